@@ -1,0 +1,24 @@
+"""lsr demo"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lsr.cli import options
+
+
+def demo(
+    k: options.Depth = 3,
+    encoder: Annotated[str, typer.Option(help="Encoder to show; see lsr index.")] = "tiny",
+    index: Annotated[
+        Path | None, typer.Option(help="Keep the index in this folder; by default it is temporary.")
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Index the documentation of Python's standard library, search it, and measure the result. Downloads nothing."""
+    from lsr.demo import run_demo
+
+    run_demo(k=k, encoder=encoder, index=index, json=json)

@@ -1,0 +1,43 @@
+"""lsr encode"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lsr.cli import options
+from lsr.cli.output import watched
+
+
+def encode(
+    collection: options.CollectionSpec,
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="The folder of vectors to write.")],
+    encoder: options.Encoder,
+    queries: Annotated[bool, typer.Option("--queries", help="Encode the queries instead of the documents.")] = False,
+    split: options.Split = None,
+    batch_size: options.BatchSize = None,
+    max_length: options.MaxLength = options.DEFAULT_MAX_LENGTH,
+    dtype: options.Dtype = options.DEFAULT_DTYPE,
+    device: options.Device = None,
+) -> None:
+    """Turn the texts of a collection into sparse vectors, in Parquet.
+
+    A killed encoding of documents goes on from its last complete part when the same command is given again.
+    """
+    from lsr.encoders import load_encoder
+    from lsr.eval.collections import load_collection
+    from lsr.retrieval.encoding import encode_documents, encode_queries, fit_if_needed
+
+    texts = load_collection(collection, split)
+    model = load_encoder(encoder, device=device, dtype=dtype, max_length=max_length)
+    if queries:
+        fit_if_needed(model, texts, progress=watched())
+        encode_queries(texts.queries(), output, model)
+    else:
+        encode_documents(texts, output, model, batch_size=batch_size, progress=watched())
+    from lsr.vectors_io import read_info
+
+    stored = read_info(output)
+    print(f"{output}: {stored.rows} rows, {stored.nnz / max(stored.rows, 1):.1f} weights a row")

@@ -1,0 +1,87 @@
+"""lsr evaluate"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lsr.cli import options
+from lsr.cli.output import print_columns, print_json
+from lsr.errors import ParameterError
+from lsr.eval.runs import Qrels, Run, read_qrels, read_run, write_run
+from lsr.index.config import SearchParams
+
+
+def evaluate(
+    system: Annotated[Path, typer.Argument(metavar="RUN|INDEX", help="A TREC run file, or an index to search.")],
+    judgements: Annotated[
+        str, typer.Argument(metavar="QRELS|COLLECTION", help="A file of judgements, or the collection they belong to.")
+    ],
+    measures: Annotated[
+        str, typer.Option(help="Measures by ir_measures' names, commas between them.")
+    ] = "nDCG@10,RR@10,AP,R@100,R@1000",
+    per_query: Annotated[bool, typer.Option("--per-query", help="Also print each query's values.")] = False,
+    split: options.Split = None,
+    run: Annotated[Path | None, typer.Option("--run", help="Also write the run that is measured (INDEX only).")] = None,
+    k: options.Depth = 1000,
+    query_cut: options.QueryCut = options.DEFAULT_QUERY_CUT,
+    heap_factor: options.HeapFactor = options.DEFAULT_HEAP_FACTOR,
+    exact: options.Exact = False,
+    threads: options.Threads = None,
+    device: options.Device = None,
+    json: options.Json = False,
+) -> None:
+    """Measure a run against judgements, or an index on a collection.
+
+    Every judged query counts, with zero if it has no results. RUN is measured as it is: only INDEX drops the documents
+    whose id is the query's, on collections that ask for it.
+    """
+    from lsr.eval.measures import aggregate, evaluate_queries, parse_measures
+
+    names = [name for name in re.split(r"[,\s]+(?![^(]*\))", measures) if name]
+    parse_measures(names)
+    if system.is_dir():
+        params = SearchParams(query_cut=query_cut, heap_factor=heap_factor, exact=exact)
+        qrels, ranking = _search(system, judgements, split, k, params, options.use_threads(threads), device)
+        if run is not None:
+            write_run(run, ranking)
+    elif run is not None:
+        raise ParameterError(f"--run {run} needs an INDEX to search, and {system} is no folder; leave it out")
+    else:
+        ranking = read_run(system)
+        qrels = _read_judgements(judgements, split)
+
+    values = evaluate_queries(qrels, ranking, names)
+    figures = aggregate(values)
+    if json:
+        record: dict[str, object] = {"queries": len(qrels), "measures": figures}
+        print_json({**record, "per_query": values} if per_query else record)
+        return
+    if per_query:
+        rows = [[query_id, *(f"{values[name][query_id]:.4f}" for name in names)] for query_id in qrels]
+        print_columns([["query", *names], *rows, ["all", *(f"{figures[name]:.4f}" for name in names)]])
+    else:
+        print_columns([name, f"{figures[name]:.4f}"] for name in names)
+
+
+def _search(
+    folder: Path, spec: str, split: str | None, k: int, params: SearchParams, threads: int, device: str | None
+) -> tuple[Qrels, Run]:
+    from lsr.eval.collections import load_collection
+    from lsr.retrieval.searcher import Searcher
+
+    collection = load_collection(spec, split)
+    qrels, queries = collection.qrels(), collection.queries()
+    searcher = Searcher.open(folder, device=device)
+    return qrels, searcher.run(queries, k, params, threads, collection.drop_same_id)
+
+
+def _read_judgements(spec: str, split: str | None) -> Qrels:
+    if Path(spec).is_file():
+        return read_qrels(spec)
+    from lsr.eval.collections import load_collection
+
+    return load_collection(spec, split).qrels()

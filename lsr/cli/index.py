@@ -1,0 +1,66 @@
+"""lsr index"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lsr.cli import options
+from lsr.cli.output import watched
+from lsr.index.config import IndexConfig
+
+_DEFAULTS = IndexConfig()
+
+
+def index(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="COLLECTION|VECTORS",
+            help="A BEIR folder, a folder of MS MARCO TSV files, collection.tsv, an ir_datasets id, "
+            "or vectors: .npz, .jsonl[.gz] or a folder that lsr encode wrote.",
+        ),
+    ],
+    index: Annotated[Path, typer.Argument(metavar="INDEX", help="The folder to write; an index there is replaced.")],
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="tiny, bm25, a model's folder or Hugging Face id; needed for a collection."),
+    ] = None,
+    n_postings: Annotated[int, typer.Option(help="Postings a list, on average.")] = _DEFAULTS.n_postings,
+    centroid_fraction: Annotated[
+        float, typer.Option(help="Blocks of a list, as a share of its postings.")
+    ] = _DEFAULTS.centroid_fraction,
+    summary_energy: Annotated[
+        float, typer.Option(help="Share of a block's weight that its summary keeps.")
+    ] = _DEFAULTS.summary_energy,
+    batch_size: options.BatchSize = None,
+    max_length: options.MaxLength = options.DEFAULT_MAX_LENGTH,
+    dtype: options.Dtype = options.DEFAULT_DTYPE,
+    device: options.Device = None,
+    threads: options.Threads = None,
+) -> None:
+    """Encode a collection and index it, or index vectors. A killed job goes on when the same command is given again."""
+    config = dataclasses.replace(
+        _DEFAULTS, n_postings=n_postings, centroid_fraction=centroid_fraction, summary_energy=summary_energy
+    )
+
+    from lsr.encoders import load_encoder
+    from lsr.eval.collections import load_collection
+    from lsr.retrieval.indexing import build_searchable
+
+    documents = source if _is_vectors(source) else load_collection(source)
+    model = None if encoder is None else load_encoder(encoder, device=device, dtype=dtype, max_length=max_length)
+    built = build_searchable(
+        documents, index, model, config, batch_size=batch_size, threads=threads, progress=watched()
+    )
+    megabytes = sum(built.nbytes.values()) / 1e6
+    print(f"{index}: {len(built)} documents, {megabytes:.1f} MB")
+
+
+def _is_vectors(source: str) -> bool:
+    if source.endswith((".npz", ".jsonl", ".jsonl.gz")):
+        return True
+    return any(Path(source, name).exists() for name in ("vectors.json", "part-00000.parquet"))

@@ -1,0 +1,49 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lsr.index.config import SearchParams
+
+_DEFAULTS = SearchParams()
+
+CollectionSpec = Annotated[
+    str,
+    typer.Argument(
+        metavar="COLLECTION",
+        help="A BEIR folder, a folder of MS MARCO TSV files, collection.tsv,queries.tsv,qrels.tsv, or an ir_datasets id.",
+    ),
+]
+Encoder = Annotated[str, typer.Option(help="tiny, bm25, a model's folder, or a Hugging Face id.")]
+IndexFolder = Annotated[Path, typer.Argument(metavar="INDEX", help="A folder that `lsr index` wrote.")]
+Split = Annotated[
+    str | None, typer.Option(help="Split of the collection; by default test, else dev, else the only one")
+]
+Depth = Annotated[int, typer.Option("-k", help="How many documents for each query.")]
+QueryCut = Annotated[int, typer.Option(help="Posting lists visited for each query, heaviest terms first.")]
+HeapFactor = Annotated[
+    float, typer.Option(help="Blocks estimated below this share of the k-th best score are skipped; higher is faster.")
+]
+Exact = Annotated[bool, typer.Option("--exact", help="Score every document: slow, and misses nothing.")]
+Threads = Annotated[int | None, typer.Option(help="Threads; by default all cores")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+BatchSize = Annotated[int | None, typer.Option(help="Texts encoded at once; by default the encoder's choice")]
+MaxLength = Annotated[int, typer.Option(help="Tokens of a text that are read; the rest is cut off.")]
+Dtype = Annotated[str, typer.Option(help="Arithmetic of the encoder: float32 or bfloat16.")]
+Device = Annotated[str | None, typer.Option(help="Where to encode: cpu, cuda, cuda:1; by default cuda if there is one")]
+
+DEFAULT_QUERY_CUT = _DEFAULTS.query_cut
+DEFAULT_HEAP_FACTOR = _DEFAULTS.heap_factor
+DEFAULT_MAX_LENGTH = 256
+DEFAULT_DTYPE = "float32"
+
+
+def use_threads(threads: int | None) -> int:
+    """The number asked for, or as many as this process may run on."""
+    return threads if threads is not None else len(os.sched_getaffinity(0))

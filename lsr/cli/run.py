@@ -1,0 +1,43 @@
+"""lsr run"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lsr.cli import options
+from lsr.index.config import SearchParams
+
+
+def run(
+    index: options.IndexFolder,
+    queries: Annotated[
+        str,
+        typer.Argument(
+            metavar="QUERIES", help="A collection, a queries.jsonl[.gz], or a TSV of id and text. See lsr index."
+        ),
+    ],
+    output: Annotated[Path, typer.Argument(metavar="RUN", help="The TREC run file to write; .gz compresses it.")],
+    k: options.Depth = 1000,
+    split: options.Split = None,
+    query_cut: options.QueryCut = options.DEFAULT_QUERY_CUT,
+    heap_factor: options.HeapFactor = options.DEFAULT_HEAP_FACTOR,
+    exact: options.Exact = False,
+    threads: options.Threads = None,
+    device: options.Device = None,
+    tag: Annotated[str, typer.Option(help="Name of the run, its last column.")] = "lsr",
+) -> None:
+    """Search for every query of a collection or file, and write a TREC run."""
+    params = SearchParams(query_cut=query_cut, heap_factor=heap_factor, exact=exact)
+
+    from lsr.eval.collections import load_queries
+    from lsr.eval.runs import write_run
+    from lsr.retrieval.searcher import Searcher
+
+    topics = load_queries(queries, split)
+    searcher = Searcher.open(index, device=device)
+    found = searcher.run(topics.texts, k, params, options.use_threads(threads), topics.drop_same_id)
+    write_run(output, found, tag)
+    print(f"{output}: {sum(map(len, found.values()))} documents for {len(found)} queries")

@@ -1,0 +1,150 @@
+"""Write the docstrings of the standard library to standard output, as JSON. A script: it imports nothing of lsr.
+
+It runs in an interpreter of its own (see `lsr.demo.stdlib`), because importing the whole library is not free of
+consequences: modules register handlers at exit, set hooks, and print.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import os
+import pkgutil
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+SKIPPED = {
+    *("antigravity", "this", "idlelib", "turtledemo", "turtle", "tkinter", "test", "lib2to3", "ensurepip", "msilib"),
+    *("distutils", "encodings", "pydoc_data", "rlcompleter", "sre_compile", "sre_constants", "sre_parse"),
+    *("ntpath", "posixpath", "genericpath", "posix", "nt"),  # known as os.path and os
+}
+HOMES = {"posixpath": "os.path", "ntpath": "os.path", "genericpath": "os.path", "posix": "os", "nt": "os"}
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+
+@dataclass(frozen=True)
+class Named:
+    """An object and one of its public names. The lowest rank of an object is the name it is listed under."""
+
+    name: str
+    thing: Any
+    rank: tuple[int, bool, bool, int, str]
+
+
+def main() -> None:
+    """Print a JSON list of [name, text], in the order of the names."""
+    listing = os.dup(sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what an import prints is no part of the listing
+    warnings.simplefilter("ignore")
+    with open(listing, "w", encoding="utf-8") as out:
+        json.dump(documentation(), out)
+
+
+def documentation() -> list[tuple[str, str]]:
+    """(name, signature and docstring) of every public module, class, function and method that has a docstring."""
+    modules = dict(public_modules())
+    members = preferred([named for name, module in modules.items() for named in public_members(name, module)])
+    classes = {id(named.thing) for named in members if inspect.isclass(named.thing)}
+    methods = [method for named in members if inspect.isclass(named.thing) for method in own_methods(named, classes)]
+    things: dict[str, Any] = {named.name: named.thing for named in preferred([*members, *methods])}
+    texts = {name: describe(name, thing) for name, thing in (modules | things).items()}
+    return [(name, text) for name, text in sorted(texts.items()) if text]
+
+
+def public_modules() -> Iterator[tuple[str, ModuleType]]:
+    names = [name for name in sorted(sys.stdlib_module_names) if not name.startswith("_") and name not in SKIPPED]
+    for name in [*names, "os.path"]:
+        yield from _with_submodules(name)
+
+
+def _with_submodules(name: str) -> Iterator[tuple[str, ModuleType]]:
+    try:
+        module = importlib.import_module(name)
+    except (Exception, SystemExit):  # a module for another platform, or one that was compiled out
+        return
+    yield name, module
+    for found in pkgutil.iter_modules(getattr(module, "__path__", ())):
+        if not found.name.startswith("_") and found.name not in SKIPPED:
+            yield from _with_submodules(f"{name}.{found.name}")
+
+
+def public_members(module_name: str, module: ModuleType) -> Iterator[Named]:
+    """The classes and functions that a module offers, as opposed to those that it merely imports."""
+    listed = getattr(module, "__all__", None)
+    for name in listed if listed is not None else dir(module):
+        if name.startswith("_"):
+            continue
+        try:
+            thing = getattr(module, name)
+        except Exception:  # a name of __all__ that this platform lacks
+            continue
+        if not (inspect.isclass(thing) or inspect.isroutine(thing)):
+            continue
+        home = getattr(thing, "__module__", None) or ""
+        home = HOMES.get(home, home)
+        if home == module_name or home.startswith(f"{module_name}."):
+            kinship = 0
+        elif module_name == "builtins" or home.startswith("_") or not home:
+            kinship = 1  # written in C, or in a private module, for this one
+        elif listed is not None:
+            kinship = 2
+        else:
+            continue
+        rank = (kinship, module_name != "builtins", getattr(thing, "__name__", "") != name)
+        full_name = name if module_name == "builtins" else f"{module_name}.{name}"
+        yield Named(full_name, thing, (*rank, full_name.count("."), full_name))
+
+
+def own_methods(owner: Named, public_classes: set[int]) -> Iterator[Named]:
+    """The public methods that a class defines, itself or by a base class that is not public."""
+    seen: set[str] = set()
+    for base in owner.thing.__mro__ if isinstance(owner.thing, type) else ():
+        if base is not owner.thing and (id(base) in public_classes or base is object):
+            continue
+        for name in vars(base):
+            if name.startswith("_") or name in seen:
+                continue
+            seen.add(name)
+            thing = vars(base)[name]
+            if isinstance(thing, classmethod | staticmethod) or inspect.isroutine(thing):
+                full_name = f"{owner.name}.{name}"
+                misnamed = getattr(thing, "__name__", "") != name
+                yield Named(full_name, thing, (3, False, misnamed, full_name.count("."), full_name))
+
+
+def preferred(candidates: list[Named]) -> list[Named]:
+    """One name for each object: its home's, the shortest."""
+    chosen: dict[int, Named] = {}
+    for named in sorted(candidates, key=lambda named: named.rank):
+        chosen.setdefault(id(_function(named.thing)), named)
+    return list(chosen.values())
+
+
+def _function(thing: Any) -> Any:
+    """The function behind a bound method (random.randint), a class method or a static one."""
+    return getattr(thing, "__func__", thing)
+
+
+def describe(name: str, thing: Any) -> str:
+    """Signature and docstring; empty without a docstring of its own."""
+    documented = _function(thing).__doc__
+    if not isinstance(documented, str) or not documented.strip():
+        return ""
+    text = inspect.cleandoc(documented)
+    if inspect.ismodule(thing):
+        return text
+    try:
+        signature = str(inspect.signature(_function(thing)))
+    except Exception:  # written in C: its signature is missing, or cannot be evaluated
+        return text
+    return _ADDRESS.sub("", f"{name.rpartition('.')[2]}{signature}\n{text}")
+
+
+if __name__ == "__main__":
+    main()

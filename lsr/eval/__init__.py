@@ -1,0 +1,1 @@
+"""Are the results any good: collections, runs and measures."""

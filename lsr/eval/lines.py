@@ -1,0 +1,54 @@
+"""Text files, line by line, with errors that name the line."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from lsr.errors import LsrError
+
+
+def open_binary(path: Path) -> BinaryIO:
+    """The bytes of a file; those inside it where its name ends with .gz."""
+    return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+
+
+def read_lines(path: Path, error: type[LsrError]) -> Iterator[tuple[int, str]]:
+    """(number from 1, text without its line end) of every line of a UTF-8 file that is not blank.
+
+    Streams: one line is in memory at a time. Raises `error` for a file that cannot be read, a damaged .gz and, naming
+    the line, bytes that are not UTF-8.
+    """
+    number = 0
+    try:
+        with open_binary(path) as file:
+            for number, raw in enumerate(file, start=1):
+                try:
+                    line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+                except UnicodeDecodeError as cause:
+                    raise error(
+                        f"{path}:{number}: byte {cause.start + 1} of the line is not UTF-8 ({cause.reason}); "
+                        f"convert the file to UTF-8"
+                    ) from cause
+                if line.strip():
+                    yield number, line.rstrip("\r\n")
+    except FileNotFoundError as cause:
+        raise error(f"{path}: there is no such file; check the path") from cause
+    except (EOFError, gzip.BadGzipFile, zlib.error) as cause:
+        raise error(f"{path}:{number + 1}: the .gz file is damaged or cut short ({cause}); fetch it again") from cause
+    except OSError as cause:
+        raise error(
+            f"{path}: cannot be read ({cause.strerror or cause}); check the path and its permissions"
+        ) from cause
+
+
+def count_lines(path: Path) -> int | None:
+    """How many lines that are not blank a file has; None where it cannot be read. Decodes nothing, so it is quick."""
+    try:
+        with open_binary(path) as file:
+            return sum(1 for line in file if not line.isspace())
+    except (OSError, EOFError, zlib.error):
+        return None

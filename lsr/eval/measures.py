@@ -1,0 +1,94 @@
+"""Effectiveness of a run against judgements, through ir_measures (and so trec_eval)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from lsr.errors import ParameterError, RunError
+
+if TYPE_CHECKING:
+    import ir_measures
+
+DEFAULT_MEASURES = ("nDCG@10", "RR@10", "AP", "R@100", "R@1000")
+
+_EXAMPLES = "write them like nDCG@10, RR@10, AP, R@1000, P@5 or AP(rel=2)"
+
+
+def parse_measures(names: Sequence[str]) -> dict[str, ir_measures.Measure]:
+    """ir_measures' objects for names such as "nDCG@10"; the keys are the names as given.
+
+    Raises ParameterError for a name that ir_measures does not know or cannot compute here.
+    """
+    if not names:
+        raise ParameterError(f"no measure is asked for; {_EXAMPLES}")
+    return {name: _parse(name) for name in names}
+
+
+def _parse(name: str) -> ir_measures.Measure:
+    import ir_measures
+
+    try:
+        measure: Any = ir_measures.parse_measure(name.strip())
+        measure.validate_params()
+    except (ValueError, NameError, KeyError, TypeError, AssertionError) as cause:
+        raise ParameterError(f"measure {name!r} is not understood; {_EXAMPLES}") from cause
+    for parameter in ("cutoff", "rel"):  # trec_eval ends the whole process when it meets a cutoff below 1
+        value = measure.params.get(parameter, 1)
+        if type(value) is not int or value < 1:
+            raise ParameterError(f"measure {name!r}: {parameter} is {value!r}; it must be an integer of at least 1")
+    pipeline: Any = ir_measures.DefaultPipeline
+    if not pipeline.supports(measure):
+        raise ParameterError(
+            f"measure {name!r} needs a program that is not installed (see ir_measures' providers); {_EXAMPLES}"
+        )
+    return cast(ir_measures.Measure, measure)
+
+
+def evaluate_queries(
+    qrels: Mapping[str, Mapping[str, int]],
+    run: Mapping[str, Mapping[str, float]],
+    measures: Sequence[str] = DEFAULT_MEASURES,
+) -> dict[str, dict[str, float]]:
+    """Measure -> query id -> value, for every judged query, in the order of the judgements.
+
+    A judged query without results counts as zero; a query of the run without judgements is ignored (trec_eval -c).
+    Ties of scores are ordered by document id, see `lsr.eval.runs`. Raises ParameterError for a measure that is not
+    understood; RunError if there are no judgements, or none for any query of the run.
+    """
+    parsed = parse_measures(measures)
+    if not qrels:
+        raise RunError("there are no judgements to measure a run by; give qrels with at least one line")
+    if run and not any(query_id in qrels for query_id in run):
+        raise RunError(
+            f"the run and the judgements have no query in common (the run has {next(iter(run))!r}, "
+            f"the judgements {next(iter(qrels))!r}); are they of the same collection and split?"
+        )
+    import ir_measures
+
+    evaluator = ir_measures.evaluator(list(dict.fromkeys(parsed.values())), {q: dict(d) for q, d in qrels.items()})
+    values: dict[ir_measures.Measure, dict[str, float]] = {measure: {} for measure in parsed.values()}
+    for metric in evaluator.iter_calc({q: {d: float(s) for d, s in docs.items()} for q, docs in run.items()}):
+        if metric.query_id in qrels:
+            values[metric.measure][metric.query_id] = float(metric.value)
+    return {name: {q: values[measure][q] for q in qrels} for name, measure in parsed.items()}
+
+
+def aggregate(per_query: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Measure -> one figure for all queries: the mean, or the sum for counts such as NumRet. From `evaluate_queries`."""
+    figures = {}
+    for name, measure in parse_measures(list(per_query)).items():
+        aggregator = measure.aggregator()
+        for value in per_query[name].values():
+            aggregator.add(value)
+        figures[name] = float(aggregator.result())
+    return figures
+
+
+def evaluate(
+    qrels: Mapping[str, Mapping[str, int]],
+    run: Mapping[str, Mapping[str, float]],
+    measures: Sequence[str] = DEFAULT_MEASURES,
+) -> dict[str, float]:
+    """Measure -> figure over every judged query. See `evaluate_queries` for what counts and what is raised."""
+    return aggregate(evaluate_queries(qrels, run, measures))

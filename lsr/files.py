@@ -1,0 +1,246 @@
+"""Writing that leaves the old file or the new one, never half of one; and what reading half of one raises.
+
+A file or a folder is written as a hidden sibling, `.NAME.tmp-XXXXXXXX`, made durable, and then takes the place of the
+old one in a single step. The writer holds a lock on the sibling for as long as it lives, so that the next writer can
+tell what a killed process left behind, and remove it, from what another process is writing now.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+import sys
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from lsr.errors import StorageError
+
+_ADVICE = {
+    errno.ENOSPC: "free some space or write elsewhere",
+    errno.EDQUOT: "free some space or write elsewhere",
+    errno.EFBIG: "free some space or write elsewhere",
+    errno.EACCES: "write where you have permission to",
+    errno.EPERM: "write where you have permission to",
+    errno.EROFS: "write where you have permission to",
+}
+
+# What reading a file raises that is missing, or whose bytes make no sense to json, zipfile, gzip, numpy or pyarrow;
+# numpy parses headers as Python.
+DAMAGE: tuple[type[Exception], ...] = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    EOFError,
+    OverflowError,
+    RecursionError,
+    RuntimeError,
+    MemoryError,
+    SyntaxError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+@contextmanager
+def storage_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn an OSError of the body into a StorageError that names `path`, the cause, and what to do."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        # numpy reports a full disk as an OSError without a number ("1000 requested and 300 written").
+        cause = error.strerror or f"{error} (is the disk full?)"
+        advice = _ADVICE.get(error.errno or 0, "choose another path")
+        raise StorageError(f"{os.fspath(path)}: cannot be written: {cause}; {advice}") from error
+
+
+@contextmanager
+def replacing_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A binary file to write; it takes the place of `path` when the body ends, and vanishes when the body fails.
+
+    Folders above it are made as needed. Raises StorageError.
+    """
+    with storage_errors(path):
+        target = Path(os.path.realpath(path))
+        if target.is_dir():
+            raise StorageError(f"{path}: cannot be written: there is a folder of that name; choose another path")
+        _make_folders(target.parent)
+        _remove_stale(target)
+        temporary, lock = _create_locked(target, folder=False)
+        try:
+            with open(temporary, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+            _sync(target.parent)
+        finally:
+            with suppress(OSError):
+                os.unlink(temporary)
+            os.close(lock)
+
+
+@contextmanager
+def replacing_folder(path: str | os.PathLike[str], marker: str) -> Iterator[Path]:
+    """An empty folder to fill; it takes the place of `path` when the body ends, and vanishes when the body fails.
+
+    A folder that is there already is replaced only if it is empty or holds a file named `marker`: nothing that lsr did
+    not write is ever removed. Raises StorageError.
+    """
+    with storage_errors(path):
+        target = Path(os.path.realpath(path))
+        refuse_foreign(target, marker)
+        _make_folders(target.parent)
+        _remove_stale(target)
+        temporary, lock = _create_locked(target, folder=True)
+        try:
+            yield temporary
+            for folder, _, names in os.walk(temporary):
+                for name in names:
+                    _sync(Path(folder, name))
+                _sync(Path(folder))
+            refuse_foreign(target, marker)
+            _take_place(temporary, target)
+            _sync(target.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)  # what failed, or what has been replaced
+            os.close(lock)
+
+
+def lock_folder(folder: Path) -> int:
+    """A descriptor that holds the only lock on `folder` until it is closed or the process ends.
+
+    Raises StorageError when another process holds it.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise StorageError(f"{folder}: another process is writing here; wait for it or choose another path") from None
+    except OSError:
+        pass  # a file system without locks: two writers at once are then the user's to avoid
+    return descriptor
+
+
+def left_aside(path: str | os.PathLike[str]) -> Path | None:
+    """Where the old folder is, if a writer was killed in mid-replacement on a file system that cannot swap folders."""
+    target = Path(os.path.realpath(path))
+    return next(iter(_siblings(target, "old")), None)
+
+
+def _make_folders(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # what is there is a file
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
+
+
+def _siblings(target: Path, kind: str) -> list[Path]:
+    prefix = f".{target.name}.{kind}-"
+    with suppress(OSError), os.scandir(target.parent) as entries:
+        return sorted(Path(entry.path) for entry in entries if entry.name.startswith(prefix))
+    return []
+
+
+def _create_locked(target: Path, *, folder: bool) -> tuple[Path, int]:
+    while True:
+        temporary = target.with_name(f".{target.name}.tmp-{secrets.token_hex(8)}")
+        if folder:
+            temporary.mkdir()
+        else:
+            temporary.touch(exist_ok=False)
+        with suppress(FileNotFoundError):
+            descriptor = os.open(temporary, os.O_RDONLY)
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if temporary.exists():
+                return temporary, descriptor
+            # Another writer took it for stale in the instant before it was locked: make another one.
+            os.close(descriptor)
+
+
+def _remove_stale(target: Path) -> None:
+    for sibling in _siblings(target, "tmp"):
+        with suppress(OSError):
+            descriptor = os.open(sibling, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if sibling.is_dir():
+                    shutil.rmtree(sibling)
+                else:
+                    sibling.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def refuse_foreign(target: Path, marker: str) -> None:
+    """Raises StorageError if `replacing_folder` would not replace what is at `target`; to know it before long work."""
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise StorageError(f"{target}: cannot be written: there is a file of that name; choose another path")
+    if not (target / marker).exists() and any(target.iterdir()):
+        raise StorageError(
+            f"{target}: cannot be replaced: the folder holds files that lsr did not write (there is no {marker}); "
+            "choose another path"
+        )
+
+
+def _take_place(temporary: Path, target: Path) -> None:
+    try:
+        os.rename(temporary, target)  # where there is nothing, or an empty folder
+        return
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+    if _exchange(temporary, target):
+        return
+    aside = target.with_name(temporary.name.replace(".tmp-", ".old-"))
+    os.rename(target, aside)
+    try:
+        os.rename(temporary, target)
+    except BaseException:
+        os.rename(aside, target)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Swap two folders in one step; False where the system or the file system cannot."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    paths = os.fsencode(first), os.fsencode(second)
+    if sys.platform == "linux" and hasattr(libc, "renameat2"):
+        at_working_folder, rename_exchange = -100, 2
+        failed = libc.renameat2(at_working_folder, paths[0], at_working_folder, paths[1], rename_exchange)
+    elif sys.platform == "darwin":
+        rename_swap = 2
+        failed = libc.renamex_np(*paths, rename_swap)
+    else:
+        return False
+    if not failed:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EXDEV):
+        return False
+    raise OSError(number, os.strerror(number), os.fspath(second))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

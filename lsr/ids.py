@@ -1,0 +1,74 @@
+"""Ids of documents and queries: valid text, and unique where that matters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.errors import VectorsError
+
+DIGEST_BYTES = 16
+
+
+def is_utf8(text: str) -> bool:
+    """Whether `text` can be written as UTF-8: it holds no lone surrogate (JSON can smuggle one in)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def check_ids(ids: Sequence[str] | npt.NDArray[Any], rows: int) -> list[str]:
+    """`ids` as a list. Raises VectorsError unless there is one text, valid Unicode, for each row."""
+    checked = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
+    if len(checked) != rows:
+        raise VectorsError(f"{len(checked)} ids for {rows} rows; there must be one for each row")
+    for row, row_id in enumerate(checked):
+        if not isinstance(row_id, str):
+            raise VectorsError(f"row {row}: id is {row_id!r}; ids must be text")
+        if not is_utf8(row_id):
+            raise VectorsError(f"row {row}: id {row_id!r} holds a lone surrogate; ids must be valid Unicode")
+    return checked
+
+
+def check_unique(ids: Sequence[str]) -> None:
+    """Raises VectorsError, which names both rows, when an id occurs twice."""
+    repeated = UniqueIds().add(ids)
+    if repeated is not None:
+        row_id = ids[repeated]
+        first = next(row for row, other in enumerate(ids) if other == row_id)
+        raise VectorsError(f"row {repeated}: id {row_id!r} is also that of row {first}; ids must be unique")
+
+
+class UniqueIds:
+    """Tells whether an id has been seen, in 16 bytes an id: its BLAKE2 digest, in sorted runs of falling length.
+
+    Two different ids out of a thousand million share a digest with a probability below 1e-20.
+    """
+
+    def __init__(self) -> None:
+        self._runs: list[npt.NDArray[np.bytes_]] = []
+
+    def add(self, ids: Sequence[str]) -> int | None:
+        """Remember `ids`; or the position of the first that has been seen, here or before, and remember none."""
+        joined = b"".join([blake2b(each.encode(), digest_size=DIGEST_BYTES).digest() for each in ids])
+        digests = np.frombuffer(joined, f"S{DIGEST_BYTES}")
+        order = np.argsort(digests, kind="stable")
+        run = digests[order]
+        seen = np.zeros(len(ids), bool)
+        seen[order[1:]] = run[1:] == run[:-1]
+        for earlier in self._runs:
+            at = np.minimum(np.searchsorted(earlier, digests), len(earlier) - 1)
+            seen |= earlier[at] == digests
+        if seen.any():
+            return int(seen.argmax())
+        while self._runs and len(self._runs[-1]) <= len(run):
+            run = np.sort(np.concatenate([self._runs.pop(), run]))
+        if len(run):
+            self._runs.append(run)
+        return None

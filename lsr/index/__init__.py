@@ -1,0 +1,1 @@
+"""Sparse vectors become a searchable index, in memory or on disk."""

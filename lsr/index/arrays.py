@@ -1,0 +1,41 @@
+"""Arrays in a folder, one .npy file each, so that they can be memory-mapped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.errors import IndexFormatError
+from lsr.files import DAMAGE, storage_errors
+
+Array = npt.NDArray[Any]
+Scalar = Any  # inside a kernel: the NumPy number that Numba makes of it
+
+
+def save_arrays(folder: str | os.PathLike[str], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write each array to NAME.npy. Raises StorageError."""
+    for name, array in arrays.items():
+        path = Path(folder, f"{name}.npy")
+        with storage_errors(path):
+            np.save(path, array, allow_pickle=False)
+
+
+def load_array(folder: str | os.PathLike[str], name: str, *, mmap: bool = True) -> npt.NDArray[Any]:
+    """The array in NAME.npy, read-only; mapped into memory, or read into it. Raises IndexFormatError."""
+    path = Path(folder, f"{name}.npy")
+    try:
+        return read_only(np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False))
+    except DAMAGE as error:
+        raise IndexFormatError(f"{path}: missing or damaged ({error}); build the index again") from error
+
+
+def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A view that cannot be written, as a mapped file cannot: Numba compiles a kernel once for both."""
+    view = array.view(np.ndarray)
+    view.flags.writeable = False
+    return view

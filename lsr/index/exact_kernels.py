@@ -1,0 +1,129 @@
+"""The Numba kernels of ExactIndex: pure functions over arrays that exact.py has checked."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+
+class Inverted(NamedTuple):
+    """Posting lists, one for each component that occurs.
+
+    components: uint32[lists], rising; list i is rows[starts[i]:starts[i + 1]] and the same range of weights.
+    starts: int64[lists + 1].
+    rows: uint32[postings], rising within a list.
+    weights: float32[postings].
+    """
+
+    components: npt.NDArray[np.uint32]
+    starts: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.uint32]
+    weights: npt.NDArray[np.float32]
+
+
+@njit(cache=True, nogil=True)
+def find_lists(indices: npt.NDArray[Any], components: npt.NDArray[np.uint32], out: npt.NDArray[np.uint32]) -> None:
+    """out[i] = the position of indices[i] in `components`, where it must occur."""
+    for i in range(len(indices)):
+        wanted = indices[i]
+        low, high = 0, len(components) - 1
+        while low < high:
+            middle = (low + high) // 2
+            if components[middle] < wanted:
+                low = middle + 1
+            else:
+                high = middle
+        out[i] = low
+
+
+@njit(cache=True, nogil=True)
+def scatter_postings(
+    indptr: npt.NDArray[np.int64],
+    lists: npt.NDArray[np.uint32],
+    values: npt.NDArray[np.float32],
+    next_posting: npt.NDArray[np.int64],
+    rows: npt.NDArray[np.uint32],
+    weights: npt.NDArray[np.float32],
+) -> None:
+    """Deal the postings of rows out to their lists, in row order.
+
+    indptr int64[n + 1], lists uint32[nnz] (the list of each posting), values float32[nnz]; next_posting int64[lists]
+    (where each list starts, and, afterwards, ends); rows and weights: the arrays of Inverted, filled.
+    """
+    for row in range(len(indptr) - 1):
+        for i in range(indptr[row], indptr[row + 1]):
+            at = next_posting[lists[i]]
+            rows[at] = row
+            weights[at] = values[i]
+            next_posting[lists[i]] = at + 1
+
+
+@njit(cache=True, nogil=True)
+def search_queries(
+    query_starts: npt.NDArray[np.int64],
+    query_lists: npt.NDArray[np.int64],
+    query_weights: npt.NDArray[np.float32],
+    inverted: Inverted,
+    sums: npt.NDArray[np.float32],
+    scores: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.int64],
+) -> None:
+    """The best documents of each query, best first.
+
+    query_starts int64[q + 1], query_lists int64 (list of each query term, rising), query_weights float32;
+    sums float32[documents], all zero before and after; scores float32[q, k] and rows int64[q, k], prefilled with the
+    padding, k at most the number of documents.
+
+    A score is the sum of query weight x document weight, each product and each partial sum rounded to float32, by
+    rising component.
+    """
+    k = scores.shape[1]
+    for query in range(len(query_starts) - 1):
+        for i in range(query_starts[query], query_starts[query + 1]):
+            weight = query_weights[i]
+            chosen = query_lists[i]
+            for at in range(np.uint64(inverted.starts[chosen]), np.uint64(inverted.starts[chosen + 1])):
+                sums[inverted.rows[at]] += weight * inverted.weights[at]
+        found = 0
+        for row in range(len(sums)):
+            score = sums[row]
+            # Rows rise, so that of equal scores the one found first, the lower row, stays.
+            if score > 0 and found < k:
+                scores[query, found] = score
+                rows[query, found] = row
+                found += 1
+                if found == k:
+                    for at in range(k // 2 - 1, -1, -1):
+                        sift_down(scores[query], rows[query], at, k)
+            elif found == k and score > scores[query, 0]:
+                scores[query, 0] = score
+                rows[query, 0] = row
+                sift_down(scores[query], rows[query], 0, k)
+        sums[:] = 0
+        if found < k:
+            for at in range(found // 2 - 1, -1, -1):
+                sift_down(scores[query], rows[query], at, found)
+        for end in range(found - 1, 0, -1):
+            scores[query, 0], scores[query, end] = scores[query, end], scores[query, 0]
+            rows[query, 0], rows[query, end] = rows[query, end], rows[query, 0]
+            sift_down(scores[query], rows[query], 0, end)
+
+
+@njit(cache=True, nogil=True)
+def sift_down(scores: npt.NDArray[np.float32], rows: npt.NDArray[np.int64], at: int, size: int) -> None:
+    """Restore the heap order below `at`: no parent is better than its children, so that the worst hit is on top."""
+    while True:
+        worst = at
+        for child in (2 * at + 1, 2 * at + 2):
+            if child < size and (
+                scores[child] < scores[worst] or (scores[child] == scores[worst] and rows[child] > rows[worst])
+            ):
+                worst = child
+        if worst == at:
+            return
+        scores[at], scores[worst] = scores[worst], scores[at]
+        rows[at], rows[worst] = rows[worst], rows[at]
+        at = worst

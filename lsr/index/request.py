@@ -1,0 +1,32 @@
+"""What every index asks of a search before its kernels, which check nothing, start."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.errors import ParameterError
+from lsr.vectors import SparseVectors
+
+
+def check_search(queries: SparseVectors, dim: int, k: int, threads: int) -> None:
+    """Raises ParameterError unless the queries have `dim` components and k and threads are at least 1."""
+    if not isinstance(queries, SparseVectors):
+        raise ParameterError(f"queries are of type {type(queries).__name__}; give SparseVectors, one row a query")
+    if queries.dim != dim:
+        raise ParameterError(
+            f"queries have {queries.dim} components, the index {dim}; encode them with the encoder of the index"
+        )
+    for name, number in (("k", k), ("threads", threads)):
+        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
+            raise ParameterError(f"{name} is {number!r}; it must be a whole number of at least 1")
+
+
+def empty_result(queries: int, k: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Scores float32[queries, k] of -inf and rows int64[queries, k] of -1. Raises ParameterError for want of memory."""
+    try:
+        return np.full((queries, k), -np.inf, np.float32), np.full((queries, k), -1, np.int64)
+    except (MemoryError, ValueError, OverflowError):
+        raise ParameterError(
+            f"k is {k}: the results of {queries} queries would not fit in memory; ask for fewer"
+        ) from None

@@ -1,0 +1,24 @@
+"""Threads for kernels that release the GIL."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+
+from lsr.errors import ParameterError
+
+
+@contextmanager
+def thread_pool(threads: int | None) -> Iterator[Executor]:
+    """An executor of that many threads, None for one a processor; on Ctrl-C or an error, jobs not begun are dropped."""
+    if threads is None:
+        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if threads < 1:
+        raise ParameterError(f"threads is {threads}; it must be at least 1")
+    executor = ThreadPoolExecutor(threads)
+    try:
+        yield executor
+    finally:
+        executor.shutdown(cancel_futures=True)

@@ -1,0 +1,87 @@
+"""Collections and queries as stored vectors, with the encoder that made them beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from lsr.encoders.base import Encoder
+from lsr.encoders.batching import encode_collection
+from lsr.encoders.bm25 import BM25Encoder
+from lsr.progress import Advance, progress_bar
+from lsr.vectors import SparseVectors
+
+ENCODER_FOLDER = "encoder"
+
+
+class Document(Protocol):
+    """An id, and the text to encode."""
+
+    @property
+    def doc_id(self) -> str: ...
+    @property
+    def full_text(self) -> str: ...
+
+
+class Documents(Protocol):
+    """What there is to encode: `lsr.eval.collections.Collection`, or anything like it.
+
+    `documents` starts anew with every call and gives the same documents in the same order. count: for progress bars.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def count(self) -> int | None: ...
+    def documents(self) -> Iterator[Document]: ...
+
+
+def fit_if_needed(encoder: Encoder, collection: Documents, progress: bool = False) -> None:
+    """Fit an unfitted BM25 on the texts of a collection, in one pass; every other encoder needs nothing."""
+    if isinstance(encoder, BM25Encoder) and not encoder.fitted:
+        total = collection.count if progress else None
+        with progress_bar("fitting", total, "documents", progress) as advance:
+            encoder.fit(_texts(collection, advance))
+
+
+def encode_documents(
+    collection: Documents,
+    folder: str | Path,
+    encoder: Encoder,
+    *,
+    batch_size: int | None = None,
+    progress: bool = False,
+) -> Path:
+    """Encode every document into a folder of Parquet parts, and keep the encoder in its subfolder "encoder".
+
+    An unfitted BM25 is fitted first. Documents stream. A folder that an earlier call was killed in is gone on with.
+    Raises CollectionError, EncoderError, VectorsError if the folder is another encoder's, StorageError.
+    """
+    fit_if_needed(encoder, collection, progress)
+    folder = encode_collection(
+        encoder,
+        ((document.doc_id, document.full_text) for document in collection.documents()),
+        Path(folder),
+        total=collection.count if progress else None,
+        progress=progress,
+        batch_size=batch_size,
+    )
+    encoder.save(folder / ENCODER_FOLDER)
+    return folder
+
+
+def encode_queries(queries: Mapping[str, str], path: str | Path, encoder: Encoder) -> None:
+    """Encode queries (id -> text) into a folder of Parquet, an .npz or a .jsonl[.gz] file, replaced if it is there.
+
+    Raises EncoderError for an unfitted BM25, StorageError.
+    """
+    rows = encoder.encode_queries(list(queries.values()))
+    vectors = SparseVectors.from_normalised(rows.indptr, rows.indices, rows.values, rows.dim, list(queries))
+    vectors.write(path, encoder.vocabulary, encoder.describe())
+
+
+def _texts(collection: Documents, advance: Advance) -> Iterator[str]:
+    for document in collection.documents():
+        yield document.full_text
+        advance(1)

@@ -1,0 +1,218 @@
+"""index -> search -> run -> evaluate on real collections, with a lexical and a learned encoder."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import ir_measures
+import pytest
+
+from tests.cli.commands import Lsr
+from tests.data import data_path
+
+MEASURES = ["nDCG@10", "RR@10", "AP", "R@100", "P@5"]
+
+
+def by_hand(qrels: Path, run: Path) -> dict[str, float]:
+    """The measures as ir_measures gives them for the files; BEIR's qrels are turned into tuples by hand."""
+    judgements = [line.split("\t") for line in qrels.read_text().splitlines()[1:]]
+    values = ir_measures.calc_aggregate(
+        [ir_measures.parse_measure(name) for name in MEASURES],
+        [ir_measures.Qrel(query, document, int(grade)) for query, document, grade in judgements],
+        ir_measures.read_trec_run(str(run)),
+    )
+    return {str(measure): round(value, 4) for measure, value in values.items()}
+
+
+def rounded(figures: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in figures.items()}
+
+
+def check_measured_ranking(lsr: Lsr, collection: Path, index: Path, folder: Path) -> dict[str, float]:
+    """Every way to the figures gives the same; returns them."""
+    qrels = collection / "qrels" / "test.tsv"
+    names = ",".join(MEASURES)
+    written = lsr("run", index, collection, folder / "run.trec", "-k", 1000, "--split", "test", "--tag", "mine")
+    assert written.status == 0, written.err
+    expected = by_hand(qrels, folder / "run.trec")
+
+    of_file = lsr("evaluate", folder / "run.trec", qrels, "--measures", names, "--json")
+    assert rounded(of_file.json["measures"]) == expected
+    of_index = lsr(
+        "evaluate",
+        index,
+        collection,
+        "--split",
+        "test",
+        "--measures",
+        names,
+        "--json",
+        "--run",
+        folder / "again.trec.gz",
+    )
+    assert of_index.json["measures"] == of_file.json["measures"]
+    assert (
+        gzip.decompress((folder / "again.trec.gz").read_bytes()).decode().replace(" lsr\n", " mine\n")
+        == (folder / "run.trec").read_text()
+    )
+    assert by_hand(qrels, folder / "again.trec.gz") == expected
+
+    exact = lsr("evaluate", index, collection, "--split", "test", "--measures", names, "--json", "--exact")
+    assert of_index.json["measures"]["nDCG@10"] >= exact.json["measures"]["nDCG@10"] - 0.005
+    return expected
+
+
+def test_adi(lsr: Lsr, adi: Path, adi_index: Path, tmp_path: Path) -> None:
+    figures = check_measured_ranking(lsr, adi, adi_index, tmp_path)
+    assert figures["nDCG@10"] > 0.2  # 35 questions about 82 abstracts: chance is below 0.1
+
+
+def test_cranfield_with_bm25(lsr: Lsr, tmp_path: Path) -> None:
+    collection = data_path("cranfield")
+    assert lsr("index", collection, tmp_path / "index", "--encoder", "bm25").status == 0
+    figures = check_measured_ranking(lsr, collection, tmp_path / "index", tmp_path)
+    assert figures["nDCG@10"] > 0.33
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "ndcg"), [("cranfield", 0.3607), ("scifact", 0.6436)])
+def test_the_bundled_checkpoint_has_its_known_effectiveness(lsr: Lsr, tmp_path: Path, name: str, ndcg: float) -> None:
+    collection = data_path(name)
+    assert lsr("index", collection, tmp_path / "index", "--encoder", "tiny").status == 0
+    check_measured_ranking(lsr, collection, tmp_path / "index", tmp_path)
+    exact = lsr("evaluate", tmp_path / "index", collection, "--split", "test", "--exact", "--json")
+    assert exact.json["measures"]["nDCG@10"] == pytest.approx(ndcg, abs=0.0015)
+
+
+@pytest.mark.slow
+def test_scifact_with_bm25(lsr: Lsr, tmp_path: Path) -> None:
+    collection = data_path("scifact")
+    assert lsr("index", collection, tmp_path / "index", "--encoder", "bm25").status == 0
+    assert check_measured_ranking(lsr, collection, tmp_path / "index", tmp_path)["nDCG@10"] > 0.62
+
+
+def test_search_prints_text_and_terms(lsr: Lsr, adi_index: Path) -> None:
+    question = "What is information science? Give definitions where possible."
+    answer = lsr("search", adi_index, question, "-k", 3, "--explain", "--json").json
+    assert answer["query"] == question
+    assert [hit["rank"] for hit in answer["hits"]] == [1, 2, 3]
+    for hit in answer["hits"]:
+        assert sum(hit["terms"].values()) == pytest.approx(hit["score"], rel=1e-4)
+        assert list(hit["terms"].values()) == sorted(hit["terms"].values(), reverse=True)
+        assert "information" in hit["terms"]
+        assert "information" in hit["text"].lower()
+
+    shown = lsr("search", adi_index, question, "-k", 3, "--explain")
+    assert (shown.status, shown.err) == (0, "")
+    lines = shown.out.splitlines()
+    for place, hit in enumerate(answer["hits"]):
+        head, text, terms = lines[3 * place : 3 * place + 3]
+        assert head.split() == [str(place + 1), f"{hit['score']:.4f}", hit["doc_id"]]
+        assert text.strip()[:40] in " ".join(hit["text"].split())
+        assert terms.split()[0] == next(iter(hit["terms"]))
+
+
+def test_nothing_found_is_no_error(lsr: Lsr, bm25_index: Path) -> None:
+    outcome = lsr("search", bm25_index, "qqqq zzzz")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert outcome.out == "no document shares a term with the query\n"
+    assert lsr("search", bm25_index, "", "--json").json == {"query": "", "hits": []}
+
+
+def test_k_larger_than_the_collection(lsr: Lsr, bm25_index: Path) -> None:
+    hits = lsr("search", bm25_index, "information retrieval", "-k", 5000, "--json").json["hits"]
+    assert 1 < len(hits) <= 82
+
+
+def test_queries_from_files(lsr: Lsr, bm25_index: Path, tmp_path: Path) -> None:
+    (tmp_path / "q.tsv").write_text("q1\tinformation retrieval\nq2\tqqqq\nq3\tlibrary\n")
+    outcome = lsr("run", bm25_index, tmp_path / "q.tsv", tmp_path / "run", "-k", 2)
+    assert outcome.out == f"{tmp_path / 'run'}: 4 documents for 3 queries\n"
+    assert [line.split()[0] for line in (tmp_path / "run").read_text().splitlines()] == ["q1", "q1", "q3", "q3"]
+
+
+def test_values_of_each_query(lsr: Lsr, adi: Path, bm25_index: Path) -> None:
+    words = ("evaluate", bm25_index, adi, "--measures", "nDCG@10 AP(rel=1),RR@10", "--per-query")
+    record = lsr(*words, "--json").json
+    names = ["nDCG@10", "AP(rel=1)", "RR@10"]
+    assert list(record["measures"]) == list(record["per_query"]) == names
+    assert record["queries"] == len(record["per_query"]["RR@10"]) == 35
+    table = [line.split() for line in lsr(*words).out.splitlines()]
+    assert table[0] == ["query", *names]
+    assert len(table) == 37
+    assert table[-1] == ["all", *(f"{record['measures'][name]:.4f}" for name in names)]
+    assert table[1][1] == f"{record['per_query']['nDCG@10'][table[1][0]]:.4f}"
+
+
+def test_info(lsr: Lsr, adi_index: Path, encoder: str) -> None:
+    record = lsr("info", adi_index, "--json", "--verify").json
+    assert (record["documents"], record["source"], record["has_texts"], record["verified"]) == (82, "adi", True, True)
+    assert record["config"]["n_postings"] == 4000
+    assert record["encoder"]["name"] == encoder
+    files = {path.relative_to(adi_index).as_posix() for path in adi_index.rglob("*") if path.is_file()}
+    assert set(record["files"]) == files - {"manifest.json"}
+    shown = lsr("info", adi_index).out
+    assert "documents" in shown
+    assert "n_postings 4000" in shown
+
+
+def test_encode_then_index(lsr: Lsr, adi: Path, adi_index: Path, encoder: str, tmp_path: Path) -> None:
+    """In two steps as in one: the encoder travels with the vectors; texts do not."""
+    encoded = lsr("encode", adi, tmp_path / "vectors", "--encoder", encoder)
+    assert (encoded.status, encoded.err) == (0, "")
+    assert encoded.out.startswith(f"{tmp_path / 'vectors'}: 82 rows, ")
+    assert lsr("encode", adi, tmp_path / "vectors", "--encoder", encoder).out == encoded.out  # nothing left to do
+    assert lsr("index", tmp_path / "vectors", tmp_path / "index").status == 0
+
+    words = ("library catalogues", "-k", 5, "--json")
+    one = lsr("search", adi_index, *words).json["hits"]
+    two = lsr("search", tmp_path / "index", *words).json["hits"]
+    assert [(hit["doc_id"], hit["score"]) for hit in two] == [(hit["doc_id"], hit["score"]) for hit in one]
+    assert {hit["text"] for hit in two} == {None}
+
+
+def test_encode_queries(lsr: Lsr, adi: Path, adi_index: Path, encoder: str, tmp_path: Path) -> None:
+    from lsr import SeismicIndex, SparseVectors
+
+    assert lsr("encode", adi, tmp_path / "queries", "--queries", "--encoder", encoder).status == 0
+    queries = SparseVectors.read(tmp_path / "queries")
+    assert len(queries) == 35
+    result = SeismicIndex.open(adi_index).search(queries, k=7)
+    assert lsr("run", adi_index, adi, tmp_path / "run", "-k", 7).status == 0
+    ranking: dict[str, list[str]] = {}
+    for line in (tmp_path / "run").read_text().splitlines():
+        ranking.setdefault(line.split()[0], []).append(line.split()[2])
+    assert {query: list(row) for query, row in zip(queries.ids, result.ids, strict=True)} == ranking
+
+
+@pytest.mark.parametrize("name", ["vectors.npz", "vectors.jsonl.gz"])
+def test_an_index_of_bare_vectors(
+    lsr: Lsr, adi: Path, adi_indexes: Callable[[str], Path], name: str, tmp_path: Path
+) -> None:
+    """Given the encoder by name, it can be searched with text; see test_bad_input for what it says without."""
+    from lsr import SparseVectors, load_encoder
+
+    assert lsr("encode", adi, tmp_path / "vectors", "--encoder", "tiny").status == 0
+    SparseVectors.read(tmp_path / "vectors").write(tmp_path / name, load_encoder("tiny").vocabulary)
+    outcome = lsr("index", tmp_path / name, tmp_path / "index", "--encoder", "tiny")
+    assert outcome.status == 0, outcome.err
+    words = ("library catalogues", "-k", 5, "--json")
+    expected = lsr("search", adi_indexes("tiny"), *words).json["hits"]
+    found = lsr("search", tmp_path / "index", *words).json["hits"]
+    assert [hit["doc_id"] for hit in found] == [hit["doc_id"] for hit in expected]
+
+
+def test_same_ids_are_dropped_for_arguana(lsr: Lsr, adi: Path, bm25_index: Path, tmp_path: Path) -> None:
+    """adi under that name: its queries and documents share their ids."""
+    (tmp_path / "arguana").symlink_to(adi)
+    assert lsr("run", bm25_index, adi, tmp_path / "all", "-k", 20).status == 0
+    # The name counts, not what it leads to.
+    assert lsr("run", bm25_index, tmp_path / "arguana", tmp_path / "dropped", "-k", 20).status == 0
+
+    def pairs(path: Path) -> list[tuple[str, str]]:
+        return [(line.split()[0], line.split()[2]) for line in path.read_text().splitlines()]
+
+    assert any(query == document for query, document in pairs(tmp_path / "all"))
+    assert not any(query == document for query, document in pairs(tmp_path / "dropped"))

@@ -1,0 +1,104 @@
+"""What only a process of its own shows: what start-up imports, Ctrl-C, closed pipes, terminals."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.processes import REPOSITORY, run_python
+
+MAIN = "import sys\nfrom lsr.cli.main import main\nsys.exit(main())\n"
+COMMANDS = ("encode", "index", "search", "run", "evaluate", "info", "demo")
+
+
+@pytest.mark.parametrize("words", [(), ("--help",), ("search", "--help"), ("serch",)])
+def test_starting_up_imports_nothing_heavy(words: tuple[str, ...]) -> None:
+    heavy = ("torch", "transformers", "numba", "scipy", "pyarrow", "ir_datasets", "ir_measures")
+    code = f"""
+import sys
+from lsr.cli.main import main
+main({list(words)!r})
+print([name for name in {heavy!r} if name in sys.modules])
+"""
+    assert run_python(code).stdout.splitlines()[-1] == "[]"
+
+
+def test_help_names_every_command() -> None:
+    ended = run_python(MAIN, "--help")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert all(command in ended.stdout for command in COMMANDS)
+    assert run_python(MAIN).stdout == ended.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str) -> None:
+    ended = run_python(MAIN, command, "--help")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "Usage: lsr " + command in ended.stdout
+
+
+def test_ctrl_c_ends_quietly() -> None:
+    code = (
+        """
+import signal
+import lsr.eval.collections
+lsr.eval.collections.load_collection = lambda *_: signal.raise_signal(signal.SIGINT)
+"""
+        + MAIN
+    )
+    ended = run_python(code, "index", "c", "i", "--encoder", "bm25")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize("copies", [1, 2000])
+def test_a_reader_that_goes_away_is_no_error(bm25_index: Path, copies: int) -> None:
+    """`lsr search ... | head`, with output that is written at the end and with more than a pipe takes."""
+    code = f"""
+import lsr.cli.output
+show = lsr.cli.output.print_json
+lsr.cli.output.print_json = lambda value: show([value] * {copies})
+{MAIN}"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "search", bm25_index, "information", "--json"],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    with process.stderr as errors:
+        assert errors.read() == ""
+    assert process.wait(120) == 1
+
+
+def test_a_terminal_that_cannot_show_every_letter(tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "corpus.jsonl").write_text('{"_id": "1", "text": "na\\u00efve \\u03bb"}\n')
+    assert run_python(MAIN, "index", tmp_path / "c", tmp_path / "i", "--encoder", "bm25").returncode == 0
+    code = "import sys\nsys.stdout.reconfigure(encoding='ascii')\n" + MAIN
+    ended = run_python(code, "search", tmp_path / "i", "na\u00efve")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert r"na\xefve \u03bb" in ended.stdout
+
+
+def test_somebody_who_watches_sees_progress(adi: Path, tmp_path: Path) -> None:
+    terminal, theirs = pty.openpty()
+    words = ["index", str(adi), str(tmp_path / "i"), "--encoder", "bm25"]
+    process = subprocess.Popen([sys.executable, "-c", MAIN, *words], cwd=REPOSITORY, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # what reading gives once the terminal's other side is closed
+        while chunk := os.read(terminal, 4096):
+            shown += chunk
+    os.close(terminal)
+    assert process.wait(120) == 0
+    assert b"82 of 82" in shown
+    assert b"documents/s" in shown

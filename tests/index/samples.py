@@ -1,0 +1,125 @@
+"""Vectors for the tests of the index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
+from typing import TypeVar
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from lsr.index import seismic
+from lsr.index.config import IndexConfig
+from lsr.index.forward import Components, Forward, build_forward, count_components
+from lsr.index.seismic import SeismicIndex
+from lsr.vectors import SparseVectors
+
+NARROW, WIDE = np.uint16, np.uint32
+
+T = TypeVar("T")
+
+DIMS = (3, 40, 1 << 16, (1 << 16) + 1, 1 << 32)
+
+# Nothing is pruned, everything is kept in the summaries.
+UNPRUNED = IndexConfig(pruning="fixed", n_postings=1 << 30, summary_energy=1.0)
+
+
+def zipf_vectors(seed: int, rows: int, dim: int, mean_length: float, levels: int) -> SparseVectors:
+    """Rows of few components, some of them in most rows, and of weights k / 8 with k from 1 to `levels`."""
+    rng = np.random.default_rng(seed)
+    # From both ends of the range, in random order.
+    components = rng.permutation(np.unique(np.r_[: min(dim, 30), max(0, dim - 30) : dim]))
+    share = 1 / np.arange(1, len(components) + 1)
+    lengths = np.minimum(rng.poisson(mean_length, rows), len(components))
+    chosen = [rng.choice(components, length, replace=False, p=share / share.sum()) for length in lengths]
+    weights = rng.integers(1, levels + 1, lengths.sum()) / 8
+    return SparseVectors(np.r_[0, np.cumsum(lengths)], np.concatenate([np.empty(0, int), *chosen]), weights, dim)
+
+
+@st.composite
+def vectors_and_queries(draw: st.DrawFn, max_rows: int = 300) -> tuple[SparseVectors, SparseVectors]:
+    """Up to `max_rows` documents, empty ones and equal ones among them, and twelve queries to match."""
+    seed = draw(st.integers(0, 2**32 - 1))
+    dim = draw(st.sampled_from(DIMS))
+    levels = draw(st.sampled_from([1, 4, 1000]))
+    vectors = zipf_vectors(seed, draw(st.integers(0, max_rows)), dim, draw(st.sampled_from([1, 5, 30])), levels)
+    if len(vectors) and draw(st.booleans()):
+        vectors = vectors[np.random.default_rng(seed).integers(0, len(vectors), max_rows)]
+    return vectors, zipf_vectors(seed + 1, 12, dim, 5, 4)
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> IndexConfig:
+    """Settings that make a difference to a few hundred documents."""
+    return IndexConfig(
+        pruning=draw(st.sampled_from(["global", "fixed"])),
+        n_postings=draw(st.sampled_from([1, 7, 4000])),
+        max_fraction=draw(st.sampled_from([1.0, 2.5])),
+        centroid_fraction=draw(st.sampled_from([0.05, 0.2, 1.0])),
+        min_cluster_size=draw(st.sampled_from([0, 2, 10])),
+        doc_cut=draw(st.sampled_from([1, 3, 16])),
+        summary_energy=draw(st.sampled_from([0.1, 0.5, 1.0])),
+        seed=draw(st.integers(0, 2**32 - 1)),
+    )
+
+
+def make_forward(vectors: SparseVectors, dtype: type[np.unsignedinteger] = NARROW) -> tuple[Forward, Components]:
+    """A forward index and its numbering, with internal components of 16 or of 32 bits."""
+    components = count_components(vectors)
+    internal = components.renumber(vectors.indices, np.dtype(dtype))
+    with ThreadPoolExecutor(2) as executor:
+        forward = build_forward(vectors.indptr, internal, vectors.values, len(components.external), executor)
+    return forward, components
+
+
+def build(
+    vectors: SparseVectors, config: IndexConfig | None = None, short_list: int = 128, threads: int = 1
+) -> SeismicIndex:
+    """An index in which lists of up to `short_list` postings have no blocks."""
+    with patch.object(seismic, "SHORT_LIST", short_list):
+        return SeismicIndex.build(vectors, config, threads=threads)
+
+
+def unrounded(vectors: SparseVectors) -> SparseVectors:
+    """The same rows with weights that the index keeps as they are, and whose scores no order of additions rounds.
+
+    The largest weight of each component becomes 255, so that its scale is 1, and the others multiples of 1 / 256.
+    """
+    used, at = np.unique(vectors.indices, return_inverse=True)
+    maxima = np.zeros(len(used), np.float32)
+    np.maximum.at(maxima, at, vectors.values)
+    steps = np.maximum(np.rint(vectors.values / maxima[at] * 65280.0), 1)
+    return SparseVectors(vectors.indptr, vectors.indices, steps / 256, vectors.dim)
+
+
+def whole_numbers(queries: SparseVectors) -> SparseVectors:
+    """The same queries, at most 30 terms of each, with weights 1 to 8."""
+    cut = queries.top_k(30)
+    heaviest = cut.values.max(initial=1)
+    return SparseVectors(cut.indptr, cut.indices, np.ceil(cut.values / heaviest * 8), cut.dim)
+
+
+def dequantised(index: SeismicIndex) -> SparseVectors:
+    """The documents as the index scores them."""
+    rows = [index.vector(row) for row in range(len(index))]
+    return SparseVectors(
+        np.cumsum([0] + [len(components) for components, _ in rows]),
+        np.concatenate([np.empty(0, np.uint32)] + [components for components, _ in rows]),
+        np.concatenate([np.empty(0, np.float32)] + [weights for _, weights in rows]),
+        index.dim,
+    )
+
+
+def finish(action: Callable[[], T], seconds: float = 60) -> T:
+    """What `action` returns; fails if it goes on for a minute where it should take an instant."""
+    results: list[T] = []
+    thread = Thread(target=lambda: results.append(action()), daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        pytest.fail(f"not finished after {seconds} s")
+    return results[0]

@@ -1,0 +1,42 @@
+"""Python in another process: for tests that kill it, limit it, or look at what it has imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+# The disk is full after so many bytes in one file: writing fails with EFBIG ...
+FULL_DISK = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+"""
+
+# ... or the process dies in mid-write, with the file that long.
+KILLED_IN_WRITE = (
+    FULL_DISK
+    + """
+import signal
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+"""
+)
+
+
+def run_python(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run `code`, which finds the arguments in sys.argv[1:], and wait for it."""
+    return subprocess.run(
+        _command(code, arguments), cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def start_python(code: str, *arguments: object) -> subprocess.Popen[str]:
+    """Start `code` and go on; the caller waits for it."""
+    return subprocess.Popen(
+        _command(code, arguments), cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def _command(code: str, arguments: tuple[object, ...]) -> list[str]:
+    return [sys.executable, "-c", code, *map(str, arguments)]

@@ -1,0 +1,147 @@
+"""Building a searchable index: in one go, after an interruption, and from a collection that changes meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from lsr.encoders.batching import encode_collection
+from lsr.encoders.bm25 import BM25Encoder
+
+from lsr.errors import CollectionError, EncoderError, StorageError
+from lsr.index.seismic import SeismicIndex
+from lsr.retrieval.indexing import build_searchable
+from lsr.retrieval.searcher import Searcher
+from lsr.vectors import SparseVectors
+
+
+class Doc(NamedTuple):
+    doc_id: str
+    full_text: str
+
+
+@dataclass
+class Listed:
+    """A collection in memory that counts how often it is read."""
+
+    texts: list[Doc]
+    name: str = "listed"
+    passes: int = 0
+
+    @property
+    def count(self) -> int:
+        return len(self.texts)
+
+    def documents(self) -> Iterator[Doc]:
+        self.passes += 1
+        yield from self.texts
+
+
+@dataclass
+class Counting:
+    """BM25 that remembers what it has encoded, and fails at a given text."""
+
+    inner: BM25Encoder
+    fail_at: str | None = None
+    encoded: list[str] = field(default_factory=list)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.inner, name)
+
+    def encode_documents(
+        self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False
+    ) -> SparseVectors:
+        if self.fail_at in texts:
+            raise KeyboardInterrupt
+        self.encoded.extend(texts)
+        return self.inner.encode_documents(texts, batch_size, progress)
+
+
+@pytest.fixture
+def collection() -> Listed:
+    return Listed([Doc(f"d{i}", f"word{i} common text number {i % 7}") for i in range(100)])
+
+
+@pytest.fixture
+def fitted(collection: Listed) -> BM25Encoder:
+    return BM25Encoder().fit(document.full_text for document in collection.texts)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_in_one_go(collection: Listed, tmp_path: Path) -> None:
+    build_searchable(collection, tmp_path / "deep" / "index", "bm25")
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["index"]
+    hit = Searcher.open(tmp_path / "deep" / "index").search("word42")[0]
+    assert (hit.doc_id, hit.row, hit.text) == ("d42", 42, "word42 common text number 0")
+    assert collection.passes == 3  # to fit, to encode, to keep the texts
+
+
+def test_killed_while_encoding(collection: Listed, fitted: BM25Encoder, tmp_path: Path) -> None:
+    build_searchable(collection, tmp_path / "whole", fitted)
+    encoder = Counting(fitted, fail_at="word60 common text number 4")
+    pairs = [(document.doc_id, document.full_text) for document in collection.texts]
+    with pytest.raises(KeyboardInterrupt):
+        encode_collection(encoder, pairs, tmp_path / "index.encoding", rows_per_part=25)
+    encoder = Counting(fitted)
+    build_searchable(collection, tmp_path / "index", encoder)
+    assert sorted(encoder.encoded) == sorted(document.full_text for document in collection.texts[50:])
+    assert files(tmp_path / "index") == files(tmp_path / "whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index", "whole"]
+
+
+def test_killed_while_building(
+    collection: Listed, fitted: BM25Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(SeismicIndex, "save", fail)
+        build_searchable(collection, tmp_path / "index", fitted)
+    assert not (tmp_path / "index").exists()
+    encoder = Counting(fitted)
+    build_searchable(collection, tmp_path / "index", encoder)
+    assert encoder.encoded == []
+    assert Searcher.open(tmp_path / "index").search("word7")[0].text == "word7 common text number 0"
+
+
+@pytest.mark.parametrize("change", ["more", "fewer", "other"])
+def test_a_collection_that_changes_between_two_passes(fitted: BM25Encoder, tmp_path: Path, change: str) -> None:
+    class Changing(Listed):
+        def documents(self) -> Iterator[Doc]:
+            yield from super().documents()
+            if self.passes == 1:
+                changed = {"more": [*self.texts, Doc("new", "")], "fewer": self.texts[:-1], "other": self.texts[::-1]}
+                self.texts = changed[change]
+
+    collection = Changing([Doc("d1", "common"), Doc("d2", "text")])
+    with pytest.raises(CollectionError, match=r"listed: .*the collection has changed since it was encoded"):
+        build_searchable(collection, tmp_path / "index", fitted)
+    assert not (tmp_path / "index").exists()
+
+
+def test_a_foreign_folder_is_refused_before_any_work(collection: Listed, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("")
+    with pytest.raises(StorageError, match="mine"):
+        build_searchable(collection, tmp_path / "mine", "bm25")
+    assert collection.passes == 0
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine", "thesis.tex"]
+
+
+def test_text_needs_an_encoder(collection: Listed, tmp_path: Path) -> None:
+    with pytest.raises(EncoderError, match="listed holds text, which needs an encoder"):
+        build_searchable(collection, tmp_path / "index")
+
+
+def test_an_index_saved_without_texts_or_encoder(tmp_path: Path, fitted: BM25Encoder, collection: Listed) -> None:
+    vectors = fitted.encode_documents([document.full_text for document in collection.texts])
+    SeismicIndex.build(vectors).save(tmp_path / "index")
+    with pytest.raises(EncoderError, match="has no encoder"):
+        Searcher.open(tmp_path / "index")
