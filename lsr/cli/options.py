@@ -16,7 +16,8 @@ CollectionSpec = Annotated[
     str,
     typer.Argument(
         metavar="COLLECTION",
-        help="A BEIR folder, a folder of MS MARCO TSV files, collection.tsv,queries.tsv,qrels.tsv, or an ir_datasets id.",
+        help="A BEIR folder, a folder of MS MARCO TSV files, collection.tsv,queries.tsv,qrels.tsv, or an "
+        "ir_datasets id.",
     ),
 ]
 Encoder = Annotated[str, typer.Option(help="tiny, bm25, a model's folder, or a Hugging Face id.")]

@@ -11,7 +11,6 @@ import inspect
 import json
 import os
 import pkgutil
-import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -25,7 +24,6 @@ SKIPPED = {
     *("ntpath", "posixpath", "genericpath", "posix", "nt"),  # known as os.path and os
 }
 HOMES = {"posixpath": "os.path", "ntpath": "os.path", "genericpath": "os.path", "posix": "os", "nt": "os"}
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Named:
 
 
 def main() -> None:
-    """Print a JSON list of [name, text], in the order of the names."""
+    """Print a JSON list of [name, signature, docstring], in the order of the names."""
     listing = os.dup(sys.stdout.fileno())
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what an import prints is no part of the listing
     warnings.simplefilter("ignore")
@@ -46,15 +44,18 @@ def main() -> None:
         json.dump(documentation(), out)
 
 
-def documentation() -> list[tuple[str, str]]:
-    """(name, signature and docstring) of every public module, class, function and method that has a docstring."""
+def documentation() -> list[tuple[str, str, str]]:
+    """(name, signature, docstring) of every public module, class, function and method that has a docstring."""
     modules = dict(public_modules())
     members = preferred([named for name, module in modules.items() for named in public_members(name, module)])
     classes = {id(named.thing) for named in members if inspect.isclass(named.thing)}
     methods = [method for named in members if inspect.isclass(named.thing) for method in own_methods(named, classes)]
     things: dict[str, Any] = {named.name: named.thing for named in preferred([*members, *methods])}
-    texts = {name: describe(name, thing) for name, thing in (modules | things).items()}
-    return [(name, text) for name, text in sorted(texts.items()) if text]
+    return [
+        (name, signature(name, thing), documented)
+        for name, thing in sorted((modules | things).items())
+        if (documented := docstring(thing))
+    ]
 
 
 def public_modules() -> Iterator[tuple[str, ModuleType]]:
@@ -88,9 +89,9 @@ def public_members(module_name: str, module: ModuleType) -> Iterator[Named]:
             continue
         home = getattr(thing, "__module__", None) or ""
         home = HOMES.get(home, home)
-        if home == module_name or home.startswith(f"{module_name}."):
+        if module_name == "builtins" or home == module_name or home.startswith(f"{module_name}."):
             kinship = 0
-        elif module_name == "builtins" or home.startswith("_") or not home:
+        elif home.startswith("_") or not home:
             kinship = 1  # written in C, or in a private module, for this one
         elif listed is not None:
             kinship = 2
@@ -131,19 +132,38 @@ def _function(thing: Any) -> Any:
     return getattr(thing, "__func__", thing)
 
 
-def describe(name: str, thing: Any) -> str:
-    """Signature and docstring; empty without a docstring of its own."""
+def docstring(thing: Any) -> str:
+    """Its own, not a base's; empty without one. A class may have it in __init__."""
     documented = _function(thing).__doc__
-    if not isinstance(documented, str) or not documented.strip():
-        return ""
-    text = inspect.cleandoc(documented)
+    if inspect.isclass(thing) and not documented:
+        documented = getattr(vars(thing).get("__init__"), "__doc__", None)
+    return inspect.cleandoc(documented).strip() if isinstance(documented, str) else ""
+
+
+def signature(name: str, thing: Any) -> str:
+    """Such as "dumps(obj, *, indent=None)"; empty for a module, and where Python cannot tell."""
     if inspect.ismodule(thing):
-        return text
+        return ""
     try:
-        signature = str(inspect.signature(_function(thing)))
-    except Exception:  # written in C: its signature is missing, or cannot be evaluated
-        return text
-    return _ADDRESS.sub("", f"{name.rpartition('.')[2]}{signature}\n{text}")
+        found = inspect.signature(_function(thing))
+    except Exception:  # written in C: there is none, or it cannot be evaluated; it is in the docstring's first line
+        return ""
+    parameters = [parameter.replace(default=_shown(parameter.default)) for parameter in found.parameters.values()]
+    return f"{name.rpartition('.')[2]}{found.replace(parameters=parameters)}"
+
+
+class _Elsewhere:
+    """Stands for a default that is another thing on another machine: the environment, a path, a stream, an address."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+def _shown(default: Any) -> Any:
+    """The default itself if it is the same wherever this runs."""
+    literal = default is None or isinstance(default, bool | int | float | str | bytes) or default == ()
+    path = isinstance(default, str) and os.path.isabs(default) and default != "/"
+    return default if (literal and not path) or default is inspect.Parameter.empty else _Elsewhere()
 
 
 if __name__ == "__main__":

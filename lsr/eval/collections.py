@@ -37,9 +37,9 @@ _DROP_SAME_ID = {"arguana", "quora"}
 
 
 def load_collection(spec: str | Path, split: str | None = None) -> Collection:
-    """The collection at `spec`: a BEIR folder, a folder of MS MARCO TSV files, "COLLECTION.tsv[,QUERIES.tsv[,QRELS.tsv]]",
-    or an ir_datasets id.
+    """The collection at `spec`.
 
+    spec: a BEIR folder, a folder of MS MARCO files, "COLLECTION.tsv[,QUERIES.tsv[,QRELS.tsv]]", or an ir_datasets id.
     split: whose queries and judgements; None takes "test", else "dev", else the only one there is, and is decided
         when queries or judgements are first asked for, so that documents alone never need a split.
 

@@ -75,7 +75,7 @@ def evaluate_queries(
 
 
 def aggregate(per_query: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """Measure -> one figure for all queries: the mean, or the sum for counts such as NumRet. From `evaluate_queries`."""
+    """Measure -> one figure for all queries: the mean, or the sum for counts such as NumRet."""
     figures = {}
     for name, measure in parse_measures(list(per_query)).items():
         aggregator = measure.aggregator()

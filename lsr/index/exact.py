@@ -54,15 +54,7 @@ class ExactIndex:
         SeismicIndex.build has them; nothing here depends on them. Raises VectorsError for ids that do not fit.
         """
         names = document_ids(vectors, ids)
-        components = np.unique(vectors.indices).astype(np.uint32)
-        lists = np.empty(vectors.nnz, np.uint32)
-        find_lists(vectors.indices, components, lists)
-        starts = np.zeros(len(components) + 1, np.int64)
-        np.cumsum(np.bincount(lists, minlength=len(components)), out=starts[1:])
-        rows = np.empty(vectors.nnz, np.uint32)
-        weights = np.empty(vectors.nnz, np.float32)
-        scatter_postings(vectors.indptr, lists, vectors.values, starts[:-1].copy(), rows, weights)
-        return cls(vectors, Inverted(components, starts, rows, weights), names)
+        return cls(vectors, invert(vectors), names)
 
     def save(self, folder: str | os.PathLike[str], extra: Extra | None = None) -> None:
         """Write the index to `folder`, in the place of one that is there, in one step.
@@ -138,44 +130,66 @@ class ExactIndex:
         Raises ParameterError for k or threads below 1 and for queries of another dim.
         """
         check_search(queries, self.dim, k, threads)
-        scores, rows = empty_result(len(queries), k)
-        starts, lists, weights = self._find_terms(queries)
-        filled = min(k, len(self))  # so that the kernel's heap never exceeds the documents
-
-        def search_some(first: int) -> None:
-            last = min(first + QUERIES_PER_TASK, len(queries))
-            search_queries(
-                starts[first : last + 1],
-                lists,
-                weights,
-                self._inverted,
-                np.zeros(len(self), np.float32),
-                scores[first:last, :filled],
-                rows[first:last, :filled],
-            )
-
-        if filled:
-            tasks = range(0, len(queries), QUERIES_PER_TASK)
-            with thread_pool(threads) as pool:
-                list(pool.map(search_some, tasks))  # to the end, or to the first error
+        scores, rows = search_inverted(self._inverted, len(self), queries, k, threads)
         return SearchResult(scores, rows, self.ids)
-
-    def _find_terms(
-        self, queries: SparseVectors
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """The queries' rows with lists instead of components, without those that occur in no document."""
-        components = self._inverted.components
-        lists = np.searchsorted(components, queries.indices)
-        known = np.zeros(queries.nnz, bool)
-        inside = lists < len(components)
-        known[inside] = components[lists[inside]] == queries.indices[inside]
-        starts = np.concatenate([[0], np.cumsum(known)])[queries.indptr]
-        return starts, lists[known], queries.values[known]
 
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
         vectors = self._vectors
         forward = {"indptr": vectors.indptr, "indices": vectors.indices, "values": vectors.values}
         return {**forward, **self._inverted._asdict()}
+
+
+def invert(vectors: SparseVectors) -> Inverted:
+    """The posting lists of all components that occur."""
+    components = np.unique(vectors.indices).astype(np.uint32)
+    lists = np.empty(vectors.nnz, np.uint32)
+    find_lists(vectors.indices, components, lists)
+    starts = np.zeros(len(components) + 1, np.int64)
+    np.cumsum(np.bincount(lists, minlength=len(components)), out=starts[1:])
+    rows = np.empty(vectors.nnz, np.uint32)
+    weights = np.empty(vectors.nnz, np.float32)
+    scatter_postings(vectors.indptr, lists, vectors.values, starts[:-1].copy(), rows, weights)
+    return Inverted(components, starts, rows, weights)
+
+
+def search_inverted(
+    inverted: Inverted, n_documents: int, queries: SparseVectors, k: int, threads: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Scores float32[queries, k] and rows int64[queries, k] of the best documents; see ExactIndex.search."""
+    scores, rows = empty_result(len(queries), k)
+    starts, lists, weights = find_terms(inverted, queries)
+    filled = min(k, n_documents)  # so that the kernel's heap never exceeds the documents
+
+    def search_some(first: int) -> None:
+        last = min(first + QUERIES_PER_TASK, len(queries))
+        search_queries(
+            starts[first : last + 1],
+            lists,
+            weights,
+            inverted,
+            np.zeros(n_documents, np.float32),
+            scores[first:last, :filled],
+            rows[first:last, :filled],
+        )
+
+    if filled:
+        tasks = range(0, len(queries), QUERIES_PER_TASK)
+        with thread_pool(threads) as pool:
+            list(pool.map(search_some, tasks))  # to the end, or to the first error
+    return scores, rows
+
+
+def find_terms(
+    inverted: Inverted, queries: SparseVectors
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """The queries' rows with lists instead of components, without those that occur in no document."""
+    components = inverted.components
+    lists = np.searchsorted(components, queries.indices)
+    known = np.zeros(queries.nnz, bool)
+    inside = lists < len(components)
+    known[inside] = components[lists[inside]] == queries.indices[inside]
+    starts = np.concatenate([[0], np.cumsum(known)])[queries.indptr]
+    return starts, lists[known], queries.values[known]
 
 
 _TYPES = {

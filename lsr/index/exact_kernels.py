@@ -23,6 +23,18 @@ class Inverted(NamedTuple):
     rows: npt.NDArray[np.uint32]
     weights: npt.NDArray[np.float32]
 
+    def fits(self) -> bool:
+        """Whether types and sizes are those of posting lists that a kernel can read without leaving an array."""
+        arrays = (self.components, self.starts, self.rows, self.weights)
+        return (
+            [array.dtype for array in arrays] == [np.uint32, np.int64, np.uint32, np.float32]
+            and all(array.ndim == 1 for array in arrays)
+            and len(self.starts) == len(self.components) + 1
+            and self.starts[0] == 0
+            and bool((np.diff(self.starts) >= 0).all())
+            and len(self.rows) == len(self.weights) == self.starts[-1]
+        )
+
 
 @njit(cache=True, nogil=True)
 def find_lists(indices: npt.NDArray[Any], components: npt.NDArray[np.uint32], out: npt.NDArray[np.uint32]) -> None:

@@ -19,9 +19,12 @@ import numpy as np
 
 from lsr.errors import IndexFormatError, ParameterError
 from lsr.index import kernels
-from lsr.index.arrays import Array, Scalar
+from lsr.index.arrays import Array, Scalar, read_only
 from lsr.index.block import cut_into_blocks
 from lsr.index.config import IndexConfig, SearchParams
+from lsr.index.exact import invert, search_inverted
+from lsr.index.exact_kernels import Inverted
+from lsr.index.flat import is_flat
 from lsr.index.forward import HEAD_STEP, MAX_HEAD, Components, Forward, build_forward, count_components, document_vector
 from lsr.index.ids import Ids, document_ids
 from lsr.index.jit import allocating
@@ -105,6 +108,9 @@ class SeismicIndex:
 
     Scores are inner products with the documents' weights rounded to 16 bits, an error of at most 2^-17 of the largest
     weight of each component. Which documents are scored is the approximation; `SearchParams(exact=True)` scores all.
+
+    A large collection of flat weights (BM25's; see flat.py) gets whole posting lists instead of blocks: every search is
+    then exhaustive, `flat` is true, and scores are those of the weights before rounding.
     """
 
     def __init__(
@@ -114,6 +120,7 @@ class SeismicIndex:
         components: Components,
         forward: Forward,
         lists: Lists,
+        inverted: Inverted | None,
         ids: Ids | None,
     ) -> None:
         self.dim = dim
@@ -122,6 +129,7 @@ class SeismicIndex:
         self._components = components
         self._forward = forward
         self._lists = lists
+        self._inverted = None if inverted is None else Inverted(*(read_only(array) for array in inverted))
         self._longest = np.sort(lists.table[:, kernels.N_BLOCKS])[::-1]
         self._idle: list[Scratch] = []
 
@@ -148,27 +156,39 @@ class SeismicIndex:
         internal = components.renumber(vectors.indices, dtype)
         with thread_pool(threads) as executor:
             forward = build_forward(vectors.indptr, internal, vectors.values, n_components, executor)
-            starts, documents = pruned_lists(
-                vectors.indptr, internal, vectors.values, n_components, vectors.dim, config
-            )
+            inverted = None
+            if is_flat(len(vectors), internal, vectors.values, n_components):
+                inverted = invert(vectors)
+                starts, documents = np.zeros(n_components + 1, np.int64), np.empty(0, np.uint32)
+            else:
+                starts, documents = pruned_lists(
+                    vectors.indptr, internal, vectors.values, n_components, vectors.dim, config
+                )
             del internal
             jobs = _submit(executor, starts, documents, forward, components, config)
             lists = _collect(jobs, dtype, len(documents), progress)
-        return cls(vectors.dim, config, components, forward, lists, names)
+        return cls(vectors.dim, config, components, forward, lists, inverted, names)
 
     def __len__(self) -> int:
         """Number of documents."""
         return len(self._forward.heads)
 
     @property
+    def flat(self) -> bool:
+        """Whether the weights were too even for blocks, so that every search is exhaustive."""
+        return self._inverted is not None
+
+    @property
     def nbytes(self) -> dict[str, int]:
         """Bytes in memory (or mapped into it) of each part."""
         forward, lists = self._forward, self._lists
+        whole_lists = {"whole lists": sum(part.nbytes for part in self._inverted)} if self._inverted else {}
         return {
             "forward index": forward.heads.nbytes + forward.tails.nbytes + forward.scale.nbytes,
             "posting lists": lists.documents.nbytes + lists.offsets.nbytes + lists.table.nbytes,
             "summaries": lists.keys.nbytes + lists.starts.nbytes + lists.stream.nbytes,
             "components": sum(part.nbytes for part in self._components),
+            **whole_lists,
         }
 
     def vector(self, row: int) -> tuple[Array, Array]:
@@ -191,6 +211,9 @@ class SeismicIndex:
         """
         params = params or SearchParams()
         check_search(queries, self.dim, k, threads)
+        if self._inverted:
+            scores, rows = search_inverted(self._inverted, len(self), queries, k, threads)
+            return SearchResult(scores, rows, self.ids)
         scores, rows = empty_result(len(queries), k)
         prepared = self._prepare(queries)
         most_terms = int(np.diff(prepared.indptr).max(initial=0))
@@ -271,6 +294,7 @@ class SeismicIndex:
             "postings": len(self._lists.documents),
             "head_size": self._forward.head_size,
             "has_ids": self.ids is not None,
+            "flat": self.flat,
         }
         arrays = {
             "components": self._components.external,
@@ -284,6 +308,8 @@ class SeismicIndex:
             "summary_starts": self._lists.starts,
             "summaries": self._lists.stream,
         }
+        if self._inverted:
+            arrays |= {f"whole_{name}": array for name, array in self._inverted._asdict().items()}
 
         def with_ids(temporary: Path) -> Mapping[str, Any]:
             if self.ids is not None:
@@ -302,11 +328,14 @@ class SeismicIndex:
         try:
             config = IndexConfig(**manifest["config"])
             dim, documents, head_size = (int(manifest[name]) for name in ("dim", "documents", "head_size"))
-            has_ids = bool(manifest["has_ids"])
+            has_ids, flat = bool(manifest["has_ids"]), bool(manifest["flat"])
         except (KeyError, TypeError, ValueError) as error:
             raise IndexFormatError(f"{folder}: the manifest is damaged ({error}); build the index again") from error
         a = {name: load_array(folder, name) for name in ARRAYS}
         _check_arrays(Path(folder), a, documents, head_size)
+        inverted = Inverted(*(load_array(folder, f"whole_{name}") for name in Inverted._fields)) if flat else None
+        if inverted and not inverted.fits():
+            raise IndexFormatError(f"{folder}: its posting lists do not fit together; build the index again")
         ids = StringColumn.open(folder, "ids") if has_ids else None
         return cls(
             dim,
@@ -314,6 +343,7 @@ class SeismicIndex:
             Components.of(a["components"]),
             Forward.of(a["heads"], a["tails"], a["scale"], head_size),
             Lists.of(a["lists"], a["postings"], a["blocks"], a["summary_keys"], a["summary_starts"], a["summaries"]),
+            inverted,
             ids,
         )
 

@@ -59,7 +59,7 @@ def encode_documents(
     Raises CollectionError, EncoderError, VectorsError if the folder is another encoder's, StorageError.
     """
     fit_if_needed(encoder, collection, progress)
-    folder = encode_collection(
+    encoded = encode_collection(
         encoder,
         ((document.doc_id, document.full_text) for document in collection.documents()),
         Path(folder),
@@ -67,8 +67,8 @@ def encode_documents(
         progress=progress,
         batch_size=batch_size,
     )
-    encoder.save(folder / ENCODER_FOLDER)
-    return folder
+    encoder.save(encoded / ENCODER_FOLDER)
+    return encoded
 
 
 def encode_queries(queries: Mapping[str, str], path: str | Path, encoder: Encoder) -> None:

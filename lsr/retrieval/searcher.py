@@ -121,7 +121,7 @@ class Searcher:
     def search_batch(
         self, texts: Sequence[str], k: int = 10, params: SearchParams | None = None, threads: int = 1
     ) -> list[list[Hit]]:
-        """The hits of each text, in the order of the texts. Raises ParameterError for k < 1 or a text that is no text."""
+        """The hits of each text, in the order of the texts. Raises ParameterError for k < 1."""
         queries, result = self._search(texts, k, params, threads)
         return [
             [

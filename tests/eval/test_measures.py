@@ -87,5 +87,5 @@ def test_no_measures_no_judgements_nothing_in_common() -> None:
         evaluate(QRELS, RUN, [])
     with pytest.raises(RunError, match="no judgements"):
         evaluate({}, RUN)
-    with pytest.raises(RunError, match="no query in common .*'other'.*'q1'"):
+    with pytest.raises(RunError, match=r"no query in common .*'other'.*'q1'"):
         evaluate(QRELS, {"other": {"a": 1.0}})

@@ -99,7 +99,7 @@ def test_empty_missing_and_foreign_files(tmp_path: Path, read) -> None:
     with pytest.raises(RunError, match="cannot be read"):
         read(tmp_path)
     (tmp_path / "latin").write_bytes("q Q0 d 1 1.0 caf\xe9\n".encode("latin-1"))
-    with pytest.raises(RunError, match="latin:1: .*not UTF-8"):
+    with pytest.raises(RunError, match=r"latin:1: .*not UTF-8"):
         read(tmp_path / "latin")
     (tmp_path / "x.gz").write_bytes(gzip.compress(b"q Q0 d 1 1.0 t\n")[:15])
     with pytest.raises(RunError, match=r"x\.gz:\d+: the \.gz file is damaged"):

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsr.index.exact import ExactIndex
+from lsr.index.exact import ExactIndex, find_terms
 from lsr.index.exact_kernels import Inverted, find_lists, scatter_postings, search_queries, sift_down
 from lsr.vectors import SparseVectors
 from tests.naive import exact_kernels as naive
@@ -46,7 +46,7 @@ def test_search_queries(drawn: tuple[SparseVectors, SparseVectors, int]) -> None
     documents, queries, k = drawn
     k = min(k, len(documents))
     inverted = inverted_of(documents)
-    starts, lists, query_weights = ExactIndex.build(documents)._find_terms(queries)
+    starts, lists, query_weights = find_terms(ExactIndex.build(documents)._inverted, queries)
     sums = np.zeros(len(documents), np.float32)
     scores = np.full((len(queries), k), -np.inf, np.float32)
     rows = np.full((len(queries), k), -1, np.int64)

@@ -222,7 +222,7 @@ def test_rank(drawn: Drawn, k: int, data: st.DataObject) -> None:
     index = build(unrounded(drawn[0]))
     twin = NaiveIndex.read(index)
     rows = st.integers(0, len(index) - 1) if len(index) else st.nothing()
-    found = data.draw(st.lists(rows, unique=True, max_size=90))
+    found = data.draw(st.lists(rows, unique=True, max_size=90 if len(index) else 0))
     query = dict.fromkeys(range(len(twin.external)), 1.0)
     scratch = scratch_of(index, heap_size=90)
     scratch.heap_documents[:] = NOTHING

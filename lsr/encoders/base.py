@@ -1,0 +1,68 @@
+"""What every encoder offers, and the checks that all of them make of their texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from lsr.errors import EncoderError
+from lsr.ids import is_utf8
+from lsr.vectors import SparseVectors
+from lsr.vocabulary import Vocabulary
+
+ENCODER_FILE = "encoder.json"
+
+
+class Encoder(Protocol):
+    """Turns texts into sparse vectors such that the dot product of a query and a document is its score.
+
+    name: what load_encoder was given.
+    dim: number of components, len(vocabulary).
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def dim(self) -> int: ...
+    @property
+    def vocabulary(self) -> Vocabulary: ...
+
+    def encode_documents(
+        self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False
+    ) -> SparseVectors:
+        """One row for each text, in the order of the texts; an empty text may give an empty row.
+
+        batch_size: texts worked on at once; None lets the encoder choose.
+        Raises EncoderError, which names the row, for what is not valid text; ParameterError for batch_size < 1.
+        """
+
+    def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
+        """As encode_documents, for queries."""
+
+    def describe(self) -> dict[str, Any]:
+        """JSON: "kind", "name", and every setting that changes a vector."""
+
+    def save(self, folder: str | Path) -> None:
+        """Write what load_encoder(folder) needs to give this encoder back. Raises StorageError."""
+
+
+def checked_texts(texts: Iterable[str]) -> list[str]:
+    """`texts` as a list. Raises EncoderError, which names the row, unless all are text that UTF-8 can hold."""
+    if isinstance(texts, str):
+        raise EncoderError(f"the texts are a single text, {texts[:40]!r}; give a list of texts")
+    checked = list(texts)
+    for row, text in enumerate(checked):
+        check_text(row, text)
+    return checked
+
+
+def check_text(row: int, text: Any) -> None:
+    """Raises EncoderError, which names the row, unless `text` is text that UTF-8 can hold."""
+    if not isinstance(text, str):
+        raise EncoderError(f"row {row}: {str(text)[:40]!r} is of type {type(text).__name__}; texts must be str")
+    if not is_utf8(text):
+        at = next(i for i, character in enumerate(text) if not is_utf8(character))
+        raise EncoderError(
+            f"row {row}: character {at} of the text, {text[at]!r}, is a lone surrogate; texts must be valid Unicode"
+        )

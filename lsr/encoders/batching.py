@@ -1,0 +1,85 @@
+"""Encode a collection of any size into a folder of Parquet parts, and go on after having been killed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from lsr.encoders.base import Encoder, check_text
+from lsr.errors import CollectionError, ParameterError
+from lsr.ids import check_ids
+from lsr.progress import progress_bar
+from lsr.vectors import SparseVectors
+from lsr.vectors_io.info import reading_errors
+from lsr.vectors_io.parquet import WHAT_PART, ParquetWriter
+
+ROWS_PER_PART = 8192
+ROWS_PER_STEP = 1024
+
+
+def encode_collection(
+    encoder: Encoder,
+    documents: Iterable[tuple[str, str]],
+    out_folder: str | os.PathLike[str],
+    total: int | None = None,
+    progress: bool = False,
+    batch_size: int | None = None,
+    rows_per_part: int = ROWS_PER_PART,
+) -> Path:
+    """Encode (id, text) pairs into `out_folder`; returns it. Memory is bounded by rows_per_part texts.
+
+    Where an earlier call was stopped, this one goes on after the last complete part: `documents` must again begin with
+    the documents encoded before, whose ids are compared. total: for the progress bar.
+
+    Raises CollectionError when the documents are not those encoded before; VectorsError when the folder is another
+    encoder's or an id occurs twice; EncoderError and ParameterError as Encoder says; StorageError.
+    """
+    if rows_per_part < 1:
+        raise ParameterError(f"rows_per_part is {rows_per_part}; it must be at least 1")
+    folder = Path(out_folder)
+    remaining = iter(documents)
+    with (
+        ParquetWriter(folder, encoder.dim, encoder.vocabulary, encoder.describe()) as writer,
+        progress_bar("encoding", total, "documents", progress) as advance,
+    ):
+        done = _skip_complete(folder, writer.complete_parts, remaining)
+        advance(done)
+        while chunk := list(islice(remaining, rows_per_part)):
+            ids = check_ids([doc_id for doc_id, _ in chunk], len(chunk))
+            texts = [text for _, text in chunk]
+            for row, text in enumerate(texts, done):
+                check_text(row, text)
+            # A long part is encoded in steps, so that the bar moves.
+            steps = range(0, len(texts), ROWS_PER_STEP)
+            vectors = []
+            for start in steps:
+                vectors.append(encoder.encode_documents(texts[start : start + ROWS_PER_STEP], batch_size))
+                advance(len(vectors[-1]))
+            rows = SparseVectors.concatenate(vectors)
+            writer.write_part(SparseVectors.from_normalised(rows.indptr, rows.indices, rows.values, rows.dim, ids))
+            done += len(chunk)
+        writer.finish()
+    return folder
+
+
+def _skip_complete(folder: Path, parts: int, documents: Iterator[tuple[str, str]]) -> int:
+    """Read as many documents as the complete parts have rows, and compare ids; the number of rows."""
+    row = 0
+    for part in range(parts):
+        path = folder / f"part-{part:05d}.parquet"
+        with reading_errors(path, WHAT_PART):
+            written = pq.read_table(path, columns=["id"]).column("id").to_pylist()
+        for doc_id in written:
+            found = next(documents, None)
+            if found is None or found[0] != doc_id:
+                now = "there is none now" if found is None else f"it is {found[0]!r} now"
+                raise CollectionError(
+                    f"{folder}: document {row + 1} was {doc_id!r} when it was encoded, {now}; encode the same documents "
+                    "as before, or choose another folder"
+                )
+            row += 1
+    return row

@@ -1,0 +1,216 @@
+"""BM25 as sparse vectors: the lexical baseline, and the only encoder that is fitted on its collection."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.encoders.base import ENCODER_FILE, check_text, checked_texts
+from lsr.errors import EncoderError, ParameterError
+from lsr.files import DAMAGE, replacing_file, storage_errors
+from lsr.normalise import component_dtype
+from lsr.progress import progress_bar
+from lsr.vectors import SparseVectors
+from lsr.vocabulary import Vocabulary
+
+KIND = "bm25"
+FORMAT_VERSION = 1
+VOCABULARY_FILE = "vocabulary.json"
+IDF_FILE = "idf.npy"
+
+# Of the words that English grammar needs everywhere, those that say least about what a text is about.
+FUNCTION_WORDS = frozenset(
+    "a an and are as at be but by for from had has have he her his i in into is it its of on or she so such than that "
+    "the their them then there these they this those to was we were which will with would you your".split()
+)
+
+
+class BM25Encoder:
+    """BM25 with Lucene's definitions, as two kinds of vectors whose dot product is the score.
+
+        score(q, d) = Σ_t  qtf(t) · idf(t)  ·  tf / (tf + k1 · (1 - b + b · dl / avgdl))
+        idf(t)      = ln(1 + (N - df + 0.5) / (df + 0.5))
+
+    The query has the first two factors, the document the last one. The factor k1 + 1 of the original formula is the
+    same for all documents and left out, as Lucene does (Robertson and Zaragoza, 2009, equation 3.15; Kamphuis et al.,
+    2020).
+
+    Tokens are the runs of word characters, with the combining marks that belong to them (Yoruba and Hindi need them),
+    of the text in Unicode form NFKC and lower case; some sixty English function words are dropped and nothing is
+    stemmed. dl counts the tokens of a document. A token that was in no fitted text has no component.
+
+    k1: how soon a repeated token stops counting, >= 0. b: how much a long text counts less, from 0 to 1.
+    Raises ParameterError for other values.
+    """
+
+    name = "bm25"
+
+    def __init__(self, k1: float = 0.9, b: float = 0.4) -> None:
+        if not (math.isfinite(k1) and k1 >= 0):
+            raise ParameterError(f"k1 is {k1}; it must be a finite number of at least 0")
+        if not 0 <= b <= 1:
+            raise ParameterError(f"b is {b}; it must be from 0 to 1")
+        self.k1 = float(k1)
+        self.b = float(b)
+        self._vocabulary: Vocabulary | None = None
+        self._idf: npt.NDArray[np.float32] = np.zeros(0, np.float32)
+        self._documents = 0
+        self._tokens = 0
+
+    @property
+    def fitted(self) -> bool:
+        return self._vocabulary is not None
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The tokens of the fitted texts, sorted. Raises EncoderError before `fit`."""
+        if self._vocabulary is None:
+            raise EncoderError("bm25 is not fitted: it needs the collection's statistics; call fit(texts) first")
+        return self._vocabulary
+
+    @property
+    def dim(self) -> int:
+        return len(self.vocabulary)
+
+    @property
+    def idf(self) -> npt.NDArray[np.float32]:
+        """float32 [dim]; do not write to it."""
+        _ = self.vocabulary
+        return self._idf
+
+    def fit(self, texts: Iterable[str]) -> BM25Encoder:
+        """Take the statistics of a collection, in one pass, in place of earlier ones; returns itself.
+
+        Memory grows with the number of different tokens, not with the texts. Raises EncoderError when there is no token
+        in any text, and, naming the row, for what is not valid text.
+        """
+        document_frequency: Counter[str] = Counter()
+        documents = tokens = 0
+        for row, text in enumerate(texts):
+            check_text(row, text)
+            words = tokenise(text)
+            document_frequency.update(set(words))
+            documents += 1
+            tokens += len(words)
+        if not tokens:
+            raise EncoderError(f"bm25 cannot be fitted: there is no word in {documents} texts; give texts with words")
+        names = sorted(document_frequency)
+        frequency = np.array([document_frequency[name] for name in names], np.float64)
+        self._vocabulary = Vocabulary(names)
+        self._idf = np.log1p((documents - frequency + 0.5) / (frequency + 0.5)).astype(np.float32)
+        self._documents, self._tokens = documents, tokens
+        return self
+
+    def encode_documents(
+        self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False
+    ) -> SparseVectors:
+        """Impacts, below 1. batch_size is for other encoders: nothing depends on it here."""
+        if batch_size is not None and batch_size < 1:
+            raise ParameterError(f"batch_size is {batch_size}; it must be at least 1")
+        _ = self.vocabulary
+        checked = checked_texts(texts)
+        average = self._tokens / self._documents
+
+        def rows() -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
+            with progress_bar("encoding", len(checked), "documents", progress) as advance:
+                for text in checked:
+                    components, counts, length = self._counts(text)
+                    yield components, counts / (counts + self.k1 * (1 - self.b + self.b * length / average))
+                    advance(1)
+
+        return self._vectors(rows())
+
+    def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
+        """idf · qtf."""
+        _ = self.vocabulary
+        counted = (self._counts(text) for text in checked_texts(texts))
+        return self._vectors((components, counts * self._idf[components]) for components, counts, _ in counted)
+
+    def describe(self) -> dict[str, Any]:
+        """JSON; documents and tokens are the statistics it was fitted on. Raises EncoderError before `fit`."""
+        return {
+            "kind": KIND,
+            "name": self.name,
+            "k1": self.k1,
+            "b": self.b,
+            "documents": self._documents,
+            "tokens": self._tokens,
+            "vocabulary_hash": self.vocabulary.hash,
+        }
+
+    def save(self, folder: str | Path) -> None:
+        """Write encoder.json, vocabulary.json and idf.npy. Raises StorageError, and EncoderError before `fit`."""
+        description = {"format_version": FORMAT_VERSION, **self.describe()}
+        folder = Path(folder)
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.vocabulary.write(folder / VOCABULARY_FILE)
+        with replacing_file(folder / IDF_FILE) as file:
+            np.save(file, self._idf, allow_pickle=False)
+        with replacing_file(folder / ENCODER_FILE) as file:
+            file.write(json.dumps(description, indent=1).encode())
+
+    @classmethod
+    def open(cls, folder: Path, description: dict[str, Any]) -> BM25Encoder:
+        """What `save` wrote; `description` is the content of encoder.json. Raises EncoderError."""
+        encoder = None
+        try:
+            encoder = cls(description["k1"], description["b"])
+            encoder._documents, encoder._tokens = int(description["documents"]), int(description["tokens"])
+            encoder._vocabulary = Vocabulary.read(folder / VOCABULARY_FILE)
+            encoder._idf = np.load(folder / IDF_FILE, allow_pickle=False)
+        except DAMAGE as error:
+            raise EncoderError(f"{folder}: a damaged bm25 encoder ({error}); fit and save it again") from error
+        fitting = encoder._idf.dtype == np.float32 and encoder._idf.shape == (encoder.dim,)
+        if not fitting or encoder.vocabulary.hash != description.get("vocabulary_hash") or encoder._documents < 1:
+            raise EncoderError(f"{folder}: the files of this bm25 encoder do not fit together; fit and save it again")
+        return encoder
+
+    def _counts(self, text: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], int]:
+        """Components of the known tokens, rising; how often each occurs; the number of all tokens."""
+        words = tokenise(text)
+        id_of = self.vocabulary.id_of
+        known = [component for word in words if (component := id_of(word)) is not None]
+        components, counts = np.unique(np.array(known, np.int64), return_counts=True)
+        return components, counts.astype(np.float64), len(words)
+
+    def _vectors(self, rows: Iterable[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]) -> SparseVectors:
+        dtype = component_dtype(self.dim)
+        indices, values, ends = [np.zeros(0, dtype)], [np.zeros(0, np.float32)], [0]
+        for components, weights in rows:
+            indices.append(components.astype(dtype))
+            values.append(weights.astype(np.float32))
+            ends.append(ends[-1] + len(components))
+        return SparseVectors(np.array(ends), np.concatenate(indices), np.concatenate(values), self.dim)
+
+
+def tokenise(text: str) -> list[str]:
+    """The tokens of a text, in order; see BM25Encoder."""
+    words: list[str] = _word_pattern().findall(unicodedata.normalize("NFKC", text).lower())
+    return [word for word in words if word not in FUNCTION_WORDS]
+
+
+@cache
+def _word_pattern() -> re.Pattern[str]:
+    # \w has letters and digits, but no marks: it would cut words in the middle where a letter with its accents is not
+    # one character. \u200c and \u200d, which join letters of Persian and of Indic scripts, are no marks by category.
+    ranges: list[list[int]] = []
+    for code in range(sys.maxunicode + 1):
+        if unicodedata.category(chr(code)) in ("Mn", "Mc", "Me"):
+            if ranges and ranges[-1][1] == code - 1:
+                ranges[-1][1] = code
+            else:
+                ranges.append([code, code])
+    marks = "".join(f"{chr(first)}-{chr(last)}" for first, last in ranges)
+    return re.compile(f"\\w[\\w{marks}\u200c\u200d]*")
