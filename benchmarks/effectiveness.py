@@ -15,6 +15,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import ir_measures
@@ -61,10 +62,17 @@ def by_hand(run_file: Path, collection: Collection) -> float:
     return float(ir_measures.calc_aggregate([nDCG @ 10], judgements, run)[nDCG @ 10])
 
 
-def measure(folder: Path, encoder_name: str, cache: Path, scratch: Path) -> dict[str, object]:
+def splits(folder: Path) -> list[str | None]:
+    """The default split, or all of a collection that has none."""
     collection = load_collection(folder)
+    return [None] if {"test", "dev"} & set(collection.splits) else list(collection.splits)
+
+
+def measure(folder: Path, split: str | None, encoder_name: str, cache: Path, scratch: Path) -> dict[str, object]:
+    collection = load_collection(folder, split)
     encoder = load_encoder(encoder_name)
-    vectors_folder = cache / f"{folder.name}.{encoder_name}"
+    # By the folder that holds the corpus: several collections may share one.
+    vectors_folder = cache / f"{(folder / 'corpus.jsonl.gz').resolve().parent.name}.{encoder_name}"
     if not (vectors_folder / "vectors.json").exists():
         encode_documents(collection, vectors_folder, encoder, progress=True)
     encoder = load_encoder(vectors_folder / ENCODER_FOLDER)
@@ -100,8 +108,8 @@ def main() -> None:
     results = []
     with tempfile.TemporaryDirectory() as scratch:
         for folder in beir_folders(arguments.collections, Path(scratch)):
-            for encoder in arguments.encoder or ["tiny", "bm25"]:
-                figures = measure(folder, encoder, arguments.cache, Path(scratch))
+            for encoder, split in product(arguments.encoder or ["tiny", "bm25"], splits(folder)):
+                figures = measure(folder, split, encoder, arguments.cache, Path(scratch))
                 results.append(figures)
                 shown = [f"{figures[key]:,}" if key in ("documents", "queries") else str(figures[key])
                          for key in ("collection", "split", "documents", "queries", "encoder")]  # fmt: skip

@@ -3,8 +3,8 @@
     python benchmarks/search.py                      both sets of real vectors, about half an hour
     python benchmarks/search.py packages --rows 30000
 
-For each engine: a grid of builds and of search parameters; recall@10 against exact search; the fastest point of the grid
-that reaches each recall. These points are then timed again, the engines taking turns, and the medians compared.
+For each engine: a grid of builds and of search parameters; recall@10 against exact search; the fastest point of the
+grid that reaches each recall. These points are then timed again, the engines taking turns, and the medians compared.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ def demo(
     k: options.Depth = 3,
     encoder: Annotated[str, typer.Option(help="Encoder to show; see lsr index.")] = "tiny",
     index: Annotated[
-        Path | None, typer.Option(help="Keep the index in this folder; by default it is temporary.")
+        Path | None, typer.Option(help="Folder of the index; by default one in the user's cache.")
     ] = None,
     json: options.Json = False,
 ) -> None:

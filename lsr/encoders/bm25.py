@@ -31,8 +31,58 @@ IDF_FILE = "idf.npy"
 
 # Of the words that English grammar needs everywhere, those that say least about what a text is about.
 FUNCTION_WORDS = frozenset(
-    "a an and are as at be but by for from had has have he her his i in into is it its of on or she so such than that "
-    "the their them then there these they this those to was we were which will with would you your".split()
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "but",
+        "by",
+        "for",
+        "from",
+        "had",
+        "has",
+        "have",
+        "he",
+        "her",
+        "his",
+        "i",
+        "in",
+        "into",
+        "is",
+        "it",
+        "its",
+        "of",
+        "on",
+        "or",
+        "she",
+        "so",
+        "such",
+        "than",
+        "that",
+        "the",
+        "their",
+        "them",
+        "then",
+        "there",
+        "these",
+        "they",
+        "this",
+        "those",
+        "to",
+        "was",
+        "we",
+        "were",
+        "which",
+        "will",
+        "with",
+        "would",
+        "you",
+        "your",
+    ]
 )
 
 
@@ -132,7 +182,7 @@ class BM25Encoder:
         return self._vectors(rows())
 
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
-        """idf · qtf."""
+        """Idf · qtf."""
         _ = self.vocabulary
         counted = (self._counts(text) for text in checked_texts(texts))
         return self._vectors((components, counts * self._idf[components]) for components, counts, _ in counted)

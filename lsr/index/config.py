@@ -72,7 +72,4 @@ class SearchParams:
 
     def __post_init__(self) -> None:
         _require(self.query_cut >= 1, f"query_cut is {self.query_cut}; it must be at least 1")
-        _require(
-            math.isfinite(self.heap_factor) and self.heap_factor >= 0,
-            f"heap_factor is {self.heap_factor}; it must be a finite number of at least 0",
-        )
+        _require(0 <= self.heap_factor <= 1000, f"heap_factor is {self.heap_factor}; it must be from 0 to 1000")

@@ -38,6 +38,7 @@ FIRST_BAND = np.float32(0.8)
 NEXT_BAND = np.float32(0.5)
 
 NOTHING = np.uint32(0xFFFFFFFF)
+LARGEST = np.finfo(np.float32).max
 
 # Columns of Lists.table: one row, one cache line, says where everything of a posting list begins.
 POSTINGS, N_POSTINGS, BLOCKS, N_BLOCKS, KEYS, N_SLOTS, STARTS, STREAM = range(8)
@@ -142,6 +143,12 @@ def replace_worst(score: Scalar, document: Scalar, scores: Array, documents: Arr
     scores[at], documents[at] = score, document
 
 
+@kernel
+def threshold(heap_factor: Scalar, scores: Array) -> Scalar:
+    """What an estimate must reach: heap_factor times the k-th best score; a number even where that is infinite."""
+    return heap_factor * min(scores[0], LARGEST)
+
+
 @summing_kernel
 def score_head(document: Scalar, table: Array, forward: Forward) -> Scalar:
     """Inner product of the query with the head of a document, by its high bytes."""
@@ -182,7 +189,7 @@ def score_pending(n: Scalar, heap_factor: Scalar, forward: Forward, scratch: Scr
     for i in range(n):
         document = pending[i]
         score = score_head(document, table, forward)
-        if score * HEAD_REACH >= heap_factor * scores[0]:
+        if score * HEAD_REACH >= threshold(heap_factor, scores):
             start, length = tail_of(forward, document)
             first = start * itemsize
             for at in range(first, first + length * (itemsize + 1), CACHE_LINE):
@@ -339,7 +346,7 @@ def queue_band(visited: Array, floor: Scalar, above: Scalar, lists: Lists, estim
         blocks_at = table[component, BLOCKS]
         for block in range(table[component, N_BLOCKS]):
             estimate = estimates[np.uint64(base + block)]
-            if floor <= estimate < above:
+            if floor <= estimate and not estimate >= above:
                 queue[n_queued].estimate = estimate
                 queue[n_queued].begin = blocks_at + block
                 queue[n_queued].end = table[component, POSTINGS]
@@ -387,19 +394,19 @@ def search_query(
 
     highest = np.float32(0)
     for block in range(n_blocks):
-        highest = max(highest, estimates[block])
-    above, floor = np.float32(np.inf), FIRST_BAND * highest
+        highest = min(max(highest, estimates[block]), LARGEST)
+    above, floor = np.float32(np.nan), FIRST_BAND * highest  # nothing is above the first band
     while True:
         score_pending(n_pending, heap_factor, forward, scratch)
         n_pending = 0
-        limit = heap_factor * scores[0]
+        limit = threshold(heap_factor, scores)
         last = floor <= limit
         if last:
             floor = limit
         n_queued = queue_band(visited, floor, above, lists, estimates, scratch.queue)
         for i in range(n_queued):
             # The threshold may have risen since the band began.
-            if scratch.queue[i].estimate >= heap_factor * scores[0]:
+            if scratch.queue[i].estimate >= threshold(heap_factor, scores):
                 begin, end = scratch.queue[i].begin, scratch.queue[i].end
                 n_pending, n_dirty = visit(begin, end, heap_factor, n_pending, n_dirty, lists, forward, scratch)
         if last:

@@ -12,7 +12,7 @@ from lsr.demo import run_demo
 from lsr.errors import EncoderError, ParameterError, StorageError
 from lsr.retrieval.searcher import Searcher
 
-# About 0.26 for both on Python 3.11. A ranking in random order, or by a broken encoder, stays below 0.05.
+# On Python 3.11: tiny 0.265, bm25 0.247. Ten documents drawn at random would give nearly 0.
 FLOORS = {"tiny": 0.2, "bm25": 0.2}
 LOSS_OF_THE_INDEX = 0.02
 

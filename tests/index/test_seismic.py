@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from itertools import chain
 from typing import Any
 from unittest.mock import patch
@@ -29,7 +30,6 @@ from tests.index.samples import (
     unrounded,
     vectors_and_queries,
     whole_numbers,
-    zipf_vectors,
 )
 from tests.naive.forward import count_components, internal_rows
 from tests.naive.prune import pruned_lists
@@ -381,7 +381,9 @@ def test_threads_of_the_caller_share_an_index(
 
 
 def _fresh(index: SeismicIndex) -> SeismicIndex:
-    return SeismicIndex(index.dim, index.config, index._components, index._forward, index._lists, index.ids)
+    twin = copy(index)
+    twin._idle = []
+    return twin
 
 
 # Few documents, few components

@@ -81,7 +81,10 @@ def test_long_documents(length: int, short_list: int) -> None:
     rows = [np.sort(rng.choice(dim, length if row % 2 else 3, replace=False)) for row in range(8)]
     vectors = unrounded(
         SparseVectors(
-            np.cumsum([0] + [len(row) for row in rows]), np.concatenate(rows), rng.random(sum(map(len, rows))) + 0.01, dim
+            np.cumsum([0] + [len(row) for row in rows]),
+            np.concatenate(rows),
+            rng.random(sum(map(len, rows))) + 0.01,
+            dim,
         )
     )
     queries = whole_numbers(SparseVectors.concatenate([vectors.top_k(20), vectors.top_k(3)]))
@@ -186,12 +189,3 @@ def test_scores_that_no_float_can_hold(huge: int, heap_factor: float) -> None:
     result = finish(lambda: index.search(queries, 5, params), 20)
     assert result.scores.tolist() == expected.scores.tolist()
     assert (result.rows[:2] < huge).all()
-
-
-@pytest.mark.filterwarnings("ignore:overflow encountered")
-@pytest.mark.parametrize("heap_factor", [3.5e38, 1e300])
-def test_heap_factors_that_no_float_can_hold(heap_factor: float) -> None:
-    index = SeismicIndex.build(from_pairs([[(0, 1.0 + row / 200)] for row in range(200)], 1))
-    query = from_pairs([[(0, 1.0)]], 1)
-    result = finish(lambda: index.search(query, 300, SearchParams(heap_factor=heap_factor)), 20)
-    assert (np.diff(result.rows[0] >= 0) <= 0).all()

@@ -243,7 +243,9 @@ def test_missing_entry_of_the_manifest(folder: Path, name: str) -> None:
         SeismicIndex.open(folder)
 
 
-@pytest.mark.parametrize("value", [None, "x", [], {}, -1, 0, 2.5, 1e400, 1 << 80, {"n_postings": "many"}, {"colour": 1}])
+@pytest.mark.parametrize(
+    "value", [None, "x", [], {}, -1, 0, 2.5, 1e400, 1 << 80, {"n_postings": "many"}, {"colour": 1}]
+)
 @pytest.mark.parametrize("name", ["config", "documents", "head_size", "files", "format_version"])
 def test_wrong_entry_of_the_manifest(folder: Path, name: str, value: Any) -> None:
     change_manifest(folder, lambda manifest: manifest.update({name: value}))
@@ -290,7 +292,7 @@ def test_swapped_arrays(folder: Path, pair: tuple[str, str]) -> None:
     first.rename(folder / "aside")
     second.rename(first)
     (folder / "aside").rename(second)
-    with pytest.raises(IndexFormatError, match=r"bytes instead of"):
+    with pytest.raises(IndexFormatError, match="build the index again"):
         SeismicIndex.open(folder)
     if set(pair) <= set(OF_ANY_LENGTH):
         return

@@ -1,0 +1,159 @@
+"""Encoding speed on the CPU, side by side with sentence-transformers: same checkpoint, same texts, same threads.
+
+    python benchmarks/encode.py                          long and short texts, a few minutes
+    python benchmarks/encode.py --documents 256 --rounds 1
+
+The encoders take turns in one process; each figure is the median of its rounds. Every text is cut off at the same number of
+tokens. The largest difference is that of any weight to sentence-transformers' in float32, absent weights being zero.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from scipy.sparse import csr_matrix
+from sentence_transformers import SparseEncoder
+
+from lsr import SparseVectors, load_encoder
+from lsr.encoders.folders import find_checkpoint
+from lsr.eval.collections import load_collection
+
+DATA = Path(os.environ.get("LSR_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+COLLECTIONS = {"long": "scifact", "short": "checkthat2020-claims"}
+PEER_BATCH = 32  # sentence-transformers' default
+
+Encode = Callable[[list[str]], Any]
+
+
+@dataclass
+class Result:
+    texts: str
+    collection: str
+    documents: int
+    tokens_per_document: float
+    encoder: str
+    documents_per_second: float
+    ratio: float
+    largest_difference: float
+
+
+def measure(
+    encoders: dict[str, Encode], collection: str, kind: str, texts: list[str], tokens: float, rounds: int
+) -> list[Result]:
+    vectors: dict[str, csr_matrix] = {}
+    seconds: dict[str, list[float]] = {name: [] for name in encoders}
+    for encode in encoders.values():
+        encode(texts[:PEER_BATCH])
+    for _ in range(rounds):
+        for name, encode in encoders.items():
+            begin = time.perf_counter()
+            rows = encode(texts)
+            seconds[name].append(time.perf_counter() - begin)
+            vectors[name] = as_scipy(rows)
+    first = next(iter(encoders))
+    speed = {name: len(texts) / statistics.median(times) for name, times in seconds.items()}
+    return [
+        Result(
+            kind,
+            collection,
+            len(texts),
+            tokens,
+            name,
+            speed[name],
+            speed[name] / speed[first],
+            float(abs(vectors[name] - vectors[first]).max()),
+        )
+        for name in encoders
+    ]
+
+
+def as_scipy(rows: Any) -> csr_matrix:
+    if isinstance(rows, SparseVectors):
+        return rows.to_scipy()
+    rows = rows.coalesce()
+    row, column = rows.indices().numpy()
+    return csr_matrix((rows.values().float().numpy(), (row, column)), shape=tuple(rows.shape))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--encoder", default="tiny", help="a masked language model, as load_encoder takes it")
+    parser.add_argument("--documents", type=int, default=1024, help="the first so many of each collection")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--max-length", type=int, default=256)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--long", default=COLLECTIONS["long"], help="a collection of the data, or a path")
+    parser.add_argument("--short", default=COLLECTIONS["short"], help="a collection of the data, or a path")
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+
+    peer = SparseEncoder(find_checkpoint(arguments.encoder).source, device="cpu")
+    peer.max_seq_length = arguments.max_length
+    ours = {
+        dtype: load_encoder(arguments.encoder, device="cpu", dtype=dtype, max_length=arguments.max_length)
+        for dtype in ("float32", "bfloat16")
+    }
+    encoders: dict[str, Encode] = {
+        "sentence-transformers float32": lambda texts: peer.encode_document(
+            texts, batch_size=PEER_BATCH, show_progress_bar=False, save_to_cpu=True
+        )
+    }
+    for dtype, encoder in ours.items():
+        encoders[f"lsr {dtype}"] = encoder.encode_documents
+
+    machine = f"{cpu_name()}, {arguments.threads} threads"
+    packages = ("torch", "transformers", "sentence-transformers")
+    versions = ", ".join(f"{package} {version(package)}" for package in packages)
+    table = Table(title=f"Encoding with {arguments.encoder}, at most {arguments.max_length} tokens a document")
+    table.caption = f"{machine}; {versions}; median of {arguments.rounds} rounds"
+    for heading in ("texts", "tokens each", "encoder", "documents/s", "ratio", "largest difference"):
+        table.add_column(heading, justify="left" if heading in ("texts", "encoder") else "right")
+
+    results: list[Result] = []
+    for kind, name in (("long", arguments.long), ("short", arguments.short)):
+        folder = DATA / name
+        collection = load_collection(folder if folder.is_dir() else name)
+        texts = [document.full_text for document, _ in zip(collection.documents(), range(arguments.documents))]
+        lengths = peer.tokenizer(texts, truncation=True, max_length=arguments.max_length)["input_ids"]
+        tokens = sum(map(len, lengths)) / len(texts)
+        for result in measure(encoders, name, kind, texts, tokens, arguments.rounds):
+            results.append(result)
+            table.add_row(
+                f"{kind}: {result.documents} of {name}",
+                f"{tokens:.0f}",
+                result.encoder,
+                f"{result.documents_per_second:,.0f}",
+                f"{result.ratio:.2f}",
+                f"{result.largest_difference:.1e}",
+            )
+        table.add_section()
+    Console(width=max(Console().width, 130)).print(table)
+    if arguments.json:
+        content = {"machine": machine, "versions": versions, "results": [asdict(result) for result in results]}
+        arguments.json.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    main()
