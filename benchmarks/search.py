@@ -45,10 +45,10 @@ SETS = {
 K = 10
 TARGETS = (0.90, 0.95, 0.97, 0.99)
 BUILDS = {
-    # (n_postings, max_fraction, centroid_fraction, summary_energy). The peer's are its maintainers' best, published
-    # for 1.5 to 2 times the size of the forward index.
+    # (n_postings, max_fraction, centroid_fraction, summary_energy). The peer's: what its maintainers publish as best for
+    # nearly every recall (on collections this small, 2000 and 6.0 give the same lists as 4000 and 3.0), and its defaults.
     "lsr": [(4000, 3.0, 0.2, 0.5), (2000, 3.0, 0.2, 0.5)],
-    "pyseismic-lsr": [(4000, 3.0, 0.2, 0.5), (2000, 6.0, 0.2, 0.5)],
+    "pyseismic-lsr": [(4000, 3.0, 0.2, 0.5), (3500, 1.5, 0.1, 0.4)],
 }
 QUERY_CUTS = (3, 4, 5, 6, 8, 10, 12)
 HEAP_FACTORS = (0.7, 0.8, 0.9, 1.0, 1.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -255,7 +256,7 @@ def test_rows_that_do_not_exist(key: Any) -> None:
 @given(sparse_vectors(dim=7, with_ids=True), st.lists(st.integers(0, 12), max_size=4))
 def test_concatenate_undoes_slicing(vectors: SparseVectors, cuts: list[int]) -> None:
     edges = sorted({0, len(vectors), *(cut for cut in cuts if cut < len(vectors))})
-    parts = [vectors[a:b] for a, b in zip(edges, edges[1:], strict=False)] or [vectors]
+    parts = [vectors[a:b] for a, b in pairwise(edges)] or [vectors]
     assert SparseVectors.concatenate(parts) == vectors
 
 

@@ -78,8 +78,8 @@ def _skip_complete(folder: Path, parts: int, documents: Iterator[tuple[str, str]
             if found is None or found[0] != doc_id:
                 now = "there is none now" if found is None else f"it is {found[0]!r} now"
                 raise CollectionError(
-                    f"{folder}: document {row + 1} was {doc_id!r} when it was encoded, {now}; encode the same documents "
-                    "as before, or choose another folder"
+                    f"{folder}: document {row + 1} was {doc_id!r} when it was encoded, {now}; encode the same "
+                    "documents as before, or choose another folder"
                 )
             row += 1
     return row

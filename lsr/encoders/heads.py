@@ -13,7 +13,7 @@ NARROWEST_CHUNK = 128
 # Rounding two factors to bfloat16, each by at most 2**-8 of itself, changes their dot product by less than this share
 # of the product of their lengths (Cauchy and Schwarz); the last 2**-10 covers sums in float32.
 SCREENING_ERROR = 2 * 2**-8 + 2**-16 + 2**-10
-ROUNDING_ERROR = 2**-8  # of the result itself
+ROUNDING_ERROR = 2**-8 + 2**-14  # of the result itself, relative to what it was rounded to
 
 
 class SpladeMaxHead:
@@ -72,17 +72,12 @@ class SpladeMaxHead:
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         longest = hidden.norm(dim=2).amax(1)
         maxima = self._maxima(hidden.bfloat16(), screen)
-        # maxima + |maxima| ROUNDING + |W_j| |h| SCREENING + bias > 0, in one pass over as few arrays as possible.
-        bound = (
-            torch.addcmul(self._bias, self._error, longest[:, None])
-            .add_(maxima)
-            .add_(maxima.abs_(), alpha=ROUNDING_ERROR)
-        )
+        bound = torch.addcmul(self._bias, self._error, longest[:, None])
+        bound.add_(maxima).add_(maxima.abs_(), alpha=ROUNDING_ERROR)
         texts, candidates = (bound > 0).nonzero(as_tuple=True)
+        counts = torch.bincount(texts, minlength=len(hidden)).tolist()
         components, weights, lengths = [], [], []
-        for states, chosen in zip(
-            hidden, candidates.split(torch.bincount(texts, minlength=len(hidden)).tolist()), strict=True
-        ):
+        for states, chosen in zip(hidden, candidates.split(counts), strict=True):
             logits = (states @ self._weight[chosen].T).amax(0).add_(self._bias[chosen])
             positive = logits > 0
             components.append(chosen[positive])

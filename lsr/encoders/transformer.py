@@ -45,9 +45,10 @@ class _Rows(NamedTuple):
 class TransformerEncoder:
     """w_j = max_i log(1 + max(0, z_ij)), z_ij the logit of vocabulary token j at token i of the text (SPLADE-max).
 
-    Texts are stripped of white space at both ends and cut off after max_length tokens. The positions of special tokens
-    count, and the components of special tokens are kept, as in the published SPLADE models. Documents and queries are
-    treated alike. In bfloat16 the network and the logits are computed in 16 bits, the rest in float32.
+    Texts are stripped of white space at both ends and cut off after max_length tokens; where nothing is left, the row is
+    empty. The positions of special tokens count, and the components of special tokens are kept, as in the published
+    SPLADE models. Documents and queries are treated alike. In bfloat16 the network and the logits are computed in 16
+    bits, the rest in float32.
 
     checkpoint: a masked language model. device: None takes cuda if there is one. dtype: float32 or bfloat16.
     max_length: special tokens included; what the model was not made to read is cut off too.
@@ -146,7 +147,10 @@ class TransformerEncoder:
             return_attention_mask=False,
             return_token_type_ids=False,
         )
-        return [np.array(ids, np.int32) for ids in encoded["input_ids"]]
+        # Special tokens alone would give a row all the same, and with it hits for a text that says nothing.
+        return [
+            np.array(ids if text else [], np.int32) for text, ids in zip(stripped, encoded["input_ids"], strict=True)
+        ]
 
     def _batches(self, tokens: list[Tokens], batch_size: int | None) -> Iterator[npt.NDArray[np.int64]]:
         """Positions of texts that are computed together: the longest first, each batch of nearly one length."""

@@ -114,10 +114,18 @@ def test_truncated_vectors(lsr: Lsr, small: Path, tmp_path: Path) -> None:
     assert "has not finished" in rejected(lsr("index", tmp_path / "v", tmp_path / "i"))
 
 
-@pytest.mark.parametrize("words", [("--encoder", "tyni"), ("--encoder", "./nowhere")])
-def test_an_unknown_encoder(lsr: Lsr, small: Path, tmp_path: Path, words: tuple[str, str]) -> None:
-    assert words[1] in rejected(lsr("index", small, tmp_path / "i", *words))
+@pytest.mark.parametrize("name", ["./nowhere", "no such encoder"])
+def test_an_unknown_encoder(lsr: Lsr, small: Path, tmp_path: Path, name: str) -> None:
+    assert name in rejected(lsr("index", small, tmp_path / "i", "--encoder", name))
     assert not (tmp_path / "i").exists()
+
+
+def test_an_unknown_encoder_that_might_be_on_hugging_face(small: Path, tmp_path: Path) -> None:
+    code = "import os\nos.environ['HF_HUB_OFFLINE'] = '1'\n" + MAIN
+    ended = run_python(code, "index", small, tmp_path / "i", "--encoder", "tyni")
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1), ended.stderr
+    assert ended.stderr.startswith("lsr: tyni: ")
+    assert '"tiny"' in ended.stderr
 
 
 def test_a_collection_needs_an_encoder(lsr: Lsr, small: Path, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_cranfield_with_bm25(lsr: Lsr, tmp_path: Path) -> None:
     collection = data_path("cranfield")
     assert lsr("index", collection, tmp_path / "index", "--encoder", "bm25").status == 0
     figures = check_measured_ranking(lsr, collection, tmp_path / "index", tmp_path)
-    assert figures["nDCG@10"] > 0.33
+    assert figures["nDCG@10"] > 0.31
 
 
 @pytest.mark.slow

@@ -1,95 +1,71 @@
-"""Flat collections: recognised, and searched exhaustively."""
+"""Collections of flat weights are searched exhaustively, and only those."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
-from lsr.index import seismic
-from lsr.index.config import SearchParams
-from lsr.index.exact import ExactIndex
-from lsr.index.flat import is_flat, spread
-from lsr.index.forward import count_components
-from lsr.index.seismic import SeismicIndex
-from lsr.vectors import SparseVectors
-from tests.index.samples import NARROW, WIDE, vectors_and_queries, zipf_vectors
-from tests.naive import flat as naive
-
-DIM = 1 << 20
+from lsr import ExactIndex, IndexConfig, SeismicIndex, SparseVectors
+from lsr.errors import IndexFormatError
+from lsr.index import flat
+from tests.data import load_vectors
 
 
-def measure(vectors: SparseVectors, dtype: type) -> float:
-    components = count_components(vectors)
-    return spread(components.renumber(vectors.indices, np.dtype(dtype)), vectors.values, len(components.external))
+def bm25_like(vectors: SparseVectors) -> SparseVectors:
+    """The same components, each weight squeezed to where BM25's saturation leaves it."""
+    counts = np.ceil(vectors.values)
+    return SparseVectors(vectors.indptr, vectors.indices, counts / (counts + 0.9), vectors.dim, vectors.ids)
 
 
-def build_flat(vectors: SparseVectors) -> SeismicIndex:
-    with patch.object(seismic, "is_flat", lambda *_: True):
-        return SeismicIndex.build(vectors)
+@given(seed=st.integers(0, 2**32 - 1), sizes=st.lists(st.sampled_from([1, 128, 129, 300]), min_size=1, max_size=4))
+def test_spread(seed: int, sizes: list[int]) -> None:
+    assume(max(sizes) > flat.SHORTEST_LIST)
+    rng = np.random.default_rng(seed)
+    internal = rng.permutation(np.repeat(np.arange(len(sizes)), sizes)).astype(np.uint16)
+    values = rng.exponential(size=len(internal)).astype(np.float32) + np.float32(rng.random())
+    spreads, counted = [], []
+    for component in range(len(sizes)):
+        weights = values[internal == component].astype(float)
+        if len(weights) > flat.SHORTEST_LIST:
+            spreads.append(weights.std() / weights.mean())
+            counted.append(len(weights))
+    expected = np.average(spreads, weights=counted)
+    assert flat.spread(internal, values, len(sizes)) == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("dtype", [NARROW, WIDE])
-@given(drawn=vectors_and_queries())
-@settings(max_examples=30)
-def test_spread(drawn: tuple[SparseVectors, SparseVectors], dtype: type) -> None:
-    assert measure(drawn[0], dtype) == pytest.approx(naive.spread(drawn[0]), rel=1e-6, abs=1e-7)
+def test_short_lists_say_nothing() -> None:
+    assert flat.spread(np.zeros(128, np.uint16), np.ones(128, np.float32), 1) == np.inf
 
 
-def test_learned_weights_are_not_flat(packages: SparseVectors, packages_index: SeismicIndex) -> None:
-    assert measure(packages, NARROW) == pytest.approx(naive.spread(packages))
-    assert measure(packages, NARROW) > 0.6
-    assert not packages_index.flat
-
-
-def test_what_is_flat() -> None:
-    internal, even = np.zeros(20_000, NARROW), np.tile(np.float32([0.8, 1.0, 1.2]), 6667)[:20_000]
-    assert is_flat(20_000, internal, even, 1)
-    assert not is_flat(19_999, internal, even, 1)
-    uneven = np.tile(np.float32([0.1, 1.0, 3.0]), 6667)[:20_000]
-    assert not is_flat(20_000, internal, uneven, 1)
-    short_lists = np.arange(20_000).astype(NARROW)
-    assert not is_flat(20_000, short_lists, even, 20_000)
-    assert not is_flat(20_000, internal[:0], even[:0], 0)
-
-
-def test_twenty_thousand_even_documents() -> None:
-    rng = np.random.default_rng(2)
-    weights = rng.uniform(0.9, 1.1, 60_000)
-    vectors = SparseVectors(np.arange(0, 60_001, 3), rng.integers(0, 50, 60_000), weights, 50)
-    index = SeismicIndex.build(vectors)
+def test_learned_weights_get_blocks_and_flat_ones_do_not() -> None:
+    learned = load_vectors("packages-500k")[:20_000]
+    queries = load_vectors("packages-queries")[:100]
+    even = bm25_like(learned)
+    index = SeismicIndex.build(even)
     assert index.flat
-    queries = zipf_vectors(3, 50, 50, 5, 4)
-    result, expected = index.search(queries, 100), ExactIndex.build(vectors).search(queries, 100)
-    assert np.array_equal(result.rows, expected.rows)
-    assert np.array_equal(result.scores, expected.scores)
+    assert "whole lists" in index.nbytes
+    expected = ExactIndex.build(even).search(queries, 20)
+    found = index.search(queries, 20, threads=2)
+    assert np.array_equal(found.rows, expected.rows)
+    assert np.array_equal(found.scores, expected.scores)
+    assert not SeismicIndex.build(even[:19_999], IndexConfig(n_postings=50)).flat
+    assert not SeismicIndex.build(learned, IndexConfig(n_postings=50)).flat
 
 
-@given(drawn=vectors_and_queries())
-@settings(max_examples=30)
-def test_flat_searches_are_exact(drawn: tuple[SparseVectors, SparseVectors]) -> None:
-    vectors, queries = drawn
-    index = build_flat(vectors)
-    assert index.flat
-    expected = ExactIndex.build(vectors).search(queries, 7)
-    for params in (SearchParams(), SearchParams(1, 5.0), SearchParams(exact=True)):
-        for threads in (1, 3):
-            result = index.search(queries, 7, params, threads)
-            assert np.array_equal(result.rows, expected.rows)
-            assert np.array_equal(result.scores, expected.scores)
-
-
-def test_flat_index_saved_and_opened(tmp_path: Path) -> None:
-    vectors, queries = zipf_vectors(1, 300, DIM, 8, 1000), zipf_vectors(9, 40, DIM, 5, 4)
-    index = build_flat(vectors)
+def test_saved_and_opened(tmp_path: Path) -> None:
+    even = bm25_like(load_vectors("packages-500k")[:20_000])
+    queries = load_vectors("packages-queries")[:50]
+    index = SeismicIndex.build(even)
     index.save(tmp_path / "index")
     opened = SeismicIndex.open(tmp_path / "index")
     assert opened.flat
     assert opened.nbytes == index.nbytes
-    assert np.array_equal(opened.search(queries).rows, index.search(queries).rows)
     assert np.array_equal(opened.search(queries).scores, index.search(queries).scores)
-    for found, wanted in zip(opened.vector(5), index.vector(5), strict=True):
-        assert np.array_equal(found, wanted)
+    starts = np.load(tmp_path / "index" / "whole_starts.npy")
+    np.save(tmp_path / "index" / "whole_starts.npy", starts[::-1])
+    with pytest.raises(IndexFormatError, match="fit together"):
+        SeismicIndex.open(tmp_path / "index")

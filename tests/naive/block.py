@@ -1,4 +1,4 @@
-"""Twins of lsr/index/block.py. Scores are added up in 32-bit floats and in the same order, or ties would fall otherwise."""
+"""Twins of lsr/index/block.py. Scores are added up as 32-bit floats and in the same order, or ties would differ."""
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
 from lsr.encoders.batching import encode_collection
 from lsr.encoders.bm25 import BM25Encoder
-
 from lsr.errors import CollectionError, EncoderError, StorageError
 from lsr.index.seismic import SeismicIndex
 from lsr.retrieval.indexing import build_searchable

@@ -1,0 +1,171 @@
+"""BM25 vectors against the formula, against bm25s, and on text that is not English."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from pathlib import Path
+
+import bm25s
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lsr import load_encoder
+from lsr.encoders.bm25 import BM25Encoder, tokenise
+from lsr.errors import EncoderError, ParameterError
+from lsr.eval.collections import load_collection
+from tests.data import collection_path
+from tests.processes import run_python
+
+WORDS = st.sampled_from(["alpha", "beta", "gamma", "delta", "zeta", "Ọ̀rúnmìlà"])
+TEXTS = st.lists(st.lists(WORDS, max_size=9).map(" ".join), min_size=1, max_size=8)
+
+
+def scores_by_hand(documents: list[str], query: str, k1: float, b: float) -> list[float]:
+    tokens = [tokenise(document) for document in documents]
+    average = sum(map(len, tokens)) / len(tokens)
+    scores = []
+    for words in tokens:
+        counts = Counter(words)
+        score = 0.0
+        for term in tokenise(query):
+            df = sum(term in other for other in tokens)
+            idf = math.log(1 + (len(tokens) - df + 0.5) / (df + 0.5))
+            tf = counts[term]
+            score += idf * tf / (tf + k1 * (1 - b + b * len(words) / average)) if tf else 0.0
+        scores.append(score)
+    return scores
+
+
+@given(documents=TEXTS, query=st.lists(WORDS, max_size=5).map(" ".join), k1=st.floats(0, 3), b=st.floats(0, 1))
+def test_the_dot_product_is_the_formula(documents: list[str], query: str, k1: float, b: float) -> None:
+    if not any(documents):
+        documents = [*documents, "alpha"]
+    encoder = BM25Encoder(k1, b).fit(documents)
+    found = encoder.encode_documents(documents).to_dense() @ encoder.encode_queries([query]).to_dense()[0]
+    np.testing.assert_allclose(found, scores_by_hand(documents, query, k1, b), rtol=1e-5, atol=1e-6)
+
+
+def test_equals_bm25s_on_a_real_collection(tmp_path: Path) -> None:
+    collection = load_collection(collection_path("nfcorpus", tmp_path))
+    texts = [document.full_text for document in collection.documents()]
+    queries = list(collection.queries().values())[:50]
+    encoder = BM25Encoder(k1=1.2, b=0.75).fit(texts)
+    found = (encoder.encode_queries(queries).to_scipy() @ encoder.encode_documents(texts).to_scipy().T).toarray()
+
+    peer = bm25s.BM25(method="lucene", k1=1.2, b=0.75)
+    peer.index([tokenise(text) for text in texts], show_progress=False)
+    expected = np.stack([peer.get_scores(tokenise(query)) for query in queries])
+    assert expected.max() > 5
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_marks_stay_with_their_letters() -> None:
+    assert tokenise("Ọ̀rúnmìlà, ẹ̀kọ́!") == ["ọ̀rúnmìlà", "ẹ̀kọ́"]
+    assert tokenise("हिन्दी में") == ["हिन्दी", "में"]
+    assert tokenise("ẹ̀kọ́") == tokenise("e\u0323\u0300ko\u0323\u0301")  # composed or not
+    assert tokenise("The ﬁnal os.path_test of ＡＢＣ") == ["final", "os", "path_test", "abc"]
+    assert tokenise("") == tokenise("… — !") == []
+
+
+def test_unknown_tokens_and_empty_texts_give_empty_rows() -> None:
+    encoder = BM25Encoder().fit(["alpha beta", ""])
+    assert encoder.encode_queries(["gamma", "", "alpha"]).to_dense().astype(bool).tolist() == [
+        [False, False],
+        [False, False],
+        [True, False],
+    ]
+    assert len(encoder.encode_documents([])) == 0
+
+
+def test_fits_a_stream() -> None:
+    texts = ["alpha beta", "beta gamma gamma"]
+    assert BM25Encoder().fit(text for text in texts).describe() == BM25Encoder().fit(texts).describe()
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda encoder: encoder.encode_documents(["a"]),
+        lambda encoder: encoder.encode_queries(["a"]),
+        lambda encoder: encoder.dim,
+        lambda encoder: encoder.describe(),
+        lambda encoder: encoder.save("nowhere"),
+    ],
+)
+def test_unfitted_use(use: object) -> None:
+    with pytest.raises(EncoderError, match="not fitted.*call fit"):
+        use(load_encoder("bm25"))  # type: ignore[operator]
+
+
+def test_bad_input() -> None:
+    for k1 in (-1, math.nan, math.inf):
+        with pytest.raises(ParameterError, match="k1"):
+            BM25Encoder(k1=k1)
+    for b in (-0.1, 1.1, math.nan):
+        with pytest.raises(ParameterError, match="b is"):
+            BM25Encoder(b=b)
+    with pytest.raises(EncoderError, match="no word in 2 texts"):
+        BM25Encoder().fit(["", "!!"])
+    with pytest.raises(EncoderError, match="row 1: character 3 of the text.*surrogate"):
+        BM25Encoder().fit(["a", "abc\ud800"])
+    encoder = BM25Encoder().fit(["alpha"])
+    with pytest.raises(EncoderError, match="row 1.*NoneType"):
+        encoder.encode_documents(["alpha", None])  # type: ignore[list-item]
+    with pytest.raises(EncoderError, match="list of texts"):
+        encoder.encode_queries("alpha")
+    with pytest.raises(ParameterError, match="batch_size"):
+        encoder.encode_documents(["alpha"], batch_size=0)
+
+
+def test_saved_and_loaded(tmp_path: Path) -> None:
+    texts = ["alpha beta beta", "Ọ̀rúnmìlà gamma", ""]
+    encoder = BM25Encoder(1.5, 0.3).fit(texts)
+    encoder.save(tmp_path / "encoder")
+    loaded = load_encoder(tmp_path / "encoder")
+    assert loaded.describe() == encoder.describe()
+    assert loaded.encode_documents(texts) == encoder.encode_documents(texts)
+    assert loaded.encode_queries(texts) == encoder.encode_queries(texts)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("idf.npy", b""),
+        ("idf.npy", b"\x93NUMPY foreign"),
+        ("vocabulary.json", b'{"format_version": 1, "tokens": ["other", "words"]}'),
+        ("vocabulary.json", b"{"),
+        ("encoder.json", b"[]"),
+        ("encoder.json", b'{"format_version": 1, "kind": "bm25"}'),
+        ("encoder.json", b'{"format_version": 99, "kind": "bm25"}'),
+        ("encoder.json", b'{"format_version": 1, "kind": "bm25", "k1": -1, "b": 0, "documents": 1, "tokens": 1}'),
+    ],
+)
+def test_damaged(tmp_path: Path, file: str, content: bytes) -> None:
+    BM25Encoder().fit(["alpha beta"]).save(tmp_path)
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(EncoderError, match=str(tmp_path)):
+        load_encoder(tmp_path)
+
+
+def test_an_idf_of_another_length(tmp_path: Path) -> None:
+    BM25Encoder().fit(["alpha beta"]).save(tmp_path)
+    np.save(tmp_path / "idf.npy", np.ones(3, np.float32))
+    with pytest.raises(EncoderError, match="do not fit together"):
+        load_encoder(tmp_path)
+    assert json.loads((tmp_path / "encoder.json").read_text())["kind"] == "bm25"
+
+
+def test_bm25_needs_no_torch() -> None:
+    code = """
+import sys
+from lsr import load_encoder
+encoder = load_encoder("bm25").fit(["some words"])
+encoder.encode_documents(["words"])
+print([name for name in ("torch", "numba", "transformers") if name in sys.modules])
+"""
+    done = run_python(code)
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
