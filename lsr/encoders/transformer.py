@@ -45,8 +45,8 @@ class _Rows(NamedTuple):
 class TransformerEncoder:
     """w_j = max_i log(1 + max(0, z_ij)), z_ij the logit of vocabulary token j at token i of the text (SPLADE-max).
 
-    Texts are stripped of white space at both ends and cut off after max_length tokens; where nothing is left, the row is
-    empty. The positions of special tokens count, and the components of special tokens are kept, as in the published
+    Texts are stripped of white space at both ends and cut off after max_length tokens; where nothing is left, the
+    row is empty. The positions of special tokens count, and the components of special tokens are kept, as in the published
     SPLADE models. Documents and queries are treated alike. In bfloat16 the network and the logits are computed in 16
     bits, the rest in float32.
 
@@ -119,7 +119,7 @@ class TransformerEncoder:
         }
 
     def save(self, folder: str | Path) -> None:
-        """Write encoder.json, which refers to the checkpoint by name: its weights are not copied. Raises StorageError."""
+        """Write encoder.json, which names the checkpoint: its weights are not copied. Raises StorageError."""
         folder = Path(folder)
         with storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -170,7 +170,7 @@ class TransformerEncoder:
         if threads <= 1:
             yield from (self._batch(tokens, batch) for batch in batches)
             return
-        # One batch a core: each stays in its own cache, and no core waits for another one at the end of every operation.
+        # One batch a core: each stays in its own cache, and no core waits for another after every operation.
         pool = ThreadPoolExecutor(threads, "lsr-encode", initializer=torch.set_num_threads, initargs=(1,))
         try:
             yield from pool.map(lambda batch: self._batch(tokens, batch), batches)

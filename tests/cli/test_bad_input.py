@@ -122,9 +122,9 @@ def test_an_unknown_encoder(lsr: Lsr, small: Path, tmp_path: Path, name: str) ->
 
 def test_an_unknown_encoder_that_might_be_on_hugging_face(small: Path, tmp_path: Path) -> None:
     code = "import os\nos.environ['HF_HUB_OFFLINE'] = '1'\n" + MAIN
-    ended = run_python(code, "index", small, tmp_path / "i", "--encoder", "tyni")
+    ended = run_python(code, "index", small, tmp_path / "i", "--encoder", "org/tyni")
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1), ended.stderr
-    assert ended.stderr.startswith("lsr: tyni: ")
+    assert ended.stderr.startswith("lsr: org/tyni: ")
     assert '"tiny"' in ended.stderr
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Thread
 from typing import TypeVar
 from unittest.mock import patch
@@ -114,12 +114,16 @@ def dequantised(index: SeismicIndex) -> SparseVectors:
     )
 
 
-def finish(action: Callable[[], T], seconds: float = 60) -> T:
-    """What `action` returns; fails if it goes on for a minute where it should take an instant."""
-    results: list[T] = []
-    thread = Thread(target=lambda: results.append(action()), daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        pytest.fail(f"not finished after {seconds} s")
-    return results[0]
+def finish(action: Callable[[], T], seconds: float = 30) -> T:
+    """What `action` returns or raises; fails if it goes on for long where it should take an instant."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(action())
+        except BaseException as error:
+            future.set_exception(error)
+
+    # No executor: it would wait for its threads at the end of the tests.
+    Thread(target=run, daemon=True).start()
+    return future.result(seconds)

@@ -169,7 +169,7 @@ def test_visits(rows: list[list[int]]) -> None:
 
 
 @given(drawn=vectors_and_queries(), config=configs(), params=params(), k=st.sampled_from([1, 3, 10, 500]))
-@settings(max_examples=100)
+@settings(max_examples=60)
 def test_search(drawn: Drawn, config: IndexConfig, params: SearchParams, k: int) -> None:
     vectors, queries = unrounded(drawn[0]), whole_numbers(drawn[1])
     index = build(vectors, config, short_list=5)

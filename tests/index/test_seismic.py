@@ -174,7 +174,7 @@ def test_attributes(packages: SparseVectors) -> None:
 
 @pytest.mark.parametrize("threads", [0, -1])
 def test_build_refuses_threads(threads: int) -> None:
-    with pytest.raises(ParameterError, match="threads is .*at least 1"):
+    with pytest.raises(ParameterError, match=r"threads is .*at least 1"):
         SeismicIndex.build(SparseVectors.empty(3), threads=threads)
 
 
@@ -324,6 +324,21 @@ def test_recall_rises_with_the_query_cut(packages_index: SeismicIndex, package_q
     ]
     assert found == sorted(found)
     assert found[-1] - found[0] > 0.1
+
+
+# Flat collections, searched exhaustively
+
+
+@given(drawn=vectors_and_queries(), k=st.sampled_from([1, 10, 400]))
+@settings(max_examples=30)
+def test_flat_searches_are_exact(drawn: Drawn, k: int) -> None:
+    vectors, queries = drawn
+    with patch.object(seismic, "is_flat", lambda *_: True):
+        index = SeismicIndex.build(vectors)
+    assert index.flat
+    expected = ExactIndex.build(vectors).search(queries, k)
+    for params in (SearchParams(), SearchParams(1, 5.0), EXACT):
+        assert same(index.search(queries, k, params, threads=2), expected)
 
 
 # One query at a time, many at once

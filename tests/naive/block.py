@@ -39,6 +39,7 @@ def coarse_weights(document: Document, scale: Sequence[np.float32], cut: int) ->
     return [(component, scale[component] * np.float32(code)) for component, code in codes if code > 0]
 
 
+@np.errstate(over="ignore", under="ignore")
 def nearest_centroids(
     documents: Sequence[Weights], centroids: Sequence[Weights], alive: Sequence[bool]
 ) -> list[int | None]:
@@ -58,8 +59,7 @@ def nearest_centroids(
         for step, (component, weight) in enumerate(document):
             for slot, centroid_weight in inverted[component]:
                 before = scores[slot]
-                with np.errstate(over="ignore", under="ignore"):
-                    scores[slot] = before + weight * centroid_weight
+                scores[slot] = before + weight * centroid_weight
                 if scores[slot] > before:
                     reached[slot] = (step, slot)
         # What is reached once is kept: weights are positive.

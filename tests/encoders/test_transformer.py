@@ -1,0 +1,222 @@
+"""SPLADE-max against plain transformers code, on the bundled checkpoint and on small random models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lsr import load_encoder
+from lsr.encoders import heads
+from lsr.encoders.folders import find_checkpoint
+from lsr.encoders.transformer import TransformerEncoder
+from lsr.errors import EncoderError, ParameterError
+from lsr.eval.collections import load_collection
+from tests.data import collection_path
+from tests.encoders.models import ARCHITECTURES, SPECIAL, TEXTS, WORDS, splade_max, write_model, write_tokenizer
+from tests.processes import run_python
+
+
+@pytest.fixture(scope="module")
+def tiny() -> TransformerEncoder:
+    return TransformerEncoder(find_checkpoint("tiny"), "cpu")
+
+
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    collection = load_collection(collection_path("scifact", tmp_path_factory.mktemp("data")))
+    texts = [document.full_text for _, document in zip(range(40), collection.documents(), strict=False)]
+    return [*texts, "", "what causes high blood pressure", texts[0][:60]]
+
+
+def test_tiny_equals_plain_transformers(tiny: TransformerEncoder, documents: list[str]) -> None:
+    expected = splade_max(Path(find_checkpoint("tiny").source), documents, 256)
+    found = tiny.encode_documents(documents).to_dense()
+    assert (expected > 0).sum() > 5000
+    np.testing.assert_allclose(found, expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("screened", [False, True])
+def test_with_and_without_screening(
+    tiny: TransformerEncoder, documents: list[str], monkeypatch: pytest.MonkeyPatch, screened: bool
+) -> None:
+    # Both ways of SpladeMaxHead, whatever the processor at hand multiplies.
+    monkeypatch.setattr(heads, "_multiplies_bfloat16", lambda: screened)
+    encoder = TransformerEncoder(find_checkpoint("tiny"), "cpu")
+    expected = tiny.encode_documents(documents).to_dense()
+    np.testing.assert_allclose(encoder.encode_documents(documents).to_dense(), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+@pytest.mark.parametrize("max_length", [8, 80])
+def test_random_models_equal_plain_transformers(tmp_path: Path, kind: str, max_length: int) -> None:
+    write_model(tmp_path, kind)
+    expected = splade_max(tmp_path, TEXTS, max_length)
+    encoder = load_encoder(tmp_path, device="cpu", max_length=max_length)
+    found = encoder.encode_documents(TEXTS)
+    assert 0.05 < (expected > 0).mean() < 0.95
+    np.testing.assert_allclose(found.to_dense(), expected, atol=1e-4, rtol=0)
+    assert encoder.encode_queries(TEXTS) == found
+    assert encoder.vocabulary.tokens == (*SPECIAL, *WORDS)
+
+
+def test_screening_never_loses_a_component() -> None:
+    # Logits on both sides of zero, nearer to it than bfloat16 can tell.
+    torch.manual_seed(3)
+    hidden = torch.randn(6, 9, 64)
+    weight = torch.randn(3000, 64)
+    bias = -(hidden.reshape(-1, 64) @ weight.T).amax(0) + torch.randn(3000) * 1e-3
+    head = heads.SpladeMaxHead(weight, bias)
+    head._screen, head._error = weight.bfloat16(), weight.norm(dim=1) * heads.SCREENING_ERROR
+    lengths, components, weights = head.rows(hidden)
+    logits = (hidden.double() @ weight.double().T + bias.double()).amax(1)
+    assert len(lengths) == 6
+    found = torch.zeros_like(logits)
+    found[torch.repeat_interleave(torch.arange(6), lengths), components] = weights.double()
+    expected = torch.log1p(torch.relu(logits))
+    assert 100 < (expected > 0).sum() < 6 * 3000
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+def test_components_rise_and_weights_are_positive(tiny: TransformerEncoder, documents: list[str]) -> None:
+    vectors = tiny.encode_documents(documents)
+    for row in range(len(vectors)):
+        components, weights = vectors.row(row)
+        assert (np.diff(components.astype(int)) > 0).all()
+        assert (weights > 0).all()
+    assert vectors.indices.dtype == np.uint16
+    assert vectors.values.dtype == np.float32
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 1000])
+def test_batches_do_not_matter(tiny: TransformerEncoder, documents: list[str], batch_size: int) -> None:
+    expected = tiny.encode_documents(documents).to_dense()
+    found = tiny.encode_documents(documents, batch_size=batch_size).to_dense()
+    np.testing.assert_allclose(found, expected, atol=1e-5, rtol=0)
+
+
+def test_windows_do_not_matter(tiny: TransformerEncoder, documents: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = tiny.encode_documents(documents).to_dense()
+    monkeypatch.setattr("lsr.encoders.transformer.TEXTS_PER_WINDOW", 7)
+    np.testing.assert_allclose(tiny.encode_documents(documents).to_dense(), expected, atol=1e-5, rtol=0)
+
+
+def test_order_follows_the_texts(tiny: TransformerEncoder, documents: list[str]) -> None:
+    forward = tiny.encode_documents(documents).to_dense()
+    backward = tiny.encode_documents(documents[::-1]).to_dense()
+    np.testing.assert_allclose(backward[::-1], forward, atol=1e-5, rtol=0)
+
+
+def test_bfloat16_is_close(tiny: TransformerEncoder, documents: list[str]) -> None:
+    half = load_encoder("tiny", device="cpu", dtype="bfloat16")
+    expected = tiny.encode_documents(documents).to_dense()
+    found = half.encode_documents(documents).to_dense()
+    assert abs(found - expected).max() < 0.25
+    cosine = (found * expected).sum(1) / np.linalg.norm(found, axis=1) / np.linalg.norm(expected, axis=1)
+    assert cosine.min() > 0.995
+    assert half.describe() == {**tiny.describe(), "dtype": "bfloat16"}
+
+
+def test_threads_of_torch_stay_as_they_were(tiny: TransformerEncoder, documents: list[str]) -> None:
+    before = torch.get_num_threads()
+    tiny.encode_documents(documents)
+    assert torch.get_num_threads() == before
+
+
+def test_several_threads_give_what_one_gives(tiny: TransformerEncoder, documents: list[str]) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = tiny.encode_documents(documents).to_dense()
+        torch.set_num_threads(4)
+        four = tiny.encode_documents(documents).to_dense()
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_allclose(four, one, atol=1e-5, rtol=0)
+
+
+def test_a_very_long_text_is_cut_off(tiny: TransformerEncoder) -> None:
+    word = "pressure "
+    vectors = tiny.encode_documents([word * 100_000, word * 254, word * 255])
+    dense = vectors.to_dense()
+    np.testing.assert_allclose(dense[1:], dense[[0, 0]], atol=1e-5)
+
+
+def test_white_space_at_the_ends_does_not_count(tiny: TransformerEncoder) -> None:
+    vectors = tiny.encode_documents(["  blood pressure\n", "blood pressure"])
+    np.testing.assert_array_equal(vectors.to_dense()[0], vectors.to_dense()[1])
+
+
+def test_no_texts(tiny: TransformerEncoder) -> None:
+    vectors = tiny.encode_documents([])
+    assert (len(vectors), vectors.dim) == (0, 30522)
+
+
+def test_a_tokeniser_without_special_tokens_gives_empty_rows(tmp_path: Path) -> None:
+    write_model(tmp_path)
+    content = (tmp_path / "tokenizer.json").read_text()
+    from tokenizers import Tokenizer, processors
+
+    tokenizer = Tokenizer.from_str(content)
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    encoder = load_encoder(tmp_path, device="cpu")
+    assert [row.nnz > 0 for row in encoder.encode_documents(["", "alpha", "  "])] == [False, True, False]
+
+
+def test_texts_that_are_none(tiny: TransformerEncoder) -> None:
+    with pytest.raises(EncoderError, match="row 1: character 2 of the text.*lone surrogate"):
+        tiny.encode_documents(["fine", "no\udfff"])
+    with pytest.raises(EncoderError, match="row 0.*int"):
+        tiny.encode_queries([3])  # type: ignore[list-item]
+    with pytest.raises(EncoderError, match="list of texts"):
+        tiny.encode_documents("one text")
+    with pytest.raises(ParameterError, match="batch_size"):
+        tiny.encode_documents(["a"], batch_size=0)
+
+
+def test_more_tokens_than_the_model_knows(tmp_path: Path) -> None:
+    write_model(tmp_path)
+    write_tokenizer(tmp_path, [*SPECIAL, *WORDS, "extra"])
+    with pytest.raises(EncoderError, match="'extra' has number 17.*knows 17 tokens"):
+        load_encoder(tmp_path, device="cpu")
+
+
+def test_more_rows_than_tokens(tmp_path: Path) -> None:
+    write_model(tmp_path, components=24)
+    encoder = load_encoder(tmp_path, device="cpu")
+    assert encoder.dim == 24
+    assert encoder.vocabulary.token(23) == "<unnamed 23>"
+    expected = splade_max(tmp_path, TEXTS, 96)
+    np.testing.assert_allclose(encoder.encode_documents(TEXTS).to_dense(), expected, atol=1e-4, rtol=0)
+
+
+def test_a_network_that_gives_nan(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = write_model(tmp_path) / "model.safetensors"
+    weights = load_file(path)
+    name = next(name for name in weights if name.endswith("query.weight"))
+    weights[name][:] = float("nan")
+    save_file(weights, path, metadata={"format": "pt"})
+    with pytest.raises(EncoderError, match="not finite"):
+        load_encoder(tmp_path, device="cpu").encode_documents(["alpha"])
+
+
+def test_interrupted_at_once(tmp_path: Path) -> None:
+    """Ctrl-C stops the encoding soon, and leaves no thread that keeps the process alive."""
+    code = """
+import _thread, sys, threading, time
+from lsr import load_encoder
+encoder = load_encoder("tiny", device="cpu")
+threading.Timer(1.0, _thread.interrupt_main).start()
+begin = time.monotonic()
+try:
+    encoder.encode_documents(["many words of a long text " * 60] * 100_000)
+except KeyboardInterrupt:
+    print("interrupted", time.monotonic() - begin < 30)
+"""
+    done = run_python(code)
+    assert done.stdout.split() == ["interrupted", "True"], done.stderr

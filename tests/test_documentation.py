@@ -1,0 +1,76 @@
+"""What the README and the examples show works as it stands."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+import lsr
+from lsr.cli.main import app
+from tests.data import REPOSITORY, collection_path
+
+README = (REPOSITORY / "README.md").read_text()
+
+
+def run(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_python_of_the_readme() -> None:
+    [code] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert run("-c", code).startswith("[['salt'")
+
+
+def test_commands_of_the_readme_exist() -> None:
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    lines = [
+        line.split("#")[0] for block in re.findall(r"```\n(.*?)```", README, re.DOTALL) for line in block.split("\n")
+    ]
+    shown = [shlex.split(line)[1:] for line in lines if line.startswith("lsr ")]
+    assert len(shown) >= 6
+    for name, *words in shown:
+        options = {option for parameter in commands[name].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("-")} <= options, name
+
+
+def test_files_that_the_documents_name_exist() -> None:
+    for document in (REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")):
+        for link in re.findall(r"\]\(([^)]+)\)", document.read_text()):
+            if not link.startswith("http"):
+                assert (document.parent / link).exists(), f"{document.name}: {link}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["index_and_search", "bring_your_own_vectors"])
+def test_examples(name: str) -> None:
+    assert run(f"examples/{name}.py")
+
+
+@pytest.mark.slow
+def test_example_with_a_collection(tmp_path: Path) -> None:
+    assert re.search(r"nDCG@10 +0\.[34]", run("examples/evaluate_beir.py", str(collection_path("cranfield", tmp_path))))
+
+
+def test_public_names() -> None:
+    assert set(lsr.__all__) <= set(dir(lsr))
+    for name in lsr.__all__:
+        assert getattr(lsr, name).__name__ == name
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = lsr.nonsense
+
+
+@pytest.mark.parametrize("code", ["import lsr", "from lsr.cli.main import main; main(['--help'])"])
+def test_nothing_heavy_is_imported_before_it_is_needed(code: str) -> None:
+    loaded = run("-c", f"import sys\n{code}\nprint('LOADED', *sys.modules)").split("LOADED")[1].split()
+    assert not {"torch", "numba", "transformers", "ir_datasets", "faiss"} & set(loaded)
