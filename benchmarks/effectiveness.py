@@ -30,7 +30,7 @@ from lsr.eval.runs import write_run
 from lsr.retrieval.encoding import ENCODER_FOLDER, encode_documents
 
 DATA = Path(os.environ.get("LSR_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
-DEPTH = 100
+DEPTH = 10  # the harshest: a deeper search is more careful at every rank
 
 
 def beir_folders(names: list[str], scratch: Path) -> Iterator[Path]:

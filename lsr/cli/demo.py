@@ -13,9 +13,7 @@ from lsr.cli import options
 def demo(
     k: options.Depth = 3,
     encoder: Annotated[str, typer.Option(help="Encoder to show; see lsr index.")] = "tiny",
-    index: Annotated[
-        Path | None, typer.Option(help="Folder of the index; by default one in the user's cache.")
-    ] = None,
+    index: Annotated[Path | None, typer.Option(help="Folder of the index; by default one in the user's cache.")] = None,
     json: options.Json = False,
 ) -> None:
     """Index the documentation of Python's standard library, search it, and measure the result. Downloads nothing."""

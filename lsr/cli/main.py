@@ -15,6 +15,7 @@ from lsr.cli.encode import encode
 from lsr.cli.evaluate import evaluate
 from lsr.cli.index import index
 from lsr.cli.info import info
+from lsr.cli.output import watched
 from lsr.cli.run import run
 from lsr.cli.search import search
 from lsr.errors import LsrError
@@ -56,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Bad input costs exactly one line on stderr. Any other exception is a defect of lsr and keeps its traceback.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if not watched():
+        os.environ.setdefault("TQDM_DISABLE", "1")  # the bars that ir_datasets draws while it downloads
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a text may hold what the terminal cannot show
     try:

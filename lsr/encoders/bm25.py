@@ -33,8 +33,8 @@ IDF_FILE = "idf.npy"
 FUNCTION_WORDS = frozenset(
     re.findall(
         r"\w+",
-        "a an and are as at be but by for from had has have he her his i in into is it its of on or she so such than that "
-        "the their them then there these they this those to was we were which will with would you your",
+        "a an and are as at be but by for from had has have he her his i in into is it its of on or she so such than "
+        "that the their them then there these they this those to was we were which will with would you your",
     )
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from logging import ERROR
 from typing import Any
 
 import torch
@@ -54,6 +55,8 @@ def load_masked_lm(checkpoint: Checkpoint, device: torch.device, dtype: torch.dt
         expected = model(input_ids=sample, attention_mask=torch.ones_like(sample)).logits
         _take_off(model, layer)
         found = layer(model(input_ids=sample, attention_mask=torch.ones_like(sample)).logits)
+    if not expected.isfinite().all():
+        raise EncoderError(f"{name}: the network gives numbers that are not finite; copy or train it again")
     if expected.shape != found.shape or not torch.allclose(expected, found, atol=TOLERANCE, rtol=TOLERANCE):
         raise EncoderError(f"{name}: {type(model).__name__} changes its logits after the output layer; {WORKS}")
     model = model.to(device, dtype)
@@ -96,8 +99,8 @@ def _quiet() -> Iterator[None]:
     """No progress bars and no warnings from transformers and its hub, which print them unasked."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     hub_verbosity = hub_logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
-    hub_logging.set_verbosity(hub_logging.ERROR)
+    logging.set_verbosity(ERROR)
+    hub_logging.set_verbosity(ERROR)
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield

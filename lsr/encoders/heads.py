@@ -25,8 +25,8 @@ class SpladeMaxHead:
     argument, so that the result is the same. All positions count, those of special tokens too.
 
     A CPU with instructions for bfloat16 multiplies it several times as fast as float32. There, float32 weights are
-    found in two steps: products in bfloat16, with a bound of their error, leave out the components that cannot be above zero,
-    nearly all of them; those left are computed in float32. The result is that of float32.
+    found in two steps: products in bfloat16, with a bound of their error, leave out the components that cannot be
+    above zero, nearly all of them; those left are computed in float32. The result is that of float32.
     """
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:

@@ -46,9 +46,9 @@ class TransformerEncoder:
     """w_j = max_i log(1 + max(0, z_ij)), z_ij the logit of vocabulary token j at token i of the text (SPLADE-max).
 
     Texts are stripped of white space at both ends and cut off after max_length tokens; where nothing is left, the
-    row is empty. The positions of special tokens count, and the components of special tokens are kept, as in the published
-    SPLADE models. Documents and queries are treated alike. In bfloat16 the network and the logits are computed in 16
-    bits, the rest in float32.
+    row is empty. The positions of special tokens count, and the components of special tokens are kept, as in the
+    published SPLADE models. Documents and queries are treated alike. In bfloat16 the network and the logits are
+    computed in 16 bits, the rest in float32.
 
     checkpoint: a masked language model. device: None takes cuda if there is one. dtype: float32 or bfloat16.
     max_length: special tokens included; what the model was not made to read is cut off too.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -19,7 +20,8 @@ class IrDataset:
     def __init__(self, dataset_id: str) -> None:
         import ir_datasets
 
-        _leave_download_errors_to_us(ir_datasets.log.easy().logger())
+        if not sys.stderr.isatty():  # its notes on downloads and licences are for people; failures are raised anyway
+            ir_datasets.log.easy().logger().setLevel(logging.ERROR)
         self.name = dataset_id
         self._dataset = self._load(dataset_id)
         below = f"{dataset_id}/"
@@ -91,13 +93,3 @@ def _document(item: Any) -> Document:
 
 def _text(item: Any) -> str:
     return str(item.text if hasattr(item, "text") else item.default_text())
-
-
-def _leave_download_errors_to_us(logger: logging.Logger) -> None:
-    """Each failed attempt is logged by ir_datasets; the CollectionError at the end says it once. Other notes stay."""
-    if _is_no_download_error not in logger.filters:
-        logger.addFilter(_is_no_download_error)
-
-
-def _is_no_download_error(record: logging.LogRecord) -> bool:
-    return not record.getMessage().lower().startswith(("download error", "download failed"))

@@ -137,6 +137,16 @@ def test_a_collection_that_is_not_there(lsr: Lsr, tmp_path: Path, name: str) -> 
     assert "nowhere" in rejected(lsr("index", name, tmp_path / "i", "--encoder", "bm25"))
 
 
+def test_a_collection_that_cannot_be_downloaded(tmp_path: Path) -> None:
+    code = f"""
+import os
+os.environ.update(IR_DATASETS_HOME={str(tmp_path / "home")!r}, HTTPS_PROXY="http://127.0.0.1:9", HTTP_PROXY="http://127.0.0.1:9")
+{MAIN}"""
+    ended = run_python(code, "index", "beir/scifact/test", tmp_path / "i", "--encoder", "bm25")
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1), ended.stderr
+    assert "ir_datasets could not give the documents of 'beir/scifact/test'" in ended.stderr
+
+
 def test_splits(lsr: Lsr, small: Path, bm25_index: Path, tmp_path: Path) -> None:
     message = rejected(lsr("run", bm25_index, small / "queries.jsonl", tmp_path / "run", "--split", "test"))
     assert "is one file of queries and has no split 'test'" in message

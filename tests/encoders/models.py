@@ -88,4 +88,6 @@ def splade_max(folder: Path, texts: Sequence[str], max_length: int) -> np.ndarra
     )
     with torch.no_grad():
         logits = model(**batch).logits * batch["attention_mask"][:, :, None]
-    return torch.log1p(torch.relu(logits)).amax(1).numpy()
+    weights = torch.log1p(torch.relu(logits)).amax(1).numpy()
+    weights[[not text.strip() for text in texts]] = 0  # nothing to say, although its special tokens have weights
+    return weights

@@ -32,12 +32,8 @@ def test_parts_hold_the_rows_in_order(encoder: BM25Encoder, tmp_path: Path) -> N
     folder = encode_collection(encoder, iter(DOCUMENTS), tmp_path / "out", rows_per_part=20)
     found = SparseVectors.read(folder, encoder.vocabulary)
     assert found.ids == [doc_id for doc_id, _ in DOCUMENTS]
-    assert found[:] == SparseVectors(
-        *(getattr(encoder.encode_documents([text for _, text in DOCUMENTS]), name) for name in ("indptr", "indices")),
-        encoder.encode_documents([text for _, text in DOCUMENTS]).values,
-        encoder.dim,
-        found.ids,
-    )
+    expected = encoder.encode_documents([text for _, text in DOCUMENTS])
+    assert found == SparseVectors(expected.indptr, expected.indices, expected.values, expected.dim, found.ids)
     assert len(parts(folder)) == 3
     assert read_info(folder).encoder == encoder.describe()
 
@@ -158,6 +154,7 @@ encode_collection(encoder, documents, sys.argv[1], rows_per_part=16)
 """
 
 
+@pytest.mark.slow
 def test_killed_and_gone_on_with(tmp_path: Path) -> None:
     """A real kill -9 in the middle; the second run ends with the vectors of a run that nothing stopped."""
     process = start_python(KILLED, tmp_path / "out", 1_000_000)

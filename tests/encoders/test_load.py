@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from lsr import load_encoder
 from lsr.errors import EncoderError, ParameterError
@@ -72,8 +73,6 @@ def no_head(folder: Path) -> None:
 
 
 def weights_missing(folder: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
     weights = load_file(folder / "model.safetensors")
     kept = {name: tensor for name, tensor in weights.items() if "cls.predictions.transform" not in name}
     save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})

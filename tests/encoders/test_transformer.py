@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from lsr import load_encoder
 from lsr.encoders import heads
@@ -14,6 +15,7 @@ from lsr.encoders.folders import find_checkpoint
 from lsr.encoders.transformer import TransformerEncoder
 from lsr.errors import EncoderError, ParameterError
 from lsr.eval.collections import load_collection
+from lsr.vectors import SparseVectors
 from tests.data import collection_path
 from tests.encoders.models import ARCHITECTURES, SPECIAL, TEXTS, WORDS, splade_max, write_model, write_tokenizer
 from tests.processes import run_python
@@ -77,15 +79,13 @@ def test_screening_never_loses_a_component() -> None:
     found[torch.repeat_interleave(torch.arange(6), lengths), components] = weights.double()
     expected = torch.log1p(torch.relu(logits))
     assert 100 < (expected > 0).sum() < 6 * 3000
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    assert ((expected > 1e-4) <= (found > 0)).all()
 
 
-def test_components_rise_and_weights_are_positive(tiny: TransformerEncoder, documents: list[str]) -> None:
+def test_rows_are_in_normal_form(tiny: TransformerEncoder, documents: list[str]) -> None:
     vectors = tiny.encode_documents(documents)
-    for row in range(len(vectors)):
-        components, weights = vectors.row(row)
-        assert (np.diff(components.astype(int)) > 0).all()
-        assert (weights > 0).all()
+    assert SparseVectors(vectors.indptr, vectors.indices, vectors.values, vectors.dim).values is vectors.values
     assert vectors.indices.dtype == np.uint16
     assert vectors.values.dtype == np.float32
 
@@ -114,6 +114,8 @@ def test_bfloat16_is_close(tiny: TransformerEncoder, documents: list[str]) -> No
     expected = tiny.encode_documents(documents).to_dense()
     found = half.encode_documents(documents).to_dense()
     assert abs(found - expected).max() < 0.25
+    np.testing.assert_array_equal(found.any(1), expected.any(1))
+    found, expected = found[found.any(1)], expected[found.any(1)]
     cosine = (found * expected).sum(1) / np.linalg.norm(found, axis=1) / np.linalg.norm(expected, axis=1)
     assert cosine.min() > 0.995
     assert half.describe() == {**tiny.describe(), "dtype": "bfloat16"}
@@ -154,16 +156,9 @@ def test_no_texts(tiny: TransformerEncoder) -> None:
     assert (len(vectors), vectors.dim) == (0, 30522)
 
 
-def test_a_tokeniser_without_special_tokens_gives_empty_rows(tmp_path: Path) -> None:
-    write_model(tmp_path)
-    content = (tmp_path / "tokenizer.json").read_text()
-    from tokenizers import Tokenizer, processors
-
-    tokenizer = Tokenizer.from_str(content)
-    tokenizer.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
-    tokenizer.save(str(tmp_path / "tokenizer.json"))
-    encoder = load_encoder(tmp_path, device="cpu")
-    assert [row.nnz > 0 for row in encoder.encode_documents(["", "alpha", "  "])] == [False, True, False]
+def test_a_text_of_nothing_has_an_empty_row(tiny: TransformerEncoder) -> None:
+    vectors = tiny.encode_documents(["", "pressure", " \n\t"])
+    assert [row.nnz > 0 for row in vectors] == [False, True, False]
 
 
 def test_texts_that_are_none(tiny: TransformerEncoder) -> None:
@@ -194,29 +189,32 @@ def test_more_rows_than_tokens(tmp_path: Path) -> None:
 
 
 def test_a_network_that_gives_nan(tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
     path = write_model(tmp_path) / "model.safetensors"
     weights = load_file(path)
-    name = next(name for name in weights if name.endswith("query.weight"))
+    name = next(name for name in weights if name.endswith("position_embeddings.weight"))
+    weights[name][40] = float("nan")
+    save_file(weights, path, metadata={"format": "pt"})
+    encoder = load_encoder(tmp_path, device="cpu")
+    assert encoder.encode_documents(["alpha"]).nnz > 0
+    with pytest.raises(EncoderError, match="not finite"):
+        encoder.encode_documents(["alpha", "beta " * 50])
     weights[name][:] = float("nan")
     save_file(weights, path, metadata={"format": "pt"})
     with pytest.raises(EncoderError, match="not finite"):
-        load_encoder(tmp_path, device="cpu").encode_documents(["alpha"])
+        load_encoder(tmp_path, device="cpu")
 
 
 def test_interrupted_at_once(tmp_path: Path) -> None:
     """Ctrl-C stops the encoding soon, and leaves no thread that keeps the process alive."""
     code = """
-import _thread, sys, threading, time
+import _thread, threading
 from lsr import load_encoder
 encoder = load_encoder("tiny", device="cpu")
 threading.Timer(1.0, _thread.interrupt_main).start()
-begin = time.monotonic()
 try:
-    encoder.encode_documents(["many words of a long text " * 60] * 100_000)
+    encoder.encode_documents(["many words of a long text " * 60] * 100_000)  # many times what run_python waits for
 except KeyboardInterrupt:
-    print("interrupted", time.monotonic() - begin < 30)
+    print("interrupted")
 """
     done = run_python(code)
-    assert done.stdout.split() == ["interrupted", "True"], done.stderr
+    assert done.stdout.split() == ["interrupted"], done.stderr

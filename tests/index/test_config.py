@@ -26,7 +26,7 @@ def test_defaults_are_those_of_the_docs() -> None:
         "summary_energy": 0.5,
         "seed": 1142,
     }
-    assert asdict(SearchParams()) == {"query_cut": 10, "heap_factor": 0.8, "exact": False}
+    assert asdict(SearchParams()) == {"query_cut": 16, "heap_factor": 0.8, "exact": False}
 
 
 @pytest.mark.parametrize("settings", [IndexConfig(), SearchParams()])
