@@ -45,8 +45,8 @@ SETS = {
 K = 10
 TARGETS = (0.90, 0.95, 0.97, 0.99)
 BUILDS = {
-    # (n_postings, max_fraction, centroid_fraction, summary_energy). The peer's: what its maintainers publish as best for
-    # nearly every recall (on collections this small, 2000 and 6.0 give the same lists as 4000 and 3.0), and its defaults.
+    # (n_postings, max_fraction, centroid_fraction, summary_energy). The peer's: what its maintainers publish as best
+    # for nearly every recall (collections this small make 2000 and 6.0 the same as 4000 and 3.0), and its defaults.
     "lsr": [(4000, 3.0, 0.2, 0.5), (2000, 3.0, 0.2, 0.5)],
     "pyseismic-lsr": [(4000, 3.0, 0.2, 0.5), (3500, 1.5, 0.1, 0.4)],
 }

@@ -13,7 +13,9 @@ from lsr.cli.output import watched
 
 def encode(
     collection: options.CollectionSpec,
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="The folder of vectors to write.")],
+    output: Annotated[
+        Path, typer.Argument(metavar="OUT", help="A folder of Parquet to write, or an .npz or .jsonl[.gz] file.")
+    ],
     encoder: options.Encoder,
     queries: Annotated[bool, typer.Option("--queries", help="Encode the queries instead of the documents.")] = False,
     split: options.Split = None,
@@ -22,19 +24,21 @@ def encode(
     dtype: options.Dtype = options.DEFAULT_DTYPE,
     device: options.Device = None,
 ) -> None:
-    """Turn the texts of a collection into sparse vectors, in Parquet.
+    """Turn the texts of a collection into sparse vectors.
 
     A killed encoding of documents goes on from its last complete part when the same command is given again.
     """
     from lsr.encoders import load_encoder
     from lsr.eval.collections import load_collection
-    from lsr.retrieval.encoding import encode_documents, encode_queries, fit_if_needed
+    from lsr.retrieval.encoding import encode_documents, encode_queries, encode_to_file, fit_if_needed
 
     texts = load_collection(collection, split)
     model = load_encoder(encoder, device=device, dtype=dtype, max_length=max_length)
     if queries:
         fit_if_needed(model, texts, progress=watched())
         encode_queries(texts.queries(), output, model)
+    elif output.name.endswith(options.VECTOR_FILES):
+        encode_to_file(texts, output, model, batch_size=batch_size, progress=watched())
     else:
         encode_documents(texts, output, model, batch_size=batch_size, progress=watched())
     from lsr.vectors_io import read_info

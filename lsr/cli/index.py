@@ -61,6 +61,6 @@ def index(
 
 
 def _is_vectors(source: str) -> bool:
-    if source.endswith((".npz", ".jsonl", ".jsonl.gz")):
+    if source.endswith(options.VECTOR_FILES):
         return True
     return any(Path(source, name).exists() for name in ("vectors.json", "part-00000.parquet"))

@@ -39,6 +39,7 @@ MaxLength = Annotated[int, typer.Option(help="Tokens of a text that are read; th
 Dtype = Annotated[str, typer.Option(help="Arithmetic of the encoder: float32 or bfloat16.")]
 Device = Annotated[str | None, typer.Option(help="Where to encode: cpu, cuda, cuda:1; by default cuda if there is one")]
 
+VECTOR_FILES = (".npz", ".jsonl", ".jsonl.gz")
 DEFAULT_QUERY_CUT = _DEFAULTS.query_cut
 DEFAULT_HEAP_FACTOR = _DEFAULTS.heap_factor
 DEFAULT_MAX_LENGTH = 256

@@ -48,10 +48,10 @@ class IndexConfig:
             raise ParameterError(f"pruning is {self.pruning!r}; it must be 'global' or 'fixed'")
         _check_whole("n_postings", self.n_postings, 1, 2**40)
         _check_number("max_fraction", self.max_fraction, 1 / self.n_postings, 1e6)
-        _check_number("centroid_fraction", self.centroid_fraction, 1e-6, 1)
+        _check_number("centroid_fraction", self.centroid_fraction, 1e-9, 1)
         _check_whole("min_cluster_size", self.min_cluster_size, 0, 2**32 - 1)
         _check_whole("doc_cut", self.doc_cut, 1, 16)
-        _check_number("summary_energy", self.summary_energy, 1e-6, 1)
+        _check_number("summary_energy", self.summary_energy, 1e-9, 1)
         _check_whole("seed", self.seed, 0, 2**32 - 1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -9,6 +10,7 @@ from typing import Protocol
 from lsr.encoders.base import Encoder
 from lsr.encoders.batching import encode_collection
 from lsr.encoders.bm25 import BM25Encoder
+from lsr.files import storage_errors
 from lsr.progress import Advance, progress_bar
 from lsr.vectors import SparseVectors
 
@@ -69,6 +71,24 @@ def encode_documents(
     )
     encoder.save(encoded / ENCODER_FOLDER)
     return encoded
+
+
+def encode_to_file(
+    collection: Documents,
+    path: str | Path,
+    encoder: Encoder,
+    *,
+    batch_size: int | None = None,
+    progress: bool = False,
+) -> None:
+    """Encode every document into one file, .npz or .jsonl[.gz], by way of the folder PATH.encoding.
+
+    Needs the memory to hold all vectors at once. The encoder is not kept with them.
+    """
+    encoding = encode_documents(collection, f"{path}.encoding", encoder, batch_size=batch_size, progress=progress)
+    SparseVectors.read(encoding).write(path, encoder.vocabulary, encoder.describe())
+    with storage_errors(encoding):
+        shutil.rmtree(encoding)
 
 
 def encode_queries(queries: Mapping[str, str], path: str | Path, encoder: Encoder) -> None:

@@ -192,10 +192,8 @@ def test_an_index_of_bare_vectors(
     lsr: Lsr, adi: Path, adi_indexes: Callable[[str], Path], name: str, tmp_path: Path
 ) -> None:
     """Given the encoder by name, it can be searched with text; see test_bad_input for what it says without."""
-    from lsr import SparseVectors, load_encoder
-
-    assert lsr("encode", adi, tmp_path / "vectors", "--encoder", "tiny").status == 0
-    SparseVectors.read(tmp_path / "vectors").write(tmp_path / name, load_encoder("tiny").vocabulary)
+    assert lsr("encode", adi, tmp_path / name, "--encoder", "tiny").out.startswith(f"{tmp_path / name}: 82 rows, ")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
     outcome = lsr("index", tmp_path / name, tmp_path / "index", "--encoder", "tiny")
     assert outcome.status == 0, outcome.err
     words = ("library catalogues", "-k", 5, "--json")

@@ -9,7 +9,6 @@ from typing import TypeVar
 from unittest.mock import patch
 
 import numpy as np
-import pytest
 from hypothesis import strategies as st
 
 from lsr.index import seismic
