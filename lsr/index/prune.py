@@ -95,7 +95,7 @@ def pruned_lists(
     threshold = np.float32(0)
     cap = config.n_postings
     if config.pruning == "global":
-        cap = int(config.n_postings * config.max_fraction)
+        cap = max(1, int(config.n_postings * config.max_fraction))  # 49 x (1 / 49) is less than 1
         budget = dim * config.n_postings
         if budget < values.size:
             threshold = np.float32(kth_largest(values, budget))

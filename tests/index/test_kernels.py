@@ -36,6 +36,7 @@ from tests.index.samples import (
 from tests.naive import kernels as naive
 from tests.naive.forward import read_documents
 from tests.naive.seismic import Hits, NaiveIndex
+from tests.strategies import from_pairs
 
 Drawn = tuple[SparseVectors, SparseVectors]
 
@@ -211,6 +212,15 @@ def test_scan_of_real_vectors(packages: SparseVectors, package_queries: SparseVe
     index = build(vectors)
     params = SearchParams(exact=True)
     assert hits(index.search(queries, 10, params)) == NaiveIndex.read(index).search(queries, 10, params)
+
+
+def test_scan_by_low_bytes() -> None:
+    # High bytes alone cannot tell these documents apart: each is a little better than the one before.
+    codes = [255.0, *(100 + np.arange(128) / 256).tolist()]
+    index = build(from_pairs([[(0, code)] for code in codes], 1))
+    assert index._forward.scale.tolist() == [1]
+    result = index.search(from_pairs([[(0, 1.0)]], 1), 10, SearchParams(exact=True))
+    assert result.rows[0].tolist() == [0, *range(128, 119, -1)]
 
 
 # Ranking

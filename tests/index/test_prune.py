@@ -106,6 +106,12 @@ def test_a_list_may_end_up_empty() -> None:
     assert prune(vectors, IndexConfig(n_postings=1, max_fraction=1.0), 2) == [[], [0]]
 
 
+def test_a_cap_is_never_below_one() -> None:
+    vectors = from_pairs([[(0, 1.0)], [(0, 2.0)]], 1)
+    assert 49 * (1 / 49) < 1
+    assert prune(vectors, IndexConfig(n_postings=49, max_fraction=1 / 49)) == [[1]]
+
+
 def test_without_pruning_every_posting_stays(packages: SparseVectors) -> None:
     for config in (IndexConfig(pruning="fixed", n_postings=1 << 40), IndexConfig(n_postings=1 << 40)):
         assert sum(map(len, prune(packages, config))) == packages.nnz

@@ -200,3 +200,15 @@ def test_scores_that_no_float_can_hold(huge: int, heap_factor: float) -> None:
     result = finish(lambda: index.search(queries, 5, params))
     assert result.scores.tolist() == expected.scores.tolist()
     assert (result.rows[:2] < huge).all()
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+@pytest.mark.parametrize("params", [EVERYTHING, EXACT], ids=["everything", "exact"])
+def test_an_infinite_score_hides_no_other_document(params: SearchParams) -> None:
+    # Component 0 is the most frequent: its number is also what fills up short documents.
+    vectors = from_pairs([[(0, 1e38)], [(1, 1.0)], [(1, 2.0)], [(0, 2e37)], [(0, 1e37), (2, 1.0)]], 3)
+    query = from_pairs([[(0, 1e5), (1, 1.0)]], 3)
+    expected = ExactIndex.build(vectors).search(query, 6)
+    result = finish(lambda: SeismicIndex.build(vectors).search(query, 6, params))
+    assert result.rows.tolist() == expected.rows.tolist() == [[0, 3, 4, 2, 1, -1]]
+    assert result.scores[0].tolist() == pytest.approx([np.inf] * 3 + [2.0, 1.0, -np.inf])

@@ -23,7 +23,7 @@ def pruned_lists(rows: Sequence[Row], n_components: int, dim: int, config: Index
             lists[component].append((weight, document))
     cap = config.n_postings
     if config.pruning == "global":
-        cap = int(config.n_postings * config.max_fraction)
+        cap = max(1, int(config.n_postings * config.max_fraction))
         weights = [weight for row in rows for _, weight in row]
         if dim * config.n_postings < len(weights):
             threshold = kth_largest(weights, dim * config.n_postings)
