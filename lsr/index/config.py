@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from numbers import Integral, Real
 from typing import Literal
 
 from lsr.errors import ParameterError
@@ -10,13 +11,23 @@ from lsr.errors import ParameterError
 
 def _check_whole(name: str, value: object, least: int, most: int | None = None) -> None:
     limits = f"of at least {least}" if most is None else f"from {least} to {most}"
-    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or int(value) < least or (most is not None and int(value) > most):  # type: ignore[call-overload]
         raise ParameterError(f"{name} is {value!r}; it must be a whole number {limits}")
 
 
 def _check_number(name: str, value: object, least: float, most: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+    if isinstance(value, bool) or not isinstance(value, Real) or not least <= float(value) <= most:
         raise ParameterError(f"{name} is {value!r}; it must be a number from {least:g} to {most:g}")
+
+
+def _to_python(settings: IndexConfig | SearchParams) -> None:
+    """NumPy's numbers become Python's, which a manifest can hold."""
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if isinstance(value, Real) and not isinstance(value, bool):
+            plain = int(value) if isinstance(value, Integral) else float(value)
+            object.__setattr__(settings, field.name, plain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +64,7 @@ class IndexConfig:
         _check_whole("doc_cut", self.doc_cut, 1, 16)
         _check_number("summary_energy", self.summary_energy, 1e-9, 1)
         _check_whole("seed", self.seed, 0, 2**32 - 1)
+        _to_python(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +84,4 @@ class SearchParams:
     def __post_init__(self) -> None:
         _check_whole("query_cut", self.query_cut, 1)
         _check_number("heap_factor", self.heap_factor, 0, 1000)
+        _to_python(self)

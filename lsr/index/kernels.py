@@ -91,7 +91,7 @@ class Scratch(NamedTuple):
     estimates: Array  # float32[most blocks that a query can meet]
     queue: Array  # QUEUED[as many]: the blocks of a band
     visited: Array  # uint32[query_cut]: the components of the visited lists
-    run_starts: Array  # int64[query_cut x most terms of a query]: where a term's run in a visited list begins
+    run_starts: Array  # int64[pairs of list and term, at least as many as a query has terms]: where its run begins
     run_lengths: Array  # int64, likewise
     pending: Array  # uint32[BATCH]: documents whose heads are on their way
     partial: Array  # float32[BATCH]: scores of their heads
@@ -268,48 +268,71 @@ def estimate_blocks(
 ) -> Scalar:
     """Estimates of the blocks of the visited lists, one list after the other; returns their number.
 
+    Lists go in groups, as many as `run_starts` has room for: a pair of list and query term takes one place.
+    """
+    n_blocks = 0
+    for component in visited:
+        n_blocks += lists.table[component, N_BLOCKS]
+    scratch.estimates[:n_blocks] = 0
+    group = max(1, scratch.run_starts.size // max(1, components.size))
+    base = 0
+    for first in range(0, visited.size, group):
+        base = estimate_group(components, weights, visited[first : first + group], base, lists, empty, scratch)
+    return n_blocks
+
+
+@kernel
+def estimate_group(
+    components: Array,
+    weights: Array,
+    visited: Array,
+    base: Scalar,
+    lists: Lists,
+    empty: Scalar,
+    scratch: Scratch,
+) -> Scalar:
+    """Add to the estimates of the blocks of some lists, from estimates[base] on; returns where the next list's begin.
+
     Three passes over all pairs of list and query term, so that no pair waits for memory: fetch where the term should
     stand in the list's directory, look it up and fetch its run, add the run.
     """
     table = lists.table
     estimates, run_starts, run_lengths = scratch.estimates, scratch.run_starts, scratch.run_lengths
-    n_terms = components.size
-    n_blocks = 0
     for component in visited:
-        n_blocks += table[component, N_BLOCKS]
         n_slots = table[component, N_SLOTS]
         if n_slots > 0:
             for term in components:
                 slot = np.int64(slot_of(term, n_slots))
                 prefetch(lists.keys, table[component, KEYS] + slot)
                 prefetch(lists.starts, table[component, STARTS] + slot)
-    estimates[:n_blocks] = 0
 
     pair = 0
     for component in visited:
+        if table[component, N_SLOTS] == 0:
+            continue
         keys_at = table[component, KEYS]
         keys = lists.keys[keys_at : keys_at + table[component, N_SLOTS]]
         for term in components:
+            slot = find_slot(keys, term, empty)
             run_lengths[pair] = 0
-            if keys.size > 0:
-                slot = find_slot(keys, term, empty)
-                if keys[slot] != empty:
-                    at = np.uint64(table[component, STARTS]) + slot
-                    start = lists.starts[at]
-                    run_starts[pair] = table[component, STREAM] + start
-                    run_lengths[pair] = np.int64(lists.starts[at + np.uint64(1)] - start) * 2 // 3
-                    prefetch(lists.stream, run_starts[pair])
-                    prefetch(lists.stream, run_starts[pair] + 32)
+            if keys[slot] != empty:
+                at = np.uint64(table[component, STARTS]) + slot
+                start = lists.starts[at]
+                run_starts[pair] = table[component, STREAM] + start
+                run_lengths[pair] = np.int64(lists.starts[at + np.uint64(1)] - start) * 2 // 3
+                prefetch(lists.stream, run_starts[pair])
+                prefetch(lists.stream, run_starts[pair] + 32)
             pair += 1
 
     pair = 0
-    base = 0
     for component in visited:
-        for i in range(n_terms):
-            add_run(estimates, base, lists.stream, lists.stream_bytes, run_starts[pair], run_lengths[pair], weights[i])
+        if table[component, N_SLOTS] == 0:
+            continue
+        for weight in weights:
+            add_run(estimates, base, lists.stream, lists.stream_bytes, run_starts[pair], run_lengths[pair], weight)
             pair += 1
         base += table[component, N_BLOCKS]
-    return n_blocks
+    return base
 
 
 @kernel

@@ -5,8 +5,25 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from lsr.errors import ParameterError
+from lsr.errors import ParameterError, VectorsError
+from lsr.index.config import IndexConfig
 from lsr.vectors import SparseVectors
+
+LONGEST_DOCUMENT = 1 << 24
+
+
+def check_build(vectors: SparseVectors, config: IndexConfig) -> None:
+    """Raises ParameterError for what are no SparseVectors or no IndexConfig, VectorsError for too long a document."""
+    if not isinstance(vectors, SparseVectors):
+        raise ParameterError(f"vectors are of type {type(vectors).__name__}; give SparseVectors, one row a document")
+    if not isinstance(config, IndexConfig):
+        raise ParameterError(f"config is of type {type(config).__name__}; give an IndexConfig")
+    lengths = np.diff(vectors.indptr)
+    if len(lengths) and lengths.max() >= LONGEST_DOCUMENT:
+        row = int(lengths.argmax())
+        raise VectorsError(
+            f"row {row}: {lengths[row]} non-zeros; a document of an index has fewer than {LONGEST_DOCUMENT}"
+        )
 
 
 def check_search(queries: SparseVectors, dim: int, k: int, threads: int) -> None:

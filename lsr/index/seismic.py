@@ -30,7 +30,7 @@ from lsr.index.ids import Ids, document_ids
 from lsr.index.jit import allocating
 from lsr.index.kernels import Lists, Queries, Scratch
 from lsr.index.prune import pruned_lists
-from lsr.index.request import check_search, empty_result
+from lsr.index.request import check_build, check_search, empty_result
 from lsr.index.result import SearchResult
 from lsr.index.storage import Extra, StringColumn, load_array, read_manifest, write_folder
 from lsr.index.summarize import free_slot, summarize_list
@@ -49,6 +49,13 @@ JOB_POSTINGS = 100_000
 
 # Queries between two chances to stop a search.
 JOB_QUERIES = 256
+
+# Pairs of list and query term that are looked up together: the more, the more memory is on its way at once.
+FEWEST_PAIRS = 1024
+
+# A query whose largest product of weight and scale is beyond these is divided by a power of two, and its scores are
+# multiplied by it: kernels add float32 numbers, and must meet neither infinity nor zero for a product that is not.
+SMALLEST_PRODUCT, LARGEST_PRODUCT = 2.0**-60, 2.0**100
 
 # Every array of a saved index and its type; None is the type of the components, uint16 or uint32.
 ARRAYS: dict[str, type[np.generic] | None] = {
@@ -106,8 +113,8 @@ def build_lists(
 class SeismicIndex:
     """An index of sparse vectors for approximate maximum inner product search; made by `build` or `open`.
 
-    Scores are inner products with the documents' weights rounded to 16 bits, an error of at most 2^-17 of the largest
-    weight of each component. Which documents are scored is the approximation; `SearchParams(exact=True)` scores all.
+    Scores are inner products with the documents' weights rounded to 16 bits, off by at most 1/130,560 of each
+    component's largest weight. Which documents are scored is the approximation; `SearchParams(exact=True)` scores all.
 
     A large collection of flat weights (BM25's; see flat.py) gets whole posting lists instead of blocks: every search is
     then exhaustive, `flat` is true, and scores are those of the weights before rounding.
@@ -148,7 +155,8 @@ class SeismicIndex:
         threads: None for all processors. progress: a bar on standard error.
         Raises VectorsError for ids that are not unique, ParameterError for threads < 1.
         """
-        config = config or IndexConfig()
+        config = IndexConfig() if config is None else config
+        check_build(vectors, config)
         names = document_ids(vectors, ids)
         components = count_components(vectors)
         n_components = len(components.external)
@@ -196,7 +204,7 @@ class SeismicIndex:
 
         Raises ParameterError when there is no such row.
         """
-        if not 0 <= row < len(self):
+        if isinstance(row, bool) or not isinstance(row, int | np.integer) or not 0 <= row < len(self):
             raise ParameterError(f"row {row} does not exist; the index has {len(self)} documents")
         return document_vector(self._forward, row, self._components)
 
@@ -205,24 +213,28 @@ class SeismicIndex:
     ) -> SearchResult:
         """The k documents of largest inner product with each query, best first, equal scores by row.
 
+        Where more documents tie for the last places than there is room for, an exact search takes the lower rows, an
+        approximate one those that it met first.
         Only documents with a positive score are hits; scores float32[queries, k] and rows int64[queries, k] are padded
         with -inf and -1. The result does not depend on `threads`. Releases the GIL.
         Raises ParameterError for k < 1, threads < 1, or queries of another dimension.
         """
-        params = params or SearchParams()
+        params = SearchParams() if params is None else params
+        if not isinstance(params, SearchParams):
+            raise ParameterError(f"params are of type {type(params).__name__}; give SearchParams")
         check_search(queries, self.dim, k, threads)
         if self._inverted:
             scores, rows = search_inverted(self._inverted, len(self), queries, k, threads)
             return SearchResult(scores, rows, self.ids)
         scores, rows = empty_result(len(queries), k)
-        prepared = self._prepare(queries)
+        prepared, factors = self._prepare(queries)
         most_terms = int(np.diff(prepared.indptr).max(initial=0))
         query_cut = min(params.query_cut, max(most_terms, 1))
         heap_size = min(k + k // 4 + 2, len(self))
         jobs = range(0, len(queries), max(1, min(JOB_QUERIES, -(-len(queries) // threads))))
 
         def run(begin: int) -> None:
-            scratch = self._borrow(heap_size, query_cut, query_cut * most_terms)
+            scratch = self._borrow(heap_size, query_cut, max(most_terms, FEWEST_PAIRS))
             kernels.search_batch(
                 prepared,
                 begin,
@@ -247,13 +259,28 @@ class SeismicIndex:
                 with thread_pool(threads) as executor:
                     for job in [executor.submit(run, begin) for begin in jobs]:
                         job.result()
+        if (factors != 1).any():
+            with np.errstate(over="ignore"):
+                scores *= factors[:, None]
         return SearchResult(scores, rows, self.ids)
 
-    def _prepare(self, queries: SparseVectors) -> Queries:
+    def _prepare(self, queries: SparseVectors) -> tuple[Queries, Array]:
+        """The queries as kernels take them, and powers of two, nearly always 1, by which to multiply their scores."""
         internal, known = self._components.to_internal(queries.indices)
         internal = internal[known]
         kept = np.concatenate([np.zeros(1, np.int64), np.cumsum(known, dtype=np.int64)])
-        return Queries(kept[queries.indptr], internal, queries.values[known] * self._forward.scale[internal])
+        indptr = kept[queries.indptr]
+        products = queries.values[known].astype(np.float64) * self._forward.scale[internal]
+        largest = np.zeros(len(queries))
+        filled = np.flatnonzero(np.diff(indptr))
+        if len(filled):
+            largest[filled] = np.maximum.reduceat(products, indptr[filled])
+        factors = np.ones(len(queries))
+        small, large = (largest > 0) & (largest < SMALLEST_PRODUCT), largest > LARGEST_PRODUCT
+        factors[small] = np.exp2(np.floor(np.log2(largest[small])))
+        factors[large] = np.exp2(np.ceil(np.log2(largest[large] / LARGEST_PRODUCT)))
+        products /= np.repeat(factors, np.diff(indptr))
+        return Queries(indptr, internal, products.astype(np.float32)), factors
 
     def _borrow(self, heap_size: int, query_cut: int, n_pairs: int) -> Scratch:
         """Scratch memory for one thread: what a former search left, if it fits."""
@@ -265,7 +292,7 @@ class SeismicIndex:
                 return scratch
         words = len(self) // 64 + 1
         return Scratch(
-            np.zeros(len(self._components.external), np.float32),
+            np.zeros(max(1, len(self._components.external)), np.float32),
             np.zeros(words, np.uint64),
             np.empty(words, np.uint32),
             np.empty(most_blocks, np.float32),
@@ -329,7 +356,7 @@ class SeismicIndex:
             config = IndexConfig(**manifest["config"])
             dim, documents, head_size = (int(manifest[name]) for name in ("dim", "documents", "head_size"))
             has_ids, flat = bool(manifest["has_ids"]), bool(manifest["flat"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise IndexFormatError(f"{folder}: the manifest is damaged ({error}); build the index again") from error
         a = {name: load_array(folder, name) for name in ARRAYS}
         _check_arrays(Path(folder), a, documents, head_size)
@@ -337,6 +364,8 @@ class SeismicIndex:
         if inverted and not inverted.fits():
             raise IndexFormatError(f"{folder}: its posting lists do not fit together; build the index again")
         ids = StringColumn.open(folder, "ids") if has_ids else None
+        if ids is not None and len(ids) != documents:
+            raise IndexFormatError(f"{folder}: {len(ids)} ids for {documents} documents; build the index again")
         return cls(
             dim,
             config,
@@ -434,7 +463,13 @@ def _check_arrays(folder: Path, arrays: Mapping[str, Array], documents: int, hea
             ("summary_keys", kernels.KEYS, kernels.N_SLOTS),
             ("summary_starts", kernels.STARTS, kernels.N_SLOTS),
         ):
-            begins, lengths = lists[:, begin], lists[:, length]
-            fits &= bool(min(begins.min(), lengths.min()) >= 0 and (begins + lengths).max() <= len(arrays[name]))
+            begins, ends = lists[:, begin], lists[:, begin] + lists[:, length]
+            fits &= bool(begins.min() >= 0 and (ends >= begins).all() and ends.max() <= len(arrays[name]))
+        with_blocks = lists[lists[:, kernels.N_SLOTS] > 0] if fits else lists[:0]
+        last = with_blocks[:, kernels.STARTS] + with_blocks[:, kernels.N_SLOTS]
+        fits &= bool((last < len(arrays["summary_starts"])).all())
+        if fits and len(with_blocks):
+            ends = with_blocks[:, kernels.STREAM] + arrays["summary_starts"][last].astype(np.int64)
+            fits &= bool(with_blocks[:, kernels.STREAM].min() >= 0 and ends.max() <= len(arrays["summaries"]))
     if not fits:
         raise IndexFormatError(f"{folder}: its arrays do not fit together; build the index again")

@@ -15,8 +15,8 @@ def thread_pool(threads: int | None) -> Iterator[Executor]:
     """An executor of that many threads, None for one a processor; on Ctrl-C or an error, jobs not begun are dropped."""
     if threads is None:
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if threads < 1:
-        raise ParameterError(f"threads is {threads}; it must be at least 1")
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        raise ParameterError(f"threads is {threads!r}; it must be a whole number of at least 1")
     executor = ThreadPoolExecutor(threads)
     try:
         yield executor

@@ -250,7 +250,7 @@ def test_rank(drawn: Drawn, k: int, data: st.DataObject) -> None:
 def test_other_threads_go_on_during_a_search(packages_index: SeismicIndex, package_queries: SparseVectors) -> None:
     # One call of a kernel, watched from here: a middle state can be seen only if the call does not hold the GIL.
     index = packages_index
-    queries = index._prepare(SparseVectors.concatenate([package_queries] * 5))
+    queries, _ = index._prepare(SparseVectors.concatenate([package_queries] * 5))
     n = len(queries.indptr) - 1
     scores = np.empty((n, 10), np.float32)
     for _ in range(10):
