@@ -153,8 +153,10 @@ class Recall:
     """Share of the exact top k found; a document as good as the k-th best counts, whichever of equals came first."""
 
     def __init__(self, documents: SparseVectors, queries: SparseVectors) -> None:
+        index = ExactIndex.build(documents)
+        index.search(queries[:1])
         begin = time.perf_counter()
-        exact = ExactIndex.build(documents).search(queries, K, threads=1)
+        exact = index.search(queries, K, threads=1)
         self.exact_microseconds = 1e6 * (time.perf_counter() - begin) / len(queries)
         self._rows = exact.rows
         self._least = exact.scores[:, -1] * np.float32(1 - 1e-6)
@@ -193,7 +195,7 @@ def race(name: str, rows: int | None, n_queries: int, console: Console) -> dict[
     )
     SeismicIndex.build(documents[:1000], threads=1).search(queries[:10])  # compile
     recall = Recall(documents, queries)
-    console.print(f"ExactIndex, one thread, its build included: {recall.exact_microseconds:,.0f} µs a query")
+    console.print(f"ExactIndex, one thread: {recall.exact_microseconds:,.0f} µs a query")
 
     builds, points = [], []
     for build_engine, engine in ((build_lsr, "lsr"), (build_peer, "pyseismic-lsr")):
