@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from numbers import Integral
 
 from lsr.errors import ParameterError
 
@@ -15,9 +16,9 @@ def thread_pool(threads: int | None) -> Iterator[Executor]:
     """An executor of that many threads, None for one a processor; on Ctrl-C or an error, jobs not begun are dropped."""
     if threads is None:
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+    if isinstance(threads, bool) or not isinstance(threads, Integral) or threads < 1:
         raise ParameterError(f"threads is {threads!r}; it must be a whole number of at least 1")
-    executor = ThreadPoolExecutor(threads)
+    executor = ThreadPoolExecutor(int(threads))
     try:
         yield executor
     finally:
