@@ -433,10 +433,10 @@ def _collect(
         (kernels.STREAM, begins[4]),
     ):
         table[:, column] = values
-    dtypes = (np.dtype(np.uint32), np.dtype(np.uint32), dtype, np.dtype(np.uint32), np.dtype(np.uint16))
-    joined = []
+    dtypes: list[np.dtype[Any]] = [np.dtype(name) for name in ("u4", "u4", dtype, "u4", "u2")]
+    joined: list[Array] = []
     for part, part_dtype in zip(parts, dtypes, strict=True):
-        joined.append(np.concatenate([np.empty(0, part_dtype), *part]))
+        joined.append(np.concatenate([np.empty(0, dtype=part_dtype), *part]))
         part.clear()  # or two copies of everything would stand side by side
     return Lists.of(table, *joined)
 
