@@ -48,6 +48,7 @@ def test_ctrl_c_ends_quietly() -> None:
         """
 import signal
 import lsr.eval.collections
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 lsr.eval.collections.load_collection = lambda *_: signal.raise_signal(signal.SIGINT)
 """
         + MAIN
