@@ -68,11 +68,14 @@ def splits(folder: Path) -> list[str | None]:
     return [None] if {"test", "dev"} & set(collection.splits) else list(collection.splits)
 
 
-def measure(folder: Path, split: str | None, encoder_name: str, cache: Path, scratch: Path) -> dict[str, object]:
+def measure(
+    folder: Path, split: str | None, encoder_name: str, dtype: str, cache: Path, scratch: Path
+) -> dict[str, object]:
     collection = load_collection(folder, split)
-    encoder = load_encoder(encoder_name)
+    encoder = load_encoder(encoder_name, dtype=dtype)
     # By the folder that holds the corpus: several collections may share one.
-    vectors_folder = cache / f"{(folder / 'corpus.jsonl.gz').resolve().parent.name}.{encoder_name}"
+    precision = "" if dtype == "float32" else f".{dtype}"
+    vectors_folder = cache / f"{(folder / 'corpus.jsonl.gz').resolve().parent.name}.{encoder_name}{precision}"
     if not (vectors_folder / "vectors.json").exists():
         encode_documents(collection, vectors_folder, encoder, progress=True)
     encoder = load_encoder(vectors_folder / ENCODER_FOLDER)
@@ -81,6 +84,7 @@ def measure(folder: Path, split: str | None, encoder_name: str, cache: Path, scr
         "collection": folder.name,
         "split": collection.split,
         "encoder": encoder_name,
+        "dtype": dtype,
         "documents": len(vectors),
         "queries": len(collection.qrels()),
     }
@@ -100,6 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("collections", nargs="*", help="names of folders in $LSR_TEST_DATA; by default all of them")
     parser.add_argument("--encoder", action="append", help="by default tiny and bm25")
+    parser.add_argument("--dtype", default="float32", help="arithmetic of transformers: float32 or bfloat16")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "lsr-vectors")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
@@ -109,7 +114,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for folder in beir_folders(arguments.collections, Path(scratch)):
             for encoder, split in product(arguments.encoder or ["tiny", "bm25"], splits(folder)):
-                figures = measure(folder, split, encoder, arguments.cache, Path(scratch))
+                figures = measure(folder, split, encoder, arguments.dtype, arguments.cache, Path(scratch))
                 results.append(figures)
                 shown = [f"{figures[key]:,}" if key in ("documents", "queries") else str(figures[key])
                          for key in ("collection", "split", "documents", "queries", "encoder")]  # fmt: skip

@@ -22,6 +22,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from safetensors import SafetensorError
+
 from lsr.errors import StorageError
 
 _ADVICE = {
@@ -33,10 +35,11 @@ _ADVICE = {
     errno.EROFS: "write where you have permission to",
 }
 
-# What reading a file raises that is missing, or whose bytes make no sense to json, zipfile, gzip, numpy or pyarrow;
-# numpy parses headers as Python.
+# What reading a file raises that is missing, or whose bytes make no sense to json, zipfile, gzip, numpy, pyarrow or
+# safetensors; numpy parses headers as Python.
 DAMAGE: tuple[type[Exception], ...] = (
     OSError,
+    SafetensorError,
     ValueError,
     TypeError,
     KeyError,

@@ -1,75 +1,83 @@
-"""Encoders: text -> sparse vectors. Importing this loads no torch; loading a transformer does."""
+"""Encoders: text -> sparse vectors. Importing this loads no torch; loading an encoder that runs a network does."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from lsr.encoders.base import ENCODER_FILE, Encoder
+from lsr.encoders.base import Encoder
 from lsr.encoders.bm25 import BM25Encoder
-from lsr.encoders.folders import Checkpoint, find_checkpoint, is_saved_encoder, read_saved
-from lsr.errors import EncoderError
+from lsr.encoders.encoder import EncoderOptions, Expander, SparseEncoder
+from lsr.encoders.folders.find import find_checkpoint
+from lsr.encoders.folders.layouts import read_layout
+from lsr.encoders.folders.saved import (
+    REFERENCE,
+    WHOLE,
+    SavedLookup,
+    is_saved_encoder,
+    open_reference,
+    read_saved,
+    read_whole,
+)
+from lsr.encoders.pruning import Pruning
+from lsr.errors import EncoderError, ParameterError
 
-if TYPE_CHECKING:
-    from lsr.encoders.transformer import TransformerEncoder
-
-__all__ = ["BM25Encoder", "Encoder", "load_encoder"]
-
-DEFAULT_DTYPE = "float32"
-DEFAULT_MAX_LENGTH = 256
+__all__ = ["BM25Encoder", "Encoder", "Pruning", "SparseEncoder", "load_encoder"]
 
 
 def load_encoder(
     name_or_path: str | os.PathLike[str],
     *,
     device: str | None = None,
-    dtype: str = DEFAULT_DTYPE,
-    max_length: int = DEFAULT_MAX_LENGTH,
+    dtype: str = "float32",
+    max_length: int | None = None,
+    long_documents: str = "first",
+    stride: int | None = None,
+    prune_documents: Pruning | str = "",
+    prune_queries: Pruning | str = "",
+    expander: Expander | None = None,
 ) -> Encoder:
     """An encoder by name.
 
-    name_or_path: "bm25" (to be fitted); "tiny" (the small SPLADE model of the extra `tiny`); a folder with a masked
-        language model as transformers writes it; a folder that Encoder.save wrote; the id of a masked language model
-        on Hugging Face. A folder wins over an id of the same name.
-    device: where a transformer computes: "cpu", "cuda", "cuda:1"; None takes cuda if there is one.
-    dtype: "float32" or "bfloat16", what a transformer computes with; the weights it gives are float32.
-    max_length: tokens of a text that a transformer reads, special tokens among them; at most what it was made for.
+    name_or_path: "bm25" (to be fitted); "tiny" (the small SPLADE model of the extra `tiny`); the id of a repository on
+        Hugging Face; or a folder: a sparse encoder of sentence-transformers, OpenSearch, naver or the unified
+        framework, a masked language model, which is read as SPLADE-max, or what an encoder's save or save_pretrained
+        wrote. A folder wins over an id of the same name.
+    device: where networks compute: "cpu", "cuda", "cuda:1"; None takes cuda if there is one.
+    dtype: "float32" or "bfloat16", what networks compute with; the weights they give are float32.
+    max_length: tokens of a text that are read at once, special tokens among them; None takes what the folder states,
+        or 256; never more than the model was made for.
+    long_documents: "first" reads the first max_length tokens of a document; "max" reads all of it in windows and takes
+        the largest weight of each component.
+    stride: tokens from the start of a window to the start of the next; None lets windows follow without overlap.
+    prune_documents, prune_queries: a Pruning, or as text "top-k:128", "ratio:0.1", "mass:0.9", or several with commas.
+    expander: takes the texts of some documents and returns what is put after each (DeepImpact, TILDEv2).
 
-    A saved encoder keeps its own dtype and max_length. Raises EncoderError for what cannot be found or is no encoder,
+    An encoder that `save` wrote keeps its own options. Raises EncoderError for what cannot be found or is no encoder,
     ParameterError for options that cannot work.
     """
     name = os.fspath(name_or_path)
     if name == BM25Encoder.name:
         return BM25Encoder()
+    if max_length is not None and (isinstance(max_length, bool) or not isinstance(max_length, int) or max_length < 1):
+        raise ParameterError(f"max_length is {max_length!r}; it must be a whole number of at least 1")
+    options = EncoderOptions(dtype, long_documents, stride, _pruning(prune_documents), _pruning(prune_queries))
     if not is_saved_encoder(name):
-        return _transformer(find_checkpoint(name), device, dtype, max_length)
+        checkpoint = find_checkpoint(name)
+        spec = read_layout(checkpoint.name, checkpoint.folder, max_length)
+        return SparseEncoder(spec, options, device, expander)
 
-    folder = Path(name).expanduser()
+    folder = Path(name).expanduser().resolve()
     saved = read_saved(folder)
-    if saved.get("kind") == BM25Encoder.name:
+    kind = saved.get("kind")
+    if kind == BM25Encoder.name:
         return BM25Encoder.open(folder, saved)
-    return _open_transformer(folder, saved, device)
+    if kind == WHOLE:
+        return SparseEncoder(read_whole(str(folder), folder, saved, max_length), options, device, expander)
+    if kind != REFERENCE:
+        raise EncoderError(f"{folder}: is an encoder of kind {kind!r}, unknown here; upgrade lsr")
+    return SavedLookup(folder, saved, device) if "query" in saved else open_reference(folder, saved, device)
 
 
-def _transformer(checkpoint: Checkpoint, device: str | None, dtype: str, max_length: int) -> TransformerEncoder:
-    from lsr.encoders.transformer import TransformerEncoder
-
-    return TransformerEncoder(checkpoint, device, dtype, max_length)
-
-
-def _open_transformer(folder: Path, saved: dict[str, Any], device: str | None) -> TransformerEncoder:
-    try:
-        name, dtype, max_length = saved["name"], saved["dtype"], saved["max_length"]
-        vocabulary_hash = saved["vocabulary_hash"]
-        if saved["kind"] != "splade-max":
-            raise EncoderError(f"{folder}: is an encoder of kind {saved['kind']!r}, unknown here; upgrade lsr")
-    except KeyError as error:
-        raise EncoderError(f"{folder / ENCODER_FILE}: has no {error}; save the encoder again") from error
-    encoder = _transformer(find_checkpoint(str(name)), device, dtype, max_length)
-    if encoder.vocabulary.hash != vocabulary_hash:
-        raise EncoderError(
-            f"{folder}: was saved with {name}, whose vocabulary has changed since; bring the old model back, or encode "
-            "again"
-        )
-    return encoder
+def _pruning(given: Pruning | str) -> Pruning:
+    return Pruning.parse(given) if isinstance(given, str) else given

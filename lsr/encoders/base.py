@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from lsr.errors import EncoderError
+from lsr.errors import EncoderError, ParameterError
 from lsr.ids import is_utf8
 from lsr.vectors import SparseVectors
 from lsr.vocabulary import Vocabulary
@@ -40,6 +40,9 @@ class Encoder(Protocol):
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
         """As encode_documents, for queries."""
 
+    def literal(self, text: str) -> set[int]:
+        """The components that are tokens of the text itself: all others of its row are expansion."""
+
     def describe(self) -> dict[str, Any]:
         """JSON: "kind", "name", and every setting that changes a vector."""
 
@@ -66,3 +69,9 @@ def check_text(row: int, text: Any) -> None:
         raise EncoderError(
             f"row {row}: character {at} of the text, {text[at]!r}, is a lone surrogate; texts must be valid Unicode"
         )
+
+
+def check_batch_size(batch_size: int | None) -> None:
+    """Raises ParameterError unless it is None or at least 1."""
+    if batch_size is not None and batch_size < 1:
+        raise ParameterError(f"batch_size is {batch_size}; it must be at least 1")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lsr.encoders.base import ENCODER_FILE, check_text, checked_texts
+from lsr.encoders.base import ENCODER_FILE, check_batch_size, check_text, checked_texts
 from lsr.errors import EncoderError, ParameterError
 from lsr.files import DAMAGE, replacing_file, storage_errors
 from lsr.normalise import component_dtype
@@ -119,8 +119,7 @@ class BM25Encoder:
         self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False
     ) -> SparseVectors:
         """Impacts, below 1. batch_size is for other encoders: nothing depends on it here."""
-        if batch_size is not None and batch_size < 1:
-            raise ParameterError(f"batch_size is {batch_size}; it must be at least 1")
+        check_batch_size(batch_size)
         _ = self.vocabulary
         checked = checked_texts(texts)
         average = self._tokens / self._documents
@@ -139,6 +138,10 @@ class BM25Encoder:
         _ = self.vocabulary
         counted = (self._counts(text) for text in checked_texts(texts))
         return self._vectors((components, counts * self._idf[components]) for components, counts, _ in counted)
+
+    def literal(self, text: str) -> set[int]:
+        """The components of the text's tokens: all that its row has. Raises EncoderError before `fit`."""
+        return set(self._counts(text)[0].tolist())
 
     def describe(self) -> dict[str, Any]:
         """JSON; documents and tokens are the statistics it was fitted on. Raises EncoderError before `fit`."""

@@ -1,170 +1,232 @@
-"""Any masked language model as a SPLADE-max encoder: texts -> tokens -> hidden states -> sparse rows."""
+"""One side of an encoder that runs a network: texts -> tokens -> states -> sparse rows."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from lsr.encoders.base import ENCODER_FILE, checked_texts
-from lsr.encoders.checkpoint import load_masked_lm
-from lsr.encoders.folders import FORMAT_VERSION, Checkpoint
-from lsr.encoders.heads import SpladeMaxHead
+from lsr.encoders.backbone import load_backbone, load_tensors, load_tokenizer
+from lsr.encoders.heads import Batch, Head
+from lsr.encoders.spec import TransformerSpec
+from lsr.encoders.tokens import UNNAMED
+from lsr.encoders.windows import Windows
 from lsr.errors import EncoderError, ParameterError
-from lsr.files import replacing_file, storage_errors
-from lsr.normalise import component_dtype
 from lsr.progress import progress_bar
 from lsr.vectors import SparseVectors
 from lsr.vocabulary import Vocabulary
 
-KIND = "splade-max"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
-TEXTS_PER_WINDOW = 8192  # tokenised and sorted by length together; bounds the memory that tokens need
+TEXTS_AT_ONCE = 8192  # tokenised and sorted by length together; bounds the memory that tokens need
 TOKENS_PER_BATCH = 1024  # on the CPU: enough to keep one core's matrix units busy, few enough for its cache
 GPU_TOKENS_PER_BATCH = 1 << 16
+MOST_TOKENS_PER_BATCH = 1 << 13  # on the CPU, whatever batch_size says: bounds the memory that states need
 
-Tokens = npt.NDArray[np.int32]
-
-
-class _Rows(NamedTuple):
-    """Sparse rows of one batch; `texts` are their positions in the window."""
-
-    texts: npt.NDArray[np.int64]
-    lengths: npt.NDArray[np.int64]
-    components: npt.NDArray[Any]
-    weights: npt.NDArray[np.float32]
+Advance = Callable[[int], None]
 
 
-class TransformerEncoder:
-    """w_j = max_i log(1 + max(0, z_ij)), z_ij the logit of vocabulary token j at token i of the text (SPLADE-max).
+class Tokens(NamedTuple):
+    """ids: int32 [tokens]. special, counted: bool [tokens], as in Batch."""
 
-    Texts are stripped of white space at both ends and cut off after max_length tokens; where nothing is left, the
-    row is empty. The positions of special tokens count, and the components of special tokens are kept, as in the
-    published SPLADE models. Documents and queries are treated alike. In bfloat16 the network and the logits are
-    computed in 16 bits, the rest in float32.
+    ids: npt.NDArray[np.int32]
+    special: npt.NDArray[np.bool_]
+    counted: npt.NDArray[np.bool_]
 
-    checkpoint: a masked language model. device: None takes cuda if there is one. dtype: float32 or bfloat16.
-    max_length: special tokens included; what the model was not made to read is cut off too.
-    Raises EncoderError for a checkpoint that cannot be loaded or has no masked-LM head, ParameterError for the options.
+
+class TransformerSide:
+    """A TransformerSpec at work.
+
+    Texts are stripped of white space at both ends and cut off after max_length tokens; where nothing is left, the row
+    is empty. In bfloat16 the network and the logits are computed in 16 bits, the rest in float32.
+
+    name: for messages. device: None takes cuda if there is one. dtype: float32 or bfloat16. like: a side whose
+    backbone this one shares. seed: begin weights that the files do not have at random, for training.
+    Raises EncoderError for files that cannot be loaded or do not fit together, ParameterError for the options.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, device: str | None = None, dtype: str = "float32", max_length: int = 256
+        self,
+        name: str,
+        spec: TransformerSpec,
+        device: str | None = None,
+        dtype: str = "float32",
+        like: TransformerSide | None = None,
+        seed: int | None = None,
     ) -> None:
         if dtype not in DTYPES:
             raise ParameterError(f"dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}")
-        if isinstance(max_length, bool) or not isinstance(max_length, int) or max_length < 1:
-            raise ParameterError(f"max_length is {max_length!r}; it must be a whole number of at least 1")
-        self._device = _device(device)
-        self.name = checkpoint.name
-        self.dtype = dtype
-        loaded = load_masked_lm(checkpoint, self._device, DTYPES[dtype])
-        self._model = loaded.model
-        self._head = SpladeMaxHead(loaded.weight, loaded.bias)
-        self._tokenizer = loaded.tokenizer
-        self._pad_id = loaded.pad_id
-        self._vocabulary = loaded.vocabulary
-        self.max_length = min(max_length, loaded.longest)
-        special = self._tokenizer.num_special_tokens_to_add()
-        if self.max_length <= special:
+        self.name, self.spec = name, spec
+        self._device = find_device(device)
+        if seed is not None:
+            torch.manual_seed(seed)
+        if like is None:
+            self.backbone = load_backbone(name, spec.backbone, new_head=seed is not None)
+            self.tokenizer = load_tokenizer(name, spec.backbone.tokenizer)
+            self._vocabulary = _vocabulary(name, self.tokenizer, self.backbone.components)
+        else:
+            self.backbone, self.tokenizer, self._vocabulary = like.backbone, like.tokenizer, like.vocabulary
+        special = frozenset(self.tokenizer.all_special_ids)
+        components = self.backbone.components
+        self.head = Head(spec.head, self.backbone.output, self.backbone.hidden, components, special).eval()
+        if seed is None:
+            _load_head(name, self.head, spec)
+        self.backbone.to(self._device, DTYPES[dtype])
+        self.head.to(self._device).requires_grad_(False)
+        if self.head.vocabulary is not None:
+            self.head.vocabulary.prepare()
+
+        config = self.backbone.model.config
+        pad = self.tokenizer.pad_token_id
+        self._pad_id = pad if pad is not None else getattr(config, "pad_token_id", None) or 0
+        longest = min(self.backbone.longest, int(min(self.tokenizer.model_max_length, 1 << 30)))
+        self.max_length = min(spec.max_length, longest)
+        added = self.tokenizer.num_special_tokens_to_add()
+        if self.max_length <= added + int(spec.echo):
             raise ParameterError(
-                f"max_length is {max_length}; {self.name} adds {special} special tokens to every text, so that it must "
-                f"be at least {special + 1}"
+                f"max_length is {spec.max_length}; {name} adds {added} special tokens to every text, so that it must "
+                f"be at least {added + 1 + int(spec.echo)}"
             )
 
     @property
     def dim(self) -> int:
-        return len(self._vocabulary)
+        return self.backbone.components
 
     @property
     def vocabulary(self) -> Vocabulary:
         return self._vocabulary
 
-    def encode_documents(
-        self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False
-    ) -> SparseVectors:
+    def encode(self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False) -> SparseVectors:
         """One row for each text. Texts of like length are computed together, whatever their order.
 
-        batch_size: texts in a batch; None puts as many into one as suit the device. It changes weights by rounding
-        only. Raises EncoderError and ParameterError as Encoder says.
+        batch_size: texts in a batch, at most; None puts as many into one as suit the device. It changes weights by
+        rounding only. Raises EncoderError where the network gives numbers that are not finite.
         """
-        if batch_size is not None and batch_size < 1:
-            raise ParameterError(f"batch_size is {batch_size}; it must be at least 1")
-        checked = checked_texts(texts)
-        windows = []
-        with progress_bar("encoding", len(checked), "documents", progress) as advance:
-            for start in range(0, len(checked), TEXTS_PER_WINDOW):
-                windows.append(self._window(checked[start : start + TEXTS_PER_WINDOW], batch_size, advance))
-        return SparseVectors.concatenate(windows) if windows else SparseVectors.empty(self.dim)
+        parts = []
+        with progress_bar("encoding", len(texts), "documents", progress) as advance:
+            for start in range(0, len(texts), TEXTS_AT_ONCE):
+                tokens = self._tokenise(texts[start : start + TEXTS_AT_ONCE])
+                parts.append(self._encode(tokens, batch_size, advance))
+        return SparseVectors.concatenate(parts) if parts else SparseVectors.empty(self.dim)
 
-    def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
-        """As encode_documents: SPLADE-max has one network for both."""
-        return self.encode_documents(texts)
+    def encode_windows(self, texts: Sequence[str], stride: int | None = None, batch_size: int | None = None) -> Windows:
+        """Every window of the texts.
 
-    def describe(self) -> dict[str, Any]:
-        """JSON. The device is left out: it changes weights by rounding only."""
-        return {
-            "kind": KIND,
-            "name": self.name,
-            "max_length": self.max_length,
-            "dtype": self.dtype,
-            "vocabulary_hash": self._vocabulary.hash,
-        }
+        stride: tokens from the start of a window to the start of the next; None lets windows follow one another
+        without overlap. Raises ParameterError for a stride that is not from 1 to the tokens of a window.
+        """
+        room = self._room()
+        stride = room if stride is None else stride
+        if not 1 <= stride <= room:
+            raise ParameterError(f"stride is {stride}; with max_length {self.max_length} it must be from 1 to {room}")
+        tokens: list[Tokens] = []
+        owners: list[int] = []
+        spans: list[tuple[int, int]] = []
+        for text, prepared in enumerate(self._prepare(texts)):
+            if not prepared:
+                continue
+            before = len(self.spec.prompt) - (len(texts[text]) - len(texts[text].lstrip()))
+            encoded = self.tokenizer(
+                prepared,
+                truncation=True,
+                max_length=room + self.tokenizer.num_special_tokens_to_add(),
+                stride=room - stride,
+                return_overflowing_tokens=True,
+                return_offsets_mapping=True,
+                return_special_tokens_mask=True,
+                return_attention_mask=False,
+                return_token_type_ids=False,
+            )
+            for ids, special, offsets in zip(
+                encoded["input_ids"], encoded["special_tokens_mask"], encoded["offset_mapping"], strict=True
+            ):
+                covered = [span for span, is_special in zip(offsets, special, strict=True) if not is_special]
+                if not covered:
+                    continue
+                tokens.append(self._tokens(ids, special))
+                owners.append(text)
+                spans.append((max(0, covered[0][0] - before), max(0, covered[-1][1] - before)))
+        bounds = np.array(spans, np.int64).reshape(-1, 2)
+        vectors = self._encode(tokens, batch_size, lambda _: None)
+        return Windows(vectors, np.array(owners, np.int64), bounds[:, 0], bounds[:, 1], len(texts))
 
-    def save(self, folder: str | Path) -> None:
-        """Write encoder.json, which names the checkpoint: its weights are not copied. Raises StorageError."""
-        folder = Path(folder)
-        with storage_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        with replacing_file(folder / ENCODER_FILE) as file:
-            file.write(json.dumps({"format_version": FORMAT_VERSION, **self.describe()}, indent=1).encode())
+    def literal(self, text: str) -> set[int]:
+        """The components that are tokens of the text as far as it is read, special tokens left out."""
+        (tokens,) = self._tokenise([text])
+        return set(tokens.ids[~tokens.special].tolist())
 
-    def _window(self, texts: list[str], batch_size: int | None, advance: Callable[[int], None]) -> SparseVectors:
-        tokens = self._tokenise(texts)
-        batches = list(self._batches(tokens, batch_size))
-        lengths = np.zeros(len(texts), np.int64)
-        done: list[_Rows] = []
-        for rows in self._compute(tokens, batches):
-            done.append(rows)
-            lengths[rows.texts] = rows.lengths
-            advance(len(rows.texts))
-        advance(len(texts) - sum(map(len, batches)))  # those without any token
-        return self._assemble(lengths, done)
+    def _room(self) -> int:
+        """Tokens of a text that are read at once, special tokens not counted."""
+        room = self.max_length - int(self.tokenizer.num_special_tokens_to_add())
+        return room // 2 if self.spec.echo else room
 
-    def _tokenise(self, texts: list[str]) -> list[Tokens]:
-        stripped = [text.strip() for text in texts]
-        encoded = self._tokenizer(
-            stripped,
+    def _prepare(self, texts: Sequence[str]) -> list[str]:
+        """What is given to the tokeniser; "" where there is nothing to read, whatever prompt goes before it."""
+        prepared = []
+        for text in texts:
+            text = text.strip()
+            prepared.append((self.spec.prompt + text).strip() if text else "")
+        return [text.lower() for text in prepared] if self.spec.lower_case else prepared
+
+    def _tokenise(self, texts: Sequence[str]) -> list[Tokens]:
+        prepared = self._prepare(texts)
+        encoded = self.tokenizer(
+            prepared,
             truncation=True,
-            max_length=self.max_length,
+            max_length=self._room() + self.tokenizer.num_special_tokens_to_add(),
+            return_special_tokens_mask=True,
             return_attention_mask=False,
             return_token_type_ids=False,
         )
         # Special tokens alone would give a row all the same, and with it hits for a text that says nothing.
         return [
-            np.array(ids if text else [], np.int32) for text, ids in zip(stripped, encoded["input_ids"], strict=True)
+            self._tokens(ids if text else [], special if text else [])
+            for text, ids, special in zip(prepared, encoded["input_ids"], encoded["special_tokens_mask"], strict=True)
         ]
+
+    def _tokens(self, ids: list[int], special: list[int]) -> Tokens:
+        numbers, is_special = np.array(ids, np.int32), np.array(special, bool)
+        counted = np.ones(len(numbers), bool) if self.spec.head.special_positions else ~is_special
+        if not self.spec.echo or not len(numbers):
+            return Tokens(numbers, is_special, counted)
+        # [CLS] text [SEP] becomes [CLS] text text [SEP].
+        body = np.flatnonzero(~is_special)
+        begin, end = (body[0], body[-1] + 1) if len(body) else (0, 0)
+        twice = np.concatenate([np.arange(end), np.arange(begin, len(numbers))])
+        return Tokens(numbers[twice], is_special[twice], counted[twice] & (np.arange(len(twice)) >= end))
+
+    def _encode(self, tokens: list[Tokens], batch_size: int | None, advance: Advance) -> SparseVectors:
+        batches = list(self._batches(tokens, batch_size))
+        parts = []
+        for batch, vectors in zip(batches, self._compute(tokens, batches), strict=True):
+            parts.append(vectors)
+            advance(len(batch))
+        done = np.concatenate([np.zeros(0, np.int64), *batches])
+        blank = np.setdiff1d(np.arange(len(tokens)), done)
+        advance(len(blank))
+        parts.append(SparseVectors(np.zeros(len(blank) + 1, np.int64), [], [], self.dim))
+        return SparseVectors.concatenate(parts)[np.argsort(np.concatenate([done, blank]))]
 
     def _batches(self, tokens: list[Tokens], batch_size: int | None) -> Iterator[npt.NDArray[np.int64]]:
         """Positions of texts that are computed together: the longest first, each batch of nearly one length."""
-        lengths = np.array([len(ids) for ids in tokens])
+        lengths = np.array([len(each.ids) for each in tokens], np.int64)
         order = np.argsort(-lengths, kind="stable")
         order = order[lengths[order] > 0]
-        budget = TOKENS_PER_BATCH if self._device.type == "cpu" else GPU_TOKENS_PER_BATCH
+        usual, most = GPU_TOKENS_PER_BATCH, GPU_TOKENS_PER_BATCH
+        if self._device.type == "cpu":
+            usual, most = TOKENS_PER_BATCH, MOST_TOKENS_PER_BATCH
         start = 0
         while start < len(order):
-            size = batch_size or max(1, budget // int(lengths[order[start]]))
+            longest = int(lengths[order[start]])
+            size = max(1, usual // longest) if batch_size is None else max(1, min(batch_size, most // longest))
             yield order[start : start + size]
             start += size
 
-    def _compute(self, tokens: list[Tokens], batches: list[npt.NDArray[np.int64]]) -> Iterator[_Rows]:
+    def _compute(self, tokens: list[Tokens], batches: list[npt.NDArray[np.int64]]) -> Iterator[SparseVectors]:
         """Rows of each batch, in the order of the batches."""
         threads = min(torch.get_num_threads(), len(batches)) if self._device.type == "cpu" else 1
         if threads <= 1:
@@ -178,44 +240,66 @@ class TransformerEncoder:
             pool.shutdown(cancel_futures=True)
 
     @torch.inference_mode()
-    def _batch(self, tokens: list[Tokens], batch: npt.NDArray[np.int64]) -> _Rows:
-        lengths = torch.tensor([len(tokens[text]) for text in batch])
-        ids = torch.full((len(batch), int(lengths.max())), self._pad_id)
-        for row, text in enumerate(batch):
-            ids[row, : len(tokens[text])] = torch.from_numpy(tokens[text])
-        mask = torch.arange(ids.shape[1]) < lengths[:, None]
-        ids, mask = ids.to(self._device), mask.to(self._device)
-        hidden = self._model(input_ids=ids, attention_mask=mask.long()).logits
-        if not hidden.isfinite().all():
+    def _batch(self, tokens: list[Tokens], chosen: npt.NDArray[np.int64]) -> SparseVectors:
+        shape = len(chosen), max(len(tokens[text].ids) for text in chosen)
+        ids = torch.full(shape, self._pad_id)
+        mask, counted, special = (torch.zeros(shape, dtype=torch.bool) for _ in range(3))
+        for row, text in enumerate(chosen):
+            length = len(tokens[text].ids)
+            mask[row, :length] = True
+            for target, source in zip((ids, special, counted), tokens[text], strict=True):
+                target[row, :length] = torch.from_numpy(source)
+        batch = Batch(*(tensor.to(self._device) for tensor in (ids, mask, counted, special)))
+        states = self.backbone.states(batch.ids, batch.mask)
+        states = states if self.head.needs_last else states._replace(last=None)
+        looked_at = states.last if states.inputs is None else states.inputs
+        if looked_at is None or not looked_at[batch.mask].isfinite().all():
             raise EncoderError(f"{self.name}: the network gives numbers that are not finite; try dtype float32")
-        # Instead of padding, the text's own first token again: no maximum changes.
-        hidden = torch.where(mask[:, :, None], hidden, hidden[:, :1])
-        row_lengths, components, weights = self._head.rows(hidden)
-        dtype = component_dtype(self.dim)
-        return _Rows(batch, row_lengths.numpy(), components.numpy().astype(dtype), weights.numpy())
-
-    def _assemble(self, lengths: npt.NDArray[np.int64], done: list[_Rows]) -> SparseVectors:
-        """The rows of all batches in the order of the texts."""
-        indptr = np.zeros(len(lengths) + 1, np.int64)
-        np.cumsum(lengths, out=indptr[1:])
-        indices = np.empty(indptr[-1], component_dtype(self.dim))
-        values = np.empty(indptr[-1], np.float32)
-        for rows in done:
-            end = 0
-            for text, length in zip(rows.texts, rows.lengths, strict=True):
-                begin, end = end, end + length
-                indices[indptr[text] : indptr[text + 1]] = rows.components[begin:end]
-                values[indptr[text] : indptr[text + 1]] = rows.weights[begin:end]
-        return SparseVectors.from_normalised(indptr, indices, values, self.dim)
+        return self.head.vectors(states, batch)
 
 
-def _device(name: str | None) -> torch.device:
-    if name is None:
+def find_device(device: str | None) -> torch.device:
+    """`device`, or cuda if there is one. Raises ParameterError for what this machine does not have."""
+    if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
+        found = torch.device(device)
+        torch.empty(0, device=found)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise ParameterError(f"device is {name!r}, which cannot be used here ({reason}); try cpu or cuda") from error
-    return device
+        raise ParameterError(f"device is {device!r}, which cannot be used here ({reason}); try cpu or cuda") from error
+    return found
+
+
+def _vocabulary(name: str, tokenizer: Any, components: int) -> Vocabulary:
+    """Token i for component i."""
+    tokens = [f"{UNNAMED}{component}>" for component in range(components)]
+    for token, component in tokenizer.get_vocab().items():
+        if component >= components:
+            raise EncoderError(
+                f"{name}: token {token!r} has number {component}, but the model knows {components} tokens; the "
+                "tokeniser and the model do not belong together, copy both from the same place"
+            )
+        tokens[component] = token
+    return Vocabulary(tokens)
+
+
+def _load_head(name: str, head: Head, spec: TransformerSpec) -> None:
+    """Fill in the head's own weights. Raises EncoderError for those that are missing or of another size."""
+    own = {key: tensor for key, tensor in head.state_dict(keep_vars=True).items() if not key.startswith("vocabulary.")}
+    if not own:
+        return
+    if spec.head_weights is None:
+        raise EncoderError(f"{name}: has no file with the weights of its head ({', '.join(own)}); save it again")
+    found = load_tensors(spec.head_weights)
+    renamed = dict(spec.head_names)
+    for key, parameter in own.items():
+        tensor = found.get(renamed.get(key, key))
+        if tensor is None:
+            raise EncoderError(f"{spec.head_weights}: has no tensor {renamed.get(key, key)!r}; save the encoder again")
+        if tensor.shape != parameter.shape:
+            raise EncoderError(
+                f"{spec.head_weights}: {renamed.get(key, key)} is of size {list(tensor.shape)}, but the backbone needs "
+                f"{list(parameter.shape)}; head and backbone do not belong together, copy both from the same place"
+            )
+        parameter.data = tensor

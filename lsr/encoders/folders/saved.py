@@ -1,0 +1,202 @@
+"""encoder.json: how an index remembers its encoder, and how encoders that no other library knows are kept."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lsr.encoders.base import ENCODER_FILE, Encoder, check_batch_size, checked_texts
+from lsr.encoders.lookup import LookupSide
+from lsr.encoders.pruning import Pruning
+from lsr.encoders.spec import BackboneSpec, EncoderSpec, HeadSpec, LookupSpec, SideSpec, TransformerSpec
+from lsr.errors import EncoderError, LsrError
+from lsr.files import DAMAGE, replacing_file, storage_errors
+from lsr.vectors import SparseVectors
+from lsr.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from lsr.encoders.encoder import SparseEncoder
+
+FORMAT_VERSION = 1
+REFERENCE = "reference"  # names an encoder that is kept elsewhere
+WHOLE = "sparse"  # describes networks and tables that lie beside it
+QUERY_FOLDER, DOCUMENT_FOLDER = "query", "document"
+
+
+def is_saved_encoder(name: str) -> bool:
+    return os.path.isfile(os.path.join(os.path.expanduser(name), ENCODER_FILE))
+
+
+def read_saved(folder: Path) -> dict[str, Any]:
+    """The content of encoder.json. Raises EncoderError."""
+    path = folder / ENCODER_FILE
+    try:
+        content = json.loads(path.read_bytes())
+    except DAMAGE as error:
+        raise EncoderError(
+            f"{path}: cannot be read, truncated or not JSON ({error}); save the encoder again"
+        ) from error
+    if not isinstance(content, dict) or not isinstance(content.get("format_version"), int):
+        raise EncoderError(f"{path}: does not describe an encoder; save the encoder again")
+    if content["format_version"] != FORMAT_VERSION:
+        raise EncoderError(
+            f"{path}: format version {content['format_version']}, this lsr reads {FORMAT_VERSION}; upgrade lsr"
+        )
+    return content
+
+
+def write_saved(folder: Path, content: dict[str, Any]) -> None:
+    """Write encoder.json. Raises StorageError."""
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with replacing_file(folder / ENCODER_FILE) as file:
+        file.write(json.dumps({"format_version": FORMAT_VERSION, **content}, indent=1).encode())
+
+
+def save_reference(encoder: SparseEncoder, folder: Path) -> None:
+    """Write encoder.json with the encoder's name and options, and a copy of the table of inference-free queries."""
+    content: dict[str, Any] = {
+        "kind": REFERENCE,
+        "name": encoder.name,
+        "max_length": None if isinstance(encoder.spec.document, LookupSpec) else encoder.spec.document.max_length,
+        "options": encoder.options.to_json(),
+        "description": encoder.describe(),
+    }
+    if isinstance(encoder.query_side, LookupSide):
+        content["query"] = _lookup_to_json(encoder.query_side, folder / QUERY_FOLDER)
+    write_saved(folder, content)
+
+
+class SavedLookup:
+    """An encoder of inference-free queries as an index keeps it: queries need its folder alone.
+
+    Documents are encoded by the encoder that it names, which is loaded when it is needed.
+    """
+
+    def __init__(self, folder: Path, saved: dict[str, Any], device: str | None) -> None:
+        self._folder, self._saved, self._device = folder, saved, device
+        try:
+            self._description: dict[str, Any] = saved["description"]
+            self.name = str(self._description["name"])
+            self._query = LookupSide(_lookup_from_json(saved["query"], folder / QUERY_FOLDER))
+            self._prune = Pruning.parse(saved["options"]["prune_queries"])
+            same = self._description["vocabulary_hash"] == self.vocabulary.hash
+        except LsrError:
+            raise
+        except DAMAGE as error:
+            raise _damaged(folder, error) from error
+        if not same:
+            raise EncoderError(f"{folder}: the tokeniser is not the one that was saved; save the encoder again")
+
+    @property
+    def dim(self) -> int:
+        return self._query.dim
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self._query.vocabulary
+
+    def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
+        """One row for each text, by the table alone."""
+        return self._prune.apply(self._query.encode(checked_texts(texts)))
+
+    def encode_documents(
+        self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False
+    ) -> SparseVectors:
+        """As the encoder that was saved. Raises EncoderError also where that can no longer be found."""
+        check_batch_size(batch_size)
+        return open_reference(self._folder, self._saved, self._device).encode_documents(texts, batch_size, progress)
+
+    def literal(self, text: str) -> set[int]:
+        """The components that are tokens of the text."""
+        return self._query.literal(text)
+
+    def describe(self) -> dict[str, Any]:
+        """As the encoder that was saved."""
+        return self._description
+
+    def save(self, folder: str | Path) -> None:
+        """Write the same again. Raises StorageError."""
+        folder = Path(folder)
+        query = _lookup_to_json(self._query, folder / QUERY_FOLDER)
+        write_saved(folder, {**self._saved, "query": query})
+
+
+def open_reference(folder: Path, saved: dict[str, Any], device: str | None) -> Encoder:
+    """The encoder that encoder.json names. Raises EncoderError where it is gone or has changed."""
+    from lsr.encoders import load_encoder
+
+    try:
+        name, options, described = saved["name"], dict(saved["options"]), saved["description"]
+        encoder = load_encoder(str(name), device=device, max_length=saved["max_length"], **options)
+        if encoder.vocabulary.hash != described["vocabulary_hash"]:
+            raise EncoderError(
+                f"{folder}: was saved with {name}, whose vocabulary has changed since; bring the old model back, or "
+                "encode again"
+            )
+    except LsrError:
+        raise
+    except DAMAGE as error:
+        raise _damaged(folder, error) from error
+    return encoder
+
+
+def side_to_json(side: SideSpec, folder: str) -> dict[str, Any]:
+    """A side whose files lie in `folder`, relative to encoder.json."""
+    content = {key: value for key, value in asdict(side).items() if key not in ("tokenizer", "table", "head_names")}
+    if isinstance(side, TransformerSpec):
+        kept = {"task": side.backbone.task, "bidirectional": side.backbone.bidirectional}
+        content |= {"backbone": kept}
+    return {"folder": folder, **content}
+
+
+def read_whole(name: str, folder: Path, saved: dict[str, Any], max_length: int | None) -> EncoderSpec:
+    """The spec of a folder that holds a whole encoder. Raises EncoderError."""
+    try:
+        query, document = (_side_from_json(saved[side], folder, max_length) for side in ("query", "document"))
+    except LsrError as error:
+        raise EncoderError(f"{folder / ENCODER_FILE}: {error}") from error
+    except DAMAGE as error:
+        raise _damaged(folder, error) from error
+    return EncoderSpec(name, query, document, "lsr")
+
+
+def _side_from_json(content: dict[str, Any], folder: Path, max_length: int | None) -> SideSpec:
+    fields = dict(content)
+    place = folder / _inside(fields.pop("folder"))
+    if "head" not in fields:
+        return _lookup_from_json(fields, place)
+    backbone = BackboneSpec(str(place), str(place), str(place), **fields.pop("backbone"))
+    weights = fields.pop("head_weights")
+    return TransformerSpec(
+        backbone=backbone,
+        head=HeadSpec(**fields.pop("head")),
+        head_weights=None if weights is None else str(folder / _inside(weights)),
+        max_length=min(fields.pop("max_length"), max_length or 1 << 30),
+        **fields,
+    )
+
+
+def _lookup_to_json(side: LookupSide, folder: Path) -> dict[str, Any]:
+    """Write the side's table and tokeniser into `folder`; the rest of its spec."""
+    side.save(folder)
+    spec = replace(side.spec, scale=1.0, components=side.dim)  # the table has been multiplied
+    return {key: value for key, value in asdict(spec).items() if key not in ("tokenizer", "table")}
+
+
+def _lookup_from_json(fields: dict[str, Any], folder: Path) -> LookupSpec:
+    return LookupSpec(tokenizer=str(folder), table=str(folder / "model.safetensors"), **fields)
+
+
+def _inside(path: Any) -> str:
+    if not isinstance(path, str) or os.path.isabs(path) or ".." in Path(path).parts:
+        raise EncoderError(f"{path!r} is no path inside the encoder's folder; save the encoder again")
+    return path
+
+
+def _damaged(folder: Path, error: Exception) -> EncoderError:
+    return EncoderError(f"{folder / ENCODER_FILE}: damaged or incomplete ({error!r}); save the encoder again")

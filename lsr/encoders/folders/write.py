@@ -1,0 +1,158 @@
+"""Write a whole encoder to a folder: as one of sentence-transformers where that knows its parts, else as lsr's own."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors.torch import save_file
+
+from lsr.encoders.base import ENCODER_FILE
+from lsr.encoders.folders.saved import DOCUMENT_FOLDER, FORMAT_VERSION, QUERY_FOLDER, WHOLE, side_to_json
+from lsr.encoders.lookup import LookupSide
+from lsr.encoders.spec import HeadSpec, LookupSpec, SideSpec, TransformerSpec
+from lsr.files import replacing_folder
+
+if TYPE_CHECKING:
+    from lsr.encoders.encoder import SparseEncoder
+    from lsr.encoders.transformer import TransformerSide
+
+MODULES_FILE = "modules.json"
+HEAD_FILE = "head.safetensors"
+SHARED_FOLDER = "shared"
+# sentence-transformers has had these names since 5.0 and still reads them.
+MODULES = "sentence_transformers.sparse_encoder.models."
+ROUTER = "sentence_transformers.models.Router"
+ACTIVATIONS = {"log1p": "relu", "log1p-log1p": "log1p_relu"}  # sentence-transformers' names leave one logarithm out
+TASKS = {"masked-lm": "fill-mask", "causal-lm": "text-generation"}
+
+
+def write_encoder(encoder: SparseEncoder, folder: Path) -> None:
+    """Write the encoder in place of one that is there. Raises StorageError."""
+    known = _known(encoder.spec.query) and _known(encoder.spec.document)
+    markers = (MODULES_FILE, ENCODER_FILE)
+    marker = next((name for name in markers if (folder / name).is_file()), markers[0])
+    with replacing_folder(folder, marker) as temporary:
+        (_write_sentence_transformer if known else _write_own)(encoder, temporary)
+
+
+def _known(side: SideSpec) -> bool:
+    """Whether sentence-transformers has this side."""
+    if isinstance(side, LookupSpec):
+        return not side.counts
+    plain = HeadSpec(activation=side.head.activation, pooling=side.head.pooling)
+    return (
+        side.head == plain
+        and side.head.pooling in ("max", "sum")
+        and side.head.activation in ACTIVATIONS
+        and not side.echo
+        and not side.backbone.bidirectional
+    )
+
+
+def _write_sentence_transformer(encoder: SparseEncoder, folder: Path) -> None:
+    spec = encoder.spec
+    _write_json(
+        folder / "config_sentence_transformers.json",
+        {
+            "model_type": "SparseEncoder",
+            "__version__": {"sentence_transformers": "5.0.0", "lsr": version("lsr-engine")},
+            "prompts": {"query": spec.query.prompt, "document": spec.document.prompt},
+            "default_prompt_name": None,
+            "similarity_fn_name": "dot",
+        },
+    )
+    if spec.query == spec.document:
+        if isinstance(encoder.query_side, LookupSide):
+            modules = [("", MODULES + "SparseStaticEmbedding")]
+            encoder.query_side.save(folder)
+        else:
+            modules = [("", MODULES + "MLMTransformer"), ("1_SpladePooling", MODULES + "SpladePooling")]
+            _write_transformer(encoder.query_side, folder, folder / "1_SpladePooling")
+    else:
+        modules = [("", ROUTER)]
+        _write_router(encoder, folder)
+    listed = [{"idx": i, "name": str(i), "path": path, "type": kind} for i, (path, kind) in enumerate(modules)]
+    _write_json(folder / MODULES_FILE, listed)
+
+
+def _write_router(encoder: SparseEncoder, folder: Path) -> None:
+    types: dict[str, str] = {}
+    structure: dict[str, list[str]] = {}
+    for route, side in (("query", encoder.query_side), ("document", encoder.document_side)):
+        if isinstance(side, LookupSide):
+            names = [f"{route}_0_SparseStaticEmbedding"]
+            side.save(folder / names[0])
+        else:
+            names = [f"{route}_0_MLMTransformer", f"{route}_1_SpladePooling"]
+            _write_transformer(side, folder / names[0], folder / names[1])
+        structure[route] = names
+        types |= {name: MODULES + name.rpartition("_")[2] for name in names}
+    parameters = {"default_route": "document", "allow_empty_key": True}
+    _write_json(folder / "router_config.json", {"types": types, "structure": structure, "parameters": parameters})
+
+
+def _write_transformer(side: TransformerSide, folder: Path, pooling: Path) -> None:
+    _write_backbone(side, folder)
+    config: dict[str, Any] = {"max_seq_length": side.max_length, "do_lower_case": side.spec.lower_case}
+    if side.spec.backbone.task != "masked-lm":
+        text = {"method": "forward", "method_output_name": "logits"}
+        config |= {
+            "transformer_task": TASKS[side.spec.backbone.task],
+            "modality_config": {"text": text},
+            "module_output_name": "token_embeddings",
+        }
+    _write_json(folder / "sentence_bert_config.json", config)
+    head = side.spec.head
+    _write_json(
+        pooling / "config.json",
+        {
+            "pooling_strategy": head.pooling,
+            "activation_function": ACTIVATIONS[head.activation],
+            "word_embedding_dimension": side.dim,
+        },
+    )
+
+
+def _write_own(encoder: SparseEncoder, folder: Path) -> None:
+    spec = encoder.spec
+    content: dict[str, Any] = {"format_version": FORMAT_VERSION, "kind": WHOLE}
+    places = {"query": QUERY_FOLDER, "document": DOCUMENT_FOLDER}
+    sides = {"query": encoder.query_side, "document": encoder.document_side}
+    if spec.query == spec.document:
+        places = dict.fromkeys(places, SHARED_FOLDER)
+    elif (
+        isinstance(spec.query, TransformerSpec)
+        and isinstance(spec.document, TransformerSpec)
+        and spec.query.backbone == spec.document.backbone
+    ):
+        # One network, two heads.
+        places = dict.fromkeys(places, SHARED_FOLDER)
+    for route, side in sides.items():
+        place = folder / places[route]
+        if isinstance(side, LookupSide):
+            side.save(place)
+            content[route] = side_to_json(side.spec, places[route])
+            continue
+        if not place.exists():
+            _write_backbone(side, place)
+        content[route] = side_to_json(side.spec, places[route])
+        own = {key: tensor for key, tensor in side.head.state_dict().items() if not key.startswith("vocabulary.")}
+        content[route]["head_weights"] = None
+        if own:
+            content[route]["head_weights"] = f"{route}.{HEAD_FILE}"
+            save_file({key: tensor.cpu().contiguous() for key, tensor in own.items()}, folder / f"{route}.{HEAD_FILE}")
+        content[route]["max_length"] = side.max_length
+    _write_json(folder / ENCODER_FILE, content)
+
+
+def _write_backbone(side: TransformerSide, folder: Path) -> None:
+    side.backbone.save(folder)
+    side.tokenizer.save_pretrained(folder)
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1))

@@ -1,0 +1,131 @@
+"""Inverse document frequency: computed from texts or vectors, and the files that keep a table of weights."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load_file
+
+from lsr.encoders.base import check_text
+from lsr.encoders.tokens import Tokens
+from lsr.errors import EncoderError
+from lsr.files import DAMAGE, replacing_file
+from lsr.progress import progress_bar
+from lsr.vectors import SparseVectors
+from lsr.vectors_io import iter_vectors
+from lsr.vocabulary import Vocabulary
+
+TEXTS_AT_ONCE = 1024
+NO_LIMIT = 1 << 40
+
+Table = npt.NDArray[np.float32]
+
+
+def idf(frequencies: npt.NDArray[np.int64], documents: int) -> Table:
+    """ln(1 + (N - n + 0.5) / (n + 0.5)), BM25's form; 1 where n is 0.
+
+    frequencies: int64 [components], n, the number of documents that hold each component. documents: N. This is the
+    table that OpenSearch ships with its inference-free models, recomputed (Geng et al. 2024).
+    """
+    n = frequencies.astype(np.float64)
+    weights = np.where(n > 0, np.log1p((documents - n + 0.5) / (n + 0.5)), 1.0)
+    return weights.astype(np.float32)
+
+
+def idf_of_texts(texts: Iterable[str], tokens: Tokens, total: int | None = None, progress: bool = False) -> Table:
+    """The IDF of every component in a collection, read as a stream; no text is cut off.
+
+    total: for the progress bar. Raises EncoderError, which names the row, for what is not valid text, and where there
+    is no text with a token: N counts those with at least one.
+    """
+    frequencies = np.zeros(len(tokens.vocabulary), np.int64)
+    documents = row = 0
+    remaining = iter(texts)
+    with progress_bar("counting", total, "documents", progress) as advance:
+        while some := list(islice(remaining, TEXTS_AT_ONCE)):
+            for text in some:
+                check_text(row, text)
+                row += 1
+            for ids in tokens.ids(some, NO_LIMIT):
+                documents += bool(ids)
+                frequencies[np.unique(np.array(ids, np.int64))] += 1
+            advance(len(some))
+    frequencies[list(tokens.special)] = 0
+    return _checked(frequencies, documents)
+
+
+def idf_of_vectors(vectors: SparseVectors | str | os.PathLike[str]) -> Table:
+    """The IDF of every component of stored or loaded vectors; N counts the rows that are not empty.
+
+    Raises VectorsError for what cannot be read, EncoderError where all rows are empty.
+    """
+    parts = [vectors] if isinstance(vectors, SparseVectors) else iter_vectors(vectors)
+    frequencies = np.zeros(0, np.int64)
+    documents = 0
+    for part in parts:
+        counted = np.bincount(part.indices, minlength=part.dim)
+        frequencies = counted + np.pad(frequencies, (0, len(counted) - len(frequencies)))
+        documents += int((np.diff(part.indptr) > 0).sum())
+    return _checked(frequencies, documents)
+
+
+def write_table(path: str | os.PathLike[str], weights: Table, vocabulary: Vocabulary) -> None:
+    """Write a JSON object of token -> weight, as OpenSearch's idf.json. Raises StorageError."""
+    content = dict(zip(vocabulary.tokens, weights.tolist(), strict=True))
+    with replacing_file(path) as file:
+        file.write(json.dumps(content, ensure_ascii=False).encode())
+
+
+def read_table(path: str | os.PathLike[str], vocabulary: Vocabulary) -> Table:
+    """float32 [len(vocabulary)], 0 where the file has no weight.
+
+    A .safetensors file holds one tensor, `weight`; a .json file an object of token -> weight; a .txt file a token and a
+    weight on each line. Tokens that the vocabulary lacks are left out: OpenSearch's tables have such.
+
+    Raises EncoderError for what cannot be read, is negative or not finite, or is longer than the vocabulary.
+    """
+    path = Path(path)
+    weights = np.zeros(len(vocabulary), np.float32)
+    try:
+        if path.suffix == ".safetensors":
+            stored = load_file(path)["weight"]
+            if stored.ndim != 1 or len(stored) > len(weights):
+                raise EncoderError(
+                    f"{path}: the table is of size {list(stored.shape)} for {len(weights)} tokens; table and tokeniser "
+                    "do not belong together, copy both from the same place"
+                )
+            weights[: len(stored)] = stored
+        else:
+            for token, weight in _pairs(path):
+                component = vocabulary.id_of(token)
+                if component is not None:
+                    weights[component] = weight
+    except EncoderError:
+        raise
+    except DAMAGE as error:
+        raise EncoderError(f"{path}: no table of weights, or a damaged one ({error}); copy it again") from error
+    wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if len(wrong):
+        token, weight = vocabulary.token(int(wrong[0])), weights[wrong[0]]
+        raise EncoderError(f"{path}: the weight of {token!r} is {weight}; weights must be finite and not negative")
+    return weights
+
+
+def _pairs(path: Path) -> Iterable[tuple[str, float]]:
+    if path.suffix == ".json":
+        return [(token, float(weight)) for token, weight in dict(json.loads(path.read_bytes())).items()]
+    lines = path.read_text(encoding="utf-8").split("\n")
+    split = (line.rsplit(maxsplit=1) for line in lines if line.strip())
+    return [(token, float(weight)) for token, weight in split]
+
+
+def _checked(frequencies: npt.NDArray[np.int64], documents: int) -> Table:
+    if not documents:
+        raise EncoderError("an IDF needs a document with at least one token; there is none")
+    return idf(frequencies, documents)

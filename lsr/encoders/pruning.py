@@ -1,0 +1,113 @@
+"""Static pruning of sparse vectors: what of each row is kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.errors import ParameterError
+from lsr.normalise import row_steps, rows_of
+from lsr.vectors import SparseVectors
+
+# From the row and the weight of each posting of some whole rows to whether it stays.
+Keep = Callable[[npt.NDArray[np.int64], npt.NDArray[np.float32]], npt.NDArray[np.bool_]]
+
+NAMES = {"top-k": "top_k", "ratio": "ratio", "mass": "mass"}
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """top_k: this many of the heaviest components of a row are kept. ratio: those heavier than this share of the row's
+    heaviest (OpenSearch's prune ratio, strictly heavier). mass: the fewest of the heaviest that make up this share of
+    the row's sum. Several are applied in this order. Of equal weights, lower components stay first.
+
+    Raises ParameterError for top_k below 1, a ratio outside [0, 1), or a mass outside (0, 1].
+    """
+
+    top_k: int | None = None
+    ratio: float | None = None
+    mass: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.top_k is not None and (type(self.top_k) is not int or self.top_k < 1):
+            raise ParameterError(f"top-k is {self.top_k!r}; it must be a whole number of at least 1")
+        if self.ratio is not None and not (math.isfinite(self.ratio) and 0 <= self.ratio < 1):
+            raise ParameterError(f"ratio is {self.ratio}; it must be from 0 to below 1")
+        if self.mass is not None and not (math.isfinite(self.mass) and 0 < self.mass <= 1):
+            raise ParameterError(f"mass is {self.mass}; it must be above 0 and at most 1")
+
+    @classmethod
+    def parse(cls, text: str) -> Pruning:
+        """From "top-k:128", "ratio:0.1", "mass:0.9", or several of them with commas; "" prunes nothing.
+
+        Raises ParameterError.
+        """
+        settings: dict[str, float | int] = {}
+        for part in filter(None, (part.strip() for part in text.split(","))):
+            name, colon, value = part.partition(":")
+            if name not in NAMES or not colon or NAMES[name] in settings:
+                raise ParameterError(f"pruning by {text!r}; it must look like top-k:128, ratio:0.1 or mass:0.9")
+            try:
+                settings[NAMES[name]] = int(value) if name == "top-k" else float(value)
+            except ValueError:
+                raise ParameterError(f"pruning by {part!r}: {value!r} is no number of that kind") from None
+        return cls(**settings)  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        """What `parse` reads."""
+        given = ((name, getattr(self, attribute)) for name, attribute in NAMES.items())
+        return ",".join(f"{name}:{value}" for name, value in given if value is not None)
+
+    def __bool__(self) -> bool:
+        """Whether it prunes at all."""
+        return (self.top_k, self.ratio, self.mass) != (None, None, None)
+
+    def apply(self, vectors: SparseVectors) -> SparseVectors:
+        """The pruned rows; ids stay. Vectors that nothing is taken from are returned as they are."""
+        if self.top_k is not None:
+            vectors = vectors.top_k(self.top_k)
+        if self.ratio is not None:
+            vectors = _filtered(vectors, self._above_ratio)
+        if self.mass is not None:
+            vectors = _filtered(vectors, self._within_mass)
+        return vectors
+
+    def _above_ratio(self, rows: npt.NDArray[np.int64], values: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+        largest = np.zeros(rows[-1] + 1, np.float32)
+        np.maximum.at(largest, rows, values)
+        kept: npt.NDArray[np.bool_] = values > np.float32(self.ratio or 0.0) * largest[rows]
+        return kept
+
+    def _within_mass(self, rows: npt.NDArray[np.int64], values: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+        # By row and falling weight; a component stays while those before it have not reached the mass.
+        order = np.lexsort((-values, rows))
+        ordered = values[order].astype(np.float64)
+        sums = np.cumsum(ordered)
+        totals = np.bincount(rows, ordered)  # `order` keeps rows together, in their order
+        before_row = np.cumsum(totals) - totals
+        before = sums - ordered - before_row[rows]
+        kept = np.zeros(len(values), bool)
+        # A share of rounding: sums over a whole step are compared with those of a row.
+        kept[order] = before < (self.mass or 0.0) * totals[rows] - 1e-13 * sums
+        first = np.flatnonzero(np.diff(rows, prepend=-1))
+        kept[order[first]] = True
+        return kept
+
+
+def _filtered(vectors: SparseVectors, keep: Keep) -> SparseVectors:
+    lengths = np.diff(vectors.indptr)
+    kept = np.zeros(vectors.nnz, bool)
+    kept_lengths = np.zeros(len(vectors), np.int64)
+    for start, stop in row_steps(vectors.indptr):
+        begin, end = vectors.indptr[start], vectors.indptr[stop]
+        rows = rows_of(lengths[start:stop])
+        if len(rows):
+            kept[begin:end] = keep(rows, vectors.values[begin:end])
+            kept_lengths[start:stop] = np.bincount(rows[kept[begin:end]], minlength=stop - start)
+    indptr = np.zeros(len(vectors) + 1, np.int64)
+    np.cumsum(kept_lengths, out=indptr[1:])
+    return SparseVectors.from_normalised(indptr, vectors.indices[kept], vectors.values[kept], vectors.dim, vectors.ids)

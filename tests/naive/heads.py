@@ -1,0 +1,90 @@
+"""Every head in plain NumPy, text by text and position by position."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.encoders.spec import HeadSpec
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass
+class Text:
+    """ids: int [tokens]. special, counted: bool [tokens]. last, inputs: float [tokens, hidden]."""
+
+    ids: npt.NDArray[np.int64]
+    special: npt.NDArray[np.bool_]
+    counted: npt.NDArray[np.bool_]
+    last: Floats
+    inputs: Floats
+
+
+def relu(z: Floats) -> Floats:
+    return np.maximum(z, 0)
+
+
+def softplus(z: Floats) -> Floats:
+    return np.log(1 + np.exp(z))
+
+
+ACTIVATIONS = {
+    "identity": lambda z: z,
+    "relu": relu,
+    "log1p": lambda z: np.log(1 + relu(z)),
+    "log1p-log1p": lambda z: np.log(1 + np.log(1 + relu(z))),
+    "softplus": softplus,
+    "log1p-softplus": lambda z: np.log(1 + softplus(z)),
+}
+
+
+def weights_of(spec: HeadSpec, parameters: dict[str, Floats], text: Text, special: set[int]) -> Floats:
+    """float [components], zeros and what is below zero as zeros. parameters: as Head names them, and "output.*"."""
+    components = len(parameters["output.weight"])
+    act = ACTIVATIONS[spec.activation]
+    w = np.zeros(components)
+    if spec.kind == "mlp":
+        seen: dict[int, list[float]] = {}
+        for i in np.flatnonzero(text.counted):
+            z = parameters["linear.weight"][0] @ text.last[i] + parameters["linear.bias"][0]
+            seen.setdefault(int(text.ids[i]), []).append(float(act(z)))
+        for token, values in seen.items():
+            w[token] = sum(values) if spec.pooling == "sum" else max(values)
+    else:
+        logits = text.inputs @ parameters["output.weight"].T + parameters["output.bias"]
+        if spec.importance:
+            z = text.last @ parameters["importance.weight"][0] + parameters["importance.bias"][0]
+            logits = logits * np.log(1 + softplus(z))[:, None]
+        if spec.pooling == "first":
+            w = act(logits[0])
+        elif spec.pooling == "last":
+            w = act(logits[-1])
+        elif spec.pooling == "sum":
+            w = act(logits[text.counted]).sum(0)
+        elif spec.special_positions:
+            w = act(logits[text.counted]).max(0) if text.counted.any() else w
+        else:
+            w = act(np.vstack([logits[text.counted], np.zeros(components)])).max(0)
+        if spec.quality:
+            w = w / (1 + np.exp(-(text.last[0] @ parameters["quality.weight"][0] + parameters["quality.bias"][0])))
+    w = relu(w)
+    literal = np.isin(np.arange(components), text.ids[~text.special])
+    if spec.residual:
+        u = parameters["residual.weight"] @ np.log(1 + relu(text.last[-1])) + parameters["residual.bias"]
+        w = literal_residual(w, u, literal)
+    if not spec.special_components:
+        w[list(special)] = 0
+    if spec.literal_only:
+        w[~literal] = 0
+    if spec.window is not None and (w > 0).sum() > spec.window:
+        w[np.argsort(-w, kind="stable")[spec.window :]] = 0
+    length = np.sqrt((w**2).sum())
+    return w / length if spec.unit_length and length else w
+
+
+def literal_residual(w: Floats, u: Floats, literal: npt.NDArray[np.bool_]) -> Floats:
+    """PROSPER, eq. 9."""
+    return w + literal * (u.max() - u)
