@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lsr.encoders.base import Encoder
 from lsr.encoders.bm25 import BM25Encoder
+from lsr.encoders.build import build_encoder
 from lsr.encoders.encoder import EncoderOptions, Expander, SparseEncoder
 from lsr.encoders.folders.find import find_checkpoint
 from lsr.encoders.folders.layouts import read_layout
@@ -22,7 +23,7 @@ from lsr.encoders.folders.saved import (
 from lsr.encoders.pruning import Pruning
 from lsr.errors import EncoderError, ParameterError
 
-__all__ = ["BM25Encoder", "Encoder", "Pruning", "SparseEncoder", "load_encoder"]
+__all__ = ["BM25Encoder", "Encoder", "Pruning", "SparseEncoder", "build_encoder", "load_encoder"]
 
 
 def load_encoder(

@@ -122,14 +122,14 @@ class Backbone(nn.Module):
         return self.model.get_submodule(path), attribute
 
 
-def load_backbone(name: str, spec: BackboneSpec, new_head: bool = False) -> Backbone:
+def load_backbone(name: str, spec: BackboneSpec, seed: int | None = None) -> Backbone:
     """Load a backbone in float32 on the CPU; only safetensors are read. name: for messages.
 
-    new_head: let an output layer that the files do not have begin at random, or tied to the embeddings, as
-    transformers does it; for training. Raises EncoderError.
+    seed: let an output layer that the files do not have begin at random, or tied to the embeddings, as transformers
+    does it; for training. Raises EncoderError.
     """
     auto = AUTO_MODELS[spec.task]
-    with quiet():
+    with quiet(), seeded(seed):
         try:
             config = AutoConfig.from_pretrained(spec.config, trust_remote_code=False)
             where: dict[str, Any] = {"pretrained_model_name_or_path": spec.weights}
@@ -143,7 +143,7 @@ def load_backbone(name: str, spec: BackboneSpec, new_head: bool = False) -> Back
         except Exception as error:  # whatever a damaged file or an unreachable server raises in two libraries
             raise EncoderError(f"{name}: cannot be loaded ({first_line(error)}); copy or save it again") from error
     missing = sorted(key for key in report.get("missing_keys", ()) if ".pooler." not in f".{key}")
-    if missing and not new_head:
+    if missing and seed is None:
         raise EncoderError(
             f"{name}: the checkpoint lacks {len(missing)} weights of {type(model).__name__}, such as {missing[0]}; "
             "give a checkpoint that has them, or build an encoder on it and train that (lsr.encoders.build_encoder)"
@@ -172,6 +172,15 @@ def load_tensors(path: str | Path) -> dict[str, Tensor]:
 
 def first_line(error: Exception) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+@contextmanager
+def seeded(seed: int | None) -> Iterator[None]:
+    """Random numbers of torch from `seed` on, within; outside they go on as if nothing had been drawn."""
+    with torch.random.fork_rng(devices=[]):
+        if seed is not None:
+            torch.manual_seed(seed)
+        yield
 
 
 @contextmanager

@@ -37,7 +37,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 TEXTS_AT_ONCE = 8192  # tokenised and sorted by length together; bounds the memory that tokens need
 # usual, and at most whatever batch_size says: enough to keep the device busy, few enough for cache and memory
-TOKENS_PER_BATCH = {"cpu": (1 << 11, 1 << 13), "cuda": (1 << 16, 1 << 16)}
+TOKENS_PER_BATCH = {"cpu": (1 << 10, 1 << 13), "cuda": (1 << 16, 1 << 16)}
 
 # sentence_bert_config.json: what it must say where it says it, and what else is read or has no part in a row.
 TEXT_ONLY = {

@@ -6,15 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lsr.encoders.base import check_batch_size, checked_texts
+from lsr.encoders.idf import Table
 from lsr.encoders.lookup import LookupSide
 from lsr.encoders.pruning import Pruning
-from lsr.encoders.spec import EncoderSpec, HeadSpec, LookupSpec, SideSpec
+from lsr.encoders.spec import EncoderSpec, HeadSpec, LookupSpec, SideSpec, TransformerSpec
 from lsr.encoders.tokens import UNNAMED
 from lsr.encoders.windows import Windows, check_aggregate
 from lsr.errors import EncoderError, ParameterError
+from lsr.progress import progress_bar
 from lsr.vectors import SparseVectors
 from lsr.vocabulary import Vocabulary
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 KIND = "sparse"
 LONG_TEXTS_AT_ONCE = 256  # each may have hundreds of windows
 
+Side: TypeAlias = "LookupSide | TransformerSide"
 # From the texts of some documents to what is put after each of them before it is encoded.
 Expander = Callable[[Sequence[str]], Sequence[str]]
 
@@ -54,7 +57,8 @@ class SparseEncoder:
     with it, is loaded when the first document is encoded.
 
     device: where networks compute. expander: called with the texts of documents; what it returns for each is put after
-    it (DeepImpact, TILDEv2). seed: begin weights that the files lack at random. Raises EncoderError, ParameterError.
+    it (DeepImpact, TILDEv2). seed: begin weights that the files lack at random. table: float32 [components], weights of
+    looked-up queries in place of a file's. Raises EncoderError, ParameterError.
     """
 
     def __init__(
@@ -64,14 +68,18 @@ class SparseEncoder:
         device: str | None = None,
         expander: Expander | None = None,
         seed: int | None = None,
+        table: Table | None = None,
     ) -> None:
         self.spec, self.options, self.expander = spec, options or EncoderOptions(), expander
         self._device, self._seed = device, seed
         self._loading = Lock()
-        self._sides: dict[SideSpec, LookupSide | TransformerSide] = {}
-        self._query = self._side(spec.query)
-        if not spec.inference_free:
-            self._side(spec.document)
+        self._document: Side | None = None
+        self._query: Side
+        if isinstance(spec.query, LookupSpec):
+            self._query = LookupSide(spec.query, table)
+        else:
+            self._query = self._transformer(spec.query, None)
+            _ = self.document_side
 
     @property
     def name(self) -> str:
@@ -86,13 +94,16 @@ class SparseEncoder:
         return self._query.vocabulary
 
     @property
-    def query_side(self) -> LookupSide | TransformerSide:
+    def query_side(self) -> Side:
         return self._query
 
     @property
-    def document_side(self) -> LookupSide | TransformerSide:
+    def document_side(self) -> Side:
         """Loaded by the first use. Raises EncoderError."""
-        return self._side(self.spec.document)
+        with self._loading:
+            if self._document is None:
+                self._document = self._load_document()
+            return self._document
 
     def encode_documents(
         self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False
@@ -120,9 +131,7 @@ class SparseEncoder:
         Raises ParameterError where documents are looked up, which has no windows.
         """
         check_batch_size(batch_size)
-        if isinstance(self.spec.document, LookupSpec):
-            raise ParameterError(f"{self.name}: documents are looked up token by token, without windows")
-        return self._transformer().encode_windows(self._expanded(checked_texts(texts)), self.options.stride, batch_size)
+        return self._windows(self._expanded(checked_texts(texts)), batch_size)
 
     def literal(self, text: str) -> set[int]:
         """The components that are tokens of the text, special tokens left out, as far as the text is read."""
@@ -161,37 +170,35 @@ class SparseEncoder:
 
         write_encoder(self, Path(folder))
 
-    def _side(self, spec: SideSpec) -> LookupSide | TransformerSide:
-        with self._loading:
-            if spec not in self._sides:
-                self._sides[spec] = self._load(spec)
-            return self._sides[spec]
-
-    def _load(self, spec: SideSpec) -> LookupSide | TransformerSide:
+    def _load_document(self) -> Side:
+        spec, query = self.spec.document, self._query
+        if self.spec.shared and spec == self.spec.query:
+            return query
         if isinstance(spec, LookupSpec):
             return LookupSide(spec)
-        from lsr.encoders.transformer import TransformerSide
-
-        loaded = list(self._sides.values())
-        like = next(
-            (side for side in loaded if isinstance(side, TransformerSide) and side.spec.backbone == spec.backbone), None
-        )
-        side = TransformerSide(self.name, spec, self._device, self.options.dtype, like, self._seed)
-        if loaded and side.dim != loaded[0].dim:
+        side = self._transformer(spec, query if self.spec.shared and not isinstance(query, LookupSide) else None)
+        if side.dim != query.dim:
             raise EncoderError(
-                f"{self.name}: queries have {loaded[0].dim} components, documents {side.dim}; "
-                "the two do not belong together, copy both from the same place"
+                f"{self.name}: queries have {query.dim} components, documents {side.dim}; the two do not belong "
+                "together, copy both from the same place"
             )
-        if loaded and not _agree(side.vocabulary, loaded[0].vocabulary):
+        if not _agree(side.vocabulary, query.vocabulary):
             raise EncoderError(
                 f"{self.name}: the tokenisers of queries and documents differ; copy both from the same place"
             )
         return side
 
-    def _transformer(self) -> TransformerSide:
+    def _transformer(self, spec: TransformerSpec, like: TransformerSide | None) -> TransformerSide:
+        from lsr.encoders.transformer import TransformerSide
+
+        same = like if like is not None and like.spec.backbone == spec.backbone else None
+        return TransformerSide(self.name, spec, self._device, self.options.dtype, same, self._seed)
+
+    def _windows(self, texts: list[str], batch_size: int | None) -> Windows:
         side = self.document_side
-        assert not isinstance(side, LookupSide)
-        return side
+        if isinstance(side, LookupSide):
+            raise ParameterError(f"{self.name}: documents are looked up token by token, without windows")
+        return side.encode_windows(texts, self.options.stride, batch_size)
 
     def _expanded(self, texts: list[str]) -> list[str]:
         if self.expander is None:
@@ -204,20 +211,18 @@ class SparseEncoder:
         return [f"{text} {more}" for text, more in zip(texts, added, strict=True)]
 
     def _whole_documents(self, texts: list[str], batch_size: int | None, progress: bool) -> SparseVectors:
-        from lsr.progress import progress_bar
-
         parts = []
         with progress_bar("encoding", len(texts), "documents", progress) as advance:
             for start in range(0, len(texts), LONG_TEXTS_AT_ONCE):
                 some = texts[start : start + LONG_TEXTS_AT_ONCE]
-                windows = self._transformer().encode_windows(some, self.options.stride, batch_size)
+                windows = self._windows(some, batch_size)
                 parts.append(windows.aggregate(self.options.long_documents))
                 advance(len(some))
         return SparseVectors.concatenate(parts) if parts else SparseVectors.empty(self.dim)
 
     def _describe(self, spec: SideSpec) -> dict[str, Any]:
         if isinstance(spec, LookupSpec):
-            side = self._side(spec)
+            side = self._query if spec is self.spec.query else self.document_side
             assert isinstance(side, LookupSide)
             return side.describe()
         plain = HeadSpec()

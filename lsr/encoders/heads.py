@@ -266,6 +266,27 @@ class VocabularyLayer(nn.Module):
         return Rows(torch.tensor(lengths), torch.cat(components), torch.cat(weights))
 
 
+class LearnedTable(nn.Module):
+    """s_v = log(1 + relu(w · E(v) + b)) for every token v of the vocabulary, E(v) its word embedding, w and b learned.
+
+    These are weights of queries that need no network (Li-LSR; Nardini et al. 2025, read from second-hand notes: their
+    code was not found).
+
+    embeddings: float [components, hidden], frozen.
+    """
+
+    embeddings: Tensor
+
+    def __init__(self, embeddings: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("embeddings", embeddings.detach())
+        self.linear = nn.Linear(embeddings.shape[1], 1)
+
+    def forward(self) -> Tensor:
+        """float32 [components]."""
+        return ACTIVATIONS["log1p"](self.linear(self.embeddings)[:, 0])
+
+
 def unit_length(vectors: SparseVectors) -> SparseVectors:
     """Each row divided by its Euclidean length; empty rows stay empty."""
     lengths = np.diff(vectors.indptr)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -91,29 +92,36 @@ def read_table(path: str | os.PathLike[str], vocabulary: Vocabulary) -> Table:
     Raises EncoderError for what cannot be read, is negative or not finite, or is longer than the vocabulary.
     """
     path = Path(path)
-    weights = np.zeros(len(vocabulary), np.float32)
     try:
         if path.suffix == ".safetensors":
-            stored = load_file(path)["weight"]
-            if stored.ndim != 1 or len(stored) > len(weights):
-                raise EncoderError(
-                    f"{path}: the table is of size {list(stored.shape)} for {len(weights)} tokens; table and tokeniser "
-                    "do not belong together, copy both from the same place"
-                )
-            weights[: len(stored)] = stored
+            weights = load_file(path)["weight"]
         else:
+            weights = np.zeros(len(vocabulary), np.float32)
             for token, weight in _pairs(path):
                 component = vocabulary.id_of(token)
                 if component is not None:
                     weights[component] = weight
-    except EncoderError:
-        raise
     except DAMAGE as error:
         raise EncoderError(f"{path}: no table of weights, or a damaged one ({error}); copy it again") from error
+    return checked_table(weights, vocabulary, f"{path}: ")
+
+
+def checked_table(table: npt.NDArray[Any], vocabulary: Vocabulary, where: str = "") -> Table:
+    """A copy of the table, float32 [len(vocabulary)], 0 where it ends early. where: begins the messages.
+
+    Raises EncoderError for one that is too long, negative or not finite.
+    """
+    if table.ndim != 1 or len(table) > len(vocabulary):
+        raise EncoderError(
+            f"{where}the table is of size {list(table.shape)} for {len(vocabulary)} tokens; table and tokeniser do not "
+            "belong together, copy both from the same place"
+        )
+    weights = np.zeros(len(vocabulary), np.float32)
+    weights[: len(table)] = table
     wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
     if len(wrong):
         token, weight = vocabulary.token(int(wrong[0])), weights[wrong[0]]
-        raise EncoderError(f"{path}: the weight of {token!r} is {weight}; weights must be finite and not negative")
+        raise EncoderError(f"{where}the weight of {token!r} is {weight}; weights must be finite and not negative")
     return weights
 
 

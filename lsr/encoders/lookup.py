@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save
 
-from lsr.encoders.idf import read_table
+from lsr.encoders.idf import Table, checked_table, read_table
 from lsr.encoders.spec import LookupSpec
 from lsr.encoders.tokens import Tokens
 from lsr.files import replacing_file, storage_errors
@@ -30,15 +30,20 @@ class LookupSide:
 
     With IDF as the table this is the query side of OpenSearch's inference-free models (Geng et al. 2024, Towards
     Competitive Search Relevance for Inference-Free Learned Sparse Retrievers). Neither torch nor transformers is
-    loaded. Raises EncoderError for a tokeniser or a table that cannot be read or do not fit together.
+    loaded.
+
+    table: float32 [components], in place of the file that the spec names. Raises EncoderError for a tokeniser or a
+    table that cannot be read or do not fit together.
     """
 
-    def __init__(self, spec: LookupSpec) -> None:
+    def __init__(self, spec: LookupSpec, table: Table | None = None) -> None:
         self.spec = spec
         self.tokens = Tokens(spec.tokenizer, spec.components)
         size = len(self.tokens.vocabulary)
         weights = np.ones(size, np.float32)
-        if spec.table is not None:
+        if table is not None:
+            weights = checked_table(table, self.tokens.vocabulary)
+        elif spec.table is not None:
             weights = read_table(spec.table, self.tokens.vocabulary)
         weights = weights * np.float32(spec.scale)
         if not spec.special_components:

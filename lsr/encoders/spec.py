@@ -132,12 +132,16 @@ SideSpec = TransformerSpec | LookupSpec
 
 @dataclass(frozen=True, slots=True)
 class EncoderSpec:
-    """name: what load_encoder was given, in full. layout: how its folder is laid out, for messages."""
+    """name: what load_encoder was given, in full. layout: how its folder is laid out, or the method it was built as.
+
+    shared: whether sides that name the same backbone are one network; two that are alike may be trained apart.
+    """
 
     name: str
     query: SideSpec
     document: SideSpec
     layout: str
+    shared: bool = True
 
     @property
     def inference_free(self) -> bool:

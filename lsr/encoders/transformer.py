@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lsr.encoders.backbone import load_backbone, load_tensors, load_tokenizer
+from lsr.encoders.backbone import load_backbone, load_tensors, load_tokenizer, seeded
 from lsr.encoders.heads import Batch, Head
 from lsr.encoders.spec import TransformerSpec
 from lsr.encoders.tokens import UNNAMED
@@ -62,17 +62,16 @@ class TransformerSide:
             raise ParameterError(f"dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}")
         self.name, self.spec = name, spec
         self._device = find_device(device)
-        if seed is not None:
-            torch.manual_seed(seed)
         if like is None:
-            self.backbone = load_backbone(name, spec.backbone, new_head=seed is not None)
+            self.backbone = load_backbone(name, spec.backbone, seed)
             self.tokenizer = load_tokenizer(name, spec.backbone.tokenizer)
             self._vocabulary = _vocabulary(name, self.tokenizer, self.backbone.components)
         else:
             self.backbone, self.tokenizer, self._vocabulary = like.backbone, like.tokenizer, like.vocabulary
         special = frozenset(self.tokenizer.all_special_ids)
         components = self.backbone.components
-        self.head = Head(spec.head, self.backbone.output, self.backbone.hidden, components, special).eval()
+        with seeded(seed):
+            self.head = Head(spec.head, self.backbone.output, self.backbone.hidden, components, special).eval()
         if seed is None:
             _load_head(name, self.head, spec)
         self.backbone.to(self._device, DTYPES[dtype])

@@ -57,7 +57,7 @@ def write_model(folder: Path, kind: str = "bert", components: int | None = None,
     config_class, model_class, sizes = ARCHITECTURES[kind]
     settings = {"vocab_size": components, "max_position_embeddings": 96, "pad_token_id": 0}
     torch.manual_seed(7)
-    model = model_class(config_class(**settings, **sizes, initializer_range=0.5, **changes))
+    model = model_class(config_class(**{**settings, **sizes, "initializer_range": 0.5, **changes}))
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
             torch.nn.init.normal_(parameter, std=0.3)

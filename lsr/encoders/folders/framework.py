@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import safe_open
 
-from lsr.encoders.folders.files import check_weights, longest_of, read_object
+from lsr.encoders.folders.files import (
+    AGAIN,
+    CONFIG_FILE,
+    check_weights,
+    chosen,
+    limit_of,
+    positions_of,
+    read_object,
+    shortest,
+)
 from lsr.encoders.spec import BackboneSpec, EncoderSpec, HeadSpec, LookupSpec, SideSpec, TransformerSpec
 from lsr.errors import EncoderError
 from lsr.files import DAMAGE
@@ -17,26 +28,30 @@ MODEL_TYPE = "DualEncoder"
 WEIGHTS_FILE = "model.safetensors"
 PREFIX = "model."
 UNSTATED_LENGTH = 512
-# Its activation and norm, one after the other, are one function here.
+KINDS = {each: each for each in ("BINARY", "MLP", "MLM", "CLS_MLM")}
+FUNCTIONS = {"identity": "identity", "no": "identity", "relu": "relu", "softplus": "softplus", "log1p": "log1p"}
+# Its activation and norm, one after the other, are one function here. Others of its pairs are not defined below zero,
+# or give every component a weight.
 ACTIVATIONS = {
     ("identity", "identity"): "identity",
     ("relu", "identity"): "relu",
     ("identity", "relu"): "relu",
+    ("relu", "relu"): "relu",
     ("relu", "log1p"): "log1p",
     ("softplus", "identity"): "softplus",
+    ("identity", "softplus"): "softplus",
     ("softplus", "log1p"): "log1p-softplus",
 }
-NAMES = (
-    ("importance.weight", "term_importance.linear.weight"),
-    ("importance.bias", "term_importance.linear.bias"),
-    ("quality.weight", "doc_quality.linear.weight"),
-    ("quality.bias", "doc_quality.linear.bias"),
-)
+# abs takes what is farthest from zero, which is the largest where nothing is below zero.
+POOLINGS = {"max": "max", "sum": "sum", "abs": "max"}
+PARTS = {"no": "", "allone": "", "epic": "epic"}
+NAMES = {"importance": "term_importance", "quality": "doc_quality"}
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
 def is_framework(folder: Path) -> bool:
     """Whether the folder is one of the framework's."""
-    path = folder / "config.json"
+    path = folder / CONFIG_FILE
     return path.is_file() and read_object(path).get("model_type") == MODEL_TYPE
 
 
@@ -44,22 +59,24 @@ def read_framework(name: str, folder: Path, max_length: int | None) -> EncoderSp
     """The encoder of such a folder. Repeated tokens are summed in queries and their maximum taken in documents, by its
     code (DualSparseEncoder); positions of special tokens do not count. Raises EncoderError.
     """
-    shared = read_object(folder / "config.json").get("shared", False)
-    folders = ("shared_encoder", "shared_encoder") if shared else ("query_encoder", "doc_encoder")
-    sides = [
-        _side(folder / place, folder / "tokenizer", pooling, max_length)
-        for place, pooling in zip(folders, ("sum", "max"), strict=True)
-    ]
-    return EncoderSpec(name, sides[0], sides[1], "unified framework")
+    shared = read_object(folder / CONFIG_FILE).get("shared", False)
+    query, document = ("shared_encoder", "shared_encoder") if shared else ("query_encoder", "doc_encoder")
+    return EncoderSpec(
+        name,
+        _side(folder, folder / query, "sum", max_length),
+        _side(folder, folder / document, "max", max_length),
+        "unified framework",
+    )
 
 
-def _side(folder: Path, tokenizer: Path, repeated: str, max_length: int | None) -> SideSpec:
-    path = folder / "config.json"
+def _side(root: Path, folder: Path, repeated: str, max_length: int | None) -> SideSpec:
+    path, tokenizer = folder / CONFIG_FILE, root / "tokenizer"
     config = read_object(path)
-    kind = config.get("model_type")
+    kind = chosen(path, "model_type", config.get("model_type"), KINDS)
     check_weights(folder)
     if not tokenizer.is_dir():
         raise EncoderError(f"{tokenizer}: is missing; copy the tokeniser that the encoder was trained with there")
+    longest = shortest(UNSTATED_LENGTH if max_length is None else max_length, limit_of(tokenizer))
     if kind == "BINARY":
         components = config.get("vocab_size")
         return LookupSpec(
@@ -67,61 +84,75 @@ def _side(folder: Path, tokenizer: Path, repeated: str, max_length: int | None) 
             counts=repeated == "sum",
             special_components=True,
             scale=_scale(folder / WEIGHTS_FILE),
-            components=components if isinstance(components, int) else None,
-            max_length=max_length or UNSTATED_LENGTH,
+            components=components if type(components) is int else None,
+            max_length=longest,
         )
-    activation = config.get("activation", "relu"), config.get("norm", "log1p")
-    if activation not in ACTIVATIONS:
-        raise EncoderError(
-            f"{path}: activation and norm are {activation}; lsr knows {', '.join(map(str, ACTIVATIONS))}"
-        )
-    settings: dict[str, Any] = {"activation": ACTIVATIONS[activation], "special_positions": False}
-    task = "masked-lm"
-    names: tuple[tuple[str, str], ...] = NAMES
-    if kind == "MLP":
-        settings |= {"kind": "mlp", "pooling": repeated}
-        task, names = "base", ()
-    elif kind == "CLS_MLM":
-        settings |= {"pooling": "first", "special_positions": True}
-    elif kind == "MLM":
-        settings |= {
-            "pooling": _pool(path, config.get("pool", "max")),
-            "importance": _epic(path, "term_importance", config),
-            "quality": _epic(path, "doc_quality", config),
-        }
-    else:
-        raise EncoderError(f"{path}: model_type is {kind!r}; lsr knows BINARY, MLP, MLM and CLS_MLM")
-    base = config.get("tf_base_model_name_or_dir")
-    if not isinstance(base, str):
-        raise EncoderError(f"{path}: tf_base_model_name_or_dir, the name of its backbone, is missing; save it again")
-    head = HeadSpec(**settings)
-    has_weights = head.kind == "mlp" or head.importance or head.quality
-    asked = max_length or UNSTATED_LENGTH
+    head = _head(path, kind, config, repeated)
+    names = [*(["linear"] if head.kind == "mlp" else []), *(each for each in NAMES if getattr(head, each))]
+    base, longest = _base(root, path, config.get("tf_base_model_name_or_dir"), longest)
+    task = "base" if head.kind == "mlp" else "masked-lm"
     return TransformerSpec(
         BackboneSpec(base, str(folder), str(tokenizer), PREFIX, task),
         head,
-        longest_of(Path(base), asked, asked) if (Path(base) / "config.json").is_file() else asked,
-        head_weights=str(folder / WEIGHTS_FILE) if has_weights else None,
-        head_names=names if has_weights else (),
+        longest,
+        head_weights=str(folder / WEIGHTS_FILE) if names else None,
+        head_names=tuple(
+            (f"{each}.{part}", f"{NAMES[each]}.linear.{part}")
+            for each in names
+            if each in NAMES
+            for part in ("weight", "bias")
+        ),
+    )
+
+
+def _head(path: Path, kind: str, config: dict[str, Any], repeated: str) -> HeadSpec:
+    activation, norm = (
+        chosen(path, what, config.get(what, usual), FUNCTIONS)
+        for what, usual in (("activation", "relu"), ("norm", "log1p"))
+    )
+    if (activation, norm) not in ACTIVATIONS:
+        pairs = ", ".join(" and ".join(pair) for pair in ACTIVATIONS)
+        raise EncoderError(f"{path}: activation and norm are {activation} and {norm}; lsr knows {pairs}")
+    function = ACTIVATIONS[activation, norm]
+    if kind == "MLP":
+        return HeadSpec("mlp", function, repeated, special_positions=False)
+    if kind == "CLS_MLM":
+        return HeadSpec("mlm", function, "first")
+    if config.get("pool") == "abs" and function == "identity":
+        raise EncoderError(f"{path}: pool is 'abs' of weights that may be below zero; lsr knows max and sum of such")
+    return HeadSpec(
+        "mlm",
+        function,
+        chosen(path, "pool", config.get("pool", "max"), POOLINGS),
+        special_positions=False,
+        importance=bool(chosen(path, "term_importance", config.get("term_importance", "no"), PARTS)),
+        quality=bool(chosen(path, "doc_quality", config.get("doc_quality", "no"), PARTS)),
+    )
+
+
+def _base(root: Path, path: Path, base: Any, longest: int) -> tuple[str, int]:
+    """Where the backbone's config.json is, which the framework does not copy, and the tokens that it can read.
+
+    A folder in the encoder's own counts before a Hugging Face id; one elsewhere does not.
+    """
+    if isinstance(base, str) and _HUB_ID.fullmatch(base):
+        inside = root / base
+        if (inside / CONFIG_FILE).is_file():
+            return str(inside), shortest(longest, positions_of(inside))
+        return base, longest
+    raise EncoderError(
+        f"{path}: tf_base_model_name_or_dir is {base!r}, neither a Hugging Face id nor a folder inside {root}; put "
+        f"{CONFIG_FILE} of the model that the encoder was trained from into {root / 'backbone'} and write 'backbone' "
+        "there"
     )
 
 
 def _scale(path: Path) -> float:
     try:
         with safe_open(path, "numpy") as tensors:
-            return float(np.asarray(tensors.get_tensor("scale")))
+            scale = float(np.asarray(tensors.get_tensor("scale")).item())
     except DAMAGE as error:
-        raise EncoderError(f"{path}: has no number `scale` ({error}); copy or save the model again") from error
-
-
-def _pool(path: Path, pool: Any) -> str:
-    if pool not in ("max", "sum"):
-        raise EncoderError(f"{path}: pool is {pool!r}; lsr knows max and sum")
-    return str(pool)
-
-
-def _epic(path: Path, part: str, config: dict[str, Any]) -> bool:
-    value = config.get(part, "no")
-    if value not in ("no", "allone", "epic"):
-        raise EncoderError(f"{path}: {part} is {value!r}; lsr knows no and epic")
-    return bool(value == "epic")
+        raise EncoderError(f"{path}: has no number `scale` ({error}); {AGAIN}") from error
+    if not (math.isfinite(scale) and scale > 0):
+        raise EncoderError(f"{path}: scale is {scale}, with which no token has a weight; train the encoder again")
+    return scale

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from lsr.encoders.folders.files import check_weights, longest_of, read_config, task_of
+from lsr.encoders.folders.files import (
+    CONFIG_FILE,
+    UNSTATED_LENGTH,
+    chosen,
+    limit_of,
+    positions_of,
+    read_language_model,
+    read_object,
+    shortest,
+    vocabulary_size,
+)
 from lsr.encoders.folders.find import WORKS
 from lsr.encoders.folders.framework import is_framework, read_framework
 from lsr.encoders.folders.sentence_transformers import MODULES_FILE, read_sentence_transformer
-from lsr.encoders.spec import BackboneSpec, EncoderSpec, HeadSpec, LookupSpec, TransformerSpec
+from lsr.encoders.spec import EncoderSpec, HeadSpec, LookupSpec, SideSpec, TransformerSpec
 from lsr.errors import EncoderError
 
 # Where the file that OpenSearch's code writes is missing, the lines that its analysers read are as good.
 TABLES = ("idf.json", "query_token_weights.txt")
-# naver's own trainer, its Hugging Face trainer, and light-splade: (documents, queries).
-PAIRS = (("model", "model_q"), ("", "query"), ("", "query_model"))
-UNSTATED_LENGTH = 256
+# naver's older trainer writes two folders; its newer one, and light-splade, one inside the other.
+DOCUMENTS_BESIDE, QUERIES_BESIDE = "model", "model_q"
+QUERIES_INSIDE = (("query", "naver"), ("query_model", "light-splade"))
+# Which sides keep nothing but the tokens of the text (SPLADE-lexical).
+LEXICAL = {each: each for each in ("none", "query", "document", "both")}
 
 
 def read_layout(name: str, folder: Path, max_length: int | None) -> EncoderSpec:
@@ -23,9 +36,10 @@ def read_layout(name: str, folder: Path, max_length: int | None) -> EncoderSpec:
 
     - modules.json: sentence-transformers;
     - config.json of a DualEncoder: the unified framework (thongnt99/learned-sparse-retrieval);
-    - a masked language model with idf.json or query_token_weights.txt: OpenSearch's inference-free models, documents by
-      one logarithm, as in doc-v1 and doc-v2. That doc-v3 takes two is told by its files for sentence-transformers only;
-    - model/ and model_q/, or a model with query/ or query_model/: naver's two trainers and light-splade;
+    - model/ and model_q/, or a language model with query/ or query_model/: naver's two trainers and light-splade. What
+      naver's newer one notes in model_args.json and training_args.json, SPLADE-doc and SPLADE-lexical, is respected;
+    - a language model with idf.json or query_token_weights.txt: OpenSearch's inference-free models, documents by one
+      logarithm, as in doc-v1 and doc-v2. That doc-v3 takes two is told by its files for sentence-transformers only;
     - a masked language model, or a causal one: SPLADE-max.
 
     name: for messages, and what finds the encoder again. max_length: as load_encoder takes it.
@@ -35,30 +49,51 @@ def read_layout(name: str, folder: Path, max_length: int | None) -> EncoderSpec:
         return read_sentence_transformer(name, folder, max_length)
     if is_framework(folder):
         return read_framework(name, folder, max_length)
-    for documents, queries in PAIRS:
-        if (folder / documents / "config.json").is_file() and (folder / queries / "config.json").is_file():
-            query = splade_max(folder / queries, max_length)
-            return EncoderSpec(name, query, splade_max(folder / documents, max_length), "naver")
-    if not (folder / "config.json").is_file() and (folder / "model" / "config.json").is_file():
-        folder = folder / "model"
-    if not (folder / "config.json").is_file():
-        raise EncoderError(f"{folder}: has neither config.json nor {MODULES_FILE}, and is no encoder; {WORKS}")
-    document = splade_max(folder, max_length)
+    if not (folder / CONFIG_FILE).is_file() and (folder / DOCUMENTS_BESIDE / CONFIG_FILE).is_file():
+        queries, folder = folder / QUERIES_BESIDE, folder / DOCUMENTS_BESIDE
+        if (queries / CONFIG_FILE).is_file():
+            return _encoder(name, splade_max(queries, max_length), folder, max_length, "naver")
+    if not (folder / CONFIG_FILE).is_file():
+        raise EncoderError(f"{folder}: has neither {CONFIG_FILE} nor {MODULES_FILE}, and is no encoder; {WORKS}")
+    for inside, layout in QUERIES_INSIDE:
+        if (folder / inside / CONFIG_FILE).is_file():
+            return _encoder(name, splade_max(folder / inside, max_length), folder, max_length, layout)
+    if read_object(folder / "model_args.json", optional=True).get("splade_doc") is True:
+        return _encoder(name, _bag_of_words(folder, max_length), folder, max_length, "naver")
     for table in TABLES:
         if (folder / table).is_file():
-            lookup = LookupSpec(
-                tokenizer=str(folder),
-                table=str(folder / table),
-                components=read_config(folder).get("vocab_size"),
-                max_length=document.max_length,
-            )
-            return EncoderSpec(name, lookup, document, "opensearch")
-    return EncoderSpec(name, document, document, "language model")
+            query = replace(_bag_of_words(folder, max_length), table=str(folder / table), special_components=False)
+            return _encoder(name, query, folder, max_length, "opensearch")
+    return _encoder(name, splade_max(folder, max_length), folder, max_length, "language model")
 
 
 def splade_max(folder: Path, max_length: int | None) -> TransformerSpec:
     """A bare language model as SPLADE-max. Raises EncoderError where it has no output layer over its vocabulary."""
-    place = str(folder)
-    backbone = BackboneSpec(place, place, place, task=task_of(folder))
-    check_weights(folder)
-    return TransformerSpec(backbone, HeadSpec(), longest_of(folder, max_length, UNSTATED_LENGTH))
+    return read_language_model(folder, HeadSpec(), _longest(folder, max_length))
+
+
+def _bag_of_words(folder: Path, max_length: int | None) -> LookupSpec:
+    return LookupSpec(
+        tokenizer=str(folder),
+        special_components=True,
+        components=vocabulary_size(folder),
+        max_length=_longest(folder, max_length),
+    )
+
+
+def _encoder(name: str, query: SideSpec, folder: Path, max_length: int | None, layout: str) -> EncoderSpec:
+    """An encoder whose documents are read by the language model in `folder`."""
+    document = splade_max(folder, max_length)
+    path = folder / "training_args.json"
+    lexical = chosen(path, "lexical_type", read_object(path, optional=True).get("lexical_type", "none"), LEXICAL)
+    literal = HeadSpec(literal_only=True)
+    if lexical in ("query", "both") and isinstance(query, TransformerSpec):
+        query = replace(query, head=literal)
+    if lexical in ("document", "both"):
+        document = replace(document, head=literal)
+    return EncoderSpec(name, query, document, layout)
+
+
+def _longest(folder: Path, max_length: int | None) -> int:
+    asked = UNSTATED_LENGTH if max_length is None else max_length
+    return shortest(asked, positions_of(folder), limit_of(folder))

@@ -67,7 +67,7 @@ def save_reference(encoder: SparseEncoder, folder: Path) -> None:
         "description": encoder.describe(),
     }
     if isinstance(encoder.query_side, LookupSide):
-        content["query"] = _lookup_to_json(encoder.query_side, folder / QUERY_FOLDER)
+        content["query"] = lookup_to_json(encoder.query_side, folder / QUERY_FOLDER)
     write_saved(folder, content)
 
 
@@ -122,7 +122,7 @@ class SavedLookup:
     def save(self, folder: str | Path) -> None:
         """Write the same again. Raises StorageError."""
         folder = Path(folder)
-        query = _lookup_to_json(self._query, folder / QUERY_FOLDER)
+        query = lookup_to_json(self._query, folder / QUERY_FOLDER)
         write_saved(folder, {**self._saved, "query": query})
 
 
@@ -145,13 +145,17 @@ def open_reference(folder: Path, saved: dict[str, Any], device: str | None) -> E
     return encoder
 
 
-def side_to_json(side: SideSpec, folder: str) -> dict[str, Any]:
-    """A side whose files lie in `folder`, relative to encoder.json."""
-    content = {key: value for key, value in asdict(side).items() if key not in ("tokenizer", "table", "head_names")}
-    if isinstance(side, TransformerSpec):
-        kept = {"task": side.backbone.task, "bidirectional": side.backbone.bidirectional}
-        content |= {"backbone": kept}
-    return {"folder": folder, **content}
+def transformer_to_json(side: TransformerSpec) -> dict[str, Any]:
+    """A side whose files lie beside encoder.json, without their places."""
+    content = {key: value for key, value in asdict(side).items() if key != "head_names"}
+    return content | {"backbone": {"task": side.backbone.task, "bidirectional": side.backbone.bidirectional}}
+
+
+def lookup_to_json(side: LookupSide, folder: Path) -> dict[str, Any]:
+    """Write the side's table and tokeniser into `folder`; the rest of its spec."""
+    side.save(folder)
+    spec = replace(side.spec, scale=1.0, components=side.dim)  # the table has been multiplied
+    return {key: value for key, value in asdict(spec).items() if key not in ("tokenizer", "table")}
 
 
 def read_whole(name: str, folder: Path, saved: dict[str, Any], max_length: int | None) -> EncoderSpec:
@@ -179,13 +183,6 @@ def _side_from_json(content: dict[str, Any], folder: Path, max_length: int | Non
         max_length=min(fields.pop("max_length"), max_length or 1 << 30),
         **fields,
     )
-
-
-def _lookup_to_json(side: LookupSide, folder: Path) -> dict[str, Any]:
-    """Write the side's table and tokeniser into `folder`; the rest of its spec."""
-    side.save(folder)
-    spec = replace(side.spec, scale=1.0, components=side.dim)  # the table has been multiplied
-    return {key: value for key, value in asdict(spec).items() if key not in ("tokenizer", "table")}
 
 
 def _lookup_from_json(fields: dict[str, Any], folder: Path) -> LookupSpec:

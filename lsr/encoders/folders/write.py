@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING, Any
 from safetensors.torch import save_file
 
 from lsr.encoders.base import ENCODER_FILE
-from lsr.encoders.folders.saved import DOCUMENT_FOLDER, FORMAT_VERSION, QUERY_FOLDER, WHOLE, side_to_json
+from lsr.encoders.folders.saved import (
+    DOCUMENT_FOLDER,
+    FORMAT_VERSION,
+    QUERY_FOLDER,
+    WHOLE,
+    lookup_to_json,
+    transformer_to_json,
+)
 from lsr.encoders.lookup import LookupSide
-from lsr.encoders.spec import HeadSpec, LookupSpec, SideSpec, TransformerSpec
+from lsr.encoders.spec import HeadSpec, LookupSpec, SideSpec
 from lsr.files import replacing_folder
 
 if TYPE_CHECKING:
@@ -64,7 +71,7 @@ def _write_sentence_transformer(encoder: SparseEncoder, folder: Path) -> None:
             "similarity_fn_name": "dot",
         },
     )
-    if spec.query == spec.document:
+    if encoder.query_side is encoder.document_side:
         if isinstance(encoder.query_side, LookupSide):
             modules = [("", MODULES + "SparseStaticEmbedding")]
             encoder.query_side.save(folder)
@@ -117,34 +124,25 @@ def _write_transformer(side: TransformerSide, folder: Path, pooling: Path) -> No
 
 
 def _write_own(encoder: SparseEncoder, folder: Path) -> None:
-    spec = encoder.spec
     content: dict[str, Any] = {"format_version": FORMAT_VERSION, "kind": WHOLE}
     places = {"query": QUERY_FOLDER, "document": DOCUMENT_FOLDER}
     sides = {"query": encoder.query_side, "document": encoder.document_side}
-    if spec.query == spec.document:
-        places = dict.fromkeys(places, SHARED_FOLDER)
-    elif (
-        isinstance(spec.query, TransformerSpec)
-        and isinstance(spec.document, TransformerSpec)
-        and spec.query.backbone == spec.document.backbone
-    ):
-        # One network, two heads.
-        places = dict.fromkeys(places, SHARED_FOLDER)
+    networks = [side.backbone for side in sides.values() if not isinstance(side, LookupSide)]
+    if encoder.query_side is encoder.document_side or (len(networks) == 2 and networks[0] is networks[1]):
+        places = dict.fromkeys(places, SHARED_FOLDER)  # one network, perhaps with two heads
     for route, side in sides.items():
         place = folder / places[route]
+        content[route] = {"folder": places[route]}
         if isinstance(side, LookupSide):
-            side.save(place)
-            content[route] = side_to_json(side.spec, places[route])
+            content[route] |= lookup_to_json(side, place)
             continue
         if not place.exists():
             _write_backbone(side, place)
-        content[route] = side_to_json(side.spec, places[route])
+        content[route] |= transformer_to_json(side.spec) | {"max_length": side.max_length, "head_weights": None}
         own = {key: tensor for key, tensor in side.head.state_dict().items() if not key.startswith("vocabulary.")}
-        content[route]["head_weights"] = None
         if own:
             content[route]["head_weights"] = f"{route}.{HEAD_FILE}"
             save_file({key: tensor.cpu().contiguous() for key, tensor in own.items()}, folder / f"{route}.{HEAD_FILE}")
-        content[route]["max_length"] = side.max_length
     _write_json(folder / ENCODER_FILE, content)
 
 

@@ -1,0 +1,106 @@
+"""A method on a backbone: an encoder whose new weights are still to be trained."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from lsr.encoders.encoder import EncoderOptions, Expander, SparseEncoder
+from lsr.encoders.folders.files import (
+    CONFIG_FILE,
+    check_weights,
+    limit_of,
+    positions_of,
+    read_object,
+    shortest,
+    vocabulary_size,
+)
+from lsr.encoders.folders.find import find_checkpoint
+from lsr.encoders.idf import Table
+from lsr.encoders.presets import Preset, find_preset
+from lsr.encoders.spec import BackboneSpec, EncoderSpec, HeadSpec, LookupSpec, SideSpec, TransformerSpec
+from lsr.errors import ParameterError
+
+BINARY_SCALE = 0.3  # where the unified framework's learned scale begins
+
+
+def build_encoder(
+    method: str,
+    backbone: str | os.PathLike[str],
+    *,
+    query_backbone: str | os.PathLike[str] | None = None,
+    idf: Table | None = None,
+    device: str | None = None,
+    dtype: str = "float32",
+    max_length: int | None = None,
+    expander: Expander | None = None,
+    seed: int = 0,
+) -> SparseEncoder:
+    """A named method on any backbone.
+
+    method: one of `lsr encoders`. backbone: a folder or Hugging Face id of a transformer; a head over its vocabulary
+        takes the output layer that it has, or begins one tied to its embeddings.
+    query_backbone: for methods with two networks, where the queries' is another.
+    idf: float32 [components], weights of tokens for methods whose queries are looked up; the IDF of a collection
+        (lsr.encoders.idf) where the method is by IDF. max_length: by default the method's.
+    expander: as load_encoder takes it, for methods whose documents are expanded. seed: of the weights that are new:
+        what the backbone does not have begins at random and means nothing before it has been trained.
+
+    Raises EncoderError for an unknown method or a backbone that cannot be loaded, ParameterError where the method has
+    no place for an argument or lacks one.
+    """
+    preset = find_preset(method)
+    checkpoint = find_checkpoint(os.fspath(backbone))
+    document = _transformer(preset, preset.document, checkpoint.folder, max_length)
+    query: SideSpec
+    if isinstance(preset.query, str):
+        if query_backbone is not None:
+            raise ParameterError(f"{method} looks its queries up; it has no place for query_backbone")
+        query = _lookup(preset, checkpoint.folder, document.max_length)
+    elif query_backbone is None:
+        query = _transformer(preset, preset.query, checkpoint.folder, max_length)
+    elif preset.shared:
+        raise ParameterError(f"{method} has one network for queries and documents; it has no place for query_backbone")
+    else:
+        query = _transformer(preset, preset.query, find_checkpoint(os.fspath(query_backbone)).folder, max_length)
+    if (idf is not None) != (preset.query == "idf"):
+        wanted = "needs idf, the weights of its tokens" if idf is None else "has no place for idf"
+        raise ParameterError(f"{method} {wanted}")
+    spec = EncoderSpec(checkpoint.name, query, document, preset.name, preset.shared)
+    table = _learned(spec, seed) if preset.query == "learned" else idf
+    return SparseEncoder(spec, EncoderOptions(dtype), device, expander, seed, table)
+
+
+def _transformer(preset: Preset, head: HeadSpec, folder: Path, max_length: int | None) -> TransformerSpec:
+    check_weights(folder)
+    place = str(folder)
+    architectures = read_object(folder / CONFIG_FILE).get("architectures") or []
+    causal = any("ForCausalLM" in str(each) for each in architectures)
+    task = "base" if head.kind == "mlp" else "causal-lm" if causal else "masked-lm"
+    backbone = BackboneSpec(place, place, place, task=task, bidirectional=preset.bidirectional)
+    longest = shortest(max_length or preset.max_length, positions_of(folder), limit_of(folder))
+    return TransformerSpec(backbone, head, longest, echo=preset.echo)
+
+
+def _lookup(preset: Preset, folder: Path, max_length: int) -> LookupSpec:
+    binary = preset.query == "binary"
+    return LookupSpec(
+        tokenizer=str(folder),
+        counts=binary,
+        special_components=binary,
+        scale=BINARY_SCALE if binary else 1.0,
+        components=vocabulary_size(folder),
+        max_length=max_length,
+    )
+
+
+def _learned(spec: EncoderSpec, seed: int) -> Table:
+    """Li-LSR's table as it begins."""
+    from lsr.encoders.backbone import load_backbone, seeded
+    from lsr.encoders.heads import LearnedTable
+
+    assert isinstance(spec.document, TransformerSpec)
+    embeddings = load_backbone(spec.name, spec.document.backbone, seed).model.get_input_embeddings().weight
+    with seeded(seed):
+        table: Table = LearnedTable(embeddings)().detach().numpy()
+    return table
