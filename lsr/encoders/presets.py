@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
+from lsr.encoders.recipe import Penalty, Regulariser, Supervision, Training
 from lsr.encoders.spec import HeadSpec
 from lsr.errors import EncoderError
 
-# Query sides that run no network. binary: every occurrence of a token weighs the same, learned, scale. bag-of-words:
-# every token of the query weighs 1, once. idf: its IDF. learned: a table that is trained (Li-LSR).
+# Query sides that run no network. binary: a token weighs a learned scale times how often it occurs. bag-of-words: every
+# token of the query weighs 1, once. idf: its IDF, once. learned: its weight in a table that is trained, once (Li-LSR).
 LOOKUPS = ("binary", "bag-of-words", "idf", "learned")
 
 
@@ -18,171 +19,410 @@ class Preset:
     """A method.
 
     query: a HeadSpec, or one of LOOKUPS. document: a HeadSpec. shared: whether one network does both.
-    expanded: by what documents are expanded beforehand, or "". backbone: what it was published on.
-    regulariser, supervision: as trained in `paper`; lambdas as (query, document). hyper: other settings.
-    doubt: what is not known for certain. echo, bidirectional: as in TransformerSpec and BackboneSpec.
+    expanded: by what documents are expanded beforehand, or "".
+    regulariser, supervision, training: as in `paper` and its authors' code, as far as they are known.
+    max_length: tokens of a text. echo, bidirectional: as in TransformerSpec and BackboneSpec.
+    backbone: what it was published on; any other works. query_backbone: where queries have a network of another size.
+    backbone_kind: "encoder" or "decoder". note: what else is to be known. doubt: what is not known for certain.
     """
 
     name: str
     query: HeadSpec | str
     document: HeadSpec
-    regulariser: str
-    supervision: str
+    regulariser: Regulariser
+    supervision: Supervision
+    training: Training
     paper: str
     shared: bool = False
     expanded: str = ""
-    backbone: str = "distilbert-base-uncased"
-    hyper: str = ""
-    doubt: str = ""
     max_length: int = 256
     echo: bool = False
     bidirectional: bool = False
+    backbone: str = "distilbert-base-uncased"
+    query_backbone: str = ""
+    backbone_kind: str = "encoder"
+    note: str = ""
+    doubt: str = ""
 
 
-SPLADE = HeadSpec()
-# The unified framework leaves [CLS] and [SEP] out; naver's and OpenSearch's code does not.
-FRAMEWORK = HeadSpec(special_positions=False)
-FRAMEWORK_MLP = HeadSpec("mlp", "log1p", "max", special_positions=False)
-DOUBLE_LOG = HeadSpec(activation="log1p-log1p")
-IMPACT = HeadSpec("mlp", "relu", "max", special_positions=False)
-EPIC_DOCUMENT = HeadSpec(activation="log1p-softplus", special_positions=False, importance=True, quality=True)
-
-UNIFIED = "Nguyen et al. 2023, A Unified Framework for Learned Sparse Retrieval"
-FORMAL = "Formal et al. 2021, SPLADE v2"
-PLUS = "Formal et al. 2022, From Distillation to Hard Negative Sampling"
-EFFICIENT = "Lassance and Clinchant 2022, An Efficiency Study for SPLADE Models"
-V3 = "Lassance et al. 2024, SPLADE-v3"
-GENG = "Geng et al. 2024, Towards Competitive Search Relevance for Inference-Free Learned Sparse Retrievers"
-SHEN = "Shen et al. 2025, Exploring l0 Sparsification for Inference-free Sparse Retrievers"
-PROSPER = "PROSPER, 2025, arXiv 2510.18527"
-
-BM25_IN_BATCH = "in-batch negatives and one of BM25"
-MARGIN_MSE = "margin-MSE, cross-encoder scores of ensemble hard negatives"
-V3_LOSS = "KL + 0.05 margin-MSE, five cross-encoders, 8 negatives a query"
-EFFICIENT_LOSS = "KL, cross-encoder scores of ensemble hard negatives"
-DISTIL = "batch 128, 150,000 steps, warm-up 6,000"
-SHORT = "batch 8, rate 5e-6, 5 epochs, warm-up 0.1"
-HETEROGENEOUS = "KL to a dense and a sparse teacher, scaled to [0, 1] for each query, averaged, times 30"
-UNCERTAIN_KD = "the paper's own hyper-parameters are known from second-hand notes only"
+def find_preset(name: str) -> Preset:
+    """Raises EncoderError, with the nearest names, for one that is not there."""
+    if name not in PRESETS:
+        near = get_close_matches(name.lower(), PRESETS, n=3) or sorted(PRESETS)[:3]
+        raise EncoderError(f"{name!r} is no method; perhaps {', '.join(near)}? `lsr encoders` lists them all")
+    return PRESETS[name]
 
 
 def _mlp(activation: str, pooling: str) -> HeadSpec:
     return HeadSpec("mlp", activation, pooling, special_positions=False)
 
 
-_ALL = (
-    # The unified framework's methods, by its configurations.
-    Preset("deepct", _mlp("identity", "sum"), _mlp("identity", "max"), "none", "term-MSE on term recall",
-           "Dai and Callan 2019, DeepCT", shared=True, hyper="batch 32, rate 5e-6, 5 epochs"),
-    Preset("unicoil", _mlp("relu", "sum"), IMPACT, "none", BM25_IN_BATCH, "Lin and Ma 2021, uniCOIL", shared=True,
-           hyper=SHORT),
-    Preset("unicoil-dt5q", _mlp("relu", "sum"), IMPACT, "none", BM25_IN_BATCH, "Lin and Ma 2021, uniCOIL", shared=True,
-           expanded="docT5query", hyper=SHORT),
-    Preset("unicoil-tilde", _mlp("relu", "sum"), IMPACT, "none", BM25_IN_BATCH, "Lin and Ma 2021, uniCOIL", shared=True,
-           expanded="TILDE", hyper=SHORT),
-    Preset("deepimpact", "binary", IMPACT, "none", "cross-entropy of pairs, negatives of BM25",
-           "Mallia et al. 2021, DeepImpact", expanded="docT5query", hyper="batch 32, rate 3e-6, 100,000 steps"),
-    Preset("tilde", "binary", HeadSpec(pooling="first"), "none", "distillation, in the framework",
-           "Zhuang and Zuccon 2021, TILDE"),
-    Preset("tildev2", "binary", IMPACT, "none", BM25_IN_BATCH, "Zhuang and Zuccon 2021, TILDEv2", expanded="TILDE",
-           hyper=SHORT,
-           doubt="the framework's distilled configuration loads documents that are not expanded"),
-    Preset("epic", _mlp("log1p-softplus", "sum"), EPIC_DOCUMENT, "none", "negative likelihood, groups of 2",
-           "MacAvaney et al. 2020, EPIC", hyper="batch 16, rate 2e-5 constant, 2,432 steps"),
-    Preset("sparta", "binary", FRAMEWORK, "none", "cross-entropy, groups of 4", "Zhao et al. 2021, SPARTA",
-           hyper="batch 8, rate 3e-5, 5 epochs"),
-    Preset("splade-max", FRAMEWORK, FRAMEWORK, "FLOPS .01 / .05, quadratic over 50,000 steps", "in-batch negatives",
-           FORMAL, shared=True, hyper="batch 8, rate 5e-6, 5 epochs"),
-    Preset("distilsplade-max", FRAMEWORK, FRAMEWORK, "FLOPS .1 / .08, quadratic over 50,000 steps", MARGIN_MSE, FORMAL,
-           shared=True, hyper=DISTIL),
-    Preset("distilsplade-sep", FRAMEWORK, FRAMEWORK, "FLOPS .1 / .08, quadratic over 50,000 steps", MARGIN_MSE, UNIFIED,
-           hyper=DISTIL),
-    Preset("qmlp-dmlm", _mlp("log1p", "sum"), FRAMEWORK, "FLOPS 0 / .08 or none", MARGIN_MSE, UNIFIED, hyper=DISTIL),
-    Preset("qmlm-dmlp", FRAMEWORK, FRAMEWORK_MLP, "FLOPS, strength not stated", MARGIN_MSE, UNIFIED, hyper=DISTIL,
-           doubt="its row of the framework's table states neither activation nor strength; those of qmlp-dmlm stand"),
-    # SPLADE's own line.
-    Preset("splade", HeadSpec(pooling="sum"), HeadSpec(pooling="sum"), "FLOPS 3e-4 / 1e-4, quadratic over 50,000 steps",
-           BM25_IN_BATCH, "Formal et al. 2021, SPLADE", shared=True, hyper="batch 124, rate 2e-5, 150,000 steps",
-           doubt="strengths are those of naver's configuration of max pooling"),
-    Preset("splade-doc", "bag-of-words", SPLADE, "FLOPS on documents, 1e-4 to 1e-1 swept", BM25_IN_BATCH, FORMAL,
-           hyper="batch 124, rate 2e-5, 50,000 steps"),
-    Preset("splade++-ed", SPLADE, SPLADE, "FLOPS .5 / .4, quadratic over 50,000 steps", MARGIN_MSE, PLUS, shared=True,
-           backbone="Luyu/co-condenser-marco", hyper=DISTIL),
-    Preset("splade++-sd", SPLADE, SPLADE, "FLOPS .5 / .4, quadratic over 50,000 steps",
-           "margin-MSE, negatives mined with SPLADE itself", PLUS, shared=True, backbone="Luyu/co-condenser-marco",
-           hyper=DISTIL),
-    Preset("efficient-splade-v", SPLADE, SPLADE, "L1 5e-4 queries, FLOPS 5e-4 documents, quadratic over 50,000 steps",
-           EFFICIENT_LOSS, EFFICIENT, hyper="batch 128, 250,000 steps; large, medium and small differ in strength",
-           doubt="naver's trainer adds the first regulariser twice: documents' strength is in effect doubled"),
-    Preset("efficient-splade-vi-bt", SPLADE, SPLADE,
-           "L1 5e-4 queries, FLOPS 5e-4 documents, quadratic over 50,000 steps", EFFICIENT_LOSS, EFFICIENT,
-           hyper="batch 128, 250,000 steps; queries by BERT-tiny",
-           doubt="naver's trainer adds the first regulariser twice: documents' strength is in effect doubled"),
-    Preset("efficient-splade-vi-doc", "bag-of-words", SPLADE, "FLOPS 5e-4 documents, quadratic over 10,000 steps",
-           EFFICIENT_LOSS, EFFICIENT, hyper="batch 128, 50,000 steps"),
-    Preset("splade-v3", SPLADE, SPLADE, "FLOPS on documents, L1 on queries", V3_LOSS, V3, shared=True,
-           backbone="naver/splade-cocondenser-selfdistil", doubt="strengths are not in the paper"),
-    Preset("splade-v3-distilbert", SPLADE, SPLADE, "FLOPS on documents, L1 on queries", V3_LOSS, V3, shared=True,
-           doubt="strengths are not in the paper"),
-    Preset("splade-v3-lexical", HeadSpec(literal_only=True), SPLADE, "FLOPS on documents, L1 on queries", V3_LOSS, V3,
-           shared=True, backbone="naver/splade-cocondenser-selfdistil", doubt="strengths are not in the paper"),
-    Preset("splade-v3-doc", "bag-of-words", SPLADE, "FLOPS on documents", V3_LOSS, V3,
-           backbone="Luyu/co-condenser-marco", doubt="strengths are not in the paper"),
-    # Inference-free queries.
-    Preset("opensearch-v1", SPLADE, SPLADE, "FLOPS", "not published", "OpenSearch neural sparse, bi-encoder",
-           shared=True, backbone="133 M parameters", doubt="how it was trained is not published"),
-    Preset("opensearch-v2-distill", SPLADE, SPLADE, "FLOPS", HETEROGENEOUS, "OpenSearch neural sparse, bi-encoder",
-           shared=True, doubt="how it was trained is known in parts"),
-    Preset("opensearch-doc-v1", "bag-of-words", SPLADE, "FLOPS on documents", "not published",
-           "OpenSearch neural sparse, doc-v1", backbone="133 M parameters",
-           doubt="whether its queries have the IDF table of doc-v2 is told by its folder only"),
-    Preset("opensearch-doc-v2-distill", "idf", SPLADE, "FLOPS .02 on documents, the score weighted by IDF",
-           HETEROGENEOUS, GENG, hyper="batch 40, rate 2e-5, 50,000 steps, warm-up 2,000", doubt=UNCERTAIN_KD),
-    Preset("opensearch-doc-v2-mini", "idf", SPLADE, "FLOPS .02 on documents, the score weighted by IDF", HETEROGENEOUS,
-           GENG, backbone="23 M parameters", doubt=UNCERTAIN_KD),
-    Preset("opensearch-doc-v3-distill", "idf", DOUBLE_LOG,
-           "FLOPS .08 over documents of more than 150 components, quadratic over 40,000 steps",
-           "KL to the scores of stored hard negatives", SHEN,
-           hyper="batch 160, rate 2e-5, 100,000 steps, warm-up 6,000",
-           doubt="hyper-parameters are those of the sample configuration"),
-    Preset("opensearch-doc-v3-gte", "idf", DOUBLE_LOG,
-           "FLOPS over documents of more than some components", "KL to the scores of stored hard negatives", SHEN,
-           backbone="Alibaba-NLP/gte-en-mlm-base", max_length=512,
-           doubt="its architecture is code in its repository, which lsr does not run"),
-    Preset("li-lsr", "learned", SPLADE, "L1", "KL, one negative a query",
-           "Nardini et al. 2025, Effective Inference-Free Retrieval for Learned Sparse Representations",
-           backbone="Luyu/co-condenser-marco", hyper="150,000 steps",
-           doubt="loss, regulariser and figures are known from the abstract and second-hand notes only"),
-    # Literal residual and lexical focusing window.
-    Preset("prosper", HeadSpec(pooling="last", residual=True, window=256, unit_length=True),
-           HeadSpec(pooling="last", residual=True, window=512), "FLOPS 5e-3 / 1e-3, quadratic over 1.5 epochs",
-           "in-batch negatives, no temperature", PROSPER, shared=True, backbone="Qwen/Qwen2.5-3B", max_length=64,
-           hyper="rate 3e-5, decay .1, 5 epochs",
-           doubt="whether FLOPS acts on the base weights or on those with the residual is not clear in the paper"),
-    Preset("prosper-echo", HeadSpec(pooling="last", residual=True, window=256, unit_length=True),
-           HeadSpec(pooling="last", residual=True, window=512), "FLOPS 5e-3 / 1e-3, quadratic over 1.5 epochs",
-           "in-batch negatives, no temperature", PROSPER, shared=True, backbone="Qwen/Qwen2.5-3B", max_length=128,
-           echo=True, hyper="rate 3e-5, decay .1, 5 epochs", doubt="as prosper"),
-    Preset("prosper-bidirectional", HeadSpec(pooling="last", residual=True, window=256, unit_length=True),
-           HeadSpec(pooling="last", residual=True, window=512), "FLOPS 5e-3 / 1e-3, quadratic over 1.5 epochs",
-           "in-batch negatives, no temperature", PROSPER, shared=True, backbone="Qwen/Qwen2.5-3B", max_length=64,
-           bidirectional=True, hyper="rate 3e-5, decay .1, 5 epochs", doubt="as prosper"),
-    Preset("prosper-max", HeadSpec(residual=True, window=256, unit_length=True), HeadSpec(residual=True, window=512),
-           "FLOPS 5e-3 / 1e-3, quadratic over 1.5 epochs", "in-batch negatives, no temperature", PROSPER, shared=True,
-           backbone="Qwen/Qwen2.5-3B", max_length=64, hyper="rate 3e-5, decay .1, 5 epochs", doubt="as prosper"),
-    Preset("prosper-bert", HeadSpec(pooling="last", residual=True, window=256, unit_length=True),
-           HeadSpec(pooling="last", residual=True, window=512), "FLOPS 5e-3 / 1e-3, quadratic over 1.5 epochs",
-           "in-batch negatives, no temperature", PROSPER, shared=True, backbone="google-bert/bert-base-chinese",
-           max_length=64, hyper="rate 3e-5, decay .1, 5 epochs",
-           doubt="as prosper; and whether the last position is [SEP], as here, is not stated for an encoder"),
-)  # fmt: skip
-
-PRESETS = {preset.name: preset for preset in _ALL}
+def _flops(query: float | None, document: float | None, steps: int | None = 50_000) -> Regulariser:
+    return Regulariser(Penalty("FLOPS", query), Penalty("FLOPS", document), steps)
 
 
-def find_preset(name: str) -> Preset:
-    """Raises EncoderError, with the nearest names, for one that is not there."""
-    if name not in PRESETS:
-        near = get_close_matches(name, PRESETS, n=3) or sorted(PRESETS)[:3]
-        raise EncoderError(f"{name!r} is no method; perhaps {', '.join(near)}? `lsr encoders` lists them all")
-    return PRESETS[name]
+def _l1_flops(query: float | None, document: float | None, steps: int | None = 50_000) -> Regulariser:
+    return Regulariser(Penalty("L1", query), Penalty("FLOPS", document), steps)
+
+
+def _documents(strength: float | None, steps: int | None = None) -> Regulariser:
+    return Regulariser(document=Penalty("FLOPS", strength), steps=steps)
+
+
+NO_REGULARISER = Regulariser()
+
+# Methods of the unified framework (Nguyen et al. 2023), with the configurations of its code. A repeated token's weights
+# are summed in queries and their maximum is taken in documents; positions of special tokens do not count.
+_UNIFIED = "Nguyen et al. 2023, A Unified Framework for Learned Sparse Retrieval"
+_MLM = HeadSpec(special_positions=False)
+_IMPACT = _mlp("relu", "max")
+_BM25_GROUPS = Supervision("cross-entropy over all documents of the batch", "groups of 8 by BM25, in-batch")
+_ENSEMBLE = Supervision("margin-MSE", "of several retrievers, scored by a cross-encoder")
+_SHORT = Training(batch=8, rate=5e-6, epochs=5, warm_up="0.1")
+_DISTILLED = Training(batch=128, rate=5e-5, steps=150_000, warm_up="6,000 steps")
+_POSITIONS = "naver's code counts positions of [CLS] and [SEP] (splade++-ed): weights trained one way fit only that way"
+
+_UNICOIL = Preset(
+    name="unicoil",
+    query=_mlp("relu", "sum"),
+    document=_IMPACT,
+    regulariser=NO_REGULARISER,
+    supervision=_BM25_GROUPS,
+    training=_SHORT,
+    paper="Lin and Ma 2021, uniCOIL",
+    shared=True,
+    max_length=250,
+)
+_DEEPIMPACT = replace(
+    _UNICOIL,
+    name="deepimpact",
+    query="binary",
+    supervision=Supervision("cross-entropy of pairs", "BM25"),
+    training=Training(batch=32, rate=3e-6, steps=100_000, warm_up="0.1"),
+    paper="Mallia et al. 2021, DeepImpact",
+    shared=False,
+    expanded="docT5query",
+)
+_DISTILSPLADE = replace(
+    _UNICOIL,
+    name="distilsplade-max",
+    query=_MLM,
+    document=_MLM,
+    regulariser=_flops(0.1, 0.08),
+    supervision=_ENSEMBLE,
+    training=_DISTILLED,
+    paper="Formal et al. 2021, SPLADE v2",
+    note=_POSITIONS,
+)
+_SEPARATE = replace(_DISTILSPLADE, name="distilsplade-sep", paper=_UNIFIED, shared=False, note="")
+
+_FRAMEWORK = (
+    replace(
+        _UNICOIL,
+        name="deepct",
+        query=_mlp("identity", "sum"),
+        document=_mlp("identity", "max"),
+        supervision=Supervision("mean squared error of each term's recall", "none"),
+        training=replace(_SHORT, batch=32),
+        paper="Dai and Callan 2019, DeepCT",
+    ),
+    _UNICOIL,
+    replace(_UNICOIL, name="unicoil-dt5q", expanded="docT5query"),
+    replace(_UNICOIL, name="unicoil-tilde", expanded="TILDE"),
+    _DEEPIMPACT,
+    replace(
+        _DEEPIMPACT,
+        name="tilde",
+        document=HeadSpec(pooling="first"),
+        supervision=_ENSEMBLE,
+        training=_DISTILLED,
+        paper="Zhuang and Zuccon 2021, TILDE",
+        expanded="",
+        note="trained by distillation in the framework; the paper maximises the likelihood of queries",
+    ),
+    replace(
+        _DEEPIMPACT,
+        name="tildev2",
+        supervision=_BM25_GROUPS,
+        training=_SHORT,
+        paper="Zhuang and Zuccon 2021, TILDEv2",
+        expanded="TILDE",
+        doubt="the framework's configuration for distillation loads documents that are not expanded",
+    ),
+    replace(
+        _UNICOIL,
+        name="epic",
+        query=_mlp("log1p-softplus", "sum"),
+        document=HeadSpec(activation="log1p-softplus", special_positions=False, importance=True, quality=True),
+        supervision=Supervision("negative log-likelihood", "groups of 2 by BM25"),
+        training=Training(batch=16, rate=2e-5, steps=2_432),
+        paper="MacAvaney et al. 2020, EPIC",
+        shared=False,
+        note="softplus leaves no weight of a document at zero: prune documents",
+    ),
+    replace(
+        _DEEPIMPACT,
+        name="sparta",
+        document=_MLM,
+        supervision=Supervision("cross-entropy", "groups of 4 by BM25"),
+        training=replace(_SHORT, rate=3e-5),
+        paper="Zhao et al. 2021, SPARTA",
+        expanded="",
+        note="not regularised: prune documents",
+    ),
+    replace(
+        _DISTILSPLADE,
+        name="splade-max",
+        regulariser=_flops(0.01, 0.05),
+        supervision=_BM25_GROUPS,
+        training=_SHORT,
+    ),
+    _DISTILSPLADE,
+    _SEPARATE,
+    replace(
+        _SEPARATE,
+        name="qmlp-dmlm",
+        query=_mlp("log1p", "sum"),
+        regulariser=_documents(0.08, 50_000),
+        note="no query expansion; the framework also trains it without a regulariser",
+    ),
+    replace(
+        _SEPARATE,
+        name="qmlm-dmlp",
+        document=_mlp("log1p", "max"),
+        regulariser=Regulariser(query=Penalty("FLOPS", 0.1), steps=50_000),
+        note="no document expansion",
+        doubt="its activation is the default of the framework's code; its configuration states none",
+    ),
+)
+
+# SPLADE: naver's code counts the positions of special tokens and keeps their components.
+_SPLADE = HeadSpec()
+_V2 = "Formal et al. 2021, SPLADE v2"
+_EFFICIENT = "Lassance and Clinchant 2022, An Efficiency Study for SPLADE Models"
+_COCONDENSER = "Luyu/co-condenser-marco"
+_SWEPT = "strengths from 1e-4 to 1e-1 were tried; which are behind the figures is not known here"
+_TWICE = "naver's trainer adds the documents' term twice, which in effect doubles its strength"
+_V3_STRENGTHS = "the regulariser's kind is that of naver's code; its strengths are not known here"
+
+_V1 = Preset(
+    name="splade",
+    query=HeadSpec(pooling="sum"),
+    document=HeadSpec(pooling="sum"),
+    regulariser=_flops(None, None),
+    supervision=Supervision("cross-entropy", "one by BM25, in-batch"),
+    training=Training(batch=124, rate=2e-5, steps=150_000, warm_up="6,000 steps"),
+    paper="Formal et al. 2021, SPLADE",
+    shared=True,
+    doubt=_SWEPT,
+)
+_PLUS_ED = replace(
+    _V1,
+    name="splade++-ed",
+    query=_SPLADE,
+    document=_SPLADE,
+    regulariser=_flops(0.5, 0.4),
+    supervision=Supervision("margin-MSE", "of several retrievers, scored by a cross-encoder"),
+    training=Training(batch=128, rate=2e-5, steps=150_000, warm_up="6,000 steps"),
+    paper="Formal et al. 2022, From Distillation to Hard Negative Sampling",
+    backbone=_COCONDENSER,
+    doubt="",
+)
+_EFFICIENT_V = replace(
+    _PLUS_ED,
+    name="efficient-splade-v",
+    regulariser=_l1_flops(5e-4, 5e-4),
+    supervision=Supervision("KL divergence", "of several retrievers, scored by a cross-encoder"),
+    training=Training(batch=128, rate=2e-5, steps=250_000, warm_up="6,000 steps"),
+    paper=_EFFICIENT,
+    shared=False,
+    backbone="distilbert-base-uncased",
+    note="its large model; medium has L1 5e-3, small FLOPS 5e-3 too. Its backbones were first trained further, with "
+    "masked words and FLOPS",
+    doubt=_TWICE,
+)
+_V3 = replace(
+    _PLUS_ED,
+    name="splade-v3",
+    regulariser=_l1_flops(None, None, None),
+    supervision=Supervision("KL divergence + 0.05 margin-MSE", "8 of SPLADE++, scored by five cross-encoders"),
+    training=Training(),
+    paper="Lassance et al. 2024, SPLADE-v3",
+    backbone="naver/splade-cocondenser-selfdistil",
+    doubt=_V3_STRENGTHS,
+)
+
+_SPLADES = (
+    _V1,
+    replace(
+        _V1,
+        name="splade-doc",
+        query="bag-of-words",
+        document=_SPLADE,
+        regulariser=_documents(None),
+        training=replace(_V1.training, steps=50_000),
+        paper=_V2,
+        shared=False,
+    ),
+    _PLUS_ED,
+    replace(
+        _PLUS_ED, name="splade++-sd", supervision=Supervision("margin-MSE", "of SPLADE itself, by a cross-encoder")
+    ),
+    _EFFICIENT_V,
+    replace(_EFFICIENT_V, name="efficient-splade-vi-bt", query_backbone="prajjwal1/bert-tiny"),
+    replace(
+        _EFFICIENT_V,
+        name="efficient-splade-vi-doc",
+        query="bag-of-words",
+        regulariser=_documents(5e-4, 10_000),
+        training=replace(_EFFICIENT_V.training, steps=50_000),
+        note="its medium model; small has FLOPS 5e-3",
+        doubt="",
+    ),
+    _V3,
+    replace(_V3, name="splade-v3-distilbert", backbone="distilbert-base-uncased"),
+    replace(_V3, name="splade-v3-lexical", query=HeadSpec(literal_only=True), note="no query expansion"),
+    replace(
+        _V3,
+        name="splade-v3-doc",
+        query="bag-of-words",
+        regulariser=_documents(None),
+        shared=False,
+        backbone=_COCONDENSER,
+    ),
+)
+
+# OpenSearch's models, and Li-LSR: queries are looked up.
+_NO_SPECIAL = HeadSpec(special_components=False)
+_TWO_LOGS = HeadSpec(activation="log1p-log1p")
+_GENG = "Geng et al. 2024, Towards Competitive Search Relevance for Inference-Free Learned Sparse Retrievers"
+_SHEN = "Shen et al. 2025, Exploring l0 Sparsification for Inference-free Sparse Retrievers"
+_UNPUBLISHED = "not published"
+_NOT_PUBLISHED = "how it was trained is not published"
+_ENSEMBLE_KD = Supervision(
+    "KL divergence to dense and sparse teachers, each scaled to [0, 1] for a query, their mean times 30", "10 hard"
+)
+_IDF_AWARE = "IDF is part of the score that is trained, the penalty is the plain FLOPS (IDF-aware penalty)"
+
+_DOC_V2 = Preset(
+    name="opensearch-doc-v2-distill",
+    query="idf",
+    document=_SPLADE,
+    regulariser=_documents(0.02),
+    supervision=_ENSEMBLE_KD,
+    training=Training(batch=40, rate=2e-5, steps=50_000, warm_up="2,000 steps"),
+    paper=_GENG,
+    note=_IDF_AWARE + "; trained before on 13 sets of pairs",
+    doubt="strengths, sizes and the paper's equations 5 and 7 are known from second-hand notes only",
+)
+_DOC_V3 = replace(
+    _DOC_V2,
+    name="opensearch-doc-v3-distill",
+    document=_TWO_LOGS,
+    regulariser=Regulariser(document=Penalty("FLOPS", 0.08), steps=40_000, above=150),
+    supervision=Supervision("KL divergence to stored scores", "one hard"),
+    training=Training(batch=160, rate=2e-5, steps=100_000, warm_up="6,000 steps"),
+    paper=_SHEN,
+    note=_IDF_AWARE,
+    doubt="settings are those of the authors' sample for co-condenser; their sample for DistilBERT has FLOPS 0.04 over "
+    "10,000 steps above 200 components, and those of the published model are not known",
+)
+_BI_ENCODER = Preset(
+    name="opensearch-v1",
+    query=_NO_SPECIAL,
+    document=_NO_SPECIAL,
+    regulariser=Regulariser(Penalty(_UNPUBLISHED), Penalty(_UNPUBLISHED)),
+    supervision=Supervision(_UNPUBLISHED, _UNPUBLISHED),
+    training=Training(),
+    paper="OpenSearch, opensearch-neural-sparse-encoding-v1",
+    shared=True,
+    backbone="bert-base-uncased",
+    doubt=_NOT_PUBLISHED + "; the backbone is inferred from its size",
+)
+
+_INFERENCE_FREE = (
+    _BI_ENCODER,
+    replace(
+        _BI_ENCODER,
+        name="opensearch-v2-distill",
+        paper="OpenSearch, opensearch-neural-sparse-encoding-v2-distill",
+        backbone="distilbert-base-uncased",
+    ),
+    replace(
+        _DOC_V2,
+        name="opensearch-doc-v1",
+        regulariser=Regulariser(document=Penalty(_UNPUBLISHED)),
+        supervision=Supervision(_UNPUBLISHED, _UNPUBLISHED),
+        training=Training(),
+        paper="OpenSearch, opensearch-neural-sparse-encoding-doc-v1",
+        backbone="bert-base-uncased",
+        note="",
+        doubt=_NOT_PUBLISHED + "; the backbone is inferred from its size",
+    ),
+    _DOC_V2,
+    replace(
+        _DOC_V2,
+        name="opensearch-doc-v2-mini",
+        backbone="nreimers/MiniLM-L6-H384-uncased",
+        doubt=_DOC_V2.doubt + "; the backbone is inferred from its size",
+    ),
+    _DOC_V3,
+    replace(
+        _DOC_V3,
+        name="opensearch-doc-v3-gte",
+        backbone="Alibaba-NLP/gte-en-mlm-base",
+        note=_IDF_AWARE + "; the backbone's architecture is code in its repository, which lsr does not run",
+    ),
+    Preset(
+        name="li-lsr",
+        query="learned",
+        document=_SPLADE,
+        regulariser=Regulariser(document=Penalty("L1")),
+        supervision=Supervision("KL divergence", "one"),
+        training=Training(steps=150_000),
+        paper="Nardini et al. 2025, Effective Inference-Free Retrieval for Learned Sparse Representations",
+        backbone=_COCONDENSER,
+        note="a token's weight is log(1 + relu(w · E + b)) of its word embedding E while it is trained",
+        doubt="loss, regulariser, which may act on queries too, and steps are known from second-hand notes, and their "
+        "figures contradict the abstract's",
+    ),
+)
+
+# A literal residual and a lexical focusing window on a language model's last position.
+_PROSPER_QUERY = HeadSpec(pooling="last", residual=True, window=256, unit_length=True)
+_PROSPER_DOCUMENT = HeadSpec(pooling="last", residual=True, window=512)
+_PROSPER = Preset(
+    name="prosper",
+    query=_PROSPER_QUERY,
+    document=_PROSPER_DOCUMENT,
+    regulariser=Regulariser(Penalty("FLOPS", 5e-3), Penalty("FLOPS", 1e-3), epochs=1.5),
+    supervision=Supervision("cross-entropy", "in-batch"),
+    training=Training(batch=512, rate=3e-5, epochs=5, warm_up="0.3 epochs"),
+    paper="PROSPER 2025, arXiv 2510.18527",
+    shared=True,
+    max_length=64,
+    backbone="Qwen/Qwen2.5-3B",
+    backbone_kind="decoder",
+    doubt="whether FLOPS acts on the weights before the residual, as the prose has it, or after, as the equations do; "
+    "no code is public",
+)
+_PROSPERS = (
+    _PROSPER,
+    replace(_PROSPER, name="prosper-echo", echo=True, max_length=128),
+    replace(_PROSPER, name="prosper-bidirectional", bidirectional=True),
+    replace(
+        _PROSPER,
+        name="prosper-max",
+        query=replace(_PROSPER_QUERY, pooling="max"),
+        document=replace(_PROSPER_DOCUMENT, pooling="max"),
+    ),
+    replace(
+        _PROSPER,
+        name="prosper-bert",
+        backbone="google-bert/bert-base-chinese",
+        backbone_kind="encoder",
+        doubt=_PROSPER.doubt + "; which position an encoder's last is, is not stated: here it is [SEP]'s",
+    ),
+)
+
+PRESETS = {preset.name: preset for preset in (*_FRAMEWORK, *_SPLADES, *_INFERENCE_FREE, *_PROSPERS)}

@@ -291,6 +291,8 @@ def test_token_types_of_the_tokeniser(tmp_path: Path) -> None:
     tokenizer.post_processor = processors.TemplateProcessing(single="[CLS]:0 $A:1 [SEP]:1", special_tokens=special)
     before = load(folder).encode_documents(TEXTS)
     tokenizer.save(str(folder / "tokenizer.json"))
+    names = ["input_ids", "token_type_ids", "attention_mask"]
+    change_json(folder / "tokenizer_config.json", model_input_names=names)
     found = load(folder).encode_documents(TEXTS)
     assert_same(found, reference(folder).encode_document(TEXTS))
     assert np.abs(found - before).max() > 0.01

@@ -12,26 +12,11 @@ import pytest
 
 from lsr import load_encoder
 from lsr.encoders.folders.layouts import read_layout
-from lsr.encoders.spec import BackboneSpec, EncoderSpec, HeadSpec, LookupSpec, TransformerSpec
+from lsr.encoders.spec import EncoderSpec
 from lsr.errors import EncoderError
 from tests.encoders.models import ARCHITECTURES, DECODERS, SPECIAL, WORDS, change_json, splade_max, write_model
+from tests.encoders.specs import language_model, lookup, write_json
 from tests.processes import run_python
-
-COMPONENTS = len(SPECIAL + WORDS)
-
-
-def language_model(folder: Path, longest: int = 96, task: str = "masked-lm", **head: Any) -> TransformerSpec:
-    place = str(folder)
-    return TransformerSpec(BackboneSpec(place, place, place, task=task), HeadSpec(**head), longest)
-
-
-def table(folder: Path, **changes: Any) -> LookupSpec:
-    return LookupSpec(**{"tokenizer": str(folder), "components": COMPONENTS, "max_length": 96, **changes})
-
-
-def write_json(path: Path, content: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))
 
 
 @pytest.mark.parametrize("kind", ARCHITECTURES)
@@ -101,7 +86,7 @@ def test_opensearch(tmp_path: Path, suffix: str) -> None:
     if suffix == ".json":  # which wins
         path = tmp_path / "idf.json"
         write_json(path, {"sea": 2.5, "the": 0.5})
-    query = table(tmp_path, table=str(path))
+    query = lookup(tmp_path, table=str(path))
     assert read_layout("name", tmp_path, None) == EncoderSpec("name", query, language_model(tmp_path), "opensearch")
     vectors = load_encoder(tmp_path, device="cpu").encode_queries(["the sea of seas, the sea"])
     components = [(SPECIAL + WORDS).index(word) for word in ("the", "sea")]
@@ -143,7 +128,7 @@ def test_lexical(tmp_path: Path, inside: str, lexical: str) -> None:
 def test_splade_doc(tmp_path: Path) -> None:
     write_model(tmp_path)
     write_json(tmp_path / "model_args.json", {"splade_doc": True, "shared_weights": True})
-    query = table(tmp_path, special_components=True)
+    query = lookup(tmp_path, special_components=True)
     assert read_layout("name", tmp_path, None) == EncoderSpec("name", query, language_model(tmp_path), "naver")
     change_json(tmp_path / "model_args.json", splade_doc=False)
     assert read_layout("name", tmp_path, None).query == language_model(tmp_path)

@@ -109,6 +109,7 @@ def _write_transformer(side: TransformerSide, folder: Path, pooling: Path) -> No
         config |= {
             "transformer_task": TASKS[side.spec.backbone.task],
             "modality_config": {"text": text},
+            "processing_kwargs": {"text": {"logits_to_keep": 0}},  # of all positions
             "module_output_name": "token_embeddings",
         }
     _write_json(folder / "sentence_bert_config.json", config)
