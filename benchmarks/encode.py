@@ -30,7 +30,7 @@ from scipy.sparse import csr_matrix
 from sentence_transformers import SparseEncoder
 
 from lsr import SparseVectors, load_encoder
-from lsr.encoders.folders import find_checkpoint
+from lsr.encoders.folders.find import find_checkpoint
 from lsr.eval.collections import load_collection
 
 DATA = Path(os.environ.get("LSR_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
@@ -103,7 +103,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
 
-    peer = SparseEncoder(find_checkpoint(arguments.encoder).source, device="cpu")
+    peer = SparseEncoder(str(find_checkpoint(arguments.encoder).folder), device="cpu")
     peer.max_seq_length = arguments.max_length
     ours = {
         dtype: load_encoder(arguments.encoder, device="cpu", dtype=dtype, max_length=arguments.max_length)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse
 
 from lsr.errors import ParameterError, VectorsError
 from lsr.ids import check_ids
 from lsr.normalise import check_dim, normalise, row_steps, rows_of
 from lsr.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    import scipy.sparse
 
 
 class SparseVectors:
@@ -66,6 +68,8 @@ class SparseVectors:
     @classmethod
     def from_scipy(cls, matrix: Any, ids: Sequence[str] | None = None) -> Self:
         """The rows of a scipy sparse matrix or array, of any format. Raises VectorsError."""
+        import scipy.sparse  # slow to import, and only wanted here
+
         if not scipy.sparse.issparse(matrix) or matrix.ndim != 2:
             raise VectorsError(f"from_scipy needs a two-dimensional scipy sparse matrix, not {type(matrix).__name__}")
         rows = matrix.tocsr()
@@ -74,6 +78,8 @@ class SparseVectors:
 
     def to_scipy(self) -> scipy.sparse.csr_matrix:
         """float32 csr_matrix [n, dim]; the weights are shared, not copied."""
+        import scipy.sparse
+
         small = max(self.nnz, self.dim) < 2**31
         index_type = np.int32 if small else np.int64
         matrix = scipy.sparse.csr_matrix(

@@ -20,7 +20,11 @@ def encode(
     queries: Annotated[bool, typer.Option("--queries", help="Encode the queries instead of the documents.")] = False,
     split: options.Split = None,
     batch_size: options.BatchSize = None,
-    max_length: options.MaxLength = options.DEFAULT_MAX_LENGTH,
+    max_length: options.MaxLength = None,
+    long_documents: options.LongDocuments = options.DEFAULT_LONG_DOCUMENTS,
+    stride: options.Stride = None,
+    prune_documents: options.PruneDocuments = "",
+    prune_queries: options.PruneQueries = "",
     dtype: options.Dtype = options.DEFAULT_DTYPE,
     device: options.Device = None,
 ) -> None:
@@ -33,7 +37,16 @@ def encode(
     from lsr.retrieval.encoding import encode_documents, encode_queries, encode_to_file, fit_if_needed
 
     texts = load_collection(collection, split)
-    model = load_encoder(encoder, device=device, dtype=dtype, max_length=max_length)
+    model = load_encoder(
+        encoder,
+        device=device,
+        dtype=dtype,
+        max_length=max_length,
+        long_documents=long_documents,
+        stride=stride,
+        prune_documents=prune_documents,
+        prune_queries=prune_queries,
+    )
     if queries:
         fit_if_needed(model, texts, progress=watched())
         encode_queries(texts.queries(), output, model)

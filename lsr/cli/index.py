@@ -37,7 +37,11 @@ def index(
         float, typer.Option(help="Share of a block's weight that its summary keeps.")
     ] = _DEFAULTS.summary_energy,
     batch_size: options.BatchSize = None,
-    max_length: options.MaxLength = options.DEFAULT_MAX_LENGTH,
+    max_length: options.MaxLength = None,
+    long_documents: options.LongDocuments = options.DEFAULT_LONG_DOCUMENTS,
+    stride: options.Stride = None,
+    prune_documents: options.PruneDocuments = "",
+    prune_queries: options.PruneQueries = "",
     dtype: options.Dtype = options.DEFAULT_DTYPE,
     device: options.Device = None,
     threads: options.Threads = None,
@@ -52,7 +56,18 @@ def index(
     from lsr.retrieval.indexing import build_searchable
 
     documents = source if _is_vectors(source) else load_collection(source)
-    model = None if encoder is None else load_encoder(encoder, device=device, dtype=dtype, max_length=max_length)
+    model = None
+    if encoder is not None:
+        model = load_encoder(
+            encoder,
+            device=device,
+            dtype=dtype,
+            max_length=max_length,
+            long_documents=long_documents,
+            stride=stride,
+            prune_documents=prune_documents,
+            prune_queries=prune_queries,
+        )
     built = build_searchable(
         documents, index, model, config, batch_size=batch_size, threads=threads, progress=watched()
     )

@@ -10,11 +10,14 @@ from typing import Annotated
 
 import typer
 
+from lsr.cli.build import build
 from lsr.cli.demo import demo
 from lsr.cli.encode import encode
+from lsr.cli.encoders import encoders
 from lsr.cli.evaluate import evaluate
 from lsr.cli.index import index
 from lsr.cli.info import info
+from lsr.cli.inspect import inspect
 from lsr.cli.output import watched
 from lsr.cli.run import run
 from lsr.cli.search import search
@@ -30,7 +33,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (encode, index, search, run, evaluate, info, demo):
+for command in (encoders, build, inspect, encode, index, search, run, evaluate, info, demo):
     app.command()(command)
 
 

@@ -35,14 +35,27 @@ Threads = Annotated[int | None, typer.Option(help="Threads; by default all cores
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 BatchSize = Annotated[int | None, typer.Option(help="Texts encoded at once; by default the encoder's choice")]
-MaxLength = Annotated[int, typer.Option(help="Tokens of a text that are read; the rest is cut off.")]
+MaxLength = Annotated[
+    int | None,
+    typer.Option(help="Tokens of a text that are read at once; by default what the model's folder says, or 256"),
+]
+LongDocuments = Annotated[
+    str, typer.Option(help="first: the rest of a longer document is cut off; max: all of it is read, in windows.")
+]
+Stride = Annotated[
+    int | None, typer.Option(help="Tokens from one window's start to the next (max); by default without overlap")
+]
+PruneDocuments = Annotated[
+    str, typer.Option(help="What is kept of a document: top-k:128, ratio:0.1 (of its largest weight) or mass:0.9.")
+]
+PruneQueries = Annotated[str, typer.Option(help="The same for queries.")]
 Dtype = Annotated[str, typer.Option(help="Arithmetic of the encoder: float32 or bfloat16.")]
 Device = Annotated[str | None, typer.Option(help="Where to encode: cpu, cuda, cuda:1; by default cuda if there is one")]
 
 VECTOR_FILES = (".npz", ".jsonl", ".jsonl.gz")
 DEFAULT_QUERY_CUT = _DEFAULTS.query_cut
 DEFAULT_HEAP_FACTOR = _DEFAULTS.heap_factor
-DEFAULT_MAX_LENGTH = 256
+DEFAULT_LONG_DOCUMENTS = "first"
 DEFAULT_DTYPE = "float32"
 
 

@@ -134,6 +134,8 @@ def load_backbone(name: str, spec: BackboneSpec, seed: int | None = None) -> Bac
             config = AutoConfig.from_pretrained(spec.config, trust_remote_code=False)
             where: dict[str, Any] = {"pretrained_model_name_or_path": spec.weights}
             if spec.prefix:
+                with torch.device("meta"):  # the class that takes weights without a folder
+                    auto = type(auto.from_config(config, trust_remote_code=False))
                 where = {"pretrained_model_name_or_path": None, "state_dict": _without_prefix(spec)}
             model, report = auto.from_pretrained(
                 **where, config=config, use_safetensors=True, output_loading_info=True, trust_remote_code=False

@@ -19,7 +19,6 @@ from lsr.errors import EncoderError
 from lsr.files import DAMAGE, replacing_file
 from lsr.progress import progress_bar
 from lsr.vectors import SparseVectors
-from lsr.vectors_io import iter_vectors
 from lsr.vocabulary import Vocabulary
 
 TEXTS_AT_ONCE = 1024
@@ -66,6 +65,8 @@ def idf_of_vectors(vectors: SparseVectors | str | os.PathLike[str]) -> Table:
 
     Raises VectorsError for what cannot be read, EncoderError where all rows are empty.
     """
+    from lsr.vectors_io import iter_vectors  # brings pyarrow, which a search server may never need
+
     parts = [vectors] if isinstance(vectors, SparseVectors) else iter_vectors(vectors)
     frequencies = np.zeros(0, np.int64)
     documents = 0

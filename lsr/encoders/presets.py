@@ -76,8 +76,8 @@ NO_REGULARISER = Regulariser()
 _UNIFIED = "Nguyen et al. 2023, A Unified Framework for Learned Sparse Retrieval"
 _MLM = HeadSpec(special_positions=False)
 _IMPACT = _mlp("relu", "max")
-_BM25_GROUPS = Supervision("cross-entropy over all documents of the batch", "groups of 8 by BM25, in-batch")
-_ENSEMBLE = Supervision("margin-MSE", "of several retrievers, scored by a cross-encoder")
+_BM25_GROUPS = Supervision("cross-entropy", "7 of BM25, in-batch")
+_ENSEMBLE = Supervision("margin-MSE to a cross-encoder", "of several retrievers")
 _SHORT = Training(batch=8, rate=5e-6, epochs=5, warm_up="0.1")
 _DISTILLED = Training(batch=128, rate=5e-5, steps=150_000, warm_up="6,000 steps")
 _POSITIONS = "naver's code counts positions of [CLS] and [SEP] (splade++-ed): weights trained one way fit only that way"
@@ -97,7 +97,7 @@ _DEEPIMPACT = replace(
     _UNICOIL,
     name="deepimpact",
     query="binary",
-    supervision=Supervision("cross-entropy of pairs", "BM25"),
+    supervision=Supervision("cross-entropy", "one of BM25"),
     training=Training(batch=32, rate=3e-6, steps=100_000, warm_up="0.1"),
     paper="Mallia et al. 2021, DeepImpact",
     shared=False,
@@ -122,7 +122,7 @@ _FRAMEWORK = (
         name="deepct",
         query=_mlp("identity", "sum"),
         document=_mlp("identity", "max"),
-        supervision=Supervision("mean squared error of each term's recall", "none"),
+        supervision=Supervision("squared error of term recall", "none"),
         training=replace(_SHORT, batch=32),
         paper="Dai and Callan 2019, DeepCT",
     ),
@@ -154,7 +154,7 @@ _FRAMEWORK = (
         name="epic",
         query=_mlp("log1p-softplus", "sum"),
         document=HeadSpec(activation="log1p-softplus", special_positions=False, importance=True, quality=True),
-        supervision=Supervision("negative log-likelihood", "groups of 2 by BM25"),
+        supervision=Supervision("negative log-likelihood", "one of BM25"),
         training=Training(batch=16, rate=2e-5, steps=2_432),
         paper="MacAvaney et al. 2020, EPIC",
         shared=False,
@@ -164,7 +164,7 @@ _FRAMEWORK = (
         _DEEPIMPACT,
         name="sparta",
         document=_MLM,
-        supervision=Supervision("cross-entropy", "groups of 4 by BM25"),
+        supervision=Supervision("cross-entropy", "3 of BM25"),
         training=replace(_SHORT, rate=3e-5),
         paper="Zhao et al. 2021, SPARTA",
         expanded="",
@@ -210,7 +210,7 @@ _V1 = Preset(
     query=HeadSpec(pooling="sum"),
     document=HeadSpec(pooling="sum"),
     regulariser=_flops(None, None),
-    supervision=Supervision("cross-entropy", "one by BM25, in-batch"),
+    supervision=Supervision("cross-entropy", "one of BM25, in-batch"),
     training=Training(batch=124, rate=2e-5, steps=150_000, warm_up="6,000 steps"),
     paper="Formal et al. 2021, SPLADE",
     shared=True,
@@ -222,7 +222,7 @@ _PLUS_ED = replace(
     query=_SPLADE,
     document=_SPLADE,
     regulariser=_flops(0.5, 0.4),
-    supervision=Supervision("margin-MSE", "of several retrievers, scored by a cross-encoder"),
+    supervision=Supervision("margin-MSE to a cross-encoder", "of several retrievers"),
     training=Training(batch=128, rate=2e-5, steps=150_000, warm_up="6,000 steps"),
     paper="Formal et al. 2022, From Distillation to Hard Negative Sampling",
     backbone=_COCONDENSER,
@@ -232,7 +232,7 @@ _EFFICIENT_V = replace(
     _PLUS_ED,
     name="efficient-splade-v",
     regulariser=_l1_flops(5e-4, 5e-4),
-    supervision=Supervision("KL divergence", "of several retrievers, scored by a cross-encoder"),
+    supervision=Supervision("KL to a cross-encoder", "of several retrievers"),
     training=Training(batch=128, rate=2e-5, steps=250_000, warm_up="6,000 steps"),
     paper=_EFFICIENT,
     shared=False,
@@ -245,7 +245,7 @@ _V3 = replace(
     _PLUS_ED,
     name="splade-v3",
     regulariser=_l1_flops(None, None, None),
-    supervision=Supervision("KL divergence + 0.05 margin-MSE", "8 of SPLADE++, scored by five cross-encoders"),
+    supervision=Supervision("KL + 0.05 margin-MSE to five cross-encoders", "8 of SPLADE++"),
     training=Training(),
     paper="Lassance et al. 2024, SPLADE-v3",
     backbone="naver/splade-cocondenser-selfdistil",
@@ -265,9 +265,7 @@ _SPLADES = (
         shared=False,
     ),
     _PLUS_ED,
-    replace(
-        _PLUS_ED, name="splade++-sd", supervision=Supervision("margin-MSE", "of SPLADE itself, by a cross-encoder")
-    ),
+    replace(_PLUS_ED, name="splade++-sd", supervision=Supervision("margin-MSE to a cross-encoder", "of SPLADE itself")),
     _EFFICIENT_V,
     replace(_EFFICIENT_V, name="efficient-splade-vi-bt", query_backbone="prajjwal1/bert-tiny"),
     replace(
@@ -299,9 +297,8 @@ _GENG = "Geng et al. 2024, Towards Competitive Search Relevance for Inference-Fr
 _SHEN = "Shen et al. 2025, Exploring l0 Sparsification for Inference-free Sparse Retrievers"
 _UNPUBLISHED = "not published"
 _NOT_PUBLISHED = "how it was trained is not published"
-_ENSEMBLE_KD = Supervision(
-    "KL divergence to dense and sparse teachers, each scaled to [0, 1] for a query, their mean times 30", "10 hard"
-)
+_ENSEMBLE_KD = Supervision("KL to dense and sparse teachers", "10 hard ones")
+_SCALED = "; each teacher's scores are scaled to [0, 1] for a query, and their mean multiplied by 30"
 _IDF_AWARE = "IDF is part of the score that is trained, the penalty is the plain FLOPS (IDF-aware penalty)"
 
 _DOC_V2 = Preset(
@@ -312,7 +309,7 @@ _DOC_V2 = Preset(
     supervision=_ENSEMBLE_KD,
     training=Training(batch=40, rate=2e-5, steps=50_000, warm_up="2,000 steps"),
     paper=_GENG,
-    note=_IDF_AWARE + "; trained before on 13 sets of pairs",
+    note=_IDF_AWARE + _SCALED + "; trained before that on other sets of pairs",
     doubt="strengths, sizes and the paper's equations 5 and 7 are known from second-hand notes only",
 )
 _DOC_V3 = replace(
@@ -320,7 +317,7 @@ _DOC_V3 = replace(
     name="opensearch-doc-v3-distill",
     document=_TWO_LOGS,
     regulariser=Regulariser(document=Penalty("FLOPS", 0.08), steps=40_000, above=150),
-    supervision=Supervision("KL divergence to stored scores", "one hard"),
+    supervision=Supervision("KL to stored scores", "one hard one"),
     training=Training(batch=160, rate=2e-5, steps=100_000, warm_up="6,000 steps"),
     paper=_SHEN,
     note=_IDF_AWARE,
@@ -378,7 +375,7 @@ _INFERENCE_FREE = (
         query="learned",
         document=_SPLADE,
         regulariser=Regulariser(document=Penalty("L1")),
-        supervision=Supervision("KL divergence", "one"),
+        supervision=Supervision("KL to a teacher", "one a query"),
         training=Training(steps=150_000),
         paper="Nardini et al. 2025, Effective Inference-Free Retrieval for Learned Sparse Representations",
         backbone=_COCONDENSER,

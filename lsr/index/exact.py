@@ -174,8 +174,12 @@ def search_inverted(
 
     if filled:
         tasks = range(0, len(queries), QUERIES_PER_TASK)
-        with thread_pool(threads) as pool:
-            list(pool.map(search_some, tasks))  # to the end, or to the first error
+        if threads == 1 or len(tasks) == 1:  # starting a thread takes longer than a search
+            for first in tasks:
+                search_some(first)
+        else:
+            with thread_pool(threads) as pool:
+                list(pool.map(search_some, tasks))  # to the end, or to the first error
     return scores, rows
 
 

@@ -375,10 +375,11 @@ def test_batch_size_bounds_the_batches_and_memory_bounds_batch_size(
 
 def test_several_threads_may_encode_at_once(tmp_path: Path) -> None:
     encoder = load(write_dense(tmp_path, settings={"prompts": {"query": "alpha "}}))
-    queries, rows = encoder.encode_queries(TEXTS), encoder.encode_documents(TEXTS)
+    texts = [*TEXTS[:6], "run " * 200]
+    queries, rows = encoder.encode_queries(texts), encoder.encode_documents(texts)
     with ThreadPoolExecutor(4) as pool:
         calls: list[Callable[[Sequence[str]], np.ndarray]] = [encoder.encode_queries, encoder.encode_documents] * 20
-        found = list(pool.map(lambda call: call(TEXTS), calls))
+        found = list(pool.map(lambda call: call(texts), calls))
     for position, each in enumerate(found):
         np.testing.assert_allclose(each, rows if position % 2 else queries, atol=2e-6, rtol=0)
 

@@ -108,7 +108,7 @@ def _side(root: Path, modules: list[Module], max_length: int | None) -> SideSpec
     why = ""
     if "SparseAutoEncoder" in kinds:
         why = ", whose components stand for no tokens"
-    elif "SparseStaticEmbedding" in kinds:
+    elif "SparseStaticEmbedding" in kinds[1:]:
         why = ", which multiplies a network's weights by those of a table"
     raise EncoderError(f"{root}: a model of sentence-transformers made of {', '.join(kinds) or 'nothing'}{why}; {READ}")
 

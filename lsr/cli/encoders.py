@@ -1,0 +1,135 @@
+"""lsr encoders"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lsr.cli import options
+from lsr.cli.output import print_columns, print_json
+
+if TYPE_CHECKING:
+    from lsr.encoders.presets import Preset
+    from lsr.encoders.recipe import Penalty, Regulariser, Supervision, Training
+    from lsr.encoders.spec import HeadSpec
+
+
+def encoders(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show everything about this method.")] = None,
+    json: options.Json = False,
+) -> None:
+    """List the methods that lsr build puts on a backbone; regularisers are those of queries / documents."""
+    from lsr.encoders.presets import PRESETS, find_preset
+
+    chosen = None if name is None else find_preset(name)
+    if json:
+        print_json([_as_json(preset) for preset in PRESETS.values()] if chosen is None else _as_json(chosen))
+    elif chosen is None:
+        rows = [_summary(preset) for preset in PRESETS.values()]
+        print_columns([("method", "queries", "documents", "regulariser", "supervision"), *rows])
+    else:
+        print_columns((label, value) for label, value in _details(chosen) if value)
+
+
+def _summary(preset: Preset) -> tuple[str, ...]:
+    return (
+        preset.name,
+        _side(preset.query),
+        _side(preset.document) + (f" on {preset.expanded}" if preset.expanded else ""),
+        _penalties(preset.regulariser),
+        _supervision(preset.supervision),
+    )
+
+
+def _details(preset: Preset) -> list[tuple[str, str]]:
+    return [
+        ("method", preset.name),
+        ("paper", preset.paper),
+        ("queries", _side(preset.query, everything=True)),
+        ("documents", _side(preset.document, everything=True)),
+        ("networks", _networks(preset)),
+        ("expansion", f"documents are expanded beforehand, by {preset.expanded}" if preset.expanded else ""),
+        ("echo", "texts are read twice" if preset.echo else ""),
+        ("attention", "every position sees all others" if preset.bidirectional else ""),
+        ("max length", f"{preset.max_length} tokens"),
+        ("backbone", f"{preset.backbone} ({preset.backbone_kind})"),
+        ("query backbone", preset.query_backbone),
+        ("regulariser", _penalties(preset.regulariser)),
+        ("schedule", _schedule(preset.regulariser)),
+        ("loss", preset.supervision.loss),
+        ("negatives", preset.supervision.negatives),
+        ("training", _training(preset.training)),
+        ("note", preset.note),
+        ("doubt", preset.doubt),
+    ]
+
+
+def _side(side: HeadSpec | str, everything: bool = False) -> str:
+    if isinstance(side, str):
+        return side
+    extras = {
+        "no special components": everything and not side.special_components,
+        "no special positions": everything and not side.special_positions and side.pooling not in ("first", "last"),
+        "literal": side.literal_only,
+        "importance": side.importance,
+        "quality": side.quality,
+        "residual": side.residual,
+        f"window {side.window}": side.window is not None,
+        "unit length": side.unit_length,
+    }
+    named = [extra for extra, is_so in extras.items() if is_so]
+    return ", ".join([f"{side.kind} {side.activation} {side.pooling}", *named])
+
+
+def _networks(preset: Preset) -> str:
+    if isinstance(preset.query, str):
+        return "one, for documents; queries are looked up"
+    return "one for both sides" if preset.shared else "one for each side"
+
+
+def _penalties(regulariser: Regulariser) -> str:
+    if regulariser.query is None and regulariser.document is None:
+        return "none"
+    return f"{_penalty(regulariser.query)} / {_penalty(regulariser.document)}"
+
+
+def _penalty(penalty: Penalty | None) -> str:
+    if penalty is None:
+        return "-"
+    return penalty.kind if penalty.strength is None else f"{penalty.kind} {penalty.strength:g}"
+
+
+def _supervision(supervision: Supervision) -> str:
+    if supervision.loss == supervision.negatives:  # neither is published
+        return supervision.loss
+    return f"{supervision.loss}, negatives: {supervision.negatives}"
+
+
+def _schedule(regulariser: Regulariser) -> str:
+    parts = []
+    if regulariser.steps is not None:
+        parts.append(f"quadratic over {regulariser.steps:,} steps")
+    if regulariser.epochs is not None:
+        parts.append(f"quadratic over {regulariser.epochs:g} epochs")
+    if regulariser.above is not None:
+        parts.append(f"for documents of more than {regulariser.above} components")
+    return ", ".join(parts)
+
+
+def _training(training: Training) -> str:
+    parts = {
+        "batch": training.batch,
+        "learning rate": training.rate,
+        "steps": None if training.steps is None else f"{training.steps:,}",
+        "epochs": training.epochs,
+        "warm-up": training.warm_up or None,
+    }
+    return ", ".join(f"{name} {value}" for name, value in parts.items() if value is not None)
+
+
+def _as_json(preset: Preset) -> dict[str, Any]:
+    """Every field; a query side without a network is {"lookup": which}."""
+    record = asdict(preset)
+    return {**record, "query": {"lookup": preset.query}} if isinstance(preset.query, str) else record
