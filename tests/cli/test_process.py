@@ -14,7 +14,7 @@ import pytest
 from tests.processes import REPOSITORY, run_python
 
 MAIN = "import sys\nfrom lsr.cli.main import main\nsys.exit(main())\n"
-COMMANDS = ("encode", "index", "search", "run", "evaluate", "info", "demo")
+COMMANDS = ("encoders", "build", "inspect", "encode", "index", "search", "run", "evaluate", "info", "demo")
 
 
 @pytest.mark.parametrize("words", [(), ("--help",), ("search", "--help"), ("serch",)])

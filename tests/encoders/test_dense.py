@@ -654,10 +654,15 @@ class Harmful:
         return (open, (self.path, "w"))
 
 
-def test_pickles_are_not_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("harmful", [False, True])
+def test_pickles_are_not_read(tmp_path: Path, harmful: bool) -> None:
     folder = write_dense(tmp_path / "model")
+    weights = folder / "pytorch_model.bin"
+    if harmful:
+        weights.write_bytes(pickle.dumps(Harmful(tmp_path / "written")))
+    else:
+        torch.save(load_file(folder / "model.safetensors"), weights)
     (folder / "model.safetensors").unlink()
-    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Harmful(tmp_path / "written")))
     with pytest.raises(EncoderError, match="cannot be loaded"):
         load(folder)
     assert not (tmp_path / "written").exists()

@@ -57,7 +57,10 @@ def encoder() -> Encoder:
 
 def test_terms_of_a_document(encoder: Encoder) -> None:
     found = inspect_text(encoder, "c b e")
-    assert found.terms == (Term("a", 0, 2.0, False), Term("c", 2, 1.0, True), Term("d", 3, 0.5, False)) + (
+    assert found.terms == (
+        Term("a", 0, 2.0, False),
+        Term("c", 2, 1.0, True),
+        Term("d", 3, 0.5, False),
         Term("e", 4, 0.5, True),
     )
     assert [term.token for term in found.literal] == ["c", "e"]

@@ -11,6 +11,8 @@ import pytest
 from lsr.encoders import SparseEncoder, build_encoder, load_encoder
 from lsr.encoders.lookup import LookupSide
 from lsr.encoders.presets import LOOKUPS, PRESETS
+from lsr.encoders.recipe import Penalty
+from lsr.encoders.spec import HeadSpec
 from lsr.errors import EncoderError, ParameterError
 from tests.encoders.models import write_model
 from tests.processes import run_python
@@ -113,6 +115,102 @@ def test_arguments_without_a_place(method: str, options: dict[str, Any], message
 def test_unknown_method(tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match="'splade-v4' is no method; perhaps splade-v3"):
         build_encoder("splade-v4", tmp_path)
+
+
+# The unified framework's methods: heads of queries and documents, their lambdas, the steps over which these rise.
+FRAMEWORK = {
+    "deepct": ("mlp identity sum", "mlp identity max", None, None, None),
+    "unicoil": ("mlp relu sum", "mlp relu max", None, None, None),
+    "unicoil-dt5q": ("mlp relu sum", "mlp relu max", None, None, None),
+    "unicoil-tilde": ("mlp relu sum", "mlp relu max", None, None, None),
+    "deepimpact": ("binary", "mlp relu max", None, None, None),
+    "tilde": ("binary", "mlm log1p first", None, None, None),
+    "tildev2": ("binary", "mlp relu max", None, None, None),
+    "epic": ("mlp log1p-softplus sum", "mlm log1p-softplus max", None, None, None),
+    "sparta": ("binary", "mlm log1p max", None, None, None),
+    "splade-max": ("mlm log1p max", "mlm log1p max", 0.01, 0.05, 50_000),
+    "distilsplade-max": ("mlm log1p max", "mlm log1p max", 0.1, 0.08, 50_000),
+    "distilsplade-sep": ("mlm log1p max", "mlm log1p max", 0.1, 0.08, 50_000),
+    "qmlp-dmlm": ("mlp log1p sum", "mlm log1p max", None, 0.08, 50_000),
+    "qmlm-dmlp": ("mlm log1p max", "mlp log1p max", 0.1, None, 50_000),
+}
+
+
+def head(side: HeadSpec | str) -> str:
+    return side if isinstance(side, str) else f"{side.kind} {side.activation} {side.pooling}"
+
+
+@pytest.mark.parametrize("method", FRAMEWORK)
+def test_methods_of_the_unified_framework(method: str) -> None:
+    preset = PRESETS[method]
+    penalties = preset.regulariser.query, preset.regulariser.document
+    assert all(penalty is None or penalty.kind == "FLOPS" for penalty in penalties)
+    strengths = [None if penalty is None else penalty.strength for penalty in penalties]
+    found = (head(preset.query), head(preset.document), *strengths, preset.regulariser.steps)
+    assert found == FRAMEWORK[method]
+    for side in (preset.query, preset.document):
+        assert isinstance(side, str) or side.pooling == "first" or not side.special_positions
+    assert preset.max_length == 250
+
+
+def test_which_methods_expand_share_and_look_up() -> None:
+    expanded = {name: preset.expanded for name, preset in PRESETS.items() if preset.expanded}
+    doc_t5_query = dict.fromkeys(("unicoil-dt5q", "deepimpact"), "docT5query")
+    assert expanded == {**doc_t5_query, **dict.fromkeys(("unicoil-tilde", "tildev2"), "TILDE")}
+    bags = {name for name, preset in PRESETS.items() if preset.query == "bag-of-words"}
+    assert bags == {"splade-doc", "splade-v3-doc", "efficient-splade-vi-doc"}
+    by_idf = {name for name, preset in PRESETS.items() if preset.query == "idf"}
+    assert by_idf == {name for name in PRESETS if name.startswith("opensearch-doc-")}
+    apart = {name for name, preset in PRESETS.items() if not preset.shared and not isinstance(preset.query, str)}
+    pairs = {"epic", "distilsplade-sep", "qmlp-dmlm", "qmlm-dmlp"}
+    assert apart == pairs | {"efficient-splade-v", "efficient-splade-vi-bt"}
+
+
+def test_later_methods() -> None:
+    lexical = PRESETS["splade-v3-lexical"]
+    assert (lexical.query, lexical.document) == (HeadSpec(literal_only=True), HeadSpec())
+    assert PRESETS["splade"].query == PRESETS["splade"].document == HeadSpec(pooling="sum")
+    assert PRESETS["opensearch-doc-v2-distill"].document.activation == "log1p"
+    assert PRESETS["opensearch-doc-v3-distill"].document.activation == "log1p-log1p"
+    for name in (name for name in PRESETS if name.startswith("prosper")):
+        query, document = PRESETS[name].query, PRESETS[name].document
+        assert isinstance(query, HeadSpec)
+        assert (query.residual, query.window, query.unit_length) == (True, 256, True)
+        assert (document.residual, document.window, document.unit_length) == (True, 512, False)
+        assert query.pooling == document.pooling == ("max" if name == "prosper-max" else "last")
+        assert PRESETS[name].backbone_kind == ("encoder" if name == "prosper-bert" else "decoder")
+
+
+@pytest.mark.parametrize(
+    ("method", "query", "document", "steps"),
+    [
+        ("splade++-ed", Penalty("FLOPS", 0.5), 0.4, 50_000),
+        ("splade++-sd", Penalty("FLOPS", 0.5), 0.4, 50_000),
+        ("efficient-splade-v", Penalty("L1", 5e-4), 5e-4, 50_000),
+        ("efficient-splade-vi-bt", Penalty("L1", 5e-4), 5e-4, 50_000),
+        ("efficient-splade-vi-doc", None, 5e-4, 10_000),
+        ("splade-v3", Penalty("L1"), None, None),
+        ("opensearch-doc-v2-distill", None, 0.02, None),
+        ("opensearch-doc-v3-distill", None, 0.08, 40_000),
+        ("prosper", Penalty("FLOPS", 5e-3), 1e-3, None),
+    ],
+)
+def test_regularisers_of_later_methods(
+    method: str, query: Penalty | None, document: float | None, steps: int | None
+) -> None:
+    regulariser = PRESETS[method].regulariser
+    assert (regulariser.query, regulariser.document) == (query, Penalty("FLOPS", document))
+    assert regulariser.steps == steps
+
+
+def test_what_is_not_known_is_said() -> None:
+    """A strength that is missing is no zero: a line says that it is in doubt."""
+    for preset in PRESETS.values():
+        penalties = (preset.regulariser.query, preset.regulariser.document)
+        if any(penalty is not None and penalty.strength is None for penalty in penalties):
+            assert preset.doubt, preset.name
+    uncertain = ("prosper", "li-lsr", "opensearch-doc-v2-distill", "splade-v3", "efficient-splade-v", "tildev2")
+    assert all(PRESETS[name].doubt for name in uncertain)
 
 
 def test_the_list_is_sound() -> None:
