@@ -40,8 +40,8 @@ class Encoder(Protocol):
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
         """As encode_documents, for queries."""
 
-    def literal(self, text: str) -> set[int]:
-        """The components that are tokens of the text itself: all others of its row are expansion."""
+    def literal(self, text: str, query: bool = False) -> set[int]:
+        """The components that are tokens of the document, or query, itself: all others of its row are expansion."""
 
     def describe(self) -> dict[str, Any]:
         """JSON: "kind", "name", and every setting that changes a vector."""

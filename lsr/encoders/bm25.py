@@ -139,7 +139,7 @@ class BM25Encoder:
         counted = (self._counts(text) for text in checked_texts(texts))
         return self._vectors((components, counts * self._idf[components]) for components, counts, _ in counted)
 
-    def literal(self, text: str) -> set[int]:
+    def literal(self, text: str, query: bool = False) -> set[int]:
         """The components of the text's tokens: all that its row has. Raises EncoderError before `fit`."""
         return set(self._counts(text)[0].tolist())
 

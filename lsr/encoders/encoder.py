@@ -133,9 +133,9 @@ class SparseEncoder:
         check_batch_size(batch_size)
         return self._windows(self._expanded(checked_texts(texts)), batch_size)
 
-    def literal(self, text: str) -> set[int]:
-        """The components that are tokens of the text, special tokens left out, as far as the text is read."""
-        return self._query.literal(text)
+    def literal(self, text: str, query: bool = False) -> set[int]:
+        """The components that are tokens of a document, or of a query, special tokens left out, as far as it is read."""
+        return (self._query if query else self.document_side).literal(text)
 
     def describe(self) -> dict[str, Any]:
         """JSON. The device is left out: it changes weights by rounding only."""

@@ -77,7 +77,7 @@ def inspect_text(encoder: Encoder, text: str, query: bool = False) -> Inspection
     """The terms that `encoder` gives a document, or a query. Raises EncoderError as the encoder does."""
     vectors = encoder.encode_queries([text]) if query else encoder.encode_documents([text])
     components, weights = vectors.row(0)
-    literal = encoder.literal(text)
+    literal = encoder.literal(text, query)
     order = np.lexsort((components, -weights))
     pairs = zip(components[order].tolist(), weights[order].tolist(), strict=True)
     name = encoder.vocabulary.token

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,7 @@ class LookupSide:
             weights[list(self.tokens.special)] = 0
         weights.flags.writeable = False
         self.weights = weights
+        self._table: list[float] = weights.tolist()
 
     @property
     def dim(self) -> int:
@@ -61,11 +64,13 @@ class LookupSide:
 
     def encode(self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False) -> SparseVectors:
         """One row for each text; a text without a known token has an empty row. batch_size changes nothing here."""
+        if len(texts) == 1:
+            return self._row(self._ids(texts, self.spec.prompt)[0])
         parts = []
         with progress_bar("encoding", len(texts), "documents", progress) as advance:
             for start in range(0, len(texts), TEXTS_AT_ONCE):
                 some = texts[start : start + TEXTS_AT_ONCE]
-                parts.append(self._rows(self._ids(some)))
+                parts.append(self._rows(self._ids(some, self.spec.prompt)))
                 advance(len(some))
         if len(parts) == 1:
             return parts[0]
@@ -73,7 +78,7 @@ class LookupSide:
 
     def literal(self, text: str) -> set[int]:
         """The components that are tokens of the text, special tokens left out."""
-        return set(self._ids([text])[0]) - self.tokens.special
+        return set(self._ids([text], "")[0]) - self.tokens.special
 
     def describe(self) -> dict[str, Any]:
         """JSON: every setting that changes a vector."""
@@ -99,15 +104,25 @@ class LookupSide:
         with replacing_file(folder / "config.json") as file:
             file.write(json.dumps({"frozen": True}).encode())
 
-    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
-        prepared = [self.spec.prompt + text.strip() if text.strip() else "" for text in texts]
+    def _ids(self, texts: Sequence[str], prompt: str) -> list[list[int]]:
+        prepared = [prompt + text.strip() if text.strip() else "" for text in texts]
         if self.spec.lower_case:
             prepared = [text.lower() for text in prepared]
         return self.tokens.ids(prepared, self.spec.max_length)
 
+    def _row(self, ids: list[int]) -> SparseVectors:
+        """As _rows for one text: a search server's queries come one at a time, and few tokens need no NumPy."""
+        counts = Counter(ids)
+        table = self._table
+        times = counts if self.spec.counts else dict.fromkeys(counts, 1)
+        weights = [(token, table[token] * times[token]) for token in sorted(counts) if table[token] > 0]
+        indices = np.array([token for token, _ in weights], component_dtype(self.dim))
+        values = np.array([weight for _, weight in weights], np.float32)
+        return SparseVectors.from_normalised(np.array([0, len(weights)]), indices, values, self.dim)
+
     def _rows(self, ids: list[list[int]]) -> SparseVectors:
         lengths = np.fromiter(map(len, ids), np.int64, len(ids))
-        flat = np.fromiter((token for each in ids for token in each), np.int64, int(lengths.sum()))
+        flat = np.fromiter(chain.from_iterable(ids), np.int64, int(lengths.sum()))
         keys, counts = np.unique(flat + rows_of(lengths) * self.dim, return_counts=True)
         rows, components = np.divmod(keys, self.dim)
         weights: npt.NDArray[np.float32] = self.weights[components]

@@ -108,7 +108,7 @@ class TransformerSide:
         parts = []
         with progress_bar("encoding", len(texts), "documents", progress) as advance:
             for start in range(0, len(texts), TEXTS_AT_ONCE):
-                tokens = self._tokenise(texts[start : start + TEXTS_AT_ONCE])
+                tokens = self._tokenise(texts[start : start + TEXTS_AT_ONCE], self.spec.prompt)
                 parts.append(self._encode(tokens, batch_size, advance))
         return SparseVectors.concatenate(parts) if parts else SparseVectors.empty(self.dim)
 
@@ -125,7 +125,7 @@ class TransformerSide:
         tokens: list[Tokens] = []
         owners: list[int] = []
         spans: list[tuple[int, int]] = []
-        for text, prepared in enumerate(self._prepare(texts)):
+        for text, prepared in enumerate(self._prepare(texts, self.spec.prompt)):
             if not prepared:
                 continue
             before = len(self.spec.prompt) - (len(texts[text]) - len(texts[text].lstrip()))
@@ -155,7 +155,7 @@ class TransformerSide:
 
     def literal(self, text: str) -> set[int]:
         """The components that are tokens of the text as far as it is read, special tokens left out."""
-        (tokens,) = self._tokenise([text])
+        (tokens,) = self._tokenise([text], prompt="")
         return set(tokens.ids[~tokens.special].tolist())
 
     def _room(self) -> int:
@@ -163,16 +163,16 @@ class TransformerSide:
         room = self.max_length - int(self.tokenizer.num_special_tokens_to_add())
         return room // 2 if self.spec.echo else room
 
-    def _prepare(self, texts: Sequence[str]) -> list[str]:
+    def _prepare(self, texts: Sequence[str], prompt: str) -> list[str]:
         """What is given to the tokeniser; "" where there is nothing to read, whatever prompt goes before it."""
         prepared = []
         for text in texts:
             text = text.strip()
-            prepared.append((self.spec.prompt + text).strip() if text else "")
+            prepared.append((prompt + text).strip() if text else "")
         return [text.lower() for text in prepared] if self.spec.lower_case else prepared
 
-    def _tokenise(self, texts: Sequence[str]) -> list[Tokens]:
-        prepared = self._prepare(texts)
+    def _tokenise(self, texts: Sequence[str], prompt: str) -> list[Tokens]:
+        prepared = self._prepare(texts, prompt)
         encoded = self.tokenizer(
             prepared,
             truncation=True,

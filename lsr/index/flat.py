@@ -4,6 +4,9 @@ Energy-cut summaries and capped lists live off uneven weights: a few components 
 few documents most of a list's. Learned sparse encoders make such weights (a spread of .65 to .78, measured on
 SPLADE-tiny and SPLADE-v3 vectors); BM25 impacts saturate (.10 to .16 on six collections), their blocks cannot be told
 apart, and the documents that a cap cuts off are as good as those it keeps.
+
+In a small collection whole lists are short: choosing blocks takes longer than adding the lists up (SciFact's 5,183
+documents, queries of 20 terms: 13 against 117 us a query; the two are even at about 50,000 short or long documents).
 """
 
 from __future__ import annotations
@@ -13,8 +16,8 @@ import numpy as np
 from lsr.index.arrays import Array
 from lsr.index.jit import kernel
 
-# Below this many documents blocks lose next to nothing even on flat weights.
-FEWEST_DOCUMENTS = 20_000
+# Fewer documents are searched exhaustively whatever their weights.
+EXHAUSTIVE_BELOW = 20_000
 LARGEST_SPREAD = 0.4
 SHORTEST_LIST = 128
 
@@ -48,4 +51,4 @@ def spread(internal: Array, values: Array, n_components: int) -> float:
 
 def is_flat(n_documents: int, internal: Array, values: Array, n_components: int) -> bool:
     """Whether this collection is to be searched exhaustively."""
-    return n_documents >= FEWEST_DOCUMENTS and spread(internal, values, n_components) < LARGEST_SPREAD
+    return n_documents < EXHAUSTIVE_BELOW or spread(internal, values, n_components) < LARGEST_SPREAD

@@ -29,9 +29,7 @@ class SearchResult:
     @cached_property
     def ids(self) -> npt.NDArray[np.object_]:
         """object[queries, k]: the documents' ids, or their rows as text where the index has none; None for no hit."""
-        rows, where = np.unique(self.rows, return_inverse=True)
-        names = np.empty(len(rows), object)
-        for i, row in enumerate(rows.tolist()):
-            if row >= 0:
-                names[i] = str(row) if self._ids is None else self._ids[row]
-        return names[where.reshape(self.rows.shape)]
+        name = str if self._ids is None else self._ids.__getitem__
+        names = np.empty(self.rows.size, object)
+        names[:] = [name(row) if row >= 0 else None for row in self.rows.ravel().tolist()]
+        return names.reshape(self.rows.shape)

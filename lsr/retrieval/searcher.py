@@ -123,16 +123,13 @@ class Searcher:
     ) -> list[list[Hit]]:
         """The hits of each text, in the order of the texts. Raises ParameterError for k < 1."""
         queries, result = self._search(texts, k, params, threads)
-        return [
-            [
-                Hit(doc_id, score, row, self, queries.row(query))
-                for doc_id, score, row in zip(*columns, strict=True)
-                if doc_id is not None
-            ]
-            for query, columns in enumerate(
-                zip(result.ids.tolist(), result.scores.tolist(), result.rows.tolist(), strict=True)
-            )
-        ]
+        columns = zip(result.ids.tolist(), result.scores.tolist(), result.rows.tolist(), strict=True)
+        hits = []
+        for query, (ids, scores, rows) in enumerate(columns):
+            vector = queries.row(query)
+            found = zip(ids, scores, rows, strict=True)
+            hits.append([Hit(i, score, row, self, vector) for i, score, row in found if i is not None])
+        return hits
 
     def run(
         self,

@@ -40,7 +40,7 @@ class Known:
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
         return SparseVectors.from_dicts([self.query] * len(texts), self.vocabulary)
 
-    def literal(self, text: str) -> set[int]:
+    def literal(self, text: str, query: bool = False) -> set[int]:
         return {TOKENS.index(word) for word in text.split() if word in TOKENS}
 
     def describe(self) -> dict[str, Any]:

@@ -2,40 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from lsr.index import flat
 from lsr.index.seismic import SeismicIndex
 from lsr.vectors import SparseVectors
 from tests.data import load_vectors
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package", autouse=True)
+def _blocks_for_few_documents() -> Iterator[None]:
+    """What is tested here are blocks, on collections that are too small for them otherwise."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flat, "EXHAUSTIVE_BELOW", 0)
+        yield
+
+
+@pytest.fixture(scope="package")
 def packages() -> SparseVectors:
     """Short documents: 46 components."""
     return load_vectors("packages-500k")[:20000]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def package_queries() -> SparseVectors:
     return load_vectors("packages-queries")[:200]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def passages() -> SparseVectors:
     """Long documents: 180 components."""
     return load_vectors("wiki-passages")[:5000]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def passage_queries() -> SparseVectors:
     return load_vectors("wiki-queries")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def packages_index(packages: SparseVectors) -> SeismicIndex:
     return SeismicIndex.build(packages)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def passages_index(passages: SparseVectors) -> SeismicIndex:
     return SeismicIndex.build(passages)

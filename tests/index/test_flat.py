@@ -52,8 +52,19 @@ def test_learned_weights_get_blocks_and_flat_ones_do_not() -> None:
     found = index.search(queries, 20, threads=2)
     assert np.array_equal(found.rows, expected.rows)
     assert np.array_equal(found.scores, expected.scores)
-    assert not SeismicIndex.build(even[:19_999], IndexConfig(n_postings=50)).flat
     assert not SeismicIndex.build(learned, IndexConfig(n_postings=50)).flat
+
+
+def test_few_documents_do_without_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    learned = load_vectors("packages-500k")[:1000]
+    queries = load_vectors("packages-queries")[:50]
+    monkeypatch.setattr(flat, "EXHAUSTIVE_BELOW", 1001)
+    index = SeismicIndex.build(learned)
+    assert index.flat
+    expected = ExactIndex.build(learned).search(queries, 20)
+    assert np.array_equal(index.search(queries, 20).rows, expected.rows)
+    monkeypatch.setattr(flat, "EXHAUSTIVE_BELOW", 1000)
+    assert not SeismicIndex.build(learned).flat
 
 
 def test_saved_and_opened(tmp_path: Path) -> None:

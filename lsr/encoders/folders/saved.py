@@ -111,9 +111,11 @@ class SavedLookup:
         check_batch_size(batch_size)
         return open_reference(self._folder, self._saved, self._device).encode_documents(texts, batch_size, progress)
 
-    def literal(self, text: str) -> set[int]:
-        """The components that are tokens of the text."""
-        return self._query.literal(text)
+    def literal(self, text: str, query: bool = False) -> set[int]:
+        """The components that are tokens of a document, or of a query."""
+        if query:
+            return self._query.literal(text)
+        return open_reference(self._folder, self._saved, self._device).literal(text)
 
     def describe(self) -> dict[str, Any]:
         """As the encoder that was saved."""
