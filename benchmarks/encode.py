@@ -5,7 +5,7 @@
 
 The encoders take turns in one process; each figure is the median of its rounds. Every text is cut off at the
 same number of tokens. The largest difference is that of any weight to sentence-transformers' in
-float32, absent weights being zero.
+float32, absent weights being zero. Last, the memory that a large batch of long texts takes, in a process of its own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ import argparse
 import json
 import os
 import platform
+import re
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -36,6 +39,21 @@ from lsr.eval.collections import load_collection
 DATA = Path(os.environ.get("LSR_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 COLLECTIONS = {"long": "scifact", "short": "checkthat2020-claims"}
 PEER_BATCH = 32  # sentence-transformers' default
+
+TEXTS = "texts = ['retrieval ' * 600] * 64"
+BIG_BATCH = {
+    f"lsr {dtype}": f"""{TEXTS}
+from lsr import load_encoder
+load_encoder(name, device="cpu", dtype="{dtype}", max_length=512).encode_documents(texts, batch_size=64)"""
+    for dtype in ("float32", "bfloat16")
+} | {
+    "sentence-transformers": f"""{TEXTS}
+from lsr.encoders.folders.find import find_checkpoint
+from sentence_transformers import SparseEncoder
+encoder = SparseEncoder(str(find_checkpoint(name).folder), device="cpu")
+encoder.max_seq_length = 512
+encoder.encode_document(texts, batch_size=64, show_progress_bar=False)"""
+}
 
 Encode = Callable[[list[str]], Any]
 
@@ -144,9 +162,24 @@ def main() -> None:
             )
         table.add_section()
     Console(width=max(Console().width, 130)).print(table)
+    peaks = {name: peak_memory(code, arguments.encoder) for name, code in BIG_BATCH.items()}
+    for name, gigabytes in peaks.items():
+        print(f"{name}: {gigabytes:.2f} GB at most, process and model included, for a batch of 64 texts of 512 tokens")
     if arguments.json:
-        content = {"machine": machine, "versions": versions, "results": [asdict(result) for result in results]}
+        content = {
+            "machine": machine,
+            "versions": versions,
+            "peak_gigabytes": peaks,
+            "results": [asdict(result) for result in results],
+        }
         arguments.json.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def peak_memory(code: str, encoder: str) -> float:
+    """Gigabytes that a process of its own needed at most, by Linux's count."""
+    script = f"import sys\nname = sys.argv[1]\n{code}\nprint(open('/proc/self/status').read())"
+    done = subprocess.run([sys.executable, "-c", script, encoder], capture_output=True, text=True, check=True)
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", done.stdout)[0]) * 1024 / 1e9
 
 
 def cpu_name() -> str:

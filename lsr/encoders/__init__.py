@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lsr.encoders.base import Encoder
 from lsr.encoders.bm25 import BM25Encoder
@@ -23,7 +24,27 @@ from lsr.encoders.folders.saved import (
 from lsr.encoders.pruning import Pruning
 from lsr.errors import EncoderError, ParameterError
 
-__all__ = ["BM25Encoder", "Encoder", "Pruning", "SparseEncoder", "build_encoder", "load_encoder"]
+if TYPE_CHECKING:
+    from lsr.encoders.dense import DenseEncoder, load_dense_encoder
+
+__all__ = [
+    "BM25Encoder",
+    "DenseEncoder",
+    "Encoder",
+    "Pruning",
+    "SparseEncoder",
+    "build_encoder",
+    "load_dense_encoder",
+    "load_encoder",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("DenseEncoder", "load_dense_encoder"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from lsr.encoders import dense  # loads torch
+
+    return getattr(dense, name)
 
 
 def load_encoder(

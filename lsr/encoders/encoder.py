@@ -134,7 +134,7 @@ class SparseEncoder:
         return self._windows(self._expanded(checked_texts(texts)), batch_size)
 
     def literal(self, text: str, query: bool = False) -> set[int]:
-        """The components that are tokens of a document, or of a query, special tokens left out, as far as it is read."""
+        """The components that are tokens of a document, or query, as far as it is read; special tokens left out."""
         return (self._query if query else self.document_side).literal(text)
 
     def describe(self) -> dict[str, Any]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from lsr.encoders.backbone import load_backbone, load_tensors, load_tokenizer, seeded
+from lsr.encoders.batches import TEXTS_AT_ONCE, by_length, computed, find_device, find_dtype
 from lsr.encoders.heads import Batch, Head
 from lsr.encoders.spec import TransformerSpec
 from lsr.encoders.tokens import UNNAMED
@@ -19,13 +19,6 @@ from lsr.errors import EncoderError, ParameterError
 from lsr.progress import progress_bar
 from lsr.vectors import SparseVectors
 from lsr.vocabulary import Vocabulary
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-TEXTS_AT_ONCE = 8192  # tokenised and sorted by length together; bounds the memory that tokens need
-TOKENS_PER_BATCH = 1024  # on the CPU: enough to keep one core's matrix units busy, few enough for its cache
-GPU_TOKENS_PER_BATCH = 1 << 16
-MOST_TOKENS_PER_BATCH = 1 << 13  # on the CPU, whatever batch_size says: bounds the memory that states need
 
 Advance = Callable[[int], None]
 
@@ -58,8 +51,7 @@ class TransformerSide:
         like: TransformerSide | None = None,
         seed: int | None = None,
     ) -> None:
-        if dtype not in DTYPES:
-            raise ParameterError(f"dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}")
+        number = find_dtype(dtype)
         self.name, self.spec = name, spec
         self._device = find_device(device)
         if like is None:
@@ -74,7 +66,7 @@ class TransformerSide:
             self.head = Head(spec.head, self.backbone.output, self.backbone.hidden, components, special).eval()
         if seed is None:
             _load_head(name, self.head, spec)
-        self.backbone.to(self._device, DTYPES[dtype])
+        self.backbone.to(self._device, number)
         self.head.to(self._device).requires_grad_(False)
         if self.head.vocabulary is not None:
             self.head.vocabulary.prepare()
@@ -199,9 +191,11 @@ class TransformerSide:
         return Tokens(numbers[twice], is_special[twice], counted[twice] & (np.arange(len(twice)) >= end))
 
     def _encode(self, tokens: list[Tokens], batch_size: int | None, advance: Advance) -> SparseVectors:
-        batches = list(self._batches(tokens, batch_size))
+        lengths = np.array([len(each.ids) for each in tokens], np.int64)
+        batches = by_length(lengths, batch_size, self._device)
         parts = []
-        for batch, vectors in zip(batches, self._compute(tokens, batches), strict=True):
+        rows = computed(lambda batch: self._batch(tokens, batch), batches, self._device)
+        for batch, vectors in zip(batches, rows, strict=True):
             parts.append(vectors)
             advance(len(batch))
         done = np.concatenate([np.zeros(0, np.int64), *batches])
@@ -209,34 +203,6 @@ class TransformerSide:
         advance(len(blank))
         parts.append(SparseVectors(np.zeros(len(blank) + 1, np.int64), [], [], self.dim))
         return SparseVectors.concatenate(parts)[np.argsort(np.concatenate([done, blank]))]
-
-    def _batches(self, tokens: list[Tokens], batch_size: int | None) -> Iterator[npt.NDArray[np.int64]]:
-        """Positions of texts that are computed together: the longest first, each batch of nearly one length."""
-        lengths = np.array([len(each.ids) for each in tokens], np.int64)
-        order = np.argsort(-lengths, kind="stable")
-        order = order[lengths[order] > 0]
-        usual, most = GPU_TOKENS_PER_BATCH, GPU_TOKENS_PER_BATCH
-        if self._device.type == "cpu":
-            usual, most = TOKENS_PER_BATCH, MOST_TOKENS_PER_BATCH
-        start = 0
-        while start < len(order):
-            longest = int(lengths[order[start]])
-            size = max(1, usual // longest) if batch_size is None else max(1, min(batch_size, most // longest))
-            yield order[start : start + size]
-            start += size
-
-    def _compute(self, tokens: list[Tokens], batches: list[npt.NDArray[np.int64]]) -> Iterator[SparseVectors]:
-        """Rows of each batch, in the order of the batches."""
-        threads = min(torch.get_num_threads(), len(batches)) if self._device.type == "cpu" else 1
-        if threads <= 1:
-            yield from (self._batch(tokens, batch) for batch in batches)
-            return
-        # One batch a core: each stays in its own cache, and no core waits for another after every operation.
-        pool = ThreadPoolExecutor(threads, "lsr-encode", initializer=torch.set_num_threads, initargs=(1,))
-        try:
-            yield from pool.map(lambda batch: self._batch(tokens, batch), batches)
-        finally:
-            pool.shutdown(cancel_futures=True)
 
     @torch.inference_mode()
     def _batch(self, tokens: list[Tokens], chosen: npt.NDArray[np.int64]) -> SparseVectors:
@@ -255,19 +221,6 @@ class TransformerSide:
         if looked_at is None or not looked_at[batch.mask].isfinite().all():
             raise EncoderError(f"{self.name}: the network gives numbers that are not finite; try dtype float32")
         return self.head.vectors(states, batch)
-
-
-def find_device(device: str | None) -> torch.device:
-    """`device`, or cuda if there is one. Raises ParameterError for what this machine does not have."""
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ParameterError(f"device is {device!r}, which cannot be used here ({reason}); try cpu or cuda") from error
-    return found
 
 
 def _vocabulary(name: str, tokenizer: Any, components: int) -> Vocabulary:

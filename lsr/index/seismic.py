@@ -116,8 +116,8 @@ class SeismicIndex:
     Scores are inner products with the documents' weights rounded to 16 bits, off by at most 1/130,560 of each
     component's largest weight. Which documents are scored is the approximation; `SearchParams(exact=True)` scores all.
 
-    A collection that is small or of flat weights (BM25's; see flat.py) gets whole posting lists instead of blocks: every
-    search is then exhaustive, `flat` is true, and scores are those of the weights before rounding.
+    A collection that is small or of flat weights (BM25's; see flat.py) gets whole posting lists instead of blocks:
+    every search is then exhaustive, `flat` is true, and scores are those of the weights before rounding.
     """
 
     def __init__(

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from lsr.encoders import dense
+from lsr.encoders import batches
 from lsr.encoders.dense import DenseEncoder, load_dense_encoder
 from lsr.errors import EncoderError, ParameterError
 from lsr.eval.collections import load_collection
@@ -344,7 +344,7 @@ def test_order_batches_and_threads_change_only_rounding(tmp_path: Path, monkeypa
                 found = encoder.encode_documents([texts[row] for row in order], batch_size)
                 np.testing.assert_allclose(found, expected[order], atol=2e-6, rtol=0)
             assert torch.get_num_threads() == count
-            monkeypatch.setattr(dense, "TEXTS_AT_ONCE", 17)
+            monkeypatch.setattr("lsr.encoders.dense.TEXTS_AT_ONCE", 17)
             np.testing.assert_allclose(encoder.encode_documents(texts), expected, atol=2e-6, rtol=0)
     finally:
         torch.set_num_threads(threads)
@@ -367,10 +367,10 @@ def test_batch_size_bounds_the_batches_and_memory_bounds_batch_size(
     assert max(count for count, _ in seen) == 50
     seen.clear()
     encoder.encode_documents(texts, batch_size=10**6)
-    assert max(count * length for count, length in seen) <= dense.TOKENS_PER_BATCH["cpu"][1]
+    assert max(count * length for count, length in seen) <= batches.MOST_TOKENS_PER_BATCH
     seen.clear()
     encoder.encode_documents(texts)
-    assert max(count * length for count, length in seen) <= dense.TOKENS_PER_BATCH["cpu"][0]
+    assert max(count * length for count, length in seen) <= batches.TOKENS_PER_BATCH
 
 
 def test_several_threads_may_encode_at_once(tmp_path: Path) -> None:
@@ -521,13 +521,13 @@ PLAIN = [module("Transformer"), module("Pooling", "1_Pooling")]
         ([*PLAIN, module("Normalize"), module("Normalize")], "Normalize, Normalize"),
         ([module("Pooling"), module("Transformer")], "made of Pooling, Transformer"),
         ([], "made of nothing"),
-        ({}, "no JSON list"),
+        ({}, "no list of modules"),
         ([5], "without type and path"),
         ([{"path": ""}], "without type and path"),
         ([module("Transformer", None), PLAIN[1]], "without type and path"),
-        ([module("Transformer", "../other"), PLAIN[1]], "no place in its folder"),
-        ([module("Transformer", "/etc"), PLAIN[1]], "no place in its folder"),
-        ([module("Transformer"), module("Pooling", "elsewhere")], "elsewhere.*config.json: cannot be read"),
+        ([module("Transformer", "../other"), PLAIN[1]], "no place inside it"),
+        ([module("Transformer", "/etc"), PLAIN[1]], "no place inside it"),
+        ([module("Transformer"), module("Pooling", "elsewhere")], "elsewhere.*config.json: is missing"),
     ],
 )
 def test_bad_modules(tmp_path: Path, modules: Any, message: str) -> None:
@@ -567,11 +567,11 @@ def test_pooling_said_otherwise(tmp_path: Path, pooling: dict[str, Any]) -> None
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("modules.json", "[{", "modules.json: cannot be read"),
-        ("modules.json", b"\xff\xfe\x00", "modules.json: cannot be read"),
-        ("modules.json", "[" * 200_000, "modules.json: cannot be read"),
-        ("1_Pooling/config.json", "", "1_Pooling.*cannot be read"),
-        ("1_Pooling/config.json", "[]", "no JSON dict"),
+        ("modules.json", "[{", "modules.json: damaged"),
+        ("modules.json", b"\xff\xfe\x00", "modules.json: damaged"),
+        ("modules.json", "[" * 200_000, "modules.json: damaged"),
+        ("1_Pooling/config.json", "", "1_Pooling.*damaged"),
+        ("1_Pooling/config.json", "[]", "no JSON object"),
         ("2_Normalize/config.json", '{"module_input_name": "token_embeddings"}', "normalises 'token_embeddings'"),
         ("sentence_bert_config.json", '{"max_seq_length": 0}', "max_seq_length is 0"),
         ("sentence_bert_config.json", '{"max_seq_length": true}', "max_seq_length is True"),

