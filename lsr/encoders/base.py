@@ -12,6 +12,7 @@ from lsr.vectors import SparseVectors
 from lsr.vocabulary import Vocabulary
 
 ENCODER_FILE = "encoder.json"
+ENCODER_FOLDER = "encoder"  # of an index, or of stored vectors
 
 
 class Encoder(Protocol):

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-
 STRIP = 64  # documents whose scores are looked at together
 
 
@@ -95,49 +94,59 @@ def search_queries(
     A score is the sum of query weight x document weight, each product and each partial sum rounded to float32, by
     rising component.
     """
-    k = scores.shape[1]
-    bits = sums.view(np.int32)
     for query in range(len(query_starts) - 1):
         for i in range(query_starts[query], query_starts[query + 1]):
             weight = query_weights[i]
             chosen = query_lists[i]
             for at in range(np.uint64(inverted.starts[chosen]), np.uint64(inverted.starts[chosen + 1])):
                 sums[inverted.rows[at]] += weight * inverted.weights[at]
-        found = 0
-        least = np.int32(0)  # the bits of the worst score that is still among the best
-        for begin in range(0, len(sums), STRIP):
-            end = min(begin + STRIP, len(sums))
-            # Floats above zero are ordered as their bits are, and integers are compared many at once: most strips are
-            # left after this (93 us a query instead of 143, 120,000 documents and queries of 12 terms).
-            top = np.int32(0)
-            for row in range(begin, end):
-                top = max(top, bits[row])
-            if top <= least:
-                continue
-            for row in range(begin, end):
-                score = sums[row]
-                # Rows rise, so that of equal scores the one found first, the lower row, stays.
-                if score > 0 and found < k:
-                    scores[query, found] = score
-                    rows[query, found] = row
-                    found += 1
-                    if found == k:
-                        for at in range(k // 2 - 1, -1, -1):
-                            sift_down(scores[query], rows[query], at, k)
-                        least = np.float32(scores[query, 0]).view(np.int32)
-                elif found == k and score > scores[query, 0]:
-                    scores[query, 0] = score
-                    rows[query, 0] = row
-                    sift_down(scores[query], rows[query], 0, k)
-                    least = np.float32(scores[query, 0]).view(np.int32)
+        found = collect(sums, scores[query], rows[query])
         sums[:] = 0
-        if found < k:
+        if found < scores.shape[1]:
             for at in range(found // 2 - 1, -1, -1):
                 sift_down(scores[query], rows[query], at, found)
         for end in range(found - 1, 0, -1):
             scores[query, 0], scores[query, end] = scores[query, end], scores[query, 0]
             rows[query, 0], rows[query, end] = rows[query, end], rows[query, 0]
             sift_down(scores[query], rows[query], 0, end)
+
+
+@njit(cache=True, nogil=True)
+def collect(sums: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]) -> int:
+    """Fill scores and rows, float32 and int64[k], with the k best of the sums; the number found, all above zero.
+
+    If k are found they form a heap, the worst on top; otherwise they are in row order.
+    """
+    k = scores.size
+    bits = sums.view(np.int32)
+    found = 0
+    least = np.int32(0)  # the bits of the worst score that is still among the best
+    for begin in range(0, len(sums), STRIP):
+        end = min(begin + STRIP, len(sums))
+        # Floats above zero are ordered as their bits are, and integers are compared many at once: most strips are
+        # left after this (93 us a query instead of 143, 120,000 documents and queries of 12 terms).
+        top = np.int32(0)
+        for row in range(begin, end):
+            top = max(top, bits[row])
+        if top <= least:
+            continue
+        for row in range(begin, end):
+            score = sums[row]
+            # Rows rise, so that of equal scores the one found first, the lower row, stays.
+            if score > 0 and found < k:
+                scores[found] = score
+                rows[found] = row
+                found += 1
+                if found == k:
+                    for at in range(k // 2 - 1, -1, -1):
+                        sift_down(scores, rows, at, k)
+                    least = np.float32(scores[0]).view(np.int32)
+            elif found == k and score > scores[0]:
+                scores[0] = score
+                rows[0] = row
+                sift_down(scores, rows, 0, k)
+                least = np.float32(scores[0]).view(np.int32)
+    return found
 
 
 @njit(cache=True, nogil=True)

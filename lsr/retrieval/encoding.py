@@ -7,14 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from lsr.encoders.base import Encoder
+from lsr.encoders.base import ENCODER_FOLDER, Encoder
 from lsr.encoders.batching import encode_collection
 from lsr.encoders.bm25 import BM25Encoder
 from lsr.files import storage_errors
 from lsr.progress import Advance, progress_bar
 from lsr.vectors import SparseVectors
-
-ENCODER_FOLDER = "encoder"
 
 
 class Document(Protocol):

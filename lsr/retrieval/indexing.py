@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from lsr.encoders import load_encoder
-from lsr.encoders.base import Encoder
+from lsr.encoders.base import ENCODER_FOLDER, Encoder
 from lsr.errors import CollectionError, EncoderError
 from lsr.files import storage_errors
 from lsr.index.config import IndexConfig
 from lsr.index.seismic import SeismicIndex
 from lsr.index.storage import StringColumn, check_replaceable
-from lsr.retrieval.encoding import ENCODER_FOLDER, Documents, encode_documents
+from lsr.retrieval.encoding import Documents, encode_documents
 from lsr.retrieval.searcher import TEXTS_NAME
 from lsr.vectors import SparseVectors
 from lsr.vectors_io import read_info

@@ -99,9 +99,9 @@ class Searcher:
         Raises IndexFormatError if the folder is no index or is damaged, EncoderError if the index has no encoder.
         """
         from lsr.encoders import load_encoder
+        from lsr.encoders.base import ENCODER_FOLDER
         from lsr.index.seismic import FORMAT_VERSION, KIND, SeismicIndex
         from lsr.index.storage import StringColumn, read_manifest
-        from lsr.retrieval.encoding import ENCODER_FOLDER
 
         folder = Path(folder)
         index = SeismicIndex.open(folder)
