@@ -13,10 +13,11 @@ from tests.data import load_vectors
 
 
 @pytest.fixture(scope="package", autouse=True)
-def _blocks_for_few_documents() -> Iterator[None]:
-    """What is tested here are blocks, on collections that are too small for them otherwise."""
+def _always_blocks() -> Iterator[None]:
+    """What is tested here are blocks, on collections that are too small, and weights too even, for them otherwise."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flat, "EXHAUSTIVE_BELOW", 0)
+        patch.setattr(flat, "LARGEST_SPREAD", 0.0)
         yield
 
 

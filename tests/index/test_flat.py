@@ -14,6 +14,13 @@ from lsr.errors import IndexFormatError
 from lsr.index import flat
 from tests.data import load_vectors
 
+SPREAD = flat.LARGEST_SPREAD  # before the other tests of indexes do without it
+
+
+@pytest.fixture(autouse=True)
+def _as_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flat, "LARGEST_SPREAD", SPREAD)
+
 
 def bm25_like(vectors: SparseVectors) -> SparseVectors:
     """The same components, each weight squeezed to where BM25's saturation leaves it."""
