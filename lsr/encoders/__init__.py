@@ -102,4 +102,8 @@ def load_encoder(
 
 
 def _pruning(given: Pruning | str) -> Pruning:
-    return Pruning.parse(given) if isinstance(given, str) else given
+    if isinstance(given, Pruning):
+        return given
+    if not isinstance(given, str):
+        raise ParameterError(f"pruning by {given!r}; give a Pruning or text such as top-k:128")
+    return Pruning.parse(given)

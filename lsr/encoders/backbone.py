@@ -77,16 +77,15 @@ class Backbone(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors as transformers does, the output layer in its place."""
-        if self.output is None:
-            self.model.save_pretrained(folder)
-            return
-        parent, attribute = self._parent()
-        setattr(parent, attribute, self.output)
+        if self.output is not None:
+            parent, attribute = self._parent()
+            setattr(parent, attribute, self.output)
         try:
             with quiet():
                 self.model.save_pretrained(folder)
         finally:
-            setattr(parent, attribute, nn.Identity())
+            if self.output is not None:
+                setattr(parent, attribute, nn.Identity())
 
     def _remember(self, module: nn.Module, inputs: Any, output: Any) -> None:
         self._seen.last = output[0]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lsr.encoders.transformer import TransformerSide
 
 KIND = "sparse"
+DTYPE_NAMES = ("float32", "bfloat16")
 LONG_TEXTS_AT_ONCE = 256  # each may have hundreds of windows
 
 Side: TypeAlias = "LookupSide | TransformerSide"
@@ -42,7 +43,11 @@ class EncoderOptions:
     prune_queries: Pruning = field(default_factory=Pruning)
 
     def __post_init__(self) -> None:
+        if self.dtype not in DTYPE_NAMES:
+            raise ParameterError(f"dtype is {self.dtype!r}; it must be one of {', '.join(DTYPE_NAMES)}")
         check_aggregate(self.long_documents)
+        if self.stride is not None and type(self.stride) is not int:
+            raise ParameterError(f"stride is {self.stride!r}; it must be a whole number of tokens")
         if self.stride is not None and self.long_documents == "first":
             raise ParameterError("stride is for long documents by max; by first, only one window is read")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,6 +55,7 @@ class TransformerSide:
         number = find_dtype(dtype)
         self.name, self.spec = name, spec
         self._device = find_device(device)
+        self._tokenising: Lock = Lock() if like is None else like._tokenising
         if like is None:
             self.backbone = load_backbone(name, spec.backbone, seed)
             self.tokenizer = load_tokenizer(name, spec.backbone.tokenizer)
@@ -121,7 +123,7 @@ class TransformerSide:
             if not prepared:
                 continue
             before = len(self.spec.prompt) - (len(texts[text]) - len(texts[text].lstrip()))
-            encoded = self.tokenizer(
+            encoded = self._tokenizer_call(
                 prepared,
                 truncation=True,
                 max_length=room + self.tokenizer.num_special_tokens_to_add(),
@@ -129,8 +131,6 @@ class TransformerSide:
                 return_overflowing_tokens=True,
                 return_offsets_mapping=True,
                 return_special_tokens_mask=True,
-                return_attention_mask=False,
-                return_token_type_ids=False,
             )
             for ids, special, offsets in zip(
                 encoded["input_ids"], encoded["special_tokens_mask"], encoded["offset_mapping"], strict=True
@@ -165,19 +165,22 @@ class TransformerSide:
 
     def _tokenise(self, texts: Sequence[str], prompt: str) -> list[Tokens]:
         prepared = self._prepare(texts, prompt)
-        encoded = self.tokenizer(
+        encoded = self._tokenizer_call(
             prepared,
             truncation=True,
             max_length=self._room() + self.tokenizer.num_special_tokens_to_add(),
             return_special_tokens_mask=True,
-            return_attention_mask=False,
-            return_token_type_ids=False,
         )
         # Special tokens alone would give a row all the same, and with it hits for a text that says nothing.
         return [
             self._tokens(ids if text else [], special if text else [])
             for text, ids, special in zip(prepared, encoded["input_ids"], encoded["special_tokens_mask"], strict=True)
         ]
+
+    def _tokenizer_call(self, texts: Any, **options: Any) -> Any:
+        # How it cuts texts off is a state of the tokeniser: two threads that change it at once make it fail.
+        with self._tokenising:
+            return self.tokenizer(texts, return_attention_mask=False, return_token_type_ids=False, **options)
 
     def _tokens(self, ids: list[int], special: list[int]) -> Tokens:
         numbers, is_special = np.array(ids, np.int32), np.array(special, bool)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
 from lsr import load_encoder
+from lsr.encoders import build_encoder
 from lsr.errors import EncoderError, ParameterError
 from tests.encoders.models import change_json, write_model
 from tests.processes import run_python
@@ -180,3 +184,47 @@ def test_saved_and_damaged(tmp_path: Path, changes: dict[str, object]) -> None:
     (tmp_path / "saved" / "encoder.json").write_text('{"format_version": 1, "kind": "reference"}')
     with pytest.raises(EncoderError, match="damaged or incomplete.*'name'"):
         load_encoder(tmp_path / "saved", device="cpu")
+
+
+def test_inference_free_queries_outlive_their_model(tmp_path: Path) -> None:
+    """What an index keeps: queries need the saved folder alone, documents the encoder that it names."""
+    idf = np.linspace(0.5, 2, 17, dtype=np.float32)
+    write_model(tmp_path / "model")
+    whole = build_encoder("opensearch-doc-v2-distill", tmp_path / "model", idf=idf, device="cpu")
+    whole.save_pretrained(tmp_path / "whole")
+    encoder = load_encoder(tmp_path / "whole", device="cpu", prune_queries="top-k:2", long_documents="max", stride=7)
+    encoder.save(tmp_path / "saved")
+    saved = load_encoder(tmp_path / "saved", device="cpu")
+    texts = ["alpha beta sea", "the", "", "run " * 300]
+    assert saved.describe() == encoder.describe()
+    assert saved.vocabulary == encoder.vocabulary
+    assert saved.encode_documents(texts) == encoder.encode_documents(texts)
+    assert saved.literal(texts[0]) == saved.literal(texts[0], query=True) == encoder.literal(texts[0])
+    assert saved.encode_queries(texts) == encoder.encode_queries(texts)
+    assert saved.encode_queries(texts[:1]).nnz == 2
+    saved.save(tmp_path / "again")
+    shutil.rmtree(tmp_path / "whole")
+    again = load_encoder(tmp_path / "again", device="cpu")
+    assert again.encode_queries(texts) == encoder.encode_queries(texts)
+    with pytest.raises(EncoderError, match="no such encoder, and no such folder"):
+        again.encode_documents(texts)
+    change_json(tmp_path / "again" / "encoder.json", description={})
+    with pytest.raises(EncoderError, match="damaged or incomplete"):
+        load_encoder(tmp_path / "again")
+    (tmp_path / "saved" / "query" / "model.safetensors").unlink()
+    with pytest.raises(EncoderError, match="model.safetensors: no table"):
+        load_encoder(tmp_path / "saved")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dtype": "float16"},
+        {"prune_queries": None},
+        {"prune_documents": "top-k"},
+        {"long_documents": "max", "stride": "a"},
+    ],
+)
+def test_options_are_looked_at_before_anything_is_loaded(options: dict[str, Any]) -> None:
+    with pytest.raises(ParameterError):
+        load_encoder("no/such-model", **options)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from lsr.encoders.base import ENCODER_FILE, Encoder, check_batch_size, checked_texts
@@ -79,6 +80,8 @@ class SavedLookup:
 
     def __init__(self, folder: Path, saved: dict[str, Any], device: str | None) -> None:
         self._folder, self._saved, self._device = folder, saved, device
+        self._loading = Lock()
+        self._whole: Encoder | None = None
         try:
             self._description: dict[str, Any] = saved["description"]
             self.name = str(self._description["name"])
@@ -109,13 +112,13 @@ class SavedLookup:
     ) -> SparseVectors:
         """As the encoder that was saved. Raises EncoderError also where that can no longer be found."""
         check_batch_size(batch_size)
-        return open_reference(self._folder, self._saved, self._device).encode_documents(texts, batch_size, progress)
+        return self._named().encode_documents(texts, batch_size, progress)
 
     def literal(self, text: str, query: bool = False) -> set[int]:
         """The components that are tokens of a document, or of a query."""
         if query:
             return self._query.literal(text)
-        return open_reference(self._folder, self._saved, self._device).literal(text)
+        return self._named().literal(text)
 
     def describe(self) -> dict[str, Any]:
         """As the encoder that was saved."""
@@ -126,6 +129,12 @@ class SavedLookup:
         folder = Path(folder)
         query = lookup_to_json(self._query, folder / QUERY_FOLDER)
         write_saved(folder, {**self._saved, "query": query})
+
+    def _named(self) -> Encoder:
+        with self._loading:
+            if self._whole is None:
+                self._whole = open_reference(self._folder, self._saved, self._device)
+            return self._whole
 
 
 def open_reference(folder: Path, saved: dict[str, Any], device: str | None) -> Encoder:
