@@ -16,6 +16,8 @@ from lsr.vectors import SparseVectors
 # From the row and the weight of each posting of some whole rows to whether it stays.
 Keep = Callable[[npt.NDArray[np.int64], npt.NDArray[np.float32]], npt.NDArray[np.bool_]]
 
+ROUNDING = 1e-9  # of shares that are summed up
+
 NAMES = {"top-k": "top_k", "ratio": "ratio", "mass": "mass"}
 
 
@@ -83,17 +85,16 @@ class Pruning:
         return kept
 
     def _within_mass(self, rows: npt.NDArray[np.int64], values: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-        # By row and falling weight; a component stays while those before it have not reached the mass.
+        # By row and falling weight; a component stays while those before it have not reached the mass. Shares of the
+        # row, not weights, are summed up: the sums run over many rows, of which some are far heavier than others.
         order = np.lexsort((-values, rows))
-        ordered = values[order].astype(np.float64)
-        sums = np.cumsum(ordered)
-        totals = np.bincount(rows, ordered)  # `order` keeps rows together, in their order
-        before_row = np.cumsum(totals) - totals
-        before = sums - ordered - before_row[rows]
-        kept = np.zeros(len(values), bool)
-        # A share of rounding: sums over a whole step are compared with those of a row.
-        kept[order] = before < (self.mass or 0.0) * totals[rows] - 1e-13 * sums
+        totals = np.bincount(rows, values)
+        shares = values[order] / totals[rows]
+        sums = np.cumsum(shares)
         first = np.flatnonzero(np.diff(rows, prepend=-1))
+        before_row = np.repeat(sums[first] - shares[first], np.diff(first, append=len(rows)))
+        kept = np.zeros(len(values), bool)
+        kept[order] = sums - shares - before_row < (self.mass or 0.0) - ROUNDING
         kept[order[first]] = True
         return kept
 
