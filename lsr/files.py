@@ -57,15 +57,16 @@ DAMAGE: tuple[type[Exception], ...] = (
 
 @contextmanager
 def storage_errors(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn an OSError of the body into a StorageError that names `path`, the cause, and what to do."""
+    """Turn an OSError or SafetensorError of the body into a StorageError that names `path`, the cause, and advice."""
     try:
         yield
     except StorageError:
         raise
-    except OSError as error:
-        # numpy reports a full disk as an OSError without a number ("1000 requested and 300 written").
-        cause = error.strerror or f"{error} (is the disk full?)"
-        advice = _ADVICE.get(error.errno or 0, "choose another path")
+    except (OSError, SafetensorError) as error:
+        # numpy reports a full disk as an OSError without a number ("1000 requested and 300 written"), safetensors as an
+        # error of its own.
+        cause = getattr(error, "strerror", None) or f"{error} (is the disk full?)"
+        advice = _ADVICE.get(getattr(error, "errno", None) or 0, "choose another path")
         raise StorageError(f"{os.fspath(path)}: cannot be written: {cause}; {advice}") from error
 
 

@@ -228,3 +228,22 @@ def test_inference_free_queries_outlive_their_model(tmp_path: Path) -> None:
 def test_options_are_looked_at_before_anything_is_loaded(options: dict[str, Any]) -> None:
     with pytest.raises(ParameterError):
         load_encoder("no/such-model", **options)
+
+
+def test_hugging_face_ids_from_the_cache(tmp_path: Path) -> None:
+    """A repository that was fetched before is used without a network, HF_HUB_OFFLINE or not."""
+    repository = tmp_path / "hub" / "models--some--model"
+    write_model(repository / "snapshots" / "abc123")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("abc123")
+    code = f"""
+import os, sys
+os.environ["HF_HOME"] = {str(tmp_path)!r}
+os.environ["HF_HUB_OFFLINE"] = "1"
+from lsr import load_encoder
+encoder = load_encoder("some/model", device="cpu")
+print(encoder.name, encoder.encode_documents(["alpha beta sea"]).nnz)
+"""
+    done = run_python(code)
+    expected = load_encoder(repository / "snapshots" / "abc123", device="cpu").encode_documents(["alpha beta sea"])
+    assert (done.stdout, done.stderr) == (f"some/model {expected.nnz}\n", "")

@@ -14,6 +14,7 @@ from sentence_transformers.sparse_encoder.modules import Router, SparseStaticEmb
 from lsr.encoders import SparseEncoder, load_encoder
 from lsr.encoders.folders.find import find_checkpoint
 from tests.encoders.models import ARCHITECTURES, DECODERS, TEXTS, write_model
+from tests.processes import FULL_DISK, KILLED_IN_WRITE, run_python
 
 # sentence-transformers gives a blank text the weights of its special tokens; lsr says nothing where nothing is said.
 SPOKEN = [text for text in TEXTS if text.strip()]
@@ -140,3 +141,32 @@ def test_saving_again_replaces_and_never_something_else(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="files that lsr did not write"):
         encoder.save_pretrained(tmp_path / "other")
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_saving_leaves_the_old_folder_or_the_new_one(killed: bool, tmp_path: Path) -> None:
+    """The disk is full, or the process dies, in the middle of the weights."""
+    code = (KILLED_IN_WRITE if killed else FULL_DISK).format(limit=20_000)
+    code = f"""
+import sys
+from lsr import LsrError, load_encoder
+encoder = load_encoder(sys.argv[1], device="cpu")
+{code}
+try:
+    encoder.save_pretrained(sys.argv[2])
+except LsrError as error:
+    print(type(error).__name__)
+"""
+    write_model(tmp_path / "model", hidden_size=48)
+    target = tmp_path / "saved"
+    for there in (False, True):
+        if there:
+            load(tmp_path / "model").save_pretrained(target)
+            before = {path: path.read_bytes() for path in sorted(target.rglob("*")) if path.is_file()}
+        done = run_python(code, tmp_path / "model", target)
+        assert (done.returncode < 0) == killed
+        assert done.stdout == ("" if killed else "StorageError\n")
+        assert target.exists() == there
+    assert {path: path.read_bytes() for path in sorted(target.rglob("*")) if path.is_file()} == before
+    load(tmp_path / "model").save_pretrained(target)  # clears away what the killed process left
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "saved"}
