@@ -9,6 +9,7 @@ import typer
 
 from lsr.cli import options
 from lsr.cli.output import watched
+from lsr.errors import ParameterError
 
 if TYPE_CHECKING:
     from lsr.encoders.idf import Table
@@ -36,7 +37,10 @@ def build(
     """
     from lsr.encoders import build_encoder
     from lsr.encoders.folders.find import find_checkpoint
+    from lsr.encoders.presets import find_preset
 
+    if idf is not None and find_preset(method).query != "idf":
+        raise ParameterError(f"{method} has no place for --idf; leave it out")
     table = None if idf is None else _table(idf, find_checkpoint(backbone).folder)
     encoder = build_encoder(
         method, backbone, query_backbone=query_backbone, idf=table, device="cpu", max_length=max_length, seed=seed

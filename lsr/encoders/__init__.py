@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lsr.encoders.base import Encoder
+from lsr.encoders.base import Encoder, check_max_length
 from lsr.encoders.bm25 import BM25Encoder
 from lsr.encoders.build import build_encoder
 from lsr.encoders.encoder import EncoderOptions, Expander, SparseEncoder
@@ -81,9 +81,9 @@ def load_encoder(
     name = os.fspath(name_or_path)
     if name == BM25Encoder.name:
         return BM25Encoder()
-    if max_length is not None and (isinstance(max_length, bool) or not isinstance(max_length, int) or max_length < 1):
-        raise ParameterError(f"max_length is {max_length!r}; it must be a whole number of at least 1")
-    options = EncoderOptions(dtype, long_documents, stride, _pruning(prune_documents), _pruning(prune_queries))
+    check_max_length(max_length)
+    prunings = _pruning(prune_documents), _pruning(prune_queries)
+    options = EncoderOptions(dtype, max_length, long_documents, stride, *prunings)
     if not is_saved_encoder(name):
         checkpoint = find_checkpoint(name)
         spec = read_layout(checkpoint.name, checkpoint.folder, max_length)

@@ -69,14 +69,18 @@ class Backbone(nn.Module):
         output = self.model(input_ids=ids, attention_mask=mask.long())
         if self.output is None:
             return States(output.last_hidden_state, None)
-        return States(self._seen.last, output.logits)
+        last, self._seen.last = self._seen.last, None  # or it would be kept until the next batch
+        return States(last, output.logits)
 
     @property
     def longest(self) -> int:
         return positions_of_network(self.model)
 
     def save(self, folder: Path) -> None:
-        """Write config.json and model.safetensors as transformers does, the output layer in its place."""
+        """Write config.json and model.safetensors as transformers does, the output layer in its place.
+
+        While that is so, no other thread may ask for states.
+        """
         if self.output is not None:
             parent, attribute = self._parent()
             setattr(parent, attribute, self.output)
@@ -183,7 +187,7 @@ def seeded(seed: int | None) -> Iterator[None]:
     """Random numbers of torch from `seed` on, within; outside they go on as if nothing had been drawn."""
     with torch.random.fork_rng(devices=[]):
         if seed is not None:
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
         yield
 
 

@@ -72,6 +72,12 @@ def check_text(row: int, text: Any) -> None:
         )
 
 
+def check_max_length(max_length: Any) -> None:
+    """Raises ParameterError unless it is None or a whole number of at least 1."""
+    if max_length is not None and (type(max_length) is not int or max_length < 1):
+        raise ParameterError(f"max_length is {max_length!r}; it must be a whole number of at least 1")
+
+
 def check_batch_size(batch_size: int | None) -> None:
     """Raises ParameterError unless it is None or at least 1."""
     if batch_size is not None and batch_size < 1:

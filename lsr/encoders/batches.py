@@ -17,6 +17,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 TEXTS_AT_ONCE = 8192  # tokenised and sorted by length together; bounds the memory that tokens need
 TOKENS_PER_BATCH = 1024  # on the CPU: enough to keep one core's matrix units busy, few enough for its cache
 GPU_TOKENS_PER_BATCH = 1 << 16
+MOST_TEXTS = 1024  # each needs a number for every component
 MOST_TOKENS_PER_BATCH = 1 << 13  # on the CPU, whatever batch_size says: bounds the memory that states need
 
 Batch = npt.NDArray[np.int64]  # positions of texts
@@ -33,7 +34,19 @@ def find_device(device: str | None) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ParameterError(f"device is {device!r}, which cannot be used here ({reason}); try cpu or cuda") from error
+    if found.type == "meta":
+        raise ParameterError("device is 'meta', which computes nothing; try cpu or cuda")
     return found
+
+
+def move(network: torch.nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+    """Its weights to the device and into `dtype`.
+
+    Buffers stay as exact as they are: rotary positions whose frequencies have 16 bits double the error of long texts.
+    """
+    network.to(device)
+    for parameter in network.parameters():
+        parameter.data = parameter.data.to(dtype)
 
 
 def find_dtype(dtype: str) -> torch.dtype:
@@ -58,7 +71,7 @@ def by_length(lengths: npt.NDArray[np.int64], batch_size: int | None, device: to
     start = 0
     while start < len(order):
         longest = int(lengths[order[start]])
-        size = max(1, usual // longest if batch_size is None else min(batch_size, most // longest))
+        size = max(1, min(usual // longest, MOST_TEXTS) if batch_size is None else min(batch_size, most // longest))
         batches.append(order[start : start + size])
         start += size
     return batches
@@ -71,8 +84,10 @@ def computed(work: Callable[[Batch], Result], batches: list[Batch], device: torc
         yield from map(work, batches)
         return
     # One batch a core: each stays in its own cache, and no core waits for another after every operation.
+    usual = torch.get_num_threads()
     pool = ThreadPoolExecutor(threads, "lsr-encode", initializer=torch.set_num_threads, initargs=(1,))
     try:
         yield from pool.map(work, batches)
     finally:
         pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(usual)  # what a thread sets is also what threads that are new begin with

@@ -178,7 +178,11 @@ class BM25Encoder:
         except DAMAGE as error:
             raise EncoderError(f"{folder}: a damaged bm25 encoder ({error}); fit and save it again") from error
         fitting = encoder._idf.dtype == np.float32 and encoder._idf.shape == (encoder.dim,)
-        if not fitting or encoder.vocabulary.hash != description.get("vocabulary_hash") or encoder._documents < 1:
+        if (
+            not fitting
+            or encoder.vocabulary.hash != description.get("vocabulary_hash")
+            or min(encoder._documents, encoder._tokens) < 1
+        ):
             raise EncoderError(f"{folder}: the files of this bm25 encoder do not fit together; fit and save it again")
         return encoder
 

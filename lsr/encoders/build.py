@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from lsr.encoders.base import check_max_length
 from lsr.encoders.encoder import EncoderOptions, Expander, SparseEncoder
 from lsr.encoders.folders.files import (
     CONFIG_FILE,
@@ -50,6 +51,7 @@ def build_encoder(
     no place for an argument or lacks one.
     """
     preset = find_preset(method)
+    check_max_length(max_length)
     checkpoint = find_checkpoint(os.fspath(backbone))
     document = _transformer(preset, preset.document, checkpoint.folder, max_length)
     query: SideSpec
@@ -68,7 +70,7 @@ def build_encoder(
         raise ParameterError(f"{method} {wanted}")
     spec = EncoderSpec(checkpoint.name, query, document, preset.name, preset.shared)
     table = _learned(spec, seed) if preset.query == "learned" else idf
-    return SparseEncoder(spec, EncoderOptions(dtype), device, expander, seed, table)
+    return SparseEncoder(spec, EncoderOptions(dtype, max_length), device, expander, seed, table)
 
 
 def _transformer(preset: Preset, head: HeadSpec, folder: Path, max_length: int | None) -> TransformerSpec:
@@ -87,7 +89,7 @@ def _lookup(preset: Preset, folder: Path, max_length: int) -> LookupSpec:
     return LookupSpec(
         tokenizer=str(folder),
         counts=binary,
-        special_components=binary,
+        special_components=binary or preset.query == "bag-of-words",
         scale=BINARY_SCALE if binary else 1.0,
         components=vocabulary_size(folder),
         max_length=max_length,

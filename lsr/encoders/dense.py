@@ -14,8 +14,8 @@ from tokenizers import normalizers
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from lsr.encoders.backbone import first_line, positions_of_network, quiet
-from lsr.encoders.base import check_batch_size, checked_texts
-from lsr.encoders.batches import TEXTS_AT_ONCE, by_length, computed, find_device, find_dtype
+from lsr.encoders.base import check_batch_size, check_max_length, checked_texts
+from lsr.encoders.batches import TEXTS_AT_ONCE, by_length, computed, find_device, find_dtype, move
 from lsr.encoders.folders.dense import WORKS, DenseLayout, read_dense_layout
 from lsr.encoders.folders.files import AGAIN
 from lsr.encoders.folders.find import WORKS as SPARSE_WORKS
@@ -41,8 +41,7 @@ class DenseEncoder:
         self, checkpoint: Checkpoint, device: str | None = None, dtype: str = "float32", max_length: int | None = None
     ) -> None:
         number = find_dtype(dtype)
-        if max_length is not None and (type(max_length) is not int or max_length < 1):
-            raise ParameterError(f"max_length is {max_length!r}; it must be a whole number of at least 1")
+        check_max_length(max_length)
         self.name, self.dtype = checkpoint.name, dtype
         self._device = find_device(device)
         self._layout = read_dense_layout(checkpoint.folder)
@@ -57,10 +56,11 @@ class DenseEncoder:
             )
         hidden: int = self._model.config.hidden_size
         self.dim = min(hidden, self._layout.truncate or hidden)
-        self._model.to(self._device, number)
+        move(self._model, self._device, number)
         known = {*inspect.signature(self._model.forward).parameters} & {*self._tokenizer.model_input_names}
         self._inputs = ["input_ids", "token_type_ids"] if "token_type_ids" in known else ["input_ids"]
-        self._pad_id = self._tokenizer.pad_token_id or getattr(self._model.config, "pad_token_id", None) or 0
+        pad = self._tokenizer.pad_token_id
+        self._pad_id = pad if pad is not None else getattr(self._model.config, "pad_token_id", None) or 0
         self._tokenise([""])  # settles how the tokeniser cuts off; from here on it is only read, by whatever thread
 
     def encode_documents(

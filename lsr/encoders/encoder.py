@@ -37,6 +37,7 @@ class EncoderOptions:
     """What load_encoder takes beside the name; it says what each means. Raises ParameterError."""
 
     dtype: str = "float32"
+    max_length: int | None = None
     long_documents: str = "first"
     stride: int | None = None
     prune_documents: Pruning = field(default_factory=Pruning)
@@ -156,10 +157,18 @@ class SparseEncoder:
             described["expander"] = getattr(self.expander, "__qualname__", type(self.expander).__qualname__)
         return described
 
+    def check_has_name(self) -> None:
+        """Raises EncoderError where `save` would, to know it before long work."""
+        if self._seed is not None:
+            raise EncoderError(
+                f"{self.spec.layout} on {self.name} was built and has never been saved; save_pretrained(folder) it, and "
+                "load it from there"
+            )
+
     def save(self, folder: str | Path) -> None:
         """Write encoder.json, which names the encoder; networks are not copied, tables of weights are.
 
-        Raises StorageError.
+        Raises StorageError, and EncoderError for one that build_encoder made: it has no name yet to be loaded by.
         """
         from lsr.encoders.folders.saved import save_reference
 
@@ -169,7 +178,8 @@ class SparseEncoder:
         """Write everything: networks, heads, tables, tokenisers; load_encoder(folder) gives the encoder back.
 
         Where sentence-transformers knows all parts of the encoder, the folder is one of its SparseEncoder's. Options,
-        such as pruning, are not part of it. Raises StorageError, also where the folder holds something else.
+        such as pruning, are not part of it; weights are written in the precision that they are computed with. No other
+        thread may encode meanwhile. Raises StorageError, also where the folder holds something else.
         """
         from lsr.encoders.folders.write import write_encoder
 

@@ -86,6 +86,12 @@ class Head(nn.Module):
         self._is_special = np.zeros(components, bool)
         self._is_special[list(special)] = True
 
+    def share(self, other: Head) -> None:
+        """Take the parameters that `other` has too: two sides of one network have one head where they can."""
+        for name in ("linear", "importance", "quality", "residual"):
+            if getattr(self, name) is not None and getattr(other, name) is not None:
+                setattr(self, name, getattr(other, name))
+
     @property
     def needs_last(self) -> bool:
         """Whether the backbone's last states are looked at."""

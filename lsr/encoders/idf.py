@@ -88,7 +88,8 @@ def read_table(path: str | os.PathLike[str], vocabulary: Vocabulary) -> Table:
     """float32 [len(vocabulary)], 0 where the file has no weight.
 
     A .safetensors file holds one tensor, `weight`; a .json file an object of token -> weight; a .txt file a token and a
-    weight on each line. Tokens that the vocabulary lacks are left out: OpenSearch's tables have such.
+    weight on each line; in these two, what is below zero is taken for zero, as OpenSearch's code does, and tokens that
+    the vocabulary lacks are left out: its tables have such.
 
     Raises EncoderError for what cannot be read, is negative or not finite, or is longer than the vocabulary.
     """
@@ -101,7 +102,7 @@ def read_table(path: str | os.PathLike[str], vocabulary: Vocabulary) -> Table:
             for token, weight in _pairs(path):
                 component = vocabulary.id_of(token)
                 if component is not None:
-                    weights[component] = weight
+                    weights[component] = max(weight, 0.0) if weight == weight else weight
     except DAMAGE as error:
         raise EncoderError(f"{path}: no table of weights, or a damaged one ({error}); copy it again") from error
     return checked_table(weights, vocabulary, f"{path}: ")

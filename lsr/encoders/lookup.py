@@ -17,6 +17,7 @@ from safetensors.numpy import save
 from lsr.encoders.idf import Table, checked_table, read_table
 from lsr.encoders.spec import LookupSpec
 from lsr.encoders.tokens import Tokens
+from lsr.errors import EncoderError
 from lsr.files import replacing_file, storage_errors
 from lsr.normalise import component_dtype, rows_of
 from lsr.progress import progress_bar
@@ -44,6 +45,11 @@ class LookupSide:
         size = len(self.tokens.vocabulary)
         weights = np.ones(size, np.float32)
         if table is not None:
+            if table.shape != (size,):
+                raise EncoderError(
+                    f"the table of query weights is of size {list(table.shape)}, but {spec.tokenizer} has {size} "
+                    "components; count it with this tokeniser"
+                )
             weights = checked_table(table, self.tokens.vocabulary)
         elif spec.table is not None:
             weights = read_table(spec.table, self.tokens.vocabulary)

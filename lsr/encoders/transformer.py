@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from lsr.encoders.backbone import load_backbone, load_tensors, load_tokenizer, seeded
-from lsr.encoders.batches import TEXTS_AT_ONCE, by_length, computed, find_device, find_dtype
+from lsr.encoders.batches import TEXTS_AT_ONCE, by_length, computed, find_device, find_dtype, move
 from lsr.encoders.heads import Batch, Head
 from lsr.encoders.spec import TransformerSpec
 from lsr.encoders.tokens import UNNAMED
@@ -66,9 +66,11 @@ class TransformerSide:
         components = self.backbone.components
         with seeded(seed):
             self.head = Head(spec.head, self.backbone.output, self.backbone.hidden, components, special).eval()
+        if like is not None and like.spec.head_weights == spec.head_weights:
+            self.head.share(like.head)
         if seed is None:
             _load_head(name, self.head, spec)
-        self.backbone.to(self._device, number)
+        move(self.backbone, self._device, number)
         self.head.to(self._device).requires_grad_(False)
         if self.head.vocabulary is not None:
             self.head.vocabulary.prepare()

@@ -10,6 +10,7 @@ from typing import Protocol
 from lsr.encoders.base import ENCODER_FOLDER, Encoder
 from lsr.encoders.batching import encode_collection
 from lsr.encoders.bm25 import BM25Encoder
+from lsr.encoders.encoder import SparseEncoder
 from lsr.files import storage_errors
 from lsr.progress import Advance, progress_bar
 from lsr.vectors import SparseVectors
@@ -58,6 +59,8 @@ def encode_documents(
     An unfitted BM25 is fitted first. Documents stream. A folder that an earlier call was killed in is gone on with.
     Raises CollectionError, EncoderError, VectorsError if the folder is another encoder's, StorageError.
     """
+    if isinstance(encoder, SparseEncoder):
+        encoder.check_has_name()
     fit_if_needed(encoder, collection, progress)
     encoded = encode_collection(
         encoder,

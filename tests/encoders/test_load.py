@@ -170,7 +170,7 @@ def test_saved_with_a_model_that_has_changed(tmp_path: Path) -> None:
     write_model(tmp_path / "model")
     load_encoder(tmp_path / "model", device="cpu").save(tmp_path / "saved")
     write_model(tmp_path / "model", components=20)
-    with pytest.raises(EncoderError, match="whose vocabulary has changed"):
+    with pytest.raises(EncoderError, match="which has changed since"):
         load_encoder(tmp_path / "saved", device="cpu")
 
 

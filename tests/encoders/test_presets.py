@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,8 @@ TEXTS = ["alpha beta", "", "the sea of gamma running alphas", "run " * 30, "sea 
 
 def build(method: str, folder: Path, **options: Any) -> SparseEncoder:
     if PRESETS[method].query == "idf":
-        options.setdefault("idf", np.linspace(0.5, 2, 17, dtype=np.float32))
+        size = json.loads((folder / "config.json").read_bytes())["vocab_size"]
+        options.setdefault("idf", np.linspace(0.5, 2, size, dtype=np.float32))
     return build_encoder(method, folder, device="cpu", **options)
 
 
@@ -224,3 +227,29 @@ def test_the_list_is_sound() -> None:
 def test_the_list_needs_no_torch() -> None:
     done = run_python("import sys, lsr.encoders.presets, lsr.encoders; print('torch' in sys.modules)")
     assert (done.stdout.strip(), done.stderr) == ("False", "")
+
+
+def test_an_index_refers_only_to_what_can_be_loaded_again(tmp_path: Path) -> None:
+    """What is built has no name that gives it back; once saved it has, also where its sides read different lengths."""
+    folder = write_model(tmp_path / "model")
+    built = build("unicoil", folder, seed=5)
+    with pytest.raises(EncoderError, match="was built and has never been saved"):
+        built.save(tmp_path / "reference")
+    built.save_pretrained(tmp_path / "whole")
+    files = {path.name for path in (tmp_path / "whole").iterdir()}
+    assert files == {"encoder.json", "shared", "shared.head.safetensors"}
+    for expander in (None, more):
+        loaded = load_encoder(tmp_path / "whole", device="cpu", expander=expander)
+        loaded.save(tmp_path / "reference")
+        opened = load_encoder(tmp_path / "reference", device="cpu")
+        assert opened.describe() == loaded.describe()
+        assert opened.encode_queries(TEXTS) == loaded.encode_queries(TEXTS) == built.encode_queries(TEXTS)
+        if expander is None:
+            assert opened.encode_documents(TEXTS) == built.encode_documents(TEXTS)
+            continue
+        with pytest.raises(EncoderError, match="documents were expanded by more, which is not saved"):
+            opened.encode_documents(TEXTS)
+
+
+def more(texts: Sequence[str]) -> list[str]:
+    return ["gamma" for _ in texts]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -194,8 +195,9 @@ def test_a_network_that_gives_nan(tmp_path: Path) -> None:
 def test_interrupted_at_once(tmp_path: Path) -> None:
     """Ctrl-C stops the encoding soon, and leaves no thread that keeps the process alive."""
     code = """
-import _thread, threading
+import _thread, signal, threading
 from lsr import load_encoder
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 encoder = load_encoder("tiny", device="cpu")
 threading.Timer(1.0, _thread.interrupt_main).start()
 try:
@@ -205,3 +207,23 @@ except KeyboardInterrupt:
 """
     done = run_python(code)
     assert done.stdout.split() == ["interrupted"], done.stderr
+
+
+def test_rotary_positions_stay_exact_in_bfloat16(tmp_path: Path) -> None:
+    write_model(tmp_path, "qwen2")
+    exact, rounded = (load(tmp_path, dtype=dtype).document_side for dtype in ("float32", "bfloat16"))
+    for (name, expected), (_, found) in zip(
+        exact.backbone.named_buffers(),
+        rounded.backbone.named_buffers(),
+        strict=True,  # type: ignore[union-attr]
+    ):
+        assert torch.equal(expected, found), name
+    assert {parameter.dtype for parameter in rounded.backbone.parameters()} == {torch.bfloat16}  # type: ignore[union-attr]
+
+
+def test_new_threads_compute_on_all_cores_after_an_encoding(tiny: SparseEncoder, documents: list[str]) -> None:
+    """What a thread of a pool sets is what threads that start later begin with."""
+    usual = torch.get_num_threads()
+    tiny.encode_documents(documents * 3)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == usual

@@ -40,12 +40,12 @@ def find_checkpoint(name: str) -> Checkpoint:
 
     Raises EncoderError.
     """
-    if name in BUNDLED:
-        return Checkpoint(name, _bundled_folder(name))
     path = Path(name).expanduser()
     if name and path.is_dir():
         path = path.resolve()
         return Checkpoint(str(path), path)
+    if name in BUNDLED:
+        return Checkpoint(name, _bundled_folder(name))
     if name and path.exists():
         raise EncoderError(f"{path}: is a file, not an encoder; {WORKS}")
     if not _HUB_ID.fullmatch(name):

@@ -60,10 +60,10 @@ def write_saved(folder: Path, content: dict[str, Any]) -> None:
 
 def save_reference(encoder: SparseEncoder, folder: Path) -> None:
     """Write encoder.json with the encoder's name and options, and a copy of the table of inference-free queries."""
+    encoder.check_has_name()
     content: dict[str, Any] = {
         "kind": REFERENCE,
         "name": encoder.name,
-        "max_length": None if isinstance(encoder.spec.document, LookupSpec) else encoder.spec.document.max_length,
         "options": encoder.options.to_json(),
         "description": encoder.describe(),
     }
@@ -137,17 +137,30 @@ class SavedLookup:
             return self._whole
 
 
+class _LostExpander:
+    """Stands for an expander, which is code and not saved: queries go on, documents cannot be encoded."""
+
+    def __init__(self, name: str) -> None:
+        self.__qualname__ = name
+
+    def __call__(self, texts: Sequence[str]) -> Sequence[str]:
+        raise EncoderError(
+            f"documents were expanded by {self.__qualname__}, which is not saved with the encoder; load the encoder "
+            "itself, with its expander"
+        )
+
+
 def open_reference(folder: Path, saved: dict[str, Any], device: str | None) -> Encoder:
     """The encoder that encoder.json names. Raises EncoderError where it is gone or has changed."""
     from lsr.encoders import load_encoder
 
     try:
         name, options, described = saved["name"], dict(saved["options"]), saved["description"]
-        encoder = load_encoder(str(name), device=device, max_length=saved["max_length"], **options)
-        if encoder.vocabulary.hash != described["vocabulary_hash"]:
+        expander = _LostExpander(described["expander"]) if "expander" in described else None
+        encoder = load_encoder(str(name), device=device, expander=expander, **options)
+        if encoder.describe() != described:
             raise EncoderError(
-                f"{folder}: was saved with {name}, whose vocabulary has changed since; bring the old model back, or "
-                "encode again"
+                f"{folder}: was saved with {name}, which has changed since; bring the old model back, or encode again"
             )
     except LsrError:
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from lsr.files import replacing_folder
 
 if TYPE_CHECKING:
     from lsr.encoders.encoder import SparseEncoder
+    from lsr.encoders.heads import Head
     from lsr.encoders.transformer import TransformerSide
 
 MODULES_FILE = "modules.json"
@@ -71,7 +73,7 @@ def _write_sentence_transformer(encoder: SparseEncoder, folder: Path) -> None:
             "similarity_fn_name": "dot",
         },
     )
-    if encoder.query_side is encoder.document_side:
+    if _alike(encoder):
         if isinstance(encoder.query_side, LookupSide):
             modules = [("", MODULES + "SparseStaticEmbedding")]
             encoder.query_side.save(folder)
@@ -83,6 +85,14 @@ def _write_sentence_transformer(encoder: SparseEncoder, folder: Path) -> None:
         _write_router(encoder, folder)
     listed = [{"idx": i, "name": str(i), "path": path, "type": kind} for i, (path, kind) in enumerate(modules)]
     _write_json(folder / MODULES_FILE, listed)
+
+
+def _alike(encoder: SparseEncoder) -> bool:
+    """Whether both sides are one, but for a prompt."""
+    query, document = encoder.query_side, encoder.document_side
+    if query is document or isinstance(query, LookupSide) or isinstance(document, LookupSide):
+        return query is document
+    return query.backbone is document.backbone and replace(query.spec, prompt=document.spec.prompt) == document.spec
 
 
 def _write_router(encoder: SparseEncoder, folder: Path) -> None:
@@ -142,9 +152,16 @@ def _write_own(encoder: SparseEncoder, folder: Path) -> None:
         content[route] |= transformer_to_json(side.spec) | {"max_length": side.max_length, "head_weights": None}
         own = {key: tensor for key, tensor in side.head.state_dict().items() if not key.startswith("vocabulary.")}
         if own:
-            content[route]["head_weights"] = f"{route}.{HEAD_FILE}"
-            save_file({key: tensor.cpu().contiguous() for key, tensor in own.items()}, folder / f"{route}.{HEAD_FILE}")
+            # Sides that share all of their heads have one file.
+            heads = [_pointers(each.head) for each in sides.values() if not isinstance(each, LookupSide)]
+            file = f"{SHARED_FOLDER if len(heads) == 2 and heads[0] == heads[1] else route}.{HEAD_FILE}"
+            content[route]["head_weights"] = file
+            save_file({key: tensor.cpu().contiguous() for key, tensor in own.items()}, folder / file)
     _write_json(folder / ENCODER_FILE, content)
+
+
+def _pointers(head: Head) -> dict[str, int]:
+    return {key: each.data_ptr() for key, each in head.state_dict().items() if not key.startswith("vocabulary.")}
 
 
 def _write_backbone(side: TransformerSide, folder: Path) -> None:
