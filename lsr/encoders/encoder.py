@@ -161,8 +161,8 @@ class SparseEncoder:
         """Raises EncoderError where `save` would, to know it before long work."""
         if self._seed is not None:
             raise EncoderError(
-                f"{self.spec.layout} on {self.name} was built and has never been saved; save_pretrained(folder) it, and "
-                "load it from there"
+                f"{self.spec.layout} on {self.name} was built and has never been saved; save_pretrained(folder) it, "
+                "and load it from there"
             )
 
     def save(self, folder: str | Path) -> None:
