@@ -55,7 +55,7 @@ def _table(source: str, folder: Path) -> Table:
     from lsr.encoders.tokens import Tokens
     from lsr.eval.collections import load_collection
 
-    if source.endswith(options.VECTOR_FILES) or Path(source, "vectors.json").exists():
+    if options.is_vectors(source):
         return idf_of_vectors(source)
     tokens = Tokens(folder, vocabulary_size(folder))
     if source.endswith(_TABLES):

@@ -55,7 +55,7 @@ def index(
     from lsr.eval.collections import load_collection
     from lsr.retrieval.indexing import build_searchable
 
-    documents = source if _is_vectors(source) else load_collection(source)
+    documents = source if options.is_vectors(source) else load_collection(source)
     model = None
     if encoder is not None:
         model = load_encoder(
@@ -73,9 +73,3 @@ def index(
     )
     megabytes = sum(built.nbytes.values()) / 1e6
     print(f"{index}: {len(built)} documents, {megabytes:.1f} MB")
-
-
-def _is_vectors(source: str) -> bool:
-    if source.endswith(options.VECTOR_FILES):
-        return True
-    return any(Path(source, name).exists() for name in ("vectors.json", "part-00000.parquet"))

@@ -62,3 +62,10 @@ DEFAULT_DTYPE = "float32"
 def use_threads(threads: int | None) -> int:
     """The number asked for, or as many as this process may run on."""
     return threads if threads is not None else len(os.sched_getaffinity(0))
+
+
+def is_vectors(source: str) -> bool:
+    """Whether `source` names stored vectors, finished or not, rather than a collection."""
+    if source.endswith(VECTOR_FILES):
+        return True
+    return any(Path(source, name).exists() for name in ("vectors.json", "part-00000.parquet"))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lsr.encoders.base import Encoder, check_max_length
 from lsr.encoders.bm25 import BM25Encoder
-from lsr.encoders.build import build_encoder
 from lsr.encoders.encoder import EncoderOptions, Expander, SparseEncoder
 from lsr.encoders.folders.find import find_checkpoint
 from lsr.encoders.folders.layouts import read_layout
@@ -25,6 +25,7 @@ from lsr.encoders.pruning import Pruning
 from lsr.errors import EncoderError, ParameterError
 
 if TYPE_CHECKING:
+    from lsr.encoders.build import build_encoder
     from lsr.encoders.dense import DenseEncoder, load_dense_encoder
 
 __all__ = [
@@ -39,12 +40,18 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in ("DenseEncoder", "load_dense_encoder"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from lsr.encoders import dense  # loads torch
+# Loaded when first used: a search server neither builds encoders nor, where queries are looked up, needs torch.
+_HOMES = {
+    "DenseEncoder": "lsr.encoders.dense",
+    "build_encoder": "lsr.encoders.build",
+    "load_dense_encoder": "lsr.encoders.dense",
+}
 
-    return getattr(dense, name)
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def load_encoder(

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 from transformers.utils import logging
 
+from lsr.encoders.base import first_line
 from lsr.encoders.heads import States
 from lsr.encoders.spec import BackboneSpec
 from lsr.errors import EncoderError
@@ -176,10 +177,6 @@ def load_tensors(path: str | Path) -> dict[str, Tensor]:
         return {key: tensor.float() for key, tensor in load_file(path).items()}
     except DAMAGE as error:
         raise EncoderError(f"{path}: cannot be read ({first_line(error)}); copy or save it again") from error
-
-
-def first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 @contextmanager

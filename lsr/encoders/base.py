@@ -12,6 +12,7 @@ from lsr.vectors import SparseVectors
 from lsr.vocabulary import Vocabulary
 
 ENCODER_FILE = "encoder.json"
+DTYPES = ("float32", "bfloat16")  # what networks compute with
 ENCODER_FOLDER = "encoder"  # of an index, or of stored vectors
 
 
@@ -82,3 +83,14 @@ def check_batch_size(batch_size: int | None) -> None:
     """Raises ParameterError unless it is None or at least 1."""
     if batch_size is not None and batch_size < 1:
         raise ParameterError(f"batch_size is {batch_size}; it must be at least 1")
+
+
+def check_dtype(dtype: str) -> None:
+    """Raises ParameterError for a precision that networks are not computed in."""
+    if dtype not in DTYPES:
+        raise ParameterError(f"dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}")
+
+
+def first_line(error: Exception) -> str:
+    """What another library says of an error, in a line."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from lsr.encoders.base import check_dtype
 from lsr.errors import ParameterError
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 TEXTS_AT_ONCE = 8192  # tokenised and sorted by length together; bounds the memory that tokens need
 TOKENS_PER_BATCH = 1024  # on the CPU: enough to keep one core's matrix units busy, few enough for its cache
@@ -51,9 +50,9 @@ def move(network: torch.nn.Module, device: torch.device, dtype: torch.dtype) -> 
 
 def find_dtype(dtype: str) -> torch.dtype:
     """Raises ParameterError for an unknown name."""
-    if dtype not in DTYPES:
-        raise ParameterError(f"dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}")
-    return DTYPES[dtype]
+    check_dtype(dtype)
+    found: torch.dtype = getattr(torch, dtype)
+    return found
 
 
 def by_length(lengths: npt.NDArray[np.int64], batch_size: int | None, device: torch.device) -> list[Batch]:

@@ -46,7 +46,7 @@ def encode_collection(
         ParquetWriter(folder, encoder.dim, encoder.vocabulary, encoder.describe()) as writer,
         progress_bar("encoding", total, "documents", progress) as advance,
     ):
-        done = _skip_complete(folder, writer.complete_parts, remaining)
+        done = skip_complete(folder, writer.complete_parts, remaining)
         advance(done)
         while chunk := list(islice(remaining, rows_per_part)):
             ids = check_ids([doc_id for doc_id, _ in chunk], len(chunk))
@@ -66,7 +66,7 @@ def encode_collection(
     return folder
 
 
-def _skip_complete(folder: Path, parts: int, documents: Iterator[tuple[str, str]]) -> int:
+def skip_complete(folder: Path, parts: int, documents: Iterator[tuple[str, str]]) -> int:
     """Read as many documents as the complete parts have rows, and compare ids; the number of rows."""
     row = 0
     for part in range(parts):

@@ -13,8 +13,8 @@ import torch
 from tokenizers import normalizers
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-from lsr.encoders.backbone import first_line, positions_of_network, quiet
-from lsr.encoders.base import check_batch_size, check_max_length, checked_texts
+from lsr.encoders.backbone import positions_of_network, quiet
+from lsr.encoders.base import check_batch_size, check_max_length, checked_texts, first_line
 from lsr.encoders.batches import TEXTS_AT_ONCE, by_length, computed, find_device, find_dtype, move
 from lsr.encoders.folders.dense import WORKS, DenseLayout, read_dense_layout
 from lsr.encoders.folders.files import AGAIN

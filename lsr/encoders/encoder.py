@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from lsr.encoders.base import check_batch_size, checked_texts
+from lsr.encoders.base import check_batch_size, check_dtype, checked_texts
 from lsr.encoders.idf import Table
 from lsr.encoders.lookup import LookupSide
 from lsr.encoders.pruning import Pruning
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from lsr.encoders.transformer import TransformerSide
 
 KIND = "sparse"
-DTYPE_NAMES = ("float32", "bfloat16")
 LONG_TEXTS_AT_ONCE = 256  # each may have hundreds of windows
 
 Side: TypeAlias = "LookupSide | TransformerSide"
@@ -44,8 +43,7 @@ class EncoderOptions:
     prune_queries: Pruning = field(default_factory=Pruning)
 
     def __post_init__(self) -> None:
-        if self.dtype not in DTYPE_NAMES:
-            raise ParameterError(f"dtype is {self.dtype!r}; it must be one of {', '.join(DTYPE_NAMES)}")
+        check_dtype(self.dtype)
         check_aggregate(self.long_documents)
         if self.stride is not None and type(self.stride) is not int:
             raise ParameterError(f"stride is {self.stride!r}; it must be a whole number of tokens")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lsr.encoders.spec import HeadSpec
-from lsr.normalise import component_dtype
+from lsr.normalise import component_dtype, rows_of
 from lsr.vectors import SparseVectors
 
 # Elements of one chunk of logits [tokens, components]: what stays in a core's second-level cache, or is a small part of
@@ -102,7 +102,7 @@ class Head(nn.Module):
         rows = self._mlp(states, batch) if self.vocabulary is None else self._mlm(states, batch)
         indptr = np.zeros(len(batch.ids) + 1, np.int64)
         np.cumsum(rows.lengths.numpy(), out=indptr[1:])
-        texts = np.repeat(np.arange(len(batch.ids)), rows.lengths.numpy())
+        texts = rows_of(rows.lengths.numpy())
         components, weights = rows.components.numpy(), rows.weights.numpy()
         spec = self.spec
         if self.residual is not None:
@@ -295,9 +295,8 @@ class LearnedTable(nn.Module):
 
 def unit_length(vectors: SparseVectors) -> SparseVectors:
     """Each row divided by its Euclidean length; empty rows stay empty."""
-    lengths = np.diff(vectors.indptr)
     squares = np.zeros(len(vectors))
-    rows = np.repeat(np.arange(len(vectors)), lengths)
+    rows = rows_of(np.diff(vectors.indptr))
     np.add.at(squares, rows, vectors.values.astype(np.float64) ** 2)
     values = (vectors.values / np.sqrt(squares)[rows]).astype(np.float32)
     return SparseVectors.from_normalised(vectors.indptr, vectors.indices, values, vectors.dim, vectors.ids)

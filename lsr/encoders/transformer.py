@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -17,11 +17,9 @@ from lsr.encoders.spec import TransformerSpec
 from lsr.encoders.tokens import UNNAMED
 from lsr.encoders.windows import Windows
 from lsr.errors import EncoderError, ParameterError
-from lsr.progress import progress_bar
+from lsr.progress import Advance, progress_bar
 from lsr.vectors import SparseVectors
 from lsr.vocabulary import Vocabulary
-
-Advance = Callable[[int], None]
 
 
 class Tokens(NamedTuple):

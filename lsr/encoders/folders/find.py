@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from lsr.encoders.base import first_line
 from lsr.errors import EncoderError
 
 WORKS = (
@@ -82,8 +83,9 @@ def _downloaded(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=list(WANTED), ignore_patterns=list(UNWANTED)))
     except Exception as error:  # whatever an unreachable or refusing server raises in the libraries below
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise EncoderError(f"{name}: is no folder, and cannot be had from Hugging Face ({reason}); {WORKS}") from error
+        raise EncoderError(
+            f"{name}: is no folder, and cannot be had from Hugging Face ({first_line(error)}); {WORKS}"
+        ) from error
     finally:
         if hide:
             enable_progress_bars()

@@ -11,6 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from lsr.encoders.base import ENCODER_FILE, Encoder, check_batch_size, checked_texts
+from lsr.encoders.folders.files import folder_inside
 from lsr.encoders.lookup import LookupSide
 from lsr.encoders.pruning import Pruning
 from lsr.encoders.spec import BackboneSpec, EncoderSpec, HeadSpec, LookupSpec, SideSpec, TransformerSpec
@@ -195,7 +196,7 @@ def read_whole(name: str, folder: Path, saved: dict[str, Any], max_length: int |
 
 def _side_from_json(content: dict[str, Any], folder: Path, max_length: int | None) -> SideSpec:
     fields = dict(content)
-    place = folder / _inside(fields.pop("folder"))
+    place = folder_inside(folder, fields.pop("folder"))
     if "head" not in fields:
         return _lookup_from_json(fields, place)
     backbone = BackboneSpec(str(place), str(place), str(place), **fields.pop("backbone"))
@@ -203,7 +204,7 @@ def _side_from_json(content: dict[str, Any], folder: Path, max_length: int | Non
     return TransformerSpec(
         backbone=backbone,
         head=HeadSpec(**fields.pop("head")),
-        head_weights=None if weights is None else str(folder / _inside(weights)),
+        head_weights=None if weights is None else str(folder_inside(folder, weights)),
         max_length=min(fields.pop("max_length"), max_length or 1 << 30),
         **fields,
     )
@@ -211,12 +212,6 @@ def _side_from_json(content: dict[str, Any], folder: Path, max_length: int | Non
 
 def _lookup_from_json(fields: dict[str, Any], folder: Path) -> LookupSpec:
     return LookupSpec(tokenizer=str(folder), table=str(folder / "model.safetensors"), **fields)
-
-
-def _inside(path: Any) -> str:
-    if not isinstance(path, str) or os.path.isabs(path) or ".." in Path(path).parts:
-        raise EncoderError(f"{path!r} is no path inside the encoder's folder; save the encoder again")
-    return path
 
 
 def _damaged(folder: Path, error: Exception) -> EncoderError:

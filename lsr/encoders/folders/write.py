@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors.torch import save_file
 
 from lsr.encoders.base import ENCODER_FILE
+from lsr.encoders.folders import sentence_transformers
 from lsr.encoders.folders.saved import (
     DOCUMENT_FOLDER,
     FORMAT_VERSION,
@@ -19,6 +20,7 @@ from lsr.encoders.folders.saved import (
     lookup_to_json,
     transformer_to_json,
 )
+from lsr.encoders.folders.sentence_transformers import MODULES_FILE, SETTINGS_FILE, TRANSFORMER_FILE
 from lsr.encoders.lookup import LookupSide
 from lsr.encoders.spec import HeadSpec, LookupSpec, SideSpec
 from lsr.files import replacing_folder
@@ -28,14 +30,14 @@ if TYPE_CHECKING:
     from lsr.encoders.heads import Head
     from lsr.encoders.transformer import TransformerSide
 
-MODULES_FILE = "modules.json"
 HEAD_FILE = "head.safetensors"
 SHARED_FOLDER = "shared"
 # sentence-transformers has had these names since 5.0 and still reads them.
 MODULES = "sentence_transformers.sparse_encoder.models."
 ROUTER = "sentence_transformers.models.Router"
-ACTIVATIONS = {"log1p": "relu", "log1p-log1p": "log1p_relu"}  # sentence-transformers' names leave one logarithm out
-TASKS = {"masked-lm": "fill-mask", "causal-lm": "text-generation"}
+# Our names to theirs.
+ACTIVATIONS = {ours: theirs for theirs, ours in sentence_transformers.ACTIVATIONS.items()}
+TASKS = {ours: theirs for theirs, ours in sentence_transformers.TASKS.items()}
 
 
 def write_encoder(encoder: SparseEncoder, folder: Path) -> None:
@@ -64,7 +66,7 @@ def _known(side: SideSpec) -> bool:
 def _write_sentence_transformer(encoder: SparseEncoder, folder: Path) -> None:
     spec = encoder.spec
     _write_json(
-        folder / "config_sentence_transformers.json",
+        folder / SETTINGS_FILE,
         {
             "model_type": "SparseEncoder",
             "__version__": {"sentence_transformers": "5.0.0", "lsr": version("lsr-engine")},
@@ -122,7 +124,7 @@ def _write_transformer(side: TransformerSide, folder: Path, pooling: Path) -> No
             "processing_kwargs": {"text": {"logits_to_keep": 0}},  # of all positions
             "module_output_name": "token_embeddings",
         }
-    _write_json(folder / "sentence_bert_config.json", config)
+    _write_json(folder / TRANSFORMER_FILE, config)
     head = side.spec.head
     _write_json(
         pooling / "config.json",

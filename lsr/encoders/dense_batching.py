@@ -1,0 +1,133 @@
+"""Encode a collection of any size into a folder of dense vectors, and go on after having been killed.
+
+    part-00000.parquet ...   columns id (string), vector (fixed-size list<float>[dim]); the key-value metadata "lsr" holds
+                             JSON {dim, encoder}. A part is complete or absent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lsr.encoders.base import check_text
+from lsr.encoders.batching import ROWS_PER_PART, ROWS_PER_STEP, skip_complete
+from lsr.errors import StorageError, VectorsError
+from lsr.files import lock_folder, replacing_file, storage_errors
+from lsr.ids import check_ids
+from lsr.progress import progress_bar
+from lsr.vectors_io.info import as_json, reading_errors
+
+if TYPE_CHECKING:
+    from lsr.encoders.dense import DenseEncoder
+
+WHAT = "a Parquet part of dense vectors as lsr writes it"
+
+
+def encode_dense_collection(
+    encoder: DenseEncoder,
+    documents: Iterable[tuple[str, str]],
+    out_folder: str | os.PathLike[str],
+    total: int | None = None,
+    progress: bool = False,
+    batch_size: int | None = None,
+    rows_per_part: int = ROWS_PER_PART,
+) -> int:
+    """Encode (id, text) pairs into `out_folder`; returns how many. Memory is bounded by rows_per_part texts.
+
+    Where an earlier call was stopped, this one goes on after the last complete part, as encode_collection does.
+    Raises CollectionError when the documents are not those encoded before; VectorsError when the folder is another
+    encoder's; EncoderError and ParameterError as the encoder says; StorageError.
+    """
+    folder = Path(out_folder)
+    metadata = _metadata(encoder)
+    remaining = iter(documents)
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        _refuse_foreign(folder)
+        lock = lock_folder(folder)
+    try:
+        with progress_bar("encoding", total, "documents", progress) as advance:
+            part = _complete_parts(folder, metadata)
+            done = skip_complete(folder, part, remaining)
+            advance(done)
+            while chunk := list(islice(remaining, rows_per_part)):
+                ids = check_ids([doc_id for doc_id, _ in chunk], len(chunk))
+                texts = [text for _, text in chunk]
+                for row, text in enumerate(texts, done):
+                    check_text(row, text)
+                vectors = np.empty((len(texts), encoder.dim), np.float32)
+                for start in range(0, len(texts), ROWS_PER_STEP):  # so that the bar moves
+                    step = texts[start : start + ROWS_PER_STEP]
+                    vectors[start : start + len(step)] = encoder.encode_documents(step, batch_size)
+                    advance(len(step))
+                _write_part(_part_path(folder, part), ids, vectors, metadata)
+                part += 1
+                done += len(chunk)
+            with storage_errors(folder):  # damaged parts, and what came after them
+                while _part_path(folder, part).exists():
+                    _part_path(folder, part).unlink()
+                    part += 1
+    finally:
+        os.close(lock)
+    return done
+
+
+def read_dense_parts(folder: str | os.PathLike[str]) -> Iterator[tuple[list[str], npt.NDArray[np.float32]]]:
+    """(ids, vectors float32[rows, dim]) of each part, in order. Raises VectorsError for a damaged one."""
+    part = 0
+    while (path := _part_path(Path(folder), part)).exists():
+        with reading_errors(path, WHAT):
+            table = pq.read_table(path, columns=["id", "vector"])
+            column = table.column("vector").combine_chunks()
+            vectors = column.flatten().to_numpy().reshape(len(column), column.type.list_size)
+            yield table.column("id").to_pylist(), vectors
+        part += 1
+
+
+def _metadata(encoder: DenseEncoder) -> dict[str, Any]:
+    return {"dim": encoder.dim, "encoder": as_json(encoder.describe())}
+
+
+def _complete_parts(folder: Path, metadata: dict[str, Any]) -> int:
+    """How many intact parts there are from the first on."""
+    part = 0
+    while (path := _part_path(folder, part)).exists():
+        try:
+            with reading_errors(path, WHAT):
+                found = json.loads(pq.read_schema(path).metadata[b"lsr"])
+        except VectorsError:
+            break  # damaged: it is written again, and so is what follows
+        if found != metadata:
+            raise VectorsError(
+                f"{path}: it was written by another encoder, {json.dumps(found)}, not {json.dumps(metadata)}; "
+                f"remove the folder or choose another"
+            )
+        part += 1
+    return part
+
+
+def _write_part(path: Path, ids: list[str], vectors: npt.NDArray[np.float32], metadata: dict[str, Any]) -> None:
+    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
+    table = pa.table({"id": pa.array(ids, pa.string()), "vector": column})
+    table = table.replace_schema_metadata({"lsr": json.dumps(metadata)})
+    with replacing_file(path) as file:
+        pq.write_table(table, file, compression="none", use_dictionary=False, write_page_checksum=True)
+
+
+def _part_path(folder: Path, number: int) -> Path:
+    return folder / f"part-{number:05d}.parquet"
+
+
+def _refuse_foreign(folder: Path) -> None:
+    for path in folder.iterdir():
+        if not path.name.startswith((".", "part-")):
+            raise StorageError(f"{folder}: there is {path.name} in it, which is not ours; choose an empty folder")
