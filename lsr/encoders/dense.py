@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,11 @@ from lsr.encoders.folders.dense import WORKS, DenseLayout, read_dense_layout
 from lsr.encoders.folders.files import AGAIN
 from lsr.encoders.folders.find import WORKS as SPARSE_WORKS
 from lsr.encoders.folders.find import Checkpoint, find_checkpoint
-from lsr.errors import EncoderError, ParameterError
+from lsr.encoders.folders.saved import is_saved_encoder, read_saved, write_saved
+from lsr.errors import EncoderError, LsrError, ParameterError
 from lsr.progress import Advance, progress_bar
+
+KIND = "dense"
 
 
 class DenseEncoder:
@@ -86,6 +90,14 @@ class DenseEncoder:
         del layout["transformer"], layout["stated_length"], layout["truncate"]
         options = {"max_length": self.max_length, "dtype": self.dtype, "dim": self.dim}
         return {"kind": "dense", "name": self.name, **options, **layout}
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write encoder.json, by which load_dense_encoder(folder) finds this encoder again. Raises StorageError.
+
+        It names the encoder; the network is not copied.
+        """
+        options = {"dtype": self.dtype, "max_length": self.max_length}
+        write_saved(Path(folder), {"kind": KIND, "name": self.name, "options": options, "description": self.describe()})
 
     def _encode(
         self, texts: Sequence[str], prompt: str, unit: str, batch_size: int | None, progress: bool
@@ -153,8 +165,8 @@ def load_dense_encoder(
     """A dense encoder by name.
 
     name_or_path: "minilm" (all-MiniLM-L6-v2, of the extra `minilm`); a folder that sentence-transformers wrote, made of
-        Transformer, Pooling (mean or cls) and perhaps Normalize; or the id of such a model on Hugging Face. Weights are
-        read as safetensors only, and no code of a model is run.
+        Transformer, Pooling (mean or cls) and perhaps Normalize; the id of such a model on Hugging Face; or a folder
+        that `save` wrote, whose options are kept. Weights are read as safetensors only, and no code of a model is run.
     device: where the network computes: "cpu", "cuda", "cuda:1"; None takes cuda if there is one.
     dtype: "float32" or "bfloat16", what the network computes with; rows are float32.
     max_length: tokens of a text that are read, special tokens and prompt among them; None takes what the folder
@@ -163,11 +175,32 @@ def load_dense_encoder(
     Raises EncoderError for what cannot be found or is no such model, ParameterError for options that cannot work.
     """
     name = os.fspath(name_or_path)
+    if is_saved_encoder(name):
+        return _open_saved(Path(name).expanduser(), device)
     try:
         checkpoint = find_checkpoint(name)
     except EncoderError as error:
         raise EncoderError(str(error).replace(SPARSE_WORKS, WORKS)) from error
     return DenseEncoder(checkpoint, device, dtype, max_length)
+
+
+def _open_saved(folder: Path, device: str | None) -> DenseEncoder:
+    """The encoder that encoder.json names. Raises EncoderError where it is gone or has changed."""
+    saved = read_saved(folder)
+    if saved.get("kind") != KIND:
+        raise EncoderError(f"{folder}: is an encoder of kind {saved.get('kind')!r}, not a dense one; {WORKS}")
+    try:
+        name, options, described = str(saved["name"]), dict(saved["options"]), saved["description"]
+        encoder = load_dense_encoder(name, device=device, **options)
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, LsrError):
+            raise
+        raise EncoderError(f"{folder}: damaged or incomplete ({error!r}); save the encoder again") from error
+    if encoder.describe() != described:
+        raise EncoderError(
+            f"{folder}: was saved with {name}, which has changed since; bring the old model back, or encode again"
+        )
+    return encoder
 
 
 def _load(name: str, layout: DenseLayout) -> tuple[Any, Any]:

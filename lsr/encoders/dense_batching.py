@@ -1,7 +1,7 @@
 """Encode a collection of any size into a folder of dense vectors, and go on after having been killed.
 
-    part-00000.parquet ...   columns id (string), vector (fixed-size list<float>[dim]); the key-value metadata "lsr" holds
-                             JSON {dim, encoder}. A part is complete or absent.
+part-00000.parquet ...   columns id (string), vector (fixed-size list<float>[dim]); the key-value metadata "lsr" holds
+                         JSON {dim, encoder}. A part is complete or absent.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from lsr.index.exact_kernels import Inverted, find_lists, scatter_postings, sear
 from lsr.index.ids import Ids, document_ids
 from lsr.index.request import check_search, empty_result
 from lsr.index.result import SearchResult
+from lsr.index.rows import Rows, checked_rows, copy_rows
 from lsr.index.storage import Extra, StringColumn, load_array, read_manifest, write_folder
 from lsr.index.threads import thread_pool
 from lsr.vectors import SparseVectors
@@ -119,6 +120,14 @@ class ExactIndex:
         """(components uint32[m], rising, weights float32[m]) of a document. Raises ParameterError for no such row."""
         components, weights = self._vectors.row(row)
         return components.astype(np.uint32), weights
+
+    def gather(self, rows: npt.NDArray[np.int64]) -> Rows:
+        """The vectors of many documents (int64[n]); see SeismicIndex.gather. Raises ParameterError for no such row."""
+        vectors, checked = self._vectors, checked_rows(rows, len(self))
+        indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.diff(vectors.indptr)[checked])])
+        gathered = Rows(indptr, np.empty(indptr[-1], np.uint32), np.empty(indptr[-1], np.float32))
+        copy_rows(vectors.indptr, vectors.indices, vectors.values, checked, gathered)
+        return gathered
 
     def search(
         self, queries: SparseVectors, k: int = 10, params: SearchParams | None = None, threads: int = 1

@@ -23,6 +23,7 @@ import numpy as np
 
 from lsr.index.arrays import Array, Scalar, read_only
 from lsr.index.jit import allocating, kernel
+from lsr.index.rows import Rows
 
 if TYPE_CHECKING:
     from lsr.vectors import SparseVectors
@@ -226,21 +227,41 @@ def build_forward(indptr: Array, internal: Array, values: Array, n_components: i
 
 def document_vector(forward: Forward, row: int, components: Components) -> tuple[Array, Array]:
     """(external components uint32[m], ascending, weights float32[m]) of one document."""
-    start, length = tail_of(forward, row)
+    rows = document_rows(forward, np.array([row], np.int64), components)
+    order = np.argsort(rows.indices)
+    return rows.indices[order], rows.values[order]
+
+
+def document_rows(forward: Forward, rows: Array, components: Components) -> Rows:
+    """The vectors of many documents (int64[n]), their components external but unsorted."""
+    most = 0
+    for row in rows.tolist():
+        most += forward.head_size + int(tail_of(forward, row)[1])
+    read = Rows(np.zeros(len(rows) + 1, np.int64), np.empty(most, np.uint32), np.empty(most, np.float32))
+    read_rows(forward, rows, components.external, read)
+    return Rows(read.indptr, read.indices[: read.indptr[-1]], read.values[: read.indptr[-1]])
+
+
+@kernel
+def read_rows(forward: Forward, rows: Array, external: Array, out: Rows) -> None:
+    """The vectors of the documents into `out`, whose arrays have room for heads and tails; fills its indptr."""
     itemsize, head_size = forward.heads.itemsize, forward.head_size
-    codes_at = (start + length) * itemsize
-    residuals_at = codes_at + length
-    internal = np.concatenate([forward.heads[row, :head_size], forward.tails[start : start + length]])
-    codes = np.concatenate(
-        [
-            forward.head_bytes[row, head_size * itemsize : head_size * (itemsize + 1)],
-            forward.tail_bytes[codes_at : codes_at + length],
-        ]
-    )
-    residuals = forward.tail_bytes[residuals_at : residuals_at + head_size + length].view(np.int8)
-    units = codes + residuals.astype(np.float32) / CODE_STEPS
-    present = units > 0  # the rest is padding, or too light for a code
-    internal, units = internal[present], units[present]
-    external = components.external[internal]
-    order = np.argsort(external)
-    return external[order], (forward.scale[internal] * units)[order]
+    entry = np.int64(0)
+    for at in range(rows.size):
+        document = rows[at]
+        start, length = tail_of(forward, document)
+        codes_at = (start + length) * itemsize
+        residuals_at = codes_at + length
+        for j in range(head_size + length):
+            if j < head_size:
+                component = forward.heads[document, j]
+                code = np.int64(forward.head_bytes[document, head_size * itemsize + j])
+            else:
+                component = forward.tails[start + j - head_size]
+                code = np.int64(forward.tail_bytes[codes_at + j - head_size])
+            code16 = code * CODE_STEPS + np.int8(forward.tail_bytes[residuals_at + j])
+            if code16 > 0:  # the rest is padding, or too light for a code
+                out.indices[entry] = external[component]
+                out.values[entry] = forward.scale[component] * (np.float32(code16) / np.float32(CODE_STEPS))
+                entry += 1
+        out.indptr[at + 1] = entry

@@ -25,13 +25,23 @@ from lsr.index.config import IndexConfig, SearchParams
 from lsr.index.exact import invert, search_inverted
 from lsr.index.exact_kernels import Inverted
 from lsr.index.flat import is_flat
-from lsr.index.forward import HEAD_STEP, MAX_HEAD, Components, Forward, build_forward, count_components, document_vector
+from lsr.index.forward import (
+    HEAD_STEP,
+    MAX_HEAD,
+    Components,
+    Forward,
+    build_forward,
+    count_components,
+    document_rows,
+    document_vector,
+)
 from lsr.index.ids import Ids, document_ids
 from lsr.index.jit import allocating
 from lsr.index.kernels import Lists, Queries, Scratch
 from lsr.index.prune import pruned_lists
 from lsr.index.request import check_build, check_search, empty_result
 from lsr.index.result import SearchResult
+from lsr.index.rows import Rows, checked_rows
 from lsr.index.storage import Extra, StringColumn, load_array, read_manifest, write_folder
 from lsr.index.summarize import free_slot, summarize_list
 from lsr.index.threads import thread_pool
@@ -207,6 +217,13 @@ class SeismicIndex:
         if isinstance(row, bool) or not isinstance(row, int | np.integer) or not 0 <= row < len(self):
             raise ParameterError(f"row {row} does not exist; the index has {len(self)} documents")
         return document_vector(self._forward, row, self._components)
+
+    def gather(self, rows: Array) -> Rows:
+        """The vectors of many documents (int64[n]), as `vector` gives them but unsorted: what feedback reads.
+
+        Raises ParameterError for a row that does not exist.
+        """
+        return document_rows(self._forward, checked_rows(rows, len(self)), self._components)
 
     def search(
         self, queries: SparseVectors, k: int = 10, params: SearchParams | None = None, threads: int = 1

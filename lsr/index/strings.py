@@ -83,6 +83,10 @@ class StringColumn:
         except UnicodeDecodeError as error:
             raise IndexFormatError(f"string {i} is damaged ({error}); build the index again") from None
 
+    def equals(self, other: StringColumn) -> bool:
+        """Whether both hold the same strings, told without decoding any."""
+        return np.array_equal(self._offsets, other._offsets) and np.array_equal(self._text, other._text)
+
     def __iter__(self) -> Iterator[str]:
         return (self[i] for i in range(len(self)))
 

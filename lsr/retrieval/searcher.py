@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -14,24 +15,30 @@ import numpy.typing as npt
 from lsr.errors import EncoderError, ParameterError
 from lsr.ids import is_utf8
 from lsr.index.config import SearchParams
+from lsr.index.strings import StringColumn
+from lsr.retrieval.pipeline import (
+    DENSE,
+    SPARSE,
+    DenseSide,
+    Found,
+    Options,
+    Pipeline,
+    Settings,
+    Side,
+    SparseIndex,
+    SparseSide,
+    search_pipeline,
+)
 
 if TYPE_CHECKING:
     from lsr.encoders.base import Encoder
-    from lsr.index.result import SearchResult
-    from lsr.vectors import SparseVectors
+    from lsr.encoders.dense import DenseEncoder
+    from lsr.index.ids import Ids
+    from lsr.retrieval.dense import DenseIndex
 
 TEXTS_NAME = "texts"
+DENSE_FOLDER = "dense"
 _QUERIES_AT_ONCE = 1024
-
-
-class Index(Protocol):
-    """What a Searcher needs of an index: SeismicIndex and ExactIndex both have it."""
-
-    @property
-    def dim(self) -> int: ...
-    def __len__(self) -> int: ...
-    def search(self, queries: SparseVectors, k: int, params: SearchParams, threads: int) -> SearchResult: ...
-    def vector(self, row: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]: ...
 
 
 class Texts(Protocol):
@@ -40,20 +47,61 @@ class Texts(Protocol):
     def __getitem__(self, row: int, /) -> str: ...
 
 
+class Dense:
+    """The dense vectors of the documents, and their encoder, which is loaded by the first query that needs it.
+
+    encoder: a dense encoder, or what load_dense_encoder takes. Raises EncoderError, when the encoder is loaded, if its
+    vectors have another number of components than the index.
+    """
+
+    def __init__(self, index: DenseIndex, encoder: DenseEncoder | str | Path, device: str | None = None) -> None:
+        self.index = index
+        self._encoder = encoder
+        self._device = device
+
+    @cached_property
+    def encoder(self) -> DenseEncoder:
+        from lsr.encoders.dense import load_dense_encoder
+
+        given = self._encoder
+        loaded = load_dense_encoder(given, device=self._device) if isinstance(given, str | Path) else given
+        if loaded.dim != self.index.dim:
+            raise EncoderError(
+                f"dense encoder {loaded.name!r} makes vectors of {loaded.dim} components, the index holds "
+                f"{self.index.dim}; search with the encoder that the index was built with"
+            )
+        return loaded
+
+    @classmethod
+    def open(cls, folder: str | Path, device: str | None = None) -> Dense:
+        """Open what build_dense wrote. Raises IndexFormatError, and EncoderError if there is no encoder in it."""
+        from lsr.encoders.base import ENCODER_FOLDER
+        from lsr.retrieval.dense import DenseIndex
+
+        folder = Path(folder)
+        index = DenseIndex.open(folder)
+        if not (folder / ENCODER_FOLDER).is_dir():
+            raise EncoderError(f"{folder}: was built from vectors and has no encoder; build it with build_dense")
+        return cls(index, folder / ENCODER_FOLDER, device)
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """One document found for one query.
 
     doc_id: its id; its row as a string if the index has no ids.
-    score: inner product of query and document, as the index returned it.
+    score: what the ranking is by: the inner product of query and document, or the interpolated score.
     row: its position in the index.
+    scores: "sparse" and "dense" -> its inner product in the list of that side, before any normalisation; without the
+        sides that were not searched, and those whose list does not have it.
     """
 
     doc_id: str
     score: float
     row: int
+    scores: Mapping[str, float] = field(compare=False)
     _searcher: Searcher = field(repr=False, compare=False)
-    _query: tuple[npt.NDArray[np.integer], npt.NDArray[np.float32]] = field(repr=False, compare=False)
+    _query: Query = field(repr=False, compare=False)
 
     @property
     def text(self) -> str | None:
@@ -62,25 +110,43 @@ class Hit:
         return None if texts is None else texts[self.row]
 
     def explain(self) -> dict[str, float]:
-        """Term -> query weight x document weight, largest first; the contributions add up to the score.
+        """Term -> query weight x document weight, largest first; they add up to the sparse score, scores["sparse"].
 
+        The query is that of the last sparse search: with feedback, the one that the feedback made. Of a document that
+        only the dense side found, or of a dense search, it tells what a sparse search would have seen in it.
         Document weights are those the index stores, so for a quantised index the sum is the score that it returns, up
         to the rounding of float32 sums.
         """
         components, weights = self._searcher.index.vector(self.row)
-        shared, in_query, in_document = np.intersect1d(self._query[0], components, return_indices=True)
-        products = self._query[1][in_query] * weights[in_document]
+        in_query_components, query_weights = self._query.sparse
+        shared, in_query, in_document = np.intersect1d(in_query_components, components, return_indices=True)
+        products = query_weights[in_query] * weights[in_document]
         token = self._searcher.encoder.vocabulary.token
         return {token(int(shared[at])): float(products[at]) for at in np.argsort(-products, kind="stable")}
 
 
-class Searcher:
-    """An index, the encoder whose vectors it holds, and the texts it was built from, if it keeps them.
+class Query:
+    """A query's sparse vector: the one that was searched with, or its text's, encoded when asked for."""
 
-    Raises EncoderError if the encoder's vectors have another number of components than the index.
+    def __init__(self, text: str, encoder: Encoder, sparse: Any) -> None:
+        self._text, self._encoder, self._sparse = text, encoder, sparse
+
+    @cached_property
+    def sparse(self) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.float32]]:
+        return self._encoder.encode_queries([self._text]).row(0) if self._sparse is None else self._sparse
+
+
+class Searcher:
+    """An index, the encoder whose vectors it holds, the texts it was built from, and dense vectors, if there are any.
+
+    dense: of the same documents in the same order.
+    Raises EncoderError if the encoder's vectors have another number of components than the index, ParameterError if
+    dense and sparse index are not of the same documents.
     """
 
-    def __init__(self, index: Index, encoder: Encoder, texts: Texts | None = None) -> None:
+    def __init__(
+        self, index: SparseIndex, encoder: Encoder, texts: Texts | None = None, dense: Dense | None = None
+    ) -> None:
         if encoder.dim != index.dim:
             raise EncoderError(
                 f"encoder {encoder.name!r} makes vectors of {encoder.dim} components, the index holds {index.dim}; "
@@ -89,6 +155,9 @@ class Searcher:
         self.index = index
         self.encoder = encoder
         self.texts = texts
+        self.dense = dense
+        if dense is not None:
+            _check_same_documents(index, dense.index)
 
     @classmethod
     def open(cls, folder: str | Path, device: str | None = None) -> Searcher:
@@ -101,7 +170,7 @@ class Searcher:
         from lsr.encoders import load_encoder
         from lsr.encoders.base import ENCODER_FOLDER
         from lsr.index.seismic import FORMAT_VERSION, KIND, SeismicIndex
-        from lsr.index.storage import StringColumn, read_manifest
+        from lsr.index.storage import read_manifest
 
         folder = Path(folder)
         index = SeismicIndex.open(folder)
@@ -112,23 +181,41 @@ class Searcher:
             )
         encoder = load_encoder(folder / ENCODER_FOLDER, device=device)
         has_texts = read_manifest(folder, FORMAT_VERSION, KIND).get("has_texts")
-        return cls(index, encoder, StringColumn.open(folder, TEXTS_NAME) if has_texts else None)
+        dense = Dense.open(folder / DENSE_FOLDER, device) if (folder / DENSE_FOLDER).is_dir() else None
+        return cls(index, encoder, StringColumn.open(folder, TEXTS_NAME) if has_texts else None, dense)
 
-    def search(self, text: str, k: int = 10, params: SearchParams | None = None) -> list[Hit]:
-        """At most k hits for one query, best first; none for a query without any known token."""
-        return self.search_batch([text], k, params)[0]
+    def search(self, text: str, k: int = 10, params: SearchParams | None = None, **how: Unpack[Options]) -> list[Hit]:
+        """At most k hits for one query, best first; none for a query without any known token.
+
+        how: feedback="rocchio", interpolate="both", weight=0.5, and more: see lsr.retrieval.pipeline.Options.
+
+        Raises ParameterError for k < 1 and options that do not go together or need dense vectors that are not there.
+        """
+        return self.search_batch([text], k, params, **how)[0]
 
     def search_batch(
-        self, texts: Sequence[str], k: int = 10, params: SearchParams | None = None, threads: int = 1
+        self,
+        texts: Sequence[str],
+        k: int = 10,
+        params: SearchParams | None = None,
+        threads: int = 1,
+        **how: Unpack[Options],
     ) -> list[list[Hit]]:
-        """The hits of each text, in the order of the texts. Raises ParameterError for k < 1."""
-        queries, result = self._search(texts, k, params, threads)
-        columns = zip(result.ids.tolist(), result.scores.tolist(), result.rows.tolist(), strict=True)
+        """The hits of each text, in the order of the texts. See `search`."""
+        pipeline = Pipeline.of(**how)
+        found = self.find(self.encode(texts, pipeline), pipeline, k, params, threads)
+        sparse = found.queries.get(SPARSE)
+        parts = {side: scores.tolist() for side, scores in found.parts.items()}
         hits = []
-        for query, (ids, scores, rows) in enumerate(columns):
-            vector = queries.row(query)
-            found = zip(ids, scores, rows, strict=True)
-            hits.append([Hit(i, score, row, self, vector) for i, score, row in found if i is not None])
+        for query, (rows, scores) in enumerate(zip(*(array.tolist() for array in found.lists), strict=True)):
+            vector = Query(texts[query], self.encoder, None if sparse is None else sparse.row(query))
+            hits.append(
+                [
+                    Hit(self.doc_id(row), scores[place], row, _scores(parts, query, place), self, vector)
+                    for place, row in enumerate(rows)
+                    if row >= 0
+                ]
+            )
         return hits
 
     def run(
@@ -138,31 +225,90 @@ class Searcher:
         params: SearchParams | None = None,
         threads: int = 1,
         drop_same_id: bool = False,
+        **how: Unpack[Options],
     ) -> dict[str, dict[str, float]]:
         """Query id -> document id -> score, best first, for queries given as id -> text: what lsr.eval measures.
 
-        drop_same_id: leave out a document whose id is the query's; k others are still returned.
+        drop_same_id: a document whose id is the query's is never found: k others are returned, and it is not fed back.
         """
+        pipeline = Pipeline.of(**how)
         run: dict[str, dict[str, float]] = {}
+        row_of = {doc_id: row for row, doc_id in enumerate(self._ids)} if drop_same_id else None
         pairs = iter(queries.items())
-        while batch := list(islice(pairs, _QUERIES_AT_ONCE)):
-            _, result = self._search([text for _, text in batch], k, params, threads, extra=int(drop_same_id))
-            for (query_id, _), ids, scores in zip(batch, result.ids.tolist(), result.scores.tolist(), strict=True):
-                dropped = (None, query_id) if drop_same_id else (None,)
-                found = ((i, score) for i, score in zip(ids, scores, strict=True) if i not in dropped)
-                run[query_id] = dict(islice(found, k))
+        while batch := dict(islice(pairs, _QUERIES_AT_ONCE)):
+            dropped = None if row_of is None else np.array([row_of.get(query_id, -1) for query_id in batch], np.int64)
+            found = self.find(self.encode(list(batch.values()), pipeline), pipeline, k, params, threads, dropped)
+            for query_id, rows, scores in zip(batch, *(array.tolist() for array in found.lists), strict=True):
+                run[query_id] = {self.doc_id(row): score for row, score in zip(rows, scores, strict=True) if row >= 0}
         return run
 
-    def _search(
-        self, texts: Sequence[str], k: int, params: SearchParams | None, threads: int, extra: int = 0
-    ) -> tuple[SparseVectors, SearchResult]:
-        """The queries' vectors and the `k + extra` best documents of each."""
-        if k < 1:
-            raise ParameterError(f"k is {k}; it must be at least 1")
+    def encode(self, texts: Sequence[str], pipeline: Pipeline) -> dict[str, Any]:
+        """Side -> the queries' vectors, for the sides that the pipeline searches. Raises ParameterError."""
         for number, text in enumerate(texts, start=1):
             if not is_utf8(text):
                 raise ParameterError(
                     f"query {number}, {text[:40]!r}, is no valid UTF-8; check how it was typed or read"
                 )
-        queries = self.encoder.encode_queries(list(texts))
-        return queries, self.index.search(queries, k=k + extra, params=params or SearchParams(), threads=threads)
+        encoded: dict[str, Any] = {}
+        if SPARSE in pipeline.sides:
+            encoded[SPARSE] = self.encoder.encode_queries(list(texts))
+        if DENSE in pipeline.sides:
+            encoded[DENSE] = self._dense_or_error().encoder.encode_queries(list(texts))
+        return encoded
+
+    def find(
+        self,
+        encoded: Mapping[str, Any],
+        pipeline: Pipeline,
+        k: int = 10,
+        params: SearchParams | None = None,
+        threads: int = 1,
+        dropped: npt.NDArray[np.int64] | None = None,
+    ) -> Found:
+        """What `encode` made, searched for. dropped: int64[queries], a row for each query not to be found, or -1."""
+        if k < 1:
+            raise ParameterError(f"k is {k}; it must be at least 1")
+        settings = Settings(params or SearchParams(), threads, dropped)
+        sides: dict[str, Side] = {SPARSE: SparseSide(self.index, settings)}
+        if DENSE in pipeline.sides:
+            sides[DENSE] = DenseSide(self._dense_or_error().index, settings)
+        return search_pipeline(sides, encoded, pipeline, k)
+
+    def doc_id(self, row: int) -> str:
+        """The id of a document, its row as text if the index has none."""
+        ids = self.index.ids
+        return str(row) if ids is None else ids[row]
+
+    @property
+    def _ids(self) -> Sequence[str] | Ids:
+        ids = self.index.ids
+        return [str(row) for row in range(len(self.index))] if ids is None else ids
+
+    def _dense_or_error(self) -> Dense:
+        if self.dense is None:
+            raise ParameterError(
+                "there are no dense vectors beside this index; build it with them (lsr index --dense minilm), "
+                "or leave out side 'dense' and interpolation"
+            )
+        return self.dense
+
+
+def _scores(parts: Mapping[str, list[list[float]]], query: int, place: int) -> dict[str, float]:
+    return {side: scores[query][place] for side, scores in parts.items() if not np.isnan(scores[query][place])}
+
+
+def _check_same_documents(sparse: SparseIndex, dense: DenseIndex) -> None:
+    if len(sparse) != len(dense):
+        raise ParameterError(
+            f"the sparse index has {len(sparse)} documents, the dense one {len(dense)}; build both from one collection"
+        )
+    if sparse.ids is None or dense.ids is None:
+        return
+    if isinstance(sparse.ids, StringColumn) and isinstance(dense.ids, StringColumn) and sparse.ids.equals(dense.ids):
+        return
+    for row, (ours, theirs) in enumerate(zip(sparse.ids, dense.ids, strict=True)):
+        if ours != theirs:
+            raise ParameterError(
+                f"document {row + 1} is {ours!r} in the sparse index and {theirs!r} in the dense one; "
+                f"build both from one collection"
+            )

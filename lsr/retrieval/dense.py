@@ -1,0 +1,327 @@
+"""DenseIndex: dense vectors in faiss, exhaustively (flat) or by a graph (HNSW).
+
+manifest.json     as of every index; kind "dense"
+vectors.npy       flat: float32[n, dim], mapped into memory
+graph.faiss       hnsw: graph and vectors as faiss writes them, mapped into memory by it
+ids.*.npy         the documents' ids
+encoder/          the name and options of the encoder, if the index was built from text
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from lsr.errors import IndexFormatError, ParameterError, VectorsError
+from lsr.files import storage_errors
+from lsr.ids import check_ids, check_unique
+from lsr.index.arrays import load_array, read_only, save_arrays
+from lsr.index.config import SearchParams
+from lsr.index.ids import Ids
+from lsr.index.request import empty_result
+from lsr.index.result import SearchResult
+from lsr.index.rows import checked_rows
+from lsr.index.storage import Extra, StringColumn, read_manifest, replacing_folder, write_manifest
+from lsr.progress import progress_bar
+from lsr.retrieval.fusion import check_choice
+
+FORMAT_VERSION = 1
+KIND = "dense"
+FLAT, HNSW = "flat", "hnsw"
+KINDS = (FLAT, HNSW)
+METRICS = ("inner-product", "cosine")
+VECTORS, GRAPH = "vectors", "graph.faiss"
+ROWS_AT_ONCE = 4096  # added to a graph between two chances to stop
+QUERIES_AT_ONCE = 1024
+
+Vectors = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class DenseConfig:
+    """How dense vectors are indexed.
+
+    kind: "flat" compares with every document, exactly; "hnsw" walks a graph (Malkov, Yashunin, TPAMI 2020).
+    metric: "inner-product", or "cosine", for which documents and queries are brought to length 1.
+    neighbours: of a document in the graph (M). ef_construction, ef_search: candidates kept while the graph is built,
+        and while it is searched (never fewer than k). These three are hnsw's.
+
+    Raises ParameterError.
+    """
+
+    kind: str = FLAT
+    metric: str = "inner-product"
+    neighbours: int = 32
+    ef_construction: int = 200
+    ef_search: int = 128
+
+    def __post_init__(self) -> None:
+        check_choice("kind of dense index", self.kind, KINDS)
+        check_choice("metric", self.metric, METRICS)
+        for name, least, most in (("neighbours", 2, 1024), ("ef_construction", 1, 1 << 20), ("ef_search", 1, 1 << 20)):
+            value = getattr(self, name)
+            if type(value) is not int or not least <= value <= most:
+                raise ParameterError(f"{name} is {value!r}; it must be a whole number from {least} to {most}")
+
+
+class DenseIndex:
+    """Documents as dense vectors; made by `build` or `open`.
+
+    A flat index is exhaustive, and its scores are float32 inner products; faiss adds them up in an order that depends
+    on how many queries are searched at once, so that the last digits may. A graph finds most of the best documents.
+    """
+
+    def __init__(self, vectors: Vectors, config: DenseConfig, ids: Ids | None, graph: Any = None) -> None:
+        self.config = config
+        self.ids = ids
+        self._vectors = vectors
+        self._graph = graph  # a faiss.IndexHNSWFlat, which owns `vectors`
+
+    @classmethod
+    def build(
+        cls,
+        vectors: Vectors,
+        config: DenseConfig | None = None,
+        ids: Sequence[str] | None = None,
+        threads: int | None = None,
+        progress: bool = False,
+    ) -> DenseIndex:
+        """Index the rows of `vectors`, float32[n, dim].
+
+        ids: a name for each row, unique. threads: for the graph; None for all processors. Graphs of one thread are
+        always the same, those of several differ a little from build to build.
+        Raises VectorsError for vectors that are no finite float32 matrix and ids that do not fit, ParameterError.
+        """
+        config = DenseConfig() if config is None else config
+        rows = checked_vectors(vectors)
+        names = None if ids is None else check_ids(ids, len(rows))
+        if names is not None:
+            check_unique(names)
+        if config.metric == "cosine":
+            rows = unit_length(rows)
+        if config.kind == FLAT:
+            return cls(read_only(rows), config, names)
+        graph = _build_graph(rows, config, _processors() if threads is None else threads, progress)
+        return cls(_vectors_of(graph), config, names, graph)
+
+    def save(self, folder: str | os.PathLike[str], extra: Extra | None = None) -> None:
+        """Write the index to `folder`, in the place of one that is there, in one step. Raises StorageError.
+
+        extra: see lsr.index.storage.write_folder.
+        """
+        with replacing_folder(folder) as temporary:
+            if self._graph is None:
+                save_arrays(temporary, {VECTORS: self._vectors})
+            else:
+                with storage_errors(folder), _faiss_errors(OSError):
+                    faiss.write_index(self._graph, str(temporary / GRAPH))
+            if self.ids is not None:
+                StringColumn.write(temporary, "ids", self.ids)
+            more = extra(temporary) if extra else {}
+            write_manifest(temporary, {**self._manifest(), **more})
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str]) -> DenseIndex:
+        """Open what `save` wrote; vectors and graph are mapped into memory, not read. Raises IndexFormatError."""
+        manifest = read_manifest(folder, FORMAT_VERSION, KIND)
+        try:
+            config = DenseConfig(**manifest["config"])
+            shape = int(manifest["documents"]), int(manifest["dim"])
+            has_ids = bool(manifest["has_ids"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise IndexFormatError(f"{folder}: damaged manifest ({error!r} is amiss); build the index again") from error
+        graph = None
+        if config.kind == FLAT:
+            vectors = load_array(folder, VECTORS)
+        else:
+            graph = _open_graph(Path(folder, GRAPH))
+            vectors = _vectors_of(graph)
+        ids = StringColumn.open(folder, "ids") if has_ids else None
+        if vectors.dtype != np.float32 or vectors.shape != shape or (ids is not None and len(ids) != shape[0]):
+            raise IndexFormatError(f"{folder}: its vectors or ids are not those of its manifest; build the index again")
+        return cls(vectors, config, ids, graph)
+
+    @property
+    def dim(self) -> int:
+        """Number of components of documents and queries."""
+        return int(self._vectors.shape[1])
+
+    @property
+    def nbytes(self) -> dict[str, int]:
+        """Bytes in memory (or mapped into it) of each part."""
+        parts = {"vectors": self._vectors.nbytes}
+        if self._graph is not None:
+            hnsw = self._graph.hnsw
+            parts["graph"] = 4 * hnsw.neighbors.size() + 8 * hnsw.offsets.size() + 4 * hnsw.levels.size()
+        return parts
+
+    def __len__(self) -> int:
+        """Number of documents."""
+        return len(self._vectors)
+
+    def vectors(self, rows: npt.NDArray[np.int64]) -> Vectors:
+        """float32[n, dim]: the vectors of documents, int64[n], as the index holds them. Raises ParameterError."""
+        gathered: Vectors = self._vectors[checked_rows(rows, len(self))]
+        return gathered
+
+    def search(
+        self, queries: Vectors, k: int = 10, params: SearchParams | None = None, threads: int = 1
+    ) -> SearchResult:
+        """The k documents of largest score for each query float32[queries, dim], best first, equal scores by row.
+
+        params: `exact` compares with every document, graph or not; the rest is for sparse indexes. Documents of any
+        score are hits; scores and rows are padded with -inf and -1. Raises ParameterError for k < 1, threads < 1 or
+        queries of another shape, VectorsError for queries that are not finite.
+        """
+        for name, number in (("k", k), ("threads", threads)):
+            if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
+                raise ParameterError(f"{name} is {number!r}; it must be a whole number of at least 1")
+        checked = checked_vectors(queries)
+        if checked.shape[1] != self.dim:
+            raise ParameterError(
+                f"queries have {checked.shape[1]} components, the index {self.dim}; use the encoder of the index"
+            )
+        if self.config.metric == "cosine":
+            checked = unit_length(checked)
+        scores, rows = empty_result(len(checked), k)
+        depth = min(k, len(self))
+        exhaustive = self._graph is None or (params is not None and params.exact)
+        with openmp_threads(threads):
+            for start in range(0, len(checked) if depth else 0, QUERIES_AT_ONCE):
+                batch = slice(start, start + QUERIES_AT_ONCE)
+                if exhaustive:
+                    found = faiss.knn(checked[batch], self._vectors, depth, metric=faiss.METRIC_INNER_PRODUCT)
+                else:
+                    ef = faiss.SearchParametersHNSW(efSearch=max(self.config.ef_search, depth))
+                    found = self._graph.search(checked[batch], depth, params=ef)
+                scores[batch, :depth], rows[batch, :depth] = _in_order(*found)
+        scores[rows < 0] = -np.inf
+        return SearchResult(scores, rows, self.ids)
+
+    def _manifest(self) -> dict[str, Any]:
+        return manifest_of(self.config, len(self), self.dim, self.ids is not None)
+
+
+def manifest_of(config: DenseConfig, documents: int, dim: int, has_ids: bool) -> dict[str, Any]:
+    """What manifest.json says of a dense index."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "kind": KIND,
+        "config": asdict(config),
+        "documents": documents,
+        "dim": dim,
+        "has_ids": has_ids,
+    }
+
+
+def write_flat(
+    folder: Path, parts: Iterable[tuple[Sequence[str], Vectors]], documents: int, dim: int, config: DenseConfig
+) -> dict[str, Any]:
+    """Write the files of a flat index but for its manifest, which is returned, holding one part at a time.
+
+    parts: (ids, vectors) end to end, `documents` rows in all. Raises VectorsError, StorageError.
+    """
+    path = folder / f"{VECTORS}.npy"
+
+    def ids() -> Iterator[str]:
+        row = 0
+        with storage_errors(path):
+            target = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(documents, dim))
+            for names, vectors in parts:
+                checked = checked_vectors(vectors)
+                target[row : row + len(checked)] = unit_length(checked) if config.metric == "cosine" else checked
+                row += len(checked)
+                yield from names
+            target.flush()
+
+    StringColumn.write(folder, "ids", ids())
+    return manifest_of(config, documents, dim, True)
+
+
+def checked_vectors(vectors: Vectors) -> Vectors:
+    """`vectors` as a contiguous float32[n, dim]. Raises VectorsError unless they are that, and finite."""
+    given: npt.NDArray[Any] = np.asarray(vectors)
+    if given.ndim != 2 or not given.shape[1] or given.dtype.kind != "f":
+        raise VectorsError(f"dense vectors are {given.dtype}{list(given.shape)}; give float32[rows, components]")
+    checked = np.ascontiguousarray(given, np.float32)
+    for start in range(0, len(checked), ROWS_AT_ONCE):  # in steps: a mask of all would take a quarter as much again
+        finite = np.isfinite(checked[start : start + ROWS_AT_ONCE]).all(1)
+        if not finite.all():
+            raise VectorsError(
+                f"row {start + int(finite.argmin())}: a component is not a finite number; encode it again"
+            )
+    return checked
+
+
+def unit_length(vectors: Vectors) -> Vectors:
+    """Each row divided by its Euclidean length; rows of zeros stay zeros."""
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    scaled: Vectors = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+    return scaled
+
+
+@contextmanager
+def openmp_threads(threads: int) -> Iterator[None]:
+    """Let faiss compute with so many threads, within; what the process had before is set again."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(threads)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+def _in_order(scores: Vectors, rows: npt.NDArray[np.int64]) -> tuple[Vectors, npt.NDArray[np.int64]]:
+    """What faiss found, with equal scores by row: where any are equal, which is seldom."""
+    for query in np.flatnonzero((scores[:, 1:] == scores[:, :-1]).any(1)):
+        order = np.lexsort((rows[query], -scores[query]))
+        scores[query], rows[query] = scores[query, order], rows[query, order]
+    return scores, rows
+
+
+def _build_graph(vectors: Vectors, config: DenseConfig, threads: int, progress: bool) -> Any:
+    graph = faiss.IndexHNSWFlat(vectors.shape[1], config.neighbours, faiss.METRIC_INNER_PRODUCT)
+    graph.hnsw.efConstruction = config.ef_construction
+    with openmp_threads(threads), progress_bar("building", len(vectors), "documents", progress) as advance:
+        for start in range(0, len(vectors), ROWS_AT_ONCE):
+            graph.add(vectors[start : start + ROWS_AT_ONCE])
+            advance(len(vectors[start : start + ROWS_AT_ONCE]))
+    return graph
+
+
+def _open_graph(path: Path) -> Any:
+    with _faiss_errors(IndexFormatError, f"{path}: damaged; build the index again"):
+        graph: Any = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+    if not isinstance(graph, faiss.IndexHNSWFlat) or graph.metric_type != faiss.METRIC_INNER_PRODUCT:
+        raise IndexFormatError(f"{path}: is no graph of lsr; build the index again")
+    return graph
+
+
+def _vectors_of(graph: Any) -> Vectors:
+    """A view of the vectors that a graph owns."""
+    storage: Any = faiss.downcast_index(graph.storage)
+    if not graph.ntotal:
+        return np.zeros((0, graph.d), np.float32)
+    view = faiss.rev_swig_ptr(storage.get_xb(), graph.ntotal * graph.d).reshape(graph.ntotal, graph.d)
+    return read_only(view)
+
+
+@contextmanager
+def _faiss_errors(kind: type[Exception], message: str = "") -> Iterator[None]:
+    """Turn the RuntimeError that faiss raises for whatever goes wrong with a file into one of `kind`."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        raise kind(message or str(error).splitlines()[0]) from error
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

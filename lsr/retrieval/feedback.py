@@ -1,0 +1,164 @@
+"""Pseudo-relevance feedback: a second query made of the first one and of the documents that it found.
+
+Vector-PRF (Li, Mourad, Koopman, Zuccon, TOIS 2023) on dense vectors, and Rocchio on sparse ones as Pyserini has it for
+BM25 and learned sparse indexes. Documents are the index's own vectors; nothing is encoded again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.errors import ParameterError
+from lsr.retrieval.feedback_kernels import rocchio_rows
+from lsr.retrieval.fusion import check_choice
+from lsr.vectors import SparseVectors
+
+if TYPE_CHECKING:
+    from lsr.index.rows import Rows
+
+AVERAGE, ROCCHIO = "average", "rocchio"
+METHODS = (AVERAGE, ROCCHIO)
+LARGEST = 1e6  # of alpha, beta and gamma, so that products stay finite
+SHORTEST = 1e-3  # a document vector that is not longer than this says nothing, and is left out
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """How a query learns from its first results. None takes the value that was published for the side.
+
+    method: "average" (dense only), the mean of query and documents; or "rocchio".
+    depth: documents taken as relevant, from the top: 3 (average), 5 (dense Rocchio), 10 (sparse Rocchio).
+    alpha, beta: weight of the query, and of the mean of those documents: .4 and .6 (dense), 1 and .75 (sparse).
+    gamma: weight of the mean of the `negatives` last documents of the first list, which is subtracted.
+    negatives: documents taken as not relevant, from the end of the first list; needed where gamma is not 0.
+    terms: terms that the documents' mean keeps (sparse): 10.
+
+    Raises ParameterError.
+    """
+
+    method: str = ROCCHIO
+    depth: int | None = None
+    alpha: float | None = None
+    beta: float | None = None
+    gamma: float = 0.0
+    negatives: int = 0
+    terms: int | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("feedback", self.method, METHODS)
+        for name, whole in (("depth", self.depth), ("terms", self.terms)):
+            if whole is not None and (type(whole) is not int or whole < 1):
+                raise ParameterError(f"feedback: {name} is {whole!r}; it must be a whole number of at least 1")
+        for name, weight in (("alpha", self.alpha), ("beta", self.beta), ("gamma", self.gamma)):
+            if weight is not None and not (_is_number(weight) and 0 <= weight <= LARGEST):
+                raise ParameterError(f"feedback: {name} is {weight!r}; it must be a number from 0 to {LARGEST:.0f}")
+        if type(self.negatives) is not int or self.negatives < 0:
+            raise ParameterError(f"feedback: negatives is {self.negatives!r}; it must be a whole number of at least 0")
+        if (self.gamma > 0) != (self.negatives > 0):
+            raise ParameterError(
+                f"feedback: gamma is {self.gamma} and negatives {self.negatives}; give both above 0, or neither"
+            )
+        if self.method == AVERAGE and (self.alpha, self.beta, self.gamma) != (None, None, 0):
+            raise ParameterError("feedback: the average has no alpha, beta or gamma; give them to rocchio")
+
+    def on_dense(self) -> Feedback:
+        """With the values published for dense vectors. Raises ParameterError for what they do not have."""
+        if self.terms is not None:
+            raise ParameterError("feedback: dense vectors have no terms to choose; leave terms out")
+        if self.method == AVERAGE:
+            return replace(self, depth=self.depth or 3)
+        return self._with(5, 0.4, 0.6)
+
+    def on_sparse(self) -> Feedback:
+        """With the values published for sparse vectors. Raises ParameterError for the average."""
+        if self.method == AVERAGE:
+            raise ParameterError("feedback: the average is of dense vectors; on the sparse side use rocchio")
+        return replace(self._with(10, 1.0, 0.75), terms=self.terms or 10)
+
+    def _with(self, depth: int, alpha: float, beta: float) -> Feedback:
+        return replace(
+            self,
+            depth=self.depth or depth,
+            alpha=alpha if self.alpha is None else self.alpha,
+            beta=beta if self.beta is None else self.beta,
+        )
+
+
+def dense_feedback(
+    queries: npt.NDArray[np.float32],
+    relevant: list[npt.NDArray[np.float32]],
+    not_relevant: list[npt.NDArray[np.float32]],
+    feedback: Feedback,
+) -> npt.NDArray[np.float32]:
+    """The second queries, float32[queries, dim]. They are not brought to length 1.
+
+    relevant, not_relevant: of each query, the vectors float32[m, dim] of its documents; a query without any keeps its
+    own. feedback: from on_dense. Average: the mean of the query and its m documents. Rocchio: alpha * query + beta *
+    mean of the relevant ones - gamma * mean of the others. Li et al., TOIS 2023.
+    """
+    fed_back = queries.copy()
+    for row, (up, down) in enumerate(zip(relevant, not_relevant, strict=True)):
+        if not len(up):
+            continue
+        if feedback.method == AVERAGE:
+            fed_back[row] = (queries[row] + up.sum(0)) / (1 + len(up))
+            continue
+        fed_back[row] = feedback.alpha * queries[row] + feedback.beta * up.mean(0)
+        if len(down):
+            fed_back[row] -= feedback.gamma * down.mean(0)
+    return fed_back
+
+
+def sparse_rocchio(
+    queries: SparseVectors, relevant: Rows, not_relevant: Rows, counts: npt.NDArray[np.int64], feedback: Feedback
+) -> SparseVectors:
+    """The second queries, one row for each of `queries`.
+
+    relevant, not_relevant: documents of all queries, one query's after the other's. counts: int64[queries, 2], how many
+    of each belong to a query; one without relevant documents keeps its vector. feedback: from on_sparse.
+
+    With x^ for x / |x|: q' = alpha q^ + beta (top terms of mean of d^)^ - gamma (top terms of mean of the others' d^)^,
+    where that is positive. Documents not longer than .001 count, but add nothing. Rocchio 1971, as in Pyserini.
+    """
+    starts = np.concatenate([np.zeros((1, 2), np.int64), np.cumsum(counts, axis=0)])
+    terms = int(feedback.terms or 0)
+    longest = int(np.diff(queries.indptr).max(initial=0)) + 2 * terms
+    lengths = np.zeros(len(queries), np.int64)
+    indices = np.empty((len(queries), longest), np.uint32)
+    values = np.empty((len(queries), longest), np.float32)
+    rocchio_rows(
+        queries.indptr,
+        queries.indices,
+        queries.values,
+        relevant,
+        not_relevant,
+        starts,
+        np.array([feedback.alpha, feedback.beta, feedback.gamma], np.float64),
+        terms,
+        SHORTEST,
+        _table_size(relevant, not_relevant, starts, longest),
+        lengths,
+        indices,
+        values,
+    )
+    used = np.arange(longest) < lengths[:, None]
+    indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    return SparseVectors.from_normalised(
+        indptr, indices[used].astype(queries.indices.dtype), values[used], queries.dim, queries.ids
+    )
+
+
+def _table_size(relevant: Rows, not_relevant: Rows, starts: npt.NDArray[np.int64], longest: int) -> int:
+    """Slots of a hash table that is at most half full with what any one query brings together: a power of two."""
+    most = longest
+    for column, rows in enumerate((relevant, not_relevant)):
+        most = max(most, int(np.diff(rows.indptr[starts[:, column]]).max(initial=0)))
+    return 1 << int(2 * most).bit_length()
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,253 @@
+"""From encoded queries to ranked documents: search, feedback, search again, interpolation before, after, or both.
+
+The steps are those of Li et al., SIGIR 2022 (arXiv 2205.00235), for either side:
+
+    before    the sparse and the dense list are interpolated; the best of that ranking are fed back
+    after     the list of the second search is interpolated with the other side's first list
+    both      one, then the other
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.errors import ParameterError
+from lsr.index.config import SearchParams
+from lsr.retrieval.feedback import Feedback, dense_feedback, sparse_rocchio
+from lsr.retrieval.fusion import Fusion, Ranking, check_choice
+
+if TYPE_CHECKING:
+    from lsr.index.ids import Ids
+    from lsr.index.result import SearchResult
+    from lsr.index.rows import Rows
+    from lsr.retrieval.dense import DenseIndex
+    from lsr.vectors import SparseVectors
+
+SPARSE, DENSE = "sparse", "dense"
+SIDES = (SPARSE, DENSE)
+PLACES = ("none", "before", "after", "both")
+
+RowNumbers = npt.NDArray[np.int64]
+
+
+class Lists(NamedTuple):
+    """rows int64[queries, k] and scores float[queries, k], best first; -1 and -inf where there are fewer."""
+
+    rows: RowNumbers
+    scores: npt.NDArray[np.floating]
+
+
+class Found(NamedTuple):
+    """What a pipeline found.
+
+    lists: the final ranking. parts: side -> score of each of its documents in the last list of that side, NaN if it is
+    not there. queries: side -> its last queries, those made by feedback among them.
+    """
+
+    lists: Lists
+    parts: Mapping[str, npt.NDArray[np.floating]]
+    queries: Mapping[str, Any]
+
+
+class Options(TypedDict, total=False):
+    """How to search, in the words of Searcher.search. None or left out is the default.
+
+    feedback: "rocchio", "average" (dense only), or a Feedback with values of one's own.
+    interpolate: "before", "after" or "both" (before and after the feedback); without feedback "after" is all there is.
+    weight: of the sparse scores in interpolation, .5 by default.
+    side: "sparse" or "dense", where the search and its feedback take place; "dense" by default where anything is
+        interpolated, else "sparse".
+    fusion: normalisation, documents missing from a list, depth, or reciprocal ranks; see Fusion.
+    """
+
+    feedback: Feedback | str | None
+    interpolate: str | None
+    weight: float | None
+    side: str | None
+    fusion: Fusion | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """What is done for a query: see Options, which `of` makes one from. Raises ParameterError."""
+
+    side: str = SPARSE
+    feedback: Feedback | None = None
+    interpolate: str = "none"
+    fusion: Fusion = field(default_factory=Fusion)
+
+    def __post_init__(self) -> None:
+        check_choice("side", self.side, SIDES)
+        check_choice("interpolate", self.interpolate, PLACES)
+        if self.feedback is None and self.interpolate in ("before", "both"):
+            raise ParameterError(
+                f"interpolate is {self.interpolate!r}, and there is no feedback that anything could be before; "
+                f"give feedback, or interpolate 'after'"
+            )
+        if self.feedback is not None:
+            resolved = self.feedback.on_sparse() if self.side == SPARSE else self.feedback.on_dense()
+            object.__setattr__(self, "feedback", resolved)
+
+    @classmethod
+    def of(
+        cls,
+        feedback: Feedback | str | None = None,
+        interpolate: str | None = None,
+        weight: float | None = None,
+        side: str | None = None,
+        fusion: Fusion | None = None,
+    ) -> Self:
+        """The pipeline that Options describe. Raises ParameterError."""
+        interpolate = interpolate or "none"
+        fusion = fusion or Fusion()
+        return cls(
+            side or (SPARSE if interpolate == "none" else DENSE),
+            Feedback(feedback) if isinstance(feedback, str) else feedback,
+            interpolate,
+            fusion if weight is None else replace(fusion, weight=weight),
+        )
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """The sides that are searched."""
+        return (self.side,) if self.interpolate == "none" else SIDES
+
+
+class Side(Protocol):
+    """One kind of vectors: an index that is searched, and how its queries learn from documents."""
+
+    def search(self, queries: Any, k: int) -> Lists: ...
+    def feed_back(self, queries: Any, relevant: RowNumbers, not_relevant: RowNumbers, feedback: Feedback) -> Any: ...
+
+
+class SparseIndex(Protocol):
+    """What a pipeline needs of a sparse index: SeismicIndex and ExactIndex both have it."""
+
+    @property
+    def dim(self) -> int: ...
+    @property
+    def ids(self) -> Ids | None: ...
+    def __len__(self) -> int: ...
+    def search(self, queries: SparseVectors, k: int, params: SearchParams, threads: int) -> SearchResult: ...
+    def vector(self, row: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]: ...
+    def gather(self, rows: RowNumbers) -> Rows: ...
+
+
+class Settings(NamedTuple):
+    """How every search of a pipeline is done. dropped: int64[queries], a row never to be found, or -1."""
+
+    params: SearchParams
+    threads: int
+    dropped: RowNumbers | None
+
+
+class SparseSide:
+    """Sparse vectors: queries are SparseVectors."""
+
+    def __init__(self, index: SparseIndex, settings: Settings) -> None:
+        self._index, self._settings = index, settings
+
+    def search(self, queries: SparseVectors, k: int) -> Lists:
+        return _search(self._index, queries, k, self._settings)
+
+    def feed_back(
+        self, queries: SparseVectors, relevant: RowNumbers, not_relevant: RowNumbers, feedback: Feedback
+    ) -> SparseVectors:
+        counts = np.stack([(rows >= 0).sum(1) for rows in (relevant, not_relevant)], axis=1)
+        up, down = (self._index.gather(rows[rows >= 0]) for rows in (relevant, not_relevant))
+        return sparse_rocchio(queries, up, down, counts, feedback)
+
+
+class DenseSide:
+    """Dense vectors: queries are float32[queries, dim]."""
+
+    def __init__(self, index: DenseIndex, settings: Settings) -> None:
+        self._index, self._settings = index, settings
+
+    def search(self, queries: npt.NDArray[np.float32], k: int) -> Lists:
+        return _search(self._index, queries, k, self._settings)
+
+    def feed_back(
+        self,
+        queries: npt.NDArray[np.float32],
+        relevant: RowNumbers,
+        not_relevant: RowNumbers,
+        feedback: Feedback,
+    ) -> npt.NDArray[np.float32]:
+        up, down = ([self._index.vectors(row[row >= 0]) for row in rows] for rows in (relevant, not_relevant))
+        return dense_feedback(queries, up, down, feedback)
+
+
+def search_pipeline(sides: Mapping[str, Side], encoded: Mapping[str, Any], pipeline: Pipeline, k: int) -> Found:
+    """The k best documents of each query. encoded: side -> queries, for each of pipeline.sides."""
+    main, feedback, fusion = pipeline.side, pipeline.feedback, pipeline.fusion
+    other = DENSE if main == SPARSE else SPARSE
+    before, after = pipeline.interpolate in ("before", "both"), pipeline.interpolate in ("after", "both")
+    last_depth = max(k, fusion.depth) if after else k
+    queries = dict(encoded)
+    lists = {}
+    if before or after:
+        lists[other] = sides[other].search(queries[other], last_depth if after else fusion.depth)
+    if feedback is not None:
+        top = int(feedback.depth or 0)
+        deep = max(top + feedback.negatives, fusion.depth) if before or feedback.negatives else top
+        lists[main] = sides[main].search(queries[main], deep)
+        source = _fused(lists, fusion, deep).lists if before else lists[main]
+        queries[main] = sides[main].feed_back(
+            queries[main], source.rows[:, :top], _last(source.rows[:, top:], feedback.negatives), feedback
+        )
+    lists[main] = sides[main].search(queries[main], last_depth)
+    if after:
+        return _fused(lists, fusion, k)._replace(queries=queries)
+    return Found(lists[main], {main: lists[main].scores}, queries)
+
+
+def _search(index: Any, queries: Any, k: int, settings: Settings) -> Lists:
+    """A search that does not find what is to be dropped."""
+    dropped = settings.dropped
+    result = index.search(queries, k=k + (dropped is not None), params=settings.params, threads=settings.threads)
+    if dropped is None:
+        return Lists(result.rows, result.scores)
+    rows, scores = result.rows.copy(), result.scores.copy()
+    for query, place in zip(*np.nonzero((rows == dropped[:, None]) & (rows >= 0)), strict=True):
+        for array, nothing in ((rows, -1), (scores, -np.inf)):
+            array[query, place:-1] = array[query, place + 1 :]
+            array[query, -1] = nothing
+    return Lists(rows[:, :k], scores[:, :k])
+
+
+def _last(rows: RowNumbers, count: int) -> RowNumbers:
+    """The last `count` documents of each list, int64[queries, count], filled up with -1."""
+    found = (rows >= 0).sum(1)
+    places = found[:, None] - 1 - np.arange(count)
+    if not rows.shape[1]:
+        return np.full((len(rows), count), -1, np.int64)
+    last: RowNumbers = np.where(places >= 0, np.take_along_axis(rows, np.maximum(places, 0), 1), -1)
+    return last
+
+
+def _fused(lists: Mapping[str, Lists], fusion: Fusion, k: int) -> Found:
+    """The lists of both sides as one, k documents a query."""
+    n = len(lists[SPARSE].rows)
+    rows, scores = np.full((n, k), -1, np.int64), np.full((n, k), -np.inf)
+    parts = {side: np.full((n, k), np.nan) for side in SIDES}
+    for query in range(n):
+        rankings = {side: _ranking(lists[side], query) for side in SIDES}
+        fused = fusion(rankings[SPARSE], rankings[DENSE])
+        m = min(k, len(fused.documents))
+        rows[query, :m], scores[query, :m] = fused.documents[:m], fused.scores[:m]
+        for column, side in enumerate(SIDES):
+            places = fused.places[:m, column]
+            if len(rankings[side].scores):
+                parts[side][query, :m] = np.where(places >= 0, rankings[side].scores[places], np.nan)
+    return Found(Lists(rows, scores), parts, {})
+
+
+def _ranking(lists: Lists, query: int) -> Ranking:
+    found = lists.rows[query] >= 0
+    return Ranking(lists.rows[query, found], lists.scores[query, found])
