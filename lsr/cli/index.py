@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lsr.cli import options
 from lsr.cli.output import watched
 from lsr.index.config import IndexConfig
+from lsr.retrieval.config import DenseConfig
+
+if TYPE_CHECKING:
+    from lsr.index.seismic import SeismicIndex
+    from lsr.retrieval.dense import DenseIndex
 
 _DEFAULTS = IndexConfig()
+_DENSE = DenseConfig()
 
 
 def index(
@@ -29,6 +35,15 @@ def index(
         str | None,
         typer.Option(help="tiny, bm25, a model's folder or Hugging Face id; needed for a collection."),
     ] = None,
+    dense: Annotated[
+        str | None,
+        typer.Option(
+            help="Also index dense vectors: minilm, a sentence-transformers folder or Hugging Face id. "
+            "Without --encoder they are added to the INDEX that is there."
+        ),
+    ] = None,
+    dense_index: Annotated[str, typer.Option(help="Of dense vectors: flat (exact) or hnsw.")] = _DENSE.kind,
+    metric: Annotated[str, typer.Option(help="Of dense vectors: inner-product or cosine.")] = _DENSE.metric,
     n_postings: Annotated[int, typer.Option(help="Postings a list, on average.")] = _DEFAULTS.n_postings,
     centroid_fraction: Annotated[
         float, typer.Option(help="Blocks of a list, as a share of its postings.")
@@ -51,10 +66,29 @@ def index(
         _DEFAULTS, n_postings=n_postings, centroid_fraction=centroid_fraction, summary_energy=summary_energy
     )
 
-    from lsr.encoders import load_encoder
-    from lsr.eval.collections import load_collection
-    from lsr.retrieval.indexing import build_searchable
+    dense_config = DenseConfig(kind=dense_index, metric=metric)
 
+    from lsr.encoders import load_dense_encoder, load_encoder
+    from lsr.eval.collections import load_collection
+    from lsr.index.seismic import SeismicIndex
+    from lsr.retrieval.dense import DenseIndex
+    from lsr.retrieval.indexing import build_dense, build_searchable
+    from lsr.retrieval.searcher import DENSE_FOLDER
+
+    dense_model = None if dense is None else load_dense_encoder(dense, device=device, dtype=dtype)
+    if dense_model is not None and encoder is None and not options.is_vectors(source):
+        added = build_dense(
+            load_collection(source),
+            index / DENSE_FOLDER,
+            dense_model,
+            dense_config,
+            expected=SeismicIndex.open(index).ids,
+            batch_size=batch_size,
+            threads=threads,
+            progress=watched(),
+        )
+        _report(index / DENSE_FOLDER, added)
+        return
     documents = source if options.is_vectors(source) else load_collection(source)
     model = None
     if encoder is not None:
@@ -69,7 +103,21 @@ def index(
             prune_queries=prune_queries,
         )
     built = build_searchable(
-        documents, index, model, config, batch_size=batch_size, threads=threads, progress=watched()
+        documents,
+        index,
+        model,
+        config,
+        dense=dense_model,
+        dense_config=dense_config,
+        batch_size=batch_size,
+        threads=threads,
+        progress=watched(),
     )
+    _report(index, built)
+    if dense_model is not None:
+        _report(index / DENSE_FOLDER, DenseIndex.open(index / DENSE_FOLDER))
+
+
+def _report(folder: Path, built: SeismicIndex | DenseIndex) -> None:
     megabytes = sum(built.nbytes.values()) / 1e6
-    print(f"{index}: {len(built)} documents, {megabytes:.1f} MB")
+    print(f"{folder}: {len(built)} documents, {megabytes:.1f} MB")

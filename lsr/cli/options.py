@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from lsr.index.config import SearchParams
+from lsr.retrieval.config import Fusion
 
 _DEFAULTS = SearchParams()
 
@@ -52,11 +53,38 @@ PruneQueries = Annotated[str, typer.Option(help="The same for queries.")]
 Dtype = Annotated[str, typer.Option(help="Arithmetic of the encoder: float32 or bfloat16.")]
 Device = Annotated[str | None, typer.Option(help="Where to encode: cpu, cuda, cuda:1; by default cuda if there is one")]
 
+Feedback = Annotated[
+    str | None, typer.Option(help="Search again with what the best documents say: rocchio, or average (dense side).")
+]
+FeedbackDepth = Annotated[
+    int | None, typer.Option(help="Documents fed back; by default 10 (sparse rocchio), 5 (dense rocchio), 3 (average)")
+]
+FeedbackTerms = Annotated[int | None, typer.Option(help="Terms kept of the documents (sparse side); by default 10")]
+Alpha = Annotated[float | None, typer.Option(help="Rocchio: weight of the query; by default 1 (sparse), .4 (dense)")]
+Beta = Annotated[
+    float | None, typer.Option(help="Rocchio: weight of the documents fed back; by default .75 (sparse), .6 (dense)")
+]
+Gamma = Annotated[float, typer.Option(help="Rocchio: weight of the last documents, which is subtracted.")]
+Negatives = Annotated[int, typer.Option(help="Rocchio: how many of the last documents, for --gamma.")]
+Interpolate = Annotated[
+    str | None, typer.Option(help="Interpolate sparse and dense: before, after or both (of the feedback); else after.")
+]
+Weight = Annotated[float | None, typer.Option(help="Of sparse scores in interpolation, 0 to 1; by default .5")]
+Side = Annotated[
+    str | None,
+    typer.Option(help="Where to search and feed back: sparse or dense; by default dense with --interpolate"),
+]
+FusionMethod = Annotated[str, typer.Option("--fusion", help="interpolation, or rrf (reciprocal ranks).")]
+Normalise = Annotated[str, typer.Option(help="Scores before interpolation: min-max, z-score or none.")]
+Missing = Annotated[str, typer.Option(help="Score of a document that a list lacks: its minimum, or zero.")]
+FusionDepth = Annotated[int, typer.Option(help="Documents of each list that are interpolated.")]
+
 VECTOR_FILES = (".npz", ".jsonl", ".jsonl.gz")
 DEFAULT_QUERY_CUT = _DEFAULTS.query_cut
 DEFAULT_HEAP_FACTOR = _DEFAULTS.heap_factor
 DEFAULT_LONG_DOCUMENTS = "first"
 DEFAULT_DTYPE = "float32"
+DEFAULT_FUSION = Fusion()
 
 
 def use_threads(threads: int | None) -> int:

@@ -9,6 +9,7 @@ import typer
 
 from lsr.cli import options
 from lsr.index.config import SearchParams
+from lsr.retrieval.plan import describe_search
 
 
 def run(
@@ -25,12 +26,42 @@ def run(
     query_cut: options.QueryCut = options.DEFAULT_QUERY_CUT,
     heap_factor: options.HeapFactor = options.DEFAULT_HEAP_FACTOR,
     exact: options.Exact = False,
+    feedback: options.Feedback = None,
+    feedback_depth: options.FeedbackDepth = None,
+    feedback_terms: options.FeedbackTerms = None,
+    alpha: options.Alpha = None,
+    beta: options.Beta = None,
+    gamma: options.Gamma = 0.0,
+    negatives: options.Negatives = 0,
+    interpolate: options.Interpolate = None,
+    weight: options.Weight = None,
+    side: options.Side = None,
+    fusion: options.FusionMethod = options.DEFAULT_FUSION.method,
+    normalise: options.Normalise = options.DEFAULT_FUSION.normalise,
+    missing: options.Missing = options.DEFAULT_FUSION.missing,
+    fusion_depth: options.FusionDepth = options.DEFAULT_FUSION.depth,
     threads: options.Threads = None,
     device: options.Device = None,
     tag: Annotated[str, typer.Option(help="Name of the run, its last column.")] = "lsr",
 ) -> None:
     """Search for every query of a collection or file, and write a TREC run."""
     params = SearchParams(query_cut=query_cut, heap_factor=heap_factor, exact=exact)
+    how = describe_search(
+        feedback=feedback,
+        feedback_depth=feedback_depth,
+        feedback_terms=feedback_terms,
+        alpha=alpha,
+        beta=beta,
+        gamma=gamma,
+        negatives=negatives,
+        interpolate=interpolate,
+        weight=weight,
+        side=side,
+        fusion=fusion,
+        normalise=normalise,
+        missing=missing,
+        fusion_depth=fusion_depth,
+    )
 
     from lsr.eval.collections import load_queries
     from lsr.eval.runs import write_run
@@ -38,6 +69,6 @@ def run(
 
     topics = load_queries(queries, split)
     searcher = Searcher.open(index, device=device)
-    found = searcher.run(topics.texts, k, params, options.use_threads(threads), topics.drop_same_id)
+    found = searcher.run(topics.texts, k, params, options.use_threads(threads), topics.drop_same_id, **how)
     write_run(output, found, tag)
     print(f"{output}: {sum(map(len, found.values()))} documents for {len(found)} queries")

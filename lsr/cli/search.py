@@ -10,6 +10,7 @@ import typer
 from lsr.cli import options
 from lsr.cli.output import print_json
 from lsr.index.config import SearchParams
+from lsr.retrieval.plan import describe_search
 
 if TYPE_CHECKING:
     from lsr.retrieval.searcher import Hit
@@ -26,22 +27,52 @@ def search(
     query_cut: options.QueryCut = options.DEFAULT_QUERY_CUT,
     heap_factor: options.HeapFactor = options.DEFAULT_HEAP_FACTOR,
     exact: options.Exact = False,
+    feedback: options.Feedback = None,
+    feedback_depth: options.FeedbackDepth = None,
+    feedback_terms: options.FeedbackTerms = None,
+    alpha: options.Alpha = None,
+    beta: options.Beta = None,
+    gamma: options.Gamma = 0.0,
+    negatives: options.Negatives = 0,
+    interpolate: options.Interpolate = None,
+    weight: options.Weight = None,
+    side: options.Side = None,
+    fusion: options.FusionMethod = options.DEFAULT_FUSION.method,
+    normalise: options.Normalise = options.DEFAULT_FUSION.normalise,
+    missing: options.Missing = options.DEFAULT_FUSION.missing,
+    fusion_depth: options.FusionDepth = options.DEFAULT_FUSION.depth,
     device: options.Device = None,
     json: options.Json = False,
 ) -> None:
     """Print the best documents for one query."""
     params = SearchParams(query_cut=query_cut, heap_factor=heap_factor, exact=exact)
+    how = describe_search(
+        feedback=feedback,
+        feedback_depth=feedback_depth,
+        feedback_terms=feedback_terms,
+        alpha=alpha,
+        beta=beta,
+        gamma=gamma,
+        negatives=negatives,
+        interpolate=interpolate,
+        weight=weight,
+        side=side,
+        fusion=fusion,
+        normalise=normalise,
+        missing=missing,
+        fusion_depth=fusion_depth,
+    )
 
     from lsr.retrieval.searcher import Searcher
 
-    hits = Searcher.open(index, device=device).search(query, k, params)
+    hits = Searcher.open(index, device=device).search(query, k, params, **how)
     if json:
         print_json({"query": query, "hits": [_as_json(rank, hit, explain) for rank, hit in enumerate(hits, start=1)]})
         return
     if not hits:
         print("no document shares a term with the query")
     for rank, hit in enumerate(hits, start=1):
-        print(f"{rank:>3}  {hit.score:.4f}  {hit.doc_id}")
+        print(f"{rank:>3}  {hit.score:.4f}  {hit.doc_id}{_parts(hit)}")
         if hit.text:
             print(f"     {textwrap.shorten(hit.text, _SNIPPET, placeholder=' ...')}")
         if explain:
@@ -51,6 +82,15 @@ def search(
             print(f"     {shown}{more}")
 
 
+def _parts(hit: Hit) -> str:
+    """What the score was interpolated from."""
+    if list(hit.scores.values()) == [hit.score]:
+        return ""
+    return "  (" + ", ".join(f"{side} {score:.4f}" for side, score in hit.scores.items()) + ")"
+
+
 def _as_json(rank: int, hit: Hit, explain: bool) -> dict[str, object]:
-    record: dict[str, object] = {"rank": rank, "doc_id": hit.doc_id, "score": hit.score, "text": hit.text}
+    record: dict[str, object] = {
+        "rank": rank, "doc_id": hit.doc_id, "score": hit.score, "scores": dict(hit.scores), "text": hit.text
+    }  # fmt: skip
     return {**record, "terms": hit.explain()} if explain else record

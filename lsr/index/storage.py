@@ -87,14 +87,15 @@ def write_folder(
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write manifest.json with the sizes and checksums of all files that are in `folder` now. Raises StorageError.
 
-    manifest: JSON; must have "format_version" (a whole number) and "kind".
+    manifest: JSON; must have "format_version" (a whole number) and "kind". An index in a subfolder, with a manifest of
+    its own, is left to that one, so that it can be replaced by itself.
     """
     path = folder / MANIFEST
     with storage_errors(folder):
         listed = {
             each.relative_to(folder).as_posix(): {"bytes": each.stat().st_size, "sha256": _checksum(each)}
             for each in sorted(folder.rglob("*"))
-            if each.is_file() and each != path
+            if each.is_file() and each != path and not _within_another(each, folder)
         }
         path.write_text(json.dumps({"product": PRODUCT, **manifest, "files": listed}, indent=1))
 
@@ -136,7 +137,10 @@ def read_manifest(folder: str | os.PathLike[str], expected_format: int, kind: st
 
 
 def verify(folder: str | os.PathLike[str]) -> None:
-    """Read every file of an index and compare its checksum. Raises IndexFormatError for the first that differs."""
+    """Read every file of an index, and of indexes in it, and compare its checksum.
+
+    Raises IndexFormatError for the first that differs.
+    """
     path = Path(folder, MANIFEST)
     try:
         manifest = json.loads(path.read_bytes())
@@ -147,6 +151,12 @@ def verify(folder: str | os.PathLike[str]) -> None:
                 )
     except (OSError, ValueError, RecursionError) as error:
         raise IndexFormatError(f"{folder}: cannot be verified ({error}); build the index again") from error
+    for inner in Path(folder).glob(f"*/{MANIFEST}"):
+        verify(inner.parent)
+
+
+def _within_another(file: Path, folder: Path) -> bool:
+    return any((parent / MANIFEST).exists() for parent in file.parents if folder in parent.parents)
 
 
 def _listed_files(path: Path, manifest: Any, key: str) -> list[tuple[str, Any]]:

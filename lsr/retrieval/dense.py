@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -31,45 +31,16 @@ from lsr.index.result import SearchResult
 from lsr.index.rows import checked_rows
 from lsr.index.storage import Extra, StringColumn, read_manifest, replacing_folder, write_manifest
 from lsr.progress import progress_bar
-from lsr.retrieval.fusion import check_choice
+from lsr.retrieval.config import FLAT, DenseConfig
 
 FORMAT_VERSION = 1
 KIND = "dense"
-FLAT, HNSW = "flat", "hnsw"
-KINDS = (FLAT, HNSW)
-METRICS = ("inner-product", "cosine")
 VECTORS, GRAPH = "vectors", "graph.faiss"
 ROWS_AT_ONCE = 4096  # added to a graph between two chances to stop
 QUERIES_AT_ONCE = 1024
+_SAME = "give the collection that the index was built from"
 
 Vectors = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class DenseConfig:
-    """How dense vectors are indexed.
-
-    kind: "flat" compares with every document, exactly; "hnsw" walks a graph (Malkov, Yashunin, TPAMI 2020).
-    metric: "inner-product", or "cosine", for which documents and queries are brought to length 1.
-    neighbours: of a document in the graph (M). ef_construction, ef_search: candidates kept while the graph is built,
-        and while it is searched (never fewer than k). These three are hnsw's.
-
-    Raises ParameterError.
-    """
-
-    kind: str = FLAT
-    metric: str = "inner-product"
-    neighbours: int = 32
-    ef_construction: int = 200
-    ef_search: int = 128
-
-    def __post_init__(self) -> None:
-        check_choice("kind of dense index", self.kind, KINDS)
-        check_choice("metric", self.metric, METRICS)
-        for name, least, most in (("neighbours", 2, 1024), ("ef_construction", 1, 1 << 20), ("ef_search", 1, 1 << 20)):
-            value = getattr(self, name)
-            if type(value) is not int or not least <= value <= most:
-                raise ParameterError(f"{name} is {value!r}; it must be a whole number from {least} to {most}")
 
 
 class DenseIndex:
@@ -121,8 +92,8 @@ class DenseIndex:
             if self._graph is None:
                 save_arrays(temporary, {VECTORS: self._vectors})
             else:
-                with storage_errors(folder), _faiss_errors(OSError):
-                    faiss.write_index(self._graph, str(temporary / GRAPH))
+                with storage_errors(folder):
+                    _write_graph(self._graph, temporary / GRAPH)
             if self.ids is not None:
                 StringColumn.write(temporary, "ids", self.ids)
             more = extra(temporary) if extra else {}
@@ -222,27 +193,58 @@ def manifest_of(config: DenseConfig, documents: int, dim: int, has_ids: bool) ->
     }
 
 
-def write_flat(
-    folder: Path, parts: Iterable[tuple[Sequence[str], Vectors]], documents: int, dim: int, config: DenseConfig
+def write_dense(
+    folder: Path,
+    parts: Iterable[tuple[Sequence[str], Vectors]],
+    documents: int,
+    dim: int,
+    config: DenseConfig,
+    expected: Ids | None = None,
+    threads: int | None = None,
+    progress: bool = False,
 ) -> dict[str, Any]:
-    """Write the files of a flat index but for its manifest, which is returned, holding one part at a time.
+    """Write the files of an index but for its manifest, which is returned; a flat one holds one part at a time.
 
-    parts: (ids, vectors) end to end, `documents` rows in all. Raises VectorsError, StorageError.
+    parts: (ids, vectors) end to end, `documents` rows in all. expected: the ids they must have.
+    Raises VectorsError for vectors that are not finite and other ids, StorageError.
     """
-    path = folder / f"{VECTORS}.npy"
+    flat = config.kind == FLAT
+    path = folder / (f"{VECTORS}.npy" if flat else GRAPH)
 
     def ids() -> Iterator[str]:
         row = 0
-        with storage_errors(path):
-            target = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(documents, dim))
-            for names, vectors in parts:
-                checked = checked_vectors(vectors)
-                target[row : row + len(checked)] = unit_length(checked) if config.metric == "cosine" else checked
-                row += len(checked)
-                yield from names
-            target.flush()
+        for names, vectors in parts:
+            checked = checked_vectors(vectors)
+            if config.metric == "cosine":
+                checked = unit_length(checked)
+            if flat:
+                target[row : row + len(checked)] = checked
+            else:
+                target.add(checked)
+            for at, name in enumerate(names, row):
+                if expected is not None and (at == len(expected) or expected[at] != name):
+                    raise VectorsError(f"document {at + 1} is {name!r}, which the index beside it has not; {_SAME}")
+                yield name
+            row += len(checked)
+            advance(len(checked))
+        if expected is not None and row != len(expected):
+            raise VectorsError(f"{row} documents, the index beside it has {len(expected)}; {_SAME}")
 
-    StringColumn.write(folder, "ids", ids())
+    with (
+        storage_errors(path),
+        openmp_threads(_processors() if threads is None else threads),
+        progress_bar("building", documents, "documents", progress) as advance,
+    ):
+        target: Any = (
+            np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(documents, dim))
+            if flat
+            else _empty_graph(dim, config)
+        )
+        StringColumn.write(folder, "ids", ids())
+        if flat:
+            target.flush()
+        else:
+            _write_graph(target, path)
     return manifest_of(config, documents, dim, True)
 
 
@@ -288,13 +290,23 @@ def _in_order(scores: Vectors, rows: npt.NDArray[np.int64]) -> tuple[Vectors, np
 
 
 def _build_graph(vectors: Vectors, config: DenseConfig, threads: int, progress: bool) -> Any:
-    graph = faiss.IndexHNSWFlat(vectors.shape[1], config.neighbours, faiss.METRIC_INNER_PRODUCT)
-    graph.hnsw.efConstruction = config.ef_construction
+    graph = _empty_graph(vectors.shape[1], config)
     with openmp_threads(threads), progress_bar("building", len(vectors), "documents", progress) as advance:
         for start in range(0, len(vectors), ROWS_AT_ONCE):
             graph.add(vectors[start : start + ROWS_AT_ONCE])
             advance(len(vectors[start : start + ROWS_AT_ONCE]))
     return graph
+
+
+def _empty_graph(dim: int, config: DenseConfig) -> Any:
+    graph = faiss.IndexHNSWFlat(dim, config.neighbours, faiss.METRIC_INNER_PRODUCT)
+    graph.hnsw.efConstruction = config.ef_construction
+    return graph
+
+
+def _write_graph(graph: Any, path: Path) -> None:
+    with _faiss_errors(OSError):
+        faiss.write_index(graph, str(path))
 
 
 def _open_graph(path: Path) -> Any:

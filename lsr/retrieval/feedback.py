@@ -6,86 +6,19 @@ BM25 and learned sparse indexes. Documents are the index's own vectors; nothing 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from lsr.errors import ParameterError
+from lsr.retrieval.config import AVERAGE, Feedback
 from lsr.retrieval.feedback_kernels import rocchio_rows
-from lsr.retrieval.fusion import check_choice
 from lsr.vectors import SparseVectors
 
 if TYPE_CHECKING:
     from lsr.index.rows import Rows
 
-AVERAGE, ROCCHIO = "average", "rocchio"
-METHODS = (AVERAGE, ROCCHIO)
-LARGEST = 1e6  # of alpha, beta and gamma, so that products stay finite
 SHORTEST = 1e-3  # a document vector that is not longer than this says nothing, and is left out
-
-
-@dataclass(frozen=True, slots=True)
-class Feedback:
-    """How a query learns from its first results. None takes the value that was published for the side.
-
-    method: "average" (dense only), the mean of query and documents; or "rocchio".
-    depth: documents taken as relevant, from the top: 3 (average), 5 (dense Rocchio), 10 (sparse Rocchio).
-    alpha, beta: weight of the query, and of the mean of those documents: .4 and .6 (dense), 1 and .75 (sparse).
-    gamma: weight of the mean of the `negatives` last documents of the first list, which is subtracted.
-    negatives: documents taken as not relevant, from the end of the first list; needed where gamma is not 0.
-    terms: terms that the documents' mean keeps (sparse): 10.
-
-    Raises ParameterError.
-    """
-
-    method: str = ROCCHIO
-    depth: int | None = None
-    alpha: float | None = None
-    beta: float | None = None
-    gamma: float = 0.0
-    negatives: int = 0
-    terms: int | None = None
-
-    def __post_init__(self) -> None:
-        check_choice("feedback", self.method, METHODS)
-        for name, whole in (("depth", self.depth), ("terms", self.terms)):
-            if whole is not None and (type(whole) is not int or whole < 1):
-                raise ParameterError(f"feedback: {name} is {whole!r}; it must be a whole number of at least 1")
-        for name, weight in (("alpha", self.alpha), ("beta", self.beta), ("gamma", self.gamma)):
-            if weight is not None and not (_is_number(weight) and 0 <= weight <= LARGEST):
-                raise ParameterError(f"feedback: {name} is {weight!r}; it must be a number from 0 to {LARGEST:.0f}")
-        if type(self.negatives) is not int or self.negatives < 0:
-            raise ParameterError(f"feedback: negatives is {self.negatives!r}; it must be a whole number of at least 0")
-        if (self.gamma > 0) != (self.negatives > 0):
-            raise ParameterError(
-                f"feedback: gamma is {self.gamma} and negatives {self.negatives}; give both above 0, or neither"
-            )
-        if self.method == AVERAGE and (self.alpha, self.beta, self.gamma) != (None, None, 0):
-            raise ParameterError("feedback: the average has no alpha, beta or gamma; give them to rocchio")
-
-    def on_dense(self) -> Feedback:
-        """With the values published for dense vectors. Raises ParameterError for what they do not have."""
-        if self.terms is not None:
-            raise ParameterError("feedback: dense vectors have no terms to choose; leave terms out")
-        if self.method == AVERAGE:
-            return replace(self, depth=self.depth or 3)
-        return self._with(5, 0.4, 0.6)
-
-    def on_sparse(self) -> Feedback:
-        """With the values published for sparse vectors. Raises ParameterError for the average."""
-        if self.method == AVERAGE:
-            raise ParameterError("feedback: the average is of dense vectors; on the sparse side use rocchio")
-        return replace(self._with(10, 1.0, 0.75), terms=self.terms or 10)
-
-    def _with(self, depth: int, alpha: float, beta: float) -> Feedback:
-        return replace(
-            self,
-            depth=self.depth or depth,
-            alpha=alpha if self.alpha is None else self.alpha,
-            beta=beta if self.beta is None else self.beta,
-        )
 
 
 def dense_feedback(
@@ -158,7 +91,3 @@ def _table_size(relevant: Rows, not_relevant: Rows, starts: npt.NDArray[np.int64
     for column, rows in enumerate((relevant, not_relevant)):
         most = max(most, int(np.diff(rows.indptr[starts[:, column]]).max(initial=0)))
     return 1 << int(2 * most).bit_length()
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

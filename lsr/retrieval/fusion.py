@@ -13,17 +13,14 @@ Pyserini's ways are all here (Lin et al., SIGIR 2021; its `fusion` package and `
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from lsr.errors import ParameterError
+from lsr.retrieval.config import FUSIONS, MISSING, NORMALISATIONS, RRF, Fusion, check_choice
 
-METHODS = ("interpolation", "rrf")
-NORMALISATIONS = ("none", "min-max", "z-score")
-MISSING = ("minimum", "zero")
 RANK_CONSTANT = 60  # Cormack, Clarke, Buettcher, SIGIR 2009
 
 Documents = npt.NDArray[Any]
@@ -51,40 +48,11 @@ class Fused(NamedTuple):
     places: npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Fusion:
-    """How the sparse list and the dense list of a query become one.
-
-    method: "interpolation", weight * sparse + (1 - weight) * dense; or "rrf", to which only the ranks matter.
-    weight: of the sparse scores, from 0 to 1.
-    normalise: "min-max" brings the scores of each list to 0..1, "z-score" to mean 0 and standard deviation 1, "none"
-        leaves them: the list of the larger scores then decides.
-    missing: what a list gives a document that it lacks: its "minimum", or "zero". (rrf: nothing.)
-    depth: documents of each list that are fused, if the search asks for fewer.
-
-    Raises ParameterError.
-    """
-
-    method: str = "interpolation"
-    weight: float = 0.5
-    normalise: str = "min-max"
-    missing: str = "minimum"
-    depth: int = 1000
-
-    def __post_init__(self) -> None:
-        check_choice("method", self.method, METHODS)
-        check_choice("normalise", self.normalise, NORMALISATIONS)
-        check_choice("missing", self.missing, MISSING)
-        if isinstance(self.weight, bool) or not isinstance(self.weight, int | float) or not 0 <= self.weight <= 1:
-            raise ParameterError(f"weight is {self.weight!r}; it must be a number from 0 (dense alone) to 1 (sparse)")
-        if type(self.depth) is not int or self.depth < 1:
-            raise ParameterError(f"depth is {self.depth!r}; it must be a whole number of at least 1")
-
-    def __call__(self, sparse: Ranking, dense: Ranking) -> Fused:
-        """One ranking of all documents that either list has."""
-        if self.method == "rrf":
-            return reciprocal_rank_fusion((sparse, dense))
-        return fuse((sparse, dense), (self.weight, 1 - self.weight), self.normalise, self.missing)
+def interpolate(sparse: Ranking, dense: Ranking, fusion: Fusion) -> Fused:
+    """One ranking of all documents of either list: weight * sparse + (1 - weight) * dense, or reciprocal ranks."""
+    if fusion.method == RRF:
+        return reciprocal_rank_fusion((sparse, dense))
+    return fuse((sparse, dense), (fusion.weight, 1 - fusion.weight), fusion.normalise, fusion.missing)
 
 
 def fuse(
@@ -157,19 +125,13 @@ def fuse_runs(
 
     Equal scores are ordered by document id, ascending. Raises ParameterError.
     """
-    check_choice("method", method, METHODS)
+    check_choice("method", method, FUSIONS)
     fused: dict[str, dict[str, float]] = {}
     for query_id in dict.fromkeys(query_id for run in runs for query_id in run):
         rankings = [_of_run(run.get(query_id, {})) for run in runs]
-        found = reciprocal_rank_fusion(rankings) if method == "rrf" else fuse(rankings, weights, normalise, missing)
+        found = reciprocal_rank_fusion(rankings) if method == RRF else fuse(rankings, weights, normalise, missing)
         fused[query_id] = dict(zip(found.documents[:k].tolist(), found.scores[:k].tolist(), strict=True))
     return fused
-
-
-def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    """Raises ParameterError unless `value` is one of `choices`."""
-    if value not in choices:
-        raise ParameterError(f"{name} is {value!r}; it must be one of {', '.join(choices)}")
 
 
 def _of_run(ranking: Mapping[str, float]) -> Ranking:

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lsr.encoders import load_encoder
 from lsr.encoders.base import ENCODER_FOLDER, Encoder
+from lsr.encoders.dense_batching import encode_dense_collection, read_dense_parts
 from lsr.errors import CollectionError, EncoderError
 from lsr.files import storage_errors
 from lsr.index.config import IndexConfig
+from lsr.index.ids import Ids
 from lsr.index.seismic import SeismicIndex
-from lsr.index.storage import StringColumn, check_replaceable
+from lsr.index.storage import StringColumn, check_replaceable, replacing_folder, write_manifest
+from lsr.retrieval.config import DenseConfig
+from lsr.retrieval.dense import DenseIndex, write_dense
 from lsr.retrieval.encoding import Documents, encode_documents
-from lsr.retrieval.searcher import TEXTS_NAME
+from lsr.retrieval.searcher import DENSE_FOLDER, TEXTS_NAME
 from lsr.vectors import SparseVectors
 from lsr.vectors_io import read_info
+
+if TYPE_CHECKING:
+    from lsr.encoders.dense import DenseEncoder
 
 _CHANGED = "the collection has changed since it was encoded; index it again"
 
@@ -29,6 +36,8 @@ def build_searchable(
     encoder: Encoder | str | Path | None = None,
     config: IndexConfig | None = None,
     *,
+    dense: DenseEncoder | str | Path | None = None,
+    dense_config: DenseConfig | None = None,
     batch_size: int | None = None,
     threads: int | None = None,
     progress: bool = False,
@@ -39,6 +48,8 @@ def build_searchable(
     encoder: an encoder, or what load_encoder takes. Needed for a collection; an unfitted BM25 is fitted on it. For
         vectors it must be the one that made them; by default it is the one kept with them, and without one the index
         can be searched with vectors only.
+    dense: a dense encoder, or what load_dense_encoder takes: a dense index of the collection is built with it, beside
+        the sparse one, as dense_config says.
 
     A collection is read several times rather than held in memory; its vectors are held. They are first encoded into the
     folder FOLDER.encoding, from which a killed build goes on, and which is removed at the end.
@@ -50,17 +61,104 @@ def build_searchable(
     check_replaceable(folder)
     if isinstance(encoder, str | Path):
         encoder = load_encoder(encoder)
+    if isinstance(dense, str | Path):
+        dense = _load_dense(dense)
     if isinstance(source, str | Path):
+        if dense is not None:
+            raise EncoderError(f"{source}: a dense index needs text, not sparse vectors; give the collection")
         return _index_vectors(Path(source), folder, encoder, config, threads, progress)
     if encoder is None:
         raise EncoderError(f"{source.name} holds text, which needs an encoder; name one, such as tiny or bm25")
 
-    encoding = folder.with_name(f"{folder.name}.encoding")
+    encoding = _encoding_of(folder)
     encode_documents(source, encoding, encoder, batch_size=batch_size, progress=progress)
-    index = _index_vectors(encoding, folder, encoder, config, threads, progress, collection=source)
+    dense_encoding = _encoding_of(folder / DENSE_FOLDER)
+    add_dense = None
+    if dense is not None:
+        write = _dense_writer(source, dense_encoding, dense, dense_config, batch_size, threads, progress)
+
+        def add_dense(temporary: Path) -> None:
+            (temporary / DENSE_FOLDER).mkdir()
+            write(temporary / DENSE_FOLDER, None)
+
+    index = _index_vectors(encoding, folder, encoder, config, threads, progress, source, add_dense)
+    for done in (encoding, dense_encoding):
+        if done.exists():
+            with storage_errors(done):
+                shutil.rmtree(done)
+    return index
+
+
+def build_dense(
+    source: Documents,
+    folder: str | Path,
+    encoder: DenseEncoder | str | Path,
+    config: DenseConfig | None = None,
+    *,
+    expected: Ids | None = None,
+    batch_size: int | None = None,
+    threads: int | None = None,
+    progress: bool = False,
+) -> DenseIndex:
+    """Build a dense index of a collection in `folder`, in place of one that is there.
+
+    folder: INDEX/dense, for it to be found beside a sparse index. expected: the ids its documents must have, those of
+    that index. Goes on after a kill, from FOLDER.encoding, which is removed at the end.
+    Raises CollectionError, VectorsError, EncoderError and StorageError as build_searchable does.
+    """
+    folder = Path(os.path.realpath(folder))
+    check_replaceable(folder)
+    if isinstance(encoder, str | Path):
+        encoder = _load_dense(encoder)
+    encoding = _encoding_of(folder)
+    write = _dense_writer(source, encoding, encoder, config, batch_size, threads, progress)
+    with replacing_folder(folder) as temporary:
+        write(temporary, expected)
     with storage_errors(encoding):
         shutil.rmtree(encoding)
-    return index
+    return DenseIndex.open(folder)
+
+
+def _load_dense(name: str | Path) -> DenseEncoder:
+    from lsr.encoders.dense import load_dense_encoder  # loads torch
+
+    return load_dense_encoder(name)
+
+
+def _encoding_of(folder: Path) -> Path:
+    """Where the vectors of the index in `folder` are gathered: beside INDEX for INDEX and for INDEX/dense."""
+    if folder.name == DENSE_FOLDER:
+        return folder.parent.with_name(f"{folder.parent.name}.{DENSE_FOLDER}.encoding")
+    return folder.with_name(f"{folder.name}.encoding")
+
+
+def _dense_writer(
+    collection: Documents,
+    encoding: Path,
+    encoder: DenseEncoder,
+    config: DenseConfig | None,
+    batch_size: int | None,
+    threads: int | None,
+    progress: bool,
+) -> Callable[[Path, Ids | None], None]:
+    """Encode the collection; what is returned writes the dense index into an empty folder."""
+    config = config or DenseConfig()
+    documents = encode_dense_collection(
+        encoder,
+        ((document.doc_id, document.full_text) for document in collection.documents()),
+        encoding,
+        total=collection.count if progress else None,
+        progress=progress,
+        batch_size=batch_size,
+    )
+
+    def write(folder: Path, expected: Ids | None) -> None:
+        parts = read_dense_parts(encoding)
+        manifest = write_dense(folder, parts, documents, encoder.dim, config, expected, threads, progress)
+        encoder.save(folder / ENCODER_FOLDER)
+        write_manifest(folder, {**manifest, "source": collection.name, "encoder": encoder.describe()})
+
+    return write
 
 
 def _index_vectors(
@@ -71,6 +169,7 @@ def _index_vectors(
     threads: int | None,
     progress: bool,
     collection: Documents | None = None,
+    add_dense: Callable[[Path], None] | None = None,
 ) -> SeismicIndex:
     """Index stored vectors; with the texts of `collection`, if they are its."""
     if encoder is None and (path / ENCODER_FOLDER).is_dir():
@@ -91,6 +190,8 @@ def _index_vectors(
             encoder.save(temporary / ENCODER_FOLDER)
         if collection is not None:
             StringColumn.write(temporary, TEXTS_NAME, _texts(collection, ids))
+        if add_dense is not None:
+            add_dense(temporary)
         return {
             "source": path.name if collection is None else collection.name,
             "encoder": made_by if encoder is None else encoder.describe(),

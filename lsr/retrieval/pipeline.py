@@ -10,16 +10,16 @@ The steps are those of Li et al., SIGIR 2022 (arXiv 2205.00235), for either side
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from lsr.errors import ParameterError
 from lsr.index.config import SearchParams
-from lsr.retrieval.feedback import Feedback, dense_feedback, sparse_rocchio
-from lsr.retrieval.fusion import Fusion, Ranking, check_choice
+from lsr.retrieval.config import Feedback, Fusion
+from lsr.retrieval.feedback import dense_feedback, sparse_rocchio
+from lsr.retrieval.fusion import Ranking, interpolate
+from lsr.retrieval.plan import DENSE, SIDES, SPARSE, Pipeline
 
 if TYPE_CHECKING:
     from lsr.index.ids import Ids
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     from lsr.index.rows import Rows
     from lsr.retrieval.dense import DenseIndex
     from lsr.vectors import SparseVectors
-
-SPARSE, DENSE = "sparse", "dense"
-SIDES = (SPARSE, DENSE)
-PLACES = ("none", "before", "after", "both")
 
 RowNumbers = npt.NDArray[np.int64]
 
@@ -52,70 +48,6 @@ class Found(NamedTuple):
     lists: Lists
     parts: Mapping[str, npt.NDArray[np.floating]]
     queries: Mapping[str, Any]
-
-
-class Options(TypedDict, total=False):
-    """How to search, in the words of Searcher.search. None or left out is the default.
-
-    feedback: "rocchio", "average" (dense only), or a Feedback with values of one's own.
-    interpolate: "before", "after" or "both" (before and after the feedback); without feedback "after" is all there is.
-    weight: of the sparse scores in interpolation, .5 by default.
-    side: "sparse" or "dense", where the search and its feedback take place; "dense" by default where anything is
-        interpolated, else "sparse".
-    fusion: normalisation, documents missing from a list, depth, or reciprocal ranks; see Fusion.
-    """
-
-    feedback: Feedback | str | None
-    interpolate: str | None
-    weight: float | None
-    side: str | None
-    fusion: Fusion | None
-
-
-@dataclass(frozen=True, slots=True)
-class Pipeline:
-    """What is done for a query: see Options, which `of` makes one from. Raises ParameterError."""
-
-    side: str = SPARSE
-    feedback: Feedback | None = None
-    interpolate: str = "none"
-    fusion: Fusion = field(default_factory=Fusion)
-
-    def __post_init__(self) -> None:
-        check_choice("side", self.side, SIDES)
-        check_choice("interpolate", self.interpolate, PLACES)
-        if self.feedback is None and self.interpolate in ("before", "both"):
-            raise ParameterError(
-                f"interpolate is {self.interpolate!r}, and there is no feedback that anything could be before; "
-                f"give feedback, or interpolate 'after'"
-            )
-        if self.feedback is not None:
-            resolved = self.feedback.on_sparse() if self.side == SPARSE else self.feedback.on_dense()
-            object.__setattr__(self, "feedback", resolved)
-
-    @classmethod
-    def of(
-        cls,
-        feedback: Feedback | str | None = None,
-        interpolate: str | None = None,
-        weight: float | None = None,
-        side: str | None = None,
-        fusion: Fusion | None = None,
-    ) -> Self:
-        """The pipeline that Options describe. Raises ParameterError."""
-        interpolate = interpolate or "none"
-        fusion = fusion or Fusion()
-        return cls(
-            side or (SPARSE if interpolate == "none" else DENSE),
-            Feedback(feedback) if isinstance(feedback, str) else feedback,
-            interpolate,
-            fusion if weight is None else replace(fusion, weight=weight),
-        )
-
-    @property
-    def sides(self) -> tuple[str, ...]:
-        """The sides that are searched."""
-        return (self.side,) if self.interpolate == "none" else SIDES
 
 
 class Side(Protocol):
@@ -238,7 +170,7 @@ def _fused(lists: Mapping[str, Lists], fusion: Fusion, k: int) -> Found:
     parts = {side: np.full((n, k), np.nan) for side in SIDES}
     for query in range(n):
         rankings = {side: _ranking(lists[side], query) for side in SIDES}
-        fused = fusion(rankings[SPARSE], rankings[DENSE])
+        fused = interpolate(rankings[SPARSE], rankings[DENSE], fusion)
         m = min(k, len(fused.documents))
         rows[query, :m], scores[query, :m] = fused.documents[:m], fused.scores[:m]
         for column, side in enumerate(SIDES):

@@ -16,19 +16,8 @@ from lsr.errors import EncoderError, ParameterError
 from lsr.ids import is_utf8
 from lsr.index.config import SearchParams
 from lsr.index.strings import StringColumn
-from lsr.retrieval.pipeline import (
-    DENSE,
-    SPARSE,
-    DenseSide,
-    Found,
-    Options,
-    Pipeline,
-    Settings,
-    Side,
-    SparseIndex,
-    SparseSide,
-    search_pipeline,
-)
+from lsr.retrieval.pipeline import DenseSide, Found, Settings, Side, SparseIndex, SparseSide, search_pipeline
+from lsr.retrieval.plan import DENSE, SPARSE, Options, Pipeline
 
 if TYPE_CHECKING:
     from lsr.encoders.base import Encoder
@@ -187,7 +176,7 @@ class Searcher:
     def search(self, text: str, k: int = 10, params: SearchParams | None = None, **how: Unpack[Options]) -> list[Hit]:
         """At most k hits for one query, best first; none for a query without any known token.
 
-        how: feedback="rocchio", interpolate="both", weight=0.5, and more: see lsr.retrieval.pipeline.Options.
+        how: feedback="rocchio", interpolate="both", weight=0.5, and more: see lsr.retrieval.plan.Options.
 
         Raises ParameterError for k < 1 and options that do not go together or need dense vectors that are not there.
         """
