@@ -20,9 +20,7 @@ def evaluate(
     judgements: Annotated[
         str, typer.Argument(metavar="QRELS|COLLECTION", help="A file of judgements, or the collection they belong to.")
     ],
-    measures: Annotated[
-        str, typer.Option(help="Measures by ir_measures' names, commas between them.")
-    ] = "nDCG@10,RR@10,AP,R@100,R@1000",
+    measures: options.Measures = options.DEFAULT_MEASURES,
     per_query: Annotated[bool, typer.Option("--per-query", help="Also print each query's values.")] = False,
     split: options.Split = None,
     run: Annotated[Path | None, typer.Option("--run", help="Also write the run that is measured (INDEX only).")] = None,
@@ -41,7 +39,7 @@ def evaluate(
     """
     from lsr.eval.measures import aggregate, evaluate_queries, parse_measures
 
-    names = [name for name in re.split(r"[,\s]+(?![^(]*\))", measures) if name]
+    names = measure_names(measures)
     parse_measures(names)
     if system.is_dir():
         params = SearchParams(query_cut=query_cut, heap_factor=heap_factor, exact=exact)
@@ -52,7 +50,7 @@ def evaluate(
         raise ParameterError(f"--run {run} needs an INDEX to search, and {system} is no folder; leave it out")
     else:
         ranking = read_run(system)
-        qrels = _read_judgements(judgements, split)
+        qrels = read_judgements(judgements, split)
 
     values = evaluate_queries(qrels, ranking, names)
     figures = aggregate(values)
@@ -79,7 +77,13 @@ def _search(
     return qrels, searcher.run(queries, k, params, threads, collection.drop_same_id)
 
 
-def _read_judgements(spec: str, split: str | None) -> Qrels:
+def measure_names(measures: str) -> list[str]:
+    """The names between commas or blanks; those in brackets, as in AP(rel=2,judged_only=True), divide nothing."""
+    return [name for name in re.split(r"[,\s]+(?![^(]*\))", measures) if name]
+
+
+def read_judgements(spec: str, split: str | None) -> Qrels:
+    """Those of a file, or of a collection."""
     if Path(spec).is_file():
         return read_qrels(spec)
     from lsr.eval.collections import load_collection

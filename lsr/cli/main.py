@@ -11,10 +11,12 @@ from typing import Annotated
 import typer
 
 from lsr.cli.build import build
+from lsr.cli.compare import compare
 from lsr.cli.demo import demo
 from lsr.cli.encode import encode
 from lsr.cli.encoders import encoders
 from lsr.cli.evaluate import evaluate
+from lsr.cli.experiment import experiment
 from lsr.cli.index import index
 from lsr.cli.info import info
 from lsr.cli.inspect import inspect
@@ -33,7 +35,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (encoders, build, inspect, encode, index, search, run, evaluate, info, demo):
+for command in (encoders, build, inspect, encode, index, search, run, evaluate, compare, experiment, info, demo):
     app.command()(command)
 
 

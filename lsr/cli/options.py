@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +32,7 @@ HeapFactor = Annotated[
 ]
 Exact = Annotated[bool, typer.Option("--exact", help="Score every document: slow, and misses nothing.")]
 Threads = Annotated[int | None, typer.Option(help="Threads; by default all cores")]
+Measures = Annotated[str, typer.Option(help="Measures by ir_measures' names, commas between them.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 BatchSize = Annotated[int | None, typer.Option(help="Texts encoded at once; by default the encoder's choice")]
@@ -83,13 +83,16 @@ VECTOR_FILES = (".npz", ".jsonl", ".jsonl.gz")
 DEFAULT_QUERY_CUT = _DEFAULTS.query_cut
 DEFAULT_HEAP_FACTOR = _DEFAULTS.heap_factor
 DEFAULT_LONG_DOCUMENTS = "first"
+DEFAULT_MEASURES = "nDCG@10,RR@10,AP,R@100,R@1000"
 DEFAULT_DTYPE = "float32"
 DEFAULT_FUSION = Fusion()
 
 
 def use_threads(threads: int | None) -> int:
     """The number asked for, or as many as this process may run on."""
-    return threads if threads is not None else len(os.sched_getaffinity(0))
+    from lsr.index.threads import processors
+
+    return processors() if threads is None else threads
 
 
 def is_vectors(source: str) -> bool:

@@ -82,6 +82,11 @@ class Collection:
             raise CollectionError(f"{self.name}: name one of its splits: {', '.join(self.splits)}")
         return self.splits[0]
 
+    @cached_property
+    def corpus(self) -> str:
+        """What tells the documents from others: the digest of their file, or the ir_datasets id that they belong to."""
+        return self._source.corpus()
+
     def documents(self) -> Iterator[Document]:
         """Every document once, in the collection's order; memory grows by 16 bytes a document, to find duplicates."""
         unique = UniqueIds()

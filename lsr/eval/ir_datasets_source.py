@@ -59,6 +59,11 @@ class IrDataset:
         count = self._dataset.docs_metadata().get("count") if hasattr(self._dataset, "docs_metadata") else None
         return count if isinstance(count, int) else None
 
+    def corpus(self) -> str:
+        import ir_datasets
+
+        return f"ir_datasets:{ir_datasets.docs_parent_id(self.name)}"
+
     def documents(self) -> Iterator[tuple[Place, Document]]:
         if not self._dataset.has_docs():
             raise CollectionError(f"ir_datasets has no documents for {self.name!r}; choose an id that has")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from lsr.errors import LsrError
+from lsr.errors import CollectionError, LsrError
 
 
 def open_binary(path: Path) -> BinaryIO:
@@ -52,3 +53,14 @@ def count_lines(path: Path) -> int | None:
             return sum(1 for line in file if not line.isspace())
     except (OSError, EOFError, zlib.error):
         return None
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, as it lies there. Raises CollectionError."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as cause:
+        raise CollectionError(
+            f"{path}: cannot be read ({cause.strerror or cause}); check the path and its permissions"
+        ) from cause

@@ -45,6 +45,17 @@ def _parse(name: str) -> ir_measures.Measure:
     return cast(ir_measures.Measure, measure)
 
 
+def with_relevant(name: str, grade: int) -> str:
+    """The measure with `grade` as the least that is relevant: R@100 -> R(rel=2)@100.
+
+    Unchanged for grade 1, for a measure that says itself what is relevant, and for those of graded judgements (nDCG).
+    """
+    measure = _parse(name)
+    if grade == 1 or "rel" not in measure.SUPPORTED_PARAMS or "rel" in measure.params:
+        return name
+    return str(measure(rel=grade))
+
+
 def evaluate_queries(
     qrels: Mapping[str, Mapping[str, int]],
     run: Mapping[str, Mapping[str, float]],

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gzip
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
@@ -99,17 +99,35 @@ def write_run(path: str | Path, run: Mapping[str, Mapping[str, float]], tag: str
     without documents leaves no line. Raises RunError for ids that a TREC file cannot hold (empty, or with white
     space), scores that are not finite, StorageError if the file cannot be written.
     """
+    with run_writer(path, tag) as write:
+        write(run)
+
+
+@contextmanager
+def run_writer(path: str | Path, tag: str = "lsr") -> Iterator[Callable[[Mapping[str, Mapping[str, float]]], None]]:
+    """A function that adds queries to a run, for runs that are not held in memory. See write_run."""
     if tag.split() != [tag]:
         raise RunError(f"the run's tag is {tag!r}; it must be one word without white space")
     with _replacing(Path(path)) as file:
-        for query_id, ranking in run.items():
-            _check_id(query_id, "query")
-            ordered = sorted(ranking.items(), key=lambda item: -item[1])
-            for rank, (doc_id, score) in enumerate(ordered, start=1):
-                _check_id(doc_id, "document")
-                if not math.isfinite(score):
-                    raise RunError(f"query {query_id!r}, document {doc_id!r}: the score is {score}; it must be finite")
-                file.write(f"{query_id} Q0 {doc_id} {rank} {float(score)!r} {tag}\n".encode())
+
+        def write(run: Mapping[str, Mapping[str, float]]) -> None:
+            for query_id, ranking in run.items():
+                _check_id(query_id, "query")
+                for doc_id, score in ranking.items():
+                    _check_id(doc_id, "document")
+                    if not math.isfinite(score):
+                        raise RunError(
+                            f"query {query_id!r}, document {doc_id!r}: the score is {score}; it must be finite"
+                        )
+                ordered = sorted(ranking.items(), key=lambda item: -item[1])
+                file.write(
+                    "".join(
+                        f"{query_id} Q0 {doc_id} {rank} {float(score)!r} {tag}\n"
+                        for rank, (doc_id, score) in enumerate(ordered, start=1)
+                    ).encode()
+                )
+
+        yield write
 
 
 def _check_id(identifier: str, kind: str) -> None:

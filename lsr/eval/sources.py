@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from lsr.errors import CollectionError, RunError
-from lsr.eval.lines import count_lines, read_lines
+from lsr.eval.lines import count_lines, file_digest, read_lines
 from lsr.eval.runs import Qrels, read_qrels
 from lsr.ids import is_utf8
 
@@ -47,6 +47,9 @@ class Source(Protocol):
     def count(self) -> int | None:
         """The number of documents, where it can be had without parsing them."""
 
+    def corpus(self) -> str:
+        """What tells these documents from others: collections of one corpus give the same."""
+
     def documents(self) -> Iterator[tuple[Place, Document]]: ...
     def queries(self, split: str | None) -> Iterator[tuple[Place, Query]]: ...
     def has_qrels(self, split: str | None) -> bool: ...
@@ -78,6 +81,9 @@ class BeirFolder:
 
     def count(self) -> int | None:
         return count_lines(self._corpus)
+
+    def corpus(self) -> str:
+        return file_digest(self._corpus)
 
     def documents(self) -> Iterator[tuple[Place, Document]]:
         for place, record in _records(self._corpus):
@@ -121,6 +127,9 @@ class TsvFiles:
 
     def count(self) -> int | None:
         return count_lines(self._collection)
+
+    def corpus(self) -> str:
+        return file_digest(self._collection)
 
     def documents(self) -> Iterator[tuple[Place, Document]]:
         for place, (identifier, text) in _pairs(self._collection):

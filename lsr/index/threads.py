@@ -15,7 +15,7 @@ from lsr.errors import ParameterError
 def thread_pool(threads: int | None) -> Iterator[Executor]:
     """An executor of that many threads, None for one a processor; on Ctrl-C or an error, jobs not begun are dropped."""
     if threads is None:
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        threads = processors()
     if isinstance(threads, bool) or not isinstance(threads, Integral) or threads < 1:
         raise ParameterError(f"threads is {threads!r}; it must be a whole number of at least 1")
     executor = ThreadPoolExecutor(int(threads))
@@ -23,3 +23,8 @@ def thread_pool(threads: int | None) -> Iterator[Executor]:
         yield executor
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def processors() -> int:
+    """How many processors this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

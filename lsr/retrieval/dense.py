@@ -30,6 +30,7 @@ from lsr.index.request import empty_result
 from lsr.index.result import SearchResult
 from lsr.index.rows import checked_rows
 from lsr.index.storage import Extra, StringColumn, read_manifest, replacing_folder, write_manifest
+from lsr.index.threads import processors
 from lsr.progress import progress_bar
 from lsr.retrieval.config import FLAT, DenseConfig
 
@@ -80,7 +81,7 @@ class DenseIndex:
             rows = unit_length(rows)
         if config.kind == FLAT:
             return cls(read_only(rows), config, names)
-        graph = _build_graph(rows, config, _processors() if threads is None else threads, progress)
+        graph = _build_graph(rows, config, processors() if threads is None else threads, progress)
         return cls(_vectors_of(graph), config, names, graph)
 
     def save(self, folder: str | os.PathLike[str], extra: Extra | None = None) -> None:
@@ -232,7 +233,7 @@ def write_dense(
 
     with (
         storage_errors(path),
-        openmp_threads(_processors() if threads is None else threads),
+        openmp_threads(processors() if threads is None else threads),
         progress_bar("building", documents, "documents", progress) as advance,
     ):
         target: Any = (
@@ -333,7 +334,3 @@ def _faiss_errors(kind: type[Exception], message: str = "") -> Iterator[None]:
         yield
     except (RuntimeError, MemoryError) as error:
         raise kind(message or str(error).splitlines()[0]) from error
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,86 @@
+"""lsr compare"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lsr.cli import options
+from lsr.cli.evaluate import measure_names, read_judgements
+from lsr.cli.output import print_columns, print_json
+
+if TYPE_CHECKING:
+    from lsr.eval.significance import Comparison
+
+PerQuery = dict[str, dict[str, float]]
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="RUN", help="A TREC run, the baseline.")],
+    second: Annotated[Path, typer.Argument(metavar="RUN", help="The TREC run to compare with it.")],
+    qrels: Annotated[
+        str, typer.Option(metavar="QRELS|COLLECTION", help="A file of judgements, or the collection they belong to.")
+    ],
+    measures: options.Measures = options.DEFAULT_MEASURES,
+    split: options.Split = None,
+    test: Annotated[str, typer.Option(help="Paired test over queries: t-test or randomisation.")] = "t-test",
+    per_query: Annotated[bool, typer.Option("--per-query", help="Also print each query's values.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the first measure's differences by query: .svg, .png, .pdf")
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Compare two runs: their measures, and whether the difference is more than chance.
+
+    Every judged query counts, with zero if a run has no results for it. p-values are two-sided; Holm's correction is
+    over the measures.
+    """
+    from lsr.eval import significance
+    from lsr.eval.measures import evaluate_queries, parse_measures
+    from lsr.eval.plots import plot_differences
+    from lsr.eval.runs import read_run
+
+    names = measure_names(measures)
+    parse_measures(names)
+    judgements = read_judgements(qrels, split)
+    values = [evaluate_queries(judgements, read_run(path), names) for path in (first, second)]
+    compared = significance.compare(values[0], values[1], test)
+    if plot is not None:
+        differences = {query: values[1][names[0]][query] - values[0][names[0]][query] for query in judgements}
+        plot_differences(differences, names[0], first.name, second.name, plot)
+    if json:
+        record: dict[str, object] = {"queries": len(judgements), "measures": [each._asdict() for each in compared]}
+        print_json({**record, "per_query": {"first": values[0], "second": values[1]}} if per_query else record)
+        return
+    if per_query:
+        _print_queries(values[0], values[1])
+    _print_comparisons(compared)
+
+
+def _print_comparisons(compared: list[Comparison]) -> None:
+    rows = [
+        (
+            each.measure,
+            f"{each.first:.4f}",
+            f"{each.second:.4f}",
+            f"{each.difference:+.4f}",
+            f"{each.p_value:.4f}",
+            f"{each.corrected:.4f}",
+            f"{each.wins}/{each.ties}/{each.losses}",
+        )
+        for each in compared
+    ]
+    print_columns([("measure", "first", "second", "difference", "p", "p (Holm)", "better/equal/worse"), *rows])
+
+
+def _print_queries(first: PerQuery, second: PerQuery) -> None:
+    rows = []
+    for name in first:
+        changes = sorted(first[name], key=lambda query: -abs(second[name][query] - first[name][query]))
+        for query in changes:
+            before, after = first[name][query], second[name][query]
+            rows.append((name, query, f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}"))
+    print_columns([("measure", "query", "first", "second", "difference"), *rows])
+    print()

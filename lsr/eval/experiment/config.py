@@ -1,0 +1,225 @@
+"""experiment.toml: what is measured, on what, beside what."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from lsr.errors import ParameterError
+from lsr.eval.experiment.suites import SUITES, Judged
+from lsr.eval.measures import DEFAULT_MEASURES, parse_measures
+from lsr.index.config import SearchParams
+from lsr.retrieval.config import DenseConfig
+from lsr.retrieval.plan import DENSE, Options, Pipeline, describe_search
+
+MEASURED_K = 1000
+
+# The words of a system that say how it searches, by who understands them.
+PARAMS = tuple(each.name for each in fields(SearchParams))
+HOW = (
+    *("feedback", "feedback_depth", "feedback_terms", "alpha", "beta", "gamma", "negatives"),
+    *("interpolate", "weight", "side", "fusion", "normalise", "missing", "fusion_depth"),
+)
+ENCODER_OPTIONS = ("dtype", "max_length", "long_documents", "stride", "prune_documents", "prune_queries")
+DENSE_OPTIONS = ("dtype", "max_length")
+DENSE_INDEX = tuple(each.name for each in fields(DenseConfig))
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.+@-]*")
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """An encoder by name, the options to load it with, and, of a dense one, how its vectors are indexed."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    index: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        return {"name": self.name, "options": dict(self.options), "index": dict(self.index)}
+
+
+@dataclass(frozen=True)
+class System:
+    """One way to search.
+
+    settings: those of its words that say how, as in the file: of SearchParams, and as describe_search takes them.
+    tune: word -> values to choose from, on another split than the one that is reported.
+    """
+
+    name: str
+    encoder: EncoderSpec
+    dense: EncoderSpec | None
+    settings: Mapping[str, Any]
+    tune: Mapping[str, Sequence[Any]]
+
+    def params(self, settings: Mapping[str, Any]) -> SearchParams:
+        return SearchParams(**{key: value for key, value in settings.items() if key in PARAMS})
+
+    def how(self, settings: Mapping[str, Any]) -> Options:
+        return describe_search(**{key: value for key, value in settings.items() if key in HOW})
+
+    def sides(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """The sides that it searches."""
+        return Pipeline.of(**self.how(settings)).sides
+
+    def grid(self) -> list[dict[str, Any]]:
+        """Its settings with each choice of the values to tune; only its settings, if there is nothing to tune."""
+        choices = [dict(zip(self.tune, values, strict=True)) for values in product(*self.tune.values())]
+        return [{**self.settings, **choice} for choice in choices]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """systems x collections. baseline: the system that all others are tested against."""
+
+    name: str
+    collections: tuple[Judged, ...]
+    systems: tuple[System, ...]
+    baseline: str
+    measures: tuple[str, ...] = DEFAULT_MEASURES
+    k: int = MEASURED_K
+
+
+def read_experiment(path: str | Path) -> Experiment:
+    """The experiment that a TOML file describes; docs/experiments.md says how.
+
+    Raises ParameterError, naming file and entry, for what is missing, misspelt or cannot work: before anything runs.
+    """
+    path = Path(path)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ParameterError(f"{path}: cannot be read ({error.strerror}); give the path of an experiment") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ParameterError(f"{path}: is no valid TOML ({error}); correct it") from error
+    try:
+        return _experiment(path.stem, content)
+    except (ParameterError, TypeError) as error:
+        raise ParameterError(f"{path}: {error}") from error
+
+
+def _experiment(name: str, content: dict[str, Any]) -> Experiment:
+    _known("the experiment", content, ("suite", "collections", "systems", "baseline", "measures", "k"))
+    collections = [*_suite(content.get("suite")), *map(_collection, _list(content, "collections"))]
+    systems = [_system(each, entry) for each, entry in _table(content, "systems").items()]
+    if not collections or not systems:
+        raise ParameterError("there must be at least one collection (or a suite) and one system; add [systems.NAME]")
+    for kind, names in (("collection", [each.name for each in collections]), ("system", [s.name for s in systems])):
+        for each in names:
+            if not _NAME.fullmatch(each):
+                raise ParameterError(f"{kind} {each!r}: a name is made of letters, digits and . _ + @ -; rename it")
+            if names.count(each) > 1:
+                raise ParameterError(f"{kind} {each!r} is there twice; give the second a name of its own")
+    baseline = content.get("baseline", systems[0].name)
+    if baseline not in [system.name for system in systems]:
+        raise ParameterError(f"the baseline {baseline!r} is no system; systems: {', '.join(s.name for s in systems)}")
+    measures = tuple(content.get("measures", DEFAULT_MEASURES))
+    parse_measures(measures)
+    k = content.get("k", MEASURED_K)
+    if type(k) is not int or k < 1:
+        raise ParameterError(f"k is {k!r}; it must be a whole number of at least 1")
+    for system in systems:
+        for collection in collections:
+            _check_tuning(system, collection)
+    return Experiment(name, tuple(collections), tuple(systems), baseline, measures, k)
+
+
+def _suite(name: Any) -> Sequence[Judged]:
+    if name is None:
+        return ()
+    if name not in SUITES:
+        raise ParameterError(f"suite {name!r} is unknown; there are {', '.join(SUITES)}")
+    return SUITES[name]
+
+
+def _collection(entry: Any) -> Judged:
+    if isinstance(entry, str):
+        entry = {"path": entry}
+    if not isinstance(entry, dict) or not isinstance(entry.get("path"), str):
+        raise ParameterError(f"collection {entry!r}: give its path or ir_datasets id, or a table with path")
+    _known(f"collection {entry['path']!r}", entry, ("path", "split", "tune", "name", "relevant"))
+    split = entry.get("split")
+    name = entry.get("name") or "-".join(filter(None, (Path(entry["path"]).name, split)))
+    return Judged(name, entry["path"], split, entry.get("tune"), entry.get("relevant", 1))
+
+
+def _system(name: str, entry: Any) -> System:
+    what = f"system {name!r}"
+    if not isinstance(entry, dict):
+        raise ParameterError(f"{what} must be a table: [systems.{name}] with encoder = ...")
+    _known(what, entry, ("encoder", "dense", "tune", *PARAMS, *HOW))
+    if "encoder" not in entry:
+        raise ParameterError(f"{what} has no encoder; add encoder = 'tiny', or another one")
+    encoder = _encoder(f"{what}: encoder", entry["encoder"], ENCODER_OPTIONS, ())
+    dense = _encoder(f"{what}: dense", entry["dense"], DENSE_OPTIONS, DENSE_INDEX) if "dense" in entry else None
+    settings = {key: value for key, value in entry.items() if key in (*PARAMS, *HOW)}
+    tune = _table(entry, "tune")
+    for key, values in tune.items():
+        if key not in (*PARAMS, *HOW) or not isinstance(values, list) or not values or key in settings:
+            raise ParameterError(
+                f"{what}: tune.{key} must be a list of values for one of {', '.join((*PARAMS, *HOW))} "
+                f"that has no value of its own"
+            )
+    system = System(name, encoder, dense, settings, tune)
+    try:
+        for chosen in system.grid():
+            system.params(chosen)
+            if DENSE in system.sides(chosen) and dense is None:
+                raise ParameterError("it searches dense vectors and has none; add dense = 'minilm', or another encoder")
+    except ParameterError as error:
+        raise ParameterError(f"{what}: {error}") from error
+    return system
+
+
+def _encoder(what: str, entry: Any, options: Sequence[str], index: Sequence[str]) -> EncoderSpec:
+    if isinstance(entry, str):
+        entry = {"name": entry}
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+        raise ParameterError(f"{what} must be a name, or a table with name")
+    _known(what, entry, ("name", *options, *index))
+    config = {key: entry[key] for key in index if key in entry}
+    if index:
+        DenseConfig(**config)
+    return EncoderSpec(entry["name"], {key: entry[key] for key in options if key in entry}, config)
+
+
+def _check_tuning(system: System, collection: Judged) -> None:
+    """The tuner never reports on what it tuned on."""
+    if not system.tune:
+        return
+    if collection.tune is None:
+        raise ParameterError(
+            f"system {system.name!r} is tuned, and collection {collection.name!r} names no split to tune on; "
+            f"add tune = 'dev', or another split than the one that is reported"
+        )
+    if collection.tune == collection.split:
+        raise ParameterError(
+            f"collection {collection.name!r}: would be tuned on {collection.tune!r} and reported on the same split; "
+            f"name two different ones"
+        )
+
+
+def _known(what: str, entry: Mapping[str, Any], keys: Sequence[str]) -> None:
+    for key in entry:
+        if key not in keys:
+            raise ParameterError(f"{what}: {key!r} is unknown; there are {', '.join(keys)}")
+
+
+def _table(entry: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = entry.get(key, {})
+    if not isinstance(value, dict):
+        raise ParameterError(f"{key} must be a table, not {value!r}")
+    return value
+
+
+def _list(entry: Mapping[str, Any], key: str) -> list[Any]:
+    value = entry.get(key, [])
+    if not isinstance(value, list):
+        raise ParameterError(f"{key} must be a list, not {value!r}")
+    return value

@@ -1,0 +1,232 @@
+"""What an experiment leaves to be read: tables, tests and plots, made anew from its results each time.
+
+tables/results.{md,csv,tex}      every system on every collection: measures, microseconds, bytes
+tables/MEASURE.{md,csv,tex}      one measure: collections down, systems across, and their mean
+tables/tests.csv                 every system against the baseline on every collection, for every measure
+tables/tuning.csv                what was tried where something was tuned
+plots/COLLECTION/*.svg           recall and effectiveness against latency; per-query differences to the baseline
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lsr.eval.experiment.config import Experiment
+from lsr.eval.experiment.measure import Figures
+from lsr.eval.experiment.suites import Judged
+from lsr.eval.plots import Point, plot_against_latency, plot_differences
+from lsr.eval.significance import Comparison, compare_values, with_holm
+from lsr.eval.tables import BETTER, WORSE, Column, Table, Value, to_csv, to_latex, to_markdown
+from lsr.files import replacing_file
+
+LEVEL = 0.05
+MEAN = "mean"
+
+
+class Result(NamedTuple):
+    """One system on one collection. tuning: {"on", "settings", "tried"}, if anything was tuned."""
+
+    judged: Judged
+    system: str
+    figures: Figures
+    tuning: Mapping[str, Any] | None
+
+
+class Row(NamedTuple):
+    """One system on one row of the tables: a collection, or the mean over the collections of a group.
+
+    values: measure -> figure. per_query: measure -> query -> value, queries of a group's collections told apart.
+    """
+
+    collection: str
+    system: str
+    values: Mapping[str, float]
+    per_query: Mapping[str, Mapping[str, float]]
+    encode_microseconds: float
+    search_microseconds: float
+    recall_of_exact: float
+    bytes: float
+
+
+def write_report(experiment: Experiment, results: Sequence[Result], folder: Path) -> None:
+    """Write tables and plots into `folder`. Raises StorageError."""
+    rows = _rows(experiment, results)
+    tests = _tests(experiment, rows)
+    tables = folder / "tables"
+    _write_all(_results_table(experiment, rows, tests), tables / "results", f"{experiment.name}: all figures")
+    for measure in experiment.measures:
+        table = _measure_table(experiment, rows, tests, measure)
+        _write_all(table, tables / _file_name(measure), f"{experiment.name}: {measure}")
+    _write(tables / "tests.csv", to_csv(_tests_table(tests)))
+    if any(result.tuning for result in results):
+        _write(tables / "tuning.csv", to_csv(_tuning_table(results)))
+    _plot(experiment, rows, folder / "plots")
+
+
+def _rows(experiment: Experiment, results: Sequence[Result]) -> list[Row]:
+    """A row for each collection or group and system, in the order of the experiment."""
+    gathered: dict[tuple[str, str], list[Result]] = {}
+    for result in results:
+        gathered.setdefault((result.judged.group or result.judged.name, result.system), []).append(result)
+    rows = []
+    for (collection, system), members in gathered.items():
+        figures = [member.figures for member in members]
+
+        def mean(of: Callable[[Figures], float], figures: list[Figures] = figures) -> float:
+            return statistics.fmean(map(of, figures))
+
+        rows.append(
+            Row(
+                collection,
+                system,
+                {
+                    measure: statistics.fmean(statistics.fmean(each.per_query[measure].values()) for each in figures)
+                    for measure in experiment.measures
+                },
+                {
+                    measure: {
+                        query if len(members) == 1 else f"{member.judged.name}:{query}": value
+                        for member in members
+                        for query, value in member.figures.per_query[measure].items()
+                    }
+                    for measure in experiment.measures
+                },
+                mean(lambda each: each.encode_microseconds),
+                mean(lambda each: each.search_microseconds),
+                mean(lambda each: each.recall_of_exact),
+                sum(each.bytes for each in figures),
+            )
+        )
+    return rows
+
+
+Tests = dict[tuple[str, str, str], Comparison]
+
+
+def _tests(experiment: Experiment, rows: Sequence[Row]) -> Tests:
+    """(collection, measure, system) -> paired t-test against the baseline, corrected over the systems."""
+    tests: Tests = {}
+    for collection in dict.fromkeys(row.collection for row in rows):
+        here = {row.system: row for row in rows if row.collection == collection}
+        baseline = here[experiment.baseline]
+        others = [system for system in here if system != experiment.baseline]
+        for measure in experiment.measures:
+            compared = with_holm(
+                [
+                    compare_values(measure, baseline.per_query[measure], here[system].per_query[measure])
+                    for system in others
+                ]
+            )
+            tests |= {(collection, measure, system): each for system, each in zip(others, compared, strict=True)}
+    return tests
+
+
+def _results_table(experiment: Experiment, rows: Sequence[Row], tests: Tests) -> Table:
+    columns = [
+        Column("collection"),
+        Column("system"),
+        *(Column(measure, 4) for measure in experiment.measures),
+        Column("recall@10 of exact", 4),
+        Column("encode µs", 0),
+        Column("search µs", 0),
+        Column("MB", 1),
+    ]
+    cells: list[list[Value]] = []
+    marks = {}
+    for at, row in enumerate(rows):
+        values = [row.values[measure] for measure in experiment.measures]
+        times = [row.recall_of_exact, row.encode_microseconds, row.search_microseconds, row.bytes / 1e6]
+        cells.append([row.collection, row.system, *values, *times])
+        for column, measure in enumerate(experiment.measures, start=2):
+            marks[at, column] = _mark(tests.get((row.collection, measure, row.system)))
+    best = set()
+    for column in range(2, 2 + len(experiment.measures)):
+        for collection in dict.fromkeys(row.collection for row in rows):
+            here = [at for at, row in enumerate(rows) if row.collection == collection]
+            measure = experiment.measures[column - 2]
+            most = max(rows[at].values[measure] for at in here)
+            best |= {(at, column) for at in here if rows[at].values[measure] == most}
+    return Table(columns, cells, marks, best)
+
+
+def _measure_table(experiment: Experiment, rows: Sequence[Row], tests: Tests, measure: str) -> Table:
+    """Collections down, systems across; the last row is the mean over the collections."""
+    systems = [system.name for system in experiment.systems]
+    found = {(row.collection, row.system): row.values[measure] for row in rows}
+    collections = list(dict.fromkeys(row.collection for row in rows))
+    cells: list[list[Value]] = []
+    marks, best = {}, set()
+    for at, collection in enumerate(collections):
+        values = [found[collection, system] for system in systems]
+        cells.append([collection, *values])
+        for column, system in enumerate(systems, start=1):
+            marks[at, column] = _mark(tests.get((collection, measure, system)))
+        best |= {(at, column) for column, value in enumerate(values, start=1) if value == max(values)}
+    if len(collections) > 1:
+        means = [statistics.fmean(found[collection, system] for collection in collections) for system in systems]
+        cells.append([MEAN, *means])
+        best |= {(len(collections), column) for column, value in enumerate(means, start=1) if value == max(means)}
+    return Table([Column("collection"), *(Column(system, 4) for system in systems)], cells, marks, best)
+
+
+def _tests_table(tests: Tests) -> Table:
+    columns = ["collection", "system", *Comparison._fields]
+    cells: list[list[Value]] = [
+        [collection, system, *comparison] for (collection, _, system), comparison in tests.items()
+    ]
+    return Table([Column(name, None) for name in columns], cells)
+
+
+def _tuning_table(results: Sequence[Result]) -> Table:
+    columns = [Column(name) for name in ("collection", "system", "tuned on", "values", "figure", "chosen")]
+    cells: list[list[Value]] = []
+    for result in results:
+        tuning = result.tuning or {"tried": ()}
+        for values, figure in tuning["tried"]:
+            chosen = all(tuning["settings"][key] == value for key, value in values.items())
+            shown = [tuning["on"], json.dumps(values), figure, "yes" if chosen else "no"]
+            cells.append([result.judged.name, result.system, *shown])
+    return Table(columns, cells)
+
+
+def _plot(experiment: Experiment, rows: Sequence[Row], folder: Path) -> None:
+    first = experiment.measures[0]
+    recalls = [measure for measure in experiment.measures if measure.startswith("R@")]
+    for collection in dict.fromkeys(row.collection for row in rows):
+        here = [row for row in rows if row.collection == collection]
+        for measure in dict.fromkeys([first, *recalls[-1:]]):
+            points = [Point(row.system, row.search_microseconds, row.values[measure]) for row in here]
+            plot_against_latency(points, measure, collection, folder / collection / f"{_file_name(measure)}.svg")
+        points = [Point(row.system, row.search_microseconds, row.recall_of_exact) for row in here]
+        plot_against_latency(points, "recall@10 of exact search", collection, folder / collection / "recall.svg")
+        baseline = next(row for row in here if row.system == experiment.baseline).per_query[first]
+        for row in here:
+            if row.system != experiment.baseline:
+                changes = {query: value - baseline[query] for query, value in row.per_query[first].items()}
+                path = folder / collection / f"difference-{row.system}.svg"
+                plot_differences(changes, first, experiment.baseline, row.system, path)
+
+
+def _mark(comparison: Comparison | None) -> str:
+    if comparison is None or comparison.corrected >= LEVEL:
+        return ""
+    return BETTER if comparison.difference > 0 else WORSE
+
+
+def _file_name(measure: str) -> str:
+    """nDCG@10 -> ndcg-10."""
+    return "".join(each if each.isalnum() else "-" for each in measure.lower()).strip("-")
+
+
+def _write_all(table: Table, path: Path, caption: str) -> None:
+    for suffix, text in ((".md", to_markdown(table)), (".csv", to_csv(table)), (".tex", to_latex(table, caption))):
+        _write(path.with_name(path.name + suffix), text)
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing_file(path) as file:
+        file.write(text.encode())

@@ -1,0 +1,73 @@
+"""Choosing weights and depths on one split, to report on another."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from lsr.errors import CollectionError
+from lsr.eval.collections import Collection
+from lsr.eval.experiment.config import System
+from lsr.eval.experiment.measure import mean_measure
+from lsr.progress import progress_bar
+from lsr.retrieval.searcher import Searcher
+
+
+class Tuned(NamedTuple):
+    """settings: the system's, with the values that did best on the split. tried: each choice and its measure."""
+
+    settings: dict[str, Any]
+    tried: list[tuple[dict[str, Any], float]]
+
+
+def tune(
+    searcher: Searcher,
+    system: System,
+    on: Collection,
+    reported: Collection,
+    measure: str,
+    k: int,
+    *,
+    threads: int,
+    progress: bool,
+) -> Tuned:
+    """The settings of the grid with the largest mean of `measure` on `on`, of equal ones the first.
+
+    What is tuned on a query is never reported on it: splits that share queries are refused, and queries that
+    only share their text are left out of the tuning. Raises CollectionError.
+    """
+    queries = queries_to_tune_on(on, reported)
+    grid = system.grid()
+    tried: list[tuple[dict[str, Any], float]] = []
+    with progress_bar(f"tuning {system.name} on {on.name}", len(grid), "choices", progress) as advance:
+        for settings in grid:
+            how, params = system.how(settings), system.params(settings)
+            value = mean_measure(searcher, on, queries, how, params, measure, k, threads)
+            tried.append(({key: settings[key] for key in system.tune}, value))
+            advance(1)
+    best = max(range(len(grid)), key=lambda at: tried[at][1])
+    return Tuned(grid[best], tried)
+
+
+def queries_to_tune_on(on: Collection, reported: Collection) -> dict[str, str]:
+    """Query id -> text of `on`, without those whose text, but for case and blanks, is also one of `reported`.
+
+    Raises CollectionError for one split twice, splits with a query id in common, and if nothing is left.
+    """
+    if on.split == reported.split:
+        raise CollectionError(f"{on.name}: would be tuned and reported on split {on.split!r}; name two different ones")
+    queries, shown = on.queries(), reported.queries()
+    splits = f"splits {on.split!r} and {reported.split!r}"
+    shared = sorted(queries.keys() & shown.keys())
+    if shared:
+        raise CollectionError(
+            f"{on.name}: {splits} share {len(shared)} queries, such as {shared[0]!r}; tune on a split of other queries"
+        )
+    texts = {_plain(text) for text in shown.values()}
+    kept = {query_id: text for query_id, text in queries.items() if _plain(text) not in texts}
+    if not kept:
+        raise CollectionError(f"{on.name}: {splits} ask the same questions; tune on a split of other queries")
+    return kept
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().split())

@@ -1,0 +1,113 @@
+"""Plots of an evaluation: a measure against latency, and what changed for each query."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lsr.errors import ParameterError
+from lsr.files import replacing_file
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FORMATS = (".svg", ".png", ".pdf")
+BETTER, WORSE, NEUTRAL = "#1b7837", "#b2182b", "#4d4d4d"
+
+# Equal input gives equal files, and the text of an SVG stays text.
+_STYLE: dict[Any, Any] = {"svg.hashsalt": "lsr", "svg.fonttype": "none", "font.size": 9.0}
+_METADATA = {".svg": {"Date": None}, ".png": {"Software": None}, ".pdf": {"CreationDate": None}}
+
+
+class Point(NamedTuple):
+    """A system: microseconds a query, and what it reaches."""
+
+    system: str
+    microseconds: float
+    value: float
+
+
+def plot_against_latency(points: Sequence[Point], measure: str, title: str, path: str | Path) -> None:
+    """Systems as points, time on a logarithmic axis; a line joins those that no other beats in both.
+
+    Raises ParameterError without points or for a suffix that is not .svg, .png or .pdf, StorageError.
+    """
+    if not points:
+        raise ParameterError(f"{path}: there is nothing to plot; give at least one system")
+    with _axes(path) as axes:
+        axes.set_xscale("log")
+        axes.scatter([point.microseconds for point in points], [point.value for point in points], color=NEUTRAL, s=16)
+        frontier = best_for_their_time(points)
+        axes.plot(
+            [point.microseconds for point in frontier],
+            [point.value for point in frontier],
+            color=BETTER,
+            linewidth=1,
+            drawstyle="steps-post",
+            zorder=0,
+        )
+        for place, point in enumerate(sorted(points, key=lambda point: point.value)):
+            # Right and left in turn, so that the labels of systems of like quality do not cover each other.
+            right = place % 2 == 0
+            axes.annotate(
+                point.system,
+                (point.microseconds, point.value),
+                xytext=(5 if right else -5, 3),
+                textcoords="offset points",
+                ha="left" if right else "right",
+                fontsize=7,
+            )
+        axes.margins(x=0.25, y=0.12)
+        axes.set_xlabel("µs a query")
+        axes.set_ylabel(measure)
+        axes.set_title(title)
+
+
+def plot_differences(differences: Mapping[str, float], measure: str, first: str, second: str, path: str | Path) -> None:
+    """What `second` gains over `first` for each query id, the largest first. Raises as plot_against_latency does."""
+    if not differences:
+        raise ParameterError(f"{path}: there is nothing to plot; give at least one query")
+    ordered = sorted(differences.values(), reverse=True)
+    wins, losses = sum(value > 0 for value in ordered), sum(value < 0 for value in ordered)
+    # As two areas, not as bars: a collection may have ten thousand queries.
+    edges = [edge for at in range(len(ordered)) for edge in (at, at + 1)]
+    heights = [value for value in ordered for _ in range(2)]
+    with _axes(path) as axes:
+        for colour, chosen in (
+            (BETTER, [max(height, 0.0) for height in heights]),
+            (WORSE, [min(height, 0.0) for height in heights]),
+        ):
+            axes.fill_between(edges, chosen, color=colour, linewidth=0)
+        axes.axhline(0, color=NEUTRAL, linewidth=0.8)
+        axes.set_xlim(0, len(ordered))
+        axes.set_xlabel("queries")
+        axes.set_ylabel(f"difference in {measure}")
+        ties = len(ordered) - wins - losses
+        axes.set_title(f"{second} against {first}: {wins} better, {ties} equal, {losses} worse")
+
+
+def best_for_their_time(points: Sequence[Point]) -> list[Point]:
+    """The points that no other equals or beats in value with no more time, fastest first."""
+    best: list[Point] = []
+    for point in sorted(points, key=lambda point: (point.microseconds, -point.value)):
+        if not best or point.value > best[-1].value:
+            best.append(point)
+    return best
+
+
+@contextmanager
+def _axes(path: str | Path) -> Iterator[Axes]:
+    """One pair of axes, written to `path` when the body ends."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        raise ParameterError(f"{path}: a plot is one of {', '.join(FORMATS)}; give it such a name")
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+        yield figure.subplots()
+        with replacing_file(path) as file:
+            figure.savefig(file, format=suffix[1:], dpi=150, metadata=_METADATA[suffix])

@@ -1,0 +1,114 @@
+"""One table in three notations: Markdown, CSV, and LaTeX with booktabs."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence, Set
+from typing import NamedTuple
+
+NOTHING = "–"
+BETTER, WORSE = "▲", "▼"
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "%": r"\%",
+    "#": r"\#",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "µ": r"\textmu{}",
+    "–": "--",
+}
+_LATEX_MARKS = {BETTER: r"$^{\blacktriangle}$", WORSE: r"$^{\blacktriangledown}$"}
+
+Value = str | float | None
+
+
+class Column(NamedTuple):
+    """digits: after the point, of its numbers; None for text."""
+
+    name: str
+    digits: int | None = None
+
+
+class Table(NamedTuple):
+    """columns and rows; marks and bold: of cells (row, column).
+
+    A mark, BETTER or WORSE, stands after a number. CSV has neither marks nor bold, and its numbers are not rounded.
+    """
+
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Value]]
+    marks: Mapping[tuple[int, int], str] = {}
+    bold: Set[tuple[int, int]] = frozenset()
+
+
+def to_markdown(table: Table) -> str:
+    """A table as GitHub's Markdown has them."""
+    lines = [_markdown_row([_markdown_text(column.name) for column in table.columns])]
+    lines.append(_markdown_row(["---" if column.digits is None else "---:" for column in table.columns]))
+    for row, values in enumerate(table.rows):
+        cells = []
+        for at, (column, value) in enumerate(zip(table.columns, values, strict=True)):
+            cell = _markdown_text(_shown(value, column.digits))
+            cell = f"**{cell}**" if (row, at) in table.bold else cell
+            cells.append(cell + table.marks.get((row, at), ""))
+        lines.append(_markdown_row(cells))
+    return "\n".join(lines) + "\n"
+
+
+def to_csv(table: Table) -> str:
+    """Comma-separated values with a header; numbers in full, nothing for None."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([column.name for column in table.columns])
+    for values in table.rows:
+        writer.writerow(["" if value is None else value if isinstance(value, str) else repr(value) for value in values])
+    return text.getvalue()
+
+
+def to_latex(table: Table, caption: str = "") -> str:
+    """A table environment; needs the packages booktabs, amssymb (for marks) and textcomp."""
+    alignment = "".join("l" if column.digits is None else "r" for column in table.columns)
+    lines = [r"\begin{table}", r"\centering"]
+    if caption:
+        lines.append(rf"\caption{{{_latex_text(caption)}}}")
+    lines += [rf"\begin{{tabular}}{{{alignment}}}", r"\toprule"]
+    lines.append(_latex_row([_latex_text(column.name) for column in table.columns]))
+    lines.append(r"\midrule")
+    for row, values in enumerate(table.rows):
+        cells = []
+        for at, (column, value) in enumerate(zip(table.columns, values, strict=True)):
+            cell = _latex_text(_shown(value, column.digits))
+            cell = rf"\textbf{{{cell}}}" if (row, at) in table.bold else cell
+            mark = table.marks.get((row, at), "")
+            cells.append(cell + _LATEX_MARKS.get(mark, _latex_text(mark)))
+        lines.append(_latex_row(cells))
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+
+
+def _shown(value: Value, digits: int | None) -> str:
+    if value is None:
+        return NOTHING
+    return value if isinstance(value, str) else f"{value:,.{digits or 0}f}"
+
+
+def _markdown_text(text: str) -> str:
+    return " ".join(text.split()).replace("|", r"\|")
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _latex_text(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
+
+
+def _latex_row(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
