@@ -47,6 +47,10 @@ def run_experiment(
     """
     folder = Path(folder)
     threads = processors() if threads is None else threads
+    for judged in experiment.collections:  # a wrong path is told now, not after hours
+        _ = open_judged(judged, offline_data).split
+        if judged.tune is not None:
+            open_judged(judged, offline_data, judged.tune)
     results = []
     with _owned(folder, experiment):
         for judged in experiment.collections:
