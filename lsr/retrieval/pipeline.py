@@ -124,19 +124,24 @@ def search_pipeline(sides: Mapping[str, Side], encoded: Mapping[str, Any], pipel
     before, after = pipeline.interpolate in ("before", "both"), pipeline.interpolate in ("after", "both")
     last_depth = max(k, fusion.depth) if after else k
     queries = dict(encoded)
-    lists = {}
-    if before or after:
-        lists[other] = sides[other].search(queries[other], last_depth if after else fusion.depth)
+    lists, first_depth = {}, 0
     if feedback is not None:
         top = int(feedback.depth or 0)
-        deep = max(top + feedback.negatives, fusion.depth) if before or feedback.negatives else top
-        lists[main] = sides[main].search(queries[main], deep)
-        source = _fused(lists, fusion, deep).lists if before else lists[main]
+        whole = before or feedback.negatives  # the list is needed to its end
+        first_depth = max(top + feedback.negatives, fusion.depth) if whole else top
+    if before or after:
+        depth = max(last_depth if after else 0, first_depth if before else 0)
+        lists[other] = sides[other].search(queries[other], depth)
+    if feedback is not None:
+        source = lists[main] = sides[main].search(queries[main], first_depth)
+        if before:
+            source = _fused({side: _cut(each, first_depth) for side, each in lists.items()}, fusion, first_depth).lists
         queries[main] = sides[main].feed_back(
             queries[main], source.rows[:, :top], _last(source.rows[:, top:], feedback.negatives), feedback
         )
     lists[main] = sides[main].search(queries[main], last_depth)
     if after:
+        lists[other] = _cut(lists[other], last_depth)
         return _fused(lists, fusion, k)._replace(queries=queries)
     return Found(lists[main], {main: lists[main].scores}, queries)
 
@@ -153,6 +158,11 @@ def _search(index: Any, queries: Any, k: int, settings: Settings) -> Lists:
             array[query, place:-1] = array[query, place + 1 :]
             array[query, -1] = nothing
     return Lists(rows[:, :k], scores[:, :k])
+
+
+def _cut(lists: Lists, k: int) -> Lists:
+    """The first k documents: what is interpolated is as deep on both sides."""
+    return Lists(lists.rows[:, :k], lists.scores[:, :k])
 
 
 def _last(rows: RowNumbers, count: int) -> RowNumbers:

@@ -1,0 +1,205 @@
+"""Pipelines, step by step, against the same steps over dictionaries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lsr.errors import ParameterError
+from lsr.index.config import SearchParams
+from lsr.index.exact import ExactIndex
+from lsr.retrieval.config import Feedback, Fusion
+from lsr.retrieval.dense import DenseIndex
+from lsr.retrieval.pipeline import DenseSide, Found, Settings, SparseSide, search_pipeline
+from lsr.retrieval.plan import DENSE, SPARSE, Pipeline, describe_search
+from lsr.vectors import SparseVectors
+from tests.naive import feedback as naive_feedback
+from tests.naive import fusion as naive_fusion
+
+DOCUMENTS, QUERIES, COMPONENTS, DIM = 60, 12, 25, 8
+DEPTH = 20  # of the lists that are fused: fewer than there are documents, so that some are missing
+
+
+class World:
+    """Random sparse and dense vectors of the same documents and queries."""
+
+    def __init__(self) -> None:
+        random = np.random.default_rng(11)
+
+        def sparse(rows: int, share: float) -> np.ndarray:
+            weights = random.random((rows, COMPONENTS)) * (random.random((rows, COMPONENTS)) < share)
+            return weights.astype(np.float32)
+
+        self.sparse, self.sparse_queries = sparse(DOCUMENTS, 0.3), sparse(QUERIES, 0.2)
+        self.dense = random.standard_normal((DOCUMENTS, DIM)).astype(np.float32)
+        self.dense_queries = random.standard_normal((QUERIES, DIM)).astype(np.float32)
+        self.index = ExactIndex.build(self.to_vectors(self.sparse))
+        self.dense_index = DenseIndex.build(self.dense)
+
+    @staticmethod
+    def to_vectors(matrix: np.ndarray) -> SparseVectors:
+        import scipy.sparse
+
+        return SparseVectors.from_scipy(scipy.sparse.csr_matrix(matrix))
+
+    def find(self, pipeline: Pipeline, k: int, dropped: np.ndarray | None = None) -> Found:
+        settings = Settings(SearchParams(), 1, dropped)
+        sides = {SPARSE: SparseSide(self.index, settings), DENSE: DenseSide(self.dense_index, settings)}
+        encoded = {SPARSE: self.to_vectors(self.sparse_queries), DENSE: self.dense_queries}
+        return search_pipeline(sides, {side: encoded[side] for side in pipeline.sides}, pipeline, k)
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World()
+
+
+class Naive:
+    """One query, with dictionaries: row -> score, component -> weight."""
+
+    def __init__(self, world: World, query: int, dropped: int = -1) -> None:
+        self.world, self.dropped = world, dropped
+        self.queries = {
+            SPARSE: world.sparse_queries[query].astype(np.float64),
+            DENSE: world.dense_queries[query].astype(np.float64),
+        }
+
+    def search(self, side: str, query: np.ndarray, k: int) -> dict[int, float]:
+        scores = (self.world.sparse if side == SPARSE else self.world.dense).astype(np.float64) @ query
+        order = [int(row) for row in np.argsort(-scores, kind="stable") if row != self.dropped]
+        return (
+            {row: float(scores[row]) for row in order if side == DENSE or scores[row] > 0}
+            if k > DOCUMENTS
+            else {row: float(scores[row]) for row in [r for r in order if side == DENSE or scores[r] > 0][:k]}
+        )
+
+    def fused(self, sparse: dict[int, float], dense: dict[int, float], weight: float) -> dict[int, float]:
+        found = naive_fusion.fuse([sparse, dense], (weight, 1 - weight), "min-max", "minimum")  # type: ignore[list-item]
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))  # type: ignore[arg-type]
+
+    def feed_back(self, side: str, rows: list[int], not_relevant: list[int], feedback: Feedback) -> np.ndarray:
+        query = self.queries[side]
+        if not rows:
+            return query
+        if side == DENSE:
+            up, down = self.world.dense[rows].astype(np.float64), self.world.dense[not_relevant].astype(np.float64)
+            if feedback.method == "average":
+                return (query + up.sum(0)) / (1 + len(up))
+            moved = feedback.alpha * query + feedback.beta * up.mean(0)
+            return moved - feedback.gamma * down.mean(0) if len(down) else moved
+        as_dicts = [
+            [{c: float(w) for c, w in enumerate(self.world.sparse[row]) if w} for row in chosen]
+            for chosen in (rows, not_relevant)
+        ]
+        weights = naive_feedback.rocchio(
+            {c: w for c, w in enumerate(query) if w},
+            *as_dicts,
+            feedback.alpha,
+            feedback.beta,
+            feedback.gamma,
+            feedback.terms,
+        )
+        return np.array([weights.get(component, 0.0) for component in range(COMPONENTS)])
+
+    def run(self, pipeline: Pipeline, k: int) -> dict[int, float]:
+        """The steps of section 'before', 'after' and 'both' of the paper, as they are written there."""
+        main, feedback, weight = pipeline.side, pipeline.feedback, pipeline.fusion.weight
+        other = DENSE if main == SPARSE else SPARSE
+        query = self.queries[main]
+        deep = max(k, DEPTH)
+        if feedback is not None:
+            if pipeline.interpolate in ("before", "both"):
+                first = {SPARSE: self.search(SPARSE, self.queries[SPARSE], DEPTH)}
+                first[DENSE] = self.search(DENSE, self.queries[DENSE], DEPTH)
+                rows = list(self.fused(first[SPARSE], first[DENSE], weight))
+                rows = rows[: max(DEPTH, feedback.depth + feedback.negatives)]
+            else:
+                rows = list(self.search(main, query, DEPTH if feedback.negatives else feedback.depth))
+            rest = rows[feedback.depth :]
+            query = self.feed_back(main, rows[: feedback.depth], rest[len(rest) - feedback.negatives :], feedback)
+        if pipeline.interpolate not in ("after", "both"):
+            return self.search(main, query, k)
+        last = {main: self.search(main, query, deep), other: self.search(other, self.queries[other], deep)}
+        return dict(list(self.fused(last[SPARSE], last[DENSE], weight).items())[:k])
+
+
+CASES = [
+    {"side": side, "feedback": feedback, "interpolate": interpolate, "weight": weight}
+    for side in (SPARSE, DENSE)
+    for feedback in (None, "rocchio", "average", Feedback(depth=4, gamma=0.3, negatives=3))
+    for interpolate in (None, "before", "after", "both")
+    for weight in ((0.5, 0.2) if interpolate else (None,))
+    if not (feedback == "average" and side == SPARSE) and not (feedback is None and interpolate in ("before", "both"))
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case.values())))
+@pytest.mark.parametrize("k", [5, 40])
+@pytest.mark.parametrize("drop", [False, True])
+def test_every_pipeline_equals_its_steps(world: World, case: dict[str, Any], k: int, drop: bool) -> None:
+    pipeline = Pipeline.of(**case, fusion=Fusion(depth=DEPTH))
+    dropped = np.array([-1 if query % 3 == 0 else query * 4 for query in range(QUERIES)]) if drop else None
+    found = world.find(pipeline, k, dropped)
+    for query in range(QUERIES):
+        expected = Naive(world, query, -1 if dropped is None else int(dropped[query])).run(pipeline, k)
+        kept = found.lists.rows[query] >= 0
+        rows, scores = found.lists.rows[query, kept].tolist(), found.lists.scores[query, kept].tolist()
+        assert len(rows) == len(expected)
+        assert scores == pytest.approx(list(expected.values()), rel=1e-4, abs=1e-5)
+        actual = dict(zip(rows, scores, strict=True))
+        assert {row: actual[row] for row in expected if row in actual} == pytest.approx(
+            {row: score for row, score in expected.items() if row in actual}, rel=1e-4, abs=1e-5
+        )
+        assert len(actual.keys() & expected.keys()) >= len(expected) - 1  # the last may tie but for rounding
+
+
+def test_parts_are_the_inner_products_of_each_list(world: World) -> None:
+    found = world.find(Pipeline.of(interpolate="after", fusion=Fusion(depth=DEPTH)), 30)
+    for side, documents, queries in (
+        (SPARSE, world.sparse, world.sparse_queries),
+        (DENSE, world.dense, world.dense_queries),
+    ):
+        products = queries @ documents.T
+        parts = found.parts[side]
+        there = ~np.isnan(parts)
+        assert there.any() and not there.all()
+        expected = np.take_along_axis(products, np.maximum(found.lists.rows, 0), axis=1)
+        assert parts[there] == pytest.approx(expected[there], rel=1e-4, abs=1e-5)
+
+
+def test_sides_that_are_not_needed_are_not_searched(world: World) -> None:
+    for options, sides in (
+        ({}, (SPARSE,)),
+        ({"feedback": "rocchio"}, (SPARSE,)),
+        ({"side": "dense", "feedback": "average"}, (DENSE,)),
+        ({"interpolate": "after"}, (SPARSE, DENSE)),
+    ):
+        pipeline = Pipeline.of(**options)
+        assert pipeline.sides == sides
+        world.find(pipeline, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"interpolate": "both"}, "no feedback"),
+        ({"interpolate": "between", "feedback": "rocchio"}, "interpolate is 'between'"),
+        ({"side": "left"}, "side is 'left'"),
+        ({"feedback": "average", "side": "sparse"}, "average is of dense"),
+        ({"feedback": "bo1"}, "feedback is 'bo1'"),
+        ({"interpolate": "after", "weight": 7}, "weight is 7"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ParameterError, match=said):
+        Pipeline.of(**options)
+
+
+@pytest.mark.parametrize(
+    "unused", [{"weight": 0.3}, {"alpha": 1.0}, {"feedback_depth": 3}, {"gamma": 0.1}, {"negatives": 4}]
+)
+def test_values_without_effect_are_refused(unused: dict[str, Any]) -> None:
+    with pytest.raises(ParameterError, match=next(iter(unused))):
+        describe_search(**unused)
