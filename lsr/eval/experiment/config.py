@@ -114,12 +114,14 @@ def _experiment(name: str, content: dict[str, Any]) -> Experiment:
         for each in names:
             if not _NAME.fullmatch(each):
                 raise ParameterError(f"{kind} {each!r}: a name is made of letters, digits and . _ + @ -; rename it")
-            if names.count(each) > 1:
+            if [other.casefold() for other in names].count(each.casefold()) > 1:  # some file systems cannot tell
                 raise ParameterError(f"{kind} {each!r} is there twice; give the second a name of its own")
     baseline = content.get("baseline", systems[0].name)
     if baseline not in [system.name for system in systems]:
         raise ParameterError(f"the baseline {baseline!r} is no system; systems: {', '.join(s.name for s in systems)}")
-    measures = tuple(content.get("measures", DEFAULT_MEASURES))
+    measures = tuple(_list(content, "measures")) if "measures" in content else DEFAULT_MEASURES
+    if not all(isinstance(measure, str) for measure in measures) or len({*measures}) < len(measures):
+        raise ParameterError(f"measures are {list(measures)}; give their names, each once")
     parse_measures(measures)
     k = content.get("k", MEASURED_K)
     if type(k) is not int or k < 1:
@@ -144,9 +146,17 @@ def _collection(entry: Any) -> Judged:
     if not isinstance(entry, dict) or not isinstance(entry.get("path"), str):
         raise ParameterError(f"collection {entry!r}: give its path or ir_datasets id, or a table with path")
     _known(f"collection {entry['path']!r}", entry, ("path", "split", "tune", "name", "relevant"))
+    for key in ("split", "tune", "name"):
+        if not isinstance(entry.get(key, ""), str):
+            raise ParameterError(f"collection {entry['path']!r}: {key} is {entry[key]!r}; it must be text")
+    relevant = entry.get("relevant", 1)
+    if type(relevant) is not int or relevant < 1:
+        raise ParameterError(
+            f"collection {entry['path']!r}: relevant is {relevant!r}; it must be a grade of at least 1"
+        )
     split = entry.get("split")
     name = entry.get("name") or "-".join(filter(None, (Path(entry["path"]).name, split)))
-    return Judged(name, entry["path"], split, entry.get("tune"), entry.get("relevant", 1))
+    return Judged(name, entry["path"], split, entry.get("tune"), relevant)
 
 
 def _system(name: str, entry: Any) -> System:

@@ -1,0 +1,65 @@
+"""One table in three notations."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lsr.eval.tables import BETTER, WORSE, Column, Table, to_csv, to_latex, to_markdown
+
+TABLE = Table(
+    [Column("system_1"), Column("nDCG@10", 4), Column("µs", 0)],
+    [["a|b & 50%", 0.123456, 12345.6], ["c\nd", None, 7.0]],
+    {(0, 1): BETTER, (1, 2): WORSE},
+    {(0, 1)},
+)
+
+
+def test_markdown() -> None:
+    assert to_markdown(TABLE) == (
+        "| system_1 | nDCG@10 | µs |\n| --- | ---: | ---: |\n| a\\|b & 50% | **0.1235**▲ | 12,346 |\n| c d | – | 7▼ |\n"
+    )
+
+
+def test_csv_keeps_every_digit() -> None:
+    rows = list(csv.reader(io.StringIO(to_csv(TABLE))))
+    assert rows == [["system_1", "nDCG@10", "µs"], ["a|b & 50%", "0.123456", "12345.6"], ["c\nd", "", "7.0"]]
+
+
+def test_latex_escapes_and_marks() -> None:
+    text = to_latex(TABLE, "50% of #1_x")
+    assert r"\caption{50\% of \#1\_x}" in text
+    assert r"a|b \& 50\% & \textbf{0.1235}$^{\blacktriangle}$ & 12,346 \\" in text
+    assert r"c d & -- & 7$^{\blacktriangledown}$ \\" in text
+    assert r"\begin{tabular}{lrr}" in text
+    assert text.count(r"\begin") == text.count(r"\end") == 2
+    assert r"\caption" not in to_latex(TABLE)
+
+
+def test_a_table_without_rows() -> None:
+    empty = Table([Column("a")], [])
+    assert to_markdown(empty) == "| a |\n| --- |\n"
+    assert to_csv(empty) == "a\n"
+    assert r"\bottomrule" in to_latex(empty)
+
+
+values = st.one_of(
+    st.none(), st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\x00")), st.floats()
+)
+
+
+@given(st.lists(st.tuples(values, values), max_size=5))
+def test_csv_reads_back(rows: list[tuple[str | float | None, str | float | None]]) -> None:
+    text = to_csv(Table([Column("a"), Column("b", 1)], rows))
+    expected = [["" if v is None else v if isinstance(v, str) else repr(v) for v in row] for row in rows]
+    assert list(csv.reader(io.StringIO(text, newline="")))[1:] == expected
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=20))
+def test_a_cell_never_breaks_a_row(text: str) -> None:
+    lines = to_markdown(Table([Column("a"), Column("b")], [[text, "x"]])).split("\n")
+    assert len(lines) == 4
+    assert lines[2].replace(r"\|", "").count("|") == 3
