@@ -22,7 +22,6 @@ from lsr.retrieval.plan import DENSE, SPARSE, Options, Pipeline
 if TYPE_CHECKING:
     from lsr.encoders.base import Encoder
     from lsr.encoders.dense import DenseEncoder
-    from lsr.index.ids import Ids
     from lsr.retrieval.dense import DenseIndex
 
 TEXTS_NAME = "texts"
@@ -222,14 +221,32 @@ class Searcher:
         """
         pipeline = Pipeline.of(**how)
         run: dict[str, dict[str, float]] = {}
-        row_of = {doc_id: row for row, doc_id in enumerate(self._ids)} if drop_same_id else None
         pairs = iter(queries.items())
         while batch := dict(islice(pairs, _QUERIES_AT_ONCE)):
-            dropped = None if row_of is None else np.array([row_of.get(query_id, -1) for query_id in batch], np.int64)
-            found = self.find(self.encode(list(batch.values()), pipeline), pipeline, k, params, threads, dropped)
-            for query_id, rows, scores in zip(batch, *(array.tolist() for array in found.lists), strict=True):
-                run[query_id] = {self.doc_id(row): score for row, score in zip(rows, scores, strict=True) if row >= 0}
+            encoded = self.encode(list(batch.values()), pipeline)
+            run |= self.run_encoded(list(batch), encoded, pipeline, k, params, threads, drop_same_id)
         return run
+
+    def run_encoded(
+        self,
+        query_ids: Sequence[str],
+        encoded: Mapping[str, Any],
+        pipeline: Pipeline,
+        k: int = 1000,
+        params: SearchParams | None = None,
+        threads: int = 1,
+        drop_same_id: bool = False,
+    ) -> dict[str, dict[str, float]]:
+        """As `run`, for queries that `encode` has encoded."""
+        dropped = None
+        if drop_same_id:
+            dropped = np.array([self._row_of.get(query_id, -1) for query_id in query_ids], np.int64)
+        found = self.find(encoded, pipeline, k, params, threads, dropped)
+        columns = zip(query_ids, *(array.tolist() for array in found.lists), strict=True)
+        return {
+            query_id: {self.doc_id(row): score for row, score in zip(rows, scores, strict=True) if row >= 0}
+            for query_id, rows, scores in columns
+        }
 
     def encode(self, texts: Sequence[str], pipeline: Pipeline) -> dict[str, Any]:
         """Side -> the queries' vectors, for the sides that the pipeline searches. Raises ParameterError."""
@@ -268,10 +285,9 @@ class Searcher:
         ids = self.index.ids
         return str(row) if ids is None else ids[row]
 
-    @property
-    def _ids(self) -> Sequence[str] | Ids:
-        ids = self.index.ids
-        return [str(row) for row in range(len(self.index))] if ids is None else ids
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {self.doc_id(row): row for row in range(len(self.index))}
 
     def _dense_or_error(self) -> Dense:
         if self.dense is None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from lsr.eval.measures import evaluate_queries
 from lsr.eval.runs import Qrels, run_writer
 from lsr.index.config import SearchParams
 from lsr.progress import progress_bar
-from lsr.retrieval.plan import DENSE, SPARSE, Options, Pipeline
+from lsr.retrieval.plan import DENSE, SPARSE, Pipeline
 from lsr.retrieval.searcher import Searcher
 
 QUERIES_AT_ONCE = 1024
@@ -32,7 +31,7 @@ class Figures:
 
     per_query: measure -> query id -> value. search_microseconds, encode_microseconds: of one query, the median over up
     to 100 of them, one at a time, on one thread, k = 10. recall_of_exact: the share of the ten best of an exhaustive
-    search by the same system that it found, over up to 1000 queries. bytes: of the indexes that it searches.
+    search by the same system that it found, over the first 1000 queries. bytes: of the indexes that it searches.
     """
 
     per_query: dict[str, dict[str, float]]
@@ -45,60 +44,47 @@ class Figures:
         return asdict(self)
 
 
-def measure_system(
-    searcher: Searcher,
-    collection: Collection,
-    how: Options,
-    params: SearchParams,
-    measures: Mapping[str, str],
-    k: int,
-    run_file: Path,
-    *,
-    threads: int,
-    progress: bool,
-) -> Figures:
+class Task(NamedTuple):
+    """A system at work on a collection. encoded: side -> all of its queries, in their order, encoded."""
+
+    searcher: Searcher
+    collection: Collection
+    encoded: Mapping[str, Any]
+    pipeline: Pipeline
+    params: SearchParams
+    k: int
+    threads: int
+
+
+def measure_system(task: Task, measures: Mapping[str, str], run_file: Path, progress: bool) -> Figures:
     """Search for all queries, write the run, and measure it. measures: name -> measure as ir_measures knows it."""
-    queries = collection.queries()
+    texts = list(task.collection.queries().values())
     per_query: dict[str, dict[str, float]] = {name: {} for name in measures}
     with (
         run_writer(run_file) as write,
-        progress_bar(f"searching {collection.name}", len(queries), "queries", progress) as advance,
+        progress_bar(f"searching {task.collection.name}", len(texts), "queries", progress) as advance,
     ):
-        for run in _runs(searcher, queries, collection.drop_same_id, how, params, k, threads):
+        for run in _runs(task):
             write(run)
-            for name, values in evaluate_run(collection.qrels(), run, measures).items():
+            for name, values in _evaluate(task.collection.qrels(), run, measures).items():
                 per_query[name].update(values)
             advance(len(run))
-    pipeline = Pipeline.of(**how)
-    texts = list(queries.values())
-    search, encode = _microseconds(searcher, _spread(texts, TIMED_QUERIES), pipeline, params)
-    return Figures(
-        per_query,
-        search,
-        encode,
-        _recall_of_exact(searcher, _spread(texts, COMPARED_QUERIES), pipeline, params, threads),
-        _bytes(searcher, pipeline),
-    )
+    search, encode = _microseconds(task, texts)
+    return Figures(per_query, search, encode, _recall_of_exact(task), _bytes(task))
 
 
-def mean_measure(
-    searcher: Searcher,
-    collection: Collection,
-    queries: Mapping[str, str],
-    how: Options,
-    params: SearchParams,
-    measure: str,
-    k: int,
-    threads: int,
-) -> float:
-    """The mean of one measure over some judged queries of a collection: what a tuner compares."""
-    values: list[float] = []
-    for run in _runs(searcher, queries, collection.drop_same_id, how, params, k, threads):
-        values.extend(evaluate_run(collection.qrels(), run, {measure: measure})[measure].values())
+def mean_measure(task: Task, measure: str, queries: Container[str]) -> float:
+    """The mean of one measure over some of the judged queries: what a tuner compares."""
+    values = [
+        value
+        for run in _runs(task)
+        for query_id, value in _evaluate(task.collection.qrels(), run, {measure: measure})[measure].items()
+        if query_id in queries
+    ]
     return statistics.fmean(values)
 
 
-def evaluate_run(
+def _evaluate(
     qrels: Qrels, run: Mapping[str, Mapping[str, float]], measures: Mapping[str, str]
 ) -> dict[str, dict[str, float]]:
     """Name -> query id -> value, for the queries of `run`, all of them judged."""
@@ -106,48 +92,42 @@ def evaluate_run(
     return {name: values[measure] for name, measure in measures.items()}
 
 
-def _runs(
-    searcher: Searcher,
-    queries: Mapping[str, str],
-    drop_same_id: bool,
-    how: Options,
-    params: SearchParams,
-    k: int,
-    threads: int,
-) -> Iterator[dict[str, dict[str, float]]]:
+def _runs(task: Task) -> Iterator[dict[str, dict[str, float]]]:
     """Results of some queries at a time: a whole run of 1,000 documents a query may not fit in memory."""
-    pairs = iter(queries.items())
-    while batch := dict(islice(pairs, QUERIES_AT_ONCE)):
-        yield searcher.run(batch, k, params, threads, drop_same_id, **how)
+    query_ids = list(task.collection.queries())
+    for start in range(0, len(query_ids), QUERIES_AT_ONCE):
+        some = slice(start, start + QUERIES_AT_ONCE)
+        encoded = {side: queries[some] for side, queries in task.encoded.items()}
+        yield task.searcher.run_encoded(
+            query_ids[some],
+            encoded,
+            task.pipeline,
+            task.k,
+            task.params,
+            task.threads,
+            task.collection.drop_same_id,
+        )
 
 
-def _spread(texts: Sequence[str], count: int) -> list[str]:
-    """At most `count` of them, from all over the list."""
-    return list(texts[:: -(-len(texts) // count)])
-
-
-def _microseconds(
-    searcher: Searcher, texts: Sequence[str], pipeline: Pipeline, params: SearchParams
-) -> tuple[float, float]:
+def _microseconds(task: Task, texts: Sequence[str]) -> tuple[float, float]:
     """(searching, encoding): medians, after a round that compiles kernels and maps the index."""
+    chosen = texts[:: -(-len(texts) // TIMED_QUERIES)]
     search, encode = [], []
-    for text in [*texts[:3], *texts]:
+    for text in [*chosen[:3], *chosen]:
         begin = time.perf_counter()
-        encoded = searcher.encode([text], pipeline)
+        encoded = task.searcher.encode([text], task.pipeline)
         between = time.perf_counter()
-        searcher.find(encoded, pipeline, TIMED_K, params)
+        task.searcher.find(encoded, task.pipeline, TIMED_K, task.params)
         search.append(time.perf_counter() - between)
         encode.append(between - begin)
-    return 1e6 * statistics.median(search[-len(texts) :]), 1e6 * statistics.median(encode[-len(texts) :])
+    return 1e6 * statistics.median(search[-len(chosen) :]), 1e6 * statistics.median(encode[-len(chosen) :])
 
 
-def _recall_of_exact(
-    searcher: Searcher, texts: Sequence[str], pipeline: Pipeline, params: SearchParams, threads: int
-) -> float:
-    encoded = searcher.encode(texts, pipeline)
+def _recall_of_exact(task: Task) -> float:
+    encoded = {side: queries[:COMPARED_QUERIES] for side, queries in task.encoded.items()}
     found, exact = (
-        searcher.find(encoded, pipeline, TIMED_K, each, threads).lists.rows
-        for each in (params, replace(params, exact=True))
+        task.searcher.find(encoded, task.pipeline, TIMED_K, params, task.threads).lists.rows
+        for params in (task.params, replace(task.params, exact=True))
     )
     wanted = (exact >= 0).sum()
     if not wanted:
@@ -156,10 +136,11 @@ def _recall_of_exact(
     return float(np.count_nonzero(both) / wanted)
 
 
-def _bytes(searcher: Searcher, pipeline: Pipeline) -> int:
+def _bytes(task: Task) -> int:
+    searcher, sides = task.searcher, task.pipeline.sides
     parts: list[int] = []
-    if SPARSE in pipeline.sides:
+    if SPARSE in sides:
         parts += searcher.index.nbytes.values()
-    if DENSE in pipeline.sides and searcher.dense is not None:
+    if DENSE in sides and searcher.dense is not None:
         parts += searcher.dense.index.nbytes.values()
     return sum(parts)

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from lsr.errors import StorageError
+from lsr.eval.collections import Collection
 from lsr.eval.experiment.config import Experiment, System
-from lsr.eval.experiment.indexes import digest, open_searcher
-from lsr.eval.experiment.measure import Figures, measure_system
+from lsr.eval.experiment.indexes import Indexes, digest
+from lsr.eval.experiment.measure import Figures, Task, measure_system
 from lsr.eval.experiment.report import Result, write_report
 from lsr.eval.experiment.suites import Judged, open_judged
-from lsr.eval.experiment.tuning import tune
+from lsr.eval.experiment.tuning import queries_to_tune_on, tune
 from lsr.eval.measures import with_relevant
 from lsr.files import DAMAGE, lock_folder, replacing_file, storage_errors
 from lsr.index.threads import processors
+from lsr.retrieval.plan import Pipeline
 
 MARKER = "experiment.json"
 FORMAT_VERSION = 1
@@ -48,14 +50,18 @@ def run_experiment(
     folder = Path(folder)
     threads = processors() if threads is None else threads
     for judged in experiment.collections:  # a wrong path is told now, not after hours
-        _ = open_judged(judged, offline_data).split
+        collection = open_judged(judged, offline_data)
+        _ = collection.split
         if judged.tune is not None:
-            open_judged(judged, offline_data, judged.tune)
+            on = open_judged(judged, offline_data, judged.tune)
+            if any(system.tune for system in experiment.systems):
+                queries_to_tune_on(on, collection)
+    indexes = Indexes(folder / "indexes", device, threads, progress)
     results = []
     with _owned(folder, experiment):
         for judged in experiment.collections:
             for system in experiment.systems:
-                results.append(_result(experiment, judged, system, folder, offline_data, device, threads, progress))
+                results.append(_result(experiment, judged, system, folder, indexes, offline_data, threads, progress))
         write_report(experiment, results, folder)
     return results
 
@@ -65,8 +71,8 @@ def _result(
     judged: Judged,
     system: System,
     folder: Path,
+    indexes: Indexes,
     offline_data: Path | None,
-    device: str | None,
     threads: int,
     progress: bool,
 ) -> Result:
@@ -77,26 +83,26 @@ def _result(
     stored = _read_result(path, key)
     if stored is not None:
         return Result(judged, system.name, *stored)
-    searcher = open_searcher(collection, system, folder / "indexes", device=device, threads=threads, progress=progress)
-    settings, tried = dict(system.settings), None
+
+    def task(settings: Mapping[str, Any], on: Collection) -> Task:
+        searcher = indexes.searcher(on, system)
+        pipeline = Pipeline.of(**system.how(settings))
+        encoded = {side: indexes.encoded(on, system, searcher, side) for side in pipeline.sides}
+        return Task(searcher, on, encoded, pipeline, system.params(settings), experiment.k, threads)
+
+    settings, tuning = dict(system.settings), None
     if system.tune:
         on = open_judged(judged, offline_data, judged.tune)
+        queries = queries_to_tune_on(on, collection)
         measure = with_relevant(experiment.measures[0], judged.relevant)
-        settings, tried = tune(
-            searcher, system, on, collection, measure, experiment.k, threads=threads, progress=progress
-        )
+        settings, tried = tune(lambda chosen: task(chosen, on), system, queries, measure, progress)
+        tuning = {"on": on.split, "settings": settings, "tried": tried}
     figures = measure_system(
-        searcher,
-        collection,
-        system.how(settings),
-        system.params(settings),
+        task(settings, collection),
         {name: with_relevant(name, judged.relevant) for name in experiment.measures},
-        experiment.k,
         folder / "runs" / judged.name / f"{system.name}.run.gz",
-        threads=threads,
-        progress=progress,
+        progress,
     )
-    tuning = None if tried is None else {"on": judged.tune, "settings": settings, "tried": tried}
     with replacing_file(path) as file:
         file.write(json.dumps({"key": key, "figures": figures.as_json(), "tuning": tuning}).encode())
     return Result(judged, system.name, figures, json.loads(json.dumps(tuning)))

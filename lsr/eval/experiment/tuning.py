@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container
 from typing import Any, NamedTuple
 
 from lsr.errors import CollectionError
 from lsr.eval.collections import Collection
 from lsr.eval.experiment.config import System
-from lsr.eval.experiment.measure import mean_measure
+from lsr.eval.experiment.measure import Task, mean_measure
 from lsr.progress import progress_bar
-from lsr.retrieval.searcher import Searcher
 
 
 class Tuned(NamedTuple):
@@ -20,28 +20,17 @@ class Tuned(NamedTuple):
 
 
 def tune(
-    searcher: Searcher,
-    system: System,
-    on: Collection,
-    reported: Collection,
-    measure: str,
-    k: int,
-    *,
-    threads: int,
-    progress: bool,
+    task: Callable[[dict[str, Any]], Task], system: System, queries: Container[str], measure: str, progress: bool
 ) -> Tuned:
-    """The settings of the grid with the largest mean of `measure` on `on`, of equal ones the first.
+    """The settings of the grid with the largest mean of `measure`, of equal ones the first.
 
-    What is tuned on a query is never reported on it: splits that share queries are refused, and queries that
-    only share their text are left out of the tuning. Raises CollectionError.
+    task: the system at work, with the settings it is given, on the split to tune on. queries: see queries_to_tune_on.
     """
-    queries = queries_to_tune_on(on, reported)
     grid = system.grid()
     tried: list[tuple[dict[str, Any], float]] = []
-    with progress_bar(f"tuning {system.name} on {on.name}", len(grid), "choices", progress) as advance:
+    with progress_bar(f"tuning {system.name}", len(grid), "choices", progress) as advance:
         for settings in grid:
-            how, params = system.how(settings), system.params(settings)
-            value = mean_measure(searcher, on, queries, how, params, measure, k, threads)
+            value = mean_measure(task(settings), measure, queries)
             tried.append(({key: settings[key] for key in system.tune}, value))
             advance(1)
     best = max(range(len(grid)), key=lambda at: tried[at][1])
@@ -51,7 +40,8 @@ def tune(
 def queries_to_tune_on(on: Collection, reported: Collection) -> dict[str, str]:
     """Query id -> text of `on`, without those whose text, but for case and blanks, is also one of `reported`.
 
-    Raises CollectionError for one split twice, splits with a query id in common, and if nothing is left.
+    So that what is tuned on a query is never reported on it. Raises CollectionError for one split twice, splits with a
+    query id in common, and if nothing is left.
     """
     if on.split == reported.split:
         raise CollectionError(f"{on.name}: would be tuned and reported on split {on.split!r}; name two different ones")
