@@ -80,7 +80,7 @@ def offline_folder(judged: Judged, offline_data: Path | None) -> Path | None:
     first, _, rest = judged.path.partition("/")
     names = [judged.path]
     if first == "beir":
-        names += [rest, rest.removesuffix("/v2")]
+        names += [rest, judged.path.removesuffix("/v2"), rest.removesuffix("/v2")]
     if first == "msmarco-passage":
         names += ["msmarco", "msmarco-passage"]
     return next((offline_data / name for name in names if (offline_data / name).is_dir()), None)
