@@ -67,7 +67,10 @@ class Place(NamedTuple):
 
 
 class BeirFolder:
-    """corpus.jsonl[.gz], queries.jsonl[.gz] and qrels/SPLIT.tsv; all but the corpus may be missing."""
+    """corpus.jsonl[.gz], queries.jsonl[.gz] and qrels/SPLIT.tsv; all but the corpus may be missing.
+
+    A document whose id, title and text are empty is passed over, as a blank line is.
+    """
 
     def __init__(self, folder: Path, corpus: Path) -> None:
         self.name = Path(os.path.abspath(folder)).name
@@ -87,6 +90,8 @@ class BeirFolder:
 
     def documents(self) -> Iterator[tuple[Place, Document]]:
         for place, record in _records(self._corpus):
+            if record.get("_id") == record.get("text") == "" and not record.get("title"):
+                continue  # as a blank line: there is nothing to find, nor a name to find it by
             identifier, text = _id(place, record), _string(place, record, "text")
             title = "" if record.get("title") is None else _string(place, record, "title")
             yield place, Document(identifier, title, text)
@@ -216,7 +221,10 @@ def _id(place: Place, record: dict[str, Any]) -> str:
         return str(identifier)
     if "_id" not in record:
         raise CollectionError(f'{place}: the "_id" is missing; every line needs one')
-    return _string(place, record, "_id")
+    text = _string(place, record, "_id")
+    if not text:
+        raise CollectionError(f'{place}: the "_id" is empty; every line needs one')
+    return text
 
 
 def _string(place: Place, record: dict[str, Any], key: str) -> str:

@@ -59,12 +59,8 @@ def check_replaceable(path: str | os.PathLike[str]) -> None:
     with storage_errors(path):
         target = Path(os.path.realpath(path))
         files.refuse_foreign(target, MANIFEST)
-        if (target / MANIFEST).exists():
-            with open(target / MANIFEST, "rb") as file:
-                if json.dumps(PRODUCT).encode() not in file.read(_PRODUCT_WITHIN):
-                    raise StorageError(
-                        f"{target}: cannot be replaced: its {MANIFEST} is not of lsr; choose another path"
-                    )
+        if (target / MANIFEST).exists() and not _is_index(target):
+            raise StorageError(f"{target}: cannot be replaced: its {MANIFEST} is not of lsr; choose another path")
 
 
 def write_folder(
@@ -143,8 +139,8 @@ def verify(folder: str | os.PathLike[str]) -> None:
     """
     path = Path(folder, MANIFEST)
     try:
-        manifest = json.loads(path.read_bytes())
-        for name, checksum in _listed_files(path, manifest, "sha256"):
+        listed = _listed_files(path, json.loads(path.read_bytes()), "sha256")
+        for name, checksum in listed:
             if _checksum(Path(folder, name)) != checksum:
                 raise IndexFormatError(
                     f"{Path(folder, name)}: its checksum is not the manifest's; build the index again"
@@ -152,11 +148,20 @@ def verify(folder: str | os.PathLike[str]) -> None:
     except (OSError, ValueError, RecursionError) as error:
         raise IndexFormatError(f"{folder}: cannot be verified ({error}); build the index again") from error
     for inner in Path(folder).glob(f"*/{MANIFEST}"):
-        verify(inner.parent)
+        if inner.relative_to(folder).as_posix() not in dict(listed):
+            verify(inner.parent)
+
+
+def _is_index(folder: Path) -> bool:
+    try:
+        with open(folder / MANIFEST, "rb") as file:
+            return json.dumps(PRODUCT).encode() in file.read(_PRODUCT_WITHIN)
+    except FileNotFoundError:
+        return False
 
 
 def _within_another(file: Path, folder: Path) -> bool:
-    return any((parent / MANIFEST).exists() for parent in file.parents if folder in parent.parents)
+    return any(_is_index(parent) for parent in file.parents if folder in parent.parents)
 
 
 def _listed_files(path: Path, manifest: Any, key: str) -> list[tuple[str, Any]]:

@@ -145,6 +145,12 @@ def test_an_id_that_occurs_again_much_later(tmp_path: Path) -> None:
         list(documents)
 
 
+def test_empty_documents_without_an_id_are_passed_over(tmp_path: Path) -> None:
+    lines = ['{"_id": "1", "text": "a"}', "", '{"_id": "", "title": "", "text": ""}', '{"_id": "2", "text": ""}']
+    (beir(tmp_path / "c") / "corpus.jsonl").write_text("\n".join(lines))
+    assert [document.doc_id for document in load_collection(tmp_path / "c").documents()] == ["1", "2"]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -152,6 +158,7 @@ def test_an_id_that_occurs_again_much_later(tmp_path: Path) -> None:
         (b'{"_id": "1", "text": "a"}\n\n["x"]\n', r"corpus\.jsonl:3: .* is no object"),
         (b'{"_id": "1", "text": "a"}\n{"_id": "2", "text": "\xff"}\n', r"corpus\.jsonl:2: byte 23 .* not UTF-8"),
         (b'{"text": "a"}\n', r'corpus\.jsonl:1: the "_id" is missing'),
+        (b'{"_id": "", "text": "a"}\n', r'corpus\.jsonl:1: the "_id" is empty'),
         (b'{"_id": null, "text": "a"}\n', r'corpus\.jsonl:1: "_id" is null'),
         (b'{"_id": "1", "text": "a"}\n{"_id": 1, "text": "b"}\n', r"corpus\.jsonl:2: the id '1' occurred before"),
         (b'{"_id": "1"}\n', r'corpus\.jsonl:1: "text" is missing'),

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lsr.errors import StorageError
 from lsr.eval.collections import Collection
@@ -43,42 +43,59 @@ def run_experiment(
         results/COLLECTION/SYSTEM.json     every query's measures, times, sizes; written when a run is complete
         tables/  plots/                    see lsr.eval.experiment.report
 
-    What has a result of the same settings is not run again, so that a killed experiment goes on. offline_data: see
-    open_judged. threads: None for all processors. Raises what building indexes and reading collections raises, and
-    StorageError where `folder` holds anything else, or another process runs an experiment there.
+    What has a result of the same settings, documents, queries and judgements is not run again, so that a killed
+    experiment goes on. offline_data: see open_judged. threads: None for all processors. Raises what building indexes
+    and reading collections raises, and StorageError where `folder` holds anything else, or another process runs an
+    experiment there.
     """
     folder = Path(folder)
     threads = processors() if threads is None else threads
-    for judged in experiment.collections:  # a wrong path is told now, not after hours
-        collection = open_judged(judged, offline_data)
-        _ = collection.split
-        if judged.tune is not None:
-            on = open_judged(judged, offline_data, judged.tune)
-            if any(system.tune for system in experiment.systems):
-                queries_to_tune_on(on, collection)
+    used = [_Used.open(experiment, judged, offline_data) for judged in experiment.collections]
     indexes = Indexes(folder / "indexes", device, threads, progress)
     results = []
     with _owned(folder, experiment):
-        for judged in experiment.collections:
+        for each in used:
             for system in experiment.systems:
-                results.append(_result(experiment, judged, system, folder, indexes, offline_data, threads, progress))
+                results.append(_result(experiment, each, system, folder, indexes, threads, progress))
         write_report(experiment, results, folder)
     return results
 
 
+class _Used(NamedTuple):
+    """A collection, the split of it to tune on and what to tune on there; digest: of all that results depend on."""
+
+    judged: Judged
+    collection: Collection
+    tune_on: Collection | None
+    tune_queries: dict[str, str]
+    digest: str
+
+    @classmethod
+    def open(cls, experiment: Experiment, judged: Judged, offline_data: Path | None) -> _Used:
+        """What is wrong with a collection is told here, before hours of work."""
+        collection = open_judged(judged, offline_data)
+        content = [collection.corpus, collection.queries(), collection.qrels()]
+        if judged.tune is None or not any(system.tune for system in experiment.systems):
+            return cls(judged, collection, None, {}, digest(content))
+        on = open_judged(judged, offline_data, judged.tune)
+        queries = queries_to_tune_on(on, collection)
+        return cls(judged, collection, on, queries, digest([*content, queries, on.qrels()]))
+
+
 def _result(
     experiment: Experiment,
-    judged: Judged,
+    used: _Used,
     system: System,
     folder: Path,
     indexes: Indexes,
-    offline_data: Path | None,
     threads: int,
     progress: bool,
 ) -> Result:
     """The stored result of a system on a collection, or a new one."""
-    collection = open_judged(judged, offline_data)
-    key = _key(experiment, judged, system, collection.corpus)
+    judged, collection = used.judged, used.collection
+    key = digest(
+        [FORMAT_VERSION, judged._asdict(), asdict(system), experiment.measures, experiment.k, used.digest],
+    )
     path = folder / "results" / judged.name / f"{system.name}.json"
     stored = _read_result(path, key)
     if stored is not None:
@@ -91,11 +108,10 @@ def _result(
         return Task(searcher, on, encoded, pipeline, system.params(settings), experiment.k, threads)
 
     settings, tuning = dict(system.settings), None
-    if system.tune:
-        on = open_judged(judged, offline_data, judged.tune)
-        queries = queries_to_tune_on(on, collection)
+    if system.tune and used.tune_on is not None:
+        on = used.tune_on
         measure = with_relevant(experiment.measures[0], judged.relevant)
-        settings, tried = tune(lambda chosen: task(chosen, on), system, queries, measure, progress)
+        settings, tried = tune(lambda chosen: task(chosen, on), system, used.tune_queries, measure, progress)
         tuning = {"on": on.split, "settings": settings, "tried": tried}
     figures = measure_system(
         task(settings, collection),
@@ -106,11 +122,6 @@ def _result(
     with replacing_file(path) as file:
         file.write(json.dumps({"key": key, "figures": figures.as_json(), "tuning": tuning}).encode())
     return Result(judged, system.name, figures, json.loads(json.dumps(tuning)))
-
-
-def _key(experiment: Experiment, judged: Judged, system: System, corpus: str) -> str:
-    """What a result depends on."""
-    return digest([FORMAT_VERSION, judged._asdict(), asdict(system), experiment.measures, experiment.k, corpus])
 
 
 def _read_result(path: Path, key: str) -> tuple[Figures, Any] | None:
