@@ -39,7 +39,6 @@ KIND = "dense"
 VECTORS, GRAPH = "vectors", "graph.faiss"
 ROWS_AT_ONCE = 4096  # added to a graph between two chances to stop
 QUERIES_AT_ONCE = 1024
-_SAME = "give the collection that the index was built from"
 
 Vectors = npt.NDArray[np.float32]
 
@@ -200,14 +199,13 @@ def write_dense(
     documents: int,
     dim: int,
     config: DenseConfig,
-    expected: Ids | None = None,
     threads: int | None = None,
     progress: bool = False,
 ) -> dict[str, Any]:
     """Write the files of an index but for its manifest, which is returned; a flat one holds one part at a time.
 
-    parts: (ids, vectors) end to end, `documents` rows in all. expected: the ids they must have.
-    Raises VectorsError for vectors that are not finite and other ids, StorageError.
+    parts: (ids, vectors) end to end, `documents` rows in all.
+    Raises VectorsError for vectors that are not finite, StorageError.
     """
     flat = config.kind == FLAT
     path = folder / (f"{VECTORS}.npy" if flat else GRAPH)
@@ -222,14 +220,9 @@ def write_dense(
                 target[row : row + len(checked)] = checked
             else:
                 target.add(checked)
-            for at, name in enumerate(names, row):
-                if expected is not None and (at == len(expected) or expected[at] != name):
-                    raise VectorsError(f"document {at + 1} is {name!r}, which the index beside it has not; {_SAME}")
-                yield name
+            yield from names
             row += len(checked)
             advance(len(checked))
-        if expected is not None and row != len(expected):
-            raise VectorsError(f"{row} documents, the index beside it has {len(expected)}; {_SAME}")
 
     with (
         storage_errors(path),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from lsr.index.seismic import SeismicIndex
 from lsr.index.storage import StringColumn, check_replaceable, replacing_folder, write_manifest
 from lsr.retrieval.config import DenseConfig
 from lsr.retrieval.dense import DenseIndex, write_dense
-from lsr.retrieval.encoding import Documents, encode_documents
+from lsr.retrieval.encoding import Document, Documents, encode_documents
 from lsr.retrieval.searcher import DENSE_FOLDER, TEXTS_NAME
 from lsr.vectors import SparseVectors
 from lsr.vectors_io import read_info
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lsr.encoders.dense import DenseEncoder
 
 _CHANGED = "the collection has changed since it was encoded; index it again"
+_OF_INDEX = "it is not the one that the index was built from; give that one"
 
 
 def build_searchable(
@@ -75,11 +76,11 @@ def build_searchable(
     dense_encoding = _encoding_of(folder / DENSE_FOLDER)
     add_dense = None
     if dense is not None:
-        write = _dense_writer(source, dense_encoding, dense, dense_config, batch_size, threads, progress)
+        write = _dense_writer(source, None, dense_encoding, dense, dense_config, batch_size, threads, progress)
 
         def add_dense(temporary: Path) -> None:
             (temporary / DENSE_FOLDER).mkdir()
-            write(temporary / DENSE_FOLDER, None)
+            write(temporary / DENSE_FOLDER)
 
     index = _index_vectors(encoding, folder, encoder, config, threads, progress, source, add_dense)
     for done in (encoding, dense_encoding):
@@ -111,9 +112,9 @@ def build_dense(
     if isinstance(encoder, str | Path):
         encoder = _load_dense(encoder)
     encoding = _encoding_of(folder)
-    write = _dense_writer(source, encoding, encoder, config, batch_size, threads, progress)
+    write = _dense_writer(source, expected, encoding, encoder, config, batch_size, threads, progress)
     with replacing_folder(folder) as temporary:
-        write(temporary, expected)
+        write(temporary)
     with storage_errors(encoding):
         shutil.rmtree(encoding)
     return DenseIndex.open(folder)
@@ -134,27 +135,29 @@ def _encoding_of(folder: Path) -> Path:
 
 def _dense_writer(
     collection: Documents,
+    expected: Ids | None,
     encoding: Path,
     encoder: DenseEncoder,
     config: DenseConfig | None,
     batch_size: int | None,
     threads: int | None,
     progress: bool,
-) -> Callable[[Path, Ids | None], None]:
+) -> Callable[[Path], None]:
     """Encode the collection; what is returned writes the dense index into an empty folder."""
     config = config or DenseConfig()
+    wanted = collection.documents() if expected is None else _same_documents(collection, expected, _OF_INDEX)
     documents = encode_dense_collection(
         encoder,
-        ((document.doc_id, document.full_text) for document in collection.documents()),
+        ((document.doc_id, document.full_text) for document in wanted),
         encoding,
         total=collection.count if progress else None,
         progress=progress,
         batch_size=batch_size,
     )
 
-    def write(folder: Path, expected: Ids | None) -> None:
+    def write(folder: Path) -> None:
         parts = read_dense_parts(encoding)
-        manifest = write_dense(folder, parts, documents, encoder.dim, config, expected, threads, progress)
+        manifest = write_dense(folder, parts, documents, encoder.dim, config, threads, progress)
         encoder.save(folder / ENCODER_FOLDER)
         write_manifest(folder, {**manifest, "source": collection.name, "encoder": encoder.describe()})
 
@@ -189,7 +192,9 @@ def _index_vectors(
         if encoder is not None:
             encoder.save(temporary / ENCODER_FOLDER)
         if collection is not None:
-            StringColumn.write(temporary, TEXTS_NAME, _texts(collection, ids))
+            StringColumn.write(
+                temporary, TEXTS_NAME, (document.full_text for document in _same_documents(collection, ids, _CHANGED))
+            )
         if add_dense is not None:
             add_dense(temporary)
         return {
@@ -202,13 +207,13 @@ def _index_vectors(
     return index
 
 
-def _texts(collection: Documents, ids: Sequence[str]) -> Iterator[str]:
-    """The texts, with a look at the ids that they still are those of the vectors."""
+def _same_documents(collection: Documents, ids: Ids, advice: str) -> Iterator[Document]:
+    """The documents of a collection, with a look at each that its id is the one expected. Raises CollectionError."""
     count = 0
     for document in collection.documents():
         if count == len(ids) or ids[count] != document.doc_id:
-            raise CollectionError(f"{collection.name}: document {count + 1}, {document.doc_id!r}, is new; {_CHANGED}")
-        yield document.full_text
+            raise CollectionError(f"{collection.name}: document {count + 1}, {document.doc_id!r}, is new; {advice}")
+        yield document
         count += 1
     if count < len(ids):
-        raise CollectionError(f"{collection.name}: {count} documents are left of {len(ids)}; {_CHANGED}")
+        raise CollectionError(f"{collection.name}: {count} documents are left of {len(ids)}; {advice}")

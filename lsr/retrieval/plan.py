@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self, TypedDict
 
 from lsr.errors import ParameterError
-from lsr.retrieval.config import Feedback, Fusion, check_choice
+from lsr.retrieval.config import RRF, Feedback, Fusion, check_choice
 
 SPARSE, DENSE = "sparse", "dense"
 SIDES = (SPARSE, DENSE)
@@ -23,14 +23,14 @@ class Options(TypedDict, total=False):
     weight: of the sparse scores in interpolation, .5 by default.
     side: "sparse" or "dense", where the search and its feedback take place; "dense" by default where anything is
         interpolated, else "sparse".
-    fusion: normalisation, documents missing from a list, depth, or reciprocal ranks; see Fusion.
+    fusion: "rrf" for reciprocal ranks, or a Fusion: normalisation, documents missing from a list, depth.
     """
 
     feedback: Feedback | str | None
     interpolate: str | None
     weight: float | None
     side: str | None
-    fusion: Fusion | None
+    fusion: Fusion | str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,13 @@ class Pipeline:
         interpolate: str | None = None,
         weight: float | None = None,
         side: str | None = None,
-        fusion: Fusion | None = None,
+        fusion: Fusion | str | None = None,
     ) -> Self:
         """The pipeline that Options describe. Raises ParameterError."""
         interpolate = interpolate or "none"
-        fusion = fusion or Fusion()
+        fusion = Fusion(fusion) if isinstance(fusion, str) else fusion or Fusion()
+        if fusion.method == RRF and weight is not None:
+            raise ParameterError(f"weight is {weight}, and reciprocal ranks have no weights; leave it out")
         return cls(
             side or (SPARSE if interpolate == "none" else DENSE),
             Feedback(feedback) if isinstance(feedback, str) else feedback,

@@ -117,18 +117,11 @@ def test_written_part_by_part_equals_built_at_once(
     ids = [f"d{row}" for row in range(1500)]
     parts = [(ids[start : start + 400], documents[start : start + 400]) for start in range(0, 1500, 400)]
     with replacing_folder(tmp_path / "index") as folder:
-        write_manifest(folder, write_dense(folder, parts, 1500, 32, config, expected=ids, threads=1))
+        write_manifest(folder, write_dense(folder, parts, 1500, 32, config, threads=1))
     written = DenseIndex.open(tmp_path / "index").search(queries, params=SearchParams(exact=True))
     built = DenseIndex.build(documents, config, ids, threads=1).search(queries, params=SearchParams(exact=True))
     assert np.array_equal(written.rows, built.rows)
     assert written.ids.tolist() == built.ids.tolist()
-
-
-@pytest.mark.parametrize("wrong", [["d0", "x"], ["d0"], ["d0", "d1", "d2"]])
-def test_other_documents_than_expected_are_refused(wrong: list[str], tmp_path: Path) -> None:
-    parts = [(["d0", "d1"], np.ones((2, 3), np.float32))]
-    with pytest.raises(VectorsError, match="the index was built from"):
-        write_dense(tmp_path, parts, 2, 3, DenseConfig(), expected=wrong)
 
 
 @pytest.mark.parametrize(

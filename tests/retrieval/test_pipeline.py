@@ -190,11 +190,18 @@ def test_sides_that_are_not_needed_are_not_searched(world: World) -> None:
         ({"feedback": "average", "side": "sparse"}, "average is of dense"),
         ({"feedback": "bo1"}, "feedback is 'bo1'"),
         ({"interpolate": "after", "weight": 7}, "weight is 7"),
+        ({"interpolate": "after", "fusion": "sum"}, "method is 'sum'"),
+        ({"interpolate": "after", "fusion": "rrf", "weight": 0.5}, "reciprocal ranks have no weights"),
     ],
 )
 def test_what_does_not_go_together_is_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ParameterError, match=said):
         Pipeline.of(**options)
+
+
+def test_words_stand_for_objects_with_published_values() -> None:
+    words = Pipeline.of(feedback="rocchio", interpolate="both", fusion="rrf")
+    assert words == Pipeline.of(feedback=Feedback("rocchio"), interpolate="both", fusion=Fusion("rrf"))
 
 
 @pytest.mark.parametrize(

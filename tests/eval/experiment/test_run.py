@@ -29,8 +29,7 @@ encoder = "bm25"
 encoder = "bm25"
 feedback = "rocchio"
 feedback_terms = 5
-k_is_not_here = 1
-""".replace("k_is_not_here = 1\n", "")
+"""
 
 MODELS = """
 [systems.minilm]
@@ -238,7 +237,7 @@ def test_a_missing_collection_is_told_before_anything_runs(tmp_path: Path) -> No
     assert not (tmp_path / "out").exists()
 
 
-# Tuning.
+# Collections of one's own.
 
 
 def split_collection(folder: Path, dev: list[str], test: list[str], same_text: bool = False) -> Path:
@@ -255,6 +254,22 @@ def split_collection(folder: Path, dev: list[str], test: list[str], same_text: b
             "query-id\tcorpus-id\tscore\n" + "".join(f"{each}\t{each}\t1\n" for each in ids)
         )
     return folder
+
+
+def test_changed_judgements_and_queries_are_measured_again(tmp_path: Path) -> None:
+    data = split_collection(tmp_path / "fruit", ["a"], ["b", "c"])
+    path = describe(tmp_path / "experiment.toml", [str(data)])
+
+    def figure() -> float:
+        run_experiment(read_experiment(path), tmp_path / "out")
+        rows = read_csv(tmp_path / "out" / "tables" / "results.csv")
+        return next(float(row["RR@10"]) for row in rows if row["system"] == "bm25")
+
+    assert figure() == 1
+    (data / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nb\tb\t1\nc\ta\t1\n")
+    assert figure() == 0.5
+    (data / "queries.jsonl").write_text('{"_id": "b", "text": "banana"}\n{"_id": "c", "text": "apple"}\n')
+    assert figure() == 1
 
 
 TUNED = """

@@ -1,0 +1,63 @@
+"""lsr experiment: what it says, and what it refuses. What it does is tested in tests/eval/experiment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lsr.eval.measures import evaluate
+from lsr.eval.runs import read_qrels, read_run
+from tests.cli.commands import Lsr, rejected
+from tests.data import data_path
+
+
+def described(folder: Path, text: str) -> Path:
+    path = folder / "bm25.toml"
+    path.write_text(text + '\n[systems.bm25]\nencoder = "bm25"\n')
+    return path
+
+
+def test_results_lie_beside_the_file_and_are_printed(lsr: Lsr, tmp_path: Path) -> None:
+    path = described(tmp_path, 'collections = ["adi"]')
+    flags = ("--offline-data", data_path(), "--threads", 1)
+    outcome = lsr("experiment", path, *flags)
+    assert "| adi | bm25 |" in outcome.out
+    assert outcome.out.splitlines()[-1] == f"{tmp_path / 'bm25'}: 1 systems on 1 collections"
+    (found,) = lsr("experiment", path, *flags, "--json").json
+    run = read_run(tmp_path / "bm25" / "runs" / "adi" / "bm25.run.gz")
+    assert found["measures"] == pytest.approx(evaluate(read_qrels(data_path("adi", "qrels", "test.tsv")), run))
+
+
+def test_the_plan_tells_downloads_and_does_nothing(lsr: Lsr, tmp_path: Path) -> None:
+    path = described(tmp_path, 'suite = "beir"')
+    shown = lsr("experiment", path, "--plan").out
+    assert "scifact" in shown
+    assert "GB" in shown
+    found = lsr("experiment", path, "--plan", "--json").json
+    assert len(found["collections"]) == 25  # 13, and 12 forums of CQADupStack
+    assert found["downloads"]["beir/scifact"] == 2816079
+    offline = lsr("experiment", path, "--plan", "--json", "--offline-data", data_path()).json
+    assert "beir/scifact" not in offline["downloads"]
+    assert [each.name for each in tmp_path.iterdir()] == ["bm25.toml"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("collections = [", "bm25.toml"),
+        ('collections = ["nowhere"]', "nowhere"),
+        ("collections = []", "at least one collection"),
+        ('collections = ["adi"]\nbaseline = "tiny"', "tiny"),
+        ('suite = "trec"', "trec"),
+    ],
+)
+def test_bad_files_cost_one_line(lsr: Lsr, tmp_path: Path, text: str, said: str) -> None:
+    assert said in rejected(lsr("experiment", described(tmp_path, text), "--offline-data", data_path()))
+    assert [each.name for each in tmp_path.iterdir()] == ["bm25.toml"]
+
+
+def test_folders_that_are_not_there(lsr: Lsr, tmp_path: Path) -> None:
+    assert "none.toml" in rejected(lsr("experiment", tmp_path / "none.toml"))
+    path = described(tmp_path, 'collections = ["adi"]')
+    assert "--offline-data" in rejected(lsr("experiment", path, "--offline-data", tmp_path / "none"))

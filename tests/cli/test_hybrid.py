@@ -1,0 +1,143 @@
+"""Dense vectors, feedback and interpolation on the command line."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lsr import Searcher
+from lsr.cli.main import main
+from lsr.eval.collections import load_collection
+from lsr.eval.runs import read_run
+from lsr.retrieval.plan import describe_search
+from tests.cli.commands import Lsr, rejected
+from tests.data import data_path
+
+QUERY = "retrieval of scientific documents by computer"
+
+
+@pytest.fixture(scope="module")
+def hybrid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    index = tmp_path_factory.mktemp("hybrid") / "index"
+    words = ["index", str(data_path("adi")), str(index), "--encoder", "tiny", "--dense", "minilm"]
+    assert main(words) == 0
+    return index
+
+
+@pytest.mark.parametrize(
+    ("flags", "how"),
+    [
+        ("--side dense", {"side": "dense"}),
+        ("--feedback rocchio", {"feedback": "rocchio"}),
+        (
+            "--feedback rocchio --feedback-depth 3 --feedback-terms 4 --alpha 0.9 --beta 0.5 --gamma 0.1 --negatives 2",
+            {"feedback": "rocchio", "feedback_depth": 3, "feedback_terms": 4, "alpha": 0.9, "beta": 0.5, "gamma": 0.1,
+             "negatives": 2},
+        ),
+        ("--side dense --feedback average", {"side": "dense", "feedback": "average"}),
+        ("--interpolate after --weight 0.3", {"interpolate": "after", "weight": 0.3}),
+        (
+            "--feedback rocchio --interpolate both --normalise z-score --missing zero --fusion-depth 20",
+            {"feedback": "rocchio", "interpolate": "both", "normalise": "z-score", "missing": "zero",
+             "fusion_depth": 20},
+        ),
+        (
+            "--feedback rocchio --interpolate before --side sparse --fusion rrf",
+            {"feedback": "rocchio", "interpolate": "before", "side": "sparse", "fusion": "rrf"},
+        ),
+    ],
+)  # fmt: skip
+def test_flags_are_the_arguments_of_the_searcher(lsr: Lsr, hybrid: Path, tmp_path: Path, flags: str, how: Any) -> None:
+    searcher, how = Searcher.open(hybrid), describe_search(**how)
+    hits = searcher.search(QUERY, k=7, **how)
+    found = lsr("search", hybrid, QUERY, "-k", 7, "--json", *flags.split()).json["hits"]
+    assert [hit["doc_id"] for hit in found] == [hit.doc_id for hit in hits]
+    assert [hit["score"] for hit in found] == pytest.approx([hit.score for hit in hits], rel=1e-6)
+    assert [hit["scores"].keys() for hit in found] == [hit.scores.keys() for hit in hits]
+
+    assert lsr("run", hybrid, data_path("adi"), tmp_path / "a.run", "-k", 20, *flags.split()).status == 0
+    run = searcher.run(load_collection(data_path("adi")).queries(), 20, **how)
+    written = read_run(tmp_path / "a.run")
+    assert {query: list(ranking)[:10] for query, ranking in written.items()} == {
+        query: list(ranking)[:10] for query, ranking in run.items()
+    }
+
+
+def test_both_scores_are_shown_and_terms_add_up_to_the_sparse_one(lsr: Lsr, hybrid: Path) -> None:
+    flags = ("--feedback", "rocchio", "--interpolate", "both", "--explain")
+    for hit in lsr("search", hybrid, QUERY, "--json", *flags).json["hits"]:
+        if "sparse" in hit["scores"]:
+            assert sum(hit["terms"].values()) == pytest.approx(hit["scores"]["sparse"], rel=1e-3)
+    shown = lsr("search", hybrid, QUERY, *flags).out
+    assert "(sparse " in shown
+    assert ", dense " in shown
+
+
+def test_terms_of_feedback_are_explained(lsr: Lsr, hybrid: Path) -> None:
+    plain = lsr("search", hybrid, QUERY, "-k", 3, "--json", "--explain").json["hits"]
+    fed_back = lsr("search", hybrid, QUERY, "-k", 3, "--json", "--explain", "--feedback", "rocchio").json["hits"]
+    assert {*fed_back[0]["terms"]} - {term for hit in plain for term in hit["terms"]}
+    for hit in fed_back:
+        assert sum(hit["terms"].values()) == pytest.approx(hit["score"], rel=1e-3)
+
+
+def test_a_plain_search_shows_one_score(lsr: Lsr, hybrid: Path) -> None:
+    assert "(sparse" not in lsr("search", hybrid, QUERY).out
+    assert "(dense" not in lsr("search", hybrid, QUERY, "--side", "dense").out
+
+
+def test_graphs_are_added_to_an_index_that_is_there(lsr: Lsr, hybrid: Path, tmp_path: Path) -> None:
+    index = tmp_path / "index"
+    shutil.copytree(hybrid, index)
+    flags = ("--dense", "minilm", "--dense-index", "hnsw", "--metric", "cosine")
+    outcome = lsr("index", data_path("adi"), index, *flags)
+    assert outcome.out.startswith(f"{index / 'dense'}: 82 documents, ")
+    shown = lsr("info", index, "--json", "--verify").json
+    assert shown["documents"] == shown["dense"]["documents"] == 82
+    assert (shown["dense"]["config"]["kind"], shown["dense"]["config"]["metric"]) == ("hnsw", "cosine")
+    assert shown["dense"]["encoder"]["name"] == "minilm"
+    assert "dense vectors" in lsr("info", index).out
+    flat = lsr("search", hybrid, QUERY, "--side", "dense", "--json").json["hits"]  # minilm's vectors have length 1
+    for more in ((), ("--exact",)):
+        found = lsr("search", index, QUERY, "--side", "dense", "--json", *more).json["hits"]
+        assert [hit["doc_id"] for hit in found] == [hit["doc_id"] for hit in flat]
+
+
+def test_an_index_without_dense_vectors_says_so(lsr: Lsr, bm25_index: Path) -> None:
+    assert lsr("info", bm25_index, "--json").json["dense"] is None
+    for flags in (("--side", "dense"), ("--interpolate", "after"), ("--feedback", "rocchio", "--interpolate", "both")):
+        assert "lsr index --dense minilm" in rejected(lsr("search", bm25_index, QUERY, *flags))
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("--feedback rm3", "rm3"),
+        ("--feedback average", "average"),
+        ("--interpolate between", "between"),
+        ("--interpolate both", "feedback"),
+        ("--interpolate after --weight 1.5", "weight"),
+        ("--weight 0.5", "weight"),
+        ("--interpolate after --fusion rrf --weight 0.5", "reciprocal ranks have no weights"),
+        ("--feedback rocchio --feedback-depth 0", "depth"),
+        ("--feedback rocchio --alpha nan", "alpha"),
+        ("--interpolate after --normalise softmax", "softmax"),
+        ("--interpolate after --fusion-depth 0", "depth"),
+        ("--side both", "both"),
+    ],
+)
+def test_bad_flags_cost_one_line(lsr: Lsr, hybrid: Path, tmp_path: Path, flags: str, said: str) -> None:
+    assert said in rejected(lsr("search", hybrid, QUERY, *flags.split()))
+    assert said in rejected(lsr("run", hybrid, data_path("adi"), tmp_path / "a.run", *flags.split()))
+    assert not (tmp_path / "a.run").exists()
+
+
+def test_dense_vectors_of_other_documents_are_refused(lsr: Lsr, hybrid: Path, tmp_path: Path) -> None:
+    said = rejected(lsr("index", data_path("time"), hybrid, "--dense", "minilm"))
+    assert "not the one that the index was built from" in said
+    assert "no index" in rejected(lsr("index", data_path("adi"), tmp_path / "none", "--dense", "minilm"))
+    assert "hnws" in rejected(lsr("index", data_path("adi"), hybrid, "--dense", "minilm", "--dense-index", "hnws"))
+    assert lsr("info", hybrid, "--verify").status == 0

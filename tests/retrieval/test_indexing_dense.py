@@ -1,0 +1,192 @@
+"""Dense vectors beside an index: built with it or later, interrupted, of other documents."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lsr.encoders.dense import DenseEncoder, load_dense_encoder
+from lsr.encoders.dense_batching import encode_dense_collection
+from lsr.errors import CollectionError, EncoderError, IndexFormatError, ParameterError
+from lsr.index.storage import verify
+from lsr.retrieval import indexing
+from lsr.retrieval.config import DenseConfig
+from lsr.retrieval.dense import DenseIndex
+from lsr.retrieval.indexing import build_dense, build_searchable
+from lsr.retrieval.searcher import DENSE_FOLDER, Searcher
+from tests.retrieval.test_indexing import Doc, Listed, files
+
+TEXTS = ["the sun is a star", "a cat sleeps", "stars shine at night", "dogs bark", "", "cats purr"]
+
+
+@pytest.fixture(scope="module")
+def minilm() -> DenseEncoder:
+    return load_dense_encoder("minilm", device="cpu")
+
+
+@pytest.fixture
+def collection() -> Listed:
+    return Listed([Doc(f"d{row}", text) for row, text in enumerate(TEXTS)])
+
+
+def counted(encoder: DenseEncoder, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts that the encoder is asked for from now on."""
+    asked: list[str] = []
+    encode = encoder.encode_documents
+
+    def counting(texts: list[str], batch_size: int | None = None) -> np.ndarray:
+        asked.extend(texts)
+        return encode(texts, batch_size)
+
+    monkeypatch.setattr(encoder, "encode_documents", counting)
+    return asked
+
+
+def test_built_with_the_sparse_index(collection: Listed, minilm: DenseEncoder, tmp_path: Path) -> None:
+    build_searchable(collection, tmp_path / "index", "bm25", dense=minilm)
+    assert [path.name for path in tmp_path.iterdir()] == ["index"]
+    verify(tmp_path / "index")
+    searcher = Searcher.open(tmp_path / "index")
+    found = searcher.search("night sky", k=6, side="dense")
+    scores = minilm.encode_documents(TEXTS) @ minilm.encode_queries(["night sky"])[0]
+    assert [hit.row for hit in found] == np.argsort(-scores, kind="stable").tolist()
+    assert [hit.score for hit in found] == pytest.approx(sorted(scores.tolist(), reverse=True), abs=1e-5)
+    assert found[0].text == "stars shine at night"
+    assert searcher.search("night sky", k=1, side="sparse")[0].doc_id == "d2"
+
+
+def test_added_later_it_is_the_same(collection: Listed, minilm: DenseEncoder, tmp_path: Path) -> None:
+    build_searchable(collection, tmp_path / "at-once", "bm25", dense=minilm)
+    build_searchable(collection, tmp_path / "index", "bm25")
+    index = Searcher.open(tmp_path / "index").index
+    build_dense(collection, tmp_path / "index" / DENSE_FOLDER, minilm, expected=index.ids)
+    assert files(tmp_path / "index") == files(tmp_path / "at-once")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["at-once", "index"]
+
+
+def test_one_kind_takes_the_place_of_another(collection: Listed, minilm: DenseEncoder, tmp_path: Path) -> None:
+    build_searchable(collection, tmp_path / "index", "bm25", dense=minilm)
+    sparse = {name: content for name, content in files(tmp_path / "index").items() if "dense/" not in name}
+    build_dense(collection, tmp_path / "index" / DENSE_FOLDER, minilm, DenseConfig("hnsw", "cosine"))
+    assert DenseIndex.open(tmp_path / "index" / DENSE_FOLDER).config == DenseConfig("hnsw", "cosine")
+    now = files(tmp_path / "index")
+    assert {name: content for name, content in now.items() if "dense/" not in name} == sparse
+    assert "dense/graph.faiss" in now
+    assert "dense/vectors.npy" not in now
+
+
+def test_rebuilding_without_dense_vectors_leaves_none(collection: Listed, minilm: DenseEncoder, tmp_path: Path) -> None:
+    build_searchable(collection, tmp_path / "index", "bm25", dense=minilm)
+    build_searchable(collection, tmp_path / "index", "bm25")
+    assert Searcher.open(tmp_path / "index").dense is None
+
+
+def test_interrupted_it_goes_on(
+    collection: Listed, minilm: DenseEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_searchable(collection, tmp_path / "index", "bm25")
+    before = files(tmp_path / "index")
+    pairs = [(document.doc_id, document.full_text) for document in collection.texts]
+
+    def cut_short() -> object:
+        yield from pairs[:5]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        encode_dense_collection(minilm, cut_short(), tmp_path / "index.dense.encoding", rows_per_part=2)
+    asked = counted(minilm, monkeypatch)
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(indexing, "write_dense", interrupted)
+        build_dense(collection, tmp_path / "index" / DENSE_FOLDER, minilm)
+    assert asked == TEXTS[4:]
+    assert files(tmp_path / "index") == before
+    build_dense(collection, tmp_path / "index" / DENSE_FOLDER, minilm)
+    assert asked == TEXTS[4:]
+    assert [path.name for path in tmp_path.iterdir()] == ["index"]
+    index = DenseIndex.open(tmp_path / "index" / DENSE_FOLDER)
+    # batches of other sizes round otherwise
+    np.testing.assert_allclose(index.vectors(np.arange(6)), minilm.encode_documents(TEXTS), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("documents", "said"),
+    [
+        ([Doc("x", "other"), Doc("d1", "")], "document 1, 'x', is new; it is not the one that the index was built"),
+        ([Doc(f"d{row}", text) for row, text in enumerate([*TEXTS, "more"])], "document 7, 'd6', is new"),
+        ([Doc("d0", TEXTS[0])], "1 documents are left of 6"),
+    ],
+)
+def test_other_documents_are_refused_and_not_encoded(
+    collection: Listed,
+    minilm: DenseEncoder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    documents: list[Doc],
+    said: str,
+) -> None:
+    build_searchable(collection, tmp_path / "index", "bm25")
+    asked = counted(minilm, monkeypatch)
+    index = Searcher.open(tmp_path / "index").index
+    with pytest.raises(CollectionError, match=said):
+        build_dense(Listed(documents), tmp_path / "index" / DENSE_FOLDER, minilm, expected=index.ids)
+    assert asked == []
+    assert not (tmp_path / "index" / DENSE_FOLDER).exists()
+
+
+def test_dense_vectors_of_other_documents_are_not_searched(
+    collection: Listed, minilm: DenseEncoder, tmp_path: Path
+) -> None:
+    build_searchable(collection, tmp_path / "index", "bm25")
+    for name, documents in (
+        ("order", collection.texts[::-1]),
+        ("fewer", collection.texts[:3]),
+    ):
+        build_dense(Listed(documents), tmp_path / name, minilm)
+        shutil.copytree(tmp_path / name, tmp_path / "index" / DENSE_FOLDER)
+        with pytest.raises(ParameterError, match="build both from one collection"):
+            Searcher.open(tmp_path / "index")
+        shutil.rmtree(tmp_path / "index" / DENSE_FOLDER)
+
+
+def test_damaged_dense_vectors_are_told(collection: Listed, minilm: DenseEncoder, tmp_path: Path) -> None:
+    build_searchable(collection, tmp_path / "index", "bm25", dense=minilm)
+    path = tmp_path / "index" / DENSE_FOLDER / "vectors.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(IndexFormatError, match=r"vectors\.npy: its checksum"):
+        verify(tmp_path / "index")
+    path.write_bytes(content[:-4])
+    with pytest.raises(IndexFormatError, match=r"vectors\.npy"):
+        Searcher.open(tmp_path / "index")
+
+
+def test_dense_vectors_need_text(collection: Listed, minilm: DenseEncoder, tmp_path: Path) -> None:
+    with pytest.raises(EncoderError, match="a dense index needs text"):
+        build_searchable(tmp_path / "vectors.npz", tmp_path / "index", "bm25", dense=minilm)
+
+
+@pytest.mark.parametrize("options", [{}, {"dtype": "bfloat16", "max_length": 20}])
+def test_an_encoder_saved_by_name_is_loaded_with_its_options(tmp_path: Path, options: dict[str, object]) -> None:
+    saved = load_dense_encoder("minilm", device="cpu", **options)
+    saved.save(tmp_path / "encoder")
+    assert sum(path.stat().st_size for path in (tmp_path / "encoder").iterdir()) < 2000
+    loaded = load_dense_encoder(tmp_path / "encoder", device="cpu")
+    assert loaded.describe() == saved.describe()
+    texts = ["one text", "another " * 40]
+    assert np.array_equal(loaded.encode_documents(texts), saved.encode_documents(texts))
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"kind": "dense"}', b'{"kind": "sparse", "name": "tiny"}'])
+def test_a_damaged_reference_is_an_encoder_error(tmp_path: Path, minilm: DenseEncoder, content: bytes) -> None:
+    minilm.save(tmp_path / "encoder")
+    (tmp_path / "encoder" / "encoder.json").write_bytes(content)
+    with pytest.raises(EncoderError, match="encoder"):
+        load_dense_encoder(tmp_path / "encoder", device="cpu")
