@@ -34,8 +34,7 @@ def compare(
 ) -> None:
     """Compare two runs: their measures, and whether the difference is more than chance.
 
-    Every judged query counts, with zero if a run has no results for it. p-values are two-sided; Holm's correction is
-    over the measures.
+    Judged queries without results count as zero. p-values are two-sided, Holm-corrected over measures.
     """
     from lsr.eval import significance
     from lsr.eval.measures import evaluate_queries, parse_measures

@@ -58,7 +58,8 @@ def sparse_rocchio(
     where that is positive. Documents not longer than .001 count, but add nothing. Rocchio 1971, as in Pyserini.
     """
     starts = np.concatenate([np.zeros((1, 2), np.int64), np.cumsum(counts, axis=0)])
-    terms = int(feedback.terms or 0)
+    most = _longest(relevant, not_relevant, starts)
+    terms = min(int(feedback.terms or 0), most)
     longest = int(np.diff(queries.indptr).max(initial=0)) + 2 * terms
     lengths = np.zeros(len(queries), np.int64)
     indices = np.empty((len(queries), longest), np.uint32)
@@ -73,7 +74,7 @@ def sparse_rocchio(
         np.array([feedback.alpha, feedback.beta, feedback.gamma], np.float64),
         terms,
         SHORTEST,
-        _table_size(relevant, not_relevant, starts, longest),
+        1 << int(2 * max(most, longest)).bit_length(),  # a hash table that is at most half full
         lengths,
         indices,
         values,
@@ -85,9 +86,7 @@ def sparse_rocchio(
     )
 
 
-def _table_size(relevant: Rows, not_relevant: Rows, starts: npt.NDArray[np.int64], longest: int) -> int:
-    """Slots of a hash table that is at most half full with what any one query brings together: a power of two."""
-    most = longest
-    for column, rows in enumerate((relevant, not_relevant)):
-        most = max(most, int(np.diff(rows.indptr[starts[:, column]]).max(initial=0)))
-    return 1 << int(2 * most).bit_length()
+def _longest(relevant: Rows, not_relevant: Rows, starts: npt.NDArray[np.int64]) -> int:
+    """The most components that the documents on one side of a query bring together, counted as often as they come."""
+    sides = enumerate((relevant, not_relevant))
+    return max(int(np.diff(rows.indptr[starts[:, column]]).max(initial=0)) for column, rows in sides)

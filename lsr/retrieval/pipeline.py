@@ -32,7 +32,10 @@ RowNumbers = npt.NDArray[np.int64]
 
 
 class Lists(NamedTuple):
-    """rows int64[queries, k] and scores float[queries, k], best first; -1 and -inf where there are fewer."""
+    """rows int64[queries, k] and scores float[queries, k], best first; -1 and -inf where there are fewer.
+
+    k is what was asked for, or less where there are not so many documents.
+    """
 
     rows: RowNumbers
     scores: npt.NDArray[np.floating]
@@ -149,6 +152,7 @@ def search_pipeline(sides: Mapping[str, Side], encoded: Mapping[str, Any], pipel
 def _search(index: Any, queries: Any, k: int, settings: Settings) -> Lists:
     """A search that does not find what is to be dropped."""
     dropped = settings.dropped
+    k = min(k, max(len(index), 1))  # no depth takes more memory than there are documents
     result = index.search(queries, k=k + (dropped is not None), params=settings.params, threads=settings.threads)
     if dropped is None:
         return Lists(result.rows, result.scores)
@@ -166,11 +170,11 @@ def _cut(lists: Lists, k: int) -> Lists:
 
 
 def _last(rows: RowNumbers, count: int) -> RowNumbers:
-    """The last `count` documents of each list, int64[queries, count], filled up with -1."""
+    """The last `count` documents of each list, or all there are, filled up with -1: int64[queries, at most count]."""
     found = (rows >= 0).sum(1)
-    places = found[:, None] - 1 - np.arange(count)
-    if not rows.shape[1]:
-        return np.full((len(rows), count), -1, np.int64)
+    places: RowNumbers = found[:, None] - 1 - np.arange(min(count, rows.shape[1]))
+    if not places.shape[1]:
+        return places
     last: RowNumbers = np.where(places >= 0, np.take_along_axis(rows, np.maximum(places, 0), 1), -1)
     return last
 
@@ -178,6 +182,7 @@ def _last(rows: RowNumbers, count: int) -> RowNumbers:
 def _fused(lists: Mapping[str, Lists], fusion: Fusion, k: int) -> Found:
     """The lists of both sides as one, k documents a query."""
     n = len(lists[SPARSE].rows)
+    k = min(k, sum(each.rows.shape[1] for each in lists.values()))
     rows, scores = np.full((n, k), -1, np.int64), np.full((n, k), -np.inf)
     parts = {side: np.full((n, k), np.nan) for side in SIDES}
     for query in range(n):

@@ -199,6 +199,20 @@ def test_what_does_not_go_together_is_refused(options: dict[str, Any], said: str
         Pipeline.of(**options)
 
 
+@pytest.mark.parametrize("side", [SPARSE, DENSE])
+@pytest.mark.parametrize("interpolate", ["none", "both"])
+def test_depths_beyond_the_collection_take_no_memory(world: World, side: str, interpolate: str) -> None:
+    def find(depth: int) -> Found:
+        terms = depth if side == SPARSE else None
+        feedback = Feedback(depth=DOCUMENTS, gamma=0.2, negatives=depth, terms=terms)
+        return world.find(Pipeline(side, feedback, interpolate, Fusion(depth=depth)), k=depth)
+
+    huge, enough = find(10**12), find(1000)
+    assert huge.lists.rows.shape[1] <= 2 * DOCUMENTS
+    assert np.array_equal(huge.lists.rows, enough.lists.rows)
+    assert np.array_equal(huge.lists.scores, enough.lists.scores)
+
+
 def test_words_stand_for_objects_with_published_values() -> None:
     words = Pipeline.of(feedback="rocchio", interpolate="both", fusion="rrf")
     assert words == Pipeline.of(feedback=Feedback("rocchio"), interpolate="both", fusion=Fusion("rrf"))
