@@ -135,7 +135,7 @@ def _experiment(name: str, content: dict[str, Any]) -> Experiment:
 def _suite(name: Any) -> Sequence[Judged]:
     if name is None:
         return ()
-    if name not in SUITES:
+    if not isinstance(name, str) or name not in SUITES:
         raise ParameterError(f"suite {name!r} is unknown; there are {', '.join(SUITES)}")
     return SUITES[name]
 
@@ -178,10 +178,15 @@ def _system(name: str, entry: Any) -> System:
             )
     system = System(name, encoder, dense, settings, tune)
     try:
+        searched = {side for chosen in system.grid() for side in system.sides(chosen)}
         for chosen in system.grid():
             system.params(chosen)
-            if DENSE in system.sides(chosen) and dense is None:
-                raise ParameterError("it searches dense vectors and has none; add dense = 'minilm', or another encoder")
+        if DENSE in searched and dense is None:
+            raise ParameterError("it searches dense vectors and has none; add dense = 'minilm', or another encoder")
+        if DENSE not in searched and dense is not None:
+            raise ParameterError(
+                "it never searches its dense vectors; add interpolate or side = 'dense', or leave out dense"
+            )
     except ParameterError as error:
         raise ParameterError(f"{what}: {error}") from error
     return system
@@ -194,8 +199,10 @@ def _encoder(what: str, entry: Any, options: Sequence[str], index: Sequence[str]
         raise ParameterError(f"{what} must be a name, or a table with name")
     _known(what, entry, ("name", *options, *index))
     config = {key: entry[key] for key in index if key in entry}
-    if index:
+    try:
         DenseConfig(**config)
+    except ParameterError as error:
+        raise ParameterError(f"{what}: {error}") from error
     return EncoderSpec(entry["name"], {key: entry[key] for key in options if key in entry}, config)
 
 
