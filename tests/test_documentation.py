@@ -13,9 +13,11 @@ from typer.main import get_command
 
 import lsr
 from lsr.cli.main import app
+from lsr.eval.experiment import read_experiment
 from tests.data import REPOSITORY, collection_path
 
 README = (REPOSITORY / "README.md").read_text()
+DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 
 def run(*arguments: str) -> str:
@@ -32,18 +34,26 @@ def test_python_of_the_readme() -> None:
     assert run("-c", code).startswith("[['salt'")
 
 
-def test_commands_of_the_readme_exist() -> None:
+def test_commands_of_the_documents_exist() -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
-    lines = [line.split("#")[0] for line in README.splitlines()]
+    lines = [line.split("#")[0] for document in DOCUMENTS for line in document.read_text().splitlines()]
     shown = [shlex.split(line)[1:] for line in lines if line.startswith("lsr ")]
-    assert len(shown) >= 6
+    assert len(shown) >= 15
     for name, *words in shown:
         options = {option for parameter in commands[name].params for option in parameter.opts}
         assert {word for word in words if word.startswith("-")} <= options, name
 
 
+def test_the_experiments_shown_can_be_read(tmp_path: Path) -> None:
+    [shown] = re.findall(r"```toml\n(.*?)```", (REPOSITORY / "docs" / "experiments.md").read_text(), re.DOTALL)
+    path = tmp_path / "experiment.toml"
+    path.write_text(shown)
+    assert [system.name for system in read_experiment(path).systems] == ["bm25", "tiny", "hybrid"]
+    assert read_experiment(REPOSITORY / "benchmarks" / "interpolation.toml").baseline == "minilm-prf"
+
+
 def test_files_that_the_documents_name_exist() -> None:
-    for document in (REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")):
+    for document in DOCUMENTS:
         for link in re.findall(r"\]\(([^)]+)\)", document.read_text()):
             if not link.startswith("http"):
                 assert (document.parent / link).exists(), f"{document.name}: {link}"

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from lsr.index.config import SearchParams
-from lsr.retrieval.config import Fusion
 
 _DEFAULTS = SearchParams()
 
@@ -74,10 +73,16 @@ Side = Annotated[
     str | None,
     typer.Option(help="Where to search and feed back: sparse or dense; by default dense with --interpolate"),
 ]
-FusionMethod = Annotated[str, typer.Option("--fusion", help="interpolation, or rrf (reciprocal ranks).")]
-Normalise = Annotated[str, typer.Option(help="Scores before interpolation: min-max, z-score or none.")]
-Missing = Annotated[str, typer.Option(help="Score of a document that a list lacks: its minimum, or zero.")]
-FusionDepth = Annotated[int, typer.Option(help="Documents of each list that are interpolated.")]
+FusionMethod = Annotated[
+    str | None, typer.Option("--fusion", help="interpolation (the default), or rrf (reciprocal ranks)")
+]
+Normalise = Annotated[
+    str | None, typer.Option(help="Scores before interpolation: min-max (the default), z-score or none")
+]
+Missing = Annotated[
+    str | None, typer.Option(help="Score of a document that a list lacks: its minimum (the default), or zero")
+]
+FusionDepth = Annotated[int | None, typer.Option(help="Documents of each list that are interpolated; by default 1000")]
 
 VECTOR_FILES = (".npz", ".jsonl", ".jsonl.gz")
 DEFAULT_QUERY_CUT = _DEFAULTS.query_cut
@@ -85,7 +90,6 @@ DEFAULT_HEAP_FACTOR = _DEFAULTS.heap_factor
 DEFAULT_LONG_DOCUMENTS = "first"
 DEFAULT_MEASURES = "nDCG@10,RR@10,AP,R@100,R@1000"
 DEFAULT_DTYPE = "float32"
-DEFAULT_FUSION = Fusion()
 
 
 def use_threads(threads: int | None) -> int:

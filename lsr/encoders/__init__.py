@@ -88,9 +88,7 @@ def load_encoder(
     name = os.fspath(name_or_path)
     if name == BM25Encoder.name:
         return BM25Encoder()
-    check_max_length(max_length)
-    prunings = _pruning(prune_documents), _pruning(prune_queries)
-    options = EncoderOptions(dtype, max_length, long_documents, stride, *prunings)
+    options = encoder_options(dtype, max_length, long_documents, stride, prune_documents, prune_queries)
     if not is_saved_encoder(name):
         checkpoint = find_checkpoint(name)
         spec = read_layout(checkpoint.name, checkpoint.folder, max_length)
@@ -106,6 +104,20 @@ def load_encoder(
     if kind != REFERENCE:
         raise EncoderError(f"{folder}: is an encoder of kind {kind!r}, unknown here; upgrade lsr")
     return SavedLookup(folder, saved, device) if "query" in saved else open_reference(folder, saved, device)
+
+
+def encoder_options(
+    dtype: str = "float32",
+    max_length: int | None = None,
+    long_documents: str = "first",
+    stride: int | None = None,
+    prune_documents: Pruning | str = "",
+    prune_queries: Pruning | str = "",
+) -> EncoderOptions:
+    """The options of load_encoder, checked before anything is loaded. Raises ParameterError."""
+    check_max_length(max_length)
+    prunings = _pruning(prune_documents), _pruning(prune_queries)
+    return EncoderOptions(dtype, max_length, long_documents, stride, *prunings)
 
 
 def _pruning(given: Pruning | str) -> Pruning:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -19,6 +20,7 @@ from lsr.vectors_io.parquet import WHAT_PART, ParquetWriter
 
 ROWS_PER_PART = 8192
 ROWS_PER_STEP = 1024
+TEXTS_KEY = "lsr.texts"
 
 
 def encode_collection(
@@ -33,7 +35,7 @@ def encode_collection(
     """Encode (id, text) pairs into `out_folder`; returns it. Memory is bounded by rows_per_part texts.
 
     Where an earlier call was stopped, this one goes on after the last complete part: `documents` must again begin with
-    the documents encoded before, whose ids are compared. total: for the progress bar.
+    the documents encoded before, whose ids and texts are compared. total: for the progress bar.
 
     Raises CollectionError when the documents are not those encoded before; VectorsError when the folder is another
     encoder's or an id occurs twice; EncoderError and ParameterError as Encoder says; StorageError.
@@ -60,19 +62,22 @@ def encode_collection(
                 vectors.append(encoder.encode_documents(texts[start : start + ROWS_PER_STEP], batch_size))
                 advance(len(vectors[-1]))
             rows = SparseVectors.concatenate(vectors)
-            writer.write_part(SparseVectors.from_normalised(rows.indptr, rows.indices, rows.values, rows.dim, ids))
+            part = SparseVectors.from_normalised(rows.indptr, rows.indices, rows.values, rows.dim, ids)
+            writer.write_part(part, {TEXTS_KEY: texts_digest(texts)})
             done += len(chunk)
         writer.finish()
     return folder
 
 
 def skip_complete(folder: Path, parts: int, documents: Iterator[tuple[str, str]]) -> int:
-    """Read as many documents as the complete parts have rows, and compare ids; the number of rows."""
+    """Read as many documents as the complete parts have rows, and compare ids and texts; the number of rows."""
     row = 0
     for part in range(parts):
         path = folder / f"part-{part:05d}.parquet"
         with reading_errors(path, WHAT_PART):
-            written = pq.read_table(path, columns=["id"]).column("id").to_pylist()
+            table = pq.read_table(path, columns=["id"])
+            written, digest = table.column("id").to_pylist(), (table.schema.metadata or {}).get(TEXTS_KEY.encode())
+        texts = []
         for doc_id in written:
             found = next(documents, None)
             if found is None or found[0] != doc_id:
@@ -82,4 +87,19 @@ def skip_complete(folder: Path, parts: int, documents: Iterator[tuple[str, str]]
                     "documents as before, or choose another folder"
                 )
             row += 1
+            texts.append(found[1])
+        if digest is not None and digest.decode() != texts_digest(texts):
+            raise CollectionError(
+                f"{folder}: the texts of documents {row - len(texts) + 1} to {row} have changed since they were "
+                f"encoded; remove this folder to encode all of them again"
+            )
     return row
+
+
+def texts_digest(texts: Iterable[str]) -> str:
+    """SHA-256 of the texts of a part, which is kept in it."""
+    digest = hashlib.sha256()
+    for text in texts:
+        encoded = text.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "little") + encoded)
+    return digest.hexdigest()

@@ -1,7 +1,7 @@
 """Encode a collection of any size into a folder of dense vectors, and go on after having been killed.
 
 part-00000.parquet ...   columns id (string), vector (fixed-size list<float>[dim]); the key-value metadata "lsr" holds
-                         JSON {dim, encoder}. A part is complete or absent.
+                         JSON {dim, encoder}, "lsr.texts" a digest of what was encoded. A part is complete or absent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lsr.encoders.base import check_text
-from lsr.encoders.batching import ROWS_PER_PART, ROWS_PER_STEP, skip_complete
+from lsr.encoders.batching import ROWS_PER_PART, ROWS_PER_STEP, TEXTS_KEY, skip_complete, texts_digest
 from lsr.errors import StorageError, VectorsError
 from lsr.files import lock_folder, replacing_file, storage_errors
 from lsr.ids import check_ids
@@ -69,7 +69,8 @@ def encode_dense_collection(
                     step = texts[start : start + ROWS_PER_STEP]
                     vectors[start : start + len(step)] = encoder.encode_documents(step, batch_size)
                     advance(len(step))
-                _write_part(_part_path(folder, part), ids, vectors, metadata)
+                more = {"lsr": json.dumps(metadata), TEXTS_KEY: texts_digest(texts)}
+                _write_part(_part_path(folder, part), ids, vectors, more)
                 part += 1
                 done += len(chunk)
             with storage_errors(folder):  # damaged parts, and what came after them
@@ -86,7 +87,7 @@ def read_dense_parts(folder: str | os.PathLike[str]) -> Iterator[tuple[list[str]
     part = 0
     while (path := _part_path(Path(folder), part)).exists():
         with reading_errors(path, WHAT):
-            table = pq.read_table(path, columns=["id", "vector"])
+            table = pq.read_table(path, columns=["id", "vector"], page_checksum_verification=True)
             column = table.column("vector").combine_chunks()
             vectors = column.flatten().to_numpy().reshape(len(column), column.type.list_size)
             yield table.column("id").to_pylist(), vectors
@@ -103,7 +104,8 @@ def _complete_parts(folder: Path, metadata: dict[str, Any]) -> int:
     while (path := _part_path(folder, part)).exists():
         try:
             with reading_errors(path, WHAT):
-                found = json.loads(pq.read_schema(path).metadata[b"lsr"])
+                table = pq.read_table(path, page_checksum_verification=True)
+                found = json.loads(table.schema.metadata[b"lsr"])
         except VectorsError:
             break  # damaged: it is written again, and so is what follows
         if found != metadata:
@@ -115,10 +117,10 @@ def _complete_parts(folder: Path, metadata: dict[str, Any]) -> int:
     return part
 
 
-def _write_part(path: Path, ids: list[str], vectors: npt.NDArray[np.float32], metadata: dict[str, Any]) -> None:
+def _write_part(path: Path, ids: list[str], vectors: npt.NDArray[np.float32], metadata: dict[str, str]) -> None:
     column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
     table = pa.table({"id": pa.array(ids, pa.string()), "vector": column})
-    table = table.replace_schema_metadata({"lsr": json.dumps(metadata)})
+    table = table.replace_schema_metadata(metadata)
     with replacing_file(path) as file:
         pq.write_table(table, file, compression="none", use_dictionary=False, write_page_checksum=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,8 @@ class Point(NamedTuple):
 def plot_against_latency(points: Sequence[Point], measure: str, title: str, path: str | Path) -> None:
     """Systems as points, time on a logarithmic axis; a line joins those that no other beats in both.
 
+    The time is that of a search, without that of encoding the query.
+
     Raises ParameterError without points or for a suffix that is not .svg, .png or .pdf, StorageError.
     """
     if not points:
@@ -52,17 +55,18 @@ def plot_against_latency(points: Sequence[Point], measure: str, title: str, path
             # Right and left in turn, so that the labels of systems of like quality do not cover each other.
             right = place % 2 == 0
             axes.annotate(
-                point.system,
+                _plain(point.system),
                 (point.microseconds, point.value),
                 xytext=(5 if right else -5, 3),
                 textcoords="offset points",
                 ha="left" if right else "right",
                 fontsize=7,
+                parse_math=False,
             )
         axes.margins(x=0.25, y=0.12)
-        axes.set_xlabel("µs a query")
+        axes.set_xlabel("µs a query, without encoding it")
         axes.set_ylabel(measure)
-        axes.set_title(title)
+        axes.set_title(_plain(title), parse_math=False)
 
 
 def plot_differences(differences: Mapping[str, float], measure: str, first: str, second: str, path: str | Path) -> None:
@@ -85,7 +89,8 @@ def plot_differences(differences: Mapping[str, float], measure: str, first: str,
         axes.set_xlabel("queries")
         axes.set_ylabel(f"difference in {measure}")
         ties = len(ordered) - wins - losses
-        axes.set_title(f"{second} against {first}: {wins} better, {ties} equal, {losses} worse")
+        title = f"{second} against {first}: {wins} better, {ties} equal, {losses} worse"
+        axes.set_title(_plain(title), parse_math=False)
 
 
 def best_for_their_time(points: Sequence[Point]) -> list[Point]:
@@ -97,6 +102,11 @@ def best_for_their_time(points: Sequence[Point]) -> list[Point]:
     return best
 
 
+def _plain(name: str) -> str:
+    """A file's name as text: bytes that are no UTF-8 as escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 @contextmanager
 def _axes(path: str | Path) -> Iterator[Axes]:
     """One pair of axes, written to `path` when the body ends."""
@@ -106,7 +116,8 @@ def _axes(path: str | Path) -> Iterator[Axes]:
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # of scripts that the font does not have
         figure = Figure(figsize=(6.4, 4.2), layout="constrained")
         yield figure.subplots()
         with replacing_file(path) as file:

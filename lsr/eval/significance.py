@@ -14,6 +14,7 @@ T_TEST, RANDOMISATION = "t-test", "randomisation"
 TESTS = (T_TEST, RANDOMISATION)
 SAMPLES = 100_000
 ENUMERATED = 16  # queries that differ, up to which all 2^n signs are tried
+ROUNDING = 1e-12
 _AT_ONCE = 1 << 22  # signs held in memory
 
 Values = npt.NDArray[np.float64]
@@ -82,7 +83,7 @@ def paired_t_test(first: Values, second: Values) -> float:
     differences = np.asarray(second, np.float64) - np.asarray(first, np.float64)
     if len(differences) < 2 or not differences.any():
         return 1.0
-    if (differences == differences[0]).all():
+    if np.ptp(differences) <= ROUNDING * np.abs(differences).max():
         return 0.0
     from scipy import stats
 
@@ -100,7 +101,7 @@ def randomisation_test(first: Values, second: Values, samples: int = SAMPLES, se
     n = len(differences)
     if not n:
         return 1.0
-    seen = abs(differences.sum()) * (1 - 1e-12)  # sums of other orders differ in the last digits
+    seen = abs(differences.sum()) - ROUNDING * np.abs(differences).sum()  # equal sums differ in the last digits
     if n <= ENUMERATED:
         signs = 1.0 - 2.0 * ((np.arange(1 << n)[:, None] >> np.arange(n)) & 1)
         return float((np.abs(signs @ differences) >= seen).mean())

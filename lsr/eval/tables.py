@@ -68,7 +68,18 @@ def to_csv(table: Table) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([column.name for column in table.columns])
     for values in table.rows:
-        writer.writerow(["" if value is None else value if isinstance(value, str) else repr(value) for value in values])
+        writer.writerow(
+            [
+                ""
+                if value is None
+                else value
+                if isinstance(value, str)
+                else repr(float(value))
+                if isinstance(value, float)
+                else value
+                for value in values
+            ]
+        )
     return text.getvalue()
 
 
@@ -87,7 +98,7 @@ def to_latex(table: Table, caption: str = "") -> str:
             cell = _latex_text(_shown(value, column.digits))
             cell = rf"\textbf{{{cell}}}" if (row, at) in table.bold else cell
             mark = table.marks.get((row, at), "")
-            cells.append(cell + _LATEX_MARKS.get(mark, _latex_text(mark)))
+            cells.append(cell + _LATEX_MARKS.get(mark, ""))
         lines.append(_latex_row(cells))
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
 

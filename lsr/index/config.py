@@ -84,6 +84,6 @@ class SearchParams:
     def __post_init__(self) -> None:
         _check_whole("query_cut", self.query_cut, 1)
         _check_number("heap_factor", self.heap_factor, 0, 1000)
-        if self.exact not in (True, False):
+        if type(self.exact) is not bool:
             raise ParameterError(f"exact is {self.exact!r}; it must be true or false")
         _to_python(self)

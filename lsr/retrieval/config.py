@@ -129,13 +129,13 @@ class Fusion:
     depth: int = 1000
 
     def __post_init__(self) -> None:
-        check_choice("method", self.method, FUSIONS)
+        check_choice("fusion", self.method, FUSIONS)
         check_choice("normalise", self.normalise, NORMALISATIONS)
         check_choice("missing", self.missing, MISSING)
-        if isinstance(self.weight, bool) or not isinstance(self.weight, int | float) or not 0 <= self.weight <= 1:
+        if not (_is_number(self.weight) and 0 <= self.weight <= 1):
             raise ParameterError(f"weight is {self.weight!r}; it must be a number from 0 (dense alone) to 1 (sparse)")
         if type(self.depth) is not int or self.depth < 1:
-            raise ParameterError(f"depth is {self.depth!r}; it must be a whole number of at least 1")
+            raise ParameterError(f"fusion: depth is {self.depth!r}; it must be a whole number of at least 1")
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:

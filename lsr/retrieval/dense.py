@@ -26,7 +26,7 @@ from lsr.ids import check_ids, check_unique
 from lsr.index.arrays import load_array, read_only, save_arrays
 from lsr.index.config import SearchParams
 from lsr.index.ids import Ids
-from lsr.index.request import empty_result
+from lsr.index.request import check_at_least_one, empty_result
 from lsr.index.result import SearchResult
 from lsr.index.rows import checked_rows
 from lsr.index.storage import Extra, StringColumn, read_manifest, replacing_folder, write_manifest
@@ -48,6 +48,7 @@ class DenseIndex:
 
     A flat index is exhaustive, and its scores are float32 inner products; faiss adds them up in an order that depends
     on how many queries are searched at once, so that the last digits may. A graph finds most of the best documents.
+    Which of several documents of one score are the last of the k is faiss's choice.
     """
 
     def __init__(self, vectors: Vectors, config: DenseConfig, ids: Ids | None, graph: Any = None) -> None:
@@ -65,13 +66,14 @@ class DenseIndex:
         threads: int | None = None,
         progress: bool = False,
     ) -> DenseIndex:
-        """Index the rows of `vectors`, float32[n, dim].
+        """Index the rows of `vectors`, float32[n, dim], which a flat index may not copy: leave them as they are.
 
         ids: a name for each row, unique. threads: for the graph; None for all processors. Graphs of one thread are
         always the same, those of several differ a little from build to build.
         Raises VectorsError for vectors that are no finite float32 matrix and ids that do not fit, ParameterError.
         """
         config = DenseConfig() if config is None else config
+        threads = checked_threads(threads)
         rows = checked_vectors(vectors)
         names = None if ids is None else check_ids(ids, len(rows))
         if names is not None:
@@ -80,7 +82,7 @@ class DenseIndex:
             rows = unit_length(rows)
         if config.kind == FLAT:
             return cls(read_only(rows), config, names)
-        graph = _build_graph(rows, config, processors() if threads is None else threads, progress)
+        graph = _build_graph(rows, config, threads, progress)
         return cls(_vectors_of(graph), config, names, graph)
 
     def save(self, folder: str | os.PathLike[str], extra: Extra | None = None) -> None:
@@ -152,16 +154,9 @@ class DenseIndex:
         score are hits; scores and rows are padded with -inf and -1. Raises ParameterError for k < 1, threads < 1 or
         queries of another shape, VectorsError for queries that are not finite.
         """
-        for name, number in (("k", k), ("threads", threads)):
-            if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
-                raise ParameterError(f"{name} is {number!r}; it must be a whole number of at least 1")
-        checked = checked_vectors(queries)
-        if checked.shape[1] != self.dim:
-            raise ParameterError(
-                f"queries have {checked.shape[1]} components, the index {self.dim}; use the encoder of the index"
-            )
-        if self.config.metric == "cosine":
-            checked = unit_length(checked)
+        check_at_least_one("k", k)
+        check_at_least_one("threads", threads)
+        checked = self.comparable(queries)
         scores, rows = empty_result(len(checked), k)
         depth = min(k, len(self))
         exhaustive = self._graph is None or (params is not None and params.exact)
@@ -176,6 +171,18 @@ class DenseIndex:
                 scores[batch, :depth], rows[batch, :depth] = _in_order(*found)
         scores[rows < 0] = -np.inf
         return SearchResult(scores, rows, self.ids)
+
+    def comparable(self, queries: Vectors) -> Vectors:
+        """Queries as they are compared with `vectors`: of length 1 where the metric is the cosine.
+
+        Raises ParameterError, VectorsError.
+        """
+        checked = checked_vectors(queries)
+        if checked.shape[1] != self.dim:
+            raise ParameterError(
+                f"queries have {checked.shape[1]} components, the index {self.dim}; use the encoder of the index"
+            )
+        return unit_length(checked) if self.config.metric == "cosine" else checked
 
     def _manifest(self) -> dict[str, Any]:
         return manifest_of(self.config, len(self), self.dim, self.ids is not None)
@@ -213,7 +220,7 @@ def write_dense(
     def ids() -> Iterator[str]:
         row = 0
         for names, vectors in parts:
-            checked = checked_vectors(vectors)
+            checked = checked_vectors(vectors, row)
             if config.metric == "cosine":
                 checked = unit_length(checked)
             if flat:
@@ -226,7 +233,7 @@ def write_dense(
 
     with (
         storage_errors(path),
-        openmp_threads(processors() if threads is None else threads),
+        openmp_threads(checked_threads(threads)),
         progress_bar("building", documents, "documents", progress) as advance,
     ):
         target: Any = (
@@ -242,8 +249,19 @@ def write_dense(
     return manifest_of(config, documents, dim, True)
 
 
-def checked_vectors(vectors: Vectors) -> Vectors:
-    """`vectors` as a contiguous float32[n, dim]. Raises VectorsError unless they are that, and finite."""
+def checked_threads(threads: int | None) -> int:
+    """`threads`, or as many as there are processors. Raises ParameterError for fewer than 1."""
+    if threads is None:
+        return processors()
+    check_at_least_one("threads", threads)
+    return threads
+
+
+def checked_vectors(vectors: Vectors, first: int = 0) -> Vectors:
+    """`vectors` as a contiguous float32[n, dim]. Raises VectorsError unless they are that, and finite.
+
+    first: the number of the first row, for the error.
+    """
     given: npt.NDArray[Any] = np.asarray(vectors)
     if given.ndim != 2 or not given.shape[1] or given.dtype.kind != "f":
         raise VectorsError(f"dense vectors are {given.dtype}{list(given.shape)}; give float32[rows, components]")
@@ -252,7 +270,7 @@ def checked_vectors(vectors: Vectors) -> Vectors:
         finite = np.isfinite(checked[start : start + ROWS_AT_ONCE]).all(1)
         if not finite.all():
             raise VectorsError(
-                f"row {start + int(finite.argmin())}: a component is not a finite number; encode it again"
+                f"row {first + start + int(finite.argmin())}: a component is not a finite number; encode it again"
             )
     return checked
 
@@ -326,4 +344,4 @@ def _faiss_errors(kind: type[Exception], message: str = "") -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        raise kind(message or str(error).splitlines()[0]) from error
+        raise kind(message or " ".join(str(error).split()) or type(error).__name__) from error

@@ -117,7 +117,7 @@ class DenseSide:
         feedback: Feedback,
     ) -> npt.NDArray[np.float32]:
         up, down = ([self._index.vectors(row[row >= 0]) for row in rows] for rows in (relevant, not_relevant))
-        return dense_feedback(queries, up, down, feedback)
+        return dense_feedback(self._index.comparable(queries), up, down, feedback)
 
 
 def search_pipeline(sides: Mapping[str, Side], encoded: Mapping[str, Any], pipeline: Pipeline, k: int) -> Found:

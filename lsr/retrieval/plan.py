@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Self, TypedDict
+from typing import Any, Self, TypedDict
 
 from lsr.errors import ParameterError
 from lsr.retrieval.config import RRF, Feedback, Fusion, check_choice
@@ -11,8 +12,6 @@ from lsr.retrieval.config import RRF, Feedback, Fusion, check_choice
 SPARSE, DENSE = "sparse", "dense"
 SIDES = (SPARSE, DENSE)
 PLACES = ("none", "before", "after", "both")
-
-_FUSION = Fusion()
 
 
 class Options(TypedDict, total=False):
@@ -64,13 +63,19 @@ class Pipeline:
         fusion: Fusion | str | None = None,
     ) -> Self:
         """The pipeline that Options describe. Raises ParameterError."""
-        interpolate = interpolate or "none"
-        fusion = Fusion(fusion) if isinstance(fusion, str) else fusion or Fusion()
-        if fusion.method == RRF and weight is not None:
-            raise ParameterError(f"weight is {weight}, and reciprocal ranks have no weights; leave it out")
+        interpolate = "none" if interpolate is None else interpolate
+        feedback = Feedback(feedback) if isinstance(feedback, str) else feedback
+        if interpolate == "none":
+            deep = isinstance(feedback, Feedback) and feedback.negatives  # the last of a list as deep as fusion says
+            _refuse({"weight": weight, "fusion": None if deep else fusion}, "no interpolate", "is asked for; give it")
+        fusion = Fusion(fusion) if isinstance(fusion, str) else Fusion() if fusion is None else fusion
+        if not isinstance(fusion, Fusion) or not isinstance(feedback, Feedback | None):
+            raise ParameterError(f"feedback is {feedback!r}, fusion {fusion!r}; give a word, a Feedback or a Fusion")
+        if fusion.method == RRF:
+            _refuse({"weight": weight}, "reciprocal ranks", "have no use for it; interpolate scores")
         return cls(
-            side or (SPARSE if interpolate == "none" else DENSE),
-            Feedback(feedback) if isinstance(feedback, str) else feedback,
+            (SPARSE if interpolate == "none" else DENSE) if side is None else side,
+            feedback,
             interpolate,
             fusion if weight is None else replace(fusion, weight=weight),
         )
@@ -92,25 +97,28 @@ def describe_search(
     interpolate: str | None = None,
     weight: float | None = None,
     side: str | None = None,
-    fusion: str = _FUSION.method,
-    normalise: str = _FUSION.normalise,
-    missing: str = _FUSION.missing,
-    fusion_depth: int = _FUSION.depth,
+    fusion: str | None = None,
+    normalise: str | None = None,
+    missing: str | None = None,
+    fusion_depth: int | None = None,
 ) -> Options:
     """Options from the flat names that command lines and experiment files use. Raises ParameterError.
 
     Values of a feedback or an interpolation that is not asked for are an error, rather than without effect.
     """
-    unused: dict[str, object] = {}
-    if feedback is None:
-        unused |= {"feedback_depth": feedback_depth, "feedback_terms": feedback_terms, "alpha": alpha, "beta": beta}
-        unused |= {"gamma": gamma or None, "negatives": negatives or None}
-    if interpolate is None:
-        unused["weight"] = weight
-    for name, value in unused.items():
-        if value is not None:
-            needed = "interpolate" if name == "weight" else "feedback"
-            raise ParameterError(f"{name} is {value}, and no {needed} is asked for; give {needed}, or leave {name} out")
+    of_feedback = {"feedback_depth": feedback_depth, "feedback_terms": feedback_terms, "alpha": alpha, "beta": beta}
+    of_feedback |= {"gamma": gamma or None, "negatives": negatives or None}
+    of_fusion = {"weight": weight, "fusion": fusion, "normalise": normalise, "missing": missing}
+    if not negatives:  # which are the last of a list of that depth
+        of_fusion["fusion_depth"] = fusion_depth
+    for asked, unused in ((feedback, of_feedback), (interpolate, of_fusion)):
+        if asked is None or asked == "none":
+            _refuse(unused, "no interpolate" if unused is of_fusion else "no feedback", "is asked for; give it")
+    if fusion == RRF:
+        unused = {name: of_fusion[name] for name in ("weight", "normalise", "missing")}
+        _refuse(unused, "reciprocal ranks", "have no use for it; interpolate scores")
+    fused: dict[str, Any] = {"method": fusion, "normalise": normalise, "missing": missing, "depth": fusion_depth}
+    given = {name: value for name, value in fused.items() if value is not None}
     options = Options(
         feedback=None
         if feedback is None
@@ -118,7 +126,14 @@ def describe_search(
         interpolate=interpolate,
         weight=weight,
         side=side,
-        fusion=Fusion(method=fusion, normalise=normalise, missing=missing, depth=fusion_depth),
+        fusion=Fusion(**given) if given else None,
     )
     Pipeline.of(**options)  # says what does not go together
     return options
+
+
+def _refuse(unused: Mapping[str, object], why: str, what: str) -> None:
+    """Raises ParameterError for the first value that would be without effect."""
+    for name, value in unused.items():
+        if value is not None:
+            raise ParameterError(f"{name} is {value}, and {why} {what}, or leave {name} out")

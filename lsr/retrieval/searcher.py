@@ -15,6 +15,7 @@ import numpy.typing as npt
 from lsr.errors import EncoderError, ParameterError
 from lsr.ids import is_utf8
 from lsr.index.config import SearchParams
+from lsr.index.request import check_at_least_one
 from lsr.index.strings import StringColumn
 from lsr.retrieval.pipeline import DenseSide, Found, Settings, Side, SparseIndex, SparseSide, search_pipeline
 from lsr.retrieval.plan import DENSE, SPARSE, Options, Pipeline
@@ -173,7 +174,7 @@ class Searcher:
         return cls(index, encoder, StringColumn.open(folder, TEXTS_NAME) if has_texts else None, dense)
 
     def search(self, text: str, k: int = 10, params: SearchParams | None = None, **how: Unpack[Options]) -> list[Hit]:
-        """At most k hits for one query, best first; none for a query without any known token.
+        """At most k hits for one query, best first; a sparse search finds none for a query without any known token.
 
         how: feedback="rocchio", interpolate="both", weight=0.5, and more: see lsr.retrieval.plan.Options.
 
@@ -238,9 +239,7 @@ class Searcher:
         drop_same_id: bool = False,
     ) -> dict[str, dict[str, float]]:
         """As `run`, for queries that `encode` has encoded."""
-        dropped = None
-        if drop_same_id:
-            dropped = np.array([self._row_of.get(query_id, -1) for query_id in query_ids], np.int64)
+        dropped = self.rows_of(query_ids) if drop_same_id else None
         found = self.find(encoded, pipeline, k, params, threads, dropped)
         columns = zip(query_ids, *(array.tolist() for array in found.lists), strict=True)
         return {
@@ -272,13 +271,16 @@ class Searcher:
         dropped: npt.NDArray[np.int64] | None = None,
     ) -> Found:
         """What `encode` made, searched for. dropped: int64[queries], a row for each query not to be found, or -1."""
-        if k < 1:
-            raise ParameterError(f"k is {k}; it must be at least 1")
+        check_at_least_one("k", k)
         settings = Settings(params or SearchParams(), threads, dropped)
         sides: dict[str, Side] = {SPARSE: SparseSide(self.index, settings)}
         if DENSE in pipeline.sides:
             sides[DENSE] = DenseSide(self._dense_or_error().index, settings)
         return search_pipeline(sides, encoded, pipeline, k)
+
+    def rows_of(self, doc_ids: Sequence[str]) -> npt.NDArray[np.int64]:
+        """int64[ids]: the rows of documents, -1 for ids that no document has."""
+        return np.array([self._row_of.get(doc_id, -1) for doc_id in doc_ids], np.int64)
 
     def doc_id(self, row: int) -> str:
         """The id of a document, its row as text if the index has none."""

@@ -1,7 +1,8 @@
 """A folder of Parquet parts: what encoding a collection writes, one complete part after the other.
 
     part-00000.parquet ...   columns id (string), indices (list<uint32>), values (list<float>); the key-value metadata
-                             "lsr" holds JSON {encoder, dim, vocabulary_hash}, "lsr.nnz" the number of weights
+                             "lsr" holds JSON {encoder, dim, vocabulary_hash}, "lsr.nnz" the number of weights,
+                             "lsr.texts" a digest of what was encoded
     vocabulary.json          the tokens of the components
     vectors.json             counts, and rows, weights and bytes of each part; written last
     encoder/                 what made the vectors, if it was kept with them; neither written nor read here
@@ -120,10 +121,11 @@ class ParquetWriter:
     def complete_rows(self) -> int:
         return sum(part.rows for part in self._parts)
 
-    def write_part(self, vectors: SparseVectors) -> None:
+    def write_part(self, vectors: SparseVectors, metadata: Mapping[str, str] | None = None) -> None:
         """Write the next part, all of it or nothing. Rows without ids are numbered from 0, over all parts.
 
-        Raises VectorsError for another dim or an id that has occurred before, and StorageError.
+        metadata: more key-value metadata of the part. Raises VectorsError for another dim or an id that has occurred
+        before, and StorageError.
         """
         self._check_open()
         if vectors.dim != self._settings.dim:
@@ -138,7 +140,8 @@ class ParquetWriter:
         try:
             with storage_errors(self._folder):
                 (self._folder / MANIFEST).unlink(missing_ok=True)  # more parts: not finished any longer
-            part = _write_part(_part_path(self._folder, self.complete_parts), vectors, first, self._settings)
+            path = _part_path(self._folder, self.complete_parts)
+            part = _write_part(path, vectors, first, self._settings, metadata or {})
         except BaseException:
             self.close()  # the ids above count as written
             raise
@@ -228,7 +231,7 @@ def write(path: Path, vectors: SparseVectors, vocabulary: Vocabulary | None, enc
         check_unique(vectors.ids)
     with replacing_folder(path, MANIFEST) as temporary:
         parts = [
-            _write_part(_part_path(temporary, number), vectors[start:stop], start, settings)
+            _write_part(_part_path(temporary, number), vectors[start:stop], start, settings, {})
             for number, (start, stop) in enumerate(row_steps(vectors.indptr, POSTINGS_PER_PART))
         ]
         if vocabulary is not None:
@@ -271,14 +274,16 @@ def _ids_of(vectors: SparseVectors, first_row: int) -> list[str]:
     return vectors.ids
 
 
-def _write_part(path: Path, vectors: SparseVectors, first_row: int, settings: Settings) -> Part:
+def _write_part(
+    path: Path, vectors: SparseVectors, first_row: int, settings: Settings, more: Mapping[str, str]
+) -> Part:
     offsets = pa.array(vectors.indptr.astype(np.int32))
     columns = [
         pa.array(_ids_of(vectors, first_row), pa.string()),
         pa.ListArray.from_arrays(offsets, pa.array(vectors.indices.astype(np.uint32, copy=False))),
         pa.ListArray.from_arrays(offsets, pa.array(vectors.values)),
     ]
-    metadata = {"lsr": json.dumps(asdict(settings)), "lsr.nnz": str(vectors.nnz)}
+    metadata = {"lsr": json.dumps(asdict(settings)), "lsr.nnz": str(vectors.nnz), **more}
     table = pa.Table.from_arrays(columns, schema=SCHEMA.with_metadata(metadata))
     with replacing_file(path) as file:
         pq.write_table(

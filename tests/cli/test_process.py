@@ -14,12 +14,15 @@ import pytest
 from tests.processes import REPOSITORY, run_python
 
 MAIN = "import sys\nfrom lsr.cli.main import main\nsys.exit(main())\n"
-COMMANDS = ("encoders", "build", "inspect", "encode", "index", "search", "run", "evaluate", "info", "demo")
+COMMANDS = (
+    *("encoders", "build", "inspect", "encode", "index", "search", "run", "evaluate", "compare", "experiment"),
+    *("info", "demo"),
+)
 
 
 @pytest.mark.parametrize("words", [(), ("--help",), ("search", "--help"), ("serch",)])
 def test_starting_up_imports_nothing_heavy(words: tuple[str, ...]) -> None:
-    heavy = ("torch", "transformers", "numba", "scipy", "pyarrow", "ir_datasets", "ir_measures")
+    heavy = ("torch", "transformers", "numba", "scipy", "pyarrow", "faiss", "matplotlib", "ir_datasets", "ir_measures")
     code = f"""
 import sys
 from lsr.cli.main import main

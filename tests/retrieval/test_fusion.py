@@ -131,14 +131,14 @@ def test_runs_are_fused_query_by_query() -> None:
         {"weight": True},
         {"normalise": "minmax"},
         {"missing": "least"},
-        {"method": "max"},
+        {"fusion": "max"},
         {"depth": 0},
         {"depth": 10.0},
     ],
 )
 def test_values_that_cannot_work_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ParameterError, match=next(iter(wrong))):
-        Fusion(**wrong)  # type: ignore[arg-type]
+        Fusion(**{"method" if name == "fusion" else name: value for name, value in wrong.items()})  # type: ignore[arg-type]
 
 
 def test_a_weight_for_each_list() -> None:

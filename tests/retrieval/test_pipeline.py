@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -139,7 +140,7 @@ CASES = [
 @pytest.mark.parametrize("k", [5, 40])
 @pytest.mark.parametrize("drop", [False, True])
 def test_every_pipeline_equals_its_steps(world: World, case: dict[str, Any], k: int, drop: bool) -> None:
-    pipeline = Pipeline.of(**case, fusion=Fusion(depth=DEPTH))
+    pipeline = replace(Pipeline.of(**case), fusion=Fusion(weight=case["weight"] or 0.5, depth=DEPTH))
     dropped = np.array([-1 if query % 3 == 0 else query * 4 for query in range(QUERIES)]) if drop else None
     found = world.find(pipeline, k, dropped)
     for query in range(QUERIES):
@@ -190,8 +191,15 @@ def test_sides_that_are_not_needed_are_not_searched(world: World) -> None:
         ({"feedback": "average", "side": "sparse"}, "average is of dense"),
         ({"feedback": "bo1"}, "feedback is 'bo1'"),
         ({"interpolate": "after", "weight": 7}, "weight is 7"),
-        ({"interpolate": "after", "fusion": "sum"}, "method is 'sum'"),
-        ({"interpolate": "after", "fusion": "rrf", "weight": 0.5}, "reciprocal ranks have no weights"),
+        ({"weight": 0.3}, "no interpolate is asked for"),
+        ({"interpolate": "none", "weight": 0.3}, "no interpolate is asked for"),
+        ({"fusion": "rrf", "feedback": "rocchio"}, "no interpolate is asked for"),
+        ({"interpolate": False}, "interpolate is False"),
+        ({"side": ""}, "side is ''"),
+        ({"feedback": 3}, "feedback is 3"),
+        ({"interpolate": "after", "fusion": 3}, "fusion 3"),
+        ({"interpolate": "after", "fusion": "sum"}, "fusion is 'sum'"),
+        ({"interpolate": "after", "fusion": "rrf", "weight": 0.5}, "reciprocal ranks have no use for it"),
     ],
 )
 def test_what_does_not_go_together_is_refused(options: dict[str, Any], said: str) -> None:
@@ -219,7 +227,19 @@ def test_words_stand_for_objects_with_published_values() -> None:
 
 
 @pytest.mark.parametrize(
-    "unused", [{"weight": 0.3}, {"alpha": 1.0}, {"feedback_depth": 3}, {"gamma": 0.1}, {"negatives": 4}]
+    "unused",
+    [
+        {"weight": 0.3},
+        {"fusion": "rrf"},
+        {"normalise": "z-score"},
+        {"missing": "zero", "interpolate": "none"},
+        {"fusion_depth": 10, "feedback": "rocchio"},
+        {"normalise": "z-score", "interpolate": "after", "fusion": "rrf"},
+        {"alpha": 1.0},
+        {"feedback_depth": 3},
+        {"gamma": 0.1},
+        {"negatives": 4},
+    ],
 )
 def test_values_without_effect_are_refused(unused: dict[str, Any]) -> None:
     with pytest.raises(ParameterError, match=next(iter(unused))):

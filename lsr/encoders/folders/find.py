@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import re
 import sys
@@ -52,6 +53,23 @@ def find_checkpoint(name: str) -> Checkpoint:
     if not _HUB_ID.fullmatch(name):
         raise EncoderError(f"{name!r}: no such encoder, and no such folder; {WORKS}")
     return Checkpoint(name, _downloaded(name))
+
+
+def content_digest(name: str) -> str:
+    """SHA-256 over the names and contents of a model's files: another one when the model was trained on, in its place.
+
+    Raises EncoderError as find_checkpoint does, and for files that cannot be read.
+    """
+    folder = find_checkpoint(name).folder
+    digest = hashlib.sha256()
+    try:
+        for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").digest()
+            digest.update(path.relative_to(folder).as_posix().encode("utf-8", "surrogateescape") + b"\0" + content)
+    except OSError as error:
+        raise EncoderError(f"{folder}: cannot be read ({error.strerror or error}); check its permissions") from error
+    return digest.hexdigest()
 
 
 def _bundled_folder(name: str) -> Path:

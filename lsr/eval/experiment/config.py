@@ -6,10 +6,13 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from inspect import signature
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from lsr.encoders import BM25Encoder, encoder_options
+from lsr.encoders.base import check_dtype, check_max_length
 from lsr.errors import ParameterError
 from lsr.eval.experiment.suites import SUITES, Judged
 from lsr.eval.measures import DEFAULT_MEASURES, parse_measures
@@ -25,23 +28,20 @@ HOW = (
     *("feedback", "feedback_depth", "feedback_terms", "alpha", "beta", "gamma", "negatives"),
     *("interpolate", "weight", "side", "fusion", "normalise", "missing", "fusion_depth"),
 )
-ENCODER_OPTIONS = ("dtype", "max_length", "long_documents", "stride", "prune_documents", "prune_queries")
+ENCODER_OPTIONS = tuple(signature(encoder_options).parameters)
 DENSE_OPTIONS = ("dtype", "max_length")
 DENSE_INDEX = tuple(each.name for each in fields(DenseConfig))
 
-_NAME = re.compile(r"[A-Za-z0-9][\w.+@-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+@-]{,99}")  # a file's name, with suffixes of ours
 
 
 @dataclass(frozen=True)
-class EncoderSpec:
+class NamedEncoder:
     """An encoder by name, the options to load it with, and, of a dense one, how its vectors are indexed."""
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
     index: Mapping[str, Any] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        return {"name": self.name, "options": dict(self.options), "index": dict(self.index)}
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class System:
     """
 
     name: str
-    encoder: EncoderSpec
-    dense: EncoderSpec | None
+    encoder: NamedEncoder
+    dense: NamedEncoder | None
     settings: Mapping[str, Any]
     tune: Mapping[str, Sequence[Any]]
 
@@ -96,7 +96,7 @@ def read_experiment(path: str | Path) -> Experiment:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ParameterError(f"{path}: cannot be read ({error.strerror}); give the path of an experiment") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, brackets in brackets
         raise ParameterError(f"{path}: is no valid TOML ({error}); correct it") from error
     try:
         return _experiment(path.stem, content)
@@ -113,7 +113,7 @@ def _experiment(name: str, content: dict[str, Any]) -> Experiment:
     for kind, names in (("collection", [each.name for each in collections]), ("system", [s.name for s in systems])):
         for each in names:
             if not _NAME.fullmatch(each):
-                raise ParameterError(f"{kind} {each!r}: a name is made of letters, digits and . _ + @ -; rename it")
+                raise ParameterError(f"{kind} {each!r}: a name has up to 100 of A-Z, a-z, 0-9 and . _ + @ -; rename it")
             if [other.casefold() for other in names].count(each.casefold()) > 1:  # some file systems cannot tell
                 raise ParameterError(f"{kind} {each!r} is there twice; give the second a name of its own")
     baseline = content.get("baseline", systems[0].name)
@@ -192,18 +192,29 @@ def _system(name: str, entry: Any) -> System:
     return system
 
 
-def _encoder(what: str, entry: Any, options: Sequence[str], index: Sequence[str]) -> EncoderSpec:
+def _encoder(what: str, entry: Any, options: Sequence[str], index: Sequence[str]) -> NamedEncoder:
     if isinstance(entry, str):
         entry = {"name": entry}
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         raise ParameterError(f"{what} must be a name, or a table with name")
     _known(what, entry, ("name", *options, *index))
-    config = {key: entry[key] for key in index if key in entry}
+    named = NamedEncoder(
+        entry["name"],
+        {key: entry[key] for key in options if key in entry},
+        {key: entry[key] for key in index if key in entry},
+    )
     try:
-        DenseConfig(**config)
+        if index:
+            DenseConfig(**named.index)
+            check_dtype(named.options.get("dtype", "float32"))
+            check_max_length(named.options.get("max_length"))
+        elif named.name == BM25Encoder.name and named.options:
+            raise ParameterError(f"{named.name} has no options, such as {next(iter(named.options))}; leave them out")
+        else:
+            encoder_options(**named.options)
     except ParameterError as error:
         raise ParameterError(f"{what}: {error}") from error
-    return EncoderSpec(entry["name"], {key: entry[key] for key in options if key in entry}, config)
+    return named
 
 
 def _check_tuning(system: System, collection: Judged) -> None:
@@ -212,8 +223,8 @@ def _check_tuning(system: System, collection: Judged) -> None:
         return
     if collection.tune is None:
         raise ParameterError(
-            f"system {system.name!r} is tuned, and collection {collection.name!r} names no split to tune on; "
-            f"add tune = 'dev', or another split than the one that is reported"
+            f"system {system.name!r} is tuned, and collection {collection.name!r} names no split to tune on; add "
+            f"tune = 'dev', or another split than the one reported (suites have none: list their collections yourself)"
         )
     if collection.tune == collection.split:
         raise ParameterError(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from lsr.eval.collections import Collection
 from lsr.eval.measures import evaluate_queries
@@ -30,8 +33,9 @@ class Figures:
     """What is known of a run.
 
     per_query: measure -> query id -> value. search_microseconds, encode_microseconds: of one query, the median over up
-    to 100 of them, one at a time, on one thread, k = 10. recall_of_exact: the share of the ten best of an exhaustive
-    search by the same system that it found, over the first 1000 queries. bytes: of the indexes that it searches.
+    to 100 of them, one at a time, searched and encoded on one thread, k = 10. recall_of_exact: the share of the ten
+    best of an exhaustive search by the same system that it found, over the first 1000 queries. bytes: of the indexes
+    that it searches.
     """
 
     per_query: dict[str, dict[str, float]]
@@ -54,6 +58,10 @@ class Task(NamedTuple):
     params: SearchParams
     k: int
     threads: int
+
+    def dropped(self) -> npt.NDArray[np.int64] | None:
+        """int64[queries]: the row of each query's own document, where the collection has such; see Searcher.find."""
+        return self.searcher.rows_of(list(self.collection.queries())) if self.collection.drop_same_id else None
 
 
 def measure_system(task: Task, measures: Mapping[str, str], run_file: Path, progress: bool) -> Figures:
@@ -110,23 +118,43 @@ def _runs(task: Task) -> Iterator[dict[str, dict[str, float]]]:
 
 
 def _microseconds(task: Task, texts: Sequence[str]) -> tuple[float, float]:
-    """(searching, encoding): medians, after a round that compiles kernels and maps the index."""
-    chosen = texts[:: -(-len(texts) // TIMED_QUERIES)]
+    """(searching, encoding): medians, after three queries that compile kernels and map the index."""
+    dropped = task.dropped()
+    chosen = list(range(0, len(texts), -(-len(texts) // TIMED_QUERIES)))
     search, encode = [], []
-    for text in [*chosen[:3], *chosen]:
-        begin = time.perf_counter()
-        encoded = task.searcher.encode([text], task.pipeline)
-        between = time.perf_counter()
-        task.searcher.find(encoded, task.pipeline, TIMED_K, task.params)
-        search.append(time.perf_counter() - between)
-        encode.append(between - begin)
+    with _one_torch_thread():
+        for query in [*chosen[:3], *chosen]:
+            own = None if dropped is None else dropped[query : query + 1]
+            begin = time.perf_counter()
+            encoded = task.searcher.encode([texts[query]], task.pipeline)
+            between = time.perf_counter()
+            task.searcher.find(encoded, task.pipeline, TIMED_K, task.params, dropped=own)
+            search.append(time.perf_counter() - between)
+            encode.append(between - begin)
     return 1e6 * statistics.median(search[-len(chosen) :]), 1e6 * statistics.median(encode[-len(chosen) :])
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """Let networks compute on one thread, within; nothing where none has been loaded."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _recall_of_exact(task: Task) -> float:
     encoded = {side: queries[:COMPARED_QUERIES] for side, queries in task.encoded.items()}
+    dropped = task.dropped()
+    own = None if dropped is None else dropped[:COMPARED_QUERIES]
     found, exact = (
-        task.searcher.find(encoded, task.pipeline, TIMED_K, params, task.threads).lists.rows
+        task.searcher.find(encoded, task.pipeline, TIMED_K, params, task.threads, own).lists.rows
         for params in (task.params, replace(task.params, exact=True))
     )
     wanted = (exact >= 0).sum()

@@ -2,7 +2,7 @@
 
 tables/results.{md,csv,tex}      every system on every collection: measures, microseconds, bytes
 tables/MEASURE.{md,csv,tex}      one measure: collections down, systems across, and their mean
-tables/tests.csv                 every system against the baseline on every collection, for every measure
+tables/tests.csv                 every system against the baseline on every row of the tables, for every measure
 tables/tuning.csv                what was tried where something was tuned
 plots/COLLECTION/*.svg           recall and effectiveness against latency; per-query differences to the baseline
 """
@@ -10,6 +10,7 @@ plots/COLLECTION/*.svg           recall and effectiveness against latency; per-q
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from lsr.eval.tables import BETTER, WORSE, Column, Table, Value, to_csv, to_late
 from lsr.files import replacing_file
 
 LEVEL = 0.05
+_RECALL = re.compile(r"^(?:R|Recall)(?:\(.*\))?@(\d+)$")
 MEAN = "mean"
 
 
@@ -39,13 +41,14 @@ class Result(NamedTuple):
 class Row(NamedTuple):
     """One system on one row of the tables: a collection, or the mean over the collections of a group.
 
-    values: measure -> figure. per_query: measure -> query -> value, queries of a group's collections told apart.
+    values: measure -> figure. pairs: measure -> query -> value, of which the figure is the mean, and which are compared
+    in pairs; of a group, collection -> mean over its queries. bytes: of a group, the sum.
     """
 
     collection: str
     system: str
     values: Mapping[str, float]
-    per_query: Mapping[str, Mapping[str, float]]
+    pairs: Mapping[str, Mapping[str, float]]
     encode_microseconds: float
     search_microseconds: float
     recall_of_exact: float
@@ -79,22 +82,18 @@ def _rows(experiment: Experiment, results: Sequence[Result]) -> list[Row]:
         def mean(of: Callable[[Figures], float], figures: list[Figures] = figures) -> float:
             return statistics.fmean(map(of, figures))
 
+        pairs = {
+            measure: figures[0].per_query[measure]
+            if members[0].judged.group is None
+            else {each.judged.name: statistics.fmean(each.figures.per_query[measure].values()) for each in members}
+            for measure in experiment.measures
+        }
         rows.append(
             Row(
                 collection,
                 system,
-                {
-                    measure: statistics.fmean(statistics.fmean(each.per_query[measure].values()) for each in figures)
-                    for measure in experiment.measures
-                },
-                {
-                    measure: {
-                        query if len(members) == 1 else f"{member.judged.name}:{query}": value
-                        for member in members
-                        for query, value in member.figures.per_query[measure].items()
-                    }
-                    for measure in experiment.measures
-                },
+                {measure: statistics.fmean(values.values()) for measure, values in pairs.items()},
+                pairs,
                 mean(lambda each: each.encode_microseconds),
                 mean(lambda each: each.search_microseconds),
                 mean(lambda each: each.recall_of_exact),
@@ -116,10 +115,7 @@ def _tests(experiment: Experiment, rows: Sequence[Row]) -> Tests:
         others = [system for system in here if system != experiment.baseline]
         for measure in experiment.measures:
             compared = with_holm(
-                [
-                    compare_values(measure, baseline.per_query[measure], here[system].per_query[measure])
-                    for system in others
-                ]
+                [compare_values(measure, baseline.pairs[measure], here[system].pairs[measure]) for system in others]
             )
             tests |= {(collection, measure, system): each for system, each in zip(others, compared, strict=True)}
     return tests
@@ -195,18 +191,18 @@ def _tuning_table(results: Sequence[Result]) -> Table:
 
 def _plot(experiment: Experiment, rows: Sequence[Row], folder: Path) -> None:
     first = experiment.measures[0]
-    recalls = [measure for measure in experiment.measures if measure.startswith("R@")]
+    recalls = sorted((int(found[1]), measure) for measure in experiment.measures if (found := _RECALL.search(measure)))
     for collection in dict.fromkeys(row.collection for row in rows):
         here = [row for row in rows if row.collection == collection]
-        for measure in dict.fromkeys([first, *recalls[-1:]]):
+        for measure in dict.fromkeys([first, *(measure for _, measure in recalls[-1:])]):
             points = [Point(row.system, row.search_microseconds, row.values[measure]) for row in here]
             plot_against_latency(points, measure, collection, folder / collection / f"{_file_name(measure)}.svg")
         points = [Point(row.system, row.search_microseconds, row.recall_of_exact) for row in here]
         plot_against_latency(points, "recall@10 of exact search", collection, folder / collection / "recall.svg")
-        baseline = next(row for row in here if row.system == experiment.baseline).per_query[first]
+        baseline = next(row for row in here if row.system == experiment.baseline).pairs[first]
         for row in here:
             if row.system != experiment.baseline:
-                changes = {query: value - baseline[query] for query, value in row.per_query[first].items()}
+                changes = {query: value - baseline[query] for query, value in row.pairs[first].items()}
                 path = folder / collection / f"difference-{row.system}.svg"
                 plot_differences(changes, first, experiment.baseline, row.system, path)
 

@@ -43,15 +43,17 @@ def run_experiment(
         results/COLLECTION/SYSTEM.json     every query's measures, times, sizes; written when a run is complete
         tables/  plots/                    see lsr.eval.experiment.report
 
-    What has a result of the same settings, documents, queries and judgements is not run again, so that a killed
-    experiment goes on. offline_data: see open_judged. threads: None for all processors. Raises what building indexes
-    and reading collections raises, and StorageError where `folder` holds anything else, or another process runs an
-    experiment there.
+    What has a run and a result of the same settings, models, documents, queries and judgements is not run again, so
+    that a killed experiment goes on. offline_data: see open_judged. threads: None for all processors. Raises what
+    building indexes and reading collections raises, before anything runs where a collection or a model is missing; and
+    StorageError where `folder` holds anything else, or another process runs an experiment there.
     """
     folder = Path(folder)
     threads = processors() if threads is None else threads
     used = [_Used.open(experiment, judged, offline_data) for judged in experiment.collections]
     indexes = Indexes(folder / "indexes", device, threads, progress)
+    for system in experiment.systems:
+        _models(indexes, system)
     results = []
     with _owned(folder, experiment):
         for each in used:
@@ -93,11 +95,11 @@ def _result(
 ) -> Result:
     """The stored result of a system on a collection, or a new one."""
     judged, collection = used.judged, used.collection
-    key = digest(
-        [FORMAT_VERSION, judged._asdict(), asdict(system), experiment.measures, experiment.k, used.digest],
-    )
+    settings, models = [judged._asdict(), asdict(system), experiment.measures, experiment.k], _models(indexes, system)
+    key = digest([FORMAT_VERSION, settings, models, used.digest])
     path = folder / "results" / judged.name / f"{system.name}.json"
-    stored = _read_result(path, key)
+    run_file = folder / "runs" / judged.name / f"{system.name}.run.gz"
+    stored = _read_result(path, key) if run_file.exists() else None
     if stored is not None:
         return Result(judged, system.name, *stored)
 
@@ -107,21 +109,26 @@ def _result(
         encoded = {side: indexes.encoded(on, system, searcher, side) for side in pipeline.sides}
         return Task(searcher, on, encoded, pipeline, system.params(settings), experiment.k, threads)
 
-    settings, tuning = dict(system.settings), None
+    chosen, tuning = dict(system.settings), None
     if system.tune and used.tune_on is not None:
         on = used.tune_on
         measure = with_relevant(experiment.measures[0], judged.relevant)
-        settings, tried = tune(lambda chosen: task(chosen, on), system, used.tune_queries, measure, progress)
-        tuning = {"on": on.split, "settings": settings, "tried": tried}
+        chosen, tried = tune(lambda settings: task(settings, on), system, used.tune_queries, measure, progress)
+        tuning = {"on": on.split, "settings": chosen, "tried": tried}
     figures = measure_system(
-        task(settings, collection),
+        task(chosen, collection),
         {name: with_relevant(name, judged.relevant) for name in experiment.measures},
-        folder / "runs" / judged.name / f"{system.name}.run.gz",
+        run_file,
         progress,
     )
     with replacing_file(path) as file:
         file.write(json.dumps({"key": key, "figures": figures.as_json(), "tuning": tuning}).encode())
     return Result(judged, system.name, figures, json.loads(json.dumps(tuning)))
+
+
+def _models(indexes: Indexes, system: System) -> list[str]:
+    """What tells a system's models from others. Raises EncoderError for one that is not there."""
+    return [indexes.key(encoder) for encoder in (system.encoder, system.dense) if encoder is not None]
 
 
 def _read_result(path: Path, key: str) -> tuple[Figures, Any] | None:

@@ -86,7 +86,26 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
         ("measures = []\n" + MINIMAL, "no measure"),
         (MINIMAL.replace('encoder = "bm25"', ""), "has no encoder"),
         (MINIMAL.replace('encoder = "bm25"', "encoder = 3"), "must be a name"),
-        (MINIMAL.replace("systems.bm25", 'systems."a/b"'), "a name is made of"),
+        (MINIMAL.replace("systems.bm25", 'systems."a/b"'), "a name has up to 100 of"),
+        (MINIMAL.replace("systems.bm25", "systems." + "a" * 101), "a name has up to 100 of"),
+        (MINIMAL.replace("systems.bm25", 'systems."\u4e2d"'), "a name has up to 100 of"),
+        ("k = " + "1" * 5000 + "\n" + MINIMAL, "no valid TOML"),
+        ("k = " + "[" * 5000 + "]" * 5000 + "\n" + MINIMAL, "no valid TOML"),
+        *(
+            (MINIMAL.replace('"bm25"', f'{{ name = "tiny", {option} }}'), f"system 'bm25': encoder: {said}")
+            for option, said in (
+                ('dtype = "float16"', "dtype is 'float16'"),
+                ("max_length = -4", "max_length is -4"),
+                ("max_length = 1979-05-27", "max_length is"),
+                ('prune_documents = "top-k:0"', "top"),
+                ("prune_queries = 5", "pruning by 5"),
+                ('long_documents = "last"', "long documents by 'last'"),
+                ("stride = 3", "stride is for long documents"),
+            )
+        ),
+        (MINIMAL.replace('"bm25"', '{ name = "bm25", dtype = "float32" }'), "bm25 has no options"),
+        (MINIMAL + 'side = "dense"\ndense = { name = "minilm", dtype = "int8" }\n', "dense: dtype is 'int8'"),
+        (MINIMAL + 'fusion = "rrf"\n', "no interpolate is asked for"),
         (MINIMAL + "depth = 3\n", "'depth' is unknown"),
         (MINIMAL + "query_cut = 0\n", "query_cut"),
         (MINIMAL + "query_cut = [1]\n", "query_cut"),
