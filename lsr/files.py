@@ -123,6 +123,24 @@ def replacing_folder(path: str | os.PathLike[str], marker: str) -> Iterator[Path
             os.close(lock)
 
 
+def own_folder(folder: Path, marker: str, what: str) -> int:
+    """Make `folder` where there is none, and lock it: a descriptor as lock_folder gives it.
+
+    Raises StorageError where it holds files but no `marker`, that is, no `what`, and as lock_folder does.
+    """
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = lock_folder(folder)
+        try:
+            ours = (marker, f".{marker}.tmp-")  # what a kill leaves before the marker is there
+            if not (folder / marker).exists() and not all(each.name.startswith(ours) for each in folder.iterdir()):
+                raise StorageError(f"{folder}: is not empty and holds no {what}; choose another folder")
+        except BaseException:
+            os.close(lock)
+            raise
+        return lock
+
+
 def lock_folder(folder: Path) -> int:
     """A descriptor that holds the only lock on `folder` until it is closed or the process ends.
 

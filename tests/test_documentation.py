@@ -49,7 +49,8 @@ def test_the_experiments_shown_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "experiment.toml"
     path.write_text(shown)
     assert [system.name for system in read_experiment(path).systems] == ["bm25", "tiny", "hybrid"]
-    assert read_experiment(REPOSITORY / "benchmarks" / "interpolation.toml").baseline == "minilm-prf"
+    for name, baseline in (("interpolation", "minilm-prf"), ("interpolation_tuned", "bm25-both")):
+        assert read_experiment(REPOSITORY / "benchmarks" / f"{name}.toml").baseline == baseline
 
 
 def test_files_that_the_documents_name_exist() -> None:

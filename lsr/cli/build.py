@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from lsr.cli import options
 from lsr.cli.output import watched
 from lsr.errors import ParameterError
-
-if TYPE_CHECKING:
-    from lsr.encoders.idf import Table
-
-_TABLES = (".json", ".txt", ".safetensors")
 
 
 def build(
@@ -38,28 +33,13 @@ def build(
     from lsr.encoders import build_encoder
     from lsr.encoders.folders.find import find_checkpoint
     from lsr.encoders.presets import find_preset
+    from lsr.eval.idf import idf_from
 
     if idf is not None and find_preset(method).query != "idf":
         raise ParameterError(f"{method} has no place for --idf; leave it out")
-    table = None if idf is None else _table(idf, find_checkpoint(backbone).folder)
+    table = None if idf is None else idf_from(idf, find_checkpoint(backbone).folder, watched())
     encoder = build_encoder(
         method, backbone, query_backbone=query_backbone, idf=table, device="cpu", max_length=max_length, seed=seed
     )
     encoder.save_pretrained(output)
     print(f"{output}: {method}, {encoder.dim} components")
-
-
-def _table(source: str, folder: Path) -> Table:
-    from lsr.encoders.folders.files import vocabulary_size
-    from lsr.encoders.idf import idf_of_texts, idf_of_vectors, read_table
-    from lsr.encoders.tokens import Tokens
-    from lsr.eval.collections import load_collection
-
-    if options.is_vectors(source):
-        return idf_of_vectors(source)
-    tokens = Tokens(folder, vocabulary_size(folder))
-    if source.endswith(_TABLES):
-        return read_table(source, tokens.vocabulary)
-    collection = load_collection(source)
-    texts = (document.full_text for document in collection.documents())
-    return idf_of_texts(texts, tokens, collection.count if watched() else None, watched())

@@ -64,7 +64,7 @@ def _print_comparisons(compared: list[Comparison]) -> None:
             each.measure,
             f"{each.first:.4f}",
             f"{each.second:.4f}",
-            f"{each.difference:+.4f}",
+            f"{round(each.difference, 4) + 0.0:+.4f}",
             f"{each.p_value:.4f}",
             f"{each.corrected:.4f}",
             f"{each.wins}/{each.ties}/{each.losses}",

@@ -35,6 +35,7 @@ def encode(
     from lsr.encoders import load_encoder
     from lsr.eval.collections import load_collection
     from lsr.retrieval.encoding import encode_documents, encode_queries, encode_to_file, fit_if_needed
+    from lsr.vectors_io import VECTOR_FILES, read_info
 
     texts = load_collection(collection, split)
     model = load_encoder(
@@ -50,11 +51,9 @@ def encode(
     if queries:
         fit_if_needed(model, texts, progress=watched())
         encode_queries(texts.queries(), output, model)
-    elif output.name.endswith(options.VECTOR_FILES):
+    elif output.name.endswith(VECTOR_FILES):
         encode_to_file(texts, output, model, batch_size=batch_size, progress=watched())
     else:
         encode_documents(texts, output, model, batch_size=batch_size, progress=watched())
-    from lsr.vectors_io import read_info
-
     stored = read_info(output)
     print(f"{output}: {stored.rows} rows, {stored.nnz / max(stored.rows, 1):.1f} weights a row")

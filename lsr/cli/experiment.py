@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 from lsr.cli import options
 from lsr.cli.output import print_json, watched
+from lsr.errors import ParameterError
 
 if TYPE_CHECKING:
     from lsr.eval.experiment.config import Experiment
@@ -35,19 +37,23 @@ def experiment(
 
     described = read_experiment(file)
     folder = file.with_suffix("") if output is None else output
+    if folder == file:
+        raise ParameterError(f"{file}: its results cannot have its name, which does not end with .toml; give --output")
     _check_offline(offline_data)
     wanted = _downloads(described, offline_data)
     if plan:
+        _check_collections(described, offline_data)
         if json:
             names = {"collections": [each.name for each in described.collections]}
             print_json({**names, "systems": [each.name for each in described.systems], "downloads": wanted})
         else:
-            _say_plan(described, wanted)
+            _say_plan(described, wanted, sys.stdout)
         return
-    if wanted and not json:
-        _say_plan(described, wanted)
+    if wanted:
+        _say_plan(described, wanted, sys.stderr)
 
     from lsr.eval.experiment.run import run_experiment
+    from lsr.eval.measures import aggregate
 
     results = run_experiment(
         described, folder, offline_data=offline_data, device=device, threads=threads, progress=watched()
@@ -58,7 +64,7 @@ def experiment(
                 {
                     "collection": result.judged.name,
                     "system": result.system,
-                    "measures": {name: _mean(values) for name, values in result.figures.per_query.items()},
+                    "measures": aggregate(result.figures.per_query),
                     "encode_microseconds": result.figures.encode_microseconds,
                     "search_microseconds": result.figures.search_microseconds,
                     "recall_of_exact": result.figures.recall_of_exact,
@@ -79,24 +85,33 @@ def _downloads(described: Experiment, offline_data: Path | None) -> dict[str, in
 
 
 def _check_offline(folder: Path | None) -> None:
-    from lsr.errors import ParameterError
-
     if folder is not None and not folder.is_dir():
         raise ParameterError(f"--offline-data {folder}: there is no such folder; check the path")
 
 
-def _say_plan(described: Experiment, wanted: dict[str, int | None]) -> None:
+def _check_collections(described: Experiment, offline_data: Path | None) -> None:
+    """Raises CollectionError for a collection or a split that is not there; downloads nothing."""
+    from lsr.eval.experiment.suites import open_judged
+
+    for judged in described.collections:
+        for split in filter(None, (judged.split, judged.tune)):
+            open_judged(judged, offline_data, split)
+        if judged.split is None:
+            open_judged(judged, offline_data)
+
+
+def _say_plan(described: Experiment, wanted: dict[str, int | None], file: TextIO) -> None:
     systems = ", ".join(system.name for system in described.systems)
-    print(f"{len(described.collections)} collections: {', '.join(each.name for each in described.collections)}")
-    print(f"{len(described.systems)} systems: {systems}; baseline {described.baseline}")
-    if not wanted:
-        print("nothing to download")
-        return
+    collections = ", ".join(each.name for each in described.collections)
+    lines = [
+        f"{len(described.collections)} collections: {collections}",
+        f"{len(described.systems)} systems: {systems}; baseline {described.baseline}",
+    ]
     known = sum(size for size in wanted.values() if size is not None)
-    print(f"to download by ir_datasets, unless it has them: {known / 1e9:.2f} GB")
-    for name, size in wanted.items():
-        print(f"  {name}  {'size unknown' if size is None else f'{size / 1e6:,.0f} MB'}")
-
-
-def _mean(values: dict[str, float]) -> float:
-    return sum(values.values()) / len(values)
+    lines.append(
+        f"to download by ir_datasets, unless it has them: {known / 1e9:.2f} GB" if wanted else "nothing to download"
+    )
+    lines += [
+        f"  {name}  {'size unknown' if size is None else f'{size / 1e6:,.0f} MB'}" for name, size in wanted.items()
+    ]
+    print("\n".join(lines), file=file)

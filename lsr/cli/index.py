@@ -10,6 +10,7 @@ import typer
 
 from lsr.cli import options
 from lsr.cli.output import watched
+from lsr.errors import ParameterError
 from lsr.index.config import IndexConfig
 from lsr.retrieval.config import DenseConfig
 
@@ -67,6 +68,9 @@ def index(
     )
 
     dense_config = DenseConfig(kind=dense_index, metric=metric)
+    options.use_threads(threads)
+    if dense is None and dense_config != _DENSE:
+        raise ParameterError("--dense-index and --metric are of dense vectors; add --dense, or leave them out")
 
     from lsr.encoders import load_dense_encoder, load_encoder
     from lsr.eval.collections import load_collection
@@ -74,9 +78,17 @@ def index(
     from lsr.retrieval.dense import DenseIndex
     from lsr.retrieval.indexing import build_dense, build_searchable
     from lsr.retrieval.searcher import DENSE_FOLDER
+    from lsr.vectors_io import is_vectors
 
-    dense_model = None if dense is None else load_dense_encoder(dense, device=device, dtype=dtype)
-    if dense_model is not None and encoder is None and not options.is_vectors(source):
+    dense_model = None
+    if dense is not None:
+        dense_model = load_dense_encoder(dense, device=device, dtype=dtype, max_length=max_length)
+    if dense_model is not None and encoder is None and not is_vectors(source):
+        sparse = config != _DEFAULTS or long_documents != options.DEFAULT_LONG_DOCUMENTS or stride is not None
+        if sparse or prune_documents or prune_queries:
+            raise ParameterError(
+                "options of sparse vectors change nothing of dense ones; add --encoder, or leave them out"
+            )
         added = build_dense(
             load_collection(source),
             index / DENSE_FOLDER,
@@ -89,7 +101,7 @@ def index(
         )
         _report(index / DENSE_FOLDER, added)
         return
-    documents = source if options.is_vectors(source) else load_collection(source)
+    documents = source if is_vectors(source) else load_collection(source)
     model = None
     if encoder is not None:
         model = load_encoder(

@@ -84,7 +84,6 @@ Missing = Annotated[
 ]
 FusionDepth = Annotated[int | None, typer.Option(help="Documents of each list that are interpolated; by default 1000")]
 
-VECTOR_FILES = (".npz", ".jsonl", ".jsonl.gz")
 DEFAULT_QUERY_CUT = _DEFAULTS.query_cut
 DEFAULT_HEAP_FACTOR = _DEFAULTS.heap_factor
 DEFAULT_LONG_DOCUMENTS = "first"
@@ -94,13 +93,6 @@ DEFAULT_DTYPE = "float32"
 
 def use_threads(threads: int | None) -> int:
     """The number asked for, or as many as this process may run on."""
-    from lsr.index.threads import processors
+    from lsr.index.threads import checked_threads
 
-    return processors() if threads is None else threads
-
-
-def is_vectors(source: str) -> bool:
-    """Whether `source` names stored vectors, finished or not, rather than a collection."""
-    if source.endswith(VECTOR_FILES):
-        return True
-    return any(Path(source, name).exists() for name in ("vectors.json", "part-00000.parquet"))
+    return checked_threads(threads)

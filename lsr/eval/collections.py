@@ -104,6 +104,10 @@ class Collection:
 
     def queries(self) -> dict[str, str]:
         """Query id -> text, of the judged queries if the collection has judgements, else of all."""
+        return self._queries
+
+    @cached_property
+    def _queries(self) -> dict[str, str]:
         queries = _gather(self._source.queries(self.split), self.name)
         if not self._source.has_qrels(self.split):
             return queries
@@ -123,6 +127,16 @@ class Collection:
     @cached_property
     def _qrels(self) -> Qrels:
         return self._source.qrels(self.split)
+
+    def relevant(self) -> dict[str, tuple[str, ...]]:
+        """Query id -> documents that any of all splits judges relevant, with grade 1 or more: no false negatives."""
+        gathered: dict[str, dict[str, None]] = {}
+        for split in (None, *self.splits):
+            judged = self._source.qrels(split) if self._source.has_qrels(split) else {}
+            for query_id, grades in judged.items():
+                found = [doc_id for doc_id, grade in grades.items() if grade >= 1]
+                gathered.setdefault(query_id, {}).update(dict.fromkeys(found))
+        return {query_id: tuple(found) for query_id, found in gathered.items() if found}
 
 
 class QuerySet(NamedTuple):

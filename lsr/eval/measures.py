@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from lsr.errors import ParameterError, RunError
+from lsr.eval.runs import LARGEST_GRADE
 
 if TYPE_CHECKING:
     import ir_measures
+
+DEEPEST = 1_000_000  # cutoff of a measure
 
 DEFAULT_MEASURES = ("nDCG@10", "RR@10", "AP", "R@100", "R@1000")
 
@@ -33,10 +36,11 @@ def _parse(name: str) -> ir_measures.Measure:
         measure.validate_params()
     except (ValueError, NameError, KeyError, TypeError, AssertionError) as cause:
         raise ParameterError(f"measure {name!r} is not understood; {_EXAMPLES}") from cause
-    for parameter in ("cutoff", "rel"):  # trec_eval ends the whole process when it meets a cutoff below 1
+    # trec_eval ends the whole process when it meets a cutoff below 1, and takes memory for every grade up to rel.
+    for parameter, most in (("cutoff", DEEPEST), ("rel", LARGEST_GRADE)):
         value = measure.params.get(parameter, 1)
-        if type(value) is not int or value < 1:
-            raise ParameterError(f"measure {name!r}: {parameter} is {value!r}; it must be an integer of at least 1")
+        if type(value) is not int or not 1 <= value <= most:
+            raise ParameterError(f"measure {name!r}: {parameter} is {value!r}; it must be an integer from 1 to {most}")
     pipeline: Any = ir_measures.DefaultPipeline
     if not pipeline.supports(measure):
         raise ParameterError(
@@ -77,11 +81,21 @@ def evaluate_queries(
         )
     import ir_measures
 
-    evaluator = ir_measures.evaluator(list(dict.fromkeys(parsed.values())), {q: dict(d) for q, d in qrels.items()})
     values: dict[ir_measures.Measure, dict[str, float]] = {measure: {} for measure in parsed.values()}
-    for metric in evaluator.iter_calc({q: {d: float(s) for d, s in docs.items()} for q, docs in run.items()}):
-        if metric.query_id in qrels:
-            values[metric.measure][metric.query_id] = float(metric.value)
+    try:
+        evaluator = ir_measures.evaluator([*values], {q: dict(d) for q, d in qrels.items()})
+        for metric in evaluator.iter_calc({q: {d: float(s) for d, s in docs.items()} for q, docs in run.items()}):
+            if metric.query_id in qrels:
+                values[metric.measure][metric.query_id] = float(metric.value)
+    except Exception as cause:  # whatever the program behind a measure makes of ids and grades that it cannot read
+        raise ParameterError(
+            f"measures {', '.join(parsed)}: cannot be computed on these judgements ({type(cause).__name__}: {cause}); "
+            f"leave out what is unusual among them"
+        ) from cause
+    for name, measure in parsed.items():
+        missing = next((query_id for query_id in qrels if query_id not in values[measure]), None)
+        if missing is not None:
+            raise ParameterError(f"measure {name!r} has no value for query {missing!r}; choose another measure")
     return {name: {q: values[measure][q] for q in qrels} for name, measure in parsed.items()}
 
 

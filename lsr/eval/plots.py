@@ -69,8 +69,13 @@ def plot_against_latency(points: Sequence[Point], measure: str, title: str, path
         axes.set_title(_plain(title), parse_math=False)
 
 
-def plot_differences(differences: Mapping[str, float], measure: str, first: str, second: str, path: str | Path) -> None:
-    """What `second` gains over `first` for each query id, the largest first. Raises as plot_against_latency does."""
+def plot_differences(
+    differences: Mapping[str, float], measure: str, first: str, second: str, path: str | Path, unit: str = "queries"
+) -> None:
+    """What `second` gains over `first` for each query id, the largest first. Raises as plot_against_latency does.
+
+    unit: what the keys of `differences` are, if they are not queries.
+    """
     if not differences:
         raise ParameterError(f"{path}: there is nothing to plot; give at least one query")
     ordered = sorted(differences.values(), reverse=True)
@@ -86,7 +91,7 @@ def plot_differences(differences: Mapping[str, float], measure: str, first: str,
             axes.fill_between(edges, chosen, color=colour, linewidth=0)
         axes.axhline(0, color=NEUTRAL, linewidth=0.8)
         axes.set_xlim(0, len(ordered))
-        axes.set_xlabel("queries")
+        axes.set_xlabel(unit)
         axes.set_ylabel(f"difference in {measure}")
         ties = len(ordered) - wins - losses
         title = f"{second} against {first}: {wins} better, {ties} equal, {losses} worse"

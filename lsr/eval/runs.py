@@ -21,6 +21,8 @@ from lsr.files import replacing_file
 Qrels = dict[str, dict[str, int]]
 Run = dict[str, dict[str, float]]
 
+LARGEST_GRADE = 1000  # trec_eval keeps a counter for each grade up to the largest
+
 _QUERY_HEADERS = {"query-id", "query_id", "qid", "query"}
 
 
@@ -29,7 +31,8 @@ def read_qrels(path: str | Path) -> Qrels:
 
     Two forms are understood: TREC, four columns `query iteration document grade` between white space; and BEIR, three
     columns `query document grade` between tabs, with or without a header. Raises RunError naming the line for another
-    number of columns, a grade that is no integer, and a document judged twice for one query with different grades.
+    number of columns, an empty id, a grade that is no integer from -1000 to 1000, and a document judged twice for one
+    query with different grades.
     """
     path = Path(path)
     qrels: Qrels = {}
@@ -52,6 +55,12 @@ def read_qrels(path: str | Path) -> Qrels:
             value = int(grade)
         except ValueError as cause:
             raise RunError(f"{path}:{number}: the grade is {grade!r}; it must be an integer") from cause
+        if abs(value) > LARGEST_GRADE:
+            raise RunError(
+                f"{path}:{number}: the grade is {value}; grades are from -{LARGEST_GRADE} to {LARGEST_GRADE}"
+            )
+        if not query_id or not doc_id:
+            raise RunError(f"{path}:{number}: an id is empty; name the query and the document")
         judged = qrels.setdefault(query_id, {})
         if judged.setdefault(doc_id, value) != value:
             raise RunError(

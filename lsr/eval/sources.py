@@ -89,7 +89,7 @@ class BeirFolder:
         return file_digest(self._corpus)
 
     def documents(self) -> Iterator[tuple[Place, Document]]:
-        for place, record in _records(self._corpus):
+        for place, record in jsonl_records(self._corpus):
             if record.get("_id") == record.get("text") == "" and not record.get("title"):
                 continue  # as a blank line: there is nothing to find, nor a name to find it by
             identifier, text = _id(place, record), _string(place, record, "text")
@@ -172,7 +172,7 @@ def read_collection_qrels(path: Path) -> Qrels:
 
 def jsonl_queries(path: Path) -> Iterator[tuple[Place, Query]]:
     """Queries of a file of {"_id", "text"} lines."""
-    for place, record in _records(path):
+    for place, record in jsonl_records(path):
         yield place, Query(_id(place, record), _string(place, record, "text"))
 
 
@@ -203,7 +203,8 @@ def _pairs(path: Path) -> Iterator[tuple[Place, tuple[str, str]]]:
         yield place, (identifier, cells[1])
 
 
-def _records(path: Path) -> Iterator[tuple[Place, dict[str, Any]]]:
+def jsonl_records(path: Path) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """Every line of a file, each of which must be a JSON object. Raises CollectionError naming the line."""
     for number, line in read_lines(path, CollectionError):
         place = Place(str(path), number)
         try:

@@ -68,18 +68,7 @@ def to_csv(table: Table) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([column.name for column in table.columns])
     for values in table.rows:
-        writer.writerow(
-            [
-                ""
-                if value is None
-                else value
-                if isinstance(value, str)
-                else repr(float(value))
-                if isinstance(value, float)
-                else value
-                for value in values
-            ]
-        )
+        writer.writerow(values)
     return text.getvalue()
 
 

@@ -14,15 +14,20 @@ from lsr.errors import ParameterError
 @contextmanager
 def thread_pool(threads: int | None) -> Iterator[Executor]:
     """An executor of that many threads, None for one a processor; on Ctrl-C or an error, jobs not begun are dropped."""
-    if threads is None:
-        threads = processors()
-    if isinstance(threads, bool) or not isinstance(threads, Integral) or threads < 1:
-        raise ParameterError(f"threads is {threads!r}; it must be a whole number of at least 1")
-    executor = ThreadPoolExecutor(int(threads))
+    executor = ThreadPoolExecutor(checked_threads(threads))
     try:
         yield executor
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def checked_threads(threads: int | None) -> int:
+    """`threads`, or as many as there are processors. Raises ParameterError for fewer than 1."""
+    if threads is None:
+        return processors()
+    if isinstance(threads, bool) or not isinstance(threads, Integral) or threads < 1:
+        raise ParameterError(f"threads is {threads!r}; it must be a whole number of at least 1")
+    return int(threads)
 
 
 def processors() -> int:

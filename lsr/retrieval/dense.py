@@ -30,15 +30,17 @@ from lsr.index.request import check_at_least_one, empty_result
 from lsr.index.result import SearchResult
 from lsr.index.rows import checked_rows
 from lsr.index.storage import Extra, StringColumn, read_manifest, replacing_folder, write_manifest
-from lsr.index.threads import processors
+from lsr.index.threads import checked_threads
 from lsr.progress import progress_bar
 from lsr.retrieval.config import FLAT, DenseConfig
 
 FORMAT_VERSION = 1
 KIND = "dense"
 VECTORS, GRAPH = "vectors", "graph.faiss"
-ROWS_AT_ONCE = 4096  # added to a graph between two chances to stop
+ROWS_AT_ONCE = 4096  # checked, scaled, or added to a graph, which is the time between two chances to stop
 QUERIES_AT_ONCE = 1024
+
+LARGEST = 1e15  # of a component, so that inner products stay finite
 
 Vectors = npt.NDArray[np.float32]
 
@@ -249,14 +251,6 @@ def write_dense(
     return manifest_of(config, documents, dim, True)
 
 
-def checked_threads(threads: int | None) -> int:
-    """`threads`, or as many as there are processors. Raises ParameterError for fewer than 1."""
-    if threads is None:
-        return processors()
-    check_at_least_one("threads", threads)
-    return threads
-
-
 def checked_vectors(vectors: Vectors, first: int = 0) -> Vectors:
     """`vectors` as a contiguous float32[n, dim]. Raises VectorsError unless they are that, and finite.
 
@@ -267,18 +261,22 @@ def checked_vectors(vectors: Vectors, first: int = 0) -> Vectors:
         raise VectorsError(f"dense vectors are {given.dtype}{list(given.shape)}; give float32[rows, components]")
     checked = np.ascontiguousarray(given, np.float32)
     for start in range(0, len(checked), ROWS_AT_ONCE):  # in steps: a mask of all would take a quarter as much again
-        finite = np.isfinite(checked[start : start + ROWS_AT_ONCE]).all(1)
+        finite = (np.abs(checked[start : start + ROWS_AT_ONCE]) <= LARGEST).all(1)
         if not finite.all():
             raise VectorsError(
-                f"row {first + start + int(finite.argmin())}: a component is not a finite number; encode it again"
+                f"row {first + start + int(finite.argmin())}: a component is not a number of at most {LARGEST:g}; "
+                f"encode it again"
             )
     return checked
 
 
 def unit_length(vectors: Vectors) -> Vectors:
     """Each row divided by its Euclidean length; rows of zeros stay zeros."""
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    scaled: Vectors = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+    scaled = np.empty(vectors.shape, np.float32)
+    for start in range(0, len(vectors), ROWS_AT_ONCE):  # in steps: lengths and quotients are float64
+        some = vectors[start : start + ROWS_AT_ONCE]
+        lengths = np.linalg.norm(some.astype(np.float64), axis=1, keepdims=True)
+        scaled[start : start + ROWS_AT_ONCE] = some / np.where(lengths > 0, lengths, 1)
     return scaled
 
 

@@ -27,7 +27,7 @@ def dense_feedback(
     not_relevant: list[npt.NDArray[np.float32]],
     feedback: Feedback,
 ) -> npt.NDArray[np.float32]:
-    """The second queries, float32[queries, dim]. They are not brought to length 1.
+    """The second queries, float32[queries, dim]. They are not brought to length 1 here.
 
     relevant, not_relevant: of each query, the vectors float32[m, dim] of its documents; a query without any keeps its
     own. feedback: from on_dense. Average: the mean of the query and its m documents. Rocchio: alpha * query + beta *
@@ -74,7 +74,7 @@ def sparse_rocchio(
         np.array([feedback.alpha, feedback.beta, feedback.gamma], np.float64),
         terms,
         SHORTEST,
-        1 << int(2 * max(most, longest)).bit_length(),  # a hash table that is at most half full
+        1 << int(2 * most).bit_length(),  # a hash table that is at most half full
         lengths,
         indices,
         values,

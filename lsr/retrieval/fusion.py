@@ -19,8 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.errors import ParameterError
+from lsr.index.request import check_at_least_one
 from lsr.retrieval.config import FUSIONS, MISSING, NORMALISATIONS, RRF, Fusion, check_choice
 
+LARGEST_SCORE = 1e100  # so that weighted sums stay finite
 RANK_CONSTANT = 60  # Cormack, Clarke, Buettcher, SIGIR 2009
 
 Documents = npt.NDArray[Any]
@@ -68,8 +70,8 @@ def fuse(
     """
     check_choice("missing", missing, MISSING)
     weights = [1.0] * len(rankings) if weights is None else list(weights)
-    if len(weights) != len(rankings):
-        raise ParameterError(f"{len(weights)} weights for {len(rankings)} rankings; give one for each")
+    if len(weights) != len(rankings) or not np.isfinite(weights).all():
+        raise ParameterError(f"weights are {weights} for {len(rankings)} rankings; give a finite number for each")
     documents, places = _union(rankings)
     scores = np.zeros(len(documents))
     for ranking, weight, place in zip(rankings, weights, places.T, strict=True):
@@ -126,6 +128,10 @@ def fuse_runs(
     Equal scores are ordered by document id, ascending. Raises ParameterError.
     """
     check_choice("method", method, FUSIONS)
+    if k is not None:
+        check_at_least_one("k", k)
+    if method == RRF and weights is not None:
+        raise ParameterError("reciprocal ranks have no weights; leave them out, or interpolate")
     fused: dict[str, dict[str, float]] = {}
     for query_id in dict.fromkeys(query_id for run in runs for query_id in run):
         rankings = [_of_run(run.get(query_id, {})) for run in runs]
@@ -139,7 +145,12 @@ def _of_run(ranking: Mapping[str, float]) -> Ranking:
 
 
 def _union(rankings: Sequence[Ranking]) -> tuple[Documents, npt.NDArray[np.int64]]:
-    """Every document once, ascending, and its place in each ranking, or -1."""
+    """Every document once, ascending, and its place in each ranking, or -1. Raises ParameterError."""
+    if not rankings:
+        raise ParameterError("there is nothing to fuse; give at least one ranking")
+    for ranking in rankings:
+        if not (np.abs(np.asarray(ranking.scores, np.float64)) <= LARGEST_SCORE).all():
+            raise ParameterError(f"a score is no number from -{LARGEST_SCORE:g} to {LARGEST_SCORE:g}; correct it")
     documents, inverse = np.unique(np.concatenate([each.documents for each in rankings]), return_inverse=True)
     places = np.full((len(documents), len(rankings)), -1, np.int64)
     start = 0

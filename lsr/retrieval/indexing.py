@@ -16,7 +16,8 @@ from lsr.files import storage_errors
 from lsr.index.config import IndexConfig
 from lsr.index.ids import Ids
 from lsr.index.seismic import SeismicIndex
-from lsr.index.storage import StringColumn, check_replaceable, replacing_folder, write_manifest
+from lsr.index.storage import MANIFEST, StringColumn, check_replaceable, replacing_folder, write_manifest
+from lsr.index.threads import checked_threads
 from lsr.retrieval.config import DenseConfig
 from lsr.retrieval.dense import DenseIndex, write_dense
 from lsr.retrieval.encoding import Document, Documents, encode_documents
@@ -60,6 +61,7 @@ def build_searchable(
     """
     folder = Path(os.path.realpath(folder))
     check_replaceable(folder)
+    checked_threads(threads)
     if isinstance(encoder, str | Path):
         encoder = load_encoder(encoder)
     if isinstance(dense, str | Path):
@@ -71,22 +73,21 @@ def build_searchable(
     if encoder is None:
         raise EncoderError(f"{source.name} holds text, which needs an encoder; name one, such as tiny or bm25")
 
-    encoding = _encoding_of(folder)
-    encode_documents(source, encoding, encoder, batch_size=batch_size, progress=progress)
-    dense_encoding = _encoding_of(folder / DENSE_FOLDER)
+    encodings = [folder.with_name(f"{folder.name}.encoding")]
+    encode_documents(source, encodings[0], encoder, batch_size=batch_size, progress=progress)
     add_dense = None
     if dense is not None:
-        write = _dense_writer(source, None, dense_encoding, dense, dense_config, batch_size, threads, progress)
+        encodings.append(_dense_encoding_of(folder))
+        write = _dense_writer(source, None, encodings[1], dense, dense_config, batch_size, threads, progress)
 
         def add_dense(temporary: Path) -> None:
             (temporary / DENSE_FOLDER).mkdir()
             write(temporary / DENSE_FOLDER)
 
-    index = _index_vectors(encoding, folder, encoder, config, threads, progress, source, add_dense)
-    for done in (encoding, dense_encoding):
-        if done.exists():
-            with storage_errors(done):
-                shutil.rmtree(done)
+    index = _index_vectors(encodings[0], folder, encoder, config, threads, progress, source, add_dense)
+    for done in encodings:
+        with storage_errors(done):
+            shutil.rmtree(done)
     return index
 
 
@@ -104,14 +105,16 @@ def build_dense(
     """Build a dense index of a collection in `folder`, in place of one that is there.
 
     folder: INDEX/dense, for it to be found beside a sparse index. expected: the ids its documents must have, those of
-    that index. Goes on after a kill, from FOLDER.encoding, which is removed at the end.
+    that index. Goes on after a kill, from FOLDER.encoding (INDEX.dense.encoding), which is removed at the end.
     Raises CollectionError, VectorsError, EncoderError and StorageError as build_searchable does.
     """
     folder = Path(os.path.realpath(folder))
     check_replaceable(folder)
+    checked_threads(threads)
     if isinstance(encoder, str | Path):
         encoder = _load_dense(encoder)
-    encoding = _encoding_of(folder)
+    beside = folder.name == DENSE_FOLDER and (folder.parent / MANIFEST).exists()
+    encoding = _dense_encoding_of(folder.parent) if beside else folder.with_name(f"{folder.name}.encoding")
     write = _dense_writer(source, expected, encoding, encoder, config, batch_size, threads, progress)
     with replacing_folder(folder) as temporary:
         write(temporary)
@@ -126,11 +129,9 @@ def _load_dense(name: str | Path) -> DenseEncoder:
     return load_dense_encoder(name)
 
 
-def _encoding_of(folder: Path) -> Path:
-    """Where the vectors of the index in `folder` are gathered: beside INDEX for INDEX and for INDEX/dense."""
-    if folder.name == DENSE_FOLDER:
-        return folder.parent.with_name(f"{folder.parent.name}.{DENSE_FOLDER}.encoding")
-    return folder.with_name(f"{folder.name}.encoding")
+def _dense_encoding_of(folder: Path) -> Path:
+    """Where the dense vectors of the index in `folder` are gathered: beside it, not in it, which may be replaced."""
+    return folder.with_name(f"{folder.name}.{DENSE_FOLDER}.encoding")
 
 
 def _dense_writer(

@@ -37,22 +37,31 @@ class Texts(Protocol):
 
 
 class Dense:
-    """The dense vectors of the documents, and their encoder, which is loaded by the first query that needs it.
+    """The dense vectors of the documents, and their encoder: what is in a folder is opened by the first query for it.
 
-    encoder: a dense encoder, or what load_dense_encoder takes. Raises EncoderError, when the encoder is loaded, if its
-    vectors have another number of components than the index.
+    index: a dense index, or its folder. encoder: a dense encoder, or what load_dense_encoder takes. Raises then, not
+    when made, IndexFormatError for a damaged index, and EncoderError if the encoder cannot be loaded or its vectors
+    have another number of components than the index.
     """
 
-    def __init__(self, index: DenseIndex, encoder: DenseEncoder | str | Path, device: str | None = None) -> None:
-        self.index = index
+    def __init__(self, index: DenseIndex | Path, encoder: DenseEncoder | str | Path, device: str | None = None) -> None:
+        self._index = index
         self._encoder = encoder
         self._device = device
+
+    @cached_property
+    def index(self) -> DenseIndex:
+        from lsr.retrieval.dense import DenseIndex
+
+        return DenseIndex.open(self._index) if isinstance(self._index, Path) else self._index
 
     @cached_property
     def encoder(self) -> DenseEncoder:
         from lsr.encoders.dense import load_dense_encoder
 
         given = self._encoder
+        if isinstance(given, Path) and isinstance(self._index, Path) and not given.is_dir():
+            raise EncoderError(f"{self._index}: was built from vectors and has no encoder; build it with build_dense")
         loaded = load_dense_encoder(given, device=self._device) if isinstance(given, str | Path) else given
         if loaded.dim != self.index.dim:
             raise EncoderError(
@@ -63,15 +72,10 @@ class Dense:
 
     @classmethod
     def open(cls, folder: str | Path, device: str | None = None) -> Dense:
-        """Open what build_dense wrote. Raises IndexFormatError, and EncoderError if there is no encoder in it."""
+        """What build_dense wrote. Raises nothing yet."""
         from lsr.encoders.base import ENCODER_FOLDER
-        from lsr.retrieval.dense import DenseIndex
 
-        folder = Path(folder)
-        index = DenseIndex.open(folder)
-        if not (folder / ENCODER_FOLDER).is_dir():
-            raise EncoderError(f"{folder}: was built from vectors and has no encoder; build it with build_dense")
-        return cls(index, folder / ENCODER_FOLDER, device)
+        return cls(Path(folder), Path(folder, ENCODER_FOLDER), device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +132,8 @@ class Query:
 class Searcher:
     """An index, the encoder whose vectors it holds, the texts it was built from, and dense vectors, if there are any.
 
-    dense: of the same documents in the same order.
-    Raises EncoderError if the encoder's vectors have another number of components than the index, ParameterError if
-    dense and sparse index are not of the same documents.
+    dense: of the same documents in the same order; the first dense search raises ParameterError if they are not.
+    Raises EncoderError if the encoder's vectors have another number of components than the index.
     """
 
     def __init__(
@@ -145,12 +148,12 @@ class Searcher:
         self.encoder = encoder
         self.texts = texts
         self.dense = dense
-        if dense is not None:
-            _check_same_documents(index, dense.index)
 
     @classmethod
     def open(cls, folder: str | Path, device: str | None = None) -> Searcher:
         """Open what `lsr index` or `build_searchable` wrote. Arrays and texts are memory-mapped.
+
+        Dense vectors beside the index are opened by the first search of them.
 
         device: where queries are encoded, such as "cpu" or "cuda"; None lets the encoder choose.
 
@@ -258,7 +261,7 @@ class Searcher:
         if SPARSE in pipeline.sides:
             encoded[SPARSE] = self.encoder.encode_queries(list(texts))
         if DENSE in pipeline.sides:
-            encoded[DENSE] = self._dense_or_error().encoder.encode_queries(list(texts))
+            encoded[DENSE] = self._checked_dense.encoder.encode_queries(list(texts))
         return encoded
 
     def find(
@@ -275,7 +278,7 @@ class Searcher:
         settings = Settings(params or SearchParams(), threads, dropped)
         sides: dict[str, Side] = {SPARSE: SparseSide(self.index, settings)}
         if DENSE in pipeline.sides:
-            sides[DENSE] = DenseSide(self._dense_or_error().index, settings)
+            sides[DENSE] = DenseSide(self._checked_dense.index, settings)
         return search_pipeline(sides, encoded, pipeline, k)
 
     def rows_of(self, doc_ids: Sequence[str]) -> npt.NDArray[np.int64]:
@@ -291,12 +294,14 @@ class Searcher:
     def _row_of(self) -> dict[str, int]:
         return {self.doc_id(row): row for row in range(len(self.index))}
 
-    def _dense_or_error(self) -> Dense:
+    @cached_property
+    def _checked_dense(self) -> Dense:
         if self.dense is None:
             raise ParameterError(
                 "there are no dense vectors beside this index; build it with them (lsr index --dense minilm), "
                 "or leave out side 'dense' and interpolation"
             )
+        _check_same_documents(self.index, self.dense.index)
         return self.dense
 
 

@@ -19,8 +19,10 @@ from lsr.vectors_io.parquet import ParquetWriter
 from lsr.vocabulary import Vocabulary
 
 __all__ = [
+    "VECTOR_FILES",
     "ParquetWriter",
     "VectorsInfo",
+    "is_vectors",
     "iter_vectors",
     "read_info",
     "read_vectors",
@@ -44,6 +46,14 @@ _NPZ = _Format((".npz",), npz.read_info, npz.read_vocabulary, npz.iterate, npz.w
 _JSONL = _Format((".jsonl", ".jsonl.gz"), jsonl.read_info, jsonl.read_vocabulary, jsonl.iterate, jsonl.write)
 _PARQUET = _Format(("",), parquet.read_info, parquet.read_vocabulary, parquet.iterate, parquet.write)
 _FORMATS = (_NPZ, _JSONL, _PARQUET)
+VECTOR_FILES = (*_NPZ.suffixes, *_JSONL.suffixes)
+
+
+def is_vectors(source: str) -> bool:
+    """Whether `source` names stored vectors, finished or not, rather than a collection."""
+    if source.endswith(VECTOR_FILES):
+        return True
+    return any(Path(source, name).exists() for name in ("vectors.json", "part-00000.parquet"))
 
 
 def iter_vectors(

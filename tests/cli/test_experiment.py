@@ -57,6 +57,16 @@ def test_bad_files_cost_one_line(lsr: Lsr, tmp_path: Path, text: str, said: str)
     assert [each.name for each in tmp_path.iterdir()] == ["bm25.toml"]
 
 
+def test_a_plan_of_what_is_not_there_is_refused(lsr: Lsr, tmp_path: Path) -> None:
+    for entry in ('"no-such-set"', '"/no/such"', f'{{ path = "{data_path("adi")}", split = "train" }}'):
+        path = tmp_path / "experiment.toml"
+        path.write_text(f'collections = [{entry}]\n[systems.bm25]\nencoder = "bm25"\n')
+        assert rejected(lsr("experiment", path, "--plan"))
+    path.rename(tmp_path / "experiment")
+    found = lsr("experiment", tmp_path / "experiment")
+    assert "give --output" in rejected(found)
+
+
 def test_folders_that_are_not_there(lsr: Lsr, tmp_path: Path) -> None:
     assert "none.toml" in rejected(lsr("experiment", tmp_path / "none.toml"))
     path = described(tmp_path, 'collections = ["adi"]')

@@ -136,6 +136,25 @@ def test_bad_flags_cost_one_line(lsr: Lsr, hybrid: Path, tmp_path: Path, flags: 
     assert not (tmp_path / "a.run").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--encoder bm25 --dense-index hnsw", "add --dense"),
+        ("--encoder bm25 --metric cosine", "add --dense"),
+        ("--dense minilm --prune-documents top-k:3", "change nothing of dense ones"),
+        ("--dense minilm --n-postings 7", "change nothing of dense ones"),
+        ("--dense minilm --threads -1", "threads is -1"),
+    ],
+)
+def test_options_of_index_without_effect_are_refused(
+    lsr: Lsr, hybrid: Path, tmp_path: Path, words: str, said: str
+) -> None:
+    shutil.copytree(hybrid, tmp_path / "index")
+    found = lsr("index", data_path("adi"), tmp_path / "index", *words.split())
+    assert said in rejected(found)
+    assert [path.name for path in tmp_path.iterdir()] == ["index"]
+
+
 def test_dense_vectors_of_other_documents_are_refused(lsr: Lsr, hybrid: Path, tmp_path: Path) -> None:
     said = rejected(lsr("index", data_path("time"), hybrid, "--dense", "minilm"))
     assert "not the one that the index was built from" in said

@@ -63,6 +63,15 @@ def test_beir_folder(tmp_path: Path, packed: bool) -> None:
     assert collection.qrels() == {"q1": {"d1": 1}, "q2": {"d1": 0}}
 
 
+def test_relevant_documents_of_all_splits(tmp_path: Path) -> None:
+    collection = load_collection(beir(tmp_path / "c", ("dev", "test", "train")), "dev")
+    assert collection.relevant() == {"q1": ("d1", "d2", "d3")}  # q2 is judged with grade 0
+    assert load_collection(beir(tmp_path / "none", splits=())).relevant() == {}
+    folder = ms_marco(tmp_path / "marco")
+    (folder / "qrels.tsv").write_text("1\t0\t9\t2\n1\t0\t8\t1\n", encoding="utf-8")
+    assert load_collection(folder).relevant() == {"1": ("9", "8")}
+
+
 def test_without_judgements_every_query_is_given(tmp_path: Path) -> None:
     collection = load_collection(beir(tmp_path / "c", splits=()))
     assert collection.splits == ()

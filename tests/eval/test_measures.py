@@ -73,13 +73,35 @@ def test_per_query_values_add_up() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["nDCG@x", "nDCG@0", "R@-1", "R@True", "R", "ndcg@10", "", "nDCG@10.5", "AP(foo=1)", "AP(rel=0)", "AP(", "a b"],
+    [
+        "nDCG@x",
+        "nDCG@0",
+        "R@-1",
+        "R@True",
+        "R",
+        "ndcg@10",
+        "",
+        "nDCG@10.5",
+        "AP(foo=1)",
+        "AP(rel=0)",
+        "AP(",
+        "a b",
+        "AP(rel=2147483647)",
+        "AP(rel=2147483648)",
+        "nDCG@99999999999999999999",
+        "R@1000001",
+    ],
 )
 def test_measures_that_are_not_understood(name: str) -> None:
     with pytest.raises(ParameterError) as caught:
         evaluate(QRELS, RUN, [name])
     assert repr(name) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_measures_without_a_value_for_every_query() -> None:
+    with pytest.raises(ParameterError, match="Accuracy"):
+        evaluate({"1": {"a": 1}, "2": {"b": 1}}, {"1": {"a": 1.0}}, ["Accuracy"])
 
 
 def test_no_measures_no_judgements_nothing_in_common() -> None:

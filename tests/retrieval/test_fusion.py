@@ -141,6 +141,22 @@ def test_values_that_cannot_work_are_refused(wrong: dict[str, object]) -> None:
         Fusion(**{"method" if name == "fusion" else name: value for name, value in wrong.items()})  # type: ignore[arg-type]
 
 
+def test_what_cannot_be_fused_is_refused() -> None:
+    with pytest.raises(ParameterError, match="nothing to fuse"):
+        fuse([])
+    for score in (float("nan"), float("inf"), 1e308):
+        with pytest.raises(ParameterError, match="a score is no number"):
+            fuse_runs([{"q": {"a": score}}, {"q": {"a": 1.0}}])
+    with pytest.raises(ParameterError, match="weights are"):
+        fuse_runs([{"q": {"a": 1.0}}], weights=[float("nan")])
+    with pytest.raises(ParameterError, match="have no weights"):
+        fuse_runs([{"q": {"a": 1.0}}], weights=[1.0], method="rrf")
+    with pytest.raises(ParameterError, match="k is -1"):
+        fuse_runs([{"q": {"a": 1.0}}], k=-1)
+    near = fuse_runs([{"q": {"a": 1e100, "b": -1e100}}, {"q": {"a": 1.0}}], normalise="min-max")
+    assert near["q"] == {"a": 2.0, "b": 1.0}
+
+
 def test_a_weight_for_each_list() -> None:
-    with pytest.raises(ParameterError, match="2 weights for 1 rankings"):
+    with pytest.raises(ParameterError, match="for 1 rankings; give a finite number for each"):
         fuse([ranking(SPARSE)], (1, 1))

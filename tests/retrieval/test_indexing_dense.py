@@ -10,7 +10,7 @@ import pytest
 
 from lsr.encoders.dense import DenseEncoder, load_dense_encoder
 from lsr.encoders.dense_batching import encode_dense_collection
-from lsr.errors import CollectionError, EncoderError, IndexFormatError, ParameterError
+from lsr.errors import CollectionError, EncoderError, IndexFormatError, ParameterError, StorageError
 from lsr.index.storage import verify
 from lsr.retrieval import indexing
 from lsr.retrieval.config import DenseConfig
@@ -150,8 +150,10 @@ def test_dense_vectors_of_other_documents_are_not_searched(
     ):
         build_dense(Listed(documents), tmp_path / name, minilm)
         shutil.copytree(tmp_path / name, tmp_path / "index" / DENSE_FOLDER)
+        searcher = Searcher.open(tmp_path / "index")
+        assert searcher.search("cat", k=1)[0].doc_id == "d1"
         with pytest.raises(ParameterError, match="build both from one collection"):
-            Searcher.open(tmp_path / "index")
+            searcher.search("cat", side="dense")
         shutil.rmtree(tmp_path / "index" / DENSE_FOLDER)
 
 
@@ -164,8 +166,43 @@ def test_damaged_dense_vectors_are_told(collection: Listed, minilm: DenseEncoder
     with pytest.raises(IndexFormatError, match=r"vectors\.npy: its checksum"):
         verify(tmp_path / "index")
     path.write_bytes(content[:-4])
+    searcher = Searcher.open(tmp_path / "index")
+    assert searcher.search("cat", k=1)[0].doc_id == "d1"  # what is sparse needs nothing of it
     with pytest.raises(IndexFormatError, match=r"vectors\.npy"):
-        Searcher.open(tmp_path / "index")
+        searcher.search("cat", interpolate="after")
+
+
+def test_dense_vectors_without_an_encoder_are_no_matter_for_sparse_search(
+    collection: Listed, minilm: DenseEncoder, tmp_path: Path
+) -> None:
+    build_searchable(collection, tmp_path / "index", "bm25")
+    ids = [document.doc_id for document in collection.texts]
+    DenseIndex.build(minilm.encode_documents(TEXTS), ids=ids).save(tmp_path / "index" / DENSE_FOLDER)
+    searcher = Searcher.open(tmp_path / "index")
+    assert searcher.search("cat", k=1)[0].doc_id == "d1"
+    with pytest.raises(EncoderError, match="has no encoder"):
+        searcher.search("cat", side="dense")
+
+
+def test_what_lies_beside_an_index_stays(collection: Listed, minilm: DenseEncoder, tmp_path: Path) -> None:
+    gathered = tmp_path / "index.dense.encoding"
+    gathered.mkdir()
+    (gathered / "thesis.tex").write_text("mine")
+    build_searchable(collection, tmp_path / "index", "bm25")
+    assert (gathered / "thesis.tex").read_text() == "mine"
+    with pytest.raises(StorageError, match="index.dense.encoding"):
+        build_searchable(collection, tmp_path / "index", "bm25", dense=minilm)
+    assert [path.name for path in gathered.iterdir()] == ["thesis.tex"]
+
+
+def test_an_index_may_be_named_dense(collection: Listed, minilm: DenseEncoder, tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (tmp_path / "project.dense.encoding").mkdir()
+    build_searchable(collection, folder / "dense", "bm25", dense=minilm)
+    assert Searcher.open(folder / "dense").search("night sky", k=1, side="dense")[0].doc_id == "d2"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["project", "project.dense.encoding"]
+    assert [path.name for path in folder.iterdir()] == ["dense"]
 
 
 def test_dense_vectors_need_text(collection: Listed, minilm: DenseEncoder, tmp_path: Path) -> None:

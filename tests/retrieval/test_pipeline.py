@@ -76,8 +76,13 @@ class Naive:
             else {row: float(scores[row]) for row in [r for r in order if side == DENSE or scores[r] > 0][:k]}
         )
 
-    def fused(self, sparse: dict[int, float], dense: dict[int, float], weight: float) -> dict[int, float]:
-        found = naive_fusion.fuse([sparse, dense], (weight, 1 - weight), "min-max", "minimum")  # type: ignore[list-item]
+    def fused(self, sparse: dict[int, float], dense: dict[int, float], fusion: Fusion) -> dict[int, float]:
+        lists: Any = [sparse, dense]
+        if fusion.method == "rrf":
+            found = naive_fusion.reciprocal_rank_fusion(lists)
+        else:
+            weights = fusion.weight, 1 - fusion.weight
+            found = naive_fusion.fuse(lists, weights, fusion.normalise, fusion.missing)
         return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))  # type: ignore[arg-type]
 
     def feed_back(self, side: str, rows: list[int], not_relevant: list[int], feedback: Feedback) -> np.ndarray:
@@ -106,7 +111,7 @@ class Naive:
 
     def run(self, pipeline: Pipeline, k: int) -> dict[int, float]:
         """The steps of section 'before', 'after' and 'both' of the paper, as they are written there."""
-        main, feedback, weight = pipeline.side, pipeline.feedback, pipeline.fusion.weight
+        main, feedback, fusion = pipeline.side, pipeline.feedback, pipeline.fusion
         other = DENSE if main == SPARSE else SPARSE
         query = self.queries[main]
         deep = max(k, DEPTH)
@@ -114,7 +119,7 @@ class Naive:
             if pipeline.interpolate in ("before", "both"):
                 first = {SPARSE: self.search(SPARSE, self.queries[SPARSE], DEPTH)}
                 first[DENSE] = self.search(DENSE, self.queries[DENSE], DEPTH)
-                rows = list(self.fused(first[SPARSE], first[DENSE], weight))
+                rows = list(self.fused(first[SPARSE], first[DENSE], fusion))
                 rows = rows[: max(DEPTH, feedback.depth + feedback.negatives)]
             else:
                 rows = list(self.search(main, query, DEPTH if feedback.negatives else feedback.depth))
@@ -123,7 +128,7 @@ class Naive:
         if pipeline.interpolate not in ("after", "both"):
             return self.search(main, query, k)
         last = {main: self.search(main, query, deep), other: self.search(other, self.queries[other], deep)}
-        return dict(list(self.fused(last[SPARSE], last[DENSE], weight).items())[:k])
+        return dict(list(self.fused(last[SPARSE], last[DENSE], fusion).items())[:k])
 
 
 CASES = [
@@ -140,7 +145,30 @@ CASES = [
 @pytest.mark.parametrize("k", [5, 40])
 @pytest.mark.parametrize("drop", [False, True])
 def test_every_pipeline_equals_its_steps(world: World, case: dict[str, Any], k: int, drop: bool) -> None:
-    pipeline = replace(Pipeline.of(**case), fusion=Fusion(weight=case["weight"] or 0.5, depth=DEPTH))
+    equals_its_steps(
+        world, replace(Pipeline.of(**case), fusion=Fusion(weight=case["weight"] or 0.5, depth=DEPTH)), k, drop
+    )
+
+
+@pytest.mark.parametrize(
+    "fusion",
+    [
+        Fusion("rrf", depth=DEPTH),
+        Fusion("interpolation", 0.3, "z-score", "minimum", DEPTH),
+        Fusion("interpolation", 0.3, "z-score", "zero", DEPTH),
+        Fusion("interpolation", 0.7, "min-max", "zero", DEPTH),
+        Fusion("interpolation", 0.4, "none", "minimum", DEPTH),
+        Fusion("interpolation", 0.4, "none", "zero", DEPTH),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("side", [SPARSE, DENSE])
+@pytest.mark.parametrize("interpolate", ["before", "after", "both"])
+def test_every_fusion_in_every_place(world: World, fusion: Fusion, side: str, interpolate: str) -> None:
+    equals_its_steps(world, Pipeline(side, Feedback(), interpolate, fusion), 40, False)
+
+
+def equals_its_steps(world: World, pipeline: Pipeline, k: int, drop: bool) -> None:
     dropped = np.array([-1 if query % 3 == 0 else query * 4 for query in range(QUERIES)]) if drop else None
     found = world.find(pipeline, k, dropped)
     for query in range(QUERIES):

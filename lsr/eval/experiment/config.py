@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from inspect import signature
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,18 @@ from lsr.encoders.base import check_dtype, check_max_length
 from lsr.errors import ParameterError
 from lsr.eval.experiment.suites import SUITES, Judged
 from lsr.eval.measures import DEFAULT_MEASURES, parse_measures
+from lsr.eval.runs import LARGEST_GRADE
 from lsr.index.config import SearchParams
 from lsr.retrieval.config import DenseConfig
 from lsr.retrieval.plan import DENSE, Options, Pipeline, describe_search
 
 MEASURED_K = 1000
+MOST_CHOICES = 10_000  # of values to tune
+MEAN = "mean"  # the row of the tables that is no collection
 
 # The words of a system that say how it searches, by who understands them.
 PARAMS = tuple(each.name for each in fields(SearchParams))
-HOW = (
-    *("feedback", "feedback_depth", "feedback_terms", "alpha", "beta", "gamma", "negatives"),
-    *("interpolate", "weight", "side", "fusion", "normalise", "missing", "fusion_depth"),
-)
+HOW = tuple(signature(describe_search).parameters)
 ENCODER_OPTIONS = tuple(signature(encoder_options).parameters)
 DENSE_OPTIONS = ("dtype", "max_length")
 DENSE_INDEX = tuple(each.name for each in fields(DenseConfig))
@@ -93,7 +94,7 @@ def read_experiment(path: str | Path) -> Experiment:
     """
     path = Path(path)
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ParameterError(f"{path}: cannot be read ({error.strerror}); give the path of an experiment") from error
     except (ValueError, RecursionError) as error:  # numbers of thousands of digits, brackets in brackets
@@ -110,19 +111,22 @@ def _experiment(name: str, content: dict[str, Any]) -> Experiment:
     systems = [_system(each, entry) for each, entry in _table(content, "systems").items()]
     if not collections or not systems:
         raise ParameterError("there must be at least one collection (or a suite) and one system; add [systems.NAME]")
-    for kind, names in (("collection", [each.name for each in collections]), ("system", [s.name for s in systems])):
+    # Rows of the tables are named by collections, by groups of them, and one of them is the mean.
+    rows = [MEAN, *{each.group for each in collections if each.group}, *(each.name for each in collections)]
+    for kind, names in (("collection", rows), ("system", [s.name for s in systems])):
         for each in names:
             if not _NAME.fullmatch(each):
                 raise ParameterError(f"{kind} {each!r}: a name has up to 100 of A-Z, a-z, 0-9 and . _ + @ -; rename it")
             if [other.casefold() for other in names].count(each.casefold()) > 1:  # some file systems cannot tell
-                raise ParameterError(f"{kind} {each!r} is there twice; give the second a name of its own")
+                raise ParameterError(f"{kind} {each!r} is there twice, or is a name of ours; give one another name")
     baseline = content.get("baseline", systems[0].name)
     if baseline not in [system.name for system in systems]:
         raise ParameterError(f"the baseline {baseline!r} is no system; systems: {', '.join(s.name for s in systems)}")
     measures = tuple(_list(content, "measures")) if "measures" in content else DEFAULT_MEASURES
-    if not all(isinstance(measure, str) for measure in measures) or len({*measures}) < len(measures):
-        raise ParameterError(f"measures are {list(measures)}; give their names, each once")
-    parse_measures(measures)
+    if not all(isinstance(measure, str) for measure in measures):
+        raise ParameterError(f"measures are {list(measures)}; give their names")
+    if len({*parse_measures(measures).values()}) < len(measures):
+        raise ParameterError(f"measures are {', '.join(measures)}; give each once")
     k = content.get("k", MEASURED_K)
     if type(k) is not int or k < 1:
         raise ParameterError(f"k is {k!r}; it must be a whole number of at least 1")
@@ -150,9 +154,9 @@ def _collection(entry: Any) -> Judged:
         if not isinstance(entry.get(key, ""), str):
             raise ParameterError(f"collection {entry['path']!r}: {key} is {entry[key]!r}; it must be text")
     relevant = entry.get("relevant", 1)
-    if type(relevant) is not int or relevant < 1:
+    if type(relevant) is not int or not 1 <= relevant <= LARGEST_GRADE:
         raise ParameterError(
-            f"collection {entry['path']!r}: relevant is {relevant!r}; it must be a grade of at least 1"
+            f"collection {entry['path']!r}: relevant is {relevant!r}; it must be a grade from 1 to {LARGEST_GRADE}"
         )
     split = entry.get("split")
     name = entry.get("name") or "-".join(filter(None, (Path(entry["path"]).name, split)))
@@ -177,6 +181,9 @@ def _system(name: str, entry: Any) -> System:
                 f"that has no value of its own"
             )
     system = System(name, encoder, dense, settings, tune)
+    choices = prod(len(values) for values in tune.values())
+    if choices > MOST_CHOICES:
+        raise ParameterError(f"{what}: tune has {choices:,} choices; at most {MOST_CHOICES:,} can be tried")
     try:
         searched = {side for chosen in system.grid() for side in system.sides(chosen)}
         for chosen in system.grid():

@@ -37,6 +37,7 @@ class Indexes:
         self._corpus = ""
         self._sparse: dict[str, Searcher] = {}
         self._dense: dict[str, Dense] = {}
+        self._both: dict[tuple[str, str], Searcher] = {}
         self._encoded: dict[tuple[Collection, str], Any] = {}
         self._keys: dict[str, str] = {}
 
@@ -44,18 +45,21 @@ class Indexes:
         """The searcher of a system."""
         corpus = f"corpus-{digest(collection.corpus)}"  # of the documents alone: collections may share them
         if corpus != self._corpus:
-            self._corpus, self._sparse, self._dense, self._encoded = corpus, {}, {}, {}
+            self._corpus, self._sparse, self._dense, self._both, self._encoded = corpus, {}, {}, {}, {}
         key = self.key(system.encoder)
         if key not in self._sparse:
             self._sparse[key] = self._open_sparse(collection, system.encoder, self._folder / f"{corpus}.{key}")
         sparse = self._sparse[key]
         if system.dense is None:
             return sparse
-        key = self.key(system.dense)
-        if key not in self._dense:
-            folder = self._folder / f"{corpus}.dense.{key}"
-            self._dense[key] = self._open_dense(collection, system.dense, folder, sparse.index.ids)
-        return Searcher(sparse.index, sparse.encoder, sparse.texts, self._dense[key])
+        dense_key = self.key(system.dense)
+        if dense_key not in self._dense:
+            folder = self._folder / f"{corpus}.dense.{dense_key}"
+            self._dense[dense_key] = self._open_dense(collection, system.dense, folder, sparse.index.ids)
+        both = key, dense_key
+        if both not in self._both:
+            self._both[both] = Searcher(sparse.index, sparse.encoder, sparse.texts, self._dense[dense_key])
+        return self._both[both]
 
     def encoded(self, collection: Collection, system: System, searcher: Searcher, side: str) -> Any:
         """All queries of a collection, encoded for one side of a system."""

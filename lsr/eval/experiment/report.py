@@ -13,20 +13,21 @@ import json
 import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lsr.eval.experiment.config import Experiment
+from lsr.eval.experiment.config import MEAN, Experiment
 from lsr.eval.experiment.measure import Figures
 from lsr.eval.experiment.suites import Judged
+from lsr.eval.measures import aggregate
 from lsr.eval.plots import Point, plot_against_latency, plot_differences
 from lsr.eval.significance import Comparison, compare_values, with_holm
 from lsr.eval.tables import BETTER, WORSE, Column, Table, Value, to_csv, to_latex, to_markdown
-from lsr.files import replacing_file
+from lsr.files import DAMAGE, replacing_file, storage_errors
 
 LEVEL = 0.05
 _RECALL = re.compile(r"^(?:R|Recall)(?:\(.*\))?@(\d+)$")
-MEAN = "mean"
 
 
 class Result(NamedTuple):
@@ -42,7 +43,7 @@ class Row(NamedTuple):
     """One system on one row of the tables: a collection, or the mean over the collections of a group.
 
     values: measure -> figure. pairs: measure -> query -> value, of which the figure is the mean, and which are compared
-    in pairs; of a group, collection -> mean over its queries. bytes: of a group, the sum.
+    in pairs; of a group, collection -> mean over its queries. bytes: of a group, the sum. group: whether it is one.
     """
 
     collection: str
@@ -53,21 +54,23 @@ class Row(NamedTuple):
     search_microseconds: float
     recall_of_exact: float
     bytes: float
+    group: bool
 
 
 def write_report(experiment: Experiment, results: Sequence[Result], folder: Path) -> None:
     """Write tables and plots into `folder`. Raises StorageError."""
     rows = _rows(experiment, results)
     tests = _tests(experiment, rows)
-    tables = folder / "tables"
-    _write_all(_results_table(experiment, rows, tests), tables / "results", f"{experiment.name}: all figures")
+    writer = _Writer(folder)
+    writer.table(_results_table(experiment, rows, tests), "results", f"{experiment.name}: all figures")
     for measure in experiment.measures:
         table = _measure_table(experiment, rows, tests, measure)
-        _write_all(table, tables / _file_name(measure), f"{experiment.name}: {measure}")
-    _write(tables / "tests.csv", to_csv(_tests_table(tests)))
+        writer.table(table, _file_name(measure), f"{experiment.name}: {measure}")
+    writer.text("tests.csv", to_csv(_tests_table(tests)))
     if any(result.tuning for result in results):
-        _write(tables / "tuning.csv", to_csv(_tuning_table(results)))
-    _plot(experiment, rows, folder / "plots")
+        writer.text("tuning.csv", to_csv(_tuning_table(results)))
+    _plot(experiment, rows, writer)
+    writer.finish()
 
 
 def _rows(experiment: Experiment, results: Sequence[Result]) -> list[Row]:
@@ -82,22 +85,27 @@ def _rows(experiment: Experiment, results: Sequence[Result]) -> list[Row]:
         def mean(of: Callable[[Figures], float], figures: list[Figures] = figures) -> float:
             return statistics.fmean(map(of, figures))
 
+        means = [(member.judged.name, aggregate(member.figures.per_query)) for member in members]
         pairs = {
             measure: figures[0].per_query[measure]
             if members[0].judged.group is None
-            else {each.judged.name: statistics.fmean(each.figures.per_query[measure].values()) for each in members}
+            else {name: figures_of[measure] for name, figures_of in means}
             for measure in experiment.measures
         }
         rows.append(
             Row(
                 collection,
                 system,
-                {measure: statistics.fmean(values.values()) for measure, values in pairs.items()},
+                {
+                    measure: statistics.fmean(figures_of[measure] for _, figures_of in means)
+                    for measure in experiment.measures
+                },
                 pairs,
                 mean(lambda each: each.encode_microseconds),
                 mean(lambda each: each.search_microseconds),
                 mean(lambda each: each.recall_of_exact),
                 sum(each.bytes for each in figures),
+                members[0].judged.group is not None,
             )
         )
     return rows
@@ -189,22 +197,27 @@ def _tuning_table(results: Sequence[Result]) -> Table:
     return Table(columns, cells)
 
 
-def _plot(experiment: Experiment, rows: Sequence[Row], folder: Path) -> None:
+def _plot(experiment: Experiment, rows: Sequence[Row], writer: _Writer) -> None:
     first = experiment.measures[0]
     recalls = sorted((int(found[1]), measure) for measure in experiment.measures if (found := _RECALL.search(measure)))
     for collection in dict.fromkeys(row.collection for row in rows):
         here = [row for row in rows if row.collection == collection]
         for measure in dict.fromkeys([first, *(measure for _, measure in recalls[-1:])]):
             points = [Point(row.system, row.search_microseconds, row.values[measure]) for row in here]
-            plot_against_latency(points, measure, collection, folder / collection / f"{_file_name(measure)}.svg")
+            plot_against_latency(
+                points, measure, collection, writer.path("plots", collection, f"{_file_name(measure)}.svg")
+            )
         points = [Point(row.system, row.search_microseconds, row.recall_of_exact) for row in here]
-        plot_against_latency(points, "recall@10 of exact search", collection, folder / collection / "recall.svg")
+        plot_against_latency(
+            points, "recall@10 of exact search", collection, writer.path("plots", collection, "recall.svg")
+        )
         baseline = next(row for row in here if row.system == experiment.baseline).pairs[first]
         for row in here:
             if row.system != experiment.baseline:
                 changes = {query: value - baseline[query] for query, value in row.pairs[first].items()}
-                path = folder / collection / f"difference-{row.system}.svg"
-                plot_differences(changes, first, experiment.baseline, row.system, path)
+                path = writer.path("plots", collection, f"difference-{row.system}.svg")
+                unit = "collections" if row.group else "queries"
+                plot_differences(changes, first, experiment.baseline, row.system, path, unit)
 
 
 def _mark(comparison: Comparison | None) -> str:
@@ -218,11 +231,41 @@ def _file_name(measure: str) -> str:
     return "".join(each if each.isalnum() else "-" for each in measure.lower()).strip("-")
 
 
-def _write_all(table: Table, path: Path, caption: str) -> None:
-    for suffix, text in ((".md", to_markdown(table)), (".csv", to_csv(table)), (".tex", to_latex(table, caption))):
-        _write(path.with_name(path.name + suffix), text)
+class _Writer:
+    """Writes files of a report, and removes those that an earlier one wrote and this one did not.
 
+    report.json, in the experiment's folder, lists them: what else lies beside them is not ours.
+    """
 
-def _write(path: Path, text: str) -> None:
-    with replacing_file(path) as file:
-        file.write(text.encode())
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._list = folder, folder / "report.json"
+        self._written: list[str] = []
+
+    def path(self, *parts: str) -> Path:
+        """Where a file of the report is to be written."""
+        self._written.append("/".join(parts))
+        return self._folder.joinpath(*parts)
+
+    def text(self, name: str, text: str) -> None:
+        with replacing_file(self.path("tables", name)) as file:
+            file.write(text.encode())
+
+    def table(self, table: Table, name: str, caption: str) -> None:
+        for suffix, text in (("md", to_markdown(table)), ("csv", to_csv(table)), ("tex", to_latex(table, caption))):
+            self.text(f"{name}.{suffix}", text)
+
+    def finish(self) -> None:
+        """Raises StorageError."""
+        try:
+            before = [str(each) for each in json.loads(self._list.read_bytes())]
+        except DAMAGE:
+            before = []
+        for name in {*before} - {*self._written}:
+            parts = name.split("/")
+            if parts[0] in ("tables", "plots") and ".." not in parts:
+                with storage_errors(self._folder):
+                    self._folder.joinpath(*parts).unlink(missing_ok=True)
+                with suppress(OSError):
+                    self._folder.joinpath(*parts).parent.rmdir()
+        with replacing_file(self._list) as file:
+            file.write(json.dumps(self._written).encode())

@@ -10,7 +10,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lsr.errors import StorageError
 from lsr.eval.collections import Collection
 from lsr.eval.experiment.config import Experiment, System
 from lsr.eval.experiment.indexes import Indexes, digest
@@ -19,8 +18,8 @@ from lsr.eval.experiment.report import Result, write_report
 from lsr.eval.experiment.suites import Judged, open_judged
 from lsr.eval.experiment.tuning import queries_to_tune_on, tune
 from lsr.eval.measures import with_relevant
-from lsr.files import DAMAGE, lock_folder, replacing_file, storage_errors
-from lsr.index.threads import processors
+from lsr.files import DAMAGE, own_folder, replacing_file, storage_errors
+from lsr.index.threads import checked_threads
 from lsr.retrieval.plan import Pipeline
 
 MARKER = "experiment.json"
@@ -49,7 +48,7 @@ def run_experiment(
     StorageError where `folder` holds anything else, or another process runs an experiment there.
     """
     folder = Path(folder)
-    threads = processors() if threads is None else threads
+    threads = checked_threads(threads)
     used = [_Used.open(experiment, judged, offline_data) for judged in experiment.collections]
     indexes = Indexes(folder / "indexes", device, threads, progress)
     for system in experiment.systems:
@@ -99,7 +98,7 @@ def _result(
     key = digest([FORMAT_VERSION, settings, models, used.digest])
     path = folder / "results" / judged.name / f"{system.name}.json"
     run_file = folder / "runs" / judged.name / f"{system.name}.run.gz"
-    stored = _read_result(path, key) if run_file.exists() else None
+    stored = _read_result(path, key, run_file)
     if stored is not None:
         return Result(judged, system.name, *stored)
 
@@ -115,6 +114,8 @@ def _result(
         measure = with_relevant(experiment.measures[0], judged.relevant)
         chosen, tried = tune(lambda settings: task(settings, on), system, used.tune_queries, measure, progress)
         tuning = {"on": on.split, "settings": chosen, "tried": tried}
+    with storage_errors(path):
+        path.unlink(missing_ok=True)  # or a kill might leave it beside the run of other settings
     figures = measure_system(
         task(chosen, collection),
         {name: with_relevant(name, judged.relevant) for name in experiment.measures},
@@ -122,7 +123,8 @@ def _result(
         progress,
     )
     with replacing_file(path) as file:
-        file.write(json.dumps({"key": key, "figures": figures.as_json(), "tuning": tuning}).encode())
+        content = {"figures": figures.as_json(), "tuning": tuning, "run": run_file.stat().st_size}
+        file.write(json.dumps({"key": key, "digest": digest(content), **content}).encode())
     return Result(judged, system.name, figures, json.loads(json.dumps(tuning)))
 
 
@@ -131,10 +133,15 @@ def _models(indexes: Indexes, system: System) -> list[str]:
     return [indexes.key(encoder) for encoder in (system.encoder, system.dense) if encoder is not None]
 
 
-def _read_result(path: Path, key: str) -> tuple[Figures, Any] | None:
+def _read_result(path: Path, key: str, run_file: Path) -> tuple[Figures, Any] | None:
+    """What is stored under this key; None where nothing is, or it or the run beside it is damaged."""
     try:
-        content = json.loads(path.read_bytes())
-        return (Figures(**content["figures"]), content["tuning"]) if content["key"] == key else None
+        content = dict(json.loads(path.read_bytes()))
+        if content.pop("key") != key or content.pop("digest") != digest(content):
+            return None
+        if content["run"] != run_file.stat().st_size:
+            return None
+        return Figures(**content["figures"]), content["tuning"]
     except DAMAGE:
         return None
 
@@ -142,11 +149,7 @@ def _read_result(path: Path, key: str) -> tuple[Figures, Any] | None:
 @contextmanager
 def _owned(folder: Path, experiment: Experiment) -> Iterator[None]:
     """The folder of this experiment alone. Raises StorageError."""
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / MARKER).exists() and any(folder.iterdir()):
-            raise StorageError(f"{folder}: is not empty and holds no experiment; choose another folder")
-        lock = lock_folder(folder)
+    lock = own_folder(folder, MARKER, "experiment")
     try:
         with replacing_file(folder / MARKER) as file:
             file.write(json.dumps(asdict(experiment), indent=1).encode())

@@ -91,10 +91,10 @@ def downloads(judged: Judged) -> dict[str, int | None]:
 
     It fetches nothing that it has fetched before. Sizes are those that ir_datasets lists.
     """
-    if Path(judged.path).exists() or "/" not in judged.path:
-        return {}
     root, _, rest = judged.path.partition("/")
     listed = json.loads(files("ir_datasets").joinpath("etc/downloads.json").read_text(encoding="utf-8"))
+    if Path(judged.path).exists() or root not in listed:
+        return {}
     parts = _PARTS.get(judged.path) or ([rest.split("/")[0]] if root == "beir" else [])
     if rest == "webis-touche2020/v2":
         parts = [rest]

@@ -107,6 +107,17 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
         (MINIMAL + 'side = "dense"\ndense = { name = "minilm", dtype = "int8" }\n', "dense: dtype is 'int8'"),
         (MINIMAL + 'fusion = "rrf"\n', "no interpolate is asked for"),
         (MINIMAL + "depth = 3\n", "'depth' is unknown"),
+        ('measures = ["nDCG@10", "NDCG@10"]\n' + MINIMAL, "give each once"),
+        (MINIMAL.replace('["adi"]', '[{ path = "adi", relevant = 3000000000 }]'), "a grade from 1 to 1000"),
+        (
+            MINIMAL + f"tune = {{ weight = {[0.5] * 200}, alpha = {[0.5] * 200}, beta = {[0.5] * 200} }}\n",
+            "8,000,000 choices",
+        ),
+        (
+            MINIMAL.replace("collections = [", 'suite = "beir"\ncollections = ["x/cqadupstack", '),
+            "'cqadupstack' is there twice",
+        ),
+        (MINIMAL.replace("collections = [", 'collections = ["x/mean", '), "'mean' is there twice"),
         (MINIMAL + "query_cut = 0\n", "query_cut"),
         (MINIMAL + "query_cut = [1]\n", "query_cut"),
         (MINIMAL + 'exact = "no"\n', "exact is 'no'"),

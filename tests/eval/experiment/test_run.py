@@ -7,16 +7,21 @@ import json
 import re
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lsr.errors import CollectionError, StorageError
 from lsr.eval.collections import load_collection
-from lsr.eval.experiment import read_experiment, run_experiment
+from lsr.eval.experiment import Experiment, read_experiment, run_experiment
+from lsr.eval.experiment import measure as measuring
 from lsr.eval.measures import evaluate
 from lsr.eval.runs import read_qrels, read_run
-from lsr.eval.significance import compare, holm
+from lsr.eval.significance import compare, holm, paired_t_test
+from lsr.index.config import SearchParams
+from lsr.retrieval.searcher import Dense, Searcher
 from tests.data import data_path
 from tests.processes import run_python, start_python
 
@@ -87,6 +92,58 @@ def test_figures_are_those_of_the_runs(finished: Path) -> None:
         assert float(row["MB"]) > 0 and float(row["search µs"]) > 0
 
 
+def test_recall_and_bytes_are_those_of_the_indexes(tmp_path: Path) -> None:
+    graph = '{ name = "minilm", kind = "hnsw", neighbours = 2, ef_construction = 1, ef_search = 1 }'
+    systems = f'[systems.graph]\nencoder = "bm25"\ndense = {graph}\nside = "dense"\n'
+    path = describe(tmp_path / "experiment.toml", ["time"], systems)
+    [result] = run_experiment(read_experiment(path), tmp_path / "out", offline_data=data_path())
+    [sparse] = (tmp_path / "out" / "indexes").glob("*.bm25")
+    [dense] = (tmp_path / "out" / "indexes").glob("*.dense.*")
+    bm25 = Searcher.open(sparse)
+    searcher = Searcher(bm25.index, bm25.encoder, dense=Dense.open(dense))
+    queries = load_collection(data_path("time")).queries()
+    found, exact = (searcher.run(queries, 10, SearchParams(exact=each), side="dense") for each in (False, True))
+    share = sum(len(found[query].keys() & exact[query].keys()) for query in queries) / (10 * len(queries))
+    assert share < 0.95
+    assert result.figures.recall_of_exact == pytest.approx(share)
+    assert searcher.dense is not None
+    assert result.figures.bytes == sum(searcher.dense.index.nbytes.values())
+
+
+def test_a_result_never_stands_beside_the_run_of_other_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(terms: int) -> Experiment:
+        systems = f'[systems.cut]\nencoder = "bm25"\nfeedback = "rocchio"\nfeedback_terms = {terms}\n'
+        return read_experiment(describe(tmp_path / "experiment.toml", ["time"], systems))
+
+    out = tmp_path / "out"
+    run_experiment(write(5), out, offline_data=data_path())
+    first = read_run(out / "runs" / "time" / "cut.run.gz")
+    with monkeypatch.context() as context:
+        context.setattr(measuring, "_microseconds", lambda *_: 1 / 0)  # killed when the run has been written
+        with pytest.raises(ZeroDivisionError):
+            run_experiment(write(50), out, offline_data=data_path())
+    assert read_run(out / "runs" / "time" / "cut.run.gz") != first
+    run_experiment(write(5), out, offline_data=data_path())
+    assert read_run(out / "runs" / "time" / "cut.run.gz") == first
+
+
+def test_what_is_no_longer_reported_goes(finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    shutil.copytree(finished, folder)
+    for place in ("tables/notes.md", "plots/adi/mine.svg", "plots/mine/mine.svg"):
+        (folder / place).parent.mkdir(exist_ok=True)
+        (folder / place).write_text("mine")
+    path = describe(tmp_path / "experiment.toml", ["time"], SYSTEMS, 'measures = ["nDCG@10"]')
+    run_experiment(read_experiment(path), folder, offline_data=data_path())
+    assert not (folder / "tables" / "ap.md").exists()
+    assert (folder / "tables" / "notes.md").exists()
+    assert sorted(each.name for each in (folder / "plots").iterdir()) == ["adi", "mine", "time"]
+    assert [each.name for each in (folder / "plots" / "adi").iterdir()] == ["mine.svg"]
+    assert not (folder / "plots" / "time" / "difference-both.svg").exists()
+
+
 def test_runs_are_those_of_the_command_line(finished: Path, tmp_path: Path, lsr) -> None:
     index = tmp_path / "index"
     assert lsr("index", data_path("adi"), index, "--encoder", "bm25", "--dense", "minilm").status == 0
@@ -148,7 +205,7 @@ def test_what_is_there_is_not_done_again(finished: Path, tmp_path: Path) -> None
     assert without_times(folder) == without_times(finished)
     assert (folder / "tables" / "results.csv").read_bytes() == (finished / "tables" / "results.csv").read_bytes()
     after = {path: path.stat().st_mtime_ns for path in folder.rglob("*.json")}
-    assert {path.name for path in after if after[path] != before[path]} == {"experiment.json"}
+    assert {path.name for path in after if after[path] != before[path]} == {"experiment.json", "report.json"}
 
 
 def test_a_changed_system_is_run_again_and_no_other(finished: Path, tmp_path: Path) -> None:
@@ -159,18 +216,37 @@ def test_a_changed_system_is_run_again_and_no_other(finished: Path, tmp_path: Pa
     path = describe(tmp_path / "experiment.toml", ["adi", "time"], changed + MODELS)
     run_experiment(read_experiment(path), folder, offline_data=data_path())
     done = {path for path in folder.rglob("*.json") if before[path] != path.stat().st_mtime_ns}
-    assert {path.name for path in done} == {"experiment.json", "cut.json"}
+    assert {path.name for path in done} == {"experiment.json", "report.json", "cut.json"}
     assert without_times(folder) != without_times(finished)
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b'{"key": 3}', b"\xff\xfe", b"[]", b"null"])
-def test_a_damaged_result_is_made_again(finished: Path, tmp_path: Path, content: bytes) -> None:
+def without_figures(content: bytes) -> bytes:
+    changed = json.loads(content)
+    changed["figures"]["per_query"] = None
+    return json.dumps(changed).encode()
+
+
+@pytest.mark.parametrize(
+    ("place", "damage"),
+    [
+        *(
+            ("results/adi/bm25.json", lambda _, content=content: content)
+            for content in (b"", b"{}", b'{"key": 3}', b"\xff\xfe", b"[]", b"null")
+        ),
+        ("results/adi/bm25.json", without_figures),
+        ("runs/adi/bm25.run.gz", lambda content: content[:50]),
+    ],
+)
+def test_a_damaged_result_is_made_again(
+    finished: Path, tmp_path: Path, place: str, damage: Callable[[bytes], bytes]
+) -> None:
     folder = tmp_path / "out"
     shutil.copytree(finished, folder)
-    (folder / "results" / "adi" / "bm25.json").write_bytes(content)
+    (folder / place).write_bytes(damage((folder / place).read_bytes()))
     path = describe(tmp_path / "experiment.toml", ["adi", "time"], SYSTEMS + MODELS)
     run_experiment(read_experiment(path), folder, offline_data=data_path())
     assert without_times(folder) == without_times(finished)
+    assert read_run(folder / "runs/adi/bm25.run.gz") == read_run(finished / "runs/adi/bm25.run.gz")
 
 
 COMMAND = """
@@ -228,6 +304,13 @@ def test_foreign_folders_stay_as_they_are(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="holds no experiment"):
         run_experiment(read_experiment(path), tmp_path / "out", offline_data=data_path())
     assert [each.name for each in (tmp_path / "out").iterdir()] == ["thesis.tex"]
+
+
+def test_what_a_kill_leaves_before_it_begins_is_no_foreign_file(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".experiment.json.tmp-0123456789abcdef").touch()
+    path = describe(tmp_path / "experiment.toml", ["adi"], '[systems.bm25]\nencoder = "bm25"\n')
+    assert len(run_experiment(read_experiment(path), tmp_path / "out", offline_data=data_path())) == 1
 
 
 def test_a_missing_collection_is_told_before_anything_runs(tmp_path: Path) -> None:
@@ -353,14 +436,18 @@ def test_beir_offline_averages_cqadupstack(tmp_path: Path) -> None:
 
     for number, judged in enumerate(SUITES["beir"]):
         name = judged.path.removesuffix("/v2")
-        split_collection(tmp_path / "data" / name, ["a"], ["b", "c"] if number % 2 else ["d"])
+        data = split_collection(tmp_path / "data" / name, ["a"], ["b", "c"] if number % 2 else ["d"])
+        if number % 3:  # where feedback has more to find
+            with (data / "qrels" / "test.tsv").open("a") as file:
+                file.writelines(f"{query}\ta\t1\n" for query in (["b", "c"] if number % 2 else ["d"]))
     (tmp_path / "experiment.toml").write_text(
         'suite = "beir"\n[systems.bm25]\nencoder = "bm25"\n[systems.b]\nencoder = "bm25"\n'
+        '[systems.wide]\nencoder = "bm25"\nfeedback = "rocchio"\nfeedback_terms = 2\n'
     )
     results = run_experiment(
         read_experiment(tmp_path / "experiment.toml"), tmp_path / "out", offline_data=tmp_path / "data"
     )
-    assert len(results) == 50
+    assert len(results) == 75
     rows = read_csv(tmp_path / "out" / "tables" / "ndcg-10.csv")
     assert len(rows) == 15  # thirteen sets, the forums, the mean
     assert rows[-1]["collection"] == "mean"
@@ -369,5 +456,19 @@ def test_beir_offline_averages_cqadupstack(tmp_path: Path) -> None:
     shown = next(row for row in rows if row["collection"] == "cqadupstack")
     assert len(means) == 12
     assert float(shown["bm25"]) == pytest.approx(sum(means) / 12)
-    tests = read_csv(tmp_path / "out" / "tables" / "tests.csv")
-    assert {row["p_value"] for row in tests} == {"1.0"}
+    tests = {
+        (row["system"], row["measure"]): row
+        for row in read_csv(tmp_path / "out" / "tables" / "tests.csv")
+        if row["collection"] == "cqadupstack"
+    }
+    assert {row["queries"] for row in tests.values()} == {"12"}  # the forums, whose means are compared
+    assert tests["b", "nDCG@10"]["p_value"] == "1.0"
+    other = [
+        sum(r.figures.per_query["nDCG@10"].values()) / len(r.figures.per_query["nDCG@10"])
+        for r in results
+        if r.judged.group == "cqadupstack" and r.system == "wide"
+    ]
+    assert 0 < sum(means) < sum(other)
+    expected = paired_t_test(np.array(means), np.array(other))
+    assert float(tests["wide", "nDCG@10"]["p_value"]) == pytest.approx(expected)
+    assert "collections" in (tmp_path / "out" / "plots" / "cqadupstack" / "difference-wide.svg").read_text()
