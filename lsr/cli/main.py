@@ -20,9 +20,11 @@ from lsr.cli.experiment import experiment
 from lsr.cli.index import index
 from lsr.cli.info import info
 from lsr.cli.inspect import inspect
+from lsr.cli.mine import mine
 from lsr.cli.output import watched
 from lsr.cli.run import run
 from lsr.cli.search import search
+from lsr.cli.train import train
 from lsr.errors import LsrError
 
 BAD_INPUT = 2
@@ -35,7 +37,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (encoders, build, inspect, encode, index, search, run, evaluate, compare, experiment, info, demo):
+for command in (
+    *(encoders, build, inspect, encode, index, search, run, evaluate, compare, experiment, mine, train, info, demo),
+):
     app.command()(command)
 
 

@@ -73,6 +73,12 @@ class Backbone(nn.Module):
         last, self._seen.last = self._seen.last, None  # or it would be kept until the next batch
         return States(last, output.logits)
 
+    def checkpoint_states(self) -> None:
+        """Keep the states of no layer between the passes of training, and compute them again for gradients."""
+        # Older versions of transformers have it by the other name alone.
+        enable = getattr(self.model, "activation_checkpointing_enable", self.model.gradient_checkpointing_enable)
+        enable({"use_reentrant": False})
+
     @property
     def longest(self) -> int:
         return positions_of_network(self.model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -140,6 +140,21 @@ class SparseEncoder:
     def literal(self, text: str, query: bool = False) -> set[int]:
         """The components that are tokens of a document, or query, as far as it is read; special tokens left out."""
         return (self._query if query else self.document_side).literal(text)
+
+    def set_query_table(self, table: Table) -> None:
+        """Look queries up in another table from now on: float32 [components], as training leaves it.
+
+        Raises EncoderError for a table of another size, ParameterError where queries run a network.
+        """
+        if not isinstance(self._query, LookupSide):
+            raise ParameterError(f"{self.name}: queries run a network and have no table to replace")
+        # The table is what is looked up: a scale has been multiplied into it.
+        self._query = LookupSide(replace(self._query.spec, scale=1.0), table)
+        self.update_spec()
+
+    def update_spec(self) -> None:
+        """Let `spec` say what the sides have become, where training has changed them."""
+        self.spec = replace(self.spec, query=self._query.spec, document=self.document_side.spec)
 
     def describe(self) -> dict[str, Any]:
         """JSON. The device is left out: it changes weights by rounding only."""

@@ -40,7 +40,7 @@ class Batch(NamedTuple):
     """Texts on their way through a backbone and a head, padded to one length.
 
     ids: int64 [texts, tokens]. mask: bool, where there is a token. counted: bool, which positions a head looks at.
-    special: bool, which hold the special tokens that the tokeniser added. All on the device.
+    special: bool, which hold the special tokens that the tokeniser added.
     """
 
     ids: Tensor
@@ -70,7 +70,10 @@ class Head(nn.Module):
     output: the backbone's output layer over its vocabulary, which mlm needs, or None. hidden: size of the states.
     components: size of the vocabulary. special: components of the special tokens.
     The parameters are `linear` (mlp), `importance`, `quality` and `residual`, as far as the spec has them.
+    kept_components: float32 [components], 0 at special tokens, else 1.
     """
+
+    kept_components: Tensor
 
     def __init__(
         self, spec: HeadSpec, output: nn.Linear | None, hidden: int, components: int, special: frozenset[int]
@@ -79,12 +82,14 @@ class Head(nn.Module):
         self.spec = spec
         self.components = components
         self.vocabulary = None if output is None or spec.kind == "mlp" else VocabularyLayer(output, spec)
-        self.linear = nn.Linear(hidden, 1) if spec.kind == "mlp" else None
+        self.linear = one_for_all(hidden) if spec.kind == "mlp" else None
         self.importance = nn.Linear(hidden, 1) if spec.importance else None
         self.quality = nn.Linear(hidden, 1) if spec.quality else None
         self.residual = nn.Linear(hidden, components) if spec.residual else None
-        self._is_special = np.zeros(components, bool)
-        self._is_special[list(special)] = True
+        kept = torch.ones(components)
+        kept[list(special)] = 0
+        self.register_buffer("kept_components", kept, persistent=False)
+        self._is_special = kept.numpy() == 0
 
     def share(self, other: Head) -> None:
         """Take the parameters that `other` has too: two sides of one network have one head where they can."""
@@ -168,6 +173,17 @@ class Head(nn.Module):
         rows, tokens = torch.from_numpy(texts).to(last.device), torch.from_numpy(components).to(last.device)
         own = (features[rows] * self.residual.weight[tokens]).sum(1) + self.residual.bias[tokens]
         return texts, components, np.maximum(largest[texts] - own.cpu().numpy(), 0)
+
+
+def one_for_all(size: int) -> nn.Linear:
+    """A projection to one weight that begins near 1 whatever it is given.
+
+    Under a ReLU one that began at random might be below zero for every token, and never learn.
+    """
+    linear = nn.Linear(size, 1)
+    nn.init.normal_(linear.weight, std=0.02)
+    nn.init.ones_(linear.bias)
+    return linear
 
 
 class VocabularyLayer(nn.Module):
@@ -286,7 +302,7 @@ class LearnedTable(nn.Module):
     def __init__(self, embeddings: Tensor) -> None:
         super().__init__()
         self.register_buffer("embeddings", embeddings.detach())
-        self.linear = nn.Linear(embeddings.shape[1], 1)
+        self.linear = one_for_all(embeddings.shape[1])
 
     def forward(self) -> Tensor:
         """float32 [components]."""

@@ -126,11 +126,18 @@ class LookupSide:
         values = np.array([weight for _, weight in weights], np.float32)
         return SparseVectors.from_normalised(np.array([0, len(weights)]), indices, values, self.dim)
 
-    def _rows(self, ids: list[list[int]]) -> SparseVectors:
+    def bags(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], ...]:
+        """(texts, components, counts), int64 each: the tokens of the texts, once each, and how often they occur."""
+        return self._bags(self._ids(texts, self.spec.prompt))
+
+    def _bags(self, ids: list[list[int]]) -> tuple[npt.NDArray[np.int64], ...]:
         lengths = np.fromiter(map(len, ids), np.int64, len(ids))
         flat = np.fromiter(chain.from_iterable(ids), np.int64, int(lengths.sum()))
         keys, counts = np.unique(flat + rows_of(lengths) * self.dim, return_counts=True)
-        rows, components = np.divmod(keys, self.dim)
+        return *np.divmod(keys, self.dim), counts
+
+    def _rows(self, ids: list[list[int]]) -> SparseVectors:
+        rows, components, counts = self._bags(ids)
         weights: npt.NDArray[np.float32] = self.weights[components]
         if self.spec.counts:
             weights = weights * counts.astype(np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -102,7 +103,7 @@ class TransformerSide:
         parts = []
         with progress_bar("encoding", len(texts), "documents", progress) as advance:
             for start in range(0, len(texts), TEXTS_AT_ONCE):
-                tokens = self._tokenise(texts[start : start + TEXTS_AT_ONCE], self.spec.prompt)
+                tokens = self.tokenise(texts[start : start + TEXTS_AT_ONCE], self.spec.prompt)
                 parts.append(self._encode(tokens, batch_size, advance))
         return SparseVectors.concatenate(parts) if parts else SparseVectors.empty(self.dim)
 
@@ -147,8 +148,25 @@ class TransformerSide:
 
     def literal(self, text: str) -> set[int]:
         """The components that are tokens of the text as far as it is read, special tokens left out."""
-        (tokens,) = self._tokenise([text], prompt="")
+        (tokens,) = self.tokenise([text], prompt="")
         return set(tokens.ids[~tokens.special].tolist())
+
+    def set_window(self, window: int | None) -> None:
+        """Keep so many of the largest weights from now on (HeadSpec.window), as training leaves it."""
+        head = replace(self.spec.head, window=window)
+        self.spec, self.head.spec = replace(self.spec, head=head), head
+
+    def collate(self, tokens: Sequence[Tokens]) -> Batch:
+        """The tokens of some texts as one batch, on the CPU."""
+        shape = len(tokens), max(len(each.ids) for each in tokens)
+        ids = torch.full(shape, self._pad_id)
+        mask, counted, special = (torch.zeros(shape, dtype=torch.bool) for _ in range(3))
+        for row, each in enumerate(tokens):
+            length = len(each.ids)
+            mask[row, :length] = True
+            for target, source in zip((ids, special, counted), each, strict=True):
+                target[row, :length] = torch.from_numpy(source)
+        return Batch(ids, mask, counted, special)
 
     def _room(self) -> int:
         """Tokens of a text that are read at once, special tokens not counted."""
@@ -163,7 +181,8 @@ class TransformerSide:
             prepared.append((prompt + text).strip() if text else "")
         return [text.lower() for text in prepared] if self.spec.lower_case else prepared
 
-    def _tokenise(self, texts: Sequence[str], prompt: str) -> list[Tokens]:
+    def tokenise(self, texts: Sequence[str], prompt: str) -> list[Tokens]:
+        """The tokens of each text as far as it is read, none for one that is blank."""
         prepared = self._prepare(texts, prompt)
         encoded = self._tokenizer_call(
             prepared,
@@ -209,15 +228,7 @@ class TransformerSide:
 
     @torch.inference_mode()
     def _batch(self, tokens: list[Tokens], chosen: npt.NDArray[np.int64]) -> SparseVectors:
-        shape = len(chosen), max(len(tokens[text].ids) for text in chosen)
-        ids = torch.full(shape, self._pad_id)
-        mask, counted, special = (torch.zeros(shape, dtype=torch.bool) for _ in range(3))
-        for row, text in enumerate(chosen):
-            length = len(tokens[text].ids)
-            mask[row, :length] = True
-            for target, source in zip((ids, special, counted), tokens[text], strict=True):
-                target[row, :length] = torch.from_numpy(source)
-        batch = Batch(*(tensor.to(self._device) for tensor in (ids, mask, counted, special)))
+        batch = Batch(*(tensor.to(self._device) for tensor in self.collate([tokens[text] for text in chosen])))
         states = self.backbone.states(batch.ids, batch.mask)
         states = states if self.head.needs_last else states._replace(last=None)
         looked_at = states.last if states.inputs is None else states.inputs

@@ -16,7 +16,7 @@ from tests.processes import REPOSITORY, run_python
 MAIN = "import sys\nfrom lsr.cli.main import main\nsys.exit(main())\n"
 COMMANDS = (
     *("encoders", "build", "inspect", "encode", "index", "search", "run", "evaluate", "compare", "experiment"),
-    *("info", "demo"),
+    *("mine", "train", "info", "demo"),
 )
 
 

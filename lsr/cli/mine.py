@@ -1,0 +1,89 @@
+"""lsr mine"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lsr.cli import options
+from lsr.cli.output import watched
+from lsr.errors import ParameterError
+from lsr.index.config import SearchParams
+from lsr.retrieval.plan import SPARSE
+
+
+def mine(
+    index: options.IndexFolder,
+    collection: options.CollectionSpec,
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="The .jsonl[.gz] or .parquet file to write.")],
+    split: Annotated[str, typer.Option(help="Split of the collection whose queries are mined for.")] = "train",
+    depth: Annotated[int, typer.Option(help="How deep to search.")] = 200,
+    skip_top: Annotated[int, typer.Option(help="First ranks that are passed over.")] = 0,
+    negatives: Annotated[
+        int, typer.Option(help="Negatives of a query, drawn at random from the ranks between; of each index.")
+    ] = 30,
+    max_score_ratio: Annotated[
+        float | None,
+        typer.Option(help="Pass over what scores more than this share of the best relevant document found."),
+    ] = None,
+    relevant: Annotated[int, typer.Option(help="Grade from which documents are positives.")] = 1,
+    also: Annotated[
+        list[Path] | None,
+        typer.Option(help="Another index of the same documents, whose negatives are added; can be repeated."),
+    ] = None,
+    dense_teacher: Annotated[
+        list[str] | None, typer.Option(help="Attach scores of a dense encoder; can be repeated, as the two below.")
+    ] = None,
+    sparse_teacher: Annotated[list[str] | None, typer.Option(help="Attach scores of a sparse encoder.")] = None,
+    cross_teacher: Annotated[list[str] | None, typer.Option(help="Attach scores of a cross-encoder.")] = None,
+    normalise: Annotated[
+        str | None,
+        typer.Option(help="Teachers' scores before their mean: min-max (of each query, the default) or none"),
+    ] = None,
+    scale: Annotated[float | None, typer.Option(help="By which the mean is multiplied; by default 30")] = None,
+    seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
+    side: Annotated[str, typer.Option(help="Where to search: sparse or dense.")] = SPARSE,
+    query_cut: options.QueryCut = options.DEFAULT_QUERY_CUT,
+    heap_factor: options.HeapFactor = options.DEFAULT_HEAP_FACTOR,
+    exact: options.Exact = False,
+    threads: options.Threads = None,
+    device: options.Device = None,
+) -> None:
+    """Find hard negatives to train with: documents that rank high and that no split judges relevant.
+
+    With teachers, every positive and negative comes with a score.
+    """
+    params = SearchParams(query_cut=query_cut, heap_factor=heap_factor, exact=exact)
+
+    from lsr.eval.collections import load_collection
+    from lsr.retrieval.searcher import Searcher
+    from lsr.training.mining import Mining, mine_negatives
+
+    mining = Mining(depth, negatives, skip_top, max_score_ratio, relevant, seed)
+    scorer = None
+    dense, sparse, cross = (tuple(names or ()) for names in (dense_teacher, sparse_teacher, cross_teacher))
+    if dense or sparse or cross:
+        from lsr.training.config import TeacherConfig
+        from lsr.training.start import open_teachers
+
+        teachers = TeacherConfig(dense, sparse, cross, normalise or "min-max", 30.0 if scale is None else scale)
+        scorer = open_teachers(teachers, device)
+    elif normalise is not None or scale is not None:
+        raise ParameterError("--normalise and --scale are of teachers; name one, or leave them out")
+    topics = load_collection(collection, split)
+    searchers = [Searcher.open(folder, device=device) for folder in (index, *(also or ()))]
+    mined = mine_negatives(
+        searchers,
+        topics,
+        output,
+        mining,
+        params=params,
+        threads=options.use_threads(threads),
+        scorer=scorer,
+        progress=watched(),
+        side=side,
+    )
+    left_out = f"; {mined.left_out} without a relevant document in the index left out" if mined.left_out else ""
+    print(f"{output}: {mined.negatives} negatives for {mined.queries} queries{left_out}")

@@ -1,0 +1,38 @@
+"""lsr train"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lsr.cli import options
+from lsr.cli.output import print_json, watched
+
+
+def train(
+    file: Annotated[Path, typer.Argument(metavar="CONFIG", help="The training, a TOML file.")],
+    output: Annotated[
+        Path | None, typer.Argument(metavar="OUT", help="Its folder; by default the file's name without .toml.")
+    ] = None,
+    device: options.Device = None,
+    json: options.Json = False,
+) -> None:
+    """Train a sparse encoder. A killed training goes on when the same command is given again.
+
+    The best encoder is in OUT/encoder, for every place that takes an encoder's name.
+    """
+    from lsr.training.config import read_training
+
+    config = read_training(file)
+    folder = file.with_suffix("") if output is None else output
+
+    from lsr.training.trainer import train as run
+
+    described = run(config, folder, device=device, progress=watched())
+    if json:
+        print_json(described)
+        return
+    figures = "".join(f", {name} {value:.4f}" for name, value in described["metrics"].items())
+    print(f"{folder / 'encoder'}: step {described['step']}{figures}")

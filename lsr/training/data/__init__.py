@@ -1,0 +1,19 @@
+"""What encoders are trained on. Batches for torch are in `loading`, which alone imports it."""
+
+from lsr.training.data.examples import Example, Group
+from lsr.training.data.records import IdRecords, TextRecords
+from lsr.training.data.sources import Judgements, Source, Titles
+from lsr.training.data.store import DocumentStore
+from lsr.training.data.stream import GroupStream
+
+__all__ = [
+    "DocumentStore",
+    "Example",
+    "Group",
+    "GroupStream",
+    "IdRecords",
+    "Judgements",
+    "Source",
+    "TextRecords",
+    "Titles",
+]

@@ -1,0 +1,245 @@
+"""Training records: what their keys mean, and the two sources made of them, of texts and of ids."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lsr.errors import CollectionError
+from lsr.eval.collections import Collection
+from lsr.eval.sources import Place
+from lsr.ids import is_utf8
+from lsr.training.data.examples import Example, make_example, text_id
+from lsr.training.data.files import Record, count_records, parts_of, read_records
+from lsr.training.data.store import Corpus, DocumentStore
+
+# The names of a key, in groups: where one of the first group is there, those of the next are not looked at.
+_Names = tuple[tuple[str, ...], ...]
+_QUERY: _Names = (("query", "anchor", "question"),)
+_QUERY_ID: _Names = (("query_id", "qid"),)
+_SCORES: _Names = (("scores", "score", "label", "labels"),)
+_SYSTEMS, _CROSS_ENCODER = "neg", "ce-score"  # of msmarco-hard-negatives.jsonl
+
+
+class _Kind(NamedTuple):
+    """Which keys hold the documents, as texts or as ids."""
+
+    what: str
+    positives: _Names
+    negatives: _Names
+    numbered: re.Pattern[str]
+    expected: str
+
+
+_TEXTS = _Kind(
+    "a text, as a string",
+    (("positive", "positives", "answer"),),
+    (("negative", "negatives"),),
+    re.compile(r"negative_(\d+)"),
+    '{"query", "positive"}, with "negative" or "negatives" and perhaps "scores"',
+)
+_IDS = _Kind(
+    "an id, as a string or a whole number",
+    (("positive_ids", "positive_id", "pos"), ("positives", "positive")),
+    (("negative_ids", "negative_id", _SYSTEMS), ("negatives", "negative")),
+    re.compile(r"negative_(?:id_)?(\d+)"),
+    '{"query_id", "positive_ids"}, with "negative_ids" and perhaps "scores"',
+)
+
+
+class _Fields(NamedTuple):
+    query_id: str | None
+    query: str | None
+    positives: list[str]
+    negatives: list[str]
+    scores: list[float] | None
+
+
+class TextRecords:
+    """Records that hold their texts: JSON lines or Parquet rows of
+
+        {"query": q, "positive": d}                                                 pairs
+        {"query": q, "positive": d, "negative": d}                                  triples
+        {"query": q, "positives": [d, ...], "negatives": [d, ...], "scores": [...]}   and "query_id", if there is one
+
+    or columns of a table: query, positive; query, positive, negative; or these after the scores of the last two.
+    scores: a teacher's, of the positives and then of the negatives. Names of sentence-transformers' data sets are
+    understood: "anchor" or "question" for the query, "answer" for the positive, "negative_1", "negative_2", ... beside
+    or in place of "negative", and "score" or "label" for the scores or, of one positive, for its margins over each
+    negative. Other keys are ignored.
+
+    A document that occurs again in a record is dropped, as are negatives that are positives too. Reading raises
+    CollectionError, naming file and line, for anything else that makes no example, empty texts among it.
+    path: a file or a folder of parts. Raises CollectionError if it is neither.
+    """
+
+    corpus: Corpus | None = None
+
+    def __init__(self, path: str | Path) -> None:
+        self.name = str(path)
+        self._parts = parts_of(path)
+
+    def count(self) -> int | None:
+        return count_records(self._parts)
+
+    def examples(self) -> Iterator[Example]:
+        for place, record in read_records(self._parts, ids=False):
+            fields = _parse(place, record, _TEXTS)
+            assert fields.query is not None  # _parse wants it of texts
+            query_id = text_id(fields.query) if fields.query_id is None else fields.query_id
+            yield make_example(place, query_id, fields.query, fields.positives, fields.negatives, fields.scores)
+
+
+class IdRecords:
+    """Records of ids, whose texts are a collection's: JSON lines or Parquet rows, as `lsr mine` writes them,
+
+        {"query_id": i, "positive_ids": [i, ...], "negative_ids": [i, ...], "scores": [...]}
+
+    or columns of a table as for TextRecords, such as MS MARCO's qidpidtriples. The names that TextRecords knows may
+    hold ids here; "query" is the query's text, by default that of the collection. sentence-transformers'
+    msmarco-hard-negatives, {"qid": i, "pos": [i, ...], "neg": {system: [i, ...]}}, are read too, the negatives of all
+    systems together; where they are objects, {"pid": i, "ce-score": s}, with scores. Those without positives are passed
+    over.
+
+    Negatives that any split of the collection judges relevant are dropped, as is the query itself where
+    Collection.drop_same_id. collection: its split must be the one that the queries belong to.
+    Raises CollectionError as TextRecords, and for queries that the collection lacks.
+    """
+
+    def __init__(self, path: str | Path, collection: Collection, store: DocumentStore) -> None:
+        self.name = str(path)
+        self.corpus = Corpus(store)
+        self._parts = parts_of(path)
+        self._collection = collection.name
+        self._queries = collection.queries()
+        self._drop_same_id = collection.drop_same_id
+        self._relevant = collection.relevant()
+
+    def count(self) -> int | None:
+        return count_records(self._parts)
+
+    def examples(self) -> Iterator[Example]:
+        for place, record in read_records(self._parts, ids=True):
+            if record.get("pos") == []:
+                continue
+            query_id, query, positives, negatives, scores = _parse(place, record, _IDS)
+            assert query_id is not None  # _parse wants it of ids
+            query = self._queries.get(query_id) if query is None else query
+            if query is None or not query.strip():
+                raise CollectionError(
+                    f"{place}: {self._collection} has no text for query {query_id!r}; give the collection and the "
+                    f"split that it belongs to"
+                )
+            relevant = self._relevant.get(query_id, ())
+            if self._drop_same_id:
+                relevant = (*relevant, query_id)
+            yield make_example(place, query_id, query, positives, negatives, scores, relevant)
+
+
+def _parse(place: Place, record: Record, kind: _Kind) -> _Fields:
+    query_id = _value(place, record, _QUERY_ID)
+    query = _value(place, record, _QUERY)
+    needed, name = (query_id, "query_id") if kind is _IDS else (query, "query")
+    if needed is None:
+        raise CollectionError(f'{place}: the "{name}" is missing; expected {kind.expected}')
+    checked_id = None if query_id is None else _string(place, *query_id, _IDS)
+    checked_query = None if query is None else _string(place, *query, _TEXTS)
+
+    positives = _documents(place, record, kind.positives, kind)
+    if not positives:
+        hint = ""
+        if kind is _TEXTS and _value(place, record, _IDS.positives[:1]) is not None:
+            hint = " (it has ids: give the collection that they belong to)"
+        raise CollectionError(f"{place}: there is no positive{hint}; expected {kind.expected}")
+    negatives = _documents(place, record, kind.negatives, kind)
+    numbered = {name: match for name in record if (match := kind.numbered.fullmatch(name))}
+    for name in sorted(numbered, key=lambda name: int(numbered[name][1])):
+        negatives.append((_string(place, name, record[name], kind), None))
+
+    scores = _scores(place, record, len(positives), len(negatives))
+    together = [score for _, score in positives + negatives]
+    if scores is None and None not in together:
+        scores = [score for score in together if score is not None]
+    return _Fields(checked_id, checked_query, [each for each, _ in positives], [each for each, _ in negatives], scores)
+
+
+def _value(place: Place, record: Record, names: _Names) -> tuple[str, Any] | None:
+    """The key of these names that a record has, and its value."""
+    for group in names:
+        found = [name for name in group if name in record]
+        if len(found) > 1:
+            raise CollectionError(f'{place}: has both "{found[0]}" and "{found[1]}"; keep one of them')
+        if found:
+            return found[0], record[found[0]]
+    return None
+
+
+def _documents(place: Place, record: Record, names: _Names, kind: _Kind) -> list[tuple[str, float | None]]:
+    """The documents of one key, each with the score that came with it."""
+    found = _value(place, record, names)
+    if found is None:
+        return []
+    name, value = found
+    if isinstance(value, dict) and name == _SYSTEMS:
+        for system, mined in value.items():
+            if not isinstance(mined, list):
+                raise CollectionError(f'{place}: "{name}", "{system}" is {_shown(mined)}; it must be a list of ids')
+        value = [each for mined in value.values() for each in mined]
+    documents: list[tuple[str, float | None]] = []
+    for each in value if isinstance(value, list) else [value]:
+        if isinstance(each, dict) and kind is _IDS:
+            score = each.get(_CROSS_ENCODER)
+            checked = None if score is None else _number(place, _CROSS_ENCODER, score)
+            documents.append((_string(place, "pid", each.get("pid"), kind), checked))
+        else:
+            documents.append((_string(place, name, each, kind), None))
+    return documents
+
+
+def _string(place: Place, name: str, value: Any, kind: _Kind) -> str:
+    if kind is _IDS and type(value) is int:
+        return str(value)
+    if not isinstance(value, str):
+        raise CollectionError(f'{place}: "{name}" is {_shown(value)}; it must be {kind.what}')
+    if not value.strip():
+        raise CollectionError(f'{place}: "{name}" is empty; fill it in or leave the record out')
+    if not value.isascii() and not is_utf8(value):
+        raise CollectionError(f'{place}: "{name}" holds half of a surrogate pair; it must be valid Unicode')
+    return value
+
+
+def _scores(place: Place, record: Record, positives: int, negatives: int) -> list[float] | None:
+    """A score for each document, those of margins with 0 for the positive: only differences matter to a loss."""
+    found = _value(place, record, _SCORES)
+    if found is None:
+        return None
+    name, value = found
+    values = [_number(place, name, each) for each in (value if isinstance(value, list) else [value])]
+    named = name == "scores"
+    if len(values) == positives + negatives and (named or negatives):
+        return values
+    if not named and positives == 1 and len(values) == negatives:
+        return [0.0, *(-margin for margin in values)]
+    margins = "" if named or positives != 1 or not negatives else f", or {negatives} margins"
+    raise CollectionError(
+        f'{place}: "{name}" has {len(values)} numbers, and there are {positives} positives and {negatives} negatives; '
+        f'expected {positives + negatives}, named "scores"{margins}'
+    )
+
+
+def _number(place: Place, name: str, value: Any) -> float:
+    try:
+        number = float(value) if type(value) in (int, float) else math.nan
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise CollectionError(f'{place}: "{name}" is {_shown(value)}; it must be finite numbers')
+    return number
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, default=str)[:40]

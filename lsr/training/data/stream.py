@@ -1,0 +1,157 @@
+"""Groups of a source, epoch by epoch: drawn, shuffled, shared out among processes, gone on with where one stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain, islice
+from random import Random
+
+from lsr.errors import CollectionError, ParameterError
+from lsr.training.data.examples import Draw, Group, draw, text_id
+from lsr.training.data.sources import Source
+from lsr.training.data.store import Corpus
+
+BUFFER_GROUPS = 1 << 16
+BUFFER_CHARACTERS = 1 << 26
+RANDOM_TRIES = 100  # before the corpus is gone through document by document
+
+
+class GroupStream:
+    """Groups of `size` documents: one of every example of a source, in each epoch.
+
+    What is drawn, and in which order, depends on the source, `size`, `seed` and the number of the epoch alone: not on
+    the number of processes, nor on where an epoch was begun. They are shuffled within a buffer of `buffer` groups (and
+    of 64 million characters): one comes earlier than its place in the source by no more than the buffer, and later by
+    any number of places. The source is read by every process, which looks up the texts of its own groups only.
+
+    scored: whether groups come with scores, which every example must have then. Negatives that an example lacks are
+    drawn at random from the corpus, if the source has one and no scores are wanted; else they are an error.
+    Raises ParameterError for a size or buffer below 1. Iterating raises CollectionError, naming the place.
+    """
+
+    def __init__(
+        self, source: Source, size: int, *, seed: int = 0, scored: bool = False, buffer: int = BUFFER_GROUPS
+    ) -> None:
+        for name, value in (("size", size), ("buffer", buffer)):
+            if value < 1:
+                raise ParameterError(f"{name} is {value}; it must be at least 1")
+        self.source = source
+        self.size = size
+        self._seed, self._scored, self._buffer = seed, scored, buffer
+
+    def groups(self, epoch: int, *, skip: int = 0, shard: int = 0, shards: int = 1) -> Iterator[Group]:
+        """Every `shards`-th group of an epoch, beginning with number `shard`, without the first `skip` of these."""
+        _check_share("shard", shard, "shards", shards, skip)
+        for drawn in islice(self._shuffled(epoch), shard + skip * shards, None, shards):
+            yield self._group(drawn, epoch)
+
+    def whole_groups(self) -> Iterator[Group]:
+        """All positives and all negatives of every example, in the order of the source."""
+        for number, example in enumerate(self.source.examples()):
+            place, query_id, query, positives, negatives, _, relevant = example
+            documents = (*positives, *negatives)
+            yield self._group(Draw(number, place, query_id, query, documents, None, 0, (*positives, *relevant)), 0)
+
+    def batches(
+        self,
+        epoch: int,
+        batch_size: int,
+        *,
+        skip: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+        worker: int = 0,
+        workers: int = 1,
+    ) -> Iterator[tuple[Group, ...]]:
+        """Batches of an epoch for one of several processes that train, and for one of the workers that load for it.
+
+        skip: batches of each rank to leave out, those of an epoch that was stopped. All ranks get as many batches, and
+        equally large ones: the last one may be smaller, and up to ranks - 1 groups are in none. Batches of one rank
+        alternate between its workers, which is the order in which torch's DataLoader asks them: with batch_size=None it
+        gives the same batches in the same order whatever the number of workers.
+        """
+        if batch_size < 1:
+            raise ParameterError(f"batch_size is {batch_size}; it must be at least 1")
+        _check_share("rank", rank, "ranks", ranks, skip)
+        _check_share("worker", worker, "workers", workers, skip)
+        drawn = self._shuffled(epoch)
+        number = 0
+        while together := list(islice(drawn, batch_size * ranks)):
+            share = len(together) // ranks
+            if share and number >= skip and (number - skip) % workers == worker:
+                yield tuple(self._group(each, epoch) for each in together[rank * share : (rank + 1) * share])
+            number += 1
+
+    def _shuffled(self, epoch: int) -> Iterator[Draw]:
+        random = Random(f"{self._seed} {epoch} order")
+        held: list[Draw] = []
+        characters = 0
+        for drawn in self._draws(epoch):
+            size = drawn.characters
+            while held and (len(held) >= self._buffer or characters + size > BUFFER_CHARACTERS):
+                at = random.randrange(len(held))
+                held[at], held[-1] = held[-1], held[at]
+                characters -= held[-1].characters
+                yield held.pop()
+            held.append(drawn)
+            characters += size
+        random.shuffle(held)
+        yield from held
+
+    def _draws(self, epoch: int) -> Iterator[Draw]:
+        number = -1
+        fill = self.source.corpus is not None
+        for number, example in enumerate(self.source.examples()):
+            random = Random(f"{self._seed} {epoch} {number}")
+            yield draw(example, number, self.size, random, self._scored, fill)
+        if number < 0:
+            raise CollectionError(f"{self.source.name}: holds no training example; it needs at least one")
+
+    def _group(self, drawn: Draw, epoch: int) -> Group:
+        corpus = self.source.corpus
+        if corpus is None:
+            ids = tuple(map(text_id, drawn.documents))
+            relevant = tuple(map(text_id, drawn.relevant))
+            return Group(drawn.query_id, drawn.query, ids, drawn.documents, drawn.scores, relevant)
+        rows = [_row_of(corpus, drawn, doc_id) for doc_id in drawn.documents]
+        if drawn.short:
+            rows += self._random_rows(corpus, drawn, epoch)
+        ids = (*drawn.documents, *(corpus.store.doc_id(row) for row in rows[len(drawn.documents) :]))
+        return Group(drawn.query_id, drawn.query, ids, tuple(map(corpus.text, rows)), drawn.scores, drawn.relevant)
+
+    def _random_rows(self, corpus: Corpus, drawn: Draw, epoch: int) -> list[int]:
+        """Rows of documents that nothing is known of, each once."""
+        random = Random(f"{self._seed} {epoch} {drawn.number} random")
+        count = len(corpus)
+        first = random.randrange(count)
+        guesses = (random.randrange(count) for _ in range(RANDOM_TRIES + 2 * drawn.short))
+        taken = {*drawn.documents, *drawn.relevant}
+        rows: list[int] = []
+        for row in chain(guesses, range(first, count), range(first)):
+            doc_id = corpus.store.doc_id(row)
+            if doc_id not in taken and corpus.opposes(row, drawn.query):
+                taken.add(doc_id)
+                rows.append(row)
+                if len(rows) == drawn.short:
+                    return rows
+        raise CollectionError(
+            f"{drawn.place}: groups of {self.size} need {drawn.short} random documents, and the collection has "
+            f"{len(rows)} that are not relevant; make groups smaller"
+        )
+
+
+def _row_of(corpus: Corpus, drawn: Draw, doc_id: str) -> int:
+    row = corpus.store.row_of(doc_id)
+    if row is None:
+        raise CollectionError(
+            f"{drawn.place}: document {doc_id!r} is not in the collection, or empty there; give the collection that "
+            f"the ids belong to"
+        )
+    return row
+
+
+def _check_share(name: str, number: int, names: str, count: int, skip: int) -> None:
+    if not 0 <= number < count:
+        raise ParameterError(f"{name} is {number} of {count} {names}; it must be at least 0 and below their number")
+    if skip < 0:
+        raise ParameterError(f"skip is {skip}; it must be at least 0")

@@ -1,0 +1,161 @@
+"""What teachers say of the documents of a batch: any number of them, each on a scale of its own, as one.
+
+The heterogeneous ensemble of OpenSearch's inference-free encoders (Geng et al. 2024): with s_k the scores that teacher
+k gives the candidates C of a query,
+
+    t(q, d) = scale * mean_k (s_k(q, d) - min_C s_k) / (max_C s_k - min_C s_k + 1e-6)
+
+Of two candidates one then has 0 and the other nearly the whole scale, whatever the teachers think of the difference:
+score the whole batch, or many documents of each query.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.errors import ParameterError
+
+MIN_MAX, NONE = "min-max", "none"
+NORMALISATIONS = (MIN_MAX, NONE)
+LEAST_RANGE = 1e-6  # added to the range of a query's scores, which may all be equal
+SCALE = 30.0
+
+Scores = npt.NDArray[np.float32]
+
+
+class TextGroup(Protocol):
+    """A query and the documents to score for it: lsr.training.data's Group, or anything like it."""
+
+    @property
+    def query_id(self) -> str: ...
+    @property
+    def query(self) -> str: ...
+    @property
+    def document_ids(self) -> tuple[str, ...]: ...
+    @property
+    def documents(self) -> tuple[str, ...]: ...
+
+
+class Teacher(Protocol):
+    """Scores documents for queries: those in lsr.training.teachers, or scores that are stored."""
+
+    def scores(self, groups: Sequence[TextGroup], whole_batch: bool = False) -> Scores:
+        """float32 [pairs]: of each query in turn, the scores of its own documents, or of those of all groups."""
+
+    def describe(self) -> dict[str, Any]:
+        """JSON: every setting that changes a score by more than rounding."""
+
+
+class Pairs(NamedTuple):
+    """What is to be scored, every text once.
+
+    queries, documents: texts. query_of, document_of: int64 [pairs], which of these make up each pair; the documents of
+    the first query come first.
+    """
+
+    queries: list[str]
+    documents: list[str]
+    query_of: npt.NDArray[np.int64]
+    document_of: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Several teachers as one, as above.
+
+    normalise: "min-max" for each query, or "none", the mean of the scores as they are. scale: by which the mean is
+    multiplied. weights: of the teachers in the mean; None gives all of them the same.
+
+    Raises ParameterError.
+    """
+
+    teachers: tuple[Teacher, ...]
+    normalise: str = MIN_MAX
+    scale: float = SCALE
+    weights: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.teachers:
+            raise ParameterError("there is no teacher; give at least one")
+        _check(len(self.teachers), self.normalise, self.scale, self.weights)
+
+    def scores(self, groups: Sequence[TextGroup], whole_batch: bool = False) -> Scores:
+        """float32 [queries, group], of the own documents; with whole_batch [queries, queries * group], of all.
+
+        groups: of one size. Raises ParameterError for several sizes, and what the teachers raise.
+        """
+        sizes = {len(group.documents) for group in groups}
+        if len(sizes) != 1:
+            raise ParameterError(f"groups are of {sorted(sizes)} documents; all must be of one size")
+        return self._combined(
+            [teacher.scores(groups, whole_batch).reshape(len(groups), -1) for teacher in self.teachers]
+        )
+
+    def score(self, queries: Sequence[str], documents: Sequence[Sequence[str]]) -> list[list[float]]:
+        """A score for each document of each query, however many it has: the Scorer of lsr.training.mining.
+
+        Stored teachers, which know ids only, raise CollectionError.
+        """
+        groups = [_Unnamed(query, query, tuple(own), tuple(own)) for query, own in zip(queries, documents, strict=True)]
+        ends = np.cumsum([len(own) for own in documents])
+        found = [np.split(teacher.scores(groups), ends[:-1]) for teacher in self.teachers]
+        return [self._combined([scores[None] for scores in own])[0].tolist() for own in zip(*found, strict=True)]
+
+    def _combined(self, scores: Sequence[Scores]) -> Scores:
+        return combined_scores(scores, self.normalise, self.scale, self.weights)
+
+
+def combined_scores(
+    scores: Sequence[npt.NDArray[np.floating]],
+    normalise: str = MIN_MAX,
+    scale: float = SCALE,
+    weights: Sequence[float] | None = None,
+) -> Scores:
+    """float32 [queries, candidates] of as many for each teacher; as Ensemble says. Raises ParameterError."""
+    _check(len(scores), normalise, scale, weights)
+    stacked = np.stack([np.asarray(each, np.float64) for each in scores])
+    if normalise == MIN_MAX and stacked.size:
+        least, most = (extreme(stacked, axis=2, keepdims=True) for extreme in (np.min, np.max))
+        stacked = (stacked - least) / (most - least + LEAST_RANGE)
+    parts = np.ones(len(scores)) if weights is None else np.array(weights)
+    mean: Scores = (scale * np.tensordot(parts / parts.sum(), stacked, 1)).astype(np.float32)
+    return mean
+
+
+def pairs_of(groups: Sequence[TextGroup], whole_batch: bool) -> Pairs:
+    """Every query of the groups with its own documents, or with those of all groups. Texts are told apart by value."""
+    queries, query_of = _distinct(group.query for group in groups)
+    documents, document_of = _distinct(document for group in groups for document in group.documents)
+    if whole_batch:
+        return Pairs(queries, documents, query_of.repeat(len(document_of)), np.tile(document_of, len(query_of)))
+    return Pairs(queries, documents, query_of.repeat([len(group.documents) for group in groups]), document_of)
+
+
+class _Unnamed(NamedTuple):
+    """A TextGroup whose texts are their own ids."""
+
+    query_id: str
+    query: str
+    document_ids: tuple[str, ...]
+    documents: tuple[str, ...]
+
+
+def _distinct(texts: Iterable[str]) -> tuple[list[str], npt.NDArray[np.int64]]:
+    numbers: dict[str, int] = {}
+    places = [numbers.setdefault(text, len(numbers)) for text in texts]
+    return list(numbers), np.array(places, np.int64)
+
+
+def _check(teachers: int, normalise: str, scale: float, weights: Sequence[float] | None) -> None:
+    if normalise not in NORMALISATIONS:
+        raise ParameterError(f"normalise is {normalise!r}; it must be one of {', '.join(NORMALISATIONS)}")
+    if not 0 < scale < math.inf:
+        raise ParameterError(f"scale is {scale!r}; it must be a number above 0")
+    if weights is not None and (len(weights) != teachers or not all(0 < weight < math.inf for weight in weights)):
+        raise ParameterError(f"weights are {list(weights)} for {teachers} teachers; give a number above 0 for each")

@@ -1,0 +1,88 @@
+"""How good the encoder is by now: documents of a development set encoded, indexed, searched, measured."""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from lsr.encoders.encoder import SparseEncoder
+from lsr.errors import CollectionError
+from lsr.eval.collections import load_collection
+from lsr.eval.measures import evaluate_queries
+from lsr.eval.runs import Qrels
+from lsr.index.config import IndexConfig
+from lsr.index.seismic import SeismicIndex
+from lsr.retrieval.plan import SPARSE, Pipeline
+from lsr.retrieval.searcher import Searcher
+from lsr.vectors import SparseVectors
+
+LARGEST = 1 << 64
+
+
+class DevelopmentSet(NamedTuple):
+    """Documents, queries and judgements that are held in memory. queries: id -> text."""
+
+    ids: list[str]
+    texts: list[str]
+    queries: dict[str, str]
+    qrels: Qrels
+    drop_same_id: bool
+
+
+class Evaluated(NamedTuple):
+    """measures: name -> mean over the queries. query_nnz, document_nnz: mean number of non-zero weights."""
+
+    measures: dict[str, float]
+    query_nnz: float
+    document_nnz: float
+
+
+def read_development_set(
+    spec: str, split: str | None, queries: int | None = None, documents: int | None = None
+) -> DevelopmentSet:
+    """The development set of a collection.
+
+    queries: that many of them at most, chosen by a hash of their ids. documents: that many at most, those judged for
+    these queries and others chosen likewise; figures over fewer documents than all are higher. Raises CollectionError.
+    """
+    collection = load_collection(spec, split)
+    every_query, qrels = collection.queries(), collection.qrels()
+    chosen = sorted(every_query, key=_hash)[:queries]
+    judged = {doc_id for query_id in chosen for doc_id in qrels[query_id]}
+    ids: list[str] = []
+    texts: list[str] = []
+    # An id is taken by its hash alone, so that one pass is enough; the share that fits is known beforehand.
+    share = 1.0
+    if documents is not None:
+        count = collection.count or sum(1 for _ in collection.documents())
+        share = max(0, documents - len(judged)) / max(count - len(judged), 1)
+    for document in collection.documents():
+        if share >= 1 or document.doc_id in judged or _hash(document.doc_id) < share * LARGEST:
+            ids.append(document.doc_id)
+            texts.append(document.full_text)
+    if not judged.intersection(ids):
+        raise CollectionError(f"{spec}: no judged document is in the collection; check that the two belong together")
+    kept = {query_id: every_query[query_id] for query_id in every_query if query_id in set(chosen)}
+    return DevelopmentSet(ids, texts, kept, {each: qrels[each] for each in kept}, collection.drop_same_id)
+
+
+def evaluate_encoder(
+    encoder: SparseEncoder, on: DevelopmentSet, measures: Sequence[str], k: int = 100, threads: int = 1
+) -> Evaluated:
+    """Encode, index, search and measure with the encoder as it is."""
+    vectors = encoder.encode_documents(on.texts)
+    rows = encoder.encode_queries(list(on.queries.values()))
+    named = SparseVectors.from_normalised(vectors.indptr, vectors.indices, vectors.values, vectors.dim, on.ids)
+    searcher = Searcher(SeismicIndex.build(named, IndexConfig(), threads=threads), encoder)
+    run = searcher.run_encoded(
+        list(on.queries), {SPARSE: rows}, Pipeline(), k, threads=threads, drop_same_id=on.drop_same_id
+    )
+    per_query = evaluate_queries(on.qrels, run, list(measures))
+    means = {measure: statistics.fmean(values.values()) for measure, values in per_query.items()}
+    return Evaluated(means, rows.nnz / max(len(rows), 1), vectors.nnz / max(len(vectors), 1))
+
+
+def _hash(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:8], "little")

@@ -1,0 +1,118 @@
+"""What a training says of itself: a line on the terminal that lives, a CSV file, and TensorBoard's."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+LOG_FILE = "log.jsonl"
+CSV_FILE = "log.csv"
+TENSORBOARD = "tensorboard"
+
+
+class Log:
+    """Figures by step.
+
+    log.jsonl holds a line for each call of `write`; what a killed training wrote after its last checkpoint is cut off
+    when it goes on. log.csv is made of it, with a column for every figure, whenever a checkpoint is written.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path, self._csv = folder / LOG_FILE, folder / CSV_FILE
+        lines = [line for line in _lines(self._path) if line["step"] <= step]
+        self._path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        self._board: Any = SummaryWriter(str(folder / TENSORBOARD), purge_step=step + 1)
+
+    def write(self, step: int, figures: Mapping[str, float]) -> None:
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **figures}) + "\n")
+        for name, value in figures.items():
+            self._board.add_scalar(name.replace(" ", "/", 1), value, step)
+
+    def flush(self) -> None:
+        """Write log.csv anew."""
+        lines = _lines(self._path)
+        names = list(dict.fromkeys(name for line in lines for name in line))
+        with self._csv.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, names, restval="")
+            writer.writeheader()
+            writer.writerows(lines)
+        self._board.flush()
+
+    def close(self) -> None:
+        self.flush()
+        self._board.close()
+
+
+class Rates:
+    """Means of figures, and examples a second, since they were last asked for."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._count = 0
+        self._examples = 0
+        self._since = time.perf_counter()
+
+    def add(self, figures: Mapping[str, float], examples: int) -> None:
+        for name, value in figures.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._count += 1
+        self._examples += examples
+
+    def take(self) -> dict[str, float]:
+        now = time.perf_counter()
+        means = {name: value / self._count for name, value in self._sums.items()} if self._count else {}
+        means["examples/s"] = self._examples / max(now - self._since, 1e-9)
+        self._sums, self._count, self._examples, self._since = {}, 0, 0, now
+        return means
+
+
+@contextmanager
+def status_line(total: int, done: int, shown: bool) -> Iterator[Any]:
+    """A function (steps done, text) that keeps one line up to date on standard error; draws nothing unless `shown`."""
+    if not shown:
+        yield lambda _step, _text: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = [
+        TextColumn("training"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
+        TextColumn("{task.fields[figures]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    ]
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=total, completed=done, figures="")
+        yield lambda step, text: progress.update(task, completed=step, figures=text)
+
+
+def shown_figures(figures: Mapping[str, float]) -> str:
+    """What the line says: loss, non-zeros, examples a second."""
+    return (
+        f"loss {figures['loss']:.4f}  query nnz {figures['query nnz']:.0f}  "
+        f"document nnz {figures['document nnz']:.0f}  {figures['examples/s']:,.0f} examples/s"
+    )
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """Whole lines alone: a kill may leave half of one."""
+    if not path.exists():
+        return []
+    found = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            break
+    return found

@@ -1,0 +1,263 @@
+"""An encoder as a network to train: texts of a batch -> weights of every component, with gradients.
+
+The networks are the encoder's own, so that it encodes with what has been learned so far at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lsr.encoders.encoder import SparseEncoder
+from lsr.encoders.heads import ABOVE_ZERO, ACTIVATIONS, Batch, Head, LearnedTable, States
+from lsr.encoders.lookup import LookupSide
+from lsr.encoders.transformer import TransformerSide
+from lsr.errors import ParameterError
+from lsr.training.pooling import max_logits, pooled_weights
+
+FIXED, SCALE, TABLE, LEARNED = "fixed", "scale", "table", "learned"
+TABLES = (FIXED, SCALE, TABLE, LEARNED)
+
+
+class Weights(NamedTuple):
+    """Two times float32 [texts, components].
+
+    final: what is scored. base: before PROSPER's residual, window and length, which its FLOPS acts on; else the same.
+    """
+
+    final: Tensor
+    base: Tensor
+
+
+class TextBatch(NamedTuple):
+    """Texts of one side, for TrainableEncoder: tokens of a network, or the bags of words of a table, int64 each.
+
+    bags: (texts, components, counts), one entry for each token of a text.
+    """
+
+    tokens: Batch | None
+    bags: tuple[Tensor, Tensor, Tensor] | None
+    size: int
+
+    def to(self, device: torch.device) -> TextBatch:
+        """The same on a device."""
+        tokens = None if self.tokens is None else Batch(*(tensor.to(device) for tensor in self.tokens))
+        bags = None if self.bags is None else tuple(tensor.to(device) for tensor in self.bags)
+        return TextBatch(tokens, bags, self.size)  # type: ignore[arg-type]
+
+
+class TrainableSide(nn.Module):
+    """One side that runs a network."""
+
+    def __init__(self, side: TransformerSide) -> None:
+        super().__init__()
+        self.backbone, self.head = side.backbone, side.head
+        self.window: int | None = side.head.spec.window  # a schedule may make it wider for a while
+
+    def forward(self, batch: Batch) -> Weights:
+        states = self.backbone.states(batch.ids, batch.mask)
+        return head_weights(self.head, states, batch, self.window)
+
+
+class TrainableTable(nn.Module):
+    """One side that looks its tokens up.
+
+    learns: "fixed" nothing, "scale" one factor (the unified framework's binary queries), "table" every weight
+    (OpenSearch's trainable IDF; never below 0), "learned" a projection of word embeddings (Li-LSR), which `embeddings`
+    are needed for.
+    """
+
+    weights: Tensor
+    allowed: Tensor
+
+    def __init__(self, side: LookupSide, learns: str, embeddings: Tensor | None, seed: int) -> None:
+        super().__init__()
+        weights = torch.from_numpy(side.weights.copy())
+        self.learns = learns
+        self.register_buffer("allowed", (weights > 0).float(), persistent=False)
+        self.learned: LearnedTable | None = None
+        if learns == LEARNED:
+            if embeddings is None:
+                raise ParameterError("a learned table needs word embeddings; documents must run a network")
+            allowed = torch.ones(len(weights))
+            if not side.spec.special_components:
+                allowed[list(side.tokens.special)] = 0
+            self.allowed = allowed
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                self.learned = LearnedTable(embeddings.detach().clone())
+        elif learns == TABLE:
+            self.free = nn.Parameter(weights)
+        else:
+            self.register_buffer("weights", weights, persistent=False)
+            if learns == SCALE:
+                self.scale = nn.Parameter(torch.ones(()))
+
+    def table(self) -> Tensor:
+        """float32 [components]."""
+        if self.learned is not None:
+            return self.learned() * self.allowed  # type: ignore[no-any-return]
+        if self.learns == TABLE:
+            return torch.relu(self.free) * self.allowed
+        return self.weights * torch.relu(self.scale) if self.learns == SCALE else self.weights
+
+    def forward(self, bags: tuple[Tensor, Tensor, Tensor], size: int) -> Weights:
+        texts, components, counts = bags
+        table = self.table()
+        weights = torch.zeros(size, len(table), device=table.device)
+        weights = weights.index_put((texts, components), table[components] * counts)
+        return Weights(weights, weights)
+
+
+class TrainableEncoder(nn.Module):
+    """Both sides of a SparseEncoder, sharing what they share there.
+
+    query_table: what queries that are looked up learn, one of TABLES. seed: of a learned table.
+    Raises ParameterError for documents that are looked up, and for a query_table without such queries.
+    """
+
+    def __init__(self, encoder: SparseEncoder, query_table: str = FIXED, seed: int = 0) -> None:
+        super().__init__()
+        document, query = encoder.document_side, encoder.query_side
+        if isinstance(document, LookupSide):
+            raise ParameterError(f"{encoder.name}: documents are looked up, which leaves nothing to train")
+        self.encoder = encoder
+        self.document = TrainableSide(document)
+        self.query: TrainableSide | TrainableTable
+        if isinstance(query, LookupSide):
+            embeddings = document.backbone.model.get_input_embeddings().weight if query_table == LEARNED else None
+            self.query = TrainableTable(query, query_table, embeddings, seed)
+        elif query_table != FIXED:
+            raise ParameterError(
+                f"query_table is {query_table!r}, but {encoder.name} runs a network for queries; leave query_table out"
+            )
+        else:
+            self.query = self.document if query is document else TrainableSide(query)
+        self.requires_grad_(True)
+
+    def forward(self, queries: TextBatch, documents: TextBatch) -> tuple[Weights, Weights]:
+        """Weights of the queries and of the documents; one call, as data-parallel wrappers need it."""
+        assert documents.tokens is not None
+        return self._queries(queries), self.document(documents.tokens)
+
+    def batch(self, texts: Sequence[str], query: bool) -> TextBatch:
+        """Texts as one batch, on the CPU. Without a state of its own: workers may call it."""
+        side = self.encoder.query_side if query else self.encoder.document_side
+        if isinstance(side, LookupSide):
+            return TextBatch(None, _bags(side, texts), len(texts))
+        return TextBatch(side.collate(side.tokenise(texts, side.spec.prompt)), None, len(texts))
+
+    def gradient_checkpointing(self) -> None:
+        """Let the networks keep the states of no layer, and compute them again for gradients."""
+        for side in {self.document, self.query}:
+            if isinstance(side, TrainableSide):
+                side.backbone.checkpoint_states()
+
+    def update_encoder(self) -> None:
+        """Let the encoder encode with what has been learned so far."""
+        for side, ours in ((self.encoder.query_side, self.query), (self.encoder.document_side, self.document)):
+            if isinstance(side, TransformerSide) and isinstance(ours, TrainableSide):
+                if side.head.vocabulary is not None:
+                    side.head.vocabulary.prepare()
+                side.set_window(ours.window)
+        self.encoder.update_spec()
+        if isinstance(self.query, TrainableTable) and self.query.learns != FIXED:
+            self.encoder.set_query_table(self.query.table().detach().cpu().numpy())
+
+    def _queries(self, batch: TextBatch) -> Weights:
+        if isinstance(self.query, TrainableTable):
+            assert batch.bags is not None
+            found: Weights = self.query(batch.bags, batch.size)
+            return found
+        assert batch.tokens is not None
+        weights: Weights = self.query(batch.tokens)
+        return weights
+
+
+def head_weights(head: Head, states: States, batch: Batch, window: int | None) -> Weights:
+    """What Head.vectors computes, densely and with gradients: float32 [texts, components].
+
+    window: in place of the spec's. Weights at or below zero, which sparse vectors leave out, are there too where the
+    activation gives them.
+    """
+    spec = head.spec
+    weights = _mlp(head, states, batch) if head.vocabulary is None else _mlm(head, states, batch)
+    literal = literal_tokens(batch, head.components) if spec.literal_only or head.residual is not None else None
+    if not spec.special_components:
+        weights = weights * head.kept_components
+    if spec.literal_only and literal is not None:
+        weights = weights * literal
+    base = weights
+    if head.residual is not None:
+        assert states.last is not None and literal is not None
+        last = states.last[torch.arange(len(batch.ids), device=batch.ids.device), batch.mask.sum(1) - 1].float()
+        other = head.residual(torch.log1p(torch.relu(last)))
+        weights = weights + literal * (other.amax(1, keepdim=True) - other)
+    if window is not None and window < weights.shape[1]:
+        least = weights.topk(window, dim=1).values[:, -1:]
+        weights = weights * (weights >= least)
+    if spec.unit_length:
+        weights = weights / weights.norm(dim=1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
+    return Weights(weights, base)
+
+
+def literal_tokens(batch: Batch, components: int) -> Tensor:
+    """float32 [texts, components], 1 at the tokens of each text, special tokens left out."""
+    literal = torch.zeros(len(batch.ids), components, device=batch.ids.device)
+    texts, positions = (batch.mask & ~batch.special).nonzero(as_tuple=True)
+    literal[texts, batch.ids[texts, positions]] = 1
+    return literal
+
+
+def _mlm(head: Head, states: States, batch: Batch) -> Tensor:
+    inputs, spec, counted = states.inputs, head.spec, batch.counted
+    assert inputs is not None and head.vocabulary is not None
+    weight, bias = head.vocabulary.output.weight, head.vocabulary.output.bias
+    activate = ACTIVATIONS[spec.activation]
+    if spec.pooling in ("first", "last"):
+        at = torch.zeros_like(batch.ids[:, 0]) if spec.pooling == "first" else batch.mask.sum(1) - 1
+        inputs = inputs[torch.arange(len(at), device=at.device), at][:, None]
+        counted = torch.ones_like(batch.mask[:, :1])
+    importance = None
+    if head.importance is not None:
+        assert states.last is not None
+        importance = torch.log1p(nn.functional.softplus(head.importance(states.last.float())))
+    if spec.pooling == "sum":
+        mask = counted[:, :, None]
+        weights = pooled_weights(inputs, weight, bias, importance, lambda z: (activate(z) * mask).sum(1))
+    else:
+        if importance is None:
+            largest = max_logits(inputs, counted, weight, bias)
+        else:
+            outside = ~counted[:, :, None]
+            # As Head has it: what does not count is a logit of 0, or nothing at all.
+            least = float("-inf") if spec.special_positions else 0.0
+            largest = pooled_weights(inputs, weight, bias, importance, lambda z: z.masked_fill(outside, least).amax(1))
+        if not spec.special_positions and spec.pooling == "max":
+            largest = largest.clamp(min=0)
+        weights = activate(largest)
+        if spec.activation in ABOVE_ZERO and spec.special_positions:
+            weights = weights * counted.any(1, keepdim=True)
+    if head.quality is not None:
+        assert states.last is not None
+        weights = weights * torch.sigmoid(head.quality(states.last[:, 0].float()))
+    return weights
+
+
+def _mlp(head: Head, states: States, batch: Batch) -> Tensor:
+    assert states.last is not None and head.linear is not None
+    weights = ACTIVATIONS[head.spec.activation](head.linear(states.last.float())[:, :, 0])
+    texts, positions = batch.counted.nonzero(as_tuple=True)
+    places = texts * head.components + batch.ids[texts, positions]
+    pooled = torch.zeros(len(batch.ids) * head.components, device=weights.device)
+    how = "sum" if head.spec.pooling == "sum" else "amax"
+    pooled = pooled.scatter_reduce(0, places, weights[texts, positions], how, include_self=False)
+    return pooled.view(len(batch.ids), head.components)
+
+
+def _bags(side: LookupSide, texts: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
+    rows, components, counts = (torch.from_numpy(each) for each in side.bags(texts))
+    return rows, components, counts if side.spec.counts else torch.ones_like(counts)

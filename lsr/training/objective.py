@@ -1,0 +1,118 @@
+"""What a batch costs: losses of its ranking, penalties of its vectors, and the figures that are logged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lsr.encoders.heads import Batch
+from lsr.training.config import TrainingConfig
+from lsr.training.data import Group
+from lsr.training.losses import Candidates, TermTargets, combined_loss, term_mse
+from lsr.training.model import TextBatch, Weights, literal_tokens
+from lsr.training.regularizers import DF_FLOPS, DocumentFrequencies, mean_nonzeros, penalise
+from lsr.training.schedules import share_at
+
+
+class TrainingBatch(NamedTuple):
+    """Some groups, ready for the network.
+
+    documents: those of the first query, its positive first, then those of the second, and so on. teacher, known: as
+    in Candidates.
+    """
+
+    queries: TextBatch
+    documents: TextBatch
+    teacher: Tensor | None
+    known: Tensor
+
+    def to(self, device: torch.device) -> TrainingBatch:
+        """The same on a device."""
+        teacher = None if self.teacher is None else self.teacher.to(device)
+        return TrainingBatch(self.queries.to(device), self.documents.to(device), teacher, self.known.to(device))
+
+
+class Cost(NamedTuple):
+    """total: a scalar with gradients. figures: name -> scalar without, for logging."""
+
+    total: Tensor
+    figures: dict[str, Tensor]
+
+
+class Objective:
+    """The training objective of a configuration.
+
+    idf: float32 [components], for the explicit reading of IDF-aware FLOPS. steps: of the whole training.
+    """
+
+    def __init__(
+        self, config: TrainingConfig, components: int, idf: Tensor | None, steps: int, device: torch.device
+    ) -> None:
+        self._config, self._idf = config, idf
+        self._rise = config.regulariser.steps or max(1, steps // 3)
+        wanted = any(penalty.kind == DF_FLOPS for penalty in config.regulariser.document)
+        self.frequencies = DocumentFrequencies(components, device=device) if wanted else None
+
+    def __call__(self, queries: Weights, documents: Weights, batch: TrainingBatch, step: int) -> Cost:
+        """step: counted from 1. Weights as TrainableEncoder gives them for the batch."""
+        config = self._config
+        figures: dict[str, Tensor] = {}
+        total = queries.final.new_zeros(())
+        with torch.autocast(queries.final.device.type, enabled=False):
+            scores = queries.final.float() @ documents.final.float().T
+            if config.losses:
+                found = combined_loss(config.losses, Candidates(scores, batch.teacher, batch.known))
+                total = total + found.total
+                figures |= {spec.name: part for spec, part in zip(config.losses, found.parts, strict=True)}
+            group = scores.shape[1] // scores.shape[0]
+            by_group = documents.base.view(len(scores), group, -1)
+            if config.term_recall:
+                recall = term_mse(by_group[:, 0], term_recall(batch, group, by_group.shape[2]))
+                total = total + config.term_recall * recall
+                figures["term-mse"] = recall.detach()
+            share = share_at(config.regulariser.schedule, step, self._rise)
+            if self.frequencies is not None:
+                self.frequencies.update(documents.base)
+            for side, weights, penalties in (
+                ("query", queries.base, config.regulariser.query),
+                ("document", by_group, config.regulariser.document),
+            ):
+                penalty = penalise(penalties, weights, share, self.frequencies, self._idf)
+                total = total + penalty.total
+                figures |= {f"{side} {each.kind}": part for each, part in zip(penalties, penalty.parts, strict=True)}
+        figures |= {"query nnz": mean_nonzeros(queries.final), "document nnz": mean_nonzeros(documents.final)}
+        return Cost(total, {"loss": total.detach(), **figures})
+
+
+def known_relevant(groups: Sequence[Group]) -> Tensor:
+    """Which documents of the batch are known to be relevant to each query: bool [queries, queries * group].
+
+    Those of another query that are its own positive, or that its judgements name.
+    """
+    documents = [document_id for group in groups for document_id in group.document_ids]
+    known = torch.zeros(len(groups), len(documents), dtype=torch.bool)
+    for row, group in enumerate(groups):
+        relevant = {*group.relevant}
+        known[row] = torch.tensor([document in relevant for document in documents])
+    return known
+
+
+def term_recall(batch: TrainingBatch, group: int, components: int) -> TermTargets:
+    """DeepCT's targets for the positive documents: 1 for each of its tokens that the query has (Dai and Callan 2019).
+
+    Over the queries of a document the mean of these is its term recall.
+    """
+    assert batch.documents.tokens is not None
+    positives = Batch(*(tensor[::group] for tensor in batch.documents.tokens))
+    shared = literal_tokens(positives, components)
+    if batch.queries.tokens is not None:
+        shared = shared * literal_tokens(batch.queries.tokens, components)
+    elif batch.queries.bags is not None:
+        asked = torch.zeros_like(shared)
+        asked[batch.queries.bags[0], batch.queries.bags[1]] = 1
+        shared = shared * asked
+    texts, found = shared.nonzero(as_tuple=True)
+    return TermTargets(texts, found, torch.ones(len(texts), device=shared.device))

@@ -1,0 +1,112 @@
+"""From states to a weight for every component of the vocabulary, with gradients, never holding a batch's logits.
+
+A batch of 64 texts of 256 tokens over 30,522 components has 500 million logits: 2 GB, and as much again for their
+gradients. Here they come a chunk of components at a time. A maximum remembers the position that it came from, and its
+gradient goes there alone; sums are computed anew, chunk by chunk, when gradients are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from lsr.encoders.heads import CPU_CHUNK_ELEMENTS, GPU_CHUNK_ELEMENTS, NARROWEST_CHUNK
+
+GRADIENT_ELEMENTS = 1 << 24  # of products of gradients and states, held at once
+
+Activation = Callable[[Tensor], Tensor]
+
+
+def max_logits(inputs: Tensor, counted: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The maximum over the counted positions i of inputs_i · weight_j + bias_j: float32 [texts, components].
+
+    inputs: float [texts, tokens, hidden]. counted: bool [texts, tokens]; a text without any gets 0 everywhere, and no
+    gradient. weight: float [components, hidden]. bias: float [components] or None.
+
+    Of equal logits the first position takes the gradient, where a maximum over all logits would share it out. The
+    backward pass costs one product of vectors for each component whose gradient is not 0, few in a sparse vector.
+    """
+    has_some = counted.any(1)
+    first = inputs[torch.arange(len(inputs), device=inputs.device), counted.int().argmax(1)]
+    # Instead of a position that does not count, the text's first that does, again: no maximum changes.
+    filled = torch.where(counted[:, :, None], inputs, first[:, None])
+    maxima: Tensor = _MaxProducts.apply(filled, weight)  # type: ignore[no-untyped-call]
+    if bias is not None:
+        maxima = maxima + bias.float()
+    return maxima if bool(has_some.all()) else maxima * has_some[:, None]
+
+
+def pooled_weights(
+    inputs: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    importance: Tensor | None,
+    pool: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """pool(logits) of every chunk of components, side by side: float32 [texts, components].
+
+    inputs: float [texts, tokens, hidden]. importance: float [texts, tokens, 1], by which logits are multiplied, or
+    None. pool: logits [texts, tokens, some components] -> [texts, some components]; it is called again for gradients.
+    """
+    width = _width(inputs, len(weight))
+    biases = [None] * -(-len(weight) // width) if bias is None else torch.split(bias, width)
+
+    def chunk(states: Tensor, some: Tensor, some_bias: Tensor | None, factor: Tensor | None) -> Tensor:
+        logits = (states @ some.T).float()
+        if some_bias is not None:
+            logits = logits + some_bias.float()
+        return pool(logits if factor is None else logits * factor)
+
+    return torch.cat(
+        [
+            checkpoint(chunk, inputs, some, some_bias, importance, use_reentrant=False, preserve_rng_state=False)
+            for some, some_bias in zip(torch.split(weight, width), biases, strict=True)
+        ],
+        dim=1,
+    )
+
+
+class _MaxProducts(torch.autograd.Function):
+    """max_i h_i · W_j with gradients for h and W, which only the position of each maximum passes on."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor) -> Tensor:
+        texts, tokens, size = inputs.shape
+        flat = inputs.reshape(texts * tokens, size)
+        width = _width(inputs, len(weight))
+        maxima = torch.empty(texts, len(weight), device=inputs.device)
+        places = torch.empty(texts, len(weight), dtype=torch.int32, device=inputs.device)
+        for start in range(0, len(weight), width):
+            logits = flat @ weight[start : start + width].T
+            largest = logits.view(texts, tokens, -1).max(1)
+            maxima[:, start : start + width] = largest.values
+            places[:, start : start + width] = largest.indices
+        ctx.save_for_backward(inputs, weight, places)
+        return maxima
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        (gradient,) = gradients
+        inputs, weight, places = ctx.saved_tensors
+        texts, tokens, size = inputs.shape
+        flat = inputs.reshape(texts * tokens, size)
+        for_inputs = torch.zeros(flat.shape, device=flat.device)
+        for_weight = torch.zeros(weight.shape, device=flat.device)
+        chosen, components = gradient.nonzero(as_tuple=True)
+        values = gradient[chosen, components][:, None]
+        rows = chosen * tokens + places[chosen, components]
+        step = max(1, GRADIENT_ELEMENTS // size)
+        for start in range(0, len(rows), step):
+            some = slice(start, start + step)
+            for_inputs.index_add_(0, rows[some], values[some] * weight[components[some]])
+            for_weight.index_add_(0, components[some], values[some] * flat[rows[some]])
+        return for_inputs.to(inputs.dtype).view(inputs.shape), for_weight.to(weight.dtype)
+
+
+def _width(inputs: Tensor, components: int) -> int:
+    elements = CPU_CHUNK_ELEMENTS if inputs.device.type == "cpu" else GPU_CHUNK_ELEMENTS
+    return min(components, max(NARROWEST_CHUNK, elements // max(inputs.shape[0] * inputs.shape[1], 1)))

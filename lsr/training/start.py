@@ -1,0 +1,84 @@
+"""What a training begins with: the encoder, its IDF tables, its teachers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from lsr.encoders import build_encoder, load_dense_encoder, load_encoder
+from lsr.encoders.encoder import SparseEncoder
+from lsr.encoders.folders.find import find_checkpoint
+from lsr.encoders.idf import Table
+from lsr.encoders.lookup import LookupSide
+from lsr.encoders.presets import find_preset
+from lsr.errors import EncoderError
+from lsr.eval.idf import idf_from
+from lsr.training.config import EncoderConfig, TeacherConfig
+from lsr.training.data import GroupStream
+from lsr.training.distillation import Ensemble, Teacher
+from lsr.training.model import FIXED, LEARNED, SCALE
+from lsr.training.stored_scores import StoredScores, store_scores
+from lsr.training.teachers import CrossEncoder, DenseTeacher, SparseTeacher
+
+
+def start_encoder(config: EncoderConfig, device: str, seed: int, progress: bool) -> SparseEncoder:
+    """The encoder as it is before training. Raises EncoderError, CollectionError, ParameterError."""
+    if config.start:
+        encoder = load_encoder(config.start, device=device, max_length=config.max_length)
+        if not isinstance(encoder, SparseEncoder):
+            raise EncoderError(
+                f"{config.start}: {encoder.name!r} has no network to train; name a transformer's encoder"
+            )
+        return encoder
+    table = None
+    if config.idf:
+        table = idf_from(config.idf, find_checkpoint(config.backbone).folder, progress)
+    return build_encoder(
+        config.method,
+        config.backbone,
+        query_backbone=config.query_backbone or None,
+        idf=table,
+        device=device,
+        max_length=config.max_length,
+        seed=seed,
+    )
+
+
+def what_queries_learn(config: EncoderConfig, encoder: SparseEncoder) -> str:
+    """One of lsr.training.model.TABLES: as configured, or what suits the method."""
+    if config.query_table:
+        return config.query_table
+    if not isinstance(encoder.query_side, LookupSide) or not config.method:
+        return FIXED
+    return {"learned": LEARNED, "binary": SCALE}.get(str(find_preset(config.method).query), FIXED)
+
+
+def tokenizer_of(encoder: SparseEncoder) -> Path:
+    """The folder of the documents' tokeniser, for IDF tables."""
+    spec = encoder.spec.document
+    return Path(spec.tokenizer if hasattr(spec, "tokenizer") else spec.backbone.tokenizer)
+
+
+def penalty_idf(source: str, encoder: SparseEncoder, progress: bool) -> Table:
+    """The table of the explicit reading of IDF-aware FLOPS. Raises EncoderError, CollectionError."""
+    return idf_from(source, tokenizer_of(encoder), progress)
+
+
+def stored_teachers(config: TeacherConfig, stream: GroupStream, folder: Path, device: str, progress: bool) -> Ensemble:
+    """The ensemble as open_teachers gives it, with all scores in `folder`, where those that are missing are computed.
+
+    Raises EncoderError, CollectionError, StorageError.
+    """
+    ensemble = open_teachers(config, device)
+    store_scores(
+        ensemble.teachers, stream.whole_groups(), folder, stream.source.count() if progress else None, progress
+    )
+    return replace(ensemble, teachers=StoredScores(folder).teachers)
+
+
+def open_teachers(config: TeacherConfig, device: str | None) -> Ensemble:
+    """The ensemble. Raises EncoderError for a teacher that cannot be loaded."""
+    teachers: list[Teacher] = [DenseTeacher(load_dense_encoder(name, device=device)) for name in config.dense]
+    teachers += [SparseTeacher(load_encoder(name, device=device)) for name in config.sparse]
+    teachers += [CrossEncoder(name, device) for name in config.cross]
+    return Ensemble(tuple(teachers), config.normalise, config.scale)

@@ -1,0 +1,353 @@
+"""Training an encoder, from a configuration to a folder that load_encoder takes; goes on exactly after a kill.
+
+    OUT/training.json      the configuration; written first
+    OUT/encoder/           the best encoder so far (without evaluation, the last), and its own training.json
+    OUT/checkpoint/        where the training stands
+    OUT/cache/, teacher/   documents by id, and scores of teachers where they are stored
+    OUT/log.csv, log.jsonl, tensorboard/
+
+Accelerate (Hugging Face) moves what is trained to its devices and takes care of precision and of several processes:
+`accelerate launch -m lsr.cli.main train CONFIG OUT` trains on every GPU of a machine.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import nn
+
+from lsr.errors import ParameterError, StorageError
+from lsr.files import own_folder, replacing_file
+from lsr.index.threads import processors
+from lsr.training.batches import Batches, batches_of_epoch, open_stream
+from lsr.training.checkpoint import load_checkpoint, save_checkpoint
+from lsr.training.config import OptimiserConfig, TrainingConfig
+from lsr.training.evaluation import DevelopmentSet, evaluate_encoder, read_development_set
+from lsr.training.log import Log, Rates, shown_figures, status_line
+from lsr.training.model import TrainableEncoder, TrainableSide, TrainableTable
+from lsr.training.objective import Objective, TrainingBatch
+from lsr.training.start import open_teachers, penalty_idf, start_encoder, stored_teachers, what_queries_learn
+from lsr.training.windows import FocusingWindow
+
+MARKER = "training.json"
+ENCODER, CHECKPOINT, CACHE, TEACHER = "encoder", "checkpoint", "cache", "teacher"
+MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+FREQUENCIES = "document frequencies"
+LIBRARIES = ("lsr-engine", "torch", "transformers", "accelerate", "numpy")
+
+
+@dataclass
+class Progress:
+    """Where a training stands, all of it JSON.
+
+    step: steps done. best: of the measure, at best_step. worse: evaluations since then. evaluations: step -> figures.
+    """
+
+    step: int = 0
+    best: float = -math.inf
+    best_step: int = 0
+    worse: int = 0
+    stopped: bool = False
+    evaluations: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+def train(
+    config: TrainingConfig, folder: str | Path, *, device: str | None = None, progress: bool = False
+) -> dict[str, Any]:
+    """Train, in `folder`, and return what OUT/encoder/training.json says.
+
+    A folder in which the same configuration was begun is gone on with from its last checkpoint: with the same device
+    and number of threads, to the same weights as if it had never been stopped. device: "cpu", or None for what
+    Accelerate finds.
+
+    Raises ParameterError where parts of the configuration do not fit together, or the folder is another training's;
+    CollectionError, EncoderError, StorageError.
+    """
+    folder = Path(folder)
+    AcceleratorState._reset_state()  # or it would keep the precision of an earlier training of this process
+    accelerator = Accelerator(mixed_precision=MIXED[config.optimiser.precision], cpu=device == "cpu")
+    with _owned(folder, config, accelerator.is_main_process):
+        return _Training(config, folder, accelerator, progress and accelerator.is_main_process).run()
+
+
+class _Training:
+    """One training at work."""
+
+    def __init__(self, config: TrainingConfig, folder: Path, accelerator: Accelerator, progress: bool) -> None:
+        self._config, self._folder, self._accelerator, self._shown = config, folder, accelerator, progress
+        device = str(accelerator.device)
+        self._encoder = start_encoder(config.encoder, device, config.seed, progress)
+        self._model = TrainableEncoder(
+            self._encoder, what_queries_learn(config.encoder, self._encoder), config.seed
+        ).to(accelerator.device)
+        if config.optimiser.gradient_checkpointing:
+            self._model.gradient_checkpointing()
+        self._windows = _windows(config, self._model)
+        with accelerator.main_process_first():
+            stream = open_stream(config, folder / CACHE, progress)
+        optimiser = config.optimiser
+        ranks = accelerator.num_processes
+        if optimiser.batch_size % ranks:
+            raise ParameterError(f"batch_size is {optimiser.batch_size}; it must be a multiple of {ranks} processes")
+        share = optimiser.batch_size // ranks
+        self._per_epoch = batches_of_epoch(stream, share, ranks)
+        teacher = None
+        if config.teacher is not None and config.teacher.store:
+            with accelerator.main_process_first():
+                teacher = stored_teachers(config.teacher, stream, folder / TEACHER, device, progress)
+        elif config.teacher is not None:
+            teacher = open_teachers(config.teacher, device)
+        whole_batch = config.teacher is not None and config.teacher.whole_batch
+        self._batches = Batches(stream, self._model, share, teacher, whole_batch, accelerator.process_index, ranks)
+        self._steps = optimiser.steps or max(1, round(self._per_epoch * (optimiser.epochs or 0) / optimiser.accumulate))
+        idf = None
+        if config.regulariser.idf:
+            table = penalty_idf(config.regulariser.idf, self._encoder, progress)
+            idf = torch.from_numpy(table).to(accelerator.device)
+        self._objective = Objective(config, self._encoder.dim, idf, self._steps, accelerator.device)
+        self._development: DevelopmentSet | None = None
+        if config.evaluation is not None and accelerator.is_main_process:
+            chosen = config.evaluation
+            self._development = read_development_set(chosen.collection, chosen.split, chosen.queries, chosen.documents)
+        self._optimizer = torch.optim.AdamW(_parameters(self._model, optimiser), lr=optimiser.rate)
+        self._wrapped, self._prepared = accelerator.prepare(self._model, self._optimizer)
+        self._progress = self._resumed()
+
+    def run(self) -> dict[str, Any]:
+        """Every step that is left, and what is written at the end."""
+        config, state = self._config, self._progress
+        if state.step == 0:
+            self._evaluate()
+        log = Log(self._folder, state.step) if self._accelerator.is_main_process else None
+        rates = Rates()
+        micro = config.optimiser.accumulate
+        batches = self._batches(state.step * micro, self._per_epoch)
+        with status_line(self._steps, state.step, self._shown) as show:
+            while state.step < self._steps and not state.stopped:
+                rates.add(self._step([next(batches) for _ in range(micro)]), config.optimiser.batch_size * micro)
+                state.step += 1
+                last = state.step == self._steps
+                if log and (state.step % config.log_every == 0 or last):
+                    figures = rates.take()
+                    log.write(state.step, figures)
+                    show(state.step, shown_figures(figures))
+                if config.evaluation and (state.step % config.evaluation.every == 0 or last):
+                    figures = self._evaluate()
+                    if log and figures:
+                        log.write(state.step, figures)
+                if state.step % config.save_every == 0 or last or state.stopped:
+                    self._save(log)
+        batches.close()
+        if log:
+            log.close()
+        return self._finish()
+
+    def _step(self, batches: list[TrainingBatch]) -> dict[str, float]:
+        """One step of the optimiser; the means of its figures."""
+        accelerator, config, step = self._accelerator, self._config, self._progress.step + 1
+        self._model.train()
+        for group in self._optimizer.param_groups:
+            group["lr"] = group["peak"] * rate_at(config.optimiser, step, self._steps)
+        sums: dict[str, torch.Tensor] = {}
+        self._prepared.zero_grad()
+        for number, batch in enumerate(batches):
+            batch = batch.to(accelerator.device)
+            # Drawn anew for every batch, so that nothing of it needs to be kept for going on.
+            torch.manual_seed(_mixed(config.seed, step, number, accelerator.process_index))
+            last = number + 1 == len(batches)
+            with nullcontext() if last else accelerator.no_sync(self._wrapped):
+                with accelerator.autocast():
+                    queries, documents = self._wrapped(batch.queries, batch.documents)
+                cost = self._objective(queries, documents, batch, step)
+                accelerator.backward(cost.total / len(batches))
+            for side, window in self._windows:
+                weights = queries if side is self._model.query and side is not self._model.document else documents
+                window.see((weights.final > 0).sum(1).tolist())
+                side.window = window.width
+            for name, value in cost.figures.items():
+                sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value / len(batches)
+        if config.optimiser.clip:
+            accelerator.clip_grad_norm_(self._model.parameters(), config.optimiser.clip)
+        self._prepared.step()
+        figures = {name: float(value) for name, value in sums.items()}
+        if not math.isfinite(figures["loss"]):
+            raise ParameterError(
+                f"step {step}: the loss is {figures['loss']}; lower the rate or the strengths, or train in float32"
+            )
+        return {**figures, "rate": self._optimizer.param_groups[0]["lr"]}
+
+    def _evaluate(self) -> dict[str, float]:
+        """Measure the encoder as it is, and keep it if it is the best; {} where another process does it."""
+        chosen, state, accelerator = self._config.evaluation, self._progress, self._accelerator
+        if chosen is None:
+            return {}
+        figures: dict[str, float] = {}
+        if self._development is not None:
+            self._model.eval()
+            self._model.update_encoder()
+            found = evaluate_encoder(self._encoder, self._development, [chosen.measure], threads=processors())
+            figures = {**found.measures, "query nnz": found.query_nnz, "document nnz": found.document_nnz}
+            value = found.measures[chosen.measure]
+            state.evaluations[str(state.step)] = figures
+            if state.step and value > state.best:
+                state.best, state.best_step, state.worse = value, state.step, 0
+                self._write_encoder()
+            elif state.step:
+                state.worse += 1
+                state.stopped = bool(chosen.patience) and state.worse >= chosen.patience
+        state.stopped = bool(accelerator.reduce(torch.tensor(float(state.stopped), device=accelerator.device)))
+        return {f"dev {name}": value for name, value in figures.items()}
+
+    def _save(self, log: Log | None) -> None:
+        """A checkpoint, by the first process."""
+        self._accelerator.wait_for_everyone()
+        if log is None:
+            return
+        frequencies = self._objective.frequencies
+        more = {} if frequencies is None else {FREQUENCIES: frequencies.state()}
+        scaler = self._accelerator.scaler
+        save_checkpoint(
+            self._folder / CHECKPOINT,
+            self._model,
+            self._optimizer,
+            {
+                **asdict(self._progress),
+                "windows": [window.state() for _, window in self._windows],
+                "scaler": None if scaler is None else scaler.state_dict(),
+            },
+            more,
+        )
+        log.flush()
+
+    def _resumed(self) -> Progress:
+        """Fill everything with the last checkpoint, if there is one. Raises StorageError for a damaged one."""
+        found = load_checkpoint(self._folder / CHECKPOINT, self._model, self._optimizer)
+        if found is None:
+            return Progress()
+        state = dict(found.state)
+        try:
+            for (side, window), kept in zip(self._windows, state.pop("windows"), strict=True):
+                window.restore(kept)
+                side.window = window.width
+            scaler = state.pop("scaler")
+            if self._accelerator.scaler is not None and scaler is not None:
+                self._accelerator.scaler.load_state_dict(scaler)
+            if self._objective.frequencies is not None:
+                self._objective.frequencies.restore(found.tensors[FREQUENCIES])
+            return Progress(**state)
+        except (KeyError, TypeError, ValueError) as error:
+            raise StorageError(
+                f"{self._folder / CHECKPOINT}: is damaged ({error!r}); remove it to begin anew"
+            ) from error
+
+    def _finish(self) -> dict[str, Any]:
+        """What is said of the encoder that is kept, which without evaluation is the last."""
+        self._accelerator.wait_for_everyone()
+        if self._accelerator.is_main_process and (
+            self._config.evaluation is None or not (self._folder / ENCODER / MARKER).exists()
+        ):
+            self._model.eval()
+            self._model.update_encoder()
+            self._write_encoder()
+        self._accelerator.wait_for_everyone()
+        described: dict[str, Any] = json.loads((self._folder / ENCODER / MARKER).read_bytes())
+        return described
+
+    def _write_encoder(self) -> None:
+        folder, step = self._folder / ENCODER, self._progress.step
+        self._encoder.save_pretrained(folder)
+        described = {
+            "config": asdict(self._config),
+            "seed": self._config.seed,
+            "step": step,
+            "metrics": self._progress.evaluations.get(str(step), {}),
+            "versions": {name: version(name) for name in LIBRARIES},
+        }
+        with replacing_file(folder / MARKER) as file:
+            file.write(json.dumps(described, indent=1).encode())
+
+
+def rate_at(config: OptimiserConfig, step: int, steps: int) -> float:
+    """The share of the peak learning rate at a step, counted from 1, of `steps`: a linear rise, then a fall to 0."""
+    warm_up = round(config.warm_up * steps)
+    if step <= warm_up:
+        return step / warm_up
+    if config.schedule == "constant":
+        return 1.0
+    passed = (step - warm_up) / max(1, steps - warm_up + 1)
+    return 1 - passed if config.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * passed))
+
+
+def _parameters(model: TrainableEncoder, config: OptimiserConfig) -> list[dict[str, Any]]:
+    """Groups for AdamW: biases and norms do not decay, and what looked-up queries learn has a rate of its own."""
+    table = set(model.query.parameters()) if isinstance(model.query, TrainableTable) else set()
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            groups.setdefault((parameter in table, parameter.ndim > 1), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "peak": config.table_rate if of_table else config.rate,
+            "weight_decay": config.weight_decay if decays and not of_table else 0.0,
+        }
+        for (of_table, decays), parameters in groups.items()
+    ]
+
+
+def _windows(config: TrainingConfig, model: TrainableEncoder) -> list[tuple[TrainableSide, FocusingWindow]]:
+    """The sides whose window a schedule narrows. Raises ParameterError for one that is looked up."""
+    chosen = config.window
+    found = []
+    for name, side, widths in (
+        ("query", model.query, () if chosen is None else chosen.query),
+        ("document", model.document, () if chosen is None else chosen.document),
+    ):
+        if chosen is None or not widths:
+            continue
+        if not isinstance(side, TrainableSide) or (name == "query" and side is model.document):
+            raise ParameterError(f"window.{name}: there is no network of the {name} side's own to narrow; leave it out")
+        window = FocusingWindow(widths, chosen.share, chosen.over)
+        side.window = window.width
+        found.append((side, window))
+    return found
+
+
+def _mixed(*numbers: int) -> int:
+    """A seed of several numbers."""
+    mixed = 0
+    for number in numbers:
+        mixed = (mixed * 6364136223846793005 + number + 1442695040888963407) % (1 << 63)
+    return mixed
+
+
+@contextmanager
+def _owned(folder: Path, config: TrainingConfig, main: bool) -> Iterator[None]:
+    """The folder of this training alone. Raises StorageError, ParameterError for another training's folder."""
+    if not main:
+        yield
+        return
+    lock, marker = own_folder(folder, MARKER, "training"), folder / MARKER
+    try:
+        described = json.dumps(asdict(config), indent=1)
+        if marker.exists() and marker.read_text(encoding="utf-8") != described:
+            raise ParameterError(
+                f"{folder}: holds a training of another configuration; give that one again to go on with it, or "
+                "choose another folder"
+            )
+        with replacing_file(marker) as file:
+            file.write(described.encode())
+        yield
+    finally:
+        os.close(lock)

@@ -1,0 +1,332 @@
+"""Trainings: against a loop in plain torch, killed and gone on with, watched, stopped, and of every method."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file
+
+from lsr.encoders import load_encoder
+from lsr.errors import ParameterError, StorageError
+from lsr.eval.collections import load_collection
+from lsr.training.batches import open_stream
+from lsr.training.config import read_training
+from lsr.training.trainer import rate_at, train
+from tests.processes import run_python, start_python
+from tests.training.trained import write_config
+from tests.training.written import write_lines
+
+TRAIN = """
+import sys
+from lsr.training.config import read_training
+from lsr.training.trainer import train
+train(read_training(sys.argv[1]), sys.argv[2], device="cpu")
+"""
+
+EVALUATION = """
+[evaluation]
+collection = "{data}"
+split = "dev"
+every = {every}
+patience = {patience}
+measure = "RR@10"
+"""
+
+
+def run(path: Path, name: str = "out") -> dict[str, Any]:
+    return train(read_training(path), path.parent / name, device="cpu")
+
+
+def log_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "log.csv").open(newline="", encoding="utf-8") as file:
+        return [{key: value for key, value in row.items() if key != "examples/s"} for row in csv.DictReader(file)]
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(next((folder / "encoder").rglob("model.safetensors")))
+
+
+def test_equals_a_loop_in_plain_torch(tmp_path: Path) -> None:
+    """SPLADE-max with in-batch negatives, FLOPS and L1 rising by the square, AdamW, warm-up and decay, clipping."""
+    steps = 6
+    path = write_config(tmp_path, f"steps = {steps}\nwarm_up = 0.34\nclip = 0.5\nweight_decay = 0.1")
+    run(path)
+    config = read_training(path)
+    stream = open_stream(config, tmp_path / "cache", False)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
+    model = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / "model").train()
+    special = torch.tensor(tokenizer.all_special_ids)
+    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    vectors = [parameter for parameter in model.parameters() if parameter.ndim == 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}], lr=1e-3
+    )
+
+    def encode(texts: list[str]) -> torch.Tensor:
+        batch = tokenizer(texts, padding=True, return_tensors="pt", return_token_type_ids=False)
+        logits = model(**batch).logits
+        counted = (batch["attention_mask"] * ~torch.isin(batch["input_ids"], special)).unsqueeze(-1)
+        return torch.log1p(torch.relu(logits * counted)).amax(1)
+
+    batches = [batch for epoch in (0, 1) for batch in stream.batches(epoch, 6)][:steps]
+    losses = []
+    for step, groups in enumerate(batches, start=1):
+        queries = encode([group.query for group in groups])
+        documents = encode([document for group in groups for document in group.documents]).view(len(groups), 3, -1)
+        loss = torch.zeros(())
+        for row, group in enumerate(groups):
+            others = [
+                queries[row] @ documents[other, 0]
+                for other in range(len(groups))
+                if other != row and groups[other].document_ids[0] not in group.relevant
+            ]
+            own = [queries[row] @ documents[row, at] for at in range(3)]
+            loss = loss + torch.logsumexp(torch.stack(own + others), 0) - own[0]
+        loss = loss / len(groups)
+        share = (min(step, steps // 3) / (steps // 3)) ** 2
+        loss = loss + 0.01 * share * documents.flatten(0, 1).mean(0).square().sum()
+        loss = loss + 0.01 * share * queries.sum(1).mean()
+        losses.append(float(loss.detach()))
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+        warm = round(0.34 * steps)
+        rate = step / warm if step <= warm else 1 - (step - warm) / (steps - warm + 1)
+        for each in optimizer.param_groups:
+            each["lr"] = 1e-3 * rate
+        optimizer.step()
+    assert [float(row["loss"]) for row in log_of(tmp_path / "out")] == pytest.approx(losses, rel=1e-4)
+    trained = load_encoder(tmp_path / "out" / "encoder")
+    texts = ["alpha sea", "run the delta"]
+    model.eval()
+    with torch.no_grad():
+        np.testing.assert_allclose(trained.encode_documents(texts).to_dense(), encode(texts), atol=2e-3, rtol=2e-3)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
+def test_rates_rise_and_fall(tmp_path: Path, schedule: str) -> None:
+    config = read_training(write_config(tmp_path, f'steps = 100\nwarm_up = 0.1\nschedule = "{schedule}"')).optimiser
+    rates = [rate_at(config, step, 100) for step in range(1, 101)]
+    assert rates[:10] == pytest.approx([step / 10 for step in range(1, 11)])
+    assert all(0 < rate <= 1 for rate in rates)
+    if schedule == "constant":
+        assert rates[10:] == [1.0] * 90
+    else:
+        assert rates[10:] == sorted(rates[10:], reverse=True)
+        assert rates[-1] < 0.02
+        assert rates[54] == pytest.approx(0.5, abs=0.02)
+
+
+def kill_after(path: Path, folder: Path, step: int) -> None:
+    """Start a training and kill it when its checkpoint has reached a step."""
+    process = start_python(TRAIN, path, folder)
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        state = folder / "checkpoint" / "state.json"
+        if state.exists() and json.loads(state.read_bytes())["step"] >= step:
+            break
+        time.sleep(0.01)
+    assert process.poll() is None, process.communicate()
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"regulariser": 'document = [{ kind = "df-flops", strength = 0.1 }]', "optimiser": "accumulate = 2"},
+        {"encoder": 'method = "li-lsr"\nbackbone = "{folder}/model"', "regulariser": ""},
+    ],
+    ids=["plain", "frequencies", "learned table"],
+)
+def test_killed_it_goes_on_to_the_same_weights(tmp_path: Path, changes: dict[str, str]) -> None:
+    changes = {key: value.replace("{folder}", str(tmp_path)) for key, value in changes.items()}
+    optimiser = f"steps = 60\n{changes.pop('optimiser', '')}"
+    more = EVALUATION.format(data=tmp_path / "data", every=20, patience=0)
+    path = write_config(tmp_path, optimiser, more, **changes)
+    assert run_python(TRAIN, path, tmp_path / "whole").returncode == 0
+    for step in (4, 30):
+        kill_after(path, tmp_path / "killed", step)
+    assert run_python(TRAIN, path, tmp_path / "killed").returncode == 0
+    whole, killed = (load_file(tmp_path / name / "checkpoint" / "model.safetensors") for name in ("whole", "killed"))
+    assert whole.keys() == killed.keys()
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, killed[name]), name
+    assert log_of(tmp_path / "killed") == log_of(tmp_path / "whole")
+    described = [
+        json.loads((tmp_path / name / "encoder" / "training.json").read_bytes()) for name in ("whole", "killed")
+    ]
+    assert described[0] == described[1]
+
+
+def test_the_best_is_kept_and_is_what_was_measured(tmp_path: Path) -> None:
+    more = EVALUATION.format(data=tmp_path / "data", every=20, patience=0)
+    path = write_config(tmp_path, "steps = 120", more, rate="5e-3")
+    described = run(path)
+    evaluated = {int(row["step"]): float(row["dev RR@10"]) for row in log_of(tmp_path / "out") if row["dev RR@10"]}
+    assert sorted(evaluated) == [20, 40, 60, 80, 100, 120]
+    assert described["metrics"]["RR@10"] == max(evaluated.values())
+    assert described["step"] == max(evaluated, key=lambda step: (evaluated[step], -step))
+    assert evaluated[120] > 0.2
+    collection = load_collection(tmp_path / "data", "dev")
+    encoder = load_encoder(tmp_path / "out" / "encoder")
+    documents = list(collection.documents())
+    scores = encoder.encode_queries(list(collection.queries().values())).to_dense() @ (
+        encoder.encode_documents([document.full_text for document in documents]).to_dense().T
+    )
+    reciprocal = []
+    for row, query in enumerate(collection.queries()):
+        order = np.argsort(-scores[row], kind="stable")
+        place = next(at for at, each in enumerate(order) if documents[each].doc_id in collection.qrels()[query])
+        reciprocal.append(1 / (place + 1) if place < 10 else 0)
+    assert np.mean(reciprocal) == pytest.approx(described["metrics"]["RR@10"], abs=0.02)
+
+
+def test_it_stops_when_nothing_gets_better(tmp_path: Path) -> None:
+    more = EVALUATION.format(data=tmp_path / "data", every=2, patience=2)
+    path = write_config(tmp_path, "steps = 400", more, rate="1e-12")
+    run(path)
+    steps = [int(row["step"]) for row in log_of(tmp_path / "out")]
+    assert max(steps) == 6  # best at 2, not better at 4 and 6
+    run(path)  # and it stays so
+    assert max(int(row["step"]) for row in log_of(tmp_path / "out")) == 6
+
+
+METHODS = {
+    "splade-max": "",
+    "distilsplade-sep": "",
+    "splade-doc": "",
+    "li-lsr": "",
+    "unicoil": "",
+    "deepimpact": "",
+    "tildev2": "",
+    "epic": "",
+    "prosper-bert": "",
+    "opensearch-doc-v2-distill": "idf = '{data}'",
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_learns(tmp_path: Path, method: str) -> None:
+    more = METHODS[method].format(data=tmp_path / "data")
+    encoder = f'method = "{method}"\nbackbone = "{tmp_path / "model"}"\n{more}'
+    path = write_config(tmp_path, "steps = 40", encoder=encoder, regulariser="")
+    run(path)
+    losses = [float(row["loss"]) for row in log_of(tmp_path / "out")]
+    assert np.mean(losses[-8:]) < 0.97 * np.mean(losses[:4])
+    assert load_encoder(tmp_path / "out" / "encoder").encode_documents(["alpha sea run"]).nnz > 0
+
+
+def test_deepct_learns_the_recall_of_terms(tmp_path: Path) -> None:
+    path = write_config(tmp_path, "steps = 60", encoder=f'method = "deepct"\nbackbone = "{tmp_path / "model"}"')
+    text = (
+        path.read_text()
+        .replace('[[losses]]\nname = "in-batch"\n', "")
+        .replace("seed = 3", "seed = 3\nterm_recall = 1.0")
+    )
+    path.write_text(text[: text.index("[regulariser]")] + text[text.index("[optimiser]") :])
+    run(path)
+    losses = [float(row["term-mse"]) for row in log_of(tmp_path / "out")]
+    assert np.mean(losses[-8:]) < 0.5 * np.mean(losses[:4])
+
+
+def test_windows_narrow_and_are_saved(tmp_path: Path) -> None:
+    window = "[window]\nquery = [12, 6]\ndocument = [14, 9, 5]\nshare = 0.01\nover = 6"
+    encoder = f'method = "prosper-bert"\nbackbone = "{tmp_path / "model"}"'
+    run(write_config(tmp_path, "steps = 12", window, encoder=encoder))
+    encoder = load_encoder(tmp_path / "out" / "encoder")
+    texts = ["alpha sea run the delta of gamma", "beta"]
+    widths = encoder.spec.query.head.window, encoder.spec.document.head.window
+    assert widths[0] in (12, 6) and widths[1] in (14, 9, 5)
+    assert np.diff(encoder.encode_queries(texts).indptr).max() <= widths[0]
+    assert np.diff(encoder.encode_documents(texts).indptr).max() <= widths[1]
+
+
+@pytest.mark.parametrize("precision", ["bfloat16"])
+def test_mixed_precision_learns_too(tmp_path: Path, precision: str) -> None:
+    run(write_config(tmp_path, f'steps = 40\nprecision = "{precision}"\ngradient_checkpointing = true'))
+    losses = [float(row["in-batch"]) for row in log_of(tmp_path / "out")]
+    assert np.mean(losses[-8:]) < np.mean(losses[:4])
+    assert {each.dtype for each in weights_of(tmp_path / "out").values()} == {torch.float32}
+
+
+def test_a_teacher_is_learned_from(tmp_path: Path) -> None:
+    teacher = '[teacher]\ndense = ["minilm"]\nsparse = ["tiny"]\nwhole_batch = true\nscale = 10'
+    run(write_config(tmp_path, "steps = 30", teacher, losses='name = "kl"', regulariser=""))
+    losses = [float(row["kl"]) for row in log_of(tmp_path / "out")]
+    assert np.mean(losses[-6:]) < np.mean(losses[:4])
+
+
+def test_stored_scores_teach_the_same(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write_config(tmp_path)
+    collection = load_collection(data, "train")
+    documents = [document.doc_id for document in collection.documents()]
+    records = [
+        {
+            "query_id": query,
+            "positive_ids": [*judged],
+            "negative_ids": [each for each in documents if each not in judged][:5],
+        }
+        for query, judged in collection.qrels().items()
+    ]
+    mined = write_lines(tmp_path / "mined.jsonl", records)
+    found = []
+    for store in ("true", "false"):
+        teacher = f'[teacher]\nsparse = ["tiny"]\nstore = {store}'
+        path = write_config(
+            tmp_path,
+            "steps = 5",
+            teacher,
+            losses='name = "margin-mse"',
+            data=f'collection = "{data}"\nnegatives = "{mined}"\ngroup = 3',
+        )
+        run(path, store)
+        found.append([float(row["margin-mse"]) for row in log_of(tmp_path / store)])
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+    assert (tmp_path / "true" / "teacher" / "part-00000.parquet").exists()
+
+
+def test_a_folder_holds_one_training(tmp_path: Path) -> None:
+    path = write_config(tmp_path, "steps = 2")
+    run(path)
+    run(path)  # there is nothing left to do
+    with pytest.raises(ParameterError, match="another configuration"):
+        run(write_config(tmp_path, "steps = 3"))
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "thesis.tex").write_text("mine")
+    with pytest.raises(StorageError, match="holds no training"):
+        run(path, "foreign")
+    (tmp_path / "out" / "checkpoint" / "model.safetensors").write_bytes(b"x")
+    with pytest.raises(StorageError, match="remove it to begin anew"):
+        run(write_config(tmp_path, "steps = 2"))
+
+
+def test_a_loss_that_is_no_number_is_told(tmp_path: Path) -> None:
+    path = write_config(tmp_path, "steps = 50\nclip = 0", rate="1e6")
+    with pytest.raises(ParameterError, match="lower the rate"):
+        run(path)
+
+
+def test_logs_of_tensorboard(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run(write_config(tmp_path, "steps = 4"))
+    events = EventAccumulator(str(tmp_path / "out" / "tensorboard"))
+    events.Reload()
+    found = [(event.step, event.value) for event in events.Scalars("loss")]
+    expected = [(int(row["step"]), float(row["loss"])) for row in log_of(tmp_path / "out")]
+    assert [step for step, _ in found] == [step for step, _ in expected] == [1, 2, 3, 4]
+    assert [value for _, value in found] == pytest.approx([value for _, value in expected])
+    assert all(math.isfinite(value) for _, value in found)

@@ -1,0 +1,44 @@
+"""A small collection, a small model, and trainings on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.encoders.models import WORDS, write_model
+from tests.training.written import write_collection
+
+NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+PLAIN = [word for word in WORDS if not word.startswith("##") and len(word) > 1]
+
+
+def write_data(folder: Path) -> Path:
+    """Documents of two words each, asked for by their first word, or by both in the other order."""
+    documents, queries, train, dev = [], {}, {}, {}
+    for number, (first, second) in enumerate((a, b) for a in PLAIN for b in PLAIN if a != b):
+        documents.append((f"d{number}", "", f"{first} {second} {first}"))
+        queries[f"q{number}"] = f"{second} {first}"
+        (dev if number % 4 == 0 else train)[f"q{number}"] = {f"d{number}": 1}
+    return write_collection(folder, documents, queries, train=train, dev=dev)
+
+
+def write_config(folder: Path, optimiser: str = "steps = 8", more: str = "", **changes: str) -> Path:
+    """A training in `folder`/train.toml; more: what stands at its end. changes: lines in place of these."""
+    if not (folder / "data").exists():
+        write_data(folder / "data")
+        write_model(folder / "model", "bert", **NO_DROPOUT)
+    lines = {
+        "top": "seed = 3\nlog_every = 1\nsave_every = 2",
+        "encoder": f'method = "splade-max"\nbackbone = "{folder / "model"}"',
+        "data": f'collection = "{folder / "data"}"\ngroup = 3',
+        "losses": 'name = "in-batch"',
+        "regulariser": 'document = [{ kind = "flops", strength = 0.01 }]\nquery = [{ kind = "l1", strength = 0.01 }]',
+        "rate": "1e-3",
+        **changes,
+    }
+    path = folder / "train.toml"
+    path.write_text(
+        f"{lines['top']}\n[encoder]\n{lines['encoder']}\n[data]\n{lines['data']}\n[[losses]]\n{lines['losses']}\n"
+        f"[regulariser]\n{lines['regulariser']}\n"
+        f"[optimiser]\nbatch_size = 6\nrate = {lines['rate']}\n{optimiser}\n{more}\n"
+    )
+    return path
