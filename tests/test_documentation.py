@@ -14,6 +14,7 @@ from typer.main import get_command
 import lsr
 from lsr.cli.main import app
 from lsr.eval.experiment import read_experiment
+from lsr.training.config import read_training
 from tests.data import REPOSITORY, collection_path
 
 README = (REPOSITORY / "README.md").read_text()
@@ -51,6 +52,14 @@ def test_the_experiments_shown_can_be_read(tmp_path: Path) -> None:
     assert [system.name for system in read_experiment(path).systems] == ["bm25", "tiny", "hybrid"]
     for name, baseline in (("interpolation", "minilm-prf"), ("interpolation_tuned", "bm25-both")):
         assert read_experiment(REPOSITORY / "benchmarks" / f"{name}.toml").baseline == baseline
+
+
+def test_the_training_shown_can_be_read(tmp_path: Path) -> None:
+    [shown] = re.findall(r"```toml\n(.*?)```", (REPOSITORY / "docs" / "training.md").read_text(), re.DOTALL)
+    (tmp_path / "train.toml").write_text(shown)
+    config = read_training(tmp_path / "train.toml")
+    assert config.data.group == 8
+    assert config.teacher is not None and config.evaluation is not None
 
 
 def test_files_that_the_documents_name_exist() -> None:

@@ -21,9 +21,7 @@ def experiment(
     output: Annotated[
         Path | None, typer.Option("--output", help="Folder of its results; by default the file's name without .toml")
     ] = None,
-    offline_data: Annotated[
-        Path | None, typer.Option(help="A folder of collections: those found in it are not downloaded.")
-    ] = None,
+    offline_data: options.OfflineData = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what there is to do and to download.")] = False,
     device: options.Device = None,
     threads: options.Threads = None,
@@ -39,7 +37,7 @@ def experiment(
     folder = file.with_suffix("") if output is None else output
     if folder == file:
         raise ParameterError(f"{file}: its results cannot have its name, which does not end with .toml; give --output")
-    _check_offline(offline_data)
+    options.check_folder(offline_data)
     wanted = _downloads(described, offline_data)
     if plan:
         _check_collections(described, offline_data)
@@ -82,11 +80,6 @@ def _downloads(described: Experiment, offline_data: Path | None) -> dict[str, in
     from lsr.eval.experiment.suites import shown_downloads
 
     return shown_downloads(described.collections, offline_data)
-
-
-def _check_offline(folder: Path | None) -> None:
-    if folder is not None and not folder.is_dir():
-        raise ParameterError(f"--offline-data {folder}: there is no such folder; check the path")
 
 
 def _check_collections(described: Experiment, offline_data: Path | None) -> None:

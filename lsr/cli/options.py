@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lsr.errors import ParameterError
 from lsr.index.config import SearchParams
 
 _DEFAULTS = SearchParams()
@@ -84,6 +85,10 @@ Missing = Annotated[
 ]
 FusionDepth = Annotated[int | None, typer.Option(help="Documents of each list that are interpolated; by default 1000")]
 
+OfflineData = Annotated[
+    Path | None, typer.Option(help="A folder of collections: those found in it are not downloaded.")
+]
+
 DEFAULT_QUERY_CUT = _DEFAULTS.query_cut
 DEFAULT_HEAP_FACTOR = _DEFAULTS.heap_factor
 DEFAULT_LONG_DOCUMENTS = "first"
@@ -96,3 +101,9 @@ def use_threads(threads: int | None) -> int:
     from lsr.index.threads import checked_threads
 
     return checked_threads(threads)
+
+
+def check_folder(offline_data: Path | None) -> None:
+    """Raises ParameterError for an --offline-data that is not there."""
+    if offline_data is not None and not offline_data.is_dir():
+        raise ParameterError(f"--offline-data {offline_data}: there is no such folder; check the path")

@@ -16,6 +16,7 @@ def train(
     output: Annotated[
         Path | None, typer.Argument(metavar="OUT", help="Its folder; by default the file's name without .toml.")
     ] = None,
+    offline_data: options.OfflineData = None,
     device: options.Device = None,
     json: options.Json = False,
 ) -> None:
@@ -26,11 +27,12 @@ def train(
     from lsr.training.config import read_training
 
     config = read_training(file)
+    options.check_folder(offline_data)
     folder = file.with_suffix("") if output is None else output
 
     from lsr.training.trainer import train as run
 
-    described = run(config, folder, device=device, progress=watched())
+    described = run(config, folder, offline_data=offline_data, device=device, progress=watched())
     if json:
         print_json(described)
         return

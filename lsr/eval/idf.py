@@ -7,22 +7,24 @@ from pathlib import Path
 from lsr.encoders.folders.files import vocabulary_size
 from lsr.encoders.idf import Table, idf_of_texts, idf_of_vectors, read_table
 from lsr.encoders.tokens import Tokens
-from lsr.eval.collections import load_collection
+from lsr.eval.experiment.suites import Judged, open_judged
 from lsr.vectors_io import is_vectors
 
 TABLES = (".json", ".txt", ".safetensors")
 
 
-def idf_from(source: str, tokenizer: Path, progress: bool = False) -> Table:
+def idf_from(source: str, tokenizer: Path, progress: bool = False, offline_data: Path | None = None) -> Table:
     """float32 [components]: the table in a file (.json, .txt, .safetensors), or the IDF of vectors or of a collection.
 
-    tokenizer: folder of the transformer whose tokens are counted. Raises EncoderError, CollectionError, VectorsError.
+    tokenizer: folder of the transformer whose tokens are counted. offline_data: as for open_judged.
+
+    Raises EncoderError, CollectionError, VectorsError.
     """
     if is_vectors(source):
         return idf_of_vectors(source)
     tokens = Tokens(tokenizer, vocabulary_size(tokenizer))
     if source.endswith(TABLES):
         return read_table(source, tokens.vocabulary)
-    collection = load_collection(source)
+    collection = open_judged(Judged("", source), offline_data)
     texts = (document.full_text for document in collection.documents())
     return idf_of_texts(texts, tokens, collection.count if progress else None, progress)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from lsr.eval.collections import load_collection
+from lsr.eval.experiment.suites import Judged, open_judged
 from lsr.training.config import TrainingConfig
 from lsr.training.data import DocumentStore, Group, GroupStream, IdRecords, Judgements, Source, TextRecords, Titles
 from lsr.training.distillation import Ensemble
@@ -16,14 +16,14 @@ from lsr.training.model import TrainableEncoder
 from lsr.training.objective import TrainingBatch, known_relevant
 
 
-def open_stream(config: TrainingConfig, cache: Path, progress: bool) -> GroupStream:
-    """The groups of a training. Raises CollectionError, StorageError."""
+def open_stream(config: TrainingConfig, cache: Path, progress: bool, offline_data: Path | None = None) -> GroupStream:
+    """The groups of a training. offline_data: as for open_judged. Raises CollectionError, StorageError."""
     data = config.data
     source: Source
     if data.records:
         source = TextRecords(data.records)
     else:
-        collection = load_collection(data.collection, data.split)
+        collection = open_judged(Judged("", data.collection, data.split), offline_data)
         store = DocumentStore.of(collection, data.cache or cache, progress=progress)
         if data.titles:
             source = Titles(collection, store)

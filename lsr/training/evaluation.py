@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import statistics
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from lsr.encoders.encoder import SparseEncoder
 from lsr.errors import CollectionError
-from lsr.eval.collections import load_collection
+from lsr.eval.experiment.suites import Judged, open_judged
 from lsr.eval.measures import evaluate_queries
 from lsr.eval.runs import Qrels
 from lsr.index.config import IndexConfig
@@ -40,14 +41,19 @@ class Evaluated(NamedTuple):
 
 
 def read_development_set(
-    spec: str, split: str | None, queries: int | None = None, documents: int | None = None
+    spec: str,
+    split: str | None,
+    queries: int | None = None,
+    documents: int | None = None,
+    offline_data: Path | None = None,
 ) -> DevelopmentSet:
     """The development set of a collection.
 
     queries: that many of them at most, chosen by a hash of their ids. documents: that many at most, those judged for
-    these queries and others chosen likewise; figures over fewer documents than all are higher. Raises CollectionError.
+    these queries and others chosen likewise; figures over fewer documents than all are higher. offline_data: as for
+    open_judged. Raises CollectionError.
     """
-    collection = load_collection(spec, split)
+    collection = open_judged(Judged("", spec, split), offline_data)
     every_query, qrels = collection.queries(), collection.qrels()
     chosen = sorted(every_query, key=_hash)[:queries]
     judged = {doc_id for query_id in chosen for doc_id in qrels[query_id]}

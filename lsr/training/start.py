@@ -21,7 +21,9 @@ from lsr.training.stored_scores import StoredScores, store_scores
 from lsr.training.teachers import CrossEncoder, DenseTeacher, SparseTeacher
 
 
-def start_encoder(config: EncoderConfig, device: str, seed: int, progress: bool) -> SparseEncoder:
+def start_encoder(
+    config: EncoderConfig, device: str, seed: int, progress: bool, offline_data: Path | None
+) -> SparseEncoder:
     """The encoder as it is before training. Raises EncoderError, CollectionError, ParameterError."""
     if config.start:
         encoder = load_encoder(config.start, device=device, max_length=config.max_length)
@@ -32,7 +34,7 @@ def start_encoder(config: EncoderConfig, device: str, seed: int, progress: bool)
         return encoder
     table = None
     if config.idf:
-        table = idf_from(config.idf, find_checkpoint(config.backbone).folder, progress)
+        table = idf_from(config.idf, find_checkpoint(config.backbone).folder, progress, offline_data)
     return build_encoder(
         config.method,
         config.backbone,
@@ -59,9 +61,9 @@ def tokenizer_of(encoder: SparseEncoder) -> Path:
     return Path(spec.tokenizer if hasattr(spec, "tokenizer") else spec.backbone.tokenizer)
 
 
-def penalty_idf(source: str, encoder: SparseEncoder, progress: bool) -> Table:
+def penalty_idf(source: str, encoder: SparseEncoder, progress: bool, offline_data: Path | None) -> Table:
     """The table of the explicit reading of IDF-aware FLOPS. Raises EncoderError, CollectionError."""
-    return idf_from(source, tokenizer_of(encoder), progress)
+    return idf_from(source, tokenizer_of(encoder), progress, offline_data)
 
 
 def stored_teachers(config: TeacherConfig, stream: GroupStream, folder: Path, device: str, progress: bool) -> Ensemble:

@@ -63,13 +63,18 @@ class Progress:
 
 
 def train(
-    config: TrainingConfig, folder: str | Path, *, device: str | None = None, progress: bool = False
+    config: TrainingConfig,
+    folder: str | Path,
+    *,
+    offline_data: Path | None = None,
+    device: str | None = None,
+    progress: bool = False,
 ) -> dict[str, Any]:
     """Train, in `folder`, and return what OUT/encoder/training.json says.
 
     A folder in which the same configuration was begun is gone on with from its last checkpoint: with the same device
-    and number of threads, to the same weights as if it had never been stopped. device: "cpu", or None for what
-    Accelerate finds.
+    and number of threads, to the same weights as if it had never been stopped. offline_data: a folder in which
+    collections lie, as for open_judged. device: "cpu", or None for what Accelerate finds.
 
     Raises ParameterError where parts of the configuration do not fit together, or the folder is another training's;
     CollectionError, EncoderError, StorageError.
@@ -78,16 +83,24 @@ def train(
     AcceleratorState._reset_state()  # or it would keep the precision of an earlier training of this process
     accelerator = Accelerator(mixed_precision=MIXED[config.optimiser.precision], cpu=device == "cpu")
     with _owned(folder, config, accelerator.is_main_process):
-        return _Training(config, folder, accelerator, progress and accelerator.is_main_process).run()
+        shown = progress and accelerator.is_main_process
+        return _Training(config, folder, accelerator, offline_data, shown).run()
 
 
 class _Training:
     """One training at work."""
 
-    def __init__(self, config: TrainingConfig, folder: Path, accelerator: Accelerator, progress: bool) -> None:
+    def __init__(
+        self,
+        config: TrainingConfig,
+        folder: Path,
+        accelerator: Accelerator,
+        offline_data: Path | None,
+        progress: bool,
+    ) -> None:
         self._config, self._folder, self._accelerator, self._shown = config, folder, accelerator, progress
         device = str(accelerator.device)
-        self._encoder = start_encoder(config.encoder, device, config.seed, progress)
+        self._encoder = start_encoder(config.encoder, device, config.seed, progress, offline_data)
         self._model = TrainableEncoder(
             self._encoder, what_queries_learn(config.encoder, self._encoder), config.seed
         ).to(accelerator.device)
@@ -95,7 +108,7 @@ class _Training:
             self._model.gradient_checkpointing()
         self._windows = _windows(config, self._model)
         with accelerator.main_process_first():
-            stream = open_stream(config, folder / CACHE, progress)
+            stream = open_stream(config, folder / CACHE, progress, offline_data)
         optimiser = config.optimiser
         ranks = accelerator.num_processes
         if optimiser.batch_size % ranks:
@@ -113,13 +126,15 @@ class _Training:
         self._steps = optimiser.steps or max(1, round(self._per_epoch * (optimiser.epochs or 0) / optimiser.accumulate))
         idf = None
         if config.regulariser.idf:
-            table = penalty_idf(config.regulariser.idf, self._encoder, progress)
+            table = penalty_idf(config.regulariser.idf, self._encoder, progress, offline_data)
             idf = torch.from_numpy(table).to(accelerator.device)
         self._objective = Objective(config, self._encoder.dim, idf, self._steps, accelerator.device)
         self._development: DevelopmentSet | None = None
         if config.evaluation is not None and accelerator.is_main_process:
             chosen = config.evaluation
-            self._development = read_development_set(chosen.collection, chosen.split, chosen.queries, chosen.documents)
+            self._development = read_development_set(
+                chosen.collection, chosen.split, chosen.queries, chosen.documents, offline_data
+            )
         self._optimizer = torch.optim.AdamW(_parameters(self._model, optimiser), lr=optimiser.rate)
         self._wrapped, self._prepared = accelerator.prepare(self._model, self._optimizer)
         self._progress = self._resumed()
