@@ -66,9 +66,10 @@ def mine(
     dense, sparse, cross = (tuple(names or ()) for names in (dense_teacher, sparse_teacher, cross_teacher))
     if dense or sparse or cross:
         from lsr.training.config import TeacherConfig
+        from lsr.training.distillation import MIN_MAX, SCALE
         from lsr.training.start import open_teachers
 
-        teachers = TeacherConfig(dense, sparse, cross, normalise or "min-max", 30.0 if scale is None else scale)
+        teachers = TeacherConfig(dense, sparse, cross, normalise or MIN_MAX, SCALE if scale is None else scale)
         scorer = open_teachers(teachers, device)
     elif normalise is not None or scale is not None:
         raise ParameterError("--normalise and --scale are of teachers; name one, or leave them out")

@@ -30,9 +30,13 @@ def train(
     options.check_folder(offline_data)
     folder = file.with_suffix("") if output is None else output
 
+    from accelerate import PartialState
+
     from lsr.training.trainer import train as run
 
     described = run(config, folder, offline_data=offline_data, device=device, progress=watched())
+    if not PartialState().is_main_process:
+        return
     if json:
         print_json(described)
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Lock
@@ -187,16 +187,18 @@ class SparseEncoder:
 
         save_reference(self, Path(folder))
 
-    def save_pretrained(self, folder: str | Path) -> None:
+    def save_pretrained(self, folder: str | Path, training: Mapping[str, Any] | None = None) -> None:
         """Write everything: networks, heads, tables, tokenisers; load_encoder(folder) gives the encoder back.
 
         Where sentence-transformers knows all parts of the encoder, the folder is one of its SparseEncoder's. Options,
         such as pruning, are not part of it; weights are written in the precision that they are computed with. No other
-        thread may encode meanwhile. Raises StorageError, also where the folder holds something else.
+        thread may encode meanwhile. training: how it was trained, JSON, which is kept as training.json.
+
+        Raises StorageError, also where the folder holds something else.
         """
         from lsr.encoders.folders.write import write_encoder
 
-        write_encoder(self, Path(folder))
+        write_encoder(self, Path(folder), training)
 
     def _load_document(self) -> Side:
         spec, query = self.spec.document, self._query

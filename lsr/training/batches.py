@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from lsr.errors import CollectionError
 from lsr.eval.experiment.suites import Judged, open_judged
 from lsr.training.config import TrainingConfig
 from lsr.training.data import DocumentStore, Group, GroupStream, IdRecords, Judgements, Source, TextRecords, Titles
@@ -31,13 +32,17 @@ def open_stream(config: TrainingConfig, cache: Path, progress: bool, offline_dat
             source = IdRecords(data.negatives, collection, store)
         else:
             source = Judgements(collection, store, data.relevant)
-    return GroupStream(source, data.group, seed=config.seed, scored=config.stored_scores, buffer=data.buffer)
+    fill = config.teacher is None or not config.teacher.store  # what is random has no stored score
+    return GroupStream(source, data.group, seed=config.seed, scored=config.stored_scores, fill=fill, buffer=data.buffer)
 
 
 def batches_of_epoch(stream: GroupStream, batch_size: int, ranks: int) -> int:
     """Batches that each of several processes gets in one epoch; reads the source. Raises CollectionError."""
     whole, rest = divmod(sum(1 for _ in stream.source.examples()), batch_size * ranks)
-    return whole + (rest >= ranks)
+    batches = whole + (rest >= ranks)
+    if not batches:
+        raise CollectionError(f"{stream.source.name}: there are too few queries to train on; give at least {ranks}")
+    return batches
 
 
 class Batches:

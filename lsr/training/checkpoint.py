@@ -1,7 +1,7 @@
 """Where a training stands, in a folder that is complete or absent: goes on exactly after a kill.
 
 model.safetensors       what is trained
-optimizer.safetensors   AdamW's two moments of each of it, NAME.exp_avg and NAME.exp_avg_sq, and more tensors
+optimizer.safetensors   of each of it AdamW's moments and steps, NAME.exp_avg, .exp_avg_sq and .step; more tensors
 state.json              the step, and all else that is not a tensor; written last
 
 Random numbers are not kept: they are drawn anew from the seed for every step.
@@ -25,6 +25,7 @@ STATE_FILE = "state.json"
 MODEL_FILE = "model.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
 MOMENTS = ("exp_avg", "exp_avg_sq")
+STEP = "step"  # fewer than those of the training where float16 had to leave some out
 
 
 class Checkpoint(NamedTuple):
@@ -46,7 +47,7 @@ def save_checkpoint(
     moments = {
         f"{name}.{moment}": optimizer.state[parameter][moment].contiguous()
         for name, parameter in trained.items()
-        for moment in MOMENTS
+        for moment in (*MOMENTS, STEP)
         if parameter in optimizer.state
     }
     with replacing_folder(folder, STATE_FILE) as temporary:
@@ -55,20 +56,16 @@ def save_checkpoint(
         (temporary / STATE_FILE).write_text(json.dumps(state))
 
 
-def load_checkpoint(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, optimizer_step: int | None = None
-) -> Checkpoint | None:
+def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Checkpoint | None:
     """Fill model and optimiser with what was saved; None if nothing was.
 
-    optimizer_step: steps that the optimiser has done; by default state["step"]. Raises StorageError for one that is
-    damaged or another model's.
+    Raises StorageError for a checkpoint that is damaged or another model's.
     """
     if not (folder / STATE_FILE).exists():
         return None
     try:
         state = json.loads((folder / STATE_FILE).read_bytes())
         weights, moments = load_file(folder / MODEL_FILE), load_file(folder / OPTIMIZER_FILE)
-        done = float(state["step"] if optimizer_step is None else optimizer_step)
         trained = _trained(model)
         if weights.keys() != trained.keys():
             raise ValueError(f"holds {len(weights)} tensors, the model has {len(trained)}")
@@ -79,7 +76,7 @@ def load_checkpoint(
                 parameter.copy_(weights[name])
                 if f"{name}.{MOMENTS[0]}" in moments:
                     kept = {moment: moments[f"{name}.{moment}"].to(parameter.device) for moment in MOMENTS}
-                    optimizer.state[parameter] = {"step": torch.tensor(done), **kept}
+                    optimizer.state[parameter] = {STEP: moments[f"{name}.{STEP}"], **kept}
     except DAMAGE as error:
         raise StorageError(f"{folder}: is damaged or another model's ({error}); remove it to begin anew") from error
     more = {name.removeprefix("more."): each for name, each in moments.items() if name.startswith("more.")}

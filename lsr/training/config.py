@@ -8,14 +8,16 @@ from pathlib import Path
 from lsr.encoders.presets import find_preset
 from lsr.errors import ParameterError
 from lsr.eval.measures import parse_measures
+from lsr.toml import read_toml
+from lsr.training.distillation import NORMALISATIONS, SCALE
 from lsr.training.losses import LOSSES, LossSpec
+from lsr.training.model import TABLES
 from lsr.training.regularizers import IDF_FLOPS, Penalty
 from lsr.training.schedules import SCHEDULES
-from lsr.training.toml import read_toml
+from lsr.training.tables import from_table
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 RATES = ("linear", "cosine", "constant")
-QUERY_TABLES = ("fixed", "scale", "table", "learned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +28,8 @@ class EncoderConfig:
     method, backbone, query_backbone: as build_encoder takes them, a method of `lsr encoders` on a transformer.
     idf: weights of looked-up queries: a table's file, or a collection or vectors to count in.
     query_table: what queries that are looked up learn: "fixed" nothing, "scale" one factor, "table" every weight,
-        "learned" a projection of the word embeddings (Li-LSR). By default "learned" for li-lsr, "scale" for binary
-        queries, else "fixed".
+        "learned" a projection of the word embeddings (Li-LSR), which begins anew. By default "learned" for the method
+        li-lsr, "scale" for methods of binary queries, else, and with start, "fixed".
     max_length: tokens of a text; by default the method's.
     """
 
@@ -48,8 +50,8 @@ class EncoderConfig:
             find_preset(self.method)
             if not self.backbone:
                 raise ParameterError(f"method is {self.method!r} and there is no backbone; name a transformer")
-        if self.query_table and self.query_table not in QUERY_TABLES:
-            raise ParameterError(f"query_table is {self.query_table!r}; it must be one of {', '.join(QUERY_TABLES)}")
+        if self.query_table and self.query_table not in TABLES:
+            raise ParameterError(f"query_table is {self.query_table!r}; it must be one of {', '.join(TABLES)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,7 @@ class TeacherConfig:
     sparse: tuple[str, ...] = ()
     cross: tuple[str, ...] = ()
     normalise: str = "min-max"
-    scale: float = 30.0
+    scale: float = SCALE
     whole_batch: bool = False
     store: bool = False
 
@@ -194,7 +196,7 @@ class TeacherConfig:
             raise ParameterError("store keeps scores of each query's own documents; leave out store or whole_batch")
         if not (self.dense or self.sparse or self.cross):
             raise ParameterError("there is no teacher; name at least one under dense, sparse or cross")
-        _choice("normalise", self.normalise, ("min-max", "none"))
+        _choice("normalise", self.normalise, NORMALISATIONS)
         if not 0 < self.scale < float("inf"):
             raise ParameterError(f"scale is {self.scale}; it must be a number above 0")
 
@@ -249,6 +251,10 @@ class TrainingConfig:
             raise ParameterError("there is no loss; add [[losses]] with name = 'in-batch', or another one")
         if not 0 <= self.term_recall < float("inf"):
             raise ParameterError(f"term_recall is {self.term_recall}; it must be a number of at least 0")
+        if self.teacher is not None and not any(LOSSES[loss.name].teacher for loss in self.losses):
+            raise ParameterError("no loss learns from the teacher; add kl or margin-mse, or leave the teacher out")
+        if self.teacher is not None and self.teacher.store and not (self.data.negatives or self.data.records):
+            raise ParameterError("teacher.store needs negatives or records: random negatives have no stored scores")
         for loss in self.losses:
             whole_batch = self.teacher is not None and self.teacher.whole_batch
             loss.check(self.data.group, self.taught, whole_batch)
@@ -273,7 +279,12 @@ class TrainingConfig:
 
 def read_training(path: str | Path) -> TrainingConfig:
     """The training that a TOML file describes. Raises ParameterError, naming file and key."""
-    return read_toml(path, TrainingConfig)
+    path = Path(path)
+    content = read_toml(path)
+    try:
+        return from_table(TrainingConfig, content, "")
+    except ParameterError as error:
+        raise ParameterError(f"{path}: {error}") from error
 
 
 def _at_least(name: str, value: int | None, least: int) -> None:

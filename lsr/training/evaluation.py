@@ -11,7 +11,7 @@ from typing import NamedTuple
 from lsr.encoders.encoder import SparseEncoder
 from lsr.errors import CollectionError
 from lsr.eval.experiment.suites import Judged, open_judged
-from lsr.eval.measures import evaluate_queries
+from lsr.eval.measures import evaluate_queries, parse_measures
 from lsr.eval.runs import Qrels
 from lsr.index.config import IndexConfig
 from lsr.index.seismic import SeismicIndex
@@ -20,6 +20,7 @@ from lsr.retrieval.searcher import Searcher
 from lsr.vectors import SparseVectors
 
 LARGEST = 1 << 64
+DEEPEST = 1000  # of a ranking for measures without a cutoff
 
 
 class DevelopmentSet(NamedTuple):
@@ -70,14 +71,16 @@ def read_development_set(
             texts.append(document.full_text)
     if not judged.intersection(ids):
         raise CollectionError(f"{spec}: no judged document is in the collection; check that the two belong together")
-    kept = {query_id: every_query[query_id] for query_id in every_query if query_id in set(chosen)}
+    wanted = set(chosen)
+    kept = {query_id: text for query_id, text in every_query.items() if query_id in wanted}
     return DevelopmentSet(ids, texts, kept, {each: qrels[each] for each in kept}, collection.drop_same_id)
 
 
 def evaluate_encoder(
-    encoder: SparseEncoder, on: DevelopmentSet, measures: Sequence[str], k: int = 100, threads: int = 1
+    encoder: SparseEncoder, on: DevelopmentSet, measures: Sequence[str], threads: int = 1
 ) -> Evaluated:
     """Encode, index, search and measure with the encoder as it is."""
+    k = max(each.params.get("cutoff", DEEPEST) for each in parse_measures(measures).values())
     vectors = encoder.encode_documents(on.texts)
     rows = encoder.encode_queries(list(on.queries.values()))
     named = SparseVectors.from_normalised(vectors.indptr, vectors.indices, vectors.values, vectors.dim, on.ids)

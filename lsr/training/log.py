@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from lsr.files import replacing_file
 
 LOG_FILE = "log.jsonl"
 CSV_FILE = "log.csv"
@@ -28,7 +31,8 @@ class Log:
         folder.mkdir(parents=True, exist_ok=True)
         self._path, self._csv = folder / LOG_FILE, folder / CSV_FILE
         lines = [line for line in _lines(self._path) if line["step"] <= step]
-        self._path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        with replacing_file(self._path) as file:
+            file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
         self._board: Any = SummaryWriter(str(folder / TENSORBOARD), purge_step=step + 1)
 
     def write(self, step: int, figures: Mapping[str, float]) -> None:
@@ -41,10 +45,12 @@ class Log:
         """Write log.csv anew."""
         lines = _lines(self._path)
         names = list(dict.fromkeys(name for line in lines for name in line))
-        with self._csv.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, names, restval="")
-            writer.writeheader()
-            writer.writerows(lines)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+        with replacing_file(self._csv) as file:
+            file.write(text.getvalue().encode())
         self._board.flush()
 
     def close(self) -> None:

@@ -163,8 +163,8 @@ def _kl(candidates: Candidates, temperature: float) -> Tensor:
     scores, teacher = candidates.scores, _teacher(candidates, "kl")
     if teacher.shape != scores.shape:
         scores = _own(_by_group(scores))
-    if scores.shape[1] < 2:
-        raise _no_negatives("kl")
+        if scores.shape[1] < 2:
+            raise _no_negatives("kl")
     student_log, teacher_log = ((each / temperature).log_softmax(1) for each in (scores, teacher))
     return kl_div(student_log, teacher_log, reduction="batchmean", log_target=True) * temperature**2
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lsr.encoders.backbone import seeded
 from lsr.encoders.encoder import SparseEncoder
 from lsr.encoders.heads import ABOVE_ZERO, ACTIVATIONS, Batch, Head, LearnedTable, States
 from lsr.encoders.lookup import LookupSide
@@ -86,8 +87,7 @@ class TrainableTable(nn.Module):
             if not side.spec.special_components:
                 allowed[list(side.tokens.special)] = 0
             self.allowed = allowed
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
+            with seeded(seed):
                 self.learned = LearnedTable(embeddings.detach().clone())
         elif learns == TABLE:
             self.free = nn.Parameter(weights)
@@ -194,7 +194,7 @@ def head_weights(head: Head, states: States, batch: Batch, window: int | None) -
     if head.residual is not None:
         assert states.last is not None and literal is not None
         last = states.last[torch.arange(len(batch.ids), device=batch.ids.device), batch.mask.sum(1) - 1].float()
-        other = head.residual(torch.log1p(torch.relu(last)))
+        other = _exact(head.residual, torch.log1p(torch.relu(last)))
         weights = weights + literal * (other.amax(1, keepdim=True) - other)
     if window is not None and window < weights.shape[1]:
         least = weights.topk(window, dim=1).values[:, -1:]
@@ -224,7 +224,7 @@ def _mlm(head: Head, states: States, batch: Batch) -> Tensor:
     importance = None
     if head.importance is not None:
         assert states.last is not None
-        importance = torch.log1p(nn.functional.softplus(head.importance(states.last.float())))
+        importance = torch.log1p(nn.functional.softplus(_exact(head.importance, states.last)))
     if spec.pooling == "sum":
         mask = counted[:, :, None]
         weights = pooled_weights(inputs, weight, bias, importance, lambda z: (activate(z) * mask).sum(1))
@@ -243,19 +243,26 @@ def _mlm(head: Head, states: States, batch: Batch) -> Tensor:
             weights = weights * counted.any(1, keepdim=True)
     if head.quality is not None:
         assert states.last is not None
-        weights = weights * torch.sigmoid(head.quality(states.last[:, 0].float()))
+        weights = weights * torch.sigmoid(_exact(head.quality, states.last[:, 0]))
     return weights
 
 
 def _mlp(head: Head, states: States, batch: Batch) -> Tensor:
     assert states.last is not None and head.linear is not None
-    weights = ACTIVATIONS[head.spec.activation](head.linear(states.last.float())[:, :, 0])
+    weights = ACTIVATIONS[head.spec.activation](_exact(head.linear, states.last)[:, :, 0])
     texts, positions = batch.counted.nonzero(as_tuple=True)
     places = texts * head.components + batch.ids[texts, positions]
     pooled = torch.zeros(len(batch.ids) * head.components, device=weights.device)
     how = "sum" if head.spec.pooling == "sum" else "amax"
     pooled = pooled.scatter_reduce(0, places, weights[texts, positions], how, include_self=False)
     return pooled.view(len(batch.ids), head.components)
+
+
+def _exact(layer: nn.Module, inputs: Tensor) -> Tensor:
+    """What a small layer makes of its inputs, in float32 whatever the precision of the networks."""
+    with torch.autocast(inputs.device.type, enabled=False):
+        found: Tensor = layer(inputs.float())
+    return found
 
 
 def _bags(side: LookupSide, texts: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:

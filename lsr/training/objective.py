@@ -93,11 +93,10 @@ def known_relevant(groups: Sequence[Group]) -> Tensor:
     Those of another query that are its own positive, or that its judgements name.
     """
     documents = [document_id for group in groups for document_id in group.document_ids]
-    known = torch.zeros(len(groups), len(documents), dtype=torch.bool)
-    for row, group in enumerate(groups):
-        relevant = {*group.relevant}
-        known[row] = torch.tensor([document in relevant for document in documents])
-    return known
+    relevant: dict[str, set[str]] = {}  # of a query, whose records may each know of one document
+    for group in groups:
+        relevant.setdefault(group.query_id, set()).update(group.relevant)
+    return torch.tensor([[document in relevant[group.query_id] for document in documents] for group in groups])
 
 
 def term_recall(batch: TrainingBatch, group: int, components: int) -> TermTargets:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from lsr.encoders import build_encoder, load_dense_encoder, load_encoder
 from lsr.encoders.encoder import SparseEncoder
 from lsr.encoders.folders.find import find_checkpoint
-from lsr.encoders.idf import Table
 from lsr.encoders.lookup import LookupSide
 from lsr.encoders.presets import find_preset
 from lsr.errors import EncoderError
 from lsr.eval.idf import idf_from
 from lsr.training.config import EncoderConfig, TeacherConfig
-from lsr.training.data import GroupStream
 from lsr.training.distillation import Ensemble, Teacher
 from lsr.training.model import FIXED, LEARNED, SCALE
-from lsr.training.stored_scores import StoredScores, store_scores
 from lsr.training.teachers import CrossEncoder, DenseTeacher, SparseTeacher
 
 
@@ -59,23 +55,6 @@ def tokenizer_of(encoder: SparseEncoder) -> Path:
     """The folder of the documents' tokeniser, for IDF tables."""
     spec = encoder.spec.document
     return Path(spec.tokenizer if hasattr(spec, "tokenizer") else spec.backbone.tokenizer)
-
-
-def penalty_idf(source: str, encoder: SparseEncoder, progress: bool, offline_data: Path | None) -> Table:
-    """The table of the explicit reading of IDF-aware FLOPS. Raises EncoderError, CollectionError."""
-    return idf_from(source, tokenizer_of(encoder), progress, offline_data)
-
-
-def stored_teachers(config: TeacherConfig, stream: GroupStream, folder: Path, device: str, progress: bool) -> Ensemble:
-    """The ensemble as open_teachers gives it, with all scores in `folder`, where those that are missing are computed.
-
-    Raises EncoderError, CollectionError, StorageError.
-    """
-    ensemble = open_teachers(config, device)
-    store_scores(
-        ensemble.teachers, stream.whole_groups(), folder, stream.source.count() if progress else None, progress
-    )
-    return replace(ensemble, teachers=StoredScores(folder).teachers)
 
 
 def open_teachers(config: TeacherConfig, device: str | None) -> Ensemble:

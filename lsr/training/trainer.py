@@ -7,7 +7,7 @@
     OUT/log.csv, log.jsonl, tensorboard/
 
 Accelerate (Hugging Face) moves what is trained to its devices and takes care of precision and of several processes:
-`accelerate launch -m lsr.cli.main train CONFIG OUT` trains on every GPU of a machine.
+`accelerate launch -m lsr train CONFIG OUT` trains on every GPU of a machine.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import json
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,12 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from torch import nn
 
+from lsr.encoders.batches import find_device
 from lsr.errors import ParameterError, StorageError
+from lsr.eval.idf import idf_from
 from lsr.files import own_folder, replacing_file
 from lsr.index.threads import processors
 from lsr.training.batches import Batches, batches_of_epoch, open_stream
@@ -37,7 +41,8 @@ from lsr.training.evaluation import DevelopmentSet, evaluate_encoder, read_devel
 from lsr.training.log import Log, Rates, shown_figures, status_line
 from lsr.training.model import TrainableEncoder, TrainableSide, TrainableTable
 from lsr.training.objective import Objective, TrainingBatch
-from lsr.training.start import open_teachers, penalty_idf, start_encoder, stored_teachers, what_queries_learn
+from lsr.training.start import open_teachers, start_encoder, tokenizer_of, what_queries_learn
+from lsr.training.stored_scores import StoredScores, store_scores
 from lsr.training.windows import FocusingWindow
 
 MARKER = "training.json"
@@ -72,8 +77,8 @@ def train(
 ) -> dict[str, Any]:
     """Train, in `folder`, and return what OUT/encoder/training.json says.
 
-    A folder in which the same configuration was begun is gone on with from its last checkpoint: with the same device
-    and number of threads, to the same weights as if it had never been stopped. offline_data: a folder in which
+    A folder in which the same configuration was begun is gone on with from its last checkpoint: on a CPU, with as many
+    threads, to the same weights as if it had never been stopped. offline_data: a folder in which
     collections lie, as for open_judged. device: "cpu", or None for what Accelerate finds.
 
     Raises ParameterError where parts of the configuration do not fit together, or the folder is another training's;
@@ -81,7 +86,22 @@ def train(
     """
     folder = Path(folder)
     AcceleratorState._reset_state()  # or it would keep the precision of an earlier training of this process
-    accelerator = Accelerator(mixed_precision=MIXED[config.optimiser.precision], cpu=device == "cpu")
+    accelerator = Accelerator(
+        mixed_precision=MIXED[config.optimiser.precision],
+        cpu=device == "cpu",
+        # Poolers, and whatever else a backbone has that no head looks at.
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(find_unused_parameters=True),
+            # Others wait while the first process reads, scores or evaluates.
+            InitProcessGroupKwargs(timeout=timedelta(days=2)),
+        ],
+    )
+    if device is not None and find_device(device).type != accelerator.device.type:
+        raise ParameterError(
+            f"device is {device!r}, but training takes {accelerator.device}; leave it out, or give cpu"
+        )
+    if config.optimiser.precision == "float16" and accelerator.device.type == "cpu":
+        raise ParameterError("precision is float16, which needs a GPU; take bfloat16 or float32")
     with _owned(folder, config, accelerator.is_main_process):
         shown = progress and accelerator.is_main_process
         return _Training(config, folder, accelerator, offline_data, shown).run()
@@ -107,26 +127,17 @@ class _Training:
         if config.optimiser.gradient_checkpointing:
             self._model.gradient_checkpointing()
         self._windows = _windows(config, self._model)
-        with accelerator.main_process_first():
-            stream = open_stream(config, folder / CACHE, progress, offline_data)
-        optimiser = config.optimiser
-        ranks = accelerator.num_processes
+        optimiser, ranks = config.optimiser, accelerator.num_processes
         if optimiser.batch_size % ranks:
             raise ParameterError(f"batch_size is {optimiser.batch_size}; it must be a multiple of {ranks} processes")
         share = optimiser.batch_size // ranks
+        with accelerator.main_process_first():
+            stream = open_stream(config, folder / CACHE, progress, offline_data)
         self._per_epoch = batches_of_epoch(stream, share, ranks)
-        teacher = None
-        if config.teacher is not None and config.teacher.store:
-            with accelerator.main_process_first():
-                teacher = stored_teachers(config.teacher, stream, folder / TEACHER, device, progress)
-        elif config.teacher is not None:
-            teacher = open_teachers(config.teacher, device)
-        whole_batch = config.teacher is not None and config.teacher.whole_batch
-        self._batches = Batches(stream, self._model, share, teacher, whole_batch, accelerator.process_index, ranks)
         self._steps = optimiser.steps or max(1, round(self._per_epoch * (optimiser.epochs or 0) / optimiser.accumulate))
         idf = None
         if config.regulariser.idf:
-            table = penalty_idf(config.regulariser.idf, self._encoder, progress, offline_data)
+            table = idf_from(config.regulariser.idf, tokenizer_of(self._encoder), progress, offline_data)
             idf = torch.from_numpy(table).to(accelerator.device)
         self._objective = Objective(config, self._encoder.dim, idf, self._steps, accelerator.device)
         self._development: DevelopmentSet | None = None
@@ -135,20 +146,30 @@ class _Training:
             self._development = read_development_set(
                 chosen.collection, chosen.split, chosen.queries, chosen.documents, offline_data
             )
+        teacher = None if config.teacher is None else open_teachers(config.teacher, device)
+        if teacher is not None and config.teacher is not None and config.teacher.store:
+            if accelerator.is_main_process:
+                total = stream.source.count() if progress else None
+                store_scores(teacher.teachers, stream.whole_groups(), folder / TEACHER, total, progress)
+            accelerator.wait_for_everyone()
+            teacher = replace(teacher, teachers=StoredScores(folder / TEACHER).teachers)
+        whole_batch = config.teacher is not None and config.teacher.whole_batch
+        self._batches = Batches(stream, self._model, share, teacher, whole_batch, accelerator.process_index, ranks)
         self._optimizer = torch.optim.AdamW(_parameters(self._model, optimiser), lr=optimiser.rate)
         self._wrapped, self._prepared = accelerator.prepare(self._model, self._optimizer)
         self._progress = self._resumed()
 
     def run(self) -> dict[str, Any]:
         """Every step that is left, and what is written at the end."""
-        config, state = self._config, self._progress
-        if state.step == 0:
-            self._evaluate()
+        config, state, micro = self._config, self._progress, self._config.optimiser.accumulate
         log = Log(self._folder, state.step) if self._accelerator.is_main_process else None
+        if state.step == 0:
+            self._evaluate(log)
         rates = Rates()
-        micro = config.optimiser.accumulate
-        batches = self._batches(state.step * micro, self._per_epoch)
-        with status_line(self._steps, state.step, self._shown) as show:
+        with (
+            closing(self._batches(state.step * micro, self._per_epoch)) as batches,
+            status_line(self._steps, state.step, self._shown) as show,
+        ):
             while state.step < self._steps and not state.stopped:
                 rates.add(self._step([next(batches) for _ in range(micro)]), config.optimiser.batch_size * micro)
                 state.step += 1
@@ -157,13 +178,12 @@ class _Training:
                     figures = rates.take()
                     log.write(state.step, figures)
                     show(state.step, shown_figures(figures))
+                better = False
                 if config.evaluation and (state.step % config.evaluation.every == 0 or last):
-                    figures = self._evaluate()
-                    if log and figures:
-                        log.write(state.step, figures)
-                if state.step % config.save_every == 0 or last or state.stopped:
+                    better = self._evaluate(log)
+                # What was found to be the best is also where a killed training goes on, or it might be found no more.
+                if state.step % config.save_every == 0 or last or state.stopped or better:
                     self._save(log)
-        batches.close()
         if log:
             log.close()
         return self._finish()
@@ -188,7 +208,7 @@ class _Training:
                 accelerator.backward(cost.total / len(batches))
             for side, window in self._windows:
                 weights = queries if side is self._model.query and side is not self._model.document else documents
-                window.see((weights.final > 0).sum(1).tolist())
+                window.see(accelerator.gather((weights.final > 0).sum(1)).tolist())
                 side.window = window.width
             for name, value in cost.figures.items():
                 sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value / len(batches)
@@ -202,27 +222,31 @@ class _Training:
             )
         return {**figures, "rate": self._optimizer.param_groups[0]["lr"]}
 
-    def _evaluate(self) -> dict[str, float]:
-        """Measure the encoder as it is, and keep it if it is the best; {} where another process does it."""
-        chosen, state, accelerator = self._config.evaluation, self._progress, self._accelerator
-        if chosen is None:
-            return {}
-        figures: dict[str, float] = {}
-        if self._development is not None:
+    def _evaluate(self, log: Log | None) -> bool:
+        """Measure the encoder as it is, and keep it if it is the best; whether it is.
+
+        What training begins with is measured for the log alone: it is no result of the training.
+        """
+        chosen, state, better = self._config.evaluation, self._progress, False
+        if chosen is not None and self._development is not None and log is not None:
             self._model.eval()
             self._model.update_encoder()
             found = evaluate_encoder(self._encoder, self._development, [chosen.measure], threads=processors())
             figures = {**found.measures, "query nnz": found.query_nnz, "document nnz": found.document_nnz}
             value = found.measures[chosen.measure]
             state.evaluations[str(state.step)] = figures
-            if state.step and value > state.best:
+            log.write(state.step, {f"dev {name}": each for name, each in figures.items()})
+            better = state.step > 0 and value > state.best
+            if better:
                 state.best, state.best_step, state.worse = value, state.step, 0
                 self._write_encoder()
             elif state.step:
                 state.worse += 1
                 state.stopped = bool(chosen.patience) and state.worse >= chosen.patience
-        state.stopped = bool(accelerator.reduce(torch.tensor(float(state.stopped), device=accelerator.device)))
-        return {f"dev {name}": value for name, value in figures.items()}
+        told = torch.tensor([float(state.stopped), float(better)], device=self._accelerator.device)
+        stopped, better = (bool(each) for each in self._accelerator.reduce(told))
+        state.stopped = stopped
+        return better
 
     def _save(self, log: Log | None) -> None:
         """A checkpoint, by the first process."""
@@ -281,16 +305,16 @@ class _Training:
 
     def _write_encoder(self) -> None:
         folder, step = self._folder / ENCODER, self._progress.step
-        self._encoder.save_pretrained(folder)
-        described = {
-            "config": asdict(self._config),
-            "seed": self._config.seed,
-            "step": step,
-            "metrics": self._progress.evaluations.get(str(step), {}),
-            "versions": {name: version(name) for name in LIBRARIES},
-        }
-        with replacing_file(folder / MARKER) as file:
-            file.write(json.dumps(described, indent=1).encode())
+        self._encoder.save_pretrained(
+            folder,
+            {
+                "config": asdict(self._config),
+                "seed": self._config.seed,
+                "step": step,
+                "metrics": self._progress.evaluations.get(str(step), {}),
+                "versions": {name: version(name) for name in LIBRARIES},
+            },
+        )
 
 
 def rate_at(config: OptimiserConfig, step: int, steps: int) -> float:

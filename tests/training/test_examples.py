@@ -75,7 +75,7 @@ def test_every_document_is_drawn_equally_often() -> None:
 @pytest.mark.parametrize(
     ("example", "scored", "fill", "message"),
     [
-        (example_of(1, 2), False, False, r"records\.jsonl:7: 2 negatives, groups of 4 need 3, and there is no coll"),
+        (example_of(1, 2), False, False, r"records\.jsonl:7: 2 negatives, groups of 4 need 3, and random ones cannot"),
         (example_of(1, 2, scored=True), True, True, r"records\.jsonl:7: 2 negatives, .* random documents have no sc"),
         (example_of(1, 5), True, True, r"records\.jsonl:7: there are no scores; add them"),
     ],

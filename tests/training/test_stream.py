@@ -66,10 +66,9 @@ def test_the_rest_is_the_same_after_a_stop(count: int, seed: int, buffer: int, s
     count=COUNTS,
     batch_size=st.integers(1, 5),
     ranks=st.integers(1, 3),
-    workers=st.integers(1, 3),
     skip=st.integers(0, 4),
 )
-def test_batches_of_ranks_and_workers(count: int, batch_size: int, ranks: int, workers: int, skip: int) -> None:
+def test_batches_of_ranks(count: int, batch_size: int, ranks: int, skip: int) -> None:
     groups = GroupStream(Numbers(count), 2, seed=1, buffer=10)
     of_rank = [list(groups.batches(5, batch_size, rank=rank, ranks=ranks)) for rank in range(ranks)]
     sizes = [[len(batch) for batch in batches] for batches in of_rank]
@@ -81,12 +80,7 @@ def test_batches_of_ranks_and_workers(count: int, batch_size: int, ranks: int, w
     assert together == whole[: len(together)]
     assert len(together) > count - ranks
     for rank in range(ranks):
-        parts = [
-            list(groups.batches(5, batch_size, skip=skip, rank=rank, ranks=ranks, worker=worker, workers=workers))
-            for worker in range(workers)
-        ]
-        in_turn = [part[turn] for turn in range(len(parts[0])) for part in parts if turn < len(part)]
-        assert in_turn == of_rank[rank][skip:]
+        assert list(groups.batches(5, batch_size, skip=skip, rank=rank, ranks=ranks)) == of_rank[rank][skip:]
 
 
 def test_epochs_and_seeds_differ() -> None:
@@ -223,7 +217,7 @@ def test_too_few_negatives_without_a_collection(tmp_path: Path) -> None:
     records = [{"query": "q", "positive": "p", "negatives": ["n1", "n2"]}, {"query": "q", "positive": "p"}]
     path = write_lines(tmp_path / "r.jsonl", records)
     assert len(list(GroupStream(TextRecords(path), 1).groups(0))) == 2
-    with pytest.raises(CollectionError, match=r"r\.jsonl:2: 0 negatives, groups of 3 need 2, and there is no collect"):
+    with pytest.raises(CollectionError, match=r"r\.jsonl:2: 0 negatives, groups of 3 need 2, and random ones cannot"):
         list(GroupStream(TextRecords(path), 3).groups(0))
 
 
@@ -246,7 +240,6 @@ def test_what_makes_no_stream() -> None:
         (lambda: groups.groups(0, skip=-1), "skip is -1"),
         (lambda: groups.batches(0, 0), "batch_size is 0"),
         (lambda: groups.batches(0, 1, rank=-1), "rank is -1 of 1 ranks"),
-        (lambda: groups.batches(0, 1, worker=3, workers=3), "worker is 3 of 3 workers"),
     ):
         with pytest.raises(ParameterError, match=message):
             next(call())

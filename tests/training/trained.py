@@ -21,11 +21,13 @@ def write_data(folder: Path) -> Path:
     return write_collection(folder, documents, queries, train=train, dev=dev)
 
 
-def write_config(folder: Path, optimiser: str = "steps = 8", more: str = "", **changes: str) -> Path:
+def write_config(
+    folder: Path, optimiser: str = "steps = 8", more: str = "", dropout: bool = False, **changes: str
+) -> Path:
     """A training in `folder`/train.toml; more: what stands at its end. changes: lines in place of these."""
     if not (folder / "data").exists():
         write_data(folder / "data")
-        write_model(folder / "model", "bert", **NO_DROPOUT)
+        write_model(folder / "model", "bert", **({} if dropout else NO_DROPOUT))
     lines = {
         "top": "seed = 3\nlog_every = 1\nsave_every = 2",
         "encoder": f'method = "splade-max"\nbackbone = "{folder / "model"}"',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from lsr.encoders.transformer import TransformerSide
 
 HEAD_FILE = "head.safetensors"
+TRAINING_FILE = "training.json"
 SHARED_FOLDER = "shared"
 # sentence-transformers has had these names since 5.0 and still reads them.
 MODULES = "sentence_transformers.sparse_encoder.models."
@@ -40,13 +42,15 @@ ACTIVATIONS = {ours: theirs for theirs, ours in sentence_transformers.ACTIVATION
 TASKS = {ours: theirs for theirs, ours in sentence_transformers.TASKS.items()}
 
 
-def write_encoder(encoder: SparseEncoder, folder: Path) -> None:
-    """Write the encoder in place of one that is there. Raises StorageError."""
+def write_encoder(encoder: SparseEncoder, folder: Path, training: Mapping[str, Any] | None = None) -> None:
+    """Write the encoder in place of one that is there; training: what is kept beside it. Raises StorageError."""
     known = _known(encoder.spec.query) and _known(encoder.spec.document)
     markers = (MODULES_FILE, ENCODER_FILE)
     marker = next((name for name in markers if (folder / name).is_file()), markers[0])
     with replacing_folder(folder, marker) as temporary:
         (_write_sentence_transformer if known else _write_own)(encoder, temporary)
+        if training is not None:
+            _write_json(temporary / TRAINING_FILE, training)
 
 
 def _known(side: SideSpec) -> bool:

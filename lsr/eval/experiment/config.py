@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from inspect import signature
@@ -21,6 +20,7 @@ from lsr.eval.runs import LARGEST_GRADE
 from lsr.index.config import SearchParams
 from lsr.retrieval.config import DenseConfig
 from lsr.retrieval.plan import DENSE, Options, Pipeline, describe_search
+from lsr.toml import read_toml
 
 MEASURED_K = 1000
 MOST_CHOICES = 10_000  # of values to tune
@@ -93,12 +93,7 @@ def read_experiment(path: str | Path) -> Experiment:
     Raises ParameterError, naming file and entry, for what is missing, misspelt or cannot work: before anything runs.
     """
     path = Path(path)
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ParameterError(f"{path}: cannot be read ({error.strerror}); give the path of an experiment") from error
-    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, brackets in brackets
-        raise ParameterError(f"{path}: is no valid TOML ({error}); correct it") from error
+    content = read_toml(path)
     try:
         return _experiment(path.stem, content)
     except (ParameterError, TypeError) as error:

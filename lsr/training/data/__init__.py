@@ -1,4 +1,4 @@
-"""What encoders are trained on. Batches for torch are in `loading`, which alone imports it."""
+"""What encoders are trained on, as streams; without torch."""
 
 from lsr.training.data.examples import Example, Group
 from lsr.training.data.records import IdRecords, TextRecords

@@ -115,7 +115,7 @@ def draw(example: Example, number: int, size: int, random: Random, scored: bool,
     if scored and example.scores is None:
         raise CollectionError(f"{example.place}: there are no scores; add them, or train without a teacher's scores")
     if short and (scored or not fill):
-        why = "random documents have no scores" if scored else "there is no collection to draw random ones from"
+        why = "random documents have no scores" if scored else "random ones cannot stand in for them here"
         raise CollectionError(
             f"{example.place}: {len(example.negatives)} negatives, groups of {size} need {wanted}, and {why}; "
             f"add negatives, or make groups smaller"

@@ -24,13 +24,21 @@ class GroupStream:
     of 64 million characters): one comes earlier than its place in the source by no more than the buffer, and later by
     any number of places. The source is read by every process, which looks up the texts of its own groups only.
 
-    scored: whether groups come with scores, which every example must have then. Negatives that an example lacks are
-    drawn at random from the corpus, if the source has one and no scores are wanted; else they are an error.
+    scored: whether groups come with scores, which every example must have then. fill: whether negatives that an example
+    lacks are drawn at random from the corpus; without it, where scores are wanted, and without a corpus, too few are an
+    error.
     Raises ParameterError for a size or buffer below 1. Iterating raises CollectionError, naming the place.
     """
 
     def __init__(
-        self, source: Source, size: int, *, seed: int = 0, scored: bool = False, buffer: int = BUFFER_GROUPS
+        self,
+        source: Source,
+        size: int,
+        *,
+        seed: int = 0,
+        scored: bool = False,
+        fill: bool = True,
+        buffer: int = BUFFER_GROUPS,
     ) -> None:
         for name, value in (("size", size), ("buffer", buffer)):
             if value < 1:
@@ -38,6 +46,7 @@ class GroupStream:
         self.source = source
         self.size = size
         self._seed, self._scored, self._buffer = seed, scored, buffer
+        self._fill = fill and source.corpus is not None
 
     def groups(self, epoch: int, *, skip: int = 0, shard: int = 0, shards: int = 1) -> Iterator[Group]:
         """Every `shards`-th group of an epoch, beginning with number `shard`, without the first `skip` of these."""
@@ -60,25 +69,20 @@ class GroupStream:
         skip: int = 0,
         rank: int = 0,
         ranks: int = 1,
-        worker: int = 0,
-        workers: int = 1,
     ) -> Iterator[tuple[Group, ...]]:
-        """Batches of an epoch for one of several processes that train, and for one of the workers that load for it.
+        """Batches of an epoch for one of several processes that train.
 
         skip: batches of each rank to leave out, those of an epoch that was stopped. All ranks get as many batches, and
-        equally large ones: the last one may be smaller, and up to ranks - 1 groups are in none. Batches of one rank
-        alternate between its workers, which is the order in which torch's DataLoader asks them: with batch_size=None it
-        gives the same batches in the same order whatever the number of workers.
+        equally large ones: the last one may be smaller, and up to ranks - 1 groups are in none.
         """
         if batch_size < 1:
             raise ParameterError(f"batch_size is {batch_size}; it must be at least 1")
         _check_share("rank", rank, "ranks", ranks, skip)
-        _check_share("worker", worker, "workers", workers, skip)
         drawn = self._shuffled(epoch)
         number = 0
         while together := list(islice(drawn, batch_size * ranks)):
             share = len(together) // ranks
-            if share and number >= skip and (number - skip) % workers == worker:
+            if share and number >= skip:
                 yield tuple(self._group(each, epoch) for each in together[rank * share : (rank + 1) * share])
             number += 1
 
@@ -100,10 +104,9 @@ class GroupStream:
 
     def _draws(self, epoch: int) -> Iterator[Draw]:
         number = -1
-        fill = self.source.corpus is not None
         for number, example in enumerate(self.source.examples()):
             random = Random(f"{self._seed} {epoch} {number}")
-            yield draw(example, number, self.size, random, self._scored, fill)
+            yield draw(example, number, self.size, random, self._scored, self._fill)
         if number < 0:
             raise CollectionError(f"{self.source.name}: holds no training example; it needs at least one")
 

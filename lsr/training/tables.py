@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from lsr.errors import LsrError, ParameterError
 
 Config = TypeVar("Config")
-
-
-def read_toml(path: str | Path, kind: type[Config]) -> Config:
-    """The dataclass that a TOML file describes. Raises ParameterError, naming file and key."""
-    path = Path(path)
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ParameterError(f"{path}: cannot be read ({error.strerror}); give the path of a TOML file") from error
-    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, brackets in brackets
-        raise ParameterError(f"{path}: is no valid TOML ({error}); correct it") from error
-    try:
-        return from_table(kind, content, "")
-    except ParameterError as error:
-        raise ParameterError(f"{path}: {error}") from error
 
 
 def from_table(kind: type[Config], table: Mapping[str, Any], where: str) -> Config:
