@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lsr import Searcher
+from lsr.encoders import load_dense_encoder
 from lsr.eval.collections import load_collection
 from lsr.retrieval.indexing import build_searchable
 from lsr.retrieval.plan import Pipeline
@@ -39,7 +40,8 @@ WAYS = {
 def open_searcher(name: str, encoder: str, cache: Path) -> Searcher:
     folder = cache / f"{name}.{encoder}"
     if not folder.exists():
-        build_searchable(load_collection(DATA / name), folder, encoder, dense="minilm", progress=True)
+        dense = load_dense_encoder("minilm", dtype="bfloat16")
+        build_searchable(load_collection(DATA / name), folder, encoder, dense=dense, progress=True)
     return Searcher.open(folder)
 
 
@@ -65,13 +67,18 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "lsr-indexes")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
+    searchers = {
+        (name, encoder): open_searcher(name, encoder, arguments.cache)
+        for name in arguments.collections
+        for encoder in dict.fromkeys(encoder for encoder, _, _ in WAYS.values())
+    }
     torch.set_num_threads(1)
     table = Table("collection", "search", "text: plain", "fed back", "times", "vector: plain", "fed back", "times")
     results = []
     for name in arguments.collections:
         texts = list(load_collection(DATA / name).queries().values())[: arguments.queries]
         for way, (encoder, plain, fed_back) in WAYS.items():
-            figures = measure(open_searcher(name, encoder, arguments.cache), texts, plain, fed_back)
+            figures = measure(searchers[name, encoder], texts, plain, fed_back)
             results.append({"collection": name, "search": way, **figures})
             cells = []
             for what in ("text", "vector"):
