@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from lsr.encoders.base import Encoder, check_text
 from lsr.errors import CollectionError, ParameterError
 from lsr.ids import check_ids
+from lsr.parts import part_path
 from lsr.progress import progress_bar
 from lsr.vectors import SparseVectors
 from lsr.vectors_io.info import reading_errors
@@ -73,7 +74,7 @@ def skip_complete(folder: Path, parts: int, documents: Iterator[tuple[str, str]]
     """Read as many documents as the complete parts have rows, and compare ids and texts; the number of rows."""
     row = 0
     for part in range(parts):
-        path = folder / f"part-{part:05d}.parquet"
+        path = part_path(folder, part)
         with reading_errors(path, WHAT_PART):
             table = pq.read_table(path, columns=["id"])
             written, digest = table.column("id").to_pylist(), (table.schema.metadata or {}).get(TEXTS_KEY.encode())

@@ -20,9 +20,10 @@ import pyarrow.parquet as pq
 
 from lsr.encoders.base import check_text
 from lsr.encoders.batching import ROWS_PER_PART, ROWS_PER_STEP, TEXTS_KEY, skip_complete, texts_digest
-from lsr.errors import StorageError, VectorsError
-from lsr.files import lock_folder, replacing_file, storage_errors
+from lsr.errors import VectorsError
+from lsr.files import replacing_file
 from lsr.ids import check_ids
+from lsr.parts import own_parts, part_path, remove_parts
 from lsr.progress import progress_bar
 from lsr.vectors_io.info import as_json, reading_errors
 
@@ -50,42 +51,32 @@ def encode_dense_collection(
     folder = Path(out_folder)
     metadata = _metadata(encoder)
     remaining = iter(documents)
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        _refuse_foreign(folder)
-        lock = lock_folder(folder)
-    try:
-        with progress_bar("encoding", total, "documents", progress) as advance:
-            part = _complete_parts(folder, metadata)
-            done = skip_complete(folder, part, remaining)
-            advance(done)
-            while chunk := list(islice(remaining, rows_per_part)):
-                ids = check_ids([doc_id for doc_id, _ in chunk], len(chunk))
-                texts = [text for _, text in chunk]
-                for row, text in enumerate(texts, done):
-                    check_text(row, text)
-                vectors = np.empty((len(texts), encoder.dim), np.float32)
-                for start in range(0, len(texts), ROWS_PER_STEP):  # so that the bar moves
-                    step = texts[start : start + ROWS_PER_STEP]
-                    vectors[start : start + len(step)] = encoder.encode_documents(step, batch_size)
-                    advance(len(step))
-                more = {"lsr": json.dumps(metadata), TEXTS_KEY: texts_digest(texts)}
-                _write_part(_part_path(folder, part), ids, vectors, more)
-                part += 1
-                done += len(chunk)
-            with storage_errors(folder):  # damaged parts, and what came after them
-                while _part_path(folder, part).exists():
-                    _part_path(folder, part).unlink()
-                    part += 1
-    finally:
-        os.close(lock)
+    with own_parts(folder), progress_bar("encoding", total, "documents", progress) as advance:
+        part = _complete_parts(folder, metadata)
+        done = skip_complete(folder, part, remaining)
+        advance(done)
+        while chunk := list(islice(remaining, rows_per_part)):
+            ids = check_ids([doc_id for doc_id, _ in chunk], len(chunk))
+            texts = [text for _, text in chunk]
+            for row, text in enumerate(texts, done):
+                check_text(row, text)
+            vectors = np.empty((len(texts), encoder.dim), np.float32)
+            for start in range(0, len(texts), ROWS_PER_STEP):  # so that the bar moves
+                step = texts[start : start + ROWS_PER_STEP]
+                vectors[start : start + len(step)] = encoder.encode_documents(step, batch_size)
+                advance(len(step))
+            more = {"lsr": json.dumps(metadata), TEXTS_KEY: texts_digest(texts)}
+            _write_part(part_path(folder, part), ids, vectors, more)
+            part += 1
+            done += len(chunk)
+        remove_parts(folder, part)
     return done
 
 
 def read_dense_parts(folder: str | os.PathLike[str]) -> Iterator[tuple[list[str], npt.NDArray[np.float32]]]:
     """(ids, vectors float32[rows, dim]) of each part, in order. Raises VectorsError for a damaged one."""
     part = 0
-    while (path := _part_path(Path(folder), part)).exists():
+    while (path := part_path(Path(folder), part)).exists():
         with reading_errors(path, WHAT):
             table = pq.read_table(path, columns=["id", "vector"], page_checksum_verification=True)
             column = table.column("vector").combine_chunks()
@@ -101,7 +92,7 @@ def _metadata(encoder: DenseEncoder) -> dict[str, Any]:
 def _complete_parts(folder: Path, metadata: dict[str, Any]) -> int:
     """How many intact parts there are from the first on."""
     part = 0
-    while (path := _part_path(folder, part)).exists():
+    while (path := part_path(folder, part)).exists():
         try:
             with reading_errors(path, WHAT):
                 table = pq.read_table(path, page_checksum_verification=True)
@@ -123,13 +114,3 @@ def _write_part(path: Path, ids: list[str], vectors: npt.NDArray[np.float32], me
     table = table.replace_schema_metadata(metadata)
     with replacing_file(path) as file:
         pq.write_table(table, file, compression="none", use_dictionary=False, write_page_checksum=True)
-
-
-def _part_path(folder: Path, number: int) -> Path:
-    return folder / f"part-{number:05d}.parquet"
-
-
-def _refuse_foreign(folder: Path) -> None:
-    for path in folder.iterdir():
-        if not path.name.startswith((".", "part-")):
-            raise StorageError(f"{folder}: there is {path.name} in it, which is not ours; choose an empty folder")

@@ -7,7 +7,7 @@ from pathlib import Path
 from lsr.encoders.folders.files import vocabulary_size
 from lsr.encoders.idf import Table, idf_of_texts, idf_of_vectors, read_table
 from lsr.encoders.tokens import Tokens
-from lsr.eval.experiment.suites import Judged, open_judged
+from lsr.eval.experiment.suites import open_collection
 from lsr.vectors_io import is_vectors
 
 TABLES = (".json", ".txt", ".safetensors")
@@ -16,7 +16,7 @@ TABLES = (".json", ".txt", ".safetensors")
 def idf_from(source: str, tokenizer: Path, progress: bool = False, offline_data: Path | None = None) -> Table:
     """float32 [components]: the table in a file (.json, .txt, .safetensors), or the IDF of vectors or of a collection.
 
-    tokenizer: folder of the transformer whose tokens are counted. offline_data: as for open_judged.
+    tokenizer: folder of the transformer whose tokens are counted. offline_data: as for open_collection.
 
     Raises EncoderError, CollectionError, VectorsError.
     """
@@ -25,6 +25,6 @@ def idf_from(source: str, tokenizer: Path, progress: bool = False, offline_data:
     tokens = Tokens(tokenizer, vocabulary_size(tokenizer))
     if source.endswith(TABLES):
         return read_table(source, tokens.vocabulary)
-    collection = open_judged(Judged("", source), offline_data)
+    collection = open_collection(source, None, offline_data)
     texts = (document.full_text for document in collection.documents())
     return idf_of_texts(texts, tokens, collection.count if progress else None, progress)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from lsr.errors import CollectionError
-from lsr.eval.experiment.suites import Judged, open_judged
+from lsr.eval.experiment.suites import open_collection
 from lsr.training.config import TrainingConfig
 from lsr.training.data import DocumentStore, Group, GroupStream, IdRecords, Judgements, Source, TextRecords, Titles
 from lsr.training.distillation import Ensemble
@@ -18,13 +18,13 @@ from lsr.training.objective import TrainingBatch, known_relevant
 
 
 def open_stream(config: TrainingConfig, cache: Path, progress: bool, offline_data: Path | None = None) -> GroupStream:
-    """The groups of a training. offline_data: as for open_judged. Raises CollectionError, StorageError."""
+    """The groups of a training. offline_data: as for open_collection. Raises CollectionError, StorageError."""
     data = config.data
     source: Source
     if data.records:
         source = TextRecords(data.records)
     else:
-        collection = open_judged(Judged("", data.collection, data.split), offline_data)
+        collection = open_collection(data.collection, data.split, offline_data)
         store = DocumentStore.of(collection, data.cache or cache, progress=progress)
         if data.titles:
             source = Titles(collection, store)

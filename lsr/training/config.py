@@ -8,6 +8,7 @@ from pathlib import Path
 from lsr.encoders.presets import find_preset
 from lsr.errors import ParameterError
 from lsr.eval.measures import parse_measures
+from lsr.retrieval.config import check_choice
 from lsr.toml import read_toml
 from lsr.training.distillation import NORMALISATIONS, SCALE
 from lsr.training.losses import LOSSES, LossSpec
@@ -50,8 +51,8 @@ class EncoderConfig:
             find_preset(self.method)
             if not self.backbone:
                 raise ParameterError(f"method is {self.method!r} and there is no backbone; name a transformer")
-        if self.query_table and self.query_table not in TABLES:
-            raise ParameterError(f"query_table is {self.query_table!r}; it must be one of {', '.join(TABLES)}")
+        if self.query_table:
+            check_choice("query_table", self.query_table, TABLES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class RegulariserConfig:
     idf: str = ""
 
     def __post_init__(self) -> None:
-        _choice("schedule", self.schedule, SCHEDULES)
+        check_choice("schedule", self.schedule, SCHEDULES)
         _at_least("steps", self.steps, 1)
         wanted = any(penalty.kind == IDF_FLOPS for penalty in (*self.query, *self.document))
         if wanted != bool(self.idf):
@@ -146,8 +147,8 @@ class OptimiserConfig:
         for name, most in (("weight_decay", 1.0), ("warm_up", 1.0), ("clip", 1e9)):
             if not 0 <= getattr(self, name) <= most:
                 raise ParameterError(f"{name} is {getattr(self, name)}; it must be from 0 to {most:g}")
-        _choice("schedule", self.schedule, RATES)
-        _choice("precision", self.precision, PRECISIONS)
+        check_choice("schedule", self.schedule, RATES)
+        check_choice("precision", self.precision, PRECISIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +197,7 @@ class TeacherConfig:
             raise ParameterError("store keeps scores of each query's own documents; leave out store or whole_batch")
         if not (self.dense or self.sparse or self.cross):
             raise ParameterError("there is no teacher; name at least one under dense, sparse or cross")
-        _choice("normalise", self.normalise, NORMALISATIONS)
+        check_choice("normalise", self.normalise, NORMALISATIONS)
         if not 0 < self.scale < float("inf"):
             raise ParameterError(f"scale is {self.scale}; it must be a number above 0")
 
@@ -290,8 +291,3 @@ def read_training(path: str | Path) -> TrainingConfig:
 def _at_least(name: str, value: int | None, least: int) -> None:
     if value is not None and value < least:
         raise ParameterError(f"{name} is {value}; it must be a whole number of at least {least}")
-
-
-def _choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ParameterError(f"{name} is {value!r}; it must be one of {', '.join(choices)}")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from lsr.encoders.encoder import SparseEncoder
 from lsr.errors import CollectionError
-from lsr.eval.experiment.suites import Judged, open_judged
+from lsr.eval.experiment.suites import open_collection
 from lsr.eval.measures import evaluate_queries, parse_measures
 from lsr.eval.runs import Qrels
 from lsr.index.config import IndexConfig
@@ -52,9 +52,9 @@ def read_development_set(
 
     queries: that many of them at most, chosen by a hash of their ids. documents: that many at most, those judged for
     these queries and others chosen likewise; figures over fewer documents than all are higher. offline_data: as for
-    open_judged. Raises CollectionError.
+    open_collection. Raises CollectionError.
     """
-    collection = open_judged(Judged("", spec, split), offline_data)
+    collection = open_collection(spec, split, offline_data)
     every_query, qrels = collection.queries(), collection.qrels()
     chosen = sorted(every_query, key=_hash)[:queries]
     judged = {doc_id for query_id in chosen for doc_id in qrels[query_id]}

@@ -28,7 +28,6 @@ class Log:
     def __init__(self, folder: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        folder.mkdir(parents=True, exist_ok=True)
         self._path, self._csv = folder / LOG_FILE, folder / CSV_FILE
         lines = [line for line in _lines(self._path) if line["step"] <= step]
         with replacing_file(self._path) as file:

@@ -9,6 +9,7 @@ from lsr.encoders.encoder import SparseEncoder
 from lsr.encoders.folders.find import find_checkpoint
 from lsr.encoders.lookup import LookupSide
 from lsr.encoders.presets import find_preset
+from lsr.encoders.spec import LookupSpec
 from lsr.errors import EncoderError
 from lsr.eval.idf import idf_from
 from lsr.training.config import EncoderConfig, TeacherConfig
@@ -54,7 +55,7 @@ def what_queries_learn(config: EncoderConfig, encoder: SparseEncoder) -> str:
 def tokenizer_of(encoder: SparseEncoder) -> Path:
     """The folder of the documents' tokeniser, for IDF tables."""
     spec = encoder.spec.document
-    return Path(spec.tokenizer if hasattr(spec, "tokenizer") else spec.backbone.tokenizer)
+    return Path(spec.tokenizer if isinstance(spec, LookupSpec) else spec.backbone.tokenizer)
 
 
 def open_teachers(config: TeacherConfig, device: str | None) -> Ensemble:

@@ -24,9 +24,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lsr.encoders.batching import TEXTS_KEY, texts_digest
-from lsr.errors import CollectionError, ParameterError, StorageError
-from lsr.files import DAMAGE, lock_folder, replacing_file, storage_errors
+from lsr.errors import CollectionError, ParameterError
+from lsr.files import DAMAGE, replacing_file
 from lsr.ids import check_ids
+from lsr.parts import own_parts, part_path, remove_parts
 from lsr.progress import progress_bar
 from lsr.training.distillation import Scores, Teacher, TextGroup
 
@@ -60,33 +61,23 @@ def store_scores(
     folder = Path(out_folder)
     metadata = {"teachers": json.loads(json.dumps([teacher.describe() for teacher in teachers]))}
     remaining = iter(groups)
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        _refuse_foreign(folder)
-        lock = lock_folder(folder)
-    try:
-        with progress_bar("scoring", total, "groups", progress) as advance:
-            part = _complete_parts(folder, metadata)
-            done = _skip_complete(folder, part, remaining)
-            advance(done)
-            while chunk := list(islice(remaining, groups_per_part)):
-                _check_groups(chunk, done)
-                columns: list[list[Scores]] = [[] for _ in teachers]
-                for start in range(0, len(chunk), GROUPS_PER_STEP):
-                    step = chunk[start : start + GROUPS_PER_STEP]
-                    for column, teacher in zip(columns, teachers, strict=True):
-                        column.append(teacher.scores(step))
-                    advance(len(step))
-                more = {"lsr": json.dumps(metadata), TEXTS_KEY: texts_digest(_texts(chunk))}
-                _write_part(_part_path(folder, part), chunk, [np.concatenate(column) for column in columns], more)
-                part += 1
-                done += len(chunk)
-            with storage_errors(folder):  # damaged parts, and what came after them
-                while _part_path(folder, part).exists():
-                    _part_path(folder, part).unlink()
-                    part += 1
-    finally:
-        os.close(lock)
+    with own_parts(folder), progress_bar("scoring", total, "groups", progress) as advance:
+        part = _complete_parts(folder, metadata)
+        done = _skip_complete(folder, part, remaining)
+        advance(done)
+        while chunk := list(islice(remaining, groups_per_part)):
+            _check_groups(chunk, done)
+            columns: list[list[Scores]] = [[] for _ in teachers]
+            for start in range(0, len(chunk), GROUPS_PER_STEP):
+                step = chunk[start : start + GROUPS_PER_STEP]
+                for column, teacher in zip(columns, teachers, strict=True):
+                    column.append(teacher.scores(step))
+                advance(len(step))
+            more = {"lsr": json.dumps(metadata), TEXTS_KEY: texts_digest(_texts(chunk))}
+            _write_part(part_path(folder, part), chunk, [np.concatenate(column) for column in columns], more)
+            part += 1
+            done += len(chunk)
+        remove_parts(folder, part)
     return done
 
 
@@ -101,7 +92,7 @@ class StoredScores:
         self._parts: list[pa.Table] = []
         self._rows: dict[str, list[tuple[int, int]]] = {}  # query id -> (part, row) of each of its groups
         descriptions: list[dict[str, Any]] | None = None
-        while (path := _part_path(self.folder, len(self._parts))).exists():
+        while (path := part_path(self.folder, len(self._parts))).exists():
             table = _read_part(path).combine_chunks()
             found = json.loads(table.schema.metadata[b"lsr"])["teachers"]
             if descriptions not in (None, found):
@@ -111,9 +102,7 @@ class StoredScores:
                 self._rows.setdefault(query_id, []).append((len(self._parts), row))
             self._parts.append(table)
         if descriptions is None:
-            raise CollectionError(
-                f"{self.folder}: there is no {_part_path(self.folder, 0).name} in it; expected {WHAT}"
-            )
+            raise CollectionError(f"{self.folder}: there is no {part_path(self.folder, 0).name} in it; expected {WHAT}")
         self.teachers = tuple(_StoredTeacher(self, number, each) for number, each in enumerate(descriptions))
 
     def of_query(self, query_id: str, teacher: int = 0) -> dict[str, float]:
@@ -163,7 +152,7 @@ def _skip_complete(folder: Path, parts: int, groups: Iterator[TextGroup]) -> int
     """Read as many groups as the complete parts have rows, and compare ids and texts; the number of rows."""
     done = 0
     for part in range(parts):
-        table = _read_part(_part_path(folder, part))
+        table = _read_part(part_path(folder, part))
         again = list(islice(groups, len(table)))
         ids = zip(table.column("query_id").to_pylist(), table.column("document_ids").to_pylist(), strict=True)
         same = [(query_id, tuple(documents)) for query_id, documents in ids] == [
@@ -187,7 +176,7 @@ def _texts(groups: Sequence[TextGroup]) -> Iterator[str]:
 def _complete_parts(folder: Path, metadata: dict[str, Any]) -> int:
     """How many intact parts there are from the first on. Raises CollectionError for those of other teachers."""
     part = 0
-    while (path := _part_path(folder, part)).exists():
+    while (path := part_path(folder, part)).exists():
         try:
             found = json.loads(_read_part(path).schema.metadata[b"lsr"])
         except CollectionError:
@@ -235,13 +224,3 @@ def _reading_errors(path: Path) -> Iterator[None]:
         yield
     except DAMAGE as error:
         raise CollectionError(f"{path}: truncated, damaged or foreign ({error}); expected {WHAT}") from error
-
-
-def _part_path(folder: Path, number: int) -> Path:
-    return folder / f"part-{number:05d}.parquet"
-
-
-def _refuse_foreign(folder: Path) -> None:
-    for path in folder.iterdir():
-        if not path.name.startswith((".", "part-")):
-            raise StorageError(f"{folder}: there is {path.name} in it, which is not ours; choose an empty folder")

@@ -56,12 +56,11 @@ LIBRARIES = ("lsr-engine", "torch", "transformers", "accelerate", "numpy")
 class Progress:
     """Where a training stands, all of it JSON.
 
-    step: steps done. best: of the measure, at best_step. worse: evaluations since then. evaluations: step -> figures.
+    step: steps done. best: of the measure. worse: evaluations since then. evaluations: step -> figures.
     """
 
     step: int = 0
     best: float = -math.inf
-    best_step: int = 0
     worse: int = 0
     stopped: bool = False
     evaluations: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -79,7 +78,7 @@ def train(
 
     A folder in which the same configuration was begun is gone on with from its last checkpoint: on a CPU, with as many
     threads, to the same weights as if it had never been stopped. offline_data: a folder in which
-    collections lie, as for open_judged. device: "cpu", or None for what Accelerate finds.
+    collections lie, as for open_collection. device: "cpu", or None for what Accelerate finds.
 
     Raises ParameterError where parts of the configuration do not fit together, or the folder is another training's;
     CollectionError, EncoderError, StorageError.
@@ -207,7 +206,7 @@ class _Training:
                 cost = self._objective(queries, documents, batch, step)
                 accelerator.backward(cost.total / len(batches))
             for side, window in self._windows:
-                weights = queries if side is self._model.query and side is not self._model.document else documents
+                weights = documents if side is self._model.document else queries
                 window.see(accelerator.gather((weights.final > 0).sum(1)).tolist())
                 side.window = window.width
             for name, value in cost.figures.items():
@@ -238,7 +237,7 @@ class _Training:
             log.write(state.step, {f"dev {name}": each for name, each in figures.items()})
             better = state.step > 0 and value > state.best
             if better:
-                state.best, state.best_step, state.worse = value, state.step, 0
+                state.best, state.worse = value, 0
                 self._write_encoder()
             elif state.step:
                 state.worse += 1

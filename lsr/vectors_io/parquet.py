@@ -30,6 +30,7 @@ from lsr.errors import StorageError, VectorsError
 from lsr.files import lock_folder, replacing_file, replacing_folder, storage_errors
 from lsr.ids import UniqueIds, check_unique
 from lsr.normalise import check_dim, normalise, row_steps
+from lsr.parts import part_path
 from lsr.vectors import SparseVectors
 from lsr.vectors_io.info import VectorsInfo, as_json, reading_errors, row_names
 from lsr.vocabulary import Vocabulary
@@ -140,7 +141,7 @@ class ParquetWriter:
         try:
             with storage_errors(self._folder):
                 (self._folder / MANIFEST).unlink(missing_ok=True)  # more parts: not finished any longer
-            path = _part_path(self._folder, self.complete_parts)
+            path = part_path(self._folder, self.complete_parts)
             part = _write_part(path, vectors, first, self._settings, metadata or {})
         except BaseException:
             self.close()  # the ids above count as written
@@ -177,7 +178,7 @@ class ParquetWriter:
     def _find_complete_parts(self) -> list[Part]:
         """The intact parts from the first on; their ids are remembered."""
         parts: list[Part] = []
-        while (path := _part_path(self._folder, len(parts))).exists():
+        while (path := part_path(self._folder, len(parts))).exists():
             try:
                 settings, part, ids = _read_part_head(path)
             except VectorsError:
@@ -211,13 +212,13 @@ def iterate(path: Path, rows: int, _vocabulary: Vocabulary | None) -> Iterator[S
     manifest = _read_manifest(path)
     first = 0
     for number, part in enumerate(manifest.parts):
-        part_path = _part_path(path, number)
-        with reading_errors(part_path, WHAT_PART):
-            size = part_path.stat().st_size
+        place = part_path(path, number)
+        with reading_errors(place, WHAT_PART):
+            size = place.stat().st_size
             if size != part.bytes:
                 raise VectorsError(f"it has {size} bytes, not {part.bytes}; encode again or copy it again")
             end = first + part.rows
-            for batch in _open_part(part_path, manifest.settings).iter_batches(rows):
+            for batch in _open_part(place, manifest.settings).iter_batches(rows):
                 yield _to_vectors(batch, manifest.settings.dim, first)
                 first += len(batch)
             if first != end:
@@ -231,7 +232,7 @@ def write(path: Path, vectors: SparseVectors, vocabulary: Vocabulary | None, enc
         check_unique(vectors.ids)
     with replacing_folder(path, MANIFEST) as temporary:
         parts = [
-            _write_part(_part_path(temporary, number), vectors[start:stop], start, settings, {})
+            _write_part(part_path(temporary, number), vectors[start:stop], start, settings, {})
             for number, (start, stop) in enumerate(row_steps(vectors.indptr, POSTINGS_PER_PART))
         ]
         if vocabulary is not None:
@@ -240,10 +241,6 @@ def write(path: Path, vectors: SparseVectors, vocabulary: Vocabulary | None, enc
 
 
 _PART_NAME = re.compile(r"part-(\d{5,})\.parquet")
-
-
-def _part_path(folder: Path, number: int) -> Path:
-    return folder / f"part-{number:05d}.parquet"
 
 
 def _refuse_foreign(folder: Path) -> None:
@@ -352,7 +349,7 @@ def _to_vectors(batch: pa.RecordBatch, dim: int, first_row: int) -> SparseVector
 def _read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     if not path.exists():
-        if _part_path(folder, 0).exists() or (folder / VOCABULARY).exists():
+        if part_path(folder, 0).exists() or (folder / VOCABULARY).exists():
             raise VectorsError(
                 f"{folder}: the encoding has not finished; encode again into it, and it goes on from there"
             )

@@ -60,27 +60,31 @@ _PARTS = {
 
 
 def open_judged(judged: Judged, offline_data: Path | None, split: str | None = None) -> Collection:
-    """The collection; split: in place of its own.
+    """The collection; split: in place of its own. Otherwise as open_collection."""
+    return open_collection(judged.path, judged.split if split is None else split, offline_data)
+
+
+def open_collection(path: str, split: str | None, offline_data: Path | None) -> Collection:
+    """The collection at `path`, as load_collection takes it.
 
     offline_data: a folder in which collections lie as BEIR folders or MS MARCO files; one that is there is never
     downloaded. beir/scifact is looked for as scifact and beir/scifact, msmarco-passage/... as msmarco and
     msmarco-passage. Raises CollectionError.
     """
-    split = judged.split if split is None else split
-    found = offline_folder(judged, offline_data)
+    found = offline_folder(path, offline_data)
     if found is None:
-        return load_collection(judged.path, split)
-    return load_collection(found, split or _split_of_id(judged.path))
+        return load_collection(path, split)
+    return load_collection(found, split or _split_of_id(path))
 
 
-def offline_folder(judged: Judged, offline_data: Path | None) -> Path | None:
+def offline_folder(path: str, offline_data: Path | None) -> Path | None:
     """Where in offline_data the collection is, if it is there."""
     if offline_data is None:
         return None
-    first, _, rest = judged.path.partition("/")
-    names = [judged.path]
+    first, _, rest = path.partition("/")
+    names = [path]
     if first == "beir":
-        names += [rest, judged.path.removesuffix("/v2"), rest.removesuffix("/v2")]
+        names += [rest, path.removesuffix("/v2"), rest.removesuffix("/v2")]
     if first == "msmarco-passage":
         names += ["msmarco", "msmarco-passage"]
     return next((offline_data / name for name in names if (offline_data / name).is_dir()), None)
@@ -112,6 +116,6 @@ def shown_downloads(collections: Sequence[Judged], offline_data: Path | None) ->
     """Everything that the collections download, each once."""
     wanted: dict[str, int | None] = {}
     for judged in collections:
-        if offline_folder(judged, offline_data) is None:
+        if offline_folder(judged.path, offline_data) is None:
             wanted.update(downloads(judged))
     return wanted

@@ -179,13 +179,13 @@ def test_downloads_are_listed_once_with_their_sizes() -> None:
 def test_offline_data_comes_first(tmp_path: Path) -> None:
     scifact = next(each for each in SUITES["beir"] if each.name == "scifact")
     data = data_path()
-    assert offline_folder(scifact, data) == data / "scifact"
+    assert offline_folder(scifact.path, data) == data / "scifact"
     assert shown_downloads([scifact], data) == {}
     collection = open_judged(scifact, data)
     assert (collection.name, collection.split, len(collection.queries())) == ("scifact", "test", 300)
     (tmp_path / "beir" / "scifact").mkdir(parents=True)
-    assert offline_folder(scifact, tmp_path) == tmp_path / "beir" / "scifact"
+    assert offline_folder(scifact.path, tmp_path) == tmp_path / "beir" / "scifact"
     (tmp_path / "msmarco").mkdir()
-    assert offline_folder(SUITES["msmarco"][1], tmp_path) == tmp_path / "msmarco"
+    assert offline_folder(SUITES["msmarco"][1].path, tmp_path) == tmp_path / "msmarco"
     with pytest.raises(CollectionError):
         open_judged(Judged("x", "no-such-collection"), tmp_path)
