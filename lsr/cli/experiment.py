@@ -66,6 +66,8 @@ def experiment(
                     "encode_microseconds": result.figures.encode_microseconds,
                     "search_microseconds": result.figures.search_microseconds,
                     "recall_of_exact": result.figures.recall_of_exact,
+                    "query_nnz": result.figures.query_nnz,
+                    "document_nnz": result.figures.document_nnz,
                     "bytes": result.figures.bytes,
                 }
                 for result in results

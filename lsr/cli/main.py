@@ -22,6 +22,7 @@ from lsr.cli.info import info
 from lsr.cli.inspect import inspect
 from lsr.cli.mine import mine
 from lsr.cli.output import watched
+from lsr.cli.reproduce import reproduce
 from lsr.cli.run import run
 from lsr.cli.search import search
 from lsr.cli.train import train
@@ -38,7 +39,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    *(encoders, build, inspect, encode, index, search, run, evaluate, compare, experiment, mine, train, info, demo),
+    *(
+        encoders,
+        build,
+        inspect,
+        encode,
+        index,
+        search,
+        run,
+        evaluate,
+        compare,
+        experiment,
+        mine,
+        train,
+        reproduce,
+        info,
+        demo,
+    ),
 ):
     app.command()(command)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from lsr.encoders.base import check_max_length
@@ -34,6 +35,8 @@ def build_encoder(
     device: str | None = None,
     dtype: str = "float32",
     max_length: int | None = None,
+    query_head: HeadSpec | None = None,
+    document_head: HeadSpec | None = None,
     expander: Expander | None = None,
     seed: int = 0,
 ) -> SparseEncoder:
@@ -44,6 +47,7 @@ def build_encoder(
     query_backbone: for methods with two networks, where the queries' is another.
     idf: float32 [components], weights of tokens for methods whose queries are looked up; the IDF of a collection
         (lsr.encoders.idf) where the method is by IDF. max_length: by default the method's.
+    query_head, document_head: heads in place of the method's, to see what a part of one is good for.
     expander: as load_encoder takes it, for methods whose documents are expanded. seed: of the weights that are new:
         what the backbone does not have begins at random and means nothing before it has been trained.
 
@@ -51,6 +55,9 @@ def build_encoder(
     no place for an argument or lacks one.
     """
     preset = find_preset(method)
+    if query_head is not None and isinstance(preset.query, str):
+        raise ParameterError(f"{method} looks its queries up; it has no place for query_head")
+    preset = replace(preset, query=query_head or preset.query, document=document_head or preset.document)
     check_max_length(max_length)
     checkpoint = find_checkpoint(os.fspath(backbone))
     document = _transformer(preset, preset.document, checkpoint.folder, max_length)

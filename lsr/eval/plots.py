@@ -1,10 +1,12 @@
-"""Plots of an evaluation: a measure against latency, and what changed for each query."""
+"""Plots of an evaluation: a measure against latency or length, and what changed for each query."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 FORMATS = (".svg", ".png", ".pdf")
 BETTER, WORSE, NEUTRAL = "#1b7837", "#b2182b", "#4d4d4d"
+_COLOURS = ("#4d4d4d", "#1b7837", "#b2182b", "#2166ac", "#b35806")
 
 # Equal input gives equal files, and the text of an SVG stays text.
 _STYLE: dict[Any, Any] = {"svg.hashsalt": "lsr", "svg.fonttype": "none", "font.size": 9.0}
@@ -28,6 +31,44 @@ class Point(NamedTuple):
     system: str
     microseconds: float
     value: float
+
+
+class CurvePoint(NamedTuple):
+    """deviation: of the value, as an error bar; None for none."""
+
+    x: float
+    value: float
+    deviation: float | None = None
+
+
+def plot_curves(
+    curves: Mapping[str, Sequence[CurvePoint]], label: str, measure: str, title: str, path: str | Path
+) -> None:
+    """Curves by name, their points joined from left to right over a logarithmic axis. Raises as plot_against_latency.
+
+    label: of that axis, whose values must be above 0.
+    """
+    if not any(curves.values()):
+        raise ParameterError(f"{path}: there is nothing to plot; give at least one curve with a point")
+    with _axes(path) as axes:
+        axes.set_xscale("log")
+        for (name, points), colour, marker in zip(curves.items(), cycle(_COLOURS), cycle("os^Dv"), strict=False):
+            ordered = sorted(points, key=lambda point: point.x)
+            axes.errorbar(
+                [point.x for point in ordered],
+                [point.value for point in ordered],
+                [math.nan if point.deviation is None else point.deviation for point in ordered],
+                label=_plain(name),
+                color=colour,
+                marker=marker,
+                markersize=4,
+                linewidth=1,
+                capsize=2,
+            )
+        axes.set_xlabel(label)
+        axes.set_ylabel(measure)
+        axes.set_title(_plain(title), parse_math=False)
+        axes.legend(frameon=False)
 
 
 def plot_against_latency(points: Sequence[Point], measure: str, title: str, path: str | Path) -> None:

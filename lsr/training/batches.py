@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,7 +32,11 @@ def open_stream(config: TrainingConfig, cache: Path, progress: bool, offline_dat
         elif data.negatives:
             source = IdRecords(data.negatives, collection, store)
         else:
-            source = Judgements(collection, store, data.relevant)
+            source = judgements = Judgements(collection, store, data.relevant)
+            if progress and judgements.left_out:
+                sys.stderr.write(
+                    f"{collection.name}: {judgements.left_out} queries left out, without a relevant document\n"
+                )
     fill = config.teacher is None or not config.teacher.store  # what is random has no stored score
     return GroupStream(source, data.group, seed=config.seed, scored=config.stored_scores, fill=fill, buffer=data.buffer)
 
@@ -93,6 +98,7 @@ class Batches:
         elif groups[0].scores is not None:
             scores = torch.tensor([group.scores for group in groups], dtype=torch.float32)
         return TrainingBatch(
+            tuple(group.query_id for group in groups),
             self._model.batch([group.query for group in groups], True),
             self._model.batch([document for group in groups for document in group.documents], False),
             scores,

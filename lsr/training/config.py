@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lsr.encoders.presets import find_preset
+from lsr.encoders.spec import HeadSpec
 from lsr.errors import ParameterError
 from lsr.eval.measures import parse_measures
 from lsr.retrieval.config import check_choice
@@ -32,6 +33,7 @@ class EncoderConfig:
         "learned" a projection of the word embeddings (Li-LSR), which begins anew. By default "learned" for the method
         li-lsr, "scale" for methods of binary queries, else, and with start, "fixed".
     max_length: tokens of a text; by default the method's.
+    query_head, document_head: heads in place of the method's (lsr.encoders.spec.HeadSpec).
     """
 
     start: str = ""
@@ -41,12 +43,14 @@ class EncoderConfig:
     idf: str = ""
     query_table: str = ""
     max_length: int | None = None
+    query_head: HeadSpec | None = None
+    document_head: HeadSpec | None = None
 
     def __post_init__(self) -> None:
         if bool(self.start) == bool(self.method):
             raise ParameterError("give start, an encoder to go on with, or method and backbone; not both")
-        if self.start and (self.backbone or self.query_backbone or self.idf):
-            raise ParameterError("start is a whole encoder; leave backbone, query_backbone and idf out")
+        if self.start and (self.backbone or self.query_backbone or self.idf or self.query_head or self.document_head):
+            raise ParameterError("start is a whole encoder; leave backbones, heads and idf out")
         if self.method:
             find_preset(self.method)
             if not self.backbone:

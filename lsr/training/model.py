@@ -49,6 +49,14 @@ class TextBatch(NamedTuple):
         bags = None if self.bags is None else tuple(tensor.to(device) for tensor in self.bags)
         return TextBatch(tokens, bags, self.size)  # type: ignore[arg-type]
 
+    def first(self, size: int) -> TextBatch:
+        """The first texts alone."""
+        tokens = None if self.tokens is None else Batch(*(tensor[:size] for tensor in self.tokens))
+        if self.bags is None:
+            return TextBatch(tokens, None, size)
+        chosen = self.bags[0] < size
+        return TextBatch(tokens, tuple(tensor[chosen] for tensor in self.bags), size)  # type: ignore[arg-type]
+
 
 class TrainableSide(nn.Module):
     """One side that runs a network."""

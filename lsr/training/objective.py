@@ -20,10 +20,11 @@ from lsr.training.schedules import share_at
 class TrainingBatch(NamedTuple):
     """Some groups, ready for the network.
 
-    documents: those of the first query, its positive first, then those of the second, and so on. teacher, known: as
-    in Candidates.
+    query_ids: one for each query. documents: those of the first query, its positive first, then those of the second,
+    and so on. teacher, known: as in Candidates.
     """
 
+    query_ids: tuple[str, ...]
     queries: TextBatch
     documents: TextBatch
     teacher: Tensor | None
@@ -32,7 +33,23 @@ class TrainingBatch(NamedTuple):
     def to(self, device: torch.device) -> TrainingBatch:
         """The same on a device."""
         teacher = None if self.teacher is None else self.teacher.to(device)
-        return TrainingBatch(self.queries.to(device), self.documents.to(device), teacher, self.known.to(device))
+        known = self.known.to(device)
+        return TrainingBatch(self.query_ids, self.queries.to(device), self.documents.to(device), teacher, known)
+
+    def first(self, size: int) -> TrainingBatch:
+        """The first queries with their documents alone."""
+        count = len(self.query_ids)
+        documents = self.documents.size // count * size
+        teacher = self.teacher
+        if teacher is not None:  # of the own documents, or of the whole batch's
+            teacher = teacher[:size, : documents if teacher.shape[1] == self.documents.size else None]
+        return TrainingBatch(
+            self.query_ids[:size],
+            self.queries.first(size),
+            self.documents.first(documents),
+            teacher,
+            self.known[:size, :documents],
+        )
 
 
 class Cost(NamedTuple):

@@ -39,6 +39,8 @@ def start_encoder(
         idf=table,
         device=device,
         max_length=config.max_length,
+        query_head=config.query_head,
+        document_head=config.document_head,
         seed=seed,
     )
 

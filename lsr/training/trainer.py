@@ -32,7 +32,7 @@ from torch import nn
 from lsr.encoders.batches import find_device
 from lsr.errors import ParameterError, StorageError
 from lsr.eval.idf import idf_from
-from lsr.files import own_folder, replacing_file
+from lsr.files import DAMAGE, own_folder, replacing_file
 from lsr.index.threads import processors
 from lsr.training.batches import Batches, batches_of_epoch, open_stream
 from lsr.training.checkpoint import load_checkpoint, save_checkpoint
@@ -40,7 +40,7 @@ from lsr.training.config import OptimiserConfig, TrainingConfig
 from lsr.training.evaluation import DevelopmentSet, evaluate_encoder, read_development_set
 from lsr.training.log import Log, Rates, shown_figures, status_line
 from lsr.training.model import TrainableEncoder, TrainableSide, TrainableTable
-from lsr.training.objective import Objective, TrainingBatch
+from lsr.training.objective import Cost, Objective, TrainingBatch
 from lsr.training.start import open_teachers, start_encoder, tokenizer_of, what_queries_learn
 from lsr.training.stored_scores import StoredScores, store_scores
 from lsr.training.windows import FocusingWindow
@@ -196,18 +196,21 @@ class _Training:
         sums: dict[str, torch.Tensor] = {}
         self._prepared.zero_grad()
         for number, batch in enumerate(batches):
-            batch = batch.to(accelerator.device)
             # Drawn anew for every batch, so that nothing of it needs to be kept for going on.
             torch.manual_seed(_mixed(config.seed, step, number, accelerator.process_index))
             last = number + 1 == len(batches)
-            with nullcontext() if last else accelerator.no_sync(self._wrapped):
-                with accelerator.autocast():
-                    queries, documents = self._wrapped(batch.queries, batch.documents)
-                cost = self._objective(queries, documents, batch, step)
-                accelerator.backward(cost.total / len(batches))
+            try:
+                with nullcontext() if last else accelerator.no_sync(self._wrapped):
+                    cost, queries, documents = self._gradients(self._wrapped, batch, step, len(batches))
+            except (MemoryError, RuntimeError) as error:
+                if not _out_of_memory(error):
+                    raise
+                cost = None
+            if cost is None:  # outside of `except`, which keeps the tensors of the batch that was too large
+                raise self._too_large(batch, step)
             for side, window in self._windows:
-                weights = documents if side is self._model.document else queries
-                window.see(accelerator.gather((weights.final > 0).sum(1)).tolist())
+                nonzeros = documents if side is self._model.document else queries
+                window.see(accelerator.gather(nonzeros).tolist())
                 side.window = window.width
             for name, value in cost.figures.items():
                 sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value / len(batches)
@@ -216,10 +219,43 @@ class _Training:
         self._prepared.step()
         figures = {name: float(value) for name, value in sums.items()}
         if not math.isfinite(figures["loss"]):
+            ids = ", ".join(query_id for batch in batches for query_id in batch.query_ids)
             raise ParameterError(
-                f"step {step}: the loss is {figures['loss']}; lower the rate or the strengths, or train in float32"
+                f"step {step}: the loss is {figures['loss']}; lower the rate or the strengths, or train in float32. "
+                f"{self._folder / CHECKPOINT} is as it was before. The queries of the batch: {ids}"
             )
         return {**figures, "rate": self._optimizer.param_groups[0]["lr"]}
+
+    def _gradients(
+        self, model: nn.Module, batch: TrainingBatch, step: int, parts: int
+    ) -> tuple[Cost, torch.Tensor, torch.Tensor]:
+        """Add a batch's gradients, one of `parts` of a step; its cost, and non-zeros of its queries and documents."""
+        batch = batch.to(self._accelerator.device)
+        with self._accelerator.autocast():
+            queries, documents = model(batch.queries, batch.documents)
+        cost = self._objective(queries, documents, batch, step)
+        self._accelerator.backward(cost.total / parts)
+        return cost, (queries.final > 0).sum(1), (documents.final > 0).sum(1)
+
+    def _too_large(self, batch: TrainingBatch, step: int) -> ParameterError:
+        """What to say of a batch that does not fit in memory: halves are tried until one does."""
+        ranks, size = self._accelerator.num_processes, len(batch.query_ids)
+        advice = "a shorter max_length, a smaller group, gradient_checkpointing"
+        said = f"step {step}: a batch of {size * ranks} queries does not fit in memory"
+        while size > 1:
+            size //= 2
+            self._prepared.zero_grad()
+            try:
+                self._gradients(self._model, batch.first(size), step, 1)
+            except (MemoryError, RuntimeError) as error:
+                if not _out_of_memory(error):
+                    raise
+                continue
+            share = self._config.optimiser.accumulate * -(-len(batch.query_ids) // size)
+            return ParameterError(
+                f"{said}; {size * ranks} do: take batch_size = {size * ranks} and accumulate = {share}, or {advice}"
+            )
+        return ParameterError(f"{said}, nor does one of {ranks}; take {advice}")
 
     def _evaluate(self, log: Log | None) -> bool:
         """Measure the encoder as it is, and keep it if it is the best; whether it is.
@@ -344,6 +380,11 @@ def _parameters(model: TrainableEncoder, config: OptimiserConfig) -> list[dict[s
     ]
 
 
+def _out_of_memory(error: Exception) -> bool:
+    """Of a CPU, which PyTorch tells of with an error of no kind of its own, and of a GPU."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+
+
 def _windows(config: TrainingConfig, model: TrainableEncoder) -> list[tuple[TrainableSide, FocusingWindow]]:
     """The sides whose window a schedule narrows. Raises ParameterError for one that is looked up."""
     chosen = config.window
@@ -370,6 +411,17 @@ def _mixed(*numbers: int) -> int:
     return mixed
 
 
+def _described(marker: Path, default: dict[str, Any]) -> dict[str, Any]:
+    """Version and configuration of the training that is there; the default where none is. Raises StorageError."""
+    try:
+        found = dict(json.loads(marker.read_bytes()))
+        return {"version": str(found["version"]), "config": found["config"]}
+    except FileNotFoundError:
+        return default
+    except DAMAGE as error:
+        raise StorageError(f"{marker}: is damaged ({error!r}); remove the folder to begin anew") from error
+
+
 @contextmanager
 def _owned(folder: Path, config: TrainingConfig, main: bool) -> Iterator[None]:
     """The folder of this training alone. Raises StorageError, ParameterError for another training's folder."""
@@ -378,14 +430,16 @@ def _owned(folder: Path, config: TrainingConfig, main: bool) -> Iterator[None]:
         return
     lock, marker = own_folder(folder, MARKER, "training"), folder / MARKER
     try:
-        described = json.dumps(asdict(config), indent=1)
-        if marker.exists() and marker.read_text(encoding="utf-8") != described:
+        described = {"version": version(LIBRARIES[0]), "config": json.loads(json.dumps(asdict(config)))}
+        before = _described(marker, described)
+        if before["config"] != described["config"]:
+            by = "" if before["version"] == described["version"] else f", begun by lsr {before['version']}"
             raise ParameterError(
-                f"{folder}: holds a training of another configuration; give that one again to go on with it, or "
+                f"{folder}: holds a training of another configuration{by}; give that one again to go on with it, or "
                 "choose another folder"
             )
         with replacing_file(marker) as file:
-            file.write(described.encode())
+            file.write(json.dumps(described, indent=1).encode())
         yield
     finally:
         os.close(lock)

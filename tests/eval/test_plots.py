@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
@@ -9,15 +10,20 @@ from pathlib import Path
 import pytest
 
 from lsr.errors import ParameterError, StorageError
-from lsr.eval.plots import Point, best_for_their_time, plot_against_latency, plot_differences
+from lsr.eval.plots import CurvePoint, Point, best_for_their_time, plot_against_latency, plot_curves, plot_differences
 
 POINTS = [Point("tiny", 90.0, 0.30), Point("bm25", 20.0, 0.25), Point("slow & bad", 500.0, 0.20)]
+CURVES = {
+    "flops": [CurvePoint(1000.0, 0.4, 0.01), CurvePoint(10.0, 0.2, 0.02), CurvePoint(100.0, 0.3, 0.03)],
+    "l1 & l0": [CurvePoint(20.0, 0.25), CurvePoint(300.0, 0.5)],
+}
 DIFFERENCES = {"1": 0.5, "2": -0.25, "3": 0.0, "4": 0.1}
 
 Plot = Callable[[Path], None]
 PLOTS: list[Plot] = [
     lambda path: plot_against_latency(POINTS, "nDCG@10", "scifact", path),
     lambda path: plot_differences(DIFFERENCES, "nDCG@10", "bm25", "tiny", path),
+    lambda path: plot_curves(CURVES, "non-zeros of a document", "nDCG@10", "scifact", path),
 ]
 
 
@@ -49,6 +55,40 @@ def test_differences_are_counted(tmp_path: Path) -> None:
     assert "tiny against bm25: 2 better, 1 equal, 1 worse" in text_of(tmp_path / "plot.svg")
 
 
+def lines_of(path: Path, colour: str, corners: int) -> list[list[tuple[float, float]]]:
+    """The points of each line of a colour that has so many."""
+    found = []
+    for element in ElementTree.parse(path).iter():
+        if element.tag.endswith("path") and f"stroke: {colour}" in element.get("style", ""):
+            points = re.findall(r"[ML] ([-\d.]+) ([-\d.]+)", element.get("d", ""))
+            if len(points) == corners:
+                found.append([(float(x), float(y)) for x, y in points])
+    return found
+
+
+def test_curves_go_from_left_to_right_over_a_logarithmic_axis(tmp_path: Path) -> None:
+    PLOTS[2](tmp_path / "plot.svg")
+    shown = text_of(tmp_path / "plot.svg")
+    for word in ("flops", "l1 & l0", "nDCG@10", "scifact", "non-zeros of a document"):
+        assert word in shown
+    [[first, second, third]] = lines_of(tmp_path / "plot.svg", "#4d4d4d", 3)
+    for one, other in ((first, second), (second, third)):
+        assert other[0] - one[0] == pytest.approx((third[0] - first[0]) / 2, abs=1e-3)  # a factor of ten
+        assert other[1] - one[1] == pytest.approx((third[1] - first[1]) / 2, abs=1e-3)
+    assert third[0] > first[0] and third[1] < first[1]  # y runs downwards
+    # Error bars reach as far as the deviations say, up and down; from the first value to the last it is .2.
+    bars = {round(x, 2): abs(top - bottom) for (x, top), (_, bottom) in lines_of(tmp_path / "plot.svg", "#4d4d4d", 2)}
+    for (x, _), deviation in zip((first, second, third), (0.02, 0.03, 0.01), strict=True):
+        assert bars[round(x, 2)] == pytest.approx(2 * deviation / 0.2 * (first[1] - third[1]), rel=1e-3)
+
+
+def test_the_order_of_points_does_not_matter(tmp_path: Path) -> None:
+    PLOTS[2](tmp_path / "a.svg")
+    turned = {name: points[::-1] for name, points in CURVES.items()}
+    plot_curves(turned, "non-zeros of a document", "nDCG@10", "scifact", tmp_path / "b.svg")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
 def test_best_for_their_time() -> None:
     assert [point.system for point in best_for_their_time(POINTS)] == ["bm25", "tiny"]
     assert best_for_their_time([Point("a", 1, 0.5), Point("b", 1, 0.6), Point("c", 2, 0.6)]) == [Point("b", 1, 0.6)]
@@ -62,6 +102,9 @@ def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
             plot_differences({}, "AP", "a", "b", path)
         with pytest.raises(ParameterError, match="nothing to plot"):
             plot_against_latency([], "AP", "a", path)
+        for curves in ({}, {"a": []}):
+            with pytest.raises(ParameterError, match="nothing to plot"):
+                plot_curves(curves, "x", "AP", "a", path)
     assert not list(tmp_path.iterdir())
     with pytest.raises(StorageError):
         plot_differences(DIFFERENCES, "AP", "a", "b", Path("/proc/nothing/plot.svg"))

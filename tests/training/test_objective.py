@@ -35,7 +35,9 @@ def test_term_recall_is_of_the_tokens_that_the_query_has(tmp_path: Path) -> None
     for method in ("deepct", "deepimpact"):  # queries by a network, and looked up
         model = TrainableEncoder(build_encoder(method, write_model(tmp_path / method)))
         queries, documents = ["alpha sea", "run"], ["sea beta sea", "gamma", "delta", "run run of"]
-        batch = TrainingBatch(model.batch(queries, True), model.batch(documents, False), None, torch.zeros(0))
+        batch = TrainingBatch(
+            tuple(queries), model.batch(queries, True), model.batch(documents, False), None, torch.zeros(0)
+        )
         found = term_recall(batch, 2, model.encoder.dim)
         tokens = [model.encoder.vocabulary.token(int(component)) for component in found.components]
         assert list(zip(found.texts.tolist(), tokens, strict=True)) == [(0, "sea")]

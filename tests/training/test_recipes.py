@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lsr.encoders import load_encoder
+from lsr.encoders.presets import PRESETS
 from lsr.training.config import read_training
 from lsr.training.trainer import train
 from tests.data import REPOSITORY, data_path
@@ -35,3 +36,34 @@ def test_small_ones_train(path: Path, tmp_path: Path) -> None:
     )
     vectors = load_encoder(tmp_path / "out" / "encoder").encode_documents(["statins lower cholesterol"])
     assert vectors.nnz > 0
+
+
+@pytest.mark.parametrize("path", [path for path in RECIPES if path not in SMALL], ids=lambda path: path.stem)
+def test_full_ones_are_as_their_method_is_known(path: Path) -> None:
+    config = read_training(path)
+    preset = PRESETS[config.encoder.method]
+    known, optimiser = preset.training, config.optimiser
+    given = {
+        "batch": optimiser.batch_size,
+        "rate": optimiser.rate,
+        "steps": optimiser.steps,
+        "epochs": optimiser.epochs,
+    }
+    for name, value in given.items():
+        assert getattr(known, name) in (None, value)
+    if known.warm_up:
+        amount, *unit = known.warm_up.replace(",", "").split()
+        whole = {"steps": optimiser.steps, "epochs": optimiser.epochs}[unit[0]] if unit else 1
+        assert whole is not None and optimiser.warm_up == pytest.approx(float(amount) / whole)
+    # naver's trainer adds one term twice, and its strength is written once.
+    times = 2 if "twice" in preset.doubt else 1
+    chosen = config.regulariser
+    for penalties, penalty, factor in (
+        (chosen.query, preset.regulariser.query, 1),
+        (chosen.document, preset.regulariser.document, times),
+    ):
+        assert len(penalties) == (penalty is not None)
+        if penalty is not None:
+            assert penalties[0].kind == penalty.kind.lower()
+            assert penalty.strength is None or penalties[0].strength == pytest.approx(factor * penalty.strength)
+    assert preset.regulariser.steps in (None, chosen.steps)

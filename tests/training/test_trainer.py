@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import time
@@ -23,7 +24,7 @@ from lsr.errors import CollectionError, ParameterError, StorageError
 from lsr.eval.collections import load_collection
 from lsr.training.batches import open_stream
 from lsr.training.config import read_training
-from lsr.training.model import TrainableEncoder
+from lsr.training.model import TextBatch, TrainableEncoder, Weights
 from lsr.training.start import start_encoder
 from lsr.training.trainer import rate_at, train
 from tests.processes import REPOSITORY, run_python, start_python
@@ -355,7 +356,58 @@ def test_a_folder_holds_one_training(tmp_path: Path) -> None:
 
 def test_a_loss_that_is_no_number_is_told(tmp_path: Path) -> None:
     path = write_config(tmp_path, "steps = 50\nclip = 0", rate="1e6")
-    with pytest.raises(ParameterError, match="lower the rate"):
+    with pytest.raises(ParameterError, match="lower the rate") as raised:
+        run(path)
+    step = int(re.search(r"step (\d+)", str(raised.value))[1])  # type: ignore[index]
+    named = str(raised.value).rpartition(": ")[2].split(", ")
+    config = read_training(path)
+    stream = open_stream(config, tmp_path / "again", progress=False)
+    every = [group.query_id for number in range(20) for batch in stream.batches(number, 6) for group in batch]
+    assert named == every[6 * (step - 1) : 6 * step]
+    kept = load_file(tmp_path / "out" / "checkpoint" / "model.safetensors")
+    assert all(tensor.isfinite().all() for tensor in kept.values())
+
+
+@pytest.mark.parametrize("method", ["splade-max", "splade-doc"])
+def test_a_batch_that_is_too_large_is_told_with_one_that_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    documents: list[int] = []
+
+    def small_memory(self: TrainableEncoder, queries: TextBatch, texts: TextBatch) -> tuple[Weights, Weights]:
+        documents.append(texts.size)
+        if texts.size > most:
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 1 byte")
+        return forward(self, queries, texts)
+
+    forward = TrainableEncoder.forward
+    monkeypatch.setattr(TrainableEncoder, "forward", small_memory)
+    encoder = f'method = "{method}"\nbackbone = "{tmp_path / "model"}"'
+    penalty = 'document = [{ kind = "flops", strength = 0.01 }]'
+    path = write_config(tmp_path, encoder=encoder, regulariser=penalty)
+    most = 3  # of which each query has three
+    with pytest.raises(ParameterError, match=r"6 queries does not fit .* take batch_size = 1 and accumulate = 6"):
+        run(path, "one")
+    assert documents == [18, 9, 3]
+    most = 9
+    with pytest.raises(ParameterError, match="take batch_size = 3 and accumulate = 2"):
+        run(path, "three")
+    most = 2
+    with pytest.raises(ParameterError, match="nor does one of 1; take a shorter max_length"):
+        run(path, "none")
+
+
+def test_a_folder_of_another_version_says_so(tmp_path: Path) -> None:
+    path = write_config(tmp_path, "steps = 2")
+    run(path)
+    marker = tmp_path / "out" / "training.json"
+    content = json.loads(marker.read_bytes())
+    del content["config"]["encoder"]["query_head"]
+    marker.write_text(json.dumps({**content, "version": "0.0.1"}))
+    with pytest.raises(ParameterError, match=r"another configuration, begun by lsr 0\.0\.1"):
+        run(path)
+    marker.write_text("{")
+    with pytest.raises(StorageError, match="remove the folder to begin anew"):
         run(path)
 
 
@@ -393,3 +445,19 @@ def test_logs_of_tensorboard(tmp_path: Path) -> None:
     assert [step for step, _ in found] == [step for step, _ in expected] == [1, 2, 3, 4]
     assert [value for _, value in found] == pytest.approx([value for _, value in expected])
     assert all(math.isfinite(value) for _, value in found)
+
+
+def test_heads_in_place_of_a_methods_own(tmp_path: Path) -> None:
+    backbone = f'method = "splade-max"\nbackbone = "{tmp_path / "model"}"\n'
+    head = 'query_head = { literal_only = true, activation = "softplus" }'
+    run(write_config(tmp_path, "steps = 2", encoder=backbone + head))
+    encoder = load_encoder(tmp_path / "out" / "encoder")
+    queries, documents = encoder.encode_queries(["alpha sea"]), encoder.encode_documents(["alpha sea"])
+    known = {encoder.vocabulary.id_of(token) for token in ("alpha", "sea", "[CLS]", "[SEP]")}
+    assert queries.nnz > 0 and set(queries.indices.tolist()) <= known
+    assert set(documents.indices.tolist()) - known
+    with pytest.raises(ParameterError, match=r"\[encoder.document_head\] pooling is 'mean'"):
+        read_training(write_config(tmp_path, encoder=backbone + 'document_head = { pooling = "mean" }'))
+    looked_up = backbone.replace("splade-max", "splade-doc") + head
+    with pytest.raises(ParameterError, match="no place for query_head"):
+        run(write_config(tmp_path, encoder=looked_up), "other")

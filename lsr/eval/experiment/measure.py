@@ -26,6 +26,7 @@ QUERIES_AT_ONCE = 1024
 TIMED_QUERIES = 100
 TIMED_K = 10
 COMPARED_QUERIES = 1000
+DOCUMENTS_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Figures:
     per_query: measure -> query id -> value. search_microseconds, encode_microseconds: of one query, the median over up
     to 100 of them, one at a time, searched and encoded on one thread, k = 10. recall_of_exact: the share of the ten
     best of an exhaustive search by the same system that it found, over the first 1000 queries. bytes: of the indexes
-    that it searches.
+    that it searches. query_nnz, document_nnz: mean number of non-zero weights of a sparse vector; None where there is
+    no sparse side.
     """
 
     per_query: dict[str, dict[str, float]]
@@ -43,6 +45,8 @@ class Figures:
     encode_microseconds: float
     recall_of_exact: float
     bytes: int
+    query_nnz: float | None
+    document_nnz: float | None
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -78,7 +82,7 @@ def measure_system(task: Task, measures: Mapping[str, str], run_file: Path, prog
                 per_query[name].update(values)
             advance(len(run))
     search, encode = _microseconds(task, texts)
-    return Figures(per_query, search, encode, _recall_of_exact(task), _bytes(task))
+    return Figures(per_query, search, encode, _recall_of_exact(task), _bytes(task), *_nnz(task))
 
 
 def mean_measure(task: Task, measure: str, queries: Container[str]) -> float:
@@ -162,6 +166,17 @@ def _recall_of_exact(task: Task) -> float:
         return 1.0
     both = (found[:, :, None] == exact[:, None, :]) & (exact[:, None, :] >= 0)
     return float(np.count_nonzero(both) / wanted)
+
+
+def _nnz(task: Task) -> tuple[float | None, float | None]:
+    """(of a query, of a document)."""
+    if SPARSE not in task.encoded:
+        return None, None
+    queries, index = task.encoded[SPARSE], task.searcher.index
+    starts = range(0, len(index), DOCUMENTS_AT_ONCE)
+    rows = (np.arange(start, min(start + DOCUMENTS_AT_ONCE, len(index))) for start in starts)
+    postings = sum(int(index.gather(some).indptr[-1]) for some in rows)
+    return queries.nnz / max(len(queries), 1), postings / max(len(index), 1)
 
 
 def _bytes(task: Task) -> int:

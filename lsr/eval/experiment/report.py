@@ -43,7 +43,8 @@ class Row(NamedTuple):
     """One system on one row of the tables: a collection, or the mean over the collections of a group.
 
     values: measure -> figure. pairs: measure -> query -> value, of which the figure is the mean, and which are compared
-    in pairs; of a group, collection -> mean over its queries. bytes: of a group, the sum. group: whether it is one.
+    in pairs; of a group, collection -> mean over its queries. query_nnz, document_nnz: None without a sparse side.
+    bytes: of a group, the sum. group: whether it is one.
     """
 
     collection: str
@@ -53,6 +54,8 @@ class Row(NamedTuple):
     encode_microseconds: float
     search_microseconds: float
     recall_of_exact: float
+    query_nnz: float | None
+    document_nnz: float | None
     bytes: float
     group: bool
 
@@ -85,6 +88,10 @@ def _rows(experiment: Experiment, results: Sequence[Result]) -> list[Row]:
         def mean(of: Callable[[Figures], float], figures: list[Figures] = figures) -> float:
             return statistics.fmean(map(of, figures))
 
+        def nnz(of: Callable[[Figures], float | None], figures: list[Figures] = figures) -> float | None:
+            known = [found for each in figures if (found := of(each)) is not None]
+            return statistics.fmean(known) if known else None
+
         means = [(member.judged.name, aggregate(member.figures.per_query)) for member in members]
         pairs = {
             measure: figures[0].per_query[measure]
@@ -104,6 +111,8 @@ def _rows(experiment: Experiment, results: Sequence[Result]) -> list[Row]:
                 mean(lambda each: each.encode_microseconds),
                 mean(lambda each: each.search_microseconds),
                 mean(lambda each: each.recall_of_exact),
+                nnz(lambda each: each.query_nnz),
+                nnz(lambda each: each.document_nnz),
                 sum(each.bytes for each in figures),
                 members[0].judged.group is not None,
             )
@@ -135,6 +144,8 @@ def _results_table(experiment: Experiment, rows: Sequence[Row], tests: Tests) ->
         Column("system"),
         *(Column(measure, 4) for measure in experiment.measures),
         Column("recall@10 of exact", 4),
+        Column("query nnz", 1),
+        Column("document nnz", 1),
         Column("encode µs", 0),
         Column("search µs", 0),
         Column("MB", 1),
@@ -143,8 +154,8 @@ def _results_table(experiment: Experiment, rows: Sequence[Row], tests: Tests) ->
     marks = {}
     for at, row in enumerate(rows):
         values = [row.values[measure] for measure in experiment.measures]
-        times = [row.recall_of_exact, row.encode_microseconds, row.search_microseconds, row.bytes / 1e6]
-        cells.append([row.collection, row.system, *values, *times])
+        costs = [row.query_nnz, row.document_nnz, row.encode_microseconds, row.search_microseconds, row.bytes / 1e6]
+        cells.append([row.collection, row.system, *values, row.recall_of_exact, *costs])
         for column, measure in enumerate(experiment.measures, start=2):
             marks[at, column] = _mark(tests.get((row.collection, measure, row.system)))
     best = set()

@@ -23,7 +23,7 @@ from lsr.index.threads import checked_threads
 from lsr.retrieval.plan import Pipeline
 
 MARKER = "experiment.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 def run_experiment(

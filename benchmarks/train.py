@@ -1,0 +1,257 @@
+"""Training speed, side by side with sentence-transformers' SparseEncoderTrainer: same checkpoint, texts and objective.
+
+    python benchmarks/train.py                                     SciFact on the CPU, in float32
+    python benchmarks/train.py --precision bfloat16 --threads 2
+    python benchmarks/train.py --keep-memory                       kinder to sentence-transformers, see below
+    python benchmarks/train.py --device cuda --steps 100 --warm-up 20
+
+Needs `pip install datasets`, without which sentence-transformers does not train. A step is one of AdamW on a batch of
+queries, each with one positive and one negative document: multiple negatives ranking, and FLOPS on both sides. What is
+not set here is left at its default: sentence-transformers' AdamW is the fused one, lsr tokenises in a second thread.
+
+First, losses of some steps on one and the same batch, without dropout: equal ones show that both do the same work.
+Then queries per second, of the steps after a warm-up; lsr's are those of its own log. The two take turns, each time in
+a new process: figures are the median, least and most of the rounds. Memory is the most that a process ever held, its
+start included, or on a GPU the most that torch did.
+
+sentence-transformers holds the logits of a batch, gigabytes, which glibc asks the system for and gives back in every
+step. Where that is slow, as in many virtual machines, it can take most of the time; --keep-memory leaves it out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from argparse import Namespace
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from lsr.encoders.folders.find import find_checkpoint
+from lsr.eval.collections import load_collection
+from lsr.training.config import DataConfig, EncoderConfig, OptimiserConfig, RegulariserConfig, TrainingConfig
+from lsr.training.losses import LossSpec
+from lsr.training.regularizers import Penalty
+
+DATA = Path(os.environ.get("LSR_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+QUERY_FLOPS, DOCUMENT_FLOPS = 5e-3, 3e-3  # strong enough to show in the losses that are compared
+KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}  # of glibc
+COMPARED = {"total": 4, "stretch": 1}  # steps of the comparison, one figure for each
+
+
+@dataclass
+class Done:
+    """Of every stretch of so many steps, the mean loss and the queries a second."""
+
+    losses: list[float]
+    speeds: list[float]
+    peak_gigabytes: float = 0.0
+
+
+def configured(job: Namespace) -> TrainingConfig:
+    return TrainingConfig(
+        EncoderConfig(start=job.encoder, max_length=job.max_length),
+        DataConfig(records=job.records),
+        OptimiserConfig(job.batch, steps=job.total, warm_up=0, schedule="constant", precision=job.precision),
+        losses=(LossSpec("multiple-negatives"),),
+        regulariser=RegulariserConfig(
+            (Penalty("flops", QUERY_FLOPS),), (Penalty("flops", DOCUMENT_FLOPS),), schedule="constant"
+        ),
+        seed=job.seed,
+        log_every=job.stretch,
+        save_every=job.total + 1,
+    )
+
+
+def train_lsr(job: Namespace, out: str) -> Done:
+    from lsr.training.trainer import train
+
+    train(configured(job), out, device=job.device)
+    lines = [json.loads(line) for line in (Path(out) / "log.jsonl").read_text().splitlines()]
+    return Done([line["loss"] for line in lines], [line["examples/s"] for line in lines])
+
+
+def train_peer(job: Namespace, out: str) -> Done:
+    from datasets import Dataset
+    from sentence_transformers import SparseEncoder, SparseEncoderTrainer, SparseEncoderTrainingArguments
+    from sentence_transformers.sparse_encoder.callbacks.splade_callbacks import SpladeRegularizerWeightSchedulerCallback
+    from sentence_transformers.sparse_encoder.losses import SparseMultipleNegativesRankingLoss, SpladeLoss
+    from transformers import TrainerCallback
+
+    class Constant(SpladeRegularizerWeightSchedulerCallback):
+        def _calculate_weight_value(self, step: int, max_value: float) -> float:
+            return max_value
+
+    class Clock(TrainerCallback):
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            self.times = [time.perf_counter()]
+
+        def on_step_end(self, arguments: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step % job.stretch == 0:
+                if job.device == "cuda":
+                    torch.cuda.synchronize()
+                self.times.append(time.perf_counter())
+
+    same = configured(job).optimiser
+    model = SparseEncoder(job.encoder, device=job.device)
+    model.max_seq_length = job.max_length
+    loss = SpladeLoss(model, SparseMultipleNegativesRankingLoss(model), DOCUMENT_FLOPS, QUERY_FLOPS)
+    arguments = SparseEncoderTrainingArguments(
+        output_dir=out,
+        per_device_train_batch_size=same.batch_size,
+        max_steps=same.steps,
+        learning_rate=same.rate,
+        lr_scheduler_type=same.schedule,
+        weight_decay=same.weight_decay,
+        max_grad_norm=same.clip,
+        bf16=same.precision == "bfloat16",
+        use_cpu=job.device == "cpu",
+        seed=job.seed,
+        logging_steps=job.stretch,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+    )
+    rows = Dataset.from_list([json.loads(line) for line in Path(job.records).read_text().splitlines()])
+    clock = Clock()
+    trainer = SparseEncoderTrainer(model, arguments, rows, loss=loss, callbacks=[Constant(loss), clock])
+    trainer.train()
+    losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
+    seconds = [end - begin for begin, end in zip(clock.times, clock.times[1:], strict=False)]
+    return Done(losses, [job.stretch * job.batch / each for each in seconds])
+
+
+TRAINERS = {"lsr": train_lsr, "sentence-transformers": train_peer}
+
+
+def work(job: Namespace) -> Done:
+    torch.set_num_threads(job.threads)
+    with tempfile.TemporaryDirectory() as out:
+        done = TRAINERS[job.trainer](job, out)
+    # Not getrusage: what it says of a process begins with the memory of the one that started it.
+    peak = int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0]) * 1024
+    done.peak_gigabytes = (torch.cuda.max_memory_allocated() if job.device == "cuda" else peak) / 1e9
+    return done
+
+
+def in_new_process(arguments: Namespace, **more: Any) -> Done:
+    job = json.dumps({**vars(arguments), **more}, default=str)
+    environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "RAYON_NUM_THREADS"), str(arguments.threads))
+    environment |= KEEP_MEMORY if arguments.keep_memory else {}
+    command = [sys.executable, __file__, "--job", job]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return Done(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def make_records(name: str) -> list[str]:
+    """No document comes twice: lsr leaves those out of a query's negatives that another record says are its positives.
+
+    Negatives are drawn at random.
+    """
+    collection = load_collection(DATA / name if (DATA / name).is_dir() else name, "train")
+    texts = {document.doc_id: document.full_text for document in collection.documents() if document.full_text}
+    positives: dict[str, str] = {}  # text of a document -> text of the query
+    for query_id, judged in collection.qrels().items():
+        relevant = [texts[doc_id] for doc_id, grade in judged.items() if grade > 0 and doc_id in texts]
+        if unused := [text for text in relevant if text not in positives]:
+            positives[unused[0]] = collection.queries()[query_id]
+    rest = sorted(set(texts.values()) - set(positives))
+    negatives = Random(0).sample(rest, min(len(rest), len(positives)))
+    return [
+        json.dumps({"query": query, "positive": positive, "negative": negative}) + "\n"
+        for (positive, query), negative in zip(positives.items(), negatives, strict=False)
+    ]
+
+
+def without_dropout(model: Path, folder: Path) -> Path:
+    shutil.copytree(model, folder)
+    config = json.loads((folder / "config.json").read_text())
+    zeros = {name: 0.0 for name, value in config.items() if "dropout" in name and isinstance(value, float)}
+    (folder / "config.json").write_text(json.dumps(config | zeros))
+    return folder
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--encoder", default="tiny", help="a masked language model, as load_encoder takes it")
+    parser.add_argument("--collection", default="scifact", help="one of the data that has a train split, or a path")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=20, help="that are timed, a multiple of --warm-up")
+    parser.add_argument("--warm-up", type=int, default=5, help="steps before them")
+    parser.add_argument("--batch", type=int, default=32, help="queries of a step")
+    parser.add_argument("--max-length", type=int, default=256)
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--keep-memory", action="store_true", help="let neither give memory back to the system")
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--job", help=argparse.SUPPRESS)  # for the processes that this one starts
+    arguments = parser.parse_args()
+    if arguments.job:
+        print(json.dumps(asdict(work(Namespace(**json.loads(arguments.job))))))
+        return
+    if arguments.steps % arguments.warm_up:
+        parser.error("--steps must be a multiple of --warm-up")
+
+    rounds: dict[str, list[Done]] = {name: [] for name in TRAINERS}
+    with tempfile.TemporaryDirectory() as scratch:
+        records, batch, encoder = (Path(scratch) / name for name in ("records.jsonl", "batch.jsonl", "encoder"))
+        lines = make_records(arguments.collection)
+        records.write_text("".join(lines[: len(lines) // arguments.batch * arguments.batch]))  # whole batches
+        batch.write_text("".join(lines[: arguments.batch]))
+        model = find_checkpoint(arguments.encoder).folder
+        same: dict[str, Any] = {"encoder": without_dropout(model, encoder), "records": batch, "seed": 0, **COMPARED}
+        losses = {name: in_new_process(arguments, trainer=name, **same).losses for name in TRAINERS}
+        for name, values in losses.items():
+            print(f"losses on one batch, {name}: {', '.join(f'{value:.5f}' for value in values)}", flush=True)
+        timed = {"encoder": model, "records": records}
+        timed |= {"total": arguments.warm_up + arguments.steps, "stretch": arguments.warm_up}
+        for seed in range(arguments.rounds):
+            for name, dones in rounds.items():
+                dones.append(in_new_process(arguments, trainer=name, seed=seed, **timed))
+
+    from encode import cpu_name  # not above: it would bring sentence-transformers into the memory of lsr's processes
+
+    packages = ("torch", "transformers", "sentence-transformers")
+    versions = ", ".join(f"{package} {version(package)}" for package in packages)
+    machine = torch.cuda.get_device_name() if arguments.device == "cuda" else cpu_name()
+    machine = f"{machine}, {arguments.threads} threads, {arguments.device}, {arguments.precision}"
+    machine += ", memory kept" if arguments.keep_memory else ""
+    table = Table("trainer", title=f"Training {arguments.encoder} on {arguments.collection}")
+    for heading in ("queries/s", "least", "most", "ratio", "peak GB"):
+        table.add_column(heading, justify="right")
+    speeds = {name: [statistics.harmonic_mean(done.speeds[1:]) for done in dones] for name, dones in rounds.items()}
+    for name, each in speeds.items():
+        ratio = statistics.median(each) / statistics.median(speeds["sentence-transformers"])
+        peak = max(done.peak_gigabytes for done in rounds[name])
+        figures = (statistics.median(each), min(each), max(each), ratio, peak)
+        table.add_row(name, *(f"{figure:.2f}" for figure in figures))
+    Console(width=max(Console().width, 130)).print(table)
+    print(
+        f"{arguments.rounds} rounds of {arguments.steps} steps with {arguments.batch} queries, texts of at most "
+        f"{arguments.max_length} tokens; {machine}; {versions}"
+    )
+    if arguments.json:
+        found = {name: [asdict(done) for done in dones] for name, dones in rounds.items()}
+        content = {"machine": machine, "versions": versions, "losses": losses, "rounds": found}
+        arguments.json.write_text(json.dumps(content, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

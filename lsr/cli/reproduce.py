@@ -1,0 +1,48 @@
+"""lsr reproduce"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lsr.cli import options
+from lsr.cli.output import watched
+
+
+def reproduce(
+    name: Annotated[
+        str, typer.Argument(help="inference-free, teachers, prosper, framework or regularisers.", show_default=False)
+    ],
+    output: Annotated[
+        Path | None, typer.Argument(metavar="OUT", help="Its folder; by default NAME.", show_default=False)
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="How often each training is repeated, with other seeds.")] = 3,
+    steps: Annotated[
+        int | None, typer.Option(help="Steps of each training; by default what two cores do in about a minute.")
+    ] = None,
+    offline_data: options.OfflineData = None,
+    device: options.Device = None,
+    threads: options.Threads = None,
+) -> None:
+    """Put a finding of the literature to the test: train, index, measure, and say what differs.
+
+    What is there already is not done again: a killed reproduction goes on when the same command is given again.
+    """
+    options.check_folder(offline_data)
+
+    from lsr.reproduce.plans import STEPS, find_plan
+    from lsr.reproduce.run import reproduce as run
+
+    plan = find_plan(name, STEPS if steps is None else steps)
+    report = run(
+        plan,
+        Path(name) if output is None else output,
+        seeds=seeds,
+        offline_data=offline_data,
+        device=device,
+        threads=threads,
+        progress=watched(),
+    )
+    print(report.read_text(encoding="utf-8"))

@@ -1,0 +1,51 @@
+"""What a reproduction is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from lsr.eval.experiment.suites import Judged
+from lsr.training.config import TeacherConfig, TrainingConfig
+
+DOCUMENT_NNZ, MICROSECONDS = "document nnz", "search µs"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to train.
+
+    config: its seed is replaced by each of the seeds, and its data's negatives, a name of Part.mined, by their file.
+    curve: variants of one curve differ in a strength alone; "" for one of its own.
+    """
+
+    name: str
+    config: TrainingConfig
+    curve: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Variants that are compared with each other: of one training collection, and one budget.
+
+    tests: where they are compared. baseline: the variant, or the curve, that others are tested against.
+    start: an encoder that is measured beside them, untrained. mined: name -> the teachers that score the negatives of
+    that name, as many of a query as `negatives` says, which `start` has found.
+    """
+
+    name: str
+    variants: tuple[Variant, ...]
+    tests: tuple[Judged, ...]
+    baseline: str
+    start: str
+    mined: dict[str, TeacherConfig] = field(default_factory=dict)
+    negatives: int = 10
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A reproduction. matched: by what curves are compared, DOCUMENT_NNZ or MICROSECONDS; None without curves."""
+
+    name: str
+    question: str
+    parts: tuple[Part, ...]
+    matched: str | None = None

@@ -1,0 +1,59 @@
+"""lsr reproduce: what it prints, and what it refuses. What it does is tested in tests/reproduce."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from lsr.cli.main import app
+from lsr.reproduce.plan import DOCUMENT_NNZ, Plan
+from lsr.reproduce.plans import PLANS
+from tests.cli.commands import Lsr, rejected
+from tests.data import data_path
+from tests.reproduce.made_up import write_plan
+
+
+def test_the_report_is_printed_and_lies_in_a_folder_of_its_name(
+    lsr: Lsr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made_up(steps: int) -> Plan:
+        plan = write_plan(tmp_path / "with", steps)
+        return Plan(plan.name, f"{steps} steps?", plan.parts, DOCUMENT_NNZ)
+
+    monkeypatch.setitem(PLANS, "made-up", made_up)
+    monkeypatch.chdir(tmp_path)
+    outcome = lsr("reproduce", "made-up", "--seeds", 1, "--steps", 2, "--device", "cpu", "--threads", 1)
+    assert outcome.status == 0, outcome.err
+    assert outcome.out.rstrip("\n") == (tmp_path / "made-up" / "report.md").read_text().rstrip("\n")
+    assert outcome.out.startswith("# made-up\n\n2 steps?\n")
+    assert {path.name for path in (tmp_path / "made-up/words/trainings").iterdir()} == {"plain-1", "taught-1"}
+    assert len(list((tmp_path / "made-up" / "plots").iterdir())) == 4
+
+
+def test_an_unknown_name_costs_one_line_that_lists_the_names(lsr: Lsr, tmp_path: Path) -> None:
+    said = rejected(lsr("reproduce", "nothing", tmp_path / "out"))
+    assert "nothing" in said
+    assert all(name in said for name in PLANS)
+    assert not list(tmp_path.iterdir())
+
+
+def test_its_help_names_them_all() -> None:
+    [name, *_] = get_command(app).commands["reproduce"].params  # type: ignore[attr-defined]
+    assert sorted(name.help.rstrip(".").replace(" or ", ", ").split(", ")) == sorted(PLANS)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--seeds", 0), "seeds is 0"),
+        (("--steps", 0), "steps is 0"),
+        (("--threads", 0), "threads"),
+        (("--offline-data", "/no/such"), "--offline-data /no/such"),
+        (("--offline-data", data_path("adi")), "squad-nqg"),
+    ],
+)
+def test_what_cannot_be_run_costs_one_line(lsr: Lsr, tmp_path: Path, options: tuple[object, ...], said: str) -> None:
+    assert said in rejected(lsr("reproduce", "framework", tmp_path / "out", "--offline-data", data_path(), *options))
+    assert not list(tmp_path.iterdir())
