@@ -56,6 +56,8 @@ def test_the_experiments_shown_can_be_read(tmp_path: Path) -> None:
 
 def test_the_training_shown_can_be_read(tmp_path: Path) -> None:
     [shown] = re.findall(r"```toml\n(.*?)```", (REPOSITORY / "docs" / "training.md").read_text(), re.DOTALL)
+    for path in (REPOSITORY / "benchmarks").glob("finetune-*.toml"):
+        assert read_training(path).encoder.start == "tiny"
     (tmp_path / "train.toml").write_text(shown)
     config = read_training(tmp_path / "train.toml")
     assert config.data.group == 8

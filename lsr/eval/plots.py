@@ -20,6 +20,8 @@ FORMATS = (".svg", ".png", ".pdf")
 BETTER, WORSE, NEUTRAL = "#1b7837", "#b2182b", "#4d4d4d"
 _COLOURS = ("#4d4d4d", "#1b7837", "#b2182b", "#2166ac", "#b35806")
 
+NARROW = 20.0  # between the ends of an axis, up to which every digit has a tick
+
 # Equal input gives equal files, and the text of an SVG stays text.
 _STYLE: dict[Any, Any] = {"svg.hashsalt": "lsr", "svg.fonttype": "none", "font.size": 9.0}
 _METADATA = {".svg": {"Date": None}, ".png": {"Software": None}, ".pdf": {"CreationDate": None}}
@@ -50,6 +52,8 @@ def plot_curves(
     """
     if not any(curves.values()):
         raise ParameterError(f"{path}: there is nothing to plot; give at least one curve with a point")
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
     with _axes(path) as axes:
         axes.set_xscale("log")
         for (name, points), colour, marker in zip(curves.items(), cycle(_COLOURS), cycle("os^Dv"), strict=False):
@@ -65,6 +69,11 @@ def plot_curves(
                 linewidth=1,
                 capsize=2,
             )
+        xs = [point.x for points in curves.values() for point in points]
+        narrow = max(xs) < NARROW * min(xs)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, *range(2, 10)) if narrow else (1, 2, 5)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel(label)
         axes.set_ylabel(measure)
         axes.set_title(_plain(title), parse_math=False)

@@ -36,7 +36,7 @@ SENTENCES_TEST = Judged("squad-nqg", "squad-nqg", "test")
 PASSAGES_TEST = Judged("dl19", "msmarco-v1-pool", "dl19", relevant=2)
 ABSTRACTS_TEST = Judged("nfcorpus", "beir/nfcorpus", "test")
 PACKAGES_TEST = Judged("package-search", "package-search", "test")
-SHORT, LONG = 64, 192  # tokens
+SHORT, LONG = 64, 128  # tokens
 
 CROWD = 6  # documents of a query, where a teacher compares them
 
@@ -84,7 +84,7 @@ def teachers(steps: int) -> Plan:
         Variant("none", config("ensemble", "in-batch")),  # which does not look at scores
         *(Variant(name, config(name)) for name in mined),
     ]
-    part = Part("sentences", tuple(variants), (SENTENCES_TEST, PASSAGES_TEST), "ensemble", START, mined)
+    part = Part("sentences", tuple(variants), (SENTENCES_TEST,), "ensemble", START, mined)
     return Plan("teachers", _question(teachers), (part,))
 
 
