@@ -44,7 +44,7 @@ CROWD = 6  # documents of a query, where a teacher compares them
 def inference_free(steps: int) -> Plan:
     """Does IDF help queries that are only looked up, and where: in the score, or in the penalty?"""
     readings: list[tuple[str, str, str, Sequence[float]]] = [
-        ("binary", "splade-doc", FLOPS, (0.01, 0.1, 1.0)),
+        ("binary", "splade-doc", FLOPS, (0.01, 0.03, 0.1, 0.3, 1.0)),
         ("idf-score", "opensearch-doc-v2-distill", FLOPS, (0.001, 0.01, 0.1)),
         ("idf-penalty", "splade-doc", IDF_FLOPS, (0.03, 0.3, 3.0)),
     ]
