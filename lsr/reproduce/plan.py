@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from lsr.eval.experiment.suites import Judged
 from lsr.training.config import TeacherConfig, TrainingConfig
 
-DOCUMENT_NNZ, MICROSECONDS = "document nnz", "search µs"
-
 
 @dataclass(frozen=True)
 class Variant:
@@ -43,9 +41,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Plan:
-    """A reproduction. matched: by what curves are compared, DOCUMENT_NNZ or MICROSECONDS; None without curves."""
+    """A reproduction. curves: whether variants make curves, which are compared at equal length of documents."""
 
     name: str
     question: str
     parts: tuple[Part, ...]
-    matched: str | None = None
+    curves: bool = False

@@ -20,10 +20,11 @@ from lsr.eval.plots import CurvePoint, plot_curves
 from lsr.eval.significance import Comparison, compare_values, with_holm
 from lsr.eval.tables import Column, Table, Value, to_csv, to_markdown
 from lsr.files import replacing_file
-from lsr.reproduce.plan import DOCUMENT_NNZ, MICROSECONDS, Part, Plan
+from lsr.reproduce.plan import Part, Plan
 
 MEASURES = ("nDCG@10", "R@100")
 UNTRAINED = "untrained"
+DOCUMENT_NNZ, MICROSECONDS = "document nnz", "search µs"
 
 
 class Measured(NamedTuple):
@@ -49,12 +50,9 @@ class Summary(NamedTuple):
     deviations: Mapping[str, float | None]
     query_nnz: float
     document_nnz: float
+    document_nnz_deviation: float | None
     microseconds: float
     megabytes: float
-
-    def at(self, what: str) -> float:
-        """DOCUMENT_NNZ or MICROSECONDS."""
-        return {DOCUMENT_NNZ: self.document_nnz, MICROSECONDS: self.microseconds}[what]
 
 
 def write_report(plan: Plan, measured: Sequence[Measured], folder: Path) -> Path:
@@ -64,23 +62,26 @@ def write_report(plan: Plan, measured: Sequence[Measured], folder: Path) -> Path
     for (part, judged), members in groupby(measured, key=lambda each: (each.part, each.judged)):
         summaries = _summaries(list(members))
         text += [f"## {part.name}, tested on {judged.name}", _table(part, judged, summaries, plan, tests)]
-        if plan.matched is None:
+        if not plan.curves:
             continue
         curves = _curves(part, summaries)
-        text.append(_matched_table(part, judged, curves, plan.matched, tests))
-        for what, label in (
-            (DOCUMENT_NNZ, "non-zeros of a document"),
-            (MICROSECONDS, "µs a query, without encoding it"),
+        text.append(_matched_table(part, judged, curves, tests))
+        for what, label, field in (
+            ("nnz", "non-zeros of a document", "document_nnz"),
+            ("time", "µs a query, without encoding it", "microseconds"),
         ):
-            path = folder / "plots" / f"{part.name}-{judged.name}-{what.replace(' ', '-').replace('µ', 'u')}.svg"
+            path = folder / "plots" / f"{part.name}-{judged.name}-{what}.svg"
             points = {
                 name: [
-                    CurvePoint(each.at(what), each.means[MEASURES[0]], each.deviations[MEASURES[0]]) for each in curve
+                    CurvePoint(getattr(each, field), each.means[MEASURES[0]], each.deviations[MEASURES[0]])
+                    for each in curve
+                    if each.document_nnz
                 ]
                 for name, curve in curves.items()
             }
-            plot_curves(points, label, MEASURES[0], f"{part.name}, tested on {judged.name}", path)
-            text.append(f"![{MEASURES[0]} by {what}](plots/{path.name})")
+            if any(points.values()):
+                plot_curves(points, label, MEASURES[0], f"{part.name}, tested on {judged.name}", path)
+                text.append(f"![{MEASURES[0]} by {what}](plots/{path.name})")
     for name, content in (("results.csv", _results(measured)), ("tests.csv", _tests(tests))):
         with replacing_file(folder / name) as file:
             file.write(content.encode())
@@ -121,6 +122,7 @@ def _summary(variant: str, seeds: Sequence[Figures]) -> Summary:
         deviations,
         mean(lambda each: each.query_nnz),
         mean(lambda each: each.document_nnz),
+        statistics.stdev(each.document_nnz or 0.0 for each in seeds) if len(seeds) > 1 else None,
         mean(lambda each: each.search_microseconds),
         mean(lambda each: each.bytes / 1e6),
     )
@@ -128,14 +130,14 @@ def _summary(variant: str, seeds: Sequence[Figures]) -> Summary:
 
 def _table(part: Part, judged: Judged, summaries: Sequence[Summary], plan: Plan, tests: list[list[Value]]) -> str:
     """Every variant; without curves, with tests against the baseline."""
-    columns = [Column("variant"), Column("document nnz", 1), Column("query nnz", 1)]
+    columns = [Column("variant"), Column("document nnz", 1), Column("±", 1), Column("query nnz", 1)]
     for measure in MEASURES:
         columns += [Column(measure, 4), Column("±", 4)]
-        if plan.matched is None:
+        if not plan.curves:
             columns.append(Column("p", 3))
     columns += [Column(MICROSECONDS, 1), Column("MB", 1)]
     compared: dict[tuple[str, str], Comparison] = {}
-    if plan.matched is None:
+    if not plan.curves:
         baseline = next(each for each in summaries if each.variant == part.baseline)
         others = [each for each in summaries if each.variant not in (part.baseline, UNTRAINED)]
         for measure in MEASURES:
@@ -147,10 +149,10 @@ def _table(part: Part, judged: Judged, summaries: Sequence[Summary], plan: Plan,
                 tests.append([part.name, judged.name, each.variant, part.baseline, None, *comparison])
     rows: list[list[Value]] = []
     for each in summaries:
-        row: list[Value] = [each.variant, each.document_nnz, each.query_nnz]
+        row: list[Value] = [each.variant, each.document_nnz, each.document_nnz_deviation, each.query_nnz]
         for measure in MEASURES:
             row += [each.means[measure], each.deviations[measure]]
-            if plan.matched is None:
+            if not plan.curves:
                 test = compared.get((each.variant, measure))
                 row.append(None if test is None else _shown_p(test.corrected))
         rows.append([*row, each.microseconds, each.megabytes])
@@ -167,12 +169,12 @@ def _curves(part: Part, summaries: Sequence[Summary]) -> dict[str, list[Summary]
 
 
 def _matched_table(
-    part: Part, judged: Judged, curves: Mapping[str, Sequence[Summary]], what: str, tests: list[list[Value]]
+    part: Part, judged: Judged, curves: Mapping[str, Sequence[Summary]], tests: list[list[Value]]
 ) -> str:
     """Curves against the baseline's, at the ends and the middle of what both reach."""
     columns = [
         Column("curve"),
-        *(Column(f"at {what}", 1), Column("measure"), Column(part.baseline, 4), Column("value", 4)),
+        *(Column(f"at {DOCUMENT_NNZ}", 1), Column("measure"), Column(part.baseline, 4), Column("value", 4)),
         *(Column("difference", 4), Column("p", 3)),
     ]
     baseline = curves[part.baseline]
@@ -183,33 +185,33 @@ def _matched_table(
         for name, curve in curves.items():
             if name == part.baseline:
                 continue
-            places = _shared(baseline, curve, what)
+            places = _shared(baseline, curve)
             if not places and measure == MEASURES[0]:
                 nowhere.append(name)
             for place in places:
-                before, after = (_at(each, what, place, measure) for each in (baseline, curve))
+                before, after = (_at(each, place, measure) for each in (baseline, curve))
                 found.append((name, place, compare_values(measure, before, after)))
         for (name, place, _), test in zip(found, with_holm([each for *_, each in found]), strict=True):
             rows.append([name, place, measure, test.first, test.second, test.difference, _shown_p(test.corrected)])
             tests.append([part.name, judged.name, name, part.baseline, place, *test])
-    said = "".join(f"\n{name} and {part.baseline} have no {what} in common.\n" for name in nowhere)
-    title = f"At equal {what}, values between two variants interpolated over its logarithm:"
+    said = "".join(f"\n{name} and {part.baseline} have no {DOCUMENT_NNZ} in common.\n" for name in nowhere)
+    title = f"At equal {DOCUMENT_NNZ}, values between two variants interpolated over its logarithm:"
     return f"{title}\n\n{to_markdown(Table(columns, rows))}{said}"
 
 
-def _shared(first: Sequence[Summary], second: Sequence[Summary], what: str) -> list[float]:
-    """Ends and (geometric) middle of the range that both curves reach; nothing if there is none."""
-    ranges = [sorted(each.at(what) for each in curve if each.at(what) > 0) or [0.0] for curve in (first, second)]
-    low, high = max(each[0] for each in ranges), min(each[-1] for each in ranges)
+def _shared(first: Sequence[Summary], second: Sequence[Summary]) -> list[float]:
+    """Ends and (geometric) middle of the lengths that both curves reach; nothing if there are none."""
+    ranges = [[each.document_nnz for each in curve if each.document_nnz] or [0.0] for curve in (first, second)]
+    low, high = max(map(min, ranges)), min(map(max, ranges))
     return [low, math.sqrt(low * high), high] if 0 < low < high else []
 
 
-def _at(curve: Sequence[Summary], what: str, place: float, measure: str) -> dict[str, float]:
-    """Query id -> value where the curve reaches `place`, between two of its variants linear in the logarithm."""
-    ordered = sorted((each for each in curve if each.at(what) > 0), key=lambda each: each.at(what))
-    below = [each for each in ordered if each.at(what) <= place][-1]
-    above = next(each for each in ordered if each.at(what) >= place)
-    low, high = math.log(below.at(what)), math.log(above.at(what))
+def _at(curve: Sequence[Summary], place: float, measure: str) -> dict[str, float]:
+    """Query id -> value where documents have `place` non-zeros, between two variants linear in the logarithm."""
+    known = [each for each in curve if each.document_nnz]
+    below = max((each for each in known if each.document_nnz <= place), key=lambda each: each.document_nnz)
+    above = min((each for each in known if each.document_nnz >= place), key=lambda each: each.document_nnz)
+    low, high = math.log(below.document_nnz), math.log(above.document_nnz)
     share = (math.log(place) - low) / (high - low) if high > low else 0.0
     return {
         query: (1 - share) * value + share * above.per_query[measure][query]

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from lsr.errors import ParameterError
+from lsr.errors import ParameterError, StorageError
 from lsr.eval.experiment.config import Experiment, NamedEncoder, System
 from lsr.eval.experiment.run import run_experiment
 from lsr.eval.experiment.suites import open_collection
@@ -46,7 +46,8 @@ def reproduce(
         report.md, *.csv, plots/    as lsr.reproduce.report writes them; plots of curves alone
         reproduction.json           the plan; written first
 
-    What is there already is not done again, so that a killed reproduction goes on. seeds: how many; they are 1, 2 and
+    What is there already is not done again, so that a killed reproduction goes on, as long as the folder stays where it
+    is: its path is in the configurations. seeds: how many; they are 1, 2 and
     so on. offline_data: a folder in which collections lie, as for open_collection. device: where to train and encode.
 
     Raises ParameterError for seeds below 1, and where `folder` holds another reproduction; CollectionError before
@@ -79,8 +80,10 @@ def _mark(folder: Path, plan: Plan) -> None:
     path, described = folder / MARKER, json.dumps(asdict(plan), indent=1)
     try:
         before = path.read_text(encoding="utf-8")
-    except DAMAGE:
+    except FileNotFoundError:
         before = described
+    except DAMAGE as error:
+        raise StorageError(f"{path}: is damaged ({error!r}); choose another folder") from error
     if before != described:
         raise ParameterError(
             f"{folder}: holds another reproduction, or this one with other steps or of another version; choose another "

@@ -214,17 +214,25 @@ class _Training:
                 side.window = window.width
             for name, value in cost.figures.items():
                 sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value / len(batches)
-        if config.optimiser.clip:
-            accelerator.clip_grad_norm_(self._model.parameters(), config.optimiser.clip)
-        self._prepared.step()
+        norm = accelerator.clip_grad_norm_(self._model.parameters(), config.optimiser.clip or math.inf)
         figures = {name: float(value) for name, value in sums.items()}
-        if not math.isfinite(figures["loss"]):
-            ids = ", ".join(query_id for batch in batches for query_id in batch.query_ids)
-            raise ParameterError(
-                f"step {step}: the loss is {figures['loss']}; lower the rate or the strengths, or train in float32. "
-                f"{self._folder / CHECKPOINT} is as it was before. The queries of the batch: {ids}"
-            )
+        # Before they reach the weights, and a checkpoint. A scaler's gradients may be infinite; it passes over them.
+        self._check_finite("loss", figures["loss"], batches, step)
+        if accelerator.scaler is None and norm is not None:
+            self._check_finite("length of the gradients", float(norm), batches, step)
+        self._prepared.step()
         return {**figures, "rate": self._optimizer.param_groups[0]["lr"]}
+
+    def _check_finite(self, what: str, value: float, batches: list[TrainingBatch], step: int) -> None:
+        if math.isfinite(value):
+            return
+        place = self._folder / CHECKPOINT
+        kept = f"{place} is as it was before. " if place.exists() else ""
+        ids = ", ".join(query_id for batch in batches for query_id in batch.query_ids)
+        raise ParameterError(
+            f"step {step}: the {what} is {value}; lower the rate or the strengths, or train in float32. {kept}The "
+            f"queries of the batch: {ids}"
+        )
 
     def _gradients(
         self, model: nn.Module, batch: TrainingBatch, step: int, parts: int
@@ -242,6 +250,8 @@ class _Training:
         ranks, size = self._accelerator.num_processes, len(batch.query_ids)
         advice = "a shorter max_length, a smaller group, gradient_checkpointing"
         said = f"step {step}: a batch of {size * ranks} queries does not fit in memory"
+        if ranks > 1:  # others wait, and what was begun together cannot be tried alone
+            return ParameterError(f"{said}; take a smaller batch_size, or {advice}")
         while size > 1:
             size //= 2
             self._prepared.zero_grad()
@@ -253,9 +263,9 @@ class _Training:
                 continue
             share = self._config.optimiser.accumulate * -(-len(batch.query_ids) // size)
             return ParameterError(
-                f"{said}; {size * ranks} do: take batch_size = {size * ranks} and accumulate = {share}, or {advice}"
+                f"{said}; {size} do: take batch_size = {size} and accumulate = {share}, or {advice}; in another folder"
             )
-        return ParameterError(f"{said}, nor does one of {ranks}; take {advice}")
+        return ParameterError(f"{said}, nor does one of 1; take {advice}; in another folder")
 
     def _evaluate(self, log: Log | None) -> bool:
         """Measure the encoder as it is, and keep it if it is the best; whether it is.
@@ -415,6 +425,8 @@ def _described(marker: Path, default: dict[str, Any]) -> dict[str, Any]:
     """Version and configuration of the training that is there; the default where none is. Raises StorageError."""
     try:
         found = dict(json.loads(marker.read_bytes()))
+        if "version" not in found:  # as it was once
+            return {"version": "before 0.1.0", "config": found}
         return {"version": str(found["version"]), "config": found["config"]}
     except FileNotFoundError:
         return default

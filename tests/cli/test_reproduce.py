@@ -8,7 +8,7 @@ import pytest
 from typer.main import get_command
 
 from lsr.cli.main import app
-from lsr.reproduce.plan import DOCUMENT_NNZ, Plan
+from lsr.reproduce.plan import Plan
 from lsr.reproduce.plans import PLANS
 from tests.cli.commands import Lsr, rejected
 from tests.data import data_path
@@ -20,7 +20,7 @@ def test_the_report_is_printed_and_lies_in_a_folder_of_its_name(
 ) -> None:
     def made_up(steps: int) -> Plan:
         plan = write_plan(tmp_path / "with", steps)
-        return Plan(plan.name, f"{steps} steps?", plan.parts, DOCUMENT_NNZ)
+        return Plan(plan.name, f"{steps} steps?", plan.parts, True)
 
     monkeypatch.setitem(PLANS, "made-up", made_up)
     monkeypatch.chdir(tmp_path)

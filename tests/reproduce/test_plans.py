@@ -78,7 +78,7 @@ def test_names_are_unique_and_those_of_systems_and_files(plan: Plan, tmp_path: P
 
 def test_the_baseline_is_a_variant_or_with_curves_a_curve(plan: Plan) -> None:
     for part in plan.parts:
-        if plan.matched is None:
+        if not plan.curves:
             assert part.baseline in [variant.name for variant in part.variants]
         else:
             assert part.baseline in curves_of(part)
@@ -118,7 +118,7 @@ def of_one_strength(config: TrainingConfig) -> TrainingConfig:
     return replace(config, regulariser=replace(found, query=even(found.query), document=even(found.document)))
 
 
-@pytest.mark.parametrize("name", [name for name in PLANS if find_plan(name).matched])
+@pytest.mark.parametrize("name", [name for name in PLANS if find_plan(name).curves])
 def test_variants_of_a_curve_differ_in_strength_alone(name: str) -> None:
     for part in find_plan(name, STEPS).parts:
         curves = curves_of(part)

@@ -22,14 +22,14 @@ from lsr.eval.experiment.measure import Figures
 from lsr.eval.experiment.suites import Judged
 from lsr.eval.plots import CurvePoint
 from lsr.reproduce import report
-from lsr.reproduce.plan import DOCUMENT_NNZ, MICROSECONDS, Part, Plan, Variant
+from lsr.reproduce.plan import Part, Plan, Variant
 from lsr.reproduce.report import MEASURES, UNTRAINED, Measured, write_report
 
 TESTS = (Judged("easy", "easy"), Judged("hard", "hard"))
 CONFIG: Any = SimpleNamespace()  # of which a report says nothing
 
 
-def plan_of(variants: Mapping[str, str], baseline: str, matched: str | None = None) -> Plan:
+def plan_of(variants: Mapping[str, str], baseline: str, matched: bool = False) -> Plan:
     """variants: name -> curve."""
     part = Part("part", tuple(Variant(*(name, CONFIG, curve)) for name, curve in variants.items()), TESTS, baseline, "")
     return Plan("plan", "What?", (part,), matched)
@@ -137,7 +137,13 @@ def test_every_variant_is_shown_and_tested_against_the_baseline(
                 for name in ("document_nnz", "query_nnz", "search_microseconds", "bytes")
             ]
             costs[-1] /= 1e6
-            assert [number(cell) for cell in (*row[1:3], *row[-2:])] == [shown(each, 1) for each in costs]
+            assert [number(cell) for cell in (row[1], row[3], *row[-2:])] == [shown(each, 1) for each in costs]
+            lengths = [
+                each.figures.document_nnz
+                for each in measured
+                if (each.judged.name, each.variant) == (judged.name, row[0])
+            ]
+            assert row[2] == "–" if len(lengths) == 1 else number(row[2]) == shown(np.std(lengths, ddof=1), 1)
         for at, measure_ in enumerate(MEASURES):
             values = {row[0]: means(measured, judged.name, row[0], measure_) for row in rows}
             others = [name for name in values if name not in (plan.parts[0].baseline, UNTRAINED)]
@@ -145,7 +151,7 @@ def test_every_variant_is_shown_and_tested_against_the_baseline(
             p_values = [stats.ttest_rel(values[name].mean(0), before).pvalue for name in others]
             corrected = dict(zip(others, holm(p_values), strict=True))
             for row in rows:
-                mean, deviation, p = row[3 + 3 * at : 6 + 3 * at]
+                mean, deviation, p = row[4 + 3 * at : 7 + 3 * at]
                 of_seeds = values[row[0]].mean(1)
                 assert number(mean) == shown(of_seeds.mean(), 4)
                 assert deviation == "–" if len(of_seeds) == 1 else number(deviation) == shown(of_seeds.std(ddof=1), 4)
@@ -169,16 +175,15 @@ def test_every_variant_is_shown_and_tested_against_the_baseline(
     seed=st.integers(0, 1 << 32),
     seeds=st.integers(1, 2),
     sizes=st.lists(st.integers(1, 4), min_size=2, max_size=4),
-    matched=st.sampled_from([DOCUMENT_NNZ, MICROSECONDS]),
 )
 def test_curves_are_compared_where_both_reach_between_variants_in_the_logarithm(
-    seed: int, seeds: int, sizes: list[int], matched: str
+    seed: int, seeds: int, sizes: list[int]
 ) -> None:
     curves = {f"c{curve}": [f"c{curve}-{at}" for at in range(size)] for curve, size in enumerate(sizes)}
-    plan = plan_of({name: curve for curve, names in curves.items() for name in names}, "c1", matched)
+    plan = plan_of({name: curve for curve, names in curves.items() for name in names}, "c1", True)
     measured = measure(plan, seeds, 5, np.random.default_rng(seed))
     found = write(plan, measured)
-    field = {DOCUMENT_NNZ: "document_nnz", MICROSECONDS: "search_microseconds"}[matched]
+    field = "document_nnz"
     tables = dict(zip((judged.name for judged in TESTS), found.rows[1::2], strict=True))
     for judged in tables:
         xs = {
@@ -190,7 +195,7 @@ def test_curves_are_compared_where_both_reach_between_variants_in_the_logarithm(
             if low < high:
                 places += [(curve, place) for place in (low, np.sqrt(low * high), high)]
             else:
-                assert re.search(rf"(?s)tested on {judged}.*{curve} and c1 have no {matched} in common", found.text)
+                assert re.search(rf"(?s)tested on {judged}.*{curve} and c1 have no document nnz in common", found.text)
         for measure_ in MEASURES:
 
             def at(
@@ -227,7 +232,7 @@ def test_curves_are_compared_where_both_reach_between_variants_in_the_logarithm(
 
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_what_is_drawn_is_the_mean_and_the_deviation_by_length_and_by_time(seeds: int) -> None:
-    plan = plan_of({"a1": "a", "a2": "a", "b": "b"}, "a", DOCUMENT_NNZ)
+    plan = plan_of({"a1": "a", "a2": "a", "b": "b"}, "a", True)
     measured = measure(plan, seeds, 4, np.random.default_rng(1))
     found = write(plan, measured)
     places = [(judged.name, field) for judged in TESTS for field in ("document_nnz", "search_microseconds")]
@@ -258,7 +263,7 @@ def test_results_have_a_row_for_each_encoder_and_test_in_full() -> None:
 
 
 def test_plots_are_where_the_report_shows_them(tmp_path: Path) -> None:
-    plan = plan_of({"a1": "a", "a2": "a", "b": "b"}, "a", DOCUMENT_NNZ)
+    plan = plan_of({"a1": "a", "a2": "a", "b": "b"}, "a", True)
     text = write_report(plan, measure(plan, 2, 4, np.random.default_rng(3)), tmp_path).read_text(encoding="utf-8")
     links = re.findall(r"\]\((.*?)\)", text)
     assert len(set(links)) == 2 * len(TESTS)
@@ -268,7 +273,7 @@ def test_plots_are_where_the_report_shows_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lengths", [(40.0, 40.0, 90.0, 30.0, 80.0), (0.0, 40.0, 90.0, 0.0, 80.0)])
 def test_equal_and_empty_vectors_do_not_cost_the_report(lengths: Sequence[float]) -> None:
-    plan = plan_of({"a1": "a", "a2": "a", "a3": "a", "b1": "b", "b2": "b"}, "a", DOCUMENT_NNZ)
+    plan = plan_of({"a1": "a", "a2": "a", "a3": "a", "b1": "b", "b2": "b"}, "a", True)
     found = write(plan, measure(plan, 1, 4, np.random.default_rng(4), document_nnz=lengths))
     assert len(found.results) == len(TESTS) * 6
     assert all(0 <= float(row["p_value"]) <= 1 for row in found.tests)

@@ -25,6 +25,7 @@ from lsr.eval.collections import load_collection
 from lsr.training.batches import open_stream
 from lsr.training.config import read_training
 from lsr.training.model import TextBatch, TrainableEncoder, Weights
+from lsr.training.objective import Cost, Objective
 from lsr.training.start import start_encoder
 from lsr.training.trainer import rate_at, train
 from tests.processes import REPOSITORY, run_python, start_python
@@ -355,7 +356,7 @@ def test_a_folder_holds_one_training(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_is_told(tmp_path: Path) -> None:
-    path = write_config(tmp_path, "steps = 50\nclip = 0", rate="1e6")
+    path = write_config(tmp_path, "steps = 50\nclip = 0", rate="1e6", top="seed = 3\nlog_every = 1\nsave_every = 1")
     with pytest.raises(ParameterError, match="lower the rate") as raised:
         run(path)
     step = int(re.search(r"step (\d+)", str(raised.value))[1])  # type: ignore[index]
@@ -406,9 +407,30 @@ def test_a_folder_of_another_version_says_so(tmp_path: Path) -> None:
     marker.write_text(json.dumps({**content, "version": "0.0.1"}))
     with pytest.raises(ParameterError, match=r"another configuration, begun by lsr 0\.0\.1"):
         run(path)
+    marker.write_text(json.dumps(content["config"]))  # as it was written at first
+    with pytest.raises(ParameterError, match="another configuration, begun by lsr before"):
+        run(path)
     marker.write_text("{")
     with pytest.raises(StorageError, match="remove the folder to begin anew"):
         run(path)
+
+
+def test_gradients_that_are_no_numbers_never_reach_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Objective, *arguments: Any) -> Cost:
+        total, figures = compute(self, *arguments)
+        seen.append(total)
+        return Cost(torch.sqrt(total - total.detach()) + total if len(seen) == 3 else total, figures)
+
+    compute, seen = Objective.__call__, []  # type: ignore[var-annotated]
+    monkeypatch.setattr(Objective, "__call__", broken)
+    for clip in ("clip = 0", "clip = 1"):
+        seen.clear()
+        (tmp_path / clip).mkdir()
+        path = write_config(tmp_path / clip, f"steps = 4\n{clip}", top="seed = 3\nlog_every = 1\nsave_every = 1")
+        with pytest.raises(ParameterError, match="step 3: the length of the gradients is (nan|inf); lower the rate"):
+            run(path)
+        kept = load_file(tmp_path / clip / "out" / "checkpoint" / "model.safetensors")
+        assert all(tensor.isfinite().all() for tensor in kept.values())
 
 
 def test_what_this_machine_lacks_is_refused(tmp_path: Path) -> None:
