@@ -128,8 +128,8 @@ def _microseconds(task: Task, texts: Sequence[str]) -> tuple[float, float]:
     where indexes are compared.
     """
     dropped = task.dropped()
-    chosen = list(range(0, len(texts), -(-len(texts) // TIMED_QUERIES)))
-    chosen = [*chosen[:3], *chosen]
+    timed = list(range(0, len(texts), -(-len(texts) // TIMED_QUERIES)))
+    chosen = [*timed[:3], *timed]
     search, encode, encoded = [], [], []
     with _one_torch_thread():
         for query in chosen:
@@ -141,7 +141,7 @@ def _microseconds(task: Task, texts: Sequence[str]) -> tuple[float, float]:
             begin = time.perf_counter()
             task.searcher.find(vectors, task.pipeline, TIMED_K, task.params, dropped=own)
             search.append(time.perf_counter() - begin)
-    return 1e6 * statistics.median(search[3:]), 1e6 * statistics.median(encode[3:])
+    return 1e6 * statistics.median(search[-len(timed) :]), 1e6 * statistics.median(encode[-len(timed) :])
 
 
 @contextmanager
