@@ -1,1 +1,1 @@
-"""Findings of the literature, put to the test: trainings that differ in one thing, over several seeds, compared."""
+"""Findings of the literature, put to the test: trainings of one budget, over several seeds, compared."""
