@@ -39,23 +39,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    *(
-        encoders,
-        build,
-        inspect,
-        encode,
-        index,
-        search,
-        run,
-        evaluate,
-        compare,
-        experiment,
-        mine,
-        train,
-        reproduce,
-        info,
-        demo,
-    ),
+    encoders,
+    build,
+    inspect,
+    encode,
+    index,
+    search,
+    run,
+    evaluate,
+    compare,
+    experiment,
+    mine,
+    train,
+    reproduce,
+    info,
+    demo,
 ):
     app.command()(command)
 

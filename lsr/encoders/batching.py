@@ -51,11 +51,7 @@ def encode_collection(
     ):
         done = skip_complete(folder, writer.complete_parts, remaining)
         advance(done)
-        while chunk := list(islice(remaining, rows_per_part)):
-            ids = check_ids([doc_id for doc_id, _ in chunk], len(chunk))
-            texts = [text for _, text in chunk]
-            for row, text in enumerate(texts, done):
-                check_text(row, text)
+        for ids, texts in checked_chunks(remaining, rows_per_part, done):
             # A long part is encoded in steps, so that the bar moves.
             steps = range(0, len(texts), ROWS_PER_STEP)
             vectors = []
@@ -65,9 +61,19 @@ def encode_collection(
             rows = SparseVectors.concatenate(vectors)
             part = SparseVectors.from_normalised(rows.indptr, rows.indices, rows.values, rows.dim, ids)
             writer.write_part(part, {TEXTS_KEY: texts_digest(texts)})
-            done += len(chunk)
         writer.finish()
     return folder
+
+
+def checked_chunks(documents: Iterator[tuple[str, str]], rows: int, row: int) -> Iterator[tuple[list[str], list[str]]]:
+    """(ids, texts) of the next `rows` documents, and so on. row: of the first one, for errors."""
+    while chunk := list(islice(documents, rows)):
+        ids = check_ids([doc_id for doc_id, _ in chunk], len(chunk))
+        texts = [text for _, text in chunk]
+        for at, text in enumerate(texts, row):
+            check_text(at, text)
+        yield ids, texts
+        row += len(chunk)
 
 
 def skip_complete(folder: Path, parts: int, documents: Iterator[tuple[str, str]]) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +17,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lsr.encoders.base import check_text
-from lsr.encoders.batching import ROWS_PER_PART, ROWS_PER_STEP, TEXTS_KEY, skip_complete, texts_digest
+from lsr.encoders.batching import ROWS_PER_PART, ROWS_PER_STEP, TEXTS_KEY, checked_chunks, skip_complete, texts_digest
 from lsr.errors import VectorsError
 from lsr.files import replacing_file
-from lsr.ids import check_ids
 from lsr.parts import own_parts, part_path, remove_parts
 from lsr.progress import progress_bar
 from lsr.vectors_io.info import as_json, reading_errors
@@ -55,11 +52,7 @@ def encode_dense_collection(
         part = _complete_parts(folder, metadata)
         done = skip_complete(folder, part, remaining)
         advance(done)
-        while chunk := list(islice(remaining, rows_per_part)):
-            ids = check_ids([doc_id for doc_id, _ in chunk], len(chunk))
-            texts = [text for _, text in chunk]
-            for row, text in enumerate(texts, done):
-                check_text(row, text)
+        for ids, texts in checked_chunks(remaining, rows_per_part, done):
             vectors = np.empty((len(texts), encoder.dim), np.float32)
             for start in range(0, len(texts), ROWS_PER_STEP):  # so that the bar moves
                 step = texts[start : start + ROWS_PER_STEP]
@@ -68,7 +61,7 @@ def encode_dense_collection(
             more = {"lsr": json.dumps(metadata), TEXTS_KEY: texts_digest(texts)}
             _write_part(part_path(folder, part), ids, vectors, more)
             part += 1
-            done += len(chunk)
+            done += len(texts)
         remove_parts(folder, part)
     return done
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -44,7 +44,6 @@ class Summary(NamedTuple):
     """
 
     variant: str
-    seeds: int
     per_query: Mapping[str, Mapping[str, float]]
     means: Mapping[str, float]
     deviations: Mapping[str, float | None]
@@ -60,7 +59,7 @@ def write_report(plan: Plan, measured: Sequence[Measured], folder: Path) -> Path
     text = [f"# {plan.name}", plan.question]
     tests: list[list[Value]] = []
     for (part, judged), members in groupby(measured, key=lambda each: (each.part, each.judged)):
-        summaries = _summaries(list(members))
+        summaries = _summaries(members)
         text += [f"## {part.name}, tested on {judged.name}", _table(part, judged, summaries, plan, tests)]
         if not plan.curves:
             continue
@@ -91,15 +90,12 @@ def write_report(plan: Plan, measured: Sequence[Measured], folder: Path) -> Path
     return report
 
 
-def _summaries(members: Sequence[Measured]) -> list[Summary]:
-    return [_summary(name, list(of)) for name, of in _by_variant(members).items()]
-
-
-def _by_variant(members: Sequence[Measured]) -> dict[str, list[Figures]]:
+def _summaries(members: Iterable[Measured]) -> list[Summary]:
+    """Of each variant, in the order of their first seeds."""
     found: dict[str, list[Figures]] = {}
     for each in members:
         found.setdefault(each.variant, []).append(each.figures)
-    return found
+    return [_summary(variant, seeds) for variant, seeds in found.items()]
 
 
 def _summary(variant: str, seeds: Sequence[Figures]) -> Summary:
@@ -116,7 +112,6 @@ def _summary(variant: str, seeds: Sequence[Figures]) -> Summary:
 
     return Summary(
         variant,
-        len(seeds),
         per_query,
         means,
         deviations,

@@ -47,8 +47,8 @@ def reproduce(
         reproduction.json           the plan; written first
 
     What is there already is not done again, so that a killed reproduction goes on, as long as the folder stays where it
-    is: its path is in the configurations. seeds: how many; they are 1, 2 and
-    so on. offline_data: a folder in which collections lie, as for open_collection. device: where to train and encode.
+    is: its path is in the configurations. seeds: how many; they are 1, 2 and so on. offline_data: a folder in which
+    collections lie, as for open_collection. device: where to train and encode.
 
     Raises ParameterError for seeds below 1, and where `folder` holds another reproduction; CollectionError before
     anything runs where a collection is missing; StorageError.
