@@ -141,14 +141,14 @@ def own_folder(folder: Path, marker: str, what: str) -> int:
         return lock
 
 
-def lock_folder(folder: Path) -> int:
+def lock_folder(folder: Path, *, wait: bool = False) -> int:
     """A descriptor that holds the only lock on `folder` until it is closed or the process ends.
 
-    Raises StorageError when another process holds it.
+    Raises StorageError when another process holds it, or waits for that one.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         raise StorageError(f"{folder}: another process is writing here; wait for it or choose another path") from None

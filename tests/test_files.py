@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -321,3 +322,13 @@ def test_lock(tmp_path: Path) -> None:
         lock_folder(tmp_path)
     os.close(descriptor)
     os.close(lock_folder(tmp_path))
+
+
+def test_a_lock_that_is_waited_for(tmp_path: Path) -> None:
+    descriptor = lock_folder(tmp_path)
+    with ThreadPoolExecutor(1) as executor:
+        waiting = executor.submit(lock_folder, tmp_path, wait=True)
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.2)
+        os.close(descriptor)
+        os.close(waiting.result(timeout=30))

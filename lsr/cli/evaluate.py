@@ -27,7 +27,10 @@ def evaluate(
     k: options.Depth = 1000,
     query_cut: options.QueryCut = options.DEFAULT_QUERY_CUT,
     heap_factor: options.HeapFactor = options.DEFAULT_HEAP_FACTOR,
+    max_blocks: options.MaxBlocks = None,
+    knn: options.Knn = 0,
     exact: options.Exact = False,
+    recall: options.Recall = None,
     threads: options.Threads = None,
     device: options.Device = None,
     json: options.Json = False,
@@ -42,7 +45,7 @@ def evaluate(
     names = measure_names(measures)
     parse_measures(names)
     if system.is_dir():
-        params = SearchParams(query_cut=query_cut, heap_factor=heap_factor, exact=exact)
+        params = SearchParams(query_cut, heap_factor, max_blocks, knn, exact, recall)
         qrels, ranking = _search(system, judgements, split, k, params, options.use_threads(threads), device)
         if run is not None:
             write_run(run, ranking)

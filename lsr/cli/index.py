@@ -12,6 +12,7 @@ from lsr.cli import options
 from lsr.cli.output import watched
 from lsr.errors import ParameterError
 from lsr.index.config import IndexConfig
+from lsr.memory import parse_size
 from lsr.retrieval.config import DenseConfig
 
 if TYPE_CHECKING:
@@ -45,13 +46,16 @@ def index(
     ] = None,
     dense_index: Annotated[str, typer.Option(help="Of dense vectors: flat (exact) or hnsw.")] = _DENSE.kind,
     metric: Annotated[str, typer.Option(help="Of dense vectors: inner-product or cosine.")] = _DENSE.metric,
-    n_postings: Annotated[int, typer.Option(help="Postings a list, on average.")] = _DEFAULTS.n_postings,
-    centroid_fraction: Annotated[
-        float, typer.Option(help="Blocks of a list, as a share of its postings.")
-    ] = _DEFAULTS.centroid_fraction,
+    block_size: Annotated[int, typer.Option(help="Documents of a block, at most.")] = _DEFAULTS.block_size,
     summary_energy: Annotated[
         float, typer.Option(help="Share of a block's weight that its summary keeps.")
     ] = _DEFAULTS.summary_energy,
+    layout: Annotated[
+        str, typer.Option(help="fast, or compact: weights of 8 bits and packed components, smaller and slower.")
+    ] = _DEFAULTS.layout,
+    knn: Annotated[
+        int, typer.Option(help="Neighbours of each document to keep, for searches with --knn.")
+    ] = _DEFAULTS.knn,
     batch_size: options.BatchSize = None,
     max_length: options.MaxLength = None,
     long_documents: options.LongDocuments = options.DEFAULT_LONG_DOCUMENTS,
@@ -61,10 +65,17 @@ def index(
     dtype: options.Dtype = options.DEFAULT_DTYPE,
     device: options.Device = None,
     threads: options.Threads = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="What building may use, such as 4GB; larger vectors are indexed by way of the disk. By default half "
+            "the machine's memory"
+        ),
+    ] = None,
 ) -> None:
     """Encode a collection and index it, or index vectors. A killed job goes on when the same command is given again."""
     config = dataclasses.replace(
-        _DEFAULTS, n_postings=n_postings, centroid_fraction=centroid_fraction, summary_energy=summary_energy
+        _DEFAULTS, block_size=block_size, summary_energy=summary_energy, layout=layout, knn=knn
     )
 
     dense_config = DenseConfig(kind=dense_index, metric=metric)
@@ -85,6 +96,7 @@ def index(
         dense_model = load_dense_encoder(dense, device=device, dtype=dtype, max_length=max_length)
     if dense_model is not None and encoder is None and not is_vectors(source):
         sparse = config != _DEFAULTS or long_documents != options.DEFAULT_LONG_DOCUMENTS or stride is not None
+        sparse = sparse or memory is not None
         if sparse or prune_documents or prune_queries:
             raise ParameterError(
                 "options of sparse vectors change nothing of dense ones; add --encoder, or leave them out"
@@ -123,6 +135,7 @@ def index(
         dense_config=dense_config,
         batch_size=batch_size,
         threads=threads,
+        memory=None if memory is None else parse_size(memory),
         progress=watched(),
     )
     _report(index, built)
@@ -131,5 +144,14 @@ def index(
 
 
 def _report(folder: Path, built: SeismicIndex | DenseIndex) -> None:
+    from lsr.index.flat import LEAST_RECALL
+    from lsr.index.seismic import SeismicIndex
+
     megabytes = sum(built.nbytes.values()) / 1e6
     print(f"{folder}: {len(built)} documents, {megabytes:.1f} MB")
+    recall = built.sample_recall if isinstance(built, SeismicIndex) else None
+    if isinstance(built, SeismicIndex) and recall is not None and recall < LEAST_RECALL:
+        advice = "every search will be exhaustive" if built.flat else "search with --exact, or give it more --memory"
+        print(
+            f"its weights are too even for blocks, which found {recall:.2f} of the best documents of a sample; {advice}"
+        )

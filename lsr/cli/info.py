@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,7 +35,8 @@ def info(
 
 
 def _describe(folder: Path) -> dict[str, Any]:
-    from lsr.index.seismic import FORMAT_VERSION, KIND, SeismicIndex
+    from lsr.index.seismic import SeismicIndex
+    from lsr.index.seismic_files import FORMAT_VERSION, KIND
     from lsr.index.storage import read_manifest
 
     opened = SeismicIndex.open(folder)
@@ -56,13 +58,32 @@ def _with_sizes(manifest: dict[str, Any], nbytes: dict[str, int]) -> dict[str, A
 
 def _print(described: dict[str, Any], verified: bool) -> None:
     nbytes, files = described.pop("bytes"), described.pop("files")
+    presets = described.pop("presets", [])
     print_columns([name.replace("_", " "), _shown(value)] for name, value in described.items())
     print()
-    print_columns([part, f"{size:,} bytes"] for part, size in nbytes.items())
+    print_columns(_sizes(nbytes, described.get("documents", 0), described.get("postings", 0)))
+    if presets:
+        print()
+        print_columns([f"recall@{each['k']} {each['asked']:g}", _shown_preset(each)] for each in presets)
     print(f"\n{len(files)} files, {sum(files.values()):,} bytes on disk{', all intact' if verified else ''}")
+
+
+def _sizes(nbytes: dict[str, int], documents: int, postings: int) -> Iterator[list[str]]:
+    """Each part and all together: bytes, bytes a document and, of a sparse index, bytes a posting."""
+    for part, size in [*nbytes.items(), ("together", sum(nbytes.values()))]:
+        each = [f"{size / documents:,.1f} a document"] if documents else []
+        each += [f"{size / postings:,.2f} a posting"] if postings else []
+        yield [part, f"{size:,} bytes", *each]
 
 
 def _shown(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_shown(each)}" for name, each in value.items())
     return "-" if value is None else str(value)
+
+
+def _shown_preset(preset: dict[str, Any]) -> str:
+    settings = ("query_cut", "max_blocks", "knn")
+    how = "exact" if preset["exact"] else ", ".join(f"{name} {preset[name]}" for name in settings)
+    reached = f"{preset['held_out']:.4f} on {preset['queries'] // 2} queries held out"
+    return f"{how}: {reached}, {preset['microseconds']:,.0f} µs a query"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import print_columns, print_json
+from lsr.cli.output import print_columns, print_json, printable
 from lsr.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _print_terms(side: str, inspected: Inspection, k: int) -> None:
     if not inspected.terms:
         return
     print()
-    rows = [(_printable(each.token), f"{each.weight:.4f}", _kind(each.literal)) for each in inspected.terms[:k]]
+    rows = [(printable(each.token), f"{each.weight:.4f}", _kind(each.literal)) for each in inspected.terms[:k]]
     print_columns([("term", "weight", ""), *rows])
     _print_rest(len(inspected.terms) - k)
 
@@ -80,7 +80,7 @@ def _print_comparison(compared: Comparison, k: int) -> None:
     print()
     rows = [
         (
-            _printable(each.token),
+            printable(each.token),
             f"{each.document_weight:.4f} {_kind(each.in_document)}",
             f"{each.query_weight:.4f} {_kind(each.in_query)}",
             f"{each.product:.4f}",
@@ -100,11 +100,6 @@ def _summary(side: str, inspected: Inspection) -> str:
         f"{side}: {_count(len(inspected.terms), 'term')}, {literal} literal with {share:.1%} of the weight, "
         f"{expanded} expanded with {1 - share:.1%}"
     )
-
-
-def _printable(token: str) -> str:
-    """Without what a terminal would obey: control and invisible characters as escapes."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in token)
 
 
 def _kind(literal: bool) -> str:

@@ -26,6 +26,9 @@ from lsr.cli.reproduce import reproduce
 from lsr.cli.run import run
 from lsr.cli.search import search
 from lsr.cli.train import train
+from lsr.cli.tune import tune
+from lsr.cli.warmup import warmup
+from lsr.cli.why import why
 from lsr.errors import LsrError
 
 BAD_INPUT = 2
@@ -44,7 +47,9 @@ for command in (
     inspect,
     encode,
     index,
+    tune,
     search,
+    why,
     run,
     evaluate,
     compare,
@@ -53,6 +58,7 @@ for command in (
     train,
     reproduce,
     info,
+    warmup,
     demo,
 ):
     app.command()(command)

@@ -26,11 +26,19 @@ Split = Annotated[
     str | None, typer.Option(help="Split of the collection; by default test, else dev, else the only one")
 ]
 Depth = Annotated[int, typer.Option("-k", help="How many documents for each query.")]
-QueryCut = Annotated[int, typer.Option(help="Posting lists visited for each query, heaviest terms first.")]
+QueryCut = Annotated[int, typer.Option(help="Terms of a query, heaviest first, by which blocks are chosen.")]
 HeapFactor = Annotated[
     float, typer.Option(help="Blocks estimated below this share of the k-th best score are skipped; higher is faster.")
 ]
+MaxBlocks = Annotated[
+    int | None, typer.Option(help="Blocks visited, about; by default 100 times the square root of -k")
+]
+Knn = Annotated[int, typer.Option(help="Neighbours of the best documents to score too (lsr index --knn).")]
 Exact = Annotated[bool, typer.Option("--exact", help="Score every document: slow, and misses nothing.")]
+Only = Annotated[Path | None, typer.Option(help="A file of document ids, one a line: no other document is found.")]
+Recall = Annotated[
+    float | None, typer.Option(help="Search as lsr tune found for this recall, whatever the options before say.")
+]
 Threads = Annotated[int | None, typer.Option(help="Threads; by default all cores")]
 Measures = Annotated[str, typer.Option(help="Measures by ir_measures' names, commas between them.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
@@ -94,6 +102,18 @@ DEFAULT_HEAP_FACTOR = _DEFAULTS.heap_factor
 DEFAULT_LONG_DOCUMENTS = "first"
 DEFAULT_MEASURES = "nDCG@10,RR@10,AP,R@100,R@1000"
 DEFAULT_DTYPE = "float32"
+
+
+def read_ids(path: Path | None) -> list[str] | None:
+    """The lines of an --only file. Raises ParameterError for what is no text file."""
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParameterError(
+            f"--only {path}: cannot be read as text ({error}); give document ids, one a line"
+        ) from None
 
 
 def use_threads(threads: int | None) -> int:

@@ -22,3 +22,8 @@ def print_columns(rows: Iterable[Sequence[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def printable(token: str) -> str:
+    """Without what a terminal would obey: control and invisible characters as escapes."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in token)

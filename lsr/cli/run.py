@@ -25,7 +25,11 @@ def run(
     split: options.Split = None,
     query_cut: options.QueryCut = options.DEFAULT_QUERY_CUT,
     heap_factor: options.HeapFactor = options.DEFAULT_HEAP_FACTOR,
+    max_blocks: options.MaxBlocks = None,
+    knn: options.Knn = 0,
     exact: options.Exact = False,
+    recall: options.Recall = None,
+    only: options.Only = None,
     feedback: options.Feedback = None,
     feedback_depth: options.FeedbackDepth = None,
     feedback_terms: options.FeedbackTerms = None,
@@ -45,7 +49,7 @@ def run(
     tag: Annotated[str, typer.Option(help="Name of the run, its last column.")] = "lsr",
 ) -> None:
     """Search for every query of a collection or file, and write a TREC run."""
-    params = SearchParams(query_cut=query_cut, heap_factor=heap_factor, exact=exact)
+    params = SearchParams(query_cut, heap_factor, max_blocks, knn, exact, recall)
     how = describe_search(
         feedback=feedback,
         feedback_depth=feedback_depth,
@@ -68,7 +72,8 @@ def run(
     from lsr.retrieval.searcher import Searcher
 
     topics = load_queries(queries, split)
+    allowed = options.read_ids(only)
     searcher = Searcher.open(index, device=device)
-    found = searcher.run(topics.texts, k, params, options.use_threads(threads), topics.drop_same_id, **how)
+    found = searcher.run(topics.texts, k, params, options.use_threads(threads), topics.drop_same_id, allowed, **how)
     write_run(output, found, tag)
     print(f"{output}: {sum(map(len, found.values()))} documents for {len(found)} queries")

@@ -26,7 +26,11 @@ def search(
     explain: Annotated[bool, typer.Option("--explain", help="Show what each term contributes to the score.")] = False,
     query_cut: options.QueryCut = options.DEFAULT_QUERY_CUT,
     heap_factor: options.HeapFactor = options.DEFAULT_HEAP_FACTOR,
+    max_blocks: options.MaxBlocks = None,
+    knn: options.Knn = 0,
     exact: options.Exact = False,
+    recall: options.Recall = None,
+    only: options.Only = None,
     feedback: options.Feedback = None,
     feedback_depth: options.FeedbackDepth = None,
     feedback_terms: options.FeedbackTerms = None,
@@ -45,7 +49,7 @@ def search(
     json: options.Json = False,
 ) -> None:
     """Print the best documents for one query."""
-    params = SearchParams(query_cut=query_cut, heap_factor=heap_factor, exact=exact)
+    params = SearchParams(query_cut, heap_factor, max_blocks, knn, exact, recall)
     how = describe_search(
         feedback=feedback,
         feedback_depth=feedback_depth,
@@ -65,12 +69,17 @@ def search(
 
     from lsr.retrieval.searcher import Searcher
 
-    hits = Searcher.open(index, device=device).search(query, k, params, **how)
+    allowed = options.read_ids(only)
+    hits = Searcher.open(index, device=device).search(query, k, params, allowed, **how)
     if json:
         print_json({"query": query, "hits": [_as_json(rank, hit, explain) for rank, hit in enumerate(hits, start=1)]})
         return
     if not hits:
-        print("no document shares a term with the query")
+        print(
+            "no document shares a term with the query"
+            if allowed is None
+            else "none of these shares a term with the query"
+        )
     for rank, hit in enumerate(hits, start=1):
         print(f"{rank:>3}  {hit.score:.4f}  {hit.doc_id}{_parts(hit)}")
         if hit.text:

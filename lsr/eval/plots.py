@@ -90,33 +90,59 @@ def plot_against_latency(points: Sequence[Point], measure: str, title: str, path
     if not points:
         raise ParameterError(f"{path}: there is nothing to plot; give at least one system")
     with _axes(path) as axes:
-        axes.set_xscale("log")
-        axes.scatter([point.microseconds for point in points], [point.value for point in points], color=NEUTRAL, s=16)
-        frontier = best_for_their_time(points)
-        axes.plot(
-            [point.microseconds for point in frontier],
-            [point.value for point in frontier],
-            color=BETTER,
-            linewidth=1,
-            drawstyle="steps-post",
-            zorder=0,
-        )
+        _draw_frontier(axes, points, measure, title)
         for place, point in enumerate(sorted(points, key=lambda point: point.value)):
             # Right and left in turn, so that the labels of systems of like quality do not cover each other.
-            right = place % 2 == 0
-            axes.annotate(
-                _plain(point.system),
-                (point.microseconds, point.value),
-                xytext=(5 if right else -5, 3),
-                textcoords="offset points",
-                ha="left" if right else "right",
-                fontsize=7,
-                parse_math=False,
-            )
+            _label(axes, point, right=place % 2 == 0)
         axes.margins(x=0.25, y=0.12)
-        axes.set_xlabel("µs a query, without encoding it")
-        axes.set_ylabel(measure)
-        axes.set_title(_plain(title), parse_math=False)
+
+
+def plot_choices(points: Sequence[Point], chosen: Sequence[Point], measure: str, title: str, path: str | Path) -> None:
+    """As plot_against_latency, with names for those `chosen` alone, and as little below these as is above them.
+
+    chosen: not empty. Points far below them, of which there may be many, are left out.
+    """
+    if not chosen:
+        raise ParameterError(f"{path}: there is nothing to plot; give at least one system that is chosen")
+    lowest, highest = min(point.value for point in chosen), max(point.value for point in points)
+    with _axes(path) as axes:
+        _draw_frontier(axes, points, measure, title)
+        xs, ys = [point.microseconds for point in chosen], [point.value for point in chosen]
+        axes.scatter(xs, ys, color=BETTER, s=36, zorder=3)
+        for point in chosen:
+            _label(axes, point, right=False)
+        room = max(highest - lowest, 0.02)
+        axes.set_ylim(lowest - 2 * room, highest + room / 4)
+
+
+def _draw_frontier(axes: Axes, points: Sequence[Point], measure: str, title: str) -> None:
+    """Points over a logarithmic axis of time, and the line of those that no other beats."""
+    axes.set_xscale("log")
+    axes.scatter([point.microseconds for point in points], [point.value for point in points], color=NEUTRAL, s=16)
+    frontier = best_for_their_time(points)
+    axes.plot(
+        [point.microseconds for point in frontier],
+        [point.value for point in frontier],
+        color=BETTER,
+        linewidth=1,
+        drawstyle="steps-post",
+        zorder=0,
+    )
+    axes.set_xlabel("µs a query, without encoding it")
+    axes.set_ylabel(measure)
+    axes.set_title(_plain(title), parse_math=False)
+
+
+def _label(axes: Axes, point: Point, *, right: bool) -> None:
+    axes.annotate(
+        _plain(point.system),
+        (point.microseconds, point.value),
+        xytext=(5 if right else -5, 3),
+        textcoords="offset points",
+        ha="left" if right else "right",
+        fontsize=7,
+        parse_math=False,
+    )
 
 
 def plot_differences(
@@ -157,6 +183,14 @@ def best_for_their_time(points: Sequence[Point]) -> list[Point]:
     return best
 
 
+def checked_format(path: str | Path) -> str:
+    """.svg, .png or .pdf; to be asked for before long work, too. Raises ParameterError for another suffix."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        raise ParameterError(f"{path}: a plot is one of {', '.join(FORMATS)}; give it such a name")
+    return suffix
+
+
 def _plain(name: str) -> str:
     """A file's name as text: bytes that are no UTF-8 as escapes."""
     return name.encode("utf-8", "backslashreplace").decode()
@@ -165,9 +199,7 @@ def _plain(name: str) -> str:
 @contextmanager
 def _axes(path: str | Path) -> Iterator[Axes]:
     """One pair of axes, written to `path` when the body ends."""
-    suffix = Path(path).suffix.lower()
-    if suffix not in FORMATS:
-        raise ParameterError(f"{path}: a plot is one of {', '.join(FORMATS)}; give it such a name")
+    suffix = checked_format(path)
     import matplotlib
     from matplotlib.figure import Figure
 

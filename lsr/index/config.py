@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
-from typing import Literal
 
 from lsr.errors import ParameterError
 
@@ -32,37 +31,37 @@ def _to_python(settings: IndexConfig | SearchParams) -> None:
 
 @dataclass(frozen=True, slots=True)
 class IndexConfig:
-    """The decisions of a build (Seismic, Bruch et al., SIGIR 2024, sections 4 and 5).
+    """The decisions of a build.
 
-    pruning: "global" keeps the `n_postings x components` heaviest postings of the whole collection, and of each
-        posting list no more than `n_postings x max_fraction`; "fixed" keeps the `n_postings` heaviest of each list.
-    n_postings: postings a list, on average ("global") or at most ("fixed").
-    max_fraction: cap of one list, as a multiple of n_postings; only for "global".
-    centroid_fraction: centroids sampled for a list, as a share of its postings; 0.2 makes blocks of about 8 documents.
+    block_size: documents of a block, at most. Smaller blocks mean fewer documents scored and more estimates.
+    centroid_fraction: centroids sampled in the last step of the clustering, as a share of the documents.
     min_cluster_size: clusters of this size or smaller are dissolved into the nearest of the others.
-    doc_cut: components, heaviest first, by which a document picks its centroid; at most 16.
-    summary_energy: share of a block's component-wise maxima, by L1 mass, that its summary keeps.
+    doc_cut: components, heaviest first, by which documents and centroids are compared; at most 16.
+    summary_energy: share of a block's component-wise maxima, by L1 mass, that its summary keeps (Seismic, Bruch et al.,
+        SIGIR 2024, section 4.3).
+    layout: "fast", or "compact": weights of 8 bits and components of about as many, half the memory and slower.
+    knn: neighbours of each document to keep, for SearchParams(knn=...); 0 keeps none.
     seed: of the sampled centroids; equal seeds give equal indexes.
     """
 
-    pruning: Literal["global", "fixed"] = "global"
-    n_postings: int = 4000
-    max_fraction: float = 3.0
-    centroid_fraction: float = 0.2
+    block_size: int = 4
+    centroid_fraction: float = 0.35
     min_cluster_size: int = 2
     doc_cut: int = 15
-    summary_energy: float = 0.5
+    summary_energy: float = 0.7
+    layout: str = "fast"
+    knn: int = 0
     seed: int = 1142
 
     def __post_init__(self) -> None:
-        if self.pruning not in ("global", "fixed"):
-            raise ParameterError(f"pruning is {self.pruning!r}; it must be 'global' or 'fixed'")
-        _check_whole("n_postings", self.n_postings, 1, 2**40)
-        _check_number("max_fraction", self.max_fraction, 1 / self.n_postings, 1e6)
+        if self.layout not in ("fast", "compact"):
+            raise ParameterError(f"layout is {self.layout!r}; it must be 'fast' or 'compact'")
+        _check_whole("block_size", self.block_size, 1, 255)
         _check_number("centroid_fraction", self.centroid_fraction, 1e-9, 1)
         _check_whole("min_cluster_size", self.min_cluster_size, 0, 2**32 - 1)
         _check_whole("doc_cut", self.doc_cut, 1, 16)
         _check_number("summary_energy", self.summary_energy, 1e-9, 1)
+        _check_whole("knn", self.knn, 0, 1000)
         _check_whole("seed", self.seed, 0, 2**32 - 1)
         _to_python(self)
 
@@ -71,19 +70,38 @@ class IndexConfig:
 class SearchParams:
     """How far a search goes. Larger `query_cut` and smaller `heap_factor` find more and take longer.
 
-    query_cut: posting lists visited, those first in which a query term can contribute most. Queries of a hundred terms
-        need the default of 16; short ones do with 4 to 8.
+    query_cut: query terms, those first that can contribute most, whose posting lists estimate the blocks. Documents are
+        scored by all terms.
     heap_factor: a block is skipped when its estimate is below heap_factor x the k-th best score so far.
-    exact: score every document instead, with the same scores (the forward index's), and ignore the other two.
+    max_blocks: blocks visited, about; None for 100 times the square root of k.
+    knn: neighbours of each of the best documents that are scored too, from the graph that IndexConfig(knn=...) built.
+    exact: score every document instead, with the same scores (the forward index's), and ignore the others.
+    recall: use what `SeismicIndex.tune` or `lsr tune` stored for this recall, and ignore the others but `exact`.
     """
 
     query_cut: int = 16
-    heap_factor: float = 0.8
+    heap_factor: float = 0.5
+    max_blocks: int | None = None
+    knn: int = 0
     exact: bool = False
+    recall: float | None = None
 
     def __post_init__(self) -> None:
         _check_whole("query_cut", self.query_cut, 1)
         _check_number("heap_factor", self.heap_factor, 0, 1000)
+        if self.max_blocks is not None:
+            _check_whole("max_blocks", self.max_blocks, 1)
+        _check_whole("knn", self.knn, 0)
         if type(self.exact) is not bool:
             raise ParameterError(f"exact is {self.exact!r}; it must be true or false")
+        if self.recall is not None:
+            _check_number("recall", self.recall, 0, 1)
         _to_python(self)
+
+    @classmethod
+    def at_recall(cls, recall: float) -> SearchParams:
+        """The parameters that reach this recall@k at the least time, as tuned for the index that is searched.
+
+        Searching an index that was not tuned for that recall, or a higher one, raises ParameterError.
+        """
+        return cls(recall=recall)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.errors import IndexFormatError
+from lsr.index.allowed import Allowed, allowed_rows
 from lsr.index.arrays import read_only
 from lsr.index.config import IndexConfig, SearchParams
 from lsr.index.exact_kernels import Inverted, find_lists, scatter_postings, search_queries
@@ -130,16 +131,23 @@ class ExactIndex:
         return gathered
 
     def search(
-        self, queries: SparseVectors, k: int = 10, params: SearchParams | None = None, threads: int = 1
+        self,
+        queries: SparseVectors,
+        k: int = 10,
+        params: SearchParams | None = None,
+        threads: int = 1,
+        allowed: Allowed | None = None,
     ) -> SearchResult:
         """The k documents with the largest inner product with each query, in the order of the queries.
 
         params: there because SeismicIndex.search has it; an exact search leaves nothing to choose.
         threads: queries searched at once; the result does not depend on it. Each takes 4 bytes a document.
-        Raises ParameterError for k or threads below 1 and for queries of another dim.
+        allowed: the documents that may be found; see SeismicIndex.search.
+        Raises ParameterError for k or threads below 1, queries of another dim, or an `allowed` that does not fit.
         """
         check_search(queries, self.dim, k, threads)
-        scores, rows = search_inverted(self._inverted, len(self), queries, k, threads)
+        mask = allowed_rows(allowed, len(self), self.ids)
+        scores, rows = search_inverted(self._inverted, len(self), queries, k, threads, mask)
         return SearchResult(scores, rows, self.ids)
 
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
@@ -162,11 +170,20 @@ def invert(vectors: SparseVectors) -> Inverted:
 
 
 def search_inverted(
-    inverted: Inverted, n_documents: int, queries: SparseVectors, k: int, threads: int
+    inverted: Inverted,
+    n_documents: int,
+    queries: SparseVectors,
+    k: int,
+    threads: int,
+    mask: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Scores float32[queries, k] and rows int64[queries, k] of the best documents; see ExactIndex.search."""
+    """Scores float32[queries, k] and rows int64[queries, k] of the best documents; see ExactIndex.search.
+
+    mask: bool[n_documents], of those that may be found.
+    """
     scores, rows = empty_result(len(queries), k)
     starts, lists, weights = find_terms(inverted, queries)
+    weights_of_rows = np.empty(0, np.float32) if mask is None else mask.astype(np.float32)
     filled = min(k, n_documents)  # so that the kernel's heap never exceeds the documents
 
     def search_some(first: int) -> None:
@@ -176,6 +193,7 @@ def search_inverted(
             lists,
             weights,
             inverted,
+            weights_of_rows,
             np.zeros(n_documents, np.float32),
             scores[first:last, :filled],
             rows[first:last, :filled],

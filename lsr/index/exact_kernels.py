@@ -81,6 +81,7 @@ def search_queries(
     query_lists: npt.NDArray[np.int64],
     query_weights: npt.NDArray[np.float32],
     inverted: Inverted,
+    allowed: npt.NDArray[np.float32],
     sums: npt.NDArray[np.float32],
     scores: npt.NDArray[np.float32],
     rows: npt.NDArray[np.int64],
@@ -88,6 +89,7 @@ def search_queries(
     """The best documents of each query, best first.
 
     query_starts int64[q + 1], query_lists int64 (list of each query term, rising), query_weights float32;
+    allowed float32[documents], 1 for documents that may be found and 0 for others, or empty if all may be;
     sums float32[documents], all zero before and after; scores float32[q, k] and rows int64[q, k], prefilled with the
     padding, k at most the number of documents.
 
@@ -100,6 +102,9 @@ def search_queries(
             chosen = query_lists[i]
             for at in range(np.uint64(inverted.starts[chosen]), np.uint64(inverted.starts[chosen + 1])):
                 sums[inverted.rows[at]] += weight * inverted.weights[at]
+        if allowed.size:
+            for row in range(sums.size):
+                sums[row] *= allowed[row]
         found = collect(sums, scores[query], rows[query])
         sums[:] = 0
         if found < scores.shape[1]:

@@ -24,6 +24,15 @@ def kernel(function: Kernel) -> Kernel:
     return njit(cache=True, nogil=True, _nrt=False)(function)  # type: ignore[call-overload, no-any-return]
 
 
+def inlined_kernel(function: Kernel) -> Kernel:
+    """Likewise, for what runs for every document or block.
+
+    Left to itself LLVM does not inline into large kernels, and a call hands over some hundred words, all arrays' sizes
+    and strides: 30 ns for every document that a search visits, half of its time.
+    """
+    return njit(cache=True, nogil=True, _nrt=False, forceinline=True)(function)  # type: ignore[call-overload, no-any-return]
+
+
 def summing_kernel(function: Kernel) -> Kernel:
     """Likewise, where the order of additions may change."""
-    return njit(cache=True, nogil=True, _nrt=False, fastmath=True)(function)  # type: ignore[call-overload, no-any-return]
+    return njit(cache=True, nogil=True, _nrt=False, fastmath=True, forceinline=True)(function)  # type: ignore[call-overload, no-any-return]

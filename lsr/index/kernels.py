@@ -2,10 +2,10 @@
 
 One query goes through four stages:
 
-1. `estimate_blocks` adds up, for every block of the visited lists, what the query's terms could contribute.
-2. Documents of lists too short for summaries are scored outright, which gives the heap its first threshold.
-3. Blocks are visited in bands of falling estimate, all lists together: there is nothing to sort, and the best documents
-   of all lists come first, so that the threshold that lets blocks be skipped rises early.
+1. `estimate_blocks` adds up, for every block, what the query's heaviest terms could contribute.
+2. Blocks are visited in bands of falling estimate: there is nothing to sort, and the best documents come first, so that
+   the threshold that lets blocks be skipped rises early. A block's documents lie side by side.
+3. If asked for, the neighbours of the best documents in the kNN graph are visited too.
 4. The heap's documents are scored again with 16-bit weights, and the k best returned.
 
 Timings below: 300,000 SPLADE rows of 46 non-zeros, queries of 21, one core of an AMD EPYC (Zen 5).
@@ -20,55 +20,32 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from lsr.index.arrays import Array, Scalar, read_only
-from lsr.index.forward import CACHE_LINE, HEAD_STEP, Forward, fine_score, tail_of
-from lsr.index.jit import Kernel, allocating, kernel, summing_kernel
-from lsr.index.summarize import find_slot, slot_of
+from lsr.index.arrays import Array, Scalar
+from lsr.index.forward import CACHE_LINE, HEAD_STEP, Forward, fine_score, read_distance, tail_of
+from lsr.index.jit import Kernel, allocating, inlined_kernel, kernel, summing_kernel
+from lsr.index.summarize import WINDOW, Blocks
 
-# Documents whose heads are fetched before the first is scored. A head scored at once waits 170 ns for memory; one
-# fetched 16 or more documents earlier takes 20 ns.
+# Blocks whose heads are fetched before the first of them is scored: a head scored at once waits 170 ns for memory.
+AHEAD = 8
+
+# Documents whose tails are fetched before the first is scored.
 BATCH = 32
 
-# A document's tail is read only if its head's score, times this, reaches the threshold times the heap factor: more than
-# half of the documents end at their head, for 0.2 % of recall@10.
-HEAD_REACH = np.float32(1.9)
+# A document's tail is read only if its head's score, times this, reaches the worst that the heap keeps.
+HEAD_REACH = np.float32(2.6)
 
-# Each band of block estimates reaches down to this fraction of the one before.
-FIRST_BAND = np.float32(0.8)
-NEXT_BAND = np.float32(0.5)
+# The first band has so many strips' best blocks, or as many as half the heap; while the heap is not full, each further
+# one has four times as many, and then the last one has the rest. More bands find no more, and each takes 5 us.
+FIRST_BAND = 16
+BAND_STEP = np.float32(0.95)
+
+# Estimates of which only the largest is compared with a band: most strips have none that reaches it. Strip s of S has
+# blocks s, s + S, s + 2 S, ..., so that many strips' maxima are found at once.
+STRIP = 16
 
 NOTHING = np.uint32(0xFFFFFFFF)
 LARGEST = np.finfo(np.float32).max
-
-# Columns of Lists.table: one row, one cache line, says where everything of a posting list begins.
-POSTINGS, N_POSTINGS, BLOCKS, N_BLOCKS, KEYS, N_SLOTS, STARTS, STREAM = range(8)
-
-
-class Lists(NamedTuple):
-    """The inverted index: posting lists cut into blocks, and the directories of their summaries (summarize.py)."""
-
-    table: Array  # int64[components, 8]
-    documents: Array  # uint32[postings], list after list, block after block
-    offsets: Array  # uint32: of each list with summaries, blocks + 1 offsets from its first posting
-    keys: Array  # T[slots]
-    starts: Array  # uint32: slots + 1 a list
-    stream: Array  # uint16
-    stream_bytes: Array  # view of stream
-
-    @classmethod
-    def of(
-        cls,
-        table: Array,
-        documents: Array,
-        offsets: Array,
-        keys: Array,
-        starts: Array,
-        stream: Array,
-    ) -> Lists:
-        """Views of read-only arrays, for the same reason as in Forward.of."""
-        arrays = [read_only(array) for array in (table, documents, offsets, keys, starts, stream)]
-        table, documents, offsets, keys, starts, stream = arrays
-        return cls(table, documents, offsets, keys, starts, stream, stream.view(np.uint8))
+SMALLEST = np.finfo(np.float32).tiny
 
 
 class Queries(NamedTuple):
@@ -79,24 +56,35 @@ class Queries(NamedTuple):
     weights: Array  # float32[nnz]
 
 
-QUEUED = np.dtype([("begin", np.int64), ("end", np.int64), ("estimate", np.float32)], align=True)
+class Limits(NamedTuple):
+    """How far a search goes: SearchParams, and what may be found."""
+
+    query_cut: int
+    heap_factor: Scalar  # float32
+    max_blocks: int
+    knn: int
+    exact: bool
+    k: int
+    allowed: Array  # uint8[n], zero for documents that must not be found; empty if all may be
+    open: Array  # float32[blocks], zero for blocks that have none of these; empty likewise
+    scanned: Array  # uint32[m]: the documents that may be found, for exact search; empty if all may be
 
 
 class Scratch(NamedTuple):
-    """What one thread needs, allocated once: zeroing 300,000 documents' bits costs more than touching 2,000."""
+    """What one thread needs, allocated once."""
 
     table: Array  # float32[components]: the query, dense; zero between queries
-    seen: Array  # uint64[documents / 64]: a bit for each document visited; zero between queries
-    dirty: Array  # uint32[documents / 64]: the words of `seen` to clear
-    estimates: Array  # float32[most blocks that a query can meet]
-    queue: Array  # QUEUED[as many]: the blocks of a band
-    visited: Array  # uint32[query_cut]: the components of the visited lists
-    run_starts: Array  # int64[pairs of list and term, at least as many as a query has terms]: where its run begins
+    estimates: Array  # float32[blocks, rounded up to whole strips]; zero beyond the blocks
+    strips: Array  # float32[strips]: the largest estimate of each
+    queue: Array  # uint32[blocks]: the blocks of a band
+    chosen: Array  # uint32[query_cut]: the query's terms that estimate
+    run_starts: Array  # int64[windows * query_cut]: where the runs of the chosen terms begin in the stream
     run_lengths: Array  # int64, likewise
     pending: Array  # uint32[BATCH]: documents whose heads are on their way
     partial: Array  # float32[BATCH]: scores of their heads
     heap_scores: Array  # float32[heap size], smallest first
-    heap_documents: Array  # uint32[heap size]
+    heap_rows: Array  # uint32[heap size]
+    snapshot: Array  # uint32[heap size]: the heap's rows before it takes in neighbours
 
 
 def _prefetch(typing_context: Any, array: Any, index: Any) -> Any:
@@ -118,7 +106,7 @@ def _prefetch(typing_context: Any, array: Any, index: Any) -> Any:
 prefetch: Kernel = intrinsic(_prefetch)
 
 
-@kernel
+@inlined_kernel
 def is_worse(score: Scalar, document: Scalar, other_score: Scalar, other_document: Scalar) -> bool:
     """Whether a document ranks behind another: a smaller score, or the same one and a higher row."""
     worse: bool = score < other_score or (score == other_score and document > other_document)
@@ -143,7 +131,7 @@ def replace_worst(score: Scalar, document: Scalar, scores: Array, documents: Arr
     scores[at], documents[at] = score, document
 
 
-@kernel
+@inlined_kernel
 def threshold(heap_factor: Scalar, scores: Array) -> Scalar:
     """What an estimate must reach: heap_factor times the k-th best score; a number even where that is infinite."""
     return heap_factor * min(scores[0], LARGEST)
@@ -166,8 +154,15 @@ def score_head(document: Scalar, table: Array, forward: Forward) -> Scalar:
 def score_tail(start: Scalar, length: Scalar, table: Array, forward: Forward) -> Scalar:
     """Inner product of the query with a tail, by its high bytes."""
     tails, tail_bytes = forward.tails, forward.tail_bytes
-    codes_at = (start + length) * tails.itemsize
     score = np.float32(0)
+    if tails.itemsize == 1:
+        at, component = start + length, np.int64(0)
+        for j in range(length):
+            distance, at = read_distance(at, tail_bytes)
+            component += distance
+            score += table[np.uint64(component)] * np.float32(tail_bytes[np.uint64(start + j)])
+        return score
+    codes_at = (start + length) * tails.itemsize
     for j in range(length):
         # Unsigned indices spare Numba's test for negative ones, which keeps LLVM from unrolling.
         component = tails[np.uint64(start + j)]
@@ -176,71 +171,87 @@ def score_tail(start: Scalar, length: Scalar, table: Array, forward: Forward) ->
 
 
 @kernel
-def score_pending(n: Scalar, heap_factor: Scalar, forward: Forward, scratch: Scratch) -> None:
-    """Score the first n pending documents and push those that belong there into the heap.
+def holds(rows: Array, row: Scalar) -> bool:
+    """Whether a heap holds a row."""
+    found = False
+    for each in rows:
+        found |= each == row
+    return found
 
-    In two waves: all heads first, fetching the tails of those that may still make it, then these tails, which would
-    take 260 ns each if the first read had to wait.
+
+@kernel
+def score_tails(n: Scalar, once: bool, forward: Forward, rows: Array, scratch: Scratch) -> None:
+    """Score the tails of the first n pending documents and push those that belong there into the heap.
+
+    once: a document may be in the heap already; it is not pushed again.
     """
     table, pending, partial = scratch.table, scratch.pending, scratch.partial
-    scores, documents = scratch.heap_scores, scratch.heap_documents
-    itemsize = forward.tails.itemsize
-    promising = 0
+    scores, heap_rows = scratch.heap_scores, scratch.heap_rows
     for i in range(n):
-        document = pending[i]
-        score = score_head(document, table, forward)
-        if score * HEAD_REACH >= threshold(heap_factor, scores):
-            start, length = tail_of(forward, document)
-            first = start * itemsize
-            for at in range(first, first + length * (itemsize + 1), CACHE_LINE):
-                prefetch(forward.tail_bytes, at)
-            pending[promising] = document
-            partial[promising] = score
-            promising += 1
-    for i in range(promising):
         document = pending[i]
         start, length = tail_of(forward, document)
         score = partial[i] + score_tail(start, length, table, forward)
         if score > scores[0]:
-            replace_worst(score, document, scores, documents)
+            row = rows[document]
+            if not (once and holds(heap_rows, row)):
+                replace_worst(score, row, scores, heap_rows)
 
 
-@kernel
+@inlined_kernel
 def visit(
-    begin: Scalar,
-    end: Scalar,
-    heap_factor: Scalar,
-    n_pending: Scalar,
-    n_dirty: Scalar,
-    lists: Lists,
-    forward: Forward,
-    scratch: Scratch,
-) -> tuple[Scalar, Scalar]:
-    """Queue the documents of postings begin..end not met before; returns the new (n_pending, n_dirty)."""
-    pending = scratch.pending
-    seen = scratch.seen
+    document: Scalar, once: bool, n_pending: Scalar, limits: Limits, forward: Forward, rows: Array, scratch: Scratch
+) -> Scalar:
+    """Score the head of a document that may be found, and fetch its tail if it may still make it.
+
+    Tails are scored when BATCH of them are pending, as one that is read at once waits 260 ns for memory. Returns the
+    new n_pending.
+    """
+    if limits.allowed.size > 0 and limits.allowed[np.uint64(document)] == 0:
+        return n_pending
+    score = score_head(document, scratch.table, forward)
+    if score * HEAD_REACH < scratch.heap_scores[0]:
+        return n_pending
+    start, length = tail_of(forward, document)
+    first = start * forward.tails.itemsize
+    for at in range(first, first + length * (forward.tails.itemsize + 1), CACHE_LINE):
+        prefetch(forward.tail_bytes, at)
+    scratch.pending[n_pending] = document
+    scratch.partial[n_pending] = score
+    n_pending += 1
+    if n_pending == BATCH:
+        score_tails(n_pending, once, forward, rows, scratch)
+        n_pending = 0
+    return n_pending
+
+
+@inlined_kernel
+def fetch_heads(begin: Scalar, end: Scalar, forward: Forward) -> None:
+    """Have the heads of documents begin..end brought from memory."""
     line = forward.head_bytes.shape[1]
-    for posting in range(begin, end):
-        document = lists.documents[np.uint64(posting)]
-        word = document >> np.uint32(6)
-        bit = np.uint64(1) << np.uint64(document & np.uint32(63))
-        bits = seen[word]
-        if bits & bit == 0:
-            if bits == 0:
-                scratch.dirty[n_dirty] = word
-                n_dirty += 1
-            seen[word] = bits | bit
-            for at in range(np.int64(document) * line, np.int64(document) * line + line, CACHE_LINE):
-                prefetch(forward.head_bytes, at)
-            pending[n_pending] = document
-            n_pending += 1
-            if n_pending == BATCH:
-                score_pending(n_pending, heap_factor, forward, scratch)
-                n_pending = 0
-    return n_pending, n_dirty
+    for at in range(np.int64(begin) * line, np.int64(end) * line, CACHE_LINE):
+        prefetch(forward.head_bytes, at)
 
 
 @kernel
+def visit_queue(n_queued: Scalar, limits: Limits, forward: Forward, blocks: Blocks, scratch: Scratch) -> None:
+    """Visit the queued blocks, as far as the threshold, which may rise meanwhile, lets them pass."""
+    offsets, queue = blocks.offsets, scratch.queue
+    for i in range(min(AHEAD, n_queued)):
+        block = np.uint64(queue[i])
+        fetch_heads(offsets[block], offsets[block + np.uint64(1)], forward)
+    n_pending = 0
+    for i in range(n_queued):
+        if i + AHEAD < n_queued:
+            block = np.uint64(queue[i + AHEAD])
+            fetch_heads(offsets[block], offsets[block + np.uint64(1)], forward)
+        block = np.uint64(queue[i])
+        if scratch.estimates[block] >= threshold(limits.heap_factor, scratch.heap_scores):
+            for document in range(offsets[block], offsets[block + np.uint64(1)]):
+                n_pending = visit(document, False, n_pending, limits, forward, blocks.rows, scratch)
+    score_tails(n_pending, False, forward, blocks.rows, scratch)
+
+
+@inlined_kernel
 def add_run(
     estimates: Array,
     base: Scalar,
@@ -250,7 +261,7 @@ def add_run(
     length: Scalar,
     weight: Scalar,
 ) -> None:
-    """estimates[base + block] += weight x code, over one run of a summary directory."""
+    """estimates[base + block] += weight x code, over one run."""
     codes_at = 2 * (start + length)
     for i in range(length):
         block = np.uint64(base + stream[np.uint64(start + i)])
@@ -258,222 +269,222 @@ def add_run(
 
 
 @kernel
-def estimate_blocks(
-    components: Array,
-    weights: Array,
-    visited: Array,
-    lists: Lists,
-    empty: Scalar,
-    scratch: Scratch,
-) -> Scalar:
-    """Estimates of the blocks of the visited lists, one list after the other; returns their number.
-
-    Lists go in groups, as many as `run_starts` has room for: a pair of list and query term takes one place.
-    """
-    n_blocks = 0
-    for component in visited:
-        n_blocks += lists.table[component, N_BLOCKS]
-    scratch.estimates[:n_blocks] = 0
-    group = max(1, scratch.run_starts.size // max(1, components.size))
-    base = 0
-    for first in range(0, visited.size, group):
-        base = estimate_group(components, weights, visited[first : first + group], base, lists, empty, scratch)
-    return n_blocks
+def strip_maxima(estimates: Array, strips: Array) -> None:
+    """The largest estimate of each strip. A kernel of its own, or LLVM does not compare 16 at once: 1.5 us, not 80."""
+    # Floats above zero are ordered as their bits are, and integers are compared many at once.
+    bits, largest = estimates.view(np.int32), strips.view(np.int32)
+    largest[:] = 0
+    for first in range(0, bits.size, largest.size):
+        for strip in range(largest.size):
+            largest[np.uint64(strip)] = max(largest[np.uint64(strip)], bits[np.uint64(first + strip)])
 
 
 @kernel
-def estimate_group(
-    components: Array,
-    weights: Array,
-    visited: Array,
-    base: Scalar,
-    lists: Lists,
-    empty: Scalar,
-    scratch: Scratch,
-) -> Scalar:
-    """Add to the estimates of the blocks of some lists, from estimates[base] on; returns where the next list's begin.
+def estimate_blocks(components: Array, weights: Array, chosen: Array, blocks: Blocks, scratch: Scratch) -> None:
+    """Estimates of all blocks by the chosen terms, and the largest estimate of each strip.
 
-    Three passes over all pairs of list and query term, so that no pair waits for memory: fetch where the term should
-    stand in the list's directory, look it up and fetch its run, add the run.
+    Three passes over all pairs of window and term, so that none waits for memory: fetch where the run's place is
+    written, read it and fetch the run, add the run.
     """
-    table = lists.table
     estimates, run_starts, run_lengths = scratch.estimates, scratch.run_starts, scratch.run_lengths
-    for component in visited:
-        n_slots = table[component, N_SLOTS]
-        if n_slots > 0:
-            for term in components:
-                slot = np.int64(slot_of(term, n_slots))
-                prefetch(lists.keys, table[component, KEYS] + slot)
-                prefetch(lists.starts, table[component, STARTS] + slot)
-
+    n_windows = blocks.windows.size - 1
+    stride = scratch.table.size + 1
+    for window in range(n_windows):
+        for term in chosen:
+            prefetch(blocks.starts, window * stride + components[term])
     pair = 0
-    for component in visited:
-        if table[component, N_SLOTS] == 0:
-            continue
-        keys_at = table[component, KEYS]
-        keys = lists.keys[keys_at : keys_at + table[component, N_SLOTS]]
-        for term in components:
-            slot = find_slot(keys, term, empty)
-            run_lengths[pair] = 0
-            if keys[slot] != empty:
-                at = np.uint64(table[component, STARTS]) + slot
-                start = lists.starts[at]
-                run_starts[pair] = table[component, STREAM] + start
-                run_lengths[pair] = np.int64(lists.starts[at + np.uint64(1)] - start) * 2 // 3
-                prefetch(lists.stream, run_starts[pair])
-                prefetch(lists.stream, run_starts[pair] + 32)
+    for window in range(n_windows):
+        for term in chosen:
+            at = np.uint64(window * stride + components[term])
+            start = blocks.starts[at]
+            run_starts[pair] = blocks.windows[window] + start
+            run_lengths[pair] = np.int64(blocks.starts[at + np.uint64(1)] - start) * 2 // 3
+            prefetch(blocks.stream, run_starts[pair])
+            prefetch(blocks.stream, run_starts[pair] + CACHE_LINE // 2)
             pair += 1
-
+    estimates[:] = 0
     pair = 0
-    for component in visited:
-        if table[component, N_SLOTS] == 0:
-            continue
-        for weight in weights:
-            add_run(estimates, base, lists.stream, lists.stream_bytes, run_starts[pair], run_lengths[pair], weight)
+    for window in range(n_windows):
+        base = window * WINDOW
+        for term in chosen:
+            start, length = run_starts[pair], run_lengths[pair]
+            add_run(estimates, base, blocks.stream, blocks.stream_bytes, start, length, weights[term])
             pair += 1
-        base += table[component, N_BLOCKS]
-    return base
+    strip_maxima(estimates, scratch.strips)
 
 
 @kernel
-def choose_lists(components: Array, weights: Array, query_cut: Scalar, visited: Array) -> Scalar:
-    """The components of the query_cut heaviest terms, heaviest first, into `visited`; returns their number."""
-    n_visited = 0
-    for i in range(components.size):
-        at = min(n_visited, query_cut - 1)
-        if n_visited == query_cut:
-            if weights[i] <= weights[visited[at]]:
+def choose_terms(weights: Array, query_cut: Scalar, chosen: Array) -> Scalar:
+    """The positions of the query_cut heaviest terms, heaviest first, into `chosen`; returns their number."""
+    n_chosen = 0
+    for i in range(weights.size):
+        at = min(n_chosen, query_cut - 1)
+        if n_chosen == query_cut:
+            if weights[i] <= weights[chosen[at]]:
                 continue
         else:
-            n_visited += 1
-        while at > 0 and weights[visited[at - 1]] < weights[i]:
-            visited[at] = visited[at - 1]
+            n_chosen += 1
+        while at > 0 and weights[chosen[at - 1]] < weights[i]:
+            chosen[at] = chosen[at - 1]
             at -= 1
-        visited[at] = i
-    for i in range(n_visited):
-        visited[i] = components[visited[i]]
-    return n_visited
+        chosen[at] = i
+    return n_chosen
 
 
 @kernel
-def queue_band(visited: Array, floor: Scalar, above: Scalar, lists: Lists, estimates: Array, queue: Array) -> Scalar:
-    """Queue the blocks with floor <= estimate < above, list after list; returns their number.
+def largest_of(strips: Array) -> Scalar:
+    """The largest of float32 numbers, none negative, or the largest finite number."""
+    bits = strips.view(np.int32)
+    largest = np.int32(0)
+    for strip in range(bits.size):
+        largest = max(largest, bits[np.uint64(strip)])
+    return min(np.int32(largest).view(np.float32), LARGEST)
 
-    Their offsets are fetched while the rest of the band is looked for, and their postings while the offsets of the
-    others are read: a block visited straight away would wait for memory twice, one after the other.
-    """
-    table = lists.table
+
+@kernel
+def count_reaching(floor: Scalar, strips: Array) -> Scalar:
+    """How many of some float32 numbers, none negative, reach a floor. A kernel of its own for the same reason."""
+    bits, least = strips.view(np.int32), np.float32(floor).view(np.int32)
+    n = np.int32(0)
+    for strip in range(bits.size):
+        n += np.int32(bits[np.uint64(strip)] >= least)
+    return n
+
+
+@kernel
+def band_floor(floor: Scalar, limit: Scalar, wanted: Scalar, strips: Array) -> Scalar:
+    """The estimate, at most `floor` and at least `limit`, that the best blocks of `wanted` strips reach."""
+    while floor > limit:
+        floor *= BAND_STEP
+        if count_reaching(np.float32(floor), strips) >= wanted:
+            break
+    return max(floor, limit)
+
+
+@kernel
+def queue_band(floor: Scalar, above: Scalar, offsets: Array, scratch: Scratch) -> Scalar:
+    """Queue the blocks with floor <= estimate < above, fetching their offsets; returns their number."""
+    estimates, strips, queue = scratch.estimates, scratch.strips, scratch.queue
     n_queued = 0
-    base = 0
-    for component in visited:
-        blocks_at = table[component, BLOCKS]
-        for block in range(table[component, N_BLOCKS]):
-            estimate = estimates[np.uint64(base + block)]
-            if floor <= estimate and not estimate >= above:
-                queue[n_queued].estimate = estimate
-                queue[n_queued].begin = blocks_at + block
-                queue[n_queued].end = table[component, POSTINGS]
-                prefetch(lists.offsets, blocks_at + block)
-                n_queued += 1
-        base += table[component, N_BLOCKS]
-    for i in range(n_queued):
-        at = np.uint64(queue[i].begin)
-        postings = queue[i].end
-        queue[i].begin = postings + lists.offsets[at]
-        queue[i].end = postings + lists.offsets[at + np.uint64(1)]
-        prefetch(lists.documents, queue[i].begin)
+    for strip in range(strips.size):
+        if strips[strip] >= floor:
+            for block in range(strip, estimates.size, strips.size):
+                estimate = estimates[np.uint64(block)]
+                if estimate >= floor and not estimate >= above:
+                    queue[n_queued] = block
+                    prefetch(offsets, block)
+                    n_queued += 1
     return n_queued
 
 
 @kernel
-def search_query(
-    components: Array,
-    weights: Array,
-    query_cut: Scalar,
-    heap_factor: Scalar,
-    forward: Forward,
-    lists: Lists,
-    empty: Scalar,
-    scratch: Scratch,
+def search_blocks(
+    components: Array, weights: Array, limits: Limits, forward: Forward, blocks: Blocks, scratch: Scratch
 ) -> None:
-    """Fill the heap of `scratch` with the best documents found for one query; other slots hold score 0 and NOTHING."""
-    query, scores = scratch.table, scratch.heap_scores
-    for i in range(components.size):
-        query[components[i]] = weights[i]
-    scores[:] = 0
-    scratch.heap_documents[:] = NOTHING
-
-    visited = scratch.visited[: choose_lists(components, weights, query_cut, scratch.visited)]
-    table = lists.table
-    estimates = scratch.estimates
-    n_blocks = estimate_blocks(components, weights, visited, lists, empty, scratch)
-
-    n_pending = n_dirty = 0
-    for component in visited:
-        if table[component, N_BLOCKS] == 0:
-            begin = table[component, POSTINGS]
-            end = begin + table[component, N_POSTINGS]
-            n_pending, n_dirty = visit(begin, end, heap_factor, n_pending, n_dirty, lists, forward, scratch)
-
-    highest = np.float32(0)
-    for block in range(n_blocks):
-        highest = min(max(highest, estimates[block]), LARGEST)
-    above, floor = np.float32(np.nan), FIRST_BAND * highest  # nothing is above the first band
+    """Fill the heap with the best documents of the blocks whose estimate lets them through."""
+    scores = scratch.heap_scores
+    chosen = scratch.chosen[: choose_terms(weights, limits.query_cut, scratch.chosen)]
+    estimate_blocks(components, weights, chosen, blocks, scratch)
+    if limits.open.size > 0:
+        for block in range(limits.open.size):
+            scratch.estimates[block] *= limits.open[block]
+        strip_maxima(scratch.estimates, scratch.strips)
+    highest = largest_of(scratch.strips)
+    if highest == 0:
+        return
+    least = band_floor(highest, SMALLEST, limits.max_blocks, scratch.strips)
+    above, floor = np.float32(np.nan), highest  # nothing is above the first band
+    wanted = max(FIRST_BAND, scores.size // 2)
     while True:
-        score_pending(n_pending, heap_factor, forward, scratch)
-        n_pending = 0
-        limit = threshold(heap_factor, scores)
-        last = floor <= limit
-        if last:
-            floor = limit
-        n_queued = queue_band(visited, floor, above, lists, estimates, scratch.queue)
-        for i in range(n_queued):
-            # The threshold may have risen since the band began.
-            if scratch.queue[i].estimate >= threshold(heap_factor, scores):
-                begin, end = scratch.queue[i].begin, scratch.queue[i].end
-                n_pending, n_dirty = visit(begin, end, heap_factor, n_pending, n_dirty, lists, forward, scratch)
-        if last:
+        # However few blocks were asked for, those are visited that it takes to find k documents.
+        full = scores[0] > 0
+        limit = max(threshold(limits.heap_factor, scores), least if full else SMALLEST)
+        floor = limit if full else band_floor(floor, limit, wanted, scratch.strips)
+        n_queued = queue_band(floor, above, blocks.offsets, scratch)
+        visit_queue(n_queued, limits, forward, blocks, scratch)
+        if floor == limit:
             break
         above = floor
-        # Where so little is left, everything that was not excluded may as well be visited at once.
-        floor = floor * NEXT_BAND if floor > np.float32(0.01) * highest else np.float32(0)
-    score_pending(n_pending, heap_factor, forward, scratch)
-    for i in range(n_dirty):
-        scratch.seen[scratch.dirty[i]] = 0
+        wanted *= 4
 
 
 @kernel
-def scan_query(components: Array, weights: Array, forward: Forward, scratch: Scratch) -> None:
-    """Fill the heap with the best of all documents, by their 16-bit weights.
+def visit_neighbours(limits: Limits, graph: Array, forward: Forward, blocks: Blocks, scratch: Scratch) -> None:
+    """Score the nearest limits.knn neighbours of each document of the heap; graph uint32[n, neighbours]."""
+    n_neighbours = min(limits.knn, graph.shape[1])
+    for i in range(scratch.snapshot.size):
+        scratch.snapshot[i] = scratch.heap_rows[i]
+        if scratch.snapshot[i] != NOTHING:
+            prefetch(blocks.positions, scratch.snapshot[i])
+    n_pending = 0
+    for row in scratch.snapshot:
+        if row != NOTHING:
+            neighbours = graph[blocks.positions[row]]
+            for j in range(n_neighbours):
+                if neighbours[j] != NOTHING:
+                    fetch_heads(neighbours[j], np.int64(neighbours[j]) + 1, forward)
+            for j in range(n_neighbours):
+                if neighbours[j] != NOTHING:
+                    n_pending = visit(neighbours[j], True, n_pending, limits, forward, blocks.rows, scratch)
+    score_tails(n_pending, True, forward, blocks.rows, scratch)
+
+
+@kernel
+def may_lack(components: Array, limits: Limits, blocks: Blocks, scratch: Scratch) -> bool:
+    """Whether fewer than k documents were found although more may share a term with the query.
+
+    Summaries have all that there is of rare terms; of others they may lack what would have been needed.
+    """
+    found = 0
+    for score in scratch.heap_scores:
+        found += score > 0
+    candidates = limits.scanned.size if limits.scanned.size > 0 else blocks.rows.size
+    complete = components.size <= limits.query_cut
+    for component in components:
+        complete &= component >= blocks.n_frequent
+    lacks: bool = found < min(limits.k, candidates) and not complete
+    return lacks
+
+
+@kernel
+def scan(documents: Array, weights: Array, forward: Forward, rows: Array, scratch: Scratch) -> None:
+    """Fill the heap with the best of some documents, or of all if there are none, by their 16-bit weights.
 
     High bytes alone are off by half a code at most, which bounds what the fine score can add: only documents that the
     bound lets pass are scored twice, which takes 8 ms instead of 20.
     """
-    query, scores = scratch.table, scratch.heap_scores
+    table, scores = scratch.table, scratch.heap_scores
     error = np.float32(0)
-    for i in range(components.size):
-        query[components[i]] = weights[i]
-        error += weights[i]
+    for weight in weights:
+        error += weight
     error *= np.float32(0.5001)  # and a little for the rounding of the sums themselves
-    scores[:] = 0
-    scratch.heap_documents[:] = NOTHING
-    for document in range(forward.heads.shape[0]):
+    some = documents.size > 0
+    for i in range(documents.size if some else rows.size):
+        document = documents[i] if some else np.uint32(i)
         start, length = tail_of(forward, document)
-        coarse = score_head(document, query, forward) + score_tail(start, length, query, forward)
+        coarse = score_head(document, table, forward) + score_tail(start, length, table, forward)
         if coarse + error >= scores[0]:
-            score = fine_score(document, query, forward)
-            if score > scores[0]:
-                replace_worst(score, document, scores, scratch.heap_documents)
+            score = fine_score(document, table, forward)
+            row = rows[document]
+            if score > 0 and is_worse(scores[0], scratch.heap_rows[0], score, row):
+                replace_worst(score, row, scores, scratch.heap_rows)
+
+
+@kernel
+def clear_heap(scratch: Scratch) -> None:
+    """Slots that hold no document have score 0 and row NOTHING."""
+    scratch.heap_scores[:] = 0
+    scratch.heap_rows[:] = NOTHING
 
 
 @allocating
-def rank(forward: Forward, scratch: Scratch, out_scores: Array, out_rows: Array) -> None:
-    """The heap's documents by falling 16-bit score, equal ones by row; where fewer, -inf and -1."""
-    documents = scratch.heap_documents
-    found = np.sort(documents)[: np.sum(documents != NOTHING)]
+def rank(forward: Forward, positions: Array, scratch: Scratch, out_scores: Array, out_rows: Array) -> None:
+    """The heap's rows by falling 16-bit score, equal ones by row; where fewer, -inf and -1."""
+    rows = scratch.heap_rows
+    found = np.sort(rows)[: np.sum(rows != NOTHING)]
     fine = np.empty(found.size, np.float32)
     for i in range(found.size):
-        fine[i] = fine_score(found[i], scratch.table, forward)
+        fine[i] = fine_score(positions[found[i]], scratch.table, forward)
     order = np.argsort(-fine, kind="mergesort")
     out_scores[:] = -np.inf
     out_rows[:] = -1
@@ -487,27 +498,34 @@ def search_batch(
     queries: Queries,
     begin: Scalar,
     end: Scalar,
-    exact: bool,
-    query_cut: Scalar,
-    heap_factor: Scalar,
+    limits: Limits,
     forward: Forward,
-    lists: Lists,
-    empty: Scalar,
+    blocks: Blocks,
+    graph: Array,
     scratch: Scratch,
     out_scores: Array,
     out_rows: Array,
 ) -> None:
-    """Search queries begin..end, or scan all documents for them if `exact`.
+    """Search for queries begin..end.
 
     The hits of query i go into row i of out_scores, float32[n, k], and of out_rows, int64[n, k].
     """
     for i in range(begin, end):
         first, stop = queries.indptr[i], queries.indptr[i + 1]
         components, weights = queries.components[first:stop], queries.weights[first:stop]
+        for j in range(components.size):
+            scratch.table[components[j]] = weights[j]
+        clear_heap(scratch)
+        exact = limits.exact
+        if not exact:
+            search_blocks(components, weights, limits, forward, blocks, scratch)
+            if limits.knn > 0:
+                visit_neighbours(limits, graph, forward, blocks, scratch)
+            if scratch.heap_scores[0] == 0 and may_lack(components, limits, blocks, scratch):
+                clear_heap(scratch)
+                exact = True
         if exact:
-            scan_query(components, weights, forward, scratch)
-        else:
-            search_query(components, weights, query_cut, heap_factor, forward, lists, empty, scratch)
-        rank(forward, scratch, out_scores[i], out_rows[i])
+            scan(limits.scanned, weights, forward, blocks.rows, scratch)
+        rank(forward, blocks.positions, scratch, out_scores[i], out_rows[i])
         for component in components:
             scratch.table[component] = 0

@@ -16,13 +16,22 @@ def check_build(vectors: SparseVectors, config: IndexConfig) -> None:
     """Raises ParameterError for what are no SparseVectors or no IndexConfig, VectorsError for too long a document."""
     if not isinstance(vectors, SparseVectors):
         raise ParameterError(f"vectors are of type {type(vectors).__name__}; give SparseVectors, one row a document")
+    check_config(config)
+    check_lengths(np.diff(vectors.indptr))
+
+
+def check_config(config: IndexConfig) -> None:
+    """Raises ParameterError for what is no IndexConfig."""
     if not isinstance(config, IndexConfig):
         raise ParameterError(f"config is of type {type(config).__name__}; give an IndexConfig")
-    lengths = np.diff(vectors.indptr)
+
+
+def check_lengths(lengths: npt.NDArray[np.int64], first_row: int = 0) -> None:
+    """Raises VectorsError if a row, of `first_row` and those after it, has too many non-zeros for a document."""
     if len(lengths) and lengths.max() >= LONGEST_DOCUMENT:
         row = int(lengths.argmax())
         raise VectorsError(
-            f"row {row}: {lengths[row]} non-zeros; a document of an index has fewer than {LONGEST_DOCUMENT}"
+            f"row {first_row + row}: {lengths[row]} non-zeros; a document of an index has fewer than {LONGEST_DOCUMENT}"
         )
 
 

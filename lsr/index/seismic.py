@@ -1,123 +1,59 @@
-"""SeismicIndex: approximate search over posting lists cut into blocks with summaries.
+"""SeismicIndex: approximate search over blocks of similar documents with summaries.
 
-The algorithm is Seismic's (Bruch, Nardini, Rulli, Venturini, SIGIR 2024); the layout, the order of the visits and the
-quantisation are this project's own (ARCHITECTURE.md says how they differ).
+The idea is Seismic's (Bruch, Nardini, Rulli, Venturini, SIGIR 2024); the blocks, the layout, the order of the visits
+and the quantisation are this project's own (ARCHITECTURE.md says how they differ).
 """
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
-from itertools import pairwise
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lsr.errors import IndexFormatError, ParameterError
-from lsr.index import kernels
-from lsr.index.arrays import Array, Scalar, read_only
-from lsr.index.block import cut_into_blocks
+from lsr.errors import ParameterError
+from lsr.index import flat, kernels
+from lsr.index.allowed import Allowed, allowed_rows, masked_documents
+from lsr.index.arrays import Array, read_only
+from lsr.index.build import build_parts
 from lsr.index.config import IndexConfig, SearchParams
 from lsr.index.exact import invert, search_inverted
 from lsr.index.exact_kernels import Inverted
-from lsr.index.flat import is_flat
-from lsr.index.forward import (
-    HEAD_STEP,
-    MAX_HEAD,
-    Components,
-    Forward,
-    build_forward,
-    count_components,
-    document_rows,
-    document_vector,
-)
+from lsr.index.external import build_folder
+from lsr.index.forward import document_rows, document_vector
+from lsr.index.graph import build_graph, graph_of, rows_of
 from lsr.index.ids import Ids, document_ids
-from lsr.index.jit import allocating
-from lsr.index.kernels import Lists, Queries, Scratch
-from lsr.index.prune import pruned_lists
+from lsr.index.kernels import STRIP, Limits, Queries, Scratch
 from lsr.index.request import check_build, check_search, empty_result
 from lsr.index.result import SearchResult
 from lsr.index.rows import Rows, checked_rows
-from lsr.index.storage import Extra, StringColumn, load_array, read_manifest, write_folder
-from lsr.index.summarize import free_slot, summarize_list
-from lsr.index.threads import thread_pool
-from lsr.progress import progress_bar
+from lsr.index.seismic_files import NO_GRAPH, State, arrays_of, manifest_of, open_files
+from lsr.index.storage import Extra, StringColumn, write_folder
+from lsr.index.threads import checked_threads, thread_pool
+from lsr.index.tuning import RECALLS, Preset, Tuning, resolve, tune
 from lsr.vectors import SparseVectors
+from lsr.vocabulary import Vocabulary
 
-KIND = "seismic"
-FORMAT_VERSION = 1
-
-# Scoring all documents of a list this short takes 3 µs, no more than its summaries would.
-SHORT_LIST = 128
-
-# Postings that one build job takes on: some tenths of a second, so that a progress bar moves and Ctrl-C is heard.
-JOB_POSTINGS = 100_000
+if TYPE_CHECKING:
+    from lsr.index.why import Why
 
 # Queries between two chances to stop a search.
 JOB_QUERIES = 256
-
-# Pairs of list and query term that are looked up together: the more, the more memory is on its way at once.
-FEWEST_PAIRS = 1024
 
 # A query whose largest product of weight and scale is beyond these is divided by a power of two, and its scores are
 # multiplied by it: kernels add float32 numbers, and must meet neither infinity nor zero for a product that is not.
 SMALLEST_PRODUCT, LARGEST_PRODUCT = 2.0**-60, 2.0**100
 
-# Every array of a saved index and its type; None is the type of the components, uint16 or uint32.
-ARRAYS: dict[str, type[np.generic] | None] = {
-    "components": np.uint32,
-    "heads": None,
-    "tails": None,
-    "scale": np.float32,
-    "lists": np.int64,
-    "postings": np.uint32,
-    "blocks": np.uint32,
-    "summary_keys": None,
-    "summary_starts": np.uint32,
-    "summaries": np.uint16,
-}
+# Blocks visited by default, for each unit of the square root of k.
+BLOCKS_PER_ROOT = 100
 
-Built = tuple[Array, Array, Array, Array, Array]
-
-
-@allocating
-def build_lists(
-    first: Scalar,
-    last: Scalar,
-    starts: Array,
-    documents: Array,
-    forward: Forward,
-    settings: tuple[float, int, int, float, int],
-    seeds: Array,
-    empty: Scalar,
-) -> list[Built]:
-    """Blocks and summary directories of the posting lists first..last, five arrays each.
-
-    (documents in block order, block offsets, directory keys, run starts, runs); of a short list, all but the first are
-    empty. settings: (centroid_fraction, min_cluster_size, doc_cut, summary_energy, longest short list).
-    """
-    centroid_fraction, min_cluster_size, doc_cut, energy, short_list = settings
-    n_components = forward.scale.size
-    counts, ends = np.zeros(n_components, np.uint32), np.zeros(n_components, np.uint32)
-    maxima = np.zeros(n_components, np.uint8)
-    built = []
-    for component in range(first, last):
-        members = documents[starts[component] : starts[component + 1]]
-        offsets = np.empty(0, np.uint32)
-        keys = np.empty(0, forward.heads.dtype)
-        run_starts = np.empty(0, np.uint32)
-        stream = np.empty(0, np.uint16)
-        if members.size > short_list:
-            members, offsets = cut_into_blocks(
-                members, forward, centroid_fraction, min_cluster_size, doc_cut, seeds[component], counts, ends
-            )
-            keys, run_starts, stream = summarize_list(members, offsets, forward, energy, maxima, counts, empty)
-        built.append((members, offsets, keys, run_starts, stream))
-    return built
+# Scoring so few documents one by one takes no longer than estimating blocks, and misses none.
+FEW_ALLOWED = 2048
 
 
 class SeismicIndex:
@@ -130,24 +66,10 @@ class SeismicIndex:
     every search is then exhaustive, `flat` is true, and scores are those of the weights before rounding.
     """
 
-    def __init__(
-        self,
-        dim: int,
-        config: IndexConfig,
-        components: Components,
-        forward: Forward,
-        lists: Lists,
-        inverted: Inverted | None,
-        ids: Ids | None,
-    ) -> None:
-        self.dim = dim
-        self.config = config
-        self.ids = ids
-        self._components = components
-        self._forward = forward
-        self._lists = lists
-        self._inverted = None if inverted is None else Inverted(*(read_only(array) for array in inverted))
-        self._longest = np.sort(lists.table[:, kernels.N_BLOCKS])[::-1]
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._components, self._forward, self._blocks = state.parts
+        self._inverted, self._graph = state.inverted, state.graph
         self._idle: list[Scratch] = []
 
     @classmethod
@@ -162,30 +84,85 @@ class SeismicIndex:
         """Index the rows of `vectors`; equal input gives equal indexes, whatever the number of threads.
 
         ids: a name for each row, unique; by default those of the vectors, if they have any.
-        threads: None for all processors. progress: a bar on standard error.
+        threads: None for all processors. progress: bars on standard error.
         Raises VectorsError for ids that are not unique, ParameterError for threads < 1.
         """
         config = IndexConfig() if config is None else config
         check_build(vectors, config)
         names = document_ids(vectors, ids)
-        components = count_components(vectors)
-        n_components = len(components.external)
-        dtype = np.dtype(np.uint16 if n_components <= free_slot(np.dtype(np.uint16)) else np.uint32)
-        internal = components.renumber(vectors.indices, dtype)
         with thread_pool(threads) as executor:
-            forward = build_forward(vectors.indptr, internal, vectors.values, n_components, executor)
-            inverted = None
-            if is_flat(len(vectors), internal, vectors.values, n_components):
-                inverted = invert(vectors)
-                starts, documents = np.zeros(n_components + 1, np.int64), np.empty(0, np.uint32)
-            else:
-                starts, documents = pruned_lists(
-                    vectors.indptr, internal, vectors.values, n_components, vectors.dim, config
-                )
-            del internal
-            jobs = _submit(executor, starts, documents, forward, components, config)
-            lists = _collect(jobs, dtype, len(documents), progress)
-        return cls(vectors.dim, config, components, forward, lists, inverted, names)
+            parts = build_parts(vectors, config, executor, progress)
+        state = State(vectors.dim, vectors.nnz, config, parts, None, names, NO_GRAPH, None, {})
+        return cls(_settle(state, lambda: vectors, checked_threads(threads), progress))
+
+    @classmethod
+    def build_from(
+        cls,
+        source: str | os.PathLike[str],
+        folder: str | os.PathLike[str],
+        config: IndexConfig | None = None,
+        *,
+        memory: int,
+        threads: int | None = None,
+        vocabulary: Vocabulary | None = None,
+        progress: bool = False,
+        extra: Extra | None = None,
+    ) -> SeismicIndex:
+        """Index vectors on disk, more of them than fit in memory, into a folder, and open it: as `build` and `save` do.
+
+        memory: bytes that this may use. Weights too even for blocks are not given whole lists, which would take more;
+        `sample_recall` tells them. The other arguments, and what is raised: see lsr.index.external.build_folder.
+        """
+        path = Path(source)
+
+        def settle(state: State) -> State:
+            # So few are small, or `memory` was: others stay with their blocks.
+            few = len(state.parts.blocks.rows) < flat.EXHAUSTIVE_BELOW
+            read = (lambda: SparseVectors.read(path, vocabulary)) if few else None
+            return _settle(state, read, checked_threads(threads), progress)
+
+        build_folder(
+            path,
+            Path(folder),
+            IndexConfig() if config is None else config,
+            memory=memory,
+            threads=threads,
+            vocabulary=vocabulary,
+            progress=progress,
+            settle=settle,
+            extra=extra,
+        )
+        return cls.open(folder)
+
+    @property
+    def dim(self) -> int:
+        """Number of components that documents and queries have."""
+        return self._state.dim
+
+    @property
+    def ids(self) -> Ids | None:
+        """The documents' names by row, if they have any."""
+        return self._state.ids
+
+    @property
+    def config(self) -> IndexConfig:
+        """How the index was built."""
+        return self._state.config
+
+    @property
+    def postings(self) -> int:
+        """Non-zeros of all documents."""
+        return self._state.postings
+
+    @property
+    def presets(self) -> Mapping[float, Preset]:
+        """Recall asked for -> the parameters tuned for it."""
+        return self._state.presets
+
+    @property
+    def sample_recall(self) -> float | None:
+        """Recall@10 that blocks had for a sample of the documents as queries; None if documents were few."""
+        return self._state.sample_recall
 
     def __len__(self) -> int:
         """Number of documents."""
@@ -193,21 +170,78 @@ class SeismicIndex:
 
     @property
     def flat(self) -> bool:
-        """Whether documents were too few, or their weights too even, for blocks, so that every search is exhaustive."""
+        """Whether every search is exhaustive: documents were few, or blocks of too even weights missed too many.
+
+        `sample_recall` is the recall that blocks had in that trial; None if documents were few.
+        """
         return self._inverted is not None
 
     @property
     def nbytes(self) -> dict[str, int]:
         """Bytes in memory (or mapped into it) of each part."""
-        forward, lists = self._forward, self._lists
+        forward, blocks = self._forward, self._blocks
         whole_lists = {"whole lists": sum(part.nbytes for part in self._inverted)} if self._inverted else {}
+        graph = {"kNN graph": self._graph.nbytes} if self.knn else {}
         return {
             "forward index": forward.heads.nbytes + forward.tails.nbytes + forward.scale.nbytes,
-            "posting lists": lists.documents.nbytes + lists.offsets.nbytes + lists.table.nbytes,
-            "summaries": lists.keys.nbytes + lists.starts.nbytes + lists.stream.nbytes,
+            "blocks": blocks.offsets.nbytes + blocks.rows.nbytes + blocks.positions.nbytes,
+            "summaries": blocks.windows.nbytes + blocks.starts.nbytes + blocks.stream.nbytes,
             "components": sum(part.nbytes for part in self._components),
             **whole_lists,
+            **graph,
         }
+
+    @property
+    def knn(self) -> int:
+        """Neighbours of each document in the kNN graph; 0 if there is none."""
+        return int(self._graph.shape[1])
+
+    @property
+    def neighbours(self) -> Array:
+        """The kNN graph: rows int64[documents, knn], nearest first, -1 where a document has fewer neighbours."""
+        return rows_of(self._graph, self._blocks.rows, self._blocks.positions)
+
+    def with_neighbours(self, neighbours: Array) -> SeismicIndex:
+        """The same index with a kNN graph from elsewhere, in the form of `neighbours`; all other memory is shared.
+
+        Raises VectorsError for another number of documents, or rows that do not exist.
+        """
+        graph = graph_of(np.asarray(neighbours), self._blocks.rows, self._blocks.positions)
+        config = replace(self.config, knn=graph.shape[1])
+        return SeismicIndex(self._state._replace(config=config, graph=read_only(graph)))
+
+    def with_blocks(self) -> SeismicIndex:
+        """The same index, searched by blocks even if it is `flat`: what a flat one is measured with, and compared."""
+        return SeismicIndex(self._state._replace(inverted=None))
+
+    def tune(
+        self,
+        queries: SparseVectors,
+        recalls: Sequence[float] = RECALLS,
+        k: int = 10,
+        threads: int = 1,
+        progress: bool = False,
+    ) -> Tuning:
+        """Find, on `queries`, the parameters that reach each recall@k in the least time; see lsr.index.tuning.tune.
+
+        SearchParams.at_recall works with this index afterwards; `lsr tune`, or tuning.store_presets, writes that down.
+        """
+        tuning = tune(self, queries, recalls, k, threads, progress)
+        self._state = self._state._replace(presets={**self.presets, **tuning.presets})
+        return tuning
+
+    def why(
+        self,
+        query: SparseVectors,
+        row: int,
+        k: int = 10,
+        params: SearchParams | None = None,
+        allowed: Allowed | None = None,
+    ) -> Why:
+        """Why a document was or was not found for a query of one row; see lsr.index.why.explain_search."""
+        from lsr.index.why import explain_search
+
+        return explain_search(self, query, row, k, params, allowed)
 
     def vector(self, row: int) -> tuple[Array, Array]:
         """(components uint32[m], ascending, weights float32[m]) of one document, as the index scores it.
@@ -216,17 +250,23 @@ class SeismicIndex:
         """
         if isinstance(row, bool) or not isinstance(row, int | np.integer) or not 0 <= row < len(self):
             raise ParameterError(f"row {row} does not exist; the index has {len(self)} documents")
-        return document_vector(self._forward, row, self._components)
+        return document_vector(self._forward, int(self._blocks.positions[row]), self._components)
 
     def gather(self, rows: Array) -> Rows:
         """The vectors of many documents (int64[n]), as `vector` gives them but unsorted: what feedback reads.
 
         Raises ParameterError for a row that does not exist.
         """
-        return document_rows(self._forward, checked_rows(rows, len(self)), self._components)
+        positions = self._blocks.positions[checked_rows(rows, len(self))].astype(np.int64)
+        return document_rows(self._forward, positions, self._components)
 
     def search(
-        self, queries: SparseVectors, k: int = 10, params: SearchParams | None = None, threads: int = 1
+        self,
+        queries: SparseVectors,
+        k: int = 10,
+        params: SearchParams | None = None,
+        threads: int = 1,
+        allowed: Allowed | None = None,
     ) -> SearchResult:
         """The k documents of largest inner product with each query, best first, equal scores by row.
 
@@ -234,34 +274,65 @@ class SeismicIndex:
         approximate one those that it met first.
         Only documents with a positive score are hits; scores float32[queries, k] and rows int64[queries, k] are padded
         with -inf and -1. The result does not depend on `threads`. Releases the GIL.
-        Raises ParameterError for k < 1, threads < 1, or queries of another dimension.
+        allowed: the documents that may be found: a mask bool[documents], or ids, or row numbers. As many of them are
+        returned as would be without a filter.
+        Raises ParameterError for k < 1, threads < 1, queries of another dimension, or an `allowed` that does not fit.
         """
         params = SearchParams() if params is None else params
         if not isinstance(params, SearchParams):
             raise ParameterError(f"params are of type {type(params).__name__}; give SearchParams")
         check_search(queries, self.dim, k, threads)
+        if params.recall is not None and not (params.exact or self.flat):
+            params = resolve(self.presets, params.recall)
+        mask = allowed_rows(allowed, len(self), self.ids)
         if self._inverted:
-            scores, rows = search_inverted(self._inverted, len(self), queries, k, threads)
+            scores, rows = search_inverted(self._inverted, len(self), queries, k, threads, mask)
             return SearchResult(scores, rows, self.ids)
         scores, rows = empty_result(len(queries), k)
+        limits = self._limits(params, k, mask)
+        if mask is None or len(limits.scanned):
+            factors = self._search(queries, k, limits, threads, scores, rows)
+            if (factors != 1).any():
+                with np.errstate(over="ignore"):
+                    scores *= factors[:, None]
+        return SearchResult(scores, rows, self.ids)
+
+    def _limits(self, params: SearchParams, k: int, mask: Array | None) -> Limits:
+        if params.knn > self.knn and not params.exact:
+            raise ParameterError(
+                f"knn is {params.knn}, the index has a graph of {self.knn} neighbours; "
+                "build it with IndexConfig(knn=...) or --knn"
+            )
+        masked, opened, scanned = np.empty(0, np.uint8), np.empty(0, np.float32), np.empty(0, np.uint32)
+        if mask is not None:
+            masked, opened, scanned = masked_documents(mask, self._blocks.rows, self._blocks.offsets)
+        exact = params.exact or 0 < len(scanned) <= FEW_ALLOWED
+        most = min(params.max_blocks or math.ceil(BLOCKS_PER_ROOT * math.sqrt(k)), len(self))
+        knn = min(params.knn, self.knn)
+        factor = np.float32(params.heap_factor)
+        return Limits(params.query_cut, factor, most, knn, exact, k, masked, opened, scanned)
+
+    def _search(
+        self, queries: SparseVectors, k: int, limits: Limits, threads: int, scores: Array, rows: Array
+    ) -> Array:
+        """Fill scores and rows; returns the factors float64[queries] by which to multiply the scores."""
         prepared, factors = self._prepare(queries)
         most_terms = int(np.diff(prepared.indptr).max(initial=0))
-        query_cut = min(params.query_cut, max(most_terms, 1))
+        query_cut = min(limits.query_cut, max(most_terms, 1))
         heap_size = min(k + k // 4 + 2, len(self))
         jobs = range(0, len(queries), max(1, min(JOB_QUERIES, -(-len(queries) // threads))))
 
         def run(begin: int) -> None:
-            scratch = self._borrow(heap_size, query_cut, max(most_terms, FEWEST_PAIRS))
+            scratch = self._borrow(heap_size, query_cut)
+            end = min(begin + jobs.step, len(queries))
             kernels.search_batch(
                 prepared,
                 begin,
-                min(begin + jobs.step, len(queries)),
-                params.exact,
-                query_cut,
-                np.float32(params.heap_factor),
+                end,
+                limits._replace(query_cut=query_cut),
                 self._forward,
-                self._lists,
-                free_slot(self._lists.keys.dtype),
+                self._blocks,
+                self._graph,
                 scratch,
                 scores,
                 rows,
@@ -276,10 +347,7 @@ class SeismicIndex:
                 with thread_pool(threads) as executor:
                     for job in [executor.submit(run, begin) for begin in jobs]:
                         job.result()
-        if (factors != 1).any():
-            with np.errstate(over="ignore"):
-                scores *= factors[:, None]
-        return SearchResult(scores, rows, self.ids)
+        return factors
 
     def _prepare(self, queries: SparseVectors) -> tuple[Queries, Array]:
         """The queries as kernels take them, and powers of two, nearly always 1, by which to multiply their scores."""
@@ -299,27 +367,26 @@ class SeismicIndex:
         products /= np.repeat(factors, np.diff(indptr))
         return Queries(indptr, internal, products.astype(np.float32)), factors
 
-    def _borrow(self, heap_size: int, query_cut: int, n_pairs: int) -> Scratch:
+    def _borrow(self, heap_size: int, query_cut: int) -> Scratch:
         """Scratch memory for one thread: what a former search left, if it fits."""
-        most_blocks = int(self._longest[:query_cut].sum())
         with suppress(IndexError):  # another thread may take the last one
             scratch = self._idle.pop()
-            wanted = heap_size, query_cut
-            if (len(scratch.heap_scores), len(scratch.visited)) == wanted and len(scratch.run_starts) >= n_pairs:
+            if (len(scratch.heap_scores), len(scratch.chosen)) == (heap_size, query_cut):
                 return scratch
-        words = len(self) // 64 + 1
+        n_blocks, n_windows = len(self._blocks.offsets) - 1, len(self._blocks.windows) - 1
+        n_strips = -(-n_blocks // STRIP)
         return Scratch(
-            np.zeros(max(1, len(self._components.external)), np.float32),
-            np.zeros(words, np.uint64),
-            np.empty(words, np.uint32),
-            np.empty(most_blocks, np.float32),
-            np.empty(most_blocks, kernels.QUEUED),
+            np.zeros(len(self._components.external), np.float32),
+            np.zeros(n_strips * STRIP, np.float32),
+            np.zeros(n_strips, np.float32),
+            np.empty(n_blocks, np.uint32),
             np.empty(query_cut, np.uint32),
-            np.empty(n_pairs, np.int64),
-            np.empty(n_pairs, np.int64),
+            np.empty(n_windows * query_cut, np.int64),
+            np.empty(n_windows * query_cut, np.int64),
             np.empty(kernels.BATCH, np.uint32),
             np.empty(kernels.BATCH, np.float32),
             np.empty(heap_size, np.float32),
+            np.empty(heap_size, np.uint32),
             np.empty(heap_size, np.uint32),
         )
 
@@ -329,38 +396,13 @@ class SeismicIndex:
         extra: writes more files into the folder that it is given, and returns more entries of the manifest.
         Raises StorageError.
         """
-        manifest = {
-            "format_version": FORMAT_VERSION,
-            "kind": KIND,
-            "config": asdict(self.config),
-            "documents": len(self),
-            "dim": self.dim,
-            "postings": len(self._lists.documents),
-            "head_size": self._forward.head_size,
-            "has_ids": self.ids is not None,
-            "flat": self.flat,
-        }
-        arrays = {
-            "components": self._components.external,
-            "heads": self._forward.heads,
-            "tails": self._forward.tails,
-            "scale": self._forward.scale,
-            "lists": self._lists.table,
-            "postings": self._lists.documents,
-            "blocks": self._lists.offsets,
-            "summary_keys": self._lists.keys,
-            "summary_starts": self._lists.starts,
-            "summaries": self._lists.stream,
-        }
-        if self._inverted:
-            arrays |= {f"whole_{name}": array for name, array in self._inverted._asdict().items()}
 
         def with_ids(temporary: Path) -> Mapping[str, Any]:
             if self.ids is not None:
                 StringColumn.write(temporary, "ids", self.ids)
             return extra(temporary) if extra else {}
 
-        write_folder(folder, manifest, arrays, with_ids)
+        write_folder(folder, manifest_of(self._state), arrays_of(self._state), with_ids)
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> SeismicIndex:
@@ -368,125 +410,23 @@ class SeismicIndex:
 
         Raises IndexFormatError for a folder that holds no such index, or a damaged or newer one.
         """
-        manifest = read_manifest(folder, FORMAT_VERSION, KIND)
-        try:
-            config = IndexConfig(**manifest["config"])
-            dim, documents, head_size = (int(manifest[name]) for name in ("dim", "documents", "head_size"))
-            has_ids, flat = bool(manifest["has_ids"]), bool(manifest["flat"])
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise IndexFormatError(f"{folder}: the manifest is damaged ({error}); build the index again") from error
-        a = {name: load_array(folder, name) for name in ARRAYS}
-        _check_arrays(Path(folder), a, documents, head_size)
-        inverted = Inverted(*(load_array(folder, f"whole_{name}") for name in Inverted._fields)) if flat else None
-        if inverted and not inverted.fits():
-            raise IndexFormatError(f"{folder}: its posting lists do not fit together; build the index again")
-        ids = StringColumn.open(folder, "ids") if has_ids else None
-        if ids is not None and len(ids) != documents:
-            raise IndexFormatError(f"{folder}: {len(ids)} ids for {documents} documents; build the index again")
-        return cls(
-            dim,
-            config,
-            Components.of(a["components"]),
-            Forward.of(a["heads"], a["tails"], a["scale"], head_size),
-            Lists.of(a["lists"], a["postings"], a["blocks"], a["summary_keys"], a["summary_starts"], a["summaries"]),
-            inverted,
-            ids,
-        )
+        return cls(open_files(folder))
 
 
-def _submit(
-    executor: Executor,
-    starts: Array,
-    documents: Array,
-    forward: Forward,
-    components: Components,
-    config: IndexConfig,
-) -> list[tuple[int, Future[list[Built]]]]:
-    """(postings, future) of the jobs that build all lists, in the order of the lists: the longest come first."""
-    settings = (
-        config.centroid_fraction,
-        config.min_cluster_size,
-        config.doc_cut,
-        config.summary_energy,
-        SHORT_LIST,
-    )
-    # Of the component as its owner numbers it, so that a list keeps its sample when others come and go.
-    seeds = (np.uint64(config.seed) << np.uint64(32)) + components.external
-    n_lists = len(starts) - 1
-    cuts = np.searchsorted(starts, np.arange(0, starts[-1] + JOB_POSTINGS, JOB_POSTINGS))
-    cuts = np.unique(np.concatenate([[0], cuts, [n_lists]]).clip(0, n_lists))
-    empty = free_slot(forward.heads.dtype)
-    return [
-        (
-            int(starts[last] - starts[first]),
-            executor.submit(build_lists, first, last, starts, documents, forward, settings, seeds, empty),
-        )
-        for first, last in pairwise(cuts.tolist())
-    ]
+def _settle(state: State, read: Callable[[], SparseVectors] | None, threads: int, progress: bool) -> State:
+    """What is decided by looking at the whole index: whether blocks serve it, and its graph.
 
-
-def _collect(
-    jobs: list[tuple[int, Future[list[Built]]]], dtype: np.dtype[Any], n_postings: int, progress: bool
-) -> Lists:
-    """Wait for the jobs and lay their lists end to end."""
-    parts: tuple[list[Array], ...] = ([], [], [], [], [])
-    with progress_bar("building", n_postings, "postings", progress) as advance:
-        for postings, job in jobs:
-            for built in job.result():
-                for part, array in zip(parts, built, strict=True):
-                    part.append(array)
-            advance(postings)
-    lengths = [np.array([len(array) for array in part], np.int64) for part in parts]
-    begins = [np.cumsum(length) - length for length in lengths]
-    table = np.zeros((len(parts[0]), 8), np.int64)
-    for column, values in (
-        (kernels.POSTINGS, begins[0]),
-        (kernels.N_POSTINGS, lengths[0]),
-        (kernels.BLOCKS, begins[1]),
-        (kernels.N_BLOCKS, np.maximum(lengths[1] - 1, 0)),
-        (kernels.KEYS, begins[2]),
-        (kernels.N_SLOTS, lengths[2]),
-        (kernels.STARTS, begins[3]),
-        (kernels.STREAM, begins[4]),
-    ):
-        table[:, column] = values
-    dtypes: list[np.dtype[Any]] = [np.dtype(name) for name in ("u4", "u4", dtype, "u4", "u2")]
-    joined: list[Array] = []
-    for part, part_dtype in zip(parts, dtypes, strict=True):
-        joined.append(np.concatenate([np.empty(0, dtype=part_dtype), *part]))
-        part.clear()  # or two copies of everything would stand side by side
-    return Lists.of(table, *joined)
-
-
-def _check_arrays(folder: Path, arrays: Mapping[str, Array], documents: int, head_size: int) -> None:
-    """Kernels trust their arrays: see that the sizes fit together before one reads beyond an end."""
-    lists = arrays["lists"]
-    component_dtype = arrays["heads"].dtype
-    fits = (
-        component_dtype in (np.uint16, np.uint32)
-        and all(arrays[name].dtype == (dtype or component_dtype) for name, dtype in ARRAYS.items())
-        and head_size in range(HEAD_STEP, MAX_HEAD + 1, HEAD_STEP)
-        and arrays["heads"].ndim == 2
-        and len(arrays["heads"]) == documents
-        and arrays["heads"].shape[1] * component_dtype.itemsize >= head_size * (component_dtype.itemsize + 1) + 8
-        and lists.shape == (len(arrays["components"]), 8)
-        and len(arrays["scale"]) == len(lists)
-        and all(arrays[name].ndim == 1 for name in ARRAYS if name not in ("heads", "lists"))
-    )
-    if fits and len(lists):
-        for name, begin, length in (
-            ("postings", kernels.POSTINGS, kernels.N_POSTINGS),
-            ("blocks", kernels.BLOCKS, kernels.N_BLOCKS),
-            ("summary_keys", kernels.KEYS, kernels.N_SLOTS),
-            ("summary_starts", kernels.STARTS, kernels.N_SLOTS),
-        ):
-            begins, ends = lists[:, begin], lists[:, begin] + lists[:, length]
-            fits &= bool(begins.min() >= 0 and (ends >= begins).all() and ends.max() <= len(arrays[name]))
-        with_blocks = lists[lists[:, kernels.N_SLOTS] > 0] if fits else lists[:0]
-        last = with_blocks[:, kernels.STARTS] + with_blocks[:, kernels.N_SLOTS]
-        fits &= bool((last < len(arrays["summary_starts"])).all())
-        if fits and len(with_blocks):
-            ends = with_blocks[:, kernels.STREAM] + arrays["summary_starts"][last].astype(np.int64)
-            fits &= bool(with_blocks[:, kernels.STREAM].min() >= 0 and ends.max() <= len(arrays["summaries"]))
-    if not fits:
-        raise IndexFormatError(f"{folder}: its arrays do not fit together; build the index again")
+    read: gives the vectors, for whole lists; without, there are none.
+    """
+    recall = None
+    if len(state.parts.blocks.rows) >= flat.EXHAUSTIVE_BELOW:
+        recall = flat.sample_recall(SeismicIndex(state), threads)
+    if read is not None and (recall is None or recall < flat.LEAST_RECALL):
+        state = state._replace(inverted=Inverted(*(read_only(array) for array in invert(read()))))
+    if state.config.knn:
+        blocks = state.parts.blocks
+        with thread_pool(threads) as executor:
+            index = SeismicIndex(state)
+            graph = build_graph(index, blocks.rows, blocks.positions, state.config.knn, executor, progress)
+        state = state._replace(graph=read_only(graph))
+    return state._replace(sample_recall=recall)

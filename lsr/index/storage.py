@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from lsr import files
 from lsr.errors import IndexFormatError, StorageError
-from lsr.files import left_aside, storage_errors
+from lsr.files import left_aside, lock_folder, storage_errors
 from lsr.index.arrays import load_array, save_arrays
 from lsr.index.strings import StringColumn
 
@@ -30,6 +30,7 @@ __all__ = [
     "read_manifest",
     "replacing_folder",
     "save_arrays",
+    "update_manifest",
     "verify",
     "write_folder",
     "write_manifest",
@@ -104,6 +105,43 @@ def read_manifest(folder: str | os.PathLike[str], expected_format: int, kind: st
     """
     folder = Path(folder)
     path = folder / MANIFEST
+    manifest = _load_manifest(folder)
+    if kind is not None and manifest.get("kind") != kind:
+        raise IndexFormatError(
+            f"{folder}: an index of kind {manifest.get('kind')!r}, not {kind!r}; open it as what it is"
+        )
+    version = manifest.get("format_version")
+    if version != expected_format:
+        newer = isinstance(version, int) and version > expected_format
+        advice = "upgrade lsr" if newer else "build the index again"
+        raise IndexFormatError(f"{folder}: format version {version}, this lsr reads {expected_format}; {advice}")
+    for name, size in _listed_files(path, manifest, "bytes"):
+        _check_size(folder / name, size)
+    return manifest
+
+
+def update_manifest(folder: str | os.PathLike[str], change: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
+    """Add entries to the manifest of the index in `folder`, in one step; files and their checksums stay as they are.
+
+    change: given the manifest, returns the entries that are new or replace others. Processes that do this wait for one
+    another. If an index takes the place of this one meanwhile, it is left as it is.
+    Raises IndexFormatError when there is no index, StorageError.
+    """
+    target = Path(os.path.realpath(folder))
+    with storage_errors(folder):
+        lock = lock_folder(target, wait=True)
+        try:
+            # The manifest is read when the file that replaces it is already there, as one that is removed with its
+            # folder: so it is never another index's manifest that is replaced.
+            with files.replacing_file(target / MANIFEST) as file:
+                manifest = _load_manifest(target)
+                file.write(json.dumps({**manifest, **change(manifest)}, indent=1).encode())
+        finally:
+            os.close(lock)
+
+
+def _load_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_bytes())
     except FileNotFoundError as error:
@@ -118,17 +156,6 @@ def read_manifest(folder: str | os.PathLike[str], expected_format: int, kind: st
         raise IndexFormatError(f"{path}: truncated or not JSON ({error}); build the index again") from error
     if not isinstance(manifest, dict) or manifest.get("product") != PRODUCT:
         raise IndexFormatError(f"{path}: not the manifest of an index; give the folder of an index that lsr built")
-    version = manifest.get("format_version")
-    if version != expected_format:
-        newer = isinstance(version, int) and version > expected_format
-        advice = "upgrade lsr" if newer else "build the index again"
-        raise IndexFormatError(f"{folder}: format version {version}, this lsr reads {expected_format}; {advice}")
-    if kind is not None and manifest.get("kind") != kind:
-        raise IndexFormatError(
-            f"{folder}: an index of kind {manifest.get('kind')!r}, not {kind!r}; open it as what it is"
-        )
-    for name, size in _listed_files(path, manifest, "bytes"):
-        _check_size(folder / name, size)
     return manifest
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from lsr.errors import IndexFormatError, ParameterError, VectorsError
 from lsr.files import storage_errors
-from lsr.index.arrays import load_array
+from lsr.index.arrays import load_array, write_header
 
 STRINGS_PER_WRITE = 4096
 
@@ -33,8 +32,8 @@ class StringColumn:
         count = size = 0
         text_path, offsets_path = _paths(folder, name)
         with storage_errors(folder), open(text_path, "wb") as text, open(offsets_path, "wb") as offsets:
-            _write_header(text, np.uint8, 0)
-            _write_header(offsets, np.int64, 0)
+            write_header(text, np.uint8, (0,))
+            write_header(offsets, np.int64, (0,))
             ends = [0]
             for string in strings:
                 try:
@@ -51,9 +50,9 @@ class StringColumn:
                     offsets.write(np.array(ends, np.int64).tobytes())
                     ends = []
             offsets.write(np.array(ends, np.int64).tobytes())
-            # The lengths are known only now. numpy's header leaves room for them.
-            _write_header(text, np.uint8, size)
-            _write_header(offsets, np.int64, count + 1)
+            # The lengths are known only now.
+            write_header(text, np.uint8, (size,))
+            write_header(offsets, np.int64, (count + 1,))
         return count
 
     @classmethod
@@ -93,13 +92,3 @@ class StringColumn:
 
 def _paths(folder: Path, name: str) -> tuple[Path, Path]:
     return folder / f"{name}.text.npy", folder / f"{name}.offsets.npy"
-
-
-def _write_header(file: BinaryIO, dtype: type[np.generic], length: int) -> None:
-    file.seek(0)
-    description = {
-        "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
-        "fortran_order": False,
-        "shape": (length,),
-    }
-    np.lib.format.write_array_header_1_0(file, description)

@@ -1,61 +1,71 @@
-"""Summaries: what a query term could contribute in a block, kept component by component (Seismic, section 4.3)."""
+"""Summaries: what a query term could contribute in a block, kept component by component (Seismic, section 4.3).
+
+They are kept as an inverted index, which is where Seismic's posting lists went: of each component the blocks whose
+summary has it, with the code of its maximum there. Blocks come in windows of 16,384, and each window has its own index,
+so that the estimates which a window's runs add to stay in the nearest caches, and a block's number fits in 16 bits.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from lsr.index.arrays import Array, Scalar
-from lsr.index.forward import Forward, tail_of
+from lsr.index.arrays import Array, Scalar, read_only
+from lsr.index.forward import CODE_STEPS, Forward, read_document, tail_of
 from lsr.index.jit import allocating, kernel
 
+WINDOW = 1 << 14
 ENERGY_BINS = 1024
-MARK = np.uint32(1 << 31)
 
-# A component that only one or two blocks of a list kept hardly ever decides whether they are visited, but costs a
-# directory slot: leaving those out halves the directory (300,000 SPLADE rows: 201 to 70 MB) for .001 of recall.
-LONG_LIST = 128  # blocks
-MIN_RUN = 2
-MIN_RUN_LONG = 3
+# A component of this many documents or fewer is in the summary of every block that has it, however light: a query of
+# rare terms then misses nothing, and hardly any query pays for it.
+RARE = 128
 
 
-def free_slot(dtype: np.dtype[Any]) -> Any:
-    """What marks a free slot of a directory: the largest value of the components' type, which none of them has."""
-    return dtype.type(np.iinfo(dtype).max)
+class Blocks(NamedTuple):
+    """Which documents make a block, and the summaries of all blocks, by component.
 
-
-@kernel
-def slot_of(component: Scalar, n_slots: Scalar) -> Scalar:
-    """First slot of the directory in which a component may stand: a multiplicative hash, mapped without a division."""
-    return ((np.uint64(component) * np.uint64(2654435769)) & np.uint64(0xFFFFFFFF)) * np.uint64(n_slots) >> np.uint64(
-        32
-    )
-
-
-@kernel
-def block_maxima(documents: Array, forward: Forward, maxima: Array, touched: Array) -> Scalar:
-    """Component-wise maximum of the codes of a block's documents, into maxima uint8[components].
-
-    `touched` lists the components whose maximum is positive; returns their number.
+    rows uint32[n]: the row that each document is. positions uint32[n]: the document that each row is.
+    offsets uint32[blocks + 1]: block b has documents offsets[b] to offsets[b + 1].
+    windows int64[windows + 1]: where each window begins in the stream.
+    starts uint32[windows * (components + 1)]: where each component's run begins in its window, and the last one's end.
+    stream uint16: runs. A run is the numbers of blocks, within the window and rising, then their codes, a byte each.
+    n_frequent: components from this one on are rare (RARE); they are numbered by falling document frequency.
     """
-    heads, head_bytes, tails, tail_bytes = forward.heads, forward.head_bytes, forward.tails, forward.tail_bytes
-    itemsize, head_size = heads.itemsize, forward.head_size
+
+    rows: Array
+    positions: Array
+    offsets: Array
+    windows: Array
+    starts: Array
+    stream: Array
+    stream_bytes: Array
+    n_frequent: int
+
+    @classmethod
+    def of(cls, arrays: Sequence[Array], n_frequent: int) -> Blocks:
+        """Views of read-only arrays (rows to stream), for the same reason as in Forward.of."""
+        rows, positions, offsets, windows, starts, stream = (read_only(array) for array in arrays)
+        return cls(rows, positions, offsets, windows, starts, stream, stream.view(np.uint8), n_frequent)
+
+
+@kernel
+def block_maxima(
+    begin: Scalar, end: Scalar, forward: Forward, components: Array, codes16: Array, maxima: Array, touched: Array
+) -> Scalar:
+    """Component-wise maximum of the rounded codes of documents begin..end, into maxima uint8[components].
+
+    components and codes16: scratch for the longest document. `touched` lists the components whose maximum is positive;
+    returns their number.
+    """
     n_touched = 0
-    for document in documents:
-        for j in range(head_size):
-            code = head_bytes[document, head_size * itemsize + j]
-            component = heads[document, j]
-            if code > maxima[component]:
-                if maxima[component] == 0:
-                    touched[n_touched] = component
-                    n_touched += 1
-                maxima[component] = code
-        start, length = tail_of(forward, document)
-        codes_at = (start + length) * itemsize
-        for j in range(length):
-            code = tail_bytes[codes_at + j]
-            component = tails[start + j]
+    for document in range(begin, end):
+        for j in range(read_document(document, forward, components, codes16)):
+            # The largest code16 is 255 x 256, so that none is rounded up beyond a byte.
+            code = np.uint8((codes16[j] + CODE_STEPS // 2) // CODE_STEPS)
+            component = components[j]
             if code > maxima[component]:
                 if maxima[component] == 0:
                     touched[n_touched] = component
@@ -65,11 +75,13 @@ def block_maxima(documents: Array, forward: Forward, maxima: Array, touched: Arr
 
 
 @kernel
-def keep_energy(touched: Array, maxima: Array, scale: Array, energy: Scalar, bins: Array, kept: Array) -> Scalar:
+def keep_energy(
+    touched: Array, maxima: Array, scale: Array, energy: Scalar, n_frequent: Scalar, bins: Array, kept: Array
+) -> Scalar:
     """Components, heaviest first, that hold `energy` of the L1 mass of the maxima; returns how many went into `kept`.
 
-    Instead of a sort, 1,024 bins of the weight: all bins above the one in which the mass is reached, and of that one
-    as many components as it takes, in the order of `touched`.
+    Rare components, those from n_frequent on, are all kept. Instead of a sort, 1,024 bins of the weight: all bins above
+    the one in which the mass is reached, and of that one as many components as it takes, in the order of `touched`.
     """
     heaviest = np.float32(0)
     total = np.float64(0)
@@ -98,6 +110,9 @@ def keep_energy(touched: Array, maxima: Array, scale: Array, energy: Scalar, bin
             n_kept += 1
             if at == cut:
                 missing -= weight
+        elif component >= n_frequent:
+            kept[n_kept] = component
+            n_kept += 1
     return n_kept
 
 
@@ -107,107 +122,80 @@ def run_elements(length: Scalar) -> Scalar:
     return length + (length + 1) // 2
 
 
-@kernel
-def find_slot(keys: Array, component: Scalar, empty: Scalar) -> Scalar:
-    """The slot that holds a component, or the empty one where it would go (linear probing)."""
-    n_slots = np.uint64(keys.size)
-    slot = slot_of(component, keys.size)
-    while keys[slot] != empty and keys[slot] != component:
-        slot += np.uint64(1)
-        if slot == n_slots:
-            slot = np.uint64(0)
-    return slot
-
-
 @allocating
-def directory(
-    components: Array,
-    blocks: Array,
-    codes: Array,
-    min_run: Scalar,
-    counts: Array,
-    empty: Scalar,
-) -> tuple[Array, Array, Array]:
-    """Turn a list's summary entries, grouped by block, into runs by component behind a hash directory.
-
-    Returns (keys T[slots], starts uint32[slots + 1], stream uint16[...]). The run of the component in slot s is
-    stream[starts[s]:starts[s + 1]]: the block numbers, ascending, then their codes, a byte each. Components with fewer
-    than `min_run` entries are left out. `counts` uint32[components] is scratch, zero before and after.
-    """
+def invert_summaries(components: Array, blocks: Array, codes: Array, n_components: Scalar) -> tuple[Array, Array]:
+    """(starts uint32[n_components + 1], stream uint16): the entries of a window, given block by block, as runs."""
+    counts = np.zeros(n_components, np.int64)
     for component in components:
-        counts[component] += np.uint32(1)
-    distinct = 0
-    for component in components:
-        # The first entry of a component that stays marks it by setting the highest bit, which the next loop clears.
-        if counts[component] >= min_run and counts[component] < MARK:
-            counts[component] |= MARK
-            distinct += 1
-    keys = np.full(distinct * 4 // 3 + 1, empty, components.dtype)
-    for component in components:
-        if counts[component] >= MARK:
-            counts[component] ^= MARK
-            keys[find_slot(keys, component, empty)] = component
-    starts = np.empty(keys.size + 1, np.uint32)
-    size = np.uint32(0)
-    for slot in range(keys.size):
-        starts[slot] = size
-        if keys[slot] != empty:
-            size += np.uint32(run_elements(np.int64(counts[keys[slot]])))
-    starts[keys.size] = size
+        counts[component] += 1
+    starts = np.empty(n_components + 1, np.uint32)
+    size = np.int64(0)
+    for component in range(n_components):
+        starts[component] = size
+        size += run_elements(counts[component])
+    starts[n_components] = size
     stream = np.zeros(size, np.uint16)
     stream_bytes = stream.view(np.uint8)
-    cursors = np.zeros(keys.size, np.uint32)
+    cursors = np.zeros(n_components, np.uint32)
     for entry in range(components.size):
         component = components[entry]
-        if counts[component] < min_run:
-            continue
-        slot = find_slot(keys, component, empty)
-        start, at = np.int64(starts[slot]), np.int64(cursors[slot])
+        start, at = np.int64(starts[component]), np.int64(cursors[component])
         stream[start + at] = blocks[entry]
-        stream_bytes[2 * (start + np.int64(counts[component])) + at] = codes[entry]
-        cursors[slot] += np.uint32(1)
-    for component in components:
-        counts[component] = 0
-    return keys, starts, stream
+        stream_bytes[2 * (start + counts[component]) + at] = codes[entry]
+        cursors[component] += np.uint32(1)
+    return starts, stream
 
 
 @allocating
-def summarize_list(
-    documents: Array,
-    offsets: Array,
-    forward: Forward,
-    energy: Scalar,
-    maxima: Array,
-    counts: Array,
-    empty: Scalar,
+def summarize_blocks(
+    first: Scalar, last: Scalar, window: Scalar, offsets: Array, forward: Forward, energy: Scalar, n_frequent: Scalar
 ) -> tuple[Array, Array, Array]:
-    """The directory of one list's summaries. `maxima` uint8 and `counts` uint32[components]: zero before and after."""
+    """(components T[m], blocks uint16[m], codes uint8[m]): the summaries of blocks first..last, block by block.
+
+    window: the first block of the window that they are of; `blocks` counts from it.
+    """
     heads, scale = forward.heads, forward.scale
+    maxima = np.zeros(scale.size, np.uint8)
     touched = np.empty(scale.size, heads.dtype)
     bins = np.empty(ENERGY_BINS, np.float64)
-    capacity = max(1024, 64 * (offsets.size - 1))
+    capacity = max(1024, 64 * (last - first))
     components = np.empty(capacity, heads.dtype)
     blocks = np.empty(capacity, np.uint16)
     codes = np.empty(capacity, np.uint8)
+    longest = np.int64(0)
+    for document in range(offsets[first], offsets[last]):
+        longest = max(longest, tail_of(forward, document)[1])
+    document_components = np.empty(forward.head_size + longest, np.int64)
+    codes16 = np.empty(forward.head_size + longest, np.int64)
     n = 0
-    for block in range(offsets.size - 1):
-        members = documents[offsets[block] : offsets[block + 1]]
-        n_touched = block_maxima(members, forward, maxima, touched)
+    for block in range(first, last):
+        n_touched = block_maxima(
+            offsets[block], offsets[block + 1], forward, document_components, codes16, maxima, touched
+        )
         if n + n_touched > components.size:
             grown = 2 * (n + n_touched)
             components = _grow(components, n, grown)
             blocks = _grow(blocks, n, grown)
             codes = _grow(codes, n, grown)
-        n_kept = keep_energy(touched[:n_touched], maxima, scale, energy, bins, components[n:])
+        n_kept = keep_energy(touched[:n_touched], maxima, scale, energy, n_frequent, bins, components[n:])
         for i in range(n, n + n_kept):
-            blocks[i] = block
+            blocks[i] = block - window
             codes[i] = maxima[components[i]]
         n += n_kept
         for component in touched[:n_touched]:
             maxima[component] = 0
-    min_run = MIN_RUN_LONG if offsets.size - 1 >= LONG_LIST else MIN_RUN
-    keys, starts, stream = directory(components[:n], blocks[:n], codes[:n], np.uint32(min_run), counts, empty)
-    return keys, starts, stream
+    # Copies, which are as long as they need to be.
+    return components[:n].copy(), blocks[:n].copy(), codes[:n].copy()
+
+
+@allocating
+def summarize_window(
+    first: Scalar, last: Scalar, offsets: Array, forward: Forward, energy: Scalar, n_frequent: Scalar
+) -> tuple[Array, Array]:
+    """(starts, stream) of blocks first..last: see Blocks."""
+    components, blocks, codes = summarize_blocks(first, last, first, offsets, forward, energy, n_frequent)
+    starts, stream = invert_summaries(components, blocks, codes, forward.scale.size)
+    return starts, stream
 
 
 @allocating

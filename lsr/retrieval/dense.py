@@ -23,6 +23,7 @@ import numpy.typing as npt
 from lsr.errors import IndexFormatError, ParameterError, VectorsError
 from lsr.files import storage_errors
 from lsr.ids import check_ids, check_unique
+from lsr.index.allowed import Allowed, allowed_rows
 from lsr.index.arrays import load_array, read_only, save_arrays
 from lsr.index.config import SearchParams
 from lsr.index.ids import Ids
@@ -148,27 +149,40 @@ class DenseIndex:
         return gathered
 
     def search(
-        self, queries: Vectors, k: int = 10, params: SearchParams | None = None, threads: int = 1
+        self,
+        queries: Vectors,
+        k: int = 10,
+        params: SearchParams | None = None,
+        threads: int = 1,
+        allowed: Allowed | None = None,
     ) -> SearchResult:
         """The k documents of largest score for each query float32[queries, dim], best first, equal scores by row.
 
         params: `exact` compares with every document, graph or not; the rest is for sparse indexes. Documents of any
-        score are hits; scores and rows are padded with -inf and -1. Raises ParameterError for k < 1, threads < 1 or
-        queries of another shape, VectorsError for queries that are not finite.
+        score are hits; scores and rows are padded with -inf and -1. allowed: the documents that may be found; see
+        SeismicIndex.search. Raises ParameterError for k < 1, threads < 1, queries of another shape or an `allowed` that
+        does not fit, VectorsError for queries that are not finite.
         """
         check_at_least_one("k", k)
         check_at_least_one("threads", threads)
         checked = self.comparable(queries)
         scores, rows = empty_result(len(checked), k)
-        depth = min(k, len(self))
+        mask = allowed_rows(allowed, len(self), self.ids)
+        chosen = None if mask is None else np.flatnonzero(mask)
+        depth = min(k, len(self) if chosen is None else len(chosen))
         exhaustive = self._graph is None or (params is not None and params.exact)
+        vectors = self._vectors if chosen is None or not exhaustive else self._vectors[chosen]
         with openmp_threads(threads):
             for start in range(0, len(checked) if depth else 0, QUERIES_AT_ONCE):
                 batch = slice(start, start + QUERIES_AT_ONCE)
                 if exhaustive:
-                    found = faiss.knn(checked[batch], self._vectors, depth, metric=faiss.METRIC_INNER_PRODUCT)
+                    found = faiss.knn(checked[batch], vectors, depth, metric=faiss.METRIC_INNER_PRODUCT)
+                    if chosen is not None:
+                        found = found[0], chosen[found[1]]
                 else:
                     ef = faiss.SearchParametersHNSW(efSearch=max(self.config.ef_search, depth))
+                    if chosen is not None:
+                        ef.sel = faiss.IDSelectorBatch(chosen)
                     found = self._graph.search(checked[batch], depth, params=ef)
                 scores[batch, :depth], rows[batch, :depth] = _in_order(*found)
         scores[rows < 0] = -np.inf

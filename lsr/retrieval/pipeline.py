@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from lsr.index.allowed import Allowed
 from lsr.index.config import SearchParams
 from lsr.retrieval.config import Feedback, Fusion
 from lsr.retrieval.feedback import dense_feedback, sparse_rocchio
@@ -70,17 +71,23 @@ class SparseIndex(Protocol):
     @property
     def nbytes(self) -> dict[str, int]: ...
     def __len__(self) -> int: ...
-    def search(self, queries: SparseVectors, k: int, params: SearchParams, threads: int) -> SearchResult: ...
+    def search(
+        self, queries: SparseVectors, k: int, params: SearchParams, threads: int, allowed: Allowed | None = None
+    ) -> SearchResult: ...
     def vector(self, row: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]: ...
     def gather(self, rows: RowNumbers) -> Rows: ...
 
 
 class Settings(NamedTuple):
-    """How every search of a pipeline is done. dropped: int64[queries], a row never to be found, or -1."""
+    """How every search of a pipeline is done.
+
+    dropped: int64[queries], a row never to be found, or -1. allowed: the documents that may be found; None for all.
+    """
 
     params: SearchParams
     threads: int
     dropped: RowNumbers | None
+    allowed: Allowed | None
 
 
 class SparseSide:
@@ -153,7 +160,8 @@ def _search(index: Any, queries: Any, k: int, settings: Settings) -> Lists:
     """A search that does not find what is to be dropped."""
     dropped = settings.dropped
     k = min(k, max(len(index), 1))  # no depth takes more memory than there are documents
-    result = index.search(queries, k=k + (dropped is not None), params=settings.params, threads=settings.threads)
+    depth = k + (dropped is not None)
+    result = index.search(queries, k=depth, params=settings.params, threads=settings.threads, allowed=settings.allowed)
     if dropped is None:
         return Lists(result.rows, result.scores)
     rows, scores = result.rows.copy(), result.scores.copy()

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from lsr.errors import EncoderError, ParameterError
 from lsr.ids import is_utf8
+from lsr.index.allowed import Allowed
 from lsr.index.config import SearchParams
 from lsr.index.request import check_at_least_one
 from lsr.index.strings import StringColumn
@@ -161,7 +162,8 @@ class Searcher:
         """
         from lsr.encoders import load_encoder
         from lsr.encoders.base import ENCODER_FOLDER
-        from lsr.index.seismic import FORMAT_VERSION, KIND, SeismicIndex
+        from lsr.index.seismic import SeismicIndex
+        from lsr.index.seismic_files import FORMAT_VERSION, KIND
         from lsr.index.storage import read_manifest
 
         folder = Path(folder)
@@ -176,14 +178,22 @@ class Searcher:
         dense = Dense.open(folder / DENSE_FOLDER, device) if (folder / DENSE_FOLDER).is_dir() else None
         return cls(index, encoder, StringColumn.open(folder, TEXTS_NAME) if has_texts else None, dense)
 
-    def search(self, text: str, k: int = 10, params: SearchParams | None = None, **how: Unpack[Options]) -> list[Hit]:
+    def search(
+        self,
+        text: str,
+        k: int = 10,
+        params: SearchParams | None = None,
+        allowed: Allowed | None = None,
+        **how: Unpack[Options],
+    ) -> list[Hit]:
         """At most k hits for one query, best first; a sparse search finds none for a query without any known token.
 
+        allowed: the documents that may be found, a mask, ids or rows; feedback learns from no others.
         how: feedback="rocchio", interpolate="both", weight=0.5, and more: see lsr.retrieval.plan.Options.
 
         Raises ParameterError for k < 1 and options that do not go together or need dense vectors that are not there.
         """
-        return self.search_batch([text], k, params, **how)[0]
+        return self.search_batch([text], k, params, allowed=allowed, **how)[0]
 
     def search_batch(
         self,
@@ -191,11 +201,12 @@ class Searcher:
         k: int = 10,
         params: SearchParams | None = None,
         threads: int = 1,
+        allowed: Allowed | None = None,
         **how: Unpack[Options],
     ) -> list[list[Hit]]:
         """The hits of each text, in the order of the texts. See `search`."""
         pipeline = Pipeline.of(**how)
-        found = self.find(self.encode(texts, pipeline), pipeline, k, params, threads)
+        found = self.find(self.encode(texts, pipeline), pipeline, k, params, threads, allowed=allowed)
         sparse = found.queries.get(SPARSE)
         parts = {side: scores.tolist() for side, scores in found.parts.items()}
         hits = []
@@ -217,6 +228,7 @@ class Searcher:
         params: SearchParams | None = None,
         threads: int = 1,
         drop_same_id: bool = False,
+        allowed: Allowed | None = None,
         **how: Unpack[Options],
     ) -> dict[str, dict[str, float]]:
         """Query id -> document id -> score, best first, for queries given as id -> text: what lsr.eval measures.
@@ -228,7 +240,7 @@ class Searcher:
         pairs = iter(queries.items())
         while batch := dict(islice(pairs, _QUERIES_AT_ONCE)):
             encoded = self.encode(list(batch.values()), pipeline)
-            run |= self.run_encoded(list(batch), encoded, pipeline, k, params, threads, drop_same_id)
+            run |= self.run_encoded(list(batch), encoded, pipeline, k, params, threads, drop_same_id, allowed)
         return run
 
     def run_encoded(
@@ -240,10 +252,11 @@ class Searcher:
         params: SearchParams | None = None,
         threads: int = 1,
         drop_same_id: bool = False,
+        allowed: Allowed | None = None,
     ) -> dict[str, dict[str, float]]:
         """As `run`, for queries that `encode` has encoded."""
         dropped = self.rows_of(query_ids) if drop_same_id else None
-        found = self.find(encoded, pipeline, k, params, threads, dropped)
+        found = self.find(encoded, pipeline, k, params, threads, dropped, allowed)
         columns = zip(query_ids, *(array.tolist() for array in found.lists), strict=True)
         return {
             query_id: {self.doc_id(row): score for row, score in zip(rows, scores, strict=True) if row >= 0}
@@ -272,10 +285,14 @@ class Searcher:
         params: SearchParams | None = None,
         threads: int = 1,
         dropped: npt.NDArray[np.int64] | None = None,
+        allowed: Allowed | None = None,
     ) -> Found:
-        """What `encode` made, searched for. dropped: int64[queries], a row for each query not to be found, or -1."""
+        """What `encode` made, searched for.
+
+        dropped: int64[queries], a row for each query not to be found, or -1. allowed: see `search`.
+        """
         check_at_least_one("k", k)
-        settings = Settings(params or SearchParams(), threads, dropped)
+        settings = Settings(params or SearchParams(), threads, dropped, allowed)
         sides: dict[str, Side] = {SPARSE: SparseSide(self.index, settings)}
         if DENSE in pipeline.sides:
             sides[DENSE] = DenseSide(self._checked_dense.index, settings)

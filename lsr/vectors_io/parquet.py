@@ -45,6 +45,7 @@ SCHEMA = pa.schema(
     [("id", pa.string()), ("indices", pa.list_(pa.uint32())), ("values", pa.list_(pa.float32()))],
 )
 ROWS_PER_GROUP = 8192
+READ_BUFFER = 1 << 16  # bytes; without one, the whole column of a row group is read at once
 POSTINGS_PER_PART = 1 << 24
 MAX_POSTINGS = 2**31 - 1  # the offsets of an Arrow list have 32 bits
 
@@ -218,7 +219,7 @@ def iterate(path: Path, rows: int, _vocabulary: Vocabulary | None) -> Iterator[S
             if size != part.bytes:
                 raise VectorsError(f"it has {size} bytes, not {part.bytes}; encode again or copy it again")
             end = first + part.rows
-            for batch in _open_part(place, manifest.settings).iter_batches(rows):
+            for batch in _open_part(place, manifest.settings).iter_batches(rows, use_threads=False):
                 yield _to_vectors(batch, manifest.settings.dim, first)
                 first += len(batch)
             if first != end:
@@ -303,7 +304,7 @@ def _write_manifest(folder: Path, manifest: Manifest) -> None:
 
 def _open_part(path: Path, settings: Settings | None = None) -> pq.ParquetFile:
     """The open part, after a look at its schema and settings (any, if none are given)."""
-    file = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False)
+    file = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False, buffer_size=READ_BUFFER)
     schema = file.schema_arrow
     if not schema.equals(SCHEMA) or b"lsr" not in (schema.metadata or {}):
         raise VectorsError(f"its columns are {_describe(schema)}, not {_describe(SCHEMA)} of lsr; encode again")

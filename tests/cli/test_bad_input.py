@@ -177,7 +177,14 @@ def test_bad_options(lsr: Lsr, bm25_index: Path, words: tuple[str, ...], message
 
 
 def test_bad_build_options(lsr: Lsr, small: Path, tmp_path: Path) -> None:
-    for words in (("--n-postings", 0), ("--centroid-fraction", 0), ("--summary-energy", 2), ("--threads", 0)):
+    for words in (
+        ("--block-size", 0),
+        ("--summary-energy", 2),
+        ("--layout", "small"),
+        ("--knn", -1),
+        ("--threads", 0),
+        ("--memory", "lots"),
+    ):
         rejected(lsr("index", small, tmp_path / "i", "--encoder", "bm25", *words))
         assert not (tmp_path / "i").exists()
 
@@ -288,7 +295,7 @@ def test_an_index_is_replaced_and_so_is_a_damaged_one(lsr: Lsr, small: Path, bm2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "small"]
 
 
-@pytest.mark.parametrize("limit", [2_000, 20_000, 60_000])
+@pytest.mark.parametrize("limit", [2_000, 9_000, 30_000])
 def test_a_full_disk_leaves_the_old_index(
     adi_indexes: Callable[[str], Path], lsr: Lsr, adi: Path, tmp_path: Path, limit: int
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import ir_measures
 import pytest
 
+from lsr.index.config import IndexConfig
 from tests.cli.commands import Lsr
 from tests.data import data_path
 
@@ -149,13 +150,13 @@ def test_values_of_each_query(lsr: Lsr, adi: Path, bm25_index: Path) -> None:
 def test_info(lsr: Lsr, adi_index: Path, encoder: str) -> None:
     record = lsr("info", adi_index, "--json", "--verify").json
     assert (record["documents"], record["source"], record["has_texts"], record["verified"]) == (82, "adi", True, True)
-    assert record["config"]["n_postings"] == 4000
+    assert record["config"]["block_size"] == IndexConfig().block_size
     assert record["encoder"]["name"] == encoder
     files = {path.relative_to(adi_index).as_posix() for path in adi_index.rglob("*") if path.is_file()}
     assert set(record["files"]) == files - {"manifest.json"}
     shown = lsr("info", adi_index).out
     assert "documents" in shown
-    assert "n_postings 4000" in shown
+    assert f"block_size {IndexConfig().block_size}" in shown
 
 
 def test_encode_then_index(lsr: Lsr, adi: Path, adi_index: Path, encoder: str, tmp_path: Path) -> None:

@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 from lsr.errors import ParameterError, StorageError
-from lsr.eval.plots import CurvePoint, Point, best_for_their_time, plot_against_latency, plot_curves, plot_differences
+from lsr.eval.plots import (
+    CurvePoint,
+    Point,
+    best_for_their_time,
+    checked_format,
+    plot_against_latency,
+    plot_choices,
+    plot_curves,
+    plot_differences,
+)
 
 POINTS = [Point("tiny", 90.0, 0.30), Point("bm25", 20.0, 0.25), Point("slow & bad", 500.0, 0.20)]
 CURVES = {
@@ -24,6 +33,7 @@ PLOTS: list[Plot] = [
     lambda path: plot_against_latency(POINTS, "nDCG@10", "scifact", path),
     lambda path: plot_differences(DIFFERENCES, "nDCG@10", "bm25", "tiny", path),
     lambda path: plot_curves(CURVES, "non-zeros of a document", "nDCG@10", "scifact", path),
+    lambda path: plot_choices(POINTS, POINTS[:1], "recall@10", "scifact", path),
 ]
 
 
@@ -48,6 +58,14 @@ def test_systems_measure_and_collection_are_named(tmp_path: Path) -> None:
     shown = text_of(tmp_path / "plot.svg")
     for word in ("tiny", "bm25", "slow & bad", "nDCG@10", "scifact", "µs a query"):
         assert word in shown
+
+
+def test_only_choices_are_named(tmp_path: Path) -> None:
+    PLOTS[3](tmp_path / "plot.svg")
+    shown = text_of(tmp_path / "plot.svg")
+    for word in ("tiny", "recall@10", "scifact", "µs a query"):
+        assert word in shown
+    assert not re.search("bm25|slow", shown)
 
 
 def test_differences_are_counted(tmp_path: Path) -> None:
@@ -97,7 +115,12 @@ def test_best_for_their_time() -> None:
 def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match=r"\.svg, \.png, \.pdf"):
         plot_differences(DIFFERENCES, "AP", "a", "b", tmp_path / "plot.gif")
+    with pytest.raises(ParameterError, match=r"plot\.gif: a plot is one of \.svg, \.png, \.pdf"):
+        checked_format(tmp_path / "plot.gif")
+    assert checked_format("plot.SVG") == ".svg"
     for path in (tmp_path / "a.svg", tmp_path / "b.svg"):
+        with pytest.raises(ParameterError, match="nothing to plot"):
+            plot_choices(POINTS, [], "AP", "a", path)
         with pytest.raises(ParameterError, match="nothing to plot"):
             plot_differences({}, "AP", "a", "b", path)
         with pytest.raises(ParameterError, match="nothing to plot"):

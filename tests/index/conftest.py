@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from lsr.index import flat
+from lsr.index.config import IndexConfig
 from lsr.index.seismic import SeismicIndex
 from lsr.vectors import SparseVectors
 from tests.data import load_vectors
@@ -17,7 +18,7 @@ def _always_blocks() -> Iterator[None]:
     """What is tested here are blocks, on collections that are too small, and weights too even, for them otherwise."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flat, "EXHAUSTIVE_BELOW", 0)
-        patch.setattr(flat, "LARGEST_SPREAD", 0.0)
+        patch.setattr(flat, "sample_recall", lambda *_: 1.0)
         yield
 
 
@@ -46,6 +47,11 @@ def passage_queries() -> SparseVectors:
 @pytest.fixture(scope="package")
 def packages_index(packages: SparseVectors) -> SeismicIndex:
     return SeismicIndex.build(packages)
+
+
+@pytest.fixture(scope="package")
+def compact_index(packages: SparseVectors) -> SeismicIndex:
+    return SeismicIndex.build(packages, IndexConfig(layout="compact"))
 
 
 @pytest.fixture(scope="package")

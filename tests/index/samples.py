@@ -9,11 +9,13 @@ from typing import TypeVar
 from unittest.mock import patch
 
 import numpy as np
+import numpy.typing as npt
 from hypothesis import strategies as st
 
-from lsr.index import seismic
-from lsr.index.config import IndexConfig
-from lsr.index.forward import Components, Forward, build_forward, count_components
+from lsr.index import build as building
+from lsr.index.config import IndexConfig, SearchParams
+from lsr.index.forward import Components, Forward, build_forward, count_components, head_layout, weight_scale
+from lsr.index.result import SearchResult
 from lsr.index.seismic import SeismicIndex
 from lsr.vectors import SparseVectors
 
@@ -21,10 +23,17 @@ NARROW, WIDE = np.uint16, np.uint32
 
 T = TypeVar("T")
 
+LAYOUTS = ("fast", "compact")
+
 DIMS = (3, 40, 1 << 16, (1 << 16) + 1, 1 << 32)
 
-# Nothing is pruned, everything is kept in the summaries.
-UNPRUNED = IndexConfig(pruning="fixed", n_postings=1 << 30, summary_energy=1.0)
+# Everything is kept in the summaries.
+WHOLE = IndexConfig(summary_energy=1.0)
+
+EXACT = SearchParams(exact=True)
+
+# Every block that has anything to do with the query is visited.
+EVERYTHING = SearchParams(query_cut=1 << 40, heap_factor=0, max_blocks=1 << 40)
 
 
 def zipf_vectors(seed: int, rows: int, dim: int, mean_length: float, levels: int) -> SparseVectors:
@@ -40,12 +49,12 @@ def zipf_vectors(seed: int, rows: int, dim: int, mean_length: float, levels: int
 
 
 @st.composite
-def vectors_and_queries(draw: st.DrawFn, max_rows: int = 300) -> tuple[SparseVectors, SparseVectors]:
+def vectors_and_queries(draw: st.DrawFn, max_rows: int = 300, min_rows: int = 0) -> tuple[SparseVectors, SparseVectors]:
     """Up to `max_rows` documents, empty ones and equal ones among them, and twelve queries to match."""
     seed = draw(st.integers(0, 2**32 - 1))
     dim = draw(st.sampled_from(DIMS))
     levels = draw(st.sampled_from([1, 4, 1000]))
-    vectors = zipf_vectors(seed, draw(st.integers(0, max_rows)), dim, draw(st.sampled_from([1, 5, 30])), levels)
+    vectors = zipf_vectors(seed, draw(st.integers(min_rows, max_rows)), dim, draw(st.sampled_from([1, 5, 30])), levels)
     if len(vectors) and draw(st.booleans()):
         vectors = vectors[np.random.default_rng(seed).integers(0, len(vectors), max_rows)]
     return vectors, zipf_vectors(seed + 1, 12, dim, 5, 4)
@@ -55,31 +64,39 @@ def vectors_and_queries(draw: st.DrawFn, max_rows: int = 300) -> tuple[SparseVec
 def configs(draw: st.DrawFn) -> IndexConfig:
     """Settings that make a difference to a few hundred documents."""
     return IndexConfig(
-        pruning=draw(st.sampled_from(["global", "fixed"])),
-        n_postings=draw(st.sampled_from([1, 7, 4000])),
-        max_fraction=draw(st.sampled_from([1.0, 2.5])),
-        centroid_fraction=draw(st.sampled_from([0.05, 0.2, 1.0])),
+        block_size=draw(st.sampled_from([1, 3, 6, 255])),
+        centroid_fraction=draw(st.sampled_from([0.05, 0.35, 1.0])),
         min_cluster_size=draw(st.sampled_from([0, 2, 10])),
         doc_cut=draw(st.sampled_from([1, 3, 16])),
         summary_energy=draw(st.sampled_from([0.1, 0.5, 1.0])),
+        layout=draw(st.sampled_from(LAYOUTS)),
         seed=draw(st.integers(0, 2**32 - 1)),
     )
 
 
-def make_forward(vectors: SparseVectors, dtype: type[np.unsignedinteger] = NARROW) -> tuple[Forward, Components]:
-    """A forward index and its numbering, with internal components of 16 or of 32 bits."""
+def make_forward(
+    vectors: SparseVectors,
+    dtype: type[np.unsignedinteger] = NARROW,
+    compact: bool = False,
+    rows: npt.NDArray[np.uint32] | None = None,
+) -> tuple[Forward, Components]:
+    """A forward index and its numbering, with internal components of 16 or of 32 bits.
+
+    rows: the row that each document is; by default they are in order.
+    """
     components = count_components(vectors)
     internal = components.renumber(vectors.indices, np.dtype(dtype))
+    scale = weight_scale(internal, vectors.values, len(components.external))
+    order = np.arange(len(vectors), dtype=np.uint32) if rows is None else rows
+    head_size = head_layout(vectors.nnz, len(vectors))
     with ThreadPoolExecutor(2) as executor:
-        forward = build_forward(vectors.indptr, internal, vectors.values, len(components.external), executor)
+        forward = build_forward(order, vectors.indptr, internal, vectors.values, scale, head_size, compact, executor)
     return forward, components
 
 
-def build(
-    vectors: SparseVectors, config: IndexConfig | None = None, short_list: int = 128, threads: int = 1
-) -> SeismicIndex:
-    """An index in which lists of up to `short_list` postings have no blocks."""
-    with patch.object(seismic, "SHORT_LIST", short_list):
+def build(vectors: SparseVectors, config: IndexConfig | None = None, rare: int = 128, threads: int = 1) -> SeismicIndex:
+    """An index whose summaries keep all there is of components of up to `rare` documents."""
+    with patch.object(building, "RARE", rare):
         return SeismicIndex.build(vectors, config, threads=threads)
 
 
@@ -111,6 +128,20 @@ def dequantised(index: SeismicIndex) -> SparseVectors:
         np.concatenate([np.empty(0, np.float32)] + [weights for _, weights in rows]),
         index.dim,
     )
+
+
+def same(first: SearchResult, second: SearchResult) -> bool:
+    """Whether two results are the same, to the last bit."""
+    return np.array_equal(first.scores, second.scores) and np.array_equal(first.rows, second.rows)
+
+
+def recall(result: SearchResult, expected: SearchResult) -> float:
+    """The share of the expected rows that were found, on average."""
+    hits = [
+        len(set(rows) & set(wanted) - {-1}) / max(1, len(set(wanted) - {-1}))
+        for rows, wanted in zip(result.rows.tolist(), expected.rows.tolist(), strict=True)
+    ]
+    return float(np.mean(hits))
 
 
 def finish(action: Callable[[], T], seconds: float = 30) -> T:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
-from contextlib import suppress
 from dataclasses import FrozenInstanceError, asdict, fields
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lsr.errors import ParameterError
@@ -17,16 +18,23 @@ from tests.strategies import from_pairs
 
 def test_defaults_are_those_of_the_docs() -> None:
     assert asdict(IndexConfig()) == {
-        "pruning": "global",
-        "n_postings": 4000,
-        "max_fraction": 3.0,
-        "centroid_fraction": 0.2,
+        "block_size": 4,
+        "centroid_fraction": 0.35,
         "min_cluster_size": 2,
         "doc_cut": 15,
-        "summary_energy": 0.5,
+        "summary_energy": 0.7,
+        "layout": "fast",
+        "knn": 0,
         "seed": 1142,
     }
-    assert asdict(SearchParams()) == {"query_cut": 16, "heap_factor": 0.8, "exact": False}
+    assert asdict(SearchParams()) == {
+        "query_cut": 16,
+        "heap_factor": 0.5,
+        "max_blocks": None,
+        "knn": 0,
+        "exact": False,
+        "recall": None,
+    }
 
 
 @pytest.mark.parametrize("settings", [IndexConfig(), SearchParams()])
@@ -39,13 +47,13 @@ def test_settings_are_frozen_and_make_themselves_again(settings: IndexConfig | S
 @pytest.mark.parametrize(
     "accepted",
     [
-        {"pruning": "fixed", "n_postings": 1},
-        {"n_postings": 2, "max_fraction": 0.5},
+        {"block_size": 1, "layout": "compact"},
+        {"block_size": 255, "knn": 1000},
         {"centroid_fraction": 1e-9},
         {"centroid_fraction": 1, "summary_energy": 1},
         {"min_cluster_size": 0, "doc_cut": 1},
         {"doc_cut": 16, "seed": 0},
-        {"seed": 2**32 - 1},
+        {"min_cluster_size": 2**32 - 1, "seed": 2**32 - 1},
     ],
 )
 def test_index_settings_at_their_limits(accepted: dict[str, Any]) -> None:
@@ -53,13 +61,26 @@ def test_index_settings_at_their_limits(accepted: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    "accepted",
+    [
+        {"query_cut": 1, "heap_factor": 0},
+        {"heap_factor": 1000, "max_blocks": 1},
+        {"max_blocks": None, "knn": 0, "recall": 0},
+        {"query_cut": 2**70, "knn": 2**70, "recall": 1},
+    ],
+)
+def test_search_settings_at_their_limits(accepted: dict[str, Any]) -> None:
+    assert asdict(SearchParams(**accepted)) == asdict(SearchParams()) | accepted
+
+
+@pytest.mark.parametrize(
     ("name", "refused"),
     [
-        ("pruning", ["coi", "", None, 1, "GLOBAL"]),
-        ("n_postings", [0, -1]),
-        ("max_fraction", [0.0, -1.0, math.inf, -math.inf, math.nan, 1e-6]),
+        ("block_size", [0, -1, 256]),
+        ("layout", ["small", "", None, 1, "FAST"]),
+        ("knn", [-1, 1001]),
         ("centroid_fraction", [0.0, -0.1, 1.01, math.inf, math.nan]),
-        ("min_cluster_size", [-1]),
+        ("min_cluster_size", [-1, 2**32]),
         ("doc_cut", [0, -1, 17]),
         ("summary_energy", [0.0, -0.5, 1.01, math.inf, math.nan]),
         ("seed", [-1, 2**32]),
@@ -72,7 +93,14 @@ def test_index_settings_beyond_their_limits(name: str, refused: list[Any]) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "refused"), [("query_cut", [0, -1]), ("heap_factor", [-0.1, math.inf, -math.inf, math.nan])]
+    ("name", "refused"),
+    [
+        ("query_cut", [0, -1]),
+        ("heap_factor", [-0.1, 1000.1, math.inf, -math.inf, math.nan]),
+        ("max_blocks", [0, -1]),
+        ("knn", [-1]),
+        ("recall", [-0.1, 1.1, math.nan]),
+    ],
 )
 def test_search_settings_beyond_their_limits(name: str, refused: list[Any]) -> None:
     for value in refused:
@@ -80,38 +108,57 @@ def test_search_settings_beyond_their_limits(name: str, refused: list[Any]) -> N
             SearchParams(**{name: value})
 
 
-NO_NUMBERS = ["4", None, [1], 1j]
-WHOLE_NUMBERS = ("n_postings", "min_cluster_size", "doc_cut", "seed")
+NO_NUMBERS = ["4", True, [1], 1j]
+WHOLE_NUMBERS = ("block_size", "min_cluster_size", "doc_cut", "knn", "seed")
+SEARCH_NUMBERS = ("query_cut", "max_blocks", "knn")
 
 
-@pytest.mark.parametrize("name", [*WHOLE_NUMBERS, "max_fraction", "centroid_fraction", "summary_energy"])
+@pytest.mark.parametrize("name", [*WHOLE_NUMBERS, "centroid_fraction", "summary_energy"])
 def test_index_settings_that_are_no_numbers(name: str) -> None:
-    for value in [*NO_NUMBERS, *([2.5] if name in WHOLE_NUMBERS else [])]:
+    for value in [*NO_NUMBERS, None, *([2.5] if name in WHOLE_NUMBERS else [])]:
         with pytest.raises(ParameterError, match=f"^{name} is "):
             IndexConfig(**{name: value})
 
 
-@pytest.mark.parametrize("name", ["query_cut", "heap_factor"])
+@pytest.mark.parametrize("name", [*SEARCH_NUMBERS, "heap_factor", "recall"])
 def test_search_settings_that_are_no_numbers(name: str) -> None:
-    for value in [*NO_NUMBERS, *([2.5] if name == "query_cut" else [])]:
+    optional = name in ("max_blocks", "recall")
+    for value in [*NO_NUMBERS, *([] if optional else [None]), *([2.5] if name in SEARCH_NUMBERS else [])]:
         with pytest.raises(ParameterError, match=f"^{name} is "):
             SearchParams(**{name: value})
 
 
+@pytest.mark.parametrize("exact", [1, 0, None, "true"])
+def test_exact_is_true_or_false(exact: Any) -> None:
+    with pytest.raises(ParameterError, match="^exact is .*; it must be true or false"):
+        SearchParams(exact=exact)
+
+
+def test_numbers_of_numpy_become_those_of_a_manifest() -> None:
+    config = IndexConfig(block_size=np.int64(4), summary_energy=np.float32(0.5))
+    assert json.loads(json.dumps(asdict(config))) == asdict(IndexConfig(block_size=4, summary_energy=0.5))
+
+
+def test_at_recall() -> None:
+    assert SearchParams.at_recall(0.9) == SearchParams(recall=0.9)
+
+
 @pytest.mark.parametrize(
-    "config",
+    "params",
     [
-        {"n_postings": 2**70},
-        {"pruning": "fixed", "n_postings": 2**70},
-        {"max_fraction": 1e300},
-        {"min_cluster_size": 2**70},
+        SearchParams(query_cut=2**70),
+        SearchParams(max_blocks=2**70),
+        SearchParams(max_blocks=2**63),
+        SearchParams(knn=2**70, exact=True),
     ],
-    ids=str,
+    ids=["query_cut", "max_blocks", "max_blocks of 64 bits", "knn"],
 )
-def test_settings_that_no_machine_number_can_hold(config: dict[str, Any]) -> None:
-    # As good as infinite, or refused.
+def test_settings_that_no_machine_number_can_hold(params: SearchParams) -> None:
+    # As good as infinite.
     vectors = from_pairs([[(0, 1.0 + row)] for row in range(200)], 1)
-    with suppress(ParameterError):
-        assert len(SeismicIndex.build(vectors, IndexConfig(**config))) == 200
-    params = SearchParams(query_cut=2**70)
     assert SeismicIndex.build(vectors).search(vectors[:1], 1, params).rows.tolist() == [[199]]
+
+
+def test_the_largest_clusters_that_may_be_dissolved() -> None:
+    vectors = from_pairs([[(0, 1.0 + row)] for row in range(200)], 1)
+    assert len(SeismicIndex.build(vectors, IndexConfig(min_cluster_size=2**32 - 1))) == 200

@@ -40,18 +40,21 @@ def inverted_of(vectors: SparseVectors) -> Inverted:
 @given(
     st.sampled_from(DIMS).flatmap(
         lambda dim: st.tuples(sparse_vectors(dim, min_rows=1), sparse_vectors(dim), st.integers(1, 14))
-    )
+    ),
+    st.one_of(st.none(), st.lists(st.booleans(), min_size=12, max_size=12)),
 )
-def test_search_queries(drawn: tuple[SparseVectors, SparseVectors, int]) -> None:
+def test_search_queries(drawn: tuple[SparseVectors, SparseVectors, int], mask: list[bool] | None) -> None:
     documents, queries, k = drawn
+    allowed = [True] * len(documents) if mask is None else mask[: len(documents)]
+    masked = np.array([] if mask is None else allowed, np.float32)
     k = min(k, len(documents))
     inverted = inverted_of(documents)
     starts, lists, query_weights = find_terms(ExactIndex.build(documents)._inverted, queries)
     sums = np.zeros(len(documents), np.float32)
     scores = np.full((len(queries), k), -np.inf, np.float32)
     rows = np.full((len(queries), k), -1, np.int64)
-    search_queries(starts, lists, query_weights, inverted, sums, scores, rows)
-    expected_scores, expected_rows = naive.search_queries(starts, lists, query_weights, inverted, len(documents), k)
+    search_queries(starts, lists, query_weights, inverted, masked, sums, scores, rows)
+    expected_scores, expected_rows = naive.search_queries(starts, lists, query_weights, inverted, allowed, k)
     np.testing.assert_array_equal(rows, expected_rows)
     np.testing.assert_array_equal(scores, expected_scores)  # to the last bit
     assert not sums.any()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from copy import copy
 from itertools import chain
 from typing import Any
@@ -15,40 +16,39 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsr.errors import ParameterError, VectorsError
-from lsr.index import seismic
+from lsr.index import build as building
+from lsr.index import cluster, flat, forward
 from lsr.index.config import IndexConfig, SearchParams
 from lsr.index.exact import ExactIndex
-from lsr.index.kernels import BLOCKS, N_BLOCKS, N_POSTINGS, POSTINGS
 from lsr.index.result import SearchResult
 from lsr.index.seismic import SeismicIndex
 from lsr.vectors import SparseVectors
 from tests.index.samples import (
-    UNPRUNED,
+    EVERYTHING,
+    EXACT,
+    LAYOUTS,
+    WHOLE,
     build,
     configs,
     dequantised,
+    recall,
+    same,
     unrounded,
     vectors_and_queries,
     whole_numbers,
 )
-from tests.naive.forward import count_components, internal_rows
-from tests.naive.prune import pruned_lists
-from tests.naive.seismic import NaiveIndex
 from tests.strategies import from_pairs
 
 Drawn = tuple[SparseVectors, SparseVectors]
 
-EXACT = SearchParams(exact=True)
-EVERYTHING = SearchParams(query_cut=1 << 40, heap_factor=0)
+all_params = pytest.mark.parametrize(
+    "params", [SearchParams(), EVERYTHING, EXACT], ids=["default", "everything", "exact"]
+)
 
 
 def arrays_of(index: SeismicIndex) -> list[bytes]:
-    parts = chain(index._components, index._forward[:6], index._lists)
+    parts = chain(index._components, index._forward[:6], index._blocks[:7])
     return [part.tobytes() for part in parts]
-
-
-def same(first: SearchResult, second: SearchResult) -> bool:
-    return np.array_equal(first.scores, second.scores) and np.array_equal(first.rows, second.rows)
 
 
 def check_result(index: SeismicIndex, queries: SparseVectors, result: SearchResult) -> None:
@@ -86,67 +86,21 @@ def check_same_up_to_ties(result: SearchResult, expected: SearchResult) -> None:
             assert known.get(row, other_scores[-1]) == pytest.approx(score, rel=1e-5)
 
 
-def recall(result: SearchResult, expected: SearchResult) -> float:
-    hits = [
-        len(set(rows) & set(wanted)) / len(wanted)
-        for rows, wanted in zip(result.rows.tolist(), expected.rows.tolist(), strict=True)
-    ]
-    return float(np.mean(hits))
-
-
 # Build
 
 
-@given(drawn=vectors_and_queries(), config=configs())
-@settings(max_examples=30)
-def test_blocks_partition_what_pruning_left(drawn: Drawn, config: IndexConfig) -> None:
-    vectors, _ = drawn
-    twin = NaiveIndex.read(build(vectors, config, short_list=5))
-    external = count_components(vectors)
-    lists = pruned_lists(internal_rows(vectors, external), len(external), vectors.dim, config)
-    assert twin.external == external
-    for expected, found in zip(lists, twin.lists, strict=True):
-        assert sorted(found.documents) == expected
-        if len(expected) <= 5:
-            assert found.blocks == []
-            assert found.documents == expected
-            continue
-        assert [member for block in found.blocks for member in block] == found.documents
-        for block in found.blocks:
-            assert block == sorted(block)
-            assert len(block) > config.min_cluster_size or len(found.blocks) == 1
-
-
-@pytest.mark.parametrize("config", [IndexConfig(), IndexConfig(n_postings=5, max_fraction=60.0)])
-def test_blocks_partition_the_lists_of_real_vectors(packages: SparseVectors, config: IndexConfig) -> None:
-    vectors = packages[:5000]
-    index = SeismicIndex.build(vectors, config)
-    table, lists = index._lists.table, index._lists
-    by_component = vectors.to_scipy().tocsc()
-    for component, row in zip(index._components.external.tolist(), table.tolist(), strict=True):
-        documents = lists.documents[row[POSTINGS] : row[POSTINGS] + row[N_POSTINGS]]
-        begin, end = by_component.indptr[component : component + 2]
-        all_documents, weights = by_component.indices[begin:end], by_component.data[begin:end]
-        kept = np.isin(all_documents, documents)
-        assert kept.sum() == len(documents) == len(set(documents.tolist()))
-        if not kept.all():
-            assert weights[kept].min(initial=np.inf) >= weights[~kept].max()
-        offsets = lists.offsets[row[BLOCKS] : row[BLOCKS] + row[N_BLOCKS] + 1] if row[N_BLOCKS] else [0, len(documents)]
-        assert (offsets[0], offsets[-1]) == (0, len(documents))
-        falls = np.flatnonzero(np.diff(documents.astype(np.int64)) <= 0) + 1
-        assert set(falls.tolist()) <= set(np.asarray(offsets).tolist())
-        if row[N_BLOCKS] > 1:
-            assert np.diff(offsets.astype(np.int64)).min() > config.min_cluster_size
-
-
-def test_builds_do_not_depend_on_threads_or_jobs(packages: SparseVectors) -> None:
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_builds_do_not_depend_on_threads_or_jobs(packages: SparseVectors, layout: str) -> None:
     vectors = packages[:3000]
-    first = arrays_of(SeismicIndex.build(vectors, threads=1))
-    assert arrays_of(SeismicIndex.build(vectors, threads=1)) == first
-    for threads, postings in ((2, 1000), (7, 5000), (None, 1)):
-        with patch.object(seismic, "JOB_POSTINGS", postings):
-            assert arrays_of(SeismicIndex.build(vectors, threads=threads)) == first
-    assert arrays_of(SeismicIndex.build(vectors, IndexConfig(seed=1))) != first
+    config = IndexConfig(layout=layout)
+    first = arrays_of(SeismicIndex.build(vectors, config, threads=1))
+    assert arrays_of(SeismicIndex.build(vectors, config, threads=1)) == first
+    for threads, rows in ((2, 100), (7, 1000), (None, 5)):
+        with ExitStack() as patches:
+            for module in (building, cluster, forward):
+                patches.enter_context(patch.object(module, "JOB_ROWS", rows))
+            assert arrays_of(SeismicIndex.build(vectors, config, threads=threads)) == first
+    assert arrays_of(SeismicIndex.build(vectors, IndexConfig(seed=1, layout=layout))) != first
 
 
 def test_builds_of_several_threads_of_the_caller(packages: SparseVectors) -> None:
@@ -168,8 +122,14 @@ def test_input_is_left_as_it_was(packages: SparseVectors, package_queries: Spars
 def test_attributes(packages: SparseVectors) -> None:
     index = SeismicIndex.build(packages[:500], IndexConfig(seed=3))
     assert (len(index), index.dim, index.config, index.ids) == (500, packages.dim, IndexConfig(seed=3), None)
-    parts = [*index._components, *index._forward[:4:3], index._forward.scale, *index._lists[:6]]
+    assert (index.postings, index.flat, index.knn) == (packages[:500].nnz, False, 0)
+    parts = [*index._components, *index._forward[:4:3], index._forward.scale, *index._blocks[:6]]
     assert sum(index.nbytes.values()) == sum(part.nbytes for part in parts)
+
+
+def test_compact_indexes_are_smaller(packages_index: SeismicIndex, compact_index: SeismicIndex) -> None:
+    assert compact_index.nbytes["forward index"] < 0.8 * packages_index.nbytes["forward index"]
+    assert compact_index.nbytes["blocks"] == packages_index.nbytes["blocks"]
 
 
 @pytest.mark.parametrize("threads", [0, -1])
@@ -203,27 +163,32 @@ def test_ids_that_do_not_fit(ids: list[str]) -> None:
 @settings(max_examples=50)
 def test_results_of_drawn_vectors(drawn: Drawn, config: IndexConfig, k: int, data: st.DataObject) -> None:
     vectors, queries = drawn
-    index = build(vectors, config, short_list=5)
-    for params in (SearchParams(data.draw(st.integers(1, 6)), data.draw(st.floats(0, 2))), EVERYTHING, EXACT):
+    index = build(vectors, config, rare=data.draw(st.sampled_from([0, 5, 128])))
+    drawn_params = SearchParams(
+        data.draw(st.integers(1, 6)), data.draw(st.floats(0, 2)), data.draw(st.sampled_from([1, 3, None]))
+    )
+    for params in (drawn_params, EVERYTHING, EXACT):
         check_result(index, queries, index.search(queries, k, params))
 
 
 def test_results_of_real_vectors(
     packages_index: SeismicIndex,
     package_queries: SparseVectors,
+    compact_index: SeismicIndex,
     passages_index: SeismicIndex,
     passage_queries: SparseVectors,
 ) -> None:
-    for index, queries in ((packages_index, package_queries), (passages_index, passage_queries[:100])):
+    some = passage_queries[:100]
+    for index, queries in ((packages_index, package_queries), (compact_index, package_queries), (passages_index, some)):
         for params in (SearchParams(), EXACT):
             check_result(index, queries, index.search(queries, 10, params))
 
 
-@given(drawn=vectors_and_queries(), k=st.sampled_from([1, 10, 400]))
+@given(drawn=vectors_and_queries(), config=configs(), k=st.sampled_from([1, 10, 400]))
 @settings(max_examples=50)
-def test_exact_search_is_exact(drawn: Drawn, k: int) -> None:
+def test_exact_search_is_exact(drawn: Drawn, config: IndexConfig, k: int) -> None:
     vectors, queries = drawn
-    index = build(vectors)
+    index = build(vectors, config)
     expected = ExactIndex.build(dequantised(index)).search(queries, k)
     check_same_up_to_ties(index.search(queries, k, EXACT), expected)
 
@@ -238,21 +203,28 @@ def test_exact_search_breaks_ties_by_row(drawn: Drawn, k: int) -> None:
 def test_exact_search_of_real_vectors(
     packages_index: SeismicIndex,
     package_queries: SparseVectors,
+    compact_index: SeismicIndex,
     passages_index: SeismicIndex,
     passage_queries: SparseVectors,
 ) -> None:
-    for index, queries in ((packages_index, package_queries), (passages_index, passage_queries[:300])):
+    some = passage_queries[:300]
+    for index, queries in ((packages_index, package_queries), (compact_index, package_queries), (passages_index, some)):
         expected = ExactIndex.build(dequantised(index)).search(queries, 10)
         check_same_up_to_ties(index.search(queries, 10, EXACT), expected)
 
 
-@given(drawn=vectors_and_queries(), k=st.sampled_from([1, 10]))
+def with_codes(vectors: SparseVectors) -> SparseVectors:
+    """Whole weights from 1 to 255: none is lost when it is rounded to a byte, and sums are not rounded."""
+    vectors = unrounded(vectors)
+    return SparseVectors(vectors.indptr, vectors.indices, np.ceil(vectors.values), vectors.dim)
+
+
+@given(drawn=vectors_and_queries(), layout=st.sampled_from(LAYOUTS), k=st.sampled_from([1, 10]))
 @settings(max_examples=50)
-def test_search_that_skips_nothing_finds_the_best(drawn: Drawn, k: int) -> None:
-    # Whole weights up to 255 have no residuals: the heap ranks by the scores that are returned.
-    vectors, queries = unrounded(drawn[0]), whole_numbers(drawn[1])
-    vectors = SparseVectors(vectors.indptr, vectors.indices, np.ceil(vectors.values), vectors.dim)
-    index = build(vectors, UNPRUNED, short_list=5)
+def test_search_that_skips_nothing_finds_the_best(drawn: Drawn, layout: str, k: int) -> None:
+    # Short documents have no tails, which alone could still be skipped.
+    vectors, queries = with_codes(drawn[0].top_k(16)), whole_numbers(drawn[1])
+    index = build(vectors, IndexConfig(summary_energy=WHOLE.summary_energy, layout=layout), rare=0)
     result, expected = index.search(queries, k, EVERYTHING), ExactIndex.build(vectors).search(queries, k)
     assert np.array_equal(result.scores, expected.scores)
     # Of the documents that tie for the last place, any may be found.
@@ -260,23 +232,51 @@ def test_search_that_skips_nothing_finds_the_best(drawn: Drawn, k: int) -> None:
     assert np.array_equal(result.rows[above], expected.rows[above])
 
 
+@given(
+    drawn=vectors_and_queries(),
+    config=configs(),
+    rare=st.sampled_from([0, 5, 128]),
+    k=st.sampled_from([1, 3, 10, 400]),
+    query_cut=st.integers(1, 6),
+    heap_factor=st.floats(0, 2),
+    max_blocks=st.sampled_from([1, 5, None]),
+)
+@settings(max_examples=100)
+def test_as_many_are_found_as_there_are(
+    drawn: Drawn, config: IndexConfig, rare: int, k: int, query_cut: int, heap_factor: float, max_blocks: int | None
+) -> None:
+    vectors, queries = with_codes(drawn[0]), whole_numbers(drawn[1])
+    index = build(vectors, config, rare)
+    params = SearchParams(query_cut, heap_factor, max_blocks)
+    assert count(index.search(queries, k, params)) == count(ExactIndex.build(vectors).search(queries, k))
+
+
+def count(result: SearchResult) -> list[int]:
+    found: list[int] = (result.rows >= 0).sum(axis=1).tolist()
+    return found
+
+
+@pytest.mark.xfail(strict=True, reason="a document whose weights all round to zero bytes never enters the heap")
+def test_a_weight_too_light_for_a_byte_is_found_where_too_few_are() -> None:
+    # Its 16 bits have it: an exact search finds it.
+    index = SeismicIndex.build(from_pairs([[(0, 255.0)], [(0, 0.3)]], 1))
+    query = from_pairs([[(0, 1.0)]], 1)
+    assert index.search(query, 2, EXACT).rows.tolist() == [[0, 1]]
+    assert index.search(query, 2).rows.tolist() == [[0, 1]]
+
+
 def test_search_that_skips_nothing_finds_the_best_of_real_vectors(
     passages: SparseVectors, passage_queries: SparseVectors
 ) -> None:
-    index, queries = SeismicIndex.build(passages[:2000], UNPRUNED), passage_queries[:100]
-    result, expected = index.search(queries, 10, EVERYTHING), index.search(queries, 10, EXACT)
-    # The heap ranks by high bytes: off by half a unit of code for each term, and that of two documents.
-    units = _score_of_one_unit(index, queries)
-    missing = expected.scores[:, -1] - result.scores[:, -1]
-    assert (missing >= 0).all()
-    assert (missing <= units).all()
-    assert recall(result, expected) > 0.998
-    # With room for all documents it does not matter how the heap ranks them, but for those it takes for zero.
+    index, queries = build(passages[:2000], WHOLE, rare=0), passage_queries[:100]
+    # With room for all documents no tail is skipped, and it does not matter how the heap ranks them, but for those it
+    # takes for zero.
     result, expected = index.search(queries, 2000, EVERYTHING), index.search(queries, 2000, EXACT)
-    sure = expected.scores > units[:, None] / 2
+    sure = expected.scores > _score_of_one_unit(index, queries)[:, None] / 2
     assert sure.sum() > 0.9 * (expected.rows >= 0).sum()
     assert np.array_equal(result.rows[sure], expected.rows[sure])
     assert np.array_equal(result.scores[sure], expected.scores[sure])
+    assert recall(index.search(queries, 10, EVERYTHING), index.search(queries, 10, EXACT)) > 0.985
 
 
 def _score_of_one_unit(index: SeismicIndex, queries: SparseVectors) -> npt.NDArray[np.float64]:
@@ -292,36 +292,43 @@ def _score_of_one_unit(index: SeismicIndex, queries: SparseVectors) -> npt.NDArr
 def test_recall(
     packages: SparseVectors,
     packages_index: SeismicIndex,
+    compact_index: SeismicIndex,
     package_queries: SparseVectors,
     passages: SparseVectors,
     passages_index: SeismicIndex,
     passage_queries: SparseVectors,
 ) -> None:
     expected = ExactIndex.build(packages).search(package_queries)
-    assert recall(packages_index.search(package_queries), expected) > 0.971
+    assert recall(packages_index.search(package_queries), expected) > 0.975
     assert recall(packages_index.search(package_queries, 10, EXACT), expected) > 0.999
+    assert recall(compact_index.search(package_queries), expected) > 0.971
+    assert recall(compact_index.search(package_queries, 10, EXACT), expected) > 0.99
     some = passage_queries[:1000]
     expected = ExactIndex.build(passages).search(some)
-    assert recall(passages_index.search(some), expected) > 0.963
+    assert recall(passages_index.search(some), expected) > 0.974
     assert recall(passages_index.search(some, 10, EXACT), expected) > 0.999
 
 
+def recalls(index: SeismicIndex, queries: SparseVectors, all_params: list[SearchParams]) -> list[float]:
+    expected = index.search(queries, 10, EXACT)
+    return [recall(index.search(queries, 10, params), expected) for params in all_params]
+
+
 def test_recall_falls_as_the_heap_factor_rises(packages_index: SeismicIndex, package_queries: SparseVectors) -> None:
-    expected = packages_index.search(package_queries, 10, EXACT)
-    found = [
-        recall(packages_index.search(package_queries, 10, SearchParams(heap_factor=factor)), expected)
-        for factor in (0, 0.7, 0.9, 1.1, 1.5, 3.0)
-    ]
+    factors = (0, 0.6, 0.9, 1.1, 1.5, 3.0)
+    found = recalls(packages_index, package_queries, [SearchParams(heap_factor=factor) for factor in factors])
     assert found == sorted(found, reverse=True)
     assert found[0] - found[-1] > 0.3
 
 
 def test_recall_rises_with_the_query_cut(packages_index: SeismicIndex, package_queries: SparseVectors) -> None:
-    expected = packages_index.search(package_queries, 10, EXACT)
-    found = [
-        recall(packages_index.search(package_queries, 10, SearchParams(query_cut, 0.7)), expected)
-        for query_cut in (1, 2, 4, 8, 16)
-    ]
+    found = recalls(packages_index, package_queries, [SearchParams(query_cut) for query_cut in (1, 2, 4, 8, 16)])
+    assert found == sorted(found)
+    assert found[-1] - found[0] > 0.3
+
+
+def test_recall_rises_with_the_blocks(packages_index: SeismicIndex, package_queries: SparseVectors) -> None:
+    found = recalls(packages_index, package_queries, [SearchParams(max_blocks=most) for most in (4, 16, 64, 10_000)])
     assert found == sorted(found)
     assert found[-1] - found[0] > 0.1
 
@@ -333,7 +340,7 @@ def test_recall_rises_with_the_query_cut(packages_index: SeismicIndex, package_q
 @settings(max_examples=30)
 def test_flat_searches_are_exact(drawn: Drawn, k: int) -> None:
     vectors, queries = drawn
-    with patch.object(seismic, "is_flat", lambda *_: True):
+    with patch.object(flat, "EXHAUSTIVE_BELOW", len(vectors) + 1):
         index = SeismicIndex.build(vectors)
     assert index.flat
     expected = ExactIndex.build(vectors).search(queries, k)
@@ -348,7 +355,7 @@ def test_flat_searches_are_exact(drawn: Drawn, k: int) -> None:
 @settings(max_examples=20)
 def test_batches_of_drawn_vectors(drawn: Drawn, config: IndexConfig, k: int) -> None:
     vectors, queries = drawn
-    index = build(vectors, config, short_list=5)
+    index = build(vectors, config, rare=5)
     for params in (SearchParams(query_cut=3), EXACT):
         whole = index.search(queries, k, params)
         for threads in (2, 5, 50):
@@ -383,7 +390,9 @@ def test_threads_of_the_caller_share_an_index(
     for _ in range(150):
         source = package_queries if rng.random() < 0.5 else passage_queries
         begin = int(rng.integers(0, 150))
-        params = SearchParams(int(rng.choice([1, 3, 10, 100])), float(rng.choice([0.5, 0.8])), bool(rng.random() < 0.2))
+        params = SearchParams(
+            int(rng.choice([1, 3, 10, 100])), float(rng.choice([0.5, 0.8])), exact=bool(rng.random() < 0.2)
+        )
         queries = source[begin : begin + int(rng.integers(0, 40))]
         requests.append((queries, int(rng.choice([1, 10, 100, 6000])), params, int(rng.choice([1, 3]))))
     # Each on an index that nobody has searched before.
@@ -404,23 +413,23 @@ def _fresh(index: SeismicIndex) -> SeismicIndex:
 # Few documents, few components
 
 
-@given(drawn=vectors_and_queries(max_rows=20))
+@given(drawn=vectors_and_queries(max_rows=20), config=configs())
 @settings(max_examples=30)
-def test_more_asked_for_than_there_is(drawn: Drawn) -> None:
-    vectors, queries = drawn
-    index = build(vectors, UNPRUNED, short_list=5)
-    for params in (EVERYTHING, EXACT):
+def test_more_asked_for_than_there_is(drawn: Drawn, config: IndexConfig) -> None:
+    vectors, queries = with_codes(drawn[0]), drawn[1]
+    index = build(vectors, config, rare=5)
+    for params in (SearchParams(), EVERYTHING, EXACT):
         result = index.search(queries, len(vectors) + 7, params)
         check_result(index, queries, result)
         overlaps = [sum(bool(query & document) for document in _components(vectors)) for query in _components(queries)]
-        assert (result.rows >= 0).sum(axis=1).tolist() == overlaps
+        assert count(result) == overlaps
 
 
 def _components(vectors: SparseVectors) -> list[set[int]]:
     return [set(vectors.row(i)[0].tolist()) for i in range(len(vectors))]
 
 
-@pytest.mark.parametrize("params", [SearchParams(), EVERYTHING, EXACT], ids=["default", "everything", "exact"])
+@all_params
 @pytest.mark.parametrize("vectors", [SparseVectors.empty(5), from_pairs([[], [], []], 5)], ids=["none", "empty"])
 def test_nothing_to_find(vectors: SparseVectors, params: SearchParams) -> None:
     index = SeismicIndex.build(vectors)
@@ -435,7 +444,7 @@ def test_nothing_to_find(vectors: SparseVectors, params: SearchParams) -> None:
         assert (components.dtype, weights.dtype, len(components), len(weights)) == (np.uint32, np.float32, 0, 0)
 
 
-@pytest.mark.parametrize("params", [SearchParams(), EVERYTHING, EXACT], ids=["default", "everything", "exact"])
+@all_params
 def test_queries_with_nothing_to_match(params: SearchParams) -> None:
     index = SeismicIndex.build(from_pairs([[(0, 1.0)], [], [(0, 2.0), (2, 1.0)]], 10))
     queries = from_pairs([[], [(1, 1.0), (9, 1.0)], [(2, 1.0), (5, 4.0)], [(0, 1.0)]], 10)

@@ -16,22 +16,27 @@ from lsr.errors import IndexFormatError, StorageError
 from lsr.index.config import IndexConfig, SearchParams
 from lsr.index.exact import ExactIndex
 from lsr.index.result import SearchResult
-from lsr.index.seismic import ARRAYS, FORMAT_VERSION, SeismicIndex
+from lsr.index.seismic import SeismicIndex
+from lsr.index.seismic_files import ARRAYS, FORMAT_VERSION
 from lsr.index.storage import verify
 from lsr.vectors import SparseVectors
-from tests.index.samples import build, zipf_vectors
+from tests.index.samples import EXACT, LAYOUTS, build, zipf_vectors
 from tests.processes import run_python, start_python
 from tests.strategies import from_pairs
 
-EXACT = SearchParams(exact=True)
 DIM = 1 << 20
 
+# Every array of an index without ids; its kNN graph is there only if it has one.
+ALL_ARRAYS = (*ARRAYS, "tails", "graph")
+ID_ARRAYS = ("ids.text", "ids.offsets")
 
-def sample(seed: int = 1) -> SeismicIndex:
-    """Three hundred documents with ids, whose longer lists have blocks."""
-    vectors = zipf_vectors(seed, 300, DIM, 8, 1000)
-    vectors.ids = [f"document {row} of {seed}" for row in range(len(vectors))]
-    return build(vectors, IndexConfig(seed=seed), short_list=20)
+
+def sample(seed: int = 1, layout: str = "fast", with_ids: bool = True) -> SeismicIndex:
+    """Three hundred documents with ids and neighbours; some have tails, some components are frequent."""
+    vectors = zipf_vectors(seed, 300, DIM, 12, 1000)
+    if with_ids:
+        vectors.ids = [f"document {row} of {seed}" for row in range(len(vectors))]
+    return build(vectors, IndexConfig(seed=seed, layout=layout, knn=3), rare=20)
 
 
 QUERIES = zipf_vectors(9, 40, DIM, 5, 4)
@@ -66,17 +71,19 @@ def folder(saved: Path, tmp_path: Path) -> Path:
 # Saved and opened
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("with_ids", [True, False])
-def test_opened_index_is_the_saved_one(tmp_path: Path, with_ids: bool) -> None:
-    index = sample()
-    if not with_ids:
-        index.ids = None
+def test_opened_index_is_the_saved_one(tmp_path: Path, with_ids: bool, layout: str) -> None:
+    index = sample(layout=layout, with_ids=with_ids)
     index.save(tmp_path / "index")
     opened = SeismicIndex.open(tmp_path / "index")
     assert (len(opened), opened.dim, opened.config) == (len(index), index.dim, index.config)
+    assert (opened.postings, opened.flat, opened.knn) == (index.postings, False, 3)
+    assert (opened.sample_recall, opened.presets) == (index.sample_recall, {})
     assert opened.nbytes == index.nbytes
-    assert (opened.ids is None) == (index.ids is None)
-    for params in (SearchParams(), EXACT):
+    assert (opened.ids is None) != with_ids
+    assert np.array_equal(opened.neighbours, index.neighbours)
+    for params in (SearchParams(), SearchParams(knn=2), EXACT):
         assert same(opened.search(QUERIES, 10, params), index.search(QUERIES, 10, params))
     for row in range(len(index)):
         for found, wanted in zip(opened.vector(row), index.vector(row), strict=True):
@@ -96,7 +103,7 @@ def test_opened_index_of_real_vectors(
 
 def test_arrays_are_mapped_and_start_cache_lines(saved: Path) -> None:
     opened = SeismicIndex.open(saved)
-    for array in (*opened._forward[:6], *opened._lists, opened._components.external):
+    for array in (*opened._forward[:6], *opened._blocks[:7], opened._components.external, opened._graph):
         assert isinstance(_root(array), np.memmap)
         assert not array.flags.writeable
     assert opened._forward.heads.ctypes.data % 64 == 0
@@ -228,12 +235,16 @@ def test_newer_and_older_formats(folder: Path) -> None:
     change_manifest(folder, lambda manifest: manifest.update(format_version=FORMAT_VERSION + 1))
     with pytest.raises(IndexFormatError, match="upgrade lsr"):
         SeismicIndex.open(folder)
-    change_manifest(folder, lambda manifest: manifest.update(format_version=0))
-    with pytest.raises(IndexFormatError, match="build the index again"):
-        SeismicIndex.open(folder)
+    for older in range(FORMAT_VERSION):
+        change_manifest(folder, lambda manifest, older=older: manifest.update(format_version=older))
+        with pytest.raises(IndexFormatError, match=f"format version {older}, .*; build the index again"):
+            SeismicIndex.open(folder)
 
 
-MANIFEST_ENTRIES = ("config", "dim", "documents", "head_size", "has_ids", "files", "product", "kind", "format_version")
+MANIFEST_ENTRIES = (
+    "config", "dim", "documents", "postings", "head_size", "frequent_components", "knn", "has_ids", "flat",
+    "sample_recall", "files", "product", "kind", "format_version",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", MANIFEST_ENTRIES)
@@ -244,14 +255,21 @@ def test_missing_entry_of_the_manifest(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [None, "x", [], {}, -1, 0, 2.5, 1e400, 1 << 80, {"n_postings": "many"}, {"colour": 1}]
+    "value", [None, "x", [], {}, -1, 0, 2.5, 1e400, 1 << 80, {"block_size": "many"}, {"colour": 1}]
 )
-@pytest.mark.parametrize("name", ["config", "documents", "head_size", "files", "format_version"])
+@pytest.mark.parametrize("name", ["config", "documents", "head_size", "knn", "files", "format_version"])
 def test_wrong_entry_of_the_manifest(folder: Path, name: str, value: Any) -> None:
     change_manifest(folder, lambda manifest: manifest.update({name: value}))
-    if (name, value) in (("config", {}), ("files", {})):  # all defaults; nothing to check
+    if (name, value) in (("config", {}), ("files", {}), ("knn", 0)):  # all defaults; nothing to check; no graph
         SeismicIndex.open(folder)
         return
+    with pytest.raises(IndexFormatError):
+        SeismicIndex.open(folder)
+
+
+@pytest.mark.parametrize("value", [None, "x", [], {}, -1, 1 << 20, 1e400, 1 << 80])
+def test_wrong_number_of_frequent_components(folder: Path, value: Any) -> None:
+    change_manifest(folder, lambda manifest: manifest.update(frequent_components=value))
     with pytest.raises(IndexFormatError):
         SeismicIndex.open(folder)
 
@@ -259,10 +277,7 @@ def test_wrong_entry_of_the_manifest(folder: Path, name: str, value: Any) -> Non
 # Damaged files
 
 
-ID_ARRAYS = ("ids.text", "ids.offsets")
-
-
-@pytest.mark.parametrize("name", [*ARRAYS, *ID_ARRAYS])
+@pytest.mark.parametrize("name", [*ALL_ARRAYS, *ID_ARRAYS])
 def test_truncated_or_missing_array(folder: Path, name: str) -> None:
     path = folder / f"{name}.npy"
     whole = path.read_bytes()
@@ -286,35 +301,122 @@ def test_truncated_manifest(folder: Path) -> None:
             SeismicIndex.open(folder)
 
 
-@pytest.mark.parametrize("pair", list(combinations(ARRAYS, 2)), ids=" and ".join)
+# Two of one type and one size are as good as each other, to who does not read them.
+ALIKE = ({"rows", "positions"},)
+
+
+@pytest.mark.parametrize("pair", list(combinations(ALL_ARRAYS, 2)), ids=" and ".join)
 def test_swapped_arrays(folder: Path, pair: tuple[str, str]) -> None:
     first, second = (folder / f"{name}.npy" for name in pair)
     first.rename(folder / "aside")
     second.rename(first)
     (folder / "aside").rename(second)
-    with pytest.raises(IndexFormatError, match="build the index again"):
-        SeismicIndex.open(folder)
-    if set(pair) <= set(OF_ANY_LENGTH):
-        return
-    # Even if the sizes in the manifest are those of the files.
-    for path in (first, second):
-        tell_size(folder, path)
-    with pytest.raises(IndexFormatError, match="build the index again"):
-        SeismicIndex.open(folder)
+    if set(pair) not in ALIKE:
+        with pytest.raises(IndexFormatError, match="build the index again"):
+            SeismicIndex.open(folder)
+        # Even if the sizes in the manifest are those of the files.
+        for path in (first, second):
+            tell_size(folder, path)
+        with pytest.raises(IndexFormatError, match="build the index again"):
+            SeismicIndex.open(folder)
+    with pytest.raises(IndexFormatError):
+        verify(folder)
 
 
-@pytest.mark.parametrize("name", [name for name in ARRAYS if name not in ("tails", "summaries")])
+# Only who reads all heads could tell how long this must be.
+OF_ANY_LENGTH = ("tails",)
+
+
+def replace_array(folder: Path, name: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Write a changed array in place of one, and its size into the manifest."""
+    path = folder / f"{name}.npy"
+    np.save(path, change(np.load(path)))
+    tell_size(folder, path)
+
+
+@pytest.mark.parametrize("name", [name for name in ALL_ARRAYS if name not in OF_ANY_LENGTH])
 def test_array_of_a_smaller_index(folder: Path, tmp_path: Path, name: str) -> None:
-    build(zipf_vectors(5, 100, DIM, 8, 1000), short_list=20).save(tmp_path / "other")
+    smaller = zipf_vectors(5, 100, DIM, 8, 1000)
+    build(smaller, IndexConfig(knn=3), rare=20).save(tmp_path / "other")
     path = folder / f"{name}.npy"
     shutil.copy(tmp_path / "other" / path.name, path)
     tell_size(folder, path)
-    with pytest.raises(IndexFormatError, match="do not fit together; build the index again"):
+    with pytest.raises(IndexFormatError, match=r"not fit.*; build the index again"):
         SeismicIndex.open(folder)
 
 
-# Only who reads all the others could tell how long these must be; two of the same type are then as good as each other.
-OF_ANY_LENGTH = ("tails", "summary_keys", "summaries")
+SIZES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "one less": lambda array: array[:-1],
+    "one more": lambda array: np.concatenate([array, array[:1]]),
+    "none": lambda array: array[:0],
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", [name for name in ALL_ARRAYS if name not in OF_ANY_LENGTH])
+def test_array_of_another_size(folder: Path, name: str, size: str) -> None:
+    replace_array(folder, name, SIZES[size])
+    with pytest.raises(IndexFormatError, match=r"not fit.*; build the index again"):
+        SeismicIndex.open(folder)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "<u2", "<u4", ">u4", "<i8", "<f4", "<f8"])
+@pytest.mark.parametrize("name", ALL_ARRAYS)
+def test_array_of_another_type(folder: Path, name: str, dtype: str) -> None:
+    if np.load(folder / f"{name}.npy").dtype == np.dtype(dtype):
+        SeismicIndex.open(folder)
+        return
+    replace_array(folder, name, lambda array: array.astype(dtype))
+    with pytest.raises(IndexFormatError, match=r"not fit.*; build the index again"):
+        SeismicIndex.open(folder)
+
+
+@pytest.mark.parametrize("name", ALL_ARRAYS)
+def test_array_of_more_dimensions(folder: Path, name: str) -> None:
+    replace_array(folder, name, lambda array: array[..., None])
+    with pytest.raises(IndexFormatError, match=r"not fit.*; build the index again"):
+        SeismicIndex.open(folder)
+
+
+@pytest.mark.parametrize("name", ALL_ARRAYS)
+def test_array_of_no_dimension(folder: Path, name: str) -> None:
+    replace_array(folder, name, lambda array: array.reshape(-1)[0])
+    with pytest.raises(IndexFormatError, match=r"not fit.*; build the index again"):
+        SeismicIndex.open(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda heads: heads[:, :20], id="too narrow"),
+        pytest.param(np.asfortranarray, id="by columns"),
+        pytest.param(lambda heads: heads[:, :29], id="no whole 64 bits"),
+    ],
+)
+def test_heads_that_cannot_be_read(folder: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    replace_array(folder, "heads", change)
+    with pytest.raises(IndexFormatError, match=r"not fit.*; build the index again"):
+        SeismicIndex.open(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "value"),
+    [
+        ("blocks", 0, 1),
+        ("blocks", -1, 299),
+        ("summary_windows", 0, 1),
+        ("summary_windows", -1, 7),
+        ("summary_starts", -1, 1 << 31),
+    ],
+)
+def test_ends_that_do_not_fit(folder: Path, name: str, at: int, value: int) -> None:
+    def change(array: np.ndarray) -> np.ndarray:
+        array[at] = value
+        return array
+
+    replace_array(folder, name, change)
+    with pytest.raises(IndexFormatError, match="do not fit together; build the index again"):
+        SeismicIndex.open(folder)
 
 
 def tell_size(folder: Path, path: Path) -> None:
@@ -345,10 +447,10 @@ def test_no_damage_crashes_open(folder: Path) -> None:
 import sys
 from pathlib import Path
 from lsr.errors import IndexFormatError
-from lsr.index.seismic import ARRAYS, SeismicIndex
-from tests.index.test_seismic_files import ID_ARRAYS, damage
+from lsr.index.seismic import SeismicIndex
+from tests.index.test_seismic_files import ALL_ARRAYS, ID_ARRAYS, damage
 folder = Path(sys.argv[1])
-for seed, name in enumerate([*ARRAYS, *ID_ARRAYS]):
+for seed, name in enumerate([*ALL_ARRAYS, *ID_ARRAYS]):
     path = folder / f"{name}.npy"
     whole = path.read_bytes()
     for damaged in damage(path, seed):
@@ -367,7 +469,7 @@ print("done")
 
 def test_verify_finds_every_damage(folder: Path) -> None:
     verify(folder)
-    for name in [*ARRAYS, *ID_ARRAYS]:
+    for name in [*ALL_ARRAYS, *ID_ARRAYS]:
         path = folder / f"{name}.npy"
         whole = path.read_bytes()
         for at in (0, len(whole) // 2, len(whole) - 1):

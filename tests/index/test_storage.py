@@ -12,6 +12,7 @@ import pytest
 
 from lsr import files
 from lsr.errors import IndexFormatError, StorageError
+from lsr.index.arrays import growing_array
 from lsr.index.storage import load_array, read_manifest, replacing_folder, save_arrays, verify, write_folder
 
 ARRAYS: dict[str, np.ndarray[Any, Any]] = {
@@ -142,6 +143,16 @@ def test_truncated_arrays_are_named(tmp_path: Path) -> None:
     for mmap in (True, False):
         with pytest.raises(IndexFormatError, match=r"numbers\.npy: missing or damaged"):
             load_array(tmp_path, "numbers", mmap=mmap)
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_an_array_that_grows_is_written_as_a_whole_one(tmp_path: Path, name: str) -> None:
+    array = ARRAYS[name]
+    save_arrays(tmp_path, {"whole": array})
+    with growing_array(tmp_path, "grown", array.dtype, array.shape[1:]) as append:
+        for begin in range(0, len(array), 7):
+            append(array[begin : begin + 7])
+    assert (tmp_path / "grown.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
 
 
 def test_nothing_is_pickled(tmp_path: Path) -> None:

@@ -29,10 +29,11 @@ def search_queries(
     query_lists: npt.NDArray[np.int64],
     query_weights: npt.NDArray[np.float32],
     inverted: Inverted,
-    documents: int,
+    allowed: list[bool],
     k: int,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """scores and rows, padded."""
+    """scores and rows, padded. allowed: of each document whether it may be found."""
+    documents = len(allowed)
     scores = np.full((len(query_starts) - 1, k), -np.inf, np.float32)
     rows = np.full((len(query_starts) - 1, k), -1, np.int64)
     for query in range(len(query_starts) - 1):
@@ -41,7 +42,8 @@ def search_queries(
             chosen = query_lists[i]
             for at in range(inverted.starts[chosen], inverted.starts[chosen + 1]):
                 sums[inverted.rows[at]] += query_weights[i] * inverted.weights[at]
-        hits = sorted((row for row in range(documents) if sums[row] > 0), key=lambda row: (-sums[row], row))[:k]
+        found = [row for row in range(documents) if sums[row] > 0 and allowed[row]]
+        hits = sorted(found, key=lambda row: (-sums[row], row))[:k]
         scores[query, : len(hits)] = [sums[row] for row in hits]
         rows[query, : len(hits)] = hits
     return scores, rows

@@ -1,49 +1,41 @@
 """Twins of lsr/index/kernels.py: the search, on dictionaries.
 
-Queries are {internal component: weight x scale}. The steps, their thresholds and their batches are the real ones, so
-that with arithmetic that rounds nothing the same documents come out, whatever was skipped.
+Queries are {internal component: weight x scale}. Batches and what lets a document's tail be read are the real ones, so
+that with arithmetic that rounds nothing the same documents come out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from lsr.index.kernels import BATCH, FIRST_BAND, HEAD_REACH, NEXT_BAND
+from lsr.index.kernels import BAND_STEP, BATCH, HEAD_REACH, LARGEST
 from tests.naive.forward import Document, fine_score, split_code
 from tests.naive.summarize import Runs
 
 Query = Mapping[int, float]
 
-
-@dataclass
-class PostingList:
-    """The documents of a list, and its blocks with their summaries; no blocks where it is too short for them."""
-
-    documents: list[int]
-    blocks: list[list[int]]
-    summaries: Runs
+ZERO = np.float32(0)
 
 
 class Heap:
-    """The best documents so far, at most `size` of them, by score and then by row."""
+    """The best rows so far, at most `size` of them, by score and then by row."""
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.documents: dict[int, np.float32] = {}
+        self.rows: dict[int, np.float32] = {}
 
     @property
     def threshold(self) -> np.float32:
-        """The score to beat: the worst document's, or zero as long as there is room."""
-        return np.float32(0) if len(self.documents) < self.size else min(self.documents.values(), default=np.float32(0))
+        """The score to beat: the worst row's, or zero as long as there is room."""
+        return ZERO if len(self.rows) < self.size else min(self.rows.values(), default=ZERO)
 
-    def replace_worst(self, score: np.float32, document: int) -> None:
-        """Put a document in, and the worst one out if there is no room."""
-        if len(self.documents) == self.size:
-            del self.documents[max(self.documents, key=lambda row: (-self.documents[row], row))]
-        self.documents[document] = score
+    def replace_worst(self, score: np.float32, row: int) -> None:
+        """Put a row in, and the worst one out if there is no room."""
+        if len(self.rows) == self.size:
+            del self.rows[max(self.rows, key=lambda each: (-self.rows[each], each))]
+        self.rows[row] = score
 
 
 def score_head(document: Document, query: Query) -> np.float32:
@@ -56,109 +48,129 @@ def score_tail(document: Document, query: Query) -> np.float32:
     return _coarse(document.tail, query)
 
 
+def coarse_score(document: Document, query: Query) -> np.float32:
+    """Inner product by high bytes."""
+    return _coarse([*document], query)
+
+
 def _coarse(codes: Sequence[tuple[int, int]], query: Query) -> np.float32:
     return np.float32(sum(query.get(component, 0) * split_code(code16)[0] for component, code16 in codes))
 
 
-def choose_lists(query: Query, query_cut: int) -> list[int]:
-    """The heaviest components, equal ones in the order of the query."""
-    return sorted(query, key=lambda component: -query[component])[:query_cut]
+def choose_terms(weights: Sequence[float], query_cut: int) -> list[int]:
+    """The positions of the heaviest, equal ones in order."""
+    return sorted(range(len(weights)), key=lambda at: -weights[at])[:query_cut]
 
 
-def estimate_blocks(query: Query, visited: Sequence[int], lists: Sequence[PostingList]) -> list[np.float32]:
-    """What the query's terms could contribute in each block of the visited lists, one list after the other."""
-    estimates = []
-    for component in visited:
-        sums = [0.0] * len(lists[component].blocks)
-        for term, weight in query.items():
-            for block, code in lists[component].summaries.get(term, []):
-                sums[block] += weight * code
-        estimates += map(np.float32, sums)
-    return estimates
+def estimate_blocks(query: Query, runs: Runs, n_blocks: int) -> list[np.float32]:
+    """What the query's terms could contribute in each block."""
+    sums = [0.0] * n_blocks
+    for term, weight in query.items():
+        for block, code in runs.get(term, []):
+            sums[block] += weight * code
+    return [np.float32(each) for each in sums]
+
+
+def strips_of(estimates: Sequence[np.float32], n_strips: int) -> list[np.float32]:
+    """The largest estimate of every n-th block from the first, second, ..., n-th."""
+    return [max(estimates[first::n_strips], default=ZERO) for first in range(n_strips)]
+
+
+def largest_of(strips: Sequence[np.float32]) -> np.float32:
+    """The largest, or what is largest of all finite numbers."""
+    return min(max(strips, default=ZERO), LARGEST)
+
+
+def count_reaching(estimate: np.float32, strips: Sequence[np.float32]) -> int:
+    """How many strips reach an estimate."""
+    return sum(strip >= estimate for strip in strips)
+
+
+def band_floor(floor: np.float32, limit: np.float32, wanted: int, strips: Sequence[np.float32]) -> np.float32:
+    """The first of floor x step, floor x step x step, ..., that so many strips reach; `limit` if none above it is."""
+    while floor > limit:
+        floor = floor * BAND_STEP
+        if count_reaching(floor, strips) >= wanted:
+            break
+    return max(floor, limit)
+
+
+def queue_band(floor: np.float32, above: np.float32, estimates: Sequence[np.float32]) -> list[int]:
+    """The blocks with estimates in a band; a band of which `above` is no number has no upper end."""
+    return [block for block, estimate in enumerate(estimates) if floor <= estimate and not estimate >= above]
 
 
 class Search:
-    """One query on its way: the heap, the documents seen, and those that wait for a full batch to be scored."""
+    """One query on its way: the heap, and the documents that wait for a full batch of tails to be scored.
 
-    def __init__(self, query: Query, heap_factor: float, documents: Sequence[Document], heap_size: int) -> None:
+    rows: the row of each document. allowed: of each document whether it may be found.
+    """
+
+    def __init__(
+        self,
+        query: Query,
+        documents: Sequence[Document],
+        rows: Sequence[int],
+        heap_size: int,
+        allowed: Sequence[bool] | None = None,
+    ) -> None:
         self.query = query
-        self.heap_factor = np.float32(heap_factor)
         self.documents = documents
+        self.rows = rows
         self.heap = Heap(heap_size)
-        self.seen: set[int] = set()
+        self.allowed = [True] * len(documents) if allowed is None else allowed
         self.pending: list[int] = []
 
-    @property
-    def limit(self) -> np.float32:
-        """What the estimate of a block must reach for it to be visited."""
-        return self.heap_factor * self.heap.threshold
+    def visit(self, document: int, once: bool) -> None:
+        """Keep a document that may be found and whose head promises enough; score whenever a batch is full."""
+        head = score_head(self.documents[document], self.query)
+        if self.allowed[document] and head * HEAD_REACH >= self.heap.threshold:
+            self.pending.append(document)
+            if len(self.pending) == BATCH:
+                self.score_tails(once)
 
-    def visit(self, members: Sequence[int]) -> None:
-        """Queue the documents not met before; score whenever a batch is full."""
-        for member in members:
-            if member not in self.seen:
-                self.seen.add(member)
-                self.pending.append(member)
-                if len(self.pending) == BATCH:
-                    self.score_pending()
-
-    def score_pending(self) -> None:
-        """Heads first; the tails only of documents whose heads promise enough."""
-        promising = []
+    def score_tails(self, once: bool) -> None:
+        """Heads and tails of the pending documents. once: what the heap has is left out."""
         for document in self.pending:
-            head = score_head(self.documents[document], self.query)
-            if head * HEAD_REACH >= self.limit:
-                promising.append((document, head))
-        for document, head in promising:
-            score = head + score_tail(self.documents[document], self.query)
-            if score > self.heap.threshold:
-                self.heap.replace_worst(score, document)
+            score = coarse_score(self.documents[document], self.query)
+            row = self.rows[document]
+            if score > self.heap.threshold and not (once and row in self.heap.rows):
+                self.heap.replace_worst(score, row)
         self.pending = []
 
+    def visit_queue(
+        self, queue: Iterable[int], blocks: Sequence[Sequence[int]], estimates: Sequence[float], heap_factor: np.float32
+    ) -> None:
+        """Visit the documents of queued blocks, as long as their estimate reaches the threshold."""
+        for block in queue:
+            if estimates[block] >= heap_factor * self.heap.threshold:
+                for document in blocks[block]:
+                    self.visit(document, once=False)
+        self.score_tails(once=False)
 
-def search_query(
-    query: Query,
-    query_cut: int,
-    heap_factor: float,
-    documents: Sequence[Document],
-    lists: Sequence[PostingList],
-    heap_size: int,
-) -> dict[int, np.float32]:
-    """{document: score by high bytes} of the best documents found."""
-    visited = choose_lists(query, query_cut)
-    estimates = estimate_blocks(query, visited, lists)
-    blocks = [block for component in visited for block in lists[component].blocks]
-
-    search = Search(query, heap_factor, documents, heap_size)
-    for component in visited:
-        if not lists[component].blocks:
-            search.visit(lists[component].documents)
-    highest = max(estimates, default=np.float32(0))
-    above, floor = np.float32(np.inf), FIRST_BAND * highest
-    while True:
-        search.score_pending()
-        last = floor <= search.limit
-        floor = max(floor, search.limit)
-        band = [i for i, estimate in enumerate(estimates) if floor <= estimate < above]
-        for i in band:
-            if estimates[i] >= search.limit:
-                search.visit(blocks[i])
-        if last:
-            break
-        above = floor
-        floor = floor * NEXT_BAND if floor > np.float32(0.01) * highest else np.float32(0)
-    search.score_pending()
-    return search.heap.documents
+    def visit_neighbours(self, starts: Iterable[int], graph: Mapping[int, Sequence[int]]) -> None:
+        """Visit the neighbours of each of the rows `starts`, by row; graph: of documents by document."""
+        for row in starts:
+            for neighbour in graph[self.rows.index(row)]:
+                self.visit(neighbour, once=True)
+        self.score_tails(once=True)
 
 
-def scan_query(query: Query, documents: Sequence[Document], heap_size: int) -> list[int]:
-    """The documents of the largest positive 16-bit scores, equal ones by row."""
-    scores = {row: fine_score(document, query) for row, document in enumerate(documents)}
-    found = [row for row, score in scores.items() if score > 0]
-    return sorted(found, key=lambda row: (-scores[row], row))[:heap_size]
+def may_lack(query: Query, found: int, k: int, candidates: int, query_cut: int, n_frequent: int) -> bool:
+    """Whether too few were found and a term is not estimated, or its summaries may be incomplete."""
+    complete = len(query) <= query_cut and all(component >= n_frequent for component in query)
+    return found < min(k, candidates) and not complete
 
 
-def rank(found: Sequence[int], query: Query, documents: Sequence[Document], k: int) -> list[tuple[float, int]]:
-    """The k best (16-bit score, row), equal ones by row."""
-    scored = [(fine_score(documents[row], query), row) for row in found]
+def scan(query: Query, documents: Sequence[Document], rows: Sequence[int], allowed: Iterable[int]) -> list[int]:
+    """The allowed documents' rows with positive scores, best first, equal ones by row."""
+    scores = {rows[document]: fine_score(documents[document], query) for document in allowed}
+    return sorted((row for row in scores if scores[row] > 0), key=lambda row: (-scores[row], row))
+
+
+def rank(
+    found: Iterable[int], query: Query, documents: Sequence[Document], rows: Sequence[int], k: int
+) -> list[tuple[float, int]]:
+    """The k best (score, row) of these rows, equal ones by row."""
+    scored = [(fine_score(documents[rows.index(row)], query), row) for row in found]
     return sorted(scored, key=lambda hit: (-hit[0], hit[1]))[:k]

@@ -2,74 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from lsr.index.config import IndexConfig, SearchParams
+from lsr.index.config import IndexConfig
 from lsr.index.forward import head_layout
-from lsr.index.kernels import BLOCKS, KEYS, N_BLOCKS, N_POSTINGS, N_SLOTS, POSTINGS, STARTS, STREAM, Lists
 from lsr.index.seismic import SeismicIndex
-from lsr.index.summarize import free_slot
 from lsr.vectors import SparseVectors
-from tests.naive.block import cut_into_blocks
+from tests.naive.cluster import cluster, find_heads
 from tests.naive.forward import Document, count_components, fill_forward, internal_rows, read_documents, scales
-from tests.naive.kernels import PostingList, Query, rank, scan_query, search_query
-from tests.naive.prune import pruned_lists
-from tests.naive.summarize import Runs, summarize_list
+from tests.naive.kernels import Query, rank, scan
+from tests.naive.summarize import Runs, invert_summaries, read_runs, summarize_blocks
 
 Hits = list[tuple[float, int]]
 
 
 @dataclass
 class NaiveIndex:
-    """external: of each internal component. scale: the weight of one unit of code."""
+    """external: of each internal component. scale: the weight of one unit of code. rows: the row of each document.
+
+    blocks: the documents of each. runs: the summaries, by component. n_frequent: components before the rare ones.
+    """
 
     external: list[int]
     scale: list[np.float32]
     documents: list[Document]
-    lists: list[PostingList]
+    rows: list[int]
+    blocks: list[list[int]]
+    runs: Runs
+    n_frequent: int
 
     @classmethod
-    def build(cls, vectors: SparseVectors, config: IndexConfig, short_list: int) -> NaiveIndex:
-        """Prune, cut into blocks, summarise. short_list: the longest list that gets no blocks."""
+    def build(cls, vectors: SparseVectors, config: IndexConfig, rare: int) -> NaiveIndex:
+        """Cluster, quantise, summarise. rare: documents of a rare component, at most."""
         external = count_components(vectors)
-        rows = internal_rows(vectors, external)
-        scale = scales(rows, len(external))
-        head_size, _ = head_layout(vectors.nnz, len(vectors), 2 if len(external) < 65536 else 4)
-        documents = fill_forward(rows, scale, head_size)
-        lists = []
-        for component, members in enumerate(pruned_lists(rows, len(external), vectors.dim, config)):
-            blocks: list[list[int]] = []
-            if len(members) > short_list:
-                blocks = cut_into_blocks(
-                    members,
-                    documents,
-                    scale,
-                    config.centroid_fraction,
-                    config.min_cluster_size,
-                    config.doc_cut,
-                    (config.seed << 32) + external[component],
-                )
-                members = [member for block in blocks for member in block]
-            lists.append(PostingList(members, blocks, summarize_list(blocks, documents, scale, config.summary_energy)))
-        return cls(external, scale, documents, lists)
+        internal = internal_rows(vectors, external)
+        scale = scales(internal, len(external))
+        order = cluster(find_heads(internal), config)
+        rows = [row for block in order for row in block]
+        head_size = head_layout(vectors.nnz, len(vectors))
+        documents = fill_forward([internal[row] for row in rows], scale, head_size, config.layout == "compact")
+        ends = np.cumsum([0] + [len(block) for block in order]).tolist()
+        blocks = [list(range(begin, end)) for begin, end in pairwise(ends)]
+        n_frequent = sum((vectors.indices == component).sum() > rare for component in external)
+        entries = summarize_blocks(
+            [documents[begin:end] for begin, end in pairwise(ends)], scale, config.summary_energy, n_frequent
+        )
+        return cls(external, scale, documents, rows, blocks, invert_summaries(entries), n_frequent)
 
     @classmethod
     def read(cls, index: SeismicIndex) -> NaiveIndex:
         """What the arrays of a real index hold."""
-        forward, lists = index._forward, index._lists
+        forward, blocks = index._forward, index._blocks
         return cls(
             index._components.external.tolist(),
             list(forward.scale),
             read_documents(forward),
-            [_read_list(lists, row) for row in lists.table.tolist()],
+            blocks.rows.tolist(),
+            [list(range(begin, end)) for begin, end in pairwise(blocks.offsets.tolist())],
+            read_runs(blocks),
+            blocks.n_frequent,
         )
-
-    def search(self, queries: SparseVectors, k: int, params: SearchParams) -> list[Hits]:
-        """(score, row) of each query's hits."""
-        return [self._search_one(query, k, params) for query in self.prepare(queries)]
 
     def prepare(self, queries: SparseVectors) -> list[Query]:
         """{internal component: weight x scale} of the known components of each query."""
@@ -80,27 +76,11 @@ class NaiveIndex:
             prepared.append({known[c]: float(np.float32(w) * self.scale[known[c]]) for c, w in pairs if c in known})
         return prepared
 
-    def _search_one(self, query: Query, k: int, params: SearchParams) -> Hits:
-        heap_size = min(k + k // 4 + 2, len(self.documents))
-        if params.exact:
-            found: Sequence[int] = scan_query(query, self.documents, heap_size)
-        else:
-            best = search_query(query, params.query_cut, params.heap_factor, self.documents, self.lists, heap_size)
-            found = list(best)
-        return rank(found, query, self.documents, k)
-
-
-def _read_list(lists: Lists, row: Sequence[int]) -> PostingList:
-    documents = lists.documents[row[POSTINGS] : row[POSTINGS] + row[N_POSTINGS]].tolist()
-    blocks = []
-    for at in range(row[BLOCKS], row[BLOCKS] + row[N_BLOCKS]):
-        blocks.append(documents[lists.offsets[at] : lists.offsets[at + 1]])
-    summaries: Runs = {}
-    for slot in range(row[N_SLOTS]):
-        component = int(lists.keys[row[KEYS] + slot])
-        if component != free_slot(lists.keys.dtype):
-            begin, end = (row[STREAM] + int(lists.starts[row[STARTS] + slot + i]) for i in (0, 1))
-            length = (end - begin) * 2 // 3
-            codes = lists.stream[begin + length : end].tobytes()[:length]
-            summaries[component] = list(zip(lists.stream[begin : begin + length].tolist(), codes, strict=True))
-    return PostingList(documents, blocks, summaries)
+    def search_exactly(self, queries: SparseVectors, k: int, allowed: Iterable[int] | None = None) -> list[Hits]:
+        """(score, row) of each query's hits. allowed: rows that may be found."""
+        wanted = set(self.rows if allowed is None else allowed)
+        documents = [document for document, row in enumerate(self.rows) if row in wanted]
+        return [
+            rank(scan(query, self.documents, self.rows, documents)[:k], query, self.documents, self.rows, k)
+            for query in self.prepare(queries)
+        ]

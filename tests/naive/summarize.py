@@ -6,31 +6,36 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
-from lsr.index.summarize import LONG_LIST, MIN_RUN, MIN_RUN_LONG
+from lsr.index.summarize import ENERGY_BINS, WINDOW, Blocks
 from tests.naive.forward import Document, split_code
 
-Runs = dict[int, list[tuple[int, int]]]
+Entry = tuple[int, int, int]  # component, block, code
+Runs = dict[int, list[tuple[int, int]]]  # of each component the (block, code) of its entries
 
 
-def block_maxima(members: Sequence[int], documents: Sequence[Document]) -> dict[int, int]:
+def block_maxima(documents: Sequence[Document]) -> dict[int, int]:
     """{component: largest code}, above zero, in the order in which the components are met."""
     maxima: dict[int, int] = {}
-    for member in members:
-        for component, code16 in documents[member]:
+    for document in documents:
+        for component, code16 in document:
             code = split_code(code16)[0]
             if code > maxima.get(component, 0):
                 maxima[component] = code
     return maxima
 
 
-def keep_energy(maxima: Mapping[int, int], scale: Sequence[np.float32], energy: float) -> list[int]:
-    """The components of the heaviest bins of weight, until they hold `energy` of the mass; in the order of `maxima`."""
+def keep_energy(maxima: Mapping[int, int], scale: Sequence[np.float32], energy: float, n_frequent: int) -> list[int]:
+    """The components of the heaviest bins of weight, until they hold `energy` of the mass, and all that are rare.
+
+    In the order of `maxima`.
+    """
     weights = {component: scale[component] * np.float32(code) for component, code in maxima.items()}
     heaviest = max(weights.values(), default=np.float32(0))
     bins: dict[int, list[int]] = defaultdict(list)
     for component, weight in weights.items():
-        bins[int(float(weight) * (1023 / float(heaviest)))].append(component)
+        bins[int(float(weight) * ((ENERGY_BINS - 1) / float(heaviest)))].append(component)
     missing = energy * _mass(weights, weights)
     kept: list[int] = []
     for at in sorted(bins, reverse=True):
@@ -44,7 +49,7 @@ def keep_energy(maxima: Mapping[int, int], scale: Sequence[np.float32], energy: 
                 kept.append(component)
                 missing -= float(weights[component])
         break
-    return [component for component in maxima if component in set(kept)]
+    return [component for component in maxima if component in set(kept) or component >= n_frequent]
 
 
 def _mass(weights: Mapping[int, np.float32], components: Iterable[int]) -> float:
@@ -54,33 +59,45 @@ def _mass(weights: Mapping[int, np.float32], components: Iterable[int]) -> float
     return mass
 
 
-def slot_of(component: int, n_slots: int) -> int:
-    """The hash's 32 bits, taken as a fraction of the number of slots."""
-    return (component * 2654435769 % (1 << 32)) * n_slots // (1 << 32)
+def summarize_blocks(
+    blocks: Sequence[Sequence[Document]],
+    scale: Sequence[np.float32],
+    energy: float,
+    n_frequent: int,
+) -> list[Entry]:
+    """What the summaries of blocks keep, block by block."""
+    entries = []
+    for block, documents in enumerate(blocks):
+        maxima = block_maxima(documents)
+        entries += [(each, block, maxima[each]) for each in keep_energy(maxima, scale, energy, n_frequent)]
+    return entries
 
 
-def find_slot(keys: Sequence[int], component: int, empty: int) -> int:
-    """Linear probing from the first slot."""
-    slot = slot_of(component, len(keys))
-    while keys[slot] not in (component, empty):
-        slot = (slot + 1) % len(keys)
-    return slot
-
-
-def directory(entries: Sequence[tuple[int, int, int]], min_run: int) -> Runs:
-    """{component: [(block, code)]} of (component, block, code), without components of fewer than `min_run` entries."""
+def invert_summaries(entries: Iterable[Entry]) -> Runs:
+    """The entries by component."""
     runs: Runs = defaultdict(list)
     for component, block, code in entries:
         runs[component].append((block, code))
-    return {component: run for component, run in runs.items() if len(run) >= min_run}
+    return dict(runs)
 
 
-def summarize_list(
-    blocks: Sequence[Sequence[int]], documents: Sequence[Document], scale: Sequence[np.float32], energy: float
-) -> Runs:
-    """The summaries of one list's blocks, by component."""
-    entries = []
-    for block, members in enumerate(blocks):
-        maxima = block_maxima(members, documents)
-        entries += [(component, block, maxima[component]) for component in keep_energy(maxima, scale, energy)]
-    return directory(entries, MIN_RUN_LONG if len(blocks) >= LONG_LIST else MIN_RUN)
+def read_window(starts: npt.NDArray[np.uint32], stream: npt.NDArray[np.uint16]) -> Runs:
+    """What the arrays of a window hold."""
+    runs: Runs = {}
+    for component, (begin, end) in enumerate(zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)):
+        length = (end - begin) * 2 // 3
+        codes = stream[begin + length : end].tobytes()[:length]
+        if length:
+            runs[component] = list(zip(stream[begin : begin + length].tolist(), codes, strict=True))
+    return runs
+
+
+def read_runs(blocks: Blocks) -> Runs:
+    """What all windows hold; blocks are numbered through."""
+    runs: Runs = defaultdict(list)
+    n_windows = len(blocks.windows) - 1
+    for window, starts in enumerate(blocks.starts.reshape(n_windows, -1) if n_windows else []):
+        begin, end = blocks.windows[window : window + 2]
+        for component, run in read_window(starts, blocks.stream[begin:end]).items():
+            runs[component] += [(window * WINDOW + block, code) for block, code in run]
+    return dict(runs)

@@ -11,8 +11,9 @@ import pytest
 
 from lsr.encoders.batching import encode_collection
 from lsr.encoders.bm25 import BM25Encoder
-from lsr.errors import CollectionError, EncoderError, StorageError
+from lsr.errors import CollectionError, EncoderError, ParameterError, StorageError
 from lsr.index.seismic import SeismicIndex
+from lsr.retrieval import indexing
 from lsr.retrieval.indexing import build_searchable
 from lsr.retrieval.searcher import Searcher
 from lsr.vectors import SparseVectors
@@ -80,6 +81,30 @@ def test_in_one_go(collection: Listed, tmp_path: Path) -> None:
     hit = Searcher.open(tmp_path / "deep" / "index").search("word42")[0]
     assert (hit.doc_id, hit.row, hit.text) == ("d42", 42, "word42 common text number 0")
     assert collection.passes == 3  # to fit, to encode, to keep the texts
+
+
+def test_by_way_of_the_disk(
+    collection: Listed, fitted: BM25Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(SeismicIndex, "build", None)
+        patch.setattr(indexing, "BUILD_BYTES", 1 << 20)
+        index = build_searchable(collection, tmp_path / "index", fitted, memory=1 << 28)
+    assert not index.flat
+    hit = Searcher.open(tmp_path / "index").search("word42")[0]
+    assert (hit.doc_id, hit.row, hit.text) == ("d42", 42, "word42 common text number 0")
+    assert [path.name for path in tmp_path.iterdir()] == ["index"]
+
+
+def test_less_memory_than_any_way_takes(
+    collection: Listed, fitted: BM25Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexing, "BUILD_BYTES", 1 << 20)
+    with pytest.raises(ParameterError, match=r"memory is 1\.0 MB; .* give at least"):
+        build_searchable(collection, tmp_path / "index", fitted, memory=1_000_000)
+    assert [path.name for path in tmp_path.iterdir()] == ["index.encoding"]
+    build_searchable(collection, tmp_path / "index", fitted)
+    assert [path.name for path in tmp_path.iterdir()] == ["index"]
 
 
 def test_killed_while_encoding(collection: Listed, fitted: BM25Encoder, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ class World:
         return SparseVectors.from_scipy(scipy.sparse.csr_matrix(matrix))
 
     def find(self, pipeline: Pipeline, k: int, dropped: np.ndarray | None = None) -> Found:
-        settings = Settings(SearchParams(), 1, dropped)
+        settings = Settings(SearchParams(), 1, dropped, None)
         sides = {SPARSE: SparseSide(self.index, settings), DENSE: DenseSide(self.dense_index, settings)}
         encoded = {SPARSE: self.to_vectors(self.sparse_queries), DENSE: self.dense_queries}
         return search_pipeline(sides, {side: encoded[side] for side in pipeline.sides}, pipeline, k)

@@ -1,0 +1,131 @@
+"""lsr tune"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lsr.cli import options
+from lsr.cli.output import print_columns, print_json, watched
+from lsr.errors import ParameterError
+
+if TYPE_CHECKING:
+    from lsr.index.tuning import Point, Tuning
+    from lsr.vectors import SparseVectors
+
+_JSONL = (".jsonl", ".jsonl.gz")
+_COLUMNS = ("recall", "held out", "µs a query", "query cut", "blocks", "neighbours")
+
+
+def tune(
+    index: options.IndexFolder,
+    queries: Annotated[
+        str,
+        typer.Option(
+            metavar="QUERIES|VECTORS",
+            help="Some hundreds, like those to come: a collection, a queries.jsonl[.gz], a TSV of id and text, or "
+            "vectors: .npz, .jsonl[.gz] or a folder that lsr encode wrote.",
+        ),
+    ],
+    recall: Annotated[
+        list[float] | None,
+        typer.Option(help="What to reach; may be given several times. By default .9, .95, .97 and .99"),
+    ] = None,
+    k: options.Depth = 10,
+    split: options.Split = None,
+    threads: options.Threads = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw recall against time: .svg, .png, .pdf")] = None,
+    json: options.Json = False,
+) -> None:
+    """Find the fastest search that reaches a recall, and keep its parameters with the index.
+
+    Recall is the share of the exact top k that is found. Times are those of one thread; --threads are for the exact
+    search that all others are compared with.
+    """
+    from lsr.eval.plots import checked_format
+    from lsr.index.seismic import SeismicIndex
+    from lsr.index.seismic_files import FORMAT_VERSION, KIND
+    from lsr.index.storage import read_manifest
+    from lsr.index.tuning import RECALLS, check_recall, store_presets
+
+    recalls = [check_recall(each) for each in recall or RECALLS]
+    if plot is not None:
+        checked_format(plot)
+    manifest = read_manifest(index, FORMAT_VERSION, KIND)
+    vectors = _read_queries(queries, split, index)
+    opened = SeismicIndex.open(index)
+    tuning = opened.tune(vectors, recalls=recalls, k=k, threads=options.use_threads(threads), progress=watched())
+    store_presets(index, tuning, manifest)
+    if plot is not None:
+        _plot(tuning, index, plot)
+    if json:
+        print_json(
+            {
+                "k": tuning.k,
+                "queries": tuning.queries,
+                "points": [point.as_json() for point in tuning.points],
+                "frontier": [point.as_json() for point in tuning.frontier],
+                "presets": [preset.as_json() for preset in tuning.presets.values()],
+            }
+        )
+        return
+    _print(tuning, opened.flat)
+
+
+def _read_queries(queries: str, split: str | None, index: Path) -> SparseVectors:
+    """Vectors as they are; texts as the index's own encoder encodes them."""
+    from lsr.eval.collections import load_queries
+    from lsr.retrieval.plan import SPARSE, Pipeline
+    from lsr.retrieval.searcher import Searcher
+    from lsr.vectors import SparseVectors
+
+    if not _are_vectors(queries):
+        topics = load_queries(queries, split)
+        encoded: SparseVectors = Searcher.open(index).encode(list(topics.texts.values()), Pipeline.of())[SPARSE]
+        return encoded
+    if split is not None:
+        raise ParameterError(f"{queries}: holds vectors and has no split {split!r}; leave the split out")
+    tokens = Searcher.open(index).encoder.vocabulary if queries.endswith(_JSONL) else None
+    return SparseVectors.read(queries, tokens)
+
+
+def _are_vectors(queries: str) -> bool:
+    """Whether vectors are stored there; files of texts may have names like those of vectors."""
+    from lsr.eval.sources import jsonl_records
+    from lsr.vectors_io import is_vectors
+
+    if queries.endswith(_JSONL):
+        _, first = next(jsonl_records(Path(queries)), (None, {}))
+        return "vector" in first
+    return is_vectors(queries)
+
+
+def _plot(tuning: Tuning, index: Path, path: Path) -> None:
+    from lsr.eval import plots
+
+    names: dict[Point, list[str]] = {}
+    for asked, point in tuning.chosen.items():
+        names.setdefault(point, []).append(f"{asked:g}")
+    points = [plots.Point("", point.microseconds, point.recall) for point in tuning.points]
+    chosen = [plots.Point("for " + ", ".join(each), at.microseconds, at.recall) for at, each in names.items()]
+    plots.plot_choices(points, chosen, f"recall@{tuning.k}", index.resolve().name, path)
+
+
+def _print(tuning: Tuning, flat: bool) -> None:
+    print(f"recall@{tuning.k} on {tuning.queries} queries, every second of them held out\n")
+    print_columns([_COLUMNS, *map(_cells, tuning.frontier)])
+    print("\nkept with the index\n")
+    print_columns([("asked", *_COLUMNS), *((f"{asked:g}", *_cells(each)) for asked, each in tuning.chosen.items())])
+    exact = [f"{asked:g}" for asked, point in tuning.chosen.items() if point.params.exact]
+    if flat:
+        print("\nthis index is searched exhaustively, whatever the parameters")
+    elif exact:
+        print(f"\nno other search that is sure to reach {', '.join(exact)} is faster than an exact one")
+
+
+def _cells(point: Point) -> tuple[str, ...]:
+    params = point.params
+    settings = ("exact", "", "") if params.exact else (str(params.query_cut), str(params.max_blocks), str(params.knn))
+    return f"{point.recall:.4f}", f"{point.held_out:.4f}", f"{point.microseconds:,.0f}", *settings

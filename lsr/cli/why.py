@@ -1,0 +1,169 @@
+"""lsr why"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from lsr.cli import options
+from lsr.cli.output import print_columns, print_json, printable
+from lsr.errors import ParameterError
+from lsr.index.config import SearchParams
+
+if TYPE_CHECKING:
+    from lsr.index.seismic import SeismicIndex
+    from lsr.index.why import Exhaustive, Remedy, Stages, Term, Verdict, Why
+    from lsr.vocabulary import Vocabulary
+
+_SHOWN = 30
+
+_REASONS: dict[Verdict, str] = {
+    "returned": "it is among the best",
+    "filtered out": "it is not among the documents that may be found",
+    "no shared term": "it has no term of the query",
+    "score too low": "its score is too low",
+    "tied": "others with the same score take the last places",
+    "not estimated": "no term that estimates blocks is in the summary of its block",
+    "out of blocks": "blocks enough have higher estimates than its own",
+    "block skipped": "the estimate of its block is too low",
+    "tail not read": "its heaviest terms score too little for the others to be read",
+    "rounded away": "by weights of 8 bits others are better",
+}
+_EXHAUSTIVE: dict[Exhaustive, str] = {
+    "whole lists": "this index is searched exhaustively, whatever the parameters",
+    "exact": "the search is exact",
+    "few allowed": "few may be found",
+    "too few found": "blocks gave too few",
+}
+
+
+def why(
+    index: options.IndexFolder,
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="The query's text, in quotes.")],
+    document: Annotated[str, typer.Argument(metavar="DOC", help="The document's id.")],
+    k: options.Depth = 10,
+    query_cut: options.QueryCut = options.DEFAULT_QUERY_CUT,
+    heap_factor: options.HeapFactor = options.DEFAULT_HEAP_FACTOR,
+    max_blocks: options.MaxBlocks = None,
+    knn: options.Knn = 0,
+    recall: options.Recall = None,
+    json: options.Json = False,
+) -> None:
+    """Tell why a search finds a document, or at which stage it is lost and which option would keep it."""
+    params = SearchParams(query_cut=query_cut, heap_factor=heap_factor, max_blocks=max_blocks, knn=knn, recall=recall)
+
+    from lsr.index.why import explain_search
+    from lsr.retrieval.plan import SPARSE, Pipeline
+    from lsr.retrieval.searcher import Searcher
+
+    searcher = Searcher.open(index)
+    row = int(searcher.rows_of([document])[0])
+    if row < 0:
+        raise ParameterError(f"{document!r} is no document of {index}; check the id")
+    vector = searcher.encode([query], Pipeline.of())[SPARSE]
+    explained = explain_search(cast("SeismicIndex", searcher.index), vector, row, k, params)
+    vocabulary = searcher.encoder.vocabulary
+    if json:
+        print_json({"query": query, "doc_id": document, **_as_json(explained, params, vocabulary)})
+        return
+    _print(document, explained, params, vocabulary)
+
+
+def _print(document: str, explained: Why, given: SearchParams, vocabulary: Vocabulary) -> None:
+    if explained.rank is not None:
+        print(f"{document} is returned, at rank {explained.rank}")
+    else:
+        print(f"{document} is not returned: {_REASONS[explained.verdict]}")
+    print()
+    lines = [("score", _score(explained))]
+    if explained.exhaustive:
+        lines.append(("search", f"every document was scored: {_EXHAUSTIVE[explained.exhaustive]}"))
+    if explained.stages:
+        lines += _stage_lines(explained.stages, explained.params)
+    if explained.rank is None:
+        lines.append(("remedy", _remedy(explained, given)))
+    print_columns(lines)
+    used = [term for term in explained.terms if term.contribution or term.in_query_cut][:_SHOWN]
+    if used:
+        print()
+        print_columns(_table(used, explained.stages is not None, vocabulary))
+    if len(explained.terms) > len(used):
+        print(f"and {len(explained.terms) - len(used)} more")
+
+
+def _score(explained: Why) -> str:
+    parts = [f"{explained.score:.4f}"]
+    if explained.exact_rank is not None:
+        parts.append(f", rank {explained.exact_rank} of an exact search")
+    if explained.threshold is None:
+        parts.append(f"; fewer than {explained.k} documents were found")
+    else:
+        parts.append(f"; the last of {explained.k} returned has {explained.threshold:.4f}")
+    return "".join(parts)
+
+
+def _stage_lines(stages: Stages, params: SearchParams) -> list[tuple[str, str]]:
+    required = f"{stages.limit:.4f} in the end, {params.heap_factor:g} x the worst score kept"
+    if stages.floor > stages.limit:
+        required = f"{stages.floor:.4f}, where enough blocks are better; {required}"
+    how = {True: "visited", False: "not visited", None: "visited only if met early, when less was required"}[
+        stages.visited
+    ]
+    return [
+        ("block", f"estimate {stages.estimate:.4f}, {how}"),
+        ("required", required),
+        ("head", f"{stages.head:.4f}; the rest of a document is read from {stages.head_limit:.4f} on"),
+    ]
+
+
+def _remedy(explained: Why, given: SearchParams) -> str:
+    if explained.remedy is None:
+        return "none; no options return it"
+    return f"{_words(explained.remedy, explained, given)}, which returns it at rank {explained.remedy.rank}"
+
+
+def _words(remedy: Remedy, explained: Why, given: SearchParams) -> str:
+    """The remedy as options, to be given beside those that are there."""
+    words = [] if remedy.k == explained.k else [f"-k {remedy.k}"]
+    if remedy.params.exact and not explained.params.exact:
+        words.append("--exact")
+    elif remedy.params != explained.params:
+        for name in ("query_cut", "heap_factor", "max_blocks", "knn"):
+            value = getattr(remedy.params, name)
+            if value != getattr(given, name):
+                words.append(f"--{name.replace('_', '-')} {value:g}")
+        if given.recall is not None:
+            words.append("without --recall")
+    return " ".join(words)
+
+
+def _table(terms: Sequence[Term], staged: bool, vocabulary: Vocabulary) -> Iterator[tuple[str, ...]]:
+    yield ("term", "query", "document", "product", *(("read in", "block's largest", "estimate") if staged else ()))
+    for term in terms:
+        yield (
+            printable(vocabulary.token(term.component)),
+            f"{term.query_weight:.4f}",
+            _or_dash(term.document_weight),
+            _or_dash(term.contribution),
+            *(_stage_cells(term) if staged else ()),
+        )
+
+
+def _stage_cells(term: Term) -> tuple[str, str, str]:
+    place = "-" if not term.document_weight else "head" if term.in_head else "tail"
+    return place, _or_dash(term.block_maximum), _or_dash(term.estimated) if term.in_query_cut else "beyond the cut"
+
+
+def _or_dash(weight: float) -> str:
+    return f"{weight:.4f}" if weight else "-"
+
+
+def _as_json(explained: Why, given: SearchParams, vocabulary: Vocabulary) -> dict[str, object]:
+    record = asdict(explained)
+    record["terms"] = [{"token": vocabulary.token(term["component"]), **term} for term in record["terms"]]
+    if explained.remedy:
+        record["remedy"]["options"] = _words(explained.remedy, explained, given)
+    return record

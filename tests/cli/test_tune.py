@@ -1,0 +1,185 @@
+"""lsr tune"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lsr.cli.main import main
+from lsr.encoders import load_encoder
+from lsr.errors import ParameterError
+from lsr.index import flat
+from lsr.index.config import SearchParams
+from lsr.index.seismic import SeismicIndex
+from lsr.vectors import SparseVectors
+from tests.cli.commands import Lsr, rejected
+from tests.data import load_vectors
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An index with blocks, of real vectors, without an encoder."""
+    folder = tmp_path_factory.mktemp("tune")
+    load_vectors("packages-500k")[:5000].write(folder / "documents.npz")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flat, "EXHAUSTIVE_BELOW", 0)
+        patch.setattr(flat, "sample_recall", lambda *_: 1.0)
+        assert main(["index", str(folder / "documents.npz"), str(folder / "index")]) == 0
+    yield folder / "index"
+
+
+@pytest.fixture
+def index(built: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(built, tmp_path / "index"))
+
+
+@pytest.fixture(scope="module")
+def some_queries() -> SparseVectors:
+    return load_vectors("packages-queries")[:60]
+
+
+@pytest.fixture
+def queries(some_queries: SparseVectors, tmp_path: Path) -> Path:
+    some_queries.write(tmp_path / "q.npz")
+    return tmp_path / "q.npz"
+
+
+def test_a_tuned_index_can_be_asked_for_a_recall(
+    lsr: Lsr, index: Path, queries: Path, some_queries: SparseVectors, tmp_path: Path
+) -> None:
+    words = ("tune", index, "--queries", queries, "--recall", 0.8, "--recall", 0.95, "--threads", 1)
+    outcome = lsr(*words, "--plot", tmp_path / "tune.svg")
+    assert (outcome.status, outcome.err) == (0, "")
+    first, blank, header, *rest = outcome.out.splitlines()
+    assert first == "recall@10 on 60 queries, every second of them held out"
+    assert blank == ""
+    assert " ".join(header.split()) == "recall held out µs a query query cut blocks neighbours"
+    frontier, chosen = rest[: rest.index("")], rest[rest.index("kept with the index") + 2 :]
+    recalls = [float(line.split()[0]) for line in frontier]
+    assert recalls == sorted(recalls)
+    assert frontier[-1].split()[-1] == "exact"
+    assert [line.split()[0] for line in chosen[1:3]] == ["0.8", "0.95"]
+    assert chosen[0].split()[0] == "asked"
+    assert (tmp_path / "tune.svg").read_text().count("recall@10") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index", "q.npz", "tune.svg"]
+
+    opened = SeismicIndex.open(index)
+    assert list(opened.presets) == [0.8, 0.95]
+    exact = opened.search(some_queries, 10, SearchParams(exact=True))
+    for asked, preset in opened.presets.items():
+        found = opened.search(some_queries, 10, SearchParams.at_recall(asked))
+        assert np.array_equal(found.rows, opened.search(some_queries, 10, preset.point.params).rows)
+        shared = [len(set(ours) & set(best)) / 10 for ours, best in zip(found.rows, exact.rows, strict=True)]
+        assert np.mean(shared) >= asked - 0.05
+    with pytest.raises(ParameterError, match=r"tuned for 0\.8, 0\.95; run lsr tune INDEX --queries Q --recall 0\.99"):
+        opened.search(some_queries, 10, SearchParams.at_recall(0.99))
+
+
+def test_json_says_what_is_stored(lsr: Lsr, index: Path, queries: Path) -> None:
+    before = json.loads((index / "manifest.json").read_text())
+    outcome = lsr("tune", index, "--queries", queries, "-k", 5, "--recall", 0.9, "--recall", 1, "--json")
+    assert (outcome.status, outcome.err) == (0, "")
+    shown = outcome.json
+    assert (shown["k"], shown["queries"]) == (5, 60)
+    after = json.loads((index / "manifest.json").read_text())
+    assert after == {**before, "presets": shown["presets"]}
+    assert [(each["asked"], each["k"], each["queries"]) for each in shown["presets"]] == [(0.9, 5, 60), (1.0, 5, 60)]
+    assert shown["presets"][1]["exact"]
+    assert all(point in shown["points"] for point in shown["frontier"])
+    for preset in shown["presets"]:
+        assert {name: preset[name] for name in shown["points"][0]} in shown["points"]
+
+
+def test_info_shows_presets(lsr: Lsr, index: Path, queries: Path) -> None:
+    assert "recall@" not in lsr("info", index).out
+    lsr("tune", index, "--queries", queries, "--recall", 0.8, "--recall", 1)
+    shown = lsr("info", index, "--verify")
+    assert (shown.status, shown.err) == (0, "")
+    assert "recall@10 0.8  query_cut " in shown.out
+    assert "recall@10 1    exact: 1.0000 on 30 queries held out, " in shown.out
+    assert "all intact" in shown.out
+    assert [each["asked"] for each in lsr("info", index, "--json").json["presets"]] == [0.8, 1.0]
+
+
+def test_default_recalls(lsr: Lsr, index: Path, queries: Path) -> None:
+    presets = lsr("tune", index, "--queries", queries, "--json").json["presets"]
+    assert [preset["asked"] for preset in presets] == [0.9, 0.95, 0.97, 0.99]
+
+
+def test_exact_search_is_told(lsr: Lsr, index: Path, queries: Path) -> None:
+    told = lsr("tune", index, "--queries", queries, "--recall", 1).out.splitlines()[-1]
+    assert told == "no other search that is sure to reach 1 is faster than an exact one"
+
+
+def test_texts_are_encoded_by_the_index(
+    lsr: Lsr, adi: Path, adi_indexes: Callable[[str], Path], encoder: str, tmp_path: Path
+) -> None:
+    index = Path(shutil.copytree(adi_indexes(encoder), tmp_path / "index"))
+    shutil.copy(adi / "queries.jsonl.gz", tmp_path / "texts.jsonl.gz")
+    (tmp_path / "texts.jsonl").write_bytes(gzip.decompress((adi / "queries.jsonl.gz").read_bytes()))
+    rows = [json.loads(line) for line in (tmp_path / "texts.jsonl").read_text().splitlines()]
+    (tmp_path / "texts.tsv").write_text("".join(f"{row['_id']}\t{' '.join(row['text'].split())}\n" for row in rows))
+    for words in (
+        (adi,),
+        (adi, "--split", "test"),
+        *((tmp_path / f"texts.{end}",) for end in ("jsonl.gz", "jsonl", "tsv")),
+    ):
+        outcome = lsr("tune", index, "--queries", *words)
+        assert (outcome.status, outcome.err) == (0, "")
+        assert outcome.out.startswith("recall@10 on 35 queries")
+        assert outcome.out.endswith("\nthis index is searched exhaustively, whatever the parameters\n")
+    assert lsr("search", index, "scientific documents").status == 0
+
+
+def test_vectors_of_every_format(
+    lsr: Lsr, adi_indexes: Callable[[str], Path], some_queries: SparseVectors, tmp_path: Path
+) -> None:
+    index = Path(shutil.copytree(adi_indexes("tiny"), tmp_path / "index"))
+    vocabulary = load_encoder(index / "encoder").vocabulary
+    counts = []
+    for name in ("q.npz", "q.jsonl", "q.jsonl.gz", "q"):
+        some_queries.write(tmp_path / name, vocabulary)
+        outcome = lsr("tune", index, "--queries", tmp_path / name, "--json")
+        assert (outcome.status, outcome.err) == (0, "")
+        counts.append(outcome.json["queries"])
+    assert counts == [60] * 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--recall", 1.5), "recall is 1.5; it must be a number from 0 to 1"),
+        (("--recall", 0), "recall is 0; ask for one above 0 and at most 1"),
+        (("--recall", "nan"), "recall is nan"),
+        (("-k", 0), "k is 0"),
+        (("--threads", 0), "threads is 0"),
+        (("--plot", "plot.gif"), "plot.gif: a plot is one of .svg, .png, .pdf"),
+        (("--split", "test"), "q.npz: holds vectors and has no split 'test'"),
+    ],
+)
+def test_bad_options(lsr: Lsr, index: Path, queries: Path, options: tuple[object, ...], message: str) -> None:
+    before = (index / "manifest.json").read_bytes()
+    assert message in rejected(lsr("tune", index, "--queries", queries, *options))
+    assert (index / "manifest.json").read_bytes() == before
+
+
+def test_bad_input(lsr: Lsr, index: Path, queries: Path, some_queries: SparseVectors, tmp_path: Path) -> None:
+    assert "queries" in rejected(lsr("tune", index))
+    assert "nowhere: no index" in rejected(lsr("tune", tmp_path / "nowhere", "--queries", queries))
+    for name in ("nowhere", "./nowhere", "nowhere.npz", "nowhere.tsv", "nowhere.jsonl"):
+        assert "nowhere" in rejected(lsr("tune", index, "--queries", name))
+    (tmp_path / "texts.tsv").write_text("1\theart\n")
+    assert "was built from vectors and has no encoder" in rejected(
+        lsr("tune", index, "--queries", tmp_path / "texts.tsv")
+    )
+    some_queries[:15].write(tmp_path / "few.npz")
+    message = rejected(lsr("tune", index, "--queries", tmp_path / "few.npz"))
+    assert message.startswith("15 of 15 queries find a document; tuning needs at least 20")
+    SparseVectors([0, 1], [0], [1.0], 5).write(tmp_path / "other.npz")
+    assert "queries have 5 components" in rejected(lsr("tune", index, "--queries", tmp_path / "other.npz"))

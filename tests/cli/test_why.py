@@ -1,0 +1,210 @@
+"""lsr why: the account, the JSON, and that both say what the library says."""
+
+from __future__ import annotations
+
+import gzip
+import shlex
+import shutil
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lsr.cli.main import main
+from lsr.cli.why import _words
+from lsr.index import flat
+from lsr.index.config import SearchParams
+from lsr.index.why import Remedy, Why
+from lsr.retrieval.plan import SPARSE, Pipeline
+from lsr.retrieval.searcher import Searcher
+from tests.cli.commands import Lsr, rejected
+from tests.data import data_path, load_vectors
+
+QUESTION = "fast json parser with schema validation"
+DOCUMENTS = 1500
+FACTOR = SearchParams().heap_factor
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index of short texts with blocks, which so few documents usually do without; summaries lack much."""
+    folder = tmp_path_factory.mktemp("why")
+    with gzip.open(data_path("package-search", "corpus.jsonl.gz")) as corpus:
+        (folder / "corpus.jsonl").write_bytes(b"".join(islice(corpus, DOCUMENTS)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flat, "EXHAUSTIVE_BELOW", 0)
+        patch.setattr(flat, "sample_recall", lambda *_: 1.0)
+        words = ("index", str(folder), str(folder / "index"), "--encoder", "tiny", "--summary-energy", "0.2")
+        assert main(words) == 0
+    return folder / "index"
+
+
+@pytest.fixture(scope="module")
+def explain(index: Path) -> Callable[..., Any]:
+    """What the library says of a document by its id."""
+    searcher = Searcher.open(index)
+    vector = searcher.encode([QUESTION], Pipeline.of())[SPARSE]
+
+    def of(document: str, k: int = 10, **params: Any) -> Any:
+        row = int(searcher.rows_of([document])[0])
+        return searcher.index.why(vector, row, k, SearchParams(**params))  # type: ignore[attr-defined]
+
+    return of
+
+
+def ranked(lsr: Lsr, index: Path, *words: object) -> list[str]:
+    return [hit["doc_id"] for hit in lsr("search", index, QUESTION, "--json", *words).json["hits"]]
+
+
+def test_a_document_that_is_returned(lsr: Lsr, index: Path) -> None:
+    third = lsr("search", index, QUESTION, "--explain", "--json").json["hits"][2]
+    outcome = lsr("why", index, QUESTION, third["doc_id"])
+    assert (outcome.status, outcome.err) == (0, "")
+    verdict, blank, score, block, required, head, _, header, *terms = outcome.out.splitlines()
+    assert (verdict, blank) == (f"{third['doc_id']} is returned, at rank 3", "")
+    assert score.startswith(f"score     {third['score']:.4f}; the last of 10 returned has ")
+    assert block.startswith("block     estimate ")
+    assert block.endswith(", visited")
+    assert required.endswith(f" in the end, {FACTOR:g} x the worst score kept")
+    assert head.startswith("head      ")
+    assert header.split()[:4] == ["term", "query", "document", "product"]
+    shown = {line.split()[0]: line.split()[3] for line in terms[:-1]}
+    products = {token: f"{product:.4f}" for token, product in third["terms"].items()}
+    assert products.items() <= shown.items()
+    assert set(shown.values()) - set(products.values()) <= {"-"}
+    assert terms[-1].startswith("and ")
+    assert "remedy" not in outcome.out
+
+
+def test_a_score_too_low(lsr: Lsr, index: Path) -> None:
+    document = ranked(lsr, index, "-k", 30, "--exact")[22]
+    lines = lsr("why", index, QUESTION, document).out.splitlines()
+    assert lines[0] == f"{document} is not returned: its score is too low"
+    assert ", rank 23 of an exact search; the last of 10 returned has " in lines[2]
+    [remedy] = [line.removeprefix("remedy    ") for line in lines if line.startswith("remedy")]
+    options, _, rank = remedy.partition(", which returns it at rank ")
+    assert ranked(lsr, index, *shlex.split(options))[int(rank) - 1] == document
+
+
+def test_stages_are_told(lsr: Lsr, index: Path, explain: Callable[..., Any]) -> None:
+    """One document for each verdict."""
+    reasons: dict[str, str] = {}
+    for document in ranked(lsr, index, "-k", 12, "--exact"):
+        for cut, factor, most in ((1, 1.5, 1000), (2, 1.0, 1), (10, 0.6, 1)):
+            explained = explain(document, 5, query_cut=cut, heap_factor=factor, max_blocks=most)
+            if explained.verdict in ("returned", *reasons):
+                continue
+            words = ("-k", 5, "--query-cut", cut, "--heap-factor", factor, "--max-blocks", most)
+            verdict, _, score, block, required, head, remedy, *_ = lsr(
+                "why", index, QUESTION, document, *words
+            ).out.splitlines()
+            reasons[explained.verdict] = verdict.removeprefix(f"{document} is not returned: ")
+            stages = explained.stages
+            assert score.startswith(
+                f"score     {explained.score:.4f}, rank {explained.exact_rank} of an exact search; "
+            )
+            assert block.startswith(f"block     estimate {stages.estimate:.4f}, ")
+            assert required.endswith(f"{stages.limit:.4f} in the end, {factor:g} x the worst score kept")
+            enough = f"required  {stages.floor:.4f}, where enough blocks are better; "
+            assert required.startswith(enough) == (stages.floor > stages.limit)
+            assert head.startswith(f"head      {stages.head:.4f}; ")
+            assert remedy.endswith(f", which returns it at rank {explained.remedy.rank}")
+    assert set(reasons) >= {"score too low", "not estimated", "out of blocks", "block skipped"}
+    assert len(set(reasons.values())) == len(reasons)
+
+
+def test_json(lsr: Lsr, index: Path, explain: Callable[..., Any]) -> None:
+    remedies = 0
+    for document in ranked(lsr, index, "-k", 20, "--exact")[::4]:
+        outcome = lsr("why", index, QUESTION, document, "--query-cut", 2, "--heap-factor", 1, "--json")
+        assert (outcome.status, outcome.err) == (0, "")
+        record, explained = outcome.json, explain(document, query_cut=2, heap_factor=1.0)
+        assert (record["query"], record["doc_id"]) == (QUESTION, document)
+        for name in ("verdict", "row", "k", "rank", "exact_rank", "score", "threshold", "exhaustive"):
+            assert record[name] == getattr(explained, name)
+        assert [term["component"] for term in record["terms"]] == [term.component for term in explained.terms]
+        assert {"fast", "validation"} <= {term["token"] for term in record["terms"]}
+        assert record["params"]["query_cut"] == 2
+        if explained.remedy:
+            remedies += 1
+            remedy = record["remedy"]
+            assert (remedy["k"], remedy["rank"]) == (explained.remedy.k, explained.remedy.rank)
+            given = ("--query-cut", 2, "--heap-factor", 1)
+            found = ranked(lsr, index, *given, *shlex.split(remedy["options"]))
+            assert found[remedy["rank"] - 1] == document
+    assert remedies
+
+
+@pytest.mark.parametrize(
+    ("remedy", "searched", "given", "options"),
+    [
+        (Remedy(10, SearchParams(query_cut=14), 3), SearchParams(), SearchParams(), "--query-cut 14"),
+        (Remedy(57, SearchParams(), 57), SearchParams(), SearchParams(), "-k 57"),
+        (Remedy(12, SearchParams(query_cut=5, exact=True), 12), SearchParams(5), SearchParams(5), "-k 12 --exact"),
+        (
+            Remedy(10, SearchParams(heap_factor=0.5, max_blocks=900), 3),
+            SearchParams(),
+            SearchParams(),
+            "--heap-factor 0.4 --max-blocks 900",
+        ),
+        (
+            Remedy(10, SearchParams(8, 0.7, knn=4), 3),
+            SearchParams(8, 0.7),
+            SearchParams(3, recall=0.9),
+            "--query-cut 8 --heap-factor 0.7 --knn 4 without --recall",
+        ),
+        (Remedy(57, SearchParams(8, 0.7), 57), SearchParams(8, 0.7), SearchParams(recall=0.9), "-k 57"),
+        (Remedy(10, SearchParams(8, exact=True), 3), SearchParams(8), SearchParams(recall=0.9), "--exact"),
+    ],
+)
+def test_options_of_a_remedy(remedy: Remedy, searched: SearchParams, given: SearchParams, options: str) -> None:
+    lost = Why("block skipped", 0, 10, searched, None, 3, 2.0, 1.0, (), None, None, remedy)
+    assert _words(remedy, lost, given) == options
+
+
+def test_a_recall_that_was_tuned(lsr: Lsr, index: Path, adi: Path, tmp_path: Path) -> None:
+    tuned = Path(shutil.copytree(index, tmp_path / "index"))
+    assert lsr("tune", tuned, "--queries", adi, "--recall", 0.5, "-k", 3).status == 0
+    preset = lsr("info", tuned, "--json").json["presets"][0]
+    document = ranked(lsr, tuned, "-k", 8, "--exact")[7]
+    record = lsr("why", tuned, QUESTION, document, "-k", 3, "--recall", 0.5, "--json").json
+    assert record["params"]["query_cut"] == preset["query_cut"]
+    assert record["params"]["exact"] == preset["exact"]
+    assert record["remedy"]["options"].startswith("-k 8")
+
+
+def test_an_index_that_is_searched_exhaustively(lsr: Lsr, bm25_index: Path) -> None:
+    question = "information retrieval systems"
+    hits = lsr("search", bm25_index, question, "-k", 20, "--json").json["hits"]
+    outcome = lsr("why", bm25_index, question, hits[14]["doc_id"], "-k", 5)
+    assert (outcome.status, outcome.err) == (0, "")
+    verdict, _, score, search, remedy, _, header, *terms = outcome.out.splitlines()
+    assert verdict == f"{hits[14]['doc_id']} is not returned: its score is too low"
+    assert f"{hits[14]['score']:.4f}, rank 15 of an exact search" in score
+    assert search == "search  every document was scored: this index is searched exhaustively, whatever the parameters"
+    assert remedy == "remedy  -k 15, which returns it at rank 15"
+    assert header.split() == ["term", "query", "document", "product"]
+    assert len(terms[0].split()) == 4
+
+
+def test_nothing_is_shared(lsr: Lsr, bm25_index: Path) -> None:
+    shown = lsr("why", bm25_index, "qqqq zzzz", "1").out.splitlines()
+    assert shown[0] == "1 is not returned: it has no term of the query"
+    assert shown[2] == "score   0.0000; fewer than 10 documents were found"
+    assert shown[-1] == "remedy  none; no options return it"
+
+
+def test_bad_input(lsr: Lsr, index: Path, tmp_path: Path) -> None:
+    document = ranked(lsr, index)[0]
+    assert rejected(lsr("why", index, QUESTION, "nobody")) == f"'nobody' is no document of {index}; check the id"
+    assert "recall is 0.9" in rejected(lsr("why", index, QUESTION, document, "--recall", 0.9))
+    assert "knn is 3" in rejected(lsr("why", index, QUESTION, document, "--knn", 3))
+    assert "k is 0" in rejected(lsr("why", index, QUESTION, document, "-k", 0))
+    assert "query_cut is 0" in rejected(lsr("why", index, QUESTION, document, "--query-cut", 0))
+    assert "no index" in rejected(lsr("why", tmp_path / "nowhere", QUESTION, document))
+    assert "is no valid UTF-8" in rejected(lsr("why", index, "\udc80", document))
+    load_vectors("packages-500k")[:50].write(tmp_path / "documents.npz")
+    assert lsr("index", tmp_path / "documents.npz", tmp_path / "plain").status == 0
+    assert "was built from vectors and has no encoder" in rejected(lsr("why", tmp_path / "plain", QUESTION, document))

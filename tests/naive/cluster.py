@@ -1,0 +1,146 @@
+"""Twins of lsr/index/cluster.py. Scores are added up as 32-bit floats and in the same order, or ties would differ.
+
+A head is a list of (component, weight), heaviest first; blocks are lists of rows.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import islice, pairwise
+from math import sqrt
+
+import numpy as np
+
+from lsr.index.cluster import COARSE, HEAD, LEAF, MOST_CENTROIDS, STUCK
+from lsr.index.config import IndexConfig
+from tests.naive.forward import Row
+
+Head = list[tuple[int, np.float32]]
+Block = list[int]
+
+
+def find_heads(rows: Sequence[Row]) -> list[Head]:
+    """The heaviest components of each row, of equal weights the one that comes first."""
+    return [sorted(row, key=lambda pair: -pair[1])[:HEAD] for row in rows]
+
+
+def next_random(seed: int) -> Iterator[int]:
+    """SplitMix64 (Steele, Lea and Flood, 2014)."""
+    mask = (1 << 64) - 1
+    while True:
+        seed = (seed + 0x9E3779B97F4A7C15) & mask
+        z = seed
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+        yield z ^ (z >> 31)
+
+
+def sample_without_replacement(n: int, k: int, seed: int) -> list[int]:
+    """The first k cards of a shuffled deck of n."""
+    deck = list(range(n))
+    for i, random in enumerate(islice(next_random(seed), k)):
+        j = i + random % (n - i)
+        deck[i], deck[j] = deck[j], deck[i]
+    return deck[:k]
+
+
+def of_unit_length(head: Head) -> Head:
+    """A centroid: its weights are divided by its length."""
+    ratios = [float(weight) / float(head[0][1]) for _, weight in head]
+    squares = 0.0
+    for ratio in ratios:  # one by one, because sum() rounds less from Python 3.12 on
+        squares += ratio * ratio
+    return [(component, np.float32(ratio / sqrt(squares))) for (component, _), ratio in zip(head, ratios, strict=True)]
+
+
+def cut_head(head: Head, doc_cut: int) -> Head:
+    """A document that looks for its centroid: what counts of its head, in units of its heaviest weight."""
+    return [(component, weight / head[0][1]) for component, weight in head[:doc_cut]]
+
+
+def nearest_centroids(documents: Sequence[Head], centroids: Sequence[Head], alive: Sequence[bool]) -> list[int | None]:
+    """The living centroid with the largest inner product; of equal ones the first to reach it, component by component.
+
+    None where no product is above zero.
+    """
+    inverted: dict[int, Head] = defaultdict(list)
+    for slot, centroid in enumerate(centroids):
+        for component, weight in centroid:
+            if alive[slot]:
+                inverted[component].append((slot, weight))
+    chosen: list[int | None] = []
+    for document in documents:
+        scores: dict[int, np.float32] = defaultdict(np.float32)
+        reached: dict[int, tuple[int, int]] = {}
+        for step, (component, weight) in enumerate(document):
+            for slot, centroid_weight in inverted[component]:
+                before = scores[slot]
+                scores[slot] = before + weight * centroid_weight
+                if scores[slot] > before:
+                    reached[slot] = (step, slot)
+        best = max((scores[slot] for slot in reached), default=np.float32(0))
+        chosen.append(min((at for slot, at in reached.items() if scores[slot] == best), default=(0, None))[1])
+    return chosen
+
+
+def split(
+    documents: Sequence[int], k: int, heads: Sequence[Head], min_cluster_size: int, doc_cut: int, seed: int
+) -> list[list[int]]:
+    """The clusters around k of the documents, in the order of their centroids; small ones are dissolved."""
+    centroids = [of_unit_length(heads[documents[at]]) for at in sample_without_replacement(len(documents), k, seed)]
+    vectors = [cut_head(heads[document], doc_cut) for document in documents]
+    slots = nearest_centroids(vectors, centroids, [True] * k)
+    alive = [slots.count(slot) > min_cluster_size for slot in range(k)]
+    first = alive.index(True) if any(alive) else 0
+    second = nearest_centroids(vectors, centroids, alive)
+    for i, slot in enumerate(slots):
+        if slot is None or not alive[slot]:
+            slots[i] = first if second[i] is None else second[i]
+    clusters = [[d for d, s in zip(documents, slots, strict=True) if s == slot] for slot in range(k)]
+    return [cluster for cluster in clusters if cluster]
+
+
+def coarse_centroids(n: int) -> int:
+    """How many centroids share out n documents above the leaves."""
+    return min(max(2, n // COARSE), MOST_CENTROIDS)
+
+
+def cut_evenly(documents: Sequence[int], block_size: int) -> list[Block]:
+    """As few blocks as will do, their sizes at most one apart."""
+    n, pieces = len(documents), -(-len(documents) // block_size)
+    bounds = [n * piece // pieces for piece in range(pieces + 1)]
+    return [list(documents[begin:end]) for begin, end in pairwise(bounds)]
+
+
+def grow_tree(
+    documents: Sequence[int],
+    heads: Sequence[Head],
+    config: IndexConfig,
+    seed: int,
+    begin: int = 0,
+    final: bool | None = None,
+) -> list[Block]:
+    """The blocks of some documents. begin: how many documents of the tree stand before these."""
+    n = len(documents)
+    final = n <= LEAF if final is None else final
+    k = max(1, int(config.centroid_fraction * min(n, LEAF))) if final else coarse_centroids(n)
+    blocks = []
+    for part in split(documents, k, heads, config.min_cluster_size, config.doc_cut, seed + begin):
+        if final:
+            blocks += cut_evenly(part, config.block_size)
+        else:
+            blocks += grow_tree(part, heads, config, seed, begin, len(part) <= LEAF or len(part) > STUCK * n)
+            begin += len(part)
+    return blocks
+
+
+def cluster(heads: Sequence[Head], config: IndexConfig) -> list[Block]:
+    """All documents: beyond a leaf, a tree for each of the clusters that a first step makes."""
+    rows = list(range(len(heads)))
+    groups = [rows]
+    if len(rows) > LEAF:
+        groups = split(rows, coarse_centroids(len(rows)), heads, -1, config.doc_cut, config.seed)
+    return [
+        block for at, group in enumerate(groups) for block in grow_tree(group, heads, config, (config.seed << 32) + at)
+    ]
