@@ -10,7 +10,15 @@ import numpy as np
 from lsr.index.arrays import Array
 from lsr.index.cluster import HEAD, JOB_ROWS, Heads, cluster, find_heads
 from lsr.index.config import IndexConfig
-from lsr.index.forward import Components, Forward, build_forward, count_components, head_layout, weight_scale
+from lsr.index.forward import (
+    Components,
+    Forward,
+    build_forward,
+    count_components,
+    count_occurrences,
+    head_layout,
+    weight_scale,
+)
 from lsr.index.summarize import RARE, WINDOW, Blocks, summarize_window
 from lsr.progress import progress_bar
 from lsr.vectors import SparseVectors
@@ -37,8 +45,10 @@ def build_parts(vectors: SparseVectors, config: IndexConfig, executor: Executor,
     head_size = head_layout(vectors.nnz, len(vectors))
     compact = config.layout == "compact"
     forward = build_forward(rows, vectors.indptr, internal, vectors.values, scale, head_size, compact, executor)
-    n_frequent = count_frequent(np.bincount(internal, minlength=n_components))
+    frequency = np.zeros(n_components, np.int64)
+    count_occurrences(internal, frequency)
     del internal
+    n_frequent = count_frequent(frequency)
     return Parts(components, forward, build_blocks(rows, offsets, forward, n_frequent, config, executor, progress))
 
 

@@ -103,10 +103,18 @@ def count_components(vectors: SparseVectors) -> Components:
     return number_components(*document_frequencies(vectors.indices, vectors.dim))[0]
 
 
+@kernel
+def count_occurrences(indices: Array, counts: Array) -> None:
+    """Count each component of T[m] in counts int64[components]."""
+    for component in indices:
+        counts[component] += 1
+
+
 def document_frequencies(indices: Array, dim: int) -> tuple[Array, Array]:
     """(the components that occur in rows of vectors, uint32[m], rising, how often int64[m])."""
     if dim <= max(SMALL_TABLE, len(indices)):
-        frequency = np.bincount(indices)
+        frequency = np.zeros(dim, np.int64)
+        count_occurrences(indices, frequency)  # np.bincount would make eight bytes of each of them first
         used = np.flatnonzero(frequency)
         return used.astype(np.uint32), frequency[used]
     used, frequency = np.unique(indices, return_counts=True)

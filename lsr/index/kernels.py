@@ -41,7 +41,7 @@ BAND_STEP = np.float32(0.95)
 
 # Estimates of which only the largest is compared with a band: most strips have none that reaches it. Strip s of S has
 # blocks s, s + S, s + 2 S, ..., so that many strips' maxima are found at once.
-STRIP = 16
+STRIP = 32
 
 NOTHING = np.uint32(0xFFFFFFFF)
 LARGEST = np.finfo(np.float32).max

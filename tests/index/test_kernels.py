@@ -348,7 +348,13 @@ def check_search_of_blocks(
     worst = scratch.heap_scores[0]
     chosen = naive.choose_terms(list(query.values()), limits.query_cut)
     estimated = {component: query[component] for at, component in enumerate(query) if at in chosen}
-    estimates = naive.estimate_blocks(estimated, twin.runs, len(twin.blocks))
+    allowed = [True] * len(index) if not limits.allowed.size else limits.allowed.astype(bool).tolist()
+    estimates = [
+        estimate if any(allowed[document] for document in documents) else 0
+        for documents, estimate in zip(
+            twin.blocks, naive.estimate_blocks(estimated, twin.runs, len(twin.blocks)), strict=True
+        )
+    ]
     reach = worst * max(np.float32(1), limits.heap_factor)
     for block, documents in enumerate(twin.blocks):
         better = sum(estimate > estimates[block] for estimate in estimates)
@@ -359,12 +365,12 @@ def check_search_of_blocks(
                 assert found[row] == score
                 assert score > 0
                 assert estimates[block] > 0
-                assert not limits.allowed.size or limits.allowed[document]
+                assert allowed[document]
             elif score > worst:
                 low = estimates[block] < worst * limits.heap_factor or estimates[block] == 0
                 late = better >= limits.max_blocks
                 short = naive.score_head(twin.documents[document], query) * HEAD_REACH < reach
-                assert low or late or short or not limits.allowed[document]
+                assert low or late or short or not allowed[document]
 
 
 @st.composite
