@@ -49,7 +49,7 @@ def grid(**values: Iterable[Any]) -> list[Parameters]:
 GRIDS = {
     "lsr": Grid(
         builds=[{}],
-        searches=grid(query_cut=(6, 8, 10, 12, 16), max_blocks=(25, 40, 60, 80, 100, 130, 170, 220, 300)),
+        searches=[{}, *grid(query_cut=(6, 8, 10, 12, 16), max_blocks=(25, 40, 60, 80, 100, 130, 170, 220, 300))],
     ),
     "pyseismic-lsr": Grid(
         builds=[{"n_postings": 4000, "max_fraction": 3.0, "centroid_fraction": 0.2, "summary_energy": 0.5}],

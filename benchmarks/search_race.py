@@ -55,6 +55,12 @@ def heat(run: Run, data_set: str, rows: int, engines: list[str]) -> dict[str, An
     of_engine = {engine: [point for point in points if point.contender.label == engine] for engine in engines}
     best = {name: {target: fastest(own, target) for target in TARGETS} for name, own in of_engine.items()}
     turns = Turns([point for row in best.values() for point in row.values()])
+    for point in points:
+        if not point.parameters:
+            run.console.print(
+                f"{point.contender.label} with default parameters: recall@10 {point.recall:.4f}, "
+                f"{point.microseconds:.0f} µs a query"
+            )
     return {
         "set": data_set,
         "documents": rows,

@@ -28,7 +28,7 @@ Split = Annotated[
 Depth = Annotated[int, typer.Option("-k", help="How many documents for each query.")]
 QueryCut = Annotated[int, typer.Option(help="Terms of a query, heaviest first, by which blocks are chosen.")]
 HeapFactor = Annotated[
-    float, typer.Option(help="Blocks estimated below this share of the k-th best score are skipped; higher is faster.")
+    float, typer.Option(help="Blocks estimated below this share of the worst score kept are skipped; higher is faster.")
 ]
 MaxBlocks = Annotated[
     int | None, typer.Option(help="Blocks visited, about; by default 100 times the square root of -k")
@@ -109,7 +109,8 @@ def read_ids(path: Path | None) -> list[str] | None:
     if path is None:
         return None
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        return [line.rstrip("\r") for line in lines if line.rstrip("\r")]
     except (OSError, UnicodeDecodeError) as error:
         raise ParameterError(
             f"--only {path}: cannot be read as text ({error}); give document ids, one a line"

@@ -49,11 +49,14 @@ def why(
     heap_factor: options.HeapFactor = options.DEFAULT_HEAP_FACTOR,
     max_blocks: options.MaxBlocks = None,
     knn: options.Knn = 0,
+    exact: options.Exact = False,
     recall: options.Recall = None,
+    only: options.Only = None,
     json: options.Json = False,
 ) -> None:
     """Tell why a search finds a document, or at which stage it is lost and which option would keep it."""
-    params = SearchParams(query_cut=query_cut, heap_factor=heap_factor, max_blocks=max_blocks, knn=knn, recall=recall)
+    params = SearchParams(query_cut, heap_factor, max_blocks, knn, exact, recall)
+    allowed = options.read_ids(only)
 
     from lsr.index.why import explain_search
     from lsr.retrieval.plan import SPARSE, Pipeline
@@ -64,7 +67,7 @@ def why(
     if row < 0:
         raise ParameterError(f"{document!r} is no document of {index}; check the id")
     vector = searcher.encode([query], Pipeline.of())[SPARSE]
-    explained = explain_search(cast("SeismicIndex", searcher.index), vector, row, k, params)
+    explained = explain_search(cast("SeismicIndex", searcher.index), vector, row, k, params, allowed)
     vocabulary = searcher.encoder.vocabulary
     if json:
         print_json({"query": query, "doc_id": document, **_as_json(explained, params, vocabulary)})

@@ -39,7 +39,8 @@ class IndexConfig:
     doc_cut: components, heaviest first, by which documents and centroids are compared; at most 16.
     summary_energy: share of a block's component-wise maxima, by L1 mass, that its summary keeps (Seismic, Bruch et al.,
         SIGIR 2024, section 4.3).
-    layout: "fast", or "compact": weights of 8 bits and components of about as many, half the memory and slower.
+    layout: "fast", or "compact": weights of 8 bits and components of about as many: three quarters of the memory, and
+        slower.
     knn: neighbours of each document to keep, for SearchParams(knn=...); 0 keeps none.
     seed: of the sampled centroids; equal seeds give equal indexes.
     """
@@ -72,7 +73,8 @@ class SearchParams:
 
     query_cut: query terms, those first that can contribute most, whose posting lists estimate the blocks. Documents are
         scored by all terms.
-    heap_factor: a block is skipped when its estimate is below heap_factor x the k-th best score so far.
+    heap_factor: a block is skipped when its estimate is below heap_factor x the worst score kept so far, a little more
+        than k documents being kept.
     max_blocks: blocks visited, about; None for 100 times the square root of k.
     knn: neighbours of each of the best documents that are scored too, from the graph that IndexConfig(knn=...) built.
     exact: score every document instead, with the same scores (the forward index's), and ignore the others.
@@ -95,7 +97,7 @@ class SearchParams:
         if type(self.exact) is not bool:
             raise ParameterError(f"exact is {self.exact!r}; it must be true or false")
         if self.recall is not None:
-            _check_number("recall", self.recall, 0, 1)
+            _check_number("recall", self.recall, 1e-9, 1)
         _to_python(self)
 
     @classmethod

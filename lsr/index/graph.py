@@ -73,6 +73,8 @@ def graph_of(neighbours: Array, rows: Array, positions: Array) -> Array:
 
 def rows_of(graph: Array, rows: Array, positions: Array) -> Array:
     """What graph_of takes, int64[n, m]."""
+    if not graph.shape[1]:
+        return np.empty((len(rows), 0), np.int64)
     linked = graph[positions]
     known = linked != NOTHING
     return np.where(known, rows[np.where(known, linked, 0)].astype(np.int64), -1)

@@ -43,6 +43,9 @@ BAND_STEP = np.float32(0.95)
 # blocks s, s + S, s + 2 S, ..., so that many strips' maxima are found at once.
 STRIP = 32
 
+# Up to this share of the strips, strips that reach a floor are as good as blocks that do, and quicker to count.
+FEW_OF_STRIPS = 8
+
 NOTHING = np.uint32(0xFFFFFFFF)
 LARGEST = np.finfo(np.float32).max
 SMALLEST = np.finfo(np.float32).tiny
@@ -133,7 +136,7 @@ def replace_worst(score: Scalar, document: Scalar, scores: Array, documents: Arr
 
 @inlined_kernel
 def threshold(heap_factor: Scalar, scores: Array) -> Scalar:
-    """What an estimate must reach: heap_factor times the k-th best score; a number even where that is infinite."""
+    """What an estimate must reach: heap_factor times the worst score kept; a number even where that is infinite."""
     return heap_factor * min(scores[0], LARGEST)
 
 
@@ -191,6 +194,8 @@ def score_tails(n: Scalar, once: bool, forward: Forward, rows: Array, scratch: S
         document = pending[i]
         start, length = tail_of(forward, document)
         score = partial[i] + score_tail(start, length, table, forward)
+        if score == 0 and scores[0] == 0:
+            score = fine_score(document, table, forward)  # high bytes of zero, and there is room
         if score > scores[0]:
             row = rows[document]
             if not (once and holds(heap_rows, row)):
@@ -352,11 +357,15 @@ def count_reaching(floor: Scalar, strips: Array) -> Scalar:
 
 
 @kernel
-def band_floor(floor: Scalar, limit: Scalar, wanted: Scalar, strips: Array) -> Scalar:
-    """The estimate, at most `floor` and at least `limit`, that the best blocks of `wanted` strips reach."""
+def band_floor(floor: Scalar, limit: Scalar, wanted: Scalar, strips: Array, estimates: Array) -> Scalar:
+    """An estimate, at most `floor` and at least `limit`, that about `wanted` blocks reach, or all if they are fewer."""
+    # Where so many are wanted that the best of several blocks would share a strip, blocks are counted themselves.
+    counted = strips if wanted * FEW_OF_STRIPS <= strips.size else estimates
+    if count_reaching(np.float32(limit), counted) <= wanted:
+        return limit
     while floor > limit:
         floor *= BAND_STEP
-        if count_reaching(np.float32(floor), strips) >= wanted:
+        if count_reaching(np.float32(floor), counted) >= wanted:
             break
     return max(floor, limit)
 
@@ -392,14 +401,14 @@ def search_blocks(
     highest = largest_of(scratch.strips)
     if highest == 0:
         return
-    least = band_floor(highest, SMALLEST, limits.max_blocks, scratch.strips)
+    least = band_floor(highest, SMALLEST, limits.max_blocks, scratch.strips, scratch.estimates)
     above, floor = np.float32(np.nan), highest  # nothing is above the first band
     wanted = max(FIRST_BAND, scores.size // 2)
     while True:
         # However few blocks were asked for, those are visited that it takes to find k documents.
         full = scores[0] > 0
         limit = max(threshold(limits.heap_factor, scores), least if full else SMALLEST)
-        floor = limit if full else band_floor(floor, limit, wanted, scratch.strips)
+        floor = limit if full else band_floor(floor, limit, wanted, scratch.strips, scratch.estimates)
         n_queued = queue_band(floor, above, blocks.offsets, scratch)
         visit_queue(n_queued, limits, forward, blocks, scratch)
         if floor == limit:

@@ -376,7 +376,7 @@ class SeismicIndex:
         n_blocks, n_windows = len(self._blocks.offsets) - 1, len(self._blocks.windows) - 1
         n_strips = -(-n_blocks // STRIP)
         return Scratch(
-            np.zeros(len(self._components.external), np.float32),
+            np.zeros(max(1, len(self._components.external)), np.float32),
             np.zeros(n_strips * STRIP, np.float32),
             np.zeros(n_strips, np.float32),
             np.empty(n_blocks, np.uint32),

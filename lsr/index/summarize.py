@@ -63,8 +63,8 @@ def block_maxima(
     n_touched = 0
     for document in range(begin, end):
         for j in range(read_document(document, forward, components, codes16)):
-            # The largest code16 is 255 x 256, so that none is rounded up beyond a byte.
-            code = np.uint8((codes16[j] + CODE_STEPS // 2) // CODE_STEPS)
+            # The largest code16 is 255 x 256, so that none is rounded up beyond a byte. What is there is never zero.
+            code = np.uint8(max(1, (codes16[j] + CODE_STEPS // 2) // CODE_STEPS))
             component = components[j]
             if code > maxima[component]:
                 if maxima[component] == 0:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from lsr.vectors import SparseVectors
 FEW, MANY = 100, (1 << 16) + 1
 LAYOUTS = ("fast", "compact")
 DOCUMENTS = 50
+ENOUGH = 1 << 30  # bytes
 
 
 def warm_up(progress: bool = False) -> None:
@@ -31,6 +34,11 @@ def warm_up(progress: bool = False) -> None:
                 index.gather(np.arange(2))
                 index.vector(0)
             built.with_blocks().search(vectors[:2], 1, SearchParams(knn=1))
+            with TemporaryDirectory() as folder:
+                vectors.write(Path(folder, "vectors"))
+                SeismicIndex.build_from(
+                    Path(folder, "vectors"), Path(folder, "index"), IndexConfig(layout=layout), memory=ENOUGH
+                )
             advance(1)
 
 

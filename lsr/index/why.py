@@ -212,8 +212,8 @@ def explain_search(
 ) -> Why:
     """Why the document in `row` of the index is, or is not, among the k found for `query`, one row.
 
-    k, params, allowed: as of SeismicIndex.search. Takes one search of a document that is returned, and some dozens of
-    another, among them exact ones, which find its rank and a remedy.
+    k, params, allowed: as of SeismicIndex.search. Takes one search of a document that is returned, and as many of
+    another as the query has terms and some dozens, among them exact ones, which find its rank and a remedy.
     Raises ParameterError for any number of queries but one, a row that does not exist, and as SeismicIndex.search does.
     """
     check_search(query, index.dim, k, threads=1)
@@ -275,7 +275,7 @@ def _follow(search: _Search, k: int, params: SearchParams, scratch: Scratch) -> 
     kept_by_blocks = scratch.heap_scores[0]
     limit = np.float32(kernels.threshold(limits.heap_factor, scratch.heap_scores))
     highest = np.float32(kernels.largest_of(scratch.strips))
-    floor = np.float32(kernels.band_floor(highest, SMALLEST, limits.max_blocks, scratch.strips))
+    floor = np.float32(kernels.band_floor(highest, SMALLEST, limits.max_blocks, scratch.strips, scratch.estimates))
     linked = False
     if limits.knn:
         kernels.visit_neighbours(limits, graph, forward, blocks, scratch)

@@ -170,8 +170,9 @@ class DenseIndex:
         mask = allowed_rows(allowed, len(self), self.ids)
         chosen = None if mask is None else np.flatnonzero(mask)
         depth = min(k, len(self) if chosen is None else len(chosen))
-        exhaustive = self._graph is None or (params is not None and params.exact)
-        vectors = self._vectors if chosen is None or not exhaustive else self._vectors[chosen]
+        # A graph would be searched as far as without a filter, and find fewer than k.
+        exhaustive = self._graph is None or chosen is not None or (params is not None and params.exact)
+        vectors = self._vectors if chosen is None else self._vectors[chosen]
         with openmp_threads(threads):
             for start in range(0, len(checked) if depth else 0, QUERIES_AT_ONCE):
                 batch = slice(start, start + QUERIES_AT_ONCE)
@@ -181,8 +182,6 @@ class DenseIndex:
                         found = found[0], chosen[found[1]]
                 else:
                     ef = faiss.SearchParametersHNSW(efSearch=max(self.config.ef_search, depth))
-                    if chosen is not None:
-                        ef.sel = faiss.IDSelectorBatch(chosen)
                     found = self._graph.search(checked[batch], depth, params=ef)
                 scores[batch, :depth], rows[batch, :depth] = _in_order(*found)
         scores[rows < 0] = -np.inf

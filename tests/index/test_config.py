@@ -65,7 +65,7 @@ def test_index_settings_at_their_limits(accepted: dict[str, Any]) -> None:
     [
         {"query_cut": 1, "heap_factor": 0},
         {"heap_factor": 1000, "max_blocks": 1},
-        {"max_blocks": None, "knn": 0, "recall": 0},
+        {"max_blocks": None, "knn": 0, "recall": 1e-9},
         {"query_cut": 2**70, "knn": 2**70, "recall": 1},
     ],
 )
@@ -99,7 +99,7 @@ def test_index_settings_beyond_their_limits(name: str, refused: list[Any]) -> No
         ("heap_factor", [-0.1, 1000.1, math.inf, -math.inf, math.nan]),
         ("max_blocks", [0, -1]),
         ("knn", [-1]),
-        ("recall", [-0.1, 1.1, math.nan]),
+        ("recall", [-0.1, 0, 1.1, math.nan]),
     ],
 )
 def test_search_settings_beyond_their_limits(name: str, refused: list[Any]) -> None:

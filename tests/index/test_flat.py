@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lsr import ExactIndex, SeismicIndex, SparseVectors
+from lsr import ExactIndex, SearchParams, SeismicIndex, SparseVectors
 from lsr.errors import IndexFormatError
 from lsr.index import flat
 from tests.data import load_vectors
@@ -38,6 +38,10 @@ def test_learned_weights_get_blocks_and_even_ones_do_not() -> None:
     found = index.search(queries, 20, threads=2)
     assert np.array_equal(found.rows, expected.rows)
     assert np.array_equal(found.scores, expected.scores)
+    # The blocks are there, and can be searched all the same.
+    blocks = index.with_blocks()
+    assert not blocks.flat
+    assert np.array_equal(blocks.search(queries, 20, SearchParams(exact=True)).rows[:, 0], expected.rows[:, 0])
     with_blocks = SeismicIndex.build(learned)
     assert not with_blocks.flat
     assert index.sample_recall is not None

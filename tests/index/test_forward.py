@@ -207,7 +207,8 @@ def test_fine_score(drawn: tuple[SparseVectors, SparseVectors], dtype: type[np.u
     vectors, _ = drawn
     forward, components = make_forward(vectors, dtype, compact)
     documents = naive.read_documents(forward)
-    table = np.random.default_rng(7).integers(0, 5, len(components.external)).astype(np.float32)
+    # Heads are padded with component 0, whether or not there is one.
+    table = np.random.default_rng(7).integers(0, 5, len(components.external) + 1).astype(np.float32)
     for row, document in enumerate(documents):
         assert fine_score(row, table, forward) == pytest.approx(naive.fine_score(document, dict(enumerate(table))))
 

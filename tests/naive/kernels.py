@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from lsr.index.kernels import BAND_STEP, BATCH, HEAD_REACH, LARGEST
+from lsr.index.kernels import BAND_STEP, BATCH, FEW_OF_STRIPS, HEAD_REACH, LARGEST
 from tests.naive.forward import Document, fine_score, split_code
 from tests.naive.summarize import Runs
 
@@ -86,11 +86,19 @@ def count_reaching(estimate: np.float32, strips: Sequence[np.float32]) -> int:
     return sum(strip >= estimate for strip in strips)
 
 
-def band_floor(floor: np.float32, limit: np.float32, wanted: int, strips: Sequence[np.float32]) -> np.float32:
-    """The first of floor x step, floor x step x step, ..., that so many strips reach; `limit` if none above it is."""
+def band_floor(
+    floor: np.float32, limit: np.float32, wanted: int, strips: Sequence[np.float32], estimates: Sequence[np.float32]
+) -> np.float32:
+    """The first of floor x step, floor x step x step, ..., that so many reach; `limit` if none above it is.
+
+    Strips are counted, or blocks where many are wanted; `limit`, too, where no more reach it than are wanted.
+    """
+    counted = strips if wanted * FEW_OF_STRIPS <= len(strips) else estimates
+    if count_reaching(limit, counted) <= wanted:
+        return limit
     while floor > limit:
         floor = floor * BAND_STEP
-        if count_reaching(floor, strips) >= wanted:
+        if count_reaching(floor, counted) >= wanted:
             break
     return max(floor, limit)
 
@@ -133,6 +141,8 @@ class Search:
         """Heads and tails of the pending documents. once: what the heap has is left out."""
         for document in self.pending:
             score = coarse_score(self.documents[document], self.query)
+            if score == 0 == self.heap.threshold:
+                score = fine_score(self.documents[document], self.query)
             row = self.rows[document]
             if score > self.heap.threshold and not (once and row in self.heap.rows):
                 self.heap.replace_worst(score, row)

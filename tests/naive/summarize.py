@@ -20,7 +20,7 @@ def block_maxima(documents: Sequence[Document]) -> dict[int, int]:
     maxima: dict[int, int] = {}
     for document in documents:
         for component, code16 in document:
-            code = split_code(code16)[0]
+            code = max(1, split_code(code16)[0])
             if code > maxima.get(component, 0):
                 maxima[component] = code
     return maxima
