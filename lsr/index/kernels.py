@@ -44,7 +44,7 @@ BAND_STEP = np.float32(0.95)
 STRIP = 32
 
 # Up to this share of the strips, strips that reach a floor are as good as blocks that do, and quicker to count.
-FEW_OF_STRIPS = 8
+FEW_OF_STRIPS = 4
 
 NOTHING = np.uint32(0xFFFFFFFF)
 LARGEST = np.finfo(np.float32).max

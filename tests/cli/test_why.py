@@ -144,7 +144,7 @@ def test_json(lsr: Lsr, index: Path, explain: Callable[..., Any]) -> None:
         (Remedy(57, SearchParams(), 57), SearchParams(), SearchParams(), "-k 57"),
         (Remedy(12, SearchParams(query_cut=5, exact=True), 12), SearchParams(5), SearchParams(5), "-k 12 --exact"),
         (
-            Remedy(10, SearchParams(heap_factor=0.5, max_blocks=900), 3),
+            Remedy(10, SearchParams(heap_factor=0.4, max_blocks=900), 3),
             SearchParams(),
             SearchParams(),
             "--heap-factor 0.4 --max-blocks 900",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -358,16 +359,22 @@ def small_index(request: pytest.FixtureRequest, packages: SparseVectors) -> Seis
 def visited(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Documents that are visited where a search is followed, which is then done by Python."""
     documents: list[int] = []
-    visit = kernels.visit.py_func
+    # Kernels that are compiled meanwhile must not see what stands in for others here.
+    scope = {**vars(kernels), "prefetch": lambda *_: None}
+
+    def in_python(name: str) -> Any:
+        return FunctionType(getattr(kernels, name).py_func.__code__, scope)
+
+    visit = in_python("visit")
 
     def record(document: Any, *others: Any) -> Any:
         documents.append(int(document))
         return visit(document, *others)
 
-    monkeypatch.setattr(kernels, "visit", record)
-    monkeypatch.setattr(kernels, "prefetch", lambda *_: None)
-    for name in ("search_blocks", "visit_queue", "visit_neighbours"):
-        monkeypatch.setattr(kernels, name, getattr(kernels, name).py_func)
+    scope["visit"] = record
+    for name in ("visit_queue", "search_blocks", "visit_neighbours"):
+        scope[name] = in_python(name)
+        monkeypatch.setattr(kernels, name, scope[name])
     return documents
 
 
