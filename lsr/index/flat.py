@@ -6,7 +6,7 @@ measured: some of its documents, cut to the length of queries, are searched for 
 
 In a small collection whole lists are short: adding them up takes no longer than a search that finds nearly all, and
 misses nothing (100,000 documents of 46 or 180 components: 134 and 171 us a query, where blocks with default parameters,
-which find .997, take 86 and 164).
+which find nearly all, take 86 and 164).
 """
 
 from __future__ import annotations
