@@ -24,7 +24,6 @@ from lsr.index.build import build_parts
 from lsr.index.config import IndexConfig, SearchParams
 from lsr.index.exact import invert, search_inverted
 from lsr.index.exact_kernels import Inverted
-from lsr.index.external import build_folder
 from lsr.index.forward import document_rows, document_vector
 from lsr.index.graph import build_graph, graph_of, rows_of
 from lsr.index.ids import Ids, document_ids
@@ -113,6 +112,8 @@ class SeismicIndex:
         memory: bytes that this may use. Weights too even for blocks are not given whole lists, which would take more;
         `sample_recall` tells them. The other arguments, and what is raised: see lsr.index.external.build_folder.
         """
+        from lsr.index.external import build_folder  # imports pyarrow, which no search needs
+
         path = Path(source)
 
         def settle(state: State) -> State:
