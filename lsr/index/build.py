@@ -13,10 +13,10 @@ from lsr.index.config import IndexConfig
 from lsr.index.forward import (
     Components,
     Forward,
-    build_forward,
     count_components,
     count_occurrences,
     head_layout,
+    quantise,
     weight_scale,
 )
 from lsr.index.summarize import RARE, WINDOW, Blocks, summarize_window
@@ -44,7 +44,8 @@ def build_parts(vectors: SparseVectors, config: IndexConfig, executor: Executor,
     scale = weight_scale(internal, vectors.values, n_components)
     head_size = head_layout(vectors.nnz, len(vectors))
     compact = config.layout == "compact"
-    forward = build_forward(rows, vectors.indptr, internal, vectors.values, scale, head_size, compact, executor)
+    arrays = quantise(rows, vectors.indptr, internal, vectors.values, scale, head_size, compact, executor)
+    forward = Forward.of(*arrays, scale, head_size)
     frequency = np.zeros(n_components, np.int64)
     count_occurrences(internal, frequency)
     del internal

@@ -8,14 +8,16 @@ from numbers import Integral, Real
 from lsr.errors import ParameterError
 
 
-def _check_whole(name: str, value: object, least: int, most: int | None = None) -> None:
+def check_whole(name: str, value: object, least: int, most: int | None = None) -> None:
+    """Raises ParameterError unless `value` is a whole number in these limits."""
     limits = f"of at least {least}" if most is None else f"from {least} to {most}"
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not whole or int(value) < least or (most is not None and int(value) > most):  # type: ignore[call-overload]
         raise ParameterError(f"{name} is {value!r}; it must be a whole number {limits}")
 
 
-def _check_number(name: str, value: object, least: float, most: float) -> None:
+def check_number(name: str, value: object, least: float, most: float) -> None:
+    """Raises ParameterError unless `value` is a number in these limits."""
     if isinstance(value, bool) or not isinstance(value, Real) or not least <= float(value) <= most:
         raise ParameterError(f"{name} is {value!r}; it must be a number from {least:g} to {most:g}")
 
@@ -57,13 +59,13 @@ class IndexConfig:
     def __post_init__(self) -> None:
         if self.layout not in ("fast", "compact"):
             raise ParameterError(f"layout is {self.layout!r}; it must be 'fast' or 'compact'")
-        _check_whole("block_size", self.block_size, 1, 255)
-        _check_number("centroid_fraction", self.centroid_fraction, 1e-9, 1)
-        _check_whole("min_cluster_size", self.min_cluster_size, 0, 2**32 - 1)
-        _check_whole("doc_cut", self.doc_cut, 1, 16)
-        _check_number("summary_energy", self.summary_energy, 1e-9, 1)
-        _check_whole("knn", self.knn, 0, 1000)
-        _check_whole("seed", self.seed, 0, 2**32 - 1)
+        check_whole("block_size", self.block_size, 1, 255)
+        check_number("centroid_fraction", self.centroid_fraction, 1e-9, 1)
+        check_whole("min_cluster_size", self.min_cluster_size, 0, 2**32 - 1)
+        check_whole("doc_cut", self.doc_cut, 1, 16)
+        check_number("summary_energy", self.summary_energy, 1e-9, 1)
+        check_whole("knn", self.knn, 0, 1000)
+        check_whole("seed", self.seed, 0, 2**32 - 1)
         _to_python(self)
 
 
@@ -89,15 +91,15 @@ class SearchParams:
     recall: float | None = None
 
     def __post_init__(self) -> None:
-        _check_whole("query_cut", self.query_cut, 1)
-        _check_number("heap_factor", self.heap_factor, 0, 1000)
+        check_whole("query_cut", self.query_cut, 1)
+        check_number("heap_factor", self.heap_factor, 0, 1000)
         if self.max_blocks is not None:
-            _check_whole("max_blocks", self.max_blocks, 1)
-        _check_whole("knn", self.knn, 0)
+            check_whole("max_blocks", self.max_blocks, 1)
+        check_whole("knn", self.knn, 0)
         if type(self.exact) is not bool:
             raise ParameterError(f"exact is {self.exact!r}; it must be true or false")
         if self.recall is not None:
-            _check_number("recall", self.recall, 1e-9, 1)
+            check_number("recall", self.recall, 1e-9, 1)
         _to_python(self)
 
     @classmethod

@@ -183,7 +183,7 @@ def search_inverted(
     """
     scores, rows = empty_result(len(queries), k)
     starts, lists, weights = find_terms(inverted, queries)
-    weights_of_rows = np.empty(0, np.float32) if mask is None else mask.astype(np.float32)
+    may_be_found = np.empty(0, np.float32) if mask is None else mask.astype(np.float32)
     filled = min(k, n_documents)  # so that the kernel's heap never exceeds the documents
 
     def search_some(first: int) -> None:
@@ -193,7 +193,7 @@ def search_inverted(
             lists,
             weights,
             inverted,
-            weights_of_rows,
+            may_be_found,
             np.zeros(n_documents, np.float32),
             scores[first:last, :filled],
             rows[first:last, :filled],

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lsr.index.config import SearchParams
-from lsr.vectors import SparseVectors
 
 if TYPE_CHECKING:
     from lsr.index.seismic import SeismicIndex
@@ -34,8 +33,7 @@ SAMPLE_K = 10
 def sample_recall(index: SeismicIndex, threads: int) -> float:
     """Recall@10 of default parameters, for some of the documents as queries."""
     chosen = np.random.default_rng(index.config.seed).choice(len(index), min(SAMPLE, len(index)), replace=False)
-    documents = index.gather(np.sort(chosen))
-    queries = SparseVectors(documents.indptr, documents.indices, documents.values, index.dim).top_k(SAMPLE_TERMS)
+    queries = index.gather(np.sort(chosen)).as_vectors(index.dim).top_k(SAMPLE_TERMS)
     exact = index.search(queries, SAMPLE_K, SearchParams(exact=True), threads)
     found = index.search(queries, SAMPLE_K, threads=threads)
     # A document as good as the last one counts, whichever of equals came first.

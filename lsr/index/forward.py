@@ -369,21 +369,6 @@ def scale_of(maxima: Array) -> Array:
     return scale
 
 
-def build_forward(
-    rows: Array,
-    indptr: Array,
-    internal: Array,
-    values: Array,
-    scale: Array,
-    head_size: int,
-    compact: bool,
-    executor: Executor,
-) -> Forward:
-    """The forward index of CSR rows; see quantise."""
-    heads, tails = quantise(rows, indptr, internal, values, scale, head_size, compact, executor)
-    return Forward.of(heads, tails, scale, head_size)
-
-
 def quantise(
     rows: Array,
     indptr: Array,

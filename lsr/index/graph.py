@@ -16,7 +16,6 @@ from lsr.index.arrays import Array
 from lsr.index.config import SearchParams
 from lsr.index.kernels import NOTHING
 from lsr.progress import progress_bar
-from lsr.vectors import SparseVectors
 
 if TYPE_CHECKING:
     from lsr.index.seismic import SeismicIndex
@@ -39,7 +38,7 @@ def build_graph(
 
     def fill(begin: int) -> int:
         end = min(begin + JOB_DOCUMENTS, len(index))
-        found = index.search(_as_queries(index, rows[begin:end]), neighbours + 1, PARAMS).rows
+        found = index.search(index.gather(rows[begin:end]).as_vectors(index.dim), neighbours + 1, PARAMS).rows
         for document, hits in zip(range(begin, end), found, strict=True):
             others = hits[(hits >= 0) & (hits != rows[document])][:neighbours]
             graph[document, : len(others)] = positions[others]
@@ -78,8 +77,3 @@ def rows_of(graph: Array, rows: Array, positions: Array) -> Array:
     linked = graph[positions]
     known = linked != NOTHING
     return np.where(known, rows[np.where(known, linked, 0)].astype(np.int64), -1)
-
-
-def _as_queries(index: SeismicIndex, rows: Array) -> SparseVectors:
-    read = index.gather(rows)
-    return SparseVectors(read.indptr, read.indices, read.values, index.dim)

@@ -23,7 +23,7 @@ from numba.extending import intrinsic
 from lsr.index.arrays import Array, Scalar
 from lsr.index.forward import CACHE_LINE, HEAD_STEP, Forward, fine_score, read_distance, tail_of
 from lsr.index.jit import Kernel, allocating, inlined_kernel, kernel, summing_kernel
-from lsr.index.summarize import WINDOW, Blocks
+from lsr.index.summarize import WINDOW, Blocks, run_length
 
 # Blocks whose heads are fetched before the first of them is scored: a head scored at once waits 170 ns for memory.
 AHEAD = 8
@@ -83,7 +83,7 @@ class Scratch(NamedTuple):
     chosen: Array  # uint32[query_cut]: the query's terms that estimate
     run_starts: Array  # int64[windows * query_cut]: where the runs of the chosen terms begin in the stream
     run_lengths: Array  # int64, likewise
-    pending: Array  # uint32[BATCH]: documents whose heads are on their way
+    pending: Array  # uint32[BATCH]: documents whose tails are on their way
     partial: Array  # float32[BATCH]: scores of their heads
     heap_scores: Array  # float32[heap size], smallest first
     heap_rows: Array  # uint32[heap size]
@@ -286,7 +286,7 @@ def strip_maxima(estimates: Array, strips: Array) -> None:
 
 @kernel
 def estimate_blocks(components: Array, weights: Array, chosen: Array, blocks: Blocks, scratch: Scratch) -> None:
-    """Estimates of all blocks by the chosen terms, and the largest estimate of each strip.
+    """Estimates of all blocks by the chosen terms.
 
     Three passes over all pairs of window and term, so that none waits for memory: fetch where the run's place is
     written, read it and fetch the run, add the run.
@@ -303,7 +303,7 @@ def estimate_blocks(components: Array, weights: Array, chosen: Array, blocks: Bl
             at = np.uint64(window * stride + components[term])
             start = blocks.starts[at]
             run_starts[pair] = blocks.windows[window] + start
-            run_lengths[pair] = np.int64(blocks.starts[at + np.uint64(1)] - start) * 2 // 3
+            run_lengths[pair] = run_length(np.int64(blocks.starts[at + np.uint64(1)] - start))
             prefetch(blocks.stream, run_starts[pair])
             prefetch(blocks.stream, run_starts[pair] + CACHE_LINE // 2)
             pair += 1
@@ -315,7 +315,6 @@ def estimate_blocks(components: Array, weights: Array, chosen: Array, blocks: Bl
             start, length = run_starts[pair], run_lengths[pair]
             add_run(estimates, base, blocks.stream, blocks.stream_bytes, start, length, weights[term])
             pair += 1
-    strip_maxima(estimates, scratch.strips)
 
 
 @kernel
@@ -397,7 +396,7 @@ def search_blocks(
     if limits.open.size > 0:
         for block in range(limits.open.size):
             scratch.estimates[block] *= limits.open[block]
-        strip_maxima(scratch.estimates, scratch.strips)
+    strip_maxima(scratch.estimates, scratch.strips)
     highest = largest_of(scratch.strips)
     if highest == 0:
         return

@@ -9,6 +9,7 @@ import numpy as np
 from lsr.errors import ParameterError
 from lsr.index.arrays import Array
 from lsr.index.jit import kernel
+from lsr.vectors import SparseVectors
 
 
 class Rows(NamedTuple):
@@ -17,6 +18,10 @@ class Rows(NamedTuple):
     indptr: Array
     indices: Array
     values: Array
+
+    def as_vectors(self, dim: int) -> SparseVectors:
+        """In their normal form, such as queries must have."""
+        return SparseVectors(self.indptr, self.indices, self.values, dim)
 
 
 def checked_rows(rows: Array, documents: int) -> Array:

@@ -279,12 +279,10 @@ class SeismicIndex:
         returned as would be without a filter.
         Raises ParameterError for k < 1, threads < 1, queries of another dimension, or an `allowed` that does not fit.
         """
-        params = SearchParams() if params is None else params
-        if not isinstance(params, SearchParams):
+        if not isinstance(params, SearchParams | None):
             raise ParameterError(f"params are of type {type(params).__name__}; give SearchParams")
         check_search(queries, self.dim, k, threads)
-        if params.recall is not None and not (params.exact or self.flat):
-            params = resolve(self.presets, params.recall)
+        params = self._resolved(params)
         mask = allowed_rows(allowed, len(self), self.ids)
         if self._inverted:
             scores, rows = search_inverted(self._inverted, len(self), queries, k, threads, mask)
@@ -297,6 +295,13 @@ class SeismicIndex:
                 with np.errstate(over="ignore"):
                     scores *= factors[:, None]
         return SearchResult(scores, rows, self.ids)
+
+    def _resolved(self, params: SearchParams | None) -> SearchParams:
+        """The parameters that hold: the defaults for None, and for a recall what was tuned for it."""
+        params = SearchParams() if params is None else params
+        if params.recall is not None and not (params.exact or self.flat):
+            return resolve(self.presets, params.recall)
+        return params
 
     def _limits(self, params: SearchParams, k: int, mask: Array | None) -> Limits:
         if params.knn > self.knn and not params.exact:

@@ -14,7 +14,7 @@ import numpy as np
 
 from lsr.index.arrays import Array, Scalar, read_only
 from lsr.index.forward import CODE_STEPS, Forward, read_document, tail_of
-from lsr.index.jit import allocating, kernel
+from lsr.index.jit import allocating, inlined_kernel, kernel
 
 WINDOW = 1 << 14
 ENERGY_BINS = 1024
@@ -120,6 +120,12 @@ def keep_energy(
 def run_elements(length: Scalar) -> Scalar:
     """Elements of the stream that a run takes: a uint16 block number and a byte for each entry, rounded up."""
     return length + (length + 1) // 2
+
+
+@inlined_kernel
+def run_length(elements: Scalar) -> Scalar:
+    """Entries of a run, from the elements that it takes."""
+    return elements * 2 // 3
 
 
 @allocating

@@ -11,7 +11,6 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
-from numbers import Real
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -19,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.errors import IndexFormatError, ParameterError, StorageError
-from lsr.index.config import SearchParams
+from lsr.index.config import SearchParams, check_number
 from lsr.index.request import check_at_least_one, check_search
 from lsr.index.result import SearchResult
 from lsr.index.storage import MANIFEST, update_manifest
@@ -75,9 +74,9 @@ class Point:
     held_out: float
 
     def __post_init__(self) -> None:
-        _check_number("recall", self.recall, 1)
-        _check_number("held_out", self.held_out, 1)
-        _check_number("microseconds", self.microseconds, math.inf)
+        check_number("recall", self.recall, 0, 1)
+        check_number("held_out", self.held_out, 0, 1)
+        check_number("microseconds", self.microseconds, 0, math.inf)
 
     def as_json(self) -> dict[str, Any]:
         """One flat record."""
@@ -224,7 +223,7 @@ def read_presets(manifest: Mapping[str, Any], folder: str | os.PathLike[str]) ->
 
 def check_recall(recall: Any) -> float:
     """`recall` as a float. Raises ParameterError unless it is a number above 0 and at most 1."""
-    _check_number("recall", recall, 1)
+    check_number("recall", recall, 0, 1)
     if recall == 0:
         raise ParameterError("recall is 0; ask for one above 0 and at most 1")
     return float(recall)
@@ -324,8 +323,3 @@ def _race(bench: _Bench, contenders: Iterable[Sequence[SearchParams]], advance: 
         for params in close:
             bench.search(params)
             advance(1)
-
-
-def _check_number(name: str, value: Any, most: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= most:
-        raise ParameterError(f"{name} is {value!r}; it must be a number from 0 to {most:g}")

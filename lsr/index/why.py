@@ -23,8 +23,8 @@ from lsr.index.exact import find_terms
 from lsr.index.forward import fine_score, tail_of
 from lsr.index.kernels import HEAD_REACH, NOTHING, SMALLEST, Queries, Scratch
 from lsr.index.request import check_search
-from lsr.index.summarize import WINDOW, Blocks
-from lsr.index.tuning import EXACT, resolve
+from lsr.index.summarize import WINDOW, Blocks, run_length
+from lsr.index.tuning import EXACT
 from lsr.vectors import SparseVectors
 
 if TYPE_CHECKING:
@@ -227,9 +227,7 @@ def explain_search(
     probe = copy(index)
     probe._idle = []
     found = probe.search(query, k, params, allowed=mask)
-    params = SearchParams() if params is None else params
-    if params.recall is not None and not (params.exact or index.flat):
-        params = resolve(index.presets, params.recall)
+    params = index._resolved(params)
     trail = _follow(search, k, params, probe._idle.pop()) if probe._idle else None
     exhaustive = _exhaustive(search, k, params, trail)
     if exhaustive:
@@ -430,7 +428,7 @@ def _block_codes(blocks: Blocks, block: int, components: Array, scale: Array) ->
     for component in components.tolist():
         at = window * (len(scale) + 1) + component
         start, stop = (int(blocks.windows[window]) + int(each) for each in blocks.starts[at : at + 2])
-        length = (stop - start) * 2 // 3  # a run's numbers take twice the bytes of its codes
+        length = run_length(stop - start)
         place = int(np.searchsorted(blocks.stream[start : start + length], number))
         there = place < length and blocks.stream[start + place] == number
         codes.append(int(blocks.stream_bytes[2 * (start + length) + place]) if there else 0)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from lsr.errors import EncoderError, ParameterError
 from lsr.ids import is_utf8
-from lsr.index.allowed import Allowed
+from lsr.index.allowed import Allowed, allowed_rows
 from lsr.index.config import SearchParams
 from lsr.index.request import check_at_least_one
 from lsr.index.strings import StringColumn
@@ -236,11 +236,12 @@ class Searcher:
         drop_same_id: a document whose id is the query's is never found: k others are returned, and it is not fed back.
         """
         pipeline = Pipeline.of(**how)
+        mask = allowed_rows(allowed, len(self.index), self.index.ids)  # once, not for each batch
         run: dict[str, dict[str, float]] = {}
         pairs = iter(queries.items())
         while batch := dict(islice(pairs, _QUERIES_AT_ONCE)):
             encoded = self.encode(list(batch.values()), pipeline)
-            run |= self.run_encoded(list(batch), encoded, pipeline, k, params, threads, drop_same_id, allowed)
+            run |= self.run_encoded(list(batch), encoded, pipeline, k, params, threads, drop_same_id, mask)
         return run
 
     def run_encoded(
@@ -292,7 +293,9 @@ class Searcher:
         dropped: int64[queries], a row for each query not to be found, or -1. allowed: see `search`.
         """
         check_at_least_one("k", k)
-        settings = Settings(params or SearchParams(), threads, dropped, allowed)
+        # Once, not for each side and each search of a pipeline: ids are looked for among all that there are.
+        mask = allowed_rows(allowed, len(self.index), self.index.ids)
+        settings = Settings(params or SearchParams(), threads, dropped, mask)
         sides: dict[str, Side] = {SPARSE: SparseSide(self.index, settings)}
         if DENSE in pipeline.sides:
             sides[DENSE] = DenseSide(self._checked_dense.index, settings)

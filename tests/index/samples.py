@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lsr.index import build as building
 from lsr.index.config import IndexConfig, SearchParams
-from lsr.index.forward import Components, Forward, build_forward, count_components, head_layout, weight_scale
+from lsr.index.forward import Components, Forward, count_components, head_layout, quantise, weight_scale
 from lsr.index.result import SearchResult
 from lsr.index.seismic import SeismicIndex
 from lsr.vectors import SparseVectors
@@ -90,8 +90,8 @@ def make_forward(
     order = np.arange(len(vectors), dtype=np.uint32) if rows is None else rows
     head_size = head_layout(vectors.nnz, len(vectors))
     with ThreadPoolExecutor(2) as executor:
-        forward = build_forward(order, vectors.indptr, internal, vectors.values, scale, head_size, compact, executor)
-    return forward, components
+        arrays = quantise(order, vectors.indptr, internal, vectors.values, scale, head_size, compact, executor)
+    return Forward.of(*arrays, scale, head_size), components
 
 
 def build(vectors: SparseVectors, config: IndexConfig | None = None, rare: int = 128, threads: int = 1) -> SeismicIndex:

@@ -249,6 +249,7 @@ def test_chosen_terms(weights: list[int], query_cut: int) -> None:
 
 def check_estimates(blocks: Blocks, query: naive.Query, chosen: Sequence[int], scratch: Scratch) -> None:
     kernels.estimate_blocks(*arrays_of(query), np.array(chosen, np.uint32), blocks, scratch)
+    kernels.strip_maxima(scratch.estimates, scratch.strips)
     n_blocks = len(blocks.offsets) - 1
     terms = list(query)
     expected = naive.estimate_blocks({terms[at]: query[terms[at]] for at in chosen}, read_runs(blocks), n_blocks)
