@@ -75,8 +75,9 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
                     raise ValueError(f"{name} is of size {list(weights[name].shape)}")
                 parameter.copy_(weights[name])
                 if f"{name}.{MOMENTS[0]}" in moments:
-                    kept = {moment: moments[f"{name}.{moment}"].to(parameter.device) for moment in MOMENTS}
-                    optimizer.state[parameter] = {STEP: moments[f"{name}.{STEP}"], **kept}
+                    optimizer.state[parameter] = {
+                        key: moments[f"{name}.{key}"].to(parameter.device) for key in (*MOMENTS, STEP)
+                    }
     except DAMAGE as error:
         raise StorageError(f"{folder}: is damaged or another model's ({error}); remove it to begin anew") from error
     more = {name.removeprefix("more."): each for name, each in moments.items() if name.startswith("more.")}

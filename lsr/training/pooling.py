@@ -37,7 +37,8 @@ def max_logits(inputs: Tensor, counted: Tensor, weight: Tensor, bias: Tensor | N
     maxima: Tensor = _MaxProducts.apply(filled, weight)  # type: ignore[no-untyped-call]
     if bias is not None:
         maxima = maxima + bias.float()
-    return maxima if bool(has_some.all()) else maxima * has_some[:, None]
+    # A GPU would have to be waited for to know whether this is needed.
+    return maxima * has_some[:, None] if has_some.is_cuda or not bool(has_some.all()) else maxima
 
 
 def pooled_weights(

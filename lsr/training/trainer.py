@@ -84,7 +84,9 @@ def train(
     CollectionError, EncoderError, StorageError.
     """
     folder = Path(folder)
-    AcceleratorState._reset_state()  # or it would keep the precision of an earlier training of this process
+    AcceleratorState._reset_state(
+        reset_partial_state=True
+    )  # or precision and device would be those of a training before
     accelerator = Accelerator(
         mixed_precision=MIXED[config.optimiser.precision],
         cpu=device == "cpu",
@@ -154,7 +156,7 @@ class _Training:
             teacher = replace(teacher, teachers=StoredScores(folder / TEACHER).teachers)
         whole_batch = config.teacher is not None and config.teacher.whole_batch
         self._batches = Batches(stream, self._model, share, teacher, whole_batch, accelerator.process_index, ranks)
-        self._optimizer = torch.optim.AdamW(_parameters(self._model, optimiser), lr=optimiser.rate)
+        self._optimizer = torch.optim.AdamW(_parameters(self._model, optimiser), lr=optimiser.rate, fused=True)
         self._wrapped, self._prepared = accelerator.prepare(self._model, self._optimizer)
         self._progress = self._resumed()
 
@@ -256,7 +258,11 @@ class _Training:
             size //= 2
             self._prepared.zero_grad()
             try:
+                # AdamW's two moments come with the first step, and stay.
+                trained = [] if self._optimizer.state else [*self._model.parameters()]
+                moments = [torch.empty_like(each) for each in trained + trained]
                 self._gradients(self._model, batch.first(size), step, 1)
+                del moments
             except (MemoryError, RuntimeError) as error:
                 if not _out_of_memory(error):
                     raise

@@ -133,9 +133,9 @@ def test_rates_rise_and_fall(tmp_path: Path, schedule: str) -> None:
         assert rates[54] == pytest.approx(0.5, abs=0.02)
 
 
-def kill_after(path: Path, folder: Path, step: int) -> None:
+def kill_after(path: Path, folder: Path, step: int, program: str = TRAIN) -> None:
     """Start a training and kill it when its checkpoint has reached a step."""
-    process = start_python(TRAIN, path, folder)
+    process = start_python(program, path, folder)
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
         state = folder / "checkpoint" / "state.json"
