@@ -23,6 +23,7 @@ from numba.extending import intrinsic
 from lsr.index.arrays import Array, Scalar
 from lsr.index.forward import CACHE_LINE, HEAD_STEP, Forward, fine_score, read_distance, tail_of
 from lsr.index.jit import Kernel, allocating, inlined_kernel, kernel, summing_kernel
+from lsr.index.queries import Queries
 from lsr.index.summarize import WINDOW, Blocks, run_length
 
 # Blocks whose heads are fetched before the first of them is scored: a head scored at once waits 170 ns for memory.
@@ -49,14 +50,6 @@ FEW_OF_STRIPS = 4
 NOTHING = np.uint32(0xFFFFFFFF)
 LARGEST = np.finfo(np.float32).max
 SMALLEST = np.finfo(np.float32).tiny
-
-
-class Queries(NamedTuple):
-    """CSR rows with internal components; each weight is already multiplied by its component's scale."""
-
-    indptr: Array  # int64[n + 1]
-    components: Array  # uint32[nnz]
-    weights: Array  # float32[nnz]
 
 
 class Limits(NamedTuple):

@@ -27,7 +27,8 @@ from lsr.index.exact_kernels import Inverted
 from lsr.index.forward import document_rows, document_vector
 from lsr.index.graph import build_graph, graph_of, rows_of
 from lsr.index.ids import Ids, document_ids
-from lsr.index.kernels import STRIP, Limits, Queries, Scratch
+from lsr.index.kernels import STRIP, Limits, Scratch
+from lsr.index.queries import Prepared, prepare
 from lsr.index.request import check_build, check_search, empty_result
 from lsr.index.result import SearchResult
 from lsr.index.rows import Rows, checked_rows
@@ -43,10 +44,6 @@ if TYPE_CHECKING:
 
 # Queries between two chances to stop a search.
 JOB_QUERIES = 256
-
-# A query whose largest product of weight and scale is beyond these is divided by a power of two, and its scores are
-# multiplied by it: kernels add float32 numbers, and must meet neither infinity nor zero for a product that is not.
-SMALLEST_PRODUCT, LARGEST_PRODUCT = 2.0**-60, 2.0**100
 
 # Blocks visited by default, for each unit of the square root of k.
 BLOCKS_PER_ROOT = 100
@@ -322,9 +319,8 @@ class SeismicIndex:
         self, queries: SparseVectors, k: int, limits: Limits, threads: int, scores: Array, rows: Array
     ) -> Array:
         """Fill scores and rows; returns the factors float64[queries] by which to multiply the scores."""
-        prepared, factors = self._prepare(queries)
-        most_terms = int(np.diff(prepared.indptr).max(initial=0))
-        query_cut = min(limits.query_cut, max(most_terms, 1))
+        prepared, factors, longest = self._prepare(queries)
+        query_cut = min(limits.query_cut, max(longest, 1))
         heap_size = min(k + k // 4 + 2, len(self))
         jobs = range(0, len(queries), max(1, min(JOB_QUERIES, -(-len(queries) // threads))))
 
@@ -355,23 +351,8 @@ class SeismicIndex:
                         job.result()
         return factors
 
-    def _prepare(self, queries: SparseVectors) -> tuple[Queries, Array]:
-        """The queries as kernels take them, and powers of two, nearly always 1, by which to multiply their scores."""
-        internal, known = self._components.to_internal(queries.indices)
-        internal = internal[known]
-        kept = np.concatenate([np.zeros(1, np.int64), np.cumsum(known, dtype=np.int64)])
-        indptr = kept[queries.indptr]
-        products = queries.values[known].astype(np.float64) * self._forward.scale[internal]
-        largest = np.zeros(len(queries))
-        filled = np.flatnonzero(np.diff(indptr))
-        if len(filled):
-            largest[filled] = np.maximum.reduceat(products, indptr[filled])
-        factors = np.ones(len(queries))
-        small, large = (largest > 0) & (largest < SMALLEST_PRODUCT), largest > LARGEST_PRODUCT
-        factors[small] = np.exp2(np.floor(np.log2(largest[small])))
-        factors[large] = np.exp2(np.ceil(np.log2(largest[large] / LARGEST_PRODUCT)))
-        products /= np.repeat(factors, np.diff(indptr))
-        return Queries(indptr, internal, products.astype(np.float32)), factors
+    def _prepare(self, queries: SparseVectors) -> Prepared:
+        return prepare(queries, self._components, self._forward.scale)
 
     def _borrow(self, heap_size: int, query_cut: int) -> Scratch:
         """Scratch memory for one thread: what a former search left, if it fits."""

@@ -21,7 +21,8 @@ from lsr.index.arrays import Array
 from lsr.index.config import SearchParams
 from lsr.index.exact import find_terms
 from lsr.index.forward import fine_score, tail_of
-from lsr.index.kernels import HEAD_REACH, NOTHING, SMALLEST, Queries, Scratch
+from lsr.index.kernels import HEAD_REACH, NOTHING, SMALLEST, Scratch
+from lsr.index.queries import Queries
 from lsr.index.request import check_search
 from lsr.index.summarize import WINDOW, Blocks, run_length
 from lsr.index.tuning import EXACT
@@ -221,7 +222,7 @@ def explain_search(
         raise ParameterError(f"there are {len(query)} queries; give one")
     index.vector(row)  # raises for a row that does not exist
     mask = allowed_rows(allowed, len(index), index.ids)
-    prepared, factors = index._prepare(query)
+    prepared, factors, _ = index._prepare(query)
     search = _Search(index, query, int(row), mask, index._blocks.positions[row], prepared, float(factors[0]))
     # A shallow copy has the same arrays, but scratch memory of its own: what this search used is then known.
     probe = copy(index)

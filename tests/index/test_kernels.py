@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from lsr.index import kernels
 from lsr.index.config import IndexConfig, SearchParams
 from lsr.index.forward import tail_of
-from lsr.index.kernels import HEAD_REACH, LARGEST, NOTHING, SMALLEST, STRIP, Limits, Queries, Scratch
+from lsr.index.kernels import HEAD_REACH, LARGEST, NOTHING, SMALLEST, STRIP, Limits, Scratch
+from lsr.index.queries import Queries
 from lsr.index.result import SearchResult
 from lsr.index.seismic import SeismicIndex
 from lsr.index.summarize import WINDOW, Blocks, invert_summaries
@@ -617,7 +618,7 @@ def test_index_of_real_vectors(packages: SparseVectors, compact: bool) -> None:
 def test_other_threads_go_on_during_a_search(packages_index: SeismicIndex, package_queries: SparseVectors) -> None:
     # One call of a kernel, watched from here: a middle state can be seen only if the call does not hold the GIL.
     index = packages_index
-    queries, _ = index._prepare(SparseVectors.concatenate([package_queries] * 5))
+    queries, _, _ = index._prepare(SparseVectors.concatenate([package_queries] * 5))
     n = len(queries.indptr) - 1
     scores = np.empty((n, 10), np.float32)
     index._idle.clear()
