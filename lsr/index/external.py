@@ -438,7 +438,7 @@ class _Build:
             for first in range(0, n_blocks, WINDOW):
                 last = min(first + WINDOW, n_blocks)
                 entries = self._summarize(first, last, offsets, scale, n_frequent)
-                starts, stream = invert_summaries(*entries, len(scale.scale))
+                starts, stream = invert_summaries(*entries, len(scale.scale), last - first)
                 add_starts(starts)
                 add_stream(stream)
                 windows.append(windows[-1] + len(stream))

@@ -366,6 +366,7 @@ class SeismicIndex:
             np.zeros(max(1, len(self._components.external)), np.float32),
             np.zeros(n_strips * STRIP, np.float32),
             np.zeros(n_strips, np.float32),
+            np.empty(n_strips, np.uint32),
             np.empty(n_blocks, np.uint32),
             np.empty(query_cut, np.uint32),
             np.empty(n_windows * query_cut, np.int64),

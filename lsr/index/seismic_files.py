@@ -22,7 +22,7 @@ from lsr.index.summarize import WINDOW, Blocks
 from lsr.index.tuning import Preset, presets_as_json, read_presets
 
 KIND = "seismic"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 # Every array of a saved index and its type; None is the type of the components, uint16 or uint32.
 ARRAYS: dict[str, type[np.generic] | None] = {

@@ -24,7 +24,7 @@ from lsr.index.forward import fine_score, tail_of
 from lsr.index.kernels import HEAD_REACH, NOTHING, SMALLEST, Scratch
 from lsr.index.queries import Queries
 from lsr.index.request import check_search
-from lsr.index.summarize import WINDOW, Blocks, run_length
+from lsr.index.summarize import DENSE, WINDOW, Blocks, run_length
 from lsr.index.tuning import EXACT
 from lsr.vectors import SparseVectors
 
@@ -425,11 +425,15 @@ def _term_stages(search: _Search, trail: _Trail) -> dict[int, tuple[bool, bool, 
 def _block_codes(blocks: Blocks, block: int, components: Array, scale: Array) -> list[int]:
     """The codes of components, internal, in the summary of a block; 0 for those that it lacks."""
     window, number = divmod(block, WINDOW)
+    size = min(len(blocks.offsets) - 1 - window * WINDOW, WINDOW)
     codes = []
     for component in components.tolist():
         at = window * (len(scale) + 1) + component
         start, stop = (int(blocks.windows[window]) + int(each) for each in blocks.starts[at : at + 2])
-        length = run_length(stop - start)
+        length = run_length(stop - start, size)
+        if length == DENSE:
+            codes.append(int(blocks.stream_bytes[2 * start + number]))
+            continue
         place = int(np.searchsorted(blocks.stream[start : start + length], number))
         there = place < length and blocks.stream[start + place] == number
         codes.append(int(blocks.stream_bytes[2 * (start + length) + place]) if there else 0)

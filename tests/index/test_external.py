@@ -21,7 +21,7 @@ from lsr.index import external, request
 from lsr.index.config import IndexConfig
 from lsr.index.external import build_folder
 from lsr.index.seismic import SeismicIndex
-from lsr.index.seismic_files import State
+from lsr.index.seismic_files import FORMAT_VERSION, State
 from lsr.index.storage import load_array, read_manifest, verify
 from lsr.vectors import SparseVectors
 from lsr.vectors_io import ParquetWriter, iter_vectors, parquet
@@ -212,7 +212,7 @@ def test_what_is_decided_when_blocks_are_there(packages: SparseVectors, tmp_path
     assert index.knn == 2
     assert "graph.npy" in (tmp_path / "index" / "more").read_text()
     assert "spill" not in (tmp_path / "index" / "more").read_text()
-    assert read_manifest(tmp_path / "index", 2)["source"] == "here"
+    assert read_manifest(tmp_path / "index", FORMAT_VERSION)["source"] == "here"
 
 
 # Memory

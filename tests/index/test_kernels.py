@@ -249,15 +249,17 @@ def test_chosen_terms(weights: list[int], query_cut: int) -> None:
 
 
 def check_estimates(blocks: Blocks, query: naive.Query, chosen: Sequence[int], scratch: Scratch) -> None:
-    kernels.estimate_blocks(*arrays_of(query), np.array(chosen, np.uint32), blocks, scratch)
-    kernels.strip_maxima(scratch.estimates, scratch.strips)
     n_blocks = len(blocks.offsets) - 1
     terms = list(query)
     expected = naive.estimate_blocks({terms[at]: query[terms[at]] for at in chosen}, read_runs(blocks), n_blocks)
-    assert scratch.estimates[:n_blocks].tolist() == expected
-    assert not scratch.estimates[n_blocks:].any()
-    assert scratch.strips.tolist() == naive.strips_of(scratch.estimates.tolist(), len(scratch.strips))
-    assert kernels.largest_of(scratch.strips) == max(expected)
+    closed = np.arange(n_blocks, dtype=np.float32) % 3 > 0
+    for opened in (np.empty(0, np.float32), closed.astype(np.float32)):
+        kernels.estimate_blocks(*arrays_of(query), np.array(chosen, np.uint32), opened, blocks, scratch)
+        estimates = scratch.estimates[:n_blocks].tolist()
+        assert estimates == [each if not opened.size or closed[at] else 0 for at, each in enumerate(expected)]
+        assert not scratch.estimates[n_blocks:].any()
+        assert scratch.strips.tolist() == naive.strips_of(scratch.estimates.tolist(), STRIP, WINDOW)
+        assert kernels.largest_of(scratch.strips) == max(estimates)
 
 
 @given(drawn=vectors_and_queries(min_rows=1), config=configs())
@@ -292,7 +294,7 @@ def random_blocks(n_blocks: int, n_components: int) -> Blocks:
         share = 1 / 4 ** np.arange(n_components)
         numbers, components = np.nonzero(rng.random((size, n_components)) < share)
         codes = rng.integers(1, 256, len(components)).astype(np.uint8)
-        window = invert_summaries(components.astype(np.uint16), numbers.astype(np.uint16), codes, n_components)
+        window = invert_summaries(components.astype(np.uint16), numbers.astype(np.uint16), codes, n_components, size)
         starts.append(window[0])
         streams.append(window[1])
     rows = np.arange(n_blocks, dtype=np.uint32)
@@ -331,13 +333,27 @@ def test_largest_estimate(strips: list[float]) -> None:
     above=st.one_of(st.just(np.nan), st.floats(0.5, 5, width=32)),
 )
 def test_queued_blocks(estimates: list[float], floor: float, above: float) -> None:
+    check_queued(estimates, floor, above)
+
+
+@pytest.mark.parametrize("n_blocks", [WINDOW, WINDOW + 1, 2 * WINDOW + 77])
+def test_queued_blocks_of_several_windows(n_blocks: int) -> None:
+    estimates = np.random.default_rng(n_blocks).integers(0, 1000, n_blocks).tolist()
+    check_queued(estimates, 990, 995)
+
+
+def check_queued(estimates: list[float], floor: float, above: float) -> None:
     index = SeismicIndex.build(from_pairs([[(0, 1.0)]], 1))
     index._blocks = random_blocks(len(estimates), 1)
     scratch = index._borrow(5, 1)
     scratch.estimates[: len(estimates)] = estimates
-    scratch.strips[:] = naive.strips_of(scratch.estimates.tolist(), len(scratch.strips))
-    n = kernels.queue_band(np.float32(floor), np.float32(above), index._blocks.offsets, scratch)
-    assert sorted(scratch.queue[:n].tolist()) == naive.queue_band(np.float32(floor), np.float32(above), estimates)
+    scratch.strips[:] = naive.strips_of(scratch.estimates.tolist(), STRIP, WINDOW)
+    for listed in (floor, floor / 2):
+        n_reaching = kernels.reaching_strips(np.float32(listed), scratch)
+        expected = [at for at, most in enumerate(scratch.strips.tolist()) if most >= np.float32(listed)]
+        assert scratch.reaching[:n_reaching].tolist() == expected
+        n = kernels.queue_band(np.float32(floor), np.float32(above), n_reaching, index._blocks.offsets, scratch)
+        assert sorted(scratch.queue[:n].tolist()) == naive.queue_band(np.float32(floor), np.float32(above), estimates)
 
 
 # The search of blocks: not which of them it visits when, but what it may leave out

@@ -12,11 +12,15 @@ from hypothesis import strategies as st
 
 from lsr.index.forward import Forward, tail_of
 from lsr.index.summarize import (
+    DENSE,
     ENERGY_BINS,
+    SPARSE_SHARE,
+    WINDOW,
     block_maxima,
     invert_summaries,
     keep_energy,
     run_elements,
+    run_length,
     summarize_blocks,
     summarize_window,
 )
@@ -146,25 +150,33 @@ def columns(entries: list[naive.Entry], dtype: type) -> list[npt.NDArray[np.unsi
 
 
 @both_widths
-@given(entries=drawn_entries())
-def test_runs(entries: list[naive.Entry], dtype: type[np.unsignedinteger]) -> None:
-    starts, stream = invert_summaries(*columns(entries, dtype), 1000)
+@given(entries=drawn_entries(), more=st.integers(0, 100))
+def test_runs(entries: list[naive.Entry], more: int, dtype: type[np.unsignedinteger]) -> None:
+    n_blocks = max((block for _, block, _ in entries), default=0) + 1 + more
+    starts, stream = invert_summaries(*columns(entries, dtype), 1000, n_blocks)
     assert (starts.dtype, stream.dtype) == (np.uint32, np.uint16)
     assert len(starts) == 1001
     assert (starts[0], starts[-1]) == (0, len(stream))
-    assert naive.read_window(starts, stream) == naive.invert_summaries(entries)
+    assert naive.read_window(starts, stream, n_blocks) == naive.invert_summaries(entries)
 
 
 def test_blocks_of_a_full_window() -> None:
     entries = [(component, block, 1 + block % 255) for block in (0, 16_382, 16_383) for component in (0, 2)]
-    assert naive.read_window(*invert_summaries(*columns(entries, WIDE), 3)) == naive.invert_summaries(entries)
+    entries += [(1, block, 1 + block % 255) for block in range(2049)]
+    inverted = naive.invert_summaries(entries)
+    assert naive.read_window(*invert_summaries(*columns(entries, WIDE), 3, WINDOW), WINDOW) == inverted
 
 
-@given(length=st.integers(0, 20_000))
-def test_lengths_of_runs(length: int) -> None:
-    elements = run_elements(length)
-    assert 2 * elements >= 2 * length + length  # bytes
-    assert elements * 2 // 3 == length  # which is how long it is when it is read
+@given(st.integers(1, WINDOW).flatmap(lambda n_blocks: st.tuples(st.integers(0, n_blocks), st.just(n_blocks))))
+def test_lengths_of_runs(run: tuple[int, int]) -> None:
+    length, n_blocks = run
+    elements = run_elements(length, n_blocks)
+    if length <= n_blocks // SPARSE_SHARE:
+        assert 2 * elements >= 2 * length + length  # bytes
+        assert run_length(elements, n_blocks) == length  # which is how long it is when it is read
+    else:
+        assert 2 * elements >= n_blocks
+        assert run_length(elements, n_blocks) == DENSE
 
 
 # Blocks
@@ -176,7 +188,7 @@ def check_blocks(forward: Forward, offsets: list[int], energy: float, n_frequent
     expected = naive.summarize_blocks(blocks, list(forward.scale), energy, n_frequent)
     ends = np.array(offsets, np.uint32)
     starts, stream = summarize_window(0, len(blocks), ends, forward, energy, n_frequent)
-    assert naive.read_window(starts, stream) == naive.invert_summaries(expected)
+    assert naive.read_window(starts, stream, len(blocks)) == naive.invert_summaries(expected)
     # In two parts, the second as if its window had begun before.
     half = len(blocks) // 2
     for first, last in ((0, half), (half, len(blocks))):

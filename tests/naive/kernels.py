@@ -71,9 +71,14 @@ def estimate_blocks(query: Query, runs: Runs, n_blocks: int) -> list[np.float32]
     return [np.float32(each) for each in sums]
 
 
-def strips_of(estimates: Sequence[np.float32], n_strips: int) -> list[np.float32]:
-    """The largest estimate of every n-th block from the first, second, ..., n-th."""
-    return [max(estimates[first::n_strips], default=ZERO) for first in range(n_strips)]
+def strips_of(estimates: Sequence[np.float32], strip: int, window: int) -> list[np.float32]:
+    """Of each window in turn the largest of every n-th block from its first, second, ..., n-th: n strips."""
+    strips = []
+    for begin in range(0, len(estimates), window):
+        mine = estimates[begin : begin + window]
+        n_strips = -(-len(mine) // strip)
+        strips += [max(mine[first::n_strips], default=ZERO) for first in range(n_strips)]
+    return strips
 
 
 def largest_of(strips: Sequence[np.float32]) -> np.float32:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from lsr.index.summarize import ENERGY_BINS, WINDOW, Blocks
+from lsr.index.summarize import ENERGY_BINS, SPARSE_SHARE, WINDOW, Blocks
 from tests.naive.forward import Document, split_code
 
 Entry = tuple[int, int, int]  # component, block, code
@@ -81,14 +82,19 @@ def invert_summaries(entries: Iterable[Entry]) -> Runs:
     return dict(runs)
 
 
-def read_window(starts: npt.NDArray[np.uint32], stream: npt.NDArray[np.uint16]) -> Runs:
-    """What the arrays of a window hold."""
+def read_window(starts: npt.NDArray[np.uint32], stream: npt.NDArray[np.uint16], n_blocks: int) -> Runs:
+    """What the arrays of a window of so many blocks hold: of few blocks numbers and codes, of many a code for each."""
     runs: Runs = {}
     for component, (begin, end) in enumerate(zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)):
-        length = (end - begin) * 2 // 3
-        codes = stream[begin + length : end].tobytes()[:length]
-        if length:
-            runs[component] = list(zip(stream[begin : begin + length].tolist(), codes, strict=True))
+        longest = n_blocks // SPARSE_SHARE
+        if end - begin <= math.ceil(1.5 * longest):
+            length = math.floor((end - begin) / 1.5)
+            codes = stream[begin + length : end].tobytes()[:length]
+            run = list(zip(stream[begin : begin + length].tolist(), codes, strict=True))
+        else:
+            run = [(block, code) for block, code in enumerate(stream[begin:end].tobytes()[:n_blocks]) if code]
+        if run:
+            runs[component] = run
     return runs
 
 
@@ -98,6 +104,7 @@ def read_runs(blocks: Blocks) -> Runs:
     n_windows = len(blocks.windows) - 1
     for window, starts in enumerate(blocks.starts.reshape(n_windows, -1) if n_windows else []):
         begin, end = blocks.windows[window : window + 2]
-        for component, run in read_window(starts, blocks.stream[begin:end]).items():
+        size = min(len(blocks.offsets) - 1 - window * WINDOW, WINDOW)
+        for component, run in read_window(starts, blocks.stream[begin:end], size).items():
             runs[component] += [(window * WINDOW + block, code) for block, code in run]
     return dict(runs)
