@@ -316,7 +316,8 @@ def _score(search: _Search) -> float:
     if search.index.flat:
         _, query_weights, document_weights = _listed(search)
         return float(np.add.accumulate(np.append(np.float32(0), query_weights * document_weights))[-1])
-    table = np.zeros(len(search.index._components.external), np.float32)
+    # Empty places of a head name component 0, which an index of empty documents does not have.
+    table = np.zeros(max(1, len(search.index._components.external)), np.float32)
     table[search.prepared.components] = search.prepared.weights
     fine = float(fine_score(search.document, table, search.index._forward))
     with np.errstate(over="ignore"):

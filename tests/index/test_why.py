@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from lsr.errors import ParameterError
 from lsr.index import flat, kernels
+from lsr.index import why as why_module
 from lsr.index.config import IndexConfig, SearchParams
+from lsr.index.forward import Forward, fine_score
 from lsr.index.seismic import SeismicIndex
 from lsr.index.tuning import Point, Preset
 from lsr.index.why import FACTOR_STEPS, Why, explain_search
@@ -348,6 +350,22 @@ def test_any_search(
     for query in queries[:4]:
         for row in data.draw(st.lists(st.integers(0, len(vectors) - 1), max_size=6, unique=True)):
             check(index, query, index.why(query, row, k, params, allowed), allowed)
+
+
+@pytest.mark.parametrize("layout", ["fast", "compact"])
+def test_nothing_but_empty_documents(layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = []
+
+    def scored(document: int, table: np.ndarray, forward: Forward) -> float:
+        tables.append(len(table))
+        return float(fine_score(document, table, forward))
+
+    monkeypatch.setattr(why_module, "fine_score", scored)
+    index, query = index_of([{}] * 300, layout=layout), query_of({3: 1.0})
+    why = index.why(query, 7)
+    check(index, query, why)
+    assert why.score == 0
+    assert tables == [1]  # as empty places of a head name component 0, which nothing checks
 
 
 @pytest.fixture(scope="module", params=["fast", "compact"])
