@@ -8,7 +8,7 @@
 
 Needs `pip install datasets`, without which sentence-transformers does not train. A step is one of AdamW on a batch of
 queries, each with one positive and one negative document: multiple negatives ranking, and FLOPS on both sides. What is
-not set here is left at its default: sentence-transformers' AdamW is the fused one, lsr tokenises in a second thread.
+not set here is left at its default: lsr tokenises in a second thread.
 
 First, losses of some steps on one and the same batch, without dropout: equal ones show that both do the same work.
 Then queries per second, of the steps after a warm-up; lsr's are those of its own log. The two take turns, each time in
@@ -34,7 +34,6 @@ import time
 from argparse import Namespace
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -189,10 +188,10 @@ def without_dropout(model: Path, folder: Path) -> Path:
     return folder
 
 
-def of_base_size(model: Path, folder: Path) -> Path:
+def of_base_size(model: Path, folder: Path, texts: list[str], max_length: int) -> Path:
     """A network as large as BERT-base with random weights, and a bias with which texts begin sparse, as if trained.
 
-    model: has the tokenizer. Of 16 SciFact documents of 256 tokens each has 250 components above 0 in the mean.
+    model: a BERT, which has the tokenizer. In the mean each of the texts has 250 components above 0.
     """
     from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer
 
@@ -202,10 +201,8 @@ def of_base_size(model: Path, folder: Path) -> Path:
     config.intermediate_size = 3072
     torch.manual_seed(0)
     network = AutoModelForMaskedLM.from_config(config).eval()
-    texts = [document.full_text for document in islice(load_collection(DATA / "scifact").documents(), 16)]
-    batch = AutoTokenizer.from_pretrained(folder)(
-        texts, truncation=True, max_length=256, padding=True, return_tensors="pt"
-    )
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    batch = tokenizer(texts, truncation=True, max_length=max_length, padding=True, return_tensors="pt")
     with torch.no_grad():
         logits = network(**batch).logits.masked_fill(batch["attention_mask"][:, :, None] == 0, float("-inf")).amax(1)
         network.cls.predictions.bias -= torch.quantile(logits.flatten(), 1 - 250 / logits.shape[1])
@@ -244,7 +241,8 @@ def main() -> None:
         batch.write_text("".join(lines[: arguments.batch]))
         model = find_checkpoint(arguments.encoder).folder
         if arguments.base:
-            model = of_base_size(model, Path(scratch) / "base")
+            texts = [json.loads(line)["positive"] for line in lines[:16]]
+            model = of_base_size(model, Path(scratch) / "base", texts, arguments.max_length)
         same: dict[str, Any] = {"encoder": without_dropout(model, encoder), "records": batch, "seed": 0, **COMPARED}
         losses = {name: in_new_process(arguments, trainer=name, **same).losses for name in TRAINERS}
         for name, values in losses.items():

@@ -61,14 +61,15 @@ SLICE = 1024
 
 # Bytes that a build takes: whatever is built, most of it to read vectors; for each component; for each non-zero of the
 # longest document; for each document besides its head, until documents are in order, and after; for each document of
-# those that are quantised at once, besides its head; for each entry of a window's summaries.
+# those that are quantised at once, besides its head; for each entry of a window's summaries, most of them in runs that
+# have a code for every block.
 FIXED = 24 << 20
 OF_COMPONENT = 64
 OF_LONGEST = 48
 OF_DOCUMENT = 28
 OF_ORDERED = 24
 OF_QUANTISED = 64
-OF_ENTRY = 9
+OF_ENTRY = 13
 
 # Entries of summaries for each posting of a block when all energy is kept; when less is, fewer by its square. Measured.
 ENTRIES = 0.75

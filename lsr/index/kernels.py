@@ -277,7 +277,7 @@ def add_codes(estimates: Array, codes: Array, weight: Scalar) -> None:
 
 @kernel
 def strip_maxima(estimates: Array, strips: Array) -> None:
-    """The largest of each strip of a window. A kernel of its own, or LLVM does not compare 16 at once: 1.5 us or 80."""
+    """The largest of each strip of a window. A kernel of its own, or LLVM does not compare 16 at once: 0.5 us or 15."""
     # Floats above zero are ordered as their bits are, and integers are compared many at once.
     bits, largest = estimates.view(np.int32), strips.view(np.int32)
     largest[:] = 0

@@ -22,7 +22,7 @@ from lsr.index.jit import allocating, inlined_kernel, kernel
 WINDOW = 1 << 14
 
 # A run of more than this share of its window's blocks has a code for each of them. From a twentieth on that is quicker
-# to add, from a third on smaller: an eighth costs 1 % of an index, and spares a sixth of a search of 500,000 documents.
+# to add, from a third on smaller. Of 500,000 packages an eighth makes the index 1 % larger.
 SPARSE_SHARE = 8
 DENSE = -1  # in place of such a run's length
 ENERGY_BINS = 1024

@@ -156,7 +156,8 @@ class _Training:
             teacher = replace(teacher, teachers=StoredScores(folder / TEACHER).teachers)
         whole_batch = config.teacher is not None and config.teacher.whole_batch
         self._batches = Batches(stream, self._model, share, teacher, whole_batch, accelerator.process_index, ranks)
-        self._optimizer = torch.optim.AdamW(_parameters(self._model, optimiser), lr=optimiser.rate, fused=True)
+        fused = accelerator.device.type in ("cpu", "cuda")
+        self._optimizer = torch.optim.AdamW(_parameters(self._model, optimiser), lr=optimiser.rate, fused=fused)
         self._wrapped, self._prepared = accelerator.prepare(self._model, self._optimizer)
         self._progress = self._resumed()
 
@@ -254,15 +255,17 @@ class _Training:
         said = f"step {step}: a batch of {size * ranks} queries does not fit in memory"
         if ranks > 1:  # others wait, and what was begun together cannot be tried alone
             return ParameterError(f"{said}; take a smaller batch_size, or {advice}")
+        # AdamW's two moments come with the first step, and stay; gradients with the first of the batches of a step.
+        later = [] if self._optimizer.state else 2 * [*self._model.parameters()]
+        moments: list[torch.Tensor] = []
         while size > 1:
             size //= 2
             self._prepared.zero_grad()
+            moments.clear()
             try:
-                # AdamW's two moments come with the first step, and stay.
-                trained = [] if self._optimizer.state else [*self._model.parameters()]
-                moments = [torch.empty_like(each) for each in trained + trained]
-                self._gradients(self._model, batch.first(size), step, 1)
-                del moments
+                moments += [torch.empty_like(parameter) for parameter in later]
+                for _ in range(2):
+                    self._gradients(self._model, batch.first(size), step, 2)
             except (MemoryError, RuntimeError) as error:
                 if not _out_of_memory(error):
                     raise

@@ -252,11 +252,11 @@ def check_estimates(blocks: Blocks, query: naive.Query, chosen: Sequence[int], s
     n_blocks = len(blocks.offsets) - 1
     terms = list(query)
     expected = naive.estimate_blocks({terms[at]: query[terms[at]] for at in chosen}, read_runs(blocks), n_blocks)
-    closed = np.arange(n_blocks, dtype=np.float32) % 3 > 0
-    for opened in (np.empty(0, np.float32), closed.astype(np.float32)):
+    is_open = np.arange(n_blocks, dtype=np.float32) % 3 > 0
+    for opened in (np.empty(0, np.float32), is_open.astype(np.float32)):
         kernels.estimate_blocks(*arrays_of(query), np.array(chosen, np.uint32), opened, blocks, scratch)
         estimates = scratch.estimates[:n_blocks].tolist()
-        assert estimates == [each if not opened.size or closed[at] else 0 for at, each in enumerate(expected)]
+        assert estimates == [each if not opened.size or is_open[at] else 0 for at, each in enumerate(expected)]
         assert not scratch.estimates[n_blocks:].any()
         assert scratch.strips.tolist() == naive.strips_of(scratch.estimates.tolist(), STRIP, WINDOW)
         assert kernels.largest_of(scratch.strips) == max(estimates)
