@@ -124,19 +124,23 @@ def keep_energy(
     return n_kept
 
 
-@kernel
+@inlined_kernel
+def is_dense(length: Scalar, n_blocks: Scalar) -> bool:
+    """Whether a run of so many of a window's blocks has a code for each of them."""
+    dense: bool = length > n_blocks // SPARSE_SHARE
+    return dense
+
+
+@inlined_kernel
 def run_elements(length: Scalar, n_blocks: Scalar) -> Scalar:
     """Elements of the stream that a run of so many of a window's blocks takes, a byte for an entry rounded up."""
-    if length > n_blocks // SPARSE_SHARE:
-        return (n_blocks + 1) // 2
-    return length + (length + 1) // 2
+    return (n_blocks + 1) // 2 if is_dense(length, n_blocks) else length + (length + 1) // 2
 
 
 @inlined_kernel
 def run_length(elements: Scalar, n_blocks: Scalar) -> Scalar:
     """Entries of a run, from the elements that it takes; DENSE for one that has a code for each of its n_blocks."""
-    most = n_blocks // SPARSE_SHARE
-    return DENSE if elements > most + (most + 1) // 2 else elements * 2 // 3
+    return DENSE if elements > run_elements(n_blocks // SPARSE_SHARE, n_blocks) else elements * 2 // 3
 
 
 @allocating
@@ -159,7 +163,7 @@ def invert_summaries(
     for entry in range(components.size):
         component = components[entry]
         start, at = np.int64(starts[component]), np.int64(cursors[component])
-        if counts[component] > n_blocks // SPARSE_SHARE:
+        if is_dense(counts[component], n_blocks):
             stream_bytes[2 * start + blocks[entry]] = codes[entry]
         else:
             stream[start + at] = blocks[entry]

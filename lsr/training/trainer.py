@@ -84,9 +84,8 @@ def train(
     CollectionError, EncoderError, StorageError.
     """
     folder = Path(folder)
-    AcceleratorState._reset_state(
-        reset_partial_state=True
-    )  # or precision and device would be those of a training before
+    # Or precision and device would be those of an earlier training of this process.
+    AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = Accelerator(
         mixed_precision=MIXED[config.optimiser.precision],
         cpu=device == "cpu",

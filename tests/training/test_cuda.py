@@ -19,8 +19,7 @@ from lsr.training.config import read_training
 from lsr.training.pooling import max_logits
 from lsr.training.trainer import train
 from tests.processes import run_python
-from tests.training.test_trainer import TRAIN, kill_after, log_of, weights_of
-from tests.training.trained import write_config
+from tests.training.trained import TRAIN, kill_after, log_of, weights_of, write_config
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 

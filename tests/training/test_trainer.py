@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +26,9 @@ from lsr.training.model import TextBatch, TrainableEncoder, Weights
 from lsr.training.objective import Cost, Objective
 from lsr.training.start import start_encoder
 from lsr.training.trainer import rate_at, train
-from tests.processes import REPOSITORY, run_python, start_python
-from tests.training.trained import write_config
+from tests.processes import REPOSITORY, run_python
+from tests.training.trained import TRAIN, kill_after, log_of, weights_of, write_config
 from tests.training.written import write_lines
-
-TRAIN = """
-import sys
-from lsr.training.config import read_training
-from lsr.training.trainer import train
-train(read_training(sys.argv[1]), sys.argv[2], device="cpu")
-"""
 
 EVALUATION = """
 [evaluation]
@@ -51,15 +42,6 @@ measure = "RR@10"
 
 def run(path: Path, name: str = "out") -> dict[str, Any]:
     return train(read_training(path), path.parent / name, device="cpu")
-
-
-def log_of(folder: Path) -> list[dict[str, str]]:
-    with (folder / "log.csv").open(newline="", encoding="utf-8") as file:
-        return [{key: value for key, value in row.items() if key != "examples/s"} for row in csv.DictReader(file)]
-
-
-def weights_of(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(next((folder / "encoder").rglob("model.safetensors")))
 
 
 def test_equals_a_loop_in_plain_torch(tmp_path: Path) -> None:
@@ -131,20 +113,6 @@ def test_rates_rise_and_fall(tmp_path: Path, schedule: str) -> None:
         assert rates[10:] == sorted(rates[10:], reverse=True)
         assert rates[-1] < 0.02
         assert rates[54] == pytest.approx(0.5, abs=0.02)
-
-
-def kill_after(path: Path, folder: Path, step: int, program: str = TRAIN) -> None:
-    """Start a training and kill it when its checkpoint has reached a step."""
-    process = start_python(program, path, folder)
-    deadline = time.monotonic() + 120
-    while process.poll() is None and time.monotonic() < deadline:
-        state = folder / "checkpoint" / "state.json"
-        if state.exists() and json.loads(state.read_bytes())["step"] >= step:
-            break
-        time.sleep(0.01)
-    assert process.poll() is None, process.communicate()
-    process.kill()
-    process.wait()
 
 
 @pytest.mark.slow

@@ -1,11 +1,25 @@
-"""A small collection, a small model, and trainings on them."""
+"""A small collection, a small model, trainings on them, and what these leave."""
 
 from __future__ import annotations
 
+import csv
+import json
+import time
 from pathlib import Path
 
+import torch
+from safetensors.torch import load_file
+
 from tests.encoders.models import WORDS, write_model
+from tests.processes import start_python
 from tests.training.written import write_collection
+
+TRAIN = """
+import sys
+from lsr.training.config import read_training
+from lsr.training.trainer import train
+train(read_training(sys.argv[1]), sys.argv[2], device="cpu")
+"""
 
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 PLAIN = [word for word in WORDS if not word.startswith("##") and len(word) > 1]
@@ -44,3 +58,26 @@ def write_config(
         f"[optimiser]\nbatch_size = 6\nrate = {lines['rate']}\n{optimiser}\n{more}\n"
     )
     return path
+
+
+def log_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "log.csv").open(newline="", encoding="utf-8") as file:
+        return [{key: value for key, value in row.items() if key != "examples/s"} for row in csv.DictReader(file)]
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(next((folder / "encoder").rglob("model.safetensors")))
+
+
+def kill_after(path: Path, folder: Path, step: int, program: str = TRAIN) -> None:
+    """Start a training and kill it when its checkpoint has reached a step."""
+    process = start_python(program, path, folder)
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        state = folder / "checkpoint" / "state.json"
+        if state.exists() and json.loads(state.read_bytes())["step"] >= step:
+            break
+        time.sleep(0.01)
+    assert process.poll() is None, process.communicate()
+    process.kill()
+    process.wait()
