@@ -24,10 +24,10 @@ from rich.console import Console
 from rich.table import Table
 
 from lsr import ExactIndex, Searcher, SeismicIndex, SparseVectors, load_encoder
+from lsr.collections.collection import Collection, load_collection
+from lsr.collections.runs import write_run
 from lsr.encoders.base import ENCODER_FOLDER
-from lsr.eval.collections import Collection, load_collection
 from lsr.eval.measures import evaluate
-from lsr.eval.runs import write_run
 from lsr.retrieval.encoding import encode_documents
 
 DATA = Path(os.environ.get("LSR_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")

@@ -33,8 +33,8 @@ from scipy.sparse import csr_matrix
 from sentence_transformers import SparseEncoder
 
 from lsr import SparseVectors, load_encoder
+from lsr.collections.collection import load_collection
 from lsr.encoders.folders.find import find_checkpoint
-from lsr.eval.collections import load_collection
 
 DATA = Path(os.environ.get("LSR_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 COLLECTIONS = {"long": "scifact", "short": "checkthat2020-claims"}

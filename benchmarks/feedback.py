@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from lsr import Searcher
+from lsr.collections.collection import load_collection
 from lsr.encoders import load_dense_encoder
-from lsr.eval.collections import load_collection
 from lsr.retrieval.indexing import build_searchable
 from lsr.retrieval.plan import Pipeline
 

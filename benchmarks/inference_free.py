@@ -30,11 +30,11 @@ from rich.console import Console
 from rich.table import Table
 
 from lsr import Searcher, SeismicIndex, SparseVectors, load_encoder
+from lsr.collections.collection import Collection, load_collection
 from lsr.encoders import build_encoder
 from lsr.encoders.folders.find import find_checkpoint
 from lsr.encoders.idf import idf_of_texts
-from lsr.encoders.tokens import Tokens
-from lsr.eval.collections import Collection, load_collection
+from lsr.encoders.sparse.tokens import Tokens
 from lsr.eval.measures import evaluate
 from lsr.retrieval.encoding import encode_documents
 

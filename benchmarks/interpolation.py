@@ -18,9 +18,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lsr.eval.experiment import read_experiment, run_experiment
 from lsr.eval.significance import compare_values, with_holm
 from lsr.eval.tables import BETTER, WORSE, Column, Table, to_markdown
+from lsr.experiment import read_experiment, run_experiment
 
 HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("LSR_TEST_DATA") or HERE.parents[1] / "shared" / "data")

@@ -42,11 +42,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from lsr.collections.collection import load_collection
 from lsr.encoders.folders.find import find_checkpoint
-from lsr.eval.collections import load_collection
-from lsr.training.config import DataConfig, EncoderConfig, OptimiserConfig, RegulariserConfig, TrainingConfig
 from lsr.training.losses import LossSpec
 from lsr.training.regularizers import Penalty
+from lsr.training.training_config import DataConfig, EncoderConfig, OptimiserConfig, RegulariserConfig, TrainingConfig
 
 DATA = Path(os.environ.get("LSR_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 QUERY_FLOPS, DOCUMENT_FLOPS = 5e-3, 3e-3  # strong enough to show in the losses that are compared

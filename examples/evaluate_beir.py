@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from lsr import Searcher
-from lsr.eval.collections import load_collection
+from lsr.collections.collection import load_collection
 from lsr.eval.measures import evaluate
 from lsr.retrieval.indexing import build_searchable
 

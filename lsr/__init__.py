@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lsr.encoders import load_encoder
     from lsr.errors import LsrError
-    from lsr.index.config import IndexConfig, SearchParams
-    from lsr.index.exact import ExactIndex
-    from lsr.index.seismic import SeismicIndex
+    from lsr.index.inverted.exact_index import ExactIndex
+    from lsr.index.parameters import IndexConfig, SearchParams
+    from lsr.index.seismic.seismic_index import SeismicIndex
     from lsr.retrieval.searcher import Searcher
-    from lsr.vectors import SparseVectors
+    from lsr.vectors.sparse_vectors import SparseVectors
 
 _HOMES = {
-    "ExactIndex": "lsr.index.exact",
-    "IndexConfig": "lsr.index.config",
+    "ExactIndex": "lsr.index.inverted.exact_index",
+    "IndexConfig": "lsr.index.parameters",
     "LsrError": "lsr.errors",
-    "SearchParams": "lsr.index.config",
+    "SearchParams": "lsr.index.parameters",
     "Searcher": "lsr.retrieval.searcher",
-    "SeismicIndex": "lsr.index.seismic",
-    "SparseVectors": "lsr.vectors",
+    "SeismicIndex": "lsr.index.seismic.seismic_index",
+    "SparseVectors": "lsr.vectors.sparse_vectors",
     "load_encoder": "lsr.encoders",
 }
 

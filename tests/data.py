@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lsr.vectors import SparseVectors
+from lsr.vectors.sparse_vectors import SparseVectors
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LONGEST_LINK = 256

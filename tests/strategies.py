@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from lsr.vectors import SparseVectors
+from lsr.vectors.sparse_vectors import SparseVectors
 
 Rows = list[list[tuple[int, float]]]
 

@@ -13,8 +13,8 @@ from typer.main import get_command
 
 import lsr
 from lsr.cli.main import app
-from lsr.eval.experiment import read_experiment
-from lsr.training.config import read_training
+from lsr.experiment import read_experiment
+from lsr.training.training_config import read_training
 from tests.data import REPOSITORY, collection_path
 
 README = (REPOSITORY / "README.md").read_text()

@@ -31,9 +31,9 @@ def build(
     Weights that the backbone does not have begin at random: such an encoder means nothing before it has been trained.
     """
     from lsr.encoders import build_encoder
+    from lsr.encoders.collection_idf import idf_from
     from lsr.encoders.folders.find import find_checkpoint
     from lsr.encoders.presets import find_preset
-    from lsr.eval.idf import idf_from
 
     if idf is not None and find_preset(method).query != "idf":
         raise ParameterError(f"{method} has no place for --idf; leave it out")

@@ -36,10 +36,10 @@ def compare(
 
     Judged queries without results count as zero. p-values are two-sided, Holm-corrected over measures.
     """
+    from lsr.collections.runs import read_run
     from lsr.eval import significance
     from lsr.eval.measures import evaluate_queries, parse_measures
     from lsr.eval.plots import plot_differences
-    from lsr.eval.runs import read_run
 
     names = measure_names(measures)
     parse_measures(names)

@@ -12,7 +12,7 @@ from lsr.cli.output import print_columns, print_json
 
 if TYPE_CHECKING:
     from lsr.encoders.presets import Preset
-    from lsr.encoders.recipe import Penalty, Regulariser, Supervision, Training
+    from lsr.encoders.published_training import Penalty, Regulariser, Supervision, Training
     from lsr.encoders.spec import HeadSpec
 
 

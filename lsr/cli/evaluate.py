@@ -10,9 +10,9 @@ import typer
 
 from lsr.cli import options
 from lsr.cli.output import print_columns, print_json
+from lsr.collections.runs import Qrels, Run, read_qrels, read_run, write_run
 from lsr.errors import ParameterError
-from lsr.eval.runs import Qrels, Run, read_qrels, read_run, write_run
-from lsr.index.config import SearchParams
+from lsr.index.parameters import SearchParams
 
 
 def evaluate(
@@ -71,7 +71,7 @@ def evaluate(
 def _search(
     folder: Path, spec: str, split: str | None, k: int, params: SearchParams, threads: int, device: str | None
 ) -> tuple[Qrels, Run]:
-    from lsr.eval.collections import load_collection
+    from lsr.collections.collection import load_collection
     from lsr.retrieval.searcher import Searcher
 
     collection = load_collection(spec, split)
@@ -89,6 +89,6 @@ def read_judgements(spec: str, split: str | None) -> Qrels:
     """Those of a file, or of a collection."""
     if Path(spec).is_file():
         return read_qrels(spec)
-    from lsr.eval.collections import load_collection
+    from lsr.collections.collection import load_collection
 
     return load_collection(spec, split).qrels()

@@ -13,7 +13,7 @@ from lsr.cli.output import print_json, watched
 from lsr.errors import ParameterError
 
 if TYPE_CHECKING:
-    from lsr.eval.experiment.config import Experiment
+    from lsr.experiment.experiment_file import Experiment
 
 
 def experiment(
@@ -31,7 +31,7 @@ def experiment(
 
     What is there already is not done again: a killed experiment goes on when the same command is given again.
     """
-    from lsr.eval.experiment.config import read_experiment
+    from lsr.experiment.experiment_file import read_experiment
 
     described = read_experiment(file)
     folder = file.with_suffix("") if output is None else output
@@ -50,8 +50,8 @@ def experiment(
     if wanted:
         _say_plan(described, wanted, sys.stderr)
 
-    from lsr.eval.experiment.run import run_experiment
     from lsr.eval.measures import aggregate
+    from lsr.experiment.runner import run_experiment
 
     results = run_experiment(
         described, folder, offline_data=offline_data, device=device, threads=threads, progress=watched()
@@ -79,14 +79,14 @@ def experiment(
 
 
 def _downloads(described: Experiment, offline_data: Path | None) -> dict[str, int | None]:
-    from lsr.eval.experiment.suites import shown_downloads
+    from lsr.experiment.suites import shown_downloads
 
     return shown_downloads(described.collections, offline_data)
 
 
 def _check_collections(described: Experiment, offline_data: Path | None) -> None:
     """Raises CollectionError for a collection or a split that is not there; downloads nothing."""
-    from lsr.eval.experiment.suites import open_judged
+    from lsr.experiment.suites import open_judged
 
     for judged in described.collections:
         for split in filter(None, (judged.split, judged.tune)):

@@ -11,13 +11,13 @@ import typer
 from lsr.cli import options
 from lsr.cli.output import watched
 from lsr.errors import ParameterError
-from lsr.index.config import IndexConfig
+from lsr.index.parameters import IndexConfig
 from lsr.memory import parse_size
-from lsr.retrieval.config import DenseConfig
+from lsr.retrieval.settings import DenseConfig
 
 if TYPE_CHECKING:
-    from lsr.index.seismic import SeismicIndex
-    from lsr.retrieval.dense import DenseIndex
+    from lsr.index.dense.dense_index import DenseIndex
+    from lsr.index.seismic.seismic_index import SeismicIndex
 
 _DEFAULTS = IndexConfig()
 _DENSE = DenseConfig()
@@ -83,13 +83,13 @@ def index(
     if dense is None and dense_config != _DENSE:
         raise ParameterError("--dense-index and --metric are of dense vectors; add --dense, or leave them out")
 
+    from lsr.collections.collection import load_collection
     from lsr.encoders import load_dense_encoder, load_encoder
-    from lsr.eval.collections import load_collection
-    from lsr.index.seismic import SeismicIndex
-    from lsr.retrieval.dense import DenseIndex
+    from lsr.index.dense.dense_index import DenseIndex
+    from lsr.index.seismic.seismic_index import SeismicIndex
     from lsr.retrieval.indexing import build_dense, build_searchable
     from lsr.retrieval.searcher import DENSE_FOLDER
-    from lsr.vectors_io import is_vectors
+    from lsr.vectors.io import is_vectors
 
     dense_model = None
     if dense is not None:
@@ -144,8 +144,8 @@ def index(
 
 
 def _report(folder: Path, built: SeismicIndex | DenseIndex) -> None:
-    from lsr.index.flat import LEAST_RECALL
-    from lsr.index.seismic import SeismicIndex
+    from lsr.index.seismic.build.trial import LEAST_RECALL
+    from lsr.index.seismic.seismic_index import SeismicIndex
 
     megabytes = sum(built.nbytes.values()) / 1e6
     print(f"{folder}: {len(built)} documents, {megabytes:.1f} MB")

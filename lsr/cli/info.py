@@ -18,8 +18,8 @@ def info(
     json: options.Json = False,
 ) -> None:
     """Show what an index, and the dense one in it, holds and how it was built."""
-    from lsr.index.storage import verify as verify_checksums
     from lsr.retrieval.searcher import DENSE_FOLDER
+    from lsr.storage.manifest import verify as verify_checksums
 
     described = _describe(index)
     if verify:  # before faiss reads a graph, which it does unchecked
@@ -35,17 +35,17 @@ def info(
 
 
 def _describe(folder: Path) -> dict[str, Any]:
-    from lsr.index.seismic import SeismicIndex
-    from lsr.index.seismic_files import FORMAT_VERSION, KIND
-    from lsr.index.storage import read_manifest
+    from lsr.index.seismic.seismic_files import FORMAT_VERSION, KIND
+    from lsr.index.seismic.seismic_index import SeismicIndex
+    from lsr.storage.manifest import read_manifest
 
     opened = SeismicIndex.open(folder)
     return _with_sizes(read_manifest(folder, FORMAT_VERSION, KIND), opened.nbytes)
 
 
 def _describe_dense(folder: Path) -> dict[str, Any]:
-    from lsr.index.storage import read_manifest
-    from lsr.retrieval.dense import FORMAT_VERSION, KIND, DenseIndex
+    from lsr.index.dense.dense_index import FORMAT_VERSION, KIND, DenseIndex
+    from lsr.storage.manifest import read_manifest
 
     opened = DenseIndex.open(folder)
     return _with_sizes(read_manifest(folder, FORMAT_VERSION, KIND), opened.nbytes)

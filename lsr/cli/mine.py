@@ -10,7 +10,7 @@ import typer
 from lsr.cli import options
 from lsr.cli.output import watched
 from lsr.errors import ParameterError
-from lsr.index.config import SearchParams
+from lsr.index.parameters import SearchParams
 from lsr.retrieval.plan import SPARSE
 
 
@@ -57,17 +57,17 @@ def mine(
     """
     params = SearchParams(query_cut=query_cut, heap_factor=heap_factor, exact=exact)
 
-    from lsr.eval.collections import load_collection
+    from lsr.collections.collection import load_collection
     from lsr.retrieval.searcher import Searcher
-    from lsr.training.mining import Mining, mine_negatives
+    from lsr.training.negatives import Mining, mine_negatives
 
     mining = Mining(depth, negatives, skip_top, max_score_ratio, relevant, seed)
     scorer = None
     dense, sparse, cross = (tuple(names or ()) for names in (dense_teacher, sparse_teacher, cross_teacher))
     if dense or sparse or cross:
-        from lsr.training.config import TeacherConfig
         from lsr.training.distillation import MIN_MAX, SCALE
         from lsr.training.start import open_teachers
+        from lsr.training.training_config import TeacherConfig
 
         teachers = TeacherConfig(dense, sparse, cross, normalise or MIN_MAX, SCALE if scale is None else scale)
         scorer = open_teachers(teachers, device)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lsr.errors import ParameterError
-from lsr.index.config import SearchParams
+from lsr.index.parameters import SearchParams
 
 _DEFAULTS = SearchParams()
 
@@ -119,7 +119,7 @@ def read_ids(path: Path | None) -> list[str] | None:
 
 def use_threads(threads: int | None) -> int:
     """The number asked for, or as many as this process may run on."""
-    from lsr.index.threads import checked_threads
+    from lsr.threads import checked_threads
 
     return checked_threads(threads)
 

@@ -33,7 +33,7 @@ def reproduce(
     options.check_folder(offline_data)
 
     from lsr.reproduce.plans import STEPS, find_plan
-    from lsr.reproduce.run import reproduce as run
+    from lsr.reproduce.reproduction import reproduce as run
 
     plan = find_plan(name, STEPS if steps is None else steps)
     report = run(

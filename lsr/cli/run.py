@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lsr.cli import options
-from lsr.index.config import SearchParams
+from lsr.index.parameters import SearchParams
 from lsr.retrieval.plan import describe_search
 
 
@@ -67,8 +67,8 @@ def run(
         fusion_depth=fusion_depth,
     )
 
-    from lsr.eval.collections import load_queries
-    from lsr.eval.runs import write_run
+    from lsr.collections.collection import load_queries
+    from lsr.collections.runs import write_run
     from lsr.retrieval.searcher import Searcher
 
     topics = load_queries(queries, split)

@@ -9,7 +9,7 @@ import typer
 
 from lsr.cli import options
 from lsr.cli.output import print_json
-from lsr.index.config import SearchParams
+from lsr.index.parameters import SearchParams
 from lsr.retrieval.plan import describe_search
 
 if TYPE_CHECKING:

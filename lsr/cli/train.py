@@ -24,7 +24,7 @@ def train(
 
     The best encoder is in OUT/encoder, for every place that takes an encoder's name.
     """
-    from lsr.training.config import read_training
+    from lsr.training.training_config import read_training
 
     config = read_training(file)
     options.check_folder(offline_data)

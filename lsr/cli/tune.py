@@ -12,8 +12,8 @@ from lsr.cli.output import print_columns, print_json, watched
 from lsr.errors import ParameterError
 
 if TYPE_CHECKING:
-    from lsr.index.tuning import Point, Tuning
-    from lsr.vectors import SparseVectors
+    from lsr.index.tools.tuning import Point, Tuning
+    from lsr.vectors.sparse_vectors import SparseVectors
 
 _JSONL = (".jsonl", ".jsonl.gz")
 _COLUMNS = ("recall", "held out", "µs a query", "query cut", "blocks", "neighbours")
@@ -45,10 +45,10 @@ def tune(
     search that all others are compared with.
     """
     from lsr.eval.plots import checked_format
-    from lsr.index.seismic import SeismicIndex
-    from lsr.index.seismic_files import FORMAT_VERSION, KIND
-    from lsr.index.storage import read_manifest
-    from lsr.index.tuning import RECALLS, check_recall, store_presets
+    from lsr.index.seismic.seismic_files import FORMAT_VERSION, KIND
+    from lsr.index.seismic.seismic_index import SeismicIndex
+    from lsr.index.tools.tuning import RECALLS, check_recall, store_presets
+    from lsr.storage.manifest import read_manifest
 
     recalls = [check_recall(each) for each in recall or RECALLS]
     if plot is not None:
@@ -76,10 +76,10 @@ def tune(
 
 def _read_queries(queries: str, split: str | None, index: Path) -> SparseVectors:
     """Vectors as they are; texts as the index's own encoder encodes them."""
-    from lsr.eval.collections import load_queries
+    from lsr.collections.collection import load_queries
     from lsr.retrieval.plan import SPARSE, Pipeline
     from lsr.retrieval.searcher import Searcher
-    from lsr.vectors import SparseVectors
+    from lsr.vectors.sparse_vectors import SparseVectors
 
     if not _are_vectors(queries):
         topics = load_queries(queries, split)
@@ -93,8 +93,8 @@ def _read_queries(queries: str, split: str | None, index: Path) -> SparseVectors
 
 def _are_vectors(queries: str) -> bool:
     """Whether vectors are stored there; files of texts may have names like those of vectors."""
-    from lsr.eval.sources import jsonl_records
-    from lsr.vectors_io import is_vectors
+    from lsr.collections.sources import jsonl_records
+    from lsr.vectors.io import is_vectors
 
     if queries.endswith(_JSONL):
         _, first = next(jsonl_records(Path(queries)), (None, {}))

@@ -10,7 +10,7 @@ from lsr.cli.output import watched
 
 def warmup() -> None:
     """Compile all that searches and builds run, once after an installation: the first of each waits no longer."""
-    from lsr.index.warmup import warm_up
+    from lsr.index.tools.warmup import warm_up
 
     begin = time.perf_counter()
     warm_up(watched())

@@ -11,12 +11,12 @@ import typer
 from lsr.cli import options
 from lsr.cli.output import print_columns, print_json, printable
 from lsr.errors import ParameterError
-from lsr.index.config import SearchParams
+from lsr.index.parameters import SearchParams
 
 if TYPE_CHECKING:
-    from lsr.index.seismic import SeismicIndex
-    from lsr.index.why import Exhaustive, Remedy, Stages, Term, Verdict, Why
-    from lsr.vocabulary import Vocabulary
+    from lsr.index.seismic.seismic_index import SeismicIndex
+    from lsr.index.tools.why import Exhaustive, Remedy, Stages, Term, Verdict, Why
+    from lsr.vectors.vocabulary import Vocabulary
 
 _SHOWN = 30
 
@@ -58,7 +58,7 @@ def why(
     params = SearchParams(query_cut, heap_factor, max_blocks, knn, exact, recall)
     allowed = options.read_ids(only)
 
-    from lsr.index.why import explain_search
+    from lsr.index.tools.why import explain_search
     from lsr.retrieval.plan import SPARSE, Pipeline
     from lsr.retrieval.searcher import Searcher
 

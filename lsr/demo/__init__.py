@@ -1,5 +1,5 @@
 """A demonstration on text that every machine has: the documentation of Python's standard library."""
 
-from lsr.demo.run import run_demo
+from lsr.demo.demonstration import run_demo
 
 __all__ = ["run_demo"]

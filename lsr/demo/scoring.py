@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from lsr.demo.questions import Question
 from lsr.eval.measures import evaluate
-from lsr.index.config import SearchParams
+from lsr.index.parameters import SearchParams
 from lsr.retrieval.searcher import Searcher
 
 MEASURES = ("nDCG@10", "RR@10", "R@10")

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from lsr.collections.collection import Document
 from lsr.errors import CollectionError
-from lsr.eval.collections import Document
 
 _WALK = Path(__file__).with_name("walk.py")
 _PATIENCE = 120  # seconds

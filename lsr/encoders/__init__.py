@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from lsr.encoders.base import Encoder, check_max_length
 from lsr.encoders.bm25 import BM25Encoder
-from lsr.encoders.encoder import EncoderOptions, Expander, SparseEncoder
 from lsr.encoders.folders.find import find_checkpoint
 from lsr.encoders.folders.layouts import read_layout
 from lsr.encoders.folders.saved import (
@@ -22,11 +21,12 @@ from lsr.encoders.folders.saved import (
     read_whole,
 )
 from lsr.encoders.pruning import Pruning
+from lsr.encoders.sparse.sparse_encoder import EncoderOptions, Expander, SparseEncoder
 from lsr.errors import EncoderError, ParameterError
 
 if TYPE_CHECKING:
     from lsr.encoders.build import build_encoder
-    from lsr.encoders.dense import DenseEncoder, load_dense_encoder
+    from lsr.encoders.dense.dense_encoder import DenseEncoder, load_dense_encoder
 
 __all__ = [
     "BM25Encoder",
@@ -42,9 +42,9 @@ __all__ = [
 
 # Loaded when first used: a search server neither builds encoders nor, where queries are looked up, needs torch.
 _HOMES = {
-    "DenseEncoder": "lsr.encoders.dense",
+    "DenseEncoder": "lsr.encoders.dense.dense_encoder",
     "build_encoder": "lsr.encoders.build",
-    "load_dense_encoder": "lsr.encoders.dense",
+    "load_dense_encoder": "lsr.encoders.dense.dense_encoder",
 }
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lsr.errors import EncoderError, ParameterError
-from lsr.ids import is_utf8
-from lsr.vectors import SparseVectors
-from lsr.vocabulary import Vocabulary
+from lsr.storage.ids import is_utf8
+from lsr.vectors.sparse_vectors import SparseVectors
+from lsr.vectors.vocabulary import Vocabulary
 
 ENCODER_FILE = "encoder.json"
 DTYPES = ("float32", "bfloat16")  # what networks compute with

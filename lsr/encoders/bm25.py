@@ -18,11 +18,11 @@ import numpy.typing as npt
 
 from lsr.encoders.base import ENCODER_FILE, check_batch_size, check_text, checked_texts
 from lsr.errors import EncoderError, ParameterError
-from lsr.files import DAMAGE, replacing_file, storage_errors
-from lsr.normalise import component_dtype
 from lsr.progress import progress_bar
-from lsr.vectors import SparseVectors
-from lsr.vocabulary import Vocabulary
+from lsr.storage.files import DAMAGE, replacing_file, storage_errors
+from lsr.vectors.normalize import component_dtype
+from lsr.vectors.sparse_vectors import SparseVectors
+from lsr.vectors.vocabulary import Vocabulary
 
 KIND = "bm25"
 FORMAT_VERSION = 1

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from lsr.encoders.base import check_max_length
-from lsr.encoders.encoder import EncoderOptions, Expander, SparseEncoder
-from lsr.encoders.folders.files import (
+from lsr.encoders.folders.find import find_checkpoint
+from lsr.encoders.folders.model_files import (
     CONFIG_FILE,
     check_weights,
     limit_of,
@@ -17,9 +17,9 @@ from lsr.encoders.folders.files import (
     shortest,
     vocabulary_size,
 )
-from lsr.encoders.folders.find import find_checkpoint
 from lsr.encoders.idf import Table
 from lsr.encoders.presets import Preset, find_preset
+from lsr.encoders.sparse.sparse_encoder import EncoderOptions, Expander, SparseEncoder
 from lsr.encoders.spec import BackboneSpec, EncoderSpec, HeadSpec, LookupSpec, SideSpec, TransformerSpec
 from lsr.errors import ParameterError
 
@@ -105,8 +105,8 @@ def _lookup(preset: Preset, folder: Path, max_length: int) -> LookupSpec:
 
 def _learned(spec: EncoderSpec, seed: int) -> Table:
     """Li-LSR's table as it begins."""
-    from lsr.encoders.backbone import load_backbone, seeded
-    from lsr.encoders.heads import LearnedTable
+    from lsr.encoders.sparse.backbone import load_backbone, seeded
+    from lsr.encoders.sparse.heads import LearnedTable
 
     assert isinstance(spec.document, TransformerSpec)
     embeddings = load_backbone(spec.name, spec.document.backbone, seed).model.get_input_embeddings().weight

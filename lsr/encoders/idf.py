@@ -14,12 +14,12 @@ import numpy.typing as npt
 from safetensors.numpy import load_file
 
 from lsr.encoders.base import check_text
-from lsr.encoders.tokens import Tokens
+from lsr.encoders.sparse.tokens import Tokens
 from lsr.errors import EncoderError
-from lsr.files import DAMAGE, replacing_file
 from lsr.progress import progress_bar
-from lsr.vectors import SparseVectors
-from lsr.vocabulary import Vocabulary
+from lsr.storage.files import DAMAGE, replacing_file
+from lsr.vectors.sparse_vectors import SparseVectors
+from lsr.vectors.vocabulary import Vocabulary
 
 TEXTS_AT_ONCE = 1024
 NO_LIMIT = 1 << 40
@@ -65,7 +65,7 @@ def idf_of_vectors(vectors: SparseVectors | str | os.PathLike[str]) -> Table:
 
     Raises VectorsError for what cannot be read, EncoderError where all rows are empty.
     """
-    from lsr.vectors_io import iter_vectors  # brings pyarrow, which a search server may never need
+    from lsr.vectors.io import iter_vectors  # brings pyarrow, which a search server may never need
 
     parts = [vectors] if isinstance(vectors, SparseVectors) else iter_vectors(vectors)
     frequencies = np.zeros(0, np.int64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
-from lsr.encoders.recipe import Penalty, Regulariser, Supervision, Training
+from lsr.encoders.published_training import Penalty, Regulariser, Supervision, Training
 from lsr.encoders.spec import HeadSpec
 from lsr.errors import EncoderError
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.errors import ParameterError
-from lsr.normalise import row_steps, rows_of
-from lsr.vectors import SparseVectors
+from lsr.vectors.normalize import row_steps, rows_of
+from lsr.vectors.sparse_vectors import SparseVectors
 
 # From the row and the weight of each posting of some whole rows to whether it stays.
 Keep = Callable[[npt.NDArray[np.int64], npt.NDArray[np.float32]], npt.NDArray[np.bool_]]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from lsr.collections.runs import LARGEST_GRADE
 from lsr.errors import ParameterError, RunError
-from lsr.eval.runs import LARGEST_GRADE
 
 if TYPE_CHECKING:
     import ir_measures
@@ -68,7 +68,7 @@ def evaluate_queries(
     """Measure -> query id -> value, for every judged query, in the order of the judgements.
 
     A judged query without results counts as zero; a query of the run without judgements is ignored (trec_eval -c).
-    Ties of scores are ordered by document id, see `lsr.eval.runs`. Raises ParameterError for a measure that is not
+    Ties of scores are ordered by document id, see `lsr.collections.runs`. Raises ParameterError for a measure that is not
     understood; RunError if there are no judgements, or none for any query of the run.
     """
     parsed = parse_measures(measures)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lsr.errors import ParameterError
-from lsr.files import replacing_file
+from lsr.storage.files import replacing_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

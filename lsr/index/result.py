@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from lsr.index.ids import Ids
+from lsr.index.document_ids import Ids
 
 
 @dataclass(frozen=True, eq=False)

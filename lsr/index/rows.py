@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from lsr.errors import ParameterError
-from lsr.index.arrays import Array
 from lsr.index.jit import kernel
-from lsr.vectors import SparseVectors
+from lsr.storage.arrays import Array
+from lsr.vectors.sparse_vectors import SparseVectors
 
 
 class Rows(NamedTuple):

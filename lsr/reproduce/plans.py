@@ -13,9 +13,11 @@ from dataclasses import replace
 from lsr.encoders.presets import find_preset
 from lsr.encoders.spec import HeadSpec
 from lsr.errors import ParameterError
-from lsr.eval.experiment.suites import Judged
-from lsr.reproduce.plan import Part, Plan, Variant
-from lsr.training.config import (
+from lsr.experiment.suites import Judged
+from lsr.reproduce.finding import Part, Plan, Variant
+from lsr.training.losses import LossSpec
+from lsr.training.regularizers import DF_FLOPS, FLOPS, IDF_FLOPS, L1, Penalty
+from lsr.training.training_config import (
     DataConfig,
     EncoderConfig,
     OptimiserConfig,
@@ -24,8 +26,6 @@ from lsr.training.config import (
     TrainingConfig,
     WindowConfig,
 )
-from lsr.training.losses import LossSpec
-from lsr.training.regularizers import DF_FLOPS, FLOPS, IDF_FLOPS, L1, Penalty
 
 START = "tiny"
 STEPS = 100

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Protocol
 
 from lsr.encoders.base import ENCODER_FOLDER, Encoder
-from lsr.encoders.batching import encode_collection
 from lsr.encoders.bm25 import BM25Encoder
-from lsr.encoders.encoder import SparseEncoder
-from lsr.files import storage_errors
+from lsr.encoders.sparse.sparse_encoder import SparseEncoder
+from lsr.encoders.sparse_collection import encode_collection
 from lsr.progress import Advance, progress_bar
-from lsr.vectors import SparseVectors
+from lsr.storage.files import storage_errors
+from lsr.vectors.sparse_vectors import SparseVectors
 
 
 class Document(Protocol):
@@ -26,7 +26,7 @@ class Document(Protocol):
 
 
 class Documents(Protocol):
-    """What there is to encode: `lsr.eval.collections.Collection`, or anything like it.
+    """What there is to encode: `lsr.collections.collection.Collection`, or anything like it.
 
     `documents` starts anew with every call and gives the same documents in the same order. count: for progress bars.
     """

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from lsr.retrieval.config import AVERAGE, Feedback
 from lsr.retrieval.feedback_kernels import rocchio_rows
-from lsr.vectors import SparseVectors
+from lsr.retrieval.settings import AVERAGE, Feedback
+from lsr.vectors.sparse_vectors import SparseVectors
 
 if TYPE_CHECKING:
     from lsr.index.rows import Rows

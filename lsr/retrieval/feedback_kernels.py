@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from lsr.index.arrays import Array, Scalar
 from lsr.index.jit import allocating, kernel
 from lsr.index.rows import Rows
+from lsr.storage.arrays import Array, Scalar
 
 EMPTY = np.int64(-1)
 MULTIPLIER = np.uint64(11400714819323198485)  # Fibonacci hashing: spreads neighbouring components over the table

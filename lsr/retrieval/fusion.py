@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.errors import ParameterError
-from lsr.index.request import check_at_least_one
-from lsr.retrieval.config import FUSIONS, MISSING, NORMALISATIONS, RRF, Fusion, check_choice
+from lsr.index.checks import check_at_least_one
+from lsr.retrieval.settings import FUSIONS, MISSING, NORMALISATIONS, RRF, Fusion, check_choice
 
 LARGEST_SCORE = 1e100  # so that weighted sums stay finite
 RANK_CONSTANT = 60  # Cormack, Clarke, Buettcher, SIGIR 2009

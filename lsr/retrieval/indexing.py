@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 from lsr.encoders import load_encoder
 from lsr.encoders.base import ENCODER_FOLDER, Encoder
-from lsr.encoders.dense_batching import encode_dense_collection, read_dense_parts
+from lsr.encoders.dense.dense_collection import encode_dense_collection, read_dense_parts
 from lsr.errors import CollectionError, EncoderError
-from lsr.files import storage_errors
-from lsr.index.config import IndexConfig
-from lsr.index.ids import Ids
-from lsr.index.seismic import SeismicIndex
-from lsr.index.storage import MANIFEST, StringColumn, check_replaceable, replacing_folder, write_manifest
-from lsr.index.threads import checked_threads
+from lsr.index.dense.dense_index import DenseIndex, write_dense
+from lsr.index.document_ids import Ids
+from lsr.index.parameters import IndexConfig
+from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.memory import machine_memory
-from lsr.retrieval.config import DenseConfig
-from lsr.retrieval.dense import DenseIndex, write_dense
 from lsr.retrieval.encoding import Document, Documents, encode_documents
 from lsr.retrieval.searcher import DENSE_FOLDER, TEXTS_NAME
-from lsr.vectors import SparseVectors
-from lsr.vectors_io import read_info
+from lsr.retrieval.settings import DenseConfig
+from lsr.storage.files import storage_errors
+from lsr.storage.manifest import MANIFEST, StringColumn, check_replaceable, replacing_folder, write_manifest
+from lsr.threads import checked_threads
+from lsr.vectors.io import read_info
+from lsr.vectors.sparse_vectors import SparseVectors
 
 if TYPE_CHECKING:
-    from lsr.encoders.dense import DenseEncoder
+    from lsr.encoders.dense.dense_encoder import DenseEncoder
 
 # Bytes that reading vectors and building their index in memory takes for each non-zero; measured: 35 to 37.
 BUILD_BYTES = 40
@@ -132,7 +132,7 @@ def build_dense(
 
 
 def _load_dense(name: str | Path) -> DenseEncoder:
-    from lsr.encoders.dense import load_dense_encoder  # loads torch
+    from lsr.encoders.dense.dense_encoder import load_dense_encoder  # loads torch
 
     return load_dense_encoder(name)
 

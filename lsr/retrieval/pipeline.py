@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from lsr.index.allowed import Allowed
-from lsr.index.config import SearchParams
-from lsr.retrieval.config import Feedback, Fusion
+from lsr.index.filters import Allowed
+from lsr.index.parameters import SearchParams
 from lsr.retrieval.feedback import dense_feedback, sparse_rocchio
 from lsr.retrieval.fusion import Ranking, interpolate
 from lsr.retrieval.plan import DENSE, SIDES, SPARSE, Pipeline
+from lsr.retrieval.settings import Feedback, Fusion
 
 if TYPE_CHECKING:
-    from lsr.index.ids import Ids
+    from lsr.index.dense.dense_index import DenseIndex
+    from lsr.index.document_ids import Ids
     from lsr.index.result import SearchResult
     from lsr.index.rows import Rows
-    from lsr.retrieval.dense import DenseIndex
-    from lsr.vectors import SparseVectors
+    from lsr.vectors.sparse_vectors import SparseVectors
 
 RowNumbers = npt.NDArray[np.int64]
 

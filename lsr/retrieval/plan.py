@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypedDict
 
 from lsr.errors import ParameterError
-from lsr.retrieval.config import RRF, Feedback, Fusion, check_choice
+from lsr.retrieval.settings import RRF, Feedback, Fusion, check_choice
 
 SPARSE, DENSE = "sparse", "dense"
 SIDES = (SPARSE, DENSE)

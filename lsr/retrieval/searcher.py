@@ -13,18 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.errors import EncoderError, ParameterError
-from lsr.ids import is_utf8
-from lsr.index.allowed import Allowed, allowed_rows
-from lsr.index.config import SearchParams
-from lsr.index.request import check_at_least_one
-from lsr.index.strings import StringColumn
+from lsr.index.checks import check_at_least_one
+from lsr.index.filters import Allowed, allowed_rows
+from lsr.index.parameters import SearchParams
 from lsr.retrieval.pipeline import DenseSide, Found, Settings, Side, SparseIndex, SparseSide, search_pipeline
 from lsr.retrieval.plan import DENSE, SPARSE, Options, Pipeline
+from lsr.storage.ids import is_utf8
+from lsr.storage.strings import StringColumn
 
 if TYPE_CHECKING:
     from lsr.encoders.base import Encoder
-    from lsr.encoders.dense import DenseEncoder
-    from lsr.retrieval.dense import DenseIndex
+    from lsr.encoders.dense.dense_encoder import DenseEncoder
+    from lsr.index.dense.dense_index import DenseIndex
 
 TEXTS_NAME = "texts"
 DENSE_FOLDER = "dense"
@@ -52,13 +52,13 @@ class Dense:
 
     @cached_property
     def index(self) -> DenseIndex:
-        from lsr.retrieval.dense import DenseIndex
+        from lsr.index.dense.dense_index import DenseIndex
 
         return DenseIndex.open(self._index) if isinstance(self._index, Path) else self._index
 
     @cached_property
     def encoder(self) -> DenseEncoder:
-        from lsr.encoders.dense import load_dense_encoder
+        from lsr.encoders.dense.dense_encoder import load_dense_encoder
 
         given = self._encoder
         if isinstance(given, Path) and isinstance(self._index, Path) and not given.is_dir():
@@ -162,9 +162,9 @@ class Searcher:
         """
         from lsr.encoders import load_encoder
         from lsr.encoders.base import ENCODER_FOLDER
-        from lsr.index.seismic import SeismicIndex
-        from lsr.index.seismic_files import FORMAT_VERSION, KIND
-        from lsr.index.storage import read_manifest
+        from lsr.index.seismic.seismic_files import FORMAT_VERSION, KIND
+        from lsr.index.seismic.seismic_index import SeismicIndex
+        from lsr.storage.manifest import read_manifest
 
         folder = Path(folder)
         index = SeismicIndex.open(folder)

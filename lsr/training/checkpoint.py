@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lsr.errors import StorageError
-from lsr.files import DAMAGE, replacing_folder
+from lsr.storage.files import DAMAGE, replacing_folder
 
 STATE_FILE = "state.json"
 MODEL_FILE = "model.safetensors"

@@ -98,7 +98,7 @@ class Ensemble:
         )
 
     def score(self, queries: Sequence[str], documents: Sequence[Sequence[str]]) -> list[list[float]]:
-        """A score for each document of each query, however many it has: the Scorer of lsr.training.mining.
+        """A score for each document of each query, however many it has: the Scorer of lsr.training.negatives.
 
         Stored teachers, which know ids only, raise CollectionError.
         """

@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lsr.encoders.encoder import SparseEncoder
+from lsr.collections.runs import Qrels
+from lsr.encoders.sparse.sparse_encoder import SparseEncoder
 from lsr.errors import CollectionError
-from lsr.eval.experiment.suites import open_collection
 from lsr.eval.measures import evaluate_queries, parse_measures
-from lsr.eval.runs import Qrels
-from lsr.index.config import IndexConfig
-from lsr.index.seismic import SeismicIndex
+from lsr.experiment.suites import open_collection
+from lsr.index.parameters import IndexConfig
+from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.retrieval.plan import SPARSE, Pipeline
 from lsr.retrieval.searcher import Searcher
-from lsr.vectors import SparseVectors
+from lsr.vectors.sparse_vectors import SparseVectors
 
 LARGEST = 1 << 64
 DEEPEST = 1000  # of a ranking for measures without a cutoff

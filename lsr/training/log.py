@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lsr.files import replacing_file
+from lsr.storage.files import replacing_file
 
 LOG_FILE = "log.jsonl"
 CSV_FILE = "log.csv"

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lsr.encoders.backbone import seeded
-from lsr.encoders.encoder import SparseEncoder
-from lsr.encoders.heads import ABOVE_ZERO, ACTIVATIONS, Batch, Head, LearnedTable, States
-from lsr.encoders.lookup import LookupSide
-from lsr.encoders.transformer import TransformerSide
+from lsr.encoders.sparse.backbone import seeded
+from lsr.encoders.sparse.heads import ABOVE_ZERO, ACTIVATIONS, Batch, Head, LearnedTable, States
+from lsr.encoders.sparse.lookup import LookupSide
+from lsr.encoders.sparse.sparse_encoder import SparseEncoder
+from lsr.encoders.sparse.transformer import TransformerSide
 from lsr.errors import ParameterError
 from lsr.training.pooling import max_logits, pooled_weights
 

@@ -8,13 +8,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lsr.encoders.heads import Batch
-from lsr.training.config import TrainingConfig
+from lsr.encoders.sparse.heads import Batch
 from lsr.training.data import Group
 from lsr.training.losses import Candidates, TermTargets, combined_loss, term_mse
 from lsr.training.model import TextBatch, Weights, literal_tokens
 from lsr.training.regularizers import DF_FLOPS, DocumentFrequencies, mean_nonzeros, penalise
 from lsr.training.schedules import share_at
+from lsr.training.training_config import TrainingConfig
 
 
 class TrainingBatch(NamedTuple):

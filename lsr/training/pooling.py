@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from lsr.encoders.heads import CPU_CHUNK_ELEMENTS, GPU_CHUNK_ELEMENTS, NARROWEST_CHUNK
+from lsr.encoders.sparse.heads import CPU_CHUNK_ELEMENTS, GPU_CHUNK_ELEMENTS, NARROWEST_CHUNK
 
 GRADIENT_ELEMENTS = 1 << 24  # of products of gradients and states, held at once
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from lsr.encoders import build_encoder, load_dense_encoder, load_encoder
-from lsr.encoders.encoder import SparseEncoder
+from lsr.encoders.collection_idf import idf_from
 from lsr.encoders.folders.find import find_checkpoint
-from lsr.encoders.lookup import LookupSide
 from lsr.encoders.presets import find_preset
+from lsr.encoders.sparse.lookup import LookupSide
+from lsr.encoders.sparse.sparse_encoder import SparseEncoder
 from lsr.encoders.spec import LookupSpec
 from lsr.errors import EncoderError
-from lsr.eval.idf import idf_from
-from lsr.training.config import EncoderConfig, TeacherConfig
 from lsr.training.distillation import Ensemble, Teacher
 from lsr.training.model import FIXED, LEARNED, SCALE
 from lsr.training.teachers import CrossEncoder, DenseTeacher, SparseTeacher
+from lsr.training.training_config import EncoderConfig, TeacherConfig
 
 
 def start_encoder(

@@ -23,12 +23,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lsr.encoders.batching import TEXTS_KEY, texts_digest
+from lsr.encoders.sparse_collection import TEXTS_KEY, texts_digest
 from lsr.errors import CollectionError, ParameterError
-from lsr.files import DAMAGE, replacing_file
-from lsr.ids import check_ids
-from lsr.parts import own_parts, part_path, remove_parts
 from lsr.progress import progress_bar
+from lsr.storage.files import DAMAGE, replacing_file
+from lsr.storage.ids import check_ids
+from lsr.storage.parts import own_parts, part_path, remove_parts
 from lsr.training.distillation import Scores, Teacher, TextGroup
 
 GROUPS_PER_PART = 256

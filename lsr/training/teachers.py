@@ -13,15 +13,15 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from lsr.encoders import Encoder
-from lsr.encoders.backbone import positions_of_network, quiet
 from lsr.encoders.base import check_max_length, checked_texts, first_line
 from lsr.encoders.batches import TEXTS_AT_ONCE, by_length, computed, find_device, find_dtype, move
-from lsr.encoders.dense import DenseEncoder
-from lsr.encoders.folders.files import AGAIN, check_weights
+from lsr.encoders.dense.dense_encoder import DenseEncoder
 from lsr.encoders.folders.find import find_checkpoint
+from lsr.encoders.folders.model_files import AGAIN, check_weights
+from lsr.encoders.sparse.backbone import positions_of_network, quiet
 from lsr.errors import EncoderError, ParameterError
 from lsr.training.distillation import Scores, TextGroup, pairs_of
-from lsr.vectors import SparseVectors
+from lsr.vectors.sparse_vectors import SparseVectors
 
 CACHE_BYTES = 1 << 28
 LONGEST_PAIR = 512  # tokens, unless a model or the caller states fewer

@@ -30,20 +30,20 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from torch import nn
 
 from lsr.encoders.batches import find_device
+from lsr.encoders.collection_idf import idf_from
 from lsr.errors import ParameterError, StorageError
-from lsr.eval.idf import idf_from
-from lsr.files import DAMAGE, own_folder, replacing_file
-from lsr.index.threads import processors
-from lsr.training.batches import Batches, batches_of_epoch, open_stream
+from lsr.storage.files import DAMAGE, own_folder, replacing_file
+from lsr.threads import processors
 from lsr.training.checkpoint import load_checkpoint, save_checkpoint
-from lsr.training.config import OptimiserConfig, TrainingConfig
 from lsr.training.evaluation import DevelopmentSet, evaluate_encoder, read_development_set
+from lsr.training.focusing_window import FocusingWindow
 from lsr.training.log import Log, Rates, shown_figures, status_line
 from lsr.training.model import TrainableEncoder, TrainableSide, TrainableTable
 from lsr.training.objective import Cost, Objective, TrainingBatch
 from lsr.training.start import open_teachers, start_encoder, tokenizer_of, what_queries_learn
 from lsr.training.stored_scores import StoredScores, store_scores
-from lsr.training.windows import FocusingWindow
+from lsr.training.training_batches import Batches, batches_of_epoch, open_stream
+from lsr.training.training_config import OptimiserConfig, TrainingConfig
 
 MARKER = "training.json"
 ENCODER, CHECKPOINT, CACHE, TEACHER = "encoder", "checkpoint", "cache", "teacher"

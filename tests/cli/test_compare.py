@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
+from lsr.collections.runs import read_qrels, read_run
 from lsr.eval.measures import evaluate_queries
-from lsr.eval.runs import read_qrels, read_run
 from tests.cli.commands import Lsr, rejected
 
 QRELS = "1 0 a 1\n2 0 b 2\n3 0 c 1\n4 0 d 1\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 import ir_measures
 import pytest
 
-from lsr.index.config import IndexConfig
+from lsr.index.parameters import IndexConfig
 from tests.cli.commands import Lsr
 from tests.data import data_path
 

@@ -1,4 +1,4 @@
-"""lsr experiment: what it says, and what it refuses. What it does is tested in tests/eval/experiment."""
+"""lsr experiment: what it says, and what it refuses. What it does is tested in tests/experiment."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from lsr.collections.runs import read_qrels, read_run
 from lsr.eval.measures import evaluate
-from lsr.eval.runs import read_qrels, read_run
 from tests.cli.commands import Lsr, rejected
 from tests.data import data_path
 

@@ -10,8 +10,8 @@ import pytest
 
 from lsr import Searcher
 from lsr.cli.main import main
-from lsr.eval.collections import load_collection
-from lsr.eval.runs import read_run
+from lsr.collections.collection import load_collection
+from lsr.collections.runs import read_run
 from lsr.retrieval.plan import describe_search
 from tests.cli.commands import Lsr, rejected
 from tests.data import data_path

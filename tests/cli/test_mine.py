@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lsr.eval.collections import load_collection
+from lsr.collections.collection import load_collection
 from tests.cli.commands import Lsr, rejected
 from tests.processes import KILLED_IN_WRITE, run_python
 

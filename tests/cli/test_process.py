@@ -50,9 +50,9 @@ def test_ctrl_c_ends_quietly() -> None:
     code = (
         """
 import signal
-import lsr.eval.collections
+import lsr.collections.collection
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-lsr.eval.collections.load_collection = lambda *_: signal.raise_signal(signal.SIGINT)
+lsr.collections.collection.load_collection = lambda *_: signal.raise_signal(signal.SIGINT)
 """
         + MAIN
     )

@@ -8,7 +8,7 @@ import pytest
 from typer.main import get_command
 
 from lsr.cli.main import app
-from lsr.reproduce.plan import Plan
+from lsr.reproduce.finding import Plan
 from lsr.reproduce.plans import PLANS
 from tests.cli.commands import Lsr, rejected
 from tests.data import data_path

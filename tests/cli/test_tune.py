@@ -14,10 +14,10 @@ import pytest
 from lsr.cli.main import main
 from lsr.encoders import load_encoder
 from lsr.errors import ParameterError
-from lsr.index import flat
-from lsr.index.config import SearchParams
-from lsr.index.seismic import SeismicIndex
-from lsr.vectors import SparseVectors
+from lsr.index.parameters import SearchParams
+from lsr.index.seismic.build import trial as flat
+from lsr.index.seismic.seismic_index import SeismicIndex
+from lsr.vectors.sparse_vectors import SparseVectors
 from tests.cli.commands import Lsr, rejected
 from tests.data import load_vectors
 

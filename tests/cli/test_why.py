@@ -14,9 +14,9 @@ import pytest
 
 from lsr.cli.main import main
 from lsr.cli.why import _words
-from lsr.index import flat
-from lsr.index.config import SearchParams
-from lsr.index.why import Remedy, Why
+from lsr.index.parameters import SearchParams
+from lsr.index.seismic.build import trial as flat
+from lsr.index.tools.why import Remedy, Why
 from lsr.retrieval.plan import SPARSE, Pipeline
 from lsr.retrieval.searcher import Searcher
 from tests.cli.commands import Lsr, rejected

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsr import load_encoder
+from lsr.collections.collection import load_collection
 from lsr.encoders.bm25 import BM25Encoder, tokenise
 from lsr.errors import EncoderError, ParameterError
-from lsr.eval.collections import load_collection
 from tests.data import collection_path
 from tests.processes import run_python
 

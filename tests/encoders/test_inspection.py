@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from lsr.encoders import BM25Encoder, Encoder
 from lsr.encoders.inspection import SharedTerm, Term, compare_texts, inspect_text
 from lsr.errors import EncoderError
-from lsr.vectors import SparseVectors
-from lsr.vocabulary import Vocabulary
+from lsr.vectors.sparse_vectors import SparseVectors
+from lsr.vectors.vocabulary import Vocabulary
 
 TOKENS = ["a", "b", "c", "d", "e"]
 DOCUMENT = {"a": 2.0, "c": 1.0, "d": 0.5, "e": 0.5}

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from lsr.encoders import SparseEncoder, build_encoder, load_encoder
-from lsr.encoders.lookup import LookupSide
 from lsr.encoders.presets import LOOKUPS, PRESETS
-from lsr.encoders.recipe import Penalty
+from lsr.encoders.published_training import Penalty
+from lsr.encoders.sparse.lookup import LookupSide
 from lsr.encoders.spec import HeadSpec
 from lsr.errors import EncoderError, ParameterError
 from tests.encoders.models import write_model

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lsr.encoders.pruning import Pruning
 from lsr.errors import ParameterError
-from lsr.vectors import SparseVectors
+from lsr.vectors.sparse_vectors import SparseVectors
 
 ROWS = st.lists(st.lists(st.integers(0, 9), min_size=8, max_size=8), max_size=7)
 PRUNINGS = st.builds(

@@ -9,9 +9,9 @@ import ir_measures
 import numpy as np
 import pytest
 
+from lsr.collections.runs import read_qrels, read_run, write_run
 from lsr.errors import ParameterError, RunError
 from lsr.eval.measures import DEFAULT_MEASURES, aggregate, evaluate, evaluate_queries
-from lsr.eval.runs import read_qrels, read_run, write_run
 
 QRELS = {"q1": {"a": 2, "b": 1, "c": 0}, "q2": {"a": 1}, "q3": {"z": 1}}
 RUN = {"q1": {"x": 9.0, "a": 8.0, "c": 7.0, "b": 6.0}, "q2": {"b": 2.0, "a": 1.0}, "unjudged": {"a": 1.0}}

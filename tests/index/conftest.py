@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from lsr.index import flat
-from lsr.index.config import IndexConfig
-from lsr.index.seismic import SeismicIndex
-from lsr.vectors import SparseVectors
+from lsr.index.parameters import IndexConfig
+from lsr.index.seismic.build import trial as flat
+from lsr.index.seismic.seismic_index import SeismicIndex
+from lsr.vectors.sparse_vectors import SparseVectors
 from tests.data import load_vectors
 
 

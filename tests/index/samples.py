@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
 
-from lsr.index import build as building
-from lsr.index.config import IndexConfig, SearchParams
-from lsr.index.forward import Components, Forward, count_components, head_layout, quantise, weight_scale
+from lsr.index.parameters import IndexConfig, SearchParams
 from lsr.index.result import SearchResult
-from lsr.index.seismic import SeismicIndex
-from lsr.vectors import SparseVectors
+from lsr.index.seismic.build import in_memory as building
+from lsr.index.seismic.forward import Components, Forward, count_components, head_layout, quantise, weight_scale
+from lsr.index.seismic.seismic_index import SeismicIndex
+from lsr.vectors.sparse_vectors import SparseVectors
 
 NARROW, WIDE = np.uint16, np.uint32
 

@@ -1,4 +1,4 @@
-"""Twins of lsr/index/cluster.py. Scores are added up as 32-bit floats and in the same order, or ties would differ.
+"""Twins of lsr/index/seismic/build/cluster.py. Scores are added up as 32-bit floats and in the same order, or ties would differ.
 
 A head is a list of (component, weight), heaviest first; blocks are lists of rows.
 """
@@ -12,8 +12,8 @@ from math import sqrt
 
 import numpy as np
 
-from lsr.index.cluster import COARSE, HEAD, LEAF, MOST_CENTROIDS, STUCK
-from lsr.index.config import IndexConfig
+from lsr.index.parameters import IndexConfig
+from lsr.index.seismic.build.cluster import COARSE, HEAD, LEAF, MOST_CENTROIDS, STUCK
 from tests.naive.forward import Row
 
 Head = list[tuple[int, np.float32]]

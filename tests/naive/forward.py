@@ -1,4 +1,4 @@
-"""Twins of lsr/index/forward.py: a document is two lists of (internal component, 16-bit code).
+"""Twins of lsr/index/seismic/forward.py: a document is two lists of (internal component, 16-bit code).
 
 In the compact layout the low byte of every code is zero, and tails are in the order of components.
 """
@@ -12,8 +12,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from lsr.index import forward as real
-from lsr.vectors import SparseVectors
+from lsr.index.seismic import forward as real
+from lsr.vectors.sparse_vectors import SparseVectors
 
 Row = list[tuple[int, np.float32]]
 

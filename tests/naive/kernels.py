@@ -1,4 +1,4 @@
-"""Twins of lsr/index/kernels.py: the search, on dictionaries.
+"""Twins of lsr/index/seismic/search/kernels.py: the search, on dictionaries.
 
 Queries are {internal component: weight x scale}. Batches and what lets a document's tail be read are the real ones, so
 that with arithmetic that rounds nothing the same documents come out.
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from lsr.index.kernels import BAND_STEP, BATCH, FEW_OF_STRIPS, HEAD_REACH, LARGEST
+from lsr.index.seismic.search.kernels import BAND_STEP, BATCH, FEW_OF_STRIPS, HEAD_REACH, LARGEST
 from tests.naive.forward import Document, fine_score, split_code
 from tests.naive.summarize import Runs
 

@@ -8,10 +8,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from lsr.index.config import IndexConfig
-from lsr.index.forward import head_layout
-from lsr.index.seismic import SeismicIndex
-from lsr.vectors import SparseVectors
+from lsr.index.parameters import IndexConfig
+from lsr.index.seismic.forward import head_layout
+from lsr.index.seismic.seismic_index import SeismicIndex
+from lsr.vectors.sparse_vectors import SparseVectors
 from tests.naive.cluster import cluster, find_heads
 from tests.naive.forward import Document, count_components, fill_forward, internal_rows, read_documents, scales
 from tests.naive.kernels import Query, rank, scan

@@ -1,4 +1,4 @@
-"""Twins of lsr/index/summarize.py."""
+"""Twins of lsr/index/seismic/build/summarize.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from lsr.index.summarize import ENERGY_BINS, SPARSE_SHARE, WINDOW, Blocks
+from lsr.index.seismic.build.summarize import ENERGY_BINS, SPARSE_SHARE, WINDOW, Blocks
 from tests.naive.forward import Document, split_code
 
 Entry = tuple[int, int, int]  # component, block, code

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lsr.eval.experiment.suites import Judged
-from lsr.reproduce.plan import Part, Plan, Variant
-from lsr.training.config import (
+from lsr.experiment.suites import Judged
+from lsr.reproduce.finding import Part, Plan, Variant
+from lsr.training.losses import LossSpec
+from lsr.training.regularizers import FLOPS, Penalty
+from lsr.training.training_config import (
     DataConfig,
     EncoderConfig,
     OptimiserConfig,
@@ -14,8 +16,6 @@ from lsr.training.config import (
     TeacherConfig,
     TrainingConfig,
 )
-from lsr.training.losses import LossSpec
-from lsr.training.regularizers import FLOPS, Penalty
 from tests.encoders.models import write_model
 from tests.training.trained import write_data
 

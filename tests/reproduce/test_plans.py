@@ -13,13 +13,13 @@ import pytest
 from lsr.encoders.presets import find_preset
 from lsr.encoders.spec import HeadSpec
 from lsr.errors import ParameterError
-from lsr.eval.experiment import read_experiment
-from lsr.eval.experiment.suites import open_collection
-from lsr.reproduce.plan import Part, Plan, Variant
+from lsr.experiment import read_experiment
+from lsr.experiment.suites import open_collection
+from lsr.reproduce.finding import Part, Plan, Variant
 from lsr.reproduce.plans import PLANS, find_plan
-from lsr.reproduce.report import UNTRAINED
-from lsr.training.config import RegulariserConfig, TrainingConfig
+from lsr.reproduce.reproduction_report import UNTRAINED
 from lsr.training.losses import LOSSES
+from lsr.training.training_config import RegulariserConfig, TrainingConfig
 from tests.data import data_path
 
 STEPS = 7

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsr.errors import ParameterError
-from lsr.index.config import IndexConfig
-from lsr.index.exact import ExactIndex
+from lsr.index.inverted.exact_index import ExactIndex
+from lsr.index.parameters import IndexConfig
 from lsr.index.rows import Rows
-from lsr.index.seismic import SeismicIndex
-from lsr.retrieval.config import Feedback
+from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.retrieval.feedback import dense_feedback, sparse_rocchio
-from lsr.vectors import SparseVectors
+from lsr.retrieval.settings import Feedback
+from lsr.vectors.sparse_vectors import SparseVectors
 from tests.data import load_vectors
 from tests.naive import feedback as twin
 

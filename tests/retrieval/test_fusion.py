@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsr.errors import ParameterError
-from lsr.retrieval.config import Fusion
 from lsr.retrieval.fusion import Fused, Ranking, fuse, fuse_runs, interpolate, normalised, reciprocal_rank_fusion
+from lsr.retrieval.settings import Fusion
 from tests.naive import fusion as twin
 
 SPARSE = {"a": 12.0, "b": 8.0, "c": 4.0}

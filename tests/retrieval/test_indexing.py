@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 import pytest
 
-from lsr.encoders.batching import encode_collection
 from lsr.encoders.bm25 import BM25Encoder
+from lsr.encoders.sparse_collection import encode_collection
 from lsr.errors import CollectionError, EncoderError, ParameterError, StorageError
-from lsr.index.seismic import SeismicIndex
+from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.retrieval import indexing
 from lsr.retrieval.indexing import build_searchable
 from lsr.retrieval.searcher import Searcher
-from lsr.vectors import SparseVectors
+from lsr.vectors.sparse_vectors import SparseVectors
 
 
 class Doc(NamedTuple):

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lsr.encoders.dense import DenseEncoder, load_dense_encoder
-from lsr.encoders.dense_batching import encode_dense_collection
+from lsr.encoders.dense.dense_collection import encode_dense_collection
+from lsr.encoders.dense.dense_encoder import DenseEncoder, load_dense_encoder
 from lsr.errors import CollectionError, EncoderError, IndexFormatError, ParameterError, StorageError
-from lsr.index.storage import verify
+from lsr.index.dense.dense_index import DenseIndex
 from lsr.retrieval import indexing
-from lsr.retrieval.config import DenseConfig
-from lsr.retrieval.dense import DenseIndex
 from lsr.retrieval.indexing import build_dense, build_searchable
 from lsr.retrieval.searcher import DENSE_FOLDER, Searcher
+from lsr.retrieval.settings import DenseConfig
+from lsr.storage.manifest import verify
 from tests.retrieval.test_indexing import Doc, Listed, files
 
 TEXTS = ["the sun is a star", "a cat sleeps", "stars shine at night", "dogs bark", "", "cats purr"]

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from lsr.errors import ParameterError
-from lsr.index.config import SearchParams
-from lsr.index.exact import ExactIndex
-from lsr.retrieval.config import Feedback, Fusion
-from lsr.retrieval.dense import DenseIndex
+from lsr.index.dense.dense_index import DenseIndex
+from lsr.index.inverted.exact_index import ExactIndex
+from lsr.index.parameters import SearchParams
 from lsr.retrieval.pipeline import DenseSide, Found, Settings, SparseSide, search_pipeline
 from lsr.retrieval.plan import DENSE, SPARSE, Pipeline, describe_search
-from lsr.vectors import SparseVectors
+from lsr.retrieval.settings import Feedback, Fusion
+from lsr.vectors.sparse_vectors import SparseVectors
 from tests.naive import feedback as naive_feedback
 from tests.naive import fusion as naive_fusion
 

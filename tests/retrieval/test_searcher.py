@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from lsr.errors import EncoderError, ParameterError
-from lsr.index.config import IndexConfig, SearchParams
-from lsr.index.exact import ExactIndex
-from lsr.index.seismic import SeismicIndex
+from lsr.index.inverted.exact_index import ExactIndex
+from lsr.index.parameters import IndexConfig, SearchParams
+from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.retrieval.searcher import Searcher
-from lsr.vectors import SparseVectors
-from lsr.vocabulary import Vocabulary
+from lsr.vectors.sparse_vectors import SparseVectors
+from lsr.vectors.vocabulary import Vocabulary
 
 WORDS = ("alpha", "beta", "gamma", "delta", "epsilon")
 TEXTS = ["alpha beta", "beta beta gamma", "", "alpha alpha alpha", "delta beta alpha", "gamma"]

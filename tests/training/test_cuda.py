@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 from lsr.encoders import load_encoder
 from lsr.errors import ParameterError
 from lsr.training import pooling
-from lsr.training.config import read_training
 from lsr.training.pooling import max_logits
 from lsr.training.trainer import train
+from lsr.training.training_config import read_training
 from tests.processes import run_python
 from tests.training.trained import TRAIN, kill_after, log_of, weights_of, write_config
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lsr.collections.sources import Place
 from lsr.errors import CollectionError
-from lsr.eval.sources import Place
 from lsr.training.data.examples import Example, draw, make_example, text_id
 
 PLACE = Place("records.jsonl", 7)

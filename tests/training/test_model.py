@@ -14,7 +14,7 @@ from lsr.encoders.spec import HeadSpec
 from lsr.errors import ParameterError
 from lsr.training.model import TrainableEncoder, head_weights
 from tests.encoders.models import TEXTS, write_model
-from tests.encoders.test_heads import SPECS, as_batch, make_head, make_texts
+from tests.encoders.sparse.test_heads import SPECS, as_batch, make_head, make_texts
 
 SOME_TEXTS = [text for text in TEXTS if text.strip()]
 

@@ -9,8 +9,8 @@ import pytest
 
 from lsr.encoders import load_encoder
 from lsr.encoders.presets import PRESETS
-from lsr.training.config import read_training
 from lsr.training.trainer import train
+from lsr.training.training_config import read_training
 from tests.data import REPOSITORY, data_path
 
 RECIPES = sorted((REPOSITORY / "recipes").rglob("*.toml"))

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lsr.collections.collection import Collection, Document, load_collection
 from lsr.errors import CollectionError, IndexFormatError, StorageError
-from lsr.eval.collections import Collection, Document, load_collection
 from lsr.training.data import DocumentStore, store
 from lsr.training.data.store import Corpus
 from tests.processes import FULL_DISK, KILLED_IN_WRITE, run_python
@@ -24,7 +24,7 @@ IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4).
 
 BUILD = """
 import sys
-from lsr.eval.collections import load_collection
+from lsr.collections.collection import load_collection
 from lsr.training.data import DocumentStore
 DocumentStore.of(load_collection(sys.argv[1]), sys.argv[2])
 """

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lsr.collections.sources import Place
 from lsr.errors import CollectionError, ParameterError
-from lsr.eval.sources import Place
 from lsr.training.data import Example, Group, GroupStream, IdRecords, Judgements, TextRecords, Titles, stream
 from lsr.training.data.examples import make_example, text_id
 from lsr.training.data.store import Corpus

@@ -17,15 +17,15 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
+from lsr.collections.collection import load_collection
 from lsr.encoders import load_encoder
 from lsr.errors import CollectionError, ParameterError, StorageError
-from lsr.eval.collections import load_collection
-from lsr.training.batches import open_stream
-from lsr.training.config import read_training
 from lsr.training.model import TextBatch, TrainableEncoder, Weights
 from lsr.training.objective import Cost, Objective
 from lsr.training.start import start_encoder
 from lsr.training.trainer import rate_at, train
+from lsr.training.training_batches import open_stream
+from lsr.training.training_config import read_training
 from tests.processes import REPOSITORY, run_python
 from tests.training.trained import TRAIN, kill_after, log_of, weights_of, write_config
 from tests.training.written import write_lines

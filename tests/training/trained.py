@@ -16,7 +16,7 @@ from tests.training.written import write_collection
 
 TRAIN = """
 import sys
-from lsr.training.config import read_training
+from lsr.training.training_config import read_training
 from lsr.training.trainer import train
 train(read_training(sys.argv[1]), sys.argv[2], device="cpu")
 """

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lsr.eval.collections import Collection, load_collection
+from lsr.collections.collection import Collection, load_collection
 from lsr.training.data import DocumentStore
 from tests.data import collection_path
 

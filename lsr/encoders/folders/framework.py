@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 
-from lsr.encoders.folders.files import (
+from lsr.encoders.folders.model_files import (
     AGAIN,
     CONFIG_FILE,
     check_weights,
@@ -22,7 +22,7 @@ from lsr.encoders.folders.files import (
 )
 from lsr.encoders.spec import BackboneSpec, EncoderSpec, HeadSpec, LookupSpec, SideSpec, TransformerSpec
 from lsr.errors import EncoderError
-from lsr.files import DAMAGE
+from lsr.storage.files import DAMAGE
 
 MODEL_TYPE = "DualEncoder"
 WEIGHTS_FILE = "model.safetensors"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from lsr.encoders.folders.files import (
+from lsr.encoders.folders.find import WORKS
+from lsr.encoders.folders.framework import is_framework, read_framework
+from lsr.encoders.folders.model_files import (
     CONFIG_FILE,
     UNSTATED_LENGTH,
     chosen,
@@ -16,8 +18,6 @@ from lsr.encoders.folders.files import (
     shortest,
     vocabulary_size,
 )
-from lsr.encoders.folders.find import WORKS
-from lsr.encoders.folders.framework import is_framework, read_framework
 from lsr.encoders.folders.sentence_transformers import MODULES_FILE, read_sentence_transformer
 from lsr.encoders.spec import EncoderSpec, HeadSpec, LookupSpec, SideSpec, TransformerSpec
 from lsr.errors import EncoderError

@@ -11,17 +11,17 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from lsr.encoders.base import ENCODER_FILE, Encoder, check_batch_size, checked_texts
-from lsr.encoders.folders.files import folder_inside
-from lsr.encoders.lookup import LookupSide
+from lsr.encoders.folders.model_files import folder_inside
 from lsr.encoders.pruning import Pruning
+from lsr.encoders.sparse.lookup import LookupSide
 from lsr.encoders.spec import BackboneSpec, EncoderSpec, HeadSpec, LookupSpec, SideSpec, TransformerSpec
 from lsr.errors import EncoderError, LsrError
-from lsr.files import DAMAGE, replacing_file, storage_errors
-from lsr.vectors import SparseVectors
-from lsr.vocabulary import Vocabulary
+from lsr.storage.files import DAMAGE, replacing_file, storage_errors
+from lsr.vectors.sparse_vectors import SparseVectors
+from lsr.vectors.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from lsr.encoders.encoder import SparseEncoder
+    from lsr.encoders.sparse.sparse_encoder import SparseEncoder
 
 FORMAT_VERSION = 1
 REFERENCE = "reference"  # names an encoder that is kept elsewhere

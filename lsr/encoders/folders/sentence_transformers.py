@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lsr.encoders.folders.files import (
+from lsr.encoders.folders.model_files import (
     AGAIN,
     CONFIG_FILE,
     UNSTATED_LENGTH,
@@ -21,8 +21,8 @@ from lsr.encoders.folders.files import (
     shortest,
     vocabulary_size,
 )
+from lsr.encoders.sparse.tokens import NO_LIMIT
 from lsr.encoders.spec import EncoderSpec, HeadSpec, LookupSpec, SideSpec, TransformerSpec
-from lsr.encoders.tokens import NO_LIMIT
 from lsr.errors import EncoderError
 
 MODULES_FILE = "modules.json"

@@ -22,14 +22,14 @@ from lsr.encoders.folders.saved import (
     transformer_to_json,
 )
 from lsr.encoders.folders.sentence_transformers import MODULES_FILE, SETTINGS_FILE, TRANSFORMER_FILE
-from lsr.encoders.lookup import LookupSide
+from lsr.encoders.sparse.lookup import LookupSide
 from lsr.encoders.spec import HeadSpec, LookupSpec, SideSpec
-from lsr.files import replacing_folder
+from lsr.storage.files import replacing_folder
 
 if TYPE_CHECKING:
-    from lsr.encoders.encoder import SparseEncoder
-    from lsr.encoders.heads import Head
-    from lsr.encoders.transformer import TransformerSide
+    from lsr.encoders.sparse.heads import Head
+    from lsr.encoders.sparse.sparse_encoder import SparseEncoder
+    from lsr.encoders.sparse.transformer import TransformerSide
 
 HEAD_FILE = "head.safetensors"
 TRAINING_FILE = "training.json"

@@ -1,8 +1,8 @@
 """What encoders are trained on, as streams; without torch."""
 
 from lsr.training.data.examples import Example, Group
+from lsr.training.data.record_sources import Judgements, Source, Titles
 from lsr.training.data.records import IdRecords, TextRecords
-from lsr.training.data.sources import Judgements, Source, Titles
 from lsr.training.data.store import DocumentStore
 from lsr.training.data.stream import GroupStream
 

@@ -7,9 +7,9 @@ from hashlib import blake2b
 from random import Random
 from typing import NamedTuple
 
+from lsr.collections.sources import Place
 from lsr.errors import CollectionError
-from lsr.eval.sources import Place
-from lsr.ids import DIGEST_BYTES
+from lsr.storage.ids import DIGEST_BYTES
 
 
 class Example(NamedTuple):

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lsr.collections.collection import Collection
+from lsr.collections.sources import Place
 from lsr.errors import CollectionError
-from lsr.eval.collections import Collection
-from lsr.eval.sources import Place
-from lsr.ids import is_utf8
+from lsr.storage.ids import is_utf8
 from lsr.training.data.examples import Example, make_example, text_id
-from lsr.training.data.files import Record, count_records, parts_of, read_records
+from lsr.training.data.record_files import Record, count_records, parts_of, read_records
 from lsr.training.data.store import Corpus, DocumentStore
 
 # The names of a key, in groups: where one of the first group is there, those of the next are not looked at.

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lsr.collections.collection import Collection
+from lsr.collections.sources import Document
 from lsr.errors import CollectionError, IndexFormatError
-from lsr.eval.collections import Collection
-from lsr.eval.sources import Document
-from lsr.files import DAMAGE, replacing_folder, storage_errors
-from lsr.index.arrays import load_array, save_arrays
-from lsr.index.strings import StringColumn
 from lsr.progress import progress_bar
+from lsr.storage.arrays import load_array, save_arrays
+from lsr.storage.files import DAMAGE, replacing_folder, storage_errors
+from lsr.storage.strings import StringColumn
 
 MARKER = "documents.json"
 FORMAT_VERSION = 1

@@ -8,7 +8,7 @@ from random import Random
 
 from lsr.errors import CollectionError, ParameterError
 from lsr.training.data.examples import Draw, Group, draw, text_id
-from lsr.training.data.sources import Source
+from lsr.training.data.record_sources import Source
 from lsr.training.data.store import Corpus
 
 BUFFER_GROUPS = 1 << 16

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 from lsr.errors import ParameterError
-from lsr.files import replacing_file
+from lsr.storage.files import replacing_file
 
 
 class MinedRecord(NamedTuple):

@@ -1,0 +1,203 @@
+"""Collections: documents, queries and judgements that belong together, whatever layout they come in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from lsr.collections.ir_datasets_source import IrDataset
+from lsr.collections.runs import Qrels
+from lsr.collections.sources import (
+    BeirFolder,
+    Document,
+    Place,
+    Query,
+    Source,
+    TsvFiles,
+    jsonl_queries,
+    packed_or_plain,
+    tsv_queries,
+)
+from lsr.errors import CollectionError
+from lsr.storage.ids import UniqueIds
+
+__all__ = ["Collection", "Document", "QuerySet", "load_collection", "load_queries"]
+
+_ACCEPTED = (
+    "give a BEIR folder (corpus.jsonl[.gz], queries.jsonl[.gz], qrels/*.tsv), a folder of MS MARCO files "
+    "(collection.tsv, queries*.tsv, qrels*.tsv), the files themselves (collection.tsv,queries.tsv,qrels.tsv), "
+    "or an ir_datasets id such as beir/scifact/test"
+)
+_BATCH = 1024  # documents read ahead, so that their ids are checked together
+_DROP_SAME_ID = {"arguana", "quora"}
+
+
+def load_collection(spec: str | Path, split: str | None = None) -> Collection:
+    """The collection at `spec`.
+
+    spec: a BEIR folder, a folder of MS MARCO files, "COLLECTION.tsv[,QUERIES.tsv[,QRELS.tsv]]", or an ir_datasets id.
+    split: whose queries and judgements; None takes "test", else "dev", else the only one there is, and is decided
+        when queries or judgements are first asked for, so that documents alone never need a split.
+
+    Reads no documents yet. Raises CollectionError if there is no such collection, or no such split.
+    """
+    return Collection(_find_source(str(spec)), split)
+
+
+class Collection:
+    """Documents stream; queries and judgements are read whole. Every error is a CollectionError with its place.
+
+    drop_same_id: a document whose id is the query's is no answer, and must be dropped from its ranking (ArguAna and
+        Quora, whose queries are documents of the collection; told by the name of the folder or id).
+    """
+
+    def __init__(self, source: Source, split: str | None = None) -> None:
+        if split is not None and split not in source.splits:
+            known = ", ".join(source.splits) or "none"
+            raise CollectionError(f"{source.name}: there is no split {split!r}; splits with judgements: {known}")
+        self._source = source
+        self._split = split
+        self.name = source.name
+        self.splits = source.splits
+        self.drop_same_id = not _DROP_SAME_ID.isdisjoint(re.split(r"[^a-z0-9]+", source.name.lower()))
+
+    @cached_property
+    def count(self) -> int | None:
+        """The number of documents, for progress bars; None where only reading them all would tell."""
+        return self._source.count()
+
+    @cached_property
+    def split(self) -> str | None:
+        """The split in use; None for a collection whose queries and judgements carry no split's name."""
+        if self._split is not None or not self.splits or self._source.has_qrels(None):
+            return self._split
+        for default in ("test", "dev"):
+            if default in self.splits:
+                return default
+        if len(self.splits) > 1:
+            raise CollectionError(f"{self.name}: name one of its splits: {', '.join(self.splits)}")
+        return self.splits[0]
+
+    @cached_property
+    def corpus(self) -> str:
+        """What tells the documents from others: the digest of their file, or the ir_datasets id that they belong to."""
+        return self._source.corpus()
+
+    def documents(self) -> Iterator[Document]:
+        """Every document once, in the collection's order; memory grows by 16 bytes a document, to find duplicates."""
+        unique = UniqueIds()
+        source = self._source.documents()
+        batch = list(islice(source, _BATCH))
+        if not batch:
+            raise CollectionError(f"{self.name}: the collection is empty; it needs at least one document")
+        while batch:
+            repeated = unique.add([document.doc_id for _, document in batch])
+            if repeated is not None:
+                place, document = batch[repeated]
+                raise _duplicate(place, document.doc_id)
+            yield from (document for _, document in batch)
+            batch = list(islice(source, _BATCH))
+
+    def queries(self) -> dict[str, str]:
+        """Query id -> text, of the judged queries if the collection has judgements, else of all."""
+        return self._queries
+
+    @cached_property
+    def _queries(self) -> dict[str, str]:
+        queries = _gather(self._source.queries(self.split), self.name)
+        if not self._source.has_qrels(self.split):
+            return queries
+        qrels = self.qrels()
+        missing = [query_id for query_id in qrels if query_id not in queries]
+        if missing:
+            raise CollectionError(
+                f"{self.name}: {len(missing)} judged queries have no text, {missing[0]!r} the first; "
+                f"do the queries and the judgements belong together?"
+            )
+        return {query_id: text for query_id, text in queries.items() if query_id in qrels}
+
+    def qrels(self) -> Qrels:
+        """Query id -> document id -> grade, of the split."""
+        return self._qrels
+
+    @cached_property
+    def _qrels(self) -> Qrels:
+        return self._source.qrels(self.split)
+
+    def relevant(self) -> dict[str, tuple[str, ...]]:
+        """Query id -> documents that any of all splits judges relevant, with grade 1 or more: no false negatives."""
+        gathered: dict[str, dict[str, None]] = {}
+        for split in (None, *self.splits):
+            judged = self._source.qrels(split) if self._source.has_qrels(split) else {}
+            for query_id, grades in judged.items():
+                found = [doc_id for doc_id, grade in grades.items() if grade >= 1]
+                gathered.setdefault(query_id, {}).update(dict.fromkeys(found))
+        return {query_id: tuple(found) for query_id, found in gathered.items() if found}
+
+
+class QuerySet(NamedTuple):
+    """Queries to search for. texts: query id -> text. drop_same_id: see Collection."""
+
+    texts: dict[str, str]
+    drop_same_id: bool
+
+
+def load_queries(spec: str | Path, split: str | None = None) -> QuerySet:
+    """The queries of a collection, or of a file: .jsonl[.gz] of {"_id", "text"}, or .tsv[.gz] of id and text.
+
+    Raises CollectionError naming the line for malformed lines, missing and repeated ids, and if there is no query.
+    """
+    path = Path(spec)
+    layouts = {".jsonl": jsonl_queries, ".tsv": tsv_queries}
+    read = layouts.get(Path(path.name.removesuffix(".gz")).suffix) if path.is_file() else None
+    if read is None:
+        collection = load_collection(spec, split)
+        return QuerySet(collection.queries(), collection.drop_same_id)
+    if split is not None:
+        raise CollectionError(f"{path}: is one file of queries and has no split {split!r}; leave the split out")
+    return QuerySet(_gather(read(path), str(path)), False)
+
+
+def _gather(queries: Iterator[tuple[Place, Query]], name: str) -> dict[str, str]:
+    gathered: dict[str, str] = {}
+    for place, query in queries:
+        if query.query_id in gathered:
+            raise _duplicate(place, query.query_id)
+        gathered[query.query_id] = query.text
+    if not gathered:
+        raise CollectionError(f"{name}: there are no queries; it needs at least one")
+    return gathered
+
+
+def _duplicate(place: Place, identifier: str) -> CollectionError:
+    return CollectionError(f"{place}: the id {identifier!r} occurred before; ids must be unique")
+
+
+def _find_source(spec: str) -> Source:
+    path = Path(spec)
+    if path.is_dir():
+        if corpus := packed_or_plain(path / "corpus.jsonl"):
+            return BeirFolder(path, corpus)
+        if collection := packed_or_plain(path / "collection.tsv"):
+            return TsvFiles.of_folder(path, collection)
+        raise CollectionError(f"{path}: holds neither corpus.jsonl[.gz] nor collection.tsv[.gz]; {_ACCEPTED}")
+    files = [path] if path.exists() else [Path(part) for part in spec.split(",")]
+    if all(file.name.removesuffix(".gz").endswith(".tsv") for file in files) and len(files) <= 3:
+        for file in files:
+            if not file.is_file():
+                raise CollectionError(f"{file}: there is no such file; check the path")
+        unnamed: list[dict[str | None, Path]] = [{None: file} for file in files[1:]]
+        queries, qrels = [*unnamed, {}, {}][:2]
+        return TsvFiles(files[0], queries, qrels)
+    if path.exists():
+        raise CollectionError(f"{path}: this file is no collection; {_ACCEPTED}")
+    if path.is_absolute() or spec.startswith("."):
+        raise CollectionError(f"{path}: there is no such folder; {_ACCEPTED}")
+    try:
+        return IrDataset(spec)
+    except CollectionError as cause:
+        raise CollectionError(f"{spec!r} is neither a folder nor an ir_datasets id; {_ACCEPTED}") from cause

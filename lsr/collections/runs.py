@@ -1,0 +1,157 @@
+"""TREC run files in and out, and the two usual forms of qrels.
+
+A run ranks by its scores alone: trec_eval and ir_measures ignore the rank column and the order of the lines. Where
+scores tie they order by document id, so measures of a run with ties can differ, in principle, from those of the order
+in which the index returned the documents. lsr measures what it would write, so its figures are those of the file.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, cast
+
+from lsr.collections.lines import read_lines
+from lsr.errors import RunError
+from lsr.storage.files import replacing_file
+
+Qrels = dict[str, dict[str, int]]
+Run = dict[str, dict[str, float]]
+
+LARGEST_GRADE = 1000  # trec_eval keeps a counter for each grade up to the largest
+
+_QUERY_HEADERS = {"query-id", "query_id", "qid", "query"}
+
+
+def read_qrels(path: str | Path) -> Qrels:
+    """Judgements as query id -> document id -> grade, in the order of the file.
+
+    Two forms are understood: TREC, four columns `query iteration document grade` between white space; and BEIR, three
+    columns `query document grade` between tabs, with or without a header. Raises RunError naming the line for another
+    number of columns, an empty id, a grade that is no integer from -1000 to 1000, and a document judged twice for one
+    query with different grades.
+    """
+    path = Path(path)
+    qrels: Qrels = {}
+    columns = 0
+    for number, line in read_lines(path, RunError):
+        cells = line.split("\t")
+        if not columns:
+            columns = 3 if len(cells) == 3 else 4
+            if columns == 3 and cells[0].strip().lower() in _QUERY_HEADERS:
+                continue
+        if columns == 4:
+            cells = line.split()
+        if len(cells) != columns:
+            raise RunError(
+                f"{path}:{number}: {len(cells)} columns; qrels have 4 (query, iteration, document, grade) "
+                f"or, between tabs, 3 (query, document, grade)"
+            )
+        query_id, doc_id, grade = cells[0].strip(), cells[-2].strip(), cells[-1].strip()
+        try:
+            value = int(grade)
+        except ValueError as cause:
+            raise RunError(f"{path}:{number}: the grade is {grade!r}; it must be an integer") from cause
+        if abs(value) > LARGEST_GRADE:
+            raise RunError(
+                f"{path}:{number}: the grade is {value}; grades are from -{LARGEST_GRADE} to {LARGEST_GRADE}"
+            )
+        if not query_id or not doc_id:
+            raise RunError(f"{path}:{number}: an id is empty; name the query and the document")
+        judged = qrels.setdefault(query_id, {})
+        if judged.setdefault(doc_id, value) != value:
+            raise RunError(
+                f"{path}:{number}: document {doc_id!r} is judged {value} for query {query_id!r}, "
+                f"and {judged[doc_id]} on an earlier line; keep one of them"
+            )
+    if not qrels:
+        raise RunError(f"{path}: holds no judgements; expected lines of query, document and grade")
+    return qrels
+
+
+def read_run(path: str | Path) -> Run:
+    """A TREC run (plain or .gz) as query id -> document id -> score.
+
+    Raises RunError naming the line for anything but six columns `query Q0 document rank score tag`, a score that is
+    no finite number, and a document that a query lists twice.
+    """
+    path = Path(path)
+    run: Run = {}
+    for number, line in read_lines(path, RunError):
+        cells = line.split()
+        if len(cells) != 6:
+            raise RunError(f"{path}:{number}: {len(cells)} columns; a TREC run has 6: query Q0 document rank score tag")
+        query_id, _, doc_id, _, text, _ = cells
+        try:
+            score = float(text)
+        except ValueError as cause:
+            raise RunError(f"{path}:{number}: the score is {text!r}; it must be a number") from cause
+        if not math.isfinite(score):
+            raise RunError(f"{path}:{number}: the score is {text}; scores must be finite")
+        ranking = run.setdefault(query_id, {})
+        if doc_id in ranking:
+            raise RunError(f"{path}:{number}: query {query_id!r} lists document {doc_id!r} twice; keep one of them")
+        ranking[doc_id] = score
+    if not run:
+        raise RunError(f"{path}: holds no ranking; expected lines of query Q0 document rank score tag")
+    return run
+
+
+def write_run(path: str | Path, run: Mapping[str, Mapping[str, float]], tag: str = "lsr") -> None:
+    """Write a TREC run, compressed if the name ends with .gz; the file appears whole or not at all.
+
+    A query's documents are written by falling score, ties in the order given, ranks from 1. Scores are written in
+    full (the shortest decimal that reads back as the same number), so that no ranking is changed by rounding. A query
+    without documents leaves no line. Raises RunError for ids that a TREC file cannot hold (empty, or with white
+    space), scores that are not finite, StorageError if the file cannot be written.
+    """
+    with run_writer(path, tag) as write:
+        write(run)
+
+
+@contextmanager
+def run_writer(path: str | Path, tag: str = "lsr") -> Iterator[Callable[[Mapping[str, Mapping[str, float]]], None]]:
+    """A function that adds queries to a run, for runs that are not held in memory. See write_run."""
+    if tag.split() != [tag]:
+        raise RunError(f"the run's tag is {tag!r}; it must be one word without white space")
+    with _replacing(Path(path)) as file:
+
+        def write(run: Mapping[str, Mapping[str, float]]) -> None:
+            for query_id, ranking in run.items():
+                _check_id(query_id, "query")
+                for doc_id, score in ranking.items():
+                    _check_id(doc_id, "document")
+                    if not math.isfinite(score):
+                        raise RunError(
+                            f"query {query_id!r}, document {doc_id!r}: the score is {score}; it must be finite"
+                        )
+                ordered = sorted(ranking.items(), key=lambda item: -item[1])
+                file.write(
+                    "".join(
+                        f"{query_id} Q0 {doc_id} {rank} {float(score)!r} {tag}\n"
+                        for rank, (doc_id, score) in enumerate(ordered, start=1)
+                    ).encode()
+                )
+
+        yield write
+
+
+def _check_id(identifier: str, kind: str) -> None:
+    if identifier.split() != [identifier]:
+        raise RunError(
+            f"{kind} id {identifier!r} is empty or contains white space, which a TREC run cannot hold; rename it"
+        )
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write that takes the place of `path` once the block has ended without an error."""
+    with replacing_file(path) as raw:
+        if path.suffix == ".gz":
+            with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:  # equal runs, equal files
+                yield cast(IO[bytes], packed)
+        else:
+            yield raw

@@ -1,0 +1,238 @@
+"""The layouts that a collection comes in: BEIR folders and MS MARCO's TSV files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from lsr.collections.lines import count_lines, file_digest, read_lines
+from lsr.collections.runs import Qrels, read_qrels
+from lsr.errors import CollectionError, RunError
+from lsr.storage.ids import is_utf8
+
+
+class Document(NamedTuple):
+    """One document of a collection. `title` is empty where the collection has none."""
+
+    doc_id: str
+    title: str
+    text: str
+
+    @property
+    def full_text(self) -> str:
+        """What is encoded, searched and shown: title and text, a space between them."""
+        return f"{self.title} {self.text}".strip()
+
+
+class Query(NamedTuple):
+    """One query of a collection or of a file of queries."""
+
+    query_id: str
+    text: str
+
+
+class Source(Protocol):
+    """One layout. A split is named by one of `splits`; None stands for what belongs to no named split.
+
+    Documents and queries come with the place they were read from, as errors should name it.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def splits(self) -> tuple[str, ...]: ...
+    def count(self) -> int | None:
+        """The number of documents, where it can be had without parsing them."""
+
+    def corpus(self) -> str:
+        """What tells these documents from others: collections of one corpus give the same."""
+
+    def documents(self) -> Iterator[tuple[Place, Document]]: ...
+    def queries(self, split: str | None) -> Iterator[tuple[Place, Query]]: ...
+    def has_qrels(self, split: str | None) -> bool: ...
+    def qrels(self, split: str | None) -> Qrels: ...
+
+
+class Place(NamedTuple):
+    """Where something was read: line `number` of a file, or the `number`-th item of something else."""
+
+    where: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.where}:{self.number}"
+
+
+class BeirFolder:
+    """corpus.jsonl[.gz], queries.jsonl[.gz] and qrels/SPLIT.tsv; all but the corpus may be missing.
+
+    A document whose id, title and text are empty is passed over, as a blank line is.
+    """
+
+    def __init__(self, folder: Path, corpus: Path) -> None:
+        self.name = Path(os.path.abspath(folder)).name
+        self._folder = folder
+        self._corpus = corpus
+        self._qrels = {path.stem: path for path in sorted((folder / "qrels").glob("*.tsv"))}
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return tuple(self._qrels)
+
+    def count(self) -> int | None:
+        return count_lines(self._corpus)
+
+    def corpus(self) -> str:
+        return file_digest(self._corpus)
+
+    def documents(self) -> Iterator[tuple[Place, Document]]:
+        for place, record in jsonl_records(self._corpus):
+            if record.get("_id") == record.get("text") == "" and not record.get("title"):
+                continue  # as a blank line: there is nothing to find, nor a name to find it by
+            identifier, text = _id(place, record), _string(place, record, "text")
+            title = "" if record.get("title") is None else _string(place, record, "title")
+            yield place, Document(identifier, title, text)
+
+    def queries(self, split: str | None) -> Iterator[tuple[Place, Query]]:
+        path = packed_or_plain(self._folder / "queries.jsonl")
+        if path is None:
+            raise CollectionError(f"{self._folder}: has no queries.jsonl or queries.jsonl.gz; add one")
+        yield from jsonl_queries(path)
+
+    def has_qrels(self, split: str | None) -> bool:
+        return split in self._qrels
+
+    def qrels(self, split: str | None) -> Qrels:
+        if split not in self._qrels:
+            raise CollectionError(f"{self._folder}: has no judgements (qrels/SPLIT.tsv); add them")
+        return read_collection_qrels(self._qrels[split])
+
+
+class TsvFiles:
+    """MS MARCO's files: collection (id, text), queries (id, text) and TREC qrels, by split."""
+
+    def __init__(self, collection: Path, queries: dict[str | None, Path], qrels: dict[str | None, Path]) -> None:
+        self.name = collection.name
+        self._collection = collection
+        self._queries = queries
+        self._qrels = qrels
+
+    @classmethod
+    def of_folder(cls, folder: Path, collection: Path) -> TsvFiles:
+        source = cls(collection, _by_split(folder, "queries"), _by_split(folder, "qrels"))
+        source.name = Path(os.path.abspath(folder)).name
+        return source
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return tuple(split for split in (self._qrels or self._queries) if split is not None)
+
+    def count(self) -> int | None:
+        return count_lines(self._collection)
+
+    def corpus(self) -> str:
+        return file_digest(self._collection)
+
+    def documents(self) -> Iterator[tuple[Place, Document]]:
+        for place, (identifier, text) in _pairs(self._collection):
+            yield place, Document(identifier, "", text)
+
+    def queries(self, split: str | None) -> Iterator[tuple[Place, Query]]:
+        path = self._queries.get(split) or self._queries.get(None)
+        if path is None:
+            found = ", ".join(path.name for path in self._queries.values()) or "none"
+            raise CollectionError(
+                f"{self.name}: no file of queries for {split or 'no split'} (there is: {found}); add it"
+            )
+        yield from tsv_queries(path)
+
+    def has_qrels(self, split: str | None) -> bool:
+        return split in self._qrels
+
+    def qrels(self, split: str | None) -> Qrels:
+        if split not in self._qrels:
+            raise CollectionError(f"{self.name}: has no judgements (qrels.SPLIT.tsv); add them")
+        return read_collection_qrels(self._qrels[split])
+
+
+def packed_or_plain(path: Path) -> Path | None:
+    """`path`, or the same with .gz, whichever exists."""
+    return next((p for p in (path, path.with_name(path.name + ".gz")) if p.is_file()), None)
+
+
+def read_collection_qrels(path: Path) -> Qrels:
+    try:
+        return read_qrels(path)
+    except RunError as cause:
+        raise CollectionError(str(cause)) from cause
+
+
+def jsonl_queries(path: Path) -> Iterator[tuple[Place, Query]]:
+    """Queries of a file of {"_id", "text"} lines."""
+    for place, record in jsonl_records(path):
+        yield place, Query(_id(place, record), _string(place, record, "text"))
+
+
+def tsv_queries(path: Path) -> Iterator[tuple[Place, Query]]:
+    """Queries of a file of lines `id<TAB>text`."""
+    for place, (identifier, text) in _pairs(path):
+        yield place, Query(identifier, text)
+
+
+def _by_split(folder: Path, kind: str) -> dict[str | None, Path]:
+    """The files KIND.tsv (split None) and KIND.SPLIT.tsv of a folder, each also as .gz."""
+    found: dict[str | None, Path] = {}
+    for path in sorted([*folder.glob(f"{kind}*.tsv"), *folder.glob(f"{kind}*.tsv.gz")]):
+        split = path.name.removesuffix(".gz").removesuffix(".tsv")[len(kind) :].lstrip(".-_")
+        found.setdefault(split or None, path)
+    return found
+
+
+def _pairs(path: Path) -> Iterator[tuple[Place, tuple[str, str]]]:
+    for number, line in read_lines(path, CollectionError):
+        place = Place(str(path), number)
+        cells = line.split("\t")
+        if len(cells) != 2:
+            raise CollectionError(f"{place}: {len(cells)} columns; expected 2 with one tab between them: id, text")
+        identifier = cells[0].strip()
+        if not identifier:
+            raise CollectionError(f"{place}: the id is missing; expected id, tab, text")
+        yield place, (identifier, cells[1])
+
+
+def jsonl_records(path: Path) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """Every line of a file, each of which must be a JSON object. Raises CollectionError naming the line."""
+    for number, line in read_lines(path, CollectionError):
+        place = Place(str(path), number)
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as cause:
+            raise CollectionError(f"{place}: not valid JSON ({cause}); each line must be one object") from cause
+        if not isinstance(record, dict):
+            raise CollectionError(f"{place}: {line[:40]!r} is no object; each line must be one JSON object")
+        yield place, record
+
+
+def _id(place: Place, record: dict[str, Any]) -> str:
+    identifier = record.get("_id")
+    if isinstance(identifier, int) and not isinstance(identifier, bool):
+        return str(identifier)
+    if "_id" not in record:
+        raise CollectionError(f'{place}: the "_id" is missing; every line needs one')
+    text = _string(place, record, "_id")
+    if not text:
+        raise CollectionError(f'{place}: the "_id" is empty; every line needs one')
+    return text
+
+
+def _string(place: Place, record: dict[str, Any], key: str) -> str:
+    value = record.get(key)
+    if not isinstance(value, str):
+        what = f"is {json.dumps(value)[:40]}" if key in record else "is missing"
+        raise CollectionError(f'{place}: "{key}" {what}; it must be a string')
+    if not value.isascii() and not is_utf8(value):
+        raise CollectionError(f'{place}: "{key}" holds half of a surrogate pair; it must be valid Unicode')
+    return value

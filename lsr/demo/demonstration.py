@@ -1,0 +1,104 @@
+"""`lsr demo`: index the standard library's documentation, search it, explain the hits, and measure the ranking."""
+
+from __future__ import annotations
+
+import json as json_format
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lsr.demo.questions import Question, load_questions
+from lsr.demo.scoring import MEASURES, MICROSECONDS, score
+from lsr.demo.stdlib import StandardLibrary
+from lsr.demo.stdlib_index import Built, open_or_build
+from lsr.encoders import load_encoder
+from lsr.errors import ParameterError
+from lsr.index.seismic.seismic_index import SeismicIndex
+from lsr.retrieval.encoding import fit_if_needed
+from lsr.retrieval.searcher import Hit, Searcher
+
+_SHOWN = 4
+_TERMS_SHOWN = 6
+_BASELINE = "bm25"
+
+Scores = dict[str, dict[str, dict[str, float]]]
+
+
+def run_demo(k: int = 3, encoder: str = "tiny", index: Path | None = None, json: bool = False) -> None:
+    """Print a few questions with k hits each and their heaviest terms, then the measures of all judged questions.
+
+    encoder: what load_encoder takes; it is measured beside bm25.
+    index: the folder of the index, reused if it is up to date; by default one in the user's cache folder.
+    json: print the figures only.
+    Raises ParameterError for k < 1, EncoderError, StorageError.
+    """
+    if k < 1:
+        raise ParameterError(f"k is {k}; it must be at least 1")
+    library = StandardLibrary()
+    searcher, built = open_or_build(library, encoder, index, progress=sys.stderr.isatty())
+    questions = load_questions()
+    console = Console(highlight=False)
+    if not json:
+        _show_index(console, library, built)
+        _show_hits(console, library, searcher, questions[:: len(questions) // _SHOWN][:_SHOWN], k)
+
+    scores: Scores = {encoder: score(searcher, questions)}
+    if encoder != _BASELINE:
+        scores[_BASELINE] = score(_baseline(library), questions)
+    if json:
+        print(json_format.dumps({"built": asdict(built), "questions": len(questions), "scores": scores}, indent=2))
+    else:
+        _show_scores(console, scores, len(questions))
+
+
+def _baseline(library: StandardLibrary) -> Searcher:
+    """BM25 over the same documents, in memory."""
+    encoder = load_encoder(_BASELINE)
+    fit_if_needed(encoder, library)
+    documents = list(library.documents())
+    vectors = encoder.encode_documents([document.full_text for document in documents])
+    return Searcher(SeismicIndex.build(vectors, ids=[document.doc_id for document in documents]), encoder)
+
+
+def _show_index(console: Console, library: StandardLibrary, built: Built) -> None:
+    console.print(
+        f"[bold]{library.count:,} documents[/]: the modules, classes, functions and methods "
+        f"of Python {platform.python_version()}\n"
+        f"encoded at {built.documents_per_second:,.0f} documents/s, indexed in {built.build_seconds:.1f} s"
+    )
+
+
+def _show_hits(
+    console: Console, library: StandardLibrary, searcher: Searcher, questions: Sequence[Question], k: int
+) -> None:
+    hits_of = searcher.search_batch([question.text for question in questions], k)
+    for question, hits in zip(questions, hits_of, strict=True):
+        console.print(Text(f"\n{question.text}", style="bold"))
+        for rank, hit in enumerate(hits, start=1):
+            mark = ("✓ ", "green") if hit.doc_id in question.answers else "  "
+            summary = library.docstring(hit.doc_id).splitlines()[0]
+            line = Text.assemble(f"{rank:>3} {hit.score:6.2f} ", mark, (hit.doc_id, "cyan"), f"  {summary}")
+            console.print(line, no_wrap=True, overflow="ellipsis")
+            console.print(Text(f"{'':13}{_terms(hit)}", style="dim"), no_wrap=True, overflow="ellipsis")
+
+
+def _terms(hit: Hit) -> str:
+    return "  ".join(f"{term} {weight:.2f}" for term, weight in islice(hit.explain().items(), _TERMS_SHOWN))
+
+
+def _show_scores(console: Console, scores: Scores, questions: int) -> None:
+    table = Table("encoder", "search", title=f"\n{questions} judged questions", title_justify="left")
+    for column in (*MEASURES, "µs a search"):
+        table.add_column(column, justify="right")
+    for encoder, ways in scores.items():
+        for way, figures in ways.items():
+            measures = [f"{figures[measure]:.3f}" for measure in MEASURES]
+            table.add_row(encoder, way, *measures, f"{figures[MICROSECONDS]:,.0f}")
+    console.print(table)

@@ -1,0 +1,30 @@
+"""IDF tables from whatever they can be had from: a table's file, a collection, or stored vectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lsr.encoders.folders.model_files import vocabulary_size
+from lsr.encoders.idf import Table, idf_of_texts, idf_of_vectors, read_table
+from lsr.encoders.sparse.tokens import Tokens
+from lsr.experiment.suites import open_collection
+from lsr.vectors.io import is_vectors
+
+TABLES = (".json", ".txt", ".safetensors")
+
+
+def idf_from(source: str, tokenizer: Path, progress: bool = False, offline_data: Path | None = None) -> Table:
+    """float32 [components]: the table in a file (.json, .txt, .safetensors), or the IDF of vectors or of a collection.
+
+    tokenizer: folder of the transformer whose tokens are counted. offline_data: as for open_collection.
+
+    Raises EncoderError, CollectionError, VectorsError.
+    """
+    if is_vectors(source):
+        return idf_of_vectors(source)
+    tokens = Tokens(tokenizer, vocabulary_size(tokenizer))
+    if source.endswith(TABLES):
+        return read_table(source, tokens.vocabulary)
+    collection = open_collection(source, None, offline_data)
+    texts = (document.full_text for document in collection.documents())
+    return idf_of_texts(texts, tokens, collection.count if progress else None, progress)

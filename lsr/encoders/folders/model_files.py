@@ -1,0 +1,134 @@
+"""Reading the JSON files of a model's folder, with messages that name them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lsr.encoders.folders.find import WORKS
+from lsr.encoders.sparse.tokens import NO_LIMIT
+from lsr.encoders.spec import BackboneSpec, HeadSpec, TransformerSpec
+from lsr.errors import EncoderError
+from lsr.storage.files import DAMAGE
+
+AGAIN = "copy or save the model again"
+CONFIG_FILE = "config.json"
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt")
+UNSTATED_LENGTH = 256
+# Families that number the positions of a text from the padding's number + 1 on, so that as many are lost.
+OFFSET_POSITIONS = (
+    "camembert", "data2vec-text", "ibert", "longformer", "luke", "mpnet", "roberta", "roberta-prelayernorm",
+    "xlm-roberta", "xlm-roberta-xl", "xmod",
+)  # fmt: skip
+USUAL_PADDING = 1  # in those families, where config.json leaves it out
+
+
+def read_json(path: Path) -> Any:
+    """Raises EncoderError where the file is missing or damaged."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise EncoderError(f"{path}: is missing; {AGAIN}") from None
+    except DAMAGE as error:
+        raise EncoderError(f"{path}: damaged ({error}); {AGAIN}") from error
+
+
+def read_object(path: Path, optional: bool = False) -> dict[str, Any]:
+    """A JSON object; {} for a file that is optional and missing. Raises EncoderError."""
+    if optional and not path.is_file():
+        return {}
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise EncoderError(f"{path}: damaged (no JSON object); {AGAIN}")
+    return content
+
+
+def chosen(path: Path, what: str, value: Any, known: Mapping[str, str]) -> str:
+    """What `value`, which the file gives for `what`, is called here. Raises EncoderError for one that is not known."""
+    if not isinstance(value, str) or value not in known:
+        raise EncoderError(f"{path}: {what} is {value!r}; lsr knows {', '.join(known)}")
+    return known[value]
+
+
+def folder_inside(folder: Path, path: Any) -> Path:
+    """`path`, which a JSON file gives, in `folder`; "" is the folder itself. Raises EncoderError where it leads out."""
+    if not isinstance(path, str) or os.path.isabs(path) or ".." in Path(path).parts:
+        raise EncoderError(f"{folder}: refers to {path!r}, which is no place inside it; {AGAIN}")
+    return folder / path
+
+
+def read_language_model(folder: Path, head: HeadSpec, longest: int, task: str = "masked-lm") -> TransformerSpec:
+    """A side of one folder that has a model with an output layer over its vocabulary, and the tokeniser.
+
+    task: BackboneSpec.task of a model whose config.json does not tell it. Raises EncoderError where there is no such
+    layer, or where the weights are not in safetensors.
+    """
+    place = str(folder)
+    backbone = BackboneSpec(place, place, place, task=_task(folder, task))
+    check_weights(folder)
+    return TransformerSpec(backbone, head, longest)
+
+
+def vocabulary_size(folder: Path) -> int | None:
+    """Components of the model in `folder`, where its config.json states them. Raises EncoderError."""
+    size = read_object(folder / CONFIG_FILE).get("vocab_size")
+    return size if type(size) is int and size > 0 else None
+
+
+def check_weights(folder: Path) -> None:
+    """Raises EncoderError where a folder has no weights as safetensors."""
+    if any((folder / name).is_file() for name in WEIGHTS):
+        return
+    pickled = next((name for name in PICKLED if (folder / name).is_file()), None)
+    if pickled is None:
+        raise EncoderError(f"{folder}: has no {WEIGHTS[0]}; {AGAIN}")
+    raise EncoderError(
+        f"{folder}: its weights are in {pickled}, a pickle, which lsr does not read because it may run code; load it "
+        f"where you trust it with the library that wrote it, such as transformers, and save it again: save_pretrained "
+        f"writes {WEIGHTS[0]}"
+    )
+
+
+def shortest(*limits: int | None) -> int:
+    """The least of the limits that are stated; there must be one."""
+    return min(limit for limit in limits if limit is not None)
+
+
+def positions_of(folder: Path) -> int | None:
+    """Tokens of a text that the model in `folder` can read, as far as its config.json tells. Raises EncoderError."""
+    config = read_object(folder / CONFIG_FILE)
+    positions = config.get("max_position_embeddings")
+    if type(positions) is not int or positions < 1:
+        return None
+    if config.get("model_type") not in OFFSET_POSITIONS:
+        return positions
+    padding = config.get("pad_token_id", USUAL_PADDING)
+    return max(1, positions - 1 - padding) if type(padding) is int else positions
+
+
+def limit_of(folder: Path) -> int | None:
+    """Tokens of a text that the tokeniser in `folder` lets through, where it states that. Raises EncoderError."""
+    limit = read_object(folder / "tokenizer_config.json", optional=True).get("model_max_length")
+    return int(limit) if isinstance(limit, int | float) and 1 <= limit < NO_LIMIT else None
+
+
+def _task(folder: Path, unstated: str) -> str:
+    path = folder / CONFIG_FILE
+    architectures = read_object(path).get("architectures") or []
+    if not isinstance(architectures, list):
+        raise EncoderError(f"{path}: damaged (architectures is no list); {AGAIN}")
+    names = [str(each) for each in architectures]
+    if not names:
+        return unstated
+    if any("ForMaskedLM" in name or "ForPreTraining" in name for name in names):
+        return "masked-lm"
+    if any("ForCausalLM" in name for name in names):
+        return "causal-lm"
+    raise EncoderError(
+        f"{folder}: its architecture is {', '.join(names)}, which has no output layer over its vocabulary "
+        f"(a masked-LM head); {WORKS}"
+    )

@@ -1,0 +1,229 @@
+"""Load a transformer from its files and take its output layer off: what is left gives states, not logits."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from logging import ERROR
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub.utils import logging as hub_logging
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+from transformers.utils import logging
+
+from lsr.encoders.base import first_line
+from lsr.encoders.sparse.heads import States
+from lsr.encoders.spec import BackboneSpec
+from lsr.errors import EncoderError
+from lsr.storage.files import DAMAGE
+
+AUTO_MODELS: dict[str, Any] = {
+    "masked-lm": AutoModelForMaskedLM,
+    "causal-lm": AutoModelForCausalLM,
+    "base": AutoModel,
+}
+# How far the logits computed apart may be from the model's own: rounding, and nothing else.
+TOLERANCE = 1e-3
+SAMPLE_TOKENS = 8
+
+
+class Backbone(nn.Module):
+    """A transformer whose output layer has been taken off.
+
+    output: that layer, a Linear over the vocabulary, or None where the task is "base".
+    hidden: size of a state. components: size of the vocabulary. longest: tokens of a text that the model can read.
+    """
+
+    model: Any
+
+    def __init__(self, name: str, spec: BackboneSpec, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.output: nn.Linear | None = None
+        self._output_path = ""
+        if spec.bidirectional:
+            _see_everything(self.model)
+        if spec.task != "base":
+            layer = model.get_output_embeddings()
+            if not isinstance(layer, nn.Linear):
+                raise EncoderError(f"{name}: {type(model).__name__} has no linear output layer over its vocabulary")
+            self._check_and_take_off(name, layer)
+        self.hidden = int(self.model.get_input_embeddings().weight.shape[1])
+        if self.output is not None:
+            self.hidden = int(getattr(self.model.config, "hidden_size", self.output.in_features))
+        self.components = int(
+            self.model.get_input_embeddings().num_embeddings if self.output is None else self.output.out_features
+        )
+        # The last states are wanted beside what the output layer is given, and by several threads at once.
+        self._seen = threading.local()
+        if spec.task != "base":
+            self.model.base_model.register_forward_hook(self._remember)
+
+    def states(self, ids: Tensor, mask: Tensor) -> States:
+        """ids, mask: [texts, tokens]. Both states of every position."""
+        output = self.model(input_ids=ids, attention_mask=mask.long())
+        if self.output is None:
+            return States(output.last_hidden_state, None)
+        last, self._seen.last = self._seen.last, None  # or it would be kept until the next batch
+        return States(last, output.logits)
+
+    def checkpoint_states(self) -> None:
+        """Keep the states of no layer between the passes of training, and compute them again for gradients."""
+        # Older versions of transformers have it by the other name alone.
+        enable = getattr(self.model, "activation_checkpointing_enable", self.model.gradient_checkpointing_enable)
+        enable({"use_reentrant": False})
+
+    @property
+    def longest(self) -> int:
+        return positions_of_network(self.model)
+
+    def save(self, folder: Path) -> None:
+        """Write config.json and model.safetensors as transformers does, the output layer in its place.
+
+        While that is so, no other thread may ask for states.
+        """
+        if self.output is not None:
+            parent, attribute = self._parent()
+            setattr(parent, attribute, self.output)
+        try:
+            with quiet():
+                self.model.save_pretrained(folder)
+        finally:
+            if self.output is not None:
+                setattr(parent, attribute, nn.Identity())
+
+    def _remember(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        self._seen.last = output[0]
+
+    def _check_and_take_off(self, name: str, layer: nn.Linear) -> None:
+        self._output_path = next(path for path, module in self.model.named_modules() if module is layer)
+        device = layer.weight.device
+        sample = torch.arange(min(SAMPLE_TOKENS, layer.out_features), device=device)[None]
+        mask = torch.ones_like(sample)
+        with torch.inference_mode():
+            expected = self.model(input_ids=sample, attention_mask=mask).logits
+            parent, attribute = self._parent()
+            setattr(parent, attribute, nn.Identity())
+            found = layer(self.model(input_ids=sample, attention_mask=mask).logits)
+        if not expected.isfinite().all():
+            raise EncoderError(f"{name}: the network gives numbers that are not finite; copy or train it again")
+        if expected.shape != found.shape or not torch.allclose(expected, found, atol=TOLERANCE, rtol=TOLERANCE):
+            raise EncoderError(
+                f"{name}: {type(self.model).__name__} changes its logits after the output layer, which lsr cannot do"
+            )
+        self.output = layer
+
+    def _parent(self) -> tuple[nn.Module, str]:
+        path, _, attribute = self._output_path.rpartition(".")
+        return self.model.get_submodule(path), attribute
+
+
+def load_backbone(name: str, spec: BackboneSpec, seed: int | None = None) -> Backbone:
+    """Load a backbone in float32 on the CPU; only safetensors are read. name: for messages.
+
+    seed: let an output layer that the files do not have begin at random, or tied to the embeddings, as transformers
+    does it; for training. Raises EncoderError.
+    """
+    auto = AUTO_MODELS[spec.task]
+    with quiet(), seeded(seed):
+        try:
+            config = AutoConfig.from_pretrained(spec.config, trust_remote_code=False)
+            where: dict[str, Any] = {"pretrained_model_name_or_path": spec.weights}
+            if spec.prefix:
+                with torch.device("meta"):  # the class that takes weights without a folder
+                    auto = type(auto.from_config(config, trust_remote_code=False))
+                where = {"pretrained_model_name_or_path": None, "state_dict": _without_prefix(spec)}
+            model, report = auto.from_pretrained(
+                **where, config=config, use_safetensors=True, output_loading_info=True, trust_remote_code=False
+            )
+        except EncoderError:
+            raise
+        except Exception as error:  # whatever a damaged file or an unreachable server raises in two libraries
+            raise EncoderError(f"{name}: cannot be loaded ({first_line(error)}); copy or save it again") from error
+    missing = sorted(key for key in report.get("missing_keys", ()) if ".pooler." not in f".{key}")
+    if missing and seed is None:
+        raise EncoderError(
+            f"{name}: the checkpoint lacks {len(missing)} weights of {type(model).__name__}, such as {missing[0]}; "
+            "give a checkpoint that has them, or build an encoder on it and train that (lsr.encoders.build_encoder)"
+        )
+    return Backbone(name, spec, model.eval().float())
+
+
+def load_tokenizer(name: str, folder: str) -> Any:
+    """A transformers tokeniser. Raises EncoderError."""
+    with quiet():
+        try:
+            return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        except Exception as error:  # as in load_backbone
+            raise EncoderError(
+                f"{name}: its tokeniser cannot be loaded ({first_line(error)}); copy or save it again"
+            ) from error
+
+
+def positions_of_network(model: Any) -> int:
+    """Tokens that a network has positions for."""
+    limit = getattr(model.config, "max_position_embeddings", None)
+    limit = limit if isinstance(limit, int) and limit > 0 else 1 << 30
+    for path, module in model.named_modules():
+        if path.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            # RoBERTa numbers its positions from the padding's number on.
+            limit = min(limit, module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1))
+    return limit
+
+
+def load_tensors(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, as float32. Raises EncoderError."""
+    try:
+        return {key: tensor.float() for key, tensor in load_file(path).items()}
+    except DAMAGE as error:
+        raise EncoderError(f"{path}: cannot be read ({first_line(error)}); copy or save it again") from error
+
+
+@contextmanager
+def seeded(seed: int | None) -> Iterator[None]:
+    """Random numbers of torch from `seed` on, within; outside they go on as if nothing had been drawn."""
+    with torch.random.fork_rng(devices=[]):
+        if seed is not None:
+            torch.default_generator.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars and no warnings from transformers and its hub, which print them unasked."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    hub_verbosity = hub_logging.get_verbosity()
+    logging.set_verbosity(ERROR)
+    hub_logging.set_verbosity(ERROR)
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        hub_logging.set_verbosity(hub_verbosity)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def _without_prefix(spec: BackboneSpec) -> dict[str, Tensor]:
+    folder = Path(spec.weights)
+    index = folder / "model.safetensors.index.json"
+    files = [folder / "model.safetensors"]
+    if index.is_file():
+        files = [folder / file for file in sorted(set(json.loads(index.read_bytes())["weight_map"].values()))]
+    tensors = {key: tensor for file in files for key, tensor in load_tensors(file).items()}
+    return {key.removeprefix(spec.prefix): tensor for key, tensor in tensors.items() if key.startswith(spec.prefix)}
+
+
+def _see_everything(model: Any) -> None:
+    """Let every position of a causal model see all others."""
+    model.config.is_causal = False
+    for module in model.modules():
+        if hasattr(module, "is_causal"):
+            module.is_causal = False

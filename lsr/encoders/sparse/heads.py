@@ -1,0 +1,344 @@
+"""From the states of a backbone to sparse weights, without ever holding all logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from lsr.encoders.spec import HeadSpec
+from lsr.vectors.normalize import component_dtype, rows_of
+from lsr.vectors.sparse_vectors import SparseVectors
+
+# Elements of one chunk of logits [tokens, components]: what stays in a core's second-level cache, or is a small part of
+# a GPU's memory. Wider chunks are slower on the CPU: the maximum would read the logits back from main memory.
+CPU_CHUNK_ELEMENTS = 1 << 18
+GPU_CHUNK_ELEMENTS = 1 << 27
+NARROWEST_CHUNK = 128
+
+# Rounding two factors to bfloat16, each by at most 2**-8 of itself, changes their dot product by less than this share
+# of the product of their lengths (Cauchy and Schwarz); the last 2**-10 covers sums in float32.
+SCREENING_ERROR = 2 * 2**-8 + 2**-16 + 2**-10
+ROUNDING_ERROR = 2**-8 + 2**-14  # of the result itself, relative to what it was rounded to
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "identity": lambda z: z,
+    "relu": torch.relu,
+    "log1p": lambda z: torch.log1p(torch.relu(z)),
+    "log1p-log1p": lambda z: torch.log1p(torch.log1p(torch.relu(z))),
+    "softplus": nn.functional.softplus,
+    "log1p-softplus": lambda z: torch.log1p(nn.functional.softplus(z)),
+}
+ABOVE_ZERO = ("softplus", "log1p-softplus")  # the others give no weight to a logit at or below zero
+
+
+class Batch(NamedTuple):
+    """Texts on their way through a backbone and a head, padded to one length.
+
+    ids: int64 [texts, tokens]. mask: bool, where there is a token. counted: bool, which positions a head looks at.
+    special: bool, which hold the special tokens that the tokeniser added.
+    """
+
+    ids: Tensor
+    mask: Tensor
+    counted: Tensor
+    special: Tensor
+
+
+class States(NamedTuple):
+    """last: float [texts, tokens, hidden], the backbone's last states. inputs: what its output layer is given."""
+
+    last: Tensor | None
+    inputs: Tensor | None
+
+
+class Rows(NamedTuple):
+    """Sparse rows: lengths int64 [texts], components int64 [nnz], rising in each row, weights float32 [nnz]."""
+
+    lengths: Tensor
+    components: Tensor
+    weights: Tensor
+
+
+class Head(nn.Module):
+    """A HeadSpec with its weights.
+
+    output: the backbone's output layer over its vocabulary, which mlm needs, or None. hidden: size of the states.
+    components: size of the vocabulary. special: components of the special tokens.
+    The parameters are `linear` (mlp), `importance`, `quality` and `residual`, as far as the spec has them.
+    kept_components: float32 [components], 0 at special tokens, else 1.
+    """
+
+    kept_components: Tensor
+
+    def __init__(
+        self, spec: HeadSpec, output: nn.Linear | None, hidden: int, components: int, special: frozenset[int]
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        self.components = components
+        self.vocabulary = None if output is None or spec.kind == "mlp" else VocabularyLayer(output, spec)
+        self.linear = one_for_all(hidden) if spec.kind == "mlp" else None
+        self.importance = nn.Linear(hidden, 1) if spec.importance else None
+        self.quality = nn.Linear(hidden, 1) if spec.quality else None
+        self.residual = nn.Linear(hidden, components) if spec.residual else None
+        kept = torch.ones(components)
+        kept[list(special)] = 0
+        self.register_buffer("kept_components", kept, persistent=False)
+        self._is_special = kept.numpy() == 0
+
+    def share(self, other: Head) -> None:
+        """Take the parameters that `other` has too: two sides of one network have one head where they can."""
+        for name in ("linear", "importance", "quality", "residual"):
+            if getattr(self, name) is not None and getattr(other, name) is not None:
+                setattr(self, name, getattr(other, name))
+
+    @property
+    def needs_last(self) -> bool:
+        """Whether the backbone's last states are looked at."""
+        return self.spec.kind == "mlp" or bool(self.importance or self.quality or self.residual)
+
+    def vectors(self, states: States, batch: Batch) -> SparseVectors:
+        """One row for each text. Raises nothing: the states must be finite."""
+        rows = self._mlp(states, batch) if self.vocabulary is None else self._mlm(states, batch)
+        indptr = np.zeros(len(batch.ids) + 1, np.int64)
+        np.cumsum(rows.lengths.numpy(), out=indptr[1:])
+        texts = rows_of(rows.lengths.numpy())
+        components, weights = rows.components.numpy(), rows.weights.numpy()
+        spec = self.spec
+        if self.residual is not None:
+            extra = self._literal_residual(states, batch)
+            both = zip((texts, components, weights), extra, strict=True)
+            texts, components, weights = (np.concatenate(each) for each in both)
+        if not spec.special_components:
+            texts, components, weights = _keep(~self._is_special[components], texts, components, weights)
+        if spec.literal_only:
+            literal = _keys(*_literal(batch), self.components)
+            texts, components, weights = _keep(
+                np.isin(_keys(texts, components, self.components), literal), texts, components, weights
+            )
+        if self.residual is None and len(components) == indptr[-1]:
+            narrow = components.astype(component_dtype(self.components))
+            vectors = SparseVectors.from_normalised(indptr, narrow, weights, self.components)
+        else:
+            order = np.argsort(texts, kind="stable")
+            np.cumsum(np.bincount(texts, minlength=len(batch.ids)), out=indptr[1:])
+            vectors = SparseVectors(indptr, components[order], weights[order], self.components)
+        if spec.window is not None:
+            vectors = vectors.top_k(spec.window)
+        return unit_length(vectors) if spec.unit_length else vectors
+
+    def _mlm(self, states: States, batch: Batch) -> Rows:
+        inputs, spec, counted = states.inputs, self.spec, batch.counted
+        assert inputs is not None and self.vocabulary is not None
+        if spec.pooling in ("first", "last"):
+            at = torch.zeros_like(batch.ids[:, 0]) if spec.pooling == "first" else batch.mask.sum(1) - 1
+            inputs = inputs[torch.arange(len(at)), at][:, None]
+            counted = torch.ones_like(batch.mask[:, :1])
+        importance = None
+        if self.importance is not None:
+            assert states.last is not None
+            importance = torch.log1p(nn.functional.softplus(self.importance(states.last.float())))
+        rows = self.vocabulary.rows(inputs, counted, importance)
+        if self.quality is not None:
+            assert states.last is not None
+            quality = torch.sigmoid(self.quality(states.last[:, 0].float()))[:, 0].cpu()
+            rows = rows._replace(weights=rows.weights * torch.repeat_interleave(quality, rows.lengths))
+        return rows
+
+    def _mlp(self, states: States, batch: Batch) -> Rows:
+        assert states.last is not None and self.linear is not None
+        weights = ACTIVATIONS[self.spec.activation](self.linear(states.last.float())[:, :, 0]).cpu()
+        texts, positions = batch.counted.cpu().nonzero(as_tuple=True)
+        keys = texts * self.components + batch.ids.cpu()[texts, positions]
+        keys, places = torch.unique(keys, return_inverse=True)
+        pooled = torch.zeros(len(keys)).scatter_reduce_(
+            0, places, weights[texts, positions], "sum" if self.spec.pooling == "sum" else "amax", include_self=True
+        )
+        keys, pooled = keys[pooled > 0], pooled[pooled > 0]
+        lengths = torch.bincount(keys // self.components, minlength=len(batch.ids))
+        return Rows(lengths, keys % self.components, pooled)
+
+    def _literal_residual(self, states: States, batch: Batch) -> tuple[npt.NDArray[Any], ...]:
+        """(texts, components, weights) of max_j u_j - u_t for the tokens t of each text, zeros included."""
+        assert states.last is not None and self.residual is not None
+        last = states.last[torch.arange(len(batch.ids)), batch.mask.sum(1) - 1].float()
+        features = torch.log1p(torch.relu(last))
+        texts, components = _literal(batch)
+        largest = torch.stack([self.residual(row).amax() for row in features]).cpu().numpy()
+        rows, tokens = torch.from_numpy(texts).to(last.device), torch.from_numpy(components).to(last.device)
+        own = (features[rows] * self.residual.weight[tokens]).sum(1) + self.residual.bias[tokens]
+        return texts, components, np.maximum(largest[texts] - own.cpu().numpy(), 0)
+
+
+def one_for_all(size: int) -> nn.Linear:
+    """A projection to one weight that begins near 1 whatever it is given.
+
+    Under a ReLU one that began at random might be below zero for every token, and never learn.
+    """
+    linear = nn.Linear(size, 1)
+    nn.init.normal_(linear.weight, std=0.02)
+    nn.init.ones_(linear.bias)
+    return linear
+
+
+class VocabularyLayer(nn.Module):
+    """w_j = pool_i act(z_ij), z_ij = g_i (h_i · W_j + b_j), over the counted positions i of a text.
+
+    output: W [components, hidden] and b [components] or None, the backbone's output layer. g_i is 1 but for EPIC.
+
+    max: the maximum is taken first and over the products alone, since activations and bias rise: the result is the
+    same. A CPU with instructions for bfloat16 multiplies it several times as fast as float32. There, float32 weights
+    are found in two steps: products in bfloat16, with a bound of their error, leave out the components that cannot be
+    above zero, nearly all of them; those left are computed in float32. The result is that of float32.
+    """
+
+    def __init__(self, output: nn.Linear, spec: HeadSpec) -> None:
+        super().__init__()
+        self.output = output
+        self._activate = ACTIVATIONS[spec.activation]
+        self._sum = spec.pooling == "sum"
+        # What does not count in a maximum is a logit of 0 there (HeadSpec.special_positions).
+        self._least = 0.0 if not spec.special_positions and spec.pooling == "max" else None
+        self._sparse = spec.activation not in ABOVE_ZERO and not self._sum and not spec.importance
+        self._screen: tuple[Tensor, Tensor] | None = None
+
+    def prepare(self) -> None:
+        """To be called when weights are where they stay."""
+        weight = self.output.weight.detach()
+        on_cpu = weight.device.type == "cpu"
+        self._chunk_elements = CPU_CHUNK_ELEMENTS if on_cpu else GPU_CHUNK_ELEMENTS
+        self._weight = weight.contiguous()
+        bias = self.output.bias
+        self._bias = torch.zeros(len(weight), device=weight.device) if bias is None else bias.detach().float()
+        self._screen = None
+        if self._sparse and on_cpu and weight.dtype == torch.float32 and _multiplies_bfloat16():
+            self._screen = self._weight.bfloat16(), self._weight.norm(dim=1) * SCREENING_ERROR
+
+    def rows(self, inputs: Tensor, counted: Tensor, importance: Tensor | None) -> Rows:
+        """inputs: [texts, tokens, hidden]. counted: bool [texts, tokens]. importance: float [texts, tokens, 1]."""
+        if self._sparse:
+            # Instead of a position that does not count, the text's first that does, again: no maximum changes.
+            first = inputs[torch.arange(len(inputs)), counted.int().argmax(1)]
+            inputs = torch.where(counted[:, :, None], inputs, first[:, None])
+            if self._screen is not None:
+                rows = self._screened(inputs, *self._screen)
+            else:
+                rows = self._positive(self._maxima(inputs, self._weight).add_(self._bias))
+            empty = ~counted.any(1).cpu()
+            return rows if not empty.any() else _without(rows, empty)
+        return self._positive(self._pooled(inputs, counted, importance), active=True)
+
+    def _positive(self, logits: Tensor, active: bool = False) -> Rows:
+        texts, components = (logits > 0).nonzero(as_tuple=True)
+        weights = logits[texts, components]
+        if not active:
+            weights = self._activate(weights)
+        return Rows(torch.bincount(texts, minlength=len(logits)).cpu(), components.cpu(), weights.cpu())
+
+    def _maxima(self, inputs: Tensor, weight: Tensor) -> Tensor:
+        """max_i h_i · W_j, float32 [texts, components]."""
+        texts, tokens, size = inputs.shape
+        flat = inputs.reshape(texts * tokens, size)
+        maxima = torch.empty(texts, len(weight), device=inputs.device)
+        for start, stop in self._chunks(len(flat), len(weight)):
+            logits = flat @ weight[start:stop].T
+            maxima[:, start:stop] = logits.view(texts, tokens, -1).amax(1)
+        return maxima
+
+    def _pooled(self, inputs: Tensor, counted: Tensor, importance: Tensor | None) -> Tensor:
+        """Weights, float32 [texts, components], zeros and what is below zero included."""
+        texts, tokens, size = inputs.shape
+        flat = inputs.reshape(texts * tokens, size)
+        pooled = torch.empty(texts, len(self._weight), device=inputs.device)
+        for start, stop in self._chunks(len(flat), len(self._weight)):
+            logits = (flat @ self._weight[start:stop].T).view(texts, tokens, -1).float() + self._bias[start:stop]
+            if importance is not None:
+                logits = logits * importance
+            if self._sum:
+                pooled[:, start:stop] = (self._activate(logits) * counted[:, :, None]).sum(1)
+                continue
+            least = float("-inf") if self._least is None else self._least
+            largest = logits.masked_fill(~counted[:, :, None], least).amax(1)
+            pooled[:, start:stop] = self._activate(largest if self._least is None else largest.clamp(min=self._least))
+        return pooled
+
+    def _chunks(self, tokens: int, components: int) -> list[tuple[int, int]]:
+        width = max(NARROWEST_CHUNK, self._chunk_elements // tokens)
+        return [(start, min(start + width, components)) for start in range(0, components, width)]
+
+    def _screened(self, inputs: Tensor, screen: Tensor, error: Tensor) -> Rows:
+        longest = inputs.norm(dim=2).amax(1)
+        maxima = self._maxima(inputs.bfloat16(), screen)
+        bound = torch.addcmul(self._bias, error, longest[:, None])
+        bound.add_(maxima).add_(maxima.abs_(), alpha=ROUNDING_ERROR)
+        texts, candidates = (bound > 0).nonzero(as_tuple=True)
+        counts = torch.bincount(texts, minlength=len(inputs))
+        components, weights, lengths = [], [], []
+        for states, chosen in zip(inputs, torch.split(candidates, counts.tolist()), strict=True):
+            logits = (states @ self._weight[chosen].T).amax(0).add_(self._bias[chosen])
+            positive = logits > 0
+            components.append(chosen[positive])
+            weights.append(self._activate(logits[positive]))
+            lengths.append(len(components[-1]))
+        return Rows(torch.tensor(lengths), torch.cat(components), torch.cat(weights))
+
+
+class LearnedTable(nn.Module):
+    """s_v = log(1 + relu(w · E(v) + b)) for every token v of the vocabulary, E(v) its word embedding, w and b learned.
+
+    These are weights of queries that need no network (Li-LSR; Nardini et al. 2025, read from second-hand notes: their
+    code was not found).
+
+    embeddings: float [components, hidden], frozen.
+    """
+
+    embeddings: Tensor
+
+    def __init__(self, embeddings: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("embeddings", embeddings.detach())
+        self.linear = one_for_all(embeddings.shape[1])
+
+    def forward(self) -> Tensor:
+        """float32 [components]."""
+        return ACTIVATIONS["log1p"](self.linear(self.embeddings)[:, 0])
+
+
+def unit_length(vectors: SparseVectors) -> SparseVectors:
+    """Each row divided by its Euclidean length; empty rows stay empty."""
+    squares = np.zeros(len(vectors))
+    rows = rows_of(np.diff(vectors.indptr))
+    np.add.at(squares, rows, vectors.values.astype(np.float64) ** 2)
+    values = (vectors.values / np.sqrt(squares)[rows]).astype(np.float32)
+    return SparseVectors.from_normalised(vectors.indptr, vectors.indices, values, vectors.dim, vectors.ids)
+
+
+def _literal(batch: Batch) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """(texts, components): the tokens of each text, once each, special tokens left out."""
+    texts, positions = (batch.mask & ~batch.special).cpu().nonzero(as_tuple=True)
+    pairs = torch.unique(torch.stack([texts, batch.ids.cpu()[texts, positions]]), dim=1).numpy()
+    return pairs[0], pairs[1]
+
+
+def _keys(texts: npt.NDArray[Any], components: npt.NDArray[Any], dim: int) -> npt.NDArray[np.int64]:
+    keys: npt.NDArray[np.int64] = texts.astype(np.int64) * dim + components
+    return keys
+
+
+def _keep(chosen: npt.NDArray[np.bool_], *arrays: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], ...]:
+    return tuple(array[chosen] for array in arrays)
+
+
+def _without(rows: Rows, texts: Tensor) -> Rows:
+    """`rows` with those of `texts` (a mask) empty."""
+    kept = ~torch.repeat_interleave(texts, rows.lengths)
+    return Rows(rows.lengths.masked_fill(texts, 0), rows.components[kept], rows.weights[kept])
+
+
+def _multiplies_bfloat16() -> bool:
+    return any(getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))

@@ -1,0 +1,276 @@
+"""SparseEncoder: a query side and a document side over one vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from lsr.encoders.base import check_batch_size, check_dtype, checked_texts
+from lsr.encoders.idf import Table
+from lsr.encoders.pruning import Pruning
+from lsr.encoders.sparse.lookup import LookupSide
+from lsr.encoders.sparse.text_windows import Windows, check_aggregate
+from lsr.encoders.sparse.tokens import UNNAMED
+from lsr.encoders.spec import EncoderSpec, HeadSpec, LookupSpec, SideSpec, TransformerSpec
+from lsr.errors import EncoderError, ParameterError
+from lsr.progress import progress_bar
+from lsr.vectors.sparse_vectors import SparseVectors
+from lsr.vectors.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from lsr.encoders.sparse.transformer import TransformerSide
+
+KIND = "sparse"
+LONG_TEXTS_AT_ONCE = 256  # each may have hundreds of windows
+
+Side: TypeAlias = "LookupSide | TransformerSide"
+# From the texts of some documents to what is put after each of them before it is encoded.
+Expander = Callable[[Sequence[str]], Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderOptions:
+    """What load_encoder takes beside the name; it says what each means. Raises ParameterError."""
+
+    dtype: str = "float32"
+    max_length: int | None = None
+    long_documents: str = "first"
+    stride: int | None = None
+    prune_documents: Pruning = field(default_factory=Pruning)
+    prune_queries: Pruning = field(default_factory=Pruning)
+
+    def __post_init__(self) -> None:
+        check_dtype(self.dtype)
+        check_aggregate(self.long_documents)
+        if self.stride is not None and type(self.stride) is not int:
+            raise ParameterError(f"stride is {self.stride!r}; it must be a whole number of tokens")
+        if self.stride is not None and self.long_documents == "first":
+            raise ParameterError("stride is for long documents by max; by first, only one window is read")
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "prune_documents": str(self.prune_documents), "prune_queries": str(self.prune_queries)}
+
+
+class SparseEncoder:
+    """An encoder as an EncoderSpec says. Made by load_encoder and build_encoder.
+
+    Sides that run a network are loaded at once, except where queries need none: then the documents' network, and torch
+    with it, is loaded when the first document is encoded.
+
+    device: where networks compute. expander: called with the texts of documents; what it returns for each is put after
+    it (DeepImpact, TILDEv2). seed: begin weights that the files lack at random. table: float32 [components], weights of
+    looked-up queries in place of a file's. Raises EncoderError, ParameterError.
+    """
+
+    def __init__(
+        self,
+        spec: EncoderSpec,
+        options: EncoderOptions | None = None,
+        device: str | None = None,
+        expander: Expander | None = None,
+        seed: int | None = None,
+        table: Table | None = None,
+    ) -> None:
+        self.spec, self.options, self.expander = spec, options or EncoderOptions(), expander
+        self._device, self._seed = device, seed
+        self._loading = Lock()
+        self._document: Side | None = None
+        self._query: Side
+        if isinstance(spec.query, LookupSpec):
+            self._query = LookupSide(spec.query, table)
+        else:
+            self._query = self._transformer(spec.query, None)
+            _ = self.document_side
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def dim(self) -> int:
+        return self._query.dim
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self._query.vocabulary
+
+    @property
+    def query_side(self) -> Side:
+        return self._query
+
+    @property
+    def document_side(self) -> Side:
+        """Loaded by the first use. Raises EncoderError."""
+        with self._loading:
+            if self._document is None:
+                self._document = self._load_document()
+            return self._document
+
+    def encode_documents(
+        self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False
+    ) -> SparseVectors:
+        """float32 rows [texts, dim], in the order of the texts; a blank text has an empty row.
+
+        batch_size: texts computed at once, at most; None chooses. Raises EncoderError and ParameterError as Encoder
+        says.
+        """
+        checked = self._expanded(checked_texts(texts))
+        check_batch_size(batch_size)
+        if self.options.long_documents == "first" or isinstance(self.spec.document, LookupSpec):
+            vectors = self.document_side.encode(checked, batch_size, progress)
+        else:
+            vectors = self._whole_documents(checked, batch_size, progress)
+        return self.options.prune_documents.apply(vectors)
+
+    def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
+        """As encode_documents, by the query side."""
+        return self.options.prune_queries.apply(self._query.encode(checked_texts(texts)))
+
+    def encode_windows(self, texts: Sequence[str], batch_size: int | None = None) -> Windows:
+        """Every window of the documents, with its characters, neither aggregated nor pruned.
+
+        Raises ParameterError where documents are looked up, which has no windows.
+        """
+        check_batch_size(batch_size)
+        return self._windows(self._expanded(checked_texts(texts)), batch_size)
+
+    def literal(self, text: str, query: bool = False) -> set[int]:
+        """The components that are tokens of a document, or query, as far as it is read; special tokens left out."""
+        return (self._query if query else self.document_side).literal(text)
+
+    def set_query_table(self, table: Table) -> None:
+        """Look queries up in another table from now on: float32 [components], as training leaves it.
+
+        Raises EncoderError for a table of another size, ParameterError where queries run a network.
+        """
+        if not isinstance(self._query, LookupSide):
+            raise ParameterError(f"{self.name}: queries run a network and have no table to replace")
+        # The table is what is looked up: a scale has been multiplied into it.
+        self._query = LookupSide(replace(self._query.spec, scale=1.0), table)
+        self.update_spec()
+
+    def update_spec(self) -> None:
+        """Let `spec` say what the sides have become, where training has changed them."""
+        self.spec = replace(self.spec, query=self._query.spec, document=self.document_side.spec)
+
+    def describe(self) -> dict[str, Any]:
+        """JSON. The device is left out: it changes weights by rounding only."""
+        described = {
+            "kind": KIND,
+            "name": self.name,
+            "query": self._describe(self.spec.query),
+            "document": self._describe(self.spec.document),
+            **self.options.to_json(),
+            "vocabulary_hash": self.vocabulary.hash,
+        }
+        if self.expander is not None:
+            described["expander"] = getattr(self.expander, "__qualname__", type(self.expander).__qualname__)
+        return described
+
+    def check_has_name(self) -> None:
+        """Raises EncoderError where `save` would, to know it before long work."""
+        if self._seed is not None:
+            raise EncoderError(
+                f"{self.spec.layout} on {self.name} was built and has never been saved; save_pretrained(folder) it, "
+                "and load it from there"
+            )
+
+    def save(self, folder: str | Path) -> None:
+        """Write encoder.json, which names the encoder; networks are not copied, tables of weights are.
+
+        Raises StorageError, and EncoderError for one that build_encoder made: it has no name yet to be loaded by.
+        """
+        from lsr.encoders.folders.saved import save_reference
+
+        save_reference(self, Path(folder))
+
+    def save_pretrained(self, folder: str | Path, training: Mapping[str, Any] | None = None) -> None:
+        """Write everything: networks, heads, tables, tokenisers; load_encoder(folder) gives the encoder back.
+
+        Where sentence-transformers knows all parts of the encoder, the folder is one of its SparseEncoder's. Options,
+        such as pruning, are not part of it; weights are written in the precision that they are computed with. No other
+        thread may encode meanwhile. training: how it was trained, JSON, which is kept as training.json.
+
+        Raises StorageError, also where the folder holds something else.
+        """
+        from lsr.encoders.folders.write import write_encoder
+
+        write_encoder(self, Path(folder), training)
+
+    def _load_document(self) -> Side:
+        spec, query = self.spec.document, self._query
+        if self.spec.shared and spec == self.spec.query:
+            return query
+        if isinstance(spec, LookupSpec):
+            return LookupSide(spec)
+        side = self._transformer(spec, query if self.spec.shared and not isinstance(query, LookupSide) else None)
+        if side.dim != query.dim:
+            raise EncoderError(
+                f"{self.name}: queries have {query.dim} components, documents {side.dim}; the two do not belong "
+                "together, copy both from the same place"
+            )
+        if not _agree(side.vocabulary, query.vocabulary):
+            raise EncoderError(
+                f"{self.name}: the tokenisers of queries and documents differ; copy both from the same place"
+            )
+        return side
+
+    def _transformer(self, spec: TransformerSpec, like: TransformerSide | None) -> TransformerSide:
+        from lsr.encoders.sparse.transformer import TransformerSide
+
+        same = like if like is not None and like.spec.backbone == spec.backbone else None
+        return TransformerSide(self.name, spec, self._device, self.options.dtype, same, self._seed)
+
+    def _windows(self, texts: list[str], batch_size: int | None) -> Windows:
+        side = self.document_side
+        if isinstance(side, LookupSide):
+            raise ParameterError(f"{self.name}: documents are looked up token by token, without windows")
+        return side.encode_windows(texts, self.options.stride, batch_size)
+
+    def _expanded(self, texts: list[str]) -> list[str]:
+        if self.expander is None:
+            return texts
+        added = checked_texts(self.expander(texts))
+        if len(added) != len(texts):
+            raise EncoderError(
+                f"the expander returned {len(added)} texts for {len(texts)}; it must return one for each"
+            )
+        return [f"{text} {more}" for text, more in zip(texts, added, strict=True)]
+
+    def _whole_documents(self, texts: list[str], batch_size: int | None, progress: bool) -> SparseVectors:
+        parts = []
+        with progress_bar("encoding", len(texts), "documents", progress) as advance:
+            for start in range(0, len(texts), LONG_TEXTS_AT_ONCE):
+                some = texts[start : start + LONG_TEXTS_AT_ONCE]
+                windows = self._windows(some, batch_size)
+                parts.append(windows.aggregate(self.options.long_documents))
+                advance(len(some))
+        return SparseVectors.concatenate(parts) if parts else SparseVectors.empty(self.dim)
+
+    def _describe(self, spec: SideSpec) -> dict[str, Any]:
+        if isinstance(spec, LookupSpec):
+            side = self._query if spec is self.spec.query else self.document_side
+            assert isinstance(side, LookupSide)
+            return side.describe()
+        plain = HeadSpec()
+        unusual = {key: value for key, value in asdict(spec.head).items() if value != getattr(plain, key)}
+        return {
+            "head": spec.head.kind,
+            "activation": spec.head.activation,
+            "pooling": spec.head.pooling,
+            **{key: value for key, value in unusual.items() if key != "kind"},
+            "max_length": spec.max_length,
+            "prompt": spec.prompt,
+            "lower_case": spec.lower_case,
+            "echo": spec.echo,
+            "bidirectional": spec.backbone.bidirectional,
+        }
+
+
+def _agree(first: Vocabulary, second: Vocabulary) -> bool:
+    """Whether no component has two names; components that one tokeniser does not know have none there."""
+    pairs = zip(first.tokens, second.tokens, strict=True)
+    return all(a == b or a.startswith(UNNAMED) or b.startswith(UNNAMED) for a, b in pairs)

@@ -1,0 +1,73 @@
+"""Texts longer than a backbone reads, as windows that overlap or follow one another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.errors import ParameterError
+from lsr.vectors.normalize import row_steps, rows_of
+from lsr.vectors.sparse_vectors import SparseVectors
+
+AGGREGATES = ("first", "max")
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Every window of some texts, text after text, in reading order; a blank text has none.
+
+    vectors: one row a window. texts: int64 [windows], the text that each is of. begins, ends: int64 [windows], its
+    characters in that text, ends excluded. count: number of texts.
+    """
+
+    vectors: SparseVectors
+    texts: npt.NDArray[np.int64]
+    begins: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+    count: int
+
+    def aggregate(self, how: str) -> SparseVectors:
+        """One row a text: that of its first window ("first"), or the largest weight of each component over all of its
+        windows ("max", Rep-max of Nguyen et al. 2023, Adapting Learned Sparse Retrieval for Long Documents).
+
+        Raises ParameterError for another name.
+        """
+        check_aggregate(how)
+        if how == "first":
+            chosen = self.vectors[np.flatnonzero(np.diff(self.texts, prepend=-1) > 0)]
+            lengths = np.zeros(self.count, np.int64)
+            lengths[np.unique(self.texts)] = np.diff(chosen.indptr)
+            return SparseVectors.from_normalised(_indptr(lengths), chosen.indices, chosen.values, chosen.dim)
+        # Windows of one text are neighbours: whole texts at a time, so that sorting needs bounded memory.
+        of_text = np.searchsorted(self.texts, np.arange(self.count + 1))
+        by_text = self.vectors.indptr[of_text]
+        lengths = np.zeros(self.count, np.int64)
+        parts: list[tuple[npt.NDArray[Any], npt.NDArray[np.float32]]] = []
+        for start, stop in row_steps(by_text):
+            begin, end = by_text[start], by_text[stop]
+            components, values = self.vectors.indices[begin:end], self.vectors.values[begin:end]
+            rows = rows_of(np.diff(by_text[start : stop + 1]))
+            order = np.lexsort((components, rows))
+            rows, components = rows[order], components[order]
+            first = np.flatnonzero(
+                (np.diff(rows, prepend=-1) != 0) | (np.diff(components.astype(np.int64), prepend=-1) != 0)
+            )
+            parts.append((components[first], np.maximum.reduceat(values[order], first) if len(first) else values[:0]))
+            lengths[start:stop] = np.bincount(rows[first], minlength=stop - start)
+        indices = np.concatenate([self.vectors.indices[:0], *(part[0] for part in parts)])
+        values = np.concatenate([self.vectors.values[:0], *(part[1] for part in parts)])
+        return SparseVectors.from_normalised(_indptr(lengths), indices, values, self.vectors.dim)
+
+
+def check_aggregate(how: str) -> None:
+    if how not in AGGREGATES:
+        raise ParameterError(f"long documents by {how!r}; it must be one of {', '.join(AGGREGATES)}")
+
+
+def _indptr(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    indptr = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=indptr[1:])
+    return indptr

@@ -1,0 +1,120 @@
+"""A model's tokeniser without transformers, which would bring torch with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tokenizers import BertWordPieceTokenizer, Tokenizer
+from tokenizers.normalizers import BertNormalizer
+
+from lsr.errors import EncoderError
+from lsr.storage.files import DAMAGE
+from lsr.vectors.vocabulary import Vocabulary
+
+TOKENIZER_FILE, CONFIG_FILE, WORDPIECE_FILE = "tokenizer.json", "tokenizer_config.json", "vocab.txt"
+# What transformers writes where a tokeniser has no limit is 10**30.
+NO_LIMIT = 1_000_000
+# Components that no token has, which make the number of a model's rows round, are named after their number.
+UNNAMED = "<unnamed "
+
+
+class Tokens:
+    """The tokeniser of a folder, from its tokenizer.json, or from the vocab.txt of a BERT model.
+
+    components: size of the vocabulary where it is more than the tokeniser's. config: content of tokenizer_config.json.
+    Raises EncoderError where neither file is there, or one is damaged.
+    """
+
+    def __init__(self, folder: str | Path, components: int | None = None) -> None:
+        self.folder = Path(folder)
+        self.config = _config(self.folder)
+        self._tokenizer = _tokenizer(self.folder, self.config)
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        ids = self._tokenizer.get_vocab(with_added_tokens=True)
+        size = max(ids.values(), default=-1) + 1
+        if components is not None and components < size:
+            raise EncoderError(
+                f"{self.folder}: the tokeniser has {size} tokens, but vectors have {components} components; tokeniser "
+                "and model do not belong together, copy both from the same place"
+            )
+        tokens = [f"{UNNAMED}{component}>" for component in range(components or size)]
+        for token, component in ids.items():
+            tokens[component] = token
+        self.vocabulary = Vocabulary(tokens)
+
+    @cached_property
+    def special(self) -> frozenset[int]:
+        """The components of special tokens: [CLS], [SEP], [UNK] and their like."""
+        added = self._tokenizer.get_added_tokens_decoder()
+        named = (value for key, value in self.config.items() if key.endswith("_token"))
+        contents = (value.get("content") if isinstance(value, dict) else value for value in named)
+        found = (self.vocabulary.id_of(content) for content in contents if isinstance(content, str))
+        marked = {component for component, token in added.items() if token.special}
+        return frozenset(marked | {component for component in found if component is not None})
+
+    @property
+    def longest(self) -> int | None:
+        """Tokens that the model reads, as far as the tokeniser knows."""
+        limit = self.config.get("model_max_length")
+        return int(limit) if isinstance(limit, int | float) and 0 < limit < NO_LIMIT else None
+
+    def ids(self, texts: Sequence[str], max_length: int) -> list[list[int]]:
+        """The first max_length tokens of each text, without special tokens around them."""
+        encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [each.ids[:max_length] for each in encoded]
+
+    def save(self, folder: Path, max_length: int) -> None:
+        """Write tokenizer.json and tokenizer_config.json, with max_length as the longest text."""
+        original = self.folder / TOKENIZER_FILE
+        content = original.read_bytes() if original.is_file() else self._tokenizer.to_str().encode()
+        (folder / TOKENIZER_FILE).write_bytes(content)
+        config = {"tokenizer_class": "PreTrainedTokenizerFast", **self.config, "model_max_length": max_length}
+        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=1))
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_bytes())
+        if not isinstance(content, dict):
+            raise ValueError("no JSON object")
+    except DAMAGE as error:
+        raise EncoderError(f"{path}: damaged ({error}); copy or save the model again") from error
+    return content
+
+
+def _tokenizer(folder: Path, config: dict[str, Any]) -> Any:
+    # transformers, too, lets these settings of a BERT tokeniser win over those in tokenizer.json.
+    wanted = {
+        "lowercase": config.get("do_lower_case", True),
+        "strip_accents": config.get("strip_accents"),
+        "handle_chinese_chars": config.get("tokenize_chinese_chars", True),
+    }
+    path = folder / TOKENIZER_FILE
+    if path.is_file():
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the Rust library raises Exception itself
+            raise EncoderError(f"{path}: damaged ({error}); copy or save the model again") from error
+        if isinstance(tokenizer.normalizer, BertNormalizer) and "do_lower_case" in config:
+            tokenizer.normalizer = BertNormalizer(clean_text=True, **wanted)
+        return tokenizer
+    path = folder / WORDPIECE_FILE
+    if not path.is_file():
+        raise EncoderError(
+            f"{folder}: has neither {TOKENIZER_FILE} nor {WORDPIECE_FILE}; save the tokeniser with transformers' "
+            "AutoTokenizer.from_pretrained(...).save_pretrained(folder), which writes them"
+        )
+    try:
+        words = BertWordPieceTokenizer(str(path), **wanted)
+        words.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
+    except Exception as error:  # as above
+        raise EncoderError(f"{path}: damaged ({error}); copy or save the model again") from error
+    return words._tokenizer

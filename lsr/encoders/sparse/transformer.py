@@ -1,0 +1,271 @@
+"""One side of an encoder that runs a network: texts -> tokens -> states -> sparse rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from threading import Lock
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from lsr.encoders.batches import TEXTS_AT_ONCE, by_length, computed, find_device, find_dtype, move
+from lsr.encoders.sparse.backbone import load_backbone, load_tensors, load_tokenizer, seeded
+from lsr.encoders.sparse.heads import Batch, Head
+from lsr.encoders.sparse.text_windows import Windows
+from lsr.encoders.sparse.tokens import UNNAMED
+from lsr.encoders.spec import TransformerSpec
+from lsr.errors import EncoderError, ParameterError
+from lsr.progress import Advance, progress_bar
+from lsr.vectors.sparse_vectors import SparseVectors
+from lsr.vectors.vocabulary import Vocabulary
+
+
+class Tokens(NamedTuple):
+    """ids: int32 [tokens]. special, counted: bool [tokens], as in Batch."""
+
+    ids: npt.NDArray[np.int32]
+    special: npt.NDArray[np.bool_]
+    counted: npt.NDArray[np.bool_]
+
+
+class TransformerSide:
+    """A TransformerSpec at work.
+
+    Texts are stripped of white space at both ends and cut off after max_length tokens; where nothing is left, the row
+    is empty. In bfloat16 the network and the logits are computed in 16 bits, the rest in float32.
+
+    name: for messages. device: None takes cuda if there is one. dtype: float32 or bfloat16. like: a side whose
+    backbone this one shares. seed: begin weights that the files do not have at random, for training.
+    Raises EncoderError for files that cannot be loaded or do not fit together, ParameterError for the options.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        spec: TransformerSpec,
+        device: str | None = None,
+        dtype: str = "float32",
+        like: TransformerSide | None = None,
+        seed: int | None = None,
+    ) -> None:
+        number = find_dtype(dtype)
+        self.name, self.spec = name, spec
+        self._device = find_device(device)
+        self._tokenising: Lock = Lock() if like is None else like._tokenising
+        if like is None:
+            self.backbone = load_backbone(name, spec.backbone, seed)
+            self.tokenizer = load_tokenizer(name, spec.backbone.tokenizer)
+            self._vocabulary = _vocabulary(name, self.tokenizer, self.backbone.components)
+        else:
+            self.backbone, self.tokenizer, self._vocabulary = like.backbone, like.tokenizer, like.vocabulary
+        special = frozenset(self.tokenizer.all_special_ids)
+        components = self.backbone.components
+        with seeded(seed):
+            self.head = Head(spec.head, self.backbone.output, self.backbone.hidden, components, special).eval()
+        if like is not None and like.spec.head_weights == spec.head_weights:
+            self.head.share(like.head)
+        if seed is None:
+            _load_head(name, self.head, spec)
+        move(self.backbone, self._device, number)
+        self.head.to(self._device).requires_grad_(False)
+        if self.head.vocabulary is not None:
+            self.head.vocabulary.prepare()
+
+        config = self.backbone.model.config
+        pad = self.tokenizer.pad_token_id
+        self._pad_id = pad if pad is not None else getattr(config, "pad_token_id", None) or 0
+        longest = min(self.backbone.longest, int(min(self.tokenizer.model_max_length, 1 << 30)))
+        self.max_length = min(spec.max_length, longest)
+        added = self.tokenizer.num_special_tokens_to_add()
+        if self.max_length <= added + int(spec.echo):
+            raise ParameterError(
+                f"max_length is {spec.max_length}; {name} adds {added} special tokens to every text, so that it must "
+                f"be at least {added + 1 + int(spec.echo)}"
+            )
+
+    @property
+    def dim(self) -> int:
+        return self.backbone.components
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self._vocabulary
+
+    def encode(self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False) -> SparseVectors:
+        """One row for each text. Texts of like length are computed together, whatever their order.
+
+        batch_size: texts in a batch, at most; None puts as many into one as suit the device. It changes weights by
+        rounding only. Raises EncoderError where the network gives numbers that are not finite.
+        """
+        parts = []
+        with progress_bar("encoding", len(texts), "documents", progress) as advance:
+            for start in range(0, len(texts), TEXTS_AT_ONCE):
+                tokens = self.tokenise(texts[start : start + TEXTS_AT_ONCE], self.spec.prompt)
+                parts.append(self._encode(tokens, batch_size, advance))
+        return SparseVectors.concatenate(parts) if parts else SparseVectors.empty(self.dim)
+
+    def encode_windows(self, texts: Sequence[str], stride: int | None = None, batch_size: int | None = None) -> Windows:
+        """Every window of the texts.
+
+        stride: tokens from the start of a window to the start of the next; None lets windows follow one another
+        without overlap. Raises ParameterError for a stride that is not from 1 to the tokens of a window.
+        """
+        room = self._room()
+        stride = room if stride is None else stride
+        if not 1 <= stride <= room:
+            raise ParameterError(f"stride is {stride}; with max_length {self.max_length} it must be from 1 to {room}")
+        tokens: list[Tokens] = []
+        owners: list[int] = []
+        spans: list[tuple[int, int]] = []
+        for text, prepared in enumerate(self._prepare(texts, self.spec.prompt)):
+            if not prepared:
+                continue
+            before = len(self.spec.prompt) - (len(texts[text]) - len(texts[text].lstrip()))
+            encoded = self._tokenizer_call(
+                prepared,
+                truncation=True,
+                max_length=room + self.tokenizer.num_special_tokens_to_add(),
+                stride=room - stride,
+                return_overflowing_tokens=True,
+                return_offsets_mapping=True,
+                return_special_tokens_mask=True,
+            )
+            for ids, special, offsets in zip(
+                encoded["input_ids"], encoded["special_tokens_mask"], encoded["offset_mapping"], strict=True
+            ):
+                covered = [span for span, is_special in zip(offsets, special, strict=True) if not is_special]
+                if not covered:
+                    continue
+                tokens.append(self._tokens(ids, special))
+                owners.append(text)
+                spans.append((max(0, covered[0][0] - before), max(0, covered[-1][1] - before)))
+        bounds = np.array(spans, np.int64).reshape(-1, 2)
+        vectors = self._encode(tokens, batch_size, lambda _: None)
+        return Windows(vectors, np.array(owners, np.int64), bounds[:, 0], bounds[:, 1], len(texts))
+
+    def literal(self, text: str) -> set[int]:
+        """The components that are tokens of the text as far as it is read, special tokens left out."""
+        (tokens,) = self.tokenise([text], prompt="")
+        return set(tokens.ids[~tokens.special].tolist())
+
+    def set_window(self, window: int | None) -> None:
+        """Keep so many of the largest weights from now on (HeadSpec.window), as training leaves it."""
+        head = replace(self.spec.head, window=window)
+        self.spec, self.head.spec = replace(self.spec, head=head), head
+
+    def collate(self, tokens: Sequence[Tokens]) -> Batch:
+        """The tokens of some texts as one batch, on the CPU."""
+        shape = len(tokens), max(len(each.ids) for each in tokens)
+        ids = torch.full(shape, self._pad_id)
+        mask, counted, special = (torch.zeros(shape, dtype=torch.bool) for _ in range(3))
+        for row, each in enumerate(tokens):
+            length = len(each.ids)
+            mask[row, :length] = True
+            for target, source in zip((ids, special, counted), each, strict=True):
+                target[row, :length] = torch.from_numpy(source)
+        return Batch(ids, mask, counted, special)
+
+    def _room(self) -> int:
+        """Tokens of a text that are read at once, special tokens not counted."""
+        room = self.max_length - int(self.tokenizer.num_special_tokens_to_add())
+        return room // 2 if self.spec.echo else room
+
+    def _prepare(self, texts: Sequence[str], prompt: str) -> list[str]:
+        """What is given to the tokeniser; "" where there is nothing to read, whatever prompt goes before it."""
+        prepared = []
+        for text in texts:
+            text = text.strip()
+            prepared.append((prompt + text).strip() if text else "")
+        return [text.lower() for text in prepared] if self.spec.lower_case else prepared
+
+    def tokenise(self, texts: Sequence[str], prompt: str) -> list[Tokens]:
+        """The tokens of each text as far as it is read, none for one that is blank."""
+        prepared = self._prepare(texts, prompt)
+        encoded = self._tokenizer_call(
+            prepared,
+            truncation=True,
+            max_length=self._room() + self.tokenizer.num_special_tokens_to_add(),
+            return_special_tokens_mask=True,
+        )
+        # Special tokens alone would give a row all the same, and with it hits for a text that says nothing.
+        return [
+            self._tokens(ids if text else [], special if text else [])
+            for text, ids, special in zip(prepared, encoded["input_ids"], encoded["special_tokens_mask"], strict=True)
+        ]
+
+    def _tokenizer_call(self, texts: Any, **options: Any) -> Any:
+        # How it cuts texts off is a state of the tokeniser: two threads that change it at once make it fail.
+        with self._tokenising:
+            return self.tokenizer(texts, return_attention_mask=False, return_token_type_ids=False, **options)
+
+    def _tokens(self, ids: list[int], special: list[int]) -> Tokens:
+        numbers, is_special = np.array(ids, np.int32), np.array(special, bool)
+        counted = np.ones(len(numbers), bool) if self.spec.head.special_positions else ~is_special
+        if not self.spec.echo or not len(numbers):
+            return Tokens(numbers, is_special, counted)
+        # [CLS] text [SEP] becomes [CLS] text text [SEP].
+        body = np.flatnonzero(~is_special)
+        begin, end = (body[0], body[-1] + 1) if len(body) else (0, 0)
+        twice = np.concatenate([np.arange(end), np.arange(begin, len(numbers))])
+        return Tokens(numbers[twice], is_special[twice], counted[twice] & (np.arange(len(twice)) >= end))
+
+    def _encode(self, tokens: list[Tokens], batch_size: int | None, advance: Advance) -> SparseVectors:
+        lengths = np.array([len(each.ids) for each in tokens], np.int64)
+        batches = by_length(lengths, batch_size, self._device)
+        parts = []
+        rows = computed(lambda batch: self._batch(tokens, batch), batches, self._device)
+        for batch, vectors in zip(batches, rows, strict=True):
+            parts.append(vectors)
+            advance(len(batch))
+        done = np.concatenate([np.zeros(0, np.int64), *batches])
+        blank = np.setdiff1d(np.arange(len(tokens)), done)
+        advance(len(blank))
+        parts.append(SparseVectors(np.zeros(len(blank) + 1, np.int64), [], [], self.dim))
+        return SparseVectors.concatenate(parts)[np.argsort(np.concatenate([done, blank]))]
+
+    @torch.inference_mode()
+    def _batch(self, tokens: list[Tokens], chosen: npt.NDArray[np.int64]) -> SparseVectors:
+        batch = Batch(*(tensor.to(self._device) for tensor in self.collate([tokens[text] for text in chosen])))
+        states = self.backbone.states(batch.ids, batch.mask)
+        states = states if self.head.needs_last else states._replace(last=None)
+        looked_at = states.last if states.inputs is None else states.inputs
+        if looked_at is None or not looked_at[batch.mask].isfinite().all():
+            raise EncoderError(f"{self.name}: the network gives numbers that are not finite; try dtype float32")
+        return self.head.vectors(states, batch)
+
+
+def _vocabulary(name: str, tokenizer: Any, components: int) -> Vocabulary:
+    """Token i for component i."""
+    tokens = [f"{UNNAMED}{component}>" for component in range(components)]
+    for token, component in tokenizer.get_vocab().items():
+        if component >= components:
+            raise EncoderError(
+                f"{name}: token {token!r} has number {component}, but the model knows {components} tokens; the "
+                "tokeniser and the model do not belong together, copy both from the same place"
+            )
+        tokens[component] = token
+    return Vocabulary(tokens)
+
+
+def _load_head(name: str, head: Head, spec: TransformerSpec) -> None:
+    """Fill in the head's own weights. Raises EncoderError for those that are missing or of another size."""
+    own = {key: tensor for key, tensor in head.state_dict(keep_vars=True).items() if not key.startswith("vocabulary.")}
+    if not own:
+        return
+    if spec.head_weights is None:
+        raise EncoderError(f"{name}: has no file with the weights of its head ({', '.join(own)}); save it again")
+    found = load_tensors(spec.head_weights)
+    renamed = dict(spec.head_names)
+    for key, parameter in own.items():
+        tensor = found.get(renamed.get(key, key))
+        if tensor is None:
+            raise EncoderError(f"{spec.head_weights}: has no tensor {renamed.get(key, key)!r}; save the encoder again")
+        if tensor.shape != parameter.shape:
+            raise EncoderError(
+                f"{spec.head_weights}: {renamed.get(key, key)} is of size {list(tensor.shape)}, but the backbone needs "
+                f"{list(parameter.shape)}; head and backbone do not belong together, copy both from the same place"
+            )
+        parameter.data = tensor

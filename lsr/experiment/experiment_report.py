@@ -1,0 +1,282 @@
+"""What an experiment leaves to be read: tables, tests and plots, made anew from its results each time.
+
+tables/results.{md,csv,tex}      every system on every collection: measures, microseconds, bytes
+tables/MEASURE.{md,csv,tex}      one measure: collections down, systems across, and their mean
+tables/tests.csv                 every system against the baseline on every row of the tables, for every measure
+tables/tuning.csv                what was tried where something was tuned
+plots/COLLECTION/*.svg           recall and effectiveness against latency; per-query differences to the baseline
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lsr.eval.measures import aggregate
+from lsr.eval.plots import Point, plot_against_latency, plot_differences
+from lsr.eval.significance import Comparison, compare_values, with_holm
+from lsr.eval.tables import BETTER, WORSE, Column, Table, Value, to_csv, to_latex, to_markdown
+from lsr.experiment.experiment_file import MEAN, Experiment
+from lsr.experiment.measure import Figures
+from lsr.experiment.suites import Judged
+from lsr.storage.files import DAMAGE, replacing_file, storage_errors
+
+LEVEL = 0.05
+_RECALL = re.compile(r"^(?:R|Recall)(?:\(.*\))?@(\d+)$")
+
+
+class Result(NamedTuple):
+    """One system on one collection. tuning: {"on", "settings", "tried"}, if anything was tuned."""
+
+    judged: Judged
+    system: str
+    figures: Figures
+    tuning: Mapping[str, Any] | None
+
+
+class Row(NamedTuple):
+    """One system on one row of the tables: a collection, or the mean over the collections of a group.
+
+    values: measure -> figure. pairs: measure -> query -> value, of which the figure is the mean, and which are compared
+    in pairs; of a group, collection -> mean over its queries. query_nnz, document_nnz: None without a sparse side.
+    bytes: of a group, the sum. group: whether it is one.
+    """
+
+    collection: str
+    system: str
+    values: Mapping[str, float]
+    pairs: Mapping[str, Mapping[str, float]]
+    encode_microseconds: float
+    search_microseconds: float
+    recall_of_exact: float
+    query_nnz: float | None
+    document_nnz: float | None
+    bytes: float
+    group: bool
+
+
+def write_report(experiment: Experiment, results: Sequence[Result], folder: Path) -> None:
+    """Write tables and plots into `folder`. Raises StorageError."""
+    rows = _rows(experiment, results)
+    tests = _tests(experiment, rows)
+    writer = _Writer(folder)
+    writer.table(_results_table(experiment, rows, tests), "results", f"{experiment.name}: all figures")
+    for measure in experiment.measures:
+        table = _measure_table(experiment, rows, tests, measure)
+        writer.table(table, _file_name(measure), f"{experiment.name}: {measure}")
+    writer.text("tests.csv", to_csv(_tests_table(tests)))
+    if any(result.tuning for result in results):
+        writer.text("tuning.csv", to_csv(_tuning_table(results)))
+    _plot(experiment, rows, writer)
+    writer.finish()
+
+
+def _rows(experiment: Experiment, results: Sequence[Result]) -> list[Row]:
+    """A row for each collection or group and system, in the order of the experiment."""
+    gathered: dict[tuple[str, str], list[Result]] = {}
+    for result in results:
+        gathered.setdefault((result.judged.group or result.judged.name, result.system), []).append(result)
+    rows = []
+    for (collection, system), members in gathered.items():
+        figures = [member.figures for member in members]
+
+        def mean(of: Callable[[Figures], float], figures: list[Figures] = figures) -> float:
+            return statistics.fmean(map(of, figures))
+
+        def nnz(of: Callable[[Figures], float | None], figures: list[Figures] = figures) -> float | None:
+            known = [found for each in figures if (found := of(each)) is not None]
+            return statistics.fmean(known) if known else None
+
+        means = [(member.judged.name, aggregate(member.figures.per_query)) for member in members]
+        pairs = {
+            measure: figures[0].per_query[measure]
+            if members[0].judged.group is None
+            else {name: figures_of[measure] for name, figures_of in means}
+            for measure in experiment.measures
+        }
+        rows.append(
+            Row(
+                collection,
+                system,
+                {
+                    measure: statistics.fmean(figures_of[measure] for _, figures_of in means)
+                    for measure in experiment.measures
+                },
+                pairs,
+                mean(lambda each: each.encode_microseconds),
+                mean(lambda each: each.search_microseconds),
+                mean(lambda each: each.recall_of_exact),
+                nnz(lambda each: each.query_nnz),
+                nnz(lambda each: each.document_nnz),
+                sum(each.bytes for each in figures),
+                members[0].judged.group is not None,
+            )
+        )
+    return rows
+
+
+Tests = dict[tuple[str, str, str], Comparison]
+
+
+def _tests(experiment: Experiment, rows: Sequence[Row]) -> Tests:
+    """(collection, measure, system) -> paired t-test against the baseline, corrected over the systems."""
+    tests: Tests = {}
+    for collection in dict.fromkeys(row.collection for row in rows):
+        here = {row.system: row for row in rows if row.collection == collection}
+        baseline = here[experiment.baseline]
+        others = [system for system in here if system != experiment.baseline]
+        for measure in experiment.measures:
+            compared = with_holm(
+                [compare_values(measure, baseline.pairs[measure], here[system].pairs[measure]) for system in others]
+            )
+            tests |= {(collection, measure, system): each for system, each in zip(others, compared, strict=True)}
+    return tests
+
+
+def _results_table(experiment: Experiment, rows: Sequence[Row], tests: Tests) -> Table:
+    columns = [
+        Column("collection"),
+        Column("system"),
+        *(Column(measure, 4) for measure in experiment.measures),
+        Column("recall@10 of exact", 4),
+        Column("query nnz", 1),
+        Column("document nnz", 1),
+        Column("encode µs", 0),
+        Column("search µs", 0),
+        Column("MB", 1),
+    ]
+    cells: list[list[Value]] = []
+    marks = {}
+    for at, row in enumerate(rows):
+        values = [row.values[measure] for measure in experiment.measures]
+        costs = [row.query_nnz, row.document_nnz, row.encode_microseconds, row.search_microseconds, row.bytes / 1e6]
+        cells.append([row.collection, row.system, *values, row.recall_of_exact, *costs])
+        for column, measure in enumerate(experiment.measures, start=2):
+            marks[at, column] = _mark(tests.get((row.collection, measure, row.system)))
+    best = set()
+    for column in range(2, 2 + len(experiment.measures)):
+        for collection in dict.fromkeys(row.collection for row in rows):
+            here = [at for at, row in enumerate(rows) if row.collection == collection]
+            measure = experiment.measures[column - 2]
+            most = max(rows[at].values[measure] for at in here)
+            best |= {(at, column) for at in here if rows[at].values[measure] == most}
+    return Table(columns, cells, marks, best)
+
+
+def _measure_table(experiment: Experiment, rows: Sequence[Row], tests: Tests, measure: str) -> Table:
+    """Collections down, systems across; the last row is the mean over the collections."""
+    systems = [system.name for system in experiment.systems]
+    found = {(row.collection, row.system): row.values[measure] for row in rows}
+    collections = list(dict.fromkeys(row.collection for row in rows))
+    cells: list[list[Value]] = []
+    marks, best = {}, set()
+    for at, collection in enumerate(collections):
+        values = [found[collection, system] for system in systems]
+        cells.append([collection, *values])
+        for column, system in enumerate(systems, start=1):
+            marks[at, column] = _mark(tests.get((collection, measure, system)))
+        best |= {(at, column) for column, value in enumerate(values, start=1) if value == max(values)}
+    if len(collections) > 1:
+        means = [statistics.fmean(found[collection, system] for collection in collections) for system in systems]
+        cells.append([MEAN, *means])
+        best |= {(len(collections), column) for column, value in enumerate(means, start=1) if value == max(means)}
+    return Table([Column("collection"), *(Column(system, 4) for system in systems)], cells, marks, best)
+
+
+def _tests_table(tests: Tests) -> Table:
+    columns = ["collection", "system", *Comparison._fields]
+    cells: list[list[Value]] = [
+        [collection, system, *comparison] for (collection, _, system), comparison in tests.items()
+    ]
+    return Table([Column(name, None) for name in columns], cells)
+
+
+def _tuning_table(results: Sequence[Result]) -> Table:
+    columns = [Column(name) for name in ("collection", "system", "tuned on", "values", "figure", "chosen")]
+    cells: list[list[Value]] = []
+    for result in results:
+        tuning = result.tuning or {"tried": ()}
+        for values, figure in tuning["tried"]:
+            chosen = all(tuning["settings"][key] == value for key, value in values.items())
+            shown = [tuning["on"], json.dumps(values), figure, "yes" if chosen else "no"]
+            cells.append([result.judged.name, result.system, *shown])
+    return Table(columns, cells)
+
+
+def _plot(experiment: Experiment, rows: Sequence[Row], writer: _Writer) -> None:
+    first = experiment.measures[0]
+    recalls = sorted((int(found[1]), measure) for measure in experiment.measures if (found := _RECALL.search(measure)))
+    for collection in dict.fromkeys(row.collection for row in rows):
+        here = [row for row in rows if row.collection == collection]
+        for measure in dict.fromkeys([first, *(measure for _, measure in recalls[-1:])]):
+            points = [Point(row.system, row.search_microseconds, row.values[measure]) for row in here]
+            plot_against_latency(
+                points, measure, collection, writer.path("plots", collection, f"{_file_name(measure)}.svg")
+            )
+        points = [Point(row.system, row.search_microseconds, row.recall_of_exact) for row in here]
+        plot_against_latency(
+            points, "recall@10 of exact search", collection, writer.path("plots", collection, "recall.svg")
+        )
+        baseline = next(row for row in here if row.system == experiment.baseline).pairs[first]
+        for row in here:
+            if row.system != experiment.baseline:
+                changes = {query: value - baseline[query] for query, value in row.pairs[first].items()}
+                path = writer.path("plots", collection, f"difference-{row.system}.svg")
+                unit = "collections" if row.group else "queries"
+                plot_differences(changes, first, experiment.baseline, row.system, path, unit)
+
+
+def _mark(comparison: Comparison | None) -> str:
+    if comparison is None or comparison.corrected >= LEVEL:
+        return ""
+    return BETTER if comparison.difference > 0 else WORSE
+
+
+def _file_name(measure: str) -> str:
+    """nDCG@10 -> ndcg-10."""
+    return "".join(each if each.isalnum() else "-" for each in measure.lower()).strip("-")
+
+
+class _Writer:
+    """Writes files of a report, and removes those that an earlier one wrote and this one did not.
+
+    report.json, in the experiment's folder, lists them: what else lies beside them is not ours.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._list = folder, folder / "report.json"
+        self._written: list[str] = []
+
+    def path(self, *parts: str) -> Path:
+        """Where a file of the report is to be written."""
+        self._written.append("/".join(parts))
+        return self._folder.joinpath(*parts)
+
+    def text(self, name: str, text: str) -> None:
+        with replacing_file(self.path("tables", name)) as file:
+            file.write(text.encode())
+
+    def table(self, table: Table, name: str, caption: str) -> None:
+        for suffix, text in (("md", to_markdown(table)), ("csv", to_csv(table)), ("tex", to_latex(table, caption))):
+            self.text(f"{name}.{suffix}", text)
+
+    def finish(self) -> None:
+        """Raises StorageError."""
+        try:
+            before = [str(each) for each in json.loads(self._list.read_bytes())]
+        except DAMAGE:
+            before = []
+        for name in {*before} - {*self._written}:
+            parts = name.split("/")
+            if parts[0] in ("tables", "plots") and ".." not in parts:
+                with storage_errors(self._folder):
+                    self._folder.joinpath(*parts).unlink(missing_ok=True)
+                with suppress(OSError):
+                    self._folder.joinpath(*parts).parent.rmdir()
+        with replacing_file(self._list) as file:
+            file.write(json.dumps(self._written).encode())

@@ -1,0 +1,195 @@
+"""One system on one collection: the run, its measures, its time and its size."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.collections.collection import Collection
+from lsr.collections.runs import Qrels, run_writer
+from lsr.eval.measures import evaluate_queries
+from lsr.index.parameters import SearchParams
+from lsr.progress import progress_bar
+from lsr.retrieval.plan import DENSE, SPARSE, Pipeline
+from lsr.retrieval.searcher import Searcher
+
+QUERIES_AT_ONCE = 1024
+TIMED_QUERIES = 100
+TIMED_K = 10
+COMPARED_QUERIES = 1000
+DOCUMENTS_AT_ONCE = 1 << 16
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is known of a run.
+
+    per_query: measure -> query id -> value. search_microseconds, encode_microseconds: of one query, the median over up
+    to 100 of them, one at a time, searched and encoded on one thread, k = 10. recall_of_exact: the share of the ten
+    best of an exhaustive search by the same system that it found, over the first 1000 queries. bytes: of the indexes
+    that it searches. query_nnz, document_nnz: mean number of non-zero weights of a sparse vector; None where there is
+    no sparse side.
+    """
+
+    per_query: dict[str, dict[str, float]]
+    search_microseconds: float
+    encode_microseconds: float
+    recall_of_exact: float
+    bytes: int
+    query_nnz: float | None
+    document_nnz: float | None
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Task(NamedTuple):
+    """A system at work on a collection. encoded: side -> all of its queries, in their order, encoded."""
+
+    searcher: Searcher
+    collection: Collection
+    encoded: Mapping[str, Any]
+    pipeline: Pipeline
+    params: SearchParams
+    k: int
+    threads: int
+
+    def dropped(self) -> npt.NDArray[np.int64] | None:
+        """int64[queries]: the row of each query's own document, where the collection has such; see Searcher.find."""
+        return self.searcher.rows_of(list(self.collection.queries())) if self.collection.drop_same_id else None
+
+
+def measure_system(task: Task, measures: Mapping[str, str], run_file: Path, progress: bool) -> Figures:
+    """Search for all queries, write the run, and measure it. measures: name -> measure as ir_measures knows it."""
+    texts = list(task.collection.queries().values())
+    per_query: dict[str, dict[str, float]] = {name: {} for name in measures}
+    with (
+        run_writer(run_file) as write,
+        progress_bar(f"searching {task.collection.name}", len(texts), "queries", progress) as advance,
+    ):
+        for run in _runs(task):
+            write(run)
+            for name, values in _evaluate(task.collection.qrels(), run, measures).items():
+                per_query[name].update(values)
+            advance(len(run))
+    search, encode = _microseconds(task, texts)
+    return Figures(per_query, search, encode, _recall_of_exact(task), _bytes(task), *_nnz(task))
+
+
+def mean_measure(task: Task, measure: str, queries: Container[str]) -> float:
+    """The mean of one measure over some of the judged queries: what a tuner compares."""
+    values = [
+        value
+        for run in _runs(task)
+        for query_id, value in _evaluate(task.collection.qrels(), run, {measure: measure})[measure].items()
+        if query_id in queries
+    ]
+    return statistics.fmean(values)
+
+
+def _evaluate(
+    qrels: Qrels, run: Mapping[str, Mapping[str, float]], measures: Mapping[str, str]
+) -> dict[str, dict[str, float]]:
+    """Name -> query id -> value, for the queries of `run`, all of them judged."""
+    values = evaluate_queries({query_id: qrels[query_id] for query_id in run}, run, list(measures.values()))
+    return {name: values[measure] for name, measure in measures.items()}
+
+
+def _runs(task: Task) -> Iterator[dict[str, dict[str, float]]]:
+    """Results of some queries at a time: a whole run of 1,000 documents a query may not fit in memory."""
+    query_ids = list(task.collection.queries())
+    for start in range(0, len(query_ids), QUERIES_AT_ONCE):
+        some = slice(start, start + QUERIES_AT_ONCE)
+        encoded = {side: queries[some] for side, queries in task.encoded.items()}
+        yield task.searcher.run_encoded(
+            query_ids[some],
+            encoded,
+            task.pipeline,
+            task.k,
+            task.params,
+            task.threads,
+            task.collection.drop_same_id,
+        )
+
+
+def _microseconds(task: Task, texts: Sequence[str]) -> tuple[float, float]:
+    """(searching, encoding): medians, after three queries that compile kernels and map the index.
+
+    All are encoded before any is searched for: a network leaves nothing in the caches, which would tell of encoders
+    where indexes are compared.
+    """
+    dropped = task.dropped()
+    timed = list(range(0, len(texts), -(-len(texts) // TIMED_QUERIES)))
+    chosen = [*timed[:3], *timed]
+    search, encode, encoded = [], [], []
+    with _one_torch_thread():
+        for query in chosen:
+            begin = time.perf_counter()
+            encoded.append(task.searcher.encode([texts[query]], task.pipeline))
+            encode.append(time.perf_counter() - begin)
+        for query, vectors in zip(chosen, encoded, strict=True):
+            own = None if dropped is None else dropped[query : query + 1]
+            begin = time.perf_counter()
+            task.searcher.find(vectors, task.pipeline, TIMED_K, task.params, dropped=own)
+            search.append(time.perf_counter() - begin)
+    return 1e6 * statistics.median(search[-len(timed) :]), 1e6 * statistics.median(encode[-len(timed) :])
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """Let networks compute on one thread, within; nothing where none has been loaded."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _recall_of_exact(task: Task) -> float:
+    encoded = {side: queries[:COMPARED_QUERIES] for side, queries in task.encoded.items()}
+    dropped = task.dropped()
+    own = None if dropped is None else dropped[:COMPARED_QUERIES]
+    found, exact = (
+        task.searcher.find(encoded, task.pipeline, TIMED_K, params, task.threads, own).lists.rows
+        for params in (task.params, replace(task.params, exact=True))
+    )
+    wanted = (exact >= 0).sum()
+    if not wanted:
+        return 1.0
+    both = (found[:, :, None] == exact[:, None, :]) & (exact[:, None, :] >= 0)
+    return float(np.count_nonzero(both) / wanted)
+
+
+def _nnz(task: Task) -> tuple[float | None, float | None]:
+    """(of a query, of a document)."""
+    if SPARSE not in task.encoded:
+        return None, None
+    queries, index = task.encoded[SPARSE], task.searcher.index
+    starts = range(0, len(index), DOCUMENTS_AT_ONCE)
+    rows = (np.arange(start, min(start + DOCUMENTS_AT_ONCE, len(index))) for start in starts)
+    postings = sum(int(index.gather(some).indptr[-1]) for some in rows)
+    return queries.nnz / max(len(queries), 1), postings / max(len(index), 1)
+
+
+def _bytes(task: Task) -> int:
+    searcher, sides = task.searcher, task.pipeline.sides
+    parts: list[int] = []
+    if SPARSE in sides:
+        parts += searcher.index.nbytes.values()
+    if DENSE in sides and searcher.dense is not None:
+        parts += searcher.dense.index.nbytes.values()
+    return sum(parts)

@@ -1,0 +1,158 @@
+"""Running an experiment: what is not there yet is encoded, indexed, searched and measured; then all is reported."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lsr.collections.collection import Collection
+from lsr.eval.measures import with_relevant
+from lsr.experiment.experiment_file import Experiment, System
+from lsr.experiment.experiment_report import Result, write_report
+from lsr.experiment.fusion_tuning import queries_to_tune_on, tune
+from lsr.experiment.indexes import Indexes, digest
+from lsr.experiment.measure import Figures, Task, measure_system
+from lsr.experiment.suites import Judged, open_judged
+from lsr.retrieval.plan import Pipeline
+from lsr.storage.files import DAMAGE, own_folder, replacing_file, storage_errors
+from lsr.threads import checked_threads
+
+MARKER = "experiment.json"
+FORMAT_VERSION = 2
+
+
+def run_experiment(
+    experiment: Experiment,
+    folder: str | Path,
+    *,
+    offline_data: Path | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    progress: bool = False,
+) -> list[Result]:
+    """Run every system on every collection, in `folder`, and write runs, results, tables and plots there.
+
+        indexes/CORPUS.ENCODER/            one for each encoder of each corpus, shared by systems and collections
+        runs/COLLECTION/SYSTEM.run.gz      TREC runs
+        results/COLLECTION/SYSTEM.json     every query's measures, times, sizes; written when a run is complete
+        tables/  plots/                    see lsr.experiment.experiment_report
+
+    What has a run and a result of the same settings, models, documents, queries and judgements is not run again, so
+    that a killed experiment goes on. offline_data: see open_judged. threads: None for all processors. Raises what
+    building indexes and reading collections raises, before anything runs where a collection or a model is missing; and
+    StorageError where `folder` holds anything else, or another process runs an experiment there.
+    """
+    folder = Path(folder)
+    threads = checked_threads(threads)
+    used = [_Used.open(experiment, judged, offline_data) for judged in experiment.collections]
+    indexes = Indexes(folder / "indexes", device, threads, progress)
+    for system in experiment.systems:
+        _models(indexes, system)
+    results = []
+    with _owned(folder, experiment):
+        for each in used:
+            for system in experiment.systems:
+                results.append(_result(experiment, each, system, folder, indexes, threads, progress))
+        write_report(experiment, results, folder)
+    return results
+
+
+class _Used(NamedTuple):
+    """A collection, the split of it to tune on and what to tune on there; digest: of all that results depend on."""
+
+    judged: Judged
+    collection: Collection
+    tune_on: Collection | None
+    tune_queries: dict[str, str]
+    digest: str
+
+    @classmethod
+    def open(cls, experiment: Experiment, judged: Judged, offline_data: Path | None) -> _Used:
+        """What is wrong with a collection is told here, before hours of work."""
+        collection = open_judged(judged, offline_data)
+        content = [collection.corpus, collection.queries(), collection.qrels()]
+        if judged.tune is None or not any(system.tune for system in experiment.systems):
+            return cls(judged, collection, None, {}, digest(content))
+        on = open_judged(judged, offline_data, judged.tune)
+        queries = queries_to_tune_on(on, collection)
+        return cls(judged, collection, on, queries, digest([*content, queries, on.qrels()]))
+
+
+def _result(
+    experiment: Experiment,
+    used: _Used,
+    system: System,
+    folder: Path,
+    indexes: Indexes,
+    threads: int,
+    progress: bool,
+) -> Result:
+    """The stored result of a system on a collection, or a new one."""
+    judged, collection = used.judged, used.collection
+    settings, models = [judged._asdict(), asdict(system), experiment.measures, experiment.k], _models(indexes, system)
+    key = digest([FORMAT_VERSION, settings, models, used.digest])
+    path = folder / "results" / judged.name / f"{system.name}.json"
+    run_file = folder / "runs" / judged.name / f"{system.name}.run.gz"
+    stored = _read_result(path, key, run_file)
+    if stored is not None:
+        return Result(judged, system.name, *stored)
+
+    def task(settings: Mapping[str, Any], on: Collection) -> Task:
+        searcher = indexes.searcher(on, system)
+        pipeline = Pipeline.of(**system.how(settings))
+        encoded = {side: indexes.encoded(on, system, searcher, side) for side in pipeline.sides}
+        return Task(searcher, on, encoded, pipeline, system.params(settings), experiment.k, threads)
+
+    chosen, tuning = dict(system.settings), None
+    if system.tune and used.tune_on is not None:
+        on = used.tune_on
+        measure = with_relevant(experiment.measures[0], judged.relevant)
+        chosen, tried = tune(lambda settings: task(settings, on), system, used.tune_queries, measure, progress)
+        tuning = {"on": on.split, "settings": chosen, "tried": tried}
+    with storage_errors(path):
+        path.unlink(missing_ok=True)  # or a kill might leave it beside the run of other settings
+    figures = measure_system(
+        task(chosen, collection),
+        {name: with_relevant(name, judged.relevant) for name in experiment.measures},
+        run_file,
+        progress,
+    )
+    with replacing_file(path) as file:
+        content = {"figures": figures.as_json(), "tuning": tuning, "run": run_file.stat().st_size}
+        file.write(json.dumps({"key": key, "digest": digest(content), **content}).encode())
+    return Result(judged, system.name, figures, json.loads(json.dumps(tuning)))
+
+
+def _models(indexes: Indexes, system: System) -> list[str]:
+    """What tells a system's models from others. Raises EncoderError for one that is not there."""
+    return [indexes.key(encoder) for encoder in (system.encoder, system.dense) if encoder is not None]
+
+
+def _read_result(path: Path, key: str, run_file: Path) -> tuple[Figures, Any] | None:
+    """What is stored under this key; None where nothing is, or it or the run beside it is damaged."""
+    try:
+        content = dict(json.loads(path.read_bytes()))
+        if content.pop("key") != key or content.pop("digest") != digest(content):
+            return None
+        if content["run"] != run_file.stat().st_size:
+            return None
+        return Figures(**content["figures"]), content["tuning"]
+    except DAMAGE:
+        return None
+
+
+@contextmanager
+def _owned(folder: Path, experiment: Experiment) -> Iterator[None]:
+    """The folder of this experiment alone. Raises StorageError."""
+    lock = own_folder(folder, MARKER, "experiment")
+    try:
+        with replacing_file(folder / MARKER) as file:
+            file.write(json.dumps(asdict(experiment), indent=1).encode())
+        yield
+    finally:
+        os.close(lock)

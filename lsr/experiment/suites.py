@@ -1,0 +1,121 @@
+"""Collections of an experiment, the suites that the field reports, and what each of them downloads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+from lsr.collections.collection import Collection, load_collection
+
+
+class Judged(NamedTuple):
+    """A collection with the judgements that are reported.
+
+    name: its row in tables. path: a folder, files, or an ir_datasets id. split: None takes the default one.
+    tune: the split that settings are chosen on. relevant: the least grade that counts as relevant, for measures that
+    only know relevant and not. group: its row is the mean over all collections of the group.
+    """
+
+    name: str
+    path: str
+    split: str | None = None
+    tune: str | None = None
+    relevant: int = 1
+    group: str | None = None
+
+
+_CQADUPSTACK = (
+    *("android", "english", "gaming", "gis", "mathematica", "physics"),
+    *("programmers", "stats", "tex", "unix", "webmasters", "wordpress"),
+)
+
+# The thirteen sets of BEIR (Thakur et al., NeurIPS 2021) that are public and that sparse retrieval reports, and
+# CQADupStack, whose figure is the mean over its forums.
+_BEIR = (
+    *(Judged(name, f"beir/{name}") for name in ("trec-covid", "nq", "arguana", "scidocs", "climate-fever")),
+    *(Judged(name, f"beir/{name}", "test") for name in ("nfcorpus", "hotpotqa", "fiqa", "quora", "dbpedia-entity")),
+    *(Judged(name, f"beir/{name}", "test") for name in ("fever", "scifact")),
+    Judged("webis-touche2020", "beir/webis-touche2020/v2"),
+    *(Judged(f"cqadupstack-{name}", f"beir/cqadupstack/{name}", group="cqadupstack") for name in _CQADUPSTACK),
+)
+
+# TREC counts a passage of grade 1, "related", as not relevant.
+_MSMARCO = (
+    Judged("msmarco-dev", "msmarco-passage/dev/small"),
+    Judged("dl19", "msmarco-passage/trec-dl-2019/judged", relevant=2),
+    Judged("dl20", "msmarco-passage/trec-dl-2020/judged", relevant=2),
+)
+
+SUITES: dict[str, tuple[Judged, ...]] = {"beir": tuple(sorted(_BEIR)), "msmarco": _MSMARCO}
+
+# Of ir_datasets' list of downloads: what a collection takes, beside its own entry.
+_PARTS = {
+    "msmarco-passage/dev/small": ("collectionandqueries", "dev/qrels"),
+    "msmarco-passage/trec-dl-2019/judged": ("collectionandqueries", "trec-dl-2019/queries", "trec-dl-2019/qrels"),
+    "msmarco-passage/trec-dl-2020/judged": ("collectionandqueries", "trec-dl-2020/queries", "trec-dl-2020/qrels"),
+}
+
+
+def open_judged(judged: Judged, offline_data: Path | None, split: str | None = None) -> Collection:
+    """The collection; split: in place of its own. Otherwise as open_collection."""
+    return open_collection(judged.path, judged.split if split is None else split, offline_data)
+
+
+def open_collection(path: str, split: str | None, offline_data: Path | None) -> Collection:
+    """The collection at `path`, as load_collection takes it.
+
+    offline_data: a folder in which collections lie as BEIR folders or MS MARCO files; one that is there is never
+    downloaded. beir/scifact is looked for as scifact and beir/scifact, msmarco-passage/... as msmarco and
+    msmarco-passage. Raises CollectionError.
+    """
+    found = offline_folder(path, offline_data)
+    if found is None:
+        return load_collection(path, split)
+    return load_collection(found, split or _split_of_id(path))
+
+
+def offline_folder(path: str, offline_data: Path | None) -> Path | None:
+    """Where in offline_data the collection is, if it is there."""
+    if offline_data is None:
+        return None
+    first, _, rest = path.partition("/")
+    names = [path]
+    if first == "beir":
+        names += [rest, path.removesuffix("/v2"), rest.removesuffix("/v2")]
+    if first == "msmarco-passage":
+        names += ["msmarco", "msmarco-passage"]
+    return next((offline_data / name for name in names if (offline_data / name).is_dir()), None)
+
+
+def downloads(judged: Judged) -> dict[str, int | None]:
+    """What ir_datasets fetches for a collection -> its bytes, None where it does not say; nothing for a folder.
+
+    It fetches nothing that it has fetched before. Sizes are those that ir_datasets lists.
+    """
+    root, _, rest = judged.path.partition("/")
+    listed = json.loads(files("ir_datasets").joinpath("etc/downloads.json").read_text(encoding="utf-8"))
+    if Path(judged.path).exists() or root not in listed:
+        return {}
+    parts = _PARTS.get(judged.path) or ([rest.split("/")[0]] if root == "beir" else [])
+    if rest == "webis-touche2020/v2":
+        parts = [rest]
+    entries = listed.get(root, {})
+    return {f"{root}/{part}": entries.get(part, {}).get("size_hint") for part in parts} or {judged.path: None}
+
+
+def _split_of_id(path: str) -> str | None:
+    """The split of a folder that an ir_datasets id of a suite means."""
+    known = {"dev/small": "dev", "trec-dl-2019/judged": "dl19", "trec-dl-2020/judged": "dl20"}
+    return known.get(path.partition("/")[2])
+
+
+def shown_downloads(collections: Sequence[Judged], offline_data: Path | None) -> dict[str, int | None]:
+    """Everything that the collections download, each once."""
+    wanted: dict[str, int | None] = {}
+    for judged in collections:
+        if offline_folder(judged.path, offline_data) is None:
+            wanted.update(downloads(judged))
+    return wanted

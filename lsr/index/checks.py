@@ -1,0 +1,63 @@
+"""What every index asks of a search before its kernels, which check nothing, start."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.errors import ParameterError, VectorsError
+from lsr.index.parameters import IndexConfig
+from lsr.vectors.sparse_vectors import SparseVectors
+
+LONGEST_DOCUMENT = 1 << 24
+
+
+def check_build(vectors: SparseVectors, config: IndexConfig) -> None:
+    """Raises ParameterError for what are no SparseVectors or no IndexConfig, VectorsError for too long a document."""
+    if not isinstance(vectors, SparseVectors):
+        raise ParameterError(f"vectors are of type {type(vectors).__name__}; give SparseVectors, one row a document")
+    check_config(config)
+    check_lengths(np.diff(vectors.indptr))
+
+
+def check_config(config: IndexConfig) -> None:
+    """Raises ParameterError for what is no IndexConfig."""
+    if not isinstance(config, IndexConfig):
+        raise ParameterError(f"config is of type {type(config).__name__}; give an IndexConfig")
+
+
+def check_lengths(lengths: npt.NDArray[np.int64], first_row: int = 0) -> None:
+    """Raises VectorsError if a row, of `first_row` and those after it, has too many non-zeros for a document."""
+    if len(lengths) and lengths.max() >= LONGEST_DOCUMENT:
+        row = int(lengths.argmax())
+        raise VectorsError(
+            f"row {first_row + row}: {lengths[row]} non-zeros; a document of an index has fewer than {LONGEST_DOCUMENT}"
+        )
+
+
+def check_search(queries: SparseVectors, dim: int, k: int, threads: int) -> None:
+    """Raises ParameterError unless the queries have `dim` components and k and threads are at least 1."""
+    if not isinstance(queries, SparseVectors):
+        raise ParameterError(f"queries are of type {type(queries).__name__}; give SparseVectors, one row a query")
+    if queries.dim != dim:
+        raise ParameterError(
+            f"queries have {queries.dim} components, the index {dim}; encode them with the encoder of the index"
+        )
+    check_at_least_one("k", k)
+    check_at_least_one("threads", threads)
+
+
+def check_at_least_one(name: str, number: object) -> None:
+    """Raises ParameterError unless `number` is a whole number of at least 1."""
+    if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
+        raise ParameterError(f"{name} is {number!r}; it must be a whole number of at least 1")
+
+
+def empty_result(queries: int, k: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Scores float32[queries, k] of -inf and rows int64[queries, k] of -1. Raises ParameterError for want of memory."""
+    try:
+        return np.full((queries, k), -np.inf, np.float32), np.full((queries, k), -1, np.int64)
+    except (MemoryError, ValueError, OverflowError):
+        raise ParameterError(
+            f"k is {k}: the results of {queries} queries would not fit in memory; ask for fewer"
+        ) from None

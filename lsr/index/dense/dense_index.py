@@ -1,0 +1,358 @@
+"""DenseIndex: dense vectors in faiss, exhaustively (flat) or by a graph (HNSW).
+
+manifest.json     as of every index; kind "dense"
+vectors.npy       flat: float32[n, dim], mapped into memory
+graph.faiss       hnsw: graph and vectors as faiss writes them, mapped into memory by it
+ids.*.npy         the documents' ids
+encoder/          the name and options of the encoder, if the index was built from text
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from lsr.errors import IndexFormatError, ParameterError, VectorsError
+from lsr.index.checks import check_at_least_one, empty_result
+from lsr.index.document_ids import Ids
+from lsr.index.filters import Allowed, allowed_rows
+from lsr.index.parameters import SearchParams
+from lsr.index.result import SearchResult
+from lsr.index.rows import checked_rows
+from lsr.progress import progress_bar
+from lsr.retrieval.settings import FLAT, DenseConfig
+from lsr.storage.arrays import load_array, read_only, save_arrays
+from lsr.storage.files import storage_errors
+from lsr.storage.ids import check_ids, check_unique
+from lsr.storage.manifest import Extra, StringColumn, read_manifest, replacing_folder, write_manifest
+from lsr.threads import checked_threads
+
+FORMAT_VERSION = 1
+KIND = "dense"
+VECTORS, GRAPH = "vectors", "graph.faiss"
+ROWS_AT_ONCE = 4096  # checked, scaled, or added to a graph, which is the time between two chances to stop
+QUERIES_AT_ONCE = 1024
+
+LARGEST = 1e15  # of a component, so that inner products stay finite
+
+Vectors = npt.NDArray[np.float32]
+
+
+class DenseIndex:
+    """Documents as dense vectors; made by `build` or `open`.
+
+    A flat index is exhaustive, and its scores are float32 inner products; faiss adds them up in an order that depends
+    on how many queries are searched at once, so that the last digits may. A graph finds most of the best documents.
+    Which of several documents of one score are the last of the k is faiss's choice.
+    """
+
+    def __init__(self, vectors: Vectors, config: DenseConfig, ids: Ids | None, graph: Any = None) -> None:
+        self.config = config
+        self.ids = ids
+        self._vectors = vectors
+        self._graph = graph  # a faiss.IndexHNSWFlat, which owns `vectors`
+
+    @classmethod
+    def build(
+        cls,
+        vectors: Vectors,
+        config: DenseConfig | None = None,
+        ids: Sequence[str] | None = None,
+        threads: int | None = None,
+        progress: bool = False,
+    ) -> DenseIndex:
+        """Index the rows of `vectors`, float32[n, dim], which a flat index may not copy: leave them as they are.
+
+        ids: a name for each row, unique. threads: for the graph; None for all processors. Graphs of one thread are
+        always the same, those of several differ a little from build to build.
+        Raises VectorsError for vectors that are no finite float32 matrix and ids that do not fit, ParameterError.
+        """
+        config = DenseConfig() if config is None else config
+        threads = checked_threads(threads)
+        rows = checked_vectors(vectors)
+        names = None if ids is None else check_ids(ids, len(rows))
+        if names is not None:
+            check_unique(names)
+        if config.metric == "cosine":
+            rows = unit_length(rows)
+        if config.kind == FLAT:
+            return cls(read_only(rows), config, names)
+        graph = _build_graph(rows, config, threads, progress)
+        return cls(_vectors_of(graph), config, names, graph)
+
+    def save(self, folder: str | os.PathLike[str], extra: Extra | None = None) -> None:
+        """Write the index to `folder`, in the place of one that is there, in one step. Raises StorageError.
+
+        extra: see lsr.storage.manifest.write_folder.
+        """
+        with replacing_folder(folder) as temporary:
+            if self._graph is None:
+                save_arrays(temporary, {VECTORS: self._vectors})
+            else:
+                with storage_errors(folder):
+                    _write_graph(self._graph, temporary / GRAPH)
+            if self.ids is not None:
+                StringColumn.write(temporary, "ids", self.ids)
+            more = extra(temporary) if extra else {}
+            write_manifest(temporary, {**self._manifest(), **more})
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str]) -> DenseIndex:
+        """Open what `save` wrote; vectors and graph are mapped into memory, not read. Raises IndexFormatError."""
+        manifest = read_manifest(folder, FORMAT_VERSION, KIND)
+        try:
+            config = DenseConfig(**manifest["config"])
+            shape = int(manifest["documents"]), int(manifest["dim"])
+            has_ids = bool(manifest["has_ids"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise IndexFormatError(f"{folder}: damaged manifest ({error!r} is amiss); build the index again") from error
+        graph = None
+        if config.kind == FLAT:
+            vectors = load_array(folder, VECTORS)
+        else:
+            graph = _open_graph(Path(folder, GRAPH))
+            vectors = _vectors_of(graph)
+        ids = StringColumn.open(folder, "ids") if has_ids else None
+        if vectors.dtype != np.float32 or vectors.shape != shape or (ids is not None and len(ids) != shape[0]):
+            raise IndexFormatError(f"{folder}: its vectors or ids are not those of its manifest; build the index again")
+        return cls(vectors, config, ids, graph)
+
+    @property
+    def dim(self) -> int:
+        """Number of components of documents and queries."""
+        return int(self._vectors.shape[1])
+
+    @property
+    def nbytes(self) -> dict[str, int]:
+        """Bytes in memory (or mapped into it) of each part."""
+        parts = {"vectors": self._vectors.nbytes}
+        if self._graph is not None:
+            hnsw = self._graph.hnsw
+            parts["graph"] = 4 * hnsw.neighbors.size() + 8 * hnsw.offsets.size() + 4 * hnsw.levels.size()
+        return parts
+
+    def __len__(self) -> int:
+        """Number of documents."""
+        return len(self._vectors)
+
+    def vectors(self, rows: npt.NDArray[np.int64]) -> Vectors:
+        """float32[n, dim]: the vectors of documents, int64[n], as the index holds them. Raises ParameterError."""
+        gathered: Vectors = self._vectors[checked_rows(rows, len(self))]
+        return gathered
+
+    def search(
+        self,
+        queries: Vectors,
+        k: int = 10,
+        params: SearchParams | None = None,
+        threads: int = 1,
+        allowed: Allowed | None = None,
+    ) -> SearchResult:
+        """The k documents of largest score for each query float32[queries, dim], best first, equal scores by row.
+
+        params: `exact` compares with every document, graph or not; the rest is for sparse indexes. Documents of any
+        score are hits; scores and rows are padded with -inf and -1. allowed: the documents that may be found; see
+        SeismicIndex.search. Raises ParameterError for k < 1, threads < 1, queries of another shape or an `allowed` that
+        does not fit, VectorsError for queries that are not finite.
+        """
+        check_at_least_one("k", k)
+        check_at_least_one("threads", threads)
+        checked = self.comparable(queries)
+        scores, rows = empty_result(len(checked), k)
+        mask = allowed_rows(allowed, len(self), self.ids)
+        chosen = None if mask is None else np.flatnonzero(mask)
+        depth = min(k, len(self) if chosen is None else len(chosen))
+        # A graph would be searched as far as without a filter, and find fewer than k.
+        exhaustive = self._graph is None or chosen is not None or (params is not None and params.exact)
+        vectors = self._vectors if chosen is None else self._vectors[chosen]
+        with openmp_threads(threads):
+            for start in range(0, len(checked) if depth else 0, QUERIES_AT_ONCE):
+                batch = slice(start, start + QUERIES_AT_ONCE)
+                if exhaustive:
+                    found = faiss.knn(checked[batch], vectors, depth, metric=faiss.METRIC_INNER_PRODUCT)
+                    if chosen is not None:
+                        found = found[0], chosen[found[1]]
+                else:
+                    ef = faiss.SearchParametersHNSW(efSearch=max(self.config.ef_search, depth))
+                    found = self._graph.search(checked[batch], depth, params=ef)
+                scores[batch, :depth], rows[batch, :depth] = _in_order(*found)
+        scores[rows < 0] = -np.inf
+        return SearchResult(scores, rows, self.ids)
+
+    def comparable(self, queries: Vectors) -> Vectors:
+        """Queries as they are compared with `vectors`: of length 1 where the metric is the cosine.
+
+        Raises ParameterError, VectorsError.
+        """
+        checked = checked_vectors(queries)
+        if checked.shape[1] != self.dim:
+            raise ParameterError(
+                f"queries have {checked.shape[1]} components, the index {self.dim}; use the encoder of the index"
+            )
+        return unit_length(checked) if self.config.metric == "cosine" else checked
+
+    def _manifest(self) -> dict[str, Any]:
+        return manifest_of(self.config, len(self), self.dim, self.ids is not None)
+
+
+def manifest_of(config: DenseConfig, documents: int, dim: int, has_ids: bool) -> dict[str, Any]:
+    """What manifest.json says of a dense index."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "kind": KIND,
+        "config": asdict(config),
+        "documents": documents,
+        "dim": dim,
+        "has_ids": has_ids,
+    }
+
+
+def write_dense(
+    folder: Path,
+    parts: Iterable[tuple[Sequence[str], Vectors]],
+    documents: int,
+    dim: int,
+    config: DenseConfig,
+    threads: int | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Write the files of an index but for its manifest, which is returned; a flat one holds one part at a time.
+
+    parts: (ids, vectors) end to end, `documents` rows in all.
+    Raises VectorsError for vectors that are not finite, StorageError.
+    """
+    flat = config.kind == FLAT
+    path = folder / (f"{VECTORS}.npy" if flat else GRAPH)
+
+    def ids() -> Iterator[str]:
+        row = 0
+        for names, vectors in parts:
+            checked = checked_vectors(vectors, row)
+            if config.metric == "cosine":
+                checked = unit_length(checked)
+            if flat:
+                target[row : row + len(checked)] = checked
+            else:
+                target.add(checked)
+            yield from names
+            row += len(checked)
+            advance(len(checked))
+
+    with (
+        storage_errors(path),
+        openmp_threads(checked_threads(threads)),
+        progress_bar("building", documents, "documents", progress) as advance,
+    ):
+        target: Any = (
+            np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(documents, dim))
+            if flat
+            else _empty_graph(dim, config)
+        )
+        StringColumn.write(folder, "ids", ids())
+        if flat:
+            target.flush()
+        else:
+            _write_graph(target, path)
+    return manifest_of(config, documents, dim, True)
+
+
+def checked_vectors(vectors: Vectors, first: int = 0) -> Vectors:
+    """`vectors` as a contiguous float32[n, dim]. Raises VectorsError unless they are that, and finite.
+
+    first: the number of the first row, for the error.
+    """
+    given: npt.NDArray[Any] = np.asarray(vectors)
+    if given.ndim != 2 or not given.shape[1] or given.dtype.kind != "f":
+        raise VectorsError(f"dense vectors are {given.dtype}{list(given.shape)}; give float32[rows, components]")
+    checked = np.ascontiguousarray(given, np.float32)
+    for start in range(0, len(checked), ROWS_AT_ONCE):  # in steps: a mask of all would take a quarter as much again
+        finite = (np.abs(checked[start : start + ROWS_AT_ONCE]) <= LARGEST).all(1)
+        if not finite.all():
+            raise VectorsError(
+                f"row {first + start + int(finite.argmin())}: a component is not a number of at most {LARGEST:g}; "
+                f"encode it again"
+            )
+    return checked
+
+
+def unit_length(vectors: Vectors) -> Vectors:
+    """Each row divided by its Euclidean length; rows of zeros stay zeros."""
+    scaled = np.empty(vectors.shape, np.float32)
+    for start in range(0, len(vectors), ROWS_AT_ONCE):  # in steps: lengths and quotients are float64
+        some = vectors[start : start + ROWS_AT_ONCE]
+        lengths = np.linalg.norm(some.astype(np.float64), axis=1, keepdims=True)
+        scaled[start : start + ROWS_AT_ONCE] = some / np.where(lengths > 0, lengths, 1)
+    return scaled
+
+
+@contextmanager
+def openmp_threads(threads: int) -> Iterator[None]:
+    """Let faiss compute with so many threads, within; what the process had before is set again."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(threads)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+def _in_order(scores: Vectors, rows: npt.NDArray[np.int64]) -> tuple[Vectors, npt.NDArray[np.int64]]:
+    """What faiss found, with equal scores by row: where any are equal, which is seldom."""
+    for query in np.flatnonzero((scores[:, 1:] == scores[:, :-1]).any(1)):
+        order = np.lexsort((rows[query], -scores[query]))
+        scores[query], rows[query] = scores[query, order], rows[query, order]
+    return scores, rows
+
+
+def _build_graph(vectors: Vectors, config: DenseConfig, threads: int, progress: bool) -> Any:
+    graph = _empty_graph(vectors.shape[1], config)
+    with openmp_threads(threads), progress_bar("building", len(vectors), "documents", progress) as advance:
+        for start in range(0, len(vectors), ROWS_AT_ONCE):
+            graph.add(vectors[start : start + ROWS_AT_ONCE])
+            advance(len(vectors[start : start + ROWS_AT_ONCE]))
+    return graph
+
+
+def _empty_graph(dim: int, config: DenseConfig) -> Any:
+    graph = faiss.IndexHNSWFlat(dim, config.neighbours, faiss.METRIC_INNER_PRODUCT)
+    graph.hnsw.efConstruction = config.ef_construction
+    return graph
+
+
+def _write_graph(graph: Any, path: Path) -> None:
+    with _faiss_errors(OSError):
+        faiss.write_index(graph, str(path))
+
+
+def _open_graph(path: Path) -> Any:
+    with _faiss_errors(IndexFormatError, f"{path}: damaged; build the index again"):
+        graph: Any = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+    if not isinstance(graph, faiss.IndexHNSWFlat) or graph.metric_type != faiss.METRIC_INNER_PRODUCT:
+        raise IndexFormatError(f"{path}: is no graph of lsr; build the index again")
+    return graph
+
+
+def _vectors_of(graph: Any) -> Vectors:
+    """A view of the vectors that a graph owns."""
+    storage: Any = faiss.downcast_index(graph.storage)
+    if not graph.ntotal:
+        return np.zeros((0, graph.d), np.float32)
+    view = faiss.rev_swig_ptr(storage.get_xb(), graph.ntotal * graph.d).reshape(graph.ntotal, graph.d)
+    return read_only(view)
+
+
+@contextmanager
+def _faiss_errors(kind: type[Exception], message: str = "") -> Iterator[None]:
+    """Turn the RuntimeError that faiss raises for whatever goes wrong with a file into one of `kind`."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        raise kind(message or " ".join(str(error).split()) or type(error).__name__) from error

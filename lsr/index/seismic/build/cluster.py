@@ -1,0 +1,313 @@
+"""Clustering: documents are put in an order, and cut into blocks, such that those of a block have much in common.
+
+Seismic (Bruch et al., SIGIR 2024, section 4.2) clusters each posting list by itself, by sampled centroids. Here the
+whole collection is clustered once, by the same means but as a tree: a centroid for every 512 documents, then one for
+every 512 of a cluster, and so on; in the leaves one for every three documents or so. All posting lists then have the
+same blocks, which makes one summary of each enough (ARCHITECTURE.md says what that saves).
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from typing import NamedTuple
+
+import numpy as np
+
+from lsr.storage.arrays import Array, Scalar
+from lsr.index.parameters import IndexConfig
+from lsr.index.jit import allocating, kernel
+
+# Components, heaviest first, by which a document or centroid is known: whole vectors make no better blocks.
+HEAD = 16
+
+# Documents for each centroid above the leaves, and of a leaf at most. Leaves of 4,096 make blocks no better.
+COARSE = 512
+LEAF = 1024
+
+# Centroids of one step, so that it stays fast whatever the collection: a document meets them in a table of 16 KB.
+MOST_CENTROIDS = 4096
+
+# A cluster this like its parent is not going to come apart: copies of one document, or documents with nothing.
+STUCK = 0.9
+
+NOWHERE = np.uint32(0xFFFFFFFF)
+JOB_ROWS = 16384
+
+
+class Heads(NamedTuple):
+    """The heaviest components of each document, heaviest first, padded with weight 0."""
+
+    components: Array  # T[n, HEAD]
+    weights: Array  # float32[n, HEAD]
+
+
+class Runs(NamedTuple):
+    """An inverted index of centroids; of component c, slots[starts[c]:ends[c]] and the same range of weights."""
+
+    starts: Array  # uint32[components], zero between uses
+    ends: Array  # likewise
+
+
+@allocating
+def find_heads(begin: Scalar, end: Scalar, indptr: Array, internal: Array, values: Array, heads: Heads) -> None:
+    """The heads of rows begin..end, of equal weights the component that comes first in its row."""
+    for row in range(begin, end):
+        first = indptr[row]
+        order = np.argsort(-values[first : indptr[row + 1]], kind="mergesort")
+        for j in range(min(HEAD, order.size)):
+            heads.components[row, j] = internal[first + order[j]]
+            heads.weights[row, j] = values[first + order[j]]
+
+
+@kernel
+def next_random(state: Array) -> Scalar:
+    """One step of SplitMix64; `state` uint64[1] moves on."""
+    state[0] += np.uint64(0x9E3779B97F4A7C15)
+    z = state[0]
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+@allocating
+def sample_without_replacement(n: Scalar, k: Scalar, seed: Scalar) -> Array:
+    """K distinct positions below n, in random order (the first k swaps of a Fisher-Yates shuffle)."""
+    state = np.array([seed], np.uint64)
+    positions = np.arange(n, dtype=np.uint32)
+    for i in range(k):
+        j = i + np.int64(next_random(state) % np.uint64(n - i))
+        positions[i], positions[j] = positions[j], positions[i]
+    return positions[:k]
+
+
+@allocating
+def centroid_runs(centroids: Array, heads: Heads, runs: Runs) -> tuple[Array, Array, Array]:
+    """Invert the centroids, documents uint32[k], into `runs`: (components that occur, slots uint32, weights float32).
+
+    Weights are divided by the length of the centroid's head, so that none attracts documents by being heavy.
+    """
+    starts, ends = runs.starts, runs.ends
+    touched = np.empty(min(centroids.size * HEAD, ends.size), np.uint32)
+    n_touched = 0
+    total = 0
+    for document in centroids:
+        for j in range(HEAD):
+            if heads.weights[document, j] > 0:
+                component = heads.components[document, j]
+                if ends[component] == 0:
+                    touched[n_touched] = component
+                    n_touched += 1
+                ends[component] += np.uint32(1)
+                total += 1
+    cursor = np.uint32(0)
+    for component in touched[:n_touched]:
+        starts[component] = cursor
+        cursor += ends[component]
+        ends[component] = starts[component]
+    slots = np.empty(total, np.uint32)
+    weights = np.empty(total, np.float32)
+    for slot in range(centroids.size):
+        document = centroids[slot]
+        largest = np.float64(heads.weights[document, 0])
+        squares = 0.0
+        for j in range(HEAD):
+            # Divided by the largest first: squares of the very smallest and largest floats are no numbers.
+            squares += (heads.weights[document, j] / largest) ** 2 if largest > 0 else 0.0
+        for j in range(HEAD):
+            if heads.weights[document, j] > 0:
+                component = heads.components[document, j]
+                slots[ends[component]] = slot
+                weights[ends[component]] = heads.weights[document, j] / largest / np.sqrt(squares)
+                ends[component] += np.uint32(1)
+    return touched[:n_touched], slots, weights
+
+
+@kernel
+def nearest_centroids(
+    documents: Array,
+    todo: Array,
+    alive: Array,
+    runs: Runs,
+    slots: Array,
+    weights: Array,
+    heads: Heads,
+    doc_cut: Scalar,
+    scores: Array,
+    out: Array,
+) -> None:
+    """out[i] = slot of the living centroid with the largest inner product with documents[i], for i in todo.
+
+    Only the document's `doc_cut` heaviest components count. NOWHERE if it shares none of them with a living centroid.
+    """
+    for i in todo:
+        document = documents[i]
+        scores[:] = 0
+        best, best_slot = np.float32(0), NOWHERE
+        largest = heads.weights[document, 0]
+        for j in range(doc_cut):
+            if heads.weights[document, j] == 0:
+                break
+            component = heads.components[document, j]
+            weight = heads.weights[document, j] / largest
+            for entry in range(runs.starts[component], runs.ends[component]):
+                slot = slots[entry]
+                score = scores[slot] + weight * weights[entry]
+                scores[slot] = score
+                # Weights are positive, so the largest value any sum passes through is the largest final sum.
+                if score > best and alive[slot]:
+                    best, best_slot = score, slot
+        out[i] = best_slot
+
+
+@allocating
+def group_by_slot(documents: Array, slots: Array, n_slots: Scalar) -> tuple[Array, Array]:
+    """(documents of slot 0, of slot 1, ..., offsets int64[slots in use + 1]); in a slot, in the given order."""
+    sizes = np.zeros(n_slots, np.int64)
+    for slot in slots:
+        sizes[slot] += 1
+    offsets = np.zeros(n_slots + 1, np.int64)
+    cursors = np.empty(n_slots, np.int64)
+    n_groups = 0
+    at = 0
+    for slot in range(n_slots):
+        cursors[slot] = at
+        if sizes[slot] > 0:
+            at += sizes[slot]
+            n_groups += 1
+            offsets[n_groups] = at
+    ordered = np.empty(documents.size, np.uint32)
+    for i in range(documents.size):
+        ordered[cursors[slots[i]]] = documents[i]
+        cursors[slots[i]] += 1
+    return ordered, offsets[: n_groups + 1]
+
+
+@allocating
+def split(
+    documents: Array,
+    k: Scalar,
+    heads: Heads,
+    min_cluster_size: Scalar,
+    doc_cut: Scalar,
+    seed: Scalar,
+    runs: Runs,
+) -> tuple[Array, Array]:
+    """(documents cluster by cluster, offsets int64[clusters + 1]): one step, with k of the documents for centroids.
+
+    Clusters of `min_cluster_size` or fewer are dissolved: their documents go to the nearest surviving centroid, or to
+    the first one if none survives or none is near. `runs` is scratch, zero before and after.
+    """
+    n = documents.size
+    centroids = documents[sample_without_replacement(n, k, seed)]
+    touched, run_slots, run_weights = centroid_runs(centroids, heads, runs)
+    alive = np.ones(k, np.bool_)
+    scores = np.empty(k, np.float32)
+    slots = np.empty(n, np.uint32)
+    todo = np.arange(n)
+    nearest_centroids(documents, todo, alive, runs, run_slots, run_weights, heads, doc_cut, scores, slots)
+    sizes = np.zeros(k, np.int64)
+    for slot in slots:
+        if slot != NOWHERE:
+            sizes[slot] += 1
+    alive[:] = sizes > min_cluster_size
+    first = np.uint32(np.argmax(alive))  # 0 if none survives
+    n_lost = 0
+    for i in range(n):
+        if slots[i] == NOWHERE or not alive[slots[i]]:
+            todo[n_lost] = i
+            n_lost += 1
+    lost = todo[:n_lost]
+    nearest_centroids(documents, lost, alive, runs, run_slots, run_weights, heads, doc_cut, scores, slots)
+    for i in lost:
+        if slots[i] == NOWHERE:
+            slots[i] = first
+    for component in touched:
+        runs.starts[component] = 0
+        runs.ends[component] = 0
+    ordered, offsets = group_by_slot(documents, slots, k)
+    return ordered, offsets
+
+
+@allocating
+def grow_tree(
+    documents: Array,
+    heads: Heads,
+    centroid_fraction: Scalar,
+    min_cluster_size: Scalar,
+    doc_cut: Scalar,
+    block_size: Scalar,
+    seed: Scalar,
+    runs: Runs,
+) -> tuple[Array, Array]:
+    """(documents block by block, sizes of the blocks uint8): cluster some documents, down to blocks."""
+    order = documents.copy()
+    sizes = np.empty(documents.size, np.uint8)
+    n_blocks = 0
+    begins, ends, finals = [0], [documents.size], [documents.size <= LEAF]
+    while len(begins) > 0:
+        # Last in, first out: children are put on the stack in reverse, so that blocks come in the order of documents.
+        begin, end, final = begins.pop(), ends.pop(), finals.pop()
+        n = end - begin
+        k = max(1, np.int64(centroid_fraction * min(n, LEAF))) if final else min(max(2, n // COARSE), MOST_CENTROIDS)
+        ordered, offsets = split(order[begin:end], k, heads, min_cluster_size, doc_cut, seed + np.uint64(begin), runs)
+        order[begin:end] = ordered
+        for i in range(offsets.size - 1):
+            child = i if final else offsets.size - 2 - i
+            first, size = begin + offsets[child], offsets[child + 1] - offsets[child]
+            if final:
+                pieces = (size + block_size - 1) // block_size
+                for piece in range(pieces):
+                    sizes[n_blocks] = size * (piece + 1) // pieces - size * piece // pieces
+                    n_blocks += 1
+            else:
+                begins.append(first)
+                ends.append(first + size)
+                finals.append(size <= LEAF or size > STUCK * n)
+    return order, sizes[:n_blocks]
+
+
+def cluster(heads: Heads, n_components: int, config: IndexConfig, executor: Executor) -> tuple[Array, Array]:
+    """(rows uint32[n] in the order of their blocks, block offsets uint32[blocks + 1]), whatever the number of threads.
+
+    Blocks have 1 to config.block_size rows.
+    """
+    n = len(heads.weights)
+    rows = np.arange(n, dtype=np.uint32)
+    groups = [rows] if n else []
+    if n > LEAF:
+        groups = _first_split(rows, heads, n_components, config, executor)
+
+    def grow(group: Array, seed: int) -> tuple[Array, Array]:
+        fraction, smallest = config.centroid_fraction, config.min_cluster_size
+        runs = _runs(n_components)
+        own_seed = np.uint64(config.seed << 32) + np.uint64(seed)
+        return grow_tree(group, heads, fraction, smallest, config.doc_cut, config.block_size, own_seed, runs)  # type: ignore[no-any-return]
+
+    jobs = [executor.submit(grow, group, at) for at, group in enumerate(groups)]
+    parts = [job.result() for job in jobs]
+    sizes = np.concatenate([np.zeros(1, np.uint8), *(part[1] for part in parts)])
+    return np.concatenate([np.empty(0, np.uint32), *(part[0] for part in parts)]), np.cumsum(sizes, dtype=np.uint32)
+
+
+def _first_split(rows: Array, heads: Heads, n_components: int, config: IndexConfig, executor: Executor) -> list[Array]:
+    """The clusters of all documents, in jobs of some documents each: one thread would dwell on this step."""
+    k = min(max(2, len(rows) // COARSE), MOST_CENTROIDS)
+    runs = _runs(n_components)
+    centroids = sample_without_replacement(len(rows), k, np.uint64(config.seed))
+    _, run_slots, run_weights = centroid_runs(centroids, heads, runs)
+    slots = np.empty(len(rows), np.uint32)
+
+    def assign(begin: int) -> None:
+        todo = np.arange(begin, min(begin + JOB_ROWS, len(rows)))
+        alive, scores = np.ones(k, bool), np.empty(k, np.float32)
+        nearest_centroids(rows, todo, alive, runs, run_slots, run_weights, heads, config.doc_cut, scores, slots)
+
+    for job in [executor.submit(assign, begin) for begin in range(0, len(rows), JOB_ROWS)]:
+        job.result()
+    slots[slots == NOWHERE] = 0
+    ordered, offsets = group_by_slot(rows, slots, k)
+    return np.split(ordered, offsets[1:-1])
+
+
+def _runs(n_components: int) -> Runs:
+    return Runs(np.zeros(max(1, n_components), np.uint32), np.zeros(max(1, n_components), np.uint32))

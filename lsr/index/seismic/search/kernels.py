@@ -1,0 +1,569 @@
+"""The Numba kernels of search: pure functions over arrays, whose class in seismic.py has checked everything before.
+
+One query goes through four stages:
+
+1. `estimate_blocks` adds up, for every block, what the query's heaviest terms could contribute.
+2. Blocks are visited in bands of falling estimate: there is nothing to sort, and the best documents come first, so that
+   the threshold that lets blocks be skipped rises early. A block's documents lie side by side.
+3. If asked for, the neighbours of the best documents in the kNN graph are visited too.
+4. The heap's documents are scored again with 16-bit weights, and the k best returned.
+
+Timings below: 300,000 SPLADE rows of 46 non-zeros, queries of 21, one core of an AMD EPYC (Zen 5).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from lsr.index.jit import Kernel, allocating, inlined_kernel, kernel, summing_kernel
+from lsr.index.seismic.build.summarize import DENSE, WINDOW, Blocks, run_length
+from lsr.index.seismic.forward import CACHE_LINE, HEAD_STEP, Forward, fine_score, read_distance, tail_of
+from lsr.index.seismic.search.queries import Queries
+from lsr.storage.arrays import Array, Scalar
+
+# Blocks whose heads are fetched before the first of them is scored: a head scored at once waits 170 ns for memory.
+AHEAD = 8
+
+# Documents whose tails are fetched before the first is scored.
+BATCH = 32
+
+# A document's tail is read only if its head's score, times this, reaches the worst that the heap keeps.
+HEAD_REACH = np.float32(2.6)
+
+# The first band has so many strips' best blocks, or as many as half the heap; while the heap is not full, each further
+# one has four times as many, and then the last one has the rest. More bands find no more, and each takes 5 us.
+FIRST_BAND = 16
+BAND_STEP = np.float32(0.95)
+
+# Estimates of which only the largest is compared with a band: most strips have none that reaches it. A window of S
+# strips has in its strip s the blocks s, s + S, s + 2 S, ..., so that many strips' maxima are found at once.
+STRIP = 32
+STRIPS_OF_WINDOW = WINDOW // STRIP
+
+# Up to this share of the strips, strips that reach a floor are as good as blocks that do, and quicker to count.
+FEW_OF_STRIPS = 4
+
+NOTHING = np.uint32(0xFFFFFFFF)
+LARGEST = np.finfo(np.float32).max
+SMALLEST = np.finfo(np.float32).tiny
+
+
+class Limits(NamedTuple):
+    """How far a search goes: SearchParams, and what may be found."""
+
+    query_cut: int
+    heap_factor: Scalar  # float32
+    max_blocks: int
+    knn: int
+    exact: bool
+    k: int
+    allowed: Array  # uint8[n], zero for documents that must not be found; empty if all may be
+    open: Array  # float32[blocks], zero for blocks that have none of these; empty likewise
+    scanned: Array  # uint32[m]: the documents that may be found, for exact search; empty if all may be
+
+
+class Scratch(NamedTuple):
+    """What one thread needs, allocated once."""
+
+    table: Array  # float32[components]: the query, dense; zero between queries
+    estimates: Array  # float32[blocks, rounded up to whole strips]; zero beyond the blocks
+    strips: Array  # float32[strips]: the largest estimate of each
+    reaching: Array  # uint32[strips]: the strips that reach the bands that are visited
+    queue: Array  # uint32[blocks]: the blocks of a band
+    chosen: Array  # uint32[query_cut]: the query's terms that estimate
+    run_starts: Array  # int64[windows * query_cut]: where the runs of the chosen terms begin in the stream
+    run_lengths: Array  # int64, likewise; DENSE for those that have a code for every block
+    pending: Array  # uint32[BATCH]: documents whose tails are on their way
+    partial: Array  # float32[BATCH]: scores of their heads
+    heap_scores: Array  # float32[heap size], smallest first
+    heap_rows: Array  # uint32[heap size]
+    snapshot: Array  # uint32[heap size]: the heap's rows before it takes in neighbours
+
+
+def _prefetch(typing_context: Any, array: Any, index: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        byte_pointer, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+        address = builder.bitcast(builder.gep(data, [arguments[1]]), byte_pointer)
+        kind = ir.FunctionType(ir.VoidType(), [byte_pointer, i32, i32, i32])
+        name = "llvm.prefetch.p0"
+        function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        read, keep_in_all_caches, data_cache = ir.Constant(i32, 0), ir.Constant(i32, 3), ir.Constant(i32, 1)
+        builder.call(function, [address, read, keep_in_all_caches, data_cache])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
+# prefetch(array, index): fetch the cache line of an element of a contiguous array without waiting for it; cannot fault.
+prefetch: Kernel = intrinsic(_prefetch)
+
+
+@inlined_kernel
+def is_worse(score: Scalar, document: Scalar, other_score: Scalar, other_document: Scalar) -> bool:
+    """Whether a document ranks behind another: a smaller score, or the same one and a higher row."""
+    worse: bool = score < other_score or (score == other_score and document > other_document)
+    return worse
+
+
+@kernel
+def replace_worst(score: Scalar, document: Scalar, scores: Array, documents: Array) -> None:
+    """Put a document in place of the root of a heap whose worst document stands first."""
+    size = scores.size
+    at = 0
+    while True:
+        child = 2 * at + 1
+        if child >= size:
+            break
+        if child + 1 < size and is_worse(scores[child + 1], documents[child + 1], scores[child], documents[child]):
+            child += 1
+        if not is_worse(scores[child], documents[child], score, document):
+            break
+        scores[at], documents[at] = scores[child], documents[child]
+        at = child
+    scores[at], documents[at] = score, document
+
+
+@inlined_kernel
+def threshold(heap_factor: Scalar, scores: Array) -> Scalar:
+    """What an estimate must reach: heap_factor times the worst score kept; a number even where that is infinite."""
+    return heap_factor * min(scores[0], LARGEST)
+
+
+@summing_kernel
+def score_head(document: Scalar, table: Array, forward: Forward) -> Scalar:
+    """Inner product of the query with the head of a document, by its high bytes."""
+    heads, head_bytes = forward.heads, forward.head_bytes
+    code_at = forward.head_size * heads.itemsize
+    score = np.float32(0)
+    for step in range(0, forward.head_size, HEAD_STEP):
+        for j in range(HEAD_STEP):
+            at = np.uint64(step + j)
+            score += table[heads[document, at]] * np.float32(head_bytes[document, np.uint64(code_at) + at])
+    return score
+
+
+@summing_kernel
+def score_tail(start: Scalar, length: Scalar, table: Array, forward: Forward) -> Scalar:
+    """Inner product of the query with a tail, by its high bytes."""
+    tails, tail_bytes = forward.tails, forward.tail_bytes
+    score = np.float32(0)
+    if tails.itemsize == 1:
+        at, component = start + length, np.int64(0)
+        for j in range(length):
+            distance, at = read_distance(at, tail_bytes)
+            component += distance
+            score += table[np.uint64(component)] * np.float32(tail_bytes[np.uint64(start + j)])
+        return score
+    codes_at = (start + length) * tails.itemsize
+    for j in range(length):
+        # Unsigned indices spare Numba's test for negative ones, which keeps LLVM from unrolling.
+        component = tails[np.uint64(start + j)]
+        score += table[component] * np.float32(tail_bytes[np.uint64(codes_at + j)])
+    return score
+
+
+@kernel
+def holds(rows: Array, row: Scalar) -> bool:
+    """Whether a heap holds a row."""
+    found = False
+    for each in rows:
+        found |= each == row
+    return found
+
+
+@kernel
+def score_tails(n: Scalar, once: bool, forward: Forward, rows: Array, scratch: Scratch) -> None:
+    """Score the tails of the first n pending documents and push those that belong there into the heap.
+
+    once: a document may be in the heap already; it is not pushed again.
+    """
+    table, pending, partial = scratch.table, scratch.pending, scratch.partial
+    scores, heap_rows = scratch.heap_scores, scratch.heap_rows
+    for i in range(n):
+        document = pending[i]
+        start, length = tail_of(forward, document)
+        score = partial[i] + score_tail(start, length, table, forward)
+        if score == 0 and scores[0] == 0:
+            score = fine_score(document, table, forward)  # high bytes of zero, and there is room
+        if score > scores[0]:
+            row = rows[document]
+            if not (once and holds(heap_rows, row)):
+                replace_worst(score, row, scores, heap_rows)
+
+
+@inlined_kernel
+def visit(
+    document: Scalar, once: bool, n_pending: Scalar, limits: Limits, forward: Forward, rows: Array, scratch: Scratch
+) -> Scalar:
+    """Score the head of a document that may be found, and fetch its tail if it may still make it.
+
+    Tails are scored when BATCH of them are pending, as one that is read at once waits 260 ns for memory. Returns the
+    new n_pending.
+    """
+    if limits.allowed.size > 0 and limits.allowed[np.uint64(document)] == 0:
+        return n_pending
+    score = score_head(document, scratch.table, forward)
+    if score * HEAD_REACH < scratch.heap_scores[0]:
+        return n_pending
+    start, length = tail_of(forward, document)
+    first = start * forward.tails.itemsize
+    for at in range(first, first + length * (forward.tails.itemsize + 1), CACHE_LINE):
+        prefetch(forward.tail_bytes, at)
+    scratch.pending[n_pending] = document
+    scratch.partial[n_pending] = score
+    n_pending += 1
+    if n_pending == BATCH:
+        score_tails(n_pending, once, forward, rows, scratch)
+        n_pending = 0
+    return n_pending
+
+
+@inlined_kernel
+def fetch_heads(begin: Scalar, end: Scalar, forward: Forward) -> None:
+    """Have the heads of documents begin..end brought from memory."""
+    line = forward.head_bytes.shape[1]
+    for at in range(np.int64(begin) * line, np.int64(end) * line, CACHE_LINE):
+        prefetch(forward.head_bytes, at)
+
+
+@kernel
+def visit_queue(n_queued: Scalar, limits: Limits, forward: Forward, blocks: Blocks, scratch: Scratch) -> None:
+    """Visit the queued blocks, as far as the threshold, which may rise meanwhile, lets them pass."""
+    offsets, queue = blocks.offsets, scratch.queue
+    for i in range(min(AHEAD, n_queued)):
+        block = np.uint64(queue[i])
+        fetch_heads(offsets[block], offsets[block + np.uint64(1)], forward)
+    n_pending = 0
+    for i in range(n_queued):
+        if i + AHEAD < n_queued:
+            block = np.uint64(queue[i + AHEAD])
+            fetch_heads(offsets[block], offsets[block + np.uint64(1)], forward)
+        block = np.uint64(queue[i])
+        if scratch.estimates[block] >= threshold(limits.heap_factor, scratch.heap_scores):
+            for document in range(offsets[block], offsets[block + np.uint64(1)]):
+                n_pending = visit(document, False, n_pending, limits, forward, blocks.rows, scratch)
+    score_tails(n_pending, False, forward, blocks.rows, scratch)
+
+
+@inlined_kernel
+def add_run(
+    estimates: Array,
+    base: Scalar,
+    stream: Array,
+    stream_bytes: Array,
+    start: Scalar,
+    length: Scalar,
+    weight: Scalar,
+) -> None:
+    """estimates[base + block] += weight x code, over one run."""
+    codes_at = 2 * (start + length)
+    for i in range(length):
+        block = np.uint64(base + stream[np.uint64(start + i)])
+        estimates[block] += weight * np.float32(stream_bytes[np.uint64(codes_at + i)])
+
+
+@kernel
+def add_codes(estimates: Array, codes: Array, weight: Scalar) -> None:
+    """estimates[block] += weight x code, of all blocks. A kernel of its own, so that 16 are added at once."""
+    for block in range(codes.size):
+        estimates[np.uint64(block)] += weight * np.float32(codes[np.uint64(block)])
+
+
+@kernel
+def strip_maxima(estimates: Array, strips: Array) -> None:
+    """The largest of each strip of a window. A kernel of its own, or LLVM does not compare 16 at once; 0.5 us so."""
+    # Floats above zero are ordered as their bits are, and integers are compared many at once.
+    bits, largest = estimates.view(np.int32), strips.view(np.int32)
+    largest[:] = 0
+    for first in range(0, bits.size, largest.size):
+        for strip in range(largest.size):
+            largest[np.uint64(strip)] = max(largest[np.uint64(strip)], bits[np.uint64(first + strip)])
+
+
+@kernel
+def estimate_blocks(
+    components: Array, weights: Array, chosen: Array, opened: Array, blocks: Blocks, scratch: Scratch
+) -> None:
+    """Estimates of all blocks by the chosen terms, and the largest of each strip; opened: Limits.open.
+
+    Three passes over all pairs of window and term, so that none waits for memory: fetch where the run's place is
+    written, read it and fetch the run, add the run. A window is done with while it is in the nearest caches.
+    """
+    estimates, run_starts, run_lengths = scratch.estimates, scratch.run_starts, scratch.run_lengths
+    n_windows, n_blocks = blocks.windows.size - 1, blocks.offsets.size - 1
+    stride = scratch.table.size + 1
+    for window in range(n_windows):
+        for term in chosen:
+            prefetch(blocks.starts, window * stride + components[term])
+    pair = 0
+    for window in range(n_windows):
+        size = min(n_blocks - window * WINDOW, WINDOW)
+        for term in chosen:
+            at = np.uint64(window * stride + components[term])
+            start = blocks.starts[at]
+            run_starts[pair] = blocks.windows[window] + start
+            run_lengths[pair] = run_length(np.int64(blocks.starts[at + np.uint64(1)] - start), size)
+            prefetch(blocks.stream, run_starts[pair])
+            prefetch(blocks.stream, run_starts[pair] + CACHE_LINE // 2)
+            pair += 1
+    pair = 0
+    for window in range(n_windows):
+        base, end = window * WINDOW, min((window + 1) * WINDOW, estimates.size)
+        size = min(n_blocks - base, WINDOW)
+        estimates[base:end] = 0
+        for term in chosen:
+            start, length = run_starts[pair], run_lengths[pair]
+            if length == DENSE:
+                codes = blocks.stream_bytes[2 * start : 2 * start + size]
+                add_codes(estimates[base : base + size], codes, weights[term])
+            else:
+                add_run(estimates, base, blocks.stream, blocks.stream_bytes, start, length, weights[term])
+            pair += 1
+        for block in range(base, min(end, opened.size)):
+            estimates[block] *= opened[block]
+        strip_maxima(estimates[base:end], scratch.strips[base // STRIP : end // STRIP])
+
+
+@kernel
+def choose_terms(weights: Array, query_cut: Scalar, chosen: Array) -> Scalar:
+    """The positions of the query_cut heaviest terms, heaviest first, into `chosen`; returns their number."""
+    n_chosen = 0
+    for i in range(weights.size):
+        at = min(n_chosen, query_cut - 1)
+        if n_chosen == query_cut:
+            if weights[i] <= weights[chosen[at]]:
+                continue
+        else:
+            n_chosen += 1
+        while at > 0 and weights[chosen[at - 1]] < weights[i]:
+            chosen[at] = chosen[at - 1]
+            at -= 1
+        chosen[at] = i
+    return n_chosen
+
+
+@kernel
+def largest_of(strips: Array) -> Scalar:
+    """The largest of float32 numbers, none negative, or the largest finite number."""
+    bits = strips.view(np.int32)
+    largest = np.int32(0)
+    for strip in range(bits.size):
+        largest = max(largest, bits[np.uint64(strip)])
+    return min(np.int32(largest).view(np.float32), LARGEST)
+
+
+@kernel
+def count_reaching(floor: Scalar, strips: Array) -> Scalar:
+    """How many of some float32 numbers, none negative, reach a floor. A kernel of its own for the same reason."""
+    bits, least = strips.view(np.int32), np.float32(floor).view(np.int32)
+    n = np.int32(0)
+    for strip in range(bits.size):
+        n += np.int32(bits[np.uint64(strip)] >= least)
+    return n
+
+
+@kernel
+def band_floor(floor: Scalar, limit: Scalar, wanted: Scalar, strips: Array, estimates: Array) -> Scalar:
+    """An estimate, at most `floor` and at least `limit`, that about `wanted` blocks reach, or all if they are fewer."""
+    # Where so many are wanted that the best of several blocks would share a strip, blocks are counted themselves.
+    counted = strips if wanted * FEW_OF_STRIPS <= strips.size else estimates
+    if count_reaching(np.float32(limit), counted) <= wanted:
+        return limit
+    while floor > limit:
+        floor *= BAND_STEP
+        if count_reaching(np.float32(floor), counted) >= wanted:
+            break
+    return max(floor, limit)
+
+
+@kernel
+def reaching_strips(floor: Scalar, scratch: Scratch) -> Scalar:
+    """List the strips that reach a floor; returns their number. Without branches, which takes half the time."""
+    strips, reaching = scratch.strips, scratch.reaching
+    n_reaching = 0
+    for strip in range(strips.size):
+        reaching[n_reaching] = strip
+        n_reaching += strips[np.uint64(strip)] >= floor
+    return n_reaching
+
+
+@kernel
+def queue_band(floor: Scalar, above: Scalar, n_reaching: Scalar, offsets: Array, scratch: Scratch) -> Scalar:
+    """Queue the blocks with floor <= estimate < above, fetching their offsets; returns their number.
+
+    n_reaching: of strips in scratch.reaching, all that reach the floor among them.
+    """
+    estimates, strips, queue = scratch.estimates, scratch.strips, scratch.queue
+    n_queued = 0
+    for strip in scratch.reaching[:n_reaching]:
+        if strips[strip] >= floor:
+            window = np.int64(strip) // STRIPS_OF_WINDOW
+            begin = window * STRIPS_OF_WINDOW
+            step = STRIPS_OF_WINDOW if begin + STRIPS_OF_WINDOW <= strips.size else strips.size - begin
+            first = window * WINDOW + strip - begin
+            for block in range(first, first + step * STRIP, step):
+                estimate = estimates[np.uint64(block)]
+                if estimate >= floor and not estimate >= above:
+                    queue[n_queued] = block
+                    prefetch(offsets, block)
+                    n_queued += 1
+    return n_queued
+
+
+@kernel
+def search_blocks(
+    components: Array, weights: Array, limits: Limits, forward: Forward, blocks: Blocks, scratch: Scratch
+) -> None:
+    """Fill the heap with the best documents of the blocks whose estimate lets them through."""
+    scores = scratch.heap_scores
+    chosen = scratch.chosen[: choose_terms(weights, limits.query_cut, scratch.chosen)]
+    estimate_blocks(components, weights, chosen, limits.open, blocks, scratch)
+    highest = largest_of(scratch.strips)
+    if highest == 0:
+        return
+    least = band_floor(highest, SMALLEST, limits.max_blocks, scratch.strips, scratch.estimates)
+    listed, n_reaching = least, reaching_strips(least, scratch)
+    above, floor = np.float32(np.nan), highest  # nothing is above the first band
+    wanted = max(FIRST_BAND, scores.size // 2)
+    while True:
+        # However few blocks were asked for, those are visited that it takes to find k documents.
+        full = scores[0] > 0
+        limit = max(threshold(limits.heap_factor, scores), least if full else SMALLEST)
+        floor = limit if full else band_floor(floor, limit, wanted, scratch.strips, scratch.estimates)
+        if floor < listed:
+            listed, n_reaching = floor, reaching_strips(floor, scratch)
+        n_queued = queue_band(floor, above, n_reaching, blocks.offsets, scratch)
+        visit_queue(n_queued, limits, forward, blocks, scratch)
+        if floor == limit:
+            break
+        above = floor
+        wanted *= 4
+
+
+@kernel
+def visit_neighbours(limits: Limits, graph: Array, forward: Forward, blocks: Blocks, scratch: Scratch) -> None:
+    """Score the nearest limits.knn neighbours of each document of the heap; graph uint32[n, neighbours]."""
+    n_neighbours = min(limits.knn, graph.shape[1])
+    for i in range(scratch.snapshot.size):
+        scratch.snapshot[i] = scratch.heap_rows[i]
+        if scratch.snapshot[i] != NOTHING:
+            prefetch(blocks.positions, scratch.snapshot[i])
+    n_pending = 0
+    for row in scratch.snapshot:
+        if row != NOTHING:
+            neighbours = graph[blocks.positions[row]]
+            for j in range(n_neighbours):
+                if neighbours[j] != NOTHING:
+                    fetch_heads(neighbours[j], np.int64(neighbours[j]) + 1, forward)
+            for j in range(n_neighbours):
+                if neighbours[j] != NOTHING:
+                    n_pending = visit(neighbours[j], True, n_pending, limits, forward, blocks.rows, scratch)
+    score_tails(n_pending, True, forward, blocks.rows, scratch)
+
+
+@kernel
+def may_lack(components: Array, limits: Limits, blocks: Blocks, scratch: Scratch) -> bool:
+    """Whether fewer than k documents were found although more may share a term with the query.
+
+    Summaries have all that there is of rare terms; of others they may lack what would have been needed.
+    """
+    found = 0
+    for score in scratch.heap_scores:
+        found += score > 0
+    candidates = limits.scanned.size if limits.scanned.size > 0 else blocks.rows.size
+    complete = components.size <= limits.query_cut
+    for component in components:
+        complete &= component >= blocks.n_frequent
+    lacks: bool = found < min(limits.k, candidates) and not complete
+    return lacks
+
+
+@kernel
+def scan(documents: Array, weights: Array, forward: Forward, rows: Array, scratch: Scratch) -> None:
+    """Fill the heap with the best of some documents, or of all if there are none, by their 16-bit weights.
+
+    High bytes alone are off by half a code at most, which bounds what the fine score can add: only documents that the
+    bound lets pass are scored twice, which takes 8 ms instead of 20.
+    """
+    table, scores = scratch.table, scratch.heap_scores
+    error = np.float32(0)
+    for weight in weights:
+        error += weight
+    error *= np.float32(0.5001)  # and a little for the rounding of the sums themselves
+    some = documents.size > 0
+    for i in range(documents.size if some else rows.size):
+        document = documents[i] if some else np.uint32(i)
+        start, length = tail_of(forward, document)
+        coarse = score_head(document, table, forward) + score_tail(start, length, table, forward)
+        if coarse + error >= scores[0]:
+            score = fine_score(document, table, forward)
+            row = rows[document]
+            if score > 0 and is_worse(scores[0], scratch.heap_rows[0], score, row):
+                replace_worst(score, row, scores, scratch.heap_rows)
+
+
+@kernel
+def clear_heap(scratch: Scratch) -> None:
+    """Slots that hold no document have score 0 and row NOTHING."""
+    scratch.heap_scores[:] = 0
+    scratch.heap_rows[:] = NOTHING
+
+
+@allocating
+def rank(forward: Forward, positions: Array, scratch: Scratch, out_scores: Array, out_rows: Array) -> None:
+    """The heap's rows by falling 16-bit score, equal ones by row; where fewer, -inf and -1."""
+    rows = scratch.heap_rows
+    found = np.sort(rows)[: np.sum(rows != NOTHING)]
+    fine = np.empty(found.size, np.float32)
+    for i in range(found.size):
+        fine[i] = fine_score(positions[found[i]], scratch.table, forward)
+    order = np.argsort(-fine, kind="mergesort")
+    out_scores[:] = -np.inf
+    out_rows[:] = -1
+    for i in range(min(found.size, out_rows.size)):
+        out_scores[i] = fine[order[i]]
+        out_rows[i] = found[order[i]]
+
+
+@allocating
+def search_batch(
+    queries: Queries,
+    begin: Scalar,
+    end: Scalar,
+    limits: Limits,
+    forward: Forward,
+    blocks: Blocks,
+    graph: Array,
+    scratch: Scratch,
+    out_scores: Array,
+    out_rows: Array,
+) -> None:
+    """Search for queries begin..end.
+
+    The hits of query i go into row i of out_scores, float32[n, k], and of out_rows, int64[n, k].
+    """
+    for i in range(begin, end):
+        first, stop = queries.indptr[i], queries.indptr[i + 1]
+        components, weights = queries.components[first:stop], queries.weights[first:stop]
+        for j in range(components.size):
+            scratch.table[components[j]] = weights[j]
+        clear_heap(scratch)
+        exact = limits.exact
+        if not exact:
+            search_blocks(components, weights, limits, forward, blocks, scratch)
+            if limits.knn > 0:
+                visit_neighbours(limits, graph, forward, blocks, scratch)
+            if scratch.heap_scores[0] == 0 and may_lack(components, limits, blocks, scratch):
+                clear_heap(scratch)
+                exact = True
+        if exact:
+            scan(limits.scanned, weights, forward, blocks.rows, scratch)
+        rank(forward, blocks.positions, scratch, out_scores[i], out_rows[i])
+        for component in components:
+            scratch.table[component] = 0

@@ -1,0 +1,325 @@
+"""Search parameters that reach an asked recall at the least time: measured, stored in the manifest, looked up.
+
+The recall of a query is the share of its exact top k that a search finds. A document as good as the k-th best counts,
+whichever of equals came first.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from time import perf_counter
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.errors import IndexFormatError, ParameterError, StorageError
+from lsr.index.checks import check_at_least_one, check_search
+from lsr.index.parameters import SearchParams, check_number
+from lsr.index.result import SearchResult
+from lsr.progress import Advance, progress_bar
+from lsr.storage.manifest import MANIFEST, update_manifest
+from lsr.vectors.sparse_vectors import SparseVectors
+
+RECALLS = (0.9, 0.95, 0.97, 0.99)
+FEWEST_QUERIES = 20
+ENTRY = "presets"  # of the manifest
+
+EXACT = SearchParams(exact=True)
+QUERY_CUTS = (4, 6, 8, 10, 12, 16)
+# Blocks visited, for each unit of the square root of k: from what misses most to what takes longest.
+BLOCKS = (5, 7, 10, 14, 20, 28, 40, 56, 80, 110, 160, 320)
+NEIGHBOURS = 10
+
+MARGIN = 1.645  # standard errors: nineteen of twenty means are no farther above what they are the means of
+SAME_SCORE = 1e-6  # relative: searches add up the same products in different orders
+SAME_RECALL = 1e-9
+
+REPEATS = 3
+LONG_ENOUGH = 1.0  # seconds, after which a search is not repeated: noise is a small part of it
+ROUNDS = 5
+CLOSE = 1.25  # times the least time: within it, noise may have picked the winner
+CONTENDERS = 4
+
+
+class Tunable(Protocol):
+    """What is asked of an index. flat: every search is exhaustive. knn: neighbours in its graph, 0 without one."""
+
+    @property
+    def dim(self) -> int: ...
+    @property
+    def flat(self) -> bool: ...
+    @property
+    def knn(self) -> int: ...
+    def search(
+        self, queries: SparseVectors, k: int = 10, params: SearchParams | None = None, threads: int = 1
+    ) -> SearchResult: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What a search with these parameters reaches, from 0 to 1, and the time that it takes for a query, on one thread.
+
+    recall: mean over the half of the queries by which parameters are chosen.
+    held_out: mean over the other half, by which nothing is chosen.
+    """
+
+    params: SearchParams
+    recall: float
+    microseconds: float
+    held_out: float
+
+    def __post_init__(self) -> None:
+        check_number("recall", self.recall, 0, 1)
+        check_number("held_out", self.held_out, 0, 1)
+        check_number("microseconds", self.microseconds, 0, math.inf)
+
+    def as_json(self) -> dict[str, Any]:
+        """One flat record."""
+        chosen = asdict(self.params)
+        del chosen["recall"]  # asked for, not a parameter that was measured
+        return {**chosen, "recall": self.recall, "held_out": self.held_out, "microseconds": self.microseconds}
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """What was chosen for a recall@k that was asked for, and on how many queries it was measured."""
+
+    asked: float
+    k: int
+    queries: int
+    point: Point
+
+    def __post_init__(self) -> None:
+        check_recall(self.asked)
+        check_at_least_one("k", self.k)
+        check_at_least_one("queries", self.queries)
+
+    def as_json(self) -> dict[str, Any]:
+        """One flat record, as the manifest holds it."""
+        return {"asked": self.asked, "k": self.k, "queries": self.queries, **self.point.as_json()}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Preset:
+        """What as_json gave. Raises KeyError, TypeError or ParameterError for anything else."""
+        params = SearchParams(
+            **{name: record[name] for name in ("query_cut", "heap_factor", "max_blocks", "knn", "exact")}
+        )
+        point = Point(params, *(record[name] for name in ("recall", "microseconds", "held_out")))
+        return cls(record["asked"], record["k"], record["queries"], point)
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What was measured.
+
+    k: documents a query. queries: how many had a hit and were measured, both halves together.
+    points: all that were measured. frontier: those that no other equals or beats in recall with no more time, by rising
+        recall. chosen: recall asked for -> its point.
+    """
+
+    k: int
+    queries: int
+    points: tuple[Point, ...]
+    frontier: tuple[Point, ...]
+    chosen: Mapping[float, Point]
+
+    @property
+    def presets(self) -> dict[float, Preset]:
+        """Recall asked for -> what is stored for it."""
+        return {asked: Preset(asked, self.k, self.queries, point) for asked, point in self.chosen.items()}
+
+
+def tune(
+    index: Tunable,
+    queries: SparseVectors,
+    recalls: Sequence[float] = RECALLS,
+    k: int = 10,
+    threads: int = 1,
+    progress: bool = False,
+) -> Tuning:
+    """The fastest parameters of a grid that reach each recall@k.
+
+    Queries that find nothing are left out. Of the others, every second is held out; on the rest a choice must reach the
+    recall with MARGIN standard errors to spare, so that it holds on queries not seen, too. What no other point reaches,
+    exact search does. A flat index is searched exhaustively whatever the parameters: exact search is its only point.
+
+    recalls: each above 0 and at most 1, which only exact search promises. threads: of the exhaustive search that all
+    others are compared with; times are always those of one thread. progress: a bar on standard error.
+    Raises ParameterError for too few queries, queries of another dimension, and recalls, k or threads out of range.
+    """
+    check_search(queries, index.dim, k, threads)
+    asked = sorted({check_recall(recall) for recall in recalls})
+    if not asked:
+        raise ParameterError("recalls are empty; ask for at least one, such as 0.97")
+    bench = _Bench(index, queries, k, threads)
+    with progress_bar("tuning", None, "settings", progress) as advance:
+        bench.measure(EXACT)
+        if not index.flat:
+            _explore(bench, index.knn, asked[-1], advance)
+        contenders = {recall: bench.contenders(recall) for recall in asked}
+        _race(bench, contenders.values(), advance)
+    points = {params: bench.point(params) for params in bench.microseconds}
+    chosen = {recall: points[min(those, key=bench.microseconds.__getitem__)] for recall, those in contenders.items()}
+    return Tuning(int(k), len(bench.queries), tuple(points.values()), frontier_of(points.values()), chosen)
+
+
+def frontier_of(points: Iterable[Point]) -> tuple[Point, ...]:
+    """The points that no other equals or beats in recall with no more time, by rising recall."""
+    best: list[Point] = []
+    for point in sorted(points, key=lambda point: (point.microseconds, -point.recall)):
+        if not best or point.recall > best[-1].recall:
+            best.append(point)
+    return tuple(best)
+
+
+def resolve(presets: Mapping[float, Preset], recall: float) -> SearchParams:
+    """The parameters tuned for this recall, or for the next higher one that there is. Raises ParameterError."""
+    for asked in sorted(presets):
+        if asked >= recall - SAME_RECALL:
+            return presets[asked].point.params
+    tuned = f"the index is tuned for {', '.join(map(str, sorted(presets)))}" if presets else "the index is not tuned"
+    raise ParameterError(f"recall is {recall}: {tuned}; run lsr tune INDEX --queries Q --recall {recall}")
+
+
+def store_presets(folder: str | os.PathLike[str], tuning: Tuning, opened: Mapping[str, Any] | None = None) -> None:
+    """Add what was chosen to the manifest of the index in `folder`; presets of other recalls are kept.
+
+    opened: the manifest before the index was opened; raises StorageError if another index has taken its place since.
+    Raises IndexFormatError for what is no index or has damaged presets, StorageError where writing fails.
+    """
+
+    def change(manifest: Mapping[str, Any]) -> dict[str, Any]:
+        if opened is not None and manifest.get("files") != opened.get("files"):
+            raise StorageError(f"{os.fspath(folder)}: the index was replaced while it was tuned; tune it again")
+        presets = {**read_presets(manifest, folder), **tuning.presets}
+        return {ENTRY: presets_as_json(presets)}
+
+    update_manifest(folder, change)
+
+
+def presets_as_json(presets: Mapping[float, Preset]) -> list[dict[str, Any]]:
+    """What the manifest holds under ENTRY, by rising recall."""
+    return [presets[asked].as_json() for asked in sorted(presets)]
+
+
+def read_presets(manifest: Mapping[str, Any], folder: str | os.PathLike[str]) -> dict[float, Preset]:
+    """Recall asked for -> preset, by rising recall; none of an index that was not tuned.
+
+    folder: where the manifest lies, for the error. Raises IndexFormatError for damaged entries.
+    """
+    try:
+        presets = [Preset.from_json(record) for record in manifest.get(ENTRY, [])]
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise IndexFormatError(
+            f"{os.fspath(folder)}: the {ENTRY} in {MANIFEST} are damaged ({error}); remove that entry and tune again"
+        ) from error
+    return {preset.asked: preset for preset in sorted(presets, key=lambda preset: preset.asked)}
+
+
+def check_recall(recall: Any) -> float:
+    """`recall` as a float. Raises ParameterError unless it is a number above 0 and at most 1."""
+    check_number("recall", recall, 0, 1)
+    if recall == 0:
+        raise ParameterError("recall is 0; ask for one above 0 and at most 1")
+    return float(recall)
+
+
+class _Bench:
+    """Searches of one batch of queries, each measured when it is first asked for.
+
+    k: documents a query. found: parameters -> float64[queries], the share of each query's exact top k.
+    microseconds: parameters -> the least time a query.
+    """
+
+    def __init__(self, index: Tunable, queries: SparseVectors, k: int, threads: int) -> None:
+        exact = index.search(queries, k, EXACT, threads)
+        hits = exact.rows >= 0
+        kept = hits.any(axis=1)
+        if kept.sum() < FEWEST_QUERIES:
+            raise ParameterError(
+                f"{kept.sum()} of {len(queries)} queries find a document; tuning needs at least {FEWEST_QUERIES}, as "
+                f"half of them are held out and the recall of fewer is chance; a few hundred tell 0.97 from 0.98"
+            )
+        worst = np.where(hits, exact.scores, np.inf).min(axis=1)[kept].astype(np.float64)
+        self._least = worst * (1 - SAME_SCORE)
+        self._wanted = hits.sum(axis=1)[kept]
+        self._index = index
+        self.k = k
+        self.queries = queries[np.flatnonzero(kept)]
+        self.found: dict[SearchParams, npt.NDArray[np.float64]] = {}
+        self.microseconds: dict[SearchParams, float] = {}
+
+    def measure(self, params: SearchParams) -> None:
+        """Several times, unless once takes long."""
+        self._index.search(self.queries[:1], self.k, params)  # compiles, and makes room
+        begin = perf_counter()
+        for _ in range(REPEATS):
+            self.search(params)
+            if perf_counter() - begin > LONG_ENOUGH:
+                break
+
+    def search(self, params: SearchParams) -> None:
+        """All queries, once."""
+        begin = perf_counter()
+        scores = self._index.search(self.queries, self.k, params).scores
+        microseconds = 1e6 * (perf_counter() - begin) / len(self.queries)
+        self.microseconds[params] = min(microseconds, self.microseconds.get(params, math.inf))
+        if params not in self.found:
+            found = (scores >= self._least[:, None]).sum(axis=1)
+            self.found[params] = found / self._wanted
+
+    def promised(self, params: SearchParams) -> float:
+        """A recall that queries not seen reach, too: MARGIN standard errors below the mean of those not held out."""
+        if params.exact:
+            return 1.0
+        # One query more, which misses one document: or else ten queries that miss none would promise to miss none ever.
+        found = np.append(self.found[params][::2], 1 - 1 / self.k)
+        return float(found.mean() - MARGIN * found.std(ddof=1) / math.sqrt(len(found)))
+
+    def contenders(self, recall: float) -> list[SearchParams]:
+        """Of what promises the recall, the fastest, and what is nearly as fast; never empty, as exact search does."""
+        able = sorted(
+            (params for params in self.found if self.promised(params) >= recall), key=self.microseconds.__getitem__
+        )
+        limit = CLOSE * self.microseconds[able[0]]
+        return [params for params in able[:CONTENDERS] if self.microseconds[params] <= limit]
+
+    def point(self, params: SearchParams) -> Point:
+        found = self.found[params]
+        return Point(params, float(found[::2].mean()), self.microseconds[params], float(found[1::2].mean()))
+
+
+def _explore(bench: _Bench, neighbours: int, highest: float, advance: Advance) -> None:
+    """Measure the part of the grid that can hold the fastest way to a recall of at most `highest`.
+
+    More blocks take longer and find more: what follows the first that reaches `highest`, or the first that
+    takes longer than another that does, is only slower.
+    """
+    longest = int(np.diff(bench.queries.indptr).max())
+    query_cuts = sorted({min(query_cut, longest) for query_cut in (*QUERY_CUTS, longest)})
+    least = bench.microseconds[EXACT]
+    root = math.sqrt(bench.k)
+    for knn, query_cut in product(sorted({0, min(NEIGHBOURS, neighbours), neighbours}), query_cuts):
+        for blocks in BLOCKS:
+            params = SearchParams(query_cut=query_cut, max_blocks=math.ceil(blocks * root), knn=knn)
+            bench.measure(params)
+            advance(1)
+            if bench.promised(params) >= highest:
+                least = min(least, bench.microseconds[params])
+                break
+            if bench.microseconds[params] > CLOSE * least:
+                break
+
+
+def _race(bench: _Bench, contenders: Iterable[Sequence[SearchParams]], advance: Advance) -> None:
+    """Time again what is close, taking turns, so that a slow moment of the machine meets all alike."""
+    close = dict.fromkeys(params for those in contenders if len(those) > 1 for params in those)
+    for _ in range(ROUNDS):
+        for params in close:
+            bench.search(params)
+            advance(1)

@@ -1,0 +1,48 @@
+"""Compiling all that a search and a build run, so that Numba's cache on disk has it and no user waits for it."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from lsr.index.inverted.exact_index import ExactIndex
+from lsr.index.parameters import IndexConfig, SearchParams
+from lsr.index.seismic.seismic_index import SeismicIndex
+from lsr.progress import progress_bar
+from lsr.vectors.sparse_vectors import SparseVectors
+
+# So many components need numbers of 32 bits; kernels are compiled for each width.
+FEW, MANY = 100, (1 << 16) + 1
+LAYOUTS = ("fast", "compact")
+DOCUMENTS = 50
+ENOUGH = 1 << 30  # bytes
+
+
+def warm_up(progress: bool = False) -> None:
+    """Build small indexes of every kind and search them in every way. progress: a bar on standard error."""
+    with progress_bar("compiling", 2 * len(LAYOUTS), "kinds of index", progress) as advance:
+        for dim, layout in product((FEW, MANY), LAYOUTS):
+            vectors = _all_components(dim)
+            built = SeismicIndex.build(vectors, IndexConfig(layout=layout, knn=1))
+            for index in (built, built.with_blocks(), ExactIndex.build(vectors)):
+                for params in (SearchParams(), SearchParams(exact=True)):
+                    index.search(vectors[:2], 1, params)
+                index.search(vectors[:2], 1, allowed=[0])
+                index.gather(np.arange(2))
+                index.vector(0)
+            built.with_blocks().search(vectors[:2], 1, SearchParams(knn=1))
+            with TemporaryDirectory() as folder:
+                vectors.write(Path(folder, "vectors"))
+                SeismicIndex.build_from(
+                    Path(folder, "vectors"), Path(folder, "index"), IndexConfig(layout=layout), memory=ENOUGH
+                )
+            advance(1)
+
+
+def _all_components(dim: int) -> SparseVectors:
+    """Vectors that have each component once."""
+    indptr = np.linspace(0, dim, DOCUMENTS + 1).astype(np.int64)
+    return SparseVectors(indptr, np.arange(dim), np.ones(dim, np.float32), dim)

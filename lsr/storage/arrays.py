@@ -1,0 +1,71 @@
+"""Arrays in a folder, one .npy file each, so that they can be memory-mapped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.errors import IndexFormatError
+from lsr.storage.files import DAMAGE, storage_errors
+
+Array = npt.NDArray[Any]
+Scalar = Any  # inside a kernel: the NumPy number that Numba makes of it
+
+
+def save_arrays(folder: str | os.PathLike[str], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write each array to NAME.npy. Raises StorageError."""
+    for name, array in arrays.items():
+        path = Path(folder, f"{name}.npy")
+        with storage_errors(path):
+            np.save(path, array, allow_pickle=False)
+
+
+@contextmanager
+def growing_array(
+    folder: str | os.PathLike[str], name: str, dtype: npt.DTypeLike, row: tuple[int, ...] = ()
+) -> Iterator[Callable[[Array], None]]:
+    """A function that appends rows, of shape `row`, to NAME.npy, whose length is known only at the end.
+
+    Raises StorageError.
+    """
+    path = Path(folder, f"{name}.npy")
+    count = 0
+    with storage_errors(path), open(path, "wb") as file:
+        write_header(file, dtype, (0, *row))
+
+        def append(rows: Array) -> None:
+            nonlocal count
+            count += len(rows)
+            file.write(np.ascontiguousarray(rows, dtype).reshape(-1).view(np.uint8).data)
+
+        yield append
+        write_header(file, dtype, (count, *row))
+
+
+def write_header(file: BinaryIO, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> None:
+    """Write the start of an .npy file, or write it again: NumPy leaves room in it for any length of the first axis."""
+    file.seek(0)
+    description = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, description)
+
+
+def load_array(folder: str | os.PathLike[str], name: str, *, mmap: bool = True) -> npt.NDArray[Any]:
+    """The array in NAME.npy, read-only; mapped into memory, or read into it. Raises IndexFormatError."""
+    path = Path(folder, f"{name}.npy")
+    try:
+        return read_only(np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False))
+    except DAMAGE as error:
+        raise IndexFormatError(f"{path}: missing or damaged ({error}); build the index again") from error
+
+
+def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A view that cannot be written, as a mapped file cannot: Numba compiles a kernel once for both."""
+    view = array.view(np.ndarray)
+    view.flags.writeable = False
+    return view

@@ -1,0 +1,212 @@
+"""The on-disk format of an index: a folder with one manifest, manifest.json, and the arrays that it lists.
+
+The manifest holds the format version, the kind of index, its configuration and counts, and, under "files", the size and
+SHA-256 of every other file of the folder. Opening compares the sizes; `verify` the checksums too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from lsr.errors import IndexFormatError, StorageError
+from lsr.storage import files
+from lsr.storage.arrays import load_array, save_arrays
+from lsr.storage.files import left_aside, lock_folder, storage_errors
+from lsr.storage.strings import StringColumn
+
+__all__ = [
+    "MANIFEST",
+    "StringColumn",
+    "check_replaceable",
+    "load_array",
+    "read_manifest",
+    "replacing_folder",
+    "save_arrays",
+    "update_manifest",
+    "verify",
+    "write_folder",
+    "write_manifest",
+]
+
+MANIFEST = "manifest.json"
+PRODUCT = "lsr index"
+_PRODUCT_WITHIN = 100  # bytes: the first entry, so that a manifest that was cut short is still known
+
+Extra = Callable[[Path], Mapping[str, Any]]
+
+
+def replacing_folder(path: str | os.PathLike[str]) -> AbstractContextManager[Path]:
+    """An empty folder to fill; it takes the place of the index at `path`, if there is one, when the body ends.
+
+    A folder that is not empty and no index is never replaced. Raises StorageError.
+    """
+    check_replaceable(path)
+    return files.replacing_folder(path, MANIFEST)
+
+
+def check_replaceable(path: str | os.PathLike[str]) -> None:
+    """Raises StorageError unless an index can take the place of what is at `path`: nothing, or an index, even damaged.
+
+    To be asked before long work, too.
+    """
+    with storage_errors(path):
+        target = Path(os.path.realpath(path))
+        files.refuse_foreign(target, MANIFEST)
+        if (target / MANIFEST).exists() and not _is_index(target):
+            raise StorageError(f"{target}: cannot be replaced: its {MANIFEST} is not of lsr; choose another path")
+
+
+def write_folder(
+    folder: str | os.PathLike[str],
+    manifest: Mapping[str, Any],
+    arrays: Mapping[str, npt.NDArray[Any]],
+    extra: Extra | None = None,
+) -> None:
+    """Write an index: its arrays, what `extra` adds, and the manifest, in one step.
+
+    extra: writes more files into the folder that it is given, and returns more entries of the manifest.
+    Raises StorageError.
+    """
+    with replacing_folder(folder) as temporary:
+        save_arrays(temporary, arrays)
+        more = extra(temporary) if extra else {}
+        write_manifest(temporary, {**manifest, **more})
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write manifest.json with the sizes and checksums of all files that are in `folder` now. Raises StorageError.
+
+    manifest: JSON; must have "format_version" (a whole number) and "kind". An index in a subfolder, with a manifest of
+    its own, is left to that one, so that it can be replaced by itself.
+    """
+    path = folder / MANIFEST
+    with storage_errors(folder):
+        listed = {
+            each.relative_to(folder).as_posix(): {"bytes": each.stat().st_size, "sha256": _checksum(each)}
+            for each in sorted(folder.rglob("*"))
+            if each.is_file() and each != path and not _within_another(each, folder)
+        }
+        path.write_text(json.dumps({"product": PRODUCT, **manifest, "files": listed}, indent=1))
+
+
+def read_manifest(folder: str | os.PathLike[str], expected_format: int, kind: str | None = None) -> dict[str, Any]:
+    """The manifest of the index in `folder`, after a look at every file that it lists.
+
+    Raises IndexFormatError when there is no index of that format version (and kind, if one is given), or when a file is
+    missing or has another size.
+    """
+    folder = Path(folder)
+    path = folder / MANIFEST
+    manifest = _load_manifest(folder)
+    if kind is not None and manifest.get("kind") != kind:
+        raise IndexFormatError(
+            f"{folder}: an index of kind {manifest.get('kind')!r}, not {kind!r}; open it as what it is"
+        )
+    version = manifest.get("format_version")
+    if version != expected_format:
+        newer = isinstance(version, int) and version > expected_format
+        advice = "upgrade lsr" if newer else "build the index again"
+        raise IndexFormatError(f"{folder}: format version {version}, this lsr reads {expected_format}; {advice}")
+    for name, size in _listed_files(path, manifest, "bytes"):
+        _check_size(folder / name, size)
+    return manifest
+
+
+def update_manifest(folder: str | os.PathLike[str], change: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
+    """Add entries to the manifest of the index in `folder`, in one step; files and their checksums stay as they are.
+
+    change: given the manifest, returns the entries that are new or replace others. Processes that do this wait for one
+    another. If an index takes the place of this one meanwhile, it is left as it is.
+    Raises IndexFormatError when there is no index, StorageError.
+    """
+    target = Path(os.path.realpath(folder))
+    with storage_errors(folder):
+        lock = lock_folder(target, wait=True)
+        try:
+            # The manifest is read when the file that replaces it is already there, as one that is removed with its
+            # folder: so it is never another index's manifest that is replaced.
+            with files.replacing_file(target / MANIFEST) as file:
+                manifest = _load_manifest(target)
+                file.write(json.dumps({**manifest, **change(manifest)}, indent=1).encode())
+        finally:
+            os.close(lock)
+
+
+def _load_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        aside = left_aside(folder)
+        hint = f"an interrupted save left it at {aside}: rename it back" if aside else "give the folder of an index"
+        raise IndexFormatError(f"{folder}: no index (there is no {MANIFEST}); {hint}") from error
+    except OSError as error:
+        raise IndexFormatError(
+            f"{folder}: no index can be read: {error.strerror}; give the folder of an index"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise IndexFormatError(f"{path}: truncated or not JSON ({error}); build the index again") from error
+    if not isinstance(manifest, dict) or manifest.get("product") != PRODUCT:
+        raise IndexFormatError(f"{path}: not the manifest of an index; give the folder of an index that lsr built")
+    return manifest
+
+
+def verify(folder: str | os.PathLike[str]) -> None:
+    """Read every file of an index, and of indexes in it, and compare its checksum.
+
+    Raises IndexFormatError for the first that differs.
+    """
+    path = Path(folder, MANIFEST)
+    try:
+        listed = _listed_files(path, json.loads(path.read_bytes()), "sha256")
+        for name, checksum in listed:
+            if _checksum(Path(folder, name)) != checksum:
+                raise IndexFormatError(
+                    f"{Path(folder, name)}: its checksum is not the manifest's; build the index again"
+                )
+    except (OSError, ValueError, RecursionError) as error:
+        raise IndexFormatError(f"{folder}: cannot be verified ({error}); build the index again") from error
+    for inner in Path(folder).glob(f"*/{MANIFEST}"):
+        if inner.relative_to(folder).as_posix() not in dict(listed):
+            verify(inner.parent)
+
+
+def _is_index(folder: Path) -> bool:
+    try:
+        with open(folder / MANIFEST, "rb") as file:
+            return json.dumps(PRODUCT).encode() in file.read(_PRODUCT_WITHIN)
+    except FileNotFoundError:
+        return False
+
+
+def _within_another(file: Path, folder: Path) -> bool:
+    return any(_is_index(parent) for parent in file.parents if folder in parent.parents)
+
+
+def _listed_files(path: Path, manifest: Any, key: str) -> list[tuple[str, Any]]:
+    try:
+        return [(name, entry[key]) for name, entry in manifest["files"].items()]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise IndexFormatError(f"{path}: damaged ({error!r} is amiss); build the index again") from error
+
+
+def _check_size(path: Path, size: Any) -> None:
+    try:
+        found = path.stat().st_size
+    except OSError as error:
+        raise IndexFormatError(f"{path}: {error.strerror}; build the index again") from error
+    if found != size:
+        raise IndexFormatError(f"{path}: {found} bytes instead of {size}; build the index again")
+
+
+def _checksum(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,94 @@
+"""StringColumn: many strings, memory-mapped, decoded one at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.errors import IndexFormatError, ParameterError, VectorsError
+from lsr.storage.arrays import load_array, write_header
+from lsr.storage.files import storage_errors
+
+STRINGS_PER_WRITE = 4096
+
+
+class StringColumn:
+    """Strings as two arrays, their UTF-8 bytes end to end (uint8) and where each one starts (int64[n + 1])."""
+
+    def __init__(self, text: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> None:
+        self._text = text
+        self._offsets = offsets
+
+    @staticmethod
+    def write(folder: Path, name: str, strings: Iterable[str]) -> int:
+        """Write NAME.text.npy and NAME.offsets.npy, holding few strings at a time; returns how many there were.
+
+        Raises StorageError, and VectorsError for a string that is not valid Unicode.
+        """
+        count = size = 0
+        text_path, offsets_path = _paths(folder, name)
+        with storage_errors(folder), open(text_path, "wb") as text, open(offsets_path, "wb") as offsets:
+            write_header(text, np.uint8, (0,))
+            write_header(offsets, np.int64, (0,))
+            ends = [0]
+            for string in strings:
+                try:
+                    encoded = string.encode()
+                except UnicodeEncodeError:
+                    raise VectorsError(
+                        f"{name} {count}: {string[:40]!r} holds a lone surrogate; it must be valid Unicode"
+                    ) from None
+                text.write(encoded)
+                count += 1
+                size += len(encoded)
+                ends.append(size)
+                if len(ends) == STRINGS_PER_WRITE:
+                    offsets.write(np.array(ends, np.int64).tobytes())
+                    ends = []
+            offsets.write(np.array(ends, np.int64).tobytes())
+            # The lengths are known only now.
+            write_header(text, np.uint8, (size,))
+            write_header(offsets, np.int64, (count + 1,))
+        return count
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str], name: str, *, mmap: bool = True) -> StringColumn:
+        """Open what `write` wrote. Raises IndexFormatError."""
+        text = load_array(Path(folder), f"{name}.text", mmap=mmap)
+        offsets = load_array(Path(folder), f"{name}.offsets", mmap=mmap)
+        fits = text.dtype == np.uint8 and offsets.dtype == np.int64 and text.ndim == offsets.ndim == 1
+        if not fits or not len(offsets) or offsets[0] != 0 or offsets[-1] != len(text):
+            raise IndexFormatError(f"{folder}: the strings {name} are damaged; build the index again")
+        return cls(text, offsets)
+
+    @property
+    def nbytes(self) -> int:
+        return self._text.nbytes + self._offsets.nbytes
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    def __getitem__(self, i: int) -> str:
+        """String i. Raises ParameterError when there is none, and IndexFormatError when the file is damaged."""
+        if not 0 <= i < len(self):
+            raise ParameterError(f"row {i} does not exist; there are {len(self)} rows")
+        encoded = self._text[self._offsets[i] : self._offsets[i + 1]].tobytes()
+        try:
+            return encoded.decode()
+        except UnicodeDecodeError as error:
+            raise IndexFormatError(f"string {i} is damaged ({error}); build the index again") from None
+
+    def equals(self, other: StringColumn) -> bool:
+        """Whether both hold the same strings, told without decoding any."""
+        return np.array_equal(self._offsets, other._offsets) and np.array_equal(self._text, other._text)
+
+    def __iter__(self) -> Iterator[str]:
+        return (self[i] for i in range(len(self)))
+
+
+def _paths(folder: Path, name: str) -> tuple[Path, Path]:
+    return folder / f"{name}.text.npy", folder / f"{name}.offsets.npy"

@@ -1,0 +1,109 @@
+"""Files of training records: JSON lines, Parquet, and tables of tab-separated columns, read as streams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lsr.collections.lines import count_lines, read_lines
+from lsr.collections.sources import Place, jsonl_records
+from lsr.errors import CollectionError
+from lsr.storage.files import DAMAGE
+
+Record = dict[str, Any]
+
+JSONL, TSV, PARQUET = ".jsonl", ".tsv", ".parquet"
+ROWS_AT_ONCE = 256
+ACCEPTED = "give a .jsonl[.gz], .tsv[.gz] or .parquet file, or a folder of such parts of one kind"
+
+_PAIR, _TRIPLE, _SCORED_TRIPLE = 2, 3, 5  # columns
+
+
+def parts_of(path: str | Path) -> list[Path]:
+    """The files at `path`: itself, or those of a folder, by name. Raises CollectionError."""
+    path = Path(path)
+    if path.is_dir():
+        parts = [each for each in sorted(path.iterdir()) if _kind(each) and not each.name.startswith(".")]
+        if len({_kind(part) for part in parts}) != 1:
+            raise CollectionError(f"{path}: holds no training records, or several kinds of files; {ACCEPTED}")
+        return parts
+    if not path.is_file():
+        raise CollectionError(f"{path}: there is no such file or folder; {ACCEPTED}")
+    if not _kind(path):
+        raise CollectionError(f"{path}: unknown kind of file; {ACCEPTED}")
+    return [path]
+
+
+def read_records(parts: list[Path], ids: bool) -> Iterator[tuple[Place, Record]]:
+    """Every record with its line, or row, counted from 1. Values that are null are left out.
+
+    ids: what the columns of a table hold, rather than texts. Raises CollectionError.
+    """
+    for part in parts:
+        kind = _kind(part)
+        if kind == TSV:
+            yield from _table(part, ids)
+        else:
+            for place, record in _parquet(part) if kind == PARQUET else jsonl_records(part):
+                yield place, {name: value for name, value in record.items() if value is not None}
+
+
+def count_records(parts: list[Path]) -> int | None:
+    """How many there are, for progress bars; None where that cannot be told."""
+    counts = [_parquet_rows(part) if _kind(part) == PARQUET else count_lines(part) for part in parts]
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
+def _kind(path: Path) -> str | None:
+    suffix = Path(path.name.removesuffix(".gz")).suffix
+    known = (PARQUET,) if path.suffix == PARQUET else (JSONL, TSV)
+    return suffix if suffix in known else None
+
+
+def _table(path: Path, ids: bool) -> Iterator[tuple[Place, Record]]:
+    query = "query_id" if ids else "query"
+    for number, line in read_lines(path, CollectionError):
+        place = Place(str(path), number)
+        cells = [cell.strip() for cell in line.split("\t")]
+        if len(cells) == _PAIR:
+            yield place, {query: cells[0], "positive": cells[1]}
+        elif len(cells) == _TRIPLE:
+            yield place, {query: cells[0], "positive": cells[1], "negative": cells[2]}
+        elif len(cells) == _SCORED_TRIPLE:
+            try:
+                scores = [float(cell) for cell in cells[:2]]
+            except ValueError as cause:
+                raise CollectionError(
+                    f"{place}: {cause}; of five columns the first two are the scores of positive and negative"
+                ) from cause
+            yield place, {query: cells[2], "positive": cells[3], "negative": cells[4], "scores": scores}
+        else:
+            raise CollectionError(
+                f"{place}: {len(cells)} columns; expected, with tabs between them, query and positive, then perhaps a "
+                f"negative, and before these perhaps the scores of positive and negative"
+            )
+
+
+def _parquet(path: Path) -> Iterator[tuple[Place, Record]]:
+    import pyarrow.parquet as pq
+
+    number = 0
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(ROWS_AT_ONCE):
+                for record in batch.to_pylist():
+                    number += 1
+                    yield Place(str(path), number), record
+    except DAMAGE as cause:
+        raise CollectionError(f"{path}:{number + 1}: not Parquet, or damaged ({cause}); write it again") from cause
+
+
+def _parquet_rows(path: Path) -> int | None:
+    import pyarrow.parquet as pq
+
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except DAMAGE:
+        return None

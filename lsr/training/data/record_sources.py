@@ -1,0 +1,95 @@
+"""Sources of examples that are collections: their judgements, and their titles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from lsr.collections.collection import Collection
+from lsr.collections.sources import Place
+from lsr.errors import CollectionError, ParameterError
+from lsr.training.data.examples import Example, make_example, text_id
+from lsr.training.data.store import Corpus, DocumentStore
+
+
+class Source(Protocol):
+    """Where examples come from: TextRecords, IdRecords, Judgements, Titles.
+
+    corpus: the documents that the ids of its examples belong to; None if these hold texts.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def corpus(self) -> Corpus | None: ...
+    def count(self) -> int | None:
+        """How many examples there are at most, for progress bars; None where only reading them would tell."""
+
+    def examples(self) -> Iterator[Example]:
+        """Every example, anew with every call and always in the same order. Raises CollectionError."""
+
+
+class Judgements:
+    """The judged queries of a collection's split; documents of grade `relevant` and above are their positives.
+
+    There are no negatives: groups are filled up with random documents, among which none is that any split judges with
+    grade 1 or more, nor the query itself where Collection.drop_same_id. Positives that the corpus lacks, or that are
+    empty, are left out, and queries that have no others with them; `left_out` counts those queries.
+    Raises CollectionError where this leaves nothing, and for an empty query; ParameterError for relevant < 1.
+    """
+
+    def __init__(self, collection: Collection, store: DocumentStore, relevant: int = 1) -> None:
+        if relevant < 1:
+            raise ParameterError(f"relevant is {relevant}; grades of 0 and below are not relevant, give at least 1")
+        self.name = collection.name
+        self.corpus = Corpus(store)
+        self.left_out = 0
+        queries, known = collection.queries(), collection.relevant()
+        split = f" ({collection.split})" if collection.split else ""
+        self._examples = []
+        for number, (query_id, judged) in enumerate(collection.qrels().items(), start=1):
+            place = Place(f"judgements of {self.name}{split}, query {query_id!r}", number)
+            wanted = [doc_id for doc_id, grade in judged.items() if grade >= relevant]
+            positives = [doc_id for doc_id in wanted if store.row_of(doc_id) is not None]
+            if not positives:
+                self.left_out += bool(wanted)
+                continue
+            if not queries[query_id].strip():
+                raise CollectionError(f"{place}: the query is empty; give it a text or no judgements")
+            unwanted = (*known.get(query_id, ()), *([query_id] if collection.drop_same_id else ()))
+            self._examples.append(make_example(place, query_id, queries[query_id], positives, (), None, unwanted))
+        if not self._examples:
+            raise CollectionError(
+                f"{self.name}{split}: no query has a document of grade {relevant} or more that is in the collection; "
+                f"choose another split or grade"
+            )
+
+    def count(self) -> int | None:
+        return len(self._examples)
+
+    def examples(self) -> Iterator[Example]:
+        return iter(self._examples)
+
+
+class Titles:
+    """Every document that has a title and a text: the title is the query, the text without it the positive.
+
+    There are no negatives: groups are filled up with the texts of random documents that have another title.
+    Raises CollectionError if no document has both.
+    """
+
+    def __init__(self, collection: Collection, store: DocumentStore) -> None:
+        self.name = f"titles of {collection.name}"
+        self.corpus = Corpus(store, titles=False)
+        if next(self.examples(), None) is None:
+            raise CollectionError(f"{collection.name}: no document has both a title and a text; its titles are no use")
+
+    def count(self) -> int | None:
+        return len(self.corpus)
+
+    def examples(self) -> Iterator[Example]:
+        store = self.corpus.store
+        for row in range(len(store)):
+            doc_id, title, text = store[row]
+            if title.strip() and text.strip():
+                yield make_example(Place(self.name, row + 1), text_id(title), title, [doc_id], ())

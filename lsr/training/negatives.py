@@ -1,0 +1,260 @@
+"""Hard negatives: documents that an index ranks high for a query and that nobody has judged relevant to it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import NamedTuple, Protocol, Unpack
+
+from lsr.collections.collection import Collection
+from lsr.errors import CollectionError, EncoderError, ParameterError
+from lsr.index.checks import check_at_least_one
+from lsr.index.parameters import SearchParams
+from lsr.progress import progress_bar
+from lsr.retrieval.plan import DENSE, Options, Pipeline
+from lsr.retrieval.searcher import Searcher
+from lsr.training.data.writing import MinedRecord, record_writer
+
+QUERIES_AT_ONCE = 256
+RANDOM_TRIES = 100  # for each document, before a small index has to do with fewer
+
+
+class Scorer(Protocol):
+    """A teacher: anything that tells how well documents answer a query."""
+
+    def score(self, queries: Sequence[str], documents: Sequence[Sequence[str]]) -> Sequence[Sequence[float]]:
+        """One number for each document of each query, higher for better ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mining:
+    """What becomes a negative. Raises ParameterError.
+
+    depth: how deep each index is searched. skip_top: how many of its first ranks are passed over.
+    negatives: how many are drawn from the ranks between, of each index; all, if there are no more.
+    max_score_ratio: negatives score at most this share, above 0 and up to 1, of the best relevant document that the
+        same search found; None, or where it found none, for any score.
+    relevant: the grade from which documents are positives. Documents of grade 1 or more are never negatives.
+    seed: of what is drawn; it depends on nothing else but the query and the rankings.
+    """
+
+    depth: int = 200
+    negatives: int = 30
+    skip_top: int = 0
+    max_score_ratio: float | None = None
+    relevant: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("depth", "negatives", "relevant"):
+            check_at_least_one(name, getattr(self, name))
+        if not 0 <= self.skip_top < self.depth:
+            raise ParameterError(f"skip_top is {self.skip_top}; it must be at least 0 and below depth, {self.depth}")
+        ratio = self.max_score_ratio
+        if ratio is not None and not 0 < ratio <= 1:
+            raise ParameterError(f"max_score_ratio is {ratio}; it must be above 0 and at most 1")
+
+
+class Mined(NamedTuple):
+    """Counts. left_out: queries none of whose relevant documents are in the index."""
+
+    queries: int
+    negatives: int
+    left_out: int
+
+
+def mine_negatives(
+    searchers: Sequence[Searcher],
+    collection: Collection,
+    path: str | Path,
+    mining: Mining | None = None,
+    *,
+    params: SearchParams | None = None,
+    threads: int = 1,
+    scorer: Scorer | None = None,
+    progress: bool = False,
+    **how: Unpack[Options],
+) -> Mined:
+    """Search for the queries of a collection's split, and write positives and negatives, for IdRecords to read.
+
+    searchers: of indexes of the collection's documents; what each of them finds is put together.
+    path: a .jsonl[.gz] or .parquet file, which appears, in place of an old one, when all is done.
+    scorer: gives every document a score. Random documents make up then for negatives that are not found, as far as the
+        index has any: training could not give these a score.
+    how: as for Searcher.run. Nothing that any split judges relevant is a negative, nor the document whose id is the
+    query's where Collection.drop_same_id.
+
+    Raises CollectionError if the index holds no relevant document of any query, or no texts for the scorer;
+    ParameterError, StorageError, and what searching raises.
+    """
+    mining = mining or Mining()
+    pipeline = Pipeline.of(**how)
+    queries, qrels = collection.queries(), collection.qrels()
+    first = searchers[0]
+    if scorer is not None and any(searcher.texts is None for searcher in searchers):
+        raise CollectionError("an index holds no texts to score; build it from the collection, with lsr index")
+    positives = _positives(first, qrels, mining.relevant)
+    wanted = {query_id: text for query_id, text in queries.items() if query_id in positives}
+    judged = sum(max(qrels[query_id].values()) >= mining.relevant for query_id in queries)
+    if not wanted:
+        raise CollectionError(
+            f"{collection.name}: no document of grade {mining.relevant} or more is in the index; "
+            f"mine with an index of this collection"
+        )
+    excluded = collection.relevant()
+    negatives = 0
+    with (
+        record_writer(path, scorer is not None) as write,
+        progress_bar("mining", len(wanted), "queries", progress) as advance,
+    ):
+        for batch in _batches(wanted):
+            rankings = [
+                _rankings(searcher, batch, pipeline, mining.depth, params, threads, collection.drop_same_id)
+                for searcher in searchers
+            ]
+            found = []
+            for place, query_id in enumerate(batch):
+                known = {*excluded.get(query_id, ()), *([query_id] if collection.drop_same_id else ())}
+                ranked = [each[place] for each in rankings]
+                found.append(_choose(query_id, ranked, positives[query_id], known, mining, fill=scorer is not None))
+            scores = [None] * len(batch) if scorer is None else _score(scorer, batch, positives, found, first)
+            write(
+                [
+                    MinedRecord(query_id, list(positives[query_id]), list(chosen), scored)
+                    for query_id, chosen, scored in zip(batch, found, scores, strict=True)
+                ]
+            )
+            negatives += sum(map(len, found))
+            advance(len(batch))
+    return Mined(len(wanted), negatives, judged - len(wanted))
+
+
+class _Ranking(NamedTuple):
+    """What one index found for one query, best first."""
+
+    searcher: Searcher
+    rows: list[int]
+    scores: list[float]
+
+
+# Document id -> where its text is.
+_Chosen = dict[str, tuple[Searcher, int]]
+
+
+def _positives(searcher: Searcher, qrels: Mapping[str, Mapping[str, int]], grade: int) -> dict[str, dict[str, int]]:
+    """Query id -> id -> row of its relevant documents, for queries that have any in the index."""
+    relevant = {
+        query_id: [doc_id for doc_id, value in grades.items() if value >= grade] for query_id, grades in qrels.items()
+    }
+    needed = {doc_id for doc_ids in relevant.values() for doc_id in doc_ids}
+    # In one pass, which needs less memory than a table of all ids.
+    row_of = {doc_id: row for row in range(len(searcher.index)) if (doc_id := searcher.doc_id(row)) in needed}
+    positives = {
+        query_id: {doc_id: row_of[doc_id] for doc_id in doc_ids if doc_id in row_of}
+        for query_id, doc_ids in relevant.items()
+    }
+    return {query_id: rows for query_id, rows in positives.items() if rows}
+
+
+def _batches(queries: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    pairs = iter(queries.items())
+    while batch := dict(islice(pairs, QUERIES_AT_ONCE)):
+        yield batch
+
+
+def _rankings(
+    searcher: Searcher,
+    queries: Mapping[str, str],
+    pipeline: Pipeline,
+    depth: int,
+    params: SearchParams | None,
+    threads: int,
+    drop_same_id: bool,
+) -> list[_Ranking]:
+    encoded = searcher.encode(list(queries.values()), pipeline)
+    dropped = searcher.rows_of(list(queries)) if drop_same_id else None
+    found = searcher.find(encoded, pipeline, depth, params, threads, dropped)
+    columns = zip(*(array.tolist() for array in found.lists), strict=True)
+    rankings = []
+    for rows, scores in columns:
+        # Rows of -1 fill up short lists. A dense search finds empty documents, too, from which nothing can be learned.
+        texts = searcher.texts if DENSE in pipeline.sides else None
+        kept = [
+            (row, score)
+            for row, score in zip(rows, scores, strict=True)
+            if row >= 0 and (texts is None or texts[row].strip())
+        ]
+        rankings.append(_Ranking(searcher, [row for row, _ in kept], [score for _, score in kept]))
+    return rankings
+
+
+def _choose(
+    query_id: str,
+    rankings: Sequence[_Ranking],
+    positives: Mapping[str, int],
+    known: set[str],
+    mining: Mining,
+    fill: bool,
+) -> _Chosen:
+    """The negatives of a query, those of one index after those of the other, by rank."""
+    random = Random(f"{mining.seed} {query_id}")
+    chosen: _Chosen = {}
+    for searcher, rows, scores in rankings:
+        ids = [searcher.doc_id(row) for row in rows]
+        limit = math.inf
+        best = next((score for doc_id, score in zip(ids, scores, strict=True) if doc_id in positives), None)
+        if mining.max_score_ratio is not None and best is not None:
+            limit = min(best, best * mining.max_score_ratio)  # of a score below 0 a share is more
+        candidates = [
+            place for place in range(mining.skip_top, len(ids)) if ids[place] not in known and scores[place] <= limit
+        ]
+        drawn = sorted(random.sample(candidates, min(mining.negatives, len(candidates))))
+        for place in drawn:
+            chosen.setdefault(ids[place], (searcher, rows[place]))
+    if fill:
+        _fill_up(chosen, rankings[0].searcher, known, mining.negatives, random)
+    return chosen
+
+
+def _fill_up(chosen: _Chosen, searcher: Searcher, known: set[str], count: int, random: Random) -> None:
+    """Add random documents of an index until there are `count`, or none is found any more."""
+    assert searcher.texts is not None
+    for _ in range(RANDOM_TRIES * max(0, count - len(chosen))):
+        row = random.randrange(len(searcher.index))
+        doc_id = searcher.doc_id(row)
+        if doc_id not in known and searcher.texts[row].strip():
+            chosen.setdefault(doc_id, (searcher, row))
+            if len(chosen) == count:
+                return
+
+
+def _score(
+    scorer: Scorer,
+    queries: Mapping[str, str],
+    positives: Mapping[str, Mapping[str, int]],
+    found: Sequence[_Chosen],
+    searcher: Searcher,
+) -> list[list[float] | None]:
+    """The teacher's scores of each query's positives, then negatives."""
+    documents = []
+    for query_id, chosen in zip(queries, found, strict=True):
+        places = [*((searcher, row) for row in positives[query_id].values()), *chosen.values()]
+        texts = [(each.texts, row) for each, row in places]
+        documents.append([each[row] for each, row in texts if each is not None])
+    given = scorer.score(list(queries.values()), documents)
+    if len(given) != len(documents):
+        raise EncoderError(f"the teacher scored {len(given)} queries of {len(documents)}; it must score each")
+    scores: list[list[float] | None] = []
+    for query_id, texts_of_query, row_of_scores in zip(queries, documents, given, strict=True):
+        checked = [float(score) for score in row_of_scores]
+        if len(checked) != len(texts_of_query) or not all(map(math.isfinite, checked)):
+            raise EncoderError(
+                f"the teacher gave {len(checked)} scores for {len(texts_of_query)} documents of query {query_id!r}, or "
+                f"scores that are not finite; it must give a number for each"
+            )
+        scores.append(checked)
+    return scores

@@ -1,0 +1,297 @@
+"""train.toml: what is trained on what, and how. Frozen, checked when made, saved with what it made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lsr.encoders.presets import find_preset
+from lsr.encoders.spec import HeadSpec
+from lsr.errors import ParameterError
+from lsr.eval.measures import parse_measures
+from lsr.retrieval.settings import check_choice
+from lsr.toml import read_toml
+from lsr.training.distillation import NORMALISATIONS, SCALE
+from lsr.training.losses import LOSSES, LossSpec
+from lsr.training.model import TABLES
+from lsr.training.regularizers import IDF_FLOPS, Penalty
+from lsr.training.schedules import SCHEDULES
+from lsr.training.toml_tables import from_table
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+RATES = ("linear", "cosine", "constant")
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderConfig:
+    """What is trained.
+
+    start: an encoder to go on with, as load_encoder takes it; or
+    method, backbone, query_backbone: as build_encoder takes them, a method of `lsr encoders` on a transformer.
+    idf: weights of looked-up queries: a table's file, or a collection or vectors to count in.
+    query_table: what queries that are looked up learn: "fixed" nothing, "scale" one factor, "table" every weight,
+        "learned" a projection of the word embeddings (Li-LSR), which begins anew. By default "learned" for the method
+        li-lsr, "scale" for methods of binary queries, else, and with start, "fixed".
+    max_length: tokens of a text; by default the method's.
+    query_head, document_head: heads in place of the method's (lsr.encoders.spec.HeadSpec).
+    """
+
+    start: str = ""
+    method: str = ""
+    backbone: str = ""
+    query_backbone: str = ""
+    idf: str = ""
+    query_table: str = ""
+    max_length: int | None = None
+    query_head: HeadSpec | None = None
+    document_head: HeadSpec | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.start) == bool(self.method):
+            raise ParameterError("give start, an encoder to go on with, or method and backbone; not both")
+        if self.start and (self.backbone or self.query_backbone or self.idf or self.query_head or self.document_head):
+            raise ParameterError("start is a whole encoder; leave backbones, heads and idf out")
+        if self.method:
+            find_preset(self.method)
+            if not self.backbone:
+                raise ParameterError(f"method is {self.method!r} and there is no backbone; name a transformer")
+        if self.query_table:
+            check_choice("query_table", self.query_table, TABLES)
+
+
+@dataclass(frozen=True, slots=True)
+class DataConfig:
+    """What it is trained on.
+
+    collection, split: a collection with judgements, whose relevant documents are the positives, grade `relevant` and
+        above. negatives: a file of records of ids that go with it, as `lsr mine` writes them, in place of judgements.
+    records: instead of a collection, a file of records of texts (lsr.training.data.TextRecords).
+    titles: titles of the collection's documents are the queries, their texts the positives.
+    group: documents of a query, the positive and its negatives. buffer: groups that are shuffled together.
+    cache: where the collection's documents are laid out for reading by id; by default beside what is trained.
+    """
+
+    collection: str = ""
+    split: str | None = "train"
+    negatives: str = ""
+    records: str = ""
+    titles: bool = False
+    relevant: int = 1
+    group: int = 2
+    buffer: int = 1 << 16
+    cache: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.collection) == bool(self.records):
+            raise ParameterError("give collection, or records, a file of texts; one of the two")
+        if self.records and (self.negatives or self.titles):
+            raise ParameterError("negatives and titles are of a collection; with records of texts leave them out")
+        if self.negatives and self.titles:
+            raise ParameterError("titles have no mined negatives; leave one of the two out")
+        for name in ("relevant", "group", "buffer"):
+            _at_least(name, getattr(self, name), 1)
+
+
+@dataclass(frozen=True, slots=True)
+class RegulariserConfig:
+    """What keeps vectors sparse.
+
+    query, document: penalties of each side, added up. schedule: how strengths rise to their values, "constant",
+    "linear" or "quadratic". steps: over which they rise; by default a third of all. idf: of idf-flops, as an encoder's.
+    """
+
+    query: tuple[Penalty, ...] = ()
+    document: tuple[Penalty, ...] = ()
+    schedule: str = "quadratic"
+    steps: int | None = None
+    idf: str = ""
+
+    def __post_init__(self) -> None:
+        check_choice("schedule", self.schedule, SCHEDULES)
+        _at_least("steps", self.steps, 1)
+        wanted = any(penalty.kind == IDF_FLOPS for penalty in (*self.query, *self.document))
+        if wanted != bool(self.idf):
+            raise ParameterError("idf and the penalty idf-flops go together; give both or neither")
+
+
+@dataclass(frozen=True, slots=True)
+class OptimiserConfig:
+    """How it is trained.
+
+    batch_size: queries at once, on all devices together. accumulate: batches whose gradients make one step.
+    steps, or epochs: how long. rate, table_rate: peak learning rates of networks, and of what looked-up queries learn.
+    warm_up: share of the steps over which rates rise. schedule: how they fall then: "linear", "cosine", "constant".
+    clip: largest norm of all gradients; 0 for any. precision: of the networks: "float32", "bfloat16", "float16".
+    gradient_checkpointing: compute states anew for gradients instead of keeping them.
+    """
+
+    batch_size: int = 32
+    accumulate: int = 1
+    steps: int | None = None
+    epochs: float | None = None
+    rate: float = 2e-5
+    table_rate: float = 1e-3
+    weight_decay: float = 0.01
+    warm_up: float = 0.1
+    schedule: str = "linear"
+    clip: float = 1.0
+    precision: str = "float32"
+    gradient_checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        _at_least("batch_size", self.batch_size, 1)
+        _at_least("accumulate", self.accumulate, 1)
+        _at_least("steps", self.steps, 1)
+        if (self.steps is None) == (self.epochs is None):
+            raise ParameterError("give steps or epochs, one of the two")
+        for name in ("epochs", "rate", "table_rate"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise ParameterError(f"{name} is {value}; it must be a number above 0")
+        for name, most in (("weight_decay", 1.0), ("warm_up", 1.0), ("clip", 1e9)):
+            if not 0 <= getattr(self, name) <= most:
+                raise ParameterError(f"{name} is {getattr(self, name)}; it must be from 0 to {most:g}")
+        check_choice("schedule", self.schedule, RATES)
+        check_choice("precision", self.precision, PRECISIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowConfig:
+    """PROSPER's lexical focusing window, from coarse to fine.
+
+    query, document: widths, wide to narrow; a narrower one is taken when `share` of the last `over` texts of each side
+    have no more components than it.
+    """
+
+    query: tuple[int, ...] = ()
+    document: tuple[int, ...] = ()
+    share: float = 0.9
+    over: int = 1000
+
+    def __post_init__(self) -> None:
+        for name in ("query", "document"):
+            widths = getattr(self, name)
+            if any(width < 1 for width in widths) or list(widths) != sorted(set(widths), reverse=True):
+                raise ParameterError(f"{name} is {list(widths)}; give whole numbers of at least 1, falling")
+        if not 0 < self.share <= 1:
+            raise ParameterError(f"share is {self.share}; it must be above 0 and at most 1")
+        _at_least("over", self.over, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherConfig:
+    """Teachers whose scores are computed while training.
+
+    dense, sparse, cross: encoders and cross-encoders by name or folder. normalise: "min-max" for each query, or "none".
+    scale: by which their mean is multiplied. whole_batch: score every document of the batch, not only the query's own.
+    store: score every positive and negative of the data once, before training, into OUT/teacher, and go on there after
+        a kill; instead of those of each batch while training.
+    """
+
+    dense: tuple[str, ...] = ()
+    sparse: tuple[str, ...] = ()
+    cross: tuple[str, ...] = ()
+    normalise: str = "min-max"
+    scale: float = SCALE
+    whole_batch: bool = False
+    store: bool = False
+
+    def __post_init__(self) -> None:
+        if self.store and self.whole_batch:
+            raise ParameterError("store keeps scores of each query's own documents; leave out store or whole_batch")
+        if not (self.dense or self.sparse or self.cross):
+            raise ParameterError("there is no teacher; name at least one under dense, sparse or cross")
+        check_choice("normalise", self.normalise, NORMALISATIONS)
+        if not 0 < self.scale < float("inf"):
+            raise ParameterError(f"scale is {self.scale}; it must be a number above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationConfig:
+    """How it is watched, through the index.
+
+    collection, split: what is searched. queries, documents: at most so many; see read_development_set. measure: the
+    best checkpoint has the largest. every: steps between two. patience: evaluations without a better one before it
+    stops; 0 for never.
+    """
+
+    collection: str
+    split: str | None = "dev"
+    queries: int | None = 500
+    documents: int | None = 50_000
+    measure: str = "nDCG@10"
+    every: int = 500
+    patience: int = 0
+
+    def __post_init__(self) -> None:
+        parse_measures([self.measure])
+        for name in ("queries", "documents", "every"):
+            _at_least(name, getattr(self, name), 1)
+        _at_least("patience", self.patience, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig:
+    """One training.
+
+    losses: of the ranking, added up. term_recall: weight of DeepCT's squared error of term recall, beside or in place
+    of them. log_every, save_every: steps between two lines of the log, and two checkpoints.
+    """
+
+    encoder: EncoderConfig
+    data: DataConfig
+    optimiser: OptimiserConfig
+    losses: tuple[LossSpec, ...] = ()
+    term_recall: float = 0.0
+    regulariser: RegulariserConfig = field(default_factory=RegulariserConfig)
+    window: WindowConfig | None = None
+    teacher: TeacherConfig | None = None
+    evaluation: EvaluationConfig | None = None
+    seed: int = 42
+    log_every: int = 20
+    save_every: int = 500
+
+    def __post_init__(self) -> None:
+        if not self.losses and not self.term_recall:
+            raise ParameterError("there is no loss; add [[losses]] with name = 'in-batch', or another one")
+        if not 0 <= self.term_recall < float("inf"):
+            raise ParameterError(f"term_recall is {self.term_recall}; it must be a number of at least 0")
+        if self.teacher is not None and not any(LOSSES[loss.name].teacher for loss in self.losses):
+            raise ParameterError("no loss learns from the teacher; add kl or margin-mse, or leave the teacher out")
+        if self.teacher is not None and self.teacher.store and not (self.data.negatives or self.data.records):
+            raise ParameterError("teacher.store needs negatives or records: random negatives have no stored scores")
+        for loss in self.losses:
+            whole_batch = self.teacher is not None and self.teacher.whole_batch
+            loss.check(self.data.group, self.taught, whole_batch)
+        for penalty in self.regulariser.query:
+            penalty.check(None)
+        for penalty in self.regulariser.document:
+            penalty.check(self.data.group)
+        _at_least("seed", self.seed, 0)
+        _at_least("log_every", self.log_every, 1)
+        _at_least("save_every", self.save_every, 1)
+
+    @property
+    def taught(self) -> bool:
+        """Whether there are a teacher's scores: computed while training, or stored with the negatives or records."""
+        return self.teacher is not None or bool(self.data.negatives or self.data.records)
+
+    @property
+    def stored_scores(self) -> bool:
+        """Whether the scores that are stored are needed."""
+        return self.teacher is None and any(LOSSES[loss.name].teacher for loss in self.losses)
+
+
+def read_training(path: str | Path) -> TrainingConfig:
+    """The training that a TOML file describes. Raises ParameterError, naming file and key."""
+    path = Path(path)
+    content = read_toml(path)
+    try:
+        return from_table(TrainingConfig, content, "")
+    except ParameterError as error:
+        raise ParameterError(f"{path}: {error}") from error
+
+
+def _at_least(name: str, value: int | None, least: int) -> None:
+    if value is not None and value < least:
+        raise ParameterError(f"{name} is {value}; it must be a whole number of at least {least}")

@@ -1,0 +1,158 @@
+"""Sparse vectors on disk: .npz, .jsonl, .jsonl.gz, and folders of Parquet parts. All of them are read as streams."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lsr.errors import ParameterError, VectorsError
+from lsr.vectors.io import jsonl, npz, parquet
+from lsr.vectors.io.parquet import ParquetWriter
+from lsr.vectors.io.vectors_info import VectorsInfo, as_json
+from lsr.vectors.normalize import component_dtype
+from lsr.vectors.sparse_vectors import SparseVectors
+from lsr.vectors.vocabulary import Vocabulary
+
+__all__ = [
+    "VECTOR_FILES",
+    "ParquetWriter",
+    "VectorsInfo",
+    "is_vectors",
+    "iter_vectors",
+    "read_info",
+    "read_vectors",
+    "read_vocabulary",
+    "write_vectors",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """One way to store vectors, chosen by the end of the path."""
+
+    suffixes: tuple[str, ...]
+    read_info: Callable[[Path], VectorsInfo]
+    read_vocabulary: Callable[[Path], Vocabulary | None]
+    iterate: Callable[[Path, int, Vocabulary | None], Iterator[SparseVectors]]
+    write: Callable[[Path, SparseVectors, Vocabulary | None, dict[str, Any] | None], None]
+
+
+_NPZ = _Format((".npz",), npz.read_info, npz.read_vocabulary, npz.iterate, npz.write)
+_JSONL = _Format((".jsonl", ".jsonl.gz"), jsonl.read_info, jsonl.read_vocabulary, jsonl.iterate, jsonl.write)
+_PARQUET = _Format(("",), parquet.read_info, parquet.read_vocabulary, parquet.iterate, parquet.write)
+_FORMATS = (_NPZ, _JSONL, _PARQUET)
+VECTOR_FILES = (*_NPZ.suffixes, *_JSONL.suffixes)
+
+
+def is_vectors(source: str) -> bool:
+    """Whether `source` names stored vectors, finished or not, rather than a collection."""
+    if source.endswith(VECTOR_FILES):
+        return True
+    return any(Path(source, name).exists() for name in ("vectors.json", "part-00000.parquet"))
+
+
+def iter_vectors(
+    path: str | os.PathLike[str], rows: int = 8192, vocabulary: Vocabulary | None = None
+) -> Iterator[SparseVectors]:
+    """The rows at `path`, in order, in batches of at most `rows`; memory does not grow with the file.
+
+    vocabulary: as for SparseVectors.read. Raises VectorsError.
+    """
+    if rows < 1:
+        raise ParameterError(f"rows is {rows}; a batch must have at least 1")
+    path, stored = _stored(path)
+    if stored is not _JSONL and vocabulary is not None:
+        _check_vocabulary(path, stored.read_info(path), vocabulary)
+    return stored.iterate(path, rows, vocabulary)
+
+
+def read_info(path: str | os.PathLike[str]) -> VectorsInfo:
+    """Counts and origin of the vectors at `path`. Raises VectorsError."""
+    path, stored = _stored(path)
+    return stored.read_info(path)
+
+
+def read_vocabulary(path: str | os.PathLike[str]) -> Vocabulary | None:
+    """The tokens of the components of the vectors at `path`, if they are known there. Raises VectorsError."""
+    path, stored = _stored(path)
+    return stored.read_vocabulary(path)
+
+
+def read_vectors(path: str | os.PathLike[str], vocabulary: Vocabulary | None = None) -> SparseVectors:
+    """All rows at `path`; see SparseVectors.read."""
+    path, stored = _stored(path)
+    if stored is _JSONL:
+        return jsonl.read(path, vocabulary)
+    info = stored.read_info(path)
+    if vocabulary is not None:
+        _check_vocabulary(path, info, vocabulary)
+    return _fill(path, info, stored.iterate(path, 8192, None))
+
+
+def write_vectors(
+    path: str | os.PathLike[str],
+    vectors: SparseVectors,
+    vocabulary: Vocabulary | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
+    """Write `vectors` to `path`; see SparseVectors.write."""
+    path = Path(path)
+    if vocabulary is not None and len(vocabulary) != vectors.dim:
+        raise VectorsError(
+            f"the vocabulary has {len(vocabulary)} tokens, the vectors have {vectors.dim} components; they must agree"
+        )
+    _format_of(path).write(path, vectors, vocabulary, as_json(metadata))
+
+
+def _stored(path: str | os.PathLike[str]) -> tuple[Path, _Format]:
+    path = Path(path)
+    if not path.exists():
+        raise VectorsError(f"{path}: no such file or folder; give an .npz or .jsonl file or a folder of Parquet parts")
+    stored = _format_of(path)
+    if stored is _PARQUET and not path.is_dir():
+        raise VectorsError(f"{path}: not a file of vectors; give an .npz or .jsonl file or a folder of Parquet parts")
+    return path, stored
+
+
+def _format_of(path: Path) -> _Format:
+    return next(each for each in _FORMATS if path.name.endswith(each.suffixes))
+
+
+def _check_vocabulary(path: Path, info: VectorsInfo, vocabulary: Vocabulary) -> None:
+    if info.dim != len(vocabulary) or info.vocabulary_hash not in (None, vocabulary.hash):
+        raise VectorsError(
+            f"{path}: its {info.dim} components are not those of the vocabulary given, which has {len(vocabulary)} "
+            "tokens; use the vocabulary of the same encoder"
+        )
+
+
+def _fill(path: Path, info: VectorsInfo, batches: Iterator[SparseVectors]) -> SparseVectors:
+    """One SparseVectors out of batches, with room made once, from the counts."""
+    try:
+        indptr = np.zeros(info.rows + 1, np.int64)
+        indices = np.empty(info.nnz, component_dtype(info.dim))
+        values = np.empty(info.nnz, np.float32)
+    except MemoryError:
+        raise VectorsError(
+            f"{path}: {info.rows} rows with {info.nnz} weights do not fit in memory; read them with iter_vectors"
+        ) from None
+    ids: list[str] = []
+    row = end = 0
+    for batch in batches:
+        if row + len(batch) > info.rows or end + batch.nnz > info.nnz:
+            raise VectorsError(f"{path}: there are more rows or weights than it says; write it again")
+        indptr[row + 1 : row + len(batch) + 1] = batch.indptr[1:] + end
+        indices[end : end + batch.nnz] = batch.indices
+        values[end : end + batch.nnz] = batch.values
+        ids += batch.ids or []
+        row, end = row + len(batch), end + batch.nnz
+    if row < info.rows:
+        raise VectorsError(f"{path}: there are {row} rows, but it says {info.rows}; write it again")
+    indices.resize(end, refcheck=False)  # zeros and duplicates have been dropped
+    values.resize(end, refcheck=False)
+    return SparseVectors.from_normalised(indptr, indices, values, info.dim, ids if len(ids) == row and ids else None)

@@ -1,0 +1,373 @@
+"""A folder of Parquet parts: what encoding a collection writes, one complete part after the other.
+
+    part-00000.parquet ...   columns id (string), indices (list<uint32>), values (list<float>); the key-value metadata
+                             "lsr" holds JSON {encoder, dim, vocabulary_hash}, "lsr.nnz" the number of weights,
+                             "lsr.texts" a digest of what was encoded
+    vocabulary.json          the tokens of the components
+    vectors.json             counts, and rows, weights and bytes of each part; written last
+    encoder/                 what made the vectors, if it was kept with them; neither written nor read here
+
+A folder without vectors.json is an encoding that has not finished; one part of it is complete or absent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import weakref
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lsr.errors import StorageError, VectorsError
+from lsr.storage.files import lock_folder, replacing_file, replacing_folder, storage_errors
+from lsr.storage.ids import UniqueIds, check_unique
+from lsr.storage.parts import part_path
+from lsr.vectors.io.vectors_info import VectorsInfo, as_json, reading_errors, row_names
+from lsr.vectors.normalize import check_dim, normalise, row_steps
+from lsr.vectors.sparse_vectors import SparseVectors
+from lsr.vectors.vocabulary import Vocabulary
+
+FORMAT_VERSION = 1
+MANIFEST = "vectors.json"
+VOCABULARY = "vocabulary.json"
+ENCODER = "encoder"
+WHAT = "a folder of vectors as lsr writes it"
+WHAT_PART = "a Parquet part as lsr writes it"
+SCHEMA = pa.schema(
+    [("id", pa.string()), ("indices", pa.list_(pa.uint32())), ("values", pa.list_(pa.float32()))],
+)
+ROWS_PER_GROUP = 8192
+READ_BUFFER = 1 << 16  # bytes; without one, the whole column of a row group is read at once
+POSTINGS_PER_PART = 1 << 24
+MAX_POSTINGS = 2**31 - 1  # the offsets of an Arrow list have 32 bits
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows, weights and file size of one part."""
+
+    rows: int
+    nnz: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What all parts of a folder have in common."""
+
+    dim: int
+    encoder: dict[str, Any] | None
+    vocabulary_hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The content of vectors.json."""
+
+    settings: Settings
+    parts: list[Part]
+
+    @property
+    def info(self) -> VectorsInfo:
+        return VectorsInfo(
+            sum(part.rows for part in self.parts), sum(part.nnz for part in self.parts), **asdict(self.settings)
+        )
+
+
+class ParquetWriter:
+    """Writes a folder of vectors part by part, and goes on where an earlier writer was stopped.
+
+    folder: made if it is not there; may hold the parts of an earlier, unfinished writer with the same settings.
+    dim, vocabulary, encoder: the settings; `encoder` is the JSON description of what makes the vectors.
+    complete_parts, complete_rows: what is there already, intact; the next part follows after it.
+
+    Only one writer can have a folder at a time. Raises VectorsError when the folder holds parts of other settings,
+    and StorageError when it cannot be written, holds other files, or has a writer.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        dim: int,
+        vocabulary: Vocabulary | None = None,
+        encoder: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._folder = Path(folder)
+        self._settings = _settings(dim, vocabulary, encoder)
+        self._unique = UniqueIds()
+        with storage_errors(folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            _refuse_foreign(self._folder)
+            self._unlock = weakref.finalize(self, os.close, lock_folder(self._folder))
+        try:
+            self._parts = self._find_complete_parts()
+            if vocabulary is not None:
+                vocabulary.write(self._folder / VOCABULARY)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def complete_parts(self) -> int:
+        return len(self._parts)
+
+    @property
+    def complete_rows(self) -> int:
+        return sum(part.rows for part in self._parts)
+
+    def write_part(self, vectors: SparseVectors, metadata: Mapping[str, str] | None = None) -> None:
+        """Write the next part, all of it or nothing. Rows without ids are numbered from 0, over all parts.
+
+        metadata: more key-value metadata of the part. Raises VectorsError for another dim or an id that has occurred
+        before, and StorageError.
+        """
+        self._check_open()
+        if vectors.dim != self._settings.dim:
+            raise VectorsError(f"a part has {vectors.dim} components, the folder {self._settings.dim}; they must agree")
+        if vectors.nnz > MAX_POSTINGS:
+            raise VectorsError(f"a part has {vectors.nnz} weights; write several parts of at most {MAX_POSTINGS}")
+        first = self.complete_rows
+        ids = _ids_of(vectors, first)
+        repeated = self._unique.add(ids)
+        if repeated is not None:
+            raise VectorsError(f"row {first + repeated}: id {ids[repeated]!r} occurs a second time; ids must be unique")
+        try:
+            with storage_errors(self._folder):
+                (self._folder / MANIFEST).unlink(missing_ok=True)  # more parts: not finished any longer
+            path = part_path(self._folder, self.complete_parts)
+            part = _write_part(path, vectors, first, self._settings, metadata or {})
+        except BaseException:
+            self.close()  # the ids above count as written
+            raise
+        self._parts.append(part)
+
+    def finish(self) -> None:
+        """Write vectors.json, which makes the folder readable, and let go of it. Raises StorageError."""
+        self._check_open()
+        with storage_errors(self._folder):
+            for path in self._folder.iterdir():  # damaged parts, and what came after them
+                match = _PART_NAME.fullmatch(path.name)
+                if match and int(match[1]) >= self.complete_parts:
+                    path.unlink()
+        _write_manifest(self._folder, Manifest(self._settings, self._parts))
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the folder without finishing it."""
+        self._unlock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        if not self._unlock.alive:
+            raise StorageError(f"{self._folder}: this writer is closed; open another one to go on")
+
+    def _find_complete_parts(self) -> list[Part]:
+        """The intact parts from the first on; their ids are remembered."""
+        parts: list[Part] = []
+        while (path := part_path(self._folder, len(parts))).exists():
+            try:
+                settings, part, ids = _read_part_head(path)
+            except VectorsError:
+                break  # damaged: it is written again, and so is what follows
+            if settings != self._settings:
+                raise VectorsError(f"{path}: {_difference(settings, self._settings)}; choose another folder")
+            if self._unique.add(ids) is not None:
+                raise VectorsError(f"{path}: ids occur a second time; remove the folder and start again")
+            parts.append(part)
+        return parts
+
+
+def read_info(path: Path) -> VectorsInfo:
+    """Counts, from vectors.json."""
+    return _read_manifest(path).info
+
+
+def read_vocabulary(path: Path) -> Vocabulary | None:
+    """The tokens, from vocabulary.json."""
+    expected = _read_manifest(path).settings.vocabulary_hash
+    if expected is None:
+        return None
+    vocabulary = Vocabulary.read(path / VOCABULARY)
+    if vocabulary.hash != expected:
+        raise VectorsError(f"{path / VOCABULARY}: not the vocabulary of the vectors beside it; encode again")
+    return vocabulary
+
+
+def iterate(path: Path, rows: int, _vocabulary: Vocabulary | None) -> Iterator[SparseVectors]:
+    """Batches of at most `rows` rows; none reaches over the end of a part."""
+    manifest = _read_manifest(path)
+    first = 0
+    for number, part in enumerate(manifest.parts):
+        place = part_path(path, number)
+        with reading_errors(place, WHAT_PART):
+            size = place.stat().st_size
+            if size != part.bytes:
+                raise VectorsError(f"it has {size} bytes, not {part.bytes}; encode again or copy it again")
+            end = first + part.rows
+            for batch in _open_part(place, manifest.settings).iter_batches(rows, use_threads=False):
+                yield _to_vectors(batch, manifest.settings.dim, first)
+                first += len(batch)
+            if first != end:
+                raise VectorsError(f"it has {part.rows + first - end} rows, not {part.rows}; encode again")
+
+
+def write(path: Path, vectors: SparseVectors, vocabulary: Vocabulary | None, encoder: dict[str, Any] | None) -> None:
+    """Write a whole folder, in the place of one that is there."""
+    settings = _settings(vectors.dim, vocabulary, encoder)
+    if vectors.ids is not None:
+        check_unique(vectors.ids)
+    with replacing_folder(path, MANIFEST) as temporary:
+        parts = [
+            _write_part(part_path(temporary, number), vectors[start:stop], start, settings, {})
+            for number, (start, stop) in enumerate(row_steps(vectors.indptr, POSTINGS_PER_PART))
+        ]
+        if vocabulary is not None:
+            vocabulary.write(temporary / VOCABULARY)
+        _write_manifest(temporary, Manifest(settings, parts))
+
+
+_PART_NAME = re.compile(r"part-(\d{5,})\.parquet")
+
+
+def _refuse_foreign(folder: Path) -> None:
+    for path in folder.iterdir():
+        if (
+            path.name not in (MANIFEST, VOCABULARY, ENCODER)
+            and not path.name.startswith(".")
+            and not _PART_NAME.fullmatch(path.name)
+        ):
+            raise StorageError(f"{folder}: there is {path.name} in it, which is not ours; choose an empty folder")
+
+
+def _settings(dim: int, vocabulary: Vocabulary | None, encoder: Mapping[str, Any] | None) -> Settings:
+    return Settings(check_dim(dim), as_json(encoder), None if vocabulary is None else vocabulary.hash)
+
+
+def _difference(found: Settings, wanted: Settings) -> str:
+    if found.dim != wanted.dim:
+        return f"it has {found.dim} components, the encoder at hand {wanted.dim}"
+    if found.vocabulary_hash != wanted.vocabulary_hash:
+        return "it was written with another vocabulary"
+    return f"it was written by another encoder, {json.dumps(found.encoder)}, not {json.dumps(wanted.encoder)}"
+
+
+def _ids_of(vectors: SparseVectors, first_row: int) -> list[str]:
+    if vectors.ids is None:
+        return [str(first_row + row) for row in range(len(vectors))]
+    return vectors.ids
+
+
+def _write_part(
+    path: Path, vectors: SparseVectors, first_row: int, settings: Settings, more: Mapping[str, str]
+) -> Part:
+    offsets = pa.array(vectors.indptr.astype(np.int32))
+    columns = [
+        pa.array(_ids_of(vectors, first_row), pa.string()),
+        pa.ListArray.from_arrays(offsets, pa.array(vectors.indices.astype(np.uint32, copy=False))),
+        pa.ListArray.from_arrays(offsets, pa.array(vectors.values)),
+    ]
+    metadata = {"lsr": json.dumps(asdict(settings)), "lsr.nnz": str(vectors.nnz), **more}
+    table = pa.Table.from_arrays(columns, schema=SCHEMA.with_metadata(metadata))
+    with replacing_file(path) as file:
+        pq.write_table(
+            table,
+            file,
+            row_group_size=ROWS_PER_GROUP,
+            compression="zstd",
+            use_dictionary=False,
+            write_page_checksum=True,
+        )
+    return Part(len(vectors), vectors.nnz, path.stat().st_size)
+
+
+def _write_manifest(folder: Path, manifest: Manifest) -> None:
+    content = {"format_version": FORMAT_VERSION, **asdict(manifest.info)}
+    content["parts"] = [asdict(part) for part in manifest.parts]
+    with replacing_file(folder / MANIFEST) as file:
+        file.write(json.dumps(content, indent=1).encode())
+
+
+def _open_part(path: Path, settings: Settings | None = None) -> pq.ParquetFile:
+    """The open part, after a look at its schema and settings (any, if none are given)."""
+    file = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False, buffer_size=READ_BUFFER)
+    schema = file.schema_arrow
+    if not schema.equals(SCHEMA) or b"lsr" not in (schema.metadata or {}):
+        raise VectorsError(f"its columns are {_describe(schema)}, not {_describe(SCHEMA)} of lsr; encode again")
+    if settings is not None and _settings_of(file) != settings:
+        raise VectorsError(f"{_difference(_settings_of(file), settings)}; encode again")
+    return file
+
+
+def _describe(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name} {field.type}" for field in schema) or "none"
+
+
+def _settings_of(file: pq.ParquetFile) -> Settings:
+    return Settings(**json.loads(file.schema_arrow.metadata[b"lsr"]))
+
+
+def _read_part_head(path: Path) -> tuple[Settings, Part, list[str]]:
+    """Settings, counts and ids of a part. Raises VectorsError when it is damaged."""
+    with reading_errors(path, WHAT_PART):
+        file = _open_part(path)
+        nnz = int(file.schema_arrow.metadata[b"lsr.nnz"])
+        ids = file.read(["id"]).column("id").to_pylist()
+        return _settings_of(file), Part(len(ids), nnz, path.stat().st_size), ids
+
+
+def _to_vectors(batch: pa.RecordBatch, dim: int, first_row: int) -> SparseVectors:
+    ids, indices, values = (batch.column(name) for name in SCHEMA.names)
+    if ids.null_count or any(column.null_count or column.flatten().null_count for column in (indices, values)):
+        raise VectorsError(f"there are nulls from row {first_row} on; encode again")
+    offsets = indices.offsets.to_numpy().astype(np.int64)
+    if not np.array_equal(np.diff(offsets), np.diff(values.offsets.to_numpy())):
+        raise VectorsError(f"from row {first_row} on there are not as many components as weights; encode again")
+    arrays = normalise(
+        offsets - offsets[0],
+        indices.flatten().to_numpy(),
+        values.flatten().to_numpy(),
+        dim,
+        row_names(first_row),
+    )
+    return SparseVectors.from_normalised(*arrays, dim, ids.to_pylist())
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    path = folder / MANIFEST
+    if not path.exists():
+        if part_path(folder, 0).exists() or (folder / VOCABULARY).exists():
+            raise VectorsError(
+                f"{folder}: the encoding has not finished; encode again into it, and it goes on from there"
+            )
+        raise VectorsError(f"{folder}: there is no {MANIFEST} in it; expected {WHAT}")
+    with reading_errors(path, WHAT):
+        content = json.loads(path.read_bytes())
+        if not isinstance(content, dict) or not isinstance(content.get("format_version"), int):
+            raise VectorsError(f"no manifest of vectors; expected {WHAT}")
+        if content["format_version"] != FORMAT_VERSION:
+            raise VectorsError(
+                f"format version {content['format_version']}, this lsr reads {FORMAT_VERSION}; upgrade lsr"
+            )
+        try:
+            parts = [Part(int(part["rows"]), int(part["nnz"]), int(part["bytes"])) for part in content["parts"]]
+            if any(part.rows < 0 or part.nnz < 0 for part in parts):
+                raise VectorsError("damaged (a count is negative); encode again")
+            settings = Settings(check_dim(content["dim"]), content["encoder"], content["vocabulary_hash"])
+        except (TypeError, KeyError) as error:
+            raise VectorsError(f"damaged ({error!r} is amiss); encode again") from error
+        return Manifest(settings, parts)

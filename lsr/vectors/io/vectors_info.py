@@ -1,0 +1,61 @@
+"""What is known about a file of sparse vectors without reading its weights, and how reading fails."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from lsr.errors import VectorsError
+from lsr.storage.files import DAMAGE
+from lsr.vectors.normalize import RowName
+
+
+@dataclass(frozen=True, slots=True)
+class VectorsInfo:
+    """Counts and origin of stored vectors.
+
+    rows, nnz, dim: rows, stored weights, components.
+    encoder: the description of the encoder that made them, if it was stored.
+    vocabulary_hash: Vocabulary.hash of the tokens of the components, if they were stored.
+    """
+
+    rows: int
+    nnz: int
+    dim: int
+    encoder: dict[str, Any] | None
+    vocabulary_hash: str | None
+
+
+@contextmanager
+def reading_errors(path: str | os.PathLike[str], what: str) -> Iterator[None]:
+    """Turn what a damaged or foreign file raises in the body into a VectorsError that begins with `path`."""
+    try:
+        yield
+    except VectorsError as error:
+        raise VectorsError(f"{path}: {error}") from error.__cause__
+    except OSError as error:
+        raise VectorsError(f"{path}: cannot be read: {error.strerror or error}; expected {what}") from error
+    except DAMAGE as error:
+        raise VectorsError(f"{path}: truncated, damaged or foreign ({error}); expected {what}") from error
+
+
+def row_names(first_row: int) -> RowName:
+    """Names the rows of a batch that starts at `first_row` of the file."""
+    return lambda row: f"row {first_row + row}"
+
+
+def as_json(encoder: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """`encoder` as JSON gives it back, so that the two compare equal. Raises VectorsError when it is not JSON."""
+    if encoder is None:
+        return None
+    try:
+        content: dict[str, Any] = json.loads(json.dumps(dict(encoder), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise VectorsError(
+            f"the encoder's description is not JSON ({error}); use text, finite numbers, lists and dicts"
+        ) from error
+    return content

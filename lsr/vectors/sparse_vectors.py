@@ -1,0 +1,266 @@
+"""SparseVectors: the one currency between encoders, indexes and evaluation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.errors import ParameterError, VectorsError
+from lsr.storage.ids import check_ids
+from lsr.vectors.normalize import check_dim, normalise, row_steps, rows_of
+from lsr.vectors.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    import scipy.sparse
+
+
+class SparseVectors:
+    """Rows of non-negative weights over `dim` components, most of them zero (compressed sparse rows).
+
+    indptr: int64[n + 1]; row i is indices[indptr[i]:indptr[i + 1]] and the same range of values.
+    indices: uint16[nnz] where dim <= 65,536, else uint32[nnz]; rising within a row.
+    values: float32[nnz]; finite and above zero.
+    dim: number of components, at most 2**32.
+    ids: the rows' document or query ids, in row order, or None.
+
+    The constructor takes any integer and float types, sorts each row by component, sums duplicates (in float64) and
+    drops zeros. Arrays that need none of this are kept, not copied: do not write to them afterwards. Raises
+    VectorsError, which names the row, for weights that are not finite and non-negative, for components outside
+    0 to dim - 1, and for arrays that do not fit together.
+    """
+
+    __slots__ = ("dim", "ids", "indices", "indptr", "values")
+
+    indptr: npt.NDArray[np.int64]
+    indices: npt.NDArray[Any]
+    values: npt.NDArray[np.float32]
+    dim: int
+    ids: list[str] | None
+
+    def __init__(self, indptr: Any, indices: Any, values: Any, dim: int, ids: Sequence[str] | None = None) -> None:
+        self.dim = check_dim(dim)
+        self.indptr, self.indices, self.values = normalise(indptr, indices, values, self.dim)
+        self.ids = None if ids is None else check_ids(ids, len(self))
+
+    @classmethod
+    def from_normalised(
+        cls,
+        indptr: npt.NDArray[np.int64],
+        indices: npt.NDArray[Any],
+        values: npt.NDArray[np.float32],
+        dim: int,
+        ids: list[str] | None = None,
+    ) -> Self:
+        """Wrap arrays that are known to be in normal form and of the right types; nothing is checked."""
+        vectors = cls.__new__(cls)
+        vectors.indptr, vectors.indices, vectors.values, vectors.dim, vectors.ids = indptr, indices, values, dim, ids
+        return vectors
+
+    @classmethod
+    def empty(cls, dim: int) -> Self:
+        """No rows, of `dim` components."""
+        return cls([0], [], [], dim)
+
+    @classmethod
+    def from_scipy(cls, matrix: Any, ids: Sequence[str] | None = None) -> Self:
+        """The rows of a scipy sparse matrix or array, of any format. Raises VectorsError."""
+        import scipy.sparse  # slow to import, and only wanted here
+
+        if not scipy.sparse.issparse(matrix) or matrix.ndim != 2:
+            raise VectorsError(f"from_scipy needs a two-dimensional scipy sparse matrix, not {type(matrix).__name__}")
+        rows = matrix.tocsr()
+        nnz = int(rows.indptr[-1])  # a matrix may have room for more
+        return cls(rows.indptr, rows.indices[:nnz], rows.data[:nnz], rows.shape[1], ids)
+
+    def to_scipy(self) -> scipy.sparse.csr_matrix:
+        """float32 csr_matrix [n, dim]; the weights are shared, not copied."""
+        import scipy.sparse
+
+        small = max(self.nnz, self.dim) < 2**31
+        index_type = np.int32 if small else np.int64
+        matrix = scipy.sparse.csr_matrix(
+            (self.values, self.indices.astype(index_type), self.indptr.astype(index_type)), shape=(len(self), self.dim)
+        )
+        matrix.has_canonical_format = True
+        return matrix
+
+    @classmethod
+    def from_dicts(
+        cls, rows: Iterable[Mapping[str, float]], vocabulary: Vocabulary, ids: Sequence[str] | None = None
+    ) -> Self:
+        """One row per {token: weight}. Raises VectorsError, also for a token that the vocabulary does not have."""
+        indptr, indices, values = [0], list[int](), list[float]()
+        for i, row in enumerate(rows):
+            for token, weight in row.items():
+                component = vocabulary.id_of(token)
+                if component is None:
+                    raise VectorsError(f"row {i}: token {token!r} is not in the vocabulary; add it or leave it out")
+                indices.append(component)
+                values.append(weight)
+            indptr.append(len(indices))
+        return cls(indptr, indices, values, len(vocabulary), ids)
+
+    def to_dense(self) -> npt.NDArray[np.float32]:
+        """float32 [n, dim], zeros included."""
+        dense = np.zeros((len(self), self.dim), np.float32)
+        dense[rows_of(np.diff(self.indptr)), self.indices] = self.values
+        return dense
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[SparseVectors]) -> Self:
+        """The rows of all parts, in order. Raises VectorsError unless all have one dim, and all or none have ids."""
+        if not parts:
+            raise VectorsError("no vectors to concatenate; give at least one (perhaps SparseVectors.empty(dim))")
+        for i, part in enumerate(parts):
+            if part.dim != parts[0].dim:
+                raise VectorsError(f"part {i} has {part.dim} components, part 0 has {parts[0].dim}; they must agree")
+            if (part.ids is None) != (parts[0].ids is None):
+                raise VectorsError(f"of parts 0 and {i} one has ids and the other has none; give ids to all or to none")
+        shifts = np.cumsum([0] + [part.nnz for part in parts])
+        indptr = [part.indptr[1:] + shift for part, shift in zip(parts, shifts[:-1], strict=True)]
+        return cls.from_normalised(
+            np.concatenate([np.zeros(1, np.int64), *indptr]),
+            np.concatenate([part.indices for part in parts]),
+            np.concatenate([part.values for part in parts]),
+            parts[0].dim,
+            None if parts[0].ids is None else [doc_id for part in parts for doc_id in part.ids or []],
+        )
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str], vocabulary: Vocabulary | None = None) -> SparseVectors:
+        """Read .npz, .jsonl, .jsonl.gz or a folder of Parquet parts; see lsr.vectors.io.
+
+        vocabulary: gives the tokens of a JSONL file their components; without one they are numbered by first
+        appearance (lsr.vectors.io.read_vocabulary tells which is which). Raises VectorsError.
+        """
+        from lsr.vectors.io import read_vectors
+
+        return read_vectors(path, vocabulary)
+
+    def write(
+        self,
+        path: str | os.PathLike[str],
+        vocabulary: Vocabulary | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write .npz, .jsonl or .jsonl.gz by the suffix; any other name becomes a folder of Parquet parts.
+
+        vocabulary: tokens of the components; JSONL needs it.
+        metadata: the encoder's description, JSON; JSONL has no place for it.
+        Raises StorageError where writing fails, and VectorsError.
+        """
+        from lsr.vectors.io import write_vectors
+
+        write_vectors(path, self, vocabulary, metadata)
+
+    @property
+    def nnz(self) -> int:
+        """Number of non-zero weights in all rows."""
+        return len(self.indices)
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    def __repr__(self) -> str:
+        return f"SparseVectors({len(self)} rows, {self.dim} components, {self.nnz} non-zeros)"
+
+    def __eq__(self, other: object) -> bool:
+        """The same rows with exactly the same weights, dim and ids."""
+        if not isinstance(other, SparseVectors):
+            return NotImplemented
+        return (
+            self.dim == other.dim
+            and self.ids == other.ids
+            and np.array_equal(self.indptr, other.indptr)
+            and np.array_equal(self.indices, other.indices)
+            and np.array_equal(self.values, other.values)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __iter__(self) -> Iterator[SparseVectors]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, key: Any) -> SparseVectors:
+        """Rows by int (one row), slice (weights shared, not copied), int array (any order) or bool mask.
+
+        Raises ParameterError for rows that do not exist.
+        """
+        if isinstance(key, slice):
+            start, stop, step = key.indices(len(self))
+            if step != 1:
+                return self._take(np.array(range(start, stop, step), np.int64))
+            stop = max(start, stop)
+            begin, end = self.indptr[start], self.indptr[stop]
+            return self.from_normalised(
+                self.indptr[start : stop + 1] - begin,
+                self.indices[begin:end],
+                self.values[begin:end],
+                self.dim,
+                None if self.ids is None else self.ids[start:stop],
+            )
+        if isinstance(key, int | np.integer) and not isinstance(key, bool):
+            row = self._check_row(int(key))
+            return self[row : row + 1]
+        rows = np.asarray(key)
+        if rows.ndim != 1 or (rows.dtype.kind not in "biu" and len(rows)):
+            raise ParameterError(f"rows are chosen by int, slice, int array or bool mask, not by {key!r}")
+        if rows.dtype.kind == "b":
+            if len(rows) != len(self):
+                raise ParameterError(f"the mask has {len(rows)} entries for {len(self)} rows; it needs one for each")
+            return self._take(np.flatnonzero(rows))
+        rows = rows.astype(np.int64)
+        for row in (rows.min(initial=0), rows.max(initial=-1)):
+            if len(rows):
+                self._check_row(int(row))
+        return self._take(np.where(rows < 0, rows + len(self), rows))
+
+    def row(self, i: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
+        """(components, weights) of row i, as views. Raises ParameterError for a row that does not exist."""
+        i = self._check_row(i)
+        begin, end = self.indptr[i], self.indptr[i + 1]
+        return self.indices[begin:end], self.values[begin:end]
+
+    def top_k(self, k: int) -> SparseVectors:
+        """The k heaviest components of each row; of equal weights the lower component stays. k >= 1."""
+        if k < 1:
+            raise ParameterError(f"k is {k}; it must be at least 1")
+        lengths = np.diff(self.indptr)
+        indptr = np.zeros(len(self) + 1, np.int64)
+        np.cumsum(np.minimum(lengths, k), out=indptr[1:])
+        indices = np.empty(indptr[-1], self.indices.dtype)
+        values = np.empty(indptr[-1], np.float32)
+        for start, stop in row_steps(self.indptr):
+            begin, end = self.indptr[start], self.indptr[stop]
+            step_values = self.values[begin:end]
+            # By row, then by falling weight; the sort is stable, so that equal weights stay in component order.
+            order = np.lexsort((-step_values, rows_of(lengths[start:stop])))
+            rank = np.arange(end - begin) - np.repeat(self.indptr[start:stop] - begin, lengths[start:stop])
+            kept = np.sort(order[rank < k])
+            indices[indptr[start] : indptr[stop]] = self.indices[begin:end][kept]
+            values[indptr[start] : indptr[stop]] = step_values[kept]
+        return self.from_normalised(indptr, indices, values, self.dim, self.ids)
+
+    def _check_row(self, row: int) -> int:
+        if not -len(self) <= row < len(self):
+            raise ParameterError(f"row {row} does not exist; there are {len(self)} rows")
+        return row % len(self)
+
+    def _take(self, rows: npt.NDArray[np.int64]) -> SparseVectors:
+        starts = self.indptr[rows]
+        indptr = np.zeros(len(rows) + 1, np.int64)
+        np.cumsum(self.indptr[rows + 1] - starts, out=indptr[1:])
+        indices = np.empty(indptr[-1], self.indices.dtype)
+        values = np.empty(indptr[-1], np.float32)
+        for start, stop in row_steps(indptr):
+            begin, end = indptr[start], indptr[stop]
+            shift = np.repeat(starts[start:stop] - indptr[start:stop], np.diff(indptr[start : stop + 1]))
+            source = np.arange(begin, end) + shift
+            indices[begin:end] = self.indices[source]
+            values[begin:end] = self.values[source]
+        ids = None if self.ids is None else [self.ids[row] for row in rows.tolist()]
+        return self.from_normalised(indptr, indices, values, self.dim, ids)

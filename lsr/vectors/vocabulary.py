@@ -1,0 +1,97 @@
+"""Token <-> component: the names of the components of sparse vectors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from functools import cached_property
+
+from lsr.errors import VectorsError
+from lsr.storage.files import replacing_file
+from lsr.storage.ids import is_utf8
+
+FORMAT_VERSION = 1
+
+
+class Vocabulary:
+    """Tokens in the order of their components: token i names component i.
+
+    Raises VectorsError when a token is not text, cannot be written as UTF-8, or occurs twice.
+    """
+
+    def __init__(self, tokens: Iterable[str]) -> None:
+        self.tokens: tuple[str, ...] = tuple(tokens)
+        self._ids: dict[str, int] = {}
+        for i, token in enumerate(self.tokens):
+            if not isinstance(token, str):
+                raise VectorsError(f"token {i} of the vocabulary is {token!r}; tokens must be text")
+            first = self._ids.setdefault(token, i)
+            if first != i:
+                raise VectorsError(f"tokens {first} and {i} of the vocabulary are both {token!r}; each must occur once")
+        try:
+            "".join(self.tokens).encode()
+        except UnicodeEncodeError:
+            i = next(i for i, token in enumerate(self.tokens) if not is_utf8(token))
+            raise VectorsError(
+                f"token {i} of the vocabulary, {self.tokens[i]!r}, holds a lone surrogate; tokens must be valid Unicode"
+            ) from None
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and self.tokens == other.tokens
+
+    def __hash__(self) -> int:
+        return hash(self.hash)
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({len(self)} tokens)"
+
+    def id_of(self, token: str) -> int | None:
+        """The component that `token` names, or None."""
+        return self._ids.get(token)
+
+    def token(self, component: int) -> str:
+        """The token that names `component`. Raises VectorsError when there is no such component."""
+        if not 0 <= component < len(self.tokens):
+            raise VectorsError(f"component {component} has no token; the vocabulary has {len(self)} tokens")
+        return self.tokens[component]
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256, in hexadecimal, over each token's length (8 bytes) and UTF-8 bytes: equal for equal lists only."""
+        digest = hashlib.sha256()
+        for token in self.tokens:
+            encoded = token.encode()
+            digest.update(len(encoded).to_bytes(8, "little"))
+            digest.update(encoded)
+        return digest.hexdigest()
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write a JSON file. Raises StorageError."""
+        text = json.dumps({"format_version": FORMAT_VERSION, "tokens": self.tokens}, ensure_ascii=False)
+        with replacing_file(path) as file:
+            file.write(text.encode())
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Vocabulary:
+        """Read what `write` wrote. Raises VectorsError."""
+        try:
+            with open(path, "rb") as file:
+                content = json.loads(file.read())
+        except OSError as error:
+            raise VectorsError(f"{path}: cannot be read: {error.strerror}; give a vocabulary that lsr wrote") from error
+        except (ValueError, RecursionError) as error:
+            raise VectorsError(f"{path}: truncated or not JSON ({error}); give a vocabulary that lsr wrote") from error
+        if not isinstance(content, dict) or not isinstance(content.get("tokens"), list):
+            raise VectorsError(f"{path}: no vocabulary (no list of tokens); give a vocabulary that lsr wrote")
+        version = content.get("format_version")
+        if version != FORMAT_VERSION:
+            raise VectorsError(f"{path}: format version {version}, this lsr reads {FORMAT_VERSION}; upgrade lsr")
+        try:
+            return cls(content["tokens"])
+        except VectorsError as error:
+            raise VectorsError(f"{path}: {error}") from None

@@ -1,0 +1,191 @@
+"""experiment.toml: what is understood, and what is refused before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lsr.errors import CollectionError, ParameterError
+from lsr.experiment import read_experiment
+from lsr.experiment.suites import SUITES, Judged, downloads, offline_folder, open_judged, shown_downloads
+from tests.data import data_path
+
+MINIMAL = 'collections = ["adi"]\n[systems.bm25]\nencoder = "bm25"\n'
+DENSE = 'dense = { name = "minilm", dtype = "bfloat16", kind = "hnsw", metric = "cosine" }\n'
+
+
+def read(tmp_path: Path, text: str):
+    path = tmp_path / "experiment.toml"
+    path.write_text(text, encoding="utf-8")
+    return read_experiment(path)
+
+
+def test_defaults(tmp_path: Path) -> None:
+    experiment = read(tmp_path, MINIMAL)
+    assert experiment.name == "experiment"
+    assert experiment.collections == (Judged("adi", "adi"),)
+    assert experiment.baseline == "bm25"
+    assert experiment.measures == ("nDCG@10", "RR@10", "AP", "R@100", "R@1000")
+    assert experiment.k == 1000
+
+
+def test_everything_that_can_be_said(tmp_path: Path) -> None:
+    experiment = read(
+        tmp_path,
+        """
+        baseline = "b"
+        measures = ["AP"]
+        k = 50
+        collections = [{ path = "data/x", split = "test", tune = "dev", name = "x", relevant = 2 }]
+        [systems.a]
+        encoder = { name = "tiny", prune_documents = "top-k:64" }
+        query_cut = 8
+        [systems.b]
+        encoder = "bm25"
+        feedback = "rocchio"
+        interpolate = "both"
+        """
+        + DENSE
+        + "tune = { weight = [0.1, 0.5], feedback_depth = [3, 5] }",
+    )
+    assert experiment.collections == (Judged("x", "data/x", "test", "dev", 2),)
+    first, second = experiment.systems
+    assert first.params(first.settings).query_cut == 8
+    assert first.encoder.options == {"prune_documents": "top-k:64"}
+    assert second.dense is not None and second.dense.index == {"kind": "hnsw", "metric": "cosine"}
+    assert [(each["weight"], each["feedback_depth"]) for each in second.grid()] == [
+        (0.1, 3),
+        (0.1, 5),
+        (0.5, 3),
+        (0.5, 5),
+    ]
+    assert second.sides(second.grid()[0]) == ("sparse", "dense")
+    assert first.grid() == [{"query_cut": 8}]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "at least one collection"),
+        ("x = ", "no valid TOML"),
+        (MINIMAL.replace("collections", "collection"), "'collection' is unknown"),
+        (MINIMAL.replace('["adi"]', '"adi"'), "collections must be a list"),
+        (MINIMAL.replace('["adi"]', "[3]"), "collection 3"),
+        (MINIMAL.replace('["adi"]', '["adi", "x/adi"]'), "'adi' is there twice"),
+        (MINIMAL.replace('["adi"]', '[{path = "adi", slit = "test"}]'), "'slit' is unknown"),
+        (MINIMAL.replace('["adi"]', '[{path = "adi", relevant = 0}]'), "relevant is 0"),
+        (MINIMAL.replace('["adi"]', '[{path = "adi", split = 3}]'), "split is 3"),
+        ('suite = "beer"\n' + MINIMAL, "there are beir, msmarco"),
+        ('baseline = "tiny"\n' + MINIMAL, "'tiny' is no system"),
+        ('suite = ["beir"]\n' + MINIMAL, "there are beir, msmarco"),
+        ("k = 0\n" + MINIMAL, "k is 0"),
+        ("k = true\n" + MINIMAL, "k is True"),
+        ('measures = ["nDCG@ten"]\n' + MINIMAL, "nDCG@ten"),
+        ('measures = "AP"\n' + MINIMAL, "measures"),
+        ("measures = []\n" + MINIMAL, "no measure"),
+        (MINIMAL.replace('encoder = "bm25"', ""), "has no encoder"),
+        (MINIMAL.replace('encoder = "bm25"', "encoder = 3"), "must be a name"),
+        (MINIMAL.replace("systems.bm25", 'systems."a/b"'), "a name has up to 100 of"),
+        (MINIMAL.replace("systems.bm25", "systems." + "a" * 101), "a name has up to 100 of"),
+        (MINIMAL.replace("systems.bm25", 'systems."\u4e2d"'), "a name has up to 100 of"),
+        ("k = " + "1" * 5000 + "\n" + MINIMAL, "no valid TOML"),
+        ("k = " + "[" * 5000 + "]" * 5000 + "\n" + MINIMAL, "no valid TOML"),
+        *(
+            (MINIMAL.replace('"bm25"', f'{{ name = "tiny", {option} }}'), f"system 'bm25': encoder: {said}")
+            for option, said in (
+                ('dtype = "float16"', "dtype is 'float16'"),
+                ("max_length = -4", "max_length is -4"),
+                ("max_length = 1979-05-27", "max_length is"),
+                ('prune_documents = "top-k:0"', "top"),
+                ("prune_queries = 5", "pruning by 5"),
+                ('long_documents = "last"', "long documents by 'last'"),
+                ("stride = 3", "stride is for long documents"),
+            )
+        ),
+        (MINIMAL.replace('"bm25"', '{ name = "bm25", dtype = "float32" }'), "bm25 has no options"),
+        (MINIMAL + 'side = "dense"\ndense = { name = "minilm", dtype = "int8" }\n', "dense: dtype is 'int8'"),
+        (MINIMAL + 'fusion = "rrf"\n', "no interpolate is asked for"),
+        (MINIMAL + "depth = 3\n", "'depth' is unknown"),
+        ('measures = ["nDCG@10", "NDCG@10"]\n' + MINIMAL, "give each once"),
+        (MINIMAL.replace('["adi"]', '[{ path = "adi", relevant = 3000000000 }]'), "a grade from 1 to 1000"),
+        (
+            MINIMAL + f"tune = {{ weight = {[0.5] * 200}, alpha = {[0.5] * 200}, beta = {[0.5] * 200} }}\n",
+            "8,000,000 choices",
+        ),
+        (
+            MINIMAL.replace("collections = [", 'suite = "beir"\ncollections = ["x/cqadupstack", '),
+            "'cqadupstack' is there twice",
+        ),
+        (MINIMAL.replace("collections = [", 'collections = ["x/mean", '), "'mean' is there twice"),
+        (MINIMAL + "query_cut = 0\n", "query_cut"),
+        (MINIMAL + "query_cut = [1]\n", "query_cut"),
+        (MINIMAL + 'exact = "no"\n', "exact is 'no'"),
+        (MINIMAL + 'dense = "minilm"\n', "never searches its dense vectors"),
+        (MINIMAL + "weight = 0.3\n", "weight is 0.3"),
+        (MINIMAL + 'interpolate = "both"\n', "no feedback"),
+        (MINIMAL + 'interpolate = "after"\n', "has none; add dense"),
+        (MINIMAL + 'dense = { name = "minilm", kind = "ivf" }\n', "'bm25': dense: kind of dense index is 'ivf'"),
+        (MINIMAL + 'dense = { name = "minilm", query_cut = 3 }\n', "'query_cut' is unknown"),
+        (MINIMAL + "tune = { query_cut = [4, 8] }\n", "names no split to tune on"),
+        (MINIMAL + "tune = { query_cut = 4 }\n", "must be a list"),
+        (MINIMAL + "tune = { query_cut = [] }\n", "must be a list"),
+        (MINIMAL + "query_cut = 4\ntune = { query_cut = [4] }\n", "no value of its own"),
+        (MINIMAL + "tune = { k = [4] }\n", "must be a list of values for one of"),
+        (MINIMAL + "tune = { heap_factor = [-1] }\n", "heap_factor"),
+        (
+            MINIMAL.replace('["adi"]', '[{path = "adi", split = "dev", tune = "dev"}]')
+            + "tune = { query_cut = [4] }\n",
+            "two different ones",
+        ),
+    ],
+)
+def test_mistakes_are_told_with_file_and_entry(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ParameterError, match="experiment.toml") as caught:
+        read(tmp_path, text)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="cannot be read"):
+        read_experiment(tmp_path / "none.toml")
+
+
+def test_suites_are_known_to_ir_datasets_with_their_splits() -> None:
+    beir, msmarco = SUITES["beir"], SUITES["msmarco"]
+    assert len([each for each in beir if each.group is None]) == 13
+    assert len([each for each in beir if each.group == "cqadupstack"]) == 12
+    assert [each.name for each in msmarco] == ["msmarco-dev", "dl19", "dl20"]
+    for judged in (*beir, *msmarco):
+        collection = open_judged(judged, None)  # downloads nothing
+        assert judged.split in (None, collection.split)
+        assert collection.split is not None or collection.splits == () or judged.split is None
+    assert len({open_judged(each, None).corpus for each in msmarco}) == 1
+    assert len({open_judged(each, None).corpus for each in beir}) == len(beir)
+
+
+def test_downloads_are_listed_once_with_their_sizes() -> None:
+    listed = shown_downloads(SUITES["beir"], None)
+    assert len(listed) == 14  # CQADupStack's forums come in one archive
+    assert listed["beir/scifact"] == 2816079
+    passages = shown_downloads(SUITES["msmarco"], None)
+    assert passages["msmarco-passage/collectionandqueries"] == 1057717952
+    assert len(passages) == 6
+    assert all(size for size in (*listed.values(), *passages.values()))
+    assert downloads(Judged("x", "beir/unheard-of")) == {"beir/unheard-of": None}
+
+
+def test_offline_data_comes_first(tmp_path: Path) -> None:
+    scifact = next(each for each in SUITES["beir"] if each.name == "scifact")
+    data = data_path()
+    assert offline_folder(scifact.path, data) == data / "scifact"
+    assert shown_downloads([scifact], data) == {}
+    collection = open_judged(scifact, data)
+    assert (collection.name, collection.split, len(collection.queries())) == ("scifact", "test", 300)
+    (tmp_path / "beir" / "scifact").mkdir(parents=True)
+    assert offline_folder(scifact.path, tmp_path) == tmp_path / "beir" / "scifact"
+    (tmp_path / "msmarco").mkdir()
+    assert offline_folder(SUITES["msmarco"][1].path, tmp_path) == tmp_path / "msmarco"
+    with pytest.raises(CollectionError):
+        open_judged(Judged("x", "no-such-collection"), tmp_path)

@@ -1,0 +1,76 @@
+"""Collections of flat weights are searched exhaustively, and only those."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lsr import ExactIndex, SearchParams, SeismicIndex, SparseVectors
+from lsr.errors import IndexFormatError
+from lsr.index.seismic.build import trial as flat
+from tests.data import load_vectors
+
+SAMPLE_RECALL = flat.sample_recall  # before the other tests of indexes do without it
+
+
+@pytest.fixture(autouse=True)
+def _as_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flat, "EXHAUSTIVE_BELOW", 5000)
+    monkeypatch.setattr(flat, "sample_recall", SAMPLE_RECALL)
+
+
+def even_vectors() -> SparseVectors:
+    """Documents that have little in common, all of their weights about the same."""
+    rng = np.random.default_rng(1)
+    components = [rng.choice(3000, 40, replace=False) for _ in range(8000)]
+    return SparseVectors(np.arange(8001) * 40, np.concatenate(components), 1 + rng.random(320_000) / 10, 3000)
+
+
+def test_learned_weights_get_blocks_and_even_ones_do_not() -> None:
+    learned, even = load_vectors("packages-500k")[:8000], even_vectors()
+    index = SeismicIndex.build(even)
+    assert index.flat
+    assert "whole lists" in index.nbytes
+    queries = even[:100].top_k(10)
+    expected = ExactIndex.build(even).search(queries, 20)
+    found = index.search(queries, 20, threads=2)
+    assert np.array_equal(found.rows, expected.rows)
+    assert np.array_equal(found.scores, expected.scores)
+    # The blocks are there, and can be searched all the same.
+    blocks = index.with_blocks()
+    assert not blocks.flat
+    assert np.array_equal(blocks.search(queries, 20, SearchParams(exact=True)).rows[:, 0], expected.rows[:, 0])
+    with_blocks = SeismicIndex.build(learned)
+    assert not with_blocks.flat
+    assert index.sample_recall is not None
+    assert with_blocks.sample_recall is not None
+    assert 0 < index.sample_recall < with_blocks.sample_recall <= 1
+
+
+def test_few_documents_do_without_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    learned = load_vectors("packages-500k")[:1000]
+    queries = load_vectors("packages-queries")[:50]
+    monkeypatch.setattr(flat, "EXHAUSTIVE_BELOW", 1001)
+    index = SeismicIndex.build(learned)
+    assert index.flat
+    assert index.sample_recall is None  # nothing was tried
+    expected = ExactIndex.build(learned).search(queries, 20)
+    assert np.array_equal(index.search(queries, 20).rows, expected.rows)
+    monkeypatch.setattr(flat, "EXHAUSTIVE_BELOW", 1000)
+    assert not SeismicIndex.build(learned).flat
+
+
+def test_saved_and_opened(tmp_path: Path) -> None:
+    index, queries = SeismicIndex.build(even_vectors()), even_vectors()[:50].top_k(10)
+    index.save(tmp_path / "index")
+    opened = SeismicIndex.open(tmp_path / "index")
+    assert opened.flat
+    assert opened.nbytes == index.nbytes
+    assert opened.sample_recall == index.sample_recall
+    assert np.array_equal(opened.search(queries).scores, index.search(queries).scores)
+    starts = np.load(tmp_path / "index" / "whole_starts.npy")
+    np.save(tmp_path / "index" / "whole_starts.npy", starts[::-1])
+    with pytest.raises(IndexFormatError, match="fit together"):
+        SeismicIndex.open(tmp_path / "index")

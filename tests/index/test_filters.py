@@ -1,0 +1,336 @@
+"""Filters: what may be given for one, and that a search finds as much and as well within it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lsr.errors import ParameterError
+from lsr.index.filters import Allowed, allowed_rows, masked_documents
+from lsr.index.inverted.exact_index import ExactIndex
+from lsr.index.parameters import IndexConfig, SearchParams
+from lsr.index.result import SearchResult
+from lsr.index.seismic import seismic_index as seismic
+from lsr.index.seismic.build import trial as flat
+from lsr.index.seismic.seismic_index import SeismicIndex
+from lsr.vectors.sparse_vectors import SparseVectors
+from tests.data import load_vectors
+from tests.index.samples import (
+    EVERYTHING,
+    EXACT,
+    build,
+    configs,
+    recall,
+    same,
+    unrounded,
+    vectors_and_queries,
+    whole_numbers,
+)
+from tests.strategies import from_pairs
+
+Index = ExactIndex | SeismicIndex
+Drawn = tuple[SparseVectors, SparseVectors]
+Mask = npt.NDArray[np.bool_]
+
+IDS = ["a", "b", "c", "d", "e"]
+THREE = np.array([False, True, True, False, True])
+
+
+# What may be given
+
+
+@pytest.mark.parametrize(
+    "allowed",
+    [
+        THREE,
+        [1, 2, 4],
+        (4, 2, 1, 2),
+        {1, 2, 4},
+        {1: "one", 2: "two", 4: "four"},
+        np.array([4, 1, 2]),
+        np.array([4, 1, 2], np.uint8),
+        np.array([4, 1, 2], object),
+        ["b", "c", "e"],
+        {"e", "c", "b"},
+        {"b": 1, "c": 1, "e": 1}.keys(),
+        np.array(["b", "c", "e"]),
+        ["b", "b", "c", "e"],
+    ],
+    ids=repr,
+)
+def test_the_same_filter(allowed: Allowed) -> None:
+    mask = allowed_rows(allowed, 5, IDS)
+    assert mask is not None
+    assert mask.dtype == bool
+    assert mask.tolist() == THREE.tolist()
+
+
+@pytest.mark.parametrize("allowed", [[], (), set(), np.array([], np.int64), np.array([], bool)[:0], range(0)], ids=repr)
+def test_nothing_allowed(allowed: Allowed) -> None:
+    for ids in (None, IDS):
+        documents = 0 if isinstance(allowed, np.ndarray) and allowed.dtype == bool else 5
+        mask = allowed_rows(allowed, documents, ids)
+        assert mask is not None
+        assert mask.tolist() == [False] * documents
+
+
+def test_no_filter() -> None:
+    assert allowed_rows(None, 5, IDS) is None
+
+
+@pytest.mark.parametrize(
+    ("allowed", "message"),
+    [
+        (THREE[:4], r"the mask has shape \(4,\); give one value for each of 5 documents"),
+        (np.append(THREE, True), r"the mask has shape \(6,\)"),
+        (THREE[:, None], r"the mask has shape \(5, 1\)"),
+        (np.array(True), r"the mask has shape \(\)"),
+        ([5], "rows 5 to 5 are allowed; the index has 5 documents"),
+        ([-1, 3], "rows -1 to 3 are allowed; the index has 5 documents"),
+        ([2**70], "the index has 5 documents"),
+        ([2**63], "the index has 5 documents"),
+        (np.array([2**63], np.uint64), "the index has 5 documents"),
+        (["f"], "'f' is allowed, but is no document of the index; check the ids"),
+        (["a", "f", "b"], "'f' is allowed"),
+        ("abc", "allowed is one text; give a collection of ids, or a mask"),
+        (THREE.tolist(), "allowed holds neither ids, all of them text, nor row numbers"),
+        ([1, True], "allowed holds neither ids"),
+        ([1, "a"], "allowed holds neither ids"),
+        ([1.0], "allowed holds neither ids"),
+        ([None], "allowed holds neither ids"),
+        (np.array([1.0]), "allowed holds neither ids"),
+        (np.array([[1, 2]]), "allowed holds neither ids"),
+        (3, "allowed is of type int; give a mask, ids or row numbers"),
+        (iter([1]), "allowed is of type list_iterator; give a mask, ids or row numbers"),
+        (np.array(3), "give a mask, ids or row numbers"),
+    ],
+    ids=repr,
+)
+def test_refused(allowed: Any, message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        allowed_rows(allowed, 5, IDS)
+
+
+def test_ids_of_an_index_that_has_none() -> None:
+    with pytest.raises(ParameterError, match="the index has no ids; allow documents by row number, or by a mask"):
+        allowed_rows(["a"], 5, None)
+
+
+@given(st.lists(st.booleans(), max_size=20), st.randoms())
+def test_masked_documents(mask: list[bool], random: Any) -> None:
+    rows = random.sample(range(len(mask)), len(mask))
+    offsets = np.append(np.arange(0, len(mask), 3), len(mask)).astype(np.uint32)
+    masked, blocks, documents = masked_documents(np.array(mask, bool), np.array(rows, np.uint32), offsets)
+    assert (masked.dtype, blocks.dtype, documents.dtype) == (np.uint8, np.float32, np.uint32)
+    assert blocks.tolist() == [float(any(mask[row] for row in rows[at : at + 3])) for at in range(0, len(rows), 3)]
+    assert masked.tolist() == [int(mask[row]) for row in rows]
+    assert documents.tolist() == [document for document, row in enumerate(rows) if mask[row]]
+
+
+# What every index makes of a filter
+
+
+@pytest.fixture(params=["exact", "blocks", "flat"])
+def make(request: pytest.FixtureRequest) -> Iterator[Callable[[SparseVectors], Index]]:
+    if request.param == "exact":
+        yield ExactIndex.build
+    else:
+        below = 1 << 30 if request.param == "flat" else 0
+        with patch.object(flat, "EXHAUSTIVE_BELOW", below):
+            yield SeismicIndex.build
+
+
+def documents_with_ids() -> SparseVectors:
+    rows = [[(0, 1.0 + row)] if row != 2 else [(1, 1.0)] for row in range(5)]
+    return from_pairs(rows, 3, IDS)
+
+
+@pytest.mark.parametrize("params", [SearchParams(), EVERYTHING, EXACT], ids=["default", "everything", "exact"])
+def test_only_allowed_documents_are_found(make: Callable[[SparseVectors], Index], params: SearchParams) -> None:
+    index = make(documents_with_ids())
+    queries = from_pairs([[(0, 1.0)], [(0, 1.0), (1, 9.0)], [(2, 1.0)], []], 3)
+    for allowed in (THREE, [1, 2, 4], ["b", "c", "e"]):
+        result = index.search(queries, 4, params, allowed=allowed)
+        assert result.ids.tolist() == [["e", "b", None, None], ["c", "e", "b", None], [None] * 4, [None] * 4]
+        assert result.rows[1].tolist() == [2, 4, 1, -1]
+        assert np.isneginf(result.scores[result.rows < 0]).all()
+    assert index.search(queries, 2, params, allowed=[0]).rows[:2].tolist() == [[0, -1], [0, -1]]
+    for nothing in ([], np.zeros(5, bool)):
+        assert index.search(queries, 2, params, allowed=nothing).rows.tolist() == [[-1, -1]] * 4
+
+
+@pytest.mark.parametrize("allowed", ["abc", ["f"], [5], THREE[:3], 7, [0.5]], ids=repr)
+def test_refused_by_a_search(make: Callable[[SparseVectors], Index], allowed: Any) -> None:
+    index = make(documents_with_ids())
+    with pytest.raises(ParameterError):
+        index.search(from_pairs([[(0, 1.0)]], 3), allowed=allowed)
+
+
+def test_a_filter_is_left_as_it_was(make: Callable[[SparseVectors], Index]) -> None:
+    mask = THREE.copy()
+    mask.flags.writeable = False
+    index = make(documents_with_ids())
+    result = index.search(from_pairs([[(0, 1.0)]], 3), allowed=mask)
+    assert mask.tolist() == THREE.tolist()
+    assert same(index.search(from_pairs([[(0, 1.0)]], 3), allowed=np.repeat(THREE, 2)[::2]), result)
+
+
+def test_all_allowed_is_as_if_there_were_no_filter(
+    make: Callable[[SparseVectors], Index], packages: SparseVectors, package_queries: SparseVectors
+) -> None:
+    index = make(packages[:4000])
+    mask = np.ones(4000, bool)
+    assert same(index.search(package_queries, 10, allowed=mask), index.search(package_queries, 10))
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+def test_infinite_scores_that_are_not_allowed() -> None:
+    index = ExactIndex.build(from_pairs([[(0, 1e38)], [(0, 1.0)], [(0, 1e38)], [(0, 1e-10)]], 1))
+    query = from_pairs([[(0, 1e5)]], 1)
+    assert index.search(query, 3, allowed=[1, 2]).rows.tolist() == [[2, 1, -1]]
+    assert index.search(query, 3, allowed=[1]).rows.tolist() == [[1, -1, -1]]
+
+
+# Against a search of the allowed documents alone
+
+
+def alone(vectors: SparseVectors, mask: Mask, queries: SparseVectors, k: int) -> SearchResult:
+    """What brute force finds in an index of nothing but the allowed documents, by their rows among all."""
+    rows = np.flatnonzero(mask)
+    found = ExactIndex.build(vectors[rows]).search(queries, k)
+    return SearchResult(found.scores, np.where(found.rows >= 0, np.append(rows, 0)[found.rows], -1))
+
+
+@st.composite
+def masks(draw: st.DrawFn, documents: int) -> Mask:
+    share = draw(st.sampled_from([0.02, 0.3, 0.9]))
+    return np.random.default_rng(draw(st.integers(0, 2**32 - 1))).random(documents) < share
+
+
+@given(drawn=vectors_and_queries(), k=st.sampled_from([1, 10, 400]), data=st.data())
+@settings(max_examples=50)
+def test_exact_index_finds_what_the_allowed_alone_would(drawn: Drawn, k: int, data: st.DataObject) -> None:
+    vectors, queries = drawn
+    mask = data.draw(masks(len(vectors)))
+    assert same(ExactIndex.build(vectors).search(queries, k, allowed=mask), alone(vectors, mask, queries, k))
+
+
+@given(drawn=vectors_and_queries(), config=configs(), k=st.sampled_from([1, 10, 400]), data=st.data())
+@settings(max_examples=50)
+def test_exact_search_finds_what_the_allowed_alone_would(
+    drawn: Drawn, config: IndexConfig, k: int, data: st.DataObject
+) -> None:
+    vectors, queries = unrounded(drawn[0]), whole_numbers(drawn[1])
+    mask = data.draw(masks(len(vectors)))
+    config = IndexConfig(config.block_size, seed=config.seed)
+    result = build(vectors, config).search(queries, k, EXACT, allowed=mask)
+    assert same(result, alone(vectors, mask, queries, k))
+
+
+@given(
+    drawn=vectors_and_queries(),
+    config=configs(),
+    rare=st.sampled_from([0, 5, 128]),
+    k=st.sampled_from([1, 10, 400]),
+    query_cut=st.integers(1, 6),
+    heap_factor=st.floats(0, 2),
+    max_blocks=st.sampled_from([1, 5, None]),
+    data=st.data(),
+)
+@settings(max_examples=100)
+def test_as_many_are_found_as_match(
+    drawn: Drawn,
+    config: IndexConfig,
+    rare: int,
+    k: int,
+    query_cut: int,
+    heap_factor: float,
+    max_blocks: int | None,
+    data: st.DataObject,
+) -> None:
+    # Weights of one byte or more: of lighter ones an approximate search knows nothing.
+    vectors, queries = unrounded(drawn[0]), whole_numbers(drawn[1])
+    vectors = SparseVectors(vectors.indptr, vectors.indices, np.ceil(vectors.values), vectors.dim)
+    mask = data.draw(masks(len(vectors)))
+    index, params = build(vectors, config, rare), SearchParams(query_cut, heap_factor, max_blocks)
+    with patch.object(seismic, "FEW_ALLOWED", 0):
+        result = index.search(queries, k, params, allowed=mask)
+    found = result.rows >= 0
+    assert mask[result.rows[found]].all()
+    expected = alone(vectors, mask, queries, k)
+    assert found.sum(axis=1).tolist() == (expected.rows >= 0).sum(axis=1).tolist()
+    assert np.all(result.scores[found] <= expected.scores[found])
+
+
+def test_few_allowed_are_all_scored(packages_index: SeismicIndex, package_queries: SparseVectors) -> None:
+    mask = np.random.default_rng(1).random(len(packages_index)) < 0.1
+    assert 1000 < mask.sum() < seismic.FEW_ALLOWED
+    result = packages_index.search(package_queries, 10, SearchParams(1, 5.0), allowed=mask)
+    assert same(result, packages_index.search(package_queries, 10, EXACT, allowed=mask))
+
+
+def test_filters_do_not_depend_on_threads_or_the_batch(
+    packages_index: SeismicIndex, package_queries: SparseVectors
+) -> None:
+    mask = np.random.default_rng(1).random(len(packages_index)) < 0.5
+    whole = packages_index.search(package_queries, 10, allowed=mask)
+    assert same(packages_index.search(package_queries, 10, threads=2, allowed=mask), whole)
+    order = np.random.default_rng(2).permutation(len(package_queries))
+    shuffled = packages_index.search(package_queries[order], 10, allowed=mask)
+    assert np.array_equal(shuffled.rows, whole.rows[order])
+    # Nothing of a filter is left for who searches next.
+    assert same(packages_index.search(package_queries), _fresh(packages_index).search(package_queries))
+
+
+def _fresh(index: SeismicIndex) -> SeismicIndex:
+    return SeismicIndex(index._state)
+
+
+# Recall within a filter
+
+
+@dataclass
+class Many:
+    """An index of many documents, queries, and the recall without a filter."""
+
+    index: SeismicIndex
+    queries: SparseVectors
+
+    @cached_property
+    def unfiltered(self) -> float:
+        return self.recall_within(None)
+
+    def recall_within(self, mask: Mask | None) -> float:
+        found = self.index.search(self.queries, threads=2, allowed=mask)
+        return recall(found, self.index.search(self.queries, 10, EXACT, threads=2, allowed=mask))
+
+
+@pytest.fixture(scope="module")
+def many() -> Many:
+    """So many documents that also one in thirty are more than are scored one by one."""
+    index = SeismicIndex.build(load_vectors("packages-500k")[:100_000])
+    return Many(index, load_vectors("packages-queries")[:500])
+
+
+@pytest.mark.parametrize("share", [0.01, 0.03, 0.1, 0.5])
+def test_recall_within_a_filter(many: Many, share: float) -> None:
+    mask = np.random.default_rng(1).random(len(many.index)) < share
+    assert many.recall_within(mask) > many.unfiltered - 0.01
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
+def test_recall_within_a_topic(many: Many, share: float) -> None:
+    # Documents that are alike, as filters often leave them: those that lie side by side.
+    n = len(many.index)
+    mask = np.zeros(n, bool)
+    mask[many.index._blocks.rows[30_000 : 30_000 + int(share * n)]] = True
+    assert many.recall_within(mask) > many.unfiltered - 0.02

@@ -1,0 +1,471 @@
+"""Explanations of searches: verdicts of constructed indexes, numbers against NumPy, remedies against searches."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from lsr.errors import ParameterError
+from lsr.index.parameters import IndexConfig, SearchParams
+from lsr.index.seismic.build import trial as flat
+from lsr.index.seismic.forward import Forward, fine_score
+from lsr.index.seismic.search import kernels
+from lsr.index.seismic.seismic_index import SeismicIndex
+from lsr.index.tools import why as why_module
+from lsr.index.tools.tuning import Point, Preset
+from lsr.index.tools.why import FACTOR_STEPS, Why, explain_search
+from lsr.vectors.sparse_vectors import SparseVectors
+from tests.index.samples import build, configs, vectors_and_queries
+from tests.strategies import from_pairs
+
+DIM = 200
+EXACT = SearchParams(exact=True)
+
+# Every document is a block. 400 of them, so that not all are visited before the first are scored.
+STRONG: list[dict[int, float]] = [{0: 1.8 - 0.0005 * at} for at in range(400)]
+OTHER_TERMS = dict.fromkeys(range(100, 116), 5.0)  # more than what a document says of the query: its head
+
+
+def index_of(documents: list[dict[int, float]], energy: float = 1.0, **config: Any) -> SeismicIndex:
+    """Documents of component -> weight, one a block; no component counts as rare."""
+    vectors = from_pairs([list(each.items()) for each in documents], DIM)
+    return build(vectors, IndexConfig(block_size=1, summary_energy=energy, **config), rare=0)
+
+
+def query_of(weights: dict[int, float]) -> SparseVectors:
+    return from_pairs([list(weights.items())], DIM)
+
+
+def check(index: SeismicIndex, query: SparseVectors, why: Why, allowed: Any = None) -> None:
+    """What holds of every explanation."""
+    found = index.search(query, why.k, why.params, allowed=allowed)
+    rows = found.rows[0].tolist()
+    assert (why.verdict == "returned") == (why.row in rows)
+    assert why.rank == (rows.index(why.row) + 1 if why.row in rows else None)
+    assert why.threshold == (found.scores[0, -1] if rows[-1] >= 0 else None)
+    assert why.score == pytest.approx(sum(term.contribution for term in why.terms), rel=1e-5)
+    assert [term.contribution for term in why.terms] == sorted((t.contribution for t in why.terms), reverse=True)
+    assert dict(zip(*map(np.ndarray.tolist, query.row(0)), strict=True)) == {
+        term.component: term.query_weight for term in why.terms
+    }
+    if why.rank is not None:
+        assert why.score == found.scores[0, why.rank - 1]
+    if why.stages:
+        assert why.exhaustive is None
+        # A block of which nothing is allowed is not estimated.
+        if why.verdict != "filtered out":
+            assert why.stages.estimate == pytest.approx(sum(term.estimated for term in why.terms), rel=1e-5)
+        assert why.stages.limit == pytest.approx(why.params.heap_factor * why.stages.kept_by_blocks, rel=1e-5)
+        assert why.stages.kept >= why.stages.kept_by_blocks
+        assert why.rank is None or why.stages.visited
+    if why.verdict in ("returned", "filtered out", "no shared term"):
+        assert why.exact_rank is None
+        assert why.remedy is None
+        return
+    assert why.score > 0
+    exact = index.search(query, len(index), EXACT, allowed=allowed)
+    assert exact.rows[0, why.exact_rank - 1] == why.row
+    assert exact.scores[0, why.exact_rank - 1] == why.score
+    assert why.remedy is not None
+    saved = index.search(query, why.remedy.k, why.remedy.params, allowed=allowed).rows[0]
+    assert saved[why.remedy.rank - 1] == why.row
+    assert why.remedy.k in (why.k, why.exact_rank)
+
+
+def changed(why: Why) -> dict[str, Any]:
+    """What the remedy changes."""
+    assert why.remedy is not None
+    before = asdict(why.params).items()
+    return {"k": why.remedy.k} | dict(asdict(why.remedy.params).items() - before)
+
+
+def test_returned() -> None:
+    index, query = index_of(STRONG), query_of({0: 2.0})
+    why = index.why(query, 1, k=2)
+    check(index, query, why)
+    assert (why.verdict, why.rank, why.row, why.k, why.params) == ("returned", 2, 1, 2, SearchParams())
+    assert why.score == pytest.approx(2 * 1.7995, rel=1e-4)
+    [term] = why.terms
+    assert (term.component, term.in_head, term.in_query_cut, term.block_code) == (0, True, True, 255)
+    assert term.document_weight == pytest.approx(1.7995, rel=1e-4)
+    assert term.block_maximum == pytest.approx(1.8)
+    assert term.estimated == pytest.approx(3.6)
+
+
+def test_score_too_low() -> None:
+    index, query = index_of(STRONG), query_of({0: 1.0})
+    why = index.why(query, 30, k=2)
+    check(index, query, why)
+    assert (why.verdict, why.exact_rank) == ("score too low", 31)
+    assert why.threshold == pytest.approx(1.7995, rel=1e-4)
+    assert changed(why) == {"k": 31}
+
+
+def test_no_shared_term() -> None:
+    index, query = index_of([*STRONG, {5: 9.0}, {}]), query_of({0: 1.0, 7: 1.0})
+    for row in (400, 401):
+        why = index.why(query, row, k=2)
+        check(index, query, why)
+        assert (why.verdict, why.score) == ("no shared term", 0)
+        assert [(term.component, term.contribution) for term in why.terms] == [(0, 0), (7, 0)]
+    assert index.why(query_of({7: 1.0}), 0).verdict == "no shared term"
+    assert index.why(query_of({}), 0).terms == ()
+
+
+@pytest.mark.parametrize("allowed", [[3, 4], [], np.arange(3000) > 5])
+def test_filtered_out(allowed: Any) -> None:
+    index, query = index_of([{0: 2.0 - 0.0005 * at} for at in range(3000)]), query_of({0: 1.0})
+    why = index.why(query, 0, allowed=allowed)
+    check(index, query, why, allowed)
+    assert why.verdict == "filtered out"
+    assert why.score == pytest.approx(2)
+    assert why.stages is None or why.stages.visited is False
+    assert (why.stages is None) == (len(allowed) < 3000)
+
+
+def test_filters_hold_for_ranks_and_remedies() -> None:
+    index, query = index_of([{0: 2.0 - 0.0005 * at} for at in range(3000)]), query_of({0: 1.0})
+    why = index.why(query, 40, k=2, allowed=np.arange(3000) > 5)
+    check(index, query, why, np.arange(3000) > 5)
+    assert (why.verdict, why.exact_rank, changed(why)) == ("score too low", 35, {"k": 35})
+
+
+def test_not_estimated_by_terms_within_the_cut() -> None:
+    index, query = index_of([*STRONG, {1: 1.7999}]), query_of({0: 1.01, 1: 1.0099, 2: 0.5})
+    params = SearchParams(query_cut=1)
+    why = index.why(query, 400, k=20, params=params)
+    check(index, query, why)
+    assert why.verdict == "not estimated"
+    assert why.stages is not None
+    assert (why.stages.estimate, why.stages.visited) == (0, False)
+    assert [(term.component, term.in_query_cut, term.block_code) for term in why.terms] == [
+        (1, False, 255),
+        (0, True, 0),
+        (2, False, 0),
+    ]
+    assert changed(why) == {"k": 20, "query_cut": 2}
+
+
+def test_block_skipped_for_what_its_summary_lacks() -> None:
+    index, query = index_of([*STRONG, {0: 1.0, 1: 0.9}], energy=0.5), query_of({0: 1.0, 1: 1.0})
+    why = index.why(query, 400, k=2, params=SearchParams(heap_factor=0.8, max_blocks=1000))
+    check(index, query, why)
+    assert why.verdict == "block skipped"
+    assert why.stages is not None
+    assert why.stages.visited is False
+    assert why.stages.estimate == pytest.approx(1, abs=0.01)
+    assert [(term.component, term.in_query_cut, term.block_code > 0) for term in why.terms] == [
+        (0, True, True),
+        (1, True, False),
+    ]
+    # It is the largest factor, to two digits, for which the estimate suffices.
+    factor = changed(why)["heap_factor"]
+    assert changed(why) == {"k": 2, "heap_factor": factor}
+    assert factor * why.stages.kept_by_blocks < why.stages.estimate < (factor + 0.011) * why.stages.kept_by_blocks
+    assert factor == round(factor * FACTOR_STEPS) / FACTOR_STEPS
+
+
+def test_out_of_blocks() -> None:
+    index, query = index_of([*STRONG, {0: 1.65, 1: 1.6}], energy=0.5), query_of({0: 1.0, 1: 1.0})
+    why = index.why(query, 400, k=2, params=SearchParams(max_blocks=5))
+    check(index, query, why)
+    assert why.verdict == "out of blocks"
+    assert why.stages is not None
+    assert why.stages.visited is False
+    assert why.stages.limit < why.stages.estimate < why.stages.floor < 1.8
+    most = changed(why)["max_blocks"]
+    assert changed(why) == {"k": 2, "max_blocks": most}
+    assert 400 not in index.search(query, 2, SearchParams(max_blocks=most - 1)).rows[0]
+
+
+def test_out_of_blocks_and_below_the_limit() -> None:
+    index, query = index_of([*STRONG, {0: 1.0, 1: 0.9}], energy=0.5), query_of({0: 1.0, 1: 1.0})
+    why = index.why(query, 400, k=2, params=SearchParams(max_blocks=5, heap_factor=0.8))
+    check(index, query, why)
+    assert why.stages is not None
+    assert why.stages.estimate < why.stages.limit < why.stages.floor
+    assert (why.verdict, set(changed(why))) == ("out of blocks", {"k", "max_blocks", "heap_factor"})
+
+
+def test_neighbours() -> None:
+    """A block whose summary lacks the query's only term is met by its neighbours alone."""
+    index = index_of([*STRONG, {0: 2.0, 1: 9.0}], energy=0.5)
+    neighbours = np.full((401, 3), -1)
+    neighbours[:, 2] = 400
+    index, query = index.with_neighbours(neighbours), query_of({0: 1.0})
+    why = index.why(query, 400, k=2)
+    check(index, query, why)
+    assert why.stages is not None
+    assert (why.verdict, why.stages.estimate, why.stages.visited) == ("not estimated", 0, False)
+    assert changed(why) == {"k": 2, "knn": 3}
+    met = index.why(query, 400, k=2, params=SearchParams(knn=3))
+    check(index, query, met)
+    assert met.stages is not None
+    assert (met.verdict, met.stages.visited) == ("returned", True)
+    assert met.stages.kept >= met.stages.kept_by_blocks
+    alone = index_of([*STRONG, {0: 2.0, 1: 9.0}], energy=0.5)
+    assert changed(alone.why(query, 400, k=2)) == {"k": 2, "exact": True}
+
+
+def test_tail_not_read() -> None:
+    """What the query asks for is in its tail, and its block is visited after better ones."""
+    index = index_of([*STRONG, {**OTHER_TERMS, 0: 1.65, 1: 0.6}])
+    query, params = query_of({0: 1.0, 1: 0.5}), SearchParams(query_cut=1, max_blocks=1000)
+    why = index.why(query, 400, k=2, params=params)
+    check(index, query, why)
+    assert why.verdict == "tail not read"
+    assert why.stages is not None
+    assert (why.stages.visited, why.stages.head) == (True, 0)
+    assert why.stages.head_limit == pytest.approx(why.stages.kept / float(kernels.HEAD_REACH))
+    assert [term.in_head for term in why.terms] == [False, False]
+
+
+def test_tied() -> None:
+    index, query = index_of([{0: 1.0}] * 20), query_of({0: 1.0})
+    result = index.search(query, 2)
+    row = next(row for row in range(19, 0, -1) if row not in result.rows[0])
+    why = index.why(query, row, k=2)
+    check(index, query, why)
+    assert (why.verdict, why.exact_rank) == ("tied", row + 1)
+
+
+def test_rounded_away() -> None:
+    """Others are better by half a code, which is rounded up, and worse by what is rounded off."""
+    index = index_of([{0: 255.0, 1: 255.0}, *[{0: 100.5}] * 50, {0: 50.45, 1: 50.45}])
+    query = query_of({0: 1.0, 1: 1.0})
+    why = index.why(query, 51, k=2)
+    check(index, query, why)
+    assert (why.verdict, why.exact_rank) == ("rounded away", 2)
+    assert why.stages is not None
+    assert why.stages.visited
+    assert why.score > why.threshold  # type: ignore[operator]
+    assert changed(why) == {"k": 2, "exact": True}
+
+
+def test_too_few_found() -> None:
+    index = index_of([{0: 2.0}] * 3 + [{1: 1.0 - 0.01 * at} for at in range(20)])
+    query, params = query_of({0: 2.0, 1: 1.0}), SearchParams(query_cut=1)
+    why = index.why(query, 20, k=5, params=params)
+    check(index, query, why)
+    assert (why.verdict, why.exhaustive, why.stages) == ("score too low", "too few found", None)
+    assert {(term.in_query_cut, term.block_code, term.estimated) for term in why.terms} == {(False, 0, 0)}
+    assert index.why(query, 20, k=2, params=params).exhaustive is None
+
+
+def test_exhaustive_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    index, query = index_of(STRONG), query_of({0: 1.0, 9: 1.0})
+    for params, allowed, exhaustive in ((EXACT, None, "exact"), (None, np.arange(400) != 1, "few allowed")):
+        why = index.why(query, 30, k=2, params=params, allowed=allowed)
+        check(index, query, why, allowed)
+        assert (why.verdict, why.exhaustive, why.stages) == ("score too low", exhaustive, None)
+    monkeypatch.setattr(flat, "EXHAUSTIVE_BELOW", 1 << 30)
+    whole = index_of(STRONG)
+    why = whole.why(query, 30, k=2)
+    check(whole, query, why)
+    assert (why.verdict, why.exhaustive, why.stages, changed(why)) == ("score too low", "whole lists", None, {"k": 31})
+    assert [(term.component, term.document_weight) for term in why.terms] == [(0, pytest.approx(1.785)), (9, 0)]
+    assert whole.why(query, 0, k=2).rank == 1
+
+
+def test_few_documents_are_found() -> None:
+    index = index_of([{0: 1.0}, {0: 2.0}])
+    why = index.why(query_of({0: 1.0}), 0, k=5)
+    assert (why.verdict, why.rank, why.threshold) == ("returned", 2, None)
+    check(index, query_of({0: 1.0}), why)
+
+
+def test_extreme_weights() -> None:
+    """Kernels see such a query divided by a power of two; what is explained does not show it."""
+    index = index_of([*STRONG, {0: 1.0, 1: 0.9}], energy=0.5)
+    params = SearchParams(heap_factor=0.8)
+    usual = index.why(query_of({0: 1.0, 1: 1.0}), 400, k=2, params=params)
+    for exponent in (-110, 110):
+        scale = 2.0**exponent
+        query = query_of({0: scale, 1: scale})
+        why = index.why(query, 400, k=2, params=params)
+        check(index, query, why)
+        assert (why.verdict, changed(why)) == (usual.verdict, changed(usual))
+        assert why.score / scale == usual.score
+        assert why.stages is not None and usual.stages is not None
+        for name in ("estimate", "limit", "head", "head_limit", "kept_by_blocks", "kept"):
+            assert getattr(why.stages, name) / scale == pytest.approx(getattr(usual.stages, name), rel=1e-6)
+
+
+def test_recall_stands_for_what_was_tuned() -> None:
+    index, query = index_of([*STRONG, {1: 1.7999}]), query_of({0: 1.01, 1: 1.0099})
+    tuned = SearchParams(query_cut=1)
+    index._state = index._state._replace(presets={0.9: Preset(0.9, 10, 20, Point(tuned, 0.9, 1.0, 0.9))})
+    why = index.why(query, 400, k=20, params=SearchParams.at_recall(0.9))
+    assert (why.params, why.verdict, changed(why)) == (tuned, "not estimated", {"k": 20, "query_cut": 2})
+    with pytest.raises(ParameterError, match=r"recall is 0\.95"):
+        index.why(query, 400, params=SearchParams.at_recall(0.95))
+    assert index.why(query, 400, params=SearchParams(recall=0.95, exact=True)).exhaustive == "exact"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"query": from_pairs([[(0, 1.0)], [(0, 1.0)]], DIM)}, "there are 2 queries; give one"),
+        ({"query": from_pairs([], DIM)}, "there are 0 queries; give one"),
+        ({"query": from_pairs([[(0, 1.0)]], 3)}, "queries have 3 components"),
+        ({"row": 400}, "row 400 does not exist"),
+        ({"row": -1}, "row -1 does not exist"),
+        ({"k": 0}, "k is 0"),
+        ({"params": 7}, "params are of type int"),
+        ({"params": SearchParams(knn=1)}, "knn is 1"),
+        ({"allowed": [400]}, "rows 400 to 400 are allowed"),
+    ],
+)
+def test_bad_arguments(strong: SeismicIndex, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        explain_search(strong, **{"query": query_of({0: 1.0}), "row": 0, **change})
+
+
+@pytest.fixture(scope="module")
+def strong() -> SeismicIndex:
+    return index_of(STRONG)
+
+
+@settings(max_examples=40)
+@given(vectors_and_queries(), configs(), st.sampled_from([0, 20, 128]), st.data())
+def test_any_search(
+    drawn: tuple[SparseVectors, SparseVectors], config: IndexConfig, rare: int, data: st.DataObject
+) -> None:
+    vectors, queries = drawn
+    assume(len(vectors))
+    index = build(vectors, config, rare)
+    params = SearchParams(
+        query_cut=data.draw(st.integers(1, 6)),
+        heap_factor=data.draw(st.sampled_from([0.0, 0.7, 1.0, 2.0, 30.0])),
+        max_blocks=data.draw(st.sampled_from([None, 1, 3])),
+    )
+    k = data.draw(st.sampled_from([1, 3, 10]))
+    allowed = data.draw(st.sampled_from([None, np.arange(len(vectors)) % 3 > 0]))
+    for query in queries[:4]:
+        for row in data.draw(st.lists(st.integers(0, len(vectors) - 1), max_size=6, unique=True)):
+            check(index, query, index.why(query, row, k, params, allowed), allowed)
+
+
+@pytest.mark.parametrize("layout", ["fast", "compact"])
+def test_nothing_but_empty_documents(layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = []
+
+    def scored(document: int, table: np.ndarray, forward: Forward) -> float:
+        tables.append(len(table))
+        return float(fine_score(document, table, forward))
+
+    monkeypatch.setattr(why_module, "fine_score", scored)
+    index, query = index_of([{}] * 300, layout=layout), query_of({3: 1.0})
+    why = index.why(query, 7)
+    check(index, query, why)
+    assert why.score == 0
+    assert tables == [1]  # as empty places of a head name component 0, which nothing checks
+
+
+@pytest.fixture(scope="module", params=["fast", "compact"])
+def small_index(request: pytest.FixtureRequest, packages: SparseVectors) -> SeismicIndex:
+    return SeismicIndex.build(packages[:4000], IndexConfig(knn=6, layout=request.param))
+
+
+@pytest.fixture
+def visited(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Documents that are visited where a search is followed, which is then done by Python."""
+    documents: list[int] = []
+    # Kernels that are compiled meanwhile must not see what stands in for others here.
+    scope = {**vars(kernels), "prefetch": lambda *_: None}
+
+    def in_python(name: str) -> Any:
+        return FunctionType(getattr(kernels, name).py_func.__code__, scope)
+
+    visit = in_python("visit")
+
+    def record(document: Any, *others: Any) -> Any:
+        documents.append(int(document))
+        return visit(document, *others)
+
+    scope["visit"] = record
+    for name in ("visit_queue", "search_blocks", "visit_neighbours"):
+        scope[name] = in_python(name)
+        monkeypatch.setattr(kernels, name, scope[name])
+    return documents
+
+
+def block_rows(index: SeismicIndex, row: int) -> list[int]:
+    """The rows of a document's block."""
+    blocks = index._blocks
+    for begin, end in zip(blocks.offsets, blocks.offsets[1:], strict=False):
+        if row in (rows := blocks.rows[begin:end].tolist()):
+            return rows
+    raise AssertionError
+
+
+def check_terms(index: SeismicIndex, why: Why, largest: dict[int, float]) -> None:
+    """Terms against the vectors that the index gives. largest: component -> its largest weight of all."""
+    in_block = [dict(zip(*index.vector(row), strict=True)) for row in block_rows(index, why.row)]
+    own = dict(zip(*index.vector(why.row), strict=True))
+    worth = {term.component: term.query_weight * largest.get(term.component, 0) for term in why.terms}
+    cut = sorted(filter(None, worth.values()), reverse=True)[: why.params.query_cut]
+    for term in why.terms:
+        assert term.document_weight == own.get(term.component, 0)
+        code = largest.get(term.component, 0) / 255
+        if term.block_code:
+            most = max(each.get(term.component, 0) for each in in_block)
+            # What is there counts as one unit at least.
+            assert term.block_maximum == pytest.approx(max(most, code), abs=0.501 * code)
+            assert term.block_code == pytest.approx(term.block_maximum / code, rel=1e-5)
+        assert term.in_query_cut == (bool(worth[term.component]) and worth[term.component] >= cut[-1])
+        in_estimate = term.block_maximum if term.in_query_cut else 0
+        assert term.estimated == pytest.approx(term.query_weight * in_estimate, rel=1e-5)
+    assert why.stages is not None
+    in_head = sum(term.contribution for term in why.terms if term.in_head)
+    assert why.stages.head == pytest.approx(in_head, abs=0.5 * sum(worth.values()) / 255)
+
+
+def test_real_searches(
+    small_index: SeismicIndex, package_queries: SparseVectors, packages: SparseVectors, visited: list[int]
+) -> None:
+    maxima = np.zeros(packages.dim)
+    documents = packages[:4000]
+    np.maximum.at(maxima, documents.indices, documents.values)
+    largest = {component: maxima[component] for component in np.flatnonzero(maxima).tolist()}
+    rng = np.random.default_rng(5)
+    verdicts, states = Counter[str](), Counter[bool | None]()
+    for number in range(24):
+        query, k = package_queries[number], (1, 10, 40)[number % 3]
+        params = SearchParams(
+            query_cut=(2, 4, 10)[number // 3 % 3],
+            heap_factor=(0.6, 1.0, 1.2, 1.4)[number % 4],
+            max_blocks=(None, 10)[number // 2 % 2],
+            knn=(0, 0, 0, 6)[number // 6],
+        )
+        exact = small_index.search(query, k, EXACT).rows[0]
+        found = small_index.search(query, k, params).rows[0]
+        lost = exact[~np.isin(exact, found)][:4]
+        for row in {int(found[0]), *lost.tolist(), *rng.integers(0, 4000, 2).tolist()}:
+            visited.clear()
+            why = small_index.why(query, row, k, params)
+            check(small_index, query, why)
+            assert why.stages is not None
+            was_visited = int(small_index._blocks.positions[row]) in visited
+            assert why.stages.visited in (None, was_visited)
+            check_terms(small_index, why, largest)
+            verdicts[why.verdict] += 1
+            states[why.stages.visited] += 1
+    assert {"returned", "score too low", "block skipped", "out of blocks"} <= set(verdicts)
+    assert set(states) == {True, False, None}
+
+
+def test_explaining_leaves_the_index_alone(strong: SeismicIndex) -> None:
+    query = query_of({0: 1.0})
+    before = strong.search(query, 5)
+    idle = list(map(id, strong._idle))
+    strong.why(query, 0, k=5)
+    assert list(map(id, strong._idle)) == idle
+    assert np.array_equal(strong.search(query, 5).rows, before.rows)

@@ -1,0 +1,279 @@
+"""The report of a reproduction: beside numpy's means, scipy's t-tests, and numpy's interpolation."""
+
+from __future__ import annotations
+
+import csv
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from lsr.eval.plots import CurvePoint
+from lsr.experiment.measure import Figures
+from lsr.experiment.suites import Judged
+from lsr.reproduce import reproduction_report as report
+from lsr.reproduce.finding import Part, Plan, Variant
+from lsr.reproduce.reproduction_report import MEASURES, UNTRAINED, Measured, write_report
+
+TESTS = (Judged("easy", "easy"), Judged("hard", "hard"))
+CONFIG: Any = SimpleNamespace()  # of which a report says nothing
+
+
+def plan_of(variants: Mapping[str, str], baseline: str, matched: bool = False) -> Plan:
+    """variants: name -> curve."""
+    part = Part("part", tuple(Variant(*(name, CONFIG, curve)) for name, curve in variants.items()), TESTS, baseline, "")
+    return Plan("plan", "What?", (part,), matched)
+
+
+def measure(plan: Plan, seeds: int, queries: int, random: np.random.Generator, **costs: Sequence[float]) -> list[Any]:
+    """Every encoder on every test with random figures; costs: of the variants' one, in place of a random one."""
+    [part] = plan.parts
+    measured = []
+    for judged in TESTS:
+        for at, variant in enumerate([UNTRAINED, *(each.name for each in part.variants)]):
+            for seed in [0] if variant == UNTRAINED else range(1, seeds + 1):
+                values = {
+                    name: dict(zip("abcdefgh"[:queries], random.random(queries), strict=True)) for name in MEASURES
+                }
+                chosen = {
+                    "search_microseconds": random.uniform(20, 2000),
+                    "encode_microseconds": random.uniform(1, 9),
+                    "recall_of_exact": random.random(),
+                    "bytes": int(random.integers(1 << 30)),
+                    "query_nnz": random.uniform(1, 20),
+                    "document_nnz": random.uniform(10, 5000),
+                    **({name: each[at - 1] for name, each in costs.items()} if at else {}),
+                }
+                measured.append(Measured(part, judged, variant, seed, Figures(values, **chosen)))
+    return measured
+
+
+class Written(NamedTuple):
+    """text: of report.md. rows: of its tables, a list for each. tests, results: of the CSV files. curves: drawn."""
+
+    text: str
+    rows: list[list[list[str]]]
+    tests: list[dict[str, str]]
+    results: list[dict[str, str]]
+    curves: list[Mapping[str, Sequence[CurvePoint]]]
+
+
+@contextmanager
+def drawn() -> Iterator[list[Mapping[str, Sequence[CurvePoint]]]]:
+    """The curves that would be drawn, in a second each."""
+    curves: list[Mapping[str, Sequence[CurvePoint]]] = []
+    with mock.patch.object(report, "plot_curves", lambda points, *_: curves.append(points)):
+        yield curves
+
+
+def write(plan: Plan, measured: Sequence[Measured]) -> Written:
+    with tempfile.TemporaryDirectory() as folder, drawn() as curves:
+        text = write_report(plan, measured, Path(folder)).read_text(encoding="utf-8")
+        tests, results = (
+            list(csv.DictReader((Path(folder) / name).read_text(encoding="utf-8").splitlines()))
+            for name in ("tests.csv", "results.csv")
+        )
+    tables = [block for block in text.split("\n\n") if block.startswith("|")]
+    rows = [[line.strip("| ").split(" | ") for line in table.splitlines()[2:]] for table in tables]
+    return Written(text, rows, tests, results, curves)
+
+
+def number(cell: str) -> float:
+    return float(cell.replace(",", ""))
+
+
+def shown(value: float, digits: int) -> Any:
+    return pytest.approx(value, abs=0.51 * 10.0**-digits)
+
+
+def means(measured: Sequence[Measured], judged: str, variant: str, measure: str) -> np.ndarray:
+    """[seeds, queries]"""
+    found = [each.figures for each in measured if (each.judged.name, each.variant) == (judged, variant)]
+    return np.array([list(each.per_query[measure].values()) for each in found])
+
+
+def cost(measured: Sequence[Measured], judged: str, variant: str, name: str) -> float:
+    found = [each.figures for each in measured if (each.judged.name, each.variant) == (judged, variant)]
+    return float(np.mean([getattr(each, name) for each in found]))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """By its definition: the i-th smallest of m by m - i + 1, never below that of a smaller one."""
+    ordered = sorted(p_values)
+    scaled = [min(1.0, p * (len(ordered) - at)) for at, p in enumerate(ordered)]
+    return [max(scaled[: ordered.index(p) + 1]) for p in p_values]
+
+
+def check_p(cell: str, p: float) -> None:
+    assert (p < 0.001) if cell == "< .001" else float(cell) == shown(p, 3)
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 1 << 32), seeds=st.integers(1, 3), queries=st.integers(3, 8), variants=st.integers(1, 4))
+def test_every_variant_is_shown_and_tested_against_the_baseline(
+    seed: int, seeds: int, queries: int, variants: int
+) -> None:
+    names = [f"v{at}" for at in range(variants)]
+    plan = plan_of(dict.fromkeys(names, ""), names[-1])
+    measured = measure(plan, seeds, queries, np.random.default_rng(seed))
+    found = write(plan, measured)
+    assert found.curves == []
+    assert len(found.tests) == len(TESTS) * len(MEASURES) * (variants - 1)
+    for judged, rows in zip(TESTS, found.rows, strict=True):
+        assert [row[0] for row in rows] == [UNTRAINED, *names]
+        for row in rows:
+            costs = [
+                cost(measured, judged.name, row[0], name)
+                for name in ("document_nnz", "query_nnz", "search_microseconds", "bytes")
+            ]
+            costs[-1] /= 1e6
+            assert [number(cell) for cell in (row[1], row[3], *row[-2:])] == [shown(each, 1) for each in costs]
+            lengths = [
+                each.figures.document_nnz
+                for each in measured
+                if (each.judged.name, each.variant) == (judged.name, row[0])
+            ]
+            assert row[2] == "–" if len(lengths) == 1 else number(row[2]) == shown(np.std(lengths, ddof=1), 1)
+        for at, measure_ in enumerate(MEASURES):
+            values = {row[0]: means(measured, judged.name, row[0], measure_) for row in rows}
+            others = [name for name in values if name not in (plan.parts[0].baseline, UNTRAINED)]
+            before = values[plan.parts[0].baseline].mean(0)
+            p_values = [stats.ttest_rel(values[name].mean(0), before).pvalue for name in others]
+            corrected = dict(zip(others, holm(p_values), strict=True))
+            for row in rows:
+                mean, deviation, p = row[4 + 3 * at : 7 + 3 * at]
+                of_seeds = values[row[0]].mean(1)
+                assert number(mean) == shown(of_seeds.mean(), 4)
+                assert deviation == "–" if len(of_seeds) == 1 else number(deviation) == shown(of_seeds.std(ddof=1), 4)
+                if row[0] in corrected:
+                    check_p(p, corrected[row[0]])
+                else:
+                    assert p == "–"
+            tests = [row for row in found.tests if (row["collection"], row["measure"]) == (judged.name, measure_)]
+            assert [(row["variant"], row["baseline"], row["at"]) for row in tests] == [
+                (name, plan.parts[0].baseline, "") for name in others
+            ]
+            assert [float(row["p_value"]) for row in tests] == pytest.approx(p_values)
+            assert [float(row["corrected"]) for row in tests] == pytest.approx(list(corrected.values()))
+            assert [float(row["difference"]) for row in tests] == pytest.approx(
+                [values[name].mean() - before.mean() for name in others], abs=1e-12
+            )
+
+
+@settings(max_examples=40)
+@given(
+    seed=st.integers(0, 1 << 32),
+    seeds=st.integers(1, 2),
+    sizes=st.lists(st.integers(1, 4), min_size=2, max_size=4),
+)
+def test_curves_are_compared_where_both_reach_between_variants_in_the_logarithm(
+    seed: int, seeds: int, sizes: list[int]
+) -> None:
+    curves = {f"c{curve}": [f"c{curve}-{at}" for at in range(size)] for curve, size in enumerate(sizes)}
+    plan = plan_of({name: curve for curve, names in curves.items() for name in names}, "c1", True)
+    measured = measure(plan, seeds, 5, np.random.default_rng(seed))
+    found = write(plan, measured)
+    field = "document_nnz"
+    tables = dict(zip((judged.name for judged in TESTS), found.rows[1::2], strict=True))
+    for judged in tables:
+        xs = {
+            curve: np.array([cost(measured, judged, name, field) for name in names]) for curve, names in curves.items()
+        }
+        places = []
+        for curve in (each for each in curves if each != "c1"):
+            low, high = max(xs[curve].min(), xs["c1"].min()), min(xs[curve].max(), xs["c1"].max())
+            if low < high:
+                places += [(curve, place) for place in (low, np.sqrt(low * high), high)]
+            else:
+                assert re.search(rf"(?s)tested on {judged}.*{curve} and c1 have no document nnz in common", found.text)
+        for measure_ in MEASURES:
+
+            def at(
+                curve: str, place: float, judged: str = judged, measure_: str = measure_, xs: Any = xs
+            ) -> np.ndarray:
+                order = np.argsort(xs[curve])
+                values = [means(measured, judged, curves[curve][each], measure_).mean(0) for each in order]
+                return np.array(
+                    [np.interp(np.log(place), np.log(xs[curve][order]), of_query) for of_query in np.transpose(values)]
+                )
+
+            pairs = [(at("c1", place), at(curve, place)) for curve, place in places]
+            p_values = [stats.ttest_rel(after, before).pvalue for before, after in pairs]
+            tests = [row for row in found.tests if (row["collection"], row["measure"]) == (judged, measure_)]
+            assert [(row["variant"], row["baseline"]) for row in tests] == [(curve, "c1") for curve, _ in places]
+            for name, expected in (
+                ("at", [place for _, place in places]),
+                ("first", [before.mean() for before, _ in pairs]),
+                ("second", [after.mean() for _, after in pairs]),
+                ("p_value", p_values),
+                ("corrected", holm(p_values)),
+            ):
+                assert [float(row[name]) for row in tests] == pytest.approx(expected, rel=1e-6)
+            rows = [row for row in tables[judged] if row[2] == measure_]
+            assert [row[0] for row in rows] == [curve for curve, _ in places]
+            for row, (_, place), (before, after), p in zip(rows, places, pairs, holm(p_values), strict=True):
+                assert number(row[1]) == shown(place, 1)
+                assert [number(cell) for cell in row[3:6]] == [
+                    shown(each, 4) for each in (before.mean(), after.mean(), after.mean() - before.mean())
+                ]
+                check_p(row[6], p)
+    assert ("in common" in found.text) == (len(found.tests) < 2 * 2 * 3 * (len(sizes) - 1))
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_what_is_drawn_is_the_mean_and_the_deviation_by_length_and_by_time(seeds: int) -> None:
+    plan = plan_of({"a1": "a", "a2": "a", "b": "b"}, "a", True)
+    measured = measure(plan, seeds, 4, np.random.default_rng(1))
+    found = write(plan, measured)
+    places = [(judged.name, field) for judged in TESTS for field in ("document_nnz", "search_microseconds")]
+    for (judged, field), curves in zip(places, found.curves, strict=True):
+        assert list(curves) == ["a", "b"]
+        points = [point for of_curve in curves.values() for point in of_curve]
+        for variant, point in zip(("a1", "a2", "b"), points, strict=True):
+            of_seeds = means(measured, judged, variant, "nDCG@10").mean(1)
+            assert point[:2] == pytest.approx((cost(measured, judged, variant, field), of_seeds.mean()))
+            assert point.deviation == (None if seeds == 1 else pytest.approx(of_seeds.std(ddof=1)))
+
+
+def test_results_have_a_row_for_each_encoder_and_test_in_full() -> None:
+    plan = plan_of({"a": "", "b": ""}, "a")
+    measured = measure(plan, 3, 4, np.random.default_rng(2))
+    rows = write(plan, measured).results
+    assert len(rows) == len(TESTS) * (1 + 2 * 3)
+    for row, each in zip(rows, measured, strict=True):
+        figures = each.figures
+        assert [row[name] for name in ("part", "collection", "variant")] == ["part", each.judged.name, each.variant]
+        expected = [
+            each.seed,
+            *(np.mean(list(figures.per_query[name].values())) for name in MEASURES),
+            *(figures.query_nnz, figures.document_nnz, figures.encode_microseconds, figures.search_microseconds),
+            figures.bytes,
+        ]
+        assert [float(value) for value in list(row.values())[3:]] == pytest.approx(expected, rel=1e-12)
+
+
+def test_plots_are_where_the_report_shows_them(tmp_path: Path) -> None:
+    plan = plan_of({"a1": "a", "a2": "a", "b": "b"}, "a", True)
+    text = write_report(plan, measure(plan, 2, 4, np.random.default_rng(3)), tmp_path).read_text(encoding="utf-8")
+    links = re.findall(r"\]\((.*?)\)", text)
+    assert len(set(links)) == 2 * len(TESTS)
+    assert {f"plots/{path.name}" for path in (tmp_path / "plots").iterdir()} == set(links)
+    assert text.startswith("# plan\n\nWhat?\n\n## part, tested on easy\n")
+
+
+@pytest.mark.parametrize("lengths", [(40.0, 40.0, 90.0, 30.0, 80.0), (0.0, 40.0, 90.0, 0.0, 80.0)])
+def test_equal_and_empty_vectors_do_not_cost_the_report(lengths: Sequence[float]) -> None:
+    plan = plan_of({"a1": "a", "a2": "a", "a3": "a", "b1": "b", "b2": "b"}, "a", True)
+    found = write(plan, measure(plan, 1, 4, np.random.default_rng(4), document_nnz=lengths))
+    assert len(found.results) == len(TESTS) * 6
+    assert all(0 <= float(row["p_value"]) <= 1 for row in found.tests)

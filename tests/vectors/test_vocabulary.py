@@ -1,0 +1,121 @@
+"""Token <-> component, and the file of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lsr.errors import StorageError, VectorsError
+from lsr.vectors.vocabulary import Vocabulary
+
+token_lists = st.lists(st.text(max_size=6), unique=True, max_size=12)
+
+
+@given(token_lists)
+def test_ids_and_tokens_are_inverse(tokens: list[str]) -> None:
+    vocabulary = Vocabulary(tokens)
+    assert len(vocabulary) == len(tokens)
+    assert [vocabulary.token(i) for i in range(len(tokens))] == tokens
+    assert [vocabulary.id_of(token) for token in tokens] == list(range(len(tokens)))
+    assert vocabulary.id_of("a token that is longer than any drawn") is None
+
+
+@given(token_lists, token_lists)
+def test_hash_is_equal_for_equal_lists_only(first: list[str], second: list[str]) -> None:
+    assert (Vocabulary(first).hash == Vocabulary(second).hash) == (first == second)
+    assert (Vocabulary(first) == Vocabulary(second)) == (first == second)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(["ab", "c"], ["a", "bc"]), (["a", "b"], ["b", "a"]), ([], [""]), (["a\0b"], ["a", "b"]), (["é"], ["e\u0301"])],
+)
+def test_hash_tells_likely_confusions_apart(first: list[str], second: list[str]) -> None:
+    assert Vocabulary(first).hash != Vocabulary(second).hash
+
+
+def test_hash_is_stable() -> None:
+    # SHA-256 of 01 00 00 00 00 00 00 00 61: files that were written must be recognised for ever.
+    assert Vocabulary(["a"]).hash == "ae6121c88ba555f64c3d812123eb799d128015541f850c5e9bf1d54c08ad8481"
+
+
+@given(token_lists)
+def test_file_gives_the_same_vocabulary_back(tmp_path_factory: pytest.TempPathFactory, tokens: list[str]) -> None:
+    path = tmp_path_factory.mktemp("vocabulary") / "deep" / "vocabulary.json"
+    Vocabulary(tokens).write(path)
+    assert Vocabulary.read(path).tokens == tuple(tokens)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        (["a", "b", "a"], "tokens 0 and 2 of the vocabulary are both 'a'"),
+        (["a", 7], "token 1 of the vocabulary is 7"),
+        (["a", None], "token 1 of the vocabulary is None"),
+        (["a", "\ud800"], "token 1 of the vocabulary, '\\ud800', holds a lone surrogate"),
+    ],
+)
+def test_bad_tokens_are_named(tokens: list[str], message: str) -> None:
+    with pytest.raises(VectorsError) as error:
+        Vocabulary(tokens)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("component", [-1, 2])
+def test_component_without_token(component: int) -> None:
+    with pytest.raises(VectorsError, match=f"component {component} has no token; the vocabulary has 2"):
+        Vocabulary(["a", "b"]).token(component)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "truncated or not JSON"),
+        (b'{"format_version": 1, "tok', "truncated or not JSON"),
+        (b"\xff\xfe\x00", "truncated or not JSON"),
+        (b"[" * 100_000, "truncated or not JSON"),
+        (b"[1, 2]", "no list of tokens"),
+        (b'{"format_version": 1}', "no list of tokens"),
+        (b'{"format_version": 2, "tokens": []}', "upgrade lsr"),
+        (b'{"format_version": 1, "tokens": ["a", "a"]}', "both 'a'"),
+        (b'{"format_version": 1, "tokens": ["a", 3]}', "token 1 of the vocabulary is 3"),
+        (b'{"format_version": 1, "tokens": ["\\ud800"]}', "lone surrogate"),
+    ],
+)
+def test_damaged_file_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "vocabulary.json"
+    path.write_bytes(content)
+    with pytest.raises(VectorsError) as error:
+        Vocabulary.read(path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert message in str(error.value)
+
+
+def test_every_truncation_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "vocabulary.json"
+    Vocabulary(["a", "é", "日本"]).write(path)
+    content = path.read_bytes()
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        with pytest.raises(VectorsError):
+            Vocabulary.read(path)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(VectorsError, match="No such file"):
+        Vocabulary.read(tmp_path / "none.json")
+
+
+def test_path_below_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=r"vocabulary\.json: cannot be written"):
+        Vocabulary(["a"]).write(tmp_path / "file" / "vocabulary.json")
+
+
+def test_file_is_plain_json(tmp_path: Path) -> None:
+    Vocabulary(["the", "##ing"]).write(tmp_path / "v.json")
+    assert json.loads((tmp_path / "v.json").read_text(encoding="utf-8"))["tokens"] == ["the", "##ing"]
