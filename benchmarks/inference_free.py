@@ -34,7 +34,7 @@ from lsr.collections.collection import Collection, load_collection
 from lsr.encoders import build_encoder
 from lsr.encoders.folders.find import find_checkpoint
 from lsr.encoders.idf import idf_of_texts
-from lsr.encoders.sparse.tokens import Tokens
+from lsr.encoders.sparse.tokens import FolderTokenizer
 from lsr.eval.measures import evaluate
 from lsr.retrieval.encoding import encode_documents
 
@@ -59,7 +59,7 @@ class Result:
 
 
 def make_searcher(collection: Collection, name: str, cache: Path) -> tuple[Searcher, list[str]]:
-    tokens = Tokens(find_checkpoint("tiny").folder)
+    tokens = FolderTokenizer(find_checkpoint("tiny").folder)
     table = idf_of_texts((document.full_text for document in collection.documents()), tokens)
     encoder = build_encoder("opensearch-doc-v2-distill", "tiny", idf=table, device="cpu")
     folder = cache / f"{name}.tiny"

@@ -11,8 +11,8 @@ from lsr.cli import options
 from lsr.cli.output import print_columns, print_json
 
 if TYPE_CHECKING:
-    from lsr.encoders.presets import Preset
-    from lsr.encoders.published_training import Penalty, Regulariser, Supervision, Training
+    from lsr.encoders.presets import MethodPreset
+    from lsr.encoders.published_training import PublishedPenalty, PublishedRegulariser, Supervision, Training
     from lsr.encoders.spec import HeadSpec
 
 
@@ -33,7 +33,7 @@ def encoders(
         print_columns((label, value) for label, value in _details(chosen) if value)
 
 
-def _summary(preset: Preset) -> tuple[str, ...]:
+def _summary(preset: MethodPreset) -> tuple[str, ...]:
     return (
         preset.name,
         _side(preset.query),
@@ -43,7 +43,7 @@ def _summary(preset: Preset) -> tuple[str, ...]:
     )
 
 
-def _details(preset: Preset) -> list[tuple[str, str]]:
+def _details(preset: MethodPreset) -> list[tuple[str, str]]:
     return [
         ("method", preset.name),
         ("paper", preset.paper),
@@ -83,19 +83,19 @@ def _side(side: HeadSpec | str, everything: bool = False) -> str:
     return ", ".join([f"{side.kind} {side.activation} {side.pooling}", *named])
 
 
-def _networks(preset: Preset) -> str:
+def _networks(preset: MethodPreset) -> str:
     if isinstance(preset.query, str):
         return "one, for documents; queries are looked up"
     return "one for both sides" if preset.shared else "one for each side"
 
 
-def _penalties(regulariser: Regulariser) -> str:
+def _penalties(regulariser: PublishedRegulariser) -> str:
     if regulariser.query is None and regulariser.document is None:
         return "none"
     return f"{_penalty(regulariser.query)} / {_penalty(regulariser.document)}"
 
 
-def _penalty(penalty: Penalty | None) -> str:
+def _penalty(penalty: PublishedPenalty | None) -> str:
     if penalty is None:
         return "-"
     return penalty.kind if penalty.strength is None else f"{penalty.kind} {penalty.strength:g}"
@@ -107,7 +107,7 @@ def _supervision(supervision: Supervision) -> str:
     return f"{supervision.loss}, negatives: {supervision.negatives}"
 
 
-def _schedule(regulariser: Regulariser) -> str:
+def _schedule(regulariser: PublishedRegulariser) -> str:
     parts = []
     if regulariser.steps is not None:
         parts.append(f"quadratic over {regulariser.steps:,} steps")
@@ -129,7 +129,7 @@ def _training(training: Training) -> str:
     return ", ".join(f"{name} {value}" for name, value in parts.items() if value is not None)
 
 
-def _as_json(preset: Preset) -> dict[str, Any]:
+def _as_json(preset: MethodPreset) -> dict[str, Any]:
     """Every field; a query side without a network is {"lookup": which}."""
     record = asdict(preset)
     return {**record, "query": {"lookup": preset.query}} if isinstance(preset.query, str) else record

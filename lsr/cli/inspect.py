@@ -12,7 +12,7 @@ from lsr.cli.output import print_columns, print_json, printable
 from lsr.errors import ParameterError
 
 if TYPE_CHECKING:
-    from lsr.encoders.inspection import Comparison, Inspection
+    from lsr.encoders.inspection import Inspection, ScoreInspection
 
 _SHOWN = 30
 
@@ -69,7 +69,7 @@ def _print_terms(side: str, inspected: Inspection, k: int) -> None:
     _print_rest(len(inspected.terms) - k)
 
 
-def _print_comparison(compared: Comparison, k: int) -> None:
+def _print_comparison(compared: ScoreInspection, k: int) -> None:
     print(f"score {compared.score:.4f} from {_count(len(compared.shared), 'shared term')}")
     print(_summary("document", compared.document))
     print(_summary("query", compared.query))
@@ -123,7 +123,7 @@ def _as_json(inspected: Inspection, k: int | None) -> dict[str, object]:
     }
 
 
-def _comparison_as_json(compared: Comparison, k: int | None) -> dict[str, object]:
+def _comparison_as_json(compared: ScoreInspection, k: int | None) -> dict[str, object]:
     document, query = compared.not_shared
     return {
         "score": compared.score,

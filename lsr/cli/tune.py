@@ -12,7 +12,7 @@ from lsr.cli.output import print_columns, print_json, watched
 from lsr.errors import ParameterError
 
 if TYPE_CHECKING:
-    from lsr.index.tools.tuning import Point, Tuning
+    from lsr.index.tools.tuning import Tuning, TuningPoint
     from lsr.vectors.sparse_vectors import SparseVectors
 
 _JSONL = (".jsonl", ".jsonl.gz")
@@ -105,11 +105,11 @@ def _are_vectors(queries: str) -> bool:
 def _plot(tuning: Tuning, index: Path, path: Path) -> None:
     from lsr.eval import plots
 
-    names: dict[Point, list[str]] = {}
+    names: dict[TuningPoint, list[str]] = {}
     for asked, point in tuning.chosen.items():
         names.setdefault(point, []).append(f"{asked:g}")
-    points = [plots.Point("", point.microseconds, point.recall) for point in tuning.points]
-    chosen = [plots.Point("for " + ", ".join(each), at.microseconds, at.recall) for at, each in names.items()]
+    points = [plots.SystemPoint("", point.microseconds, point.recall) for point in tuning.points]
+    chosen = [plots.SystemPoint("for " + ", ".join(each), at.microseconds, at.recall) for at, each in names.items()]
     plots.plot_choices(points, chosen, f"recall@{tuning.k}", index.resolve().name, path)
 
 
@@ -125,7 +125,7 @@ def _print(tuning: Tuning, flat: bool) -> None:
         print(f"\nno other search that is sure to reach {', '.join(exact)} is faster than an exact one")
 
 
-def _cells(point: Point) -> tuple[str, ...]:
+def _cells(point: TuningPoint) -> tuple[str, ...]:
     params = point.params
     settings = ("exact", "", "") if params.exact else (str(params.query_cut), str(params.max_blocks), str(params.knn))
     return f"{point.recall:.4f}", f"{point.held_out:.4f}", f"{point.microseconds:,.0f}", *settings

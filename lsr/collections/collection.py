@@ -13,10 +13,10 @@ from lsr.collections.ir_datasets_source import IrDataset
 from lsr.collections.runs import Qrels
 from lsr.collections.sources import (
     BeirFolder,
+    CollectionSource,
     Document,
     Place,
     Query,
-    Source,
     TsvFiles,
     jsonl_queries,
     packed_or_plain,
@@ -55,7 +55,7 @@ class Collection:
         Quora, whose queries are documents of the collection; told by the name of the folder or id).
     """
 
-    def __init__(self, source: Source, split: str | None = None) -> None:
+    def __init__(self, source: CollectionSource, split: str | None = None) -> None:
         if split is not None and split not in source.splits:
             known = ", ".join(source.splits) or "none"
             raise CollectionError(f"{source.name}: there is no split {split!r}; splits with judgements: {known}")
@@ -177,7 +177,7 @@ def _duplicate(place: Place, identifier: str) -> CollectionError:
     return CollectionError(f"{place}: the id {identifier!r} occurred before; ids must be unique")
 
 
-def _find_source(spec: str) -> Source:
+def _find_source(spec: str) -> CollectionSource:
     path = Path(spec)
     if path.is_dir():
         if corpus := packed_or_plain(path / "corpus.jsonl"):

@@ -34,7 +34,7 @@ class Query(NamedTuple):
     text: str
 
 
-class Source(Protocol):
+class CollectionSource(Protocol):
     """One layout. A split is named by one of `splits`; None stands for what belongs to no named split.
 
     Documents and queries come with the place they were read from, as errors should name it.

@@ -18,7 +18,7 @@ from lsr.encoders.folders.model_files import (
     vocabulary_size,
 )
 from lsr.encoders.idf import Table
-from lsr.encoders.presets import Preset, find_preset
+from lsr.encoders.presets import MethodPreset, find_preset
 from lsr.encoders.sparse.sparse_encoder import EncoderOptions, Expander, SparseEncoder
 from lsr.encoders.spec import BackboneSpec, EncoderSpec, HeadSpec, LookupSpec, SideSpec, TransformerSpec
 from lsr.errors import ParameterError
@@ -80,7 +80,7 @@ def build_encoder(
     return SparseEncoder(spec, EncoderOptions(dtype, max_length), device, expander, seed, table)
 
 
-def _transformer(preset: Preset, head: HeadSpec, folder: Path, max_length: int | None) -> TransformerSpec:
+def _transformer(preset: MethodPreset, head: HeadSpec, folder: Path, max_length: int | None) -> TransformerSpec:
     check_weights(folder)
     place = str(folder)
     architectures = read_object(folder / CONFIG_FILE).get("architectures") or []
@@ -91,7 +91,7 @@ def _transformer(preset: Preset, head: HeadSpec, folder: Path, max_length: int |
     return TransformerSpec(backbone, head, longest, echo=preset.echo)
 
 
-def _lookup(preset: Preset, folder: Path, max_length: int) -> LookupSpec:
+def _lookup(preset: MethodPreset, folder: Path, max_length: int) -> LookupSpec:
     binary = preset.query == "binary"
     return LookupSpec(
         tokenizer=str(folder),

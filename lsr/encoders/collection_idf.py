@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lsr.encoders.folders.model_files import vocabulary_size
 from lsr.encoders.idf import Table, idf_of_texts, idf_of_vectors, read_table
-from lsr.encoders.sparse.tokens import Tokens
+from lsr.encoders.sparse.tokens import FolderTokenizer
 from lsr.experiment.suites import open_collection
 from lsr.vectors.io import is_vectors
 
@@ -22,7 +22,7 @@ def idf_from(source: str, tokenizer: Path, progress: bool = False, offline_data:
     """
     if is_vectors(source):
         return idf_of_vectors(source)
-    tokens = Tokens(tokenizer, vocabulary_size(tokenizer))
+    tokens = FolderTokenizer(tokenizer, vocabulary_size(tokenizer))
     if source.endswith(TABLES):
         return read_table(source, tokens.vocabulary)
     collection = open_collection(source, None, offline_data)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from safetensors.numpy import load_file
 
 from lsr.encoders.base import check_text
-from lsr.encoders.sparse.tokens import Tokens
+from lsr.encoders.sparse.tokens import FolderTokenizer
 from lsr.errors import EncoderError
 from lsr.progress import progress_bar
 from lsr.storage.files import DAMAGE, replacing_file
@@ -38,7 +38,9 @@ def idf(frequencies: npt.NDArray[np.int64], documents: int) -> Table:
     return weights.astype(np.float32)
 
 
-def idf_of_texts(texts: Iterable[str], tokens: Tokens, total: int | None = None, progress: bool = False) -> Table:
+def idf_of_texts(
+    texts: Iterable[str], tokens: FolderTokenizer, total: int | None = None, progress: bool = False
+) -> Table:
     """The IDF of every component in a collection, read as a stream; no text is cut off.
 
     total: for the progress bar. Raises EncoderError, which names the row, for what is not valid text, and where there

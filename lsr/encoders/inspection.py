@@ -11,7 +11,7 @@ from lsr.encoders.base import Encoder
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
+class InspectedTerm:
     """literal: whether it is a token of the text itself; all others are expansion."""
 
     token: str
@@ -25,14 +25,14 @@ class Inspection:
     """terms: heaviest first, the lower component first among equals."""
 
     text: str
-    terms: tuple[Term, ...]
+    terms: tuple[InspectedTerm, ...]
 
     @property
-    def literal(self) -> tuple[Term, ...]:
+    def literal(self) -> tuple[InspectedTerm, ...]:
         return tuple(term for term in self.terms if term.literal)
 
     @property
-    def expanded(self) -> tuple[Term, ...]:
+    def expanded(self) -> tuple[InspectedTerm, ...]:
         return tuple(term for term in self.terms if not term.literal)
 
     @property
@@ -56,7 +56,7 @@ class SharedTerm:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ScoreInspection:
     """The score of a document for a query, the sum of the products of their shared terms.
 
     shared: largest product first. in_document, in_query of a term: whether it is a token of that text itself.
@@ -81,10 +81,10 @@ def inspect_text(encoder: Encoder, text: str, query: bool = False) -> Inspection
     order = np.lexsort((components, -weights))
     pairs = zip(components[order].tolist(), weights[order].tolist(), strict=True)
     name = encoder.vocabulary.token
-    return Inspection(text, tuple(Term(name(each), each, weight, each in literal) for each, weight in pairs))
+    return Inspection(text, tuple(InspectedTerm(name(each), each, weight, each in literal) for each, weight in pairs))
 
 
-def compare_texts(encoder: Encoder, document: str, query: str) -> Comparison:
+def compare_texts(encoder: Encoder, document: str, query: str) -> ScoreInspection:
     """What a document and a query share. Raises EncoderError as the encoder does."""
     left, right = inspect_text(encoder, document), inspect_text(encoder, query, query=True)
     of_query = {term.component: term for term in right.terms}
@@ -104,8 +104,8 @@ def compare_texts(encoder: Encoder, document: str, query: str) -> Comparison:
         for mine, theirs in pairs
     ]
     shared.sort(key=lambda term: (-term.product, term.component))
-    return Comparison(left, right, tuple(shared), score)
+    return ScoreInspection(left, right, tuple(shared), score)
 
 
-def _sum(terms: Iterable[Term]) -> float:
+def _sum(terms: Iterable[InspectedTerm]) -> float:
     return sum(term.weight for term in terms)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
-from lsr.encoders.published_training import Penalty, Regulariser, Supervision, Training
+from lsr.encoders.published_training import PublishedPenalty, PublishedRegulariser, Supervision, Training
 from lsr.encoders.spec import HeadSpec
 from lsr.errors import EncoderError
 
@@ -15,7 +15,7 @@ LOOKUPS = ("binary", "bag-of-words", "idf", "learned")
 
 
 @dataclass(frozen=True, slots=True)
-class Preset:
+class MethodPreset:
     """A method.
 
     query: a HeadSpec, or one of LOOKUPS. document: a HeadSpec. shared: whether one network does both.
@@ -29,7 +29,7 @@ class Preset:
     name: str
     query: HeadSpec | str
     document: HeadSpec
-    regulariser: Regulariser
+    regulariser: PublishedRegulariser
     supervision: Supervision
     training: Training
     paper: str
@@ -45,7 +45,7 @@ class Preset:
     doubt: str = ""
 
 
-def find_preset(name: str) -> Preset:
+def find_preset(name: str) -> MethodPreset:
     """Raises EncoderError, with the nearest names, for one that is not there."""
     if name not in PRESETS:
         near = get_close_matches(name.lower(), PRESETS, n=3) or sorted(PRESETS)[:3]
@@ -57,19 +57,19 @@ def _mlp(activation: str, pooling: str) -> HeadSpec:
     return HeadSpec("mlp", activation, pooling, special_positions=False)
 
 
-def _flops(query: float | None, document: float | None, steps: int | None = 50_000) -> Regulariser:
-    return Regulariser(Penalty("FLOPS", query), Penalty("FLOPS", document), steps)
+def _flops(query: float | None, document: float | None, steps: int | None = 50_000) -> PublishedRegulariser:
+    return PublishedRegulariser(PublishedPenalty("FLOPS", query), PublishedPenalty("FLOPS", document), steps)
 
 
-def _l1_flops(query: float | None, document: float | None, steps: int | None = 50_000) -> Regulariser:
-    return Regulariser(Penalty("L1", query), Penalty("FLOPS", document), steps)
+def _l1_flops(query: float | None, document: float | None, steps: int | None = 50_000) -> PublishedRegulariser:
+    return PublishedRegulariser(PublishedPenalty("L1", query), PublishedPenalty("FLOPS", document), steps)
 
 
-def _documents(strength: float | None, steps: int | None = None) -> Regulariser:
-    return Regulariser(document=Penalty("FLOPS", strength), steps=steps)
+def _documents(strength: float | None, steps: int | None = None) -> PublishedRegulariser:
+    return PublishedRegulariser(document=PublishedPenalty("FLOPS", strength), steps=steps)
 
 
-NO_REGULARISER = Regulariser()
+NO_REGULARISER = PublishedRegulariser()
 
 # Methods of the unified framework (Nguyen et al. 2023), with the configurations of its code. A repeated token's weights
 # are summed in queries and their maximum is taken in documents; positions of special tokens do not count.
@@ -82,7 +82,7 @@ _SHORT = Training(batch=8, rate=5e-6, epochs=5, warm_up="0.1")
 _DISTILLED = Training(batch=128, rate=5e-5, steps=150_000, warm_up="6,000 steps")
 _POSITIONS = "naver's code counts positions of [CLS] and [SEP] (splade++-ed): weights trained one way fit only that way"
 
-_UNICOIL = Preset(
+_UNICOIL = MethodPreset(
     name="unicoil",
     query=_mlp("relu", "sum"),
     document=_IMPACT,
@@ -190,7 +190,7 @@ _FRAMEWORK = (
         _SEPARATE,
         name="qmlm-dmlp",
         document=_mlp("log1p", "max"),
-        regulariser=Regulariser(query=Penalty("FLOPS", 0.1), steps=50_000),
+        regulariser=PublishedRegulariser(query=PublishedPenalty("FLOPS", 0.1), steps=50_000),
         note="no document expansion",
         doubt="its activation is the default of the framework's code; its configuration states none",
     ),
@@ -205,7 +205,7 @@ _SWEPT = "strengths from 1e-4 to 1e-1 were tried; which are behind the figures i
 _TWICE = "naver's trainer adds the documents' term twice, which in effect doubles its strength"
 _V3_STRENGTHS = "the regulariser's kind is that of naver's code; its strengths are not known here"
 
-_V1 = Preset(
+_V1 = MethodPreset(
     name="splade",
     query=HeadSpec(pooling="sum"),
     document=HeadSpec(pooling="sum"),
@@ -301,7 +301,7 @@ _ENSEMBLE_KD = Supervision("KL to dense and sparse teachers", "10 hard ones")
 _SCALED = "; each teacher's scores are scaled to [0, 1] for a query, and their mean multiplied by 30"
 _IDF_AWARE = "IDF is part of the score that is trained, the penalty is the plain FLOPS (IDF-aware penalty)"
 
-_DOC_V2 = Preset(
+_DOC_V2 = MethodPreset(
     name="opensearch-doc-v2-distill",
     query="idf",
     document=_SPLADE,
@@ -316,7 +316,7 @@ _DOC_V3 = replace(
     _DOC_V2,
     name="opensearch-doc-v3-distill",
     document=_TWO_LOGS,
-    regulariser=Regulariser(document=Penalty("FLOPS", 0.08), steps=40_000, above=150),
+    regulariser=PublishedRegulariser(document=PublishedPenalty("FLOPS", 0.08), steps=40_000, above=150),
     supervision=Supervision("KL to stored scores", "one hard one"),
     training=Training(batch=160, rate=2e-5, steps=100_000, warm_up="6,000 steps"),
     paper=_SHEN,
@@ -324,11 +324,11 @@ _DOC_V3 = replace(
     doubt="settings are those of the authors' sample for co-condenser; their sample for DistilBERT has FLOPS 0.04 over "
     "10,000 steps above 200 components, and those of the published model are not known",
 )
-_BI_ENCODER = Preset(
+_BI_ENCODER = MethodPreset(
     name="opensearch-v1",
     query=_NO_SPECIAL,
     document=_NO_SPECIAL,
-    regulariser=Regulariser(Penalty(_UNPUBLISHED), Penalty(_UNPUBLISHED)),
+    regulariser=PublishedRegulariser(PublishedPenalty(_UNPUBLISHED), PublishedPenalty(_UNPUBLISHED)),
     supervision=Supervision(_UNPUBLISHED, _UNPUBLISHED),
     training=Training(),
     paper="OpenSearch, opensearch-neural-sparse-encoding-v1",
@@ -348,7 +348,7 @@ _INFERENCE_FREE = (
     replace(
         _DOC_V2,
         name="opensearch-doc-v1",
-        regulariser=Regulariser(document=Penalty(_UNPUBLISHED)),
+        regulariser=PublishedRegulariser(document=PublishedPenalty(_UNPUBLISHED)),
         supervision=Supervision(_UNPUBLISHED, _UNPUBLISHED),
         training=Training(),
         paper="OpenSearch, opensearch-neural-sparse-encoding-doc-v1",
@@ -370,11 +370,11 @@ _INFERENCE_FREE = (
         backbone="Alibaba-NLP/gte-en-mlm-base",
         note=_IDF_AWARE + "; the backbone's architecture is code in its repository, which lsr does not run",
     ),
-    Preset(
+    MethodPreset(
         name="li-lsr",
         query="learned",
         document=_SPLADE,
-        regulariser=Regulariser(document=Penalty("L1")),
+        regulariser=PublishedRegulariser(document=PublishedPenalty("L1")),
         supervision=Supervision("KL to a teacher", "one a query"),
         training=Training(steps=150_000),
         paper="Nardini et al. 2025, Effective Inference-Free Retrieval for Learned Sparse Representations",
@@ -388,11 +388,11 @@ _INFERENCE_FREE = (
 # A literal residual and a lexical focusing window on a language model's last position.
 _PROSPER_QUERY = HeadSpec(pooling="last", residual=True, window=256, unit_length=True)
 _PROSPER_DOCUMENT = HeadSpec(pooling="last", residual=True, window=512)
-_PROSPER = Preset(
+_PROSPER = MethodPreset(
     name="prosper",
     query=_PROSPER_QUERY,
     document=_PROSPER_DOCUMENT,
-    regulariser=Regulariser(Penalty("FLOPS", 5e-3), Penalty("FLOPS", 1e-3), epochs=1.5),
+    regulariser=PublishedRegulariser(PublishedPenalty("FLOPS", 5e-3), PublishedPenalty("FLOPS", 1e-3), epochs=1.5),
     supervision=Supervision("cross-entropy", "in-batch"),
     training=Training(batch=512, rate=3e-5, epochs=5, warm_up="0.3 epochs"),
     paper="PROSPER 2025, arXiv 2510.18527",

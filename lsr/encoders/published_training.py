@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Penalty:
+class PublishedPenalty:
     """kind: "FLOPS" or "L1". strength: lambda, None where it is not known."""
 
     kind: str
@@ -14,15 +14,15 @@ class Penalty:
 
 
 @dataclass(frozen=True, slots=True)
-class Regulariser:
+class PublishedRegulariser:
     """What keeps each side's vectors sparse, None for nothing.
 
     Strengths rise with the square of the step over the first `steps`, or `epochs`, and stay; None: not known.
     above: documents of that many components or fewer are left alone (l0 mask of Shen et al. 2025).
     """
 
-    query: Penalty | None = None
-    document: Penalty | None = None
+    query: PublishedPenalty | None = None
+    document: PublishedPenalty | None = None
     steps: int | None = None
     epochs: float | None = None
     above: int | None = None

@@ -27,7 +27,7 @@ _STYLE: dict[Any, Any] = {"svg.hashsalt": "lsr", "svg.fonttype": "none", "font.s
 _METADATA = {".svg": {"Date": None}, ".png": {"Software": None}, ".pdf": {"CreationDate": None}}
 
 
-class Point(NamedTuple):
+class SystemPoint(NamedTuple):
     """A system: microseconds a query, and what it reaches."""
 
     system: str
@@ -80,7 +80,7 @@ def plot_curves(
         axes.legend(frameon=False)
 
 
-def plot_against_latency(points: Sequence[Point], measure: str, title: str, path: str | Path) -> None:
+def plot_against_latency(points: Sequence[SystemPoint], measure: str, title: str, path: str | Path) -> None:
     """Systems as points, time on a logarithmic axis; a line joins those that no other beats in both.
 
     The time is that of a search, without that of encoding the query.
@@ -97,7 +97,9 @@ def plot_against_latency(points: Sequence[Point], measure: str, title: str, path
         axes.margins(x=0.25, y=0.12)
 
 
-def plot_choices(points: Sequence[Point], chosen: Sequence[Point], measure: str, title: str, path: str | Path) -> None:
+def plot_choices(
+    points: Sequence[SystemPoint], chosen: Sequence[SystemPoint], measure: str, title: str, path: str | Path
+) -> None:
     """As plot_against_latency, with names for those `chosen` alone, and as little below these as is above them.
 
     chosen: not empty. Points far below them, of which there may be many, are left out.
@@ -115,7 +117,7 @@ def plot_choices(points: Sequence[Point], chosen: Sequence[Point], measure: str,
         axes.set_ylim(lowest - 2 * room, highest + room / 4)
 
 
-def _draw_frontier(axes: Axes, points: Sequence[Point], measure: str, title: str) -> None:
+def _draw_frontier(axes: Axes, points: Sequence[SystemPoint], measure: str, title: str) -> None:
     """Points over a logarithmic axis of time, and the line of those that no other beats."""
     axes.set_xscale("log")
     axes.scatter([point.microseconds for point in points], [point.value for point in points], color=NEUTRAL, s=16)
@@ -133,7 +135,7 @@ def _draw_frontier(axes: Axes, points: Sequence[Point], measure: str, title: str
     axes.set_title(_plain(title), parse_math=False)
 
 
-def _label(axes: Axes, point: Point, *, right: bool) -> None:
+def _label(axes: Axes, point: SystemPoint, *, right: bool) -> None:
     axes.annotate(
         _plain(point.system),
         (point.microseconds, point.value),
@@ -174,9 +176,9 @@ def plot_differences(
         axes.set_title(_plain(title), parse_math=False)
 
 
-def best_for_their_time(points: Sequence[Point]) -> list[Point]:
+def best_for_their_time(points: Sequence[SystemPoint]) -> list[SystemPoint]:
     """The points that no other equals or beats in value with no more time, fastest first."""
-    best: list[Point] = []
+    best: list[SystemPoint] = []
     for point in sorted(points, key=lambda point: (point.microseconds, -point.value)):
         if not best or point.value > best[-1].value:
             best.append(point)

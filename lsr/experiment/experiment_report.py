@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lsr.eval.measures import aggregate
-from lsr.eval.plots import Point, plot_against_latency, plot_differences
+from lsr.eval.plots import SystemPoint, plot_against_latency, plot_differences
 from lsr.eval.significance import Comparison, compare_values, with_holm
 from lsr.eval.tables import BETTER, WORSE, Column, Table, Value, to_csv, to_latex, to_markdown
 from lsr.experiment.experiment_file import MEAN, Experiment
@@ -214,11 +214,11 @@ def _plot(experiment: Experiment, rows: Sequence[Row], writer: _Writer) -> None:
     for collection in dict.fromkeys(row.collection for row in rows):
         here = [row for row in rows if row.collection == collection]
         for measure in dict.fromkeys([first, *(measure for _, measure in recalls[-1:])]):
-            points = [Point(row.system, row.search_microseconds, row.values[measure]) for row in here]
+            points = [SystemPoint(row.system, row.search_microseconds, row.values[measure]) for row in here]
             plot_against_latency(
                 points, measure, collection, writer.path("plots", collection, f"{_file_name(measure)}.svg")
             )
-        points = [Point(row.system, row.search_microseconds, row.recall_of_exact) for row in here]
+        points = [SystemPoint(row.system, row.search_microseconds, row.recall_of_exact) for row in here]
         plot_against_latency(
             points, "recall@10 of exact search", collection, writer.path("plots", collection, "recall.svg")
         )

@@ -12,7 +12,7 @@ from lsr.storage.arrays import Array
 from lsr.vectors.sparse_vectors import SparseVectors
 
 
-class Rows(NamedTuple):
+class GatheredRows(NamedTuple):
     """Sparse rows end to end: indptr int64[n + 1], indices uint32[nnz], unsorted within a row, values float32[nnz]."""
 
     indptr: Array
@@ -35,7 +35,7 @@ def checked_rows(rows: Array, documents: int) -> Array:
 
 
 @kernel
-def copy_rows(indptr: Array, indices: Array, values: Array, rows: Array, out: Rows) -> None:
+def copy_rows(indptr: Array, indices: Array, values: Array, rows: Array, out: GatheredRows) -> None:
     """The `rows` of CSR arrays into `out`, whose indptr is filled."""
     for at in range(rows.size):
         begin = indptr[rows[at]]

@@ -22,7 +22,7 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Part:
+class VariantGroup:
     """Variants that are compared with each other: of one training collection, and one budget.
 
     tests: where they are compared. baseline: the variant, or the curve, that others are tested against.
@@ -45,5 +45,5 @@ class Plan:
 
     name: str
     question: str
-    parts: tuple[Part, ...]
+    parts: tuple[VariantGroup, ...]
     curves: bool = False

@@ -14,7 +14,7 @@ from lsr.encoders.presets import find_preset
 from lsr.encoders.spec import HeadSpec
 from lsr.errors import ParameterError
 from lsr.experiment.suites import Judged
-from lsr.reproduce.finding import Part, Plan, Variant
+from lsr.reproduce.finding import Plan, Variant, VariantGroup
 from lsr.training.losses import LossSpec
 from lsr.training.regularizers import DF_FLOPS, FLOPS, IDF_FLOPS, L1, Penalty
 from lsr.training.training_config import (
@@ -58,7 +58,7 @@ def inference_free(steps: int) -> Plan:
                 document=(Penalty(kind, strength),), idf=SENTENCES.collection if kind == IDF_FLOPS else ""
             )
             variants.append(Variant(f"{name}-{strength:g}", _training(encoder, steps, penalties), name))
-    part = Part("sentences", tuple(variants), (SENTENCES_TEST,), "binary", START)
+    part = VariantGroup("sentences", tuple(variants), (SENTENCES_TEST,), "binary", START)
     return Plan("inference-free", _question(inference_free), (part,), curves=True)
 
 
@@ -86,7 +86,7 @@ def teachers(steps: int) -> Plan:
         Variant("none", config("ensemble", "in-batch")),  # which does not look at scores
         *(Variant(name, config(name)) for name in mined),
     ]
-    part = Part("sentences", tuple(variants), (SENTENCES_TEST,), "ensemble", START, mined)
+    part = VariantGroup("sentences", tuple(variants), (SENTENCES_TEST,), "ensemble", START, mined)
     return Plan("teachers", _question(teachers), (part,))
 
 
@@ -127,7 +127,7 @@ def prosper(steps: int) -> Plan:
             )
             config = _training(encoder, steps, penalties, data)
             variants.append(Variant(variant, replace(config, window=window if focused else None)))
-        parts.append(Part(name, tuple(variants), (test,), "head", START))
+        parts.append(VariantGroup(name, tuple(variants), (test,), "head", START))
     return Plan("prosper", _question(prosper), tuple(parts))
 
 
@@ -146,7 +146,7 @@ def framework(steps: int) -> Plan:
         Variant("no-query-expansion", replace(config, encoder=replace(splade, query_head=literal))),
         Variant("no-document-expansion", replace(config, encoder=replace(splade, document_head=literal))),
     )
-    part = Part("sentences", variants, (SENTENCES_TEST, ABSTRACTS_TEST), "splade-max", START)
+    part = VariantGroup("sentences", variants, (SENTENCES_TEST, ABSTRACTS_TEST), "splade-max", START)
     return Plan("framework", _question(framework), (part,))
 
 
@@ -172,7 +172,7 @@ def regularisers(steps: int) -> Plan:
         for name, kind, above, strengths in kinds
         for strength in strengths
     ]
-    part = Part("sentences", tuple(variants), (SENTENCES_TEST, PASSAGES_TEST), "flops", START)
+    part = VariantGroup("sentences", tuple(variants), (SENTENCES_TEST, PASSAGES_TEST), "flops", START)
     return Plan("regularisers", _question(regularisers), (part,), curves=True)
 
 

@@ -14,7 +14,7 @@ from lsr.errors import ParameterError, StorageError
 from lsr.experiment.experiment_file import Experiment, NamedEncoder, System
 from lsr.experiment.runner import run_experiment
 from lsr.experiment.suites import open_collection
-from lsr.reproduce.finding import Part, Plan, Variant
+from lsr.reproduce.finding import Plan, Variant, VariantGroup
 from lsr.reproduce.reproduction_report import MEASURES, UNTRAINED, Measured, write_report
 from lsr.reproduce.shared_negatives import mine_for
 from lsr.storage.files import DAMAGE, own_folder, replacing_file, storage_errors
@@ -98,7 +98,7 @@ def _negatives(folder: Path, name: str) -> Path:
 
 
 def _mine(
-    part: Part, folder: Path, offline_data: Path | None, device: str | None, threads: int, progress: bool
+    part: VariantGroup, folder: Path, offline_data: Path | None, device: str | None, threads: int, progress: bool
 ) -> None:
     config = part.variants[0].config
     taught = {_negatives(folder, name): teachers for name, teachers in part.mined.items()}
@@ -109,7 +109,7 @@ def _mine(
 
 
 def _train(
-    part: Part, folder: Path, seeds: int, offline_data: Path | None, device: str | None, progress: bool
+    part: VariantGroup, folder: Path, seeds: int, offline_data: Path | None, device: str | None, progress: bool
 ) -> Iterator[tuple[tuple[str, int], Path]]:
     """(variant, seed) -> folder of the encoder. All variants of one seed before those of the next."""
     wanted = [(variant, seed) for seed in range(1, seeds + 1) for variant in part.variants]
@@ -144,7 +144,7 @@ def _is_trained(folder: Path, config: TrainingConfig) -> bool:
 
 
 def _measure(
-    part: Part,
+    part: VariantGroup,
     folder: Path,
     trained: Mapping[tuple[str, int], Path],
     offline_data: Path | None,

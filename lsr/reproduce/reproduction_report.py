@@ -19,7 +19,7 @@ from lsr.eval.significance import Comparison, compare_values, with_holm
 from lsr.eval.tables import Column, Table, Value, to_csv, to_markdown
 from lsr.experiment.measure import Figures
 from lsr.experiment.suites import Judged
-from lsr.reproduce.finding import Part, Plan
+from lsr.reproduce.finding import Plan, VariantGroup
 from lsr.storage.files import replacing_file
 
 MEASURES = ("nDCG@10", "R@100")
@@ -30,7 +30,7 @@ DOCUMENT_NNZ, MICROSECONDS = "document nnz", "search µs"
 class Measured(NamedTuple):
     """One encoder on one test. variant: UNTRAINED for the one that training began with, whose seed is 0."""
 
-    part: Part
+    part: VariantGroup
     judged: Judged
     variant: str
     seed: int
@@ -123,7 +123,9 @@ def _summary(variant: str, seeds: Sequence[Figures]) -> Summary:
     )
 
 
-def _table(part: Part, judged: Judged, summaries: Sequence[Summary], plan: Plan, tests: list[list[Value]]) -> str:
+def _table(
+    part: VariantGroup, judged: Judged, summaries: Sequence[Summary], plan: Plan, tests: list[list[Value]]
+) -> str:
     """Every variant; without curves, with tests against the baseline."""
     columns = [Column("variant"), Column("document nnz", 1), Column("±", 1), Column("query nnz", 1)]
     for measure in MEASURES:
@@ -154,7 +156,7 @@ def _table(part: Part, judged: Judged, summaries: Sequence[Summary], plan: Plan,
     return to_markdown(Table(columns, rows))
 
 
-def _curves(part: Part, summaries: Sequence[Summary]) -> dict[str, list[Summary]]:
+def _curves(part: VariantGroup, summaries: Sequence[Summary]) -> dict[str, list[Summary]]:
     """Curve -> its variants, in the order of their strengths."""
     known = {each.variant: each for each in summaries}
     curves: dict[str, list[Summary]] = {}
@@ -164,7 +166,7 @@ def _curves(part: Part, summaries: Sequence[Summary]) -> dict[str, list[Summary]
 
 
 def _matched_table(
-    part: Part, judged: Judged, curves: Mapping[str, Sequence[Summary]], tests: list[list[Value]]
+    part: VariantGroup, judged: Judged, curves: Mapping[str, Sequence[Summary]], tests: list[list[Value]]
 ) -> str:
     """Curves against the baseline's, at the ends and the middle of what both reach."""
     columns = [

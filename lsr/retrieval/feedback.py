@@ -16,7 +16,7 @@ from lsr.retrieval.settings import AVERAGE, Feedback
 from lsr.vectors.sparse_vectors import SparseVectors
 
 if TYPE_CHECKING:
-    from lsr.index.rows import Rows
+    from lsr.index.rows import GatheredRows
 
 SHORTEST = 1e-3  # a document vector that is not longer than this says nothing, and is left out
 
@@ -47,7 +47,11 @@ def dense_feedback(
 
 
 def sparse_rocchio(
-    queries: SparseVectors, relevant: Rows, not_relevant: Rows, counts: npt.NDArray[np.int64], feedback: Feedback
+    queries: SparseVectors,
+    relevant: GatheredRows,
+    not_relevant: GatheredRows,
+    counts: npt.NDArray[np.int64],
+    feedback: Feedback,
 ) -> SparseVectors:
     """The second queries, one row for each of `queries`.
 
@@ -86,7 +90,7 @@ def sparse_rocchio(
     )
 
 
-def _longest(relevant: Rows, not_relevant: Rows, starts: npt.NDArray[np.int64]) -> int:
+def _longest(relevant: GatheredRows, not_relevant: GatheredRows, starts: npt.NDArray[np.int64]) -> int:
     """The most components that the documents on one side of a query bring together, counted as often as they come."""
     sides = enumerate((relevant, not_relevant))
     return max(int(np.diff(rows.indptr[starts[:, column]]).max(initial=0)) for column, rows in sides)

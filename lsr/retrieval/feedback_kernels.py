@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lsr.index.jit import allocating, kernel
-from lsr.index.rows import Rows
+from lsr.index.rows import GatheredRows
 from lsr.storage.arrays import Array, Scalar
 
 EMPTY = np.int64(-1)
@@ -25,7 +25,7 @@ def add_to(table: Array, sums: Array, component: Scalar, weight: Scalar) -> None
 
 @kernel
 def top_of_mean(
-    rows: Rows,
+    rows: GatheredRows,
     first: Scalar,
     last: Scalar,
     shortest: Scalar,
@@ -77,8 +77,8 @@ def rocchio_rows(
     indptr: Array,
     indices: Array,
     values: Array,
-    relevant: Rows,
-    not_relevant: Rows,
+    relevant: GatheredRows,
+    not_relevant: GatheredRows,
     starts: Array,
     factors: Array,
     terms: Scalar,

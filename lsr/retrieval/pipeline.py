@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lsr.index.dense.dense_index import DenseIndex
     from lsr.index.document_ids import Ids
     from lsr.index.result import SearchResult
-    from lsr.index.rows import Rows
+    from lsr.index.rows import GatheredRows
     from lsr.vectors.sparse_vectors import SparseVectors
 
 RowNumbers = npt.NDArray[np.int64]
@@ -75,7 +75,7 @@ class SparseIndex(Protocol):
         self, queries: SparseVectors, k: int, params: SearchParams, threads: int, allowed: Allowed | None = None
     ) -> SearchResult: ...
     def vector(self, row: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]: ...
-    def gather(self, rows: RowNumbers) -> Rows: ...
+    def gather(self, rows: RowNumbers) -> GatheredRows: ...
 
 
 class Settings(NamedTuple):

@@ -95,7 +95,7 @@ class Hit:
     row: int
     scores: Mapping[str, float] = field(compare=False)
     _searcher: Searcher = field(repr=False, compare=False)
-    _query: Query = field(repr=False, compare=False)
+    _query: SearchedQuery = field(repr=False, compare=False)
 
     @property
     def text(self) -> str | None:
@@ -119,7 +119,7 @@ class Hit:
         return {token(int(shared[at])): float(products[at]) for at in np.argsort(-products, kind="stable")}
 
 
-class Query:
+class SearchedQuery:
     """A query's sparse vector: the one that was searched with, or its text's, encoded when asked for."""
 
     def __init__(self, text: str, encoder: Encoder, sparse: Any) -> None:
@@ -211,7 +211,7 @@ class Searcher:
         parts = {side: scores.tolist() for side, scores in found.parts.items()}
         hits = []
         for query, (rows, scores) in enumerate(zip(*(array.tolist() for array in found.lists), strict=True)):
-            vector = Query(texts[query], self.encoder, None if sparse is None else sparse.row(query))
+            vector = SearchedQuery(texts[query], self.encoder, None if sparse is None else sparse.row(query))
             hits.append(
                 [
                     Hit(self.doc_id(row), scores[place], row, _scores(parts, query, place), self, vector)

@@ -11,7 +11,16 @@ import torch
 
 from lsr.errors import CollectionError
 from lsr.experiment.suites import open_collection
-from lsr.training.data import DocumentStore, Group, GroupStream, IdRecords, Judgements, Source, TextRecords, Titles
+from lsr.training.data import (
+    DocumentStore,
+    Group,
+    GroupStream,
+    IdRecords,
+    Judgements,
+    RecordSource,
+    TextRecords,
+    Titles,
+)
 from lsr.training.distillation import Ensemble
 from lsr.training.model import TrainableEncoder
 from lsr.training.objective import TrainingBatch, known_relevant
@@ -21,7 +30,7 @@ from lsr.training.training_config import TrainingConfig
 def open_stream(config: TrainingConfig, cache: Path, progress: bool, offline_data: Path | None = None) -> GroupStream:
     """The groups of a training. offline_data: as for open_collection. Raises CollectionError, StorageError."""
     data = config.data
-    source: Source
+    source: RecordSource
     if data.records:
         source = TextRecords(data.records)
     else:

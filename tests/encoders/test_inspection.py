@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsr.encoders import BM25Encoder, Encoder
-from lsr.encoders.inspection import SharedTerm, Term, compare_texts, inspect_text
+from lsr.encoders.inspection import InspectedTerm, SharedTerm, compare_texts, inspect_text
 from lsr.errors import EncoderError
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
@@ -58,10 +58,10 @@ def encoder() -> Encoder:
 def test_terms_of_a_document(encoder: Encoder) -> None:
     found = inspect_text(encoder, "c b e")
     assert found.terms == (
-        Term("a", 0, 2.0, False),
-        Term("c", 2, 1.0, True),
-        Term("d", 3, 0.5, False),
-        Term("e", 4, 0.5, True),
+        InspectedTerm("a", 0, 2.0, False),
+        InspectedTerm("c", 2, 1.0, True),
+        InspectedTerm("d", 3, 0.5, False),
+        InspectedTerm("e", 4, 0.5, True),
     )
     assert [term.token for term in found.literal] == ["c", "e"]
     assert [term.token for term in found.expanded] == ["a", "d"]

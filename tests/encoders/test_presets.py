@@ -12,7 +12,7 @@ import pytest
 
 from lsr.encoders import SparseEncoder, build_encoder, load_encoder
 from lsr.encoders.presets import LOOKUPS, PRESETS
-from lsr.encoders.published_training import Penalty
+from lsr.encoders.published_training import PublishedPenalty
 from lsr.encoders.sparse.lookup import LookupSide
 from lsr.encoders.spec import HeadSpec
 from lsr.errors import EncoderError, ParameterError
@@ -187,22 +187,22 @@ def test_later_methods() -> None:
 @pytest.mark.parametrize(
     ("method", "query", "document", "steps"),
     [
-        ("splade++-ed", Penalty("FLOPS", 0.5), 0.4, 50_000),
-        ("splade++-sd", Penalty("FLOPS", 0.5), 0.4, 50_000),
-        ("efficient-splade-v", Penalty("L1", 5e-4), 5e-4, 50_000),
-        ("efficient-splade-vi-bt", Penalty("L1", 5e-4), 5e-4, 50_000),
+        ("splade++-ed", PublishedPenalty("FLOPS", 0.5), 0.4, 50_000),
+        ("splade++-sd", PublishedPenalty("FLOPS", 0.5), 0.4, 50_000),
+        ("efficient-splade-v", PublishedPenalty("L1", 5e-4), 5e-4, 50_000),
+        ("efficient-splade-vi-bt", PublishedPenalty("L1", 5e-4), 5e-4, 50_000),
         ("efficient-splade-vi-doc", None, 5e-4, 10_000),
-        ("splade-v3", Penalty("L1"), None, None),
+        ("splade-v3", PublishedPenalty("L1"), None, None),
         ("opensearch-doc-v2-distill", None, 0.02, None),
         ("opensearch-doc-v3-distill", None, 0.08, 40_000),
-        ("prosper", Penalty("FLOPS", 5e-3), 1e-3, None),
+        ("prosper", PublishedPenalty("FLOPS", 5e-3), 1e-3, None),
     ],
 )
 def test_regularisers_of_later_methods(
-    method: str, query: Penalty | None, document: float | None, steps: int | None
+    method: str, query: PublishedPenalty | None, document: float | None, steps: int | None
 ) -> None:
     regulariser = PRESETS[method].regulariser
-    assert (regulariser.query, regulariser.document) == (query, Penalty("FLOPS", document))
+    assert (regulariser.query, regulariser.document) == (query, PublishedPenalty("FLOPS", document))
     assert regulariser.steps == steps
 
 

@@ -12,7 +12,7 @@ import pytest
 from lsr.errors import ParameterError, StorageError
 from lsr.eval.plots import (
     CurvePoint,
-    Point,
+    SystemPoint,
     best_for_their_time,
     checked_format,
     plot_against_latency,
@@ -21,7 +21,7 @@ from lsr.eval.plots import (
     plot_differences,
 )
 
-POINTS = [Point("tiny", 90.0, 0.30), Point("bm25", 20.0, 0.25), Point("slow & bad", 500.0, 0.20)]
+POINTS = [SystemPoint("tiny", 90.0, 0.30), SystemPoint("bm25", 20.0, 0.25), SystemPoint("slow & bad", 500.0, 0.20)]
 CURVES = {
     "flops": [CurvePoint(1000.0, 0.4, 0.01), CurvePoint(10.0, 0.2, 0.02), CurvePoint(100.0, 0.3, 0.03)],
     "l1 & l0": [CurvePoint(20.0, 0.25), CurvePoint(300.0, 0.5)],
@@ -109,7 +109,9 @@ def test_the_order_of_points_does_not_matter(tmp_path: Path) -> None:
 
 def test_best_for_their_time() -> None:
     assert [point.system for point in best_for_their_time(POINTS)] == ["bm25", "tiny"]
-    assert best_for_their_time([Point("a", 1, 0.5), Point("b", 1, 0.6), Point("c", 2, 0.6)]) == [Point("b", 1, 0.6)]
+    assert best_for_their_time([SystemPoint("a", 1, 0.5), SystemPoint("b", 1, 0.6), SystemPoint("c", 2, 0.6)]) == [
+        SystemPoint("b", 1, 0.6)
+    ]
 
 
 def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:

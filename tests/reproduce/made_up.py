@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lsr.experiment.suites import Judged
-from lsr.reproduce.finding import Part, Plan, Variant
+from lsr.reproduce.finding import Plan, Variant, VariantGroup
 from lsr.training.losses import LossSpec
 from lsr.training.regularizers import FLOPS, Penalty
 from lsr.training.training_config import (
@@ -49,4 +49,6 @@ def write_plan(folder: Path, steps: int = STEPS) -> Plan:
         for name, negatives, loss, strength in (("plain", "one", "in-batch", 1e-3), ("taught", "both", "kl", 1e-1))
     )
     tests = (Judged("asked", data, "dev"), Judged("seen", data, "train"))
-    return Plan("made-up", "Does it run?", (Part("words", variants, tests, "plain", model, mined, negatives=4),))
+    return Plan(
+        "made-up", "Does it run?", (VariantGroup("words", variants, tests, "plain", model, mined, negatives=4),)
+    )

@@ -15,7 +15,7 @@ from lsr.encoders.spec import HeadSpec
 from lsr.errors import ParameterError
 from lsr.experiment import read_experiment
 from lsr.experiment.suites import open_collection
-from lsr.reproduce.finding import Part, Plan, Variant
+from lsr.reproduce.finding import Plan, Variant, VariantGroup
 from lsr.reproduce.plans import PLANS, find_plan
 from lsr.reproduce.reproduction_report import UNTRAINED
 from lsr.training.losses import LOSSES
@@ -30,7 +30,7 @@ def plan(request: pytest.FixtureRequest) -> Plan:
     return find_plan(request.param, STEPS)
 
 
-def curves_of(part: Part) -> dict[str, list[Variant]]:
+def curves_of(part: VariantGroup) -> dict[str, list[Variant]]:
     curves: dict[str, list[Variant]] = {}
     for variant in part.variants:
         curves.setdefault(variant.curve, []).append(variant)

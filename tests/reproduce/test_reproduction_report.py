@@ -22,7 +22,7 @@ from lsr.eval.plots import CurvePoint
 from lsr.experiment.measure import Figures
 from lsr.experiment.suites import Judged
 from lsr.reproduce import reproduction_report as report
-from lsr.reproduce.finding import Part, Plan, Variant
+from lsr.reproduce.finding import Plan, Variant, VariantGroup
 from lsr.reproduce.reproduction_report import MEASURES, UNTRAINED, Measured, write_report
 
 TESTS = (Judged("easy", "easy"), Judged("hard", "hard"))
@@ -31,7 +31,9 @@ CONFIG: Any = SimpleNamespace()  # of which a report says nothing
 
 def plan_of(variants: Mapping[str, str], baseline: str, matched: bool = False) -> Plan:
     """variants: name -> curve."""
-    part = Part("part", tuple(Variant(*(name, CONFIG, curve)) for name, curve in variants.items()), TESTS, baseline, "")
+    part = VariantGroup(
+        "part", tuple(Variant(*(name, CONFIG, curve)) for name, curve in variants.items()), TESTS, baseline, ""
+    )
     return Plan("plan", "What?", (part,), matched)
 
 

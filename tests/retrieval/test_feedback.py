@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lsr.errors import ParameterError
 from lsr.index.inverted.exact_index import ExactIndex
 from lsr.index.parameters import IndexConfig
-from lsr.index.rows import Rows
+from lsr.index.rows import GatheredRows
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.retrieval.feedback import dense_feedback, sparse_rocchio
 from lsr.retrieval.settings import Feedback
@@ -22,9 +22,9 @@ vectors = st.dictionaries(st.integers(0, 9) | st.just(2**31), st.floats(2.0**-7,
 DIM = 2**31 + 1
 
 
-def rows_of(documents: list[dict[int, float]]) -> Rows:
+def rows_of(documents: list[dict[int, float]]) -> GatheredRows:
     found = sparse(documents)
-    return Rows(found.indptr, found.indices.astype(np.uint32), found.values)
+    return GatheredRows(found.indptr, found.indices.astype(np.uint32), found.values)
 
 
 def sparse(rows: list[dict[int, float]], dim: int = DIM) -> SparseVectors:

@@ -18,7 +18,7 @@ from lsr.encoders.base import check_batch_size, check_max_length, checked_texts,
 from lsr.encoders.batches import TEXTS_AT_ONCE, by_length, computed, find_device, find_dtype, move
 from lsr.encoders.dense.dense_folder import WORKS, DenseLayout, read_dense_layout
 from lsr.encoders.folders.find import WORKS as SPARSE_WORKS
-from lsr.encoders.folders.find import Checkpoint, find_checkpoint
+from lsr.encoders.folders.find import FoundModel, find_checkpoint
 from lsr.encoders.folders.model_files import AGAIN
 from lsr.encoders.folders.saved import is_saved_encoder, read_saved, write_saved
 from lsr.encoders.sparse.backbone import positions_of_network, quiet
@@ -42,7 +42,7 @@ class DenseEncoder:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, device: str | None = None, dtype: str = "float32", max_length: int | None = None
+        self, checkpoint: FoundModel, device: str | None = None, dtype: str = "float32", max_length: int | None = None
     ) -> None:
         number = find_dtype(dtype)
         check_max_length(max_length)

@@ -30,14 +30,14 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class FoundModel:
     """name: what finds it again. folder: its files; those of a Hugging Face id are in the hub's cache."""
 
     name: str
     folder: Path
 
 
-def find_checkpoint(name: str) -> Checkpoint:
+def find_checkpoint(name: str) -> FoundModel:
     """The folder that `name` means; a Hugging Face id is downloaded unless it is in the hub's cache already.
 
     Raises EncoderError.
@@ -45,14 +45,14 @@ def find_checkpoint(name: str) -> Checkpoint:
     path = Path(name).expanduser()
     if name and path.is_dir():
         path = path.resolve()
-        return Checkpoint(str(path), path)
+        return FoundModel(str(path), path)
     if name in BUNDLED:
-        return Checkpoint(name, _bundled_folder(name))
+        return FoundModel(name, _bundled_folder(name))
     if name and path.exists():
         raise EncoderError(f"{path}: is a file, not an encoder; {WORKS}")
     if not _HUB_ID.fullmatch(name):
         raise EncoderError(f"{name!r}: no such encoder, and no such folder; {WORKS}")
-    return Checkpoint(name, _downloaded(name))
+    return FoundModel(name, _downloaded(name))
 
 
 def content_digest(name: str) -> str:

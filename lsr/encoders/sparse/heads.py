@@ -56,7 +56,7 @@ class States(NamedTuple):
     inputs: Tensor | None
 
 
-class Rows(NamedTuple):
+class HeadOutput(NamedTuple):
     """Sparse rows: lengths int64 [texts], components int64 [nnz], rising in each row, weights float32 [nnz]."""
 
     lengths: Tensor
@@ -132,7 +132,7 @@ class Head(nn.Module):
             vectors = vectors.top_k(spec.window)
         return unit_length(vectors) if spec.unit_length else vectors
 
-    def _mlm(self, states: States, batch: Batch) -> Rows:
+    def _mlm(self, states: States, batch: Batch) -> HeadOutput:
         inputs, spec, counted = states.inputs, self.spec, batch.counted
         assert inputs is not None and self.vocabulary is not None
         if spec.pooling in ("first", "last"):
@@ -150,7 +150,7 @@ class Head(nn.Module):
             rows = rows._replace(weights=rows.weights * torch.repeat_interleave(quality, rows.lengths))
         return rows
 
-    def _mlp(self, states: States, batch: Batch) -> Rows:
+    def _mlp(self, states: States, batch: Batch) -> HeadOutput:
         assert states.last is not None and self.linear is not None
         weights = ACTIVATIONS[self.spec.activation](self.linear(states.last.float())[:, :, 0]).cpu()
         texts, positions = batch.counted.cpu().nonzero(as_tuple=True)
@@ -161,7 +161,7 @@ class Head(nn.Module):
         )
         keys, pooled = keys[pooled > 0], pooled[pooled > 0]
         lengths = torch.bincount(keys // self.components, minlength=len(batch.ids))
-        return Rows(lengths, keys % self.components, pooled)
+        return HeadOutput(lengths, keys % self.components, pooled)
 
     def _literal_residual(self, states: States, batch: Batch) -> tuple[npt.NDArray[Any], ...]:
         """(texts, components, weights) of max_j u_j - u_t for the tokens t of each text, zeros included."""
@@ -219,7 +219,7 @@ class VocabularyLayer(nn.Module):
         if self._sparse and on_cpu and weight.dtype == torch.float32 and _multiplies_bfloat16():
             self._screen = self._weight.bfloat16(), self._weight.norm(dim=1) * SCREENING_ERROR
 
-    def rows(self, inputs: Tensor, counted: Tensor, importance: Tensor | None) -> Rows:
+    def rows(self, inputs: Tensor, counted: Tensor, importance: Tensor | None) -> HeadOutput:
         """inputs: [texts, tokens, hidden]. counted: bool [texts, tokens]. importance: float [texts, tokens, 1]."""
         if self._sparse:
             # Instead of a position that does not count, the text's first that does, again: no maximum changes.
@@ -233,12 +233,12 @@ class VocabularyLayer(nn.Module):
             return rows if not empty.any() else _without(rows, empty)
         return self._positive(self._pooled(inputs, counted, importance), active=True)
 
-    def _positive(self, logits: Tensor, active: bool = False) -> Rows:
+    def _positive(self, logits: Tensor, active: bool = False) -> HeadOutput:
         texts, components = (logits > 0).nonzero(as_tuple=True)
         weights = logits[texts, components]
         if not active:
             weights = self._activate(weights)
-        return Rows(torch.bincount(texts, minlength=len(logits)).cpu(), components.cpu(), weights.cpu())
+        return HeadOutput(torch.bincount(texts, minlength=len(logits)).cpu(), components.cpu(), weights.cpu())
 
     def _maxima(self, inputs: Tensor, weight: Tensor) -> Tensor:
         """max_i h_i · W_j, float32 [texts, components]."""
@@ -271,7 +271,7 @@ class VocabularyLayer(nn.Module):
         width = max(NARROWEST_CHUNK, self._chunk_elements // tokens)
         return [(start, min(start + width, components)) for start in range(0, components, width)]
 
-    def _screened(self, inputs: Tensor, screen: Tensor, error: Tensor) -> Rows:
+    def _screened(self, inputs: Tensor, screen: Tensor, error: Tensor) -> HeadOutput:
         longest = inputs.norm(dim=2).amax(1)
         maxima = self._maxima(inputs.bfloat16(), screen)
         bound = torch.addcmul(self._bias, error, longest[:, None])
@@ -285,7 +285,7 @@ class VocabularyLayer(nn.Module):
             components.append(chosen[positive])
             weights.append(self._activate(logits[positive]))
             lengths.append(len(components[-1]))
-        return Rows(torch.tensor(lengths), torch.cat(components), torch.cat(weights))
+        return HeadOutput(torch.tensor(lengths), torch.cat(components), torch.cat(weights))
 
 
 class LearnedTable(nn.Module):
@@ -334,10 +334,10 @@ def _keep(chosen: npt.NDArray[np.bool_], *arrays: npt.NDArray[Any]) -> tuple[npt
     return tuple(array[chosen] for array in arrays)
 
 
-def _without(rows: Rows, texts: Tensor) -> Rows:
+def _without(rows: HeadOutput, texts: Tensor) -> HeadOutput:
     """`rows` with those of `texts` (a mask) empty."""
     kept = ~torch.repeat_interleave(texts, rows.lengths)
-    return Rows(rows.lengths.masked_fill(texts, 0), rows.components[kept], rows.weights[kept])
+    return HeadOutput(rows.lengths.masked_fill(texts, 0), rows.components[kept], rows.weights[kept])
 
 
 def _multiplies_bfloat16() -> bool:

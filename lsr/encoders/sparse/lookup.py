@@ -15,7 +15,7 @@ import numpy.typing as npt
 from safetensors.numpy import save
 
 from lsr.encoders.idf import Table, checked_table, read_table
-from lsr.encoders.sparse.tokens import Tokens
+from lsr.encoders.sparse.tokens import FolderTokenizer
 from lsr.encoders.spec import LookupSpec
 from lsr.errors import EncoderError
 from lsr.progress import progress_bar
@@ -41,7 +41,7 @@ class LookupSide:
 
     def __init__(self, spec: LookupSpec, table: Table | None = None) -> None:
         self.spec = spec
-        self.tokens = Tokens(spec.tokenizer, spec.components)
+        self.tokens = FolderTokenizer(spec.tokenizer, spec.components)
         size = len(self.tokens.vocabulary)
         weights = np.ones(size, np.float32)
         if table is not None:

@@ -22,7 +22,7 @@ NO_LIMIT = 1_000_000
 UNNAMED = "<unnamed "
 
 
-class Tokens:
+class FolderTokenizer:
     """The tokeniser of a folder, from its tokenizer.json, or from the vocab.txt of a BERT model.
 
     components: size of the vocabulary where it is more than the tokeniser's. config: content of tokenizer_config.json.

@@ -23,7 +23,7 @@ from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
 
-class Tokens(NamedTuple):
+class TokenizedText(NamedTuple):
     """ids: int32 [tokens]. special, counted: bool [tokens], as in Batch."""
 
     ids: npt.NDArray[np.int32]
@@ -117,7 +117,7 @@ class TransformerSide:
         stride = room if stride is None else stride
         if not 1 <= stride <= room:
             raise ParameterError(f"stride is {stride}; with max_length {self.max_length} it must be from 1 to {room}")
-        tokens: list[Tokens] = []
+        tokens: list[TokenizedText] = []
         owners: list[int] = []
         spans: list[tuple[int, int]] = []
         for text, prepared in enumerate(self._prepare(texts, self.spec.prompt)):
@@ -156,7 +156,7 @@ class TransformerSide:
         head = replace(self.spec.head, window=window)
         self.spec, self.head.spec = replace(self.spec, head=head), head
 
-    def collate(self, tokens: Sequence[Tokens]) -> Batch:
+    def collate(self, tokens: Sequence[TokenizedText]) -> Batch:
         """The tokens of some texts as one batch, on the CPU."""
         shape = len(tokens), max(len(each.ids) for each in tokens)
         ids = torch.full(shape, self._pad_id)
@@ -181,7 +181,7 @@ class TransformerSide:
             prepared.append((prompt + text).strip() if text else "")
         return [text.lower() for text in prepared] if self.spec.lower_case else prepared
 
-    def tokenise(self, texts: Sequence[str], prompt: str) -> list[Tokens]:
+    def tokenise(self, texts: Sequence[str], prompt: str) -> list[TokenizedText]:
         """The tokens of each text as far as it is read, none for one that is blank."""
         prepared = self._prepare(texts, prompt)
         encoded = self._tokenizer_call(
@@ -201,18 +201,18 @@ class TransformerSide:
         with self._tokenising:
             return self.tokenizer(texts, return_attention_mask=False, return_token_type_ids=False, **options)
 
-    def _tokens(self, ids: list[int], special: list[int]) -> Tokens:
+    def _tokens(self, ids: list[int], special: list[int]) -> TokenizedText:
         numbers, is_special = np.array(ids, np.int32), np.array(special, bool)
         counted = np.ones(len(numbers), bool) if self.spec.head.special_positions else ~is_special
         if not self.spec.echo or not len(numbers):
-            return Tokens(numbers, is_special, counted)
+            return TokenizedText(numbers, is_special, counted)
         # [CLS] text [SEP] becomes [CLS] text text [SEP].
         body = np.flatnonzero(~is_special)
         begin, end = (body[0], body[-1] + 1) if len(body) else (0, 0)
         twice = np.concatenate([np.arange(end), np.arange(begin, len(numbers))])
-        return Tokens(numbers[twice], is_special[twice], counted[twice] & (np.arange(len(twice)) >= end))
+        return TokenizedText(numbers[twice], is_special[twice], counted[twice] & (np.arange(len(twice)) >= end))
 
-    def _encode(self, tokens: list[Tokens], batch_size: int | None, advance: Advance) -> SparseVectors:
+    def _encode(self, tokens: list[TokenizedText], batch_size: int | None, advance: Advance) -> SparseVectors:
         lengths = np.array([len(each.ids) for each in tokens], np.int64)
         batches = by_length(lengths, batch_size, self._device)
         parts = []
@@ -227,7 +227,7 @@ class TransformerSide:
         return SparseVectors.concatenate(parts)[np.argsort(np.concatenate([done, blank]))]
 
     @torch.inference_mode()
-    def _batch(self, tokens: list[Tokens], chosen: npt.NDArray[np.int64]) -> SparseVectors:
+    def _batch(self, tokens: list[TokenizedText], chosen: npt.NDArray[np.int64]) -> SparseVectors:
         batch = Batch(*(tensor.to(self._device) for tensor in self.collate([tokens[text] for text in chosen])))
         states = self.backbone.states(batch.ids, batch.mask)
         states = states if self.head.needs_last else states._replace(last=None)

@@ -17,7 +17,7 @@ from lsr.index.filters import Allowed, allowed_rows
 from lsr.index.inverted.inverted_kernels import Inverted, find_lists, scatter_postings, search_queries
 from lsr.index.parameters import IndexConfig, SearchParams
 from lsr.index.result import SearchResult
-from lsr.index.rows import Rows, checked_rows, copy_rows
+from lsr.index.rows import GatheredRows, checked_rows, copy_rows
 from lsr.storage.arrays import read_only
 from lsr.storage.manifest import Extra, StringColumn, load_array, read_manifest, write_folder
 from lsr.threads import thread_pool
@@ -122,11 +122,11 @@ class ExactIndex:
         components, weights = self._vectors.row(row)
         return components.astype(np.uint32), weights
 
-    def gather(self, rows: npt.NDArray[np.int64]) -> Rows:
+    def gather(self, rows: npt.NDArray[np.int64]) -> GatheredRows:
         """The vectors of many documents (int64[n]); see SeismicIndex.gather. Raises ParameterError for no such row."""
         vectors, checked = self._vectors, checked_rows(rows, len(self))
         indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.diff(vectors.indptr)[checked])])
-        gathered = Rows(indptr, np.empty(indptr[-1], np.uint32), np.empty(indptr[-1], np.float32))
+        gathered = GatheredRows(indptr, np.empty(indptr[-1], np.uint32), np.empty(indptr[-1], np.float32))
         copy_rows(vectors.indptr, vectors.indices, vectors.values, checked, gathered)
         return gathered
 

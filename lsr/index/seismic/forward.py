@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lsr.index.jit import allocating, inlined_kernel, kernel
-from lsr.index.rows import Rows
+from lsr.index.rows import GatheredRows
 from lsr.storage.arrays import Array, Scalar, read_only
 
 if TYPE_CHECKING:
@@ -422,18 +422,18 @@ def document_vector(forward: Forward, document: int, components: Components) -> 
     return rows.indices[order], rows.values[order]
 
 
-def document_rows(forward: Forward, documents: Array, components: Components) -> Rows:
+def document_rows(forward: Forward, documents: Array, components: Components) -> GatheredRows:
     """The vectors of many documents (int64[n]), their components external but unsorted."""
     most = 0
     for document in documents.tolist():
         most += forward.head_size + int(tail_of(forward, document)[1])
-    read = Rows(np.zeros(len(documents) + 1, np.int64), np.empty(most, np.uint32), np.empty(most, np.float32))
+    read = GatheredRows(np.zeros(len(documents) + 1, np.int64), np.empty(most, np.uint32), np.empty(most, np.float32))
     read_rows(forward, documents, components.external, read)
-    return Rows(read.indptr, read.indices[: read.indptr[-1]], read.values[: read.indptr[-1]])
+    return GatheredRows(read.indptr, read.indices[: read.indptr[-1]], read.values[: read.indptr[-1]])
 
 
 @allocating
-def read_rows(forward: Forward, documents: Array, external: Array, out: Rows) -> None:
+def read_rows(forward: Forward, documents: Array, external: Array, out: GatheredRows) -> None:
     """The vectors of the documents into `out`, whose arrays have room for heads and tails; fills its indptr."""
     entry = np.int64(0)
     for at in range(documents.size):

@@ -17,7 +17,7 @@ from lsr.index.parameters import IndexConfig
 from lsr.index.seismic.build.in_memory import Parts
 from lsr.index.seismic.build.summarize import WINDOW, Blocks
 from lsr.index.seismic.forward import HEAD_STEP, MAX_HEAD, Components, Forward
-from lsr.index.tools.tuning import Preset, presets_as_json, read_presets
+from lsr.index.tools.tuning import TunedPreset, presets_as_json, read_presets
 from lsr.storage.arrays import Array, read_only
 from lsr.storage.manifest import StringColumn, load_array, read_manifest
 
@@ -53,7 +53,7 @@ class State(NamedTuple):
     ids: Ids | None
     graph: Array  # uint32[documents, neighbours], in the order of the blocks
     sample_recall: float | None
-    presets: Mapping[float, Preset]
+    presets: Mapping[float, TunedPreset]
 
 
 def manifest_of(state: State) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from lsr.index.inverted.exact_index import invert, search_inverted
 from lsr.index.inverted.inverted_kernels import Inverted
 from lsr.index.parameters import IndexConfig, SearchParams
 from lsr.index.result import SearchResult
-from lsr.index.rows import Rows, checked_rows
+from lsr.index.rows import GatheredRows, checked_rows
 from lsr.index.seismic.build import trial as flat
 from lsr.index.seismic.build.graph import build_graph, graph_of, rows_of
 from lsr.index.seismic.build.in_memory import build_parts
@@ -33,7 +33,7 @@ from lsr.index.seismic.search import kernels
 from lsr.index.seismic.search.kernels import STRIP, Limits, Scratch
 from lsr.index.seismic.search.queries import Prepared, prepare
 from lsr.index.seismic.seismic_files import NO_GRAPH, State, arrays_of, manifest_of, open_files
-from lsr.index.tools.tuning import RECALLS, Preset, Tuning, resolve, tune
+from lsr.index.tools.tuning import RECALLS, TunedPreset, Tuning, resolve, tune
 from lsr.storage.arrays import Array, read_only
 from lsr.storage.manifest import Extra, StringColumn, write_folder
 from lsr.threads import checked_threads, thread_pool
@@ -154,7 +154,7 @@ class SeismicIndex:
         return self._state.postings
 
     @property
-    def presets(self) -> Mapping[float, Preset]:
+    def presets(self) -> Mapping[float, TunedPreset]:
         """Recall asked for -> the parameters tuned for it."""
         return self._state.presets
 
@@ -251,7 +251,7 @@ class SeismicIndex:
             raise ParameterError(f"row {row} does not exist; the index has {len(self)} documents")
         return document_vector(self._forward, int(self._blocks.positions[row]), self._components)
 
-    def gather(self, rows: Array) -> Rows:
+    def gather(self, rows: Array) -> GatheredRows:
         """The vectors of many documents (int64[n]), as `vector` gives them but unsorted: what feedback reads.
 
         Raises ParameterError for a row that does not exist.

@@ -61,7 +61,7 @@ class Tunable(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class TuningPoint:
     """What a search with these parameters reaches, from 0 to 1, and the time that it takes for a query, on one thread.
 
     recall: mean over the half of the queries by which parameters are chosen.
@@ -86,13 +86,13 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Preset:
+class TunedPreset:
     """What was chosen for a recall@k that was asked for, and on how many queries it was measured."""
 
     asked: float
     k: int
     queries: int
-    point: Point
+    point: TuningPoint
 
     def __post_init__(self) -> None:
         check_recall(self.asked)
@@ -104,12 +104,12 @@ class Preset:
         return {"asked": self.asked, "k": self.k, "queries": self.queries, **self.point.as_json()}
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Preset:
+    def from_json(cls, record: Mapping[str, Any]) -> TunedPreset:
         """What as_json gave. Raises KeyError, TypeError or ParameterError for anything else."""
         params = SearchParams(
             **{name: record[name] for name in ("query_cut", "heap_factor", "max_blocks", "knn", "exact")}
         )
-        point = Point(params, *(record[name] for name in ("recall", "microseconds", "held_out")))
+        point = TuningPoint(params, *(record[name] for name in ("recall", "microseconds", "held_out")))
         return cls(record["asked"], record["k"], record["queries"], point)
 
 
@@ -124,14 +124,14 @@ class Tuning:
 
     k: int
     queries: int
-    points: tuple[Point, ...]
-    frontier: tuple[Point, ...]
-    chosen: Mapping[float, Point]
+    points: tuple[TuningPoint, ...]
+    frontier: tuple[TuningPoint, ...]
+    chosen: Mapping[float, TuningPoint]
 
     @property
-    def presets(self) -> dict[float, Preset]:
+    def presets(self) -> dict[float, TunedPreset]:
         """Recall asked for -> what is stored for it."""
-        return {asked: Preset(asked, self.k, self.queries, point) for asked, point in self.chosen.items()}
+        return {asked: TunedPreset(asked, self.k, self.queries, point) for asked, point in self.chosen.items()}
 
 
 def tune(
@@ -168,16 +168,16 @@ def tune(
     return Tuning(int(k), len(bench.queries), tuple(points.values()), frontier_of(points.values()), chosen)
 
 
-def frontier_of(points: Iterable[Point]) -> tuple[Point, ...]:
+def frontier_of(points: Iterable[TuningPoint]) -> tuple[TuningPoint, ...]:
     """The points that no other equals or beats in recall with no more time, by rising recall."""
-    best: list[Point] = []
+    best: list[TuningPoint] = []
     for point in sorted(points, key=lambda point: (point.microseconds, -point.recall)):
         if not best or point.recall > best[-1].recall:
             best.append(point)
     return tuple(best)
 
 
-def resolve(presets: Mapping[float, Preset], recall: float) -> SearchParams:
+def resolve(presets: Mapping[float, TunedPreset], recall: float) -> SearchParams:
     """The parameters tuned for this recall, or for the next higher one that there is. Raises ParameterError."""
     for asked in sorted(presets):
         if asked >= recall - SAME_RECALL:
@@ -202,18 +202,18 @@ def store_presets(folder: str | os.PathLike[str], tuning: Tuning, opened: Mappin
     update_manifest(folder, change)
 
 
-def presets_as_json(presets: Mapping[float, Preset]) -> list[dict[str, Any]]:
+def presets_as_json(presets: Mapping[float, TunedPreset]) -> list[dict[str, Any]]:
     """What the manifest holds under ENTRY, by rising recall."""
     return [presets[asked].as_json() for asked in sorted(presets)]
 
 
-def read_presets(manifest: Mapping[str, Any], folder: str | os.PathLike[str]) -> dict[float, Preset]:
+def read_presets(manifest: Mapping[str, Any], folder: str | os.PathLike[str]) -> dict[float, TunedPreset]:
     """Recall asked for -> preset, by rising recall; none of an index that was not tuned.
 
     folder: where the manifest lies, for the error. Raises IndexFormatError for damaged entries.
     """
     try:
-        presets = [Preset.from_json(record) for record in manifest.get(ENTRY, [])]
+        presets = [TunedPreset.from_json(record) for record in manifest.get(ENTRY, [])]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise IndexFormatError(
             f"{os.fspath(folder)}: the {ENTRY} in {MANIFEST} are damaged ({error}); remove that entry and tune again"
@@ -289,9 +289,9 @@ class _Bench:
         limit = CLOSE * self.microseconds[able[0]]
         return [params for params in able[:CONTENDERS] if self.microseconds[params] <= limit]
 
-    def point(self, params: SearchParams) -> Point:
+    def point(self, params: SearchParams) -> TuningPoint:
         found = self.found[params]
-        return Point(params, float(found[::2].mean()), self.microseconds[params], float(found[1::2].mean()))
+        return TuningPoint(params, float(found[::2].mean()), self.microseconds[params], float(found[1::2].mean()))
 
 
 def _explore(bench: _Bench, neighbours: int, highest: float, advance: Advance) -> None:

@@ -12,7 +12,7 @@ from lsr.training.data.examples import Example, make_example, text_id
 from lsr.training.data.store import Corpus, DocumentStore
 
 
-class Source(Protocol):
+class RecordSource(Protocol):
     """Where examples come from: TextRecords, IdRecords, Judgements, Titles.
 
     corpus: the documents that the ids of its examples belong to; None if these hold texts.

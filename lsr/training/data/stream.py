@@ -8,7 +8,7 @@ from random import Random
 
 from lsr.errors import CollectionError, ParameterError
 from lsr.training.data.examples import Draw, Group, draw, text_id
-from lsr.training.data.record_sources import Source
+from lsr.training.data.record_sources import RecordSource
 from lsr.training.data.store import Corpus
 
 BUFFER_GROUPS = 1 << 16
@@ -32,7 +32,7 @@ class GroupStream:
 
     def __init__(
         self,
-        source: Source,
+        source: RecordSource,
         size: int,
         *,
         seed: int = 0,

@@ -51,7 +51,7 @@ MAX_POSTINGS = 2**31 - 1  # the offsets of an Arrow list have 32 bits
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PartSize:
     """Rows, weights and file size of one part."""
 
     rows: int
@@ -60,7 +60,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class PartSettings:
     """What all parts of a folder have in common."""
 
     dim: int
@@ -72,8 +72,8 @@ class Settings:
 class Manifest:
     """The content of vectors.json."""
 
-    settings: Settings
-    parts: list[Part]
+    settings: PartSettings
+    parts: list[PartSize]
 
     @property
     def info(self) -> VectorsInfo:
@@ -176,9 +176,9 @@ class ParquetWriter:
         if not self._unlock.alive:
             raise StorageError(f"{self._folder}: this writer is closed; open another one to go on")
 
-    def _find_complete_parts(self) -> list[Part]:
+    def _find_complete_parts(self) -> list[PartSize]:
         """The intact parts from the first on; their ids are remembered."""
-        parts: list[Part] = []
+        parts: list[PartSize] = []
         while (path := part_path(self._folder, len(parts))).exists():
             try:
                 settings, part, ids = _read_part_head(path)
@@ -254,11 +254,11 @@ def _refuse_foreign(folder: Path) -> None:
             raise StorageError(f"{folder}: there is {path.name} in it, which is not ours; choose an empty folder")
 
 
-def _settings(dim: int, vocabulary: Vocabulary | None, encoder: Mapping[str, Any] | None) -> Settings:
-    return Settings(check_dim(dim), as_json(encoder), None if vocabulary is None else vocabulary.hash)
+def _settings(dim: int, vocabulary: Vocabulary | None, encoder: Mapping[str, Any] | None) -> PartSettings:
+    return PartSettings(check_dim(dim), as_json(encoder), None if vocabulary is None else vocabulary.hash)
 
 
-def _difference(found: Settings, wanted: Settings) -> str:
+def _difference(found: PartSettings, wanted: PartSettings) -> str:
     if found.dim != wanted.dim:
         return f"it has {found.dim} components, the encoder at hand {wanted.dim}"
     if found.vocabulary_hash != wanted.vocabulary_hash:
@@ -273,8 +273,8 @@ def _ids_of(vectors: SparseVectors, first_row: int) -> list[str]:
 
 
 def _write_part(
-    path: Path, vectors: SparseVectors, first_row: int, settings: Settings, more: Mapping[str, str]
-) -> Part:
+    path: Path, vectors: SparseVectors, first_row: int, settings: PartSettings, more: Mapping[str, str]
+) -> PartSize:
     offsets = pa.array(vectors.indptr.astype(np.int32))
     columns = [
         pa.array(_ids_of(vectors, first_row), pa.string()),
@@ -292,7 +292,7 @@ def _write_part(
             use_dictionary=False,
             write_page_checksum=True,
         )
-    return Part(len(vectors), vectors.nnz, path.stat().st_size)
+    return PartSize(len(vectors), vectors.nnz, path.stat().st_size)
 
 
 def _write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -302,7 +302,7 @@ def _write_manifest(folder: Path, manifest: Manifest) -> None:
         file.write(json.dumps(content, indent=1).encode())
 
 
-def _open_part(path: Path, settings: Settings | None = None) -> pq.ParquetFile:
+def _open_part(path: Path, settings: PartSettings | None = None) -> pq.ParquetFile:
     """The open part, after a look at its schema and settings (any, if none are given)."""
     file = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False, buffer_size=READ_BUFFER)
     schema = file.schema_arrow
@@ -317,17 +317,17 @@ def _describe(schema: pa.Schema) -> str:
     return ", ".join(f"{field.name} {field.type}" for field in schema) or "none"
 
 
-def _settings_of(file: pq.ParquetFile) -> Settings:
-    return Settings(**json.loads(file.schema_arrow.metadata[b"lsr"]))
+def _settings_of(file: pq.ParquetFile) -> PartSettings:
+    return PartSettings(**json.loads(file.schema_arrow.metadata[b"lsr"]))
 
 
-def _read_part_head(path: Path) -> tuple[Settings, Part, list[str]]:
+def _read_part_head(path: Path) -> tuple[PartSettings, PartSize, list[str]]:
     """Settings, counts and ids of a part. Raises VectorsError when it is damaged."""
     with reading_errors(path, WHAT_PART):
         file = _open_part(path)
         nnz = int(file.schema_arrow.metadata[b"lsr.nnz"])
         ids = file.read(["id"]).column("id").to_pylist()
-        return _settings_of(file), Part(len(ids), nnz, path.stat().st_size), ids
+        return _settings_of(file), PartSize(len(ids), nnz, path.stat().st_size), ids
 
 
 def _to_vectors(batch: pa.RecordBatch, dim: int, first_row: int) -> SparseVectors:
@@ -364,10 +364,10 @@ def _read_manifest(folder: Path) -> Manifest:
                 f"format version {content['format_version']}, this lsr reads {FORMAT_VERSION}; upgrade lsr"
             )
         try:
-            parts = [Part(int(part["rows"]), int(part["nnz"]), int(part["bytes"])) for part in content["parts"]]
+            parts = [PartSize(int(part["rows"]), int(part["nnz"]), int(part["bytes"])) for part in content["parts"]]
             if any(part.rows < 0 or part.nnz < 0 for part in parts):
                 raise VectorsError("damaged (a count is negative); encode again")
-            settings = Settings(check_dim(content["dim"]), content["encoder"], content["vocabulary_hash"])
+            settings = PartSettings(check_dim(content["dim"]), content["encoder"], content["vocabulary_hash"])
         except (TypeError, KeyError) as error:
             raise VectorsError(f"damaged ({error!r} is amiss); encode again") from error
         return Manifest(settings, parts)

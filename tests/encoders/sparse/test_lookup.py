@@ -20,7 +20,7 @@ from lsr.collections.collection import load_collection
 from lsr.encoders.folders.find import find_checkpoint
 from lsr.encoders.idf import idf, idf_of_texts, idf_of_vectors, read_table, write_table
 from lsr.encoders.sparse.lookup import LookupSide
-from lsr.encoders.sparse.tokens import Tokens
+from lsr.encoders.sparse.tokens import FolderTokenizer
 from lsr.encoders.spec import LookupSpec
 from lsr.errors import EncoderError
 from tests.data import collection_path, data_path
@@ -81,7 +81,7 @@ def test_idf_of_a_collection(tiny: Path, tmp_path: Path) -> None:
     counts: Counter[int] = Counter()
     for text in texts:
         counts.update(set(tokenizer(text, add_special_tokens=False)["input_ids"]))
-    found = idf_of_texts(iter(texts), Tokens(tiny))
+    found = idf_of_texts(iter(texts), FolderTokenizer(tiny))
     for token in range(len(found)):
         n = counts[token]
         expected = np.log(1 + (len(texts) - n + 0.5) / (n + 0.5)) if n else 1.0
@@ -99,9 +99,9 @@ def test_idf_of_a_collection(tiny: Path, tmp_path: Path) -> None:
 def test_idf_of_nothing(tiny: Path) -> None:
     for texts in ([], ["", "  "]):
         with pytest.raises(EncoderError, match="at least one token"):
-            idf_of_texts(texts, Tokens(tiny))
+            idf_of_texts(texts, FolderTokenizer(tiny))
     with pytest.raises(EncoderError, match="row 1: .* is of type int"):
-        idf_of_texts(["salt", 7], Tokens(tiny))  # type: ignore[list-item]
+        idf_of_texts(["salt", 7], FolderTokenizer(tiny))  # type: ignore[list-item]
     with pytest.raises(EncoderError, match="at least one token"):
         idf_of_vectors(SparseVectors.empty(5))
 
@@ -161,14 +161,14 @@ def test_vocab_txt_alone(lower: bool, tmp_path: Path) -> None:
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "sea", "Sea", "the", "##s", "e", "é", ",", "?"]
     (tmp_path / "vocab.txt").write_text("\n".join(words))
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": lower, "model_max_length": 9}))
-    tokens = Tokens(tmp_path)
+    tokens = FolderTokenizer(tmp_path)
     assert tokens.vocabulary.tokens == tuple(words)
     assert tokens.special == frozenset(range(5))
     assert tokens.longest == 9
     expected = [[5, 8, 12], [5]] if lower else [[6, 8, 12], [6]]
     assert tokens.ids(["Seas?", "Sea"], 5) == expected
     tokens.save(tmp_path, 7)
-    assert Tokens(tmp_path).ids(["Seas?", "Sea"], 5) == expected
+    assert FolderTokenizer(tmp_path).ids(["Seas?", "Sea"], 5) == expected
 
 
 @pytest.mark.parametrize("lower", [True, False])
@@ -178,7 +178,7 @@ def test_lower_case_as_transformers_has_it(lower: bool, tiny: Path, tmp_path: Pa
     change_json(tmp_path / "tokenizer_config.json", do_lower_case=lower)
     texts = ["The Heart of Éric", "NASA", *ODD[:-1]]
     expected = transformers.AutoTokenizer.from_pretrained(tmp_path)(texts, add_special_tokens=False)["input_ids"]
-    assert Tokens(tmp_path).ids(texts, 10**6) == expected
+    assert FolderTokenizer(tmp_path).ids(texts, 10**6) == expected
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_damaged_tables(name: str, content: bytes | None, message: str, tmp_path
 
 def test_tables_that_do_not_fit(tmp_path: Path) -> None:
     write_model(tmp_path)
-    vocabulary = Tokens(tmp_path).vocabulary
+    vocabulary = FolderTokenizer(tmp_path).vocabulary
     for shape in ((18,), (17, 2)):
         save_file({"weight": np.ones(shape, np.float32)}, tmp_path / "t.safetensors")
         with pytest.raises(EncoderError, match="for 17 tokens; table and tokeniser"):
@@ -213,7 +213,7 @@ def test_tables_that_do_not_fit(tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match="no table"):
         read_table(tmp_path / "t.safetensors", vocabulary)
     with pytest.raises(EncoderError, match="has 17 tokens, but vectors have 9 components"):
-        Tokens(tmp_path, 9)
+        FolderTokenizer(tmp_path, 9)
     # Tokens that the tokeniser lacks are in OpenSearch's tables; one that the table lacks has no weight.
     (tmp_path / "t.txt").write_text("sea 2.5\nnosuchtoken 3\nthe\t1\n")
     assert read_table(tmp_path / "t.txt", vocabulary).nonzero()[0].tolist() == sorted(
@@ -226,11 +226,11 @@ def test_damaged_tokenisers(name: str, tmp_path: Path) -> None:
     write_model(tmp_path)
     (tmp_path / name).write_text("[1]")
     with pytest.raises(EncoderError, match=f"{name}: damaged"):
-        Tokens(tmp_path)
+        FolderTokenizer(tmp_path)
     (tmp_path / "tokenizer_config.json").unlink(missing_ok=True)
     (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(EncoderError, match=r"neither tokenizer.json nor vocab.txt"):
-        Tokens(tmp_path)
+        FolderTokenizer(tmp_path)
 
 
 def test_a_search_server_loads_no_torch(tmp_path: Path) -> None:

@@ -26,9 +26,9 @@ from lsr.index.tools.tuning import (
     BLOCKS,
     EXACT,
     MARGIN,
-    Point,
-    Preset,
+    TunedPreset,
     Tuning,
+    TuningPoint,
     frontier_of,
     read_presets,
     resolve,
@@ -210,7 +210,7 @@ def test_what_reaches_nothing_and_slow_grids_leave_exact_search(fake: Callable[.
 
 def test_a_flat_index_has_one_point(fake: Callable[..., FakeIndex]) -> None:
     found = tune(fake(usual_recall, usual_time, flat=True), some_queries(50), (0.9, 0.99))
-    assert found.points == found.frontier == (Point(EXACT, 1.0, found.points[0].microseconds, 1.0),)
+    assert found.points == found.frontier == (TuningPoint(EXACT, 1.0, found.points[0].microseconds, 1.0),)
     assert set(found.chosen.values()) == set(found.points)
 
 
@@ -316,7 +316,7 @@ def test_stored_with_an_index(small_index: SeismicIndex, package_queries: Sparse
 
 @given(st.lists(st.tuples(st.integers(0, 10), st.integers(1, 10)), max_size=30))
 def test_frontier(pairs: list[tuple[int, int]]) -> None:
-    points = [Point(EXACT, recall / 10, microseconds, 0.5) for recall, microseconds in pairs]
+    points = [TuningPoint(EXACT, recall / 10, microseconds, 0.5) for recall, microseconds in pairs]
     frontier = frontier_of(points)
     assert list(frontier) == sorted(frontier, key=lambda point: point.recall)
     for point in points:
@@ -328,8 +328,8 @@ def test_frontier(pairs: list[tuple[int, int]]) -> None:
 # Presets
 
 
-def preset(asked: float, **params: Any) -> Preset:
-    return Preset(asked, 10, 300, Point(SearchParams(**params), min(1.0, asked + 0.01), 123.25, asked))
+def preset(asked: float, **params: Any) -> TunedPreset:
+    return TunedPreset(asked, 10, 300, TuningPoint(SearchParams(**params), min(1.0, asked + 0.01), 123.25, asked))
 
 
 PRESETS = {0.9: preset(0.9, query_cut=4), 0.97: preset(0.97, heap_factor=0.7, knn=10), 1.0: preset(1.0, exact=True)}
@@ -339,7 +339,7 @@ def without(record: dict[str, Any], name: str) -> dict[str, Any]:
     return {key: value for key, value in record.items() if key != name}
 
 
-def tuning_of(presets: dict[float, Preset]) -> Tuning:
+def tuning_of(presets: dict[float, TunedPreset]) -> Tuning:
     return Tuning(10, 300, (), (), {asked: each.point for asked, each in presets.items()})
 
 
@@ -368,7 +368,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def stored(folder: Path) -> dict[float, Preset]:
+def stored(folder: Path) -> dict[float, TunedPreset]:
     verify(folder)
     return read_presets(read_manifest(folder, 3, "test"), folder)
 

@@ -19,7 +19,7 @@ from lsr.index.seismic.forward import Forward, fine_score
 from lsr.index.seismic.search import kernels
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.index.tools import why as why_module
-from lsr.index.tools.tuning import Point, Preset
+from lsr.index.tools.tuning import TunedPreset, TuningPoint
 from lsr.index.tools.why import FACTOR_STEPS, Why, explain_search
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.index.samples import build, configs, vectors_and_queries
@@ -301,7 +301,7 @@ def test_extreme_weights() -> None:
 def test_recall_stands_for_what_was_tuned() -> None:
     index, query = index_of([*STRONG, {1: 1.7999}]), query_of({0: 1.01, 1: 1.0099})
     tuned = SearchParams(query_cut=1)
-    index._state = index._state._replace(presets={0.9: Preset(0.9, 10, 20, Point(tuned, 0.9, 1.0, 0.9))})
+    index._state = index._state._replace(presets={0.9: TunedPreset(0.9, 10, 20, TuningPoint(tuned, 0.9, 1.0, 0.9))})
     why = index.why(query, 400, k=20, params=SearchParams.at_recall(0.9))
     assert (why.params, why.verdict, changed(why)) == (tuned, "not estimated", {"k": 20, "query_cut": 2})
     with pytest.raises(ParameterError, match=r"recall is 0\.95"):
