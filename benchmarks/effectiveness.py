@@ -4,7 +4,7 @@
     python benchmarks/effectiveness.py scifact arguana --encoder tiny
 
 Vectors are kept in --cache and used again. Each run is written as a TREC file and measured a second time by ir_measures
-from that file and the judgements alone; a difference in the fourth digit stops the program.
+from that file and the judgments alone; a difference in the fourth digit stops the program.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DEPTH = 10  # the harshest: a deeper search is more careful at every rank
 
 
 def beir_folders(names: list[str], scratch: Path) -> Iterator[Path]:
-    """The BEIR folders with judgements; one whose corpus is a file that names another is copied with real links."""
+    """The BEIR folders with judgments; one whose corpus is a file that names another is copied with real links."""
     for folder in sorted(DATA.iterdir()):
         if not (folder / "qrels").is_dir() or (names and folder.name not in names):
             continue
@@ -54,13 +54,13 @@ def beir_folders(names: list[str], scratch: Path) -> Iterator[Path]:
 
 def by_hand(run_file: Path, collection: Collection) -> float:
     """nDCG@10 from the written run, without any code of lsr's between the file and ir_measures."""
-    judgements = [
+    judgments = [
         ir_measures.Qrel(query, document, relevance)
         for query, documents in collection.qrels().items()
         for document, relevance in documents.items()
     ]
     run = list(ir_measures.read_trec_run(str(run_file)))
-    return float(ir_measures.calc_aggregate([nDCG @ 10], judgements, run)[nDCG @ 10])
+    return float(ir_measures.calc_aggregate([nDCG @ 10], judgments, run)[nDCG @ 10])
 
 
 def splits(folder: Path) -> list[str | None]:

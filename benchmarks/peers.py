@@ -164,7 +164,7 @@ class Pyseismic(Engine):
 
 
 class Kannolo(Engine):
-    """kannolo: HNSW over sparse vectors, nodes renumbered so that neighbours lie close to each other."""
+    """kannolo: HNSW over sparse vectors, nodes renumbered so that neighbors lie close to each other."""
 
     name, module = "kannolo", "kannolo"
     GRAPH = "permuted"

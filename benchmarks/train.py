@@ -8,7 +8,7 @@
 
 Needs `pip install datasets`, without which sentence-transformers does not train. A step is one of AdamW on a batch of
 queries, each with one positive and one negative document: multiple negatives ranking, and FLOPS on both sides. What is
-not set here is left at its default: lsr tokenises in a second thread.
+not set here is left at its default: lsr tokenizes in a second thread.
 
 First, losses of some steps on one and the same batch, without dropout: equal ones show that both do the same work.
 Then queries per second, of the steps after a warm-up; lsr's are those of its own log. The two take turns, each time in
@@ -46,7 +46,7 @@ from lsr.collections.collection import load_collection
 from lsr.encoders.folders.find import find_checkpoint
 from lsr.training.losses import LossSpec
 from lsr.training.regularizers import Penalty
-from lsr.training.training_config import DataConfig, EncoderConfig, OptimiserConfig, RegulariserConfig, TrainingConfig
+from lsr.training.training_config import DataConfig, EncoderConfig, OptimizerConfig, RegularizerConfig, TrainingConfig
 
 DATA = Path(os.environ.get("LSR_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 QUERY_FLOPS, DOCUMENT_FLOPS = 5e-3, 3e-3  # strong enough to show in the losses that are compared
@@ -67,9 +67,9 @@ def configured(job: Namespace) -> TrainingConfig:
     return TrainingConfig(
         EncoderConfig(start=job.encoder, max_length=job.max_length),
         DataConfig(records=job.records),
-        OptimiserConfig(job.batch, steps=job.total, warm_up=0, schedule="constant", precision=job.precision),
+        OptimizerConfig(job.batch, steps=job.total, warm_up=0, schedule="constant", precision=job.precision),
         losses=(LossSpec("multiple-negatives"),),
-        regulariser=RegulariserConfig(
+        regularizer=RegularizerConfig(
             (Penalty("flops", QUERY_FLOPS),), (Penalty("flops", DOCUMENT_FLOPS),), schedule="constant"
         ),
         seed=job.seed,
@@ -107,7 +107,7 @@ def train_peer(job: Namespace, out: str) -> Done:
                     torch.cuda.synchronize()
                 self.times.append(time.perf_counter())
 
-    same = configured(job).optimiser
+    same = configured(job).optimizer
     model = SparseEncoder(job.encoder, device=job.device)
     model.max_seq_length = job.max_length
     loss = SpladeLoss(model, SparseMultipleNegativesRankingLoss(model), DOCUMENT_FLOPS, QUERY_FLOPS)

@@ -21,7 +21,7 @@ class VectorsError(LsrError, ValueError):
 
 
 class CollectionError(LsrError):
-    """Documents, queries or judgements cannot be read or do not fit together."""
+    """Documents, queries or judgments cannot be read or do not fit together."""
 
 
 class EncoderError(LsrError):

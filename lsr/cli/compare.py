@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lsr.cli import options
-from lsr.cli.evaluate import measure_names, read_judgements
+from lsr.cli.evaluate import measure_names, read_judgments
 from lsr.cli.output import print_columns, print_json
 
 if TYPE_CHECKING:
@@ -21,11 +21,11 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="RUN", help="A TREC run, the baseline.")],
     second: Annotated[Path, typer.Argument(metavar="RUN", help="The TREC run to compare with it.")],
     qrels: Annotated[
-        str, typer.Option(metavar="QRELS|COLLECTION", help="A file of judgements, or the collection they belong to.")
+        str, typer.Option(metavar="QRELS|COLLECTION", help="A file of judgments, or the collection they belong to.")
     ],
     measures: options.Measures = options.DEFAULT_MEASURES,
     split: options.Split = None,
-    test: Annotated[str, typer.Option(help="Paired test over queries: t-test or randomisation.")] = "t-test",
+    test: Annotated[str, typer.Option(help="Paired test over queries: t-test or randomization.")] = "t-test",
     per_query: Annotated[bool, typer.Option("--per-query", help="Also print each query's values.")] = False,
     plot: Annotated[
         Path | None, typer.Option(help="Draw the first measure's differences by query: .svg, .png, .pdf")
@@ -43,14 +43,14 @@ def compare(
 
     names = measure_names(measures)
     parse_measures(names)
-    judgements = read_judgements(qrels, split)
-    values = [evaluate_queries(judgements, read_run(path), names) for path in (first, second)]
+    judgments = read_judgments(qrels, split)
+    values = [evaluate_queries(judgments, read_run(path), names) for path in (first, second)]
     compared = significance.compare(values[0], values[1], test)
     if plot is not None:
-        differences = {query: values[1][names[0]][query] - values[0][names[0]][query] for query in judgements}
+        differences = {query: values[1][names[0]][query] - values[0][names[0]][query] for query in judgments}
         plot_differences(differences, names[0], first.name, second.name, plot)
     if json:
-        record: dict[str, object] = {"queries": len(judgements), "measures": [each._asdict() for each in compared]}
+        record: dict[str, object] = {"queries": len(judgments), "measures": [each._asdict() for each in compared]}
         print_json({**record, "per_query": {"first": values[0], "second": values[1]}} if per_query else record)
         return
     if per_query:

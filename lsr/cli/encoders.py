@@ -12,7 +12,7 @@ from lsr.cli.output import print_columns, print_json
 
 if TYPE_CHECKING:
     from lsr.encoders.presets import MethodPreset
-    from lsr.encoders.published_training import PublishedPenalty, PublishedRegulariser, Supervision, Training
+    from lsr.encoders.published_training import PublishedPenalty, PublishedRegularizer, Supervision, Training
     from lsr.encoders.spec import HeadSpec
 
 
@@ -20,7 +20,7 @@ def encoders(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show everything about this method.")] = None,
     json: options.Json = False,
 ) -> None:
-    """List the methods that lsr build puts on a backbone; regularisers are those of queries / documents."""
+    """List the methods that lsr build puts on a backbone; regularizers are those of queries / documents."""
     from lsr.encoders.presets import PRESETS, find_preset
 
     chosen = None if name is None else find_preset(name)
@@ -28,7 +28,7 @@ def encoders(
         print_json([_as_json(preset) for preset in PRESETS.values()] if chosen is None else _as_json(chosen))
     elif chosen is None:
         rows = [_summary(preset) for preset in PRESETS.values()]
-        print_columns([("method", "queries", "documents", "regulariser", "supervision"), *rows])
+        print_columns([("method", "queries", "documents", "regularizer", "supervision"), *rows])
     else:
         print_columns((label, value) for label, value in _details(chosen) if value)
 
@@ -38,7 +38,7 @@ def _summary(preset: MethodPreset) -> tuple[str, ...]:
         preset.name,
         _side(preset.query),
         _side(preset.document) + (f" on {preset.expanded}" if preset.expanded else ""),
-        _penalties(preset.regulariser),
+        _penalties(preset.regularizer),
         _supervision(preset.supervision),
     )
 
@@ -56,8 +56,8 @@ def _details(preset: MethodPreset) -> list[tuple[str, str]]:
         ("max length", f"{preset.max_length} tokens"),
         ("backbone", f"{preset.backbone} ({preset.backbone_kind})"),
         ("query backbone", preset.query_backbone),
-        ("regulariser", _penalties(preset.regulariser)),
-        ("schedule", _schedule(preset.regulariser)),
+        ("regularizer", _penalties(preset.regularizer)),
+        ("schedule", _schedule(preset.regularizer)),
         ("loss", preset.supervision.loss),
         ("negatives", preset.supervision.negatives),
         ("training", _training(preset.training)),
@@ -89,10 +89,10 @@ def _networks(preset: MethodPreset) -> str:
     return "one for both sides" if preset.shared else "one for each side"
 
 
-def _penalties(regulariser: PublishedRegulariser) -> str:
-    if regulariser.query is None and regulariser.document is None:
+def _penalties(regularizer: PublishedRegularizer) -> str:
+    if regularizer.query is None and regularizer.document is None:
         return "none"
-    return f"{_penalty(regulariser.query)} / {_penalty(regulariser.document)}"
+    return f"{_penalty(regularizer.query)} / {_penalty(regularizer.document)}"
 
 
 def _penalty(penalty: PublishedPenalty | None) -> str:
@@ -107,14 +107,14 @@ def _supervision(supervision: Supervision) -> str:
     return f"{supervision.loss}, negatives: {supervision.negatives}"
 
 
-def _schedule(regulariser: PublishedRegulariser) -> str:
+def _schedule(regularizer: PublishedRegularizer) -> str:
     parts = []
-    if regulariser.steps is not None:
-        parts.append(f"quadratic over {regulariser.steps:,} steps")
-    if regulariser.epochs is not None:
-        parts.append(f"quadratic over {regulariser.epochs:g} epochs")
-    if regulariser.above is not None:
-        parts.append(f"for documents of more than {regulariser.above} components")
+    if regularizer.steps is not None:
+        parts.append(f"quadratic over {regularizer.steps:,} steps")
+    if regularizer.epochs is not None:
+        parts.append(f"quadratic over {regularizer.epochs:g} epochs")
+    if regularizer.above is not None:
+        parts.append(f"for documents of more than {regularizer.above} components")
     return ", ".join(parts)
 
 

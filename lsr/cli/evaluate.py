@@ -17,8 +17,8 @@ from lsr.index.parameters import SearchParams
 
 def evaluate(
     system: Annotated[Path, typer.Argument(metavar="RUN|INDEX", help="A TREC run file, or an index to search.")],
-    judgements: Annotated[
-        str, typer.Argument(metavar="QRELS|COLLECTION", help="A file of judgements, or the collection they belong to.")
+    judgments: Annotated[
+        str, typer.Argument(metavar="QRELS|COLLECTION", help="A file of judgments, or the collection they belong to.")
     ],
     measures: options.Measures = options.DEFAULT_MEASURES,
     per_query: Annotated[bool, typer.Option("--per-query", help="Also print each query's values.")] = False,
@@ -35,7 +35,7 @@ def evaluate(
     device: options.Device = None,
     json: options.Json = False,
 ) -> None:
-    """Measure a run against judgements, or an index on a collection.
+    """Measure a run against judgments, or an index on a collection.
 
     Every judged query counts, with zero if it has no results. RUN is measured as it is: only INDEX drops the documents
     whose id is the query's, on collections that ask for it.
@@ -46,14 +46,14 @@ def evaluate(
     parse_measures(names)
     if system.is_dir():
         params = SearchParams(query_cut, heap_factor, max_blocks, knn, exact, recall)
-        qrels, ranking = _search(system, judgements, split, k, params, options.use_threads(threads), device)
+        qrels, ranking = _search(system, judgments, split, k, params, options.use_threads(threads), device)
         if run is not None:
             write_run(run, ranking)
     elif run is not None:
         raise ParameterError(f"--run {run} needs an INDEX to search, and {system} is no folder; leave it out")
     else:
         ranking = read_run(system)
-        qrels = read_judgements(judgements, split)
+        qrels = read_judgments(judgments, split)
 
     values = evaluate_queries(qrels, ranking, names)
     figures = aggregate(values)
@@ -85,7 +85,7 @@ def measure_names(measures: str) -> list[str]:
     return [name for name in re.split(r"[,\s]+(?![^(]*\))", measures) if name]
 
 
-def read_judgements(spec: str, split: str | None) -> Qrels:
+def read_judgments(spec: str, split: str | None) -> Qrels:
     """Those of a file, or of a collection."""
     if Path(spec).is_file():
         return read_qrels(spec)

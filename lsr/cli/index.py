@@ -54,7 +54,7 @@ def index(
         str, typer.Option(help="fast, or compact: weights of 8 bits and packed components, smaller and slower.")
     ] = _DEFAULTS.layout,
     knn: Annotated[
-        int, typer.Option(help="Neighbours of each document to keep, for searches with --knn.")
+        int, typer.Option(help="Neighbors of each document to keep, for searches with --knn.")
     ] = _DEFAULTS.knn,
     batch_size: options.BatchSize = None,
     max_length: options.MaxLength = None,

@@ -38,7 +38,7 @@ def mine(
     ] = None,
     sparse_teacher: Annotated[list[str] | None, typer.Option(help="Attach scores of a sparse encoder.")] = None,
     cross_teacher: Annotated[list[str] | None, typer.Option(help="Attach scores of a cross-encoder.")] = None,
-    normalise: Annotated[
+    normalize: Annotated[
         str | None,
         typer.Option(help="Teachers' scores before their mean: min-max (of each query, the default) or none"),
     ] = None,
@@ -69,10 +69,10 @@ def mine(
         from lsr.training.start import open_teachers
         from lsr.training.training_config import TeacherConfig
 
-        teachers = TeacherConfig(dense, sparse, cross, normalise or MIN_MAX, SCALE if scale is None else scale)
+        teachers = TeacherConfig(dense, sparse, cross, normalize or MIN_MAX, SCALE if scale is None else scale)
         scorer = open_teachers(teachers, device)
-    elif normalise is not None or scale is not None:
-        raise ParameterError("--normalise and --scale are of teachers; name one, or leave them out")
+    elif normalize is not None or scale is not None:
+        raise ParameterError("--normalize and --scale are of teachers; name one, or leave them out")
     topics = load_collection(collection, split)
     searchers = [Searcher.open(folder, device=device) for folder in (index, *(also or ()))]
     mined = mine_negatives(

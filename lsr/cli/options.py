@@ -33,7 +33,7 @@ HeapFactor = Annotated[
 MaxBlocks = Annotated[
     int | None, typer.Option(help="Blocks visited, about; by default 100 times the square root of -k")
 ]
-Knn = Annotated[int, typer.Option(help="Neighbours of the best documents to score too (lsr index --knn).")]
+Knn = Annotated[int, typer.Option(help="Neighbors of the best documents to score too (lsr index --knn).")]
 Exact = Annotated[bool, typer.Option("--exact", help="Score every document: slow, and misses nothing.")]
 Only = Annotated[Path | None, typer.Option(help="A file of document ids, one a line: no other document is found.")]
 Recall = Annotated[
@@ -85,7 +85,7 @@ Side = Annotated[
 FusionMethod = Annotated[
     str | None, typer.Option("--fusion", help="interpolation (the default), or rrf (reciprocal ranks)")
 ]
-Normalise = Annotated[
+Normalize = Annotated[
     str | None, typer.Option(help="Scores before interpolation: min-max (the default), z-score or none")
 ]
 Missing = Annotated[

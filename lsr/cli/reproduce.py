@@ -13,7 +13,7 @@ from lsr.cli.output import watched
 
 def reproduce(
     name: Annotated[
-        str, typer.Argument(help="inference-free, teachers, prosper, framework or regularisers.", show_default=False)
+        str, typer.Argument(help="inference-free, teachers, prosper, framework or regularizers.", show_default=False)
     ],
     output: Annotated[
         Path | None, typer.Argument(metavar="OUT", help="Its folder; by default NAME.", show_default=False)

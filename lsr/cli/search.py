@@ -42,7 +42,7 @@ def search(
     weight: options.Weight = None,
     side: options.Side = None,
     fusion: options.FusionMethod = None,
-    normalise: options.Normalise = None,
+    normalize: options.Normalize = None,
     missing: options.Missing = None,
     fusion_depth: options.FusionDepth = None,
     device: options.Device = None,
@@ -62,7 +62,7 @@ def search(
         weight=weight,
         side=side,
         fusion=fusion,
-        normalise=normalise,
+        normalize=normalize,
         missing=missing,
         fusion_depth=fusion_depth,
     )

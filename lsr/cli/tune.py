@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lsr.vectors.sparse_vectors import SparseVectors
 
 _JSONL = (".jsonl", ".jsonl.gz")
-_COLUMNS = ("recall", "held out", "µs a query", "query cut", "blocks", "neighbours")
+_COLUMNS = ("recall", "held out", "µs a query", "query cut", "blocks", "neighbors")
 
 
 def tune(

@@ -1,4 +1,4 @@
-"""Collections: documents, queries and judgements that belong together, whatever layout they come in."""
+"""Collections: documents, queries and judgments that belong together, whatever layout they come in."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def load_collection(spec: str | Path, split: str | None = None) -> Collection:
     """The collection at `spec`.
 
     spec: a BEIR folder, a folder of MS MARCO files, "COLLECTION.tsv[,QUERIES.tsv[,QRELS.tsv]]", or an ir_datasets id.
-    split: whose queries and judgements; None takes "test", else "dev", else the only one there is, and is decided
-        when queries or judgements are first asked for, so that documents alone never need a split.
+    split: whose queries and judgments; None takes "test", else "dev", else the only one there is, and is decided
+        when queries or judgments are first asked for, so that documents alone never need a split.
 
     Reads no documents yet. Raises CollectionError if there is no such collection, or no such split.
     """
@@ -49,7 +49,7 @@ def load_collection(spec: str | Path, split: str | None = None) -> Collection:
 
 
 class Collection:
-    """Documents stream; queries and judgements are read whole. Every error is a CollectionError with its place.
+    """Documents stream; queries and judgments are read whole. Every error is a CollectionError with its place.
 
     drop_same_id: a document whose id is the query's is no answer, and must be dropped from its ranking (ArguAna and
         Quora, whose queries are documents of the collection; told by the name of the folder or id).
@@ -58,7 +58,7 @@ class Collection:
     def __init__(self, source: CollectionSource, split: str | None = None) -> None:
         if split is not None and split not in source.splits:
             known = ", ".join(source.splits) or "none"
-            raise CollectionError(f"{source.name}: there is no split {split!r}; splits with judgements: {known}")
+            raise CollectionError(f"{source.name}: there is no split {split!r}; splits with judgments: {known}")
         self._source = source
         self._split = split
         self.name = source.name
@@ -72,7 +72,7 @@ class Collection:
 
     @cached_property
     def split(self) -> str | None:
-        """The split in use; None for a collection whose queries and judgements carry no split's name."""
+        """The split in use; None for a collection whose queries and judgments carry no split's name."""
         if self._split is not None or not self.splits or self._source.has_qrels(None):
             return self._split
         for default in ("test", "dev"):
@@ -103,7 +103,7 @@ class Collection:
             batch = list(islice(source, _BATCH))
 
     def queries(self) -> dict[str, str]:
-        """Query id -> text, of the judged queries if the collection has judgements, else of all."""
+        """Query id -> text, of the judged queries if the collection has judgments, else of all."""
         return self._queries
 
     @cached_property
@@ -116,7 +116,7 @@ class Collection:
         if missing:
             raise CollectionError(
                 f"{self.name}: {len(missing)} judged queries have no text, {missing[0]!r} the first; "
-                f"do the queries and the judgements belong together?"
+                f"do the queries and the judgments belong together?"
             )
         return {query_id: text for query_id, text in queries.items() if query_id in qrels}
 

@@ -15,12 +15,12 @@ T = TypeVar("T")
 
 
 class IrDataset:
-    """An id such as "beir/scifact/test"; its splits are the ids below it that carry judgements ("beir/scifact")."""
+    """An id such as "beir/scifact/test"; its splits are the ids below it that carry judgments ("beir/scifact")."""
 
     def __init__(self, dataset_id: str) -> None:
         import ir_datasets
 
-        if not sys.stderr.isatty():  # its notes on downloads and licences are for people; failures are raised anyway
+        if not sys.stderr.isatty():  # its notes on downloads and licenses are for people; failures are raised anyway
             ir_datasets.log.easy().logger().setLevel(logging.ERROR)
         self.name = dataset_id
         self._dataset = self._load(dataset_id)
@@ -83,9 +83,9 @@ class IrDataset:
     def qrels(self, split: str | None) -> Qrels:
         dataset = self._split(split)
         if not dataset.has_qrels():
-            raise CollectionError(f"ir_datasets has no judgements for {self.name!r}; choose an id that has")
+            raise CollectionError(f"ir_datasets has no judgments for {self.name!r}; choose an id that has")
         qrels: Qrels = {}
-        for _, item in self._items("judgements", lambda: dataset.qrels_iter()):
+        for _, item in self._items("judgments", lambda: dataset.qrels_iter()):
             qrels.setdefault(item.query_id, {})[item.doc_id] = int(item.relevance)
         return qrels
 

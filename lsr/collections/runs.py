@@ -27,7 +27,7 @@ _QUERY_HEADERS = {"query-id", "query_id", "qid", "query"}
 
 
 def read_qrels(path: str | Path) -> Qrels:
-    """Judgements as query id -> document id -> grade, in the order of the file.
+    """Judgments as query id -> document id -> grade, in the order of the file.
 
     Two forms are understood: TREC, four columns `query iteration document grade` between white space; and BEIR, three
     columns `query document grade` between tabs, with or without a header. Raises RunError naming the line for another
@@ -68,7 +68,7 @@ def read_qrels(path: str | Path) -> Qrels:
                 f"and {judged[doc_id]} on an earlier line; keep one of them"
             )
     if not qrels:
-        raise RunError(f"{path}: holds no judgements; expected lines of query, document and grade")
+        raise RunError(f"{path}: holds no judgments; expected lines of query, document and grade")
     return qrels
 
 

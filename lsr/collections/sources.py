@@ -107,7 +107,7 @@ class BeirFolder:
 
     def qrels(self, split: str | None) -> Qrels:
         if split not in self._qrels:
-            raise CollectionError(f"{self._folder}: has no judgements (qrels/SPLIT.tsv); add them")
+            raise CollectionError(f"{self._folder}: has no judgments (qrels/SPLIT.tsv); add them")
         return read_collection_qrels(self._qrels[split])
 
 
@@ -154,7 +154,7 @@ class TsvFiles:
 
     def qrels(self, split: str | None) -> Qrels:
         if split not in self._qrels:
-            raise CollectionError(f"{self.name}: has no judgements (qrels.SPLIT.tsv); add them")
+            raise CollectionError(f"{self.name}: has no judgments (qrels.SPLIT.tsv); add them")
         return read_collection_qrels(self._qrels[split])
 
 

@@ -13,7 +13,7 @@ import torch
 from lsr.encoders.base import check_dtype
 from lsr.errors import ParameterError
 
-TEXTS_AT_ONCE = 8192  # tokenised and sorted by length together; bounds the memory that tokens need
+TEXTS_AT_ONCE = 8192  # tokenized and sorted by length together; bounds the memory that tokens need
 TOKENS_PER_BATCH = 1024  # on the CPU: enough to keep one core's matrix units busy, few enough for its cache
 GPU_TOKENS_PER_BATCH = 1 << 16
 MOST_TEXTS = 1024  # each needs a number for every component

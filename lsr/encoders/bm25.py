@@ -102,7 +102,7 @@ class BM25Encoder:
         documents = tokens = 0
         for row, text in enumerate(texts):
             check_text(row, text)
-            words = tokenise(text)
+            words = tokenize(text)
             document_frequency.update(set(words))
             documents += 1
             tokens += len(words)
@@ -188,7 +188,7 @@ class BM25Encoder:
 
     def _counts(self, text: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], int]:
         """Components of the known tokens, rising; how often each occurs; the number of all tokens."""
-        words = tokenise(text)
+        words = tokenize(text)
         id_of = self.vocabulary.id_of
         known = [component for word in words if (component := id_of(word)) is not None]
         components, counts = np.unique(np.array(known, np.int64), return_counts=True)
@@ -204,7 +204,7 @@ class BM25Encoder:
         return SparseVectors(np.array(ends), np.concatenate(indices), np.concatenate(values), self.dim)
 
 
-def tokenise(text: str) -> list[str]:
+def tokenize(text: str) -> list[str]:
     """The tokens of a text, in order; see BM25Encoder."""
     words: list[str] = _word_pattern().findall(unicodedata.normalize("NFKC", text).lower())
     return [word for word in words if word not in FUNCTION_WORDS]

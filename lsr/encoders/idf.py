@@ -117,7 +117,7 @@ def checked_table(table: npt.NDArray[Any], vocabulary: Vocabulary, where: str = 
     """
     if table.ndim != 1 or len(table) > len(vocabulary):
         raise EncoderError(
-            f"{where}the table is of size {list(table.shape)} for {len(vocabulary)} tokens; table and tokeniser do not "
+            f"{where}the table is of size {list(table.shape)} for {len(vocabulary)} tokens; table and tokenizer do not "
             "belong together, copy both from the same place"
         )
     weights = np.zeros(len(vocabulary), np.float32)

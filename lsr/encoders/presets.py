@@ -1,11 +1,11 @@
-"""The named methods of the field: which heads, regulariser and supervision each is. Nothing here loads torch."""
+"""The named methods of the field: which heads, regularizer and supervision each is. Nothing here loads torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
-from lsr.encoders.published_training import PublishedPenalty, PublishedRegulariser, Supervision, Training
+from lsr.encoders.published_training import PublishedPenalty, PublishedRegularizer, Supervision, Training
 from lsr.encoders.spec import HeadSpec
 from lsr.errors import EncoderError
 
@@ -20,7 +20,7 @@ class MethodPreset:
 
     query: a HeadSpec, or one of LOOKUPS. document: a HeadSpec. shared: whether one network does both.
     expanded: by what documents are expanded beforehand, or "".
-    regulariser, supervision, training: as in `paper` and its authors' code, as far as they are known.
+    regularizer, supervision, training: as in `paper` and its authors' code, as far as they are known.
     max_length: tokens of a text. echo, bidirectional: as in TransformerSpec and BackboneSpec.
     backbone: what it was published on; any other works. query_backbone: where queries have a network of another size.
     backbone_kind: "encoder" or "decoder". note: what else is to be known. doubt: what is not known for certain.
@@ -29,7 +29,7 @@ class MethodPreset:
     name: str
     query: HeadSpec | str
     document: HeadSpec
-    regulariser: PublishedRegulariser
+    regularizer: PublishedRegularizer
     supervision: Supervision
     training: Training
     paper: str
@@ -57,19 +57,19 @@ def _mlp(activation: str, pooling: str) -> HeadSpec:
     return HeadSpec("mlp", activation, pooling, special_positions=False)
 
 
-def _flops(query: float | None, document: float | None, steps: int | None = 50_000) -> PublishedRegulariser:
-    return PublishedRegulariser(PublishedPenalty("FLOPS", query), PublishedPenalty("FLOPS", document), steps)
+def _flops(query: float | None, document: float | None, steps: int | None = 50_000) -> PublishedRegularizer:
+    return PublishedRegularizer(PublishedPenalty("FLOPS", query), PublishedPenalty("FLOPS", document), steps)
 
 
-def _l1_flops(query: float | None, document: float | None, steps: int | None = 50_000) -> PublishedRegulariser:
-    return PublishedRegulariser(PublishedPenalty("L1", query), PublishedPenalty("FLOPS", document), steps)
+def _l1_flops(query: float | None, document: float | None, steps: int | None = 50_000) -> PublishedRegularizer:
+    return PublishedRegularizer(PublishedPenalty("L1", query), PublishedPenalty("FLOPS", document), steps)
 
 
-def _documents(strength: float | None, steps: int | None = None) -> PublishedRegulariser:
-    return PublishedRegulariser(document=PublishedPenalty("FLOPS", strength), steps=steps)
+def _documents(strength: float | None, steps: int | None = None) -> PublishedRegularizer:
+    return PublishedRegularizer(document=PublishedPenalty("FLOPS", strength), steps=steps)
 
 
-NO_REGULARISER = PublishedRegulariser()
+NO_REGULARIZER = PublishedRegularizer()
 
 # Methods of the unified framework (Nguyen et al. 2023), with the configurations of its code. A repeated token's weights
 # are summed in queries and their maximum is taken in documents; positions of special tokens do not count.
@@ -86,7 +86,7 @@ _UNICOIL = MethodPreset(
     name="unicoil",
     query=_mlp("relu", "sum"),
     document=_IMPACT,
-    regulariser=NO_REGULARISER,
+    regularizer=NO_REGULARIZER,
     supervision=_BM25_GROUPS,
     training=_SHORT,
     paper="Lin and Ma 2021, uniCOIL",
@@ -108,7 +108,7 @@ _DISTILSPLADE = replace(
     name="distilsplade-max",
     query=_MLM,
     document=_MLM,
-    regulariser=_flops(0.1, 0.08),
+    regularizer=_flops(0.1, 0.08),
     supervision=_ENSEMBLE,
     training=_DISTILLED,
     paper="Formal et al. 2021, SPLADE v2",
@@ -138,7 +138,7 @@ _FRAMEWORK = (
         training=_DISTILLED,
         paper="Zhuang and Zuccon 2021, TILDE",
         expanded="",
-        note="trained by distillation in the framework; the paper maximises the likelihood of queries",
+        note="trained by distillation in the framework; the paper maximizes the likelihood of queries",
     ),
     replace(
         _DEEPIMPACT,
@@ -168,12 +168,12 @@ _FRAMEWORK = (
         training=replace(_SHORT, rate=3e-5),
         paper="Zhao et al. 2021, SPARTA",
         expanded="",
-        note="not regularised: prune documents",
+        note="not regularized: prune documents",
     ),
     replace(
         _DISTILSPLADE,
         name="splade-max",
-        regulariser=_flops(0.01, 0.05),
+        regularizer=_flops(0.01, 0.05),
         supervision=_BM25_GROUPS,
         training=_SHORT,
     ),
@@ -183,14 +183,14 @@ _FRAMEWORK = (
         _SEPARATE,
         name="qmlp-dmlm",
         query=_mlp("log1p", "sum"),
-        regulariser=_documents(0.08, 50_000),
-        note="no query expansion; the framework also trains it without a regulariser",
+        regularizer=_documents(0.08, 50_000),
+        note="no query expansion; the framework also trains it without a regularizer",
     ),
     replace(
         _SEPARATE,
         name="qmlm-dmlp",
         document=_mlp("log1p", "max"),
-        regulariser=PublishedRegulariser(query=PublishedPenalty("FLOPS", 0.1), steps=50_000),
+        regularizer=PublishedRegularizer(query=PublishedPenalty("FLOPS", 0.1), steps=50_000),
         note="no document expansion",
         doubt="its activation is the default of the framework's code; its configuration states none",
     ),
@@ -203,13 +203,13 @@ _EFFICIENT = "Lassance and Clinchant 2022, An Efficiency Study for SPLADE Models
 _COCONDENSER = "Luyu/co-condenser-marco"
 _SWEPT = "strengths from 1e-4 to 1e-1 were tried; which are behind the figures is not known here"
 _TWICE = "naver's trainer adds the documents' term twice, which in effect doubles its strength"
-_V3_STRENGTHS = "the regulariser's kind is that of naver's code; its strengths are not known here"
+_V3_STRENGTHS = "the regularizer's kind is that of naver's code; its strengths are not known here"
 
 _V1 = MethodPreset(
     name="splade",
     query=HeadSpec(pooling="sum"),
     document=HeadSpec(pooling="sum"),
-    regulariser=_flops(None, None),
+    regularizer=_flops(None, None),
     supervision=Supervision("cross-entropy", "one of BM25, in-batch"),
     training=Training(batch=124, rate=2e-5, steps=150_000, warm_up="6,000 steps"),
     paper="Formal et al. 2021, SPLADE",
@@ -221,7 +221,7 @@ _PLUS_ED = replace(
     name="splade++-ed",
     query=_SPLADE,
     document=_SPLADE,
-    regulariser=_flops(0.5, 0.4),
+    regularizer=_flops(0.5, 0.4),
     supervision=Supervision("margin-MSE to a cross-encoder", "of several retrievers"),
     training=Training(batch=128, rate=2e-5, steps=150_000, warm_up="6,000 steps"),
     paper="Formal et al. 2022, From Distillation to Hard Negative Sampling",
@@ -231,7 +231,7 @@ _PLUS_ED = replace(
 _EFFICIENT_V = replace(
     _PLUS_ED,
     name="efficient-splade-v",
-    regulariser=_l1_flops(5e-4, 5e-4),
+    regularizer=_l1_flops(5e-4, 5e-4),
     supervision=Supervision("KL to a cross-encoder", "of several retrievers"),
     training=Training(batch=128, rate=2e-5, steps=250_000, warm_up="6,000 steps"),
     paper=_EFFICIENT,
@@ -244,7 +244,7 @@ _EFFICIENT_V = replace(
 _V3 = replace(
     _PLUS_ED,
     name="splade-v3",
-    regulariser=_l1_flops(None, None, None),
+    regularizer=_l1_flops(None, None, None),
     supervision=Supervision("KL + 0.05 margin-MSE to five cross-encoders", "8 of SPLADE++"),
     training=Training(),
     paper="Lassance et al. 2024, SPLADE-v3",
@@ -259,7 +259,7 @@ _SPLADES = (
         name="splade-doc",
         query="bag-of-words",
         document=_SPLADE,
-        regulariser=_documents(None),
+        regularizer=_documents(None),
         training=replace(_V1.training, steps=50_000),
         paper=_V2,
         shared=False,
@@ -272,7 +272,7 @@ _SPLADES = (
         _EFFICIENT_V,
         name="efficient-splade-vi-doc",
         query="bag-of-words",
-        regulariser=_documents(5e-4, 10_000),
+        regularizer=_documents(5e-4, 10_000),
         training=replace(_EFFICIENT_V.training, steps=50_000),
         note="its medium model; small has FLOPS 5e-3",
         doubt="",
@@ -284,7 +284,7 @@ _SPLADES = (
         _V3,
         name="splade-v3-doc",
         query="bag-of-words",
-        regulariser=_documents(None),
+        regularizer=_documents(None),
         shared=False,
         backbone=_COCONDENSER,
     ),
@@ -305,7 +305,7 @@ _DOC_V2 = MethodPreset(
     name="opensearch-doc-v2-distill",
     query="idf",
     document=_SPLADE,
-    regulariser=_documents(0.02),
+    regularizer=_documents(0.02),
     supervision=_ENSEMBLE_KD,
     training=Training(batch=40, rate=2e-5, steps=50_000, warm_up="2,000 steps"),
     paper=_GENG,
@@ -316,7 +316,7 @@ _DOC_V3 = replace(
     _DOC_V2,
     name="opensearch-doc-v3-distill",
     document=_TWO_LOGS,
-    regulariser=PublishedRegulariser(document=PublishedPenalty("FLOPS", 0.08), steps=40_000, above=150),
+    regularizer=PublishedRegularizer(document=PublishedPenalty("FLOPS", 0.08), steps=40_000, above=150),
     supervision=Supervision("KL to stored scores", "one hard one"),
     training=Training(batch=160, rate=2e-5, steps=100_000, warm_up="6,000 steps"),
     paper=_SHEN,
@@ -328,7 +328,7 @@ _BI_ENCODER = MethodPreset(
     name="opensearch-v1",
     query=_NO_SPECIAL,
     document=_NO_SPECIAL,
-    regulariser=PublishedRegulariser(PublishedPenalty(_UNPUBLISHED), PublishedPenalty(_UNPUBLISHED)),
+    regularizer=PublishedRegularizer(PublishedPenalty(_UNPUBLISHED), PublishedPenalty(_UNPUBLISHED)),
     supervision=Supervision(_UNPUBLISHED, _UNPUBLISHED),
     training=Training(),
     paper="OpenSearch, opensearch-neural-sparse-encoding-v1",
@@ -348,7 +348,7 @@ _INFERENCE_FREE = (
     replace(
         _DOC_V2,
         name="opensearch-doc-v1",
-        regulariser=PublishedRegulariser(document=PublishedPenalty(_UNPUBLISHED)),
+        regularizer=PublishedRegularizer(document=PublishedPenalty(_UNPUBLISHED)),
         supervision=Supervision(_UNPUBLISHED, _UNPUBLISHED),
         training=Training(),
         paper="OpenSearch, opensearch-neural-sparse-encoding-doc-v1",
@@ -374,13 +374,13 @@ _INFERENCE_FREE = (
         name="li-lsr",
         query="learned",
         document=_SPLADE,
-        regulariser=PublishedRegulariser(document=PublishedPenalty("L1")),
+        regularizer=PublishedRegularizer(document=PublishedPenalty("L1")),
         supervision=Supervision("KL to a teacher", "one a query"),
         training=Training(steps=150_000),
         paper="Nardini et al. 2025, Effective Inference-Free Retrieval for Learned Sparse Representations",
         backbone=_COCONDENSER,
         note="a token's weight is log(1 + relu(w · E + b)) of its word embedding E while it is trained",
-        doubt="loss, regulariser, which may act on queries too, and steps are known from second-hand notes, and their "
+        doubt="loss, regularizer, which may act on queries too, and steps are known from second-hand notes, and their "
         "figures contradict the abstract's",
     ),
 )
@@ -392,7 +392,7 @@ _PROSPER = MethodPreset(
     name="prosper",
     query=_PROSPER_QUERY,
     document=_PROSPER_DOCUMENT,
-    regulariser=PublishedRegulariser(PublishedPenalty("FLOPS", 5e-3), PublishedPenalty("FLOPS", 1e-3), epochs=1.5),
+    regularizer=PublishedRegularizer(PublishedPenalty("FLOPS", 5e-3), PublishedPenalty("FLOPS", 1e-3), epochs=1.5),
     supervision=Supervision("cross-entropy", "in-batch"),
     training=Training(batch=512, rate=3e-5, epochs=5, warm_up="0.3 epochs"),
     paper="PROSPER 2025, arXiv 2510.18527",

@@ -111,4 +111,4 @@ def _filtered(vectors: SparseVectors, keep: Keep) -> SparseVectors:
             kept_lengths[start:stop] = np.bincount(rows[kept[begin:end]], minlength=stop - start)
     indptr = np.zeros(len(vectors) + 1, np.int64)
     np.cumsum(kept_lengths, out=indptr[1:])
-    return SparseVectors.from_normalised(indptr, vectors.indices[kept], vectors.values[kept], vectors.dim, vectors.ids)
+    return SparseVectors.from_normalized(indptr, vectors.indices[kept], vectors.values[kept], vectors.dim, vectors.ids)

@@ -14,7 +14,7 @@ class PublishedPenalty:
 
 
 @dataclass(frozen=True, slots=True)
-class PublishedRegulariser:
+class PublishedRegularizer:
     """What keeps each side's vectors sparse, None for nothing.
 
     Strengths rise with the square of the step over the first `steps`, or `epochs`, and stay; None: not known.

@@ -59,7 +59,7 @@ def encode_collection(
                 vectors.append(encoder.encode_documents(texts[start : start + ROWS_PER_STEP], batch_size))
                 advance(len(vectors[-1]))
             rows = SparseVectors.concatenate(vectors)
-            part = SparseVectors.from_normalised(rows.indptr, rows.indices, rows.values, rows.dim, ids)
+            part = SparseVectors.from_normalized(rows.indptr, rows.indices, rows.values, rows.dim, ids)
             writer.write_part(part, {TEXTS_KEY: texts_digest(texts)})
         writer.finish()
     return folder

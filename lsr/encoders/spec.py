@@ -67,7 +67,7 @@ class BackboneSpec:
     """A transformer's files.
 
     config: folder (or Hugging Face id) whose config.json tells the architecture. weights: folder with
-    model.safetensors or its shards. tokenizer: folder with the tokeniser. prefix: what stands before the names of the
+    model.safetensors or its shards. tokenizer: folder with the tokenizer. prefix: what stands before the names of the
     weights in the file. task: "masked-lm" and "causal-lm" have an output layer over the vocabulary; "base" has none.
     bidirectional: let every position of a causal model see all others.
     """
@@ -88,7 +88,7 @@ class TransformerSpec:
     """One side: a backbone and a head.
 
     max_length: tokens of a text that are read, special tokens and prompt included. prompt: put before every text.
-    lower_case: whether texts are put into lower case, whatever the tokeniser does.
+    lower_case: whether texts are put into lower case, whatever the tokenizer does.
     echo: the text is read twice, and only the positions of the second reading count (PROSPER's echo).
     head_weights: safetensors file with the head's own weights; None where it has none (mlm without extras).
     head_names: (our name, name in the file) of those weights, where they differ.

@@ -1,4 +1,4 @@
-"""Effectiveness of a run against judgements, through ir_measures (and so trec_eval)."""
+"""Effectiveness of a run against judgments, through ir_measures (and so trec_eval)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _parse(name: str) -> ir_measures.Measure:
 def with_relevant(name: str, grade: int) -> str:
     """The measure with `grade` as the least that is relevant: R@100 -> R(rel=2)@100.
 
-    Unchanged for grade 1, for a measure that says itself what is relevant, and for those of graded judgements (nDCG).
+    Unchanged for grade 1, for a measure that says itself what is relevant, and for those of graded judgments (nDCG).
     """
     measure = _parse(name)
     if grade == 1 or "rel" not in measure.SUPPORTED_PARAMS or "rel" in measure.params:
@@ -65,19 +65,19 @@ def evaluate_queries(
     run: Mapping[str, Mapping[str, float]],
     measures: Sequence[str] = DEFAULT_MEASURES,
 ) -> dict[str, dict[str, float]]:
-    """Measure -> query id -> value, for every judged query, in the order of the judgements.
+    """Measure -> query id -> value, for every judged query, in the order of the judgments.
 
-    A judged query without results counts as zero; a query of the run without judgements is ignored (trec_eval -c).
+    A judged query without results counts as zero; a query of the run without judgments is ignored (trec_eval -c).
     Ties of scores are ordered by document id, see `lsr.collections.runs`. Raises ParameterError for a measure that is not
-    understood; RunError if there are no judgements, or none for any query of the run.
+    understood; RunError if there are no judgments, or none for any query of the run.
     """
     parsed = parse_measures(measures)
     if not qrels:
-        raise RunError("there are no judgements to measure a run by; give qrels with at least one line")
+        raise RunError("there are no judgments to measure a run by; give qrels with at least one line")
     if run and not any(query_id in qrels for query_id in run):
         raise RunError(
-            f"the run and the judgements have no query in common (the run has {next(iter(run))!r}, "
-            f"the judgements {next(iter(qrels))!r}); are they of the same collection and split?"
+            f"the run and the judgments have no query in common (the run has {next(iter(run))!r}, "
+            f"the judgments {next(iter(qrels))!r}); are they of the same collection and split?"
         )
     import ir_measures
 
@@ -89,7 +89,7 @@ def evaluate_queries(
                 values[metric.measure][metric.query_id] = float(metric.value)
     except Exception as cause:  # whatever the program behind a measure makes of ids and grades that it cannot read
         raise ParameterError(
-            f"measures {', '.join(parsed)}: cannot be computed on these judgements ({type(cause).__name__}: {cause}); "
+            f"measures {', '.join(parsed)}: cannot be computed on these judgments ({type(cause).__name__}: {cause}); "
             f"leave out what is unusual among them"
         ) from cause
     for name, measure in parsed.items():

@@ -56,14 +56,14 @@ def plot_curves(
 
     with _axes(path) as axes:
         axes.set_xscale("log")
-        for (name, points), colour, marker in zip(curves.items(), cycle(_COLOURS), cycle("os^Dv"), strict=False):
+        for (name, points), color, marker in zip(curves.items(), cycle(_COLOURS), cycle("os^Dv"), strict=False):
             ordered = sorted(points, key=lambda point: point.x)
             axes.errorbar(
                 [point.x for point in ordered],
                 [point.value for point in ordered],
                 [math.nan if point.deviation is None else point.deviation for point in ordered],
                 label=_plain(name),
-                color=colour,
+                color=color,
                 marker=marker,
                 markersize=4,
                 linewidth=1,
@@ -162,11 +162,11 @@ def plot_differences(
     edges = [edge for at in range(len(ordered)) for edge in (at, at + 1)]
     heights = [value for value in ordered for _ in range(2)]
     with _axes(path) as axes:
-        for colour, chosen in (
+        for color, chosen in (
             (BETTER, [max(height, 0.0) for height in heights]),
             (WORSE, [min(height, 0.0) for height in heights]),
         ):
-            axes.fill_between(edges, chosen, color=colour, linewidth=0)
+            axes.fill_between(edges, chosen, color=color, linewidth=0)
         axes.axhline(0, color=NEUTRAL, linewidth=0.8)
         axes.set_xlim(0, len(ordered))
         axes.set_xlabel(unit)

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from lsr.errors import ParameterError, RunError
 
-T_TEST, RANDOMISATION = "t-test", "randomisation"
-TESTS = (T_TEST, RANDOMISATION)
+T_TEST, RANDOMIZATION = "t-test", "randomization"
+TESTS = (T_TEST, RANDOMIZATION)
 SAMPLES = 100_000
 ENUMERATED = 16  # queries that differ, up to which all 2^n signs are tried
 ROUNDING = 1e-12
@@ -63,7 +63,7 @@ def compare_values(
         raise RunError(f"{measure}: the runs have {len(first)} and {len(second)} queries, not the same ones")
     before = np.array([first[query_id] for query_id in first], np.float64)
     after = np.array([second[query_id] for query_id in first], np.float64)
-    p_value = (paired_t_test if test == T_TEST else randomisation_test)(before, after)
+    p_value = (paired_t_test if test == T_TEST else randomization_test)(before, after)
     means = float(before.mean()), float(after.mean())
     counts = ((after > before).sum(), (after == before).sum(), (after < before).sum())
     return Comparison(measure, len(first), *means, means[1] - means[0], p_value, p_value, *map(int, counts))
@@ -90,8 +90,8 @@ def paired_t_test(first: Values, second: Values) -> float:
     return float(stats.ttest_1samp(differences, 0.0).pvalue)
 
 
-def randomisation_test(first: Values, second: Values, samples: int = SAMPLES, seed: int = 0) -> float:
-    """Two-sided p-value of the paired randomisation test (Smucker, Allan, Carterette, CIKM 2007).
+def randomization_test(first: Values, second: Values, samples: int = SAMPLES, seed: int = 0) -> float:
+    """Two-sided p-value of the paired randomization test (Smucker, Allan, Carterette, CIKM 2007).
 
     The share of all assignments of signs to the differences whose mean is at least as far from 0. Up to 16 queries that
     differ, all are tried; else `samples` random ones, and the p-value is (1 + count) / (1 + samples).

@@ -42,7 +42,7 @@ def run_experiment(
         results/COLLECTION/SYSTEM.json     every query's measures, times, sizes; written when a run is complete
         tables/  plots/                    see lsr.experiment.experiment_report
 
-    What has a run and a result of the same settings, models, documents, queries and judgements is not run again, so
+    What has a run and a result of the same settings, models, documents, queries and judgments is not run again, so
     that a killed experiment goes on. offline_data: see open_judged. threads: None for all processors. Raises what
     building indexes and reading collections raises, before anything runs where a collection or a model is missing; and
     StorageError where `folder` holds anything else, or another process runs an experiment there.

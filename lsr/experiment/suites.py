@@ -12,7 +12,7 @@ from lsr.collections.collection import Collection, load_collection
 
 
 class Judged(NamedTuple):
-    """A collection with the judgements that are reported.
+    """A collection with the judgments that are reported.
 
     name: its row in tables. path: a folder, files, or an ir_datasets id. split: None takes the default one.
     tune: the split that settings are chosen on. relevant: the least grade that counts as relevant, for measures that

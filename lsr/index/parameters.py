@@ -43,7 +43,7 @@ class IndexConfig:
         SIGIR 2024, section 4.3).
     layout: "fast", or "compact": weights of 8 bits and components of about as many: three quarters of the memory, and
         slower.
-    knn: neighbours of each document to keep, for SearchParams(knn=...); 0 keeps none.
+    knn: neighbors of each document to keep, for SearchParams(knn=...); 0 keeps none.
     seed: of the sampled centroids; equal seeds give equal indexes.
     """
 
@@ -78,7 +78,7 @@ class SearchParams:
     heap_factor: a block is skipped when its estimate is below heap_factor x the worst score kept so far, a little more
         than k documents being kept.
     max_blocks: blocks visited, about; None for 100 times the square root of k.
-    knn: neighbours of each of the best documents that are scored too, from the graph that IndexConfig(knn=...) built.
+    knn: neighbors of each of the best documents that are scored too, from the graph that IndexConfig(knn=...) built.
     exact: score every document instead, with the same scores (the forward index's), and ignore the others.
     recall: use what `SeismicIndex.tune` or `lsr tune` stored for this recall, and ignore the others but `exact`.
     """

@@ -20,8 +20,8 @@ from lsr.training.regularizers import DF_FLOPS, FLOPS, IDF_FLOPS, L1, Penalty
 from lsr.training.training_config import (
     DataConfig,
     EncoderConfig,
-    OptimiserConfig,
-    RegulariserConfig,
+    OptimizerConfig,
+    RegularizerConfig,
     TeacherConfig,
     TrainingConfig,
     WindowConfig,
@@ -54,7 +54,7 @@ def inference_free(steps: int) -> Plan:
         idf = SENTENCES.collection if method != "splade-doc" else ""
         encoder = EncoderConfig(method=method, backbone=START, idf=idf, max_length=SHORT)
         for strength in strengths:
-            penalties = RegulariserConfig(
+            penalties = RegularizerConfig(
                 document=(Penalty(kind, strength),), idf=SENTENCES.collection if kind == IDF_FLOPS else ""
             )
             variants.append(Variant(f"{name}-{strength:g}", _training(encoder, steps, penalties), name))
@@ -63,12 +63,12 @@ def inference_free(steps: int) -> Plan:
 
 
 def teachers(steps: int) -> Plan:
-    """Does an ensemble of a dense and a sparse teacher teach more than either, and must it be normalised?"""
+    """Does an ensemble of a dense and a sparse teacher teach more than either, and must it be normalized?"""
     encoder = EncoderConfig(
         method="opensearch-doc-v2-distill", backbone=START, idf=SENTENCES.collection, max_length=SHORT
     )
 
-    penalties = RegulariserConfig(document=(Penalty(FLOPS, 0.01),))
+    penalties = RegularizerConfig(document=(Penalty(FLOPS, 0.01),))
 
     def config(negatives: str, loss: str = "kl") -> TrainingConfig:
         data = replace(SENTENCES, group=CROWD, negatives=negatives)
@@ -80,7 +80,7 @@ def teachers(steps: int) -> Plan:
         "sparse": TeacherConfig(sparse=sparse),
         "ensemble": TeacherConfig(dense=dense, sparse=sparse),
         # The sum of two is twice their mean; unlike the others it is not stretched to `scale`.
-        "sum": TeacherConfig(dense=dense, sparse=sparse, normalise="none", scale=2.0),
+        "sum": TeacherConfig(dense=dense, sparse=sparse, normalize="none", scale=2.0),
     }
     variants = [
         Variant("none", config("ensemble", "in-batch")),  # which does not look at scores
@@ -93,7 +93,7 @@ def teachers(steps: int) -> Plan:
 def prosper(steps: int) -> Plan:
     """What do PROSPER's literal residual and its lexical focusing window give, on short texts and on long ones?"""
     query, document = HeadSpec(unit_length=True), HeadSpec()
-    penalties = RegulariserConfig(query=(Penalty(FLOPS, 5e-3),), document=(Penalty(FLOPS, 1e-3),))
+    penalties = RegularizerConfig(query=(Penalty(FLOPS, 5e-3),), document=(Penalty(FLOPS, 1e-3),))
     parts = []
     for name, data, test, length, window in (
         (
@@ -133,7 +133,7 @@ def prosper(steps: int) -> Plan:
 
 def framework(steps: int) -> Plan:
     """Of the unified framework: what do expansion of queries, and of documents, give, and what do they cost?"""
-    penalties = RegulariserConfig(query=(Penalty(FLOPS, 0.01),), document=(Penalty(FLOPS, 0.01),))
+    penalties = RegularizerConfig(query=(Penalty(FLOPS, 0.01),), document=(Penalty(FLOPS, 0.01),))
     splade = EncoderConfig(method="splade-max", backbone=START, max_length=SHORT)
     literal = replace(find_preset(splade.method).document, literal_only=True)
     config = _training(splade, steps, penalties)
@@ -150,8 +150,8 @@ def framework(steps: int) -> Plan:
     return Plan("framework", _question(framework), (part,))
 
 
-def regularisers(steps: int) -> Plan:
-    """Which regulariser gives the better ranking for its non-zeros, and for its time in the index?"""
+def regularizers(steps: int) -> Plan:
+    """Which regularizer gives the better ranking for its non-zeros, and for its time in the index?"""
     encoder = EncoderConfig(method="splade-max", backbone=START, max_length=SHORT)
     kinds: list[tuple[str, str, int | None, Sequence[float]]] = [
         ("flops", FLOPS, None, (0.01, 0.1)),
@@ -165,7 +165,7 @@ def regularisers(steps: int) -> Plan:
             _training(
                 encoder,
                 steps,
-                RegulariserConfig(query=(Penalty(FLOPS, 0.01),), document=(Penalty(kind, strength, above=above),)),
+                RegularizerConfig(query=(Penalty(FLOPS, 0.01),), document=(Penalty(kind, strength, above=above),)),
             ),
             name,
         )
@@ -173,7 +173,7 @@ def regularisers(steps: int) -> Plan:
         for strength in strengths
     ]
     part = VariantGroup("sentences", tuple(variants), (SENTENCES_TEST, PASSAGES_TEST), "flops", START)
-    return Plan("regularisers", _question(regularisers), (part,), curves=True)
+    return Plan("regularizers", _question(regularizers), (part,), curves=True)
 
 
 PLANS: dict[str, Callable[[int], Plan]] = {
@@ -181,7 +181,7 @@ PLANS: dict[str, Callable[[int], Plan]] = {
     "teachers": teachers,
     "prosper": prosper,
     "framework": framework,
-    "regularisers": regularisers,
+    "regularizers": regularizers,
 }
 
 
@@ -195,7 +195,7 @@ def find_plan(name: str, steps: int = STEPS) -> Plan:
 def _training(
     encoder: EncoderConfig,
     steps: int,
-    penalties: RegulariserConfig | None = None,
+    penalties: RegularizerConfig | None = None,
     data: DataConfig = SENTENCES,
     loss: LossSpec | None = None,
     rate: float = RATE,
@@ -203,9 +203,9 @@ def _training(
     return TrainingConfig(
         encoder,
         data,
-        OptimiserConfig(steps=steps, rate=rate, precision="bfloat16"),
+        OptimizerConfig(steps=steps, rate=rate, precision="bfloat16"),
         (loss or LossSpec("in-batch"),),
-        regulariser=penalties or RegulariserConfig(),
+        regularizer=penalties or RegularizerConfig(),
     )
 
 

@@ -155,7 +155,7 @@ def _measure(
     """Every encoder on every test, and the one that training began with."""
     first = part.variants[0].config
     # As they were trained, so that nothing but training tells them apart.
-    options = {"dtype": first.optimiser.precision}
+    options = {"dtype": first.optimizer.precision}
     start = NamedEncoder(part.start, {**options, "max_length": first.encoder.max_length})
     names = {UNTRAINED: (UNTRAINED, 0)} | {f"{variant}-{seed}": (variant, seed) for variant, seed in trained}
     systems = [System(UNTRAINED, start, None, {}, {})]

@@ -43,7 +43,7 @@ def mine_for(
         for each in _single(config):
             if each not in opened:
                 opened[each] = _Remembered(open_teachers(each, device).teachers[0])
-        ensemble = Ensemble(tuple(opened[each] for each in _single(config)), config.normalise, config.scale)
+        ensemble = Ensemble(tuple(opened[each] for each in _single(config)), config.normalize, config.scale)
         mine_negatives(
             [searcher],
             collection,

@@ -98,7 +98,7 @@ def encode_queries(queries: Mapping[str, str], path: str | Path, encoder: Encode
     Raises EncoderError for an unfitted BM25, StorageError.
     """
     rows = encoder.encode_queries(list(queries.values()))
-    vectors = SparseVectors.from_normalised(rows.indptr, rows.indices, rows.values, rows.dim, list(queries))
+    vectors = SparseVectors.from_normalized(rows.indptr, rows.indices, rows.values, rows.dim, list(queries))
     vectors.write(path, encoder.vocabulary, encoder.describe())
 
 

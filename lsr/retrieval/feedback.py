@@ -85,7 +85,7 @@ def sparse_rocchio(
     )
     used = np.arange(longest) < lengths[:, None]
     indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-    return SparseVectors.from_normalised(
+    return SparseVectors.from_normalized(
         indptr, indices[used].astype(queries.indices.dtype), values[used], queries.dim, queries.ids
     )
 

@@ -9,7 +9,7 @@ from lsr.index.rows import GatheredRows
 from lsr.storage.arrays import Array, Scalar
 
 EMPTY = np.int64(-1)
-MULTIPLIER = np.uint64(11400714819323198485)  # Fibonacci hashing: spreads neighbouring components over the table
+MULTIPLIER = np.uint64(11400714819323198485)  # Fibonacci hashing: spreads neighboring components over the table
 
 
 @kernel

@@ -4,8 +4,8 @@ Pyserini's ways are all here (Lin et al., SIGIR 2021; its `fusion` package and `
 
     interpolation    fuse(lists, (w, 1 - w), missing="zero")
     average          fuse(lists, (1 / n,) * n, missing="zero")
-    normalize        fuse(lists, normalise="min-max", missing="zero")
-    HybridSearcher   fuse(lists, (a, 1), missing="minimum"); its normalization=True is normalise="min-max", whose
+    normalize        fuse(lists, normalize="min-max", missing="zero")
+    HybridSearcher   fuse(lists, (a, 1), missing="minimum"); its normalization=True is normalize="min-max", whose
                      scores are larger by half the sum of the weights
     rrf              reciprocal_rank_fusion(lists)
 """
@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from lsr.errors import ParameterError
 from lsr.index.checks import check_at_least_one
-from lsr.retrieval.settings import FUSIONS, MISSING, NORMALISATIONS, RRF, Fusion, check_choice
+from lsr.retrieval.settings import FUSIONS, MISSING, NORMALIZATIONS, RRF, Fusion, check_choice
 
 LARGEST_SCORE = 1e100  # so that weighted sums stay finite
 RANK_CONSTANT = 60  # Cormack, Clarke, Buettcher, SIGIR 2009
@@ -54,18 +54,18 @@ def interpolate(sparse: Ranking, dense: Ranking, fusion: Fusion) -> Fused:
     """One ranking of all documents of either list: weight * sparse + (1 - weight) * dense, or reciprocal ranks."""
     if fusion.method == RRF:
         return reciprocal_rank_fusion((sparse, dense))
-    return fuse((sparse, dense), (fusion.weight, 1 - fusion.weight), fusion.normalise, fusion.missing)
+    return fuse((sparse, dense), (fusion.weight, 1 - fusion.weight), fusion.normalize, fusion.missing)
 
 
 def fuse(
     rankings: Sequence[Ranking],
     weights: Sequence[float] | None = None,
-    normalise: str = "none",
+    normalize: str = "none",
     missing: str = "minimum",
 ) -> Fused:
     """The weighted sum of the scores of each document; weights None: of 1 each.
 
-    A list gives a document that it lacks its least score after normalisation (missing="minimum"), or 0 ("zero"). An
+    A list gives a document that it lacks its least score after normalization (missing="minimum"), or 0 ("zero"). An
     empty list gives every document 0. Raises ParameterError.
     """
     check_choice("missing", missing, MISSING)
@@ -76,7 +76,7 @@ def fuse(
     scores = np.zeros(len(documents))
     for ranking, weight, place in zip(rankings, weights, places.T, strict=True):
         if len(ranking.documents):
-            normal = normalised(ranking.scores, normalise)
+            normal = normalized(ranking.scores, normalize)
             lacking = normal.min() if missing == "minimum" else 0.0
             scores += weight * np.where(place < 0, lacking, normal[place])
     return _ranked(documents, scores, places)
@@ -97,14 +97,14 @@ def reciprocal_rank_fusion(rankings: Sequence[Ranking], constant: float = RANK_C
     return _ranked(documents, scores, places)
 
 
-def normalised(scores: npt.NDArray[np.floating], how: str) -> Scores:
+def normalized(scores: npt.NDArray[np.floating], how: str) -> Scores:
     """Scores float64[m] of one list on another scale.
 
     "min-max": (s - min) / (max - min), all 1 if they are equal. "z-score": (s - mean) / deviation, all 0 if they are
     equal; the standard deviation is that of the list itself, not an estimate (divided by m). "none": as they are.
     Raises ParameterError.
     """
-    check_choice("normalise", how, NORMALISATIONS)
+    check_choice("normalize", how, NORMALIZATIONS)
     values = np.asarray(scores, np.float64)
     if how == "none" or not len(values):
         return values
@@ -118,7 +118,7 @@ def normalised(scores: npt.NDArray[np.floating], how: str) -> Scores:
 def fuse_runs(
     runs: Sequence[Mapping[str, Mapping[str, float]]],
     weights: Sequence[float] | None = None,
-    normalise: str = "none",
+    normalize: str = "none",
     missing: str = "minimum",
     method: str = "interpolation",
     k: int | None = None,
@@ -135,7 +135,7 @@ def fuse_runs(
     fused: dict[str, dict[str, float]] = {}
     for query_id in dict.fromkeys(query_id for run in runs for query_id in run):
         rankings = [_of_run(run.get(query_id, {})) for run in runs]
-        found = reciprocal_rank_fusion(rankings) if method == RRF else fuse(rankings, weights, normalise, missing)
+        found = reciprocal_rank_fusion(rankings) if method == RRF else fuse(rankings, weights, normalize, missing)
         fused[query_id] = dict(zip(found.documents[:k].tolist(), found.scores[:k].tolist(), strict=True))
     return fused
 

@@ -22,7 +22,7 @@ class Options(TypedDict, total=False):
     weight: of the sparse scores in interpolation, .5 by default.
     side: "sparse" or "dense", where the search and its feedback take place; "dense" by default where anything is
         interpolated, else "sparse".
-    fusion: "rrf" for reciprocal ranks, or a Fusion: normalisation, documents missing from a list, depth.
+    fusion: "rrf" for reciprocal ranks, or a Fusion: normalization, documents missing from a list, depth.
     """
 
     feedback: Feedback | str | None
@@ -98,7 +98,7 @@ def describe_search(
     weight: float | None = None,
     side: str | None = None,
     fusion: str | None = None,
-    normalise: str | None = None,
+    normalize: str | None = None,
     missing: str | None = None,
     fusion_depth: int | None = None,
 ) -> Options:
@@ -108,16 +108,16 @@ def describe_search(
     """
     of_feedback = {"feedback_depth": feedback_depth, "feedback_terms": feedback_terms, "alpha": alpha, "beta": beta}
     of_feedback |= {"gamma": gamma or None, "negatives": negatives or None}
-    of_fusion = {"weight": weight, "fusion": fusion, "normalise": normalise, "missing": missing}
+    of_fusion = {"weight": weight, "fusion": fusion, "normalize": normalize, "missing": missing}
     if not negatives:  # which are the last of a list of that depth
         of_fusion["fusion_depth"] = fusion_depth
     for asked, unused in ((feedback, of_feedback), (interpolate, of_fusion)):
         if asked is None or asked == "none":
             _refuse(unused, "no interpolate" if unused is of_fusion else "no feedback", "is asked for; give it")
     if fusion == RRF:
-        unused = {name: of_fusion[name] for name in ("weight", "normalise", "missing")}
+        unused = {name: of_fusion[name] for name in ("weight", "normalize", "missing")}
         _refuse(unused, "reciprocal ranks", "have no use for it; interpolate scores")
-    fused: dict[str, Any] = {"method": fusion, "normalise": normalise, "missing": missing, "depth": fusion_depth}
+    fused: dict[str, Any] = {"method": fusion, "normalize": normalize, "missing": missing, "depth": fusion_depth}
     given = {name: value for name, value in fused.items() if value is not None}
     options = Options(
         feedback=None

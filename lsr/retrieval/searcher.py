@@ -86,7 +86,7 @@ class Hit:
     doc_id: its id; its row as a string if the index has no ids.
     score: what the ranking is by: the inner product of query and document, or the interpolated score.
     row: its position in the index.
-    scores: "sparse" and "dense" -> its inner product in the list of that side, before any normalisation; without the
+    scores: "sparse" and "dense" -> its inner product in the list of that side, before any normalization; without the
         sides that were not searched, and those whose list does not have it.
     """
 
@@ -108,7 +108,7 @@ class Hit:
 
         The query is that of the last sparse search: with feedback, the one that the feedback made. Of a document that
         only the dense side found, or of a dense search, it tells what a sparse search would have seen in it.
-        Document weights are those the index stores, so for a quantised index the sum is the score that it returns, up
+        Document weights are those the index stores, so for a quantized index the sum is the score that it returns, up
         to the rounding of float32 sums.
         """
         components, weights = self._searcher.index.vector(self.row)

@@ -15,7 +15,7 @@ FEEDBACKS = (AVERAGE, ROCCHIO)
 LARGEST = 1e6  # of alpha, beta and gamma, so that products stay finite
 INTERPOLATION, RRF = "interpolation", "rrf"
 FUSIONS = (INTERPOLATION, RRF)
-NORMALISATIONS = ("none", "min-max", "z-score")
+NORMALIZATIONS = ("none", "min-max", "z-score")
 MISSING = ("minimum", "zero")
 
 
@@ -25,7 +25,7 @@ class DenseConfig:
 
     kind: "flat" compares with every document, exactly; "hnsw" walks a graph (Malkov, Yashunin, TPAMI 2020).
     metric: "inner-product", or "cosine", for which documents and queries are brought to length 1.
-    neighbours: of a document in the graph (M). ef_construction, ef_search: candidates kept while the graph is built,
+    neighbors: of a document in the graph (M). ef_construction, ef_search: candidates kept while the graph is built,
         and while it is searched (never fewer than k). These three are hnsw's.
 
     Raises ParameterError.
@@ -33,14 +33,14 @@ class DenseConfig:
 
     kind: str = FLAT
     metric: str = "inner-product"
-    neighbours: int = 32
+    neighbors: int = 32
     ef_construction: int = 200
     ef_search: int = 128
 
     def __post_init__(self) -> None:
         check_choice("kind of dense index", self.kind, KINDS)
         check_choice("metric", self.metric, METRICS)
-        for name, least, most in (("neighbours", 2, 1024), ("ef_construction", 1, 1 << 20), ("ef_search", 1, 1 << 20)):
+        for name, least, most in (("neighbors", 2, 1024), ("ef_construction", 1, 1 << 20), ("ef_search", 1, 1 << 20)):
             value = getattr(self, name)
             if type(value) is not int or not least <= value <= most:
                 raise ParameterError(f"{name} is {value!r}; it must be a whole number from {least} to {most}")
@@ -114,7 +114,7 @@ class Fusion:
 
     method: "interpolation", weight * sparse + (1 - weight) * dense; or "rrf", to which only the ranks matter.
     weight: of the sparse scores, from 0 to 1.
-    normalise: "min-max" brings the scores of each list to 0..1, "z-score" to mean 0 and standard deviation 1, "none"
+    normalize: "min-max" brings the scores of each list to 0..1, "z-score" to mean 0 and standard deviation 1, "none"
         leaves them: the list of the larger scores then decides.
     missing: what a list gives a document that it lacks: its "minimum", or "zero". (rrf: nothing.)
     depth: documents of each list that are fused, if the search asks for fewer.
@@ -124,13 +124,13 @@ class Fusion:
 
     method: str = INTERPOLATION
     weight: float = 0.5
-    normalise: str = "min-max"
+    normalize: str = "min-max"
     missing: str = "minimum"
     depth: int = 1000
 
     def __post_init__(self) -> None:
         check_choice("fusion", self.method, FUSIONS)
-        check_choice("normalise", self.normalise, NORMALISATIONS)
+        check_choice("normalize", self.normalize, NORMALIZATIONS)
         check_choice("missing", self.missing, MISSING)
         if not (_is_number(self.weight) and 0 <= self.weight <= 1):
             raise ParameterError(f"weight is {self.weight!r}; it must be a number from 0 (dense alone) to 1 (sparse)")

@@ -57,7 +57,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Checkpoint | None:
-    """Fill model and optimiser with what was saved; None if nothing was.
+    """Fill model and optimizer with what was saved; None if nothing was.
 
     Raises StorageError for a checkpoint that is damaged or another model's.
     """

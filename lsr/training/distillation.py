@@ -22,7 +22,7 @@ import numpy.typing as npt
 from lsr.errors import ParameterError
 
 MIN_MAX, NONE = "min-max", "none"
-NORMALISATIONS = (MIN_MAX, NONE)
+NORMALIZATIONS = (MIN_MAX, NONE)
 LEAST_RANGE = 1e-6  # added to the range of a query's scores, which may all be equal
 SCALE = 30.0
 
@@ -69,21 +69,21 @@ class Pairs(NamedTuple):
 class Ensemble:
     """Several teachers as one, as above.
 
-    normalise: "min-max" for each query, or "none", the mean of the scores as they are. scale: by which the mean is
+    normalize: "min-max" for each query, or "none", the mean of the scores as they are. scale: by which the mean is
     multiplied. weights: of the teachers in the mean; None gives all of them the same.
 
     Raises ParameterError.
     """
 
     teachers: tuple[Teacher, ...]
-    normalise: str = MIN_MAX
+    normalize: str = MIN_MAX
     scale: float = SCALE
     weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.teachers:
             raise ParameterError("there is no teacher; give at least one")
-        _check(len(self.teachers), self.normalise, self.scale, self.weights)
+        _check(len(self.teachers), self.normalize, self.scale, self.weights)
 
     def scores(self, groups: Sequence[TextGroup], whole_batch: bool = False) -> Scores:
         """float32 [queries, group], of the own documents; with whole_batch [queries, queries * group], of all.
@@ -108,19 +108,19 @@ class Ensemble:
         return [self._combined([scores[None] for scores in own])[0].tolist() for own in zip(*found, strict=True)]
 
     def _combined(self, scores: Sequence[Scores]) -> Scores:
-        return combined_scores(scores, self.normalise, self.scale, self.weights)
+        return combined_scores(scores, self.normalize, self.scale, self.weights)
 
 
 def combined_scores(
     scores: Sequence[npt.NDArray[np.floating]],
-    normalise: str = MIN_MAX,
+    normalize: str = MIN_MAX,
     scale: float = SCALE,
     weights: Sequence[float] | None = None,
 ) -> Scores:
     """float32 [queries, candidates] of as many for each teacher; as Ensemble says. Raises ParameterError."""
-    _check(len(scores), normalise, scale, weights)
+    _check(len(scores), normalize, scale, weights)
     stacked = np.stack([np.asarray(each, np.float64) for each in scores])
-    if normalise == MIN_MAX and stacked.size:
+    if normalize == MIN_MAX and stacked.size:
         least, most = (extreme(stacked, axis=2, keepdims=True) for extreme in (np.min, np.max))
         stacked = (stacked - least) / (most - least + LEAST_RANGE)
     parts = np.ones(len(scores)) if weights is None else np.array(weights)
@@ -152,9 +152,9 @@ def _distinct(texts: Iterable[str]) -> tuple[list[str], npt.NDArray[np.int64]]:
     return list(numbers), np.array(places, np.int64)
 
 
-def _check(teachers: int, normalise: str, scale: float, weights: Sequence[float] | None) -> None:
-    if normalise not in NORMALISATIONS:
-        raise ParameterError(f"normalise is {normalise!r}; it must be one of {', '.join(NORMALISATIONS)}")
+def _check(teachers: int, normalize: str, scale: float, weights: Sequence[float] | None) -> None:
+    if normalize not in NORMALIZATIONS:
+        raise ParameterError(f"normalize is {normalize!r}; it must be one of {', '.join(NORMALIZATIONS)}")
     if not 0 < scale < math.inf:
         raise ParameterError(f"scale is {scale!r}; it must be a number above 0")
     if weights is not None and (len(weights) != teachers or not all(0 < weight < math.inf for weight in weights)):

@@ -24,7 +24,7 @@ DEEPEST = 1000  # of a ranking for measures without a cutoff
 
 
 class DevelopmentSet(NamedTuple):
-    """Documents, queries and judgements that are held in memory. queries: id -> text."""
+    """Documents, queries and judgments that are held in memory. queries: id -> text."""
 
     ids: list[str]
     texts: list[str]
@@ -83,7 +83,7 @@ def evaluate_encoder(
     k = max(each.params.get("cutoff", DEEPEST) for each in parse_measures(measures).values())
     vectors = encoder.encode_documents(on.texts)
     rows = encoder.encode_queries(list(on.queries.values()))
-    named = SparseVectors.from_normalised(vectors.indptr, vectors.indices, vectors.values, vectors.dim, on.ids)
+    named = SparseVectors.from_normalized(vectors.indptr, vectors.indices, vectors.values, vectors.dim, on.ids)
     searcher = Searcher(SeismicIndex.build(named, IndexConfig(), threads=threads), encoder)
     run = searcher.run_encoded(
         list(on.queries), {SPARSE: rows}, Pipeline(), k, threads=threads, drop_same_id=on.drop_same_id

@@ -156,7 +156,7 @@ class TrainableEncoder(nn.Module):
         side = self.encoder.query_side if query else self.encoder.document_side
         if isinstance(side, LookupSide):
             return TextBatch(None, _bags(side, texts), len(texts))
-        return TextBatch(side.collate(side.tokenise(texts, side.spec.prompt)), None, len(texts))
+        return TextBatch(side.collate(side.tokenize(texts, side.spec.prompt)), None, len(texts))
 
     def gradient_checkpointing(self) -> None:
         """Let the networks keep the states of no layer, and compute them again for gradients."""

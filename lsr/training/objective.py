@@ -12,7 +12,7 @@ from lsr.encoders.sparse.heads import Batch
 from lsr.training.data import Group
 from lsr.training.losses import Candidates, TermTargets, combined_loss, term_mse
 from lsr.training.model import TextBatch, Weights, literal_tokens
-from lsr.training.regularizers import DF_FLOPS, DocumentFrequencies, mean_nonzeros, penalise
+from lsr.training.regularizers import DF_FLOPS, DocumentFrequencies, mean_nonzeros, penalize
 from lsr.training.schedules import share_at
 from lsr.training.training_config import TrainingConfig
 
@@ -69,8 +69,8 @@ class Objective:
         self, config: TrainingConfig, components: int, idf: Tensor | None, steps: int, device: torch.device
     ) -> None:
         self._config, self._idf = config, idf
-        self._rise = config.regulariser.steps or max(1, steps // 3)
-        wanted = any(penalty.kind == DF_FLOPS for penalty in config.regulariser.document)
+        self._rise = config.regularizer.steps or max(1, steps // 3)
+        wanted = any(penalty.kind == DF_FLOPS for penalty in config.regularizer.document)
         self.frequencies = DocumentFrequencies(components, device=device) if wanted else None
 
     def __call__(self, queries: Weights, documents: Weights, batch: TrainingBatch, step: int) -> Cost:
@@ -90,14 +90,14 @@ class Objective:
                 recall = term_mse(by_group[:, 0], term_recall(batch, group, by_group.shape[2]))
                 total = total + config.term_recall * recall
                 figures["term-mse"] = recall.detach()
-            share = share_at(config.regulariser.schedule, step, self._rise)
+            share = share_at(config.regularizer.schedule, step, self._rise)
             if self.frequencies is not None:
                 self.frequencies.update(documents.base)
             for side, weights, penalties in (
-                ("query", queries.base, config.regulariser.query),
-                ("document", by_group, config.regulariser.document),
+                ("query", queries.base, config.regularizer.query),
+                ("document", by_group, config.regularizer.document),
             ):
-                penalty = penalise(penalties, weights, share, self.frequencies, self._idf)
+                penalty = penalize(penalties, weights, share, self.frequencies, self._idf)
                 total = total + penalty.total
                 figures |= {f"{side} {each.kind}": part for each, part in zip(penalties, penalty.parts, strict=True)}
         figures |= {"query nnz": mean_nonzeros(queries.final), "document nnz": mean_nonzeros(documents.final)}
@@ -107,7 +107,7 @@ class Objective:
 def known_relevant(groups: Sequence[Group]) -> Tensor:
     """Which documents of the batch are known to be relevant to each query: bool [queries, queries * group].
 
-    Those of another query that are its own positive, or that its judgements name.
+    Those of another query that are its own positive, or that its judgments name.
     """
     documents = [document_id for group in groups for document_id in group.document_ids]
     relevant: dict[str, set[str]] = {}  # of a query, whose records may each know of one document

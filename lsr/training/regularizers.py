@@ -136,7 +136,7 @@ class DocumentFrequencies:
         self._counts.copy_(state)
 
 
-def penalise(
+def penalize(
     penalties: Sequence[Penalty],
     weights: Tensor,
     share: float = 1.0,

@@ -1,8 +1,8 @@
-"""How strongly a regulariser acts at each step.
+"""How strongly a regularizer acts at each step.
 
 Steps are counted from 1, and full strength is reached at step `steps`, as naver's code has it, which follows Paria et
 al. (ICLR 2020): with t = min(step, steps) the strength is lambda * (t / steps)^2. sentence-transformers counts from 0,
-so that its first step is not regularised at all.
+so that its first step is not regularized at all.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _POWERS = {CONSTANT: 0, LINEAR: 1, QUADRATIC: 2}
 
 
 def share_at(schedule: str, step: int, steps: int) -> float:
-    """The share of its full strength that a regulariser has at a step, above 0 and at most 1.
+    """The share of its full strength that a regularizer has at a step, above 0 and at most 1.
 
     step: counted from 1. steps: over which it rises. Raises ParameterError.
     """

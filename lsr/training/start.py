@@ -55,7 +55,7 @@ def what_queries_learn(config: EncoderConfig, encoder: SparseEncoder) -> str:
 
 
 def tokenizer_of(encoder: SparseEncoder) -> Path:
-    """The folder of the documents' tokeniser, for IDF tables."""
+    """The folder of the documents' tokenizer, for IDF tables."""
     spec = encoder.spec.document
     return Path(spec.tokenizer if isinstance(spec, LookupSpec) else spec.backbone.tokenizer)
 
@@ -65,4 +65,4 @@ def open_teachers(config: TeacherConfig, device: str | None) -> Ensemble:
     teachers: list[Teacher] = [DenseTeacher(load_dense_encoder(name, device=device)) for name in config.dense]
     teachers += [SparseTeacher(load_encoder(name, device=device)) for name in config.sparse]
     teachers += [CrossEncoder(name, device) for name in config.cross]
-    return Ensemble(tuple(teachers), config.normalise, config.scale)
+    return Ensemble(tuple(teachers), config.normalize, config.scale)

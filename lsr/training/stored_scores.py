@@ -4,7 +4,7 @@ part-00000.parquet ...   a row a group: columns query_id (string), document_ids 
                          scores_0, scores_1, ... (list<float>). The key-value metadata "lsr" holds JSON {teachers},
                          their descriptions; "lsr.texts" a digest of what was scored. A part is complete or absent.
 
-Scores are stored as each teacher gives them, before any normalisation, which depends on the other candidates: an
+Scores are stored as each teacher gives them, before any normalization, which depends on the other candidates: an
 Ensemble of stored teachers gives what one of the teachers themselves gives.
 """
 

@@ -80,7 +80,7 @@ class SparseTeacher:
         indptr = np.zeros(len(rows) + 1, np.int64)
         np.cumsum([len(components) for components, _ in rows], out=indptr[1:])
         components, weights = (np.concatenate(parts) for parts in zip(*rows, strict=True))
-        documents = SparseVectors.from_normalised(indptr, components, weights, self._encoder.dim).to_scipy()
+        documents = SparseVectors.from_normalized(indptr, components, weights, self._encoder.dim).to_scipy()
         scores: Scores = (queries @ documents.T).toarray()[pairs.query_of, pairs.document_of].astype(np.float32)
         return scores
 
@@ -100,7 +100,7 @@ class CrossEncoder:
         cross-encoder/ms-marco-MiniLM-L-6-v2. Weights are read as safetensors only, and no code of a model is run.
     device, dtype: as load_dense_encoder's.
     max_length: tokens of a pair, special tokens among them; the longer of the two texts loses its end. None takes what
-        the tokeniser states, 512 at most; never more than the network has positions for.
+        the tokenizer states, 512 at most; never more than the network has positions for.
 
     Raises EncoderError for what cannot be found or is no such model, ParameterError for options that cannot work.
     """
@@ -139,7 +139,7 @@ class CrossEncoder:
         found = np.empty(distinct.shape[1], np.float32)
         for start in range(0, len(found), TEXTS_AT_ONCE):
             query_of, document_of = distinct[:, start : start + TEXTS_AT_ONCE]
-            tokens = self._tokenise([queries[i] for i in query_of], [documents[i] for i in document_of])
+            tokens = self._tokenize([queries[i] for i in query_of], [documents[i] for i in document_of])
             lengths = np.array([inputs.shape[1] for inputs in tokens], np.int64)
             batches = by_length(lengths, None, self._device)
 
@@ -153,7 +153,7 @@ class CrossEncoder:
     def describe(self) -> dict[str, Any]:
         return {"kind": "cross-encoder", "name": self.name, "dtype": self.dtype, "max_length": self.max_length}
 
-    def _tokenise(self, queries: list[str], documents: list[str]) -> list[npt.NDArray[np.int64]]:
+    def _tokenize(self, queries: list[str], documents: list[str]) -> list[npt.NDArray[np.int64]]:
         """Of each pair: int64 [inputs of the network, tokens]."""
         encoded = self._tokenizer(
             queries,
@@ -213,7 +213,7 @@ def _size(text: str, row: Row) -> int:
 
 
 def _load(name: str, folder: str) -> tuple[Any, Any]:
-    """The network, in float32 on the CPU, and the tokeniser. Raises EncoderError."""
+    """The network, in float32 on the CPU, and the tokenizer. Raises EncoderError."""
     source: dict[str, Any] = {"pretrained_model_name_or_path": folder, "trust_remote_code": False}
     with quiet():
         try:
@@ -233,6 +233,6 @@ def _load(name: str, folder: str) -> tuple[Any, Any]:
         raise EncoderError(f"{name}: is no cross-encoder ({lacks}); these work: {CROSS_WORKS}")
     if tokens > known:
         raise EncoderError(
-            f"{name}: its tokeniser has {tokens} tokens, its network {known}; copy both from the same place"
+            f"{name}: its tokenizer has {tokens} tokens, its network {known}; copy both from the same place"
         )
     return model.eval().float(), tokenizer

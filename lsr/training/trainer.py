@@ -43,7 +43,7 @@ from lsr.training.objective import Cost, Objective, TrainingBatch
 from lsr.training.start import open_teachers, start_encoder, tokenizer_of, what_queries_learn
 from lsr.training.stored_scores import StoredScores, store_scores
 from lsr.training.training_batches import Batches, batches_of_epoch, open_stream
-from lsr.training.training_config import OptimiserConfig, TrainingConfig
+from lsr.training.training_config import OptimizerConfig, TrainingConfig
 
 MARKER = "training.json"
 ENCODER, CHECKPOINT, CACHE, TEACHER = "encoder", "checkpoint", "cache", "teacher"
@@ -87,7 +87,7 @@ def train(
     # Or precision and device would be those of an earlier training of this process.
     AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = Accelerator(
-        mixed_precision=MIXED[config.optimiser.precision],
+        mixed_precision=MIXED[config.optimizer.precision],
         cpu=device == "cpu",
         # Poolers, and whatever else a backbone has that no head looks at.
         kwargs_handlers=[
@@ -100,7 +100,7 @@ def train(
         raise ParameterError(
             f"device is {device!r}, but training takes {accelerator.device}; leave it out, or give cpu"
         )
-    if config.optimiser.precision == "float16" and accelerator.device.type == "cpu":
+    if config.optimizer.precision == "float16" and accelerator.device.type == "cpu":
         raise ParameterError("precision is float16, which needs a GPU; take bfloat16 or float32")
     with _owned(folder, config, accelerator.is_main_process):
         shown = progress and accelerator.is_main_process
@@ -124,20 +124,20 @@ class _Training:
         self._model = TrainableEncoder(
             self._encoder, what_queries_learn(config.encoder, self._encoder), config.seed
         ).to(accelerator.device)
-        if config.optimiser.gradient_checkpointing:
+        if config.optimizer.gradient_checkpointing:
             self._model.gradient_checkpointing()
         self._windows = _windows(config, self._model)
-        optimiser, ranks = config.optimiser, accelerator.num_processes
-        if optimiser.batch_size % ranks:
-            raise ParameterError(f"batch_size is {optimiser.batch_size}; it must be a multiple of {ranks} processes")
-        share = optimiser.batch_size // ranks
+        optimizer, ranks = config.optimizer, accelerator.num_processes
+        if optimizer.batch_size % ranks:
+            raise ParameterError(f"batch_size is {optimizer.batch_size}; it must be a multiple of {ranks} processes")
+        share = optimizer.batch_size // ranks
         with accelerator.main_process_first():
             stream = open_stream(config, folder / CACHE, progress, offline_data)
         self._per_epoch = batches_of_epoch(stream, share, ranks)
-        self._steps = optimiser.steps or max(1, round(self._per_epoch * (optimiser.epochs or 0) / optimiser.accumulate))
+        self._steps = optimizer.steps or max(1, round(self._per_epoch * (optimizer.epochs or 0) / optimizer.accumulate))
         idf = None
-        if config.regulariser.idf:
-            table = idf_from(config.regulariser.idf, tokenizer_of(self._encoder), progress, offline_data)
+        if config.regularizer.idf:
+            table = idf_from(config.regularizer.idf, tokenizer_of(self._encoder), progress, offline_data)
             idf = torch.from_numpy(table).to(accelerator.device)
         self._objective = Objective(config, self._encoder.dim, idf, self._steps, accelerator.device)
         self._development: DevelopmentSet | None = None
@@ -156,13 +156,13 @@ class _Training:
         whole_batch = config.teacher is not None and config.teacher.whole_batch
         self._batches = Batches(stream, self._model, share, teacher, whole_batch, accelerator.process_index, ranks)
         fused = accelerator.device.type in ("cpu", "cuda")
-        self._optimizer = torch.optim.AdamW(_parameters(self._model, optimiser), lr=optimiser.rate, fused=fused)
+        self._optimizer = torch.optim.AdamW(_parameters(self._model, optimizer), lr=optimizer.rate, fused=fused)
         self._wrapped, self._prepared = accelerator.prepare(self._model, self._optimizer)
         self._progress = self._resumed()
 
     def run(self) -> dict[str, Any]:
         """Every step that is left, and what is written at the end."""
-        config, state, micro = self._config, self._progress, self._config.optimiser.accumulate
+        config, state, micro = self._config, self._progress, self._config.optimizer.accumulate
         log = Log(self._folder, state.step) if self._accelerator.is_main_process else None
         if state.step == 0:
             self._evaluate(log)
@@ -172,7 +172,7 @@ class _Training:
             status_line(self._steps, state.step, self._shown) as show,
         ):
             while state.step < self._steps and not state.stopped:
-                rates.add(self._step([next(batches) for _ in range(micro)]), config.optimiser.batch_size * micro)
+                rates.add(self._step([next(batches) for _ in range(micro)]), config.optimizer.batch_size * micro)
                 state.step += 1
                 last = state.step == self._steps
                 if log and (state.step % config.log_every == 0 or last):
@@ -190,11 +190,11 @@ class _Training:
         return self._finish()
 
     def _step(self, batches: list[TrainingBatch]) -> dict[str, float]:
-        """One step of the optimiser; the means of its figures."""
+        """One step of the optimizer; the means of its figures."""
         accelerator, config, step = self._accelerator, self._config, self._progress.step + 1
         self._model.train()
         for group in self._optimizer.param_groups:
-            group["lr"] = group["peak"] * rate_at(config.optimiser, step, self._steps)
+            group["lr"] = group["peak"] * rate_at(config.optimizer, step, self._steps)
         sums: dict[str, torch.Tensor] = {}
         self._prepared.zero_grad()
         for number, batch in enumerate(batches):
@@ -216,7 +216,7 @@ class _Training:
                 side.window = window.width
             for name, value in cost.figures.items():
                 sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value / len(batches)
-        norm = accelerator.clip_grad_norm_(self._model.parameters(), config.optimiser.clip or math.inf)
+        norm = accelerator.clip_grad_norm_(self._model.parameters(), config.optimizer.clip or math.inf)
         figures = {name: float(value) for name, value in sums.items()}
         # Before they reach the weights, and a checkpoint. A scaler's gradients may be infinite; it passes over them.
         self._check_finite("loss", figures["loss"], batches, step)
@@ -269,7 +269,7 @@ class _Training:
                 if not _out_of_memory(error):
                     raise
                 continue
-            share = self._config.optimiser.accumulate * -(-len(batch.query_ids) // size)
+            share = self._config.optimizer.accumulate * -(-len(batch.query_ids) // size)
             return ParameterError(
                 f"{said}; {size} do: take batch_size = {size} and accumulate = {share}, or {advice}; in another folder"
             )
@@ -370,7 +370,7 @@ class _Training:
         )
 
 
-def rate_at(config: OptimiserConfig, step: int, steps: int) -> float:
+def rate_at(config: OptimizerConfig, step: int, steps: int) -> float:
     """The share of the peak learning rate at a step, counted from 1, of `steps`: a linear rise, then a fall to 0."""
     warm_up = round(config.warm_up * steps)
     if step <= warm_up:
@@ -381,7 +381,7 @@ def rate_at(config: OptimiserConfig, step: int, steps: int) -> float:
     return 1 - passed if config.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * passed))
 
 
-def _parameters(model: TrainableEncoder, config: OptimiserConfig) -> list[dict[str, Any]]:
+def _parameters(model: TrainableEncoder, config: OptimizerConfig) -> list[dict[str, Any]]:
     """Groups for AdamW: biases and norms do not decay, and what looked-up queries learn has a rate of its own."""
     table = set(model.query.parameters()) if isinstance(model.query, TrainableTable) else set()
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}

@@ -16,7 +16,7 @@ from lsr.training.data import (
     Group,
     GroupStream,
     IdRecords,
-    Judgements,
+    Judgments,
     RecordSource,
     TextRecords,
     Titles,
@@ -41,10 +41,10 @@ def open_stream(config: TrainingConfig, cache: Path, progress: bool, offline_dat
         elif data.negatives:
             source = IdRecords(data.negatives, collection, store)
         else:
-            source = judgements = Judgements(collection, store, data.relevant)
-            if progress and judgements.left_out:
+            source = judgments = Judgments(collection, store, data.relevant)
+            if progress and judgments.left_out:
                 sys.stderr.write(
-                    f"{collection.name}: {judgements.left_out} queries left out, without a relevant document\n"
+                    f"{collection.name}: {judgments.left_out} queries left out, without a relevant document\n"
                 )
     fill = config.teacher is None or not config.teacher.store  # what is random has no stored score
     return GroupStream(source, data.group, seed=config.seed, scored=config.stored_scores, fill=fill, buffer=data.buffer)

@@ -11,7 +11,7 @@ from lsr.errors import ParameterError
 from lsr.eval.measures import parse_measures
 from lsr.retrieval.settings import check_choice
 from lsr.toml import read_toml
-from lsr.training.distillation import NORMALISATIONS, SCALE
+from lsr.training.distillation import NORMALIZATIONS, SCALE
 from lsr.training.losses import LOSSES, LossSpec
 from lsr.training.model import TABLES
 from lsr.training.regularizers import IDF_FLOPS, Penalty
@@ -63,8 +63,8 @@ class EncoderConfig:
 class DataConfig:
     """What it is trained on.
 
-    collection, split: a collection with judgements, whose relevant documents are the positives, grade `relevant` and
-        above. negatives: a file of records of ids that go with it, as `lsr mine` writes them, in place of judgements.
+    collection, split: a collection with judgments, whose relevant documents are the positives, grade `relevant` and
+        above. negatives: a file of records of ids that go with it, as `lsr mine` writes them, in place of judgments.
     records: instead of a collection, a file of records of texts (lsr.training.data.TextRecords).
     titles: titles of the collection's documents are the queries, their texts the positives.
     group: documents of a query, the positive and its negatives. buffer: groups that are shuffled together.
@@ -93,7 +93,7 @@ class DataConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class RegulariserConfig:
+class RegularizerConfig:
     """What keeps vectors sparse.
 
     query, document: penalties of each side, added up. schedule: how strengths rise to their values, "constant",
@@ -115,7 +115,7 @@ class RegulariserConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class OptimiserConfig:
+class OptimizerConfig:
     """How it is trained.
 
     batch_size: queries at once, on all devices together. accumulate: batches whose gradients make one step.
@@ -182,7 +182,7 @@ class WindowConfig:
 class TeacherConfig:
     """Teachers whose scores are computed while training.
 
-    dense, sparse, cross: encoders and cross-encoders by name or folder. normalise: "min-max" for each query, or "none".
+    dense, sparse, cross: encoders and cross-encoders by name or folder. normalize: "min-max" for each query, or "none".
     scale: by which their mean is multiplied. whole_batch: score every document of the batch, not only the query's own.
     store: score every positive and negative of the data once, before training, into OUT/teacher, and go on there after
         a kill; instead of those of each batch while training.
@@ -191,7 +191,7 @@ class TeacherConfig:
     dense: tuple[str, ...] = ()
     sparse: tuple[str, ...] = ()
     cross: tuple[str, ...] = ()
-    normalise: str = "min-max"
+    normalize: str = "min-max"
     scale: float = SCALE
     whole_batch: bool = False
     store: bool = False
@@ -201,7 +201,7 @@ class TeacherConfig:
             raise ParameterError("store keeps scores of each query's own documents; leave out store or whole_batch")
         if not (self.dense or self.sparse or self.cross):
             raise ParameterError("there is no teacher; name at least one under dense, sparse or cross")
-        check_choice("normalise", self.normalise, NORMALISATIONS)
+        check_choice("normalize", self.normalize, NORMALIZATIONS)
         if not 0 < self.scale < float("inf"):
             raise ParameterError(f"scale is {self.scale}; it must be a number above 0")
 
@@ -240,10 +240,10 @@ class TrainingConfig:
 
     encoder: EncoderConfig
     data: DataConfig
-    optimiser: OptimiserConfig
+    optimizer: OptimizerConfig
     losses: tuple[LossSpec, ...] = ()
     term_recall: float = 0.0
-    regulariser: RegulariserConfig = field(default_factory=RegulariserConfig)
+    regularizer: RegularizerConfig = field(default_factory=RegularizerConfig)
     window: WindowConfig | None = None
     teacher: TeacherConfig | None = None
     evaluation: EvaluationConfig | None = None
@@ -263,9 +263,9 @@ class TrainingConfig:
         for loss in self.losses:
             whole_batch = self.teacher is not None and self.teacher.whole_batch
             loss.check(self.data.group, self.taught, whole_batch)
-        for penalty in self.regulariser.query:
+        for penalty in self.regularizer.query:
             penalty.check(None)
-        for penalty in self.regulariser.document:
+        for penalty in self.regularizer.document:
             penalty.check(self.data.group)
         _at_least("seed", self.seed, 0)
         _at_least("log_every", self.log_every, 1)

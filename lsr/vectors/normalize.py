@@ -66,7 +66,7 @@ def check_indptr(indptr: Any, nnz: int, name_row: RowName = "row {}".format) -> 
     return np.ascontiguousarray(array)
 
 
-def normalise(
+def normalize(
     indptr: Any, indices: Any, values: Any, dim: int, name_row: RowName = "row {}".format
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any], npt.NDArray[np.float32]]:
     """The normal form of (indptr, indices, values); arrays that have it already are returned as they are.

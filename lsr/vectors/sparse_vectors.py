@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lsr.errors import ParameterError, VectorsError
 from lsr.storage.ids import check_ids
-from lsr.vectors.normalize import check_dim, normalise, row_steps, rows_of
+from lsr.vectors.normalize import check_dim, normalize, row_steps, rows_of
 from lsr.vectors.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -43,11 +43,11 @@ class SparseVectors:
 
     def __init__(self, indptr: Any, indices: Any, values: Any, dim: int, ids: Sequence[str] | None = None) -> None:
         self.dim = check_dim(dim)
-        self.indptr, self.indices, self.values = normalise(indptr, indices, values, self.dim)
+        self.indptr, self.indices, self.values = normalize(indptr, indices, values, self.dim)
         self.ids = None if ids is None else check_ids(ids, len(self))
 
     @classmethod
-    def from_normalised(
+    def from_normalized(
         cls,
         indptr: npt.NDArray[np.int64],
         indices: npt.NDArray[Any],
@@ -122,7 +122,7 @@ class SparseVectors:
                 raise VectorsError(f"of parts 0 and {i} one has ids and the other has none; give ids to all or to none")
         shifts = np.cumsum([0] + [part.nnz for part in parts])
         indptr = [part.indptr[1:] + shift for part, shift in zip(parts, shifts[:-1], strict=True)]
-        return cls.from_normalised(
+        return cls.from_normalized(
             np.concatenate([np.zeros(1, np.int64), *indptr]),
             np.concatenate([part.indices for part in parts]),
             np.concatenate([part.values for part in parts]),
@@ -196,7 +196,7 @@ class SparseVectors:
                 return self._take(np.array(range(start, stop, step), np.int64))
             stop = max(start, stop)
             begin, end = self.indptr[start], self.indptr[stop]
-            return self.from_normalised(
+            return self.from_normalized(
                 self.indptr[start : stop + 1] - begin,
                 self.indices[begin:end],
                 self.values[begin:end],
@@ -243,7 +243,7 @@ class SparseVectors:
             kept = np.sort(order[rank < k])
             indices[indptr[start] : indptr[stop]] = self.indices[begin:end][kept]
             values[indptr[start] : indptr[stop]] = step_values[kept]
-        return self.from_normalised(indptr, indices, values, self.dim, self.ids)
+        return self.from_normalized(indptr, indices, values, self.dim, self.ids)
 
     def _check_row(self, row: int) -> int:
         if not -len(self) <= row < len(self):
@@ -263,4 +263,4 @@ class SparseVectors:
             indices[begin:end] = self.indices[source]
             values[begin:end] = self.values[source]
         ids = None if self.ids is None else [self.ids[row] for row in rows.tolist()]
-        return self.from_normalised(indptr, indices, values, self.dim, ids)
+        return self.from_normalized(indptr, indices, values, self.dim, ids)

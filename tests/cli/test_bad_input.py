@@ -16,7 +16,7 @@ MAIN = "import sys\nfrom lsr.cli.main import main\nsys.exit(main())\n"
 
 
 def collection_of(folder: Path, corpus: str | bytes) -> Path:
-    """A collection with that corpus, one query and one judgement."""
+    """A collection with that corpus, one query and one judgment."""
     (folder / "qrels").mkdir(parents=True)
     (folder / "corpus.jsonl").write_bytes(corpus if isinstance(corpus, bytes) else corpus.encode())
     (folder / "queries.jsonl").write_text('{"_id": "q1", "text": "heart"}\n')
@@ -151,7 +151,7 @@ def test_splits(lsr: Lsr, small: Path, bm25_index: Path, tmp_path: Path) -> None
     message = rejected(lsr("run", bm25_index, small / "queries.jsonl", tmp_path / "run", "--split", "test"))
     assert "is one file of queries and has no split 'test'" in message
     message = rejected(lsr("run", bm25_index, small, tmp_path / "run", "--split", "tset"))
-    assert "there is no split 'tset'; splits with judgements: test" in message
+    assert "there is no split 'tset'; splits with judgments: test" in message
 
 
 @pytest.mark.parametrize("k", [0, -3])

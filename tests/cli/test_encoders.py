@@ -15,7 +15,7 @@ from tests.processes import run_python
 def row_of(lsr: Lsr, name: str) -> list[str]:
     """The cells of one method, cut where the columns' titles begin."""
     head, *rows = lsr("encoders").out.splitlines()
-    starts = [head.index(title) for title in ("method", "queries", "documents", "regulariser", "supervision")]
+    starts = [head.index(title) for title in ("method", "queries", "documents", "regularizer", "supervision")]
     (row,) = (row for row in rows if row.split()[0] == name)
     return [row[start:stop].strip() for start, stop in zip(starts, [*starts[1:], None], strict=True)]
 
@@ -53,7 +53,7 @@ def test_one_method_in_full(lsr: Lsr) -> None:
     assert shown["queries"] == shown["documents"] == "mlm log1p max"
     assert shown["networks"] == "one for each side"
     assert (shown["backbone"], shown["query backbone"]) == ("distilbert-base-uncased (encoder)", "prajjwal1/bert-tiny")
-    assert (shown["regulariser"], shown["schedule"]) == ("L1 0.0005 / FLOPS 0.0005", "quadratic over 50,000 steps")
+    assert (shown["regularizer"], shown["schedule"]) == ("L1 0.0005 / FLOPS 0.0005", "quadratic over 50,000 steps")
     assert "twice" in shown["doubt"]
 
     shown = details_of(lsr, "prosper-echo")
@@ -72,7 +72,7 @@ def test_json_rebuilds_the_heads(lsr: Lsr) -> None:
             assert record["query"] == {"lookup": preset.query}
         else:
             assert HeadSpec(**record["query"]) == preset.query
-        assert {"paper", "shared", "expanded", "regulariser", "supervision", "training", "doubt"} <= set(record)
+        assert {"paper", "shared", "expanded", "regularizer", "supervision", "training", "doubt"} <= set(record)
     assert lsr("encoders", "epic", "--json").json == records[list(PRESETS).index("epic")]
 
 

@@ -18,10 +18,10 @@ MEASURES = ["nDCG@10", "RR@10", "AP", "R@100", "P@5"]
 
 def by_hand(qrels: Path, run: Path) -> dict[str, float]:
     """The measures as ir_measures gives them for the files; BEIR's qrels are turned into tuples by hand."""
-    judgements = [line.split("\t") for line in qrels.read_text().splitlines()[1:]]
+    judgments = [line.split("\t") for line in qrels.read_text().splitlines()[1:]]
     values = ir_measures.calc_aggregate(
         [ir_measures.parse_measure(name) for name in MEASURES],
-        [ir_measures.Qrel(query, document, int(grade)) for query, document, grade in judgements],
+        [ir_measures.Qrel(query, document, int(grade)) for query, document, grade in judgments],
         ir_measures.read_trec_run(str(run)),
     )
     return {str(measure): round(value, 4) for measure, value in values.items()}
@@ -167,7 +167,7 @@ def test_encode_then_index(lsr: Lsr, adi: Path, adi_index: Path, encoder: str, t
     assert lsr("encode", adi, tmp_path / "vectors", "--encoder", encoder).out == encoded.out  # nothing left to do
     assert lsr("index", tmp_path / "vectors", tmp_path / "index").status == 0
 
-    words = ("library catalogues", "-k", 5, "--json")
+    words = ("library catalogs", "-k", 5, "--json")
     one = lsr("search", adi_index, *words).json["hits"]
     two = lsr("search", tmp_path / "index", *words).json["hits"]
     assert [(hit["doc_id"], hit["score"]) for hit in two] == [(hit["doc_id"], hit["score"]) for hit in one]
@@ -197,7 +197,7 @@ def test_an_index_of_bare_vectors(
     assert [path.name for path in tmp_path.iterdir()] == [name]
     outcome = lsr("index", tmp_path / name, tmp_path / "index", "--encoder", "tiny")
     assert outcome.status == 0, outcome.err
-    words = ("library catalogues", "-k", 5, "--json")
+    words = ("library catalogs", "-k", 5, "--json")
     expected = lsr("search", adi_indexes("tiny"), *words).json["hits"]
     found = lsr("search", tmp_path / "index", *words).json["hits"]
     assert [hit["doc_id"] for hit in found] == [hit["doc_id"] for hit in expected]

@@ -40,8 +40,8 @@ def hybrid(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("--side dense --feedback average", {"side": "dense", "feedback": "average"}),
         ("--interpolate after --weight 0.3", {"interpolate": "after", "weight": 0.3}),
         (
-            "--feedback rocchio --interpolate both --normalise z-score --missing zero --fusion-depth 20",
-            {"feedback": "rocchio", "interpolate": "both", "normalise": "z-score", "missing": "zero",
+            "--feedback rocchio --interpolate both --normalize z-score --missing zero --fusion-depth 20",
+            {"feedback": "rocchio", "interpolate": "both", "normalize": "z-score", "missing": "zero",
              "fusion_depth": 20},
         ),
         (
@@ -124,7 +124,7 @@ def test_an_index_without_dense_vectors_says_so(lsr: Lsr, bm25_index: Path) -> N
         ("--interpolate after --fusion rrf --weight 0.5", "reciprocal ranks have no use for it"),
         ("--feedback rocchio --feedback-depth 0", "depth"),
         ("--feedback rocchio --alpha nan", "alpha"),
-        ("--interpolate after --normalise softmax", "softmax"),
+        ("--interpolate after --normalize softmax", "softmax"),
         ("--fusion rrf", "no interpolate is asked for"),
         ("--interpolate after --fusion-depth 0", "depth"),
         ("--side both", "both"),

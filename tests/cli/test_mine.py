@@ -69,7 +69,7 @@ def test_what_is_left_out_is_told(lsr: Lsr, adi: Path, bm25_index: Path, tmp_pat
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ((), "adi: there is no split 'train'; splits with judgements: test"),
+        ((), "adi: there is no split 'train'; splits with judgments: test"),
         (("--split", "test", "--depth", 0), "depth is 0"),
         (("--split", "test", "--skip-top", 300), "skip_top is 300; it must be at least 0 and below depth, 200"),
         (("--split", "test", "--max-score-ratio", 2), "max_score_ratio is 2.0"),
@@ -95,7 +95,7 @@ def test_scores_of_teachers_are_attached(lsr: Lsr, adi: Path, bm25_index: Path, 
         assert 0 <= min(record["scores"]) < max(record["scores"]) <= 7
     best = sum(record["scores"][0] > min(record["scores"][1:]) for record in records)
     assert best > len(records) / 2
-    assert "--normalise and --scale are of teachers" in rejected(
+    assert "--normalize and --scale are of teachers" in rejected(
         lsr("mine", bm25_index, adi, out, "--split", "test", "--scale", 3)
     )
 

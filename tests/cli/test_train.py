@@ -35,7 +35,7 @@ def test_train_mine_and_index(lsr: Lsr, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("steps = 8", "stepz = 8"), "optimiser.stepz is unknown; perhaps steps?"),
+        (("steps = 8", "stepz = 8"), "optimizer.stepz is unknown; perhaps steps?"),
         (("group = 3", 'group = 3\nsplit = "test"'), "there is no split 'test'"),
         (('method = "splade-max"', 'method = "splad"'), "perhaps"),
         (("[[losses]]", "[[losses]]\nweight = 0"), "weight is 0"),

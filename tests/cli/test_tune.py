@@ -59,7 +59,7 @@ def test_a_tuned_index_can_be_asked_for_a_recall(
     first, blank, header, *rest = outcome.out.splitlines()
     assert first == "recall@10 on 60 queries, every second of them held out"
     assert blank == ""
-    assert " ".join(header.split()) == "recall held out µs a query query cut blocks neighbours"
+    assert " ".join(header.split()) == "recall held out µs a query query cut blocks neighbors"
     frontier, chosen = rest[: rest.index("")], rest[rest.index("kept with the index") + 2 :]
     recalls = [float(line.split()[0]) for line in frontier]
     assert recalls == sorted(recalls)

@@ -59,7 +59,7 @@ def test_beir_folder(tmp_path: Path, packed: bool) -> None:
     ]
     assert [document.full_text for document in collection.documents()] == ["Blood pressure", "no title", ""]
     assert collection.count == 3
-    assert collection.queries() == {"q1": "one", "q2": "two"}  # q3 has no judgement
+    assert collection.queries() == {"q1": "one", "q2": "two"}  # q3 has no judgment
     assert collection.qrels() == {"q1": {"d1": 1}, "q2": {"d1": 0}}
 
 
@@ -72,11 +72,11 @@ def test_relevant_documents_of_all_splits(tmp_path: Path) -> None:
     assert load_collection(folder).relevant() == {"1": ("9", "8")}
 
 
-def test_without_judgements_every_query_is_given(tmp_path: Path) -> None:
+def test_without_judgments_every_query_is_given(tmp_path: Path) -> None:
     collection = load_collection(beir(tmp_path / "c", splits=()))
     assert collection.splits == ()
     assert list(collection.queries()) == ["q1", "q2", "q3"]
-    with pytest.raises(CollectionError, match="has no judgements"):
+    with pytest.raises(CollectionError, match="has no judgments"):
         collection.qrels()
 
 
@@ -101,7 +101,7 @@ def test_without_an_obvious_split_documents_are_given_and_queries_are_not(tmp_pa
 
 
 def test_an_unknown_split_lists_the_others(tmp_path: Path) -> None:
-    with pytest.raises(CollectionError, match=r"no split 'tset'; splits with judgements: dev, test"):
+    with pytest.raises(CollectionError, match=r"no split 'tset'; splits with judgments: dev, test"):
         load_collection(beir(tmp_path / "c", ("dev", "test")), "tset")
 
 
@@ -132,7 +132,7 @@ def test_ms_marco_files_by_name(tmp_path: Path) -> None:
     assert collection.qrels() == {"1": {"8": 1}}
     assert len(list(load_collection(files[0]).documents())) == 3
     assert list(load_collection(f"{files[0]},{files[1]}").queries()) == ["1", "2"]
-    with pytest.raises(CollectionError, match="has no judgements"):
+    with pytest.raises(CollectionError, match="has no judgments"):
         load_collection(f"{files[0]},{files[1]}").qrels()
     with pytest.raises(CollectionError, match=r"gone\.tsv: there is no such file"):
         load_collection(f"{files[0]},{tmp_path / 'gone.tsv'}")
@@ -215,13 +215,13 @@ def test_a_damaged_gz_is_told(tmp_path: Path, keep: int) -> None:
     assert load_collection(tmp_path / "c").count is None
 
 
-def test_judgements_and_queries_must_fit_together(tmp_path: Path) -> None:
+def test_judgments_and_queries_must_fit_together(tmp_path: Path) -> None:
     (beir(tmp_path / "c") / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq9\td1\t1\n")
     with pytest.raises(CollectionError, match=r"1 judged queries have no text, 'q9' the first"):
         load_collection(tmp_path / "c").queries()
 
 
-def test_broken_judgements_name_the_line(tmp_path: Path) -> None:
+def test_broken_judgments_name_the_line(tmp_path: Path) -> None:
     (beir(tmp_path / "c") / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\tyes\n")
     with pytest.raises(CollectionError, match=r"test\.tsv:2: the grade is 'yes'"):
         load_collection(tmp_path / "c").qrels()
@@ -329,9 +329,9 @@ def test_ir_datasets_ids(registry: dict[str, object]) -> None:
         assert collection.queries() == {"q1": "query of dev"}
         assert collection.qrels() == {"q1": {"d2": 2}}
         assert (collection.count, collection.drop_same_id) == (2, True)
-    with pytest.raises(CollectionError, match="no split 'train'; splits with judgements: dev"):
+    with pytest.raises(CollectionError, match="no split 'train'; splits with judgments: dev"):
         load_collection("quora", "train")
-    with pytest.raises(CollectionError, match="no judgements for 'quora/train'"):
+    with pytest.raises(CollectionError, match="no judgments for 'quora/train'"):
         load_collection("quora/train").qrels()
 
 

@@ -136,7 +136,7 @@ def test_trec_qrels(tmp_path: Path, gap: str) -> None:
         ("a\tb\t1\n\tb\t1\n", r"qrels:2: an id is empty"),
         ("a\tb\t1\na\t\t1\n", r"qrels:2: an id is empty"),
         ("q1 0 d1 1\nq1 0 d1 2\n", r"qrels:2: document 'd1' is judged 2 for query 'q1', and 1 on an earlier line"),
-        ("query-id\tcorpus-id\tscore\n", "holds no judgements"),
+        ("query-id\tcorpus-id\tscore\n", "holds no judgments"),
     ],
 )
 def test_broken_qrels_name_the_line(tmp_path: Path, text: str, message: str) -> None:

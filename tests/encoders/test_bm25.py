@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lsr import load_encoder
 from lsr.collections.collection import load_collection
-from lsr.encoders.bm25 import BM25Encoder, tokenise
+from lsr.encoders.bm25 import BM25Encoder, tokenize
 from lsr.errors import EncoderError, ParameterError
 from tests.data import collection_path
 from tests.processes import run_python
@@ -25,13 +25,13 @@ TEXTS = st.lists(st.lists(WORDS, max_size=9).map(" ".join), min_size=1, max_size
 
 
 def scores_by_hand(documents: list[str], query: str, k1: float, b: float) -> list[float]:
-    tokens = [tokenise(document) for document in documents]
+    tokens = [tokenize(document) for document in documents]
     average = sum(map(len, tokens)) / len(tokens)
     scores = []
     for words in tokens:
         counts = Counter(words)
         score = 0.0
-        for term in tokenise(query):
+        for term in tokenize(query):
             df = sum(term in other for other in tokens)
             idf = math.log(1 + (len(tokens) - df + 0.5) / (df + 0.5))
             tf = counts[term]
@@ -57,18 +57,18 @@ def test_equals_bm25s_on_a_real_collection(tmp_path: Path) -> None:
     found = (encoder.encode_queries(queries).to_scipy() @ encoder.encode_documents(texts).to_scipy().T).toarray()
 
     peer = bm25s.BM25(method="lucene", k1=1.2, b=0.75)
-    peer.index([tokenise(text) for text in texts], show_progress=False)
-    expected = np.stack([peer.get_scores(tokenise(query)) for query in queries])
+    peer.index([tokenize(text) for text in texts], show_progress=False)
+    expected = np.stack([peer.get_scores(tokenize(query)) for query in queries])
     assert expected.max() > 5
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_marks_stay_with_their_letters() -> None:
-    assert tokenise("Ọ̀rúnmìlà, ẹ̀kọ́!") == ["ọ̀rúnmìlà", "ẹ̀kọ́"]
-    assert tokenise("हिन्दी में") == ["हिन्दी", "में"]
-    assert tokenise("ẹ̀kọ́") == tokenise("e\u0323\u0300ko\u0323\u0301")  # composed or not
-    assert tokenise("The ﬁnal os.path_test of ＡＢＣ") == ["final", "os", "path_test", "abc"]
-    assert tokenise("") == tokenise("… — !") == []
+    assert tokenize("Ọ̀rúnmìlà, ẹ̀kọ́!") == ["ọ̀rúnmìlà", "ẹ̀kọ́"]
+    assert tokenize("हिन्दी में") == ["हिन्दी", "में"]
+    assert tokenize("ẹ̀kọ́") == tokenize("e\u0323\u0300ko\u0323\u0301")  # composed or not
+    assert tokenize("The ﬁnal os.path_test of ＡＢＣ") == ["final", "os", "path_test", "abc"]
+    assert tokenize("") == tokenize("… — !") == []
 
 
 def test_unknown_tokens_and_empty_texts_give_empty_rows() -> None:

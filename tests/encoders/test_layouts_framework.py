@@ -290,7 +290,7 @@ def save_scale(folder: Path, scale: torch.Tensor) -> None:
             "doc_encoder: its weights are in model.pt, a pickle",
         ),
         (lambda folder: (folder / "query_encoder" / "model.safetensors").unlink(), "query_encoder: has no model.safe"),
-        (lambda folder: shutil.rmtree(folder / "tokenizer"), "tokenizer: is missing; copy the tokeniser"),
+        (lambda folder: shutil.rmtree(folder / "tokenizer"), "tokenizer: is missing; copy the tokenizer"),
         (lambda folder: save_scale(folder, torch.ones(2)), "model.safetensors: has no number `scale`"),
         (lambda folder: save_scale(folder, torch.tensor(-0.1)), "scale is -0.1.*, with which no token has a weight"),
         (lambda folder: save_scale(folder, torch.tensor(float("nan"))), "scale is nan"),

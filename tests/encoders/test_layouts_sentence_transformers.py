@@ -283,7 +283,7 @@ def test_table_in_json(written: Callable[[str], Path], tmp_path: Path, place: st
     assert (vectors.to_dense() == weights).all()
 
 
-def test_network_larger_than_its_tokeniser(models: Path, tmp_path: Path) -> None:
+def test_network_larger_than_its_tokenizer(models: Path, tmp_path: Path) -> None:
     write_model(tmp_path / "bert", components=24)
     documents = [transformer(tmp_path / "bert"), SpladePooling("max")]
     router = Router.for_query_document([static(models / "bert")], documents)

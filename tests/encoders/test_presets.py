@@ -146,10 +146,10 @@ def head(side: HeadSpec | str) -> str:
 @pytest.mark.parametrize("method", FRAMEWORK)
 def test_methods_of_the_unified_framework(method: str) -> None:
     preset = PRESETS[method]
-    penalties = preset.regulariser.query, preset.regulariser.document
+    penalties = preset.regularizer.query, preset.regularizer.document
     assert all(penalty is None or penalty.kind == "FLOPS" for penalty in penalties)
     strengths = [None if penalty is None else penalty.strength for penalty in penalties]
-    found = (head(preset.query), head(preset.document), *strengths, preset.regulariser.steps)
+    found = (head(preset.query), head(preset.document), *strengths, preset.regularizer.steps)
     assert found == FRAMEWORK[method]
     for side in (preset.query, preset.document):
         assert isinstance(side, str) or side.pooling == "first" or not side.special_positions
@@ -198,18 +198,18 @@ def test_later_methods() -> None:
         ("prosper", PublishedPenalty("FLOPS", 5e-3), 1e-3, None),
     ],
 )
-def test_regularisers_of_later_methods(
+def test_regularizers_of_later_methods(
     method: str, query: PublishedPenalty | None, document: float | None, steps: int | None
 ) -> None:
-    regulariser = PRESETS[method].regulariser
-    assert (regulariser.query, regulariser.document) == (query, PublishedPenalty("FLOPS", document))
-    assert regulariser.steps == steps
+    regularizer = PRESETS[method].regularizer
+    assert (regularizer.query, regularizer.document) == (query, PublishedPenalty("FLOPS", document))
+    assert regularizer.steps == steps
 
 
 def test_what_is_not_known_is_said() -> None:
     """A strength that is missing is no zero: a line says that it is in doubt."""
     for preset in PRESETS.values():
-        penalties = (preset.regulariser.query, preset.regulariser.document)
+        penalties = (preset.regularizer.query, preset.regularizer.document)
         if any(penalty is not None and penalty.strength is None for penalty in penalties):
             assert preset.doubt, preset.name
     uncertain = ("prosper", "li-lsr", "opensearch-doc-v2-distill", "splade-v3", "efficient-splade-v", "tildev2")
@@ -221,7 +221,7 @@ def test_the_list_is_sound() -> None:
     assert all(preset.query in LOOKUPS for preset in PRESETS.values() if isinstance(preset.query, str))
     # Weights of a side in common make sense only where both sides have a network.
     assert not any(preset.shared and isinstance(preset.query, str) for preset in PRESETS.values())
-    assert all(preset.supervision and preset.regulariser and preset.paper for preset in PRESETS.values())
+    assert all(preset.supervision and preset.regularizer and preset.paper for preset in PRESETS.values())
 
 
 def test_the_list_needs_no_torch() -> None:

@@ -42,7 +42,7 @@ def test_a_run_without_any_result_scores_zero() -> None:
 
 
 def test_the_written_run_gives_ir_measures_the_same_figures(tmp_path: Path) -> None:
-    """With graded and negative judgements, ties, missing queries, and scores that differ in the last bit only."""
+    """With graded and negative judgments, ties, missing queries, and scores that differ in the last bit only."""
     random = np.random.default_rng(7)
     qrels = {f"q{i}": {f"d{j}": int(g) for j, g in enumerate(random.integers(-1, 4, 30))} for i in range(40)}
     run = {}
@@ -104,10 +104,10 @@ def test_measures_without_a_value_for_every_query() -> None:
         evaluate({"1": {"a": 1}, "2": {"b": 1}}, {"1": {"a": 1.0}}, ["Accuracy"])
 
 
-def test_no_measures_no_judgements_nothing_in_common() -> None:
+def test_no_measures_no_judgments_nothing_in_common() -> None:
     with pytest.raises(ParameterError, match="no measure"):
         evaluate(QRELS, RUN, [])
-    with pytest.raises(RunError, match="no judgements"):
+    with pytest.raises(RunError, match="no judgments"):
         evaluate({}, RUN)
     with pytest.raises(RunError, match=r"no query in common .*'other'.*'q1'"):
         evaluate(QRELS, {"other": {"a": 1.0}})

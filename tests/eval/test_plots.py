@@ -73,11 +73,11 @@ def test_differences_are_counted(tmp_path: Path) -> None:
     assert "tiny against bm25: 2 better, 1 equal, 1 worse" in text_of(tmp_path / "plot.svg")
 
 
-def lines_of(path: Path, colour: str, corners: int) -> list[list[tuple[float, float]]]:
-    """The points of each line of a colour that has so many."""
+def lines_of(path: Path, color: str, corners: int) -> list[list[tuple[float, float]]]:
+    """The points of each line of a color that has so many."""
     found = []
     for element in ElementTree.parse(path).iter():
-        if element.tag.endswith("path") and f"stroke: {colour}" in element.get("style", ""):
+        if element.tag.endswith("path") and f"stroke: {color}" in element.get("style", ""):
             points = re.findall(r"[ML] ([-\d.]+) ([-\d.]+)", element.get("d", ""))
             if len(points) == corners:
                 found.append([(float(x), float(y)) for x, y in points])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from lsr.errors import ParameterError, RunError
-from lsr.eval.significance import compare, holm, paired_t_test, randomisation_test
+from lsr.eval.significance import compare, holm, paired_t_test, randomization_test
 
 pairs = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=2, max_size=12)
 probabilities = st.lists(st.floats(0, 1), max_size=12)
@@ -43,7 +43,7 @@ def test_few_queries_are_enumerated(differences: list[int]) -> None:
         for signs in product((1, -1), repeat=len(differences))
     ]
     expected = np.mean([each >= abs(sum(differences)) for each in sums])
-    found = randomisation_test(np.zeros(len(differences)), np.array(differences, float))
+    found = randomization_test(np.zeros(len(differences)), np.array(differences, float))
     assert found == pytest.approx(expected)
 
 
@@ -51,10 +51,10 @@ def test_many_queries_are_sampled_near_the_t_test() -> None:
     random = np.random.default_rng(0)
     first = random.random(300)
     second = first + random.normal(0.01, 0.1, 300)
-    sampled = randomisation_test(first, second)
+    sampled = randomization_test(first, second)
     assert sampled == pytest.approx(paired_t_test(first, second), abs=0.01)
-    assert sampled == randomisation_test(first, second)
-    assert randomisation_test(first, first + random.random(300), samples=999) == pytest.approx(1 / 1000)
+    assert sampled == randomization_test(first, second)
+    assert randomization_test(first, first + random.random(300), samples=999) == pytest.approx(1 / 1000)
 
 
 def naive_holm(p_values: list[float]) -> list[float]:
@@ -89,7 +89,7 @@ def test_comparisons_pair_queries_by_id() -> None:
     assert (precision.p_value, precision.corrected) == (1.0, 1.0)
     assert ap.corrected == pytest.approx(min(1, 2 * ap.p_value))
     # Of the four assignments of signs to .8 and -.1 none has a sum nearer to 0 than .7.
-    assert compare(FIRST, SECOND, "randomisation")[0].p_value == 1.0
+    assert compare(FIRST, SECOND, "randomization")[0].p_value == 1.0
 
 
 def test_runs_that_do_not_belong_together_are_refused() -> None:

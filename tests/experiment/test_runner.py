@@ -93,7 +93,7 @@ def test_figures_are_those_of_the_runs(finished: Path) -> None:
 
 
 def test_recall_and_bytes_are_those_of_the_indexes(tmp_path: Path) -> None:
-    graph = '{ name = "minilm", kind = "hnsw", neighbours = 2, ef_construction = 1, ef_search = 1 }'
+    graph = '{ name = "minilm", kind = "hnsw", neighbors = 2, ef_construction = 1, ef_search = 1 }'
     systems = f'[systems.graph]\nencoder = "bm25"\ndense = {graph}\nside = "dense"\n'
     path = describe(tmp_path / "experiment.toml", ["time"], systems)
     [result] = run_experiment(read_experiment(path), tmp_path / "out", offline_data=data_path())
@@ -339,7 +339,7 @@ def split_collection(folder: Path, dev: list[str], test: list[str], same_text: b
     return folder
 
 
-def test_changed_judgements_and_queries_are_measured_again(tmp_path: Path) -> None:
+def test_changed_judgments_and_queries_are_measured_again(tmp_path: Path) -> None:
     data = split_collection(tmp_path / "fruit", ["a"], ["b", "c"])
     path = describe(tmp_path / "experiment.toml", [str(data)])
 

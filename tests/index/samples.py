@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lsr.index.parameters import IndexConfig, SearchParams
 from lsr.index.result import SearchResult
 from lsr.index.seismic.build import in_memory as building
-from lsr.index.seismic.forward import Components, Forward, count_components, head_layout, quantise, weight_scale
+from lsr.index.seismic.forward import Components, Forward, count_components, head_layout, quantize, weight_scale
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.vectors.sparse_vectors import SparseVectors
 
@@ -90,7 +90,7 @@ def make_forward(
     order = np.arange(len(vectors), dtype=np.uint32) if rows is None else rows
     head_size = head_layout(vectors.nnz, len(vectors))
     with ThreadPoolExecutor(2) as executor:
-        arrays = quantise(order, vectors.indptr, internal, vectors.values, scale, head_size, compact, executor)
+        arrays = quantize(order, vectors.indptr, internal, vectors.values, scale, head_size, compact, executor)
     return Forward.of(*arrays, scale, head_size), components
 
 
@@ -119,7 +119,7 @@ def whole_numbers(queries: SparseVectors) -> SparseVectors:
     return SparseVectors(cut.indptr, cut.indices, np.ceil(cut.values / heaviest * 8), cut.dim)
 
 
-def dequantised(index: SeismicIndex) -> SparseVectors:
+def dequantized(index: SeismicIndex) -> SparseVectors:
     """The documents as the index scores them."""
     rows = [index.vector(row) for row in range(len(index))]
     return SparseVectors(

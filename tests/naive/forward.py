@@ -61,7 +61,7 @@ def scales(rows: Sequence[Row], n_components: int) -> list[np.float32]:
     return [max(maximum * np.float32(256 / 65280), smallest) for maximum in maxima]
 
 
-def quantise(row: Row, scale: Sequence[np.float32]) -> list[tuple[int, int]]:
+def quantize(row: Row, scale: Sequence[np.float32]) -> list[tuple[int, int]]:
     """(component, code16) by falling weight, equal weights by external component; zero codes included."""
     heaviest_first = sorted(row, key=lambda pair: -pair[1])
     return [(c, round(float(w) * 256 / float(scale[c]))) for c, w in heaviest_first]
@@ -73,10 +73,10 @@ def rounded(codes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def fill_forward(rows: Sequence[Row], scale: Sequence[np.float32], head_size: int, compact: bool) -> list[Document]:
-    """Quantised documents, cut into head and tail."""
+    """Quantized documents, cut into head and tail."""
     documents = []
     for row in rows:
-        codes = quantise(row, scale)
+        codes = quantize(row, scale)
         head, tail = codes[:head_size], codes[head_size:]
         if compact:
             head, tail = rounded(head), sorted(rounded(tail))
@@ -105,7 +105,7 @@ def lay_out(
     line = -(-(head_size * (itemsize + 1) + 8) // 64) * 64
     heads, tails = [], b""
     for row in rows:
-        codes = quantise(row, scale)
+        codes = quantize(row, scale)
         head, tail = codes[:head_size] + [(0, 0)] * (head_size - len(codes)), codes[head_size:]
         if compact:
             tail = sorted(tail)

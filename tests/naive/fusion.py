@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 Scores = Mapping[str, float]
 
 
-def normalised(scores: Scores, how: str) -> dict[str, float]:
+def normalized(scores: Scores, how: str) -> dict[str, float]:
     if how == "none" or not scores:
         return dict(scores)
     values = list(scores.values())
@@ -22,7 +22,7 @@ def normalised(scores: Scores, how: str) -> dict[str, float]:
 
 
 def fuse(rankings: Sequence[Scores], weights: Sequence[float], how: str, missing: str) -> dict[str, float]:
-    lists = [normalised(ranking, how) for ranking in rankings]
+    lists = [normalized(ranking, how) for ranking in rankings]
     fused = {}
     for doc in {doc for ranking in rankings for doc in ranking}:
         fused[doc] = 0.0
@@ -43,14 +43,14 @@ def reciprocal_rank_fusion(rankings: Sequence[Scores], constant: int = 60) -> di
     return fused
 
 
-def hybrid_searcher(dense: Scores, sparse: Scores, alpha: float, normalise: bool) -> dict[str, float]:
+def hybrid_searcher(dense: Scores, sparse: Scores, alpha: float, normalize: bool) -> dict[str, float]:
     """Pyserini's HybridSearcher: sparse times alpha, plus dense; a missing document gets its list's minimum."""
 
-    def centred(scores: Scores) -> dict[str, float]:
+    def centered(scores: Scores) -> dict[str, float]:
         least, most = min(scores.values()), max(scores.values())
         return {doc: (score - (least + most) / 2) / (most - least) for doc, score in scores.items()}
 
-    if normalise:
-        dense, sparse = centred(dense), centred(sparse)
+    if normalize:
+        dense, sparse = centered(dense), centered(sparse)
     least_sparse, least_dense = min(sparse.values()), min(dense.values())
     return {doc: alpha * sparse.get(doc, least_sparse) + dense.get(doc, least_dense) for doc in {*sparse, *dense}}

@@ -163,11 +163,11 @@ class Search:
                     self.visit(document, once=False)
         self.score_tails(once=False)
 
-    def visit_neighbours(self, starts: Iterable[int], graph: Mapping[int, Sequence[int]]) -> None:
-        """Visit the neighbours of each of the rows `starts`, by row; graph: of documents by document."""
+    def visit_neighbors(self, starts: Iterable[int], graph: Mapping[int, Sequence[int]]) -> None:
+        """Visit the neighbors of each of the rows `starts`, by row; graph: of documents by document."""
         for row in starts:
-            for neighbour in graph[self.rows.index(row)]:
-                self.visit(neighbour, once=True)
+            for neighbor in graph[self.rows.index(row)]:
+                self.visit(neighbor, once=True)
         self.score_tails(once=True)
 
 

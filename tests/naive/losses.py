@@ -99,7 +99,7 @@ def term_mse(weights: Matrix, targets: Sequence[tuple[int, int, float]]) -> floa
 
 
 def combined_scores(
-    teachers: Sequence[Matrix], normalise: str, scale: float, weights: Sequence[float] | None
+    teachers: Sequence[Matrix], normalize: str, scale: float, weights: Sequence[float] | None
 ) -> list[list[float]]:
     """[queries][candidates] of [teachers][queries, candidates]."""
     weights = [1.0] * len(teachers) if weights is None else weights
@@ -109,7 +109,7 @@ def combined_scores(
         for teacher, weight in zip(teachers, weights, strict=True):
             least, most = min(teacher[query]), max(teacher[query])
             for at, score in enumerate(teacher[query]):
-                value = (score - least) / (most - least + 1e-6) if normalise == "min-max" else score
+                value = (score - least) / (most - least + 1e-6) if normalize == "min-max" else score
                 total[at] += weight * value
         found.append([scale * each / sum(weights) for each in total])
     return found

@@ -37,7 +37,7 @@ class NaiveIndex:
 
     @classmethod
     def build(cls, vectors: SparseVectors, config: IndexConfig, rare: int) -> NaiveIndex:
-        """Cluster, quantise, summarise. rare: documents of a rare component, at most."""
+        """Cluster, quantize, summarize. rare: documents of a rare component, at most."""
         external = count_components(vectors)
         internal = internal_rows(vectors, external)
         scale = scales(internal, len(external))

@@ -11,8 +11,8 @@ from lsr.training.regularizers import FLOPS, Penalty
 from lsr.training.training_config import (
     DataConfig,
     EncoderConfig,
-    OptimiserConfig,
-    RegulariserConfig,
+    OptimizerConfig,
+    RegularizerConfig,
     TeacherConfig,
     TrainingConfig,
 )
@@ -40,9 +40,9 @@ def write_plan(folder: Path, steps: int = STEPS) -> Plan:
             TrainingConfig(
                 EncoderConfig(method="splade-max", backbone=model, max_length=16),
                 DataConfig(data, "train", negatives=negatives, group=3),
-                OptimiserConfig(batch_size=6, steps=steps, rate=1e-2),
+                OptimizerConfig(batch_size=6, steps=steps, rate=1e-2),
                 (LossSpec(loss),),
-                regulariser=RegulariserConfig(document=(Penalty(FLOPS, strength),)),
+                regularizer=RegularizerConfig(document=(Penalty(FLOPS, strength),)),
             ),
             curve=name,
         )

@@ -19,7 +19,7 @@ from lsr.reproduce.finding import Plan, Variant, VariantGroup
 from lsr.reproduce.plans import PLANS, find_plan
 from lsr.reproduce.reproduction_report import UNTRAINED
 from lsr.training.losses import LOSSES
-from lsr.training.training_config import RegulariserConfig, TrainingConfig
+from lsr.training.training_config import RegularizerConfig, TrainingConfig
 from tests.data import data_path
 
 STEPS = 7
@@ -53,7 +53,7 @@ def test_variants_of_a_part_have_one_budget_and_one_collection(plan: Plan) -> No
     for part in plan.parts:
         configs = [variant.config for variant in part.variants]
         assert len(configs) > 1
-        budgets = [replace(config.optimiser, rate=1.0) for config in configs]
+        budgets = [replace(config.optimizer, rate=1.0) for config in configs]
         assert budgets == [budgets[0]] * len(budgets)
         assert budgets[0].steps == STEPS
         data = [(each.data.collection, each.data.split, each.encoder.max_length) for each in configs]
@@ -88,12 +88,12 @@ def test_collections_are_there_and_share_no_query_between_training_and_test(plan
     for part in plan.parts:
         config = part.variants[0].config
         trained_on = open_collection(config.data.collection, config.data.split, data_path())
-        assert len(trained_on.queries()) > config.optimiser.batch_size
-        for idf in {variant.config.encoder.idf or variant.config.regulariser.idf for variant in part.variants} - {""}:
+        assert len(trained_on.queries()) > config.optimizer.batch_size
+        for idf in {variant.config.encoder.idf or variant.config.regularizer.idf for variant in part.variants} - {""}:
             assert open_collection(idf, None, data_path()).corpus == trained_on.corpus
         for judged in part.tests:
             test = open_collection(judged.path, judged.split, data_path())
-            grades = [grade for judgements in test.qrels().values() for grade in judgements.values()]
+            grades = [grade for judgments in test.qrels().values() for grade in judgments.values()]
             assert max(grades) >= judged.relevant
             if test.corpus == trained_on.corpus:
                 assert not test.queries().keys() & trained_on.queries().keys()
@@ -114,8 +114,8 @@ def of_one_strength(config: TrainingConfig) -> TrainingConfig:
     def even(penalties: Any) -> Any:
         return tuple(replace(penalty, strength=1.0) for penalty in penalties)
 
-    found: RegulariserConfig = config.regulariser
-    return replace(config, regulariser=replace(found, query=even(found.query), document=even(found.document)))
+    found: RegularizerConfig = config.regularizer
+    return replace(config, regularizer=replace(found, query=even(found.query), document=even(found.document)))
 
 
 @pytest.mark.parametrize("name", [name for name in PLANS if find_plan(name).curves])
@@ -127,14 +127,14 @@ def test_variants_of_a_curve_differ_in_strength_alone(name: str) -> None:
             configs = [variant.config for variant in variants]
             assert len(configs) > 1
             assert [of_one_strength(config) for config in configs] == [of_one_strength(configs[0])] * len(configs)
-            strengths = [tuple(penalty.strength for penalty in each.regulariser.document) for each in configs]
+            strengths = [tuple(penalty.strength for penalty in each.regularizer.document) for each in configs]
             assert len(set(strengths)) == len(strengths)
 
 
-def test_curves_of_regularisers_differ_in_the_penalty_of_documents_alone() -> None:
-    [part] = find_plan("regularisers", STEPS).parts
+def test_curves_of_regularizers_differ_in_the_penalty_of_documents_alone() -> None:
+    [part] = find_plan("regularizers", STEPS).parts
     plain = [
-        replace(variant.config, regulariser=replace(variant.config.regulariser, document=()))
+        replace(variant.config, regularizer=replace(variant.config.regularizer, document=()))
         for variant in part.variants
     ]
     assert plain == [plain[0]] * len(plain)

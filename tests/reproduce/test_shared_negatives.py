@@ -50,9 +50,9 @@ def test_teachers_score_the_same_negatives_once(tmp_path: Path, monkeypatch: pyt
     part = write_plan(tmp_path).parts[0]
     [one, other] = (part.mined[name].sparse[0] for name in ("one", "other"))
     configs = {
-        "one": TeacherConfig(sparse=(one,), normalise="none", scale=1.0),
-        "other": TeacherConfig(sparse=(other,), normalise="none", scale=1.0),
-        "sum": TeacherConfig(sparse=(one, other), normalise="none", scale=2.0),
+        "one": TeacherConfig(sparse=(one,), normalize="none", scale=1.0),
+        "other": TeacherConfig(sparse=(other,), normalize="none", scale=1.0),
+        "sum": TeacherConfig(sparse=(one, other), normalize="none", scale=2.0),
         "both": TeacherConfig(sparse=(other, one), scale=3.0),
     }
     opened: list[Counted] = []

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsr.errors import ParameterError
-from lsr.retrieval.fusion import Fused, Ranking, fuse, fuse_runs, interpolate, normalised, reciprocal_rank_fusion
+from lsr.retrieval.fusion import Fused, Ranking, fuse, fuse_runs, interpolate, normalized, reciprocal_rank_fusion
 from lsr.retrieval.settings import Fusion
 from tests.naive import fusion as twin
 
@@ -51,14 +51,14 @@ def test_reciprocal_ranks_by_hand() -> None:
 
 
 def test_z_scores_by_hand() -> None:
-    assert normalised(np.array([1.0, 2.0, 3.0]), "z-score").tolist() == pytest.approx(
+    assert normalized(np.array([1.0, 2.0, 3.0]), "z-score").tolist() == pytest.approx(
         [-math.sqrt(1.5), 0, math.sqrt(1.5)]
     )
 
 
 @pytest.mark.parametrize(("how", "value"), [("min-max", 1.0), ("z-score", 0.0), ("none", 7.1)])
 def test_equal_scores_divide_by_nothing(how: str, value: float) -> None:
-    assert normalised(np.full(3, 7.1), how).tolist() == [value] * 3
+    assert normalized(np.full(3, 7.1), how).tolist() == [value] * 3
 
 
 def test_ties_are_ordered_by_document_whatever_the_lists() -> None:
@@ -92,19 +92,19 @@ varied = lists.filter(lambda scores: len(set(scores.values())) > 1)
 
 @given(varied, varied, st.floats(0, 1), st.booleans())
 def test_equals_pyserinis_hybrid_searcher(
-    sparse: dict[str, float], dense: dict[str, float], alpha: float, normalise: bool
+    sparse: dict[str, float], dense: dict[str, float], alpha: float, normalize: bool
 ) -> None:
-    """Its normalisation is centred on 0, ours begins there: half the sum of the weights lies between them."""
-    found = fuse([ranking(sparse), ranking(dense)], (alpha, 1), "min-max" if normalise else "none", "minimum")
-    shift = (alpha + 1) / 2 if normalise else 0
-    expected = {doc: score + shift for doc, score in twin.hybrid_searcher(dense, sparse, alpha, normalise).items()}
+    """Its normalization is centered on 0, ours begins there: half the sum of the weights lies between them."""
+    found = fuse([ranking(sparse), ranking(dense)], (alpha, 1), "min-max" if normalize else "none", "minimum")
+    shift = (alpha + 1) / 2 if normalize else 0
+    expected = {doc: score + shift for doc, score in twin.hybrid_searcher(dense, sparse, alpha, normalize).items()}
     assert as_dict(found) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
 @given(lists, lists)
 def test_weight_one_is_the_sparse_list_and_zero_the_dense(sparse: dict[str, float], dense: dict[str, float]) -> None:
     for weight, alone in ((1.0, sparse), (0.0, dense)):
-        fused = as_dict(interpolate(ranking(sparse), ranking(dense), Fusion(weight=weight, normalise="none")))
+        fused = as_dict(interpolate(ranking(sparse), ranking(dense), Fusion(weight=weight, normalize="none")))
         assert {doc: fused[doc] for doc in alone} == pytest.approx(alone)
 
 
@@ -112,12 +112,12 @@ def test_weight_one_is_the_sparse_list_and_zero_the_dense(sparse: dict[str, floa
 def test_min_max_does_not_depend_on_scale_or_origin(scores: dict[str, float], scale: float, shift: float) -> None:
     values = np.array(list(scores.values()))
     if len(values) and np.ptp(values) > 1e-3:
-        moved = normalised(values * scale + shift, "min-max")
-        assert moved == pytest.approx(normalised(values, "min-max"), abs=1e-6)
+        moved = normalized(values * scale + shift, "min-max")
+        assert moved == pytest.approx(normalized(values, "min-max"), abs=1e-6)
 
 
 def test_runs_are_fused_query_by_query() -> None:
-    fused = fuse_runs([{"1": SPARSE}, {"1": DENSE, "2": {"z": 3.0}}], normalise="min-max", k=2)
+    fused = fuse_runs([{"1": SPARSE}, {"1": DENSE, "2": {"z": 3.0}}], normalize="min-max", k=2)
     assert fused == {"1": pytest.approx({"b": 1.5, "a": 1.0}), "2": {"z": 1.0}}
     by_rank = fuse_runs([{"1": SPARSE}, {"1": DENSE}], method="rrf")
     assert list(by_rank["1"]) == ["b", "a", "d", "c"]
@@ -129,7 +129,7 @@ def test_runs_are_fused_query_by_query() -> None:
         {"weight": 1.1},
         {"weight": math.nan},
         {"weight": True},
-        {"normalise": "minmax"},
+        {"normalize": "minmax"},
         {"missing": "least"},
         {"fusion": "max"},
         {"depth": 0},
@@ -153,7 +153,7 @@ def test_what_cannot_be_fused_is_refused() -> None:
         fuse_runs([{"q": {"a": 1.0}}], weights=[1.0], method="rrf")
     with pytest.raises(ParameterError, match="k is -1"):
         fuse_runs([{"q": {"a": 1.0}}], k=-1)
-    near = fuse_runs([{"q": {"a": 1e100, "b": -1e100}}, {"q": {"a": 1.0}}], normalise="min-max")
+    near = fuse_runs([{"q": {"a": 1e100, "b": -1e100}}, {"q": {"a": 1.0}}], normalize="min-max")
     assert near["q"] == {"a": 2.0, "b": 1.0}
 
 

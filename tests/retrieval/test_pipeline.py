@@ -82,7 +82,7 @@ class Naive:
             found = naive_fusion.reciprocal_rank_fusion(lists)
         else:
             weights = fusion.weight, 1 - fusion.weight
-            found = naive_fusion.fuse(lists, weights, fusion.normalise, fusion.missing)
+            found = naive_fusion.fuse(lists, weights, fusion.normalize, fusion.missing)
         return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))  # type: ignore[arg-type]
 
     def feed_back(self, side: str, rows: list[int], not_relevant: list[int], feedback: Feedback) -> np.ndarray:
@@ -259,10 +259,10 @@ def test_words_stand_for_objects_with_published_values() -> None:
     [
         {"weight": 0.3},
         {"fusion": "rrf"},
-        {"normalise": "z-score"},
+        {"normalize": "z-score"},
         {"missing": "zero", "interpolate": "none"},
         {"fusion_depth": 10, "feedback": "rocchio"},
-        {"normalise": "z-score", "interpolate": "after", "fusion": "rrf"},
+        {"normalize": "z-score", "interpolate": "after", "fusion": "rrf"},
         {"alpha": 1.0},
         {"feedback_depth": 3},
         {"gamma": 0.1},

@@ -54,7 +54,7 @@ def test_pooling_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("method", ["splade-max", "unicoil", "prosper-bert"])
 def test_losses_are_those_of_the_cpu(tmp_path: Path, method: str) -> None:
     encoder = f'method = "{method}"\nbackbone = "{tmp_path / "model"}"'
-    path = write_config(tmp_path, "steps = 12", encoder=encoder, regulariser="")
+    path = write_config(tmp_path, "steps = 12", encoder=encoder, regularizer="")
     for device in ("cpu", "cuda"):
         run(path, device, device)
     assert losses_of(tmp_path / "cuda") == pytest.approx(losses_of(tmp_path / "cpu"), rel=1e-3)
@@ -64,8 +64,8 @@ def test_losses_are_those_of_the_cpu(tmp_path: Path, method: str) -> None:
 @pytest.mark.parametrize("method", ["splade-max", "unicoil", "epic", "prosper-bert", "li-lsr"])
 def test_mixed_precision_learns(tmp_path: Path, method: str, precision: str) -> None:
     encoder = f'method = "{method}"\nbackbone = "{tmp_path / "model"}"'
-    optimiser = f'steps = 40\nprecision = "{precision}"\ngradient_checkpointing = true'
-    run(write_config(tmp_path, optimiser, encoder=encoder, regulariser=""), "out")
+    optimizer = f'steps = 40\nprecision = "{precision}"\ngradient_checkpointing = true'
+    run(write_config(tmp_path, optimizer, encoder=encoder, regularizer=""), "out")
     losses = losses_of(tmp_path / "out")
     assert np.mean(losses[-8:]) < np.mean(losses[:4])
     assert {each.dtype for each in weights_of(tmp_path / "out").values()} == {torch.float32}
@@ -92,11 +92,11 @@ def test_too_little_memory_is_told_with_a_batch_that_fits(tmp_path: Path) -> Non
         "steps = 2",
         encoder='start = "tiny"\nmax_length = 256',
         data=f'collection = "{tmp_path / "data"}"\ngroup = 8',
-        regulariser="",
+        regularizer="",
         rate="1e-5",
     )
     config = read_training(path)
-    config = replace(config, optimiser=replace(config.optimiser, batch_size=40))
+    config = replace(config, optimizer=replace(config.optimizer, batch_size=40))
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + (200 << 20)) / total)
@@ -104,7 +104,7 @@ def test_too_little_memory_is_told_with_a_batch_that_fits(tmp_path: Path) -> Non
         with pytest.raises(ParameterError, match=r"40 queries does not fit .* take batch_size = \d+ and") as raised:
             train(config, tmp_path / "large", device="cuda")
         size = int(str(raised.value).split("batch_size = ")[1].split()[0])
-        smaller = replace(config, optimiser=replace(config.optimiser, batch_size=size, accumulate=40 // size))
+        smaller = replace(config, optimizer=replace(config.optimizer, batch_size=size, accumulate=40 // size))
         assert train(smaller, tmp_path / "fits", device="cuda")["step"] == 2
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)

@@ -38,12 +38,12 @@ def test_equal_scores_are_all_zero_and_finite() -> None:
     st.sampled_from([0.5, 30.0]),
     st.booleans(),
 )
-def test_equals_the_naive_twin(seed: int, teachers: int, normalise: str, scale: float, weighted: bool) -> None:
+def test_equals_the_naive_twin(seed: int, teachers: int, normalize: str, scale: float, weighted: bool) -> None:
     random = np.random.default_rng(seed)
     scores = [random.normal(scale=10.0**k, size=(2, 4)) for k in range(teachers)]
     weights = random.uniform(0.1, 3, teachers).tolist() if weighted else None
-    found = combined_scores(scores, normalise, scale, weights)
-    expected = twin.combined_scores(scores, normalise, scale, weights)
+    found = combined_scores(scores, normalize, scale, weights)
+    expected = twin.combined_scores(scores, normalize, scale, weights)
     assert found.tolist() == [pytest.approx(row, rel=1e-4, abs=1e-5) for row in expected]
 
 
@@ -89,7 +89,7 @@ def test_groups_of_several_sizes_are_refused() -> None:
     ("wrong", "message"),
     [
         ({"teachers": ()}, "no teacher"),
-        ({"normalise": "z-score"}, "normalise"),
+        ({"normalize": "z-score"}, "normalize"),
         ({"scale": 0.0}, "scale"),
         ({"scale": math.inf}, "scale"),
         ({"weights": (1.0, 2.0)}, "weights"),

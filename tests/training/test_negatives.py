@@ -57,7 +57,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Callable[..., tuple[Searcher, Collection]]:
-    """DOCUMENTS with judgements, and their index."""
+    """DOCUMENTS with judgments, and their index."""
 
     def build(name: str = "c", split: str = "train", **splits: Qrels) -> tuple[Searcher, Collection]:
         collection = load_collection(write_collection(tmp_path / name, DOCUMENTS, QUERIES, **splits), split)

@@ -30,9 +30,9 @@ def test_there_is_one_of_each_for_two_sizes() -> None:
 @pytest.mark.parametrize("path", SMALL, ids=lambda path: path.stem)
 def test_small_ones_train(path: Path, tmp_path: Path) -> None:
     config = read_training(path)
-    optimiser = replace(config.optimiser, steps=2, batch_size=4)
+    optimizer = replace(config.optimizer, steps=2, batch_size=4)
     train(
-        replace(config, optimiser=optimiser, evaluation=None), tmp_path / "out", offline_data=data_path(), device="cpu"
+        replace(config, optimizer=optimizer, evaluation=None), tmp_path / "out", offline_data=data_path(), device="cpu"
     )
     vectors = load_encoder(tmp_path / "out" / "encoder").encode_documents(["statins lower cholesterol"])
     assert vectors.nnz > 0
@@ -42,28 +42,28 @@ def test_small_ones_train(path: Path, tmp_path: Path) -> None:
 def test_full_ones_are_as_their_method_is_known(path: Path) -> None:
     config = read_training(path)
     preset = PRESETS[config.encoder.method]
-    known, optimiser = preset.training, config.optimiser
+    known, optimizer = preset.training, config.optimizer
     given = {
-        "batch": optimiser.batch_size,
-        "rate": optimiser.rate,
-        "steps": optimiser.steps,
-        "epochs": optimiser.epochs,
+        "batch": optimizer.batch_size,
+        "rate": optimizer.rate,
+        "steps": optimizer.steps,
+        "epochs": optimizer.epochs,
     }
     for name, value in given.items():
         assert getattr(known, name) in (None, value)
     if known.warm_up:
         amount, *unit = known.warm_up.replace(",", "").split()
-        whole = {"steps": optimiser.steps, "epochs": optimiser.epochs}[unit[0]] if unit else 1
-        assert whole is not None and optimiser.warm_up == pytest.approx(float(amount) / whole)
+        whole = {"steps": optimizer.steps, "epochs": optimizer.epochs}[unit[0]] if unit else 1
+        assert whole is not None and optimizer.warm_up == pytest.approx(float(amount) / whole)
     # naver's trainer adds one term twice, and its strength is written once.
     times = 2 if "twice" in preset.doubt else 1
-    chosen = config.regulariser
+    chosen = config.regularizer
     for penalties, penalty, factor in (
-        (chosen.query, preset.regulariser.query, 1),
-        (chosen.document, preset.regulariser.document, times),
+        (chosen.query, preset.regularizer.query, 1),
+        (chosen.document, preset.regularizer.document, times),
     ):
         assert len(penalties) == (penalty is not None)
         if penalty is not None:
             assert penalties[0].kind == penalty.kind.lower()
             assert penalty.strength is None or penalties[0].strength == pytest.approx(factor * penalty.strength)
-    assert preset.regulariser.steps in (None, chosen.steps)
+    assert preset.regularizer.steps in (None, chosen.steps)

@@ -1,4 +1,4 @@
-"""Judgements and titles as sources of examples."""
+"""Judgments and titles as sources of examples."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from lsr.errors import CollectionError, ParameterError
-from lsr.training.data import Example, Judgements, Titles
+from lsr.training.data import Example, Judgments, Titles
 from tests.training.written import Qrels, real, with_store, write_collection, write_letters
 
 
-def judged(folder: Path, relevant: int = 1, **splits: Qrels) -> Judgements:
-    return Judgements(*with_store(write_letters(folder / "c", **splits), "train"), relevant)
+def judged(folder: Path, relevant: int = 1, **splits: Qrels) -> Judgments:
+    return Judgments(*with_store(write_letters(folder / "c", **splits), "train"), relevant)
 
 
 def documents_of(examples: list[Example]) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
@@ -33,7 +33,7 @@ def test_documents_that_are_not_there_or_empty(tmp_path: Path) -> None:
     documents = [("a", "", "text"), ("empty", " ", "")]
     queries = {"q1": "one", "q2": "two"}
     train = {"q1": {"a": 1, "gone": 1, "empty": 1}, "q2": {"gone": 1}}
-    source = Judgements(*with_store(write_collection(tmp_path / "c", documents, queries, train=train), "train"))
+    source = Judgments(*with_store(write_collection(tmp_path / "c", documents, queries, train=train), "train"))
     assert [example.positives for example in source.examples()] == [("a",)]
     assert source.left_out == 1
 
@@ -47,12 +47,12 @@ def test_nothing_to_train_on(tmp_path: Path) -> None:
 
 def test_an_empty_query_is_named(tmp_path: Path) -> None:
     folder = write_collection(tmp_path / "c", [("a", "", "text")], {"q1": " "}, train={"q1": {"a": 1}})
-    with pytest.raises(CollectionError, match=r"judgements of c \(train\), query 'q1':1: the query is empty"):
-        Judgements(*with_store(folder, "train"))
+    with pytest.raises(CollectionError, match=r"judgments of c \(train\), query 'q1':1: the query is empty"):
+        Judgments(*with_store(folder, "train"))
 
 
 def test_arguana_queries_are_not_their_own_negatives(tmp_path: Path) -> None:
-    source = Judgements(*real("arguana", None, tmp_path))
+    source = Judgments(*real("arguana", None, tmp_path))
     assert source.count() == 1401
     assert source.left_out == 5  # their documents are not in the corpus
     assert all(example.query_id in example.relevant for example in source.examples())
@@ -60,7 +60,7 @@ def test_arguana_queries_are_not_their_own_negatives(tmp_path: Path) -> None:
 
 def test_a_real_split(tmp_path: Path) -> None:
     collection, store = real("scifact", "train", tmp_path)
-    examples = list(Judgements(collection, store).examples())
+    examples = list(Judgments(collection, store).examples())
     assert len(examples) == 809
     assert {example.query_id: set(example.positives) for example in examples} == {
         query_id: set(documents) for query_id, documents in collection.qrels().items()

@@ -22,7 +22,7 @@ from lsr.training.regularizers import (
     document_frequency_factors,
     inverse_idf,
     mean_nonzeros,
-    penalise,
+    penalize,
 )
 from lsr.training.schedules import SCHEDULES, share_at
 from tests.naive import regularizers as twin
@@ -32,7 +32,7 @@ ORACLE = torch.tensor([[1.0, 0, 2], [3, 0, 0]])
 
 def value(kind: str, weights: torch.Tensor, **options: Any) -> float:
     inputs = {key: options.pop(key) for key in ("frequencies", "idf") if key in options}
-    return penalise([Penalty(kind, 1.0, **options)], weights, **inputs).total.item()
+    return penalize([Penalty(kind, 1.0, **options)], weights, **inputs).total.item()
 
 
 @st.composite
@@ -102,7 +102,7 @@ def test_gradients_are_finite_even_of_empty_batches(weights: torch.Tensor, kind:
     for batch in (weights, torch.zeros_like(weights), weights * 1e-30):
         batch = batch.clone().requires_grad_()
         frequencies.update(batch)
-        total = penalise([penalty], batch, frequencies=frequencies, idf=idf).total
+        total = penalize([penalty], batch, frequencies=frequencies, idf=idf).total
         total.backward()
         assert total.isfinite() and batch.grad is not None and batch.grad.isfinite().all()
 
@@ -110,7 +110,7 @@ def test_gradients_are_finite_even_of_empty_batches(weights: torch.Tensor, kind:
 def test_gradients_of_the_mask() -> None:
     """Rows that are sparse enough are left alone; the others are pulled as if those were empty rows."""
     weights = ORACLE.clone().requires_grad_()
-    penalise([Penalty("flops", 1.0, above=1)], weights).total.backward()
+    penalize([Penalty("flops", 1.0, above=1)], weights).total.backward()
     # d/dw of sum_j ((w_1j + 0) / 2)^2 is w_1j / 2.
     assert weights.grad is not None
     assert weights.grad.tolist() == [[0.5, 0, 1.0], [0, 0, 0]]
@@ -165,10 +165,10 @@ def test_equals_sentence_transformers_splade_loss() -> None:
     splade = theirs.SpladeLoss(model, Nothing(), document_regularizer_weight=0.3, query_regularizer_weight=0.7)
     columns = [queries, *weights.unbind(1)]
     found = splade([{"sentence_embedding": column} for column in columns])
-    assert penalise([Penalty("flops", 0.3)], weights).total.item() == pytest.approx(
+    assert penalize([Penalty("flops", 0.3)], weights).total.item() == pytest.approx(
         found["document_regularizer_loss"].item()
     )
-    assert penalise([Penalty("flops", 0.7)], queries).total.item() == pytest.approx(
+    assert penalize([Penalty("flops", 0.7)], queries).total.item() == pytest.approx(
         found["query_regularizer_loss"].item()
     )
 
@@ -182,11 +182,11 @@ def test_rare_words_are_spared_by_idf_and_frequent_ones_by_none() -> None:
 def test_penalties_are_added_up_by_strength_and_share() -> None:
     weights = ORACLE.clone().requires_grad_()
     penalties = [Penalty("flops", 0.1), Penalty("l1", 2.0), Penalty("anti-zero", 1.0)]
-    found = penalise(penalties, weights, share=0.25)
+    found = penalize(penalties, weights, share=0.25)
     assert found.total.item() == pytest.approx(0.25 * (0.1 * 5 + 2 * 3) + 1 / 36)
     assert [part.item() for part in found.parts] == pytest.approx([5, 3, 1 / 36])
     assert found.total.requires_grad and not any(part.requires_grad for part in found.parts)
-    assert penalise([], weights).total.item() == 0
+    assert penalize([], weights).total.item() == 0
 
 
 @given(st.lists(documents(), min_size=1, max_size=5), st.floats(0.5, 50))

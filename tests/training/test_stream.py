@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lsr.collections.sources import Place
 from lsr.errors import CollectionError, ParameterError
-from lsr.training.data import Example, Group, GroupStream, IdRecords, Judgements, TextRecords, Titles, stream
+from lsr.training.data import Example, Group, GroupStream, IdRecords, Judgments, TextRecords, Titles, stream
 from lsr.training.data.examples import make_example, text_id
 from lsr.training.data.store import Corpus
 from tests.training.written import real, with_store, write_collection, write_letters, write_lines
@@ -128,10 +128,10 @@ def test_texts_without_ids(tmp_path: Path) -> None:
 
 @given(st.integers(1, 8), SEEDS, st.integers(0, 3))
 def test_random_negatives_are_judged_by_no_split(
-    letters: Callable[[str], Judgements | IdRecords], size: int, seed: int, epoch: int
+    letters: Callable[[str], Judgments | IdRecords], size: int, seed: int, epoch: int
 ) -> None:
     """Of ten documents, a to j: a, b and c are relevant to q1."""
-    for kind in ("judgements", "records"):
+    for kind in ("judgments", "records"):
         source = letters(kind)
         for group in GroupStream(source, size, seed=seed).groups(epoch):
             positive, *negatives = group.document_ids
@@ -145,7 +145,7 @@ def test_random_negatives_are_judged_by_no_split(
 
 
 @pytest.fixture(scope="module")
-def letters(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Judgements | IdRecords]:
+def letters(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Judgments | IdRecords]:
     folder = tmp_path_factory.mktemp("letters")
     train = {"q1": {"a": 1, "b": 2, "d": 0}, "q2": {"j": 1}}
     judged = with_store(write_letters(folder / "c", train=train, test={"q1": {"c": 1}}), "train")
@@ -154,16 +154,16 @@ def letters(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Judgeme
         {"query_id": "q2", "positive_ids": ["j"], "negative_ids": []},
     ]
     sources = {
-        "judgements": Judgements(*judged),
+        "judgments": Judgments(*judged),
         "records": IdRecords(write_lines(folder / "r.jsonl", records), *judged),
     }
     return lambda kind: sources[kind]
 
 
-def test_real_judgements(tmp_path: Path) -> None:
+def test_real_judgments(tmp_path: Path) -> None:
     collection, store = real("nfcorpus", "train", tmp_path)
     relevant, queries = collection.relevant(), collection.queries()
-    groups = list(GroupStream(Judgements(collection, store), 8, seed=3).groups(1))
+    groups = list(GroupStream(Judgments(collection, store), 8, seed=3).groups(1))
     assert sorted(group.query_id for group in groups) == sorted(queries)
     for group in groups:
         known = relevant[group.query_id]
@@ -182,7 +182,7 @@ def test_real_titles(tmp_path: Path) -> None:
 
 
 def test_more_negatives_than_the_collection_has(tmp_path: Path) -> None:
-    source = Judgements(*with_store(write_letters(tmp_path / "c", train={"q1": {"a": 1, "b": 1}}), "train"))
+    source = Judgments(*with_store(write_letters(tmp_path / "c", train={"q1": {"a": 1, "b": 1}}), "train"))
     [group] = GroupStream(source, 9).groups(0)
     assert set(group.document_ids[1:]) == set("cdefghij")
     with pytest.raises(CollectionError, match=r"query 'q1':1: groups of 10 need 9 random documents, .* has 8 that"):

@@ -153,7 +153,7 @@ def test_types_of_tokens_tell_query_and_document_apart(cross_encoder: Path) -> N
     teacher = CrossEncoder(str(cross_encoder))
     one, other = teacher.scores([texts("sea", "run"), texts("run", "sea")])
     assert abs(one - other) > 1e-3
-    tokens = teacher._tokenise(["sea"], ["run"])
+    tokens = teacher._tokenize(["sea"], ["run"])
     assert tokens[0][1].tolist() == [0, 0, 0, 1, 1]
 
 

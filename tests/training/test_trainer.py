@@ -103,7 +103,7 @@ def test_equals_a_loop_in_plain_torch(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
 def test_rates_rise_and_fall(tmp_path: Path, schedule: str) -> None:
-    config = read_training(write_config(tmp_path, f'steps = 100\nwarm_up = 0.1\nschedule = "{schedule}"')).optimiser
+    config = read_training(write_config(tmp_path, f'steps = 100\nwarm_up = 0.1\nschedule = "{schedule}"')).optimizer
     rates = [rate_at(config, step, 100) for step in range(1, 101)]
     assert rates[:10] == pytest.approx([step / 10 for step in range(1, 11)])
     assert all(0 < rate <= 1 for rate in rates)
@@ -120,8 +120,8 @@ def test_rates_rise_and_fall(tmp_path: Path, schedule: str) -> None:
     "changes",
     [
         {},
-        {"regulariser": 'document = [{ kind = "df-flops", strength = 0.1 }]', "optimiser": "accumulate = 2"},
-        {"encoder": 'method = "li-lsr"\nbackbone = "{folder}/model"', "regulariser": ""},
+        {"regularizer": 'document = [{ kind = "df-flops", strength = 0.1 }]', "optimizer": "accumulate = 2"},
+        {"encoder": 'method = "li-lsr"\nbackbone = "{folder}/model"', "regularizer": ""},
         {
             "encoder": 'method = "prosper-bert"\nbackbone = "{folder}/model"',
             "more": "\n[window]\nquery = [17, 12]\ndocument = [17, 14, 11]\nover = 100\nshare = 0.4",
@@ -131,9 +131,9 @@ def test_rates_rise_and_fall(tmp_path: Path, schedule: str) -> None:
 )
 def test_killed_it_goes_on_to_the_same_weights(tmp_path: Path, changes: dict[str, str]) -> None:
     changes = {key: value.replace("{folder}", str(tmp_path)) for key, value in changes.items()}
-    optimiser = f"steps = 60\n{changes.pop('optimiser', '')}"
+    optimizer = f"steps = 60\n{changes.pop('optimizer', '')}"
     more = EVALUATION.format(data=tmp_path / "data", every=20, patience=0)
-    path = write_config(tmp_path, optimiser, more + changes.pop("more", ""), dropout=True, **changes)
+    path = write_config(tmp_path, optimizer, more + changes.pop("more", ""), dropout=True, **changes)
     assert run_python(TRAIN, path, tmp_path / "whole").returncode == 0
     for step in (4, 30):
         kill_after(path, tmp_path / "killed", step)
@@ -154,7 +154,7 @@ def test_killed_it_goes_on_to_the_same_weights(tmp_path: Path, changes: dict[str
 def test_two_processes_train_as_one_does(tmp_path: Path, method: str) -> None:
     encoder = f'method = "{method}"\nbackbone = "{tmp_path / "model"}"'
     # The documents of other processes are not seen: a loss over the query's own is the same however they are shared.
-    path = write_config(tmp_path, "steps = 10", losses='name = "pairwise"', regulariser="", encoder=encoder)
+    path = write_config(tmp_path, "steps = 10", losses='name = "pairwise"', regularizer="", encoder=encoder)
     run(path)
     words = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "lsr", "train")
     found = subprocess.run(
@@ -228,7 +228,7 @@ METHODS = {
 def test_every_method_learns(tmp_path: Path, method: str) -> None:
     more = METHODS[method].format(data=tmp_path / "data")
     encoder = f'method = "{method}"\nbackbone = "{tmp_path / "model"}"\n{more}'
-    path = write_config(tmp_path, "steps = 40", encoder=encoder, regulariser="")
+    path = write_config(tmp_path, "steps = 40", encoder=encoder, regularizer="")
     run(path)
     losses = [float(row["loss"]) for row in log_of(tmp_path / "out")]
     assert np.mean(losses[-8:]) < 0.97 * np.mean(losses[:4])
@@ -242,7 +242,7 @@ def test_deepct_learns_the_recall_of_terms(tmp_path: Path) -> None:
         .replace('[[losses]]\nname = "in-batch"\n', "")
         .replace("seed = 3", "seed = 3\nterm_recall = 1.0")
     )
-    path.write_text(text[: text.index("[regulariser]")] + text[text.index("[optimiser]") :])
+    path.write_text(text[: text.index("[regularizer]")] + text[text.index("[optimizer]") :])
     run(path)
     losses = [float(row["term-mse"]) for row in log_of(tmp_path / "out")]
     assert np.mean(losses[-8:]) < 0.5 * np.mean(losses[:4])
@@ -264,8 +264,8 @@ def test_windows_narrow_and_are_saved(tmp_path: Path) -> None:
 @pytest.mark.parametrize("method", ["splade-max", "unicoil", "epic", "prosper-bert"])
 def test_mixed_precision_learns_too(tmp_path: Path, method: str) -> None:
     encoder = f'method = "{method}"\nbackbone = "{tmp_path / "model"}"'
-    optimiser = 'steps = 40\nprecision = "bfloat16"\ngradient_checkpointing = true'
-    run(write_config(tmp_path, optimiser, encoder=encoder, regulariser=""))
+    optimizer = 'steps = 40\nprecision = "bfloat16"\ngradient_checkpointing = true'
+    run(write_config(tmp_path, optimizer, encoder=encoder, regularizer=""))
     losses = [float(row["in-batch"]) for row in log_of(tmp_path / "out")]
     assert np.mean(losses[-8:]) < np.mean(losses[:4])
     assert {each.dtype for each in weights_of(tmp_path / "out").values()} == {torch.float32}
@@ -273,7 +273,7 @@ def test_mixed_precision_learns_too(tmp_path: Path, method: str) -> None:
 
 def test_a_teacher_is_learned_from(tmp_path: Path) -> None:
     teacher = '[teacher]\ndense = ["minilm"]\nsparse = ["tiny"]\nwhole_batch = true\nscale = 10'
-    run(write_config(tmp_path, "steps = 30", teacher, losses='name = "kl"', regulariser=""))
+    run(write_config(tmp_path, "steps = 30", teacher, losses='name = "kl"', regularizer=""))
     losses = [float(row["kl"]) for row in log_of(tmp_path / "out")]
     assert np.mean(losses[-6:]) < np.mean(losses[:4])
 
@@ -353,7 +353,7 @@ def test_a_batch_that_is_too_large_is_told_with_one_that_fits(
     monkeypatch.setattr(TrainableEncoder, "forward", small_memory)
     encoder = f'method = "{method}"\nbackbone = "{tmp_path / "model"}"'
     penalty = 'document = [{ kind = "flops", strength = 0.01 }]'
-    path = write_config(tmp_path, encoder=encoder, regulariser=penalty)
+    path = write_config(tmp_path, encoder=encoder, regularizer=penalty)
     most = 3  # of which each query has three
     with pytest.raises(ParameterError, match=r"6 queries does not fit .* take batch_size = 1 and accumulate = 6"):
         run(path, "one")

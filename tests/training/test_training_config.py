@@ -18,7 +18,7 @@ start = "tiny"
 collection = "beir/scifact"
 [[losses]]
 name = "in-batch"
-[optimiser]
+[optimizer]
 steps = 10
 """
 
@@ -33,24 +33,24 @@ def test_the_least_that_can_be_said(tmp_path: Path) -> None:
     config = read(tmp_path, MINIMAL)
     assert config.data.split == "train"
     assert config.losses[0].weight == 1.0
-    assert config.regulariser.document == ()
-    assert asdict(config)["optimiser"]["steps"] == 10
+    assert config.regularizer.document == ()
+    assert asdict(config)["optimizer"]["steps"] == 10
 
 
 def test_whole_numbers_are_numbers(tmp_path: Path) -> None:
-    assert type(read(tmp_path, MINIMAL + "rate = 1\n").optimiser.rate) is float
+    assert type(read(tmp_path, MINIMAL + "rate = 1\n").optimizer.rate) is float
 
 
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("steps = 10", "step = 10", "optimiser.step is unknown; perhaps steps?"),
-        ("steps = 10", "steps = 10\nleraning_rate = 1", "optimiser.leraning_rate is unknown"),
-        ("[optimiser]", "[optimizer]", "optimizer is unknown; perhaps optimiser?"),
+        ("steps = 10", "step = 10", "optimizer.step is unknown; perhaps steps?"),
+        ("steps = 10", "steps = 10\nleraning_rate = 1", "optimizer.leraning_rate is unknown"),
+        ("[optimizer]", "[optimizer]", "optimizer is unknown; perhaps optimizer?"),
         ("[encoder]", "sede = 3\n[encoder]", "sede is unknown; perhaps seed?"),
-        ("steps = 10", 'steps = "ten"', "optimiser.steps is 'ten'; it must be a whole number"),
-        ("steps = 10", "steps = true", "optimiser.steps is True"),
-        ("steps = 10", "steps = 0", "[optimiser] steps is 0"),
+        ("steps = 10", 'steps = "ten"', "optimizer.steps is 'ten'; it must be a whole number"),
+        ("steps = 10", "steps = true", "optimizer.steps is True"),
+        ("steps = 10", "steps = 0", "[optimizer] steps is 0"),
         ("steps = 10", "", "give steps or epochs"),
         ("steps = 10", "steps = 10\nepochs = 2", "give steps or epochs"),
         ("steps = 10", "steps = 10\nrate = nan", "rate is nan"),
@@ -70,20 +70,20 @@ def test_whole_numbers_are_numbers(tmp_path: Path) -> None:
         ('name = "in-batch"', 'name = "in-batch"\nwieght = 2', "losses[0].wieght is unknown; perhaps weight?"),
         ('name = "in-batch"', "weight = 2", "losses[0].name is missing"),
         ('name = "in-batch"', 'name = "infonce"', "loss is 'infonce'"),
-        ("[optimiser]", '[regulariser]\nquery = [{ kind = "flops", strength = 1, pooling = "slots" }]\n[optimiser]',
+        ("[optimizer]", '[regularizer]\nquery = [{ kind = "flops", strength = 1, pooling = "slots" }]\n[optimizer]',
          "on queries it must be 'all'"),
-        ("[optimiser]", '[regulariser]\ndocument = [{ kind = "flops" }]\n[optimiser]', "strength is missing"),
-        ("[optimiser]", '[regulariser]\ndocument = [{ kind = "idf-flops", strength = 1 }]\n[optimiser]', "idf and the"),
-        ("[optimiser]", '[regulariser]\nschedule = "cubic"\n[optimiser]', "schedule is 'cubic'"),
-        ("[optimiser]", '[regulariser]\ndocument = 3\n[optimiser]', "regulariser.document is 3; it must be a list of"),
-        ("[optimiser]", "[window]\nquery = [64, 128]\n[optimiser]", "falling"),
-        ("[optimiser]", "[teacher]\n[optimiser]", "there is no teacher"),
-        ("[optimiser]", '[teacher]\ndense = ["minilm"]\n[optimiser]', "no loss learns from the teacher"),
+        ("[optimizer]", '[regularizer]\ndocument = [{ kind = "flops" }]\n[optimizer]', "strength is missing"),
+        ("[optimizer]", '[regularizer]\ndocument = [{ kind = "idf-flops", strength = 1 }]\n[optimizer]', "idf and the"),
+        ("[optimizer]", '[regularizer]\nschedule = "cubic"\n[optimizer]', "schedule is 'cubic'"),
+        ("[optimizer]", '[regularizer]\ndocument = 3\n[optimizer]', "regularizer.document is 3; it must be a list of"),
+        ("[optimizer]", "[window]\nquery = [64, 128]\n[optimizer]", "falling"),
+        ("[optimizer]", "[teacher]\n[optimizer]", "there is no teacher"),
+        ("[optimizer]", '[teacher]\ndense = ["minilm"]\n[optimizer]', "no loss learns from the teacher"),
         ('name = "in-batch"', 'name = "kl"\n[teacher]\ndense = ["minilm"]\nstore = true',
          "teacher.store needs negatives"),
-        ("[optimiser]", '[teacher]\ndense = ["minilm"]\nnormalise = "z"\n[optimiser]', "normalise is 'z'"),
-        ("[optimiser]", "[evaluation]\nevery = 3\n[optimiser]", "evaluation.collection is missing"),
-        ("[optimiser]", '[evaluation]\ncollection = "x"\nmeasure = "F1"\n[optimiser]', "F1"),
+        ("[optimizer]", '[teacher]\ndense = ["minilm"]\nnormalize = "z"\n[optimizer]', "normalize is 'z'"),
+        ("[optimizer]", "[evaluation]\nevery = 3\n[optimizer]", "evaluation.collection is missing"),
+        ("[optimizer]", '[evaluation]\ncollection = "x"\nmeasure = "F1"\n[optimizer]', "F1"),
         ("[encoder]", "seed = -1\n[encoder]", "seed is -1"),
         ("[encoder]", "[[encoder]]", "encoder is [{"),
         ("[encoder]", "= 3", "no valid TOML"),

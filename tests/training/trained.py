@@ -36,7 +36,7 @@ def write_data(folder: Path) -> Path:
 
 
 def write_config(
-    folder: Path, optimiser: str = "steps = 8", more: str = "", dropout: bool = False, **changes: str
+    folder: Path, optimizer: str = "steps = 8", more: str = "", dropout: bool = False, **changes: str
 ) -> Path:
     """A training in `folder`/train.toml; more: what stands at its end. changes: lines in place of these."""
     if not (folder / "data").exists():
@@ -47,15 +47,15 @@ def write_config(
         "encoder": f'method = "splade-max"\nbackbone = "{folder / "model"}"',
         "data": f'collection = "{folder / "data"}"\ngroup = 3',
         "losses": 'name = "in-batch"',
-        "regulariser": 'document = [{ kind = "flops", strength = 0.01 }]\nquery = [{ kind = "l1", strength = 0.01 }]',
+        "regularizer": 'document = [{ kind = "flops", strength = 0.01 }]\nquery = [{ kind = "l1", strength = 0.01 }]',
         "rate": "1e-3",
         **changes,
     }
     path = folder / "train.toml"
     path.write_text(
         f"{lines['top']}\n[encoder]\n{lines['encoder']}\n[data]\n{lines['data']}\n[[losses]]\n{lines['losses']}\n"
-        f"[regulariser]\n{lines['regulariser']}\n"
-        f"[optimiser]\nbatch_size = 6\nrate = {lines['rate']}\n{optimiser}\n{more}\n"
+        f"[regularizer]\n{lines['regularizer']}\n"
+        f"[optimizer]\nbatch_size = 6\nrate = {lines['rate']}\n{optimizer}\n{more}\n"
     )
     return path
 

@@ -46,7 +46,7 @@ def write_collection(
 
 
 def write_letters(folder: Path, **splits: Qrels) -> Path:
-    """Documents a to j, two queries, and these judgements."""
+    """Documents a to j, two queries, and these judgments."""
     documents = [(letter, f"Title {letter}", f"text of {letter}") for letter in "abcdefghij"]
     return write_collection(folder, documents, {"q1": "first query", "q2": "second query"}, **splits)
 

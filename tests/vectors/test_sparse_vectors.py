@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsr.errors import LsrError, ParameterError, VectorsError
-from lsr.vectors.normalize import normalise, row_steps
+from lsr.vectors.normalize import normalize, row_steps
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 from tests.data import load_vectors
@@ -120,7 +120,7 @@ def test_nothing_at_all() -> None:
     assert len(SparseVectors([0, 0, 0], [], [], 0)) == 2
 
 
-def test_memory_of_normalising() -> None:
+def test_memory_of_normalizing() -> None:
     rows, length = 40_000, 100
     generator = np.random.default_rng(1)
     indices = generator.integers(0, 30_522, rows * length).astype(np.uint16)
@@ -187,7 +187,7 @@ def test_the_row_is_named_far_from_the_start() -> None:
 
 def test_caller_names_the_rows() -> None:
     with pytest.raises(VectorsError, match="line 12: weight"):
-        normalise([0, 1, 2], [0, 0], [1, -1], 5, lambda row: f"line {row + 11}")
+        normalize([0, 1, 2], [0, 0], [1, -1], 5, lambda row: f"line {row + 11}")
 
 
 @given(st.lists(st.integers(0, 9), max_size=30), st.integers(1, 12))
@@ -323,7 +323,7 @@ def test_from_every_scipy_format(form: str, family: str) -> None:
     np.testing.assert_array_equal(SparseVectors.from_scipy(matrix).to_dense(), dense)
 
 
-def test_from_scipy_normalises() -> None:
+def test_from_scipy_normalizes() -> None:
     matrix = scipy.sparse.csr_matrix(([1.0, 0.0, 2.0, 4.0], [3, 0, 3, 1], [0, 4]), shape=(1, 5))
     assert as_rows(SparseVectors.from_scipy(matrix)) == [[(1, 4.0), (3, 3.0)]]
 

@@ -39,7 +39,7 @@ def test_hash_tells_likely_confusions_apart(first: list[str], second: list[str])
 
 
 def test_hash_is_stable() -> None:
-    # SHA-256 of 01 00 00 00 00 00 00 00 61: files that were written must be recognised for ever.
+    # SHA-256 of 01 00 00 00 00 00 00 00 61: files that were written must be recognized for ever.
     assert Vocabulary(["a"]).hash == "ae6121c88ba555f64c3d812123eb799d128015541f850c5e9bf1d54c08ad8481"
 
 

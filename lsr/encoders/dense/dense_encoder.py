@@ -65,7 +65,7 @@ class DenseEncoder:
         self._inputs = ["input_ids", "token_type_ids"] if "token_type_ids" in known else ["input_ids"]
         pad = self._tokenizer.pad_token_id
         self._pad_id = pad if pad is not None else getattr(self._model.config, "pad_token_id", None) or 0
-        self._tokenise([""])  # settles how the tokeniser cuts off; from here on it is only read, by whatever thread
+        self._tokenize([""])  # settles how the tokenizer cuts off; from here on it is only read, by whatever thread
 
     def encode_documents(
         self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False
@@ -107,11 +107,11 @@ class DenseEncoder:
         rows = np.zeros((len(checked), self.dim), np.float32)  # a text without any token keeps its zeros
         with progress_bar("encoding", len(checked), unit, progress) as advance:
             for start in range(0, len(checked), TEXTS_AT_ONCE):
-                tokens = self._tokenise([prompt + text for text in checked[start : start + TEXTS_AT_ONCE]])
+                tokens = self._tokenize([prompt + text for text in checked[start : start + TEXTS_AT_ONCE]])
                 self._fill(rows[start : start + len(tokens)], tokens, batch_size, advance)
         return rows
 
-    def _tokenise(self, texts: list[str]) -> list[npt.NDArray[np.int32]]:
+    def _tokenize(self, texts: list[str]) -> list[npt.NDArray[np.int32]]:
         """Of each text: int32 [inputs of the network, tokens]."""
         encoded = self._tokenizer(
             texts, truncation=True, max_length=self.max_length, return_token_type_ids=len(self._inputs) > 1
@@ -147,7 +147,7 @@ class DenseEncoder:
             pooled = states[:, 0]
         else:
             pooled = states.masked_fill(~mask[:, :, None], 0).sum(1) / mask.sum(1, keepdim=True)
-        if self._layout.normalise:
+        if self._layout.normalize:
             pooled = torch.nn.functional.normalize(pooled, dim=1)
         if not pooled.isfinite().all():
             raise EncoderError(f"{self.name}: the network gives numbers that are not finite; try dtype float32")
@@ -204,7 +204,7 @@ def _open_saved(folder: Path, device: str | None) -> DenseEncoder:
 
 
 def _load(name: str, layout: DenseLayout) -> tuple[Any, Any]:
-    """The network, in float32 on the CPU, and the tokeniser. Raises EncoderError."""
+    """The network, in float32 on the CPU, and the tokenizer. Raises EncoderError."""
     source: dict[str, Any] = {"pretrained_model_name_or_path": str(layout.transformer), "trust_remote_code": False}
     with quiet():
         try:
@@ -228,6 +228,6 @@ def _load(name: str, layout: DenseLayout) -> tuple[Any, Any]:
         raise EncoderError(f"{name}: its network, {type(model).__name__}, is no text encoder; {WORKS}")
     if tokens > known:
         raise EncoderError(
-            f"{name}: its tokeniser has {tokens} tokens, its network {known}; copy both from the same place"
+            f"{name}: its tokenizer has {tokens} tokens, its network {known}; copy both from the same place"
         )
     return model.eval().float(), tokenizer

@@ -33,7 +33,7 @@ class DenseLayout(NamedTuple):
     stated_length: int | None
     lower_case: bool
     pooling: str
-    normalise: bool
+    normalize: bool
     truncate: int | None
     query_prompt: str
     document_prompt: str
@@ -56,7 +56,7 @@ def read_dense_layout(folder: Path) -> DenseLayout:
     for place in places[2:]:
         feature = read_object(place / "config.json", optional=True).get("module_input_name", "sentence_embedding")
         if feature != "sentence_embedding":
-            raise EncoderError(f"{place}: normalises {feature!r}; lsr normalises sentence_embedding")
+            raise EncoderError(f"{place}: normalizes {feature!r}; lsr normalizes sentence_embedding")
     query_prompt, document_prompt, truncate = _read_settings(folder / "config_sentence_transformers.json")
     pooling = _read_pooling(places[1] / "config.json", prompted=bool(query_prompt or document_prompt))
     length, lower_case = _read_transformer(places[0])

@@ -75,7 +75,7 @@ def _side(root: Path, folder: Path, repeated: str, max_length: int | None) -> Si
     kind = chosen(path, "model_type", config.get("model_type"), KINDS)
     check_weights(folder)
     if not tokenizer.is_dir():
-        raise EncoderError(f"{tokenizer}: is missing; copy the tokeniser that the encoder was trained with there")
+        raise EncoderError(f"{tokenizer}: is missing; copy the tokenizer that the encoder was trained with there")
     longest = shortest(UNSTATED_LENGTH if max_length is None else max_length, limit_of(tokenizer))
     if kind == "BINARY":
         components = config.get("vocab_size")

@@ -22,7 +22,7 @@ from lsr.encoders.folders.sentence_transformers import MODULES_FILE, read_senten
 from lsr.encoders.spec import EncoderSpec, HeadSpec, LookupSpec, SideSpec, TransformerSpec
 from lsr.errors import EncoderError
 
-# Where the file that OpenSearch's code writes is missing, the lines that its analysers read are as good.
+# Where the file that OpenSearch's code writes is missing, the lines that its analyzers read are as good.
 TABLES = ("idf.json", "query_token_weights.txt")
 # naver's older trainer writes two folders; its newer one, and light-splade, one inside the other.
 DOCUMENTS_BESIDE, QUERIES_BESIDE = "model", "model_q"

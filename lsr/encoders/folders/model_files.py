@@ -62,7 +62,7 @@ def folder_inside(folder: Path, path: Any) -> Path:
 
 
 def read_language_model(folder: Path, head: HeadSpec, longest: int, task: str = "masked-lm") -> TransformerSpec:
-    """A side of one folder that has a model with an output layer over its vocabulary, and the tokeniser.
+    """A side of one folder that has a model with an output layer over its vocabulary, and the tokenizer.
 
     task: BackboneSpec.task of a model whose config.json does not tell it. Raises EncoderError where there is no such
     layer, or where the weights are not in safetensors.
@@ -111,7 +111,7 @@ def positions_of(folder: Path) -> int | None:
 
 
 def limit_of(folder: Path) -> int | None:
-    """Tokens of a text that the tokeniser in `folder` lets through, where it states that. Raises EncoderError."""
+    """Tokens of a text that the tokenizer in `folder` lets through, where it states that. Raises EncoderError."""
     limit = read_object(folder / "tokenizer_config.json", optional=True).get("model_max_length")
     return int(limit) if isinstance(limit, int | float) and 1 <= limit < NO_LIMIT else None
 

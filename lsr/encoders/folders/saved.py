@@ -94,7 +94,7 @@ class SavedLookup:
         except DAMAGE as error:
             raise _damaged(folder, error) from error
         if not same:
-            raise EncoderError(f"{folder}: the tokeniser is not the one that was saved; save the encoder again")
+            raise EncoderError(f"{folder}: the tokenizer is not the one that was saved; save the encoder again")
 
     @property
     def dim(self) -> int:
@@ -177,7 +177,7 @@ def transformer_to_json(side: TransformerSpec) -> dict[str, Any]:
 
 
 def lookup_to_json(side: LookupSide, folder: Path) -> dict[str, Any]:
-    """Write the side's table and tokeniser into `folder`; the rest of its spec."""
+    """Write the side's table and tokenizer into `folder`; the rest of its spec."""
     side.save(folder)
     spec = replace(side.spec, scale=1.0, components=side.dim)  # the table has been multiplied
     return {key: value for key, value in asdict(spec).items() if key not in ("tokenizer", "table")}

@@ -119,7 +119,7 @@ def _transformer(kind: str, folder: Path, pooling_folder: Path, max_length: int 
     task = chosen(path, "transformer_task", settings.get("transformer_task", TRANSFORMERS[kind]), TASKS)
     stated = settings.get("max_seq_length")
     if type(stated) is not int or stated < 1:
-        # Newer versions leave this to the tokeniser.
+        # Newer versions leave this to the tokenizer.
         stated = limit_of(folder) or positions_of(folder) or UNSTATED_LENGTH
     longest = shortest(stated if max_length is None else max_length, positions_of(folder), limit_of(folder))
     pooling_path = pooling_folder / CONFIG_FILE

@@ -156,13 +156,13 @@ def load_backbone(name: str, spec: BackboneSpec, seed: int | None = None) -> Bac
 
 
 def load_tokenizer(name: str, folder: str) -> Any:
-    """A transformers tokeniser. Raises EncoderError."""
+    """A transformers tokenizer. Raises EncoderError."""
     with quiet():
         try:
             return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         except Exception as error:  # as in load_backbone
             raise EncoderError(
-                f"{name}: its tokeniser cannot be loaded ({first_line(error)}); copy or save it again"
+                f"{name}: its tokenizer cannot be loaded ({first_line(error)}); copy or save it again"
             ) from error
 
 

@@ -40,7 +40,7 @@ class Batch(NamedTuple):
     """Texts on their way through a backbone and a head, padded to one length.
 
     ids: int64 [texts, tokens]. mask: bool, where there is a token. counted: bool, which positions a head looks at.
-    special: bool, which hold the special tokens that the tokeniser added.
+    special: bool, which hold the special tokens that the tokenizer added.
     """
 
     ids: Tensor
@@ -123,7 +123,7 @@ class Head(nn.Module):
             )
         if self.residual is None and len(components) == indptr[-1]:
             narrow = components.astype(component_dtype(self.components))
-            vectors = SparseVectors.from_normalised(indptr, narrow, weights, self.components)
+            vectors = SparseVectors.from_normalized(indptr, narrow, weights, self.components)
         else:
             order = np.argsort(texts, kind="stable")
             np.cumsum(np.bincount(texts, minlength=len(batch.ids)), out=indptr[1:])
@@ -315,7 +315,7 @@ def unit_length(vectors: SparseVectors) -> SparseVectors:
     rows = rows_of(np.diff(vectors.indptr))
     np.add.at(squares, rows, vectors.values.astype(np.float64) ** 2)
     values = (vectors.values / np.sqrt(squares)[rows]).astype(np.float32)
-    return SparseVectors.from_normalised(vectors.indptr, vectors.indices, values, vectors.dim, vectors.ids)
+    return SparseVectors.from_normalized(vectors.indptr, vectors.indices, values, vectors.dim, vectors.ids)
 
 
 def _literal(batch: Batch) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

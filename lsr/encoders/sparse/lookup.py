@@ -35,7 +35,7 @@ class LookupSide:
     Competitive Search Relevance for Inference-Free Learned Sparse Retrievers). Neither torch nor transformers is
     loaded.
 
-    table: float32 [components], in place of the file that the spec names. Raises EncoderError for a tokeniser or a
+    table: float32 [components], in place of the file that the spec names. Raises EncoderError for a tokenizer or a
     table that cannot be read or do not fit together.
     """
 
@@ -48,7 +48,7 @@ class LookupSide:
             if table.shape != (size,):
                 raise EncoderError(
                     f"the table of query weights is of size {list(table.shape)}, but {spec.tokenizer} has {size} "
-                    "components; count it with this tokeniser"
+                    "components; count it with this tokenizer"
                 )
             weights = checked_table(table, self.tokens.vocabulary)
         elif spec.table is not None:
@@ -124,7 +124,7 @@ class LookupSide:
         weights = [(token, table[token] * times[token]) for token in sorted(counts) if table[token] > 0]
         indices = np.array([token for token, _ in weights], component_dtype(self.dim))
         values = np.array([weight for _, weight in weights], np.float32)
-        return SparseVectors.from_normalised(np.array([0, len(weights)]), indices, values, self.dim)
+        return SparseVectors.from_normalized(np.array([0, len(weights)]), indices, values, self.dim)
 
     def bags(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], ...]:
         """(texts, components, counts), int64 each: the tokens of the texts, once each, and how often they occur."""
@@ -145,4 +145,4 @@ class LookupSide:
         indptr = np.zeros(len(ids) + 1, np.int64)
         np.cumsum(np.bincount(rows[kept], minlength=len(ids)), out=indptr[1:])
         indices = components[kept].astype(component_dtype(self.dim))
-        return SparseVectors.from_normalised(indptr, indices, weights[kept], self.dim)
+        return SparseVectors.from_normalized(indptr, indices, weights[kept], self.dim)

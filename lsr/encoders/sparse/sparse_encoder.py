@@ -188,7 +188,7 @@ class SparseEncoder:
         save_reference(self, Path(folder))
 
     def save_pretrained(self, folder: str | Path, training: Mapping[str, Any] | None = None) -> None:
-        """Write everything: networks, heads, tables, tokenisers; load_encoder(folder) gives the encoder back.
+        """Write everything: networks, heads, tables, tokenizers; load_encoder(folder) gives the encoder back.
 
         Where sentence-transformers knows all parts of the encoder, the folder is one of its SparseEncoder's. Options,
         such as pruning, are not part of it; weights are written in the precision that they are computed with. No other
@@ -214,7 +214,7 @@ class SparseEncoder:
             )
         if not _agree(side.vocabulary, query.vocabulary):
             raise EncoderError(
-                f"{self.name}: the tokenisers of queries and documents differ; copy both from the same place"
+                f"{self.name}: the tokenizers of queries and documents differ; copy both from the same place"
             )
         return side
 
@@ -271,6 +271,6 @@ class SparseEncoder:
 
 
 def _agree(first: Vocabulary, second: Vocabulary) -> bool:
-    """Whether no component has two names; components that one tokeniser does not know have none there."""
+    """Whether no component has two names; components that one tokenizer does not know have none there."""
     pairs = zip(first.tokens, second.tokens, strict=True)
     return all(a == b or a.startswith(UNNAMED) or b.startswith(UNNAMED) for a, b in pairs)

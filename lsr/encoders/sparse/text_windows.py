@@ -40,8 +40,8 @@ class Windows:
             chosen = self.vectors[np.flatnonzero(np.diff(self.texts, prepend=-1) > 0)]
             lengths = np.zeros(self.count, np.int64)
             lengths[np.unique(self.texts)] = np.diff(chosen.indptr)
-            return SparseVectors.from_normalised(_indptr(lengths), chosen.indices, chosen.values, chosen.dim)
-        # Windows of one text are neighbours: whole texts at a time, so that sorting needs bounded memory.
+            return SparseVectors.from_normalized(_indptr(lengths), chosen.indices, chosen.values, chosen.dim)
+        # Windows of one text are neighbors: whole texts at a time, so that sorting needs bounded memory.
         of_text = np.searchsorted(self.texts, np.arange(self.count + 1))
         by_text = self.vectors.indptr[of_text]
         lengths = np.zeros(self.count, np.int64)
@@ -59,7 +59,7 @@ class Windows:
             lengths[start:stop] = np.bincount(rows[first], minlength=stop - start)
         indices = np.concatenate([self.vectors.indices[:0], *(part[0] for part in parts)])
         values = np.concatenate([self.vectors.values[:0], *(part[1] for part in parts)])
-        return SparseVectors.from_normalised(_indptr(lengths), indices, values, self.vectors.dim)
+        return SparseVectors.from_normalized(_indptr(lengths), indices, values, self.vectors.dim)
 
 
 def check_aggregate(how: str) -> None:

@@ -1,4 +1,4 @@
-"""A model's tokeniser without transformers, which would bring torch with it."""
+"""A model's tokenizer without transformers, which would bring torch with it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from lsr.storage.files import DAMAGE
 from lsr.vectors.vocabulary import Vocabulary
 
 TOKENIZER_FILE, CONFIG_FILE, WORDPIECE_FILE = "tokenizer.json", "tokenizer_config.json", "vocab.txt"
-# What transformers writes where a tokeniser has no limit is 10**30.
+# What transformers writes where a tokenizer has no limit is 10**30.
 NO_LIMIT = 1_000_000
 # Components that no token has, which make the number of a model's rows round, are named after their number.
 UNNAMED = "<unnamed "
 
 
 class FolderTokenizer:
-    """The tokeniser of a folder, from its tokenizer.json, or from the vocab.txt of a BERT model.
+    """The tokenizer of a folder, from its tokenizer.json, or from the vocab.txt of a BERT model.
 
-    components: size of the vocabulary where it is more than the tokeniser's. config: content of tokenizer_config.json.
+    components: size of the vocabulary where it is more than the tokenizer's. config: content of tokenizer_config.json.
     Raises EncoderError where neither file is there, or one is damaged.
     """
 
@@ -39,7 +39,7 @@ class FolderTokenizer:
         size = max(ids.values(), default=-1) + 1
         if components is not None and components < size:
             raise EncoderError(
-                f"{self.folder}: the tokeniser has {size} tokens, but vectors have {components} components; tokeniser "
+                f"{self.folder}: the tokenizer has {size} tokens, but vectors have {components} components; tokenizer "
                 "and model do not belong together, copy both from the same place"
             )
         tokens = [f"{UNNAMED}{component}>" for component in range(components or size)]
@@ -59,7 +59,7 @@ class FolderTokenizer:
 
     @property
     def longest(self) -> int | None:
-        """Tokens that the model reads, as far as the tokeniser knows."""
+        """Tokens that the model reads, as far as the tokenizer knows."""
         limit = self.config.get("model_max_length")
         return int(limit) if isinstance(limit, int | float) and 0 < limit < NO_LIMIT else None
 
@@ -91,7 +91,7 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _tokenizer(folder: Path, config: dict[str, Any]) -> Any:
-    # transformers, too, lets these settings of a BERT tokeniser win over those in tokenizer.json.
+    # transformers, too, lets these settings of a BERT tokenizer win over those in tokenizer.json.
     wanted = {
         "lowercase": config.get("do_lower_case", True),
         "strip_accents": config.get("strip_accents"),
@@ -109,7 +109,7 @@ def _tokenizer(folder: Path, config: dict[str, Any]) -> Any:
     path = folder / WORDPIECE_FILE
     if not path.is_file():
         raise EncoderError(
-            f"{folder}: has neither {TOKENIZER_FILE} nor {WORDPIECE_FILE}; save the tokeniser with transformers' "
+            f"{folder}: has neither {TOKENIZER_FILE} nor {WORDPIECE_FILE}; save the tokenizer with transformers' "
             "AutoTokenizer.from_pretrained(...).save_pretrained(folder), which writes them"
         )
     try:

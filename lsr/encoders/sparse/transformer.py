@@ -54,7 +54,7 @@ class TransformerSide:
         number = find_dtype(dtype)
         self.name, self.spec = name, spec
         self._device = find_device(device)
-        self._tokenising: Lock = Lock() if like is None else like._tokenising
+        self._tokenizing: Lock = Lock() if like is None else like._tokenizing
         if like is None:
             self.backbone = load_backbone(name, spec.backbone, seed)
             self.tokenizer = load_tokenizer(name, spec.backbone.tokenizer)
@@ -103,7 +103,7 @@ class TransformerSide:
         parts = []
         with progress_bar("encoding", len(texts), "documents", progress) as advance:
             for start in range(0, len(texts), TEXTS_AT_ONCE):
-                tokens = self.tokenise(texts[start : start + TEXTS_AT_ONCE], self.spec.prompt)
+                tokens = self.tokenize(texts[start : start + TEXTS_AT_ONCE], self.spec.prompt)
                 parts.append(self._encode(tokens, batch_size, advance))
         return SparseVectors.concatenate(parts) if parts else SparseVectors.empty(self.dim)
 
@@ -148,7 +148,7 @@ class TransformerSide:
 
     def literal(self, text: str) -> set[int]:
         """The components that are tokens of the text as far as it is read, special tokens left out."""
-        (tokens,) = self.tokenise([text], prompt="")
+        (tokens,) = self.tokenize([text], prompt="")
         return set(tokens.ids[~tokens.special].tolist())
 
     def set_window(self, window: int | None) -> None:
@@ -174,14 +174,14 @@ class TransformerSide:
         return room // 2 if self.spec.echo else room
 
     def _prepare(self, texts: Sequence[str], prompt: str) -> list[str]:
-        """What is given to the tokeniser; "" where there is nothing to read, whatever prompt goes before it."""
+        """What is given to the tokenizer; "" where there is nothing to read, whatever prompt goes before it."""
         prepared = []
         for text in texts:
             text = text.strip()
             prepared.append((prompt + text).strip() if text else "")
         return [text.lower() for text in prepared] if self.spec.lower_case else prepared
 
-    def tokenise(self, texts: Sequence[str], prompt: str) -> list[TokenizedText]:
+    def tokenize(self, texts: Sequence[str], prompt: str) -> list[TokenizedText]:
         """The tokens of each text as far as it is read, none for one that is blank."""
         prepared = self._prepare(texts, prompt)
         encoded = self._tokenizer_call(
@@ -197,8 +197,8 @@ class TransformerSide:
         ]
 
     def _tokenizer_call(self, texts: Any, **options: Any) -> Any:
-        # How it cuts texts off is a state of the tokeniser: two threads that change it at once make it fail.
-        with self._tokenising:
+        # How it cuts texts off is a state of the tokenizer: two threads that change it at once make it fail.
+        with self._tokenizing:
             return self.tokenizer(texts, return_attention_mask=False, return_token_type_ids=False, **options)
 
     def _tokens(self, ids: list[int], special: list[int]) -> TokenizedText:
@@ -244,7 +244,7 @@ def _vocabulary(name: str, tokenizer: Any, components: int) -> Vocabulary:
         if component >= components:
             raise EncoderError(
                 f"{name}: token {token!r} has number {component}, but the model knows {components} tokens; the "
-                "tokeniser and the model do not belong together, copy both from the same place"
+                "tokenizer and the model do not belong together, copy both from the same place"
             )
         tokens[component] = token
     return Vocabulary(tokens)

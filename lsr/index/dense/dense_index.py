@@ -322,7 +322,7 @@ def _build_graph(vectors: Vectors, config: DenseConfig, threads: int, progress: 
 
 
 def _empty_graph(dim: int, config: DenseConfig) -> Any:
-    graph = faiss.IndexHNSWFlat(dim, config.neighbours, faiss.METRIC_INNER_PRODUCT)
+    graph = faiss.IndexHNSWFlat(dim, config.neighbors, faiss.METRIC_INNER_PRODUCT)
     graph.hnsw.efConstruction = config.ef_construction
     return graph
 

@@ -95,7 +95,7 @@ class ExactIndex:
             dim, has_ids = int(manifest["dim"]), bool(manifest["has_ids"])
         except (KeyError, TypeError, ValueError) as error:
             raise IndexFormatError(f"{folder}: damaged manifest ({error!r} is amiss); build the index again") from error
-        vectors = SparseVectors.from_normalised(arrays["indptr"], arrays["indices"], arrays["values"], dim)
+        vectors = SparseVectors.from_normalized(arrays["indptr"], arrays["indices"], arrays["values"], dim)
         ids = StringColumn.open(folder, "ids", mmap=mmap) if has_ids else None
         return cls(vectors, Inverted(*(arrays[name] for name in Inverted._fields)), ids)
 

@@ -1,4 +1,4 @@
-"""The forward index: every document's vector, quantised, laid out so that most visits cost one cache line.
+"""The forward index: every document's vector, quantized, laid out so that most visits cost one cache line.
 
 A document is a *head*, its heaviest components, and a *tail*, the rest. Heads have 16, 32, 48 or 64 components, all of
 an index the same number, about a third of a document. Weights are 16-bit codes times a scale of
@@ -369,7 +369,7 @@ def scale_of(maxima: Array) -> Array:
     return scale
 
 
-def quantise(
+def quantize(
     rows: Array,
     indptr: Array,
     internal: Array,

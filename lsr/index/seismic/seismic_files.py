@@ -51,7 +51,7 @@ class State(NamedTuple):
     parts: Parts
     inverted: Inverted | None
     ids: Ids | None
-    graph: Array  # uint32[documents, neighbours], in the order of the blocks
+    graph: Array  # uint32[documents, neighbors], in the order of the blocks
     sample_recall: float | None
     presets: Mapping[float, TunedPreset]
 

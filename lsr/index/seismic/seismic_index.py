@@ -1,7 +1,7 @@
 """SeismicIndex: approximate search over blocks of similar documents with summaries.
 
 The idea is Seismic's (Bruch, Nardini, Rulli, Venturini, SIGIR 2024); the blocks, the layout, the order of the visits
-and the quantisation are this project's own (ARCHITECTURE.md says how they differ).
+and the quantization are this project's own (ARCHITECTURE.md says how they differ).
 """
 
 from __future__ import annotations
@@ -192,20 +192,20 @@ class SeismicIndex:
 
     @property
     def knn(self) -> int:
-        """Neighbours of each document in the kNN graph; 0 if there is none."""
+        """Neighbors of each document in the kNN graph; 0 if there is none."""
         return int(self._graph.shape[1])
 
     @property
-    def neighbours(self) -> Array:
-        """The kNN graph: rows int64[documents, knn], nearest first, -1 where a document has fewer neighbours."""
+    def neighbors(self) -> Array:
+        """The kNN graph: rows int64[documents, knn], nearest first, -1 where a document has fewer neighbors."""
         return rows_of(self._graph, self._blocks.rows, self._blocks.positions)
 
-    def with_neighbours(self, neighbours: Array) -> SeismicIndex:
-        """The same index with a kNN graph from elsewhere, in the form of `neighbours`; all other memory is shared.
+    def with_neighbors(self, neighbors: Array) -> SeismicIndex:
+        """The same index with a kNN graph from elsewhere, in the form of `neighbors`; all other memory is shared.
 
         Raises VectorsError for another number of documents, or rows that do not exist.
         """
-        graph = graph_of(np.asarray(neighbours), self._blocks.rows, self._blocks.positions)
+        graph = graph_of(np.asarray(neighbors), self._blocks.rows, self._blocks.positions)
         config = replace(self.config, knn=graph.shape[1])
         return SeismicIndex(self._state._replace(config=config, graph=read_only(graph)))
 
@@ -304,7 +304,7 @@ class SeismicIndex:
     def _limits(self, params: SearchParams, k: int, mask: Array | None) -> Limits:
         if params.knn > self.knn and not params.exact:
             raise ParameterError(
-                f"knn is {params.knn}, the index has a graph of {self.knn} neighbours; "
+                f"knn is {params.knn}, the index has a graph of {self.knn} neighbors; "
                 "build it with IndexConfig(knn=...) or --knn"
             )
         masked, opened, scanned = np.empty(0, np.uint8), np.empty(0, np.float32), np.empty(0, np.uint32)

@@ -33,7 +33,7 @@ EXACT = SearchParams(exact=True)
 QUERY_CUTS = (4, 6, 8, 10, 12, 16)
 # Blocks visited, for each unit of the square root of k: from what misses most to what takes longest.
 BLOCKS = (5, 7, 10, 14, 20, 28, 40, 56, 80, 110, 160, 320)
-NEIGHBOURS = 10
+NEIGHBORS = 10
 
 MARGIN = 1.645  # standard errors: nineteen of twenty means are no farther above what they are the means of
 SAME_SCORE = 1e-6  # relative: searches add up the same products in different orders
@@ -47,7 +47,7 @@ CONTENDERS = 4
 
 
 class Tunable(Protocol):
-    """What is asked of an index. flat: every search is exhaustive. knn: neighbours in its graph, 0 without one."""
+    """What is asked of an index. flat: every search is exhaustive. knn: neighbors in its graph, 0 without one."""
 
     @property
     def dim(self) -> int: ...
@@ -294,7 +294,7 @@ class _Bench:
         return TuningPoint(params, float(found[::2].mean()), self.microseconds[params], float(found[1::2].mean()))
 
 
-def _explore(bench: _Bench, neighbours: int, highest: float, advance: Advance) -> None:
+def _explore(bench: _Bench, neighbors: int, highest: float, advance: Advance) -> None:
     """Measure the part of the grid that can hold the fastest way to a recall of at most `highest`.
 
     More blocks take longer and find more: what follows the first that reaches `highest`, or the first that
@@ -304,7 +304,7 @@ def _explore(bench: _Bench, neighbours: int, highest: float, advance: Advance) -
     query_cuts = sorted({min(query_cut, longest) for query_cut in (*QUERY_CUTS, longest)})
     least = bench.microseconds[EXACT]
     root = math.sqrt(bench.k)
-    for knn, query_cut in product(sorted({0, min(NEIGHBOURS, neighbours), neighbours}), query_cuts):
+    for knn, query_cut in product(sorted({0, min(NEIGHBORS, neighbors), neighbors}), query_cuts):
         for blocks in BLOCKS:
             params = SearchParams(query_cut=query_cut, max_blocks=math.ceil(blocks * root), knn=knn)
             bench.measure(params)

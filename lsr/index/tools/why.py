@@ -92,7 +92,7 @@ class Stages:
     head, head_limit: score of the document's heaviest components, by 8-bit weights, and what it had to reach for the
     others to be read.
     kept_by_blocks, kept: the score, by 8-bit weights, of the worst document that the search kept, before and after it
-    visited neighbours; 0 if it had room for more. It keeps a few more documents than it returns.
+    visited neighbors; 0 if it had room for more. It keeps a few more documents than it returns.
     """
 
     estimate: float
@@ -187,7 +187,7 @@ class _Trail(NamedTuple):
     """What an approximate search left behind, its scores not yet multiplied by the factor of the query.
 
     chosen: positions of the query's terms that estimated blocks. held: whether the document was among those kept.
-    linked: whether it is a neighbour of a document that was. lacks: whether too few were found.
+    linked: whether it is a neighbor of a document that was. lacks: whether too few were found.
     """
 
     chosen: Array
@@ -277,7 +277,7 @@ def _follow(search: _Search, k: int, params: SearchParams, scratch: Scratch) -> 
     floor = np.float32(kernels.band_floor(highest, SMALLEST, limits.max_blocks, scratch.strips, scratch.estimates))
     linked = False
     if limits.knn:
-        kernels.visit_neighbours(limits, graph, forward, blocks, scratch)
+        kernels.visit_neighbors(limits, graph, forward, blocks, scratch)
         known = scratch.snapshot[scratch.snapshot != NOTHING]
         linked = bool((graph[blocks.positions[known], : limits.knn] == document).any())
     kept = scratch.heap_scores[0]
@@ -468,7 +468,7 @@ def _remedy(search: _Search, depths: Iterable[int], params: SearchParams) -> Rem
 
 
 def _changes(search: _Search, k: int, params: SearchParams) -> Iterator[SearchParams]:
-    """Parameters that may return the document: the same, more terms, more blocks, more neighbours, exact search."""
+    """Parameters that may return the document: the same, more terms, more blocks, more neighbors, exact search."""
     yield params
     for query_cut in range(params.query_cut + 1, search.query.nnz + 1):
         yield replace(params, query_cut=query_cut)
@@ -478,7 +478,7 @@ def _changes(search: _Search, k: int, params: SearchParams) -> Iterator[SearchPa
     yield from _more_blocks(search, k, all_blocks, most)
     for lower in _lower_factor(search, k, all_blocks):
         yield from _more_blocks(search, k, lower, most)
-    yield from _more_neighbours(search, k, params)
+    yield from _more_neighbors(search, k, params)
     yield replace(params, exact=True)
 
 
@@ -503,7 +503,7 @@ def _more_blocks(search: _Search, k: int, all_blocks: SearchParams, most: int) -
         yield at(_halve(all_blocks.max_blocks, most, lambda number: search.rank(k, at(number)) is not None))
 
 
-def _more_neighbours(search: _Search, k: int, params: SearchParams) -> Iterator[SearchParams]:
+def _more_neighbors(search: _Search, k: int, params: SearchParams) -> Iterator[SearchParams]:
     """The lowest knn that returns the document, if the whole graph does."""
 
     def at(knn: int) -> SearchParams:

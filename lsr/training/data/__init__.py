@@ -1,7 +1,7 @@
 """What encoders are trained on, as streams; without torch."""
 
 from lsr.training.data.examples import Example, Group
-from lsr.training.data.record_sources import Judgements, RecordSource, Titles
+from lsr.training.data.record_sources import Judgments, RecordSource, Titles
 from lsr.training.data.records import IdRecords, TextRecords
 from lsr.training.data.store import DocumentStore
 from lsr.training.data.stream import GroupStream
@@ -12,7 +12,7 @@ __all__ = [
     "Group",
     "GroupStream",
     "IdRecords",
-    "Judgements",
+    "Judgments",
     "RecordSource",
     "TextRecords",
     "Titles",

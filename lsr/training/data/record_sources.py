@@ -1,4 +1,4 @@
-"""Sources of examples that are collections: their judgements, and their titles."""
+"""Sources of examples that are collections: their judgments, and their titles."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lsr.training.data.store import Corpus, DocumentStore
 
 
 class RecordSource(Protocol):
-    """Where examples come from: TextRecords, IdRecords, Judgements, Titles.
+    """Where examples come from: TextRecords, IdRecords, Judgments, Titles.
 
     corpus: the documents that the ids of its examples belong to; None if these hold texts.
     """
@@ -29,7 +29,7 @@ class RecordSource(Protocol):
         """Every example, anew with every call and always in the same order. Raises CollectionError."""
 
 
-class Judgements:
+class Judgments:
     """The judged queries of a collection's split; documents of grade `relevant` and above are their positives.
 
     There are no negatives: groups are filled up with random documents, among which none is that any split judges with
@@ -48,14 +48,14 @@ class Judgements:
         split = f" ({collection.split})" if collection.split else ""
         self._examples = []
         for number, (query_id, judged) in enumerate(collection.qrels().items(), start=1):
-            place = Place(f"judgements of {self.name}{split}, query {query_id!r}", number)
+            place = Place(f"judgments of {self.name}{split}, query {query_id!r}", number)
             wanted = [doc_id for doc_id, grade in judged.items() if grade >= relevant]
             positives = [doc_id for doc_id in wanted if store.row_of(doc_id) is not None]
             if not positives:
                 self.left_out += bool(wanted)
                 continue
             if not queries[query_id].strip():
-                raise CollectionError(f"{place}: the query is empty; give it a text or no judgements")
+                raise CollectionError(f"{place}: the query is empty; give it a text or no judgments")
             unwanted = (*known.get(query_id, ()), *([query_id] if collection.drop_same_id else ()))
             self._examples.append(make_example(place, query_id, queries[query_id], positives, (), None, unwanted))
         if not self._examples:

@@ -155,4 +155,4 @@ def _fill(path: Path, info: VectorsInfo, batches: Iterator[SparseVectors]) -> Sp
         raise VectorsError(f"{path}: there are {row} rows, but it says {info.rows}; write it again")
     indices.resize(end, refcheck=False)  # zeros and duplicates have been dropped
     values.resize(end, refcheck=False)
-    return SparseVectors.from_normalised(indptr, indices, values, info.dim, ids if len(ids) == row and ids else None)
+    return SparseVectors.from_normalized(indptr, indices, values, info.dim, ids if len(ids) == row and ids else None)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from lsr.errors import VectorsError
 from lsr.storage.files import replacing_file
 from lsr.vectors.io.vectors_info import VectorsInfo, reading_errors, row_names
-from lsr.vectors.normalize import check_dim, normalise
+from lsr.vectors.normalize import check_dim, normalize
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
@@ -75,8 +75,8 @@ def iterate(path: Path, rows: int, _vocabulary: Vocabulary | None) -> Iterator[S
                 )
             end = int(ends[-1])
             starts = np.concatenate([[0], ends - begin])
-            arrays = normalise(starts, indices.read(end - begin), values.read(end - begin), dim, row_names(first))
-            yield SparseVectors.from_normalised(*arrays, dim, None if ids is None else ids.read(count))
+            arrays = normalize(starts, indices.read(end - begin), values.read(end - begin), dim, row_names(first))
+            yield SparseVectors.from_normalized(*arrays, dim, None if ids is None else ids.read(count))
         for column in (indptr, indices, values):
             column.check_end()
         if ids is not None:

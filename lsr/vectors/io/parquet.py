@@ -31,7 +31,7 @@ from lsr.storage.files import lock_folder, replacing_file, replacing_folder, sto
 from lsr.storage.ids import UniqueIds, check_unique
 from lsr.storage.parts import part_path
 from lsr.vectors.io.vectors_info import VectorsInfo, as_json, reading_errors, row_names
-from lsr.vectors.normalize import check_dim, normalise, row_steps
+from lsr.vectors.normalize import check_dim, normalize, row_steps
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
@@ -337,14 +337,14 @@ def _to_vectors(batch: pa.RecordBatch, dim: int, first_row: int) -> SparseVector
     offsets = indices.offsets.to_numpy().astype(np.int64)
     if not np.array_equal(np.diff(offsets), np.diff(values.offsets.to_numpy())):
         raise VectorsError(f"from row {first_row} on there are not as many components as weights; encode again")
-    arrays = normalise(
+    arrays = normalize(
         offsets - offsets[0],
         indices.flatten().to_numpy(),
         values.flatten().to_numpy(),
         dim,
         row_names(first_row),
     )
-    return SparseVectors.from_normalised(*arrays, dim, ids.to_pylist())
+    return SparseVectors.from_normalized(*arrays, dim, ids.to_pylist())
 
 
 def _read_manifest(folder: Path) -> Manifest:

@@ -46,7 +46,7 @@ TEXTS = [
 
 
 def write_bpe_tokenizer(folder: Path) -> int:
-    """A byte-level tokeniser as RoBERTa's, which sees leading spaces; the number of its tokens."""
+    """A byte-level tokenizer as RoBERTa's, which sees leading spaces; the number of its tokens."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -90,7 +90,7 @@ def write_dense(
     folder: Path,
     kind: str = "bert",
     pooling: str = "mean",
-    normalise: bool = True,
+    normalize: bool = True,
     new: bool = False,
     settings: dict[str, Any] | None = None,
     max_seq_length: int | None = 48,
@@ -99,7 +99,7 @@ def write_dense(
     """A folder as sentence-transformers wrote it up to version 5, or as it does now (new)."""
     folder.mkdir(parents=True, exist_ok=True)
     write_transformer(folder, kind)
-    names = ["Transformer", "Pooling", "Normalize"][: 2 + normalise]
+    names = ["Transformer", "Pooling", "Normalize"][: 2 + normalize]
     package = "sentence_transformers.sentence_transformer.modules." if new else "sentence_transformers.models."
     places = ["", "1_Pooling", "2_Normalize"]
     modules = [
@@ -165,11 +165,11 @@ def test_minilm_equals_sentence_transformers(minilm: DenseEncoder, minilm_folder
 
 
 @pytest.mark.parametrize("new", [False, True])
-@pytest.mark.parametrize("normalise", [False, True])
+@pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 @pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta"])
-def test_equals_sentence_transformers(tmp_path: Path, kind: str, pooling: str, normalise: bool, new: bool) -> None:
-    folder = write_dense(tmp_path / "model", kind, pooling, normalise, new)
+def test_equals_sentence_transformers(tmp_path: Path, kind: str, pooling: str, normalize: bool, new: bool) -> None:
+    folder = write_dense(tmp_path / "model", kind, pooling, normalize, new)
     model = reference(folder)
     encoder = load(folder)
     found = encoder.encode_documents(TEXTS)
@@ -228,7 +228,7 @@ def test_prompts_equal_encode_query_and_encode_document(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
-def test_lower_case_is_the_models_whatever_the_tokeniser_does(tmp_path: Path, kind: str) -> None:
+def test_lower_case_is_the_models_whatever_the_tokenizer_does(tmp_path: Path, kind: str) -> None:
     folder = write_dense(tmp_path, kind, do_lower_case=True)
     texts = [*TEXTS, "ALPHA Beta", "alpha beta", "İÉ [MASK] <MASK>"]
     found = load(folder).encode_documents(texts)
@@ -284,7 +284,7 @@ def test_masked_language_model_as_network(tmp_path: Path) -> None:
     assert_same(load(folder).encode_documents(TEXTS), reference(folder).encode_document(TEXTS))
 
 
-def test_token_types_of_the_tokeniser(tmp_path: Path) -> None:
+def test_token_types_of_the_tokenizer(tmp_path: Path) -> None:
     folder = write_dense(tmp_path / "model")
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     special = [("[CLS]", 2), ("[SEP]", 3)]
@@ -318,7 +318,7 @@ def test_stored_padding_and_truncation_are_not_used(tmp_path: Path) -> None:
 
 
 def test_text_without_tokens(tmp_path: Path) -> None:
-    """Where the tokeniser adds no special tokens, a blank text has no token: its row is zero."""
+    """Where the tokenizer adds no special tokens, a blank text has no token: its row is zero."""
     folder = write_dense(tmp_path)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.post_processor = processors.Sequence([])
@@ -397,7 +397,7 @@ def test_bfloat16(minilm: DenseEncoder, documents: list[str]) -> None:
 
 def test_describe_tells_every_setting(tmp_path: Path) -> None:
     settings = {"prompts": {"query": "alpha "}, "truncate_dim": 12}
-    folder = write_dense(tmp_path, "bert", "cls", normalise=False, settings=settings, do_lower_case=True)
+    folder = write_dense(tmp_path, "bert", "cls", normalize=False, settings=settings, do_lower_case=True)
     described = load(folder).describe()
     assert json.loads(json.dumps(described)) == {
         "kind": "dense",
@@ -407,7 +407,7 @@ def test_describe_tells_every_setting(tmp_path: Path) -> None:
         "dim": 12,
         "lower_case": True,
         "pooling": "cls",
-        "normalise": False,
+        "normalize": False,
         "query_prompt": "alpha ",
         "document_prompt": "",
     }
@@ -572,7 +572,7 @@ def test_pooling_said_otherwise(tmp_path: Path, pooling: dict[str, Any]) -> None
         ("modules.json", "[" * 200_000, "modules.json: damaged"),
         ("1_Pooling/config.json", "", "1_Pooling.*damaged"),
         ("1_Pooling/config.json", "[]", "no JSON object"),
-        ("2_Normalize/config.json", '{"module_input_name": "token_embeddings"}', "normalises 'token_embeddings'"),
+        ("2_Normalize/config.json", '{"module_input_name": "token_embeddings"}', "normalizes 'token_embeddings'"),
         ("sentence_bert_config.json", '{"max_seq_length": 0}', "max_seq_length is 0"),
         ("sentence_bert_config.json", '{"max_seq_length": true}', "max_seq_length is True"),
         ("sentence_bert_config.json", '{"max_seq_length": "64"}', "max_seq_length is '64'"),
@@ -618,10 +618,10 @@ def test_missing_weights(tmp_path: Path) -> None:
         load(folder)
 
 
-def test_tokeniser_of_another_model(tmp_path: Path) -> None:
+def test_tokenizer_of_another_model(tmp_path: Path) -> None:
     folder = write_dense(tmp_path)
     write_tokenizer(folder, [*SPECIAL, *WORDS, "more"])
-    with pytest.raises(EncoderError, match="tokeniser has 18 tokens, its network 17"):
+    with pytest.raises(EncoderError, match="tokenizer has 18 tokens, its network 17"):
         load(folder)
 
 

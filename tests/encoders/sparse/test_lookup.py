@@ -207,14 +207,14 @@ def test_tables_that_do_not_fit(tmp_path: Path) -> None:
     vocabulary = FolderTokenizer(tmp_path).vocabulary
     for shape in ((18,), (17, 2)):
         save_file({"weight": np.ones(shape, np.float32)}, tmp_path / "t.safetensors")
-        with pytest.raises(EncoderError, match="for 17 tokens; table and tokeniser"):
+        with pytest.raises(EncoderError, match="for 17 tokens; table and tokenizer"):
             read_table(tmp_path / "t.safetensors", vocabulary)
     save_file({"other": np.ones(17, np.float32)}, tmp_path / "t.safetensors")
     with pytest.raises(EncoderError, match="no table"):
         read_table(tmp_path / "t.safetensors", vocabulary)
     with pytest.raises(EncoderError, match="has 17 tokens, but vectors have 9 components"):
         FolderTokenizer(tmp_path, 9)
-    # Tokens that the tokeniser lacks are in OpenSearch's tables; one that the table lacks has no weight.
+    # Tokens that the tokenizer lacks are in OpenSearch's tables; one that the table lacks has no weight.
     (tmp_path / "t.txt").write_text("sea 2.5\nnosuchtoken 3\nthe\t1\n")
     assert read_table(tmp_path / "t.txt", vocabulary).nonzero()[0].tolist() == sorted(
         vocabulary.tokens.index(token) for token in ("sea", "the")
@@ -222,7 +222,7 @@ def test_tables_that_do_not_fit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
-def test_damaged_tokenisers(name: str, tmp_path: Path) -> None:
+def test_damaged_tokenizers(name: str, tmp_path: Path) -> None:
     write_model(tmp_path)
     (tmp_path / name).write_text("[1]")
     with pytest.raises(EncoderError, match=f"{name}: damaged"):

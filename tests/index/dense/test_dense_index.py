@@ -24,8 +24,8 @@ METRICS = ("inner-product", "cosine")
 def documents() -> np.ndarray:
     """Clustered, as embeddings are, of different lengths."""
     random = np.random.default_rng(1)
-    centres = random.standard_normal((20, 32))
-    points = centres[random.integers(0, 20, 1500)] + 0.4 * random.standard_normal((1500, 32))
+    centers = random.standard_normal((20, 32))
+    points = centers[random.integers(0, 20, 1500)] + 0.4 * random.standard_normal((1500, 32))
     return (points * random.uniform(0.5, 2, (1500, 1))).astype(np.float32)
 
 
@@ -145,7 +145,7 @@ def test_bad_searches_and_configurations_are_refused(documents: np.ndarray) -> N
     for k, threads, dim, said in ((0, 1, 32, "k is 0"), (1, 0, 32, "threads is 0"), (1, 1, 31, "31 components")):
         with pytest.raises(ParameterError, match=said):
             index.search(np.ones((1, dim), np.float32), k=k, threads=threads)
-    for wrong in ({"kind": "ivf"}, {"metric": "l2"}, {"neighbours": 1}, {"ef_search": 0}, {"ef_construction": 1.5}):
+    for wrong in ({"kind": "ivf"}, {"metric": "l2"}, {"neighbors": 1}, {"ef_search": 0}, {"ef_construction": 1.5}):
         with pytest.raises(ParameterError):
             DenseConfig(**wrong)  # type: ignore[arg-type]
     with pytest.raises(VectorsError, match="unique"):

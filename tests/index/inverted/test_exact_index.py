@@ -97,7 +97,7 @@ def test_threads_change_nothing(threads: int) -> None:
     assert_same(index.search(queries, 20, threads=threads), index.search(queries, 20))
 
 
-def test_queries_do_not_depend_on_their_neighbours() -> None:
+def test_queries_do_not_depend_on_their_neighbors() -> None:
     index = ExactIndex.build(load_vectors("packages-500k")[:5_000])
     queries = load_vectors("packages-queries")[:70]
     together = index.search(queries, 20)

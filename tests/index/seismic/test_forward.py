@@ -1,4 +1,4 @@
-"""The forward index: its numbering, its layout byte by byte, and what quantisation costs."""
+"""The forward index: its numbering, its layout byte by byte, and what quantization costs."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_70000_non_zeros() -> None:
     assert document_vector(forward, 2, components)[1] == pytest.approx([2])
 
 
-# What quantisation costs
+# What quantization costs
 
 
 def half_steps(vectors: SparseVectors, compact: bool) -> npt.NDArray[np.float64]:

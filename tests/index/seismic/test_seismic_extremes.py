@@ -16,7 +16,7 @@ from tests.index.samples import (
     LAYOUTS,
     WHOLE,
     build,
-    dequantised,
+    dequantized,
     finish,
     same,
     unrounded,
@@ -64,7 +64,7 @@ def test_many_components(n_components: int, itemsize: int, dim: int) -> None:
         assert index.search(queries, 10).rows[:, 0].tolist() == list(range(20))
         if layout == "fast":
             assert same(index.search(queries, 10, EXACT), expected)
-            assert dequantised(index) == vectors
+            assert dequantized(index) == vectors
 
 
 def test_wide_and_narrow_components_find_the_same(packages: SparseVectors, package_queries: SparseVectors) -> None:
@@ -106,7 +106,7 @@ def test_long_documents_among_short_ones(length: int, rare: int) -> None:
     expected = ExactIndex.build(vectors).search(queries, 8)
     for params in (EVERYTHING, EXACT):
         assert same(index.search(queries, 8, params), expected)
-    assert dequantised(index) == vectors
+    assert dequantized(index) == vectors
 
 
 @pytest.mark.parametrize("terms", [1, 1000, None])
@@ -117,7 +117,7 @@ def test_queries_of_one_term_and_of_many(passages: SparseVectors, terms: int | N
     chosen = np.sort(np.random.default_rng(1).permutation(used)[:terms])
     query = SparseVectors([0, len(chosen)], chosen, np.ones(len(chosen)), vectors.dim)
     index = build(vectors, IndexConfig(layout=layout), rare=5)
-    expected = ExactIndex.build(dequantised(index)).search(query, 200)
+    expected = ExactIndex.build(dequantized(index)).search(query, 200)
     assert same_scores(index.search(query, 200, EXACT), expected, 1e-5)
     scores = dict(zip(expected.rows[0].tolist(), expected.scores[0].tolist(), strict=True))
     for params in (SearchParams(), EVERYTHING):
@@ -176,7 +176,7 @@ def test_weights_of_all_sizes(scale: float, layout: str, rare: int) -> None:
     index = build(from_pairs(rows, 8), config, rare)
     assert NaiveIndex.read(index) == NaiveIndex.build(from_pairs(rows, 8), config, rare)
     queries = from_pairs([[(0, 1.0), (3, 0.5)], [(1, 0.25)], [(2, 1.0), (5, 1.0), (7, 1.0)]], 8)
-    expected = ExactIndex.build(dequantised(index)).search(queries, 10)
+    expected = ExactIndex.build(dequantized(index)).search(queries, 10)
     # Subnormal scores have few digits.
     tolerance = max(1e-5, 2.0**-140 / scale)
     if scale >= 1e-38:

@@ -32,7 +32,7 @@ ID_ARRAYS = ("ids.text", "ids.offsets")
 
 
 def sample(seed: int = 1, layout: str = "fast", with_ids: bool = True) -> SeismicIndex:
-    """Three hundred documents with ids and neighbours; some have tails, some components are frequent."""
+    """Three hundred documents with ids and neighbors; some have tails, some components are frequent."""
     vectors = zipf_vectors(seed, 300, DIM, 12, 1000)
     if with_ids:
         vectors.ids = [f"document {row} of {seed}" for row in range(len(vectors))]
@@ -82,7 +82,7 @@ def test_opened_index_is_the_saved_one(tmp_path: Path, with_ids: bool, layout: s
     assert (opened.sample_recall, opened.presets) == (index.sample_recall, {})
     assert opened.nbytes == index.nbytes
     assert (opened.ids is None) != with_ids
-    assert np.array_equal(opened.neighbours, index.neighbours)
+    assert np.array_equal(opened.neighbors, index.neighbors)
     for params in (SearchParams(), SearchParams(knn=2), EXACT):
         assert same(opened.search(QUERIES, 10, params), index.search(QUERIES, 10, params))
     for row in range(len(index)):
@@ -254,9 +254,7 @@ def test_missing_entry_of_the_manifest(folder: Path, name: str) -> None:
         SeismicIndex.open(folder)
 
 
-@pytest.mark.parametrize(
-    "value", [None, "x", [], {}, -1, 0, 2.5, 1e400, 1 << 80, {"block_size": "many"}, {"colour": 1}]
-)
+@pytest.mark.parametrize("value", [None, "x", [], {}, -1, 0, 2.5, 1e400, 1 << 80, {"block_size": "many"}, {"color": 1}])
 @pytest.mark.parametrize("name", ["config", "documents", "head_size", "knn", "files", "format_version"])
 def test_wrong_entry_of_the_manifest(folder: Path, name: str, value: Any) -> None:
     change_manifest(folder, lambda manifest: manifest.update({name: value}))

@@ -32,7 +32,7 @@ from tests.index.samples import (
     WHOLE,
     build,
     configs,
-    dequantised,
+    dequantized,
     recall,
     same,
     unrounded,
@@ -82,7 +82,7 @@ def check_same_up_to_ties(result: SearchResult, expected: SearchResult) -> None:
         result.rows, result.scores, expected.rows, expected.scores, strict=True
     ):
         differ = rows != other_rows
-        # A row that stands elsewhere, or not at all, ties with its neighbours.
+        # A row that stands elsewhere, or not at all, ties with its neighbors.
         known = dict(zip(other_rows.tolist(), other_scores.tolist(), strict=True))
         for row, score in zip(rows[differ].tolist(), scores[differ].tolist(), strict=True):
             assert known.get(row, other_scores[-1]) == pytest.approx(score, rel=1e-5)
@@ -191,7 +191,7 @@ def test_results_of_real_vectors(
 def test_exact_search_is_exact(drawn: Drawn, config: IndexConfig, k: int) -> None:
     vectors, queries = drawn
     index = build(vectors, config)
-    expected = ExactIndex.build(dequantised(index)).search(queries, k)
+    expected = ExactIndex.build(dequantized(index)).search(queries, k)
     check_same_up_to_ties(index.search(queries, k, EXACT), expected)
 
 
@@ -211,7 +211,7 @@ def test_exact_search_of_real_vectors(
 ) -> None:
     some = passage_queries[:300]
     for index, queries in ((packages_index, package_queries), (compact_index, package_queries), (passages_index, some)):
-        expected = ExactIndex.build(dequantised(index)).search(queries, 10)
+        expected = ExactIndex.build(dequantized(index)).search(queries, 10)
         check_same_up_to_ties(index.search(queries, 10, EXACT), expected)
 
 

@@ -37,7 +37,7 @@ from lsr.index.tools.tuning import (
 )
 from lsr.storage.manifest import read_manifest, update_manifest, verify, write_folder
 from lsr.vectors.sparse_vectors import SparseVectors
-from tests.index.samples import dequantised
+from tests.index.samples import dequantized
 from tests.processes import FULL_DISK, KILLED_IN_WRITE, run_python, start_python
 
 TERMS = 9  # of the longest query
@@ -100,7 +100,7 @@ MOST_BLOCKS = [math.ceil(blocks * math.sqrt(10)) for blocks in BLOCKS]
 
 
 def usual_recall(params: SearchParams) -> float:
-    """More terms, blocks and neighbours find more."""
+    """More terms, blocks and neighbors find more."""
     missed = 0.3 * math.exp(-params.query_cut / 3) + 0.2 * math.exp(-(params.max_blocks or 0) / 60)
     return 1.0 if params.exact else 1 - missed / (1 + params.knn / 20)
 
@@ -129,8 +129,8 @@ def test_the_fastest_of_the_whole_grid_is_chosen(fake: Callable[..., FakeIndex],
     index = fake(usual_recall, usual_time, knn=knn)
     found = tune(index, some_queries(count), (0.99, 0.9, 0.95, 0.98, 1.0))
     grid = [
-        SearchParams(query_cut=cut, max_blocks=most, knn=neighbours)
-        for cut, most, neighbours in product(QUERY_CUTS, MOST_BLOCKS, {0, min(knn, 10), knn})
+        SearchParams(query_cut=cut, max_blocks=most, knn=neighbors)
+        for cut, most, neighbors in product(QUERY_CUTS, MOST_BLOCKS, {0, min(knn, 10), knn})
     ]
     assert {point.params for point in found.points} <= {*grid, EXACT}
     assert list(found.chosen) == [0.9, 0.95, 0.98, 0.99, 1.0]
@@ -273,7 +273,7 @@ def test_recalls_are_those_of_brute_force(small_index: SeismicIndex, package_que
     queries = SparseVectors.concatenate([package_queries[:60], nothing])
     found = small_index.tune(queries, recalls=(0.8, 0.95), k=10, threads=2)
     assert found.queries in (60, 61)
-    documents = dequantised(small_index).to_scipy()
+    documents = dequantized(small_index).to_scipy()
     scores = (package_queries[:60].to_scipy() @ documents.T).toarray().astype(np.float64)
     best = -np.sort(-scores, axis=1)[:, 9]
     for point in (*found.chosen.values(), *found.frontier):

@@ -194,12 +194,12 @@ def test_out_of_blocks_and_below_the_limit() -> None:
     assert (why.verdict, set(changed(why))) == ("out of blocks", {"k", "max_blocks", "heap_factor"})
 
 
-def test_neighbours() -> None:
-    """A block whose summary lacks the query's only term is met by its neighbours alone."""
+def test_neighbors() -> None:
+    """A block whose summary lacks the query's only term is met by its neighbors alone."""
     index = index_of([*STRONG, {0: 2.0, 1: 9.0}], energy=0.5)
-    neighbours = np.full((401, 3), -1)
-    neighbours[:, 2] = 400
-    index, query = index.with_neighbours(neighbours), query_of({0: 1.0})
+    neighbors = np.full((401, 3), -1)
+    neighbors[:, 2] = 400
+    index, query = index.with_neighbors(neighbors), query_of({0: 1.0})
     why = index.why(query, 400, k=2)
     check(index, query, why)
     assert why.stages is not None
@@ -391,7 +391,7 @@ def visited(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return visit(document, *others)
 
     scope["visit"] = record
-    for name in ("visit_queue", "search_blocks", "visit_neighbours"):
+    for name in ("visit_queue", "search_blocks", "visit_neighbors"):
         scope[name] = in_python(name)
         monkeypatch.setattr(kernels, name, scope[name])
     return documents

@@ -61,7 +61,7 @@ def test_any_order_and_compression(tmp_path: Path, compressed: bool, order: str)
     assert read_whole_and_as_stream(tmp_path / "v.npz").nnz == 3
 
 
-def test_untidy_rows_are_normalised(tmp_path: Path) -> None:
+def test_untidy_rows_are_normalized(tmp_path: Path) -> None:
     path = save(tmp_path / "v.npz", indices=np.array([5, 5, 0]), values=np.array([1.0, 2.0, 0.0]))
     assert read_whole_and_as_stream(path) == from_pairs([[(5, 3.0)], [], []], 7)
     assert read_info(path).nnz == 3  # as stored

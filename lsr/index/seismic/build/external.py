@@ -2,7 +2,7 @@
 
 The vectors are read three times: to count components and copy ids; to gather the heads of all documents in a file, from
 which they are clustered; and to deal each row to its range of documents, in the order of the blocks. Range by range
-documents are then quantised and appended to the index, and window by window blocks are summarised from what is there.
+documents are then quantized and appended to the index, and window by window blocks are summarized from what is there.
 
 What is in memory for each document is its head and a few numbers. Postings are there as far as the limit has room.
 """
@@ -37,7 +37,7 @@ from lsr.index.seismic.forward import (
     head_width,
     move_tails,
     number_components,
-    quantise,
+    quantize,
     scale_of,
 )
 from lsr.index.checks import check_at_least_one, check_config, check_lengths
@@ -56,12 +56,12 @@ BATCH_POSTINGS = 1 << 17
 BATCH_ROWS = 8192
 AHEAD = 4
 
-# Blocks summarised at once by one thread: what a thread reads of the index stays in memory until it is done.
+# Blocks summarized at once by one thread: what a thread reads of the index stays in memory until it is done.
 SLICE = 1024
 
 # Bytes that a build takes: whatever is built, most of it to read vectors; for each component; for each non-zero of the
 # longest document; for each document besides its head, until documents are in order, and after; for each document of
-# those that are quantised at once, besides its head; for each entry of a window's summaries, most of them in runs that
+# those that are quantized at once, besides its head; for each entry of a window's summaries, most of them in runs that
 # have a code for every block.
 FIXED = 24 << 20
 OF_COMPONENT = 64
@@ -150,8 +150,8 @@ def _needed(sizes: _Sizes, config: IndexConfig) -> int:
     clustering = sizes.documents * (head + OF_DOCUMENT)
     window = min(1, WINDOW * min(config.block_size, DOCUMENTS_OF_BLOCK) / max(sizes.documents, 1)) * sizes.postings
     entries = int(window * ENTRIES * config.summary_energy**2)
-    summarising = sizes.documents * OF_ORDERED + entries * OF_ENTRY
-    return _fixed(sizes.components, sizes.longest) + max(clustering, summarising)
+    summarizing = sizes.documents * OF_ORDERED + entries * OF_ENTRY
+    return _fixed(sizes.components, sizes.longest) + max(clustering, summarizing)
 
 
 def _fixed(components: int, longest: int) -> int:
@@ -231,7 +231,7 @@ class _Order(NamedTuple):
 
 
 class _Scale(NamedTuple):
-    """What quantising needs besides rows."""
+    """What quantizing needs besides rows."""
 
     scale: Array
     head_size: int
@@ -376,18 +376,18 @@ class _Build:
         spill = self._deal(counts, order, positions, ranges)
         compact = self.config.layout == "compact"
 
-        def quantised(at: int) -> tuple[Array, Array]:
+        def quantized(at: int) -> tuple[Array, Array]:
             places, indptr = _placed(rows[slice(*ranges[at])], lengths)
-            return quantise(places, indptr, *spill.read(at), scale.scale, scale.head_size, compact, self.executor)
+            return quantize(places, indptr, *spill.read(at), scale.scale, scale.head_size, compact, self.executor)
 
         with (
             growing_array(self.folder, "heads", dtype, (width,)) as add_heads,
             growing_array(self.folder, "tails", np.uint8 if compact else dtype) as add_tails,
-            progress_bar("quantising", len(rows), "documents", self.progress) as advance,
+            progress_bar("quantizing", len(rows), "documents", self.progress) as advance,
         ):
             written = 0
             for at in range(len(ranges)):
-                heads, tails = quantised(at)
+                heads, tails = quantized(at)
                 move_tails(heads, scale.head_size, written)
                 add_heads(heads)
                 add_tails(tails)
@@ -420,7 +420,7 @@ class _Build:
         return spill
 
     def _ranges(self, lengths: Array, itemsize: int, width: int, n_components: int) -> list[tuple[int, int]]:
-        """Ranges of documents, of these lengths, that can be quantised in the memory there is."""
+        """Ranges of documents, of these lengths, that can be quantized in the memory there is."""
         room = self.memory - _fixed(n_components, int(lengths.max(initial=0))) - len(lengths) * OF_ORDERED
         # As read, and as a tail: a component, and weights of 32 and of 16 bits.
         of_posting = 2 * itemsize + 4 + 2
@@ -434,7 +434,7 @@ class _Build:
         with (
             growing_array(self.folder, "summary_starts", np.uint32) as add_starts,
             growing_array(self.folder, "summaries", np.uint16) as add_stream,
-            progress_bar("summarising", n_blocks, "blocks", self.progress) as advance,
+            progress_bar("summarizing", n_blocks, "blocks", self.progress) as advance,
         ):
             for first in range(0, n_blocks, WINDOW):
                 last = min(first + WINDOW, n_blocks)

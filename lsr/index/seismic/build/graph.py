@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 
 JOB_DOCUMENTS = 1024
 
-# Documents are long queries: their twelve heaviest terms find their neighbours.
+# Documents are long queries: their twelve heaviest terms find their neighbors.
 PARAMS = SearchParams(query_cut=12, heap_factor=0.8)
 
 
 def build_graph(
-    index: SeismicIndex, rows: Array, positions: Array, neighbours: int, executor: Executor, progress: bool
+    index: SeismicIndex, rows: Array, positions: Array, neighbors: int, executor: Executor, progress: bool
 ) -> Array:
-    """The `neighbours` documents of largest inner product with each, best first, uint32[n, neighbours].
+    """The `neighbors` documents of largest inner product with each, best first, uint32[n, neighbors].
 
     Rows and entries are documents in the order of the blocks; where there are fewer, NOTHING. A document is not its own
-    neighbour.
+    neighbor.
     """
-    graph = np.full((len(index), neighbours), NOTHING, np.uint32)
+    graph = np.full((len(index), neighbors), NOTHING, np.uint32)
 
     def fill(begin: int) -> int:
         end = min(begin + JOB_DOCUMENTS, len(index))
-        found = index.search(index.gather(rows[begin:end]).as_vectors(index.dim), neighbours + 1, PARAMS).rows
+        found = index.search(index.gather(rows[begin:end]).as_vectors(index.dim), neighbors + 1, PARAMS).rows
         for document, hits in zip(range(begin, end), found, strict=True):
-            others = hits[(hits >= 0) & (hits != rows[document])][:neighbours]
+            others = hits[(hits >= 0) & (hits != rows[document])][:neighbors]
             graph[document, : len(others)] = positions[others]
         return end - begin
 
@@ -51,22 +51,22 @@ def build_graph(
     return graph
 
 
-def graph_of(neighbours: Array, rows: Array, positions: Array) -> Array:
+def graph_of(neighbors: Array, rows: Array, positions: Array) -> Array:
     """The graph from row numbers, int[n, m] with -1 where there are fewer, as an index keeps it.
 
     Raises VectorsError for another number of rows, or a row that does not exist.
     """
     n = len(rows)
-    if neighbours.ndim != 2 or len(neighbours) != n or neighbours.dtype.kind not in "iu":
+    if neighbors.ndim != 2 or len(neighbors) != n or neighbors.dtype.kind not in "iu":
         raise VectorsError(
-            f"neighbours are {neighbours.dtype} of shape {neighbours.shape}; give row numbers, one line for each of "
+            f"neighbors are {neighbors.dtype} of shape {neighbors.shape}; give row numbers, one line for each of "
             f"{n} documents"
         )
-    if neighbours.size and not -1 <= int(neighbours.min()) <= int(neighbours.max()) < n:
+    if neighbors.size and not -1 <= int(neighbors.min()) <= int(neighbors.max()) < n:
         raise VectorsError(
-            f"neighbours are rows {neighbours.min()} to {neighbours.max()}; there are {n} documents, and -1 for none"
+            f"neighbors are rows {neighbors.min()} to {neighbors.max()}; there are {n} documents, and -1 for none"
         )
-    linked = neighbours[rows]
+    linked = neighbors[rows]
     return np.where(linked < 0, NOTHING, positions[np.maximum(linked, 0)]).astype(np.uint32)
 
 

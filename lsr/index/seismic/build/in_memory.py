@@ -16,7 +16,7 @@ from lsr.index.seismic.forward import (
     count_components,
     count_occurrences,
     head_layout,
-    quantise,
+    quantize,
     weight_scale,
 )
 from lsr.index.seismic.build.summarize import RARE, WINDOW, Blocks, summarize_window
@@ -33,7 +33,7 @@ class Parts(NamedTuple):
 
 
 def build_parts(vectors: SparseVectors, config: IndexConfig, executor: Executor, progress: bool) -> Parts:
-    """Order, quantise and summarise the rows of `vectors`; the result does not depend on the number of threads."""
+    """Order, quantize and summarize the rows of `vectors`; the result does not depend on the number of threads."""
     components = count_components(vectors)
     n_components = len(components.external)
     dtype = component_type(n_components)
@@ -44,7 +44,7 @@ def build_parts(vectors: SparseVectors, config: IndexConfig, executor: Executor,
     scale = weight_scale(internal, vectors.values, n_components)
     head_size = head_layout(vectors.nnz, len(vectors))
     compact = config.layout == "compact"
-    arrays = quantise(rows, vectors.indptr, internal, vectors.values, scale, head_size, compact, executor)
+    arrays = quantize(rows, vectors.indptr, internal, vectors.values, scale, head_size, compact, executor)
     forward = Forward.of(*arrays, scale, head_size)
     frequency = np.zeros(n_components, np.int64)
     count_occurrences(internal, frequency)
@@ -92,7 +92,7 @@ def build_blocks(
     executor: Executor,
     progress: bool,
 ) -> Blocks:
-    """Summarise the blocks that `cluster` made."""
+    """Summarize the blocks that `cluster` made."""
     n_blocks = len(offsets) - 1
     jobs = [
         executor.submit(
@@ -107,7 +107,7 @@ def build_blocks(
         for first in range(0, n_blocks, WINDOW)
     ]
     starts, streams = [np.empty(0, np.uint32)], [np.empty(0, np.uint16)]
-    with progress_bar("summarising", n_blocks, "blocks", progress) as advance:
+    with progress_bar("summarizing", n_blocks, "blocks", progress) as advance:
         for first, job in zip(range(0, n_blocks, WINDOW), jobs, strict=True):
             window_starts, stream = job.result()
             starts.append(window_starts)

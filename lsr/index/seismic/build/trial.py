@@ -1,4 +1,4 @@
-"""Recognises collections for which searching all of them is better than choosing blocks.
+"""Recognizes collections for which searching all of them is better than choosing blocks.
 
 Energy-cut summaries live off uneven weights: a few components carry most of a document's mass. Learned sparse encoders
 make such weights; BM25 impacts saturate, and their blocks can hardly be told apart. Whether a collection's can is

@@ -292,7 +292,7 @@ def test_documents_of_a_block_have_much_in_common(packages: SparseVectors) -> No
 
 
 def shared_components(vectors: SparseVectors, blocks: list[list[int]]) -> float:
-    """Mean number of the ten heaviest components that neighbours in a block share."""
+    """Mean number of the ten heaviest components that neighbors in a block share."""
     heaviest = vectors.top_k(10)
     tops = [set(heaviest.row(row)[0].tolist()) for row in range(len(vectors))]
     return float(np.mean([len(tops[a] & tops[b]) for block in blocks for a, b in pairwise(block)]))

@@ -142,16 +142,16 @@ def test_the_least_memory_that_it_asks_for(
     packages: SparseVectors, tmp_path: Path, out: Path, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ranges = []
-    quantise = external.quantise
+    quantize = external.quantize
 
     def counted(rows: Any, *others: Any) -> Any:
         ranges.append(len(rows))
-        return quantise(rows, *others)
+        return quantize(rows, *others)
 
     source = written(packages[:3000], tmp_path / "vectors", 2)
     config = IndexConfig(layout=layout)
     memory = least_memory(source, config)
-    monkeypatch.setattr(external, "quantise", counted)
+    monkeypatch.setattr(external, "quantize", counted)
     check_same(source, out, config, memory=memory, threads=2)
     assert len(ranges) > 3
     assert sum(ranges) == 3000
@@ -304,7 +304,7 @@ def check_nothing_left(old: tuple[Path, Path, dict[str, bytes]]) -> None:
     assert names(folder.parent) == ["index", "vectors"]
 
 
-@pytest.mark.parametrize("step", ["document_frequencies", "find_heads", "cluster", "quantise", "summarize_blocks"])
+@pytest.mark.parametrize("step", ["document_frequencies", "find_heads", "cluster", "quantize", "summarize_blocks"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_interrupted(
     old: tuple[Path, Path, dict[str, bytes]], monkeypatch: pytest.MonkeyPatch, step: str, error: type[BaseException]
@@ -418,7 +418,7 @@ def test_a_document_that_is_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_document_of_16_million_components(tmp_path: Path) -> None:
     length = 1 << 24
-    SparseVectors.from_normalised(
+    SparseVectors.from_normalized(
         np.array([0, length], np.int64), np.arange(length, dtype=np.uint32), np.ones(length, np.float32), 1 << 25
     ).write(tmp_path / "vectors")
     with pytest.raises(VectorsError, match="row 0: 16777216 non-zeros; a document of an index has fewer than 16777216"):

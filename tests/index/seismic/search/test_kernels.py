@@ -222,7 +222,7 @@ def test_visits_of_a_queue(queue: list[int], heap_factor: float, estimates: list
     again=st.lists(st.one_of(st.integers(0, 29), st.just(int(NOTHING))), min_size=90, max_size=90),
     knn=st.integers(1, 4),
 )
-def test_neighbours(first: list[int], again: list[int], knn: int) -> None:
+def test_neighbors(first: list[int], again: list[int], knn: int) -> None:
     # Among them are documents that were found before, and that are found twice.
     index, twin = long_documents(False)
     graph = np.full((300, 3), NOTHING, np.uint32)
@@ -232,9 +232,9 @@ def test_neighbours(first: list[int], again: list[int], knn: int) -> None:
     scratch, search = scratch_for(index, QUERY), naive.Search(QUERY, twin.documents, twin.rows, 5)
     visit_all(index, first, limits, search, scratch)
     starts = [row for row in scratch.heap_rows.tolist() if row != NOTHING]
-    kernels.visit_neighbours(limits, graph, index._forward, index._blocks, scratch)
+    kernels.visit_neighbors(limits, graph, index._forward, index._blocks, scratch)
     linked = {d: [each for each in graph[d, :knn].tolist() if each != NOTHING] for d in range(300)}
-    search.visit_neighbours(starts, linked)
+    search.visit_neighbors(starts, linked)
     assert heap_of(scratch) == search.heap.rows
 
 
