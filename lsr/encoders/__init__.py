@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lsr.encoders.base import Encoder, check_max_length
+from lsr.encoders.base import Encoder
 from lsr.encoders.bm25 import BM25Encoder
-from lsr.encoders.folders.find import find_checkpoint
-from lsr.encoders.folders.layouts import read_layout
-from lsr.encoders.folders.saved import (
-    REFERENCE,
-    WHOLE,
-    SavedLookup,
-    is_saved_encoder,
-    open_reference,
-    read_saved,
-    read_whole,
-)
+from lsr.encoders.load import encoder_options, load_encoder
 from lsr.encoders.pruning import Pruning
-from lsr.encoders.sparse.sparse_encoder import EncoderOptions, Expander, SparseEncoder
-from lsr.errors import EncoderError, ParameterError
+from lsr.encoders.sparse.sparse_encoder import SparseEncoder
 
 if TYPE_CHECKING:
     from lsr.encoders.build import build_encoder
@@ -35,6 +22,7 @@ __all__ = [
     "Pruning",
     "SparseEncoder",
     "build_encoder",
+    "encoder_options",
     "load_dense_encoder",
     "load_encoder",
 ]
@@ -52,77 +40,3 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
-
-
-def load_encoder(
-    name_or_path: str | os.PathLike[str],
-    *,
-    device: str | None = None,
-    dtype: str = "float32",
-    max_length: int | None = None,
-    long_documents: str = "first",
-    stride: int | None = None,
-    prune_documents: Pruning | str = "",
-    prune_queries: Pruning | str = "",
-    expander: Expander | None = None,
-) -> Encoder:
-    """An encoder by name.
-
-    name_or_path: "bm25" (to be fitted); "tiny" (the small SPLADE model of the extra `tiny`); the id of a repository on
-        Hugging Face; or a folder: a sparse encoder of sentence-transformers, OpenSearch, naver or the unified
-        framework, a masked language model, which is read as SPLADE-max, or what an encoder's save or save_pretrained
-        wrote. A folder wins over an id of the same name.
-    device: where networks compute: "cpu", "cuda", "cuda:1"; None takes cuda if there is one.
-    dtype: "float32" or "bfloat16", what networks compute with; the weights they give are float32.
-    max_length: tokens of a text that are read at once, special tokens among them; None takes what the folder states,
-        or 256; never more than the model was made for.
-    long_documents: "first" reads the first max_length tokens of a document; "max" reads all of it in windows and takes
-        the largest weight of each component.
-    stride: tokens from the start of a window to the start of the next; None lets windows follow without overlap.
-    prune_documents, prune_queries: a Pruning, or as text "top-k:128", "ratio:0.1", "mass:0.9", or several with commas.
-    expander: takes the texts of some documents and returns what is put after each (DeepImpact, TILDEv2).
-
-    An encoder that `save` wrote keeps its own options. Raises EncoderError for what cannot be found or is no encoder,
-    ParameterError for options that cannot work.
-    """
-    name = os.fspath(name_or_path)
-    if name == BM25Encoder.name:
-        return BM25Encoder()
-    options = encoder_options(dtype, max_length, long_documents, stride, prune_documents, prune_queries)
-    if not is_saved_encoder(name):
-        checkpoint = find_checkpoint(name)
-        spec = read_layout(checkpoint.name, checkpoint.folder, max_length)
-        return SparseEncoder(spec, options, device, expander)
-
-    folder = Path(name).expanduser().resolve()
-    saved = read_saved(folder)
-    kind = saved.get("kind")
-    if kind == BM25Encoder.name:
-        return BM25Encoder.open(folder, saved)
-    if kind == WHOLE:
-        return SparseEncoder(read_whole(str(folder), folder, saved, max_length), options, device, expander)
-    if kind != REFERENCE:
-        raise EncoderError(f"{folder}: is an encoder of kind {kind!r}, unknown here; upgrade lsr")
-    return SavedLookup(folder, saved, device) if "query" in saved else open_reference(folder, saved, device)
-
-
-def encoder_options(
-    dtype: str = "float32",
-    max_length: int | None = None,
-    long_documents: str = "first",
-    stride: int | None = None,
-    prune_documents: Pruning | str = "",
-    prune_queries: Pruning | str = "",
-) -> EncoderOptions:
-    """The options of load_encoder, checked before anything is loaded. Raises ParameterError."""
-    check_max_length(max_length)
-    prunings = _pruning(prune_documents), _pruning(prune_queries)
-    return EncoderOptions(dtype, max_length, long_documents, stride, *prunings)
-
-
-def _pruning(given: Pruning | str) -> Pruning:
-    if isinstance(given, Pruning):
-        return given
-    if not isinstance(given, str):
-        raise ParameterError(f"pruning by {given!r}; give a Pruning or text such as top-k:128")
-    return Pruning.parse(given)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lsr.collections.offline import open_collection
 from lsr.encoders.folders.model_files import vocabulary_size
 from lsr.encoders.idf import Table, idf_of_texts, idf_of_vectors, read_table
 from lsr.encoders.sparse.tokens import FolderTokenizer
-from lsr.experiment.suites import open_collection
 from lsr.vectors.io import is_vectors
 
 TABLES = (".json", ".txt", ".safetensors")

@@ -68,8 +68,8 @@ def evaluate_queries(
     """Measure -> query id -> value, for every judged query, in the order of the judgments.
 
     A judged query without results counts as zero; a query of the run without judgments is ignored (trec_eval -c).
-    Ties of scores are ordered by document id, see `lsr.collections.runs`. Raises ParameterError for a measure that is not
-    understood; RunError if there are no judgments, or none for any query of the run.
+    Ties of scores are ordered by document id, see `lsr.collections.runs`. Raises ParameterError for a measure that is
+    not understood; RunError if there are no judgments, or none for any query of the run.
     """
     parsed = parse_measures(measures)
     if not qrels:

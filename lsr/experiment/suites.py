@@ -8,7 +8,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
-from lsr.collections.collection import Collection, load_collection
+from lsr.collections.collection import Collection
+from lsr.collections.offline import offline_folder, open_collection
 
 
 class Judged(NamedTuple):
@@ -64,32 +65,6 @@ def open_judged(judged: Judged, offline_data: Path | None, split: str | None = N
     return open_collection(judged.path, judged.split if split is None else split, offline_data)
 
 
-def open_collection(path: str, split: str | None, offline_data: Path | None) -> Collection:
-    """The collection at `path`, as load_collection takes it.
-
-    offline_data: a folder in which collections lie as BEIR folders or MS MARCO files; one that is there is never
-    downloaded. beir/scifact is looked for as scifact and beir/scifact, msmarco-passage/... as msmarco and
-    msmarco-passage. Raises CollectionError.
-    """
-    found = offline_folder(path, offline_data)
-    if found is None:
-        return load_collection(path, split)
-    return load_collection(found, split or _split_of_id(path))
-
-
-def offline_folder(path: str, offline_data: Path | None) -> Path | None:
-    """Where in offline_data the collection is, if it is there."""
-    if offline_data is None:
-        return None
-    first, _, rest = path.partition("/")
-    names = [path]
-    if first == "beir":
-        names += [rest, path.removesuffix("/v2"), rest.removesuffix("/v2")]
-    if first == "msmarco-passage":
-        names += ["msmarco", "msmarco-passage"]
-    return next((offline_data / name for name in names if (offline_data / name).is_dir()), None)
-
-
 def downloads(judged: Judged) -> dict[str, int | None]:
     """What ir_datasets fetches for a collection -> its bytes, None where it does not say; nothing for a folder.
 
@@ -104,12 +79,6 @@ def downloads(judged: Judged) -> dict[str, int | None]:
         parts = [rest]
     entries = listed.get(root, {})
     return {f"{root}/{part}": entries.get(part, {}).get("size_hint") for part in parts} or {judged.path: None}
-
-
-def _split_of_id(path: str) -> str | None:
-    """The split of a folder that an ir_datasets id of a suite means."""
-    known = {"dev/small": "dev", "trec-dl-2019/judged": "dl19", "trec-dl-2020/judged": "dl20"}
-    return known.get(path.partition("/")[2])
 
 
 def shown_downloads(collections: Sequence[Judged], offline_data: Path | None) -> dict[str, int | None]:

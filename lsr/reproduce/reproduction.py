@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from lsr.collections.offline import open_collection
 from lsr.errors import ParameterError, StorageError
 from lsr.experiment.experiment_file import Experiment, NamedEncoder, System
 from lsr.experiment.runner import run_experiment
-from lsr.experiment.suites import open_collection
 from lsr.reproduce.finding import Plan, Variant, VariantGroup
 from lsr.reproduce.reproduction_report import MEASURES, UNTRAINED, Measured, write_report
 from lsr.reproduce.shared_negatives import mine_for

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from lsr.collections.offline import open_collection
 from lsr.collections.runs import Qrels
 from lsr.encoders.sparse.sparse_encoder import SparseEncoder
 from lsr.errors import CollectionError
 from lsr.eval.measures import evaluate_queries, parse_measures
-from lsr.experiment.suites import open_collection
 from lsr.index.parameters import IndexConfig
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.retrieval.plan import SPARSE, Pipeline

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
+from lsr.collections.offline import open_collection
 from lsr.errors import CollectionError
-from lsr.experiment.suites import open_collection
 from lsr.training.data import (
     DocumentStore,
     Group,

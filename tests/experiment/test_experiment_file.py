@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from lsr.collections.offline import offline_folder
 from lsr.errors import CollectionError, ParameterError
 from lsr.experiment import read_experiment
-from lsr.experiment.suites import SUITES, Judged, downloads, offline_folder, open_judged, shown_downloads
+from lsr.experiment.suites import SUITES, Judged, downloads, open_judged, shown_downloads
 from tests.data import data_path
 
 MINIMAL = 'collections = ["adi"]\n[systems.bm25]\nencoder = "bm25"\n'

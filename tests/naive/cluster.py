@@ -1,4 +1,6 @@
-"""Twins of lsr/index/seismic/build/cluster.py. Scores are added up as 32-bit floats and in the same order, or ties would differ.
+"""Twins of lsr/index/seismic/build/cluster.py.
+
+Scores are added up as 32-bit floats and in the same order, or ties would differ.
 
 A head is a list of (component, weight), heaviest first; blocks are lists of rows.
 """

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from lsr.collections.offline import open_collection
 from lsr.encoders.presets import find_preset
 from lsr.encoders.spec import HeadSpec
 from lsr.errors import ParameterError
 from lsr.experiment import read_experiment
-from lsr.experiment.suites import open_collection
 from lsr.reproduce.finding import Plan, Variant, VariantGroup
 from lsr.reproduce.plans import PLANS, find_plan
 from lsr.reproduce.reproduction_report import UNTRAINED

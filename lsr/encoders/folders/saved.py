@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Lock
@@ -76,11 +76,11 @@ def save_reference(encoder: SparseEncoder, folder: Path) -> None:
 class SavedLookup:
     """An encoder of inference-free queries as an index keeps it: queries need its folder alone.
 
-    Documents are encoded by the encoder that it names, which is loaded when it is needed.
+    Documents are encoded by the encoder that it names, which `open_named` loads when it is needed.
     """
 
-    def __init__(self, folder: Path, saved: dict[str, Any], device: str | None) -> None:
-        self._folder, self._saved, self._device = folder, saved, device
+    def __init__(self, folder: Path, saved: dict[str, Any], open_named: Callable[[], Encoder]) -> None:
+        self._saved, self._open_named = saved, open_named
         self._loading = Lock()
         self._whole: Encoder | None = None
         try:
@@ -92,7 +92,7 @@ class SavedLookup:
         except LsrError:
             raise
         except DAMAGE as error:
-            raise _damaged(folder, error) from error
+            raise damaged_encoder(folder, error) from error
         if not same:
             raise EncoderError(f"{folder}: the tokenizer is not the one that was saved; save the encoder again")
 
@@ -134,40 +134,8 @@ class SavedLookup:
     def _named(self) -> Encoder:
         with self._loading:
             if self._whole is None:
-                self._whole = open_reference(self._folder, self._saved, self._device)
+                self._whole = self._open_named()
             return self._whole
-
-
-class _LostExpander:
-    """Stands for an expander, which is code and not saved: queries go on, documents cannot be encoded."""
-
-    def __init__(self, name: str) -> None:
-        self.__qualname__ = name
-
-    def __call__(self, texts: Sequence[str]) -> Sequence[str]:
-        raise EncoderError(
-            f"documents were expanded by {self.__qualname__}, which is not saved with the encoder; load the encoder "
-            "itself, with its expander"
-        )
-
-
-def open_reference(folder: Path, saved: dict[str, Any], device: str | None) -> Encoder:
-    """The encoder that encoder.json names. Raises EncoderError where it is gone or has changed."""
-    from lsr.encoders import load_encoder
-
-    try:
-        name, options, described = saved["name"], dict(saved["options"]), saved["description"]
-        expander = _LostExpander(described["expander"]) if "expander" in described else None
-        encoder = load_encoder(str(name), device=device, expander=expander, **options)
-        if encoder.describe() != described:
-            raise EncoderError(
-                f"{folder}: was saved with {name}, which has changed since; bring the old model back, or encode again"
-            )
-    except LsrError:
-        raise
-    except DAMAGE as error:
-        raise _damaged(folder, error) from error
-    return encoder
 
 
 def transformer_to_json(side: TransformerSpec) -> dict[str, Any]:
@@ -190,7 +158,7 @@ def read_whole(name: str, folder: Path, saved: dict[str, Any], max_length: int |
     except LsrError as error:
         raise EncoderError(f"{folder / ENCODER_FILE}: {error}") from error
     except DAMAGE as error:
-        raise _damaged(folder, error) from error
+        raise damaged_encoder(folder, error) from error
     return EncoderSpec(name, query, document, "lsr")
 
 
@@ -214,5 +182,5 @@ def _lookup_from_json(fields: dict[str, Any], folder: Path) -> LookupSpec:
     return LookupSpec(tokenizer=str(folder), table=str(folder / "model.safetensors"), **fields)
 
 
-def _damaged(folder: Path, error: Exception) -> EncoderError:
+def damaged_encoder(folder: Path, error: Exception) -> EncoderError:
     return EncoderError(f"{folder / ENCODER_FILE}: damaged or incomplete ({error!r}); save the encoder again")

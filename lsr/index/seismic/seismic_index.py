@@ -108,7 +108,8 @@ class SeismicIndex:
         """Index vectors on disk, more of them than fit in memory, into a folder, and open it: as `build` and `save` do.
 
         memory: bytes that this may use. Weights too even for blocks are not given whole lists, which would take more;
-        `sample_recall` tells them. The other arguments, and what is raised: see lsr.index.seismic.build.external.build_folder.
+        `sample_recall` tells them. The other arguments, and what is raised: see build_folder in
+        lsr.index.seismic.build.external.
         """
         from lsr.index.seismic.build.external import build_folder  # imports pyarrow, which no search needs
 
@@ -221,7 +222,7 @@ class SeismicIndex:
         threads: int = 1,
         progress: bool = False,
     ) -> Tuning:
-        """Find, on `queries`, the parameters that reach each recall@k in the least time; see lsr.index.tools.tuning.tune.
+        """Find, on `queries`, the parameters that reach each recall@k in the least time; see lsr.index.tools.tuning.
 
         SearchParams.at_recall works with this index afterwards; `lsr tune`, or tuning.store_presets, writes that down.
         """

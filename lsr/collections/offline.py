@@ -1,0 +1,39 @@
+"""Collections that lie in a folder of offline data, found by the ids that ir_datasets has for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lsr.collections.collection import Collection, load_collection
+
+
+def open_collection(path: str, split: str | None, offline_data: Path | None) -> Collection:
+    """The collection at `path`, as load_collection takes it.
+
+    offline_data: a folder in which collections lie as BEIR folders or MS MARCO files; one that is there is never
+    downloaded. beir/scifact is looked for as scifact and beir/scifact, msmarco-passage/... as msmarco and
+    msmarco-passage. Raises CollectionError.
+    """
+    found = offline_folder(path, offline_data)
+    if found is None:
+        return load_collection(path, split)
+    return load_collection(found, split or _split_of_id(path))
+
+
+def offline_folder(path: str, offline_data: Path | None) -> Path | None:
+    """Where in offline_data the collection is, if it is there."""
+    if offline_data is None:
+        return None
+    first, _, rest = path.partition("/")
+    names = [path]
+    if first == "beir":
+        names += [rest, path.removesuffix("/v2"), rest.removesuffix("/v2")]
+    if first == "msmarco-passage":
+        names += ["msmarco", "msmarco-passage"]
+    return next((offline_data / name for name in names if (offline_data / name).is_dir()), None)
+
+
+def _split_of_id(path: str) -> str | None:
+    """The split of a folder that an ir_datasets id of a suite means."""
+    known = {"dev/small": "dev", "trec-dl-2019/judged": "dl19", "trec-dl-2020/judged": "dl20"}
+    return known.get(path.partition("/")[2])

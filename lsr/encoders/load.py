@@ -1,0 +1,132 @@
+"""Encoders by name: what `load_encoder` finds, and the checks of its options."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lsr.encoders.base import Encoder, check_max_length
+from lsr.encoders.bm25 import BM25Encoder
+from lsr.encoders.folders.find import find_checkpoint
+from lsr.encoders.folders.layouts import read_layout
+from lsr.encoders.folders.saved import (
+    REFERENCE,
+    WHOLE,
+    SavedLookup,
+    damaged_encoder,
+    is_saved_encoder,
+    read_saved,
+    read_whole,
+)
+from lsr.encoders.pruning import Pruning
+from lsr.encoders.sparse.sparse_encoder import EncoderOptions, Expander, SparseEncoder
+from lsr.errors import EncoderError, LsrError, ParameterError
+from lsr.storage.files import DAMAGE
+
+
+def load_encoder(
+    name_or_path: str | os.PathLike[str],
+    *,
+    device: str | None = None,
+    dtype: str = "float32",
+    max_length: int | None = None,
+    long_documents: str = "first",
+    stride: int | None = None,
+    prune_documents: Pruning | str = "",
+    prune_queries: Pruning | str = "",
+    expander: Expander | None = None,
+) -> Encoder:
+    """An encoder by name.
+
+    name_or_path: "bm25" (to be fitted); "tiny" (the small SPLADE model of the extra `tiny`); the id of a repository on
+        Hugging Face; or a folder: a sparse encoder of sentence-transformers, OpenSearch, naver or the unified
+        framework, a masked language model, which is read as SPLADE-max, or what an encoder's save or save_pretrained
+        wrote. A folder wins over an id of the same name.
+    device: where networks compute: "cpu", "cuda", "cuda:1"; None takes cuda if there is one.
+    dtype: "float32" or "bfloat16", what networks compute with; the weights they give are float32.
+    max_length: tokens of a text that are read at once, special tokens among them; None takes what the folder states,
+        or 256; never more than the model was made for.
+    long_documents: "first" reads the first max_length tokens of a document; "max" reads all of it in windows and takes
+        the largest weight of each component.
+    stride: tokens from the start of a window to the start of the next; None lets windows follow without overlap.
+    prune_documents, prune_queries: a Pruning, or as text "top-k:128", "ratio:0.1", "mass:0.9", or several with commas.
+    expander: takes the texts of some documents and returns what is put after each (DeepImpact, TILDEv2).
+
+    An encoder that `save` wrote keeps its own options. Raises EncoderError for what cannot be found or is no encoder,
+    ParameterError for options that cannot work.
+    """
+    name = os.fspath(name_or_path)
+    if name == BM25Encoder.name:
+        return BM25Encoder()
+    options = encoder_options(dtype, max_length, long_documents, stride, prune_documents, prune_queries)
+    if not is_saved_encoder(name):
+        checkpoint = find_checkpoint(name)
+        spec = read_layout(checkpoint.name, checkpoint.folder, max_length)
+        return SparseEncoder(spec, options, device, expander)
+
+    folder = Path(name).expanduser().resolve()
+    saved = read_saved(folder)
+    kind = saved.get("kind")
+    if kind == BM25Encoder.name:
+        return BM25Encoder.open(folder, saved)
+    if kind == WHOLE:
+        return SparseEncoder(read_whole(str(folder), folder, saved, max_length), options, device, expander)
+    if kind != REFERENCE:
+        raise EncoderError(f"{folder}: is an encoder of kind {kind!r}, unknown here; upgrade lsr")
+    if "query" in saved:
+        return SavedLookup(folder, saved, lambda: open_reference(folder, saved, device))
+    return open_reference(folder, saved, device)
+
+
+class _LostExpander:
+    """Stands for an expander, which is code and not saved: queries go on, documents cannot be encoded."""
+
+    def __init__(self, name: str) -> None:
+        self.__qualname__ = name
+
+    def __call__(self, texts: Sequence[str]) -> Sequence[str]:
+        raise EncoderError(
+            f"documents were expanded by {self.__qualname__}, which is not saved with the encoder; load the encoder "
+            "itself, with its expander"
+        )
+
+
+def open_reference(folder: Path, saved: dict[str, Any], device: str | None) -> Encoder:
+    """The encoder that encoder.json names. Raises EncoderError where it is gone or has changed."""
+    try:
+        name, options, described = saved["name"], dict(saved["options"]), saved["description"]
+        expander = _LostExpander(described["expander"]) if "expander" in described else None
+        encoder = load_encoder(str(name), device=device, expander=expander, **options)
+        if encoder.describe() != described:
+            raise EncoderError(
+                f"{folder}: was saved with {name}, which has changed since; bring the old model back, or encode again"
+            )
+    except LsrError:
+        raise
+    except DAMAGE as error:
+        raise damaged_encoder(folder, error) from error
+    return encoder
+
+
+def encoder_options(
+    dtype: str = "float32",
+    max_length: int | None = None,
+    long_documents: str = "first",
+    stride: int | None = None,
+    prune_documents: Pruning | str = "",
+    prune_queries: Pruning | str = "",
+) -> EncoderOptions:
+    """The options of load_encoder, checked before anything is loaded. Raises ParameterError."""
+    check_max_length(max_length)
+    prunings = _pruning(prune_documents), _pruning(prune_queries)
+    return EncoderOptions(dtype, max_length, long_documents, stride, *prunings)
+
+
+def _pruning(given: Pruning | str) -> Pruning:
+    if isinstance(given, Pruning):
+        return given
+    if not isinstance(given, str):
+        raise ParameterError(f"pruning by {given!r}; give a Pruning or text such as top-k:128")
+    return Pruning.parse(given)
