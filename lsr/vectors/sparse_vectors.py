@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,22 @@ from lsr.vectors.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import scipy.sparse
+
+
+class VectorFiles(Protocol):
+    """How vectors are read and written: the module lsr.vectors.io."""
+
+    def read_vectors(self, path: str | os.PathLike[str], vocabulary: Vocabulary | None) -> SparseVectors: ...
+    def write_vectors(
+        self,
+        path: str | os.PathLike[str],
+        vectors: SparseVectors,
+        vocabulary: Vocabulary | None,
+        metadata: Mapping[str, Any] | None,
+    ) -> None: ...
+
+
+files: Callable[[], VectorFiles]  # set by lsr.vectors, because the formats stand above this file
 
 
 class SparseVectors:
@@ -137,9 +153,7 @@ class SparseVectors:
         vocabulary: gives the tokens of a JSONL file their components; without one they are numbered by first
         appearance (lsr.vectors.io.read_vocabulary tells which is which). Raises VectorsError.
         """
-        from lsr.vectors.io import read_vectors
-
-        return read_vectors(path, vocabulary)
+        return files().read_vectors(path, vocabulary)
 
     def write(
         self,
@@ -153,9 +167,7 @@ class SparseVectors:
         metadata: the encoder's description, JSON; JSONL has no place for it.
         Raises StorageError where writing fails, and VectorsError.
         """
-        from lsr.vectors.io import write_vectors
-
-        write_vectors(path, self, vocabulary, metadata)
+        files().write_vectors(path, self, vocabulary, metadata)
 
     @property
     def nnz(self) -> int:
