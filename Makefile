@@ -17,6 +17,7 @@ lint: .venv/.dev
 	$(BIN)/mypy
 
 bench: .venv/.dev
+	$(INSTALL) --editable '.[bench]'
 	$(BIN)/python benchmarks/encode.py
 	$(BIN)/python benchmarks/search.py
 
