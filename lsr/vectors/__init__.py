@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from lsr.vectors import sparse_vectors
+from lsr.vectors.sparse_vectors import SparseVectors, VectorFiles
 
 
-def _files() -> sparse_vectors.VectorFiles:
+def _files() -> VectorFiles:
     from lsr.vectors import io  # imports pyarrow, which only those need who read or write vectors
 
     return io
 
 
-sparse_vectors.files = _files
+SparseVectors._files = _files

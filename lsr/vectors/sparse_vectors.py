@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -31,9 +31,6 @@ class VectorFiles(Protocol):
     ) -> None: ...
 
 
-files: Callable[[], VectorFiles]  # set by lsr.vectors, because the formats stand above this file
-
-
 class SparseVectors:
     """Rows of non-negative weights over `dim` components, most of them zero (compressed sparse rows).
 
@@ -56,6 +53,8 @@ class SparseVectors:
     values: npt.NDArray[np.float32]
     dim: int
     ids: list[str] | None
+
+    _files: ClassVar[Callable[[], VectorFiles]]  # set by lsr.vectors, because the formats stand above this file
 
     def __init__(self, indptr: Any, indices: Any, values: Any, dim: int, ids: Sequence[str] | None = None) -> None:
         self.dim = check_dim(dim)
@@ -153,7 +152,7 @@ class SparseVectors:
         vocabulary: gives the tokens of a JSONL file their components; without one they are numbered by first
         appearance (lsr.vectors.io.read_vocabulary tells which is which). Raises VectorsError.
         """
-        return files().read_vectors(path, vocabulary)
+        return SparseVectors._files().read_vectors(path, vocabulary)
 
     def write(
         self,
@@ -167,7 +166,7 @@ class SparseVectors:
         metadata: the encoder's description, JSON; JSONL has no place for it.
         Raises StorageError where writing fails, and VectorsError.
         """
-        files().write_vectors(path, self, vocabulary, metadata)
+        SparseVectors._files().write_vectors(path, self, vocabulary, metadata)
 
     @property
     def nnz(self) -> int:
