@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from lsr.checks import check_whole
 from lsr.errors import ParameterError, VectorsError
 from lsr.index.parameters import IndexConfig
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -43,14 +44,8 @@ def check_search(queries: SparseVectors, dim: int, k: int, threads: int) -> None
         raise ParameterError(
             f"queries have {queries.dim} components, the index {dim}; encode them with the encoder of the index"
         )
-    check_at_least_one("k", k)
-    check_at_least_one("threads", threads)
-
-
-def check_at_least_one(name: str, number: object) -> None:
-    """Raises ParameterError unless `number` is a whole number of at least 1."""
-    if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
-        raise ParameterError(f"{name} is {number!r}; it must be a whole number of at least 1")
+    check_whole("k", k)
+    check_whole("threads", threads)
 
 
 def empty_result(queries: int, k: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:

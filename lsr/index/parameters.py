@@ -5,21 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
 
+from lsr.checks import check_number, check_whole
 from lsr.errors import ParameterError
-
-
-def check_whole(name: str, value: object, least: int, most: int | None = None) -> None:
-    """Raises ParameterError unless `value` is a whole number in these limits."""
-    limits = f"of at least {least}" if most is None else f"from {least} to {most}"
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or int(value) < least or (most is not None and int(value) > most):  # type: ignore[call-overload]
-        raise ParameterError(f"{name} is {value!r}; it must be a whole number {limits}")
-
-
-def check_number(name: str, value: object, least: float, most: float) -> None:
-    """Raises ParameterError unless `value` is a number in these limits."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not least <= float(value) <= most:
-        raise ParameterError(f"{name} is {value!r}; it must be a number from {least:g} to {most:g}")
 
 
 def _to_python(settings: IndexConfig | SearchParams) -> None:

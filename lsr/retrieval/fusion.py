@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from lsr.checks import check_choice, check_whole
 from lsr.errors import ParameterError
-from lsr.index.checks import check_at_least_one
-from lsr.retrieval.settings import FUSIONS, MISSING, NORMALIZATIONS, RRF, Fusion, check_choice
+from lsr.retrieval.settings import FUSIONS, MISSING, NORMALIZATIONS, RRF, Fusion
 
 LARGEST_SCORE = 1e100  # so that weighted sums stay finite
 RANK_CONSTANT = 60  # Cormack, Clarke, Buettcher, SIGIR 2009
@@ -129,7 +129,7 @@ def fuse_runs(
     """
     check_choice("method", method, FUSIONS)
     if k is not None:
-        check_at_least_one("k", k)
+        check_whole("k", k)
     if method == RRF and weights is not None:
         raise ParameterError("reciprocal ranks have no weights; leave them out, or interpolate")
     fused: dict[str, dict[str, float]] = {}

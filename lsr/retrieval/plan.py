@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypedDict
 
+from lsr.checks import check_choice
 from lsr.errors import ParameterError
-from lsr.retrieval.settings import RRF, Feedback, Fusion, check_choice
+from lsr.retrieval.settings import RRF, Feedback, Fusion
 
 SPARSE, DENSE = "sparse", "dense"
 SIDES = (SPARSE, DENSE)

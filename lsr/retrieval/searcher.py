@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol, Unpack
 import numpy as np
 import numpy.typing as npt
 
+from lsr.checks import check_whole
 from lsr.errors import EncoderError, ParameterError
-from lsr.index.checks import check_at_least_one
 from lsr.index.filters import Allowed, allowed_rows
 from lsr.index.parameters import SearchParams
 from lsr.retrieval.pipeline import DenseSide, Found, Settings, Side, SparseIndex, SparseSide, search_pipeline
@@ -292,7 +292,7 @@ class Searcher:
 
         dropped: int64[queries], a row for each query not to be found, or -1. allowed: see `search`.
         """
-        check_at_least_one("k", k)
+        check_whole("k", k)
         # Once, not for each side and each search of a pipeline: ids are looked for among all that there are.
         mask = allowed_rows(allowed, len(self.index), self.index.ids)
         settings = Settings(params or SearchParams(), threads, dropped, mask)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from lsr.checks import check_choice
 from lsr.errors import ParameterError
 
 FLAT, HNSW = "flat", "hnsw"
@@ -136,12 +136,6 @@ class Fusion:
             raise ParameterError(f"weight is {self.weight!r}; it must be a number from 0 (dense alone) to 1 (sparse)")
         if type(self.depth) is not int or self.depth < 1:
             raise ParameterError(f"fusion: depth is {self.depth!r}; it must be a whole number of at least 1")
-
-
-def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    """Raises ParameterError unless `value` is one of `choices`."""
-    if value not in choices:
-        raise ParameterError(f"{name} is {value!r}; it must be one of {', '.join(choices)}")
 
 
 def _is_number(value: object) -> bool:

@@ -10,9 +10,9 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple, Protocol, Unpack
 
+from lsr.checks import check_whole
 from lsr.collections.collection import Collection
 from lsr.errors import CollectionError, EncoderError, ParameterError
-from lsr.index.checks import check_at_least_one
 from lsr.index.parameters import SearchParams
 from lsr.progress import progress_bar
 from lsr.retrieval.plan import DENSE, Options, Pipeline
@@ -51,7 +51,7 @@ class Mining:
 
     def __post_init__(self) -> None:
         for name in ("depth", "negatives", "relevant"):
-            check_at_least_one(name, getattr(self, name))
+            check_whole(name, getattr(self, name))
         if not 0 <= self.skip_top < self.depth:
             raise ParameterError(f"skip_top is {self.skip_top}; it must be at least 0 and below depth, {self.depth}")
         ratio = self.max_score_ratio

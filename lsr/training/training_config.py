@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lsr.checks import check_choice
 from lsr.encoders.presets import find_preset
 from lsr.encoders.spec import HeadSpec
 from lsr.errors import ParameterError
 from lsr.eval.measures import parse_measures
-from lsr.retrieval.settings import check_choice
 from lsr.toml import read_toml
 from lsr.training.distillation import NORMALIZATIONS, SCALE
 from lsr.training.losses import LOSSES, LossSpec

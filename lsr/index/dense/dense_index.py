@@ -20,8 +20,9 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from lsr.checks import check_whole
 from lsr.errors import IndexFormatError, ParameterError, VectorsError
-from lsr.index.checks import check_at_least_one, empty_result
+from lsr.index.checks import empty_result
 from lsr.index.document_ids import Ids
 from lsr.index.filters import Allowed, allowed_rows
 from lsr.index.parameters import SearchParams
@@ -163,8 +164,8 @@ class DenseIndex:
         SeismicIndex.search. Raises ParameterError for k < 1, threads < 1, queries of another shape or an `allowed` that
         does not fit, VectorsError for queries that are not finite.
         """
-        check_at_least_one("k", k)
-        check_at_least_one("threads", threads)
+        check_whole("k", k)
+        check_whole("threads", threads)
         checked = self.comparable(queries)
         scores, rows = empty_result(len(checked), k)
         mask = allowed_rows(allowed, len(self), self.ids)

@@ -17,9 +17,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from lsr.checks import check_number, check_whole
 from lsr.errors import IndexFormatError, ParameterError, StorageError
-from lsr.index.checks import check_at_least_one, check_search
-from lsr.index.parameters import SearchParams, check_number
+from lsr.index.checks import check_search
+from lsr.index.parameters import SearchParams
 from lsr.index.result import SearchResult
 from lsr.progress import Advance, progress_bar
 from lsr.storage.manifest import MANIFEST, update_manifest
@@ -96,8 +97,8 @@ class TunedPreset:
 
     def __post_init__(self) -> None:
         check_recall(self.asked)
-        check_at_least_one("k", self.k)
-        check_at_least_one("queries", self.queries)
+        check_whole("k", self.k)
+        check_whole("queries", self.queries)
 
     def as_json(self) -> dict[str, Any]:
         """One flat record, as the manifest holds it."""

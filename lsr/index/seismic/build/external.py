@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import pyarrow as pa
 
+from lsr.checks import check_whole
 from lsr.errors import ParameterError, VectorsError
 from lsr.storage.files import storage_errors
 from lsr.storage.ids import UniqueIds
@@ -40,7 +41,7 @@ from lsr.index.seismic.forward import (
     quantize,
     scale_of,
 )
-from lsr.index.checks import check_at_least_one, check_config, check_lengths
+from lsr.index.checks import check_config, check_lengths
 from lsr.index.seismic.seismic_files import BLOCK_ARRAYS, NO_GRAPH, State, arrays_of, manifest_of
 from lsr.storage.manifest import Extra, StringColumn, load_array, replacing_folder, save_arrays, write_manifest
 from lsr.index.seismic.build.summarize import WINDOW, Blocks, invert_summaries, summarize_blocks
@@ -108,7 +109,7 @@ def build_folder(
     vectors, and write_folder raise.
     """
     check_config(config)
-    check_at_least_one("memory", memory)
+    check_whole("memory", memory)
     threads = checked_threads(threads)
     info = read_info(source)
     _check_memory(memory, _Sizes(info.rows, info.nnz), config)
