@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from lsr import Searcher, SeismicIndex, load_encoder
-from lsr.encoders.bm25 import BM25Encoder
 
 TEXTS = {
     "aspirin": "Aspirin thins the blood and can cause bleeding.",
@@ -13,9 +12,7 @@ TEXTS = {
     "walking": "Walking thirty minutes a day strengthens the heart.",
 }
 
-encoder = load_encoder("bm25")
-assert isinstance(encoder, BM25Encoder)
-encoder.fit(TEXTS.values())
+encoder = load_encoder("bm25").fit(TEXTS.values())
 index = SeismicIndex.build(encoder.encode_documents(list(TEXTS.values())), ids=list(TEXTS))
 searcher = Searcher(index, encoder, texts=list(TEXTS.values()))
 

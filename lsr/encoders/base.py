@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from lsr.errors import EncoderError, ParameterError
 from lsr.storage.ids import is_utf8
@@ -21,6 +21,7 @@ class Encoder(Protocol):
 
     name: what load_encoder was given.
     dim: number of components, len(vocabulary).
+    fitted: whether it can encode: False for a BM25 before `fit`, True for every encoder that comes with its weights.
     """
 
     @property
@@ -29,6 +30,14 @@ class Encoder(Protocol):
     def dim(self) -> int: ...
     @property
     def vocabulary(self) -> Vocabulary: ...
+    @property
+    def fitted(self) -> bool: ...
+
+    def fit(self, texts: Iterable[str]) -> Self:
+        """Take the statistics of a collection, in one pass over it; returns the encoder itself.
+
+        An encoder that comes with its weights has nothing to learn here: it does not read the texts.
+        """
 
     def encode_documents(
         self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False
@@ -48,8 +57,21 @@ class Encoder(Protocol):
     def describe(self) -> dict[str, Any]:
         """JSON: "kind", "name", and every setting that changes a vector."""
 
+    def check_saveable(self) -> None:
+        """Raises EncoderError where `save` would, to know it before long work."""
+
     def save(self, folder: str | Path) -> None:
-        """Write what load_encoder(folder) needs to give this encoder back. Raises StorageError."""
+        """Write what load_encoder(folder) needs to give this encoder back. Raises StorageError, EncoderError."""
+
+
+class PretrainedEncoder:
+    """What encoders have in common that come with their weights."""
+
+    fitted = True
+
+    def fit(self, texts: Iterable[str]) -> Self:
+        """Returns the encoder itself; the texts are not read."""
+        return self
 
 
 def checked_texts(texts: Iterable[str]) -> list[str]:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -92,7 +92,7 @@ class BM25Encoder:
         _ = self.vocabulary
         return self._idf
 
-    def fit(self, texts: Iterable[str]) -> BM25Encoder:
+    def fit(self, texts: Iterable[str]) -> Self:
         """Take the statistics of a collection, in one pass, in place of earlier ones; returns itself.
 
         Memory grows with the number of different tokens, not with the texts. Raises EncoderError when there is no token
@@ -154,6 +154,10 @@ class BM25Encoder:
             "tokens": self._tokens,
             "vocabulary_hash": self.vocabulary.hash,
         }
+
+    def check_saveable(self) -> None:
+        """Raises EncoderError before `fit`."""
+        _ = self.vocabulary
 
     def save(self, folder: str | Path) -> None:
         """Write encoder.json, vocabulary.json and idf.npy. Raises StorageError, and EncoderError before `fit`."""

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Protocol
 
 from lsr.encoders.base import ENCODER_FOLDER, Encoder
-from lsr.encoders.bm25 import BM25Encoder
-from lsr.encoders.sparse.sparse_encoder import SparseEncoder
 from lsr.encoders.sparse_collection import encode_collection
 from lsr.progress import Advance, progress_bar
 from lsr.storage.files import storage_errors
@@ -39,8 +37,8 @@ class Documents(Protocol):
 
 
 def fit_if_needed(encoder: Encoder, collection: Documents, progress: bool = False) -> None:
-    """Fit an unfitted BM25 on the texts of a collection, in one pass; every other encoder needs nothing."""
-    if isinstance(encoder, BM25Encoder) and not encoder.fitted:
+    """Fit an encoder that is not fitted, such as a new BM25, on the texts of a collection, in one pass."""
+    if not encoder.fitted:
         total = collection.count if progress else None
         with progress_bar("fitting", total, "documents", progress) as advance:
             encoder.fit(_texts(collection, advance))
@@ -56,12 +54,11 @@ def encode_documents(
 ) -> Path:
     """Encode every document into a folder of Parquet parts, and keep the encoder in its subfolder "encoder".
 
-    An unfitted BM25 is fitted first. Documents stream. A folder that an earlier call was killed in is gone on with.
+    An encoder that is not fitted is fitted first. Documents stream. A folder that an earlier call was killed in is gone on with.
     Raises CollectionError, EncoderError, VectorsError if the folder is another encoder's, StorageError.
     """
-    if isinstance(encoder, SparseEncoder):
-        encoder.check_has_name()
     fit_if_needed(encoder, collection, progress)
+    encoder.check_saveable()
     encoded = encode_collection(
         encoder,
         ((document.doc_id, document.full_text) for document in collection.documents()),
@@ -95,7 +92,7 @@ def encode_to_file(
 def encode_queries(queries: Mapping[str, str], path: str | Path, encoder: Encoder) -> None:
     """Encode queries (id -> text) into a folder of Parquet, an .npz or a .jsonl[.gz] file, replaced if it is there.
 
-    Raises EncoderError for an unfitted BM25, StorageError.
+    Raises EncoderError for an encoder that is not fitted, StorageError.
     """
     rows = encoder.encode_queries(list(queries.values()))
     vectors = SparseVectors.from_normalized(rows.indptr, rows.indices, rows.values, rows.dim, list(queries))

@@ -94,9 +94,11 @@ def test_fits_a_stream() -> None:
         lambda encoder: encoder.dim,
         lambda encoder: encoder.describe(),
         lambda encoder: encoder.save("nowhere"),
+        lambda encoder: encoder.check_saveable(),
     ],
 )
 def test_unfitted_use(use: object) -> None:
+    assert not load_encoder("bm25").fitted
     with pytest.raises(EncoderError, match="not fitted.*call fit"):
         use(load_encoder("bm25"))  # type: ignore[operator]
 

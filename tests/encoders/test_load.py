@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +143,23 @@ def test_max_length_stops_at_what_the_model_reads(tmp_path: Path, kind: str, lon
     encoder = load_encoder(tmp_path, device="cpu", max_length=4096)
     assert encoder.describe()["document"]["max_length"] == longest
     assert encoder.encode_documents(["sea " * 500])[0].nnz > 0
+
+
+def test_fit_is_for_every_encoder(tmp_path: Path) -> None:
+    """An encoder that comes with its weights reads no text; BM25 takes its statistics from them."""
+
+    def texts() -> Iterator[str]:
+        raise AssertionError("read")
+        yield ""
+
+    network = load_encoder(write_model(tmp_path / "model"), device="cpu")
+    assert network.fitted
+    before = network.describe()
+    assert network.fit(texts()) is network
+    assert network.describe() == before
+    with pytest.raises(AssertionError, match="read"):
+        load_encoder("bm25").fit(texts())
+    assert load_encoder("bm25").fit(["one text"]).fitted
 
 
 def test_saved_and_loaded(tmp_path: Path) -> None:

@@ -235,6 +235,8 @@ def test_an_index_refers_only_to_what_can_be_loaded_again(tmp_path: Path) -> Non
     built = build("unicoil", folder, seed=5)
     with pytest.raises(EncoderError, match="was built and has never been saved"):
         built.save(tmp_path / "reference")
+    with pytest.raises(EncoderError, match="was built and has never been saved"):
+        built.check_saveable()
     built.save_pretrained(tmp_path / "whole")
     files = {path.name for path in (tmp_path / "whole").iterdir()}
     assert files == {"encoder.json", "shared", "shared.head.safetensors"}

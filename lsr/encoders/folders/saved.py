@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from lsr.encoders.base import ENCODER_FILE, Encoder, check_batch_size, checked_texts
+from lsr.encoders.base import ENCODER_FILE, Encoder, PretrainedEncoder, check_batch_size, checked_texts
 from lsr.encoders.folders.model_files import folder_inside
 from lsr.encoders.pruning import Pruning
 from lsr.encoders.sparse.lookup import LookupSide
@@ -61,7 +61,7 @@ def write_saved(folder: Path, content: dict[str, Any]) -> None:
 
 def save_reference(encoder: SparseEncoder, folder: Path) -> None:
     """Write encoder.json with the encoder's name and options, and a copy of the table of inference-free queries."""
-    encoder.check_has_name()
+    encoder.check_saveable()
     content: dict[str, Any] = {
         "kind": REFERENCE,
         "name": encoder.name,
@@ -73,7 +73,7 @@ def save_reference(encoder: SparseEncoder, folder: Path) -> None:
     write_saved(folder, content)
 
 
-class SavedLookup:
+class SavedLookup(PretrainedEncoder):
     """An encoder of inference-free queries as an index keeps it: queries need its folder alone.
 
     Documents are encoded by the encoder that it names, which `open_named` loads when it is needed.
@@ -124,6 +124,9 @@ class SavedLookup:
     def describe(self) -> dict[str, Any]:
         """As the encoder that was saved."""
         return self._description
+
+    def check_saveable(self) -> None:
+        """Raises nothing: what was saved can be saved again."""
 
     def save(self, folder: str | Path) -> None:
         """Write the same again. Raises StorageError."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from lsr.encoders.base import check_batch_size, check_dtype, checked_texts
+from lsr.encoders.base import PretrainedEncoder, check_batch_size, check_dtype, checked_texts
 from lsr.encoders.idf import Table
 from lsr.encoders.pruning import Pruning
 from lsr.encoders.sparse.lookup import LookupSide
@@ -54,7 +54,7 @@ class EncoderOptions:
         return {**asdict(self), "prune_documents": str(self.prune_documents), "prune_queries": str(self.prune_queries)}
 
 
-class SparseEncoder:
+class SparseEncoder(PretrainedEncoder):
     """An encoder as an EncoderSpec says. Made by load_encoder and build_encoder.
 
     Sides that run a network are loaded at once, except where queries need none: then the documents' network, and torch
@@ -170,8 +170,8 @@ class SparseEncoder:
             described["expander"] = getattr(self.expander, "__qualname__", type(self.expander).__qualname__)
         return described
 
-    def check_has_name(self) -> None:
-        """Raises EncoderError where `save` would, to know it before long work."""
+    def check_saveable(self) -> None:
+        """Raises EncoderError for one that build_encoder made: it has no name yet to be loaded by."""
         if self._seed is not None:
             raise EncoderError(
                 f"{self.spec.layout} on {self.name} was built and has never been saved; save_pretrained(folder) it, "
@@ -181,7 +181,7 @@ class SparseEncoder:
     def save(self, folder: str | Path) -> None:
         """Write encoder.json, which names the encoder; networks are not copied, tables of weights are.
 
-        Raises StorageError, and EncoderError for one that build_encoder made: it has no name yet to be loaded by.
+        Raises StorageError, and EncoderError as check_saveable does.
         """
         from lsr.encoders.folders.saved import save_reference
 
