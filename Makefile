@@ -31,5 +31,5 @@ clean:
 
 .venv/.dev: pyproject.toml constraints.txt
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
-	$(INSTALL) --editable '.[tiny,minilm,dev]'
+	$(INSTALL) --editable '.[all,dev]'
 	touch $@ .venv/.demo

@@ -36,5 +36,9 @@ class RunError(LsrError, ValueError):
     """A TREC run or a qrels file is malformed, or the two have no query in common."""
 
 
+class MissingExtraError(LsrError, ImportError):
+    """A package is not installed that only some purposes need; the message names the extra that brings it."""
+
+
 class StorageError(LsrError, OSError):
     """Writing failed: no space left, no permission, a path that cannot be created."""

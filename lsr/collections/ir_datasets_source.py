@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from lsr.collections.runs import Qrels
 from lsr.collections.sources import Document, Place, Query
 from lsr.errors import CollectionError
+from lsr.extras import need
 
 T = TypeVar("T")
 
@@ -18,6 +19,7 @@ class IrDataset:
     """An id such as "beir/scifact/test"; its splits are the ids below it that carry judgments ("beir/scifact")."""
 
     def __init__(self, dataset_id: str) -> None:
+        need(f"the collection {dataset_id!r}", "ir_datasets")
         import ir_datasets
 
         if not sys.stderr.isatty():  # its notes on downloads and licenses are for people; failures are raised anyway

@@ -22,6 +22,7 @@ from lsr.encoders.presets import MethodPreset, find_preset
 from lsr.encoders.sparse.sparse_encoder import EncoderOptions, Expander, SparseEncoder
 from lsr.encoders.spec import BackboneSpec, EncoderSpec, HeadSpec, LookupSpec, SideSpec, TransformerSpec
 from lsr.errors import ParameterError
+from lsr.extras import need
 
 BINARY_SCALE = 0.3  # where the unified framework's learned scale begins
 
@@ -105,6 +106,7 @@ def _lookup(preset: MethodPreset, folder: Path, max_length: int) -> LookupSpec:
 
 def _learned(spec: EncoderSpec, seed: int) -> Table:
     """Li-LSR's table as it begins."""
+    need("a table learned from a network", "torch", "transformers")
     from lsr.encoders.sparse.backbone import load_backbone, seeded
     from lsr.encoders.sparse.heads import LearnedTable
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lsr.collections.runs import LARGEST_GRADE
 from lsr.errors import ParameterError, RunError
+from lsr.extras import need
 
 if TYPE_CHECKING:
     import ir_measures
@@ -29,6 +30,7 @@ def parse_measures(names: Sequence[str]) -> dict[str, ir_measures.Measure]:
 
 
 def _parse(name: str) -> ir_measures.Measure:
+    need("measuring", "ir_measures")
     import ir_measures
 
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lsr.errors import ParameterError
+from lsr.extras import need
 from lsr.storage.files import replacing_file
 
 if TYPE_CHECKING:
@@ -52,9 +53,9 @@ def plot_curves(
     """
     if not any(curves.values()):
         raise ParameterError(f"{path}: there is nothing to plot; give at least one curve with a point")
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-
     with _axes(path) as axes:
+        from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
         axes.set_xscale("log")
         for (name, points), color, marker in zip(curves.items(), cycle(_COLOURS), cycle("os^Dv"), strict=False):
             ordered = sorted(points, key=lambda point: point.x)
@@ -202,6 +203,7 @@ def _plain(name: str) -> str:
 def _axes(path: str | Path) -> Iterator[Axes]:
     """One pair of axes, written to `path` when the body ends."""
     suffix = checked_format(path)
+    need("a plot", "matplotlib")
     import matplotlib
     from matplotlib.figure import Figure
 

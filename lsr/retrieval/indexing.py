@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lsr.encoders import load_encoder
 from lsr.encoders.base import ENCODER_FOLDER, Encoder
-from lsr.encoders.dense.dense_collection import encode_dense_collection, read_dense_parts
 from lsr.errors import CollectionError, EncoderError
-from lsr.index.dense.dense_index import DenseIndex, write_dense
 from lsr.index.document_ids import Ids
 from lsr.index.parameters import IndexConfig
 from lsr.index.seismic.seismic_index import SeismicIndex
@@ -28,6 +26,7 @@ from lsr.vectors.sparse_vectors import SparseVectors
 
 if TYPE_CHECKING:
     from lsr.encoders.dense.dense_encoder import DenseEncoder
+    from lsr.index.dense.dense_index import DenseIndex
 
 # Bytes that reading vectors and building their index in memory takes for each non-zero; measured: 35 to 37.
 BUILD_BYTES = 40
@@ -128,6 +127,8 @@ def build_dense(
         write(temporary)
     with storage_errors(encoding):
         shutil.rmtree(encoding)
+    from lsr.index.dense.dense_index import DenseIndex
+
     return DenseIndex.open(folder)
 
 
@@ -153,6 +154,9 @@ def _dense_writer(
     progress: bool,
 ) -> Callable[[Path], None]:
     """Encode the collection; what is returned writes the dense index into an empty folder."""
+    from lsr.encoders.dense.dense_collection import encode_dense_collection, read_dense_parts
+    from lsr.index.dense.dense_index import write_dense
+
     config = config or DenseConfig()
     wanted = collection.documents() if expected is None else _same_documents(collection, expected, _OF_INDEX)
     documents = encode_dense_collection(

@@ -1,1 +1,5 @@
 """Training encoders."""
+
+from lsr.extras import need
+
+need("training", "torch", "transformers", "accelerate")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lsr.encoders.base import first_line
 from lsr.errors import EncoderError
+from lsr.extras import need
 
 WORKS = (
     'these work: "bm25", "tiny", a folder with a sparse encoder or a masked language model, or a Hugging Face id '
@@ -92,6 +93,7 @@ def _bundled_folder(name: str) -> Path:
 
 def _downloaded(name: str) -> Path:
     """The files of a Hugging Face repository, fetched where they are not cached. HF_HUB_OFFLINE is respected."""
+    need("a model of Hugging Face", "huggingface_hub")
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 

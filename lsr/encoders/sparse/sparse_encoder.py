@@ -16,6 +16,7 @@ from lsr.encoders.sparse.text_windows import Windows, check_aggregate
 from lsr.encoders.sparse.tokens import UNNAMED
 from lsr.encoders.spec import EncoderSpec, HeadSpec, LookupSpec, SideSpec, TransformerSpec
 from lsr.errors import EncoderError, ParameterError
+from lsr.extras import need
 from lsr.progress import progress_bar
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
@@ -219,6 +220,7 @@ class SparseEncoder(PretrainedEncoder):
         return side
 
     def _transformer(self, spec: TransformerSpec, like: TransformerSide | None) -> TransformerSide:
+        need("encoding with a network", "torch", "transformers")
         from lsr.encoders.sparse.transformer import TransformerSide
 
         same = like if like is not None and like.spec.backbone == spec.backbone else None

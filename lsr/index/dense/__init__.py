@@ -1,0 +1,5 @@
+"""Dense vectors in faiss."""
+
+from lsr.extras import need
+
+need("dense search", "faiss")

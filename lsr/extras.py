@@ -1,0 +1,32 @@
+"""The packages that only some purposes need, and the line that says how to install a missing one."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from lsr.errors import MissingExtraError
+
+# Package -> the extra of pyproject.toml that brings it.
+EXTRAS = {
+    "torch": "encode",
+    "transformers": "encode",
+    "huggingface_hub": "encode",
+    "faiss": "dense",
+    "ir_datasets": "eval",
+    "ir_measures": "eval",
+    "matplotlib": "eval",
+    "accelerate": "train",
+    "tensorboard": "train",
+}
+
+
+def need(purpose: str, *packages: str) -> None:
+    """Raises MissingExtraError for the first of the packages that is not installed. Imports none of them.
+
+    purpose: the subject of the message: "dense search" needs faiss.
+    """
+    for package in packages:
+        if find_spec(package) is None:
+            raise MissingExtraError(
+                f"{purpose} needs {package}; install it: pip install 'lsr-engine[{EXTRAS[package]}]'"
+            )

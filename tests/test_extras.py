@@ -1,0 +1,56 @@
+"""What a missing package costs: one line that names the extra of pyproject.toml which brings it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from lsr.extras import EXTRAS
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+# What is asked for, without which package.
+ENTRIES = {
+    "from lsr.index.dense.dense_index import DenseIndex": "faiss",
+    "from lsr.encoders import DenseEncoder": "torch",
+    "import lsr; lsr.load_encoder('tiny')": "torch",
+    "import lsr; lsr.load_encoder('tiny') # again": "transformers",
+    "import lsr; lsr.load_encoder('naver/splade-v3')": "huggingface_hub",
+    "from lsr.encoders import build_encoder; build_encoder('li-lsr', 'tiny')": "torch",
+    "from lsr.training.trainer import train": "accelerate",
+    "from lsr.collections.collection import load_collection; load_collection('beir/scifact')": "ir_datasets",
+    "from lsr.eval.measures import evaluate; evaluate({'q': {'d': 1}}, {'q': {'d': 1.0}})": "ir_measures",
+    "from lsr.eval.plots import CurvePoint, plot_curves\n"
+    "plot_curves({'a': [CurvePoint(1.0, 1.0)]}, 'x', 'nDCG@10', 'title', 'plot.svg')": "matplotlib",
+    "from pathlib import Path; from lsr.training.log import Log; Log(Path(), 0)": "tensorboard",
+}
+
+
+@pytest.mark.parametrize(("code", "package"), ENTRIES.items())
+def test_a_missing_package_is_an_error_that_names_its_extra(code: str, package: str, tmp_path: Path) -> None:
+    program = f"""
+import sys
+sys.modules[{package!r}] = None  # as if it were not installed
+from lsr.errors import MissingExtraError
+try:
+    exec({code!r})
+except MissingExtraError as error:
+    print(error)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    line = f"needs {package}; install it: pip install 'lsr-engine[{EXTRAS[package]}]'"
+    assert re.fullmatch(rf".+ {re.escape(line)}\n", ended.stdout)
+
+
+def test_every_package_has_an_entry_above_and_is_in_its_extra() -> None:
+    assert set(ENTRIES.values()) == EXTRAS.keys()
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    distributions = {"faiss": "faiss-cpu"}
+    for package, extra in EXTRAS.items():
+        names = {re.split(r"[>=\[]", each)[0] for each in extras[extra]}
+        assert distributions.get(package, package.replace("_", "-")) in names
