@@ -1,27 +1,31 @@
-"""How kernels are compiled."""
+"""How kernels are compiled, and kept on disk where that is possible."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from numba import njit
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator
 
 Kernel = Callable[..., Any]
 
 
 def allocating(function: Kernel) -> Kernel:
     """Compile a kernel that makes arrays of its own."""
-    return njit(cache=True, nogil=True)(function)
+    return _compiled(function)
 
 
 def kernel(function: Kernel) -> Kernel:
     """Compile a kernel that allocates nothing.
 
-    It does without reference counts. Handing a tuple of arrays to a function otherwise costs an atomic increment and
-    decrement for each array: 50 ns for every document that a search scores, a third of its time.
+    It does without reference counts (_nrt is a private flag of Numba's). Handing a tuple of arrays to a function
+    otherwise costs an atomic increment and decrement for each array: 50 ns for every document that a search scores, a
+    third of its time.
     """
-    return njit(cache=True, nogil=True, _nrt=False)(function)  # type: ignore[call-overload, no-any-return]
+    return _compiled(function, _nrt=False)
 
 
 def inlined_kernel(function: Kernel) -> Kernel:
@@ -30,9 +34,59 @@ def inlined_kernel(function: Kernel) -> Kernel:
     Left to itself LLVM does not inline into large kernels, and a call hands over some hundred words, all arrays' sizes
     and strides: 30 ns for every document that a search visits, half of its time.
     """
-    return njit(cache=True, nogil=True, _nrt=False, forceinline=True)(function)  # type: ignore[call-overload, no-any-return]
+    return _compiled(function, _nrt=False, forceinline=True)
 
 
 def summing_kernel(function: Kernel) -> Kernel:
     """Likewise, where the order of additions may change."""
-    return njit(cache=True, nogil=True, _nrt=False, fastmath=True, forceinline=True)(function)  # type: ignore[call-overload, no-any-return]
+    return _compiled(function, _nrt=False, fastmath=True, forceinline=True)
+
+
+class _ReadOnlyLocator(InTreeCacheLocator):
+    """The folder beside the module, where nothing can be written, but an installation may have left kernels."""
+
+    def ensure_cache_path(self) -> None:
+        pass
+
+
+class _Files(CompileResultCacheImpl):
+    _locator_classes = [*CompileResultCacheImpl._locator_classes, _ReadOnlyLocator]  # noqa: RUF012 (as in Numba)
+
+
+class _KernelCache(FunctionCache):
+    """Numba's cache, which stops no kernel: what it cannot read is compiled again, what it cannot write is not kept."""
+
+    _impl_class = _Files
+    _told = False
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+        except Exception:  # whatever unpickling a damaged file raises
+            with suppress(OSError):  # or nothing could be added to what is damaged
+                self.flush()  # type: ignore[no-untyped-call]
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
+        except Exception as error:  # OSError, and again what a damaged file raises
+            if not _KernelCache._told:
+                _KernelCache._told = True
+                _LOG.warning(
+                    "lsr: kernels are compiled anew by every process, because %s cannot be written (%s); let "
+                    "NUMBA_CACHE_DIR name a folder that can",
+                    self.cache_path,
+                    error.strerror if isinstance(error, OSError) else repr(error),
+                )
+
+
+# Without handlers of the program's own, logging prints the message alone, as one line on standard error.
+_LOG = logging.getLogger(__name__)
+
+
+def _compiled(function: Kernel, **flags: bool) -> Kernel:
+    dispatcher = njit(nogil=True, **flags)(function)  # type: ignore[call-overload]
+    # What cache=True does, with Numba's own class.
+    dispatcher._cache = _KernelCache(function)  # type: ignore[no-untyped-call]
+    return dispatcher  # type: ignore[no-any-return]

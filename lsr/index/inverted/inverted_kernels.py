@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from lsr.index.jit import kernel
 
 STRIP = 64  # documents whose scores are looked at together
 
@@ -38,7 +39,7 @@ class Inverted(NamedTuple):
         )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def find_lists(indices: npt.NDArray[Any], components: npt.NDArray[np.uint32], out: npt.NDArray[np.uint32]) -> None:
     """out[i] = the position of indices[i] in `components`, where it must occur."""
     for i in range(len(indices)):
@@ -53,7 +54,7 @@ def find_lists(indices: npt.NDArray[Any], components: npt.NDArray[np.uint32], ou
         out[i] = low
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def scatter_postings(
     indptr: npt.NDArray[np.int64],
     lists: npt.NDArray[np.uint32],
@@ -75,7 +76,7 @@ def scatter_postings(
             next_posting[lists[i]] = at + 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def search_queries(
     query_starts: npt.NDArray[np.int64],
     query_lists: npt.NDArray[np.int64],
@@ -116,7 +117,7 @@ def search_queries(
             sift_down(scores[query], rows[query], 0, end)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def collect(sums: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]) -> int:
     """Fill scores and rows, float32 and int64[k], with the k best of the sums; the number found, all above zero.
 
@@ -154,7 +155,7 @@ def collect(sums: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], rows
     return found
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def sift_down(scores: npt.NDArray[np.float32], rows: npt.NDArray[np.int64], at: int, size: int) -> None:
     """Restore the heap order below `at`: no parent is better than its children, so that the worst hit is on top."""
     while True:

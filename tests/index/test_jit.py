@@ -1,0 +1,98 @@
+"""Kernels run whatever becomes of the folder that keeps them compiled."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.unprivileged import run_python
+
+MODULE = """
+import numpy as np
+from lsr.index.jit import allocating, kernel
+
+@kernel
+def double(values):
+    for i in range(len(values)):
+        values[i] *= 2
+
+@allocating
+def doubled(values):
+    result = values.copy()
+    double(result)
+    return result
+
+print(doubled(np.arange(3)).tolist(), sum(doubled.stats.cache_hits.values()))
+"""
+COMPILED, LOADED = "[0, 2, 4] 0\n", "[0, 2, 4] 1\n"
+VARIABLES = ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "module.py").write_text(MODULE)
+    return tmp_path
+
+
+def run(folder: Path, **variables: str) -> tuple[str, str]:
+    """What the module prints, and what appears on standard error."""
+    result = run_python(["module.py"], folder, VARIABLES, PYTHONPATH=os.getcwd(), **variables)
+    assert result.returncode == 0, result.stderr
+    return result.stdout, result.stderr
+
+
+def truncate(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+@pytest.mark.parametrize("damage", [truncate, lambda _: b"", lambda _: b"no pickle"], ids=["half", "empty", "garbage"])
+def test_damaged_caches_are_replaced(folder: Path, kind: str, damage: Callable[[bytes], bytes]) -> None:
+    assert run(folder) == (COMPILED, "")
+    assert run(folder) == (LOADED, "")
+    files = list((folder / "__pycache__").glob(f"*.{kind}"))
+    assert len(files) == 2
+    for file in files:
+        file.write_bytes(damage(file.read_bytes()))
+    assert run(folder) == (COMPILED, "")
+    assert run(folder) == (LOADED, "")
+
+
+def test_kernels_that_cannot_be_kept_are_told_in_one_line(folder: Path) -> None:
+    folder.chmod(0o555)
+    try:
+        output, errors = run(folder, HOME=str(folder / "nowhere"))
+    finally:
+        folder.chmod(0o755)
+    assert output == COMPILED
+    assert errors.count("\n") == 1
+    assert "NUMBA_CACHE_DIR" in errors
+
+
+def test_kernels_of_a_read_only_installation_are_used(folder: Path) -> None:
+    run(folder)
+    cache = folder / "__pycache__"
+    cache.chmod(0o555)
+    folder.chmod(0o555)
+    try:
+        assert run(folder, HOME=str(folder / "nowhere")) == (LOADED, "")
+    finally:
+        folder.chmod(0o755)
+        cache.chmod(0o755)
+
+
+def test_a_cache_that_nobody_may_read_is_left_alone(folder: Path) -> None:
+    run(folder)
+    cache = folder / "__pycache__"
+    cache.chmod(0o000)
+    folder.chmod(0o555)
+    try:
+        output, errors = run(folder, HOME=str(folder / "nowhere"))
+    finally:
+        folder.chmod(0o755)
+        cache.chmod(0o755)
+    assert output == COMPILED
+    assert errors.count("\n") == 1
