@@ -6,10 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from lsr import Searcher
-from lsr.collections.collection import load_collection
-from lsr.eval.measures import evaluate
-from lsr.retrieval.indexing import build_searchable
+from lsr import Searcher, build_searchable, load_collection
+from lsr.eval import evaluate
 
 folder, encoder = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "bm25"
 collection = load_collection(folder)

@@ -11,7 +11,6 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lsr import __version__
 from lsr.demo.stdlib import StandardLibrary
 from lsr.encoders import load_encoder
 from lsr.errors import LsrError
@@ -20,6 +19,7 @@ from lsr.retrieval.indexing import build_searchable
 from lsr.retrieval.searcher import Searcher
 from lsr.storage.files import DAMAGE, replacing_file
 from lsr.storage.manifest import check_replaceable
+from lsr.version import __version__
 
 _RECORD = "demo.json"
 

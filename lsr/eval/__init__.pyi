@@ -1,0 +1,11 @@
+from .measures import aggregate as aggregate
+from .measures import evaluate as evaluate
+from .measures import evaluate_queries as evaluate_queries
+from .plots import CurvePoint as CurvePoint
+from .plots import SystemPoint as SystemPoint
+from .plots import plot_against_latency as plot_against_latency
+from .plots import plot_choices as plot_choices
+from .plots import plot_curves as plot_curves
+from .plots import plot_differences as plot_differences
+from .significance import Comparison as Comparison
+from .significance import compare as compare

@@ -1,0 +1,16 @@
+from .losses import LOSSES as LOSSES
+from .losses import LossSpec as LossSpec
+from .negatives import Mining as Mining
+from .negatives import mine_negatives as mine_negatives
+from .regularizers import PENALTIES as PENALTIES
+from .regularizers import Penalty as Penalty
+from .trainer import train as train
+from .training_config import DataConfig as DataConfig
+from .training_config import EncoderConfig as EncoderConfig
+from .training_config import EvaluationConfig as EvaluationConfig
+from .training_config import OptimizerConfig as OptimizerConfig
+from .training_config import RegularizerConfig as RegularizerConfig
+from .training_config import TeacherConfig as TeacherConfig
+from .training_config import TrainingConfig as TrainingConfig
+from .training_config import WindowConfig as WindowConfig
+from .training_config import read_training as read_training

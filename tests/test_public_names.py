@@ -1,0 +1,91 @@
+"""The public names: listed once, typed, quick to import, documented, and enough for documents and examples."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import lsr
+import lsr.eval
+import lsr.training
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+PUBLIC = {package.__name__: set(package.__all__) for package in (lsr, lsr.eval, lsr.training)}
+
+
+@pytest.mark.parametrize("package", sorted(PUBLIC))
+def test_every_name_exists_and_dir_shows_no_other(package: str) -> None:
+    module = importlib.import_module(package)
+    assert set(dir(module)) == PUBLIC[package]
+    for name in PUBLIC[package]:
+        assert getattr(getattr(module, name), "__name__", name) == name
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = module.nonsense
+
+
+def test_the_page_of_the_public_names_has_them_all_and_no_other() -> None:
+    first, *rest = (REPOSITORY / "docs" / "api.md").read_text().split("\n## ")
+    assert first.startswith("# Public API")
+    assert [section.split("\n")[0] for section in rest] == list(PUBLIC)
+    for section in rest:
+        package, _, text = section.partition("\n")
+        rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("|")]
+        prose = [line for line in text.splitlines() if not line.startswith("|")]
+        assert set(re.findall(r"`(\w+)`", " ".join(rows + prose))) == PUBLIC[package]
+
+
+def snippets() -> Iterator[tuple[str, str]]:
+    for path in (REPOSITORY / "examples").glob("*.py"):
+        yield path.name, path.read_text()
+    for path in DOCUMENTS:
+        for code in re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL):
+            yield path.name, code
+
+
+def imported(code: str) -> Iterator[tuple[str, str]]:
+    """(module of lsr, name) of everything that the code imports from lsr."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "lsr":
+            yield from ((node.module, each.name) for each in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((each.name, "__all__") for each in node.names if each.name.split(".")[0] == "lsr")
+
+
+def test_documents_and_examples_import_public_names_alone() -> None:
+    found = [(where, *each) for where, code in snippets() for each in imported(code)]
+    assert len(found) > 10
+    for where, module, name in found:
+        assert module in PUBLIC and name in {*PUBLIC[module], "__all__"}, f"{where}: {module}.{name}"
+
+
+def test_documents_name_public_names_alone() -> None:
+    """As `lsr.name` or `lsr.eval.name` in the text."""
+    for path in DOCUMENTS:
+        for dotted in re.findall(r"`(lsr(?:\.\w+)+)", path.read_text()):
+            package, _, name = dotted.rpartition(".")
+            assert dotted in PUBLIC or name in PUBLIC.get(package, ()), f"{path.name}: {dotted}"
+
+
+@pytest.mark.parametrize(
+    ("code", "heavy"),
+    [
+        ("import lsr, lsr.eval, lsr.training; dir(lsr)", "numpy torch numba pyarrow scipy transformers faiss"),
+        ("from lsr import SparseVectors, LsrError, load_collection", "torch numba pyarrow transformers faiss"),
+        ("from lsr import load_encoder, BM25Encoder, Encoder", "torch numba transformers faiss"),
+        ("from lsr import SeismicIndex, Searcher", "torch pyarrow transformers faiss"),
+        ("from lsr.eval import evaluate, compare, plot_curves", "torch numba matplotlib ir_measures"),
+    ],
+)
+def test_a_name_brings_only_what_it_needs(code: str, heavy: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{code}\nprint(*sys.modules)"], capture_output=True, text=True, check=True
+    )
+    assert not set(heavy.split()) & set(done.stdout.split())
