@@ -54,7 +54,7 @@ def encode_documents(
 ) -> Path:
     """Encode every document into a folder of Parquet parts, and keep the encoder in its subfolder "encoder".
 
-    An encoder that is not fitted is fitted first. Documents stream. A folder that an earlier call was killed in is gone on with.
+    An encoder that is not fitted is fitted first. Documents stream. After a kill, the same call resumes.
     Raises CollectionError, EncoderError, VectorsError if the folder is another encoder's, StorageError.
     """
     fit_if_needed(encoder, collection, progress)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lsr.encoders.base import ENCODER_FILE, Encoder, PretrainedEncoder, check_batch_size, checked_texts
 from lsr.encoders.folders.model_files import folder_inside
@@ -19,9 +19,6 @@ from lsr.errors import EncoderError, LsrError
 from lsr.storage.files import DAMAGE, replacing_file, storage_errors
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from lsr.encoders.sparse.sparse_encoder import SparseEncoder
 
 FORMAT_VERSION = 1
 REFERENCE = "reference"  # names an encoder that is kept elsewhere
@@ -59,17 +56,16 @@ def write_saved(folder: Path, content: dict[str, Any]) -> None:
         file.write(json.dumps({"format_version": FORMAT_VERSION, **content}, indent=1).encode())
 
 
-def save_reference(encoder: SparseEncoder, folder: Path) -> None:
-    """Write encoder.json with the encoder's name and options, and a copy of the table of inference-free queries."""
-    encoder.check_saveable()
-    content: dict[str, Any] = {
-        "kind": REFERENCE,
-        "name": encoder.name,
-        "options": encoder.options.to_json(),
-        "description": encoder.describe(),
-    }
-    if isinstance(encoder.query_side, LookupSide):
-        content["query"] = lookup_to_json(encoder.query_side, folder / QUERY_FOLDER)
+def save_reference(
+    folder: Path, options: dict[str, Any], description: dict[str, Any], queries: LookupSide | None
+) -> None:
+    """Write encoder.json with an encoder's name, options and description.
+
+    queries: of an inference-free encoder, whose table is copied.
+    """
+    content = {"kind": REFERENCE, "name": description["name"], "options": options, "description": description}
+    if queries is not None:
+        content["query"] = lookup_to_json(queries, folder / QUERY_FOLDER)
     write_saved(folder, content)
 
 

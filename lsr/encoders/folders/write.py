@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from safetensors.torch import save_file
 
@@ -28,8 +28,9 @@ from lsr.storage.files import replacing_folder
 
 if TYPE_CHECKING:
     from lsr.encoders.sparse.heads import Head
-    from lsr.encoders.sparse.sparse_encoder import SparseEncoder
     from lsr.encoders.sparse.transformer import TransformerSide
+
+Sides: TypeAlias = "dict[str, LookupSide | TransformerSide]"  # "query" and "document"
 
 HEAD_FILE = "head.safetensors"
 TRAINING_FILE = "training.json"
@@ -42,13 +43,18 @@ ACTIVATIONS = {ours: theirs for theirs, ours in sentence_transformers.ACTIVATION
 TASKS = {ours: theirs for theirs, ours in sentence_transformers.TASKS.items()}
 
 
-def write_encoder(encoder: SparseEncoder, folder: Path, training: Mapping[str, Any] | None = None) -> None:
+def write_encoder(
+    folder: Path,
+    query: LookupSide | TransformerSide,
+    document: LookupSide | TransformerSide,
+    training: Mapping[str, Any] | None = None,
+) -> None:
     """Write the encoder in place of one that is there; training: what is kept beside it. Raises StorageError."""
-    known = _known(encoder.spec.query) and _known(encoder.spec.document)
+    known = _known(query.spec) and _known(document.spec)
     markers = (MODULES_FILE, ENCODER_FILE)
     marker = next((name for name in markers if (folder / name).is_file()), markers[0])
     with replacing_folder(folder, marker) as temporary:
-        (_write_sentence_transformer if known else _write_own)(encoder, temporary)
+        (_write_sentence_transformer if known else _write_own)({"query": query, "document": document}, temporary)
         if training is not None:
             _write_json(temporary / TRAINING_FILE, training)
 
@@ -67,44 +73,42 @@ def _known(side: SideSpec) -> bool:
     )
 
 
-def _write_sentence_transformer(encoder: SparseEncoder, folder: Path) -> None:
-    spec = encoder.spec
+def _write_sentence_transformer(sides: Sides, folder: Path) -> None:
     _write_json(
         folder / SETTINGS_FILE,
         {
             "model_type": "SparseEncoder",
             "__version__": {"sentence_transformers": "5.0.0", "lsr": version("lsr-engine")},
-            "prompts": {"query": spec.query.prompt, "document": spec.document.prompt},
+            "prompts": {route: side.spec.prompt for route, side in sides.items()},
             "default_prompt_name": None,
             "similarity_fn_name": "dot",
         },
     )
-    if _alike(encoder):
-        if isinstance(encoder.query_side, LookupSide):
-            modules = [("", MODULES + "SparseStaticEmbedding")]
-            encoder.query_side.save(folder)
-        else:
-            modules = [("", MODULES + "MLMTransformer"), ("1_SpladePooling", MODULES + "SpladePooling")]
-            _write_transformer(encoder.query_side, folder, folder / "1_SpladePooling")
-    else:
+    query = sides["query"]
+    if not _alike(query, sides["document"]):
         modules = [("", ROUTER)]
-        _write_router(encoder, folder)
+        _write_router(sides, folder)
+    elif isinstance(query, LookupSide):
+        modules = [("", MODULES + "SparseStaticEmbedding")]
+        query.save(folder)
+    else:
+        modules = [("", MODULES + "MLMTransformer"), ("1_SpladePooling", MODULES + "SpladePooling")]
+        _write_transformer(query, folder, folder / "1_SpladePooling")
     listed = [{"idx": i, "name": str(i), "path": path, "type": kind} for i, (path, kind) in enumerate(modules)]
     _write_json(folder / MODULES_FILE, listed)
 
 
-def _alike(encoder: SparseEncoder) -> bool:
+def _alike(query: LookupSide | TransformerSide, document: LookupSide | TransformerSide) -> bool:
     """Whether both sides are one, but for a prompt."""
-    query, document = encoder.query_side, encoder.document_side
     if query is document or isinstance(query, LookupSide) or isinstance(document, LookupSide):
         return query is document
     return query.backbone is document.backbone and replace(query.spec, prompt=document.spec.prompt) == document.spec
 
 
-def _write_router(encoder: SparseEncoder, folder: Path) -> None:
+def _write_router(sides: Sides, folder: Path) -> None:
     types: dict[str, str] = {}
     structure: dict[str, list[str]] = {}
-    for route, side in (("query", encoder.query_side), ("document", encoder.document_side)):
+    for route, side in sides.items():
         if isinstance(side, LookupSide):
             names = [f"{route}_0_SparseStaticEmbedding"]
             side.save(folder / names[0])
@@ -140,12 +144,11 @@ def _write_transformer(side: TransformerSide, folder: Path, pooling: Path) -> No
     )
 
 
-def _write_own(encoder: SparseEncoder, folder: Path) -> None:
+def _write_own(sides: Sides, folder: Path) -> None:
     content: dict[str, Any] = {"format_version": FORMAT_VERSION, "kind": WHOLE}
     places = {"query": QUERY_FOLDER, "document": DOCUMENT_FOLDER}
-    sides = {"query": encoder.query_side, "document": encoder.document_side}
     networks = [side.backbone for side in sides.values() if not isinstance(side, LookupSide)]
-    if encoder.query_side is encoder.document_side or (len(networks) == 2 and networks[0] is networks[1]):
+    if sides["query"] is sides["document"] or (len(networks) == 2 and networks[0] is networks[1]):
         places = dict.fromkeys(places, SHARED_FOLDER)  # one network, perhaps with two heads
     for route, side in sides.items():
         place = folder / places[route]

@@ -9,6 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lsr.encoders.base import PretrainedEncoder, check_batch_size, check_dtype, checked_texts
+from lsr.encoders.folders.saved import save_reference
 from lsr.encoders.idf import Table
 from lsr.encoders.pruning import Pruning
 from lsr.encoders.sparse.lookup import LookupSide
@@ -184,9 +185,9 @@ class SparseEncoder(PretrainedEncoder):
 
         Raises StorageError, and EncoderError as check_saveable does.
         """
-        from lsr.encoders.folders.saved import save_reference
-
-        save_reference(self, Path(folder))
+        self.check_saveable()
+        queries = self._query if isinstance(self._query, LookupSide) else None
+        save_reference(Path(folder), self.options.to_json(), self.describe(), queries)
 
     def save_pretrained(self, folder: str | Path, training: Mapping[str, Any] | None = None) -> None:
         """Write everything: networks, heads, tables, tokenizers; load_encoder(folder) gives the encoder back.
@@ -197,9 +198,9 @@ class SparseEncoder(PretrainedEncoder):
 
         Raises StorageError, also where the folder holds something else.
         """
-        from lsr.encoders.folders.write import write_encoder
+        from lsr.encoders.folders.write import write_encoder  # loads torch
 
-        write_encoder(self, Path(folder), training)
+        write_encoder(Path(folder), self._query, self.document_side, training)
 
     def _load_document(self) -> Side:
         spec, query = self.spec.document, self._query
