@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tomllib
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from lsr.errors import ParameterError
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path | Traversable) -> dict[str, Any]:
     """What a TOML file holds. Raises ParameterError for one that cannot be read."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))

@@ -12,7 +12,9 @@ from lsr.cli.output import print_json, watched
 
 
 def train(
-    file: Annotated[Path, typer.Argument(metavar="CONFIG", help="The training, a TOML file.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="The training: a TOML file, or a recipe such as small/splade-max.")
+    ],
     output: Annotated[
         Path | None, typer.Argument(metavar="OUT", help="Its folder; by default the file's name without .toml.")
     ] = None,

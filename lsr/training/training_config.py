@@ -10,6 +10,7 @@ from lsr.encoders.presets import find_preset
 from lsr.encoders.spec import HeadSpec
 from lsr.errors import ParameterError
 from lsr.eval.measures import parse_measures
+from lsr.recipes import find_training
 from lsr.toml import read_toml
 from lsr.training.distillation import NORMALIZATIONS, SCALE
 from lsr.training.losses import LOSSES, LossSpec
@@ -283,9 +284,8 @@ class TrainingConfig:
 
 
 def read_training(path: str | Path) -> TrainingConfig:
-    """The training that a TOML file describes. Raises ParameterError, naming file and key."""
-    path = Path(path)
-    content = read_toml(path)
+    """The training of a TOML file, or of a recipe by its name. Raises ParameterError, naming file and key."""
+    content = read_toml(find_training(path))
     try:
         return from_table(TrainingConfig, content, "")
     except ParameterError as error:

@@ -9,27 +9,39 @@ import pytest
 
 from lsr.encoders import load_encoder
 from lsr.encoders.presets import PRESETS
+from lsr.errors import ParameterError
+from lsr.recipes import find_training, recipe_names
 from lsr.training.trainer import train
 from lsr.training.training_config import read_training
-from tests.data import REPOSITORY, data_path
+from tests.data import data_path
 
-RECIPES = sorted((REPOSITORY / "recipes").rglob("*.toml"))
-SMALL = [path for path in RECIPES if path.parent.name == "small"]
+SMALL = [name for name in recipe_names() if name.startswith("small/")]
+FULL = [name for name in recipe_names() if name not in SMALL]
 NAMES = {"splade-max", "distil-splade", "efficient-splade", "splade-doc", "inference-free", "li-lsr", "unicoil",
          "deepimpact", "deepct", "tildev2", "prosper"}  # fmt: skip
 
 
 def test_there_is_one_of_each_for_two_sizes() -> None:
-    assert {path.stem for path in SMALL} == NAMES
-    assert {path.stem for path in RECIPES if path not in SMALL} == NAMES
-    for path in RECIPES:
-        assert read_training(path).seed == 42
+    assert set(FULL) == NAMES
+    assert set(SMALL) == {f"small/{name}" for name in NAMES}
+    for name in recipe_names():
+        assert read_training(name).seed == 42
+
+
+def test_a_recipe_stays_one_whatever_lies_in_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "splade-max").mkdir()  # as a training of that recipe leaves it
+    assert find_training("splade-max").is_file()
+    with pytest.raises(ParameterError, match=r"^splade-maxx: there is no such file.* deepct, .* small/deepct, "):
+        find_training("splade-maxx")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", SMALL, ids=lambda path: path.stem)
-def test_small_ones_train(path: Path, tmp_path: Path) -> None:
-    config = read_training(path)
+@pytest.mark.parametrize("name", SMALL)
+def test_small_ones_train(name: str, tmp_path: Path) -> None:
+    config = read_training(name)
     optimizer = replace(config.optimizer, steps=2, batch_size=4)
     train(
         replace(config, optimizer=optimizer, evaluation=None), tmp_path / "out", offline_data=data_path(), device="cpu"
@@ -38,9 +50,9 @@ def test_small_ones_train(path: Path, tmp_path: Path) -> None:
     assert vectors.nnz > 0
 
 
-@pytest.mark.parametrize("path", [path for path in RECIPES if path not in SMALL], ids=lambda path: path.stem)
-def test_full_ones_are_as_their_method_is_known(path: Path) -> None:
-    config = read_training(path)
+@pytest.mark.parametrize("name", FULL)
+def test_full_ones_are_as_their_method_is_known(name: str) -> None:
+    config = read_training(name)
     preset = PRESETS[config.encoder.method]
     known, optimizer = preset.training, config.optimizer
     given = {
@@ -49,8 +61,8 @@ def test_full_ones_are_as_their_method_is_known(path: Path) -> None:
         "steps": optimizer.steps,
         "epochs": optimizer.epochs,
     }
-    for name, value in given.items():
-        assert getattr(known, name) in (None, value)
+    for setting, value in given.items():
+        assert getattr(known, setting) in (None, value)
     if known.warm_up:
         amount, *unit = known.warm_up.replace(",", "").split()
         whole = {"steps": optimizer.steps, "epochs": optimizer.epochs}[unit[0]] if unit else 1

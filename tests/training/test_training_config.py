@@ -99,7 +99,7 @@ def test_what_cannot_work_is_told_with_its_place(tmp_path: Path, old: str, new: 
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match="cannot be read"):
+    with pytest.raises(ParameterError, match="no such file, and no such recipe; recipes are deepct, "):
         read_training(tmp_path / "none.toml")
 
 

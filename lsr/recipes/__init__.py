@@ -1,0 +1,36 @@
+"""Trainings that come with lsr: "splade-max" has the settings of its paper, "small/splade-max" trains on two cores."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from lsr.errors import ParameterError
+
+_SMALL = "small"
+_SUFFIX = ".toml"
+
+
+def recipe_names() -> list[str]:
+    """Those of the papers, then the small ones."""
+    here = files(__name__)
+    return _names(here) + [f"{_SMALL}/{name}" for name in _names(here / _SMALL)]
+
+
+def find_training(name_or_path: str | Path) -> Path | Traversable:
+    """The file of a recipe, whatever lies in the working directory, or else of a path.
+
+    Raises ParameterError, with the names of the recipes, where there is neither.
+    """
+    name, path = str(name_or_path), Path(name_or_path)
+    recipes = recipe_names()
+    if name in recipes:
+        return files(__name__).joinpath(f"{name}{_SUFFIX}")
+    if path.exists():
+        return path
+    raise ParameterError(f"{name}: there is no such file, and no such recipe; recipes are {', '.join(recipes)}")
+
+
+def _names(folder: Traversable) -> list[str]:
+    return sorted(each.name.removesuffix(_SUFFIX) for each in folder.iterdir() if each.name.endswith(_SUFFIX))
