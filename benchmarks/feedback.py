@@ -25,7 +25,7 @@ from lsr import Searcher
 from lsr.collections.collection import load_collection
 from lsr.encoders import load_dense_encoder
 from lsr.retrieval.indexing import build_searchable
-from lsr.retrieval.plan import Pipeline
+from lsr.retrieval.request import SearchRequest
 
 DATA = Path(os.environ.get("LSR_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 WAYS = {
@@ -46,14 +46,14 @@ def open_searcher(name: str, encoder: str, cache: Path) -> Searcher:
 
 
 def measure(searcher: Searcher, texts: list[str], plain: dict[str, str], fed_back: dict[str, str]) -> dict[str, float]:
-    pipelines = {"plain": Pipeline.of(**plain), "fed back": Pipeline.of(**fed_back)}
-    seconds: dict[str, list[float]] = {f"{which}, {what}": [] for which in pipelines for what in ("text", "vector")}
+    requests = {"plain": SearchRequest.from_words(plain), "fed back": SearchRequest.from_words(fed_back)}
+    seconds: dict[str, list[float]] = {f"{which}, {what}": [] for which in requests for what in ("text", "vector")}
     for text in [*texts[:5], *texts]:
-        for which, pipeline in pipelines.items():
+        for which, request in requests.items():
             begin = time.perf_counter()
-            encoded = searcher.encode([text], pipeline)
+            encoded = searcher.encode([text], request.sides)
             between = time.perf_counter()
-            searcher.find(encoded, pipeline, 10)
+            searcher.find(encoded, request)
             end = time.perf_counter()
             seconds[f"{which}, text"].append(end - begin)
             seconds[f"{which}, vector"].append(end - between)

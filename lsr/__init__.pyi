@@ -36,11 +36,12 @@ from .index.tools.why import Why as Why
 from .retrieval.fusion import fuse_runs as fuse_runs
 from .retrieval.indexing import build_dense as build_dense
 from .retrieval.indexing import build_searchable as build_searchable
+from .retrieval.request import Feedback as Feedback
+from .retrieval.request import Fusion as Fusion
+from .retrieval.request import SearchRequest as SearchRequest
 from .retrieval.searcher import Hit as Hit
 from .retrieval.searcher import Searcher as Searcher
 from .retrieval.settings import DenseConfig as DenseConfig
-from .retrieval.settings import Feedback as Feedback
-from .retrieval.settings import Fusion as Fusion
 from .vectors.io import iter_vectors as iter_vectors
 from .vectors.io import read_vocabulary as read_vocabulary
 from .vectors.sparse_vectors import SparseVectors as SparseVectors

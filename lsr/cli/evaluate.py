@@ -10,27 +10,23 @@ import typer
 
 from lsr.cli import options
 from lsr.cli.output import print_columns, print_json
+from lsr.cli.search_options import takes_request
 from lsr.collections.runs import Qrels, Run, read_qrels, read_run, write_run
 from lsr.errors import ParameterError
-from lsr.index.parameters import SearchParams
+from lsr.retrieval.request import SearchRequest
 
 
+@takes_request(k=1000)
 def evaluate(
     system: Annotated[Path, typer.Argument(metavar="RUN|INDEX", help="A TREC run file, or an index to search.")],
     judgments: Annotated[
         str, typer.Argument(metavar="QRELS|COLLECTION", help="A file of judgments, or the collection they belong to.")
     ],
+    request: SearchRequest,
     measures: options.Measures = options.DEFAULT_MEASURES,
     per_query: Annotated[bool, typer.Option("--per-query", help="Also print each query's values.")] = False,
     split: options.Split = None,
     run: Annotated[Path | None, typer.Option("--run", help="Also write the run that is measured (INDEX only).")] = None,
-    k: options.Depth = 1000,
-    query_cut: options.QueryCut = options.DEFAULT_QUERY_CUT,
-    heap_factor: options.HeapFactor = options.DEFAULT_HEAP_FACTOR,
-    max_blocks: options.MaxBlocks = None,
-    knn: options.Knn = 0,
-    exact: options.Exact = False,
-    recall: options.Recall = None,
     threads: options.Threads = None,
     device: options.Device = None,
     json: options.Json = False,
@@ -45,8 +41,7 @@ def evaluate(
     names = measure_names(measures)
     parse_measures(names)
     if system.is_dir():
-        params = SearchParams(query_cut, heap_factor, max_blocks, knn, exact, recall)
-        qrels, ranking = _search(system, judgments, split, k, params, options.use_threads(threads), device)
+        qrels, ranking = _search(system, judgments, split, request, options.use_threads(threads), device)
         if run is not None:
             write_run(run, ranking)
     elif run is not None:
@@ -69,7 +64,7 @@ def evaluate(
 
 
 def _search(
-    folder: Path, spec: str, split: str | None, k: int, params: SearchParams, threads: int, device: str | None
+    folder: Path, spec: str, split: str | None, request: SearchRequest, threads: int, device: str | None
 ) -> tuple[Qrels, Run]:
     from lsr.collections.collection import load_collection
     from lsr.retrieval.searcher import Searcher
@@ -77,7 +72,7 @@ def _search(
     collection = load_collection(spec, split)
     qrels, queries = collection.qrels(), collection.queries()
     searcher = Searcher.open(folder, device=device)
-    return qrels, searcher.run(queries, k, params, threads, collection.drop_same_id)
+    return qrels, searcher.rankings(queries, request, threads, collection.drop_same_id)
 
 
 def measure_names(measures: str) -> list[str]:

@@ -9,15 +9,17 @@ import typer
 
 from lsr.cli import options
 from lsr.cli.output import watched
+from lsr.cli.search_options import takes_request
 from lsr.errors import ParameterError
-from lsr.index.parameters import SearchParams
-from lsr.retrieval.plan import SPARSE
+from lsr.retrieval.request import SearchRequest
 
 
+@takes_request(k=None, words=("side", "query_cut", "heap_factor", "exact"), only=False)
 def mine(
     index: options.IndexFolder,
     collection: options.CollectionSpec,
     output: Annotated[Path, typer.Argument(metavar="OUT", help="The .jsonl[.gz] or .parquet file to write.")],
+    request: SearchRequest,
     split: Annotated[str, typer.Option(help="Split of the collection whose queries are mined for.")] = "train",
     depth: Annotated[int, typer.Option(help="How deep to search.")] = 200,
     skip_top: Annotated[int, typer.Option(help="First ranks that are passed over.")] = 0,
@@ -44,10 +46,6 @@ def mine(
     ] = None,
     scale: Annotated[float | None, typer.Option(help="By which the mean is multiplied; by default 30")] = None,
     seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
-    side: Annotated[str, typer.Option(help="Where to search: sparse or dense.")] = SPARSE,
-    query_cut: options.QueryCut = options.DEFAULT_QUERY_CUT,
-    heap_factor: options.HeapFactor = options.DEFAULT_HEAP_FACTOR,
-    exact: options.Exact = False,
     threads: options.Threads = None,
     device: options.Device = None,
 ) -> None:
@@ -55,8 +53,6 @@ def mine(
 
     With teachers, every positive and negative comes with a score.
     """
-    params = SearchParams(query_cut=query_cut, heap_factor=heap_factor, exact=exact)
-
     from lsr.collections.collection import load_collection
     from lsr.retrieval.searcher import Searcher
     from lsr.training.negatives import Mining, mine_negatives
@@ -80,11 +76,10 @@ def mine(
         topics,
         output,
         mining,
-        params=params,
+        request=request,
         threads=options.use_threads(threads),
         scorer=scorer,
         progress=watched(),
-        side=side,
     )
     left_out = f"; {mined.left_out} without a relevant document in the index left out" if mined.left_out else ""
     print(f"{output}: {mined.negatives} negatives for {mined.queries} queries{left_out}")

@@ -8,9 +8,6 @@ from typing import Annotated
 import typer
 
 from lsr.errors import ParameterError
-from lsr.index.parameters import SearchParams
-
-_DEFAULTS = SearchParams()
 
 CollectionSpec = Annotated[
     str,
@@ -26,19 +23,7 @@ Split = Annotated[
     str | None, typer.Option(help="Split of the collection; by default test, else dev, else the only one")
 ]
 Depth = Annotated[int, typer.Option("-k", help="How many documents for each query.")]
-QueryCut = Annotated[int, typer.Option(help="Terms of a query, heaviest first, by which blocks are chosen.")]
-HeapFactor = Annotated[
-    float, typer.Option(help="Blocks estimated below this share of the worst score kept are skipped; higher is faster.")
-]
-MaxBlocks = Annotated[
-    int | None, typer.Option(help="Blocks visited, about; by default 100 times the square root of -k")
-]
-Knn = Annotated[int, typer.Option(help="Neighbors of the best documents to score too (lsr index --knn).")]
-Exact = Annotated[bool, typer.Option("--exact", help="Score every document: slow, and misses nothing.")]
 Only = Annotated[Path | None, typer.Option(help="A file of document ids, one a line: no other document is found.")]
-Recall = Annotated[
-    float | None, typer.Option(help="Search as lsr tune found for this recall, whatever the options before say.")
-]
 Threads = Annotated[int | None, typer.Option(help="Threads; by default all cores")]
 Measures = Annotated[str, typer.Option(help="Measures by ir_measures' names, commas between them.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
@@ -61,44 +46,10 @@ PruneQueries = Annotated[str, typer.Option(help="The same for queries.")]
 Dtype = Annotated[str, typer.Option(help="Arithmetic of the encoder: float32 or bfloat16.")]
 Device = Annotated[str | None, typer.Option(help="Where to encode: cpu, cuda, cuda:1; by default cuda if there is one")]
 
-Feedback = Annotated[
-    str | None, typer.Option(help="Search again with what the best documents say: rocchio, or average (dense side).")
-]
-FeedbackDepth = Annotated[
-    int | None, typer.Option(help="Documents fed back; by default 10 (sparse rocchio), 5 (dense rocchio), 3 (average)")
-]
-FeedbackTerms = Annotated[int | None, typer.Option(help="Terms kept of the documents (sparse side); by default 10")]
-Alpha = Annotated[float | None, typer.Option(help="Rocchio: weight of the query; by default 1 (sparse), .4 (dense)")]
-Beta = Annotated[
-    float | None, typer.Option(help="Rocchio: weight of the documents fed back; by default .75 (sparse), .6 (dense)")
-]
-Gamma = Annotated[float, typer.Option(help="Rocchio: weight of the last documents, which is subtracted.")]
-Negatives = Annotated[int, typer.Option(help="Rocchio: how many of the last documents, for --gamma.")]
-Interpolate = Annotated[
-    str | None, typer.Option(help="Interpolate sparse and dense: before, after or both (of the feedback); else after.")
-]
-Weight = Annotated[float | None, typer.Option(help="Of sparse scores in interpolation, 0 to 1; by default .5")]
-Side = Annotated[
-    str | None,
-    typer.Option(help="Where to search and feed back: sparse or dense; by default dense with --interpolate"),
-]
-FusionMethod = Annotated[
-    str | None, typer.Option("--fusion", help="interpolation (the default), or rrf (reciprocal ranks)")
-]
-Normalize = Annotated[
-    str | None, typer.Option(help="Scores before interpolation: min-max (the default), z-score or none")
-]
-Missing = Annotated[
-    str | None, typer.Option(help="Score of a document that a list lacks: its minimum (the default), or zero")
-]
-FusionDepth = Annotated[int | None, typer.Option(help="Documents of each list that are interpolated; by default 1000")]
-
 OfflineData = Annotated[
     Path | None, typer.Option(help="A folder of collections: those found in it are not downloaded.")
 ]
 
-DEFAULT_QUERY_CUT = _DEFAULTS.query_cut
-DEFAULT_HEAP_FACTOR = _DEFAULTS.heap_factor
 DEFAULT_LONG_DOCUMENTS = "first"
 DEFAULT_MEASURES = "nDCG@10,RR@10,AP,R@100,R@1000"
 DEFAULT_DTYPE = "float32"

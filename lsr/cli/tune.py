@@ -77,13 +77,13 @@ def tune(
 def _read_queries(queries: str, split: str | None, index: Path) -> SparseVectors:
     """Vectors as they are; texts as the index's own encoder encodes them."""
     from lsr.collections.collection import load_queries
-    from lsr.retrieval.plan import SPARSE, Pipeline
+    from lsr.retrieval.request import SPARSE
     from lsr.retrieval.searcher import Searcher
     from lsr.vectors.sparse_vectors import SparseVectors
 
     if not _are_vectors(queries):
         topics = load_queries(queries, split)
-        encoded: SparseVectors = Searcher.open(index).encode(list(topics.texts.values()), Pipeline.of())[SPARSE]
+        encoded: SparseVectors = Searcher.open(index).encode(list(topics.texts.values()))[SPARSE]
         return encoded
     if split is not None:
         raise ParameterError(f"{queries}: holds vectors and has no split {split!r}; leave the split out")

@@ -10,8 +10,10 @@ import typer
 
 from lsr.cli import options
 from lsr.cli.output import print_columns, print_json, printable
+from lsr.cli.search_options import PARAMS, takes_request
 from lsr.errors import ParameterError
 from lsr.index.parameters import SearchParams
+from lsr.retrieval.request import SPARSE, SearchRequest
 
 if TYPE_CHECKING:
     from lsr.index.seismic.seismic_index import SeismicIndex
@@ -40,39 +42,31 @@ _EXHAUSTIVE: dict[Exhaustive, str] = {
 }
 
 
+@takes_request(k=10, words=PARAMS)
 def why(
     index: options.IndexFolder,
     query: Annotated[str, typer.Argument(metavar="QUERY", help="The query's text, in quotes.")],
     document: Annotated[str, typer.Argument(metavar="DOC", help="The document's id.")],
-    k: options.Depth = 10,
-    query_cut: options.QueryCut = options.DEFAULT_QUERY_CUT,
-    heap_factor: options.HeapFactor = options.DEFAULT_HEAP_FACTOR,
-    max_blocks: options.MaxBlocks = None,
-    knn: options.Knn = 0,
-    exact: options.Exact = False,
-    recall: options.Recall = None,
-    only: options.Only = None,
+    request: SearchRequest,
     json: options.Json = False,
 ) -> None:
     """Tell why a search finds a document, or at which stage it is lost and which option would keep it."""
-    params = SearchParams(query_cut, heap_factor, max_blocks, knn, exact, recall)
-    allowed = options.read_ids(only)
-
     from lsr.index.tools.why import explain_search
-    from lsr.retrieval.plan import SPARSE, Pipeline
     from lsr.retrieval.searcher import Searcher
 
     searcher = Searcher.open(index)
     row = int(searcher.rows_of([document])[0])
     if row < 0:
         raise ParameterError(f"{document!r} is no document of {index}; check the id")
-    vector = searcher.encode([query], Pipeline.of())[SPARSE]
-    explained = explain_search(cast("SeismicIndex", searcher.index), vector, row, k, params, allowed)
+    vector = searcher.encode([query])[SPARSE]
+    explained = explain_search(
+        cast("SeismicIndex", searcher.index), vector, row, request.k, request.params, request.allowed
+    )
     vocabulary = searcher.encoder.vocabulary
     if json:
-        print_json({"query": query, "doc_id": document, **_as_json(explained, params, vocabulary)})
+        print_json({"query": query, "doc_id": document, **_as_json(explained, request.params, vocabulary)})
         return
-    _print(document, explained, params, vocabulary)
+    _print(document, explained, request.params, vocabulary)
 
 
 def _print(document: str, explained: Why, given: SearchParams, vocabulary: Vocabulary) -> None:

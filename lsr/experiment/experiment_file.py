@@ -17,8 +17,7 @@ from lsr.encoders.base import check_dtype, check_max_length
 from lsr.errors import ParameterError
 from lsr.eval.measures import DEFAULT_MEASURES, parse_measures
 from lsr.experiment.suites import SUITES, Judged
-from lsr.index.parameters import SearchParams
-from lsr.retrieval.plan import DENSE, Options, Pipeline, describe_search
+from lsr.retrieval.request import DENSE, WORDS, SearchRequest
 from lsr.retrieval.settings import DenseConfig
 from lsr.toml import read_toml
 
@@ -27,8 +26,6 @@ MOST_CHOICES = 10_000  # of values to tune
 MEAN = "mean"  # the row of the tables that is no collection
 
 # The words of a system that say how it searches, by who understands them.
-PARAMS = tuple(each.name for each in fields(SearchParams))
-HOW = tuple(signature(describe_search).parameters)
 ENCODER_OPTIONS = tuple(signature(encoder_options).parameters)
 DENSE_OPTIONS = ("dtype", "max_length")
 DENSE_INDEX = tuple(each.name for each in fields(DenseConfig))
@@ -49,7 +46,7 @@ class NamedEncoder:
 class System:
     """One way to search.
 
-    settings: those of its words that say how, as in the file: of SearchParams, and as describe_search takes them.
+    settings: those of its words that say how, as in the file: those of lsr.retrieval.request.WORDS.
     tune: word -> values to choose from, on another split than the one that is reported.
     """
 
@@ -58,16 +55,6 @@ class System:
     dense: NamedEncoder | None
     settings: Mapping[str, Any]
     tune: Mapping[str, Sequence[Any]]
-
-    def params(self, settings: Mapping[str, Any]) -> SearchParams:
-        return SearchParams(**{key: value for key, value in settings.items() if key in PARAMS})
-
-    def how(self, settings: Mapping[str, Any]) -> Options:
-        return describe_search(**{key: value for key, value in settings.items() if key in HOW})
-
-    def sides(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
-        """The sides that it searches."""
-        return Pipeline.of(**self.how(settings)).sides
 
     def grid(self) -> list[dict[str, Any]]:
         """Its settings with each choice of the values to tune; only its settings, if there is nothing to tune."""
@@ -162,17 +149,17 @@ def _system(name: str, entry: Any) -> System:
     what = f"system {name!r}"
     if not isinstance(entry, dict):
         raise ParameterError(f"{what} must be a table: [systems.{name}] with encoder = ...")
-    _known(what, entry, ("encoder", "dense", "tune", *PARAMS, *HOW))
+    _known(what, entry, ("encoder", "dense", "tune", *WORDS))
     if "encoder" not in entry:
         raise ParameterError(f"{what} has no encoder; add encoder = 'tiny', or another one")
     encoder = _encoder(f"{what}: encoder", entry["encoder"], ENCODER_OPTIONS, ())
     dense = _encoder(f"{what}: dense", entry["dense"], DENSE_OPTIONS, DENSE_INDEX) if "dense" in entry else None
-    settings = {key: value for key, value in entry.items() if key in (*PARAMS, *HOW)}
+    settings = {key: value for key, value in entry.items() if key in WORDS}
     tune = _table(entry, "tune")
     for key, values in tune.items():
-        if key not in (*PARAMS, *HOW) or not isinstance(values, list) or not values or key in settings:
+        if key not in WORDS or not isinstance(values, list) or not values or key in settings:
             raise ParameterError(
-                f"{what}: tune.{key} must be a list of values for one of {', '.join((*PARAMS, *HOW))} "
+                f"{what}: tune.{key} must be a list of values for one of {', '.join(WORDS)} "
                 f"that has no value of its own"
             )
     system = System(name, encoder, dense, settings, tune)
@@ -180,9 +167,7 @@ def _system(name: str, entry: Any) -> System:
     if choices > MOST_CHOICES:
         raise ParameterError(f"{what}: tune has {choices:,} choices; at most {MOST_CHOICES:,} can be tried")
     try:
-        searched = {side for chosen in system.grid() for side in system.sides(chosen)}
-        for chosen in system.grid():
-            system.params(chosen)
+        searched = {side for chosen in system.grid() for side in SearchRequest.from_words(chosen).sides}
         if DENSE in searched and dense is None:
             raise ParameterError("it searches dense vectors and has none; add dense = 'minilm', or another encoder")
         if DENSE not in searched and dense is not None:

@@ -19,7 +19,7 @@ from lsr.encoders.folders.find import content_digest
 from lsr.experiment.experiment_file import NamedEncoder, System
 from lsr.index.document_ids import Ids
 from lsr.retrieval.indexing import build_dense, build_searchable
-from lsr.retrieval.plan import DENSE, Pipeline
+from lsr.retrieval.request import DENSE, SideName
 from lsr.retrieval.searcher import Dense, Searcher
 from lsr.retrieval.settings import DenseConfig
 from lsr.storage.manifest import MANIFEST
@@ -61,12 +61,12 @@ class Indexes:
             self._both[both] = Searcher(sparse.index, sparse.encoder, sparse.texts, self._dense[dense_key])
         return self._both[both]
 
-    def encoded(self, collection: Collection, system: System, searcher: Searcher, side: str) -> Any:
+    def encoded(self, collection: Collection, system: System, searcher: Searcher, side: SideName) -> Any:
         """All queries of a collection, encoded for one side of a system."""
         encoder = system.dense if side == DENSE and system.dense else system.encoder
         place = (collection, f"{side} {self.key(encoder)}")
         if place not in self._encoded:
-            self._encoded[place] = searcher.encode(list(collection.queries().values()), Pipeline(side))[side]
+            self._encoded[place] = searcher.encode(list(collection.queries().values()), [side])[side]
         return self._encoded[place]
 
     def key(self, encoder: NamedEncoder) -> str:

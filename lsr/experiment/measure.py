@@ -19,7 +19,7 @@ from lsr.collections.runs import Qrels, run_writer
 from lsr.eval.measures import evaluate_queries
 from lsr.index.parameters import SearchParams
 from lsr.progress import progress_bar
-from lsr.retrieval.plan import DENSE, SPARSE, Pipeline
+from lsr.retrieval.request import DENSE, SPARSE, SearchRequest
 from lsr.retrieval.searcher import Searcher
 
 QUERIES_AT_ONCE = 1024
@@ -58,9 +58,7 @@ class Task(NamedTuple):
     searcher: Searcher
     collection: Collection
     encoded: Mapping[str, Any]
-    pipeline: Pipeline
-    params: SearchParams
-    k: int
+    request: SearchRequest
     threads: int
 
     def dropped(self) -> npt.NDArray[np.int64] | None:
@@ -110,14 +108,8 @@ def _runs(task: Task) -> Iterator[dict[str, dict[str, float]]]:
     for start in range(0, len(query_ids), QUERIES_AT_ONCE):
         some = slice(start, start + QUERIES_AT_ONCE)
         encoded = {side: queries[some] for side, queries in task.encoded.items()}
-        yield task.searcher.run_encoded(
-            query_ids[some],
-            encoded,
-            task.pipeline,
-            task.k,
-            task.params,
-            task.threads,
-            task.collection.drop_same_id,
+        yield task.searcher.rank_encoded(
+            query_ids[some], encoded, task.request, task.threads, task.collection.drop_same_id
         )
 
 
@@ -127,19 +119,19 @@ def _microseconds(task: Task, texts: Sequence[str]) -> tuple[float, float]:
     All are encoded before any is searched for: a network leaves nothing in the caches, which would tell of encoders
     where indexes are compared.
     """
-    dropped = task.dropped()
+    dropped, request = task.dropped(), replace(task.request, k=TIMED_K)
     timed = list(range(0, len(texts), -(-len(texts) // TIMED_QUERIES)))
     chosen = [*timed[:3], *timed]
     search, encode, encoded = [], [], []
     with _one_torch_thread():
         for query in chosen:
             begin = time.perf_counter()
-            encoded.append(task.searcher.encode([texts[query]], task.pipeline))
+            encoded.append(task.searcher.encode([texts[query]], task.request.sides))
             encode.append(time.perf_counter() - begin)
         for query, vectors in zip(chosen, encoded, strict=True):
             own = None if dropped is None else dropped[query : query + 1]
             begin = time.perf_counter()
-            task.searcher.find(vectors, task.pipeline, TIMED_K, task.params, dropped=own)
+            task.searcher.find(vectors, request, dropped=own)
             search.append(time.perf_counter() - begin)
     return 1e6 * statistics.median(search[-len(timed) :]), 1e6 * statistics.median(encode[-len(timed) :])
 
@@ -164,8 +156,8 @@ def _recall_of_exact(task: Task) -> float:
     dropped = task.dropped()
     own = None if dropped is None else dropped[:COMPARED_QUERIES]
     found, exact = (
-        task.searcher.find(encoded, task.pipeline, TIMED_K, params, task.threads, own).lists.rows
-        for params in (task.params, replace(task.params, exact=True))
+        task.searcher.find(encoded, replace(task.request, k=TIMED_K, params=params), task.threads, own).lists.rows
+        for params in (task.request.params, SearchParams(exact=True))
     )
     wanted = (exact >= 0).sum()
     if not wanted:
@@ -186,7 +178,7 @@ def _nnz(task: Task) -> tuple[float | None, float | None]:
 
 
 def _bytes(task: Task) -> int:
-    searcher, sides = task.searcher, task.pipeline.sides
+    searcher, sides = task.searcher, task.request.sides
     parts: list[int] = []
     if SPARSE in sides:
         parts += searcher.index.nbytes.values()

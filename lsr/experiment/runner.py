@@ -18,7 +18,7 @@ from lsr.experiment.fusion_tuning import queries_to_tune_on, tune
 from lsr.experiment.indexes import Indexes, digest
 from lsr.experiment.measure import Figures, Task, measure_system
 from lsr.experiment.suites import Judged, open_judged
-from lsr.retrieval.plan import Pipeline
+from lsr.retrieval.request import SearchRequest
 from lsr.storage.files import DAMAGE, own_folder, replacing_file, storage_errors
 from lsr.threads import checked_threads
 
@@ -104,9 +104,9 @@ def _result(
 
     def task(settings: Mapping[str, Any], on: Collection) -> Task:
         searcher = indexes.searcher(on, system)
-        pipeline = Pipeline.of(**system.how(settings))
-        encoded = {side: indexes.encoded(on, system, searcher, side) for side in pipeline.sides}
-        return Task(searcher, on, encoded, pipeline, system.params(settings), experiment.k, threads)
+        request = SearchRequest.from_words(settings, experiment.k)
+        encoded: dict[str, Any] = {side: indexes.encoded(on, system, searcher, side) for side in request.sides}
+        return Task(searcher, on, encoded, request, threads)
 
     chosen, tuning = dict(system.settings), None
     if system.tune and used.tune_on is not None:

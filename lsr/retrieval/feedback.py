@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.retrieval.feedback_kernels import rocchio_rows
-from lsr.retrieval.settings import AVERAGE, Feedback
+from lsr.retrieval.request import Feedback
 from lsr.vectors.sparse_vectors import SparseVectors
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ def dense_feedback(
     """The second queries, float32[queries, dim]. They are not brought to length 1 here.
 
     relevant, not_relevant: of each query, the vectors float32[m, dim] of its documents; a query without any keeps its
-    own. feedback: from on_dense. Average: the mean of the query and its m documents. Rocchio: alpha * query + beta *
+    own. feedback: from on_side. Average: the mean of the query and its m documents. Rocchio: alpha * query + beta *
     mean of the relevant ones - gamma * mean of the others. Li et al., TOIS 2023.
     """
     fed_back = queries.copy()
     for row, (up, down) in enumerate(zip(relevant, not_relevant, strict=True)):
         if not len(up):
             continue
-        if feedback.method == AVERAGE:
+        if feedback.method == "average":
             fed_back[row] = (queries[row] + up.sum(0)) / (1 + len(up))
             continue
         fed_back[row] = feedback.alpha * queries[row] + feedback.beta * up.mean(0)
@@ -56,7 +56,7 @@ def sparse_rocchio(
     """The second queries, one row for each of `queries`.
 
     relevant, not_relevant: documents of all queries, one query's after the other's. counts: int64[queries, 2], how many
-    of each belong to a query; one without relevant documents keeps its vector. feedback: from on_sparse.
+    of each belong to a query; one without relevant documents keeps its vector. feedback: from on_side.
 
     With x^ for x / |x|: q' = alpha q^ + beta (top terms of mean of d^)^ - gamma (top terms of mean of the others' d^)^,
     where that is positive. Documents not longer than .001 count, but add nothing. Rocchio 1971, as in Pyserini.

@@ -13,14 +13,14 @@ Pyserini's ways are all here (Lin et al., SIGIR 2021; its `fusion` package and `
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from lsr.checks import check_choice, check_whole
 from lsr.errors import ParameterError
-from lsr.retrieval.settings import FUSIONS, MISSING, NORMALIZATIONS, RRF, Fusion
+from lsr.retrieval.request import Fusion, FusionMethod, Missing, Normalization
 
 LARGEST_SCORE = 1e100  # so that weighted sums stay finite
 RANK_CONSTANT = 60  # Cormack, Clarke, Buettcher, SIGIR 2009
@@ -52,7 +52,7 @@ class Fused(NamedTuple):
 
 def interpolate(sparse: Ranking, dense: Ranking, fusion: Fusion) -> Fused:
     """One ranking of all documents of either list: weight * sparse + (1 - weight) * dense, or reciprocal ranks."""
-    if fusion.method == RRF:
+    if fusion.method == "rrf":
         return reciprocal_rank_fusion((sparse, dense))
     return fuse((sparse, dense), (fusion.weight, 1 - fusion.weight), fusion.normalize, fusion.missing)
 
@@ -60,15 +60,15 @@ def interpolate(sparse: Ranking, dense: Ranking, fusion: Fusion) -> Fused:
 def fuse(
     rankings: Sequence[Ranking],
     weights: Sequence[float] | None = None,
-    normalize: str = "none",
-    missing: str = "minimum",
+    normalize: Normalization = "none",
+    missing: Missing = "minimum",
 ) -> Fused:
     """The weighted sum of the scores of each document; weights None: of 1 each.
 
     A list gives a document that it lacks its least score after normalization (missing="minimum"), or 0 ("zero"). An
     empty list gives every document 0. Raises ParameterError.
     """
-    check_choice("missing", missing, MISSING)
+    check_choice("missing", missing, get_args(Missing))
     weights = [1.0] * len(rankings) if weights is None else list(weights)
     if len(weights) != len(rankings) or not np.isfinite(weights).all():
         raise ParameterError(f"weights are {weights} for {len(rankings)} rankings; give a finite number for each")
@@ -97,14 +97,14 @@ def reciprocal_rank_fusion(rankings: Sequence[Ranking], constant: float = RANK_C
     return _ranked(documents, scores, places)
 
 
-def normalized(scores: npt.NDArray[np.floating], how: str) -> Scores:
+def normalized(scores: npt.NDArray[np.floating], how: Normalization) -> Scores:
     """Scores float64[m] of one list on another scale.
 
     "min-max": (s - min) / (max - min), all 1 if they are equal. "z-score": (s - mean) / deviation, all 0 if they are
     equal; the standard deviation is that of the list itself, not an estimate (divided by m). "none": as they are.
     Raises ParameterError.
     """
-    check_choice("normalize", how, NORMALIZATIONS)
+    check_choice("normalize", how, get_args(Normalization))
     values = np.asarray(scores, np.float64)
     if how == "none" or not len(values):
         return values
@@ -118,24 +118,24 @@ def normalized(scores: npt.NDArray[np.floating], how: str) -> Scores:
 def fuse_runs(
     runs: Sequence[Mapping[str, Mapping[str, float]]],
     weights: Sequence[float] | None = None,
-    normalize: str = "none",
-    missing: str = "minimum",
-    method: str = "interpolation",
+    normalize: Normalization = "none",
+    missing: Missing = "minimum",
+    method: FusionMethod = "interpolation",
     k: int | None = None,
 ) -> dict[str, dict[str, float]]:
     """Runs (query id -> document id -> score) as one, over the queries that any of them has, k documents each.
 
     Equal scores are ordered by document id, ascending. Raises ParameterError.
     """
-    check_choice("method", method, FUSIONS)
+    check_choice("method", method, get_args(FusionMethod))
     if k is not None:
         check_whole("k", k)
-    if method == RRF and weights is not None:
+    if method == "rrf" and weights is not None:
         raise ParameterError("reciprocal ranks have no weights; leave them out, or interpolate")
     fused: dict[str, dict[str, float]] = {}
     for query_id in dict.fromkeys(query_id for run in runs for query_id in run):
         rankings = [_of_run(run.get(query_id, {})) for run in runs]
-        found = reciprocal_rank_fusion(rankings) if method == RRF else fuse(rankings, weights, normalize, missing)
+        found = reciprocal_rank_fusion(rankings) if method == "rrf" else fuse(rankings, weights, normalize, missing)
         fused[query_id] = dict(zip(found.documents[:k].tolist(), found.scores[:k].tolist(), strict=True))
     return fused
 

@@ -10,21 +10,21 @@ The steps are those of Li et al., SIGIR 2022 (arXiv 2205.00235), for either side
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from lsr.index.filters import Allowed
-from lsr.index.parameters import SearchParams
 from lsr.retrieval.feedback import dense_feedback, sparse_rocchio
 from lsr.retrieval.fusion import Ranking, interpolate
-from lsr.retrieval.plan import DENSE, SIDES, SPARSE, Pipeline
-from lsr.retrieval.settings import Feedback, Fusion
+from lsr.retrieval.request import DENSE, SIDES, SPARSE, Feedback, Fusion, SearchRequest, SideName
 
 if TYPE_CHECKING:
     from lsr.index.dense.dense_index import DenseIndex
     from lsr.index.document_ids import Ids
+    from lsr.index.filters import Allowed
+    from lsr.index.parameters import SearchParams
     from lsr.index.result import SearchResult
     from lsr.index.rows import GatheredRows
     from lsr.vectors.sparse_vectors import SparseVectors
@@ -50,15 +50,8 @@ class Found(NamedTuple):
     """
 
     lists: Lists
-    parts: Mapping[str, npt.NDArray[np.floating]]
+    parts: Mapping[SideName, npt.NDArray[np.floating]]
     queries: Mapping[str, Any]
-
-
-class Side(Protocol):
-    """One kind of vectors: an index that is searched, and how its queries learn from documents."""
-
-    def search(self, queries: Any, k: int) -> Lists: ...
-    def feed_back(self, queries: Any, relevant: RowNumbers, not_relevant: RowNumbers, feedback: Feedback) -> Any: ...
 
 
 class SparseIndex(Protocol):
@@ -78,98 +71,84 @@ class SparseIndex(Protocol):
     def gather(self, rows: RowNumbers) -> GatheredRows: ...
 
 
-class Settings(NamedTuple):
-    """How every search of a pipeline is done.
+@dataclass(frozen=True)
+class Sides:
+    """The indexes of both kinds of vectors, searched alike.
 
-    dropped: int64[queries], a row never to be found, or -1. allowed: the documents that may be found; None for all.
+    sparse: its queries are SparseVectors. dense: float32[queries, dim]; None where no dense side is searched.
+    dropped: int64[queries], a row never to be found, or -1.
     """
 
-    params: SearchParams
-    threads: int
-    dropped: RowNumbers | None
-    allowed: Allowed | None
+    sparse: SparseIndex
+    dense: DenseIndex | None
+    request: SearchRequest
+    threads: int = 1
+    dropped: RowNumbers | None = None
 
-
-class SparseSide:
-    """Sparse vectors: queries are SparseVectors."""
-
-    def __init__(self, index: SparseIndex, settings: Settings) -> None:
-        self._index, self._settings = index, settings
-
-    def search(self, queries: SparseVectors, k: int) -> Lists:
-        return _search(self._index, queries, k, self._settings)
-
-    def feed_back(
-        self, queries: SparseVectors, relevant: RowNumbers, not_relevant: RowNumbers, feedback: Feedback
-    ) -> SparseVectors:
-        counts = np.stack([(rows >= 0).sum(1) for rows in (relevant, not_relevant)], axis=1)
-        up, down = (self._index.gather(rows[rows >= 0]) for rows in (relevant, not_relevant))
-        return sparse_rocchio(queries, up, down, counts, feedback)
-
-
-class DenseSide:
-    """Dense vectors: queries are float32[queries, dim]."""
-
-    def __init__(self, index: DenseIndex, settings: Settings) -> None:
-        self._index, self._settings = index, settings
-
-    def search(self, queries: npt.NDArray[np.float32], k: int) -> Lists:
-        return _search(self._index, queries, k, self._settings)
+    def search(self, side: SideName, queries: Any, k: int) -> Lists:
+        """A search that does not find what is to be dropped."""
+        index: Any = self._index(side)
+        dropped = self.dropped
+        k = min(k, max(len(index), 1))  # no depth takes more memory than there are documents
+        depth = k + (dropped is not None)
+        result = index.search(queries, depth, self.request.params, self.threads, self.request.allowed)
+        if dropped is None:
+            return Lists(result.rows, result.scores)
+        rows, scores = result.rows.copy(), result.scores.copy()
+        for query, place in zip(*np.nonzero((rows == dropped[:, None]) & (rows >= 0)), strict=True):
+            for array, nothing in ((rows, -1), (scores, -np.inf)):
+                array[query, place:-1] = array[query, place + 1 :]
+                array[query, -1] = nothing
+        return Lists(rows[:, :k], scores[:, :k])
 
     def feed_back(
-        self,
-        queries: npt.NDArray[np.float32],
-        relevant: RowNumbers,
-        not_relevant: RowNumbers,
-        feedback: Feedback,
-    ) -> npt.NDArray[np.float32]:
-        up, down = ([self._index.vectors(row[row >= 0]) for row in rows] for rows in (relevant, not_relevant))
-        return dense_feedback(self._index.comparable(queries), up, down, feedback)
+        self, side: SideName, queries: Any, relevant: RowNumbers, not_relevant: RowNumbers, feedback: Feedback
+    ) -> Any:
+        """The second queries, made of the first and of documents: int64[queries, m], filled up with -1."""
+        index: Any = self._index(side)
+        if side == SPARSE:
+            counts = np.stack([(rows >= 0).sum(1) for rows in (relevant, not_relevant)], axis=1)
+            up, down = (index.gather(rows[rows >= 0]) for rows in (relevant, not_relevant))
+            return sparse_rocchio(queries, up, down, counts, feedback)
+        up, down = ([index.vectors(row[row >= 0]) for row in rows] for rows in (relevant, not_relevant))
+        return dense_feedback(index.comparable(queries), up, down, feedback)
+
+    def _index(self, side: SideName) -> SparseIndex | DenseIndex:
+        if side == SPARSE:
+            return self.sparse
+        assert self.dense is not None
+        return self.dense
 
 
-def search_pipeline(sides: Mapping[str, Side], encoded: Mapping[str, Any], pipeline: Pipeline, k: int) -> Found:
-    """The k best documents of each query. encoded: side -> queries, for each of pipeline.sides."""
-    main, feedback, fusion = pipeline.side, pipeline.feedback, pipeline.fusion
-    other = DENSE if main == SPARSE else SPARSE
-    before, after = pipeline.interpolate in ("before", "both"), pipeline.interpolate in ("after", "both")
+def search_pipeline(sides: Sides, encoded: Mapping[str, Any]) -> Found:
+    """The k best documents of each query. encoded: side -> queries, for each of the request's sides."""
+    request = sides.request
+    k, main, fusion = request.k, request.main, request.fusion
+    feedback = None if request.feedback is None else request.feedback.on_side(main)
+    other: SideName = DENSE if main == SPARSE else SPARSE
+    before, after = request.interpolate in ("before", "both"), request.interpolate in ("after", "both")
     last_depth = max(k, fusion.depth) if after else k
     queries = dict(encoded)
-    lists, first_depth = {}, 0
+    lists: dict[SideName, Lists] = {}
+    first_depth = 0
     if feedback is not None:
         top = int(feedback.depth or 0)
         whole = before or feedback.negatives  # the list is needed to its end
         first_depth = max(top + feedback.negatives, fusion.depth) if whole else top
     if before or after:
         depth = max(last_depth if after else 0, first_depth if before else 0)
-        lists[other] = sides[other].search(queries[other], depth)
+        lists[other] = sides.search(other, queries[other], depth)
     if feedback is not None:
-        source = lists[main] = sides[main].search(queries[main], first_depth)
+        source = lists[main] = sides.search(main, queries[main], first_depth)
         if before:
             source = _fused({side: _cut(each, first_depth) for side, each in lists.items()}, fusion, first_depth).lists
-        queries[main] = sides[main].feed_back(
-            queries[main], source.rows[:, :top], _last(source.rows[:, top:], feedback.negatives), feedback
-        )
-    lists[main] = sides[main].search(queries[main], last_depth)
+        negatives = _last(source.rows[:, top:], feedback.negatives)
+        queries[main] = sides.feed_back(main, queries[main], source.rows[:, :top], negatives, feedback)
+    lists[main] = sides.search(main, queries[main], last_depth)
     if after:
         lists[other] = _cut(lists[other], last_depth)
         return _fused(lists, fusion, k)._replace(queries=queries)
     return Found(lists[main], {main: lists[main].scores}, queries)
-
-
-def _search(index: Any, queries: Any, k: int, settings: Settings) -> Lists:
-    """A search that does not find what is to be dropped."""
-    dropped = settings.dropped
-    k = min(k, max(len(index), 1))  # no depth takes more memory than there are documents
-    depth = k + (dropped is not None)
-    result = index.search(queries, k=depth, params=settings.params, threads=settings.threads, allowed=settings.allowed)
-    if dropped is None:
-        return Lists(result.rows, result.scores)
-    rows, scores = result.rows.copy(), result.scores.copy()
-    for query, place in zip(*np.nonzero((rows == dropped[:, None]) & (rows >= 0)), strict=True):
-        for array, nothing in ((rows, -1), (scores, -np.inf)):
-            array[query, place:-1] = array[query, place + 1 :]
-            array[query, -1] = nothing
-    return Lists(rows[:, :k], scores[:, :k])
 
 
 def _cut(lists: Lists, k: int) -> Lists:
@@ -187,7 +166,7 @@ def _last(rows: RowNumbers, count: int) -> RowNumbers:
     return last
 
 
-def _fused(lists: Mapping[str, Lists], fusion: Fusion, k: int) -> Found:
+def _fused(lists: Mapping[SideName, Lists], fusion: Fusion, k: int) -> Found:
     """The lists of both sides as one, k documents a query."""
     n = len(lists[SPARSE].rows)
     k = min(k, sum(each.rows.shape[1] for each in lists.values()))

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Unpack
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from lsr.checks import check_whole
 from lsr.errors import EncoderError, ParameterError
 from lsr.index.filters import Allowed, allowed_rows
 from lsr.index.parameters import SearchParams
-from lsr.retrieval.pipeline import DenseSide, Found, Settings, Side, SparseIndex, SparseSide, search_pipeline
-from lsr.retrieval.plan import DENSE, SPARSE, Options, Pipeline
+from lsr.retrieval.pipeline import Found, Sides, SparseIndex, search_pipeline
+from lsr.retrieval.request import (
+    DENSE,
+    SPARSE,
+    Feedback,
+    FeedbackMethod,
+    Fusion,
+    FusionMethod,
+    Place,
+    SearchRequest,
+    SideName,
+)
 from lsr.storage.ids import is_utf8
 from lsr.storage.strings import StringColumn
+from lsr.threads import checked_threads
 
 if TYPE_CHECKING:
     from lsr.encoders.base import Encoder
@@ -79,7 +89,7 @@ class Dense:
         return cls(Path(folder), Path(folder, ENCODER_FOLDER), device)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Hit:
     """One document found for one query.
 
@@ -88,6 +98,9 @@ class Hit:
     row: its position in the index.
     scores: "sparse" and "dense" -> its inner product in the list of that side, before any normalization; without the
         sides that were not searched, and those whose list does not have it.
+
+    Text and terms are read from the index when they are asked for, or when the hit is pickled: a pickle holds both,
+    and no index.
     """
 
     doc_id: str
@@ -97,9 +110,9 @@ class Hit:
     _searcher: Searcher = field(repr=False, compare=False)
     _query: SearchedQuery = field(repr=False, compare=False)
 
-    @property
+    @cached_property
     def text(self) -> str | None:
-        """Title and text, read from the index when asked for; None if the index keeps no texts."""
+        """Title and text; None if the index keeps no texts."""
         texts = self._searcher.texts
         return None if texts is None else texts[self.row]
 
@@ -111,12 +124,25 @@ class Hit:
         Document weights are those the index stores, so for a quantized index the sum is the score that it returns, up
         to the rounding of float32 sums.
         """
+        return dict(self._terms)
+
+    def as_dict(self, explain: bool = False) -> dict[str, Any]:
+        """What JSON shows of it; explain: with its terms."""
+        shown = {"doc_id": self.doc_id, "score": self.score, "scores": dict(self.scores), "text": self.text}
+        return {**shown, "terms": self.explain()} if explain else shown
+
+    @cached_property
+    def _terms(self) -> dict[str, float]:
         components, weights = self._searcher.index.vector(self.row)
         in_query_components, query_weights = self._query.sparse
         shared, in_query, in_document = np.intersect1d(in_query_components, components, return_indices=True)
         products = query_weights[in_query] * weights[in_document]
         token = self._searcher.encoder.vocabulary.token
         return {token(int(shared[at])): float(products[at]) for at in np.argsort(-products, kind="stable")}
+
+    def __getstate__(self) -> dict[str, Any]:
+        plain = {**self.__dict__, "text": self.text, "_terms": self._terms}
+        return {name: value for name, value in plain.items() if name not in ("_searcher", "_query")}
 
 
 class SearchedQuery:
@@ -183,30 +209,68 @@ class Searcher:
         text: str,
         k: int = 10,
         params: SearchParams | None = None,
+        *,
         allowed: Allowed | None = None,
-        **how: Unpack[Options],
+        side: SideName | None = None,
+        feedback: Feedback | FeedbackMethod | None = None,
+        interpolate: Place = "none",
+        fusion: Fusion | FusionMethod = Fusion(),  # noqa: B008 (frozen)
     ) -> list[Hit]:
         """At most k hits for one query, best first; a sparse search finds none for a query without any known token.
 
+        params: how far the indexes are searched.
         allowed: the documents that may be found, a mask, ids or rows; feedback learns from no others.
-        how: feedback="rocchio", interpolate="both", weight=0.5, and more: see lsr.retrieval.plan.Options.
+        side: "sparse" or "dense", where the search and its feedback take place; by default "dense" where anything is
+            interpolated, else "sparse".
+        feedback: "rocchio", "average" (dense only), or a Feedback with values of one's own.
+        interpolate: "before", "after" or "both" (before and after the feedback); without feedback "after" is all.
+        fusion: "rrf" for reciprocal ranks, or a Fusion: weight, normalization, documents missing from a list, depth.
 
-        Raises ParameterError for k < 1 and options that do not go together or need dense vectors that are not there.
+        Raises ParameterError for k < 1 and values that do not go together or need dense vectors that are not there.
         """
-        return self.search_batch([text], k, params, allowed=allowed, **how)[0]
+        return self.hits([text], SearchRequest.of(k, params, allowed, side, feedback, interpolate, fusion))[0]
 
     def search_batch(
         self,
         texts: Sequence[str],
         k: int = 10,
         params: SearchParams | None = None,
-        threads: int = 1,
+        *,
+        threads: int | None = 1,
         allowed: Allowed | None = None,
-        **how: Unpack[Options],
+        side: SideName | None = None,
+        feedback: Feedback | FeedbackMethod | None = None,
+        interpolate: Place = "none",
+        fusion: Fusion | FusionMethod = Fusion(),  # noqa: B008 (frozen)
     ) -> list[list[Hit]]:
-        """The hits of each text, in the order of the texts. See `search`."""
-        pipeline = Pipeline.of(**how)
-        found = self.find(self.encode(texts, pipeline), pipeline, k, params, threads, allowed=allowed)
+        """The hits of each text, in the order of the texts. threads: None for all processors. See `search`."""
+        return self.hits(texts, SearchRequest.of(k, params, allowed, side, feedback, interpolate, fusion), threads)
+
+    def run(
+        self,
+        queries: Mapping[str, str],
+        k: int = 1000,
+        params: SearchParams | None = None,
+        *,
+        threads: int | None = 1,
+        drop_same_id: bool = False,
+        allowed: Allowed | None = None,
+        side: SideName | None = None,
+        feedback: Feedback | FeedbackMethod | None = None,
+        interpolate: Place = "none",
+        fusion: Fusion | FusionMethod = Fusion(),  # noqa: B008 (frozen)
+    ) -> dict[str, dict[str, float]]:
+        """Query id -> document id -> score, best first, for queries given as id -> text: what lsr.eval measures.
+
+        drop_same_id: a document whose id is the query's is never found: k others are returned, and it is not fed back.
+        threads: None for all processors. See `search`.
+        """
+        request = SearchRequest.of(k, params, allowed, side, feedback, interpolate, fusion)
+        return self.rankings(queries, request, threads, drop_same_id)
+
+    def hits(self, texts: Sequence[str], request: SearchRequest, threads: int | None = 1) -> list[list[Hit]]:
+        """The hits of each text, in the order of the texts, as `request` asks for them."""
+        found = self.find(self.encode(texts, request.sides), request, threads)
         sparse = found.queries.get(SPARSE)
         parts = {side: scores.tolist() for side, scores in found.parts.items()}
         hits = []
@@ -221,85 +285,66 @@ class Searcher:
             )
         return hits
 
-    def run(
-        self,
-        queries: Mapping[str, str],
-        k: int = 1000,
-        params: SearchParams | None = None,
-        threads: int = 1,
-        drop_same_id: bool = False,
-        allowed: Allowed | None = None,
-        **how: Unpack[Options],
+    def rankings(
+        self, queries: Mapping[str, str], request: SearchRequest, threads: int | None = 1, drop_same_id: bool = False
     ) -> dict[str, dict[str, float]]:
-        """Query id -> document id -> score, best first, for queries given as id -> text: what lsr.eval measures.
-
-        drop_same_id: a document whose id is the query's is never found: k others are returned, and it is not fed back.
-        """
-        pipeline = Pipeline.of(**how)
-        mask = allowed_rows(allowed, len(self.index), self.index.ids)  # once, not for each batch
+        """As `run`, as `request` asks for them."""
+        request = self._prepared(request)  # once, not for each batch
         run: dict[str, dict[str, float]] = {}
         pairs = iter(queries.items())
         while batch := dict(islice(pairs, _QUERIES_AT_ONCE)):
-            encoded = self.encode(list(batch.values()), pipeline)
-            run |= self.run_encoded(list(batch), encoded, pipeline, k, params, threads, drop_same_id, mask)
+            encoded = self.encode(list(batch.values()), request.sides)
+            run |= self.rank_encoded(list(batch), encoded, request, threads, drop_same_id)
         return run
 
-    def run_encoded(
+    def rank_encoded(
         self,
         query_ids: Sequence[str],
         encoded: Mapping[str, Any],
-        pipeline: Pipeline,
-        k: int = 1000,
-        params: SearchParams | None = None,
-        threads: int = 1,
+        request: SearchRequest,
+        threads: int | None = 1,
         drop_same_id: bool = False,
-        allowed: Allowed | None = None,
     ) -> dict[str, dict[str, float]]:
-        """As `run`, for queries that `encode` has encoded."""
+        """As `rankings`, for queries that `encode` has encoded."""
         dropped = self.rows_of(query_ids) if drop_same_id else None
-        found = self.find(encoded, pipeline, k, params, threads, dropped, allowed)
+        found = self.find(encoded, request, threads, dropped)
         columns = zip(query_ids, *(array.tolist() for array in found.lists), strict=True)
         return {
             query_id: {self.doc_id(row): score for row, score in zip(rows, scores, strict=True) if row >= 0}
             for query_id, rows, scores in columns
         }
 
-    def encode(self, texts: Sequence[str], pipeline: Pipeline) -> dict[str, Any]:
-        """Side -> the queries' vectors, for the sides that the pipeline searches. Raises ParameterError."""
+    def encode(self, texts: Sequence[str], sides: Sequence[SideName] = (SPARSE,)) -> dict[str, Any]:
+        """Side -> the queries' vectors. Raises ParameterError."""
         for number, text in enumerate(texts, start=1):
             if not is_utf8(text):
                 raise ParameterError(
                     f"query {number}, {text[:40]!r}, is no valid UTF-8; check how it was typed or read"
                 )
         encoded: dict[str, Any] = {}
-        if SPARSE in pipeline.sides:
+        if SPARSE in sides:
             encoded[SPARSE] = self.encoder.encode_queries(list(texts))
-        if DENSE in pipeline.sides:
+        if DENSE in sides:
             encoded[DENSE] = self._checked_dense.encoder.encode_queries(list(texts))
         return encoded
 
     def find(
         self,
         encoded: Mapping[str, Any],
-        pipeline: Pipeline,
-        k: int = 10,
-        params: SearchParams | None = None,
-        threads: int = 1,
+        request: SearchRequest,
+        threads: int | None = 1,
         dropped: npt.NDArray[np.int64] | None = None,
-        allowed: Allowed | None = None,
     ) -> Found:
-        """What `encode` made, searched for.
+        """What `encode` made, searched for. dropped: int64[queries], a row for each query not to be found, or -1."""
+        dense = self._checked_dense.index if DENSE in request.sides else None
+        sides = Sides(self.index, dense, self._prepared(request), checked_threads(threads), dropped)
+        return search_pipeline(sides, encoded)
 
-        dropped: int64[queries], a row for each query not to be found, or -1. allowed: see `search`.
-        """
-        check_whole("k", k)
-        # Once, not for each side and each search of a pipeline: ids are looked for among all that there are.
-        mask = allowed_rows(allowed, len(self.index), self.index.ids)
-        settings = Settings(params or SearchParams(), threads, dropped, mask)
-        sides: dict[str, Side] = {SPARSE: SparseSide(self.index, settings)}
-        if DENSE in pipeline.sides:
-            sides[DENSE] = DenseSide(self._checked_dense.index, settings)
-        return search_pipeline(sides, encoded, pipeline, k)
+    def _prepared(self, request: SearchRequest) -> SearchRequest:
+        """With its filter as a mask: ids are looked for once, not for each side and each search of a pipeline."""
+        if request.allowed is None:
+            return request
+        return replace(request, allowed=allowed_rows(request.allowed, len(self.index), self.index.ids))
 
     def rows_of(self, doc_ids: Sequence[str]) -> npt.NDArray[np.int64]:
         """int64[ids]: the rows of documents, -1 for ids that no document has."""
@@ -325,7 +370,7 @@ class Searcher:
         return self.dense
 
 
-def _scores(parts: Mapping[str, list[list[float]]], query: int, place: int) -> dict[str, float]:
+def _scores(parts: Mapping[SideName, list[list[float]]], query: int, place: int) -> dict[str, float]:
     return {side: scores[query][place] for side, scores in parts.items() if not np.isnan(scores[query][place])}
 
 

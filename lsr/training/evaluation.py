@@ -15,7 +15,7 @@ from lsr.errors import CollectionError
 from lsr.eval.measures import evaluate_queries, parse_measures
 from lsr.index.parameters import IndexConfig
 from lsr.index.seismic.seismic_index import SeismicIndex
-from lsr.retrieval.plan import SPARSE, Pipeline
+from lsr.retrieval.request import SPARSE, SearchRequest
 from lsr.retrieval.searcher import Searcher
 from lsr.vectors.sparse_vectors import SparseVectors
 
@@ -85,9 +85,7 @@ def evaluate_encoder(
     rows = encoder.encode_queries(list(on.queries.values()))
     named = SparseVectors.from_normalized(vectors.indptr, vectors.indices, vectors.values, vectors.dim, on.ids)
     searcher = Searcher(SeismicIndex.build(named, IndexConfig(), threads=threads), encoder)
-    run = searcher.run_encoded(
-        list(on.queries), {SPARSE: rows}, Pipeline(), k, threads=threads, drop_same_id=on.drop_same_id
-    )
+    run = searcher.rank_encoded(list(on.queries), {SPARSE: rows}, SearchRequest(k), threads, on.drop_same_id)
     per_query = evaluate_queries(on.qrels, run, list(measures))
     means = {measure: statistics.fmean(values.values()) for measure, values in per_query.items()}
     return Evaluated(means, rows.nnz / max(len(rows), 1), vectors.nnz / max(len(vectors), 1))

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from random import Random
-from typing import NamedTuple, Protocol, Unpack
+from typing import NamedTuple, Protocol
 
 from lsr.checks import check_whole
 from lsr.collections.collection import Collection
 from lsr.errors import CollectionError, EncoderError, ParameterError
-from lsr.index.parameters import SearchParams
 from lsr.progress import progress_bar
-from lsr.retrieval.plan import DENSE, Options, Pipeline
+from lsr.retrieval.request import DENSE, SearchRequest
 from lsr.retrieval.searcher import Searcher
 from lsr.training.data.writing import MinedRecord, record_writer
 
@@ -73,11 +72,10 @@ def mine_negatives(
     path: str | Path,
     mining: Mining | None = None,
     *,
-    params: SearchParams | None = None,
-    threads: int = 1,
+    request: SearchRequest = SearchRequest(),  # noqa: B008 (frozen)
+    threads: int | None = 1,
     scorer: Scorer | None = None,
     progress: bool = False,
-    **how: Unpack[Options],
 ) -> Mined:
     """Search for the queries of a collection's split, and write positives and negatives, for IdRecords to read.
 
@@ -85,14 +83,14 @@ def mine_negatives(
     path: a .jsonl[.gz] or .parquet file, which appears, in place of an old one, when all is done.
     scorer: gives every document a score. Random documents make up then for negatives that are not found, as far as the
         index has any: training could not give these a score.
-    how: as for Searcher.run. Nothing that any split judges relevant is a negative, nor the document whose id is the
-    query's where Collection.drop_same_id.
+    request: how they search; its k is Mining.depth. Nothing that any split judges relevant is a negative, nor the
+    document whose id is the query's where Collection.drop_same_id.
 
     Raises CollectionError if the index holds no relevant document of any query, or no texts for the scorer;
     ParameterError, StorageError, and what searching raises.
     """
     mining = mining or Mining()
-    pipeline = Pipeline.of(**how)
+    request = replace(request, k=mining.depth)
     queries, qrels = collection.queries(), collection.qrels()
     first = searchers[0]
     if scorer is not None and any(searcher.texts is None for searcher in searchers):
@@ -112,10 +110,7 @@ def mine_negatives(
         progress_bar("mining", len(wanted), "queries", progress) as advance,
     ):
         for batch in _batches(wanted):
-            rankings = [
-                _rankings(searcher, batch, pipeline, mining.depth, params, threads, collection.drop_same_id)
-                for searcher in searchers
-            ]
+            rankings = [_rankings(searcher, batch, request, threads, collection.drop_same_id) for searcher in searchers]
             found = []
             for place, query_id in enumerate(batch):
                 known = {*excluded.get(query_id, ()), *([query_id] if collection.drop_same_id else ())}
@@ -169,20 +164,18 @@ def _batches(queries: Mapping[str, str]) -> Iterator[dict[str, str]]:
 def _rankings(
     searcher: Searcher,
     queries: Mapping[str, str],
-    pipeline: Pipeline,
-    depth: int,
-    params: SearchParams | None,
-    threads: int,
+    request: SearchRequest,
+    threads: int | None,
     drop_same_id: bool,
 ) -> list[_Ranking]:
-    encoded = searcher.encode(list(queries.values()), pipeline)
+    encoded = searcher.encode(list(queries.values()), request.sides)
     dropped = searcher.rows_of(list(queries)) if drop_same_id else None
-    found = searcher.find(encoded, pipeline, depth, params, threads, dropped)
+    found = searcher.find(encoded, request, threads, dropped)
     columns = zip(*(array.tolist() for array in found.lists), strict=True)
     rankings = []
     for rows, scores in columns:
         # Rows of -1 fill up short lists. A dense search finds empty documents, too, from which nothing can be learned.
-        texts = searcher.texts if DENSE in pipeline.sides else None
+        texts = searcher.texts if DENSE in request.sides else None
         kept = [
             (row, score)
             for row, score in zip(rows, scores, strict=True)

@@ -12,7 +12,7 @@ from lsr import Searcher
 from lsr.cli.main import main
 from lsr.collections.collection import load_collection
 from lsr.collections.runs import read_run
-from lsr.retrieval.plan import describe_search
+from lsr.retrieval.request import SearchRequest
 from tests.cli.commands import Lsr, rejected
 from tests.data import data_path
 
@@ -51,15 +51,15 @@ def hybrid(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )  # fmt: skip
 def test_flags_are_the_arguments_of_the_searcher(lsr: Lsr, hybrid: Path, tmp_path: Path, flags: str, how: Any) -> None:
-    searcher, how = Searcher.open(hybrid), describe_search(**how)
-    hits = searcher.search(QUERY, k=7, **how)
+    searcher = Searcher.open(hybrid)
+    hits = searcher.hits([QUERY], SearchRequest.from_words(how, 7))[0]
     found = lsr("search", hybrid, QUERY, "-k", 7, "--json", *flags.split()).json["hits"]
     assert [hit["doc_id"] for hit in found] == [hit.doc_id for hit in hits]
     assert [hit["score"] for hit in found] == pytest.approx([hit.score for hit in hits], rel=1e-6)
     assert [hit["scores"].keys() for hit in found] == [hit.scores.keys() for hit in hits]
 
     assert lsr("run", hybrid, data_path("adi"), tmp_path / "a.run", "-k", 20, *flags.split()).status == 0
-    run = searcher.run(load_collection(data_path("adi")).queries(), 20, **how)
+    run = searcher.rankings(load_collection(data_path("adi")).queries(), SearchRequest.from_words(how, 20))
     written = read_run(tmp_path / "a.run")
     assert {query: list(ranking)[:10] for query, ranking in written.items()} == {
         query: list(ranking)[:10] for query, ranking in run.items()
@@ -120,8 +120,8 @@ def test_an_index_without_dense_vectors_says_so(lsr: Lsr, bm25_index: Path) -> N
         ("--interpolate between", "between"),
         ("--interpolate both", "feedback"),
         ("--interpolate after --weight 1.5", "weight"),
-        ("--weight 0.5", "weight"),
-        ("--interpolate after --fusion rrf --weight 0.5", "reciprocal ranks have no use for it"),
+        ("--weight 0.3", "weight"),
+        ("--interpolate after --fusion rrf --weight 0.3", "reciprocal ranks have no use for it"),
         ("--feedback rocchio --feedback-depth 0", "depth"),
         ("--feedback rocchio --alpha nan", "alpha"),
         ("--interpolate after --normalize softmax", "softmax"),

@@ -74,7 +74,7 @@ def test_what_is_left_out_is_told(lsr: Lsr, adi: Path, bm25_index: Path, tmp_pat
         (("--split", "test", "--skip-top", 300), "skip_top is 300; it must be at least 0 and below depth, 200"),
         (("--split", "test", "--max-score-ratio", 2), "max_score_ratio is 2.0"),
         (("--split", "test", "--side", "dense"), "there are no dense vectors beside this index"),
-        (("--split", "test", "--side", "left"), "side is 'left'"),
+        (("--split", "test", "--side", "left"), "'left' is not one of 'sparse', 'dense'"),
         (("--split", "test", "--also", "gone"), "gone: no index"),
     ],
 )

@@ -17,7 +17,7 @@ from lsr.cli.why import _words
 from lsr.index.parameters import SearchParams
 from lsr.index.seismic.build import trial as flat
 from lsr.index.tools.why import Remedy, Why
-from lsr.retrieval.plan import SPARSE, Pipeline
+from lsr.retrieval.request import SPARSE
 from lsr.retrieval.searcher import Searcher
 from tests.cli.commands import Lsr, rejected
 from tests.data import data_path, load_vectors
@@ -45,7 +45,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def explain(index: Path) -> Callable[..., Any]:
     """What the library says of a document by its id."""
     searcher = Searcher.open(index)
-    vector = searcher.encode([QUESTION], Pipeline.of())[SPARSE]
+    vector = searcher.encode([QUESTION])[SPARSE]
 
     def of(document: str, k: int = 10, **params: Any) -> Any:
         row = int(searcher.rows_of([document])[0])

@@ -10,6 +10,7 @@ from lsr.collections.offline import offline_folder
 from lsr.errors import CollectionError, ParameterError
 from lsr.experiment import read_experiment
 from lsr.experiment.suites import SUITES, Judged, downloads, open_judged, shown_downloads
+from lsr.retrieval.request import SearchRequest
 from tests.data import data_path
 
 MINIMAL = 'collections = ["adi"]\n[systems.bm25]\nencoder = "bm25"\n'
@@ -52,7 +53,7 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
     )
     assert experiment.collections == (Judged("x", "data/x", "test", "dev", 2),)
     first, second = experiment.systems
-    assert first.params(first.settings).query_cut == 8
+    assert SearchRequest.from_words(first.settings).params.query_cut == 8
     assert first.encoder.options == {"prune_documents": "top-k:64"}
     assert second.dense is not None and second.dense.index == {"kind": "hnsw", "metric": "cosine"}
     assert [(each["weight"], each["feedback_depth"]) for each in second.grid()] == [
@@ -61,7 +62,7 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
         (0.5, 3),
         (0.5, 5),
     ]
-    assert second.sides(second.grid()[0]) == ("sparse", "dense")
+    assert SearchRequest.from_words(second.grid()[0]).sides == ("sparse", "dense")
     assert first.grid() == [{"query_cut": 8}]
 
 

@@ -13,7 +13,7 @@ from lsr.index.parameters import IndexConfig
 from lsr.index.rows import GatheredRows
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.retrieval.feedback import dense_feedback, sparse_rocchio
-from lsr.retrieval.settings import Feedback
+from lsr.retrieval.request import Feedback
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.data import load_vectors
 from tests.naive import feedback as twin
@@ -39,9 +39,9 @@ def as_dict(vectors: SparseVectors, row: int) -> dict[int, float]:
 def test_average_and_rocchio_of_dense_vectors_by_hand() -> None:
     query = np.array([[1.0, 0.0]], np.float32)
     up, down = [np.array([[0.0, 2.0], [2.0, 4.0]], np.float32)], [np.array([[5.0, 0.0]], np.float32)]
-    average = dense_feedback(query, up, down, Feedback("average").on_dense())
+    average = dense_feedback(query, up, down, Feedback("average").on_side("dense"))
     assert average.tolist() == [[1.0, 2.0]]
-    rocchio = dense_feedback(query, up, down, Feedback(gamma=0.2, negatives=1).on_dense())
+    rocchio = dense_feedback(query, up, down, Feedback(gamma=0.2, negatives=1).on_side("dense"))
     assert rocchio[0] == pytest.approx([0.4 + 0.6 - 1.0, 0.6 * 3])
     assert query.tolist() == [[1.0, 0.0]]
 
@@ -49,7 +49,7 @@ def test_average_and_rocchio_of_dense_vectors_by_hand() -> None:
 def test_sparse_rocchio_by_hand() -> None:
     query = sparse([{1: 3.0, 2: 4.0}])  # of length 5: .6, .8
     up = rows_of([{2: 1.0}, {5: 2.0, 7: 0.0001}])  # unit vectors; their mean is .5, .5, and next to nothing
-    feedback = Feedback(alpha=2.0, beta=1.0, terms=2).on_sparse()
+    feedback = Feedback(alpha=2.0, beta=1.0, terms=2).on_side("sparse")
     found = as_dict(sparse_rocchio(query, up, rows_of([]), np.array([[2, 0]]), feedback), 0)
     half = 2**-0.5
     assert found == pytest.approx({1: 1.2, 2: 1.6 + half, 5: half})
@@ -57,7 +57,7 @@ def test_sparse_rocchio_by_hand() -> None:
 
 def test_what_gamma_takes_away_leaves_no_negative_weights() -> None:
     query = sparse([{1: 1.0, 2: 1.0}])
-    feedback = Feedback(gamma=2.0, negatives=1).on_sparse()
+    feedback = Feedback(gamma=2.0, negatives=1).on_side("sparse")
     found = sparse_rocchio(query, rows_of([{1: 1.0}]), rows_of([{2: 1.0}]), np.array([[1, 1]]), feedback)
     assert as_dict(found, 0) == pytest.approx({1: 2**-0.5 + 0.75})
 
@@ -74,7 +74,7 @@ def test_sparse_rocchio_equals_the_naive_twin(
     terms: int,
 ) -> None:
     alpha, beta, gamma = factors
-    feedback = Feedback(alpha=alpha, beta=beta, gamma=gamma, negatives=3 if gamma else 0, terms=terms).on_sparse()
+    feedback = Feedback(alpha=alpha, beta=beta, gamma=gamma, negatives=3 if gamma else 0, terms=terms).on_side("sparse")
     found = sparse_rocchio(
         sparse([query for query, _, _ in cases]),
         rows_of([document for _, up, _ in cases for document in up]),
@@ -96,7 +96,7 @@ def test_sparse_rocchio_equals_the_naive_twin(
 def test_dense_rocchio_equals_numpy(dim: int, relevant: int, others: int, seed: int) -> None:
     random = np.random.default_rng(seed)
     query, up, down = (random.standard_normal((n, dim), np.float32) for n in (1, relevant, others))
-    feedback = Feedback(alpha=0.3, beta=0.5, gamma=0.2, negatives=3).on_dense()
+    feedback = Feedback(alpha=0.3, beta=0.5, gamma=0.2, negatives=3).on_side("dense")
     expected = 0.3 * query[0] + 0.5 * up.mean(0) - (0.2 * down.mean(0) if others else 0)
     assert dense_feedback(query, [up], [down], feedback)[0] == pytest.approx(expected, abs=1e-5)
 
@@ -122,7 +122,7 @@ def test_rocchio_on_real_vectors_equals_the_naive_twin() -> None:
     index = SeismicIndex.build(load_vectors("wiki-passages")[:3000])
     queries = load_vectors("wiki-queries")[:20]
     found = index.search(queries, k=10)
-    feedback = Feedback().on_sparse()
+    feedback = Feedback().on_side("sparse")
     counts = np.stack([(found.rows >= 0).sum(1), np.zeros(20, np.int64)], axis=1)
     second = sparse_rocchio(queries, index.gather(found.rows[found.rows >= 0]), rows_of([]), counts, feedback)
     for query in range(20):
@@ -135,11 +135,15 @@ def test_rocchio_on_real_vectors_equals_the_naive_twin() -> None:
 
 
 def test_published_values_by_side() -> None:
-    dense, sparse_side, average = Feedback().on_dense(), Feedback().on_sparse(), Feedback("average").on_dense()
+    dense, sparse_side, average = (
+        Feedback().on_side("dense"),
+        Feedback().on_side("sparse"),
+        Feedback("average").on_side("dense"),
+    )
     assert (dense.depth, dense.alpha, dense.beta, dense.gamma) == (5, 0.4, 0.6, 0.0)
     assert (sparse_side.depth, sparse_side.alpha, sparse_side.beta, sparse_side.terms) == (10, 1.0, 0.75, 10)
     assert average.depth == 3
-    assert Feedback(alpha=0.0).on_dense().alpha == 0.0
+    assert Feedback(alpha=0.0).on_side("dense").alpha == 0.0
 
 
 @pytest.mark.parametrize(
@@ -163,6 +167,6 @@ def test_values_that_cannot_work_are_refused(wrong: dict[str, object], said: str
 
 def test_sides_refuse_what_they_do_not_have() -> None:
     with pytest.raises(ParameterError, match="average is of dense"):
-        Feedback("average").on_sparse()
+        Feedback("average").on_side("sparse")
     with pytest.raises(ParameterError, match="no terms"):
-        Feedback(terms=5).on_dense()
+        Feedback(terms=5).on_side("dense")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lsr.errors import ParameterError
 from lsr.retrieval.fusion import Fused, Ranking, fuse, fuse_runs, interpolate, normalized, reciprocal_rank_fusion
-from lsr.retrieval.settings import Fusion
+from lsr.retrieval.request import Fusion
 from tests.naive import fusion as twin
 
 SPARSE = {"a": 12.0, "b": 8.0, "c": 4.0}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,8 @@ from lsr.errors import ParameterError
 from lsr.index.dense.dense_index import DenseIndex
 from lsr.index.inverted.exact_index import ExactIndex
 from lsr.index.parameters import SearchParams
-from lsr.retrieval.pipeline import DenseSide, Found, Settings, SparseSide, search_pipeline
-from lsr.retrieval.plan import DENSE, SPARSE, Pipeline, describe_search
-from lsr.retrieval.settings import Feedback, Fusion
+from lsr.retrieval.pipeline import Found, Sides, search_pipeline
+from lsr.retrieval.request import DENSE, SPARSE, WORDS, Feedback, Fusion, SearchRequest, word_types
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.naive import feedback as naive_feedback
 from tests.naive import fusion as naive_fusion
@@ -45,11 +43,10 @@ class World:
 
         return SparseVectors.from_scipy(scipy.sparse.csr_matrix(matrix))
 
-    def find(self, pipeline: Pipeline, k: int, dropped: np.ndarray | None = None) -> Found:
-        settings = Settings(SearchParams(), 1, dropped, None)
-        sides = {SPARSE: SparseSide(self.index, settings), DENSE: DenseSide(self.dense_index, settings)}
+    def find(self, request: SearchRequest, dropped: np.ndarray | None = None) -> Found:
         encoded = {SPARSE: self.to_vectors(self.sparse_queries), DENSE: self.dense_queries}
-        return search_pipeline(sides, {side: encoded[side] for side in pipeline.sides}, pipeline, k)
+        sides = Sides(self.index, self.dense_index if DENSE in request.sides else None, request, 1, dropped)
+        return search_pipeline(sides, {side: encoded[side] for side in request.sides})
 
 
 @pytest.fixture(scope="module")
@@ -109,14 +106,15 @@ class Naive:
         )
         return np.array([weights.get(component, 0.0) for component in range(COMPONENTS)])
 
-    def run(self, pipeline: Pipeline, k: int) -> dict[int, float]:
+    def run(self, request: SearchRequest) -> dict[int, float]:
         """The steps of section 'before', 'after' and 'both' of the paper, as they are written there."""
-        main, feedback, fusion = pipeline.side, pipeline.feedback, pipeline.fusion
+        k, main, fusion = request.k, request.main, request.fusion
+        feedback = request.feedback and request.feedback.on_side(main)
         other = DENSE if main == SPARSE else SPARSE
         query = self.queries[main]
         deep = max(k, DEPTH)
         if feedback is not None:
-            if pipeline.interpolate in ("before", "both"):
+            if request.interpolate in ("before", "both"):
                 first = {SPARSE: self.search(SPARSE, self.queries[SPARSE], DEPTH)}
                 first[DENSE] = self.search(DENSE, self.queries[DENSE], DEPTH)
                 rows = list(self.fused(first[SPARSE], first[DENSE], fusion))
@@ -125,18 +123,18 @@ class Naive:
                 rows = list(self.search(main, query, DEPTH if feedback.negatives else feedback.depth))
             rest = rows[feedback.depth :]
             query = self.feed_back(main, rows[: feedback.depth], rest[len(rest) - feedback.negatives :], feedback)
-        if pipeline.interpolate not in ("after", "both"):
+        if request.interpolate not in ("after", "both"):
             return self.search(main, query, k)
         last = {main: self.search(main, query, deep), other: self.search(other, self.queries[other], deep)}
         return dict(list(self.fused(last[SPARSE], last[DENSE], fusion).items())[:k])
 
 
 CASES = [
-    {"side": side, "feedback": feedback, "interpolate": interpolate, "weight": weight}
+    {"side": side, "feedback": feedback, "interpolate": interpolate, "fusion": Fusion(weight=weight, depth=DEPTH)}
     for side in (SPARSE, DENSE)
     for feedback in (None, "rocchio", "average", Feedback(depth=4, gamma=0.3, negatives=3))
-    for interpolate in (None, "before", "after", "both")
-    for weight in ((0.5, 0.2) if interpolate else (None,))
+    for interpolate in ("none", "before", "after", "both")
+    for weight in ((0.5, 0.2) if interpolate != "none" else (0.5,))
     if not (feedback == "average" and side == SPARSE) and not (feedback is None and interpolate in ("before", "both"))
 ]
 
@@ -145,9 +143,9 @@ CASES = [
 @pytest.mark.parametrize("k", [5, 40])
 @pytest.mark.parametrize("drop", [False, True])
 def test_every_pipeline_equals_its_steps(world: World, case: dict[str, Any], k: int, drop: bool) -> None:
-    equals_its_steps(
-        world, replace(Pipeline.of(**case), fusion=Fusion(weight=case["weight"] or 0.5, depth=DEPTH)), k, drop
-    )
+    if case["interpolate"] == "none" and not getattr(case["feedback"], "negatives", 0):
+        case = {**case, "fusion": Fusion()}  # without effect, and refused
+    equals_its_steps(world, SearchRequest.of(k, **case), drop)
 
 
 @pytest.mark.parametrize(
@@ -165,14 +163,14 @@ def test_every_pipeline_equals_its_steps(world: World, case: dict[str, Any], k: 
 @pytest.mark.parametrize("side", [SPARSE, DENSE])
 @pytest.mark.parametrize("interpolate", ["before", "after", "both"])
 def test_every_fusion_in_every_place(world: World, fusion: Fusion, side: str, interpolate: str) -> None:
-    equals_its_steps(world, Pipeline(side, Feedback(), interpolate, fusion), 40, False)
+    equals_its_steps(world, SearchRequest.of(40, None, None, side, "rocchio", interpolate, fusion), False)
 
 
-def equals_its_steps(world: World, pipeline: Pipeline, k: int, drop: bool) -> None:
+def equals_its_steps(world: World, request: SearchRequest, drop: bool) -> None:
     dropped = np.array([-1 if query % 3 == 0 else query * 4 for query in range(QUERIES)]) if drop else None
-    found = world.find(pipeline, k, dropped)
+    found = world.find(request, dropped)
     for query in range(QUERIES):
-        expected = Naive(world, query, -1 if dropped is None else int(dropped[query])).run(pipeline, k)
+        expected = Naive(world, query, -1 if dropped is None else int(dropped[query])).run(request)
         kept = found.lists.rows[query] >= 0
         rows, scores = found.lists.rows[query, kept].tolist(), found.lists.scores[query, kept].tolist()
         assert len(rows) == len(expected)
@@ -185,7 +183,7 @@ def equals_its_steps(world: World, pipeline: Pipeline, k: int, drop: bool) -> No
 
 
 def test_parts_are_the_inner_products_of_each_list(world: World) -> None:
-    found = world.find(Pipeline.of(interpolate="after", fusion=Fusion(depth=DEPTH)), 30)
+    found = world.find(SearchRequest(30, interpolate="after", fusion=Fusion(depth=DEPTH)))
     for side, documents, queries in (
         (SPARSE, world.sparse, world.sparse_queries),
         (DENSE, world.dense, world.dense_queries),
@@ -205,9 +203,9 @@ def test_sides_that_are_not_needed_are_not_searched(world: World) -> None:
         ({"side": "dense", "feedback": "average"}, (DENSE,)),
         ({"interpolate": "after"}, (SPARSE, DENSE)),
     ):
-        pipeline = Pipeline.of(**options)
-        assert pipeline.sides == sides
-        world.find(pipeline, 3)
+        request = SearchRequest.of(3, **options)
+        assert request.sides == sides
+        world.find(request)
 
 
 @pytest.mark.parametrize(
@@ -218,21 +216,24 @@ def test_sides_that_are_not_needed_are_not_searched(world: World) -> None:
         ({"side": "left"}, "side is 'left'"),
         ({"feedback": "average", "side": "sparse"}, "average is of dense"),
         ({"feedback": "bo1"}, "feedback is 'bo1'"),
-        ({"interpolate": "after", "weight": 7}, "weight is 7"),
-        ({"weight": 0.3}, "no interpolate is asked for"),
-        ({"interpolate": "none", "weight": 0.3}, "no interpolate is asked for"),
+        ({"fusion": Fusion(weight=0.3)}, "weight is 0.3, and no interpolate is asked for"),
+        ({"fusion": Fusion(depth=10), "feedback": "rocchio"}, "depth is 10, and no interpolate"),
         ({"fusion": "rrf", "feedback": "rocchio"}, "no interpolate is asked for"),
+        ({"fusion": Fusion(weight=0.3), "feedback": Feedback(gamma=0.1, negatives=2)}, "weight is 0.3, and no"),
         ({"interpolate": False}, "interpolate is False"),
         ({"side": ""}, "side is ''"),
         ({"feedback": 3}, "feedback is 3"),
-        ({"interpolate": "after", "fusion": 3}, "fusion 3"),
+        ({"feedback": Feedback(terms=3), "side": "dense"}, "no terms to choose"),
+        ({"interpolate": "after", "fusion": 3}, "fusion is 3"),
         ({"interpolate": "after", "fusion": "sum"}, "fusion is 'sum'"),
-        ({"interpolate": "after", "fusion": "rrf", "weight": 0.5}, "reciprocal ranks have no use for it"),
+        ({"k": 0}, "k is 0"),
+        ({"k": 2.5}, "k is 2.5"),
+        ({"params": {"exact": True}}, "params is {'exact': True}"),
     ],
 )
 def test_what_does_not_go_together_is_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ParameterError, match=said):
-        Pipeline.of(**options)
+        SearchRequest.of(**options)
 
 
 @pytest.mark.parametrize("side", [SPARSE, DENSE])
@@ -241,7 +242,7 @@ def test_depths_beyond_the_collection_take_no_memory(world: World, side: str, in
     def find(depth: int) -> Found:
         terms = depth if side == SPARSE else None
         feedback = Feedback(depth=DOCUMENTS, gamma=0.2, negatives=depth, terms=terms)
-        return world.find(Pipeline(side, feedback, interpolate, Fusion(depth=depth)), k=depth)
+        return world.find(SearchRequest.of(depth, None, None, side, feedback, interpolate, Fusion(depth=depth)))
 
     huge, enough = find(10**12), find(1000)
     assert huge.lists.rows.shape[1] <= 2 * DOCUMENTS
@@ -250,8 +251,8 @@ def test_depths_beyond_the_collection_take_no_memory(world: World, side: str, in
 
 
 def test_words_stand_for_objects_with_published_values() -> None:
-    words = Pipeline.of(feedback="rocchio", interpolate="both", fusion="rrf")
-    assert words == Pipeline.of(feedback=Feedback("rocchio"), interpolate="both", fusion=Fusion("rrf"))
+    words = SearchRequest.of(feedback="rocchio", interpolate="both", fusion="rrf")
+    assert words == SearchRequest(feedback=Feedback("rocchio"), interpolate="both", fusion=Fusion("rrf"))
 
 
 @pytest.mark.parametrize(
@@ -261,7 +262,7 @@ def test_words_stand_for_objects_with_published_values() -> None:
         {"fusion": "rrf"},
         {"normalize": "z-score"},
         {"missing": "zero", "interpolate": "none"},
-        {"fusion_depth": 10, "feedback": "rocchio"},
+        {"weight": 0.7, "negatives": 2, "gamma": 0.1, "feedback": "rocchio"},
         {"normalize": "z-score", "interpolate": "after", "fusion": "rrf"},
         {"alpha": 1.0},
         {"feedback_depth": 3},
@@ -270,5 +271,21 @@ def test_words_stand_for_objects_with_published_values() -> None:
     ],
 )
 def test_values_without_effect_are_refused(unused: dict[str, Any]) -> None:
-    with pytest.raises(ParameterError, match=next(iter(unused))):
-        describe_search(**unused)
+    with pytest.raises(ParameterError, match=next(iter(unused)).removeprefix("feedback_")):
+        SearchRequest.from_words(unused)
+
+
+def test_words_of_files_and_command_lines_make_the_same_request() -> None:
+    words = {"query_cut": 4, "feedback": "rocchio", "feedback_depth": 3, "feedback_terms": 4, "alpha": 0.9}
+    words |= {"interpolate": "both", "weight": 0.3, "fusion_depth": 20, "side": "sparse", "missing": "zero"}
+    assert SearchRequest.from_words(words, 7, ["a"]) == SearchRequest(
+        7,
+        SearchParams(query_cut=4),
+        ["a"],
+        "sparse",
+        Feedback(depth=3, terms=4, alpha=0.9),
+        "both",
+        Fusion(weight=0.3, depth=20, missing="zero"),
+    )
+    assert SearchRequest.from_words({}) == SearchRequest()
+    assert word_types().keys() == WORDS.keys()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from lsr.errors import EncoderError, ParameterError
 from lsr.index.inverted.exact_index import ExactIndex
 from lsr.index.parameters import IndexConfig, SearchParams
 from lsr.index.seismic.seismic_index import SeismicIndex
+from lsr.retrieval.request import Feedback, SearchRequest
 from lsr.retrieval.searcher import Searcher
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
@@ -96,6 +99,30 @@ def test_explanations_of_random_vectors_sum_to_their_scores() -> None:
             assert sum(contributions) == pytest.approx(hit.score, rel=1e-5)
             assert hit.doc_id == str(hit.row)
             assert hit.text is None
+
+
+def test_a_pickled_hit_holds_text_and_terms_and_no_index(searcher: Searcher) -> None:
+    hit = searcher.search("gamma beta beta alpha", k=1)[0]
+    stored = pickle.dumps(hit)
+    assert b"Searcher" not in stored
+    read = pickle.loads(stored)
+    assert read == hit
+    assert (read.text, read.explain(), read.scores) == (hit.text, hit.explain(), hit.scores)
+    assert read.as_dict(explain=True) == {
+        "doc_id": "d1", "score": hit.score, "scores": {"sparse": hit.score}, "text": hit.text, "terms": hit.explain()
+    }  # fmt: skip
+
+
+def test_every_search_takes_the_same_words_in_the_same_order(searcher: Searcher) -> None:
+    order = [list(signature(each).parameters) for each in (searcher.search, searcher.search_batch, searcher.run)]
+    shared = ["k", "params", "allowed", "side", "feedback", "interpolate", "fusion"]
+    for names in order:
+        assert names[1:3] == shared[:2]
+        assert [name for name in names if name in shared] == shared
+    by_keywords = searcher.search("alpha beta", 3, feedback="rocchio", allowed=["d0", "d1", "d3"])
+    request = SearchRequest(3, allowed=["d0", "d1", "d3"], feedback=Feedback())
+    assert by_keywords == searcher.hits(["alpha beta"], request)[0]
+    assert searcher.search_batch(["alpha beta"], 3, threads=None) == [searcher.search("alpha beta", 3)]
 
 
 def test_a_query_without_known_words_finds_nothing(searcher: Searcher) -> None:

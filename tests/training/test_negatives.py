@@ -15,6 +15,7 @@ from lsr.collections.collection import Collection, load_collection
 from lsr.encoders.dense.dense_encoder import load_dense_encoder
 from lsr.errors import CollectionError, EncoderError, LsrError, ParameterError
 from lsr.retrieval.indexing import build_searchable
+from lsr.retrieval.request import SearchRequest
 from lsr.retrieval.searcher import Searcher
 from lsr.training.data import DocumentStore, GroupStream, IdRecords
 from lsr.training.negatives import Mined, Mining, mine_negatives
@@ -296,7 +297,7 @@ def test_dense_search_and_empty_documents(tmp_path: Path) -> None:
     collection = load_collection(write_collection(tmp_path / "c", DOCUMENTS, QUERIES, train={"q1": {"d1": 1}}), "train")
     build_searchable(collection, tmp_path / "index", "bm25", dense=load_dense_encoder("minilm", device="cpu"))
     searcher = Searcher.open(tmp_path / "index", device="cpu")
-    mine_negatives([searcher], collection, tmp_path / "m.jsonl", side="dense")
+    mine_negatives([searcher], collection, tmp_path / "m.jsonl", request=SearchRequest(side="dense"))
     [record] = read(tmp_path / "m.jsonl")
     ranking = searcher.run({"q1": QUERIES["q1"]}, 10, side="dense")["q1"]
     assert "empty" in ranking
@@ -344,7 +345,7 @@ def test_what_does_not_fit_together(small: Callable[..., Any], tmp_path: Path) -
         write_collection(tmp_path / "judged", DOCUMENTS, QUERIES, train={"q1": {"d1": 1}}), "train"
     )
     with pytest.raises(ParameterError, match="there are no dense vectors beside this index"):
-        mine_negatives([searcher], judged, tmp_path / "m.jsonl", side="dense")
+        mine_negatives([searcher], judged, tmp_path / "m.jsonl", request=SearchRequest(side="dense"))
     with pytest.raises(ParameterError, match=r"m\.csv: unknown kind of file; its name must end with"):
         mine_negatives([searcher], judged, tmp_path / "m.csv")
     assert not [name for name in names(tmp_path) if "m." in name]
