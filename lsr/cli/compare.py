@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -25,7 +25,7 @@ def compare(
     ],
     measures: options.Measures = options.DEFAULT_MEASURES,
     split: options.Split = None,
-    test: Annotated[str, typer.Option(help="Paired test over queries: t-test or randomization.")] = "t-test",
+    test: Annotated[Literal["t-test", "randomization"], typer.Option(help="Paired test over queries.")] = "t-test",
     per_query: Annotated[bool, typer.Option("--per-query", help="Also print each query's values.")] = False,
     plot: Annotated[
         Path | None, typer.Option(help="Draw the first measure's differences by query: .svg, .png, .pdf")

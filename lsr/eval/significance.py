@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from lsr.errors import ParameterError, RunError
+from lsr.checks import check_choice
+from lsr.errors import RunError
 
-T_TEST, RANDOMIZATION = "t-test", "randomization"
-TESTS = (T_TEST, RANDOMIZATION)
+PairedTest = Literal["t-test", "randomization"]
 SAMPLES = 100_000
-ENUMERATED = 16  # queries that differ, up to which all 2^n signs are tried
-ROUNDING = 1e-12
-_AT_ONCE = 1 << 22  # signs held in memory
+SAME_SPREAD = 1e-12  # relative: differences that spread no more are all the same
+SUM_DIGITS = 12  # of sums of differences, which are compared
+_AT_ONCE = 1 << 22  # differences held in memory
 
 Values = npt.NDArray[np.float64]
 
@@ -40,7 +40,7 @@ class Comparison(NamedTuple):
 
 
 def compare(
-    first: Mapping[str, Mapping[str, float]], second: Mapping[str, Mapping[str, float]], test: str = T_TEST
+    first: Mapping[str, Mapping[str, float]], second: Mapping[str, Mapping[str, float]], test: PairedTest = "t-test"
 ) -> list[Comparison]:
     """Each measure of two runs, as evaluate_queries gives them: measure -> query id -> value.
 
@@ -54,16 +54,15 @@ def compare(
 
 
 def compare_values(
-    measure: str, first: Mapping[str, float], second: Mapping[str, float], test: str = T_TEST
+    measure: str, first: Mapping[str, float], second: Mapping[str, float], test: PairedTest = "t-test"
 ) -> Comparison:
     """One measure of two runs, query id -> value; not corrected. Raises as `compare` does."""
-    if test not in TESTS:
-        raise ParameterError(f"test is {test!r}; it must be one of {', '.join(TESTS)}")
+    check_choice("test", test, get_args(PairedTest))
     if first.keys() != second.keys() or not first:
         raise RunError(f"{measure}: the runs have {len(first)} and {len(second)} queries, not the same ones")
     before = np.array([first[query_id] for query_id in first], np.float64)
     after = np.array([second[query_id] for query_id in first], np.float64)
-    p_value = (paired_t_test if test == T_TEST else randomization_test)(before, after)
+    p_value = (paired_t_test if test == "t-test" else randomization_test)(before, after)
     means = float(before.mean()), float(after.mean())
     counts = ((after > before).sum(), (after == before).sum(), (after < before).sum())
     return Comparison(measure, len(first), *means, means[1] - means[0], p_value, p_value, *map(int, counts))
@@ -80,40 +79,44 @@ def paired_t_test(first: Values, second: Values) -> float:
 
     1 for fewer than two queries, and where no query differs; 0 where all differ by the same.
     """
-    differences = np.asarray(second, np.float64) - np.asarray(first, np.float64)
-    if len(differences) < 2 or not differences.any():
-        return 1.0
-    if np.ptp(differences) <= ROUNDING * np.abs(differences).max():
-        return 0.0
     from scipy import stats
 
-    return float(stats.ttest_1samp(differences, 0.0).pvalue)
+    differences = second - first
+    if len(differences) < 2 or not differences.any():
+        return 1.0
+    if np.ptp(differences) <= SAME_SPREAD * np.abs(differences).max():
+        return 0.0
+    return float(stats.ttest_rel(second, first).pvalue)
 
 
 def randomization_test(first: Values, second: Values, samples: int = SAMPLES, seed: int = 0) -> float:
     """Two-sided p-value of the paired randomization test (Smucker, Allan, Carterette, CIKM 2007).
 
-    The share of all assignments of signs to the differences whose mean is at least as far from 0. Up to 16 queries that
-    differ, all are tried; else `samples` random ones, and the p-value is (1 + count) / (1 + samples).
+    The share of all assignments of signs to the differences whose sum is at least as far from 0. Where there are no
+    more than `samples`, all are tried; else `samples` random ones, and the p-value is (1 + count) / (1 + samples).
     """
-    differences = np.asarray(second, np.float64) - np.asarray(first, np.float64)
+    from scipy import stats
+
+    differences = second - first
     differences = differences[differences != 0]
-    n = len(differences)
-    if not n:
+    if len(differences) < 2:  # neither sign of a single difference is nearer to 0
         return 1.0
-    seen = abs(differences.sum()) - ROUNDING * np.abs(differences).sum()  # equal sums differ in the last digits
-    if n <= ENUMERATED:
-        signs = 1.0 - 2.0 * ((np.arange(1 << n)[:, None] >> np.arange(n)) & 1)
-        return float((np.abs(signs @ differences) >= seen).mean())
-    generator = np.random.default_rng(seed)
-    count, done = 0, 0
-    step = max(_AT_ONCE // n, 1)
-    while done < samples:
-        size = min(step, samples - done)
-        signs = 1.0 - 2.0 * generator.integers(0, 2, (size, n), np.int8)
-        count += int((np.abs(signs @ differences) >= seen).sum())
-        done += size
-    return (1 + count) / (1 + samples)
+
+    def distance(signed: Values, axis: int) -> Values:  # equal sums differ in their last digits
+        sums: Values = np.abs(signed.sum(axis)).round(SUM_DIGITS)
+        return sums
+
+    found = stats.permutation_test(
+        (differences,),
+        distance,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=samples,
+        batch=max(_AT_ONCE // len(differences), 1),
+        alternative="greater",
+        random_state=np.random.default_rng(seed),
+    )
+    return float(found.pvalue)
 
 
 def holm(p_values: Sequence[float]) -> Values:
