@@ -13,6 +13,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import stat
 import sys
 import tokenize
 import zipfile
@@ -197,12 +198,13 @@ def _create_locked(target: Path, *, folder: bool) -> tuple[Path, int]:
 def _remove_stale(target: Path) -> None:
     for sibling in _siblings(target, "tmp"):
         with suppress(OSError):
-            descriptor = os.open(sibling, os.O_RDONLY | os.O_NOFOLLOW)
+            descriptor = os.open(sibling, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a FIFO would wait for a writer
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if sibling.is_dir():
+                mode = os.fstat(descriptor).st_mode
+                if stat.S_ISDIR(mode):
                     shutil.rmtree(sibling)
-                else:
+                elif stat.S_ISREG(mode):
                     sibling.unlink()
             finally:
                 os.close(descriptor)

@@ -17,7 +17,6 @@ from lsr.index.parameters import IndexConfig
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.retrieval.request import SPARSE, SearchRequest
 from lsr.retrieval.searcher import Searcher
-from lsr.vectors.sparse_vectors import SparseVectors
 
 LARGEST = 1 << 64
 DEEPEST = 1000  # of a ranking for measures without a cutoff
@@ -83,8 +82,7 @@ def evaluate_encoder(
     k = max(each.params.get("cutoff", DEEPEST) for each in parse_measures(measures).values())
     vectors = encoder.encode_documents(on.texts)
     rows = encoder.encode_queries(list(on.queries.values()))
-    named = SparseVectors.from_normalized(vectors.indptr, vectors.indices, vectors.values, vectors.dim, on.ids)
-    searcher = Searcher(SeismicIndex.build(named, IndexConfig(), threads=threads), encoder)
+    searcher = Searcher(SeismicIndex.build(vectors.with_ids(on.ids), IndexConfig(), threads=threads), encoder)
     run = searcher.rank_encoded(list(on.queries), {SPARSE: rows}, SearchRequest(k), threads, on.drop_same_id)
     per_query = evaluate_queries(on.qrels, run, list(measures))
     means = {measure: statistics.fmean(values.values()) for measure, values in per_query.items()}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
+from lsr.checks import check_whole
 from lsr.errors import ParameterError, VectorsError
 from lsr.storage.ids import check_ids
 from lsr.vectors.normalize import check_dim, normalize, row_steps, rows_of
@@ -46,20 +47,20 @@ class SparseVectors:
     0 to dim - 1, and for arrays that do not fit together.
     """
 
-    __slots__ = ("dim", "ids", "indices", "indptr", "values")
+    __slots__ = ("_ids", "dim", "indices", "indptr", "values")
 
     indptr: npt.NDArray[np.int64]
     indices: npt.NDArray[Any]
     values: npt.NDArray[np.float32]
     dim: int
-    ids: list[str] | None
+    _ids: list[str] | None
 
     _files: ClassVar[Callable[[], VectorFiles]]  # set by lsr.vectors, because the formats stand above this file
 
     def __init__(self, indptr: Any, indices: Any, values: Any, dim: int, ids: Sequence[str] | None = None) -> None:
         self.dim = check_dim(dim)
         self.indptr, self.indices, self.values = normalize(indptr, indices, values, self.dim)
-        self.ids = None if ids is None else check_ids(ids, len(self))
+        self._ids = None if ids is None else check_ids(ids, len(self))
 
     @classmethod
     def from_normalized(
@@ -72,7 +73,7 @@ class SparseVectors:
     ) -> Self:
         """Wrap arrays that are known to be in normal form and of the right types; nothing is checked."""
         vectors = cls.__new__(cls)
-        vectors.indptr, vectors.indices, vectors.values, vectors.dim, vectors.ids = indptr, indices, values, dim, ids
+        vectors.indptr, vectors.indices, vectors.values, vectors.dim, vectors._ids = indptr, indices, values, dim, ids
         return vectors
 
     @classmethod
@@ -169,6 +170,16 @@ class SparseVectors:
         SparseVectors._files().write_vectors(path, self, vocabulary, metadata)
 
     @property
+    def ids(self) -> list[str] | None:
+        """The rows' ids, or None. To change them, take `with_ids`."""
+        return self._ids
+
+    def with_ids(self, ids: Sequence[str] | None) -> Self:
+        """The same rows under other ids, or none; the weights are shared, not copied. Raises VectorsError."""
+        checked = None if ids is None else check_ids(ids, len(self))
+        return self.from_normalized(self.indptr, self.indices, self.values, self.dim, checked)
+
+    @property
     def nnz(self) -> int:
         """Number of non-zero weights in all rows."""
         return len(self.indices)
@@ -199,7 +210,7 @@ class SparseVectors:
     def __getitem__(self, key: Any) -> SparseVectors:
         """Rows by int (one row), slice (weights shared, not copied), int array (any order) or bool mask.
 
-        Raises ParameterError for rows that do not exist.
+        Raises ParameterError for rows that do not exist, and for any other key.
         """
         if isinstance(key, slice):
             start, stop, step = key.indices(len(self))
@@ -217,7 +228,10 @@ class SparseVectors:
         if isinstance(key, int | np.integer) and not isinstance(key, bool):
             row = self._check_row(int(key))
             return self[row : row + 1]
-        rows = np.asarray(key)
+        try:
+            rows = np.asarray(key)
+        except ValueError:  # lists of unlike lengths
+            rows = np.array(None)
         if rows.ndim != 1 or (rows.dtype.kind not in "biu" and len(rows)):
             raise ParameterError(f"rows are chosen by int, slice, int array or bool mask, not by {key!r}")
         if rows.dtype.kind == "b":
@@ -237,9 +251,9 @@ class SparseVectors:
         return self.indices[begin:end], self.values[begin:end]
 
     def top_k(self, k: int) -> SparseVectors:
-        """The k heaviest components of each row; of equal weights the lower component stays. k >= 1."""
-        if k < 1:
-            raise ParameterError(f"k is {k}; it must be at least 1")
+        """The k heaviest components of each row; of equal weights the lower component stays. Raises ParameterError."""
+        check_whole("k", k)
+        k = min(k, self.dim)
         lengths = np.diff(self.indptr)
         indptr = np.zeros(len(self) + 1, np.int64)
         np.cumsum(np.minimum(lengths, k), out=indptr[1:])
@@ -257,9 +271,11 @@ class SparseVectors:
         return self.from_normalized(indptr, indices, values, self.dim, self.ids)
 
     def _check_row(self, row: int) -> int:
+        if isinstance(row, bool) or not isinstance(row, int | np.integer):
+            raise ParameterError(f"a row is chosen by its number, not by {row!r}")
         if not -len(self) <= row < len(self):
             raise ParameterError(f"row {row} does not exist; there are {len(self)} rows")
-        return row % len(self)
+        return int(row) % len(self)
 
     def _take(self, rows: npt.NDArray[np.int64]) -> SparseVectors:
         starts = self.indptr[rows]

@@ -154,6 +154,14 @@ def test_living_writers_are_left_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == b"slow"
 
 
+def test_special_files_of_others_are_neither_waited_for_nor_removed(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".file.tmp-x")
+    (tmp_path / ".file.tmp-link").symlink_to(tmp_path)
+    done = run_python(WRITE_FILE, tmp_path / "file")
+    assert done.returncode == 0, done.stderr
+    assert names(tmp_path) == [".file.tmp-link", ".file.tmp-x", "file"]
+
+
 @pytest.mark.parametrize(
     "path", ["file/below", "file/below/deeper", "/proc/nothing/can/be/made/here", "/proc/file", "folder", "x" * 300]
 )

@@ -358,6 +358,32 @@ def test_equality(vectors: SparseVectors) -> None:
         assert again != SparseVectors(vectors.indptr, vectors.indices, values, vectors.dim, vectors.ids)
 
 
+def test_ids_are_changed_in_a_copy() -> None:
+    vectors = from_pairs([[(0, 1.0)], [(2, 5.0)]], 3, ["a", "b"])
+    with pytest.raises(AttributeError):
+        vectors.ids = None  # type: ignore[misc]
+    renamed = vectors.with_ids(["c", "d"])
+    assert (vectors.ids, renamed.ids, renamed.with_ids(None).ids) == (["a", "b"], ["c", "d"], None)
+    assert renamed.values is vectors.values
+    assert renamed.with_ids(["a", "b"]) == vectors
+    with pytest.raises(VectorsError, match="1 ids for 2 rows"):
+        vectors.with_ids(["c"])
+
+
+def test_rows_and_numbers_of_other_types_are_refused() -> None:
+    vectors = from_pairs([[(0, 1.0)], [(2, 5.0)]], 3)
+    for key in (None, "x", [1, [2]], [[0]], 0.5, [0.5], {}, [None]):
+        with pytest.raises(ParameterError, match="rows are chosen by"):
+            _ = vectors[key]
+    for row in (None, "x", [0], True, 0.0):
+        with pytest.raises(ParameterError, match="a row is chosen by its number"):
+            vectors.row(row)  # type: ignore[arg-type]
+    for k in (None, "x", [1], True, 0, -1, 1.5):
+        with pytest.raises(ParameterError, match="k is"):
+            vectors.top_k(k)  # type: ignore[arg-type]
+    assert vectors.top_k(1 << 70) == vectors
+
+
 def test_import_is_light() -> None:
     heavy = "{'numba', 'torch', 'pyarrow', 'transformers'}"
     code = f"import sys, lsr.vectors.sparse_vectors; print(sorted({heavy} & set(sys.modules)))"

@@ -137,7 +137,7 @@ def _fill(path: Path, info: VectorsInfo, batches: Iterator[SparseVectors]) -> Sp
         indptr = np.zeros(info.rows + 1, np.int64)
         indices = np.empty(info.nnz, component_dtype(info.dim))
         values = np.empty(info.nnz, np.float32)
-    except MemoryError:
+    except (MemoryError, ValueError):  # NumPy's, for more than an array can have
         raise VectorsError(
             f"{path}: {info.rows} rows with {info.nnz} weights do not fit in memory; read them with iter_vectors"
         ) from None

@@ -35,7 +35,7 @@ def sample(seed: int = 1, layout: str = "fast", with_ids: bool = True) -> Seismi
     """Three hundred documents with ids and neighbors; some have tails, some components are frequent."""
     vectors = zipf_vectors(seed, 300, DIM, 12, 1000)
     if with_ids:
-        vectors.ids = [f"document {row} of {seed}" for row in range(len(vectors))]
+        vectors = vectors.with_ids([f"document {row} of {seed}" for row in range(len(vectors))])
     return build(vectors, IndexConfig(seed=seed, layout=layout, knn=3), rare=20)
 
 

@@ -148,7 +148,7 @@ def test_ids() -> None:
     query = from_pairs([[(0, 1.0)]], 3)
     assert SeismicIndex.build(vectors).search(query, 3).ids.tolist() == [["b", "a", None]]
     assert SeismicIndex.build(vectors, ids=["x", "y"]).search(query, 3).ids.tolist() == [["y", "x", None]]
-    vectors.ids = None
+    vectors = vectors.with_ids(None)
     assert SeismicIndex.build(vectors).search(query, 3).ids.tolist() == [["1", "0", None]]
 
 

@@ -39,9 +39,7 @@ writer = open_writer(Path(sys.argv[1]))
 
 def part(number: int) -> SparseVectors:
     rows = slice(number * ROWS, (number + 1) * ROWS)
-    vectors = load_vectors("packages-queries")[rows]
-    vectors.ids = [f"d{i}" for i in range(rows.start, rows.stop)]
-    return vectors
+    return load_vectors("packages-queries")[rows].with_ids([f"d{i}" for i in range(rows.start, rows.stop)])
 
 
 def whole() -> SparseVectors:
@@ -404,10 +402,12 @@ def test_a_manifest_that_counts_wrongly(folder: Path) -> None:
     path.write_text(json.dumps(manifest))
     with pytest.raises(VectorsError, match="there are more rows or weights than it says; write it again"):
         SparseVectors.read(folder)
-    manifest["parts"][0]["nnz"] = 10**17
-    path.write_text(json.dumps(manifest))
-    with pytest.raises(VectorsError, match="do not fit in memory; read them with iter_vectors"):
-        SparseVectors.read(folder)
+    for entry, count in (("nnz", 10**17), ("nnz", 2**60), ("nnz", 2**63), ("rows", 2**60), ("rows", 2**70)):
+        changed = json.loads(path.read_text())
+        changed["parts"][0][entry] = count
+        path.write_text(json.dumps(changed))
+        with pytest.raises(VectorsError, match="do not fit in memory; read them with iter_vectors"):
+            SparseVectors.read(folder)
 
 
 def test_folders_that_hold_no_vectors(tmp_path: Path) -> None:

@@ -182,8 +182,7 @@ class _Source(NamedTuple):
             end = first + len(batch)
             if not np.array_equal(np.diff(batch.indptr), lengths[first:end]):
                 break
-            batch.ids = None
-            yield first, batch
+            yield first, batch.with_ids(None)
         else:
             if end == len(lengths):
                 return

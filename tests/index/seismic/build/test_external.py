@@ -427,7 +427,7 @@ def test_a_document_of_16_million_components(tmp_path: Path) -> None:
 
 def test_an_id_that_occurs_twice(packages: SparseVectors, tmp_path: Path) -> None:
     vectors = packages[:20]
-    vectors.ids = [*map(str, range(19)), "7"]
+    vectors = vectors.with_ids([*map(str, range(19)), "7"])
     vectors.write(tmp_path / "v.npz")
     with pytest.raises(VectorsError, match="row 19: id '7' occurs a second time; ids must be unique"):
         build(tmp_path / "v.npz", tmp_path / "index")
