@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import islice
@@ -33,29 +32,34 @@ _ACCEPTED = (
     "or an ir_datasets id such as beir/scifact/test"
 )
 _BATCH = 1024  # documents read ahead, so that their ids are checked together
-_DROP_SAME_ID = {"arguana", "quora"}
+# Collections whose queries are documents, as BEIR and ir_datasets name them; splits of these, too.
+_QUERIES_ARE_DOCUMENTS = {
+    *("arguana", "quora", "beir/arguana", "beir/quora"),
+    *("nano-beir/arguana", "nano-beir/quora"),
+}
 
 
-def load_collection(spec: str | Path, split: str | None = None) -> Collection:
+def load_collection(spec: str | Path, split: str | None = None, *, drop_same_id: bool | None = None) -> Collection:
     """The collection at `spec`.
 
     spec: a BEIR folder, a folder of MS MARCO files, "COLLECTION.tsv[,QUERIES.tsv[,QRELS.tsv]]", or an ir_datasets id.
     split: whose queries and judgments; None takes "test", else "dev", else the only one there is, and is decided
         when queries or judgments are first asked for, so that documents alone never need a split.
+    drop_same_id: see Collection; None decides by the name of the folder or id.
 
     Reads no documents yet. Raises CollectionError if there is no such collection, or no such split.
     """
-    return Collection(_find_source(str(spec)), split)
+    return Collection(_find_source(str(spec)), split, drop_same_id)
 
 
 class Collection:
     """Documents stream; queries and judgments are read whole. Every error is a CollectionError with its place.
 
-    drop_same_id: a document whose id is the query's is no answer, and must be dropped from its ranking (ArguAna and
-        Quora, whose queries are documents of the collection; told by the name of the folder or id).
+    drop_same_id: a document with the id of the query is no answer, and must be dropped from its ranking. None means
+        True for ArguAna and Quora, whose queries are documents of the collection, if the folder or id has their name.
     """
 
-    def __init__(self, source: CollectionSource, split: str | None = None) -> None:
+    def __init__(self, source: CollectionSource, split: str | None = None, drop_same_id: bool | None = None) -> None:
         if split is not None and split not in source.splits:
             known = ", ".join(source.splits) or "none"
             raise CollectionError(f"{source.name}: there is no split {split!r}; splits with judgments: {known}")
@@ -63,7 +67,9 @@ class Collection:
         self._split = split
         self.name = source.name
         self.splits = source.splits
-        self.drop_same_id = not _DROP_SAME_ID.isdisjoint(re.split(r"[^a-z0-9]+", source.name.lower()))
+        if drop_same_id is None:
+            drop_same_id = not _QUERIES_ARE_DOCUMENTS.isdisjoint({source.name, source.name.rpartition("/")[0]})
+        self.drop_same_id = drop_same_id
 
     @cached_property
     def count(self) -> int | None:
@@ -146,20 +152,21 @@ class QuerySet(NamedTuple):
     drop_same_id: bool
 
 
-def load_queries(spec: str | Path, split: str | None = None) -> QuerySet:
+def load_queries(spec: str | Path, split: str | None = None, *, drop_same_id: bool | None = None) -> QuerySet:
     """The queries of a collection, or of a file: .jsonl[.gz] of {"_id", "text"}, or .tsv[.gz] of id and text.
 
+    drop_same_id: as for load_collection; None means False for a file.
     Raises CollectionError naming the line for malformed lines, missing and repeated ids, and if there is no query.
     """
     path = Path(spec)
     layouts = {".jsonl": jsonl_queries, ".tsv": tsv_queries}
     read = layouts.get(Path(path.name.removesuffix(".gz")).suffix) if path.is_file() else None
     if read is None:
-        collection = load_collection(spec, split)
+        collection = load_collection(spec, split, drop_same_id=drop_same_id)
         return QuerySet(collection.queries(), collection.drop_same_id)
     if split is not None:
         raise CollectionError(f"{path}: is one file of queries and has no split {split!r}; leave the split out")
-    return QuerySet(_gather(read(path), str(path)), False)
+    return QuerySet(_gather(read(path), str(path)), bool(drop_same_id))
 
 
 def _gather(queries: Iterator[tuple[Place, Query]], name: str) -> dict[str, str]:

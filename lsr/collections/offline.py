@@ -7,7 +7,9 @@ from pathlib import Path
 from lsr.collections.collection import Collection, load_collection
 
 
-def open_collection(path: str, split: str | None, offline_data: Path | None) -> Collection:
+def open_collection(
+    path: str, split: str | None, offline_data: Path | None, *, drop_same_id: bool | None = None
+) -> Collection:
     """The collection at `path`, as load_collection takes it.
 
     offline_data: a folder in which collections lie as BEIR folders or MS MARCO files; one that is there is never
@@ -16,8 +18,8 @@ def open_collection(path: str, split: str | None, offline_data: Path | None) -> 
     """
     found = offline_folder(path, offline_data)
     if found is None:
-        return load_collection(path, split)
-    return load_collection(found, split or _split_of_id(path))
+        return load_collection(path, split, drop_same_id=drop_same_id)
+    return load_collection(found, split or _split_of_id(path), drop_same_id=drop_same_id)
 
 
 def offline_folder(path: str, offline_data: Path | None) -> Path | None:

@@ -106,10 +106,17 @@ def test_an_unknown_split_lists_the_others(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "drop"), [("arguana", True), ("beir-quora", True), ("quorate", False), ("scifact", False)]
+    ("name", "drop"), [("arguana", True), ("quora", True), ("my-quora-faq", False), ("quorate", False)]
 )
-def test_same_ids_are_dropped_by_name(tmp_path: Path, name: str, drop: bool) -> None:
-    assert load_collection(beir(tmp_path / name)).drop_same_id is drop
+def test_same_ids_are_dropped_of_the_collections_of_that_name(tmp_path: Path, name: str, drop: bool) -> None:
+    folder = beir(tmp_path / name)
+    assert load_collection(folder).drop_same_id is drop
+    assert load_queries(folder).drop_same_id is drop
+    for chosen in (True, False):
+        assert load_collection(folder, drop_same_id=chosen).drop_same_id is chosen
+        assert load_queries(folder, drop_same_id=chosen).drop_same_id is chosen
+        assert load_queries(folder / "queries.jsonl", drop_same_id=chosen).drop_same_id is chosen
+    assert load_queries(folder / "queries.jsonl").drop_same_id is False
 
 
 def test_ms_marco_folder(tmp_path: Path) -> None:
