@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from lsr.cli.main import app
+from lsr.cli.main import command_line
 from lsr.experiment import read_experiment
 from lsr.training.training_config import read_training
 from tests.data import REPOSITORY, collection_path
@@ -35,7 +35,7 @@ def test_python_of_the_readme() -> None:
 
 
 def test_commands_of_the_documents_exist() -> None:
-    commands = get_command(app).commands  # type: ignore[attr-defined]
+    commands = get_command(command_line()).commands  # type: ignore[attr-defined]
     lines = [line.split("#")[0] for document in DOCUMENTS for line in document.read_text().splitlines()]
     shown = [shlex.split(line)[1:] for line in lines if line.startswith("lsr ")]
     assert len(shown) >= 15

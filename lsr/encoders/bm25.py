@@ -208,9 +208,14 @@ class BM25Encoder:
         return SparseVectors(np.array(ends), np.concatenate(indices), np.concatenate(values), self.dim)
 
 
+_ASCII_WORDS = re.compile(r"\w+", re.ASCII)
+
+
 def tokenize(text: str) -> list[str]:
     """The tokens of a text, in order; see BM25Encoder."""
-    words: list[str] = _word_pattern().findall(unicodedata.normalize("NFKC", text).lower())
+    # Most queries are ASCII, which has no marks: a search need not wait for the pattern that knows them all.
+    pattern = _ASCII_WORDS if text.isascii() else _word_pattern()
+    words: list[str] = pattern.findall(unicodedata.normalize("NFKC", text).lower())
     return [word for word in words if word not in FUNCTION_WORDS]
 
 

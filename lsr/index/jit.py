@@ -9,6 +9,7 @@ from typing import Any
 
 from numba import njit
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator
+from numba.core.runtime import rtsys  # type: ignore[attr-defined]
 
 Kernel = Callable[..., Any]
 
@@ -59,9 +60,17 @@ class _KernelCache(FunctionCache):
     _impl_class = _Files
     _told = False
 
+    def __init__(self, function: Kernel, counting: bool) -> None:
+        super().__init__(function)  # type: ignore[no-untyped-call]
+        self._counting = counting
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
+        # Numba would first load all that compiling takes, and scipy with it: 0.4 s for each process. What is compiled
+        # already needs functions that count references, if it does.
         try:
-            return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+            if self._counting:
+                rtsys.initialize(target_context)
+            return self._load_overload(sig, target_context)  # type: ignore[no-untyped-call]
         except Exception:  # whatever unpickling a damaged file raises
             with suppress(OSError):  # or nothing could be added to what is damaged
                 self.flush()  # type: ignore[no-untyped-call]
@@ -88,5 +97,5 @@ _LOG = logging.getLogger(__name__)
 def _compiled(function: Kernel, **flags: bool) -> Kernel:
     dispatcher = njit(nogil=True, **flags)(function)  # type: ignore[call-overload]
     # What cache=True does, with Numba's own class.
-    dispatcher._cache = _KernelCache(function)  # type: ignore[no-untyped-call]
+    dispatcher._cache = _KernelCache(function, flags.get("_nrt", True))
     return dispatcher  # type: ignore[no-any-return]

@@ -106,3 +106,13 @@ def test_somebody_who_watches_sees_progress(adi: Path, tmp_path: Path) -> None:
     assert process.wait(120) == 0
     assert b"82 of 82" in shown
     assert b"documents/s" in shown
+
+
+@pytest.mark.parametrize(("closed", "word", "status", "lines"), [("012", "info", 2, 0), ("1", "serch", 2, 1)])
+def test_closed_standard_streams(closed: str, word: str, status: int, lines: int) -> None:
+    code = (
+        f"import os, sys\nfor stream in {closed!r}: os.close(int(stream))\n"
+        f"os.execv(sys.executable, [sys.executable, '-c', {MAIN!r}, {word!r}])"
+    )
+    ended = run_python(code)
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (status, "", lines)

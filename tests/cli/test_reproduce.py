@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from lsr.cli.main import app
+from lsr.cli.main import command_line
 from lsr.reproduce.finding import Plan
 from lsr.reproduce.plans import PLANS
 from tests.cli.commands import Lsr, rejected
@@ -40,7 +40,7 @@ def test_an_unknown_name_costs_one_line_that_lists_the_names(lsr: Lsr, tmp_path:
 
 
 def test_its_help_names_them_all() -> None:
-    [name, *_] = get_command(app).commands["reproduce"].params  # type: ignore[attr-defined]
+    [name, *_] = get_command(command_line()).commands["reproduce"].params  # type: ignore[attr-defined]
     assert sorted(name.help.rstrip(".").replace(" or ", ", ").split(", ")) == sorted(PLANS)
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lsr import load_encoder
 from lsr.collections.collection import load_collection
-from lsr.encoders.bm25 import BM25Encoder, tokenize
+from lsr.encoders.bm25 import FUNCTION_WORDS, BM25Encoder, _word_pattern, tokenize
 from lsr.errors import EncoderError, ParameterError
 from tests.data import collection_path
 from tests.processes import run_python
@@ -171,3 +171,8 @@ print([name for name in ("torch", "numba", "transformers") if name in sys.module
 """
     done = run_python(code)
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_ascii_texts_need_no_pattern_of_marks(text: str) -> None:
+    assert tokenize(text) == [word for word in _word_pattern().findall(text.lower()) if word not in FUNCTION_WORDS]

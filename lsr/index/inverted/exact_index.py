@@ -188,13 +188,15 @@ def search_inverted(
 
     def search_some(first: int) -> None:
         last = min(first + QUERIES_PER_TASK, len(queries))
+        sums = np.zeros(n_documents, np.float32)
         search_queries(
             starts[first : last + 1],
             lists,
             weights,
             inverted,
             may_be_found,
-            np.zeros(n_documents, np.float32),
+            sums,
+            sums.view(np.int32),
             scores[first:last, :filled],
             rows[first:last, :filled],
         )

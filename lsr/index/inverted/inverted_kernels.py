@@ -84,6 +84,7 @@ def search_queries(
     inverted: Inverted,
     allowed: npt.NDArray[np.float32],
     sums: npt.NDArray[np.float32],
+    bits: npt.NDArray[np.int32],
     scores: npt.NDArray[np.float32],
     rows: npt.NDArray[np.int64],
 ) -> None:
@@ -91,8 +92,8 @@ def search_queries(
 
     query_starts int64[q + 1], query_lists int64 (list of each query term, rising), query_weights float32;
     allowed float32[documents], 1 for documents that may be found and 0 for others, or empty if all may be;
-    sums float32[documents], all zero before and after; scores float32[q, k] and rows int64[q, k], prefilled with the
-    padding, k at most the number of documents.
+    sums float32[documents], all zero before and after; bits int32[documents], the memory of the sums;
+    scores float32[q, k] and rows int64[q, k], prefilled with the padding, k at most the number of documents.
 
     A score is the sum of query weight x document weight, each product and each partial sum rounded to float32, by
     rising component.
@@ -106,7 +107,7 @@ def search_queries(
         if allowed.size:
             for row in range(sums.size):
                 sums[row] *= allowed[row]
-        found = collect(sums, scores[query], rows[query])
+        found = collect(sums, bits, scores[query], rows[query])
         sums[:] = 0
         if found < scores.shape[1]:
             for at in range(found // 2 - 1, -1, -1):
@@ -118,13 +119,18 @@ def search_queries(
 
 
 @kernel
-def collect(sums: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]) -> int:
+def collect(
+    sums: npt.NDArray[np.float32],
+    bits: npt.NDArray[np.int32],
+    scores: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.int64],
+) -> int:
     """Fill scores and rows, float32 and int64[k], with the k best of the sums; the number found, all above zero.
 
-    If k are found they form a heap, the worst on top; otherwise they are in row order.
+    bits: the memory of the sums, which are not viewed as integers here: a process that loads a compiled view first
+    imports much of Numba. If k are found they form a heap, the worst on top; otherwise they are in row order.
     """
     k = scores.size
-    bits = sums.view(np.int32)
     found = 0
     least = np.int32(0)  # the bits of the worst score that is still among the best
     for begin in range(0, len(sums), STRIP):
@@ -146,12 +152,12 @@ def collect(sums: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], rows
                 if found == k:
                     for at in range(k // 2 - 1, -1, -1):
                         sift_down(scores, rows, at, k)
-                    least = np.float32(scores[0]).view(np.int32)
+                    least = bits[rows[0]]
             elif found == k and score > scores[0]:
                 scores[0] = score
                 rows[0] = row
                 sift_down(scores, rows, 0, k)
-                least = np.float32(scores[0]).view(np.int32)
+                least = bits[rows[0]]
     return found
 
 

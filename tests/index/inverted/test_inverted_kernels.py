@@ -53,7 +53,7 @@ def test_search_queries(drawn: tuple[SparseVectors, SparseVectors, int], mask: l
     sums = np.zeros(len(documents), np.float32)
     scores = np.full((len(queries), k), -np.inf, np.float32)
     rows = np.full((len(queries), k), -1, np.int64)
-    search_queries(starts, lists, query_weights, inverted, masked, sums, scores, rows)
+    search_queries(starts, lists, query_weights, inverted, masked, sums, sums.view(np.int32), scores, rows)
     expected_scores, expected_rows = naive.search_queries(starts, lists, query_weights, inverted, allowed, k)
     np.testing.assert_array_equal(rows, expected_rows)
     np.testing.assert_array_equal(scores, expected_scores)  # to the last bit
