@@ -12,7 +12,7 @@ from lsr.extras import need
 if TYPE_CHECKING:
     import ir_measures
 
-DEEPEST = 1_000_000  # cutoff of a measure
+LARGEST_CUTOFF = 1_000_000  # cutoff of a measure
 
 DEFAULT_MEASURES = ("nDCG@10", "RR@10", "AP", "R@100", "R@1000")
 
@@ -39,7 +39,7 @@ def _parse(name: str) -> ir_measures.Measure:
     except (ValueError, NameError, KeyError, TypeError, AssertionError) as cause:
         raise ParameterError(f"measure {name!r} is not understood; {_EXAMPLES}") from cause
     # trec_eval ends the whole process when it meets a cutoff below 1, and takes memory for every grade up to rel.
-    for parameter, most in (("cutoff", DEEPEST), ("rel", LARGEST_GRADE)):
+    for parameter, most in (("cutoff", LARGEST_CUTOFF), ("rel", LARGEST_GRADE)):
         value = measure.params.get(parameter, 1)
         if type(value) is not int or not 1 <= value <= most:
             raise ParameterError(f"measure {name!r}: {parameter} is {value!r}; it must be an integer from 1 to {most}")

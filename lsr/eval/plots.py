@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FORMATS = (".svg", ".png", ".pdf")
-BETTER, WORSE, NEUTRAL = "#1b7837", "#b2182b", "#4d4d4d"
-_COLOURS = ("#4d4d4d", "#1b7837", "#b2182b", "#2166ac", "#b35806")
+GREEN, RED, GRAY = "#1b7837", "#b2182b", "#4d4d4d"
+_COLORS = (GRAY, GREEN, RED, "#2166ac", "#b35806")
 
-NARROW = 20.0  # between the ends of an axis, up to which every digit has a tick
+NARROW_AXIS = 20.0  # between the ends of an axis, up to which every digit has a tick
 
 # Equal input gives equal files, and the text of an SVG stays text.
 _STYLE: dict[Any, Any] = {"svg.hashsalt": "lsr", "svg.fonttype": "none", "font.size": 9.0}
@@ -57,7 +57,7 @@ def plot_curves(
         from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
         axes.set_xscale("log")
-        for (name, points), color, marker in zip(curves.items(), cycle(_COLOURS), cycle("os^Dv"), strict=False):
+        for (name, points), color, marker in zip(curves.items(), cycle(_COLORS), cycle("os^Dv"), strict=False):
             ordered = sorted(points, key=lambda point: point.x)
             axes.errorbar(
                 [point.x for point in ordered],
@@ -71,7 +71,7 @@ def plot_curves(
                 capsize=2,
             )
         xs = [point.x for points in curves.values() for point in points]
-        narrow = max(xs) < NARROW * min(xs)
+        narrow = max(xs) < NARROW_AXIS * min(xs)
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, *range(2, 10)) if narrow else (1, 2, 5)))
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
@@ -111,7 +111,7 @@ def plot_choices(
     with _axes(path) as axes:
         _draw_frontier(axes, points, measure, title)
         xs, ys = [point.microseconds for point in chosen], [point.value for point in chosen]
-        axes.scatter(xs, ys, color=BETTER, s=36, zorder=3)
+        axes.scatter(xs, ys, color=GREEN, s=36, zorder=3)
         for point in chosen:
             _label(axes, point, right=False)
         room = max(highest - lowest, 0.02)
@@ -121,12 +121,12 @@ def plot_choices(
 def _draw_frontier(axes: Axes, points: Sequence[SystemPoint], measure: str, title: str) -> None:
     """Points over a logarithmic axis of time, and the line of those that no other beats."""
     axes.set_xscale("log")
-    axes.scatter([point.microseconds for point in points], [point.value for point in points], color=NEUTRAL, s=16)
+    axes.scatter([point.microseconds for point in points], [point.value for point in points], color=GRAY, s=16)
     frontier = best_for_their_time(points)
     axes.plot(
         [point.microseconds for point in frontier],
         [point.value for point in frontier],
-        color=BETTER,
+        color=GREEN,
         linewidth=1,
         drawstyle="steps-post",
         zorder=0,
@@ -164,11 +164,11 @@ def plot_differences(
     heights = [value for value in ordered for _ in range(2)]
     with _axes(path) as axes:
         for color, chosen in (
-            (BETTER, [max(height, 0.0) for height in heights]),
-            (WORSE, [min(height, 0.0) for height in heights]),
+            (GREEN, [max(height, 0.0) for height in heights]),
+            (RED, [min(height, 0.0) for height in heights]),
         ):
             axes.fill_between(edges, chosen, color=color, linewidth=0)
-        axes.axhline(0, color=NEUTRAL, linewidth=0.8)
+        axes.axhline(0, color=GRAY, linewidth=0.8)
         axes.set_xlim(0, len(ordered))
         axes.set_xlabel(unit)
         axes.set_ylabel(f"difference in {measure}")

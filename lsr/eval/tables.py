@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping, Sequence, Set
 from typing import NamedTuple
 
-NOTHING = "–"
+MISSING_VALUE = "–"
 BETTER, WORSE = "▲", "▼"
 
 _LATEX = {
@@ -94,7 +94,7 @@ def to_latex(table: Table, caption: str = "") -> str:
 
 def _shown(value: Value, digits: int | None) -> str:
     if value is None:
-        return NOTHING
+        return MISSING_VALUE
     return value if isinstance(value, str) else f"{value:,.{digits or 0}f}"
 
 

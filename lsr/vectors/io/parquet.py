@@ -36,7 +36,7 @@ from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
 FORMAT_VERSION = 1
-MANIFEST = "vectors.json"
+VECTORS_FILE = "vectors.json"
 VOCABULARY = "vocabulary.json"
 ENCODER = "encoder"
 WHAT = "a folder of vectors as lsr writes it"
@@ -141,7 +141,7 @@ class ParquetWriter:
             raise VectorsError(f"row {first + repeated}: id {ids[repeated]!r} occurs a second time; ids must be unique")
         try:
             with storage_errors(self._folder):
-                (self._folder / MANIFEST).unlink(missing_ok=True)  # more parts: not finished any longer
+                (self._folder / VECTORS_FILE).unlink(missing_ok=True)  # more parts: not finished any longer
             path = part_path(self._folder, self.complete_parts)
             part = _write_part(path, vectors, first, self._settings, metadata or {})
         except BaseException:
@@ -231,7 +231,7 @@ def write(path: Path, vectors: SparseVectors, vocabulary: Vocabulary | None, enc
     settings = _settings(vectors.dim, vocabulary, encoder)
     if vectors.ids is not None:
         check_unique(vectors.ids)
-    with replacing_folder(path, MANIFEST) as temporary:
+    with replacing_folder(path, VECTORS_FILE) as temporary:
         parts = [
             _write_part(part_path(temporary, number), vectors[start:stop], start, settings, {})
             for number, (start, stop) in enumerate(row_steps(vectors.indptr, POSTINGS_PER_PART))
@@ -247,7 +247,7 @@ _PART_NAME = re.compile(r"part-(\d{5,})\.parquet")
 def _refuse_foreign(folder: Path) -> None:
     for path in folder.iterdir():
         if (
-            path.name not in (MANIFEST, VOCABULARY, ENCODER)
+            path.name not in (VECTORS_FILE, VOCABULARY, ENCODER)
             and not path.name.startswith(".")
             and not _PART_NAME.fullmatch(path.name)
         ):
@@ -298,7 +298,7 @@ def _write_part(
 def _write_manifest(folder: Path, manifest: Manifest) -> None:
     content = {"format_version": FORMAT_VERSION, **asdict(manifest.info)}
     content["parts"] = [asdict(part) for part in manifest.parts]
-    with replacing_file(folder / MANIFEST) as file:
+    with replacing_file(folder / VECTORS_FILE) as file:
         file.write(json.dumps(content, indent=1).encode())
 
 
@@ -348,13 +348,13 @@ def _to_vectors(batch: pa.RecordBatch, dim: int, first_row: int) -> SparseVector
 
 
 def _read_manifest(folder: Path) -> Manifest:
-    path = folder / MANIFEST
+    path = folder / VECTORS_FILE
     if not path.exists():
         if part_path(folder, 0).exists() or (folder / VOCABULARY).exists():
             raise VectorsError(
                 f"{folder}: the encoding has not finished; encode again into it, and it goes on from there"
             )
-        raise VectorsError(f"{folder}: there is no {MANIFEST} in it; expected {WHAT}")
+        raise VectorsError(f"{folder}: there is no {VECTORS_FILE} in it; expected {WHAT}")
     with reading_errors(path, WHAT):
         content = json.loads(path.read_bytes())
         if not isinstance(content, dict) or not isinstance(content.get("format_version"), int):
