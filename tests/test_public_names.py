@@ -89,3 +89,14 @@ def test_a_name_brings_only_what_it_needs(code: str, heavy: str) -> None:
         [sys.executable, "-c", f"import sys\n{code}\nprint(*sys.modules)"], capture_output=True, text=True, check=True
     )
     assert not set(heavy.split()) & set(done.stdout.split())
+
+
+def test_the_glossary_defines_each_word_once_and_names_code_that_exists() -> None:
+    text = (REPOSITORY / "docs" / "glossary.md").read_text()
+    words = [word.strip() for line in re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE) for word in line.split("; ")]
+    words = [word for word in words if word != "word" and not word.startswith("-")]
+    assert sorted({word for word in words if words.count(word) > 1}) == []
+    source = "\n".join(path.read_text() for path in (REPOSITORY / "lsr").rglob("*.py"))
+    for name in re.findall(r"`(\w+)(?:\.(\w+))?`", text):
+        for each in filter(None, name):
+            assert re.search(rf"\b{each}\b", source), each
