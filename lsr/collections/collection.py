@@ -55,8 +55,8 @@ def load_collection(spec: str | Path, split: str | None = None, *, drop_same_id:
 class Collection:
     """Documents stream; queries and judgments are read whole. Every error is a CollectionError with its place.
 
-    drop_same_id: a document with the id of the query is no answer, and must be dropped from its ranking. None means
-        True for ArguAna and Quora, whose queries are documents of the collection, if the folder or id has their name.
+    drop_same_id: a document with the id of the query does not answer it, and must be dropped from its ranking. None
+        means True for folders and ids called arguana or quora, whose queries are documents of the collection.
     """
 
     def __init__(self, source: CollectionSource, split: str | None = None, drop_same_id: bool | None = None) -> None:
@@ -201,7 +201,7 @@ def _find_source(spec: str) -> CollectionSource:
         queries, qrels = [*unnamed, {}, {}][:2]
         return TsvFiles(files[0], queries, qrels)
     if path.exists():
-        raise CollectionError(f"{path}: this file is no collection; {_ACCEPTED}")
+        raise CollectionError(f"{path}: this file is not a collection; {_ACCEPTED}")
     if path.is_absolute() or spec.startswith("."):
         raise CollectionError(f"{path}: there is no such folder; {_ACCEPTED}")
     try:

@@ -31,8 +31,8 @@ def read_qrels(path: str | Path) -> Qrels:
 
     Two forms are understood: TREC, four columns `query iteration document grade` between white space; and BEIR, three
     columns `query document grade` between tabs, with or without a header. Raises RunError naming the line for another
-    number of columns, an empty id, a grade that is no integer from -1000 to 1000, and a document judged twice for one
-    query with different grades.
+    number of columns, an empty id, a grade other than an integer from -1000 to 1000, and two grades of one document
+    for one query.
     """
     path = Path(path)
     qrels: Qrels = {}

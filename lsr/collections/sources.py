@@ -23,7 +23,7 @@ class Document(NamedTuple):
 
     @property
     def full_text(self) -> str:
-        """What is encoded, searched and shown: title and text, a space between them."""
+        """Title and text, a space between them: the text that is encoded, searched and shown."""
         return f"{self.title} {self.text}".strip()
 
 
@@ -212,7 +212,7 @@ def jsonl_records(path: Path) -> Iterator[tuple[Place, dict[str, Any]]]:
         except (ValueError, RecursionError) as cause:
             raise CollectionError(f"{place}: not valid JSON ({cause}); each line must be one object") from cause
         if not isinstance(record, dict):
-            raise CollectionError(f"{place}: {line[:40]!r} is no object; each line must be one JSON object")
+            raise CollectionError(f"{place}: {line[:40]!r} is not an object; each line must be one JSON object")
         yield place, record
 
 

@@ -61,7 +61,7 @@ def open_or_build(
     begin = time.perf_counter()
     encode_documents(library, folder.with_name(f"{folder.name}.encoding"), encoder, progress=progress)
     encoded = time.perf_counter()
-    build_searchable(library, folder, encoder, progress=progress)  # goes on from FOLDER.encoding
+    build_searchable(library, folder, encoder, progress=progress)  # resumes from FOLDER.encoding
     done = time.perf_counter()
     built = Built(
         library.name, description, __version__, library.count, library.count / (encoded - begin), done - encoded

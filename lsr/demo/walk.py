@@ -38,7 +38,7 @@ class Named:
 def main() -> None:
     """Print a JSON list of [name, signature, docstring], in the order of the names."""
     listing = os.dup(sys.stdout.fileno())
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what an import prints is no part of the listing
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # imports may print
     warnings.simplefilter("ignore")
     with open(listing, "w", encoding="utf-8") as out:
         json.dump(documentation(), out)

@@ -1,8 +1,8 @@
-"""Writing that leaves the old file or the new one, never half of one; and what reading half of one raises.
+"""Atomic writes: a reader sees the old file or the new one, never half of one. And the errors of reading half of one.
 
 A file or a folder is written as a hidden sibling, `.NAME.tmp-XXXXXXXX`, made durable, and then takes the place of the
 old one in a single step. The writer holds a lock on the sibling for as long as it lives, so that the next writer can
-tell what a killed process left behind, and remove it, from what another process is writing now.
+remove what a killed process left behind, and spare what another process is writing now.
 """
 
 from __future__ import annotations
@@ -211,7 +211,7 @@ def _remove_stale(target: Path) -> None:
 
 
 def refuse_foreign(target: Path, marker: str) -> None:
-    """Raises StorageError if `replacing_folder` would not replace what is at `target`; to know it before long work."""
+    """Raises StorageError if `replacing_folder` would not replace `target`: a check before long work."""
     if not target.exists():
         return
     if not target.is_dir():

@@ -196,7 +196,7 @@ GOOD = '{"query": "q", "positive": "p"}\n'
     ("line", "message"),
     [
         ("{", "not valid JSON"),
-        ("[]", "is no object"),
+        ("[]", "is not an object"),
         ('{"positive": "p"}', 'the "query" is missing; expected'),
         ('{"query": null, "positive": "p"}', 'the "query" is missing; expected'),
         ('{"query": " ", "positive": "p"}', '"query" is empty; fill it in'),

@@ -70,7 +70,7 @@ def iterate(path: Path, rows: int, _vocabulary: Vocabulary | None) -> Iterator[S
             if bad.any():
                 at = int(bad.argmax())
                 raise VectorsError(
-                    f"row {first + at}: indptr goes on to {ends[at]}; it must never fall, nor exceed the "
+                    f"row {first + at}: indptr continues with {ends[at]}; it must never fall, nor exceed the "
                     f"{indices.length} components"
                 )
             end = int(ends[-1])

@@ -83,7 +83,7 @@ class Manifest:
 
 
 class ParquetWriter:
-    """Writes a folder of vectors part by part, and goes on where an earlier writer was stopped.
+    """Writes a folder of vectors part by part, and resumes where an earlier writer stopped.
 
     folder: made if it is not there; may hold the parts of an earlier, unfinished writer with the same settings.
     dim, vocabulary, encoder: the settings; `encoder` is the JSON description of what makes the vectors.
@@ -174,7 +174,7 @@ class ParquetWriter:
 
     def _check_open(self) -> None:
         if not self._unlock.alive:
-            raise StorageError(f"{self._folder}: this writer is closed; open another one to go on")
+            raise StorageError(f"{self._folder}: this writer is closed; open another one")
 
     def _find_complete_parts(self) -> list[PartSize]:
         """The intact parts from the first on; their ids are remembered."""
@@ -351,9 +351,7 @@ def _read_manifest(folder: Path) -> Manifest:
     path = folder / VECTORS_FILE
     if not path.exists():
         if part_path(folder, 0).exists() or (folder / VOCABULARY).exists():
-            raise VectorsError(
-                f"{folder}: the encoding has not finished; encode again into it, and it goes on from there"
-            )
+            raise VectorsError(f"{folder}: the encoding has not finished; encode again into it to resume")
         raise VectorsError(f"{folder}: there is no {VECTORS_FILE} in it; expected {WHAT}")
     with reading_errors(path, WHAT):
         content = json.loads(path.read_bytes())

@@ -1,4 +1,4 @@
-"""What is known about a file of sparse vectors without reading its weights, and how reading fails."""
+"""Counts and origin of stored vectors, without their weights; and the errors of reading them."""
 
 from __future__ import annotations
 
