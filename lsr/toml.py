@@ -1,20 +1,121 @@
-"""TOML files, with errors that name them."""
+"""TOML files as frozen dataclasses, checked as their annotations say, with errors that name file and key."""
 
 from __future__ import annotations
 
+import json
+import re
 import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
+from functools import wraps
 from importlib.resources.abc import Traversable
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast, dataclass_transform, get_args, get_type_hints
 
-from lsr.errors import ParameterError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from lsr.errors import LsrError, ParameterError
+
+Table = TypeVar("Table")
+
+# What an earlier version called them.
+RENAMED = {
+    "regulariser": "regularizer",
+    "optimiser": "optimizer",
+    "normalise": "normalize",
+    "neighbours": "neighbors",
+}
 
 
-def read_toml(path: Path | Traversable) -> dict[str, Any]:
-    """What a TOML file holds. Raises ParameterError for one that cannot be read."""
+# What pydantic says, in the words of TOML.
+WORDS = {
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    "a valid string": "text",
+    "a valid boolean": "true or false",
+    "a valid array": "a list",
+    "an object": "a table",
+}
+
+
+@dataclass_transform(frozen_default=True)
+def table(kind: type[Table]) -> type[Table]:
+    """Class decorator: a frozen dataclass that raises ParameterError for values which its annotations do not allow."""
+    strict = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+    checked = dataclass(kind, frozen=True, config=strict)
+    initialize: Callable[..., None] = checked.__init__
+
+    @wraps(initialize)
+    def checking(self: Table, *values: Any, **named: Any) -> None:
+        try:
+            initialize(self, *values, **named)
+        except ValidationError as error:
+            raise ParameterError(_said(checked, error)) from None
+
+    setattr(checked, "__init__", checking)  # noqa: B010 (mypy refuses an assignment to a method)
+    return cast(type[Table], checked)
+
+
+def read_toml(path: Traversable, kind: type[Table]) -> Table:
+    """What a TOML file says, as a class made by `table`. Raises ParameterError, naming file and key."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        # Checked as JSON, in which a list may become a tuple and a whole number a float, and nothing else changes.
+        return TypeAdapter(kind).validate_json(json.dumps(content, default=str))
     except OSError as error:
         raise ParameterError(f"{path}: cannot be read ({error.strerror}); give the path of a TOML file") from error
+    except ValidationError as error:
+        raise ParameterError(f"{path}: {_said(kind, error)}") from None
+    except LsrError as error:
+        raise ParameterError(f"{path}: {error}") from error
     except (ValueError, RecursionError) as error:  # numbers of thousands of digits, brackets in brackets
         raise ParameterError(f"{path}: is no valid TOML ({error}); correct it") from error
+
+
+def _said(kind: type, error: ValidationError) -> str:
+    """The first mistake in a line; keys that nobody knows come first, as they explain others that are missing."""
+    mistakes = error.errors(include_url=False)
+    first = min(mistakes, key=lambda mistake: mistake["type"] != "unexpected_keyword_argument")
+    *table_place, key = first["loc"] or ("",)
+    place = _dotted(first["loc"])
+    match first["type"]:
+        case "unexpected_keyword_argument":
+            known = _keys(kind, table_place)
+            if key in RENAMED:
+                return f"{place} is now called {RENAMED[str(key)]}; rename it"
+            near = get_close_matches(str(key).lower(), known, n=1, cutoff=0.5)
+            return f"{place} is unknown; {f'perhaps {near[0]}? There' if near else 'there'} are {', '.join(known)}"
+        case "missing":
+            return f"{place} is missing; add it"
+        case "value_error":
+            return f"[{place}] {first['ctx']['error']}" if place else str(first["ctx"]["error"])
+    must = first["msg"].removeprefix("Input should ")
+    for theirs, ours in WORDS.items():
+        must = must.replace(theirs, ours)
+    return f"{place} is {_shown(first['input'])}; it must {must}"
+
+
+def _keys(kind: Any, place: list[int | str]) -> list[str]:
+    """The keys of the table at this place; those of lists and names of tables lead nowhere."""
+    for part in place:
+        hints = get_type_hints(kind)
+        if part in hints:
+            kind = next(_tables(hints[str(part)]), kind)
+    return [each.name for each in fields(kind)]
+
+
+def _tables(hint: Any) -> Iterator[Any]:
+    if is_dataclass(hint):
+        yield hint
+    for part in get_args(hint):
+        yield from _tables(part)
+
+
+def _dotted(place: tuple[int | str, ...]) -> str:
+    return re.sub(r"\.\[", "[", ".".join(f"[{part}]" if isinstance(part, int) else part for part in place))
+
+
+def _shown(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 100 else f"{shown[:100]} ..."

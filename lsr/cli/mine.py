@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -41,8 +41,8 @@ def mine(
     sparse_teacher: Annotated[list[str] | None, typer.Option(help="Attach scores of a sparse encoder.")] = None,
     cross_teacher: Annotated[list[str] | None, typer.Option(help="Attach scores of a cross-encoder.")] = None,
     normalize: Annotated[
-        str | None,
-        typer.Option(help="Teachers' scores before their mean: min-max (of each query, the default) or none"),
+        Literal["min-max", "none"] | None,
+        typer.Option(help="Teachers' scores before their mean; by default min-max, of each query"),
     ] = None,
     scale: Annotated[float | None, typer.Option(help="By which the mean is multiplied; by default 30")] = None,
     seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
@@ -61,11 +61,11 @@ def mine(
     scorer = None
     dense, sparse, cross = (tuple(names or ()) for names in (dense_teacher, sparse_teacher, cross_teacher))
     if dense or sparse or cross:
-        from lsr.training.distillation import MIN_MAX, SCALE
+        from lsr.training.distillation import SCALE
         from lsr.training.start import open_teachers
         from lsr.training.training_config import TeacherConfig
 
-        teachers = TeacherConfig(dense, sparse, cross, normalize or MIN_MAX, SCALE if scale is None else scale)
+        teachers = TeacherConfig(dense, sparse, cross, normalize or "min-max", SCALE if scale is None else scale)
         scorer = open_teachers(teachers, device)
     elif normalize is not None or scale is not None:
         raise ParameterError("--normalize and --scale are of teachers; name one, or leave them out")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from inspect import signature
 from itertools import product
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveInt, WrapValidator
 
 from lsr.collections.runs import LARGEST_GRADE
 from lsr.encoders import BM25Encoder, encoder_options
@@ -17,18 +18,13 @@ from lsr.encoders.base import check_dtype, check_max_length
 from lsr.errors import ParameterError
 from lsr.eval.measures import DEFAULT_MEASURES, parse_measures
 from lsr.experiment.suites import SUITES, Judged
-from lsr.retrieval.request import DENSE, WORDS, SearchRequest
+from lsr.retrieval.request import DENSE, WORDS, SearchRequest, word_types
 from lsr.retrieval.settings import DenseConfig
-from lsr.toml import read_toml
+from lsr.toml import read_toml, table
 
 MEASURED_K = 1000
 MOST_CHOICES = 10_000  # of values to tune
 MEAN = "mean"  # the row of the tables that is no collection
-
-# The words of a system that say how it searches, by who understands them.
-ENCODER_OPTIONS = tuple(signature(encoder_options).parameters)
-DENSE_OPTIONS = ("dtype", "max_length")
-DENSE_INDEX = tuple(each.name for each in fields(DenseConfig))
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+@-]{,99}")  # a file's name, with suffixes of ours
 
@@ -74,23 +70,114 @@ class Experiment:
     k: int = MEASURED_K
 
 
+def _by(key: str) -> WrapValidator:
+    """A text stands for a table with that one key."""
+
+    def read(value: Any, handler: Callable[[Any], Any]) -> Any:
+        return handler({key: value} if isinstance(value, str) else value)
+
+    return WrapValidator(read)
+
+
+@table
+class CollectionTable:
+    """One of `collections`; a text is its path. None is what the collection itself says."""
+
+    path: str
+    split: str | None = None
+    tune: str | None = None
+    name: str | None = None
+    relevant: Annotated[int, Field(ge=1, le=LARGEST_GRADE)] = 1
+
+    def judged(self) -> Judged:
+        name = self.name or "-".join(filter(None, (Path(self.path).name, self.split)))
+        return Judged(name, self.path, self.split, self.tune, self.relevant)
+
+
+@table
+class EncoderTable:
+    """`encoder` of a system; a text is its name. The others are options of load_encoder."""
+
+    name: str
+    dtype: str | None = None
+    max_length: int | None = None
+    long_documents: str | None = None
+    stride: int | None = None
+    prune_documents: str | None = None
+    prune_queries: str | None = None
+
+    def __post_init__(self) -> None:
+        options = self.named().options
+        if self.name == BM25Encoder.name and options:
+            raise ParameterError(f"{self.name} has no options, such as {next(iter(options))}; leave them out")
+        encoder_options(**options)
+
+    def named(self) -> NamedEncoder:
+        return NamedEncoder(self.name, _given(self, [each.name for each in fields(self)][1:]))
+
+
+@table
+class DenseTable:
+    """`dense` of a system; a text is its name. The others are options of load_dense_encoder, and of DenseConfig."""
+
+    name: str
+    dtype: str | None = None
+    max_length: int | None = None
+    kind: str | None = None
+    metric: str | None = None
+    neighbors: int | None = None
+    ef_construction: int | None = None
+    ef_search: int | None = None
+
+    def __post_init__(self) -> None:
+        DenseConfig(**self.named().index)
+        check_dtype(self.dtype or "float32")
+        check_max_length(self.max_length)
+
+    def named(self) -> NamedEncoder:
+        index = _given(self, [each.name for each in fields(DenseConfig)])
+        return NamedEncoder(self.name, _given(self, ("dtype", "max_length")), index)
+
+
+# One of `systems`: its encoders, what is tuned, and the words of its searches; None where they are not given.
+_SYSTEM = {
+    "encoder": Annotated[EncoderTable, _by("name")],
+    "dense": Annotated[DenseTable, _by("name")] | None,
+    "tune": dict[str, list[Any]],
+    **{word: kind | None for word, kind in word_types().items()},
+}
+_DEFAULTS: dict[str, Any] = {"dense": None, "tune": field(default_factory=dict), **dict.fromkeys(WORDS)}
+SystemTable: Any = table(type("SystemTable", (), {"__module__": __name__, "__annotations__": _SYSTEM, **_DEFAULTS}))
+
+
+@table
+class ExperimentTable:
+    """The whole file."""
+
+    systems: dict[str, SystemTable] = field(default_factory=dict)
+    suite: Literal["beir", "msmarco"] | None = None
+    collections: list[Annotated[CollectionTable, _by("path")]] = field(default_factory=list)
+    baseline: str | None = None
+    measures: tuple[str, ...] = DEFAULT_MEASURES
+    k: PositiveInt = MEASURED_K
+
+
 def read_experiment(path: str | Path) -> Experiment:
     """The experiment that a TOML file describes; docs/experiments.md says how.
 
     Raises ParameterError, naming file and entry, for what is missing, misspelt or cannot work: before anything runs.
     """
     path = Path(path)
-    content = read_toml(path)
+    described = read_toml(path, ExperimentTable)
     try:
-        return _experiment(path.stem, content)
-    except (ParameterError, TypeError) as error:
+        return _experiment(path.stem, described)
+    except ParameterError as error:
         raise ParameterError(f"{path}: {error}") from error
 
 
-def _experiment(name: str, content: dict[str, Any]) -> Experiment:
-    _known("the experiment", content, ("suite", "collections", "systems", "baseline", "measures", "k"))
-    collections = [*_suite(content.get("suite")), *map(_collection, _list(content, "collections"))]
-    systems = [_system(each, entry) for each, entry in _table(content, "systems").items()]
+def _experiment(name: str, described: ExperimentTable) -> Experiment:
+    collections = [*SUITES.get(described.suite or "", ()), *(each.judged() for each in described.collections)]
+    systems = [_system(each, entry) for each, entry in described.systems.items()]
     if not collections or not systems:
         raise ParameterError("there must be at least one collection (or a suite) and one system; add [systems.NAME]")
     # Rows of the tables are named by collections, by groups of them, and one of them is the mean.
@@ -101,68 +188,29 @@ def _experiment(name: str, content: dict[str, Any]) -> Experiment:
                 raise ParameterError(f"{kind} {each!r}: a name has up to 100 of A-Z, a-z, 0-9 and . _ + @ -; rename it")
             if [other.casefold() for other in names].count(each.casefold()) > 1:  # some file systems cannot tell
                 raise ParameterError(f"{kind} {each!r} is there twice, or is a name of ours; give one another name")
-    baseline = content.get("baseline", systems[0].name)
+    baseline = systems[0].name if described.baseline is None else described.baseline
     if baseline not in [system.name for system in systems]:
         raise ParameterError(f"the baseline {baseline!r} is no system; systems: {', '.join(s.name for s in systems)}")
-    measures = tuple(_list(content, "measures")) if "measures" in content else DEFAULT_MEASURES
-    if not all(isinstance(measure, str) for measure in measures):
-        raise ParameterError(f"measures are {list(measures)}; give their names")
+    measures = described.measures
     if len({*parse_measures(measures).values()}) < len(measures):
         raise ParameterError(f"measures are {', '.join(measures)}; give each once")
-    k = content.get("k", MEASURED_K)
-    if type(k) is not int or k < 1:
-        raise ParameterError(f"k is {k!r}; it must be a whole number of at least 1")
     for system in systems:
         for collection in collections:
             _check_tuning(system, collection)
-    return Experiment(name, tuple(collections), tuple(systems), baseline, measures, k)
-
-
-def _suite(name: Any) -> Sequence[Judged]:
-    if name is None:
-        return ()
-    if not isinstance(name, str) or name not in SUITES:
-        raise ParameterError(f"suite {name!r} is unknown; there are {', '.join(SUITES)}")
-    return SUITES[name]
-
-
-def _collection(entry: Any) -> Judged:
-    if isinstance(entry, str):
-        entry = {"path": entry}
-    if not isinstance(entry, dict) or not isinstance(entry.get("path"), str):
-        raise ParameterError(f"collection {entry!r}: give its path or ir_datasets id, or a table with path")
-    _known(f"collection {entry['path']!r}", entry, ("path", "split", "tune", "name", "relevant"))
-    for key in ("split", "tune", "name"):
-        if not isinstance(entry.get(key, ""), str):
-            raise ParameterError(f"collection {entry['path']!r}: {key} is {entry[key]!r}; it must be text")
-    relevant = entry.get("relevant", 1)
-    if type(relevant) is not int or not 1 <= relevant <= LARGEST_GRADE:
-        raise ParameterError(
-            f"collection {entry['path']!r}: relevant is {relevant!r}; it must be a grade from 1 to {LARGEST_GRADE}"
-        )
-    split = entry.get("split")
-    name = entry.get("name") or "-".join(filter(None, (Path(entry["path"]).name, split)))
-    return Judged(name, entry["path"], split, entry.get("tune"), relevant)
+    return Experiment(name, tuple(collections), tuple(systems), baseline, measures, described.k)
 
 
 def _system(name: str, entry: Any) -> System:
     what = f"system {name!r}"
-    if not isinstance(entry, dict):
-        raise ParameterError(f"{what} must be a table: [systems.{name}] with encoder = ...")
-    _known(what, entry, ("encoder", "dense", "tune", *WORDS))
-    if "encoder" not in entry:
-        raise ParameterError(f"{what} has no encoder; add encoder = 'tiny', or another one")
-    encoder = _encoder(f"{what}: encoder", entry["encoder"], ENCODER_OPTIONS, ())
-    dense = _encoder(f"{what}: dense", entry["dense"], DENSE_OPTIONS, DENSE_INDEX) if "dense" in entry else None
-    settings = {key: value for key, value in entry.items() if key in WORDS}
-    tune = _table(entry, "tune")
+    settings, tune = _given(entry, WORDS), entry.tune
     for key, values in tune.items():
-        if key not in WORDS or not isinstance(values, list) or not values or key in settings:
+        if key not in WORDS or not values or key in settings:
             raise ParameterError(
                 f"{what}: tune.{key} must be a list of values for one of {', '.join(WORDS)} "
                 f"that has no value of its own"
             )
-    system = System(name, encoder, dense, settings, tune)
+    dense = None if entry.dense is None else entry.dense.named()
+    system = System(name, entry.encoder.named(), dense, settings, tune)
     choices = prod(len(values) for values in tune.values())
     if choices > MOST_CHOICES:
         raise ParameterError(f"{what}: tune has {choices:,} choices; at most {MOST_CHOICES:,} can be tried")
@@ -179,29 +227,8 @@ def _system(name: str, entry: Any) -> System:
     return system
 
 
-def _encoder(what: str, entry: Any, options: Sequence[str], index: Sequence[str]) -> NamedEncoder:
-    if isinstance(entry, str):
-        entry = {"name": entry}
-    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-        raise ParameterError(f"{what} must be a name, or a table with name")
-    _known(what, entry, ("name", *options, *index))
-    named = NamedEncoder(
-        entry["name"],
-        {key: entry[key] for key in options if key in entry},
-        {key: entry[key] for key in index if key in entry},
-    )
-    try:
-        if index:
-            DenseConfig(**named.index)
-            check_dtype(named.options.get("dtype", "float32"))
-            check_max_length(named.options.get("max_length"))
-        elif named.name == BM25Encoder.name and named.options:
-            raise ParameterError(f"{named.name} has no options, such as {next(iter(named.options))}; leave them out")
-        else:
-            encoder_options(**named.options)
-    except ParameterError as error:
-        raise ParameterError(f"{what}: {error}") from error
-    return named
+def _given(entry: Any, keys: Iterable[str]) -> dict[str, Any]:
+    return {key: value for key in keys if (value := getattr(entry, key)) is not None}
 
 
 def _check_tuning(system: System, collection: Judged) -> None:
@@ -218,23 +245,3 @@ def _check_tuning(system: System, collection: Judged) -> None:
             f"collection {collection.name!r}: would be tuned on {collection.tune!r} and reported on the same split; "
             f"name two different ones"
         )
-
-
-def _known(what: str, entry: Mapping[str, Any], keys: Sequence[str]) -> None:
-    for key in entry:
-        if key not in keys:
-            raise ParameterError(f"{what}: {key!r} is unknown; there are {', '.join(keys)}")
-
-
-def _table(entry: Mapping[str, Any], key: str) -> dict[str, Any]:
-    value = entry.get(key, {})
-    if not isinstance(value, dict):
-        raise ParameterError(f"{key} must be a table, not {value!r}")
-    return value
-
-
-def _list(entry: Mapping[str, Any], key: str) -> list[Any]:
-    value = entry.get(key, [])
-    if not isinstance(value, list):
-        raise ParameterError(f"{key} must be a list, not {value!r}")
-    return value

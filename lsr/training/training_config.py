@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
+from typing import Annotated, Literal
 
-from lsr.checks import check_choice
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
 from lsr.encoders.presets import find_preset
 from lsr.encoders.spec import HeadSpec
 from lsr.errors import ParameterError
 from lsr.eval.measures import parse_measures
 from lsr.recipes import find_training
-from lsr.toml import read_toml
-from lsr.training.distillation import NORMALIZATIONS, SCALE
+from lsr.toml import read_toml, table
+from lsr.training.distillation import SCALE
 from lsr.training.losses import LOSSES, LossSpec
-from lsr.training.model import TABLES
 from lsr.training.regularizers import IDF_FLOPS, Penalty
-from lsr.training.schedules import SCHEDULES
-from lsr.training.toml_tables import from_table
 
-PRECISIONS = ("float32", "bfloat16", "float16")
-RATES = ("linear", "cosine", "constant")
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
-@dataclass(frozen=True, slots=True)
+@table
 class EncoderConfig:
     """What is trained.
 
@@ -42,8 +40,8 @@ class EncoderConfig:
     backbone: str = ""
     query_backbone: str = ""
     idf: str = ""
-    query_table: str = ""
-    max_length: int | None = None
+    query_table: Literal["", "fixed", "scale", "table", "learned"] = ""
+    max_length: PositiveInt | None = None
     query_head: HeadSpec | None = None
     document_head: HeadSpec | None = None
 
@@ -56,11 +54,9 @@ class EncoderConfig:
             find_preset(self.method)
             if not self.backbone:
                 raise ParameterError(f"method is {self.method!r} and there is no backbone; name a transformer")
-        if self.query_table:
-            check_choice("query_table", self.query_table, TABLES)
 
 
-@dataclass(frozen=True, slots=True)
+@table
 class DataConfig:
     """What it is trained on.
 
@@ -77,9 +73,9 @@ class DataConfig:
     negatives: str = ""
     records: str = ""
     titles: bool = False
-    relevant: int = 1
-    group: int = 2
-    buffer: int = 1 << 16
+    relevant: PositiveInt = 1
+    group: PositiveInt = 2
+    buffer: PositiveInt = 1 << 16
     cache: str = ""
 
     def __post_init__(self) -> None:
@@ -89,11 +85,9 @@ class DataConfig:
             raise ParameterError("negatives and titles are of a collection; with records of texts leave them out")
         if self.negatives and self.titles:
             raise ParameterError("titles have no mined negatives; leave one of the two out")
-        for name in ("relevant", "group", "buffer"):
-            _at_least(name, getattr(self, name), 1)
 
 
-@dataclass(frozen=True, slots=True)
+@table
 class RegularizerConfig:
     """What keeps vectors sparse.
 
@@ -103,19 +97,17 @@ class RegularizerConfig:
 
     query: tuple[Penalty, ...] = ()
     document: tuple[Penalty, ...] = ()
-    schedule: str = "quadratic"
-    steps: int | None = None
+    schedule: Literal["constant", "linear", "quadratic"] = "quadratic"
+    steps: PositiveInt | None = None
     idf: str = ""
 
     def __post_init__(self) -> None:
-        check_choice("schedule", self.schedule, SCHEDULES)
-        _at_least("steps", self.steps, 1)
         wanted = any(penalty.kind == IDF_FLOPS for penalty in (*self.query, *self.document))
         if wanted != bool(self.idf):
             raise ParameterError("idf and the penalty idf-flops go together; give both or neither")
 
 
-@dataclass(frozen=True, slots=True)
+@table
 class OptimizerConfig:
     """How it is trained.
 
@@ -126,37 +118,25 @@ class OptimizerConfig:
     gradient_checkpointing: compute states anew for gradients instead of keeping them.
     """
 
-    batch_size: int = 32
-    accumulate: int = 1
-    steps: int | None = None
-    epochs: float | None = None
-    rate: float = 2e-5
-    table_rate: float = 1e-3
-    weight_decay: float = 0.01
-    warm_up: float = 0.1
-    schedule: str = "linear"
-    clip: float = 1.0
-    precision: str = "float32"
+    batch_size: PositiveInt = 32
+    accumulate: PositiveInt = 1
+    steps: PositiveInt | None = None
+    epochs: PositiveFloat | None = None
+    rate: PositiveFloat = 2e-5
+    table_rate: PositiveFloat = 1e-3
+    weight_decay: Share = 0.01
+    warm_up: Share = 0.1
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    clip: NonNegativeFloat = 1.0
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
     gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
-        _at_least("batch_size", self.batch_size, 1)
-        _at_least("accumulate", self.accumulate, 1)
-        _at_least("steps", self.steps, 1)
         if (self.steps is None) == (self.epochs is None):
             raise ParameterError("give steps or epochs, one of the two")
-        for name in ("epochs", "rate", "table_rate"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise ParameterError(f"{name} is {value}; it must be a number above 0")
-        for name, most in (("weight_decay", 1.0), ("warm_up", 1.0), ("clip", 1e9)):
-            if not 0 <= getattr(self, name) <= most:
-                raise ParameterError(f"{name} is {getattr(self, name)}; it must be from 0 to {most:g}")
-        check_choice("schedule", self.schedule, RATES)
-        check_choice("precision", self.precision, PRECISIONS)
 
 
-@dataclass(frozen=True, slots=True)
+@table
 class WindowConfig:
     """PROSPER's lexical focusing window, from coarse to fine.
 
@@ -164,22 +144,19 @@ class WindowConfig:
     have no more components than it.
     """
 
-    query: tuple[int, ...] = ()
-    document: tuple[int, ...] = ()
-    share: float = 0.9
-    over: int = 1000
+    query: tuple[PositiveInt, ...] = ()
+    document: tuple[PositiveInt, ...] = ()
+    share: Annotated[float, Field(gt=0, le=1)] = 0.9
+    over: PositiveInt = 1000
 
     def __post_init__(self) -> None:
         for name in ("query", "document"):
             widths = getattr(self, name)
-            if any(width < 1 for width in widths) or list(widths) != sorted(set(widths), reverse=True):
-                raise ParameterError(f"{name} is {list(widths)}; give whole numbers of at least 1, falling")
-        if not 0 < self.share <= 1:
-            raise ParameterError(f"share is {self.share}; it must be above 0 and at most 1")
-        _at_least("over", self.over, 1)
+            if list(widths) != sorted(set(widths), reverse=True):
+                raise ParameterError(f"{name} is {list(widths)}; give falling numbers")
 
 
-@dataclass(frozen=True, slots=True)
+@table
 class TeacherConfig:
     """Teachers whose scores are computed while training.
 
@@ -192,8 +169,8 @@ class TeacherConfig:
     dense: tuple[str, ...] = ()
     sparse: tuple[str, ...] = ()
     cross: tuple[str, ...] = ()
-    normalize: str = "min-max"
-    scale: float = SCALE
+    normalize: Literal["min-max", "none"] = "min-max"
+    scale: PositiveFloat = SCALE
     whole_batch: bool = False
     store: bool = False
 
@@ -202,12 +179,9 @@ class TeacherConfig:
             raise ParameterError("store keeps scores of each query's own documents; leave out store or whole_batch")
         if not (self.dense or self.sparse or self.cross):
             raise ParameterError("there is no teacher; name at least one under dense, sparse or cross")
-        check_choice("normalize", self.normalize, NORMALIZATIONS)
-        if not 0 < self.scale < float("inf"):
-            raise ParameterError(f"scale is {self.scale}; it must be a number above 0")
 
 
-@dataclass(frozen=True, slots=True)
+@table
 class EvaluationConfig:
     """How it is watched, through the index.
 
@@ -218,20 +192,17 @@ class EvaluationConfig:
 
     collection: str
     split: str | None = "dev"
-    queries: int | None = 500
-    documents: int | None = 50_000
+    queries: PositiveInt | None = 500
+    documents: PositiveInt | None = 50_000
     measure: str = "nDCG@10"
-    every: int = 500
-    patience: int = 0
+    every: PositiveInt = 500
+    patience: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         parse_measures([self.measure])
-        for name in ("queries", "documents", "every"):
-            _at_least(name, getattr(self, name), 1)
-        _at_least("patience", self.patience, 0)
 
 
-@dataclass(frozen=True, slots=True)
+@table
 class TrainingConfig:
     """One training.
 
@@ -243,20 +214,18 @@ class TrainingConfig:
     data: DataConfig
     optimizer: OptimizerConfig
     losses: tuple[LossSpec, ...] = ()
-    term_recall: float = 0.0
+    term_recall: NonNegativeFloat = 0.0
     regularizer: RegularizerConfig = field(default_factory=RegularizerConfig)
     window: WindowConfig | None = None
     teacher: TeacherConfig | None = None
     evaluation: EvaluationConfig | None = None
-    seed: int = 42
-    log_every: int = 20
-    save_every: int = 500
+    seed: NonNegativeInt = 42
+    log_every: PositiveInt = 20
+    save_every: PositiveInt = 500
 
     def __post_init__(self) -> None:
         if not self.losses and not self.term_recall:
             raise ParameterError("there is no loss; add [[losses]] with name = 'in-batch', or another one")
-        if not 0 <= self.term_recall < float("inf"):
-            raise ParameterError(f"term_recall is {self.term_recall}; it must be a number of at least 0")
         if self.teacher is not None and not any(LOSSES[loss.name].teacher for loss in self.losses):
             raise ParameterError("no loss learns from the teacher; add kl or margin-mse, or leave the teacher out")
         if self.teacher is not None and self.teacher.store and not (self.data.negatives or self.data.records):
@@ -268,9 +237,6 @@ class TrainingConfig:
             penalty.check(None)
         for penalty in self.regularizer.document:
             penalty.check(self.data.group)
-        _at_least("seed", self.seed, 0)
-        _at_least("log_every", self.log_every, 1)
-        _at_least("save_every", self.save_every, 1)
 
     @property
     def taught(self) -> bool:
@@ -285,13 +251,4 @@ class TrainingConfig:
 
 def read_training(path: str | Path) -> TrainingConfig:
     """The training of a TOML file, or of a recipe by its name. Raises ParameterError, naming file and key."""
-    content = read_toml(find_training(path))
-    try:
-        return from_table(TrainingConfig, content, "")
-    except ParameterError as error:
-        raise ParameterError(f"{path}: {error}") from error
-
-
-def _at_least(name: str, value: int | None, least: int) -> None:
-    if value is not None and value < least:
-        raise ParameterError(f"{name} is {value}; it must be a whole number of at least {least}")
+    return read_toml(find_training(path), TrainingConfig)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import FrozenInstanceError, asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lsr.errors import ParameterError
-from lsr.training.training_config import read_training
+from lsr.training.training_config import OptimizerConfig, read_training
 from tests.training.trained import write_config
 
 MINIMAL = """
@@ -46,11 +47,13 @@ def test_whole_numbers_are_numbers(tmp_path: Path) -> None:
     [
         ("steps = 10", "step = 10", "optimizer.step is unknown; perhaps steps?"),
         ("steps = 10", "steps = 10\nleraning_rate = 1", "optimizer.leraning_rate is unknown"),
-        ("[optimizer]", "[optimizer]", "optimizer is unknown; perhaps optimizer?"),
+        ("[optimizer]", "[optimiser]", "optimiser is now called optimizer; rename it"),
+        ("[optimizer]", "[regulariser]\n[optimizer]", "regulariser is now called regularizer"),
+        ("[optimizer]", '[teacher]\nnormalise = "none"\n[optimizer]', "teacher.normalise is now called normalize"),
         ("[encoder]", "sede = 3\n[encoder]", "sede is unknown; perhaps seed?"),
         ("steps = 10", 'steps = "ten"', "optimizer.steps is 'ten'; it must be a whole number"),
         ("steps = 10", "steps = true", "optimizer.steps is True"),
-        ("steps = 10", "steps = 0", "[optimizer] steps is 0"),
+        ("steps = 10", "steps = 0", "optimizer.steps is 0; it must be greater than 0"),
         ("steps = 10", "", "give steps or epochs"),
         ("steps = 10", "steps = 10\nepochs = 2", "give steps or epochs"),
         ("steps = 10", "steps = 10\nrate = nan", "rate is nan"),
@@ -75,7 +78,7 @@ def test_whole_numbers_are_numbers(tmp_path: Path) -> None:
         ("[optimizer]", '[regularizer]\ndocument = [{ kind = "flops" }]\n[optimizer]', "strength is missing"),
         ("[optimizer]", '[regularizer]\ndocument = [{ kind = "idf-flops", strength = 1 }]\n[optimizer]', "idf and the"),
         ("[optimizer]", '[regularizer]\nschedule = "cubic"\n[optimizer]', "schedule is 'cubic'"),
-        ("[optimizer]", '[regularizer]\ndocument = 3\n[optimizer]', "regularizer.document is 3; it must be a list of"),
+        ("[optimizer]", '[regularizer]\ndocument = 3\n[optimizer]', "regularizer.document is 3; it must be a list"),
         ("[optimizer]", "[window]\nquery = [64, 128]\n[optimizer]", "falling"),
         ("[optimizer]", "[teacher]\n[optimizer]", "there is no teacher"),
         ("[optimizer]", '[teacher]\ndense = ["minilm"]\n[optimizer]', "no loss learns from the teacher"),
@@ -96,6 +99,31 @@ def test_what_cannot_work_is_told_with_its_place(tmp_path: Path, old: str, new: 
     assert said in str(told.value)
     assert str(tmp_path / "train.toml") in str(told.value)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"steps": 0}, "steps is 0; it must be greater than 0"),
+        ({"steps": 10, "precision": "int8"}, "precision is 'int8'"),
+        ({"steps": True}, "steps is True; it must be a whole number"),
+        ({"steps": 10, "epochs": 1.0}, "give steps or epochs"),
+        ({"step": 10}, "step is unknown; perhaps steps?"),
+    ],
+)
+def test_python_is_checked_like_a_file(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(ParameterError) as told:
+        OptimizerConfig(**values)
+    assert said in str(told.value)
+
+
+def test_tables_are_frozen_and_can_be_replaced() -> None:
+    optimizer = OptimizerConfig(steps=10)
+    assert replace(optimizer, rate=1).rate == 1.0
+    with pytest.raises(FrozenInstanceError):
+        optimizer.rate = 2.0  # type: ignore[misc]
+    with pytest.raises(ParameterError, match="rate is -1"):
+        replace(optimizer, rate=-1)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
