@@ -171,7 +171,7 @@ def test_empty_documents_without_an_id_are_passed_over(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b'{"_id": "1", "text": "a"}\n{"_id": "2", "text"\n', r"corpus\.jsonl:2: not valid JSON"),
-        (b'{"_id": "1", "text": "a"}\n\n["x"]\n', r"corpus\.jsonl:3: .* is no object"),
+        (b'{"_id": "1", "text": "a"}\n\n["x"]\n', r"corpus\.jsonl:3: .* is not an object"),
         (b'{"_id": "1", "text": "a"}\n{"_id": "2", "text": "\xff"}\n', r"corpus\.jsonl:2: byte 23 .* not UTF-8"),
         (b'{"text": "a"}\n', r'corpus\.jsonl:1: the "_id" is missing'),
         (b'{"_id": "", "text": "a"}\n', r'corpus\.jsonl:1: the "_id" is empty'),
@@ -250,7 +250,7 @@ def test_what_is_no_collection(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(CollectionError, match=r"holds neither corpus\.jsonl"):
         load_collection(tmp_path)
-    with pytest.raises(CollectionError, match="this file is no collection"):
+    with pytest.raises(CollectionError, match="this file is not a collection"):
         load_collection(tmp_path / "notes.txt")
     with pytest.raises(CollectionError, match="there is no such folder"):
         load_collection(tmp_path / "missing")
