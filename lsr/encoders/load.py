@@ -9,7 +9,7 @@ from typing import Any
 
 from lsr.encoders.base import Encoder, check_max_length
 from lsr.encoders.bm25 import BM25Encoder
-from lsr.encoders.folders.find import find_checkpoint
+from lsr.encoders.folders.find import absolute_name, named_checkpoint
 from lsr.encoders.folders.layouts import read_layout
 from lsr.encoders.folders.saved import (
     REFERENCE,
@@ -43,7 +43,7 @@ def load_encoder(
     name_or_path: "bm25" (to be fitted); "tiny" (the small SPLADE model of the extra `tiny`); the id of a repository on
         Hugging Face; or a folder: a sparse encoder of sentence-transformers, OpenSearch, naver or the unified
         framework, a masked language model, which is read as SPLADE-max, or what an encoder's save or save_pretrained
-        wrote. A folder wins over an id of the same name.
+        wrote. A folder wins over an id, but not over the name of a bundled model: write ./tiny for a folder tiny.
     device: where networks compute: "cpu", "cuda", "cuda:1"; None takes cuda if there is one.
     dtype: "float32" or "bfloat16", what networks compute with; the weights they give are float32.
     max_length: tokens of a text that are read at once, special tokens among them; None takes what the folder states,
@@ -61,18 +61,23 @@ def load_encoder(
     if name == BM25Encoder.name:
         return BM25Encoder()
     options = encoder_options(dtype, max_length, long_documents, stride, prune_documents, prune_queries)
+    return _load(absolute_name(name), options, device, expander)
+
+
+def _load(name: str, options: EncoderOptions, device: str | None, expander: Expander | None) -> Encoder:
+    """What load_encoder says, for a name that absolute_name returned."""
     if not is_saved_encoder(name):
-        checkpoint = find_checkpoint(name)
-        spec = read_layout(checkpoint.name, checkpoint.folder, max_length)
+        checkpoint = named_checkpoint(name)
+        spec = read_layout(checkpoint.name, checkpoint.folder, options.max_length)
         return SparseEncoder(spec, options, device, expander)
 
-    folder = Path(name).expanduser().resolve()
+    folder = Path(name)
     saved = read_saved(folder)
     kind = saved.get("kind")
     if kind == BM25Encoder.name:
         return BM25Encoder.open(folder, saved)
     if kind == WHOLE:
-        return SparseEncoder(read_whole(str(folder), folder, saved, max_length), options, device, expander)
+        return SparseEncoder(read_whole(str(folder), folder, saved, options.max_length), options, device, expander)
     if kind != REFERENCE:
         raise EncoderError(f"{folder}: is an encoder of kind {kind!r}, unknown here; upgrade lsr")
     if "query" in saved:
@@ -96,9 +101,9 @@ class _LostExpander:
 def open_reference(folder: Path, saved: dict[str, Any], device: str | None) -> Encoder:
     """The encoder that encoder.json names. Raises EncoderError where it is gone or has changed."""
     try:
-        name, options, described = saved["name"], dict(saved["options"]), saved["description"]
+        name, options, described = str(saved["name"]), encoder_options(**saved["options"]), saved["description"]
         expander = _LostExpander(described["expander"]) if "expander" in described else None
-        encoder = load_encoder(str(name), device=device, expander=expander, **options)
+        encoder = _load(name, options, device, expander)
         if encoder.describe() != described:
             raise EncoderError(
                 f"{folder}: was saved with {name}, which has changed since; bring the old model back, or encode again"

@@ -18,7 +18,7 @@ from lsr.encoders.base import check_batch_size, check_max_length, checked_texts,
 from lsr.encoders.batches import TEXTS_AT_ONCE, by_length, computed, find_device, find_dtype, move
 from lsr.encoders.dense.dense_folder import WORKS, DenseLayout, read_dense_layout
 from lsr.encoders.folders.find import WORKS as SPARSE_WORKS
-from lsr.encoders.folders.find import FoundModel, find_checkpoint
+from lsr.encoders.folders.find import FoundModel, absolute_name, named_checkpoint
 from lsr.encoders.folders.model_files import AGAIN
 from lsr.encoders.folders.saved import is_saved_encoder, read_saved, write_saved
 from lsr.encoders.sparse.backbone import positions_of_network, quiet
@@ -174,11 +174,15 @@ def load_dense_encoder(
 
     Raises EncoderError for what cannot be found or is no such model, ParameterError for options that cannot work.
     """
-    name = os.fspath(name_or_path)
+    return _by_name(absolute_name(os.fspath(name_or_path)), device, dtype, max_length)
+
+
+def _by_name(name: str, device: str | None, dtype: str, max_length: int | None) -> DenseEncoder:
+    """What load_dense_encoder says, for a name that absolute_name returned."""
     if is_saved_encoder(name):
-        return _open_saved(Path(name).expanduser(), device)
+        return _open_saved(Path(name), device)
     try:
-        checkpoint = find_checkpoint(name)
+        checkpoint = named_checkpoint(name)
     except EncoderError as error:
         raise EncoderError(str(error).replace(SPARSE_WORKS, WORKS)) from error
     return DenseEncoder(checkpoint, device, dtype, max_length)
@@ -191,7 +195,7 @@ def _open_saved(folder: Path, device: str | None) -> DenseEncoder:
         raise EncoderError(f"{folder}: is an encoder of kind {saved.get('kind')!r}, not a dense one; {WORKS}")
     try:
         name, options, described = str(saved["name"]), dict(saved["options"]), saved["description"]
-        encoder = load_dense_encoder(name, device=device, **options)
+        encoder = _by_name(name, device, **options)
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, LsrError):
             raise

@@ -38,18 +38,31 @@ class FoundModel:
     folder: Path
 
 
+def absolute_name(name: str) -> str:
+    """What means the same in every working directory: the path of a file or folder in full, other names as they are.
+
+    The names of bundled models stay theirs, whatever lies in the working directory; "./tiny" is the folder there.
+    """
+    path = Path(name).expanduser()
+    return str(path.resolve()) if name and name not in BUNDLED and path.exists() else name
+
+
 def find_checkpoint(name: str) -> FoundModel:
     """The folder that `name` means; a Hugging Face id is downloaded unless it is in the hub's cache already.
 
     Raises EncoderError.
     """
-    path = Path(name).expanduser()
-    if name and path.is_dir():
-        path = path.resolve()
-        return FoundModel(str(path), path)
+    return named_checkpoint(absolute_name(name))
+
+
+def named_checkpoint(name: str) -> FoundModel:
+    """As find_checkpoint, for what absolute_name returned: an id is never a folder of the working directory."""
     if name in BUNDLED:
         return FoundModel(name, _bundled_folder(name))
-    if name and path.exists():
+    path = Path(name)
+    if path.is_absolute() and path.is_dir():
+        return FoundModel(name, path)
+    if path.is_absolute() and path.exists():
         raise EncoderError(f"{path}: is a file, not an encoder; {WORKS}")
     if not _HUB_ID.fullmatch(name):
         raise EncoderError(f"{name!r}: no such encoder, and no such folder; {WORKS}")
@@ -59,9 +72,9 @@ def find_checkpoint(name: str) -> FoundModel:
 def content_digest(name: str) -> str:
     """SHA-256 over the names and contents of a model's files: another one when the model was trained on, in its place.
 
-    Raises EncoderError as find_checkpoint does, and for files that cannot be read.
+    name: of an encoder. Raises EncoderError as find_checkpoint does, and for files that cannot be read.
     """
-    folder = find_checkpoint(name).folder
+    folder = named_checkpoint(name).folder
     digest = hashlib.sha256()
     try:
         for path in sorted(each for each in folder.rglob("*") if each.is_file()):

@@ -27,7 +27,8 @@ QUERY_FOLDER, DOCUMENT_FOLDER = "query", "document"
 
 
 def is_saved_encoder(name: str) -> bool:
-    return os.path.isfile(os.path.join(os.path.expanduser(name), ENCODER_FILE))
+    """name: what absolute_name returned."""
+    return os.path.isabs(name) and os.path.isfile(os.path.join(name, ENCODER_FILE))
 
 
 def read_saved(folder: Path) -> dict[str, Any]:
