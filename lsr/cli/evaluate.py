@@ -11,7 +11,7 @@ import typer
 from lsr.cli import options
 from lsr.cli.output import print_columns, print_json
 from lsr.cli.search_options import takes_request
-from lsr.collections.runs import Qrels, Run, read_qrels, read_run, write_run
+from lsr.collections.runs import Qrels, read_qrels, read_run, write_run
 from lsr.errors import ParameterError
 from lsr.retrieval.request import SearchRequest
 
@@ -26,6 +26,7 @@ def evaluate(
     measures: options.Measures = options.DEFAULT_MEASURES,
     per_query: Annotated[bool, typer.Option("--per-query", help="Also print each query's values.")] = False,
     split: options.Split = None,
+    drop_same_id: options.DropSameId = None,
     run: Annotated[Path | None, typer.Option("--run", help="Also write the run that is measured (INDEX only).")] = None,
     threads: options.Threads = None,
     device: options.Device = None,
@@ -41,7 +42,14 @@ def evaluate(
     names = measure_names(measures)
     parse_measures(names)
     if system.is_dir():
-        qrels, ranking = _search(system, judgments, split, request, options.use_threads(threads), device)
+        from lsr.collections.collection import load_collection
+        from lsr.retrieval.searcher import Searcher
+
+        options.use_threads(threads)
+        collection = load_collection(judgments, split, drop_same_id=drop_same_id)
+        qrels, queries = collection.qrels(), collection.queries()
+        searcher = Searcher.open(system, device=device)
+        ranking = searcher.rankings(queries, request, threads, collection.drop_same_id)
         if run is not None:
             write_run(run, ranking)
     elif run is not None:
@@ -61,18 +69,6 @@ def evaluate(
         print_columns([["query", *names], *rows, ["all", *(f"{figures[name]:.4f}" for name in names)]])
     else:
         print_columns([name, f"{figures[name]:.4f}"] for name in names)
-
-
-def _search(
-    folder: Path, spec: str, split: str | None, request: SearchRequest, threads: int, device: str | None
-) -> tuple[Qrels, Run]:
-    from lsr.collections.collection import load_collection
-    from lsr.retrieval.searcher import Searcher
-
-    collection = load_collection(spec, split)
-    qrels, queries = collection.qrels(), collection.queries()
-    searcher = Searcher.open(folder, device=device)
-    return qrels, searcher.rankings(queries, request, threads, collection.drop_same_id)
 
 
 def measure_names(measures: str) -> list[str]:

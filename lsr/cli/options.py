@@ -22,6 +22,13 @@ IndexFolder = Annotated[Path, typer.Argument(metavar="INDEX", help="A folder tha
 Split = Annotated[
     str | None, typer.Option(help="Split of the collection; by default test, else dev, else the only one")
 ]
+DropSameId = Annotated[
+    bool | None,
+    typer.Option(
+        "--drop-same-id/--keep-same-id",
+        help="Whether a document with the id of the query is no answer; by default so for ArguAna and Quora",
+    ),
+]
 Depth = Annotated[int, typer.Option("-k", help="How many documents for each query.")]
 Only = Annotated[Path | None, typer.Option(help="A file of document ids, one a line: no other document is found.")]
 Threads = Annotated[int | None, typer.Option(help="Threads; by default all cores")]

@@ -88,10 +88,11 @@ class CollectionTable:
     tune: str | None = None
     name: str | None = None
     relevant: Annotated[int, Field(ge=1, le=LARGEST_GRADE)] = 1
+    drop_same_id: bool | None = None
 
     def judged(self) -> Judged:
         name = self.name or "-".join(filter(None, (Path(self.path).name, self.split)))
-        return Judged(name, self.path, self.split, self.tune, self.relevant)
+        return Judged(name, self.path, self.split, self.tune, self.relevant, None, self.drop_same_id)
 
 
 @table

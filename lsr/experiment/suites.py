@@ -18,6 +18,7 @@ class Judged(NamedTuple):
     name: its row in tables. path: a folder, files, or an ir_datasets id. split: None takes the default one.
     tune: the split that settings are chosen on. relevant: the least grade that counts as relevant, for measures that
     only know relevant and not. group: its row is the mean over all collections of the group.
+    drop_same_id: see Collection.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Judged(NamedTuple):
     tune: str | None = None
     relevant: int = 1
     group: str | None = None
+    drop_same_id: bool | None = None
 
 
 _CQADUPSTACK = (
@@ -62,7 +64,8 @@ _PARTS = {
 
 def open_judged(judged: Judged, offline_data: Path | None, split: str | None = None) -> Collection:
     """The collection; split: in place of its own. Otherwise as open_collection."""
-    return open_collection(judged.path, judged.split if split is None else split, offline_data)
+    chosen = judged.split if split is None else split
+    return open_collection(judged.path, chosen, offline_data, drop_same_id=judged.drop_same_id)
 
 
 def downloads(judged: Judged) -> dict[str, int | None]:

@@ -7,20 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from lsr.collections.sources import Document
 from lsr.encoders.base import ENCODER_FOLDER, Encoder
 from lsr.encoders.sparse_collection import encode_collection
 from lsr.progress import Advance, progress_bar
 from lsr.storage.files import storage_errors
 from lsr.vectors.sparse_vectors import SparseVectors
-
-
-class Document(Protocol):
-    """An id, and the text to encode."""
-
-    @property
-    def doc_id(self) -> str: ...
-    @property
-    def full_text(self) -> str: ...
 
 
 class Documents(Protocol):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lsr.collections.sources import Document
 from lsr.encoders import load_encoder
 from lsr.encoders.base import ENCODER_FOLDER, Encoder
 from lsr.errors import CollectionError, EncoderError
@@ -15,7 +16,7 @@ from lsr.index.document_ids import Ids
 from lsr.index.parameters import IndexConfig
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.memory import machine_memory
-from lsr.retrieval.encoding import Document, Documents, encode_documents
+from lsr.retrieval.encoding import Documents, encode_documents
 from lsr.retrieval.searcher import DENSE_FOLDER, TEXTS_NAME
 from lsr.retrieval.settings import DenseConfig
 from lsr.storage.files import storage_errors
