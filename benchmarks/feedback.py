@@ -23,7 +23,7 @@ from rich.table import Table
 
 from lsr import Searcher
 from lsr.collections.collection import load_collection
-from lsr.encoders import load_dense_encoder
+from lsr.encoders.dense.dense_encoder import load_dense_encoder
 from lsr.retrieval.indexing import build_searchable
 from lsr.retrieval.request import SearchRequest
 

@@ -31,7 +31,7 @@ from rich.table import Table
 
 from lsr import Searcher, SeismicIndex, SparseVectors, load_encoder
 from lsr.collections.collection import Collection, load_collection
-from lsr.encoders import build_encoder
+from lsr.encoders.build import build_encoder
 from lsr.encoders.folders.find import find_checkpoint
 from lsr.encoders.idf import idf_of_texts
 from lsr.encoders.sparse.tokens import FolderTokenizer

@@ -17,11 +17,11 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # What is asked for, without which package.
 ENTRIES = {
     "from lsr.index.dense.dense_index import DenseIndex": "faiss",
-    "from lsr.encoders import DenseEncoder": "torch",
+    "from lsr import DenseEncoder": "torch",
     "import lsr; lsr.load_encoder('tiny')": "torch",
     "import lsr; lsr.load_encoder('tiny') # again": "transformers",
     "import lsr; lsr.load_encoder('naver/splade-v3')": "huggingface_hub",
-    "from lsr.encoders import build_encoder; build_encoder('li-lsr', 'tiny')": "torch",
+    "from lsr import build_encoder; build_encoder('li-lsr', 'tiny')": "torch",
     "from lsr.training.trainer import train": "accelerate",
     "from lsr.collections.collection import load_collection; load_collection('beir/scifact')": "ir_datasets",
     "from lsr.eval.measures import evaluate; evaluate({'q': {'d': 1}}, {'q': {'d': 1.0}})": "ir_measures",

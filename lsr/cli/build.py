@@ -30,7 +30,7 @@ def build(
 
     Weights that the backbone does not have begin at random: such an encoder means nothing before it has been trained.
     """
-    from lsr.encoders import build_encoder
+    from lsr.encoders.build import build_encoder
     from lsr.encoders.collection_idf import idf_from
     from lsr.encoders.folders.find import find_checkpoint
     from lsr.encoders.presets import find_preset

@@ -33,7 +33,7 @@ def encode(
     A killed encoding of documents goes on from its last complete part when the same command is given again.
     """
     from lsr.collections.collection import load_collection
-    from lsr.encoders import load_encoder
+    from lsr.encoders.load import load_encoder
     from lsr.retrieval.encoding import encode_documents, encode_queries, encode_to_file, fit_if_needed
     from lsr.vectors.io import VECTOR_FILES, read_info
 

@@ -84,7 +84,8 @@ def index(
         raise ParameterError("--dense-index and --metric are of dense vectors; add --dense, or leave them out")
 
     from lsr.collections.collection import load_collection
-    from lsr.encoders import load_dense_encoder, load_encoder
+    from lsr.encoders.dense.dense_encoder import load_dense_encoder
+    from lsr.encoders.load import load_encoder
     from lsr.index.dense.dense_index import DenseIndex
     from lsr.index.seismic.seismic_index import SeismicIndex
     from lsr.retrieval.indexing import build_dense, build_searchable

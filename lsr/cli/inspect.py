@@ -40,8 +40,8 @@ def inspect(
     if query and against is not None:
         raise ParameterError("--query and --against do not go together: with --against, TEXT is the document")
 
-    from lsr.encoders import load_encoder
     from lsr.encoders.inspection import compare_texts, inspect_text
+    from lsr.encoders.load import load_encoder
 
     model = load_encoder(encoder, device=device, dtype=dtype, max_length=max_length)
     if against is not None:

@@ -18,7 +18,7 @@ from lsr.demo.questions import Question, load_questions
 from lsr.demo.scoring import MEASURES, MICROSECONDS, score
 from lsr.demo.stdlib import StandardLibrary
 from lsr.demo.stdlib_index import Built, open_or_build
-from lsr.encoders import load_encoder
+from lsr.encoders.load import load_encoder
 from lsr.errors import ParameterError
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.retrieval.encoding import fit_if_needed

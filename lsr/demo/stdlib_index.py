@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lsr.demo.stdlib import StandardLibrary
-from lsr.encoders import load_encoder
+from lsr.encoders.load import load_encoder
 from lsr.errors import LsrError
 from lsr.retrieval.encoding import encode_documents, fit_if_needed
 from lsr.retrieval.indexing import build_searchable

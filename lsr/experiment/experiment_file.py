@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PositiveInt, WrapValidator
 
 from lsr.collections.runs import LARGEST_GRADE
-from lsr.encoders import BM25Encoder, encoder_options
 from lsr.encoders.base import check_dtype, check_max_length
+from lsr.encoders.bm25 import BM25Encoder
+from lsr.encoders.load import encoder_options
 from lsr.errors import ParameterError
 from lsr.eval.measures import DEFAULT_MEASURES, parse_measures
 from lsr.experiment.suites import SUITES, Judged

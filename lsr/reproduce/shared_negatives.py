@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lsr.collections.collection import Collection
-from lsr.encoders import load_encoder
+from lsr.encoders.load import load_encoder
 from lsr.retrieval.indexing import build_searchable
 from lsr.retrieval.searcher import Searcher
 from lsr.training.distillation import Ensemble, Scores, Teacher, TextGroup

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lsr.encoders import build_encoder, load_dense_encoder, load_encoder
+from lsr.encoders.build import build_encoder
 from lsr.encoders.collection_idf import idf_from
+from lsr.encoders.dense.dense_encoder import load_dense_encoder
 from lsr.encoders.folders.find import find_checkpoint
+from lsr.encoders.load import load_encoder
 from lsr.encoders.presets import find_preset
 from lsr.encoders.sparse.lookup import LookupSide
 from lsr.encoders.sparse.sparse_encoder import SparseEncoder

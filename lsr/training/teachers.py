@@ -12,8 +12,7 @@ import numpy.typing as npt
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from lsr.encoders import Encoder
-from lsr.encoders.base import check_max_length, checked_texts, first_line
+from lsr.encoders.base import Encoder, check_max_length, checked_texts, first_line
 from lsr.encoders.batches import TEXTS_AT_ONCE, by_length, computed, find_device, find_dtype, move
 from lsr.encoders.dense.dense_encoder import DenseEncoder
 from lsr.encoders.folders.find import find_checkpoint

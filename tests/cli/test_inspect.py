@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lsr.encoders import BM25Encoder, load_encoder
+from lsr.encoders.bm25 import BM25Encoder
+from lsr.encoders.load import load_encoder
 from tests.cli.commands import Lsr, rejected
 
 DOCUMENT = "The heart pumps blood through the body."

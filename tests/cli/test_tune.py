@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lsr.cli.main import main
-from lsr.encoders import load_encoder
+from lsr.encoders.load import load_encoder
 from lsr.errors import ParameterError
 from lsr.index.parameters import SearchParams
 from lsr.index.seismic.build import trial as flat

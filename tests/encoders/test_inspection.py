@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsr.encoders import BM25Encoder, Encoder
+from lsr.encoders.base import Encoder
+from lsr.encoders.bm25 import BM25Encoder
 from lsr.encoders.inspection import InspectedTerm, SharedTerm, compare_texts, inspect_text
 from lsr.errors import EncoderError
 from lsr.vectors.sparse_vectors import SparseVectors

@@ -14,7 +14,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from lsr import load_encoder
-from lsr.encoders import build_encoder
+from lsr.encoders.build import build_encoder
 from lsr.errors import EncoderError, ParameterError
 from tests.encoders.models import change_json, write_model
 from tests.processes import run_python

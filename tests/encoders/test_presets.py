@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lsr.encoders import SparseEncoder, build_encoder, load_encoder
+from lsr.encoders.build import build_encoder
+from lsr.encoders.load import load_encoder
 from lsr.encoders.presets import LOOKUPS, PRESETS
 from lsr.encoders.published_training import PublishedPenalty
 from lsr.encoders.sparse.lookup import LookupSide
+from lsr.encoders.sparse.sparse_encoder import SparseEncoder
 from lsr.encoders.spec import HeadSpec
 from lsr.errors import EncoderError, ParameterError
 from tests.encoders.models import write_model

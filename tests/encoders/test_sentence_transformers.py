@@ -11,8 +11,9 @@ import sentence_transformers
 import torch
 from sentence_transformers.sparse_encoder.modules import Router, SparseStaticEmbedding, SpladePooling, Transformer
 
-from lsr.encoders import SparseEncoder, load_encoder
 from lsr.encoders.folders.find import find_checkpoint
+from lsr.encoders.load import load_encoder
+from lsr.encoders.sparse.sparse_encoder import SparseEncoder
 from tests.encoders.models import ARCHITECTURES, DECODERS, TEXTS, write_model
 from tests.processes import FULL_DISK, KILLED_IN_WRITE, run_python
 

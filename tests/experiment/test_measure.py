@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lsr.encoders import load_encoder
 from lsr.encoders.bm25 import FUNCTION_WORDS
+from lsr.encoders.load import load_encoder
 from lsr.experiment import measure as measuring
 from lsr.experiment import read_experiment, run_experiment
 from lsr.experiment.measure import Figures

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from lsr.collections.collection import load_collection
 from lsr.collections.runs import read_run
-from lsr.encoders import load_encoder
+from lsr.encoders.load import load_encoder
 from lsr.errors import CollectionError, ParameterError, StorageError
 from lsr.eval.measures import evaluate_queries
 from lsr.reproduce import reproduction as run

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsr.collections.collection import load_collection
-from lsr.encoders import load_encoder
+from lsr.encoders.load import load_encoder
 from lsr.reproduce import shared_negatives as mining
 from lsr.reproduce.shared_negatives import _Remembered, mine_for
 from lsr.training.distillation import Scores, Teacher, TextGroup

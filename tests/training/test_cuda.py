@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lsr.encoders import load_encoder
+from lsr.encoders.load import load_encoder
 from lsr.errors import ParameterError
 from lsr.training import pooling
 from lsr.training.pooling import max_logits

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from lsr.encoders import build_encoder, load_encoder
+from lsr.encoders.build import build_encoder
+from lsr.encoders.load import load_encoder
 from lsr.encoders.spec import HeadSpec
 from lsr.errors import ParameterError
 from lsr.training.model import TrainableEncoder, head_weights

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from lsr.encoders import build_encoder
+from lsr.encoders.build import build_encoder
 from lsr.training.data import Group
 from lsr.training.model import TrainableEncoder
 from lsr.training.objective import TrainingBatch, known_relevant, term_recall

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lsr.encoders import load_encoder
+from lsr.encoders.load import load_encoder
 from lsr.encoders.presets import PRESETS
 from lsr.errors import ParameterError
 from lsr.recipes import find_training, recipe_names

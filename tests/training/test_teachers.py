@@ -12,7 +12,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from lsr.encoders import load_encoder
+from lsr.encoders.load import load_encoder
 from lsr.errors import EncoderError, ParameterError
 from lsr.training.teachers import (
     CrossEncoder,

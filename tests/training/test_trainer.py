@@ -18,7 +18,7 @@ import transformers
 from safetensors.torch import load_file
 
 from lsr.collections.collection import load_collection
-from lsr.encoders import load_encoder
+from lsr.encoders.load import load_encoder
 from lsr.errors import CollectionError, ParameterError, StorageError
 from lsr.training.model import TextBatch, TrainableEncoder, Weights
 from lsr.training.objective import Cost, Objective

@@ -239,7 +239,7 @@ import sys
 import numpy as np
 from lsr import Searcher, load_encoder
 if sys.argv[1] == "build":
-    from lsr.encoders import build_encoder
+    from lsr.encoders.build import build_encoder
     from lsr.collections.collection import load_collection
     from lsr.retrieval.indexing import build_searchable
     encoder = build_encoder("opensearch-doc-v2-distill", "tiny", idf=np.ones(30522, np.float32), device="cpu")

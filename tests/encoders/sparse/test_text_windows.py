@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsr import load_encoder
-from lsr.encoders import SparseEncoder
+from lsr.encoders.sparse.sparse_encoder import SparseEncoder
 from lsr.encoders.sparse.text_windows import Windows
 from lsr.errors import ParameterError
 from lsr.vectors.sparse_vectors import SparseVectors

@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 
 from lsr import load_encoder
 from lsr.collections.collection import load_collection
-from lsr.encoders import SparseEncoder
 from lsr.encoders.folders.find import find_checkpoint
 from lsr.encoders.sparse import heads
+from lsr.encoders.sparse.sparse_encoder import SparseEncoder
 from lsr.errors import EncoderError, ParameterError
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.data import collection_path
