@@ -84,9 +84,7 @@ def index(
         raise ParameterError("--dense-index and --metric are of dense vectors; add --dense, or leave them out")
 
     from lsr.collections.collection import load_collection
-    from lsr.encoders.dense.dense_encoder import load_dense_encoder
     from lsr.encoders.load import load_encoder
-    from lsr.index.dense.dense_index import DenseIndex
     from lsr.index.seismic.seismic_index import SeismicIndex
     from lsr.retrieval.indexing import build_dense, build_searchable
     from lsr.retrieval.searcher import DENSE_FOLDER
@@ -94,6 +92,9 @@ def index(
 
     dense_model = None
     if dense is not None:
+        from lsr.encoders.dense.dense_encoder import load_dense_encoder
+        from lsr.index.dense.dense_index import DenseIndex
+
         dense_model = load_dense_encoder(dense, device=device, dtype=dtype, max_length=max_length)
     if dense_model is not None and encoder is None and not is_vectors(source):
         sparse = config != _DEFAULTS or long_documents != options.DEFAULT_LONG_DOCUMENTS or stride is not None
