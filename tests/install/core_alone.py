@@ -1,6 +1,6 @@
 """Run by .ci/install in an environment that holds the core of lsr alone: index and search in it, and ask for the rest.
 
-python core_alone.py INFERENCE_FREE_INDEX: an index that was built elsewhere, whose queries are looked up in a table.
+python core_alone.py INDEX ENCODER: an index that was built elsewhere and its encoder, which looks queries up in a table.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def only_the_core_is_there() -> None:
 
 def vectors() -> None:
     rng = np.random.default_rng(7)
-    matrix = scipy.sparse.random(2000, 500, density=0.05, format="csr", dtype=np.float32, rng=rng)
+    matrix = scipy.sparse.random(2000, 500, density=0.05, format="csr", dtype=np.float32, random_state=rng)
     documents = SparseVectors.from_scipy(matrix)
     documents.write("documents.npz")
     lsr("index", "documents.npz", "vectors.index")
@@ -54,7 +54,7 @@ def vectors() -> None:
 
 
 def bm25() -> None:
-    collection = Path("collection")
+    collection = Path("texts")
     collection.mkdir()
     lines = [json.dumps({"_id": name, "title": "", "text": text}) for name, text in TEXTS.items()]
     (collection / "corpus.jsonl").write_text("\n".join(lines))
@@ -77,13 +77,13 @@ def inference_free(index: Path) -> None:
     assert hit.doc_id == "salt" and {"blood", "pressure"} <= set(hit.explain())
 
 
-def what_is_missing_is_told() -> None:
+def what_is_missing_is_told(encoder: Path) -> None:
     commands = {
-        "eval": ("evaluate", "bm25.run", "collection/qrels/test.tsv"),
-        "encode": ("index", "collection", "tiny.index", "--encoder", "distilbert/distilbert-base-uncased"),
-        "dense": ("index", "collection", "dense.index", "--encoder", "bm25", "--dense", "minilm"),
+        "eval": ("evaluate", "bm25.run", "texts/qrels/test.tsv"),
+        "encode": ("index", "texts", "tiny.index", "--encoder", str(encoder)),
+        "dense": ("index", "texts", "dense.index", "--encoder", "bm25", "--dense", "minilm"),
         "train": ("train", "splade-max"),
-        "tiny": ("index", "collection", "tiny.index", "--encoder", "tiny"),
+        "tiny": ("index", "texts", "tiny.index", "--encoder", "tiny"),
     }
     for extra, words in commands.items():
         ended = subprocess.run([LSR, *words], capture_output=True, text=True, check=False)
@@ -103,4 +103,4 @@ if __name__ == "__main__":
     vectors()
     bm25()
     inference_free(Path(sys.argv[1]))
-    what_is_missing_is_told()
+    what_is_missing_is_told(Path(sys.argv[2]))
