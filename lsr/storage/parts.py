@@ -1,14 +1,41 @@
-"""Folders of numbered parts, each complete or absent: what long work writes, and goes on with after a kill."""
+"""Folders of numbered Parquet parts, each complete or absent: what long work writes, and resumes from after a kill.
+
+part-00000.parquet ...   one row for each item; the key-value metadata "lsr" holds JSON, settings that all parts have in
+                         common, and "lsr.texts" a digest of the texts that the rows were made from
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
-from lsr.errors import StorageError
-from lsr.storage.files import lock_folder, storage_errors
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lsr.checks import check_whole
+from lsr.errors import CollectionError, LsrError, StorageError
+from lsr.progress import Advance
+from lsr.storage.files import lock_folder, replacing_file, storage_errors
+
+SETTINGS_KEY = "lsr"
+TEXTS_KEY = "lsr.texts"
+ROWS_PER_GROUP = 8192
+SECONDS_PER_PART = 30.0  # a part ends with the step in which it becomes that old: a kill loses little more
+
+_PART_NAME = re.compile(r"part-(\d{5,})\.parquet")
+
+Kept = TypeVar("Kept")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def part_path(folder: Path, number: int) -> Path:
@@ -16,30 +43,204 @@ def part_path(folder: Path, number: int) -> Path:
     return folder / f"part-{number:05d}.parquet"
 
 
-@contextmanager
-def own_parts(folder: Path) -> Iterator[None]:
-    """`folder`, made where there is none, for this process alone.
+def write_part(path: Path, table: pa.Table, metadata: Mapping[str, str], compression: str = "zstd") -> None:
+    """Write one part with its metadata, in place of one that is there. Raises StorageError."""
+    with replacing_file(path) as file:
+        pq.write_table(
+            table.replace_schema_metadata(dict(metadata)),
+            file,
+            row_group_size=ROWS_PER_GROUP,
+            compression=compression,
+            use_dictionary=False,
+            write_page_checksum=True,
+        )
 
-    Raises StorageError where it holds anything but parts, or another process writes there.
+
+def rows_of_settings(
+    path: Path, read: Callable[[Path], pa.Table], settings: Any, makers: str, error: type[LsrError]
+) -> int | None:
+    """The rows of a part, None if it is damaged, that is, if `read` raises `error`.
+
+    Raises `error` also where the part has other settings; makers: what these stand for, for the message.
     """
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in folder.iterdir():
-            if not path.name.startswith((".", "part-")):
-                raise StorageError(f"{folder}: there is {path.name} in it, which is not ours; choose an empty folder")
-        lock = lock_folder(folder)
     try:
-        yield
-    finally:
-        os.close(lock)
+        table = read(path)
+    except error:
+        return None
+    found = json.loads(table.schema.metadata[SETTINGS_KEY.encode()])
+    if found != settings:
+        raise error(
+            f"{path}: it was written by {makers}, {json.dumps(found)}, not {json.dumps(settings)}; remove the folder "
+            "or choose another"
+        )
+    return len(table)
 
 
-def remove_parts(folder: Path, first: int) -> None:
-    """Remove part number `first` and those after it: damaged ones, and what was written after them.
+class PartWriter(Generic[Kept]):
+    """Adds parts to a folder, after the intact ones that an earlier writer left there.
 
-    Raises StorageError.
+    folder: made if it is not there. inspect: returns what is kept of a part that is there, or None for a damaged one,
+    which is written again, and so are those after it. beside: names of other files that the folder may hold.
+    parts: what is kept of each intact part.
+
+    Only one writer can have a folder at a time. Raises StorageError when the folder cannot be written, holds other
+    files, or has a writer; and what `inspect` raises.
     """
-    with storage_errors(folder):
-        while part_path(folder, first).exists():
-            part_path(folder, first).unlink()
-            first += 1
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        inspect: Callable[[Path], Kept | None],
+        beside: Sequence[str] = (),
+    ) -> None:
+        self.folder = Path(folder)
+        self.parts: list[Kept] = []
+        with storage_errors(folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for path in self.folder.iterdir():
+                if path.name not in beside and not path.name.startswith(".") and not _PART_NAME.fullmatch(path.name):
+                    raise StorageError(
+                        f"{folder}: there is {path.name} in it, which is not ours; choose an empty folder"
+                    )
+            self._unlock = weakref.finalize(self, os.close, lock_folder(self.folder))
+        try:
+            while (path := self.next_path).exists() and (kept := inspect(path)) is not None:
+                self.parts.append(kept)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def complete_parts(self) -> int:
+        return len(self.parts)
+
+    @property
+    def next_path(self) -> Path:
+        """Where the next part goes."""
+        return part_path(self.folder, len(self.parts))
+
+    def finish(self) -> None:
+        """Remove damaged parts and what came after them, and let go of the folder. Raises StorageError."""
+        self.remove_rest()
+        self.close()
+
+    def remove_rest(self) -> None:
+        """Remove damaged parts and what came after them. Raises StorageError."""
+        self.check_open()
+        with storage_errors(self.folder):
+            for path in self.folder.iterdir():
+                match = _PART_NAME.fullmatch(path.name)
+                if match and int(match[1]) >= self.complete_parts:
+                    path.unlink()
+
+    def check_open(self) -> None:
+        """Raises StorageError after `finish` or `close`."""
+        if not self._unlock.alive:
+            raise StorageError(f"{self.folder}: this writer is closed; open another one")
+
+    def close(self) -> None:
+        """Let go of the folder without finishing it."""
+        self._unlock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class PartWork(NamedTuple, Generic[Item, Result]):
+    """How items become rows of parts.
+
+    items, done: what they are, and what is done to them, for messages: "documents", "encoded". columns: those that name
+    a row. name: the values of these columns for an item. texts: those that its row is made from.
+    compute: from items, and the number of the first of them among all, to their results, after a check of the items.
+    write: the next part, from its items, the results of its steps, and metadata to keep in it.
+    """
+
+    items: str
+    done: str
+    columns: tuple[str, ...]
+    name: Callable[[Item], tuple[Any, ...]]
+    texts: Callable[[Item], Iterable[str]]
+    compute: Callable[[list[Item], int], Result]
+    write: Callable[[list[Item], list[Result], dict[str, str]], None]
+
+
+def write_parts(
+    writer: PartWriter[Any],
+    items: Iterable[Item],
+    work: PartWork[Item, Result],
+    rows_per_part: int,
+    rows_per_step: int,
+    advance: Advance,
+) -> int:
+    """Work on the items that no part has yet, part by part, and finish; the number of all items.
+
+    A part has rows_per_part rows, or fewer whole steps of rows_per_step where these have taken SECONDS_PER_PART.
+    Memory is bounded by a part.
+
+    Raises CollectionError where `items` does not begin with those of the complete parts, ParameterError for a part
+    without rows; what `work` raises.
+    """
+    check_whole("rows of a part", rows_per_part)
+    remaining = iter(items)
+    count = _skip_complete(writer, remaining, work)
+    advance(count)
+    part: list[Item] = []
+    results: list[Result] = []
+
+    def flush() -> None:
+        work.write(part, results, {TEXTS_KEY: _digest(text for item in part for text in work.texts(item))})
+        part.clear()
+        results.clear()
+
+    began = monotonic()
+    while step := list(islice(remaining, min(rows_per_step, rows_per_part - len(part)))):
+        results.append(work.compute(step, count))
+        part += step
+        count += len(step)
+        advance(len(step))
+        if len(part) == rows_per_part or monotonic() - began >= SECONDS_PER_PART:
+            flush()
+            began = monotonic()
+    if part:
+        flush()
+    writer.finish()
+    return count
+
+
+def _skip_complete(writer: PartWriter[Any], items: Iterator[Item], work: PartWork[Item, Any]) -> int:
+    """Take the items of the complete parts, compare names and texts, and count them."""
+    count = 0
+    for number in range(writer.complete_parts):
+        table = pq.read_table(part_path(writer.folder, number), columns=list(work.columns))
+        rows = [tuple(row.values()) for row in table.to_pylist()]
+        again = list(islice(items, len(rows)))
+        names = [work.name(item) for item in again]
+        span = f"{writer.folder}: {work.items} {count + 1} to {count + len(rows)} are not those that were {work.done}"
+        remedy = f"give the same {work.items} as before, or choose another folder"
+        for at, (old, new) in enumerate(
+            zip(rows, [*names, *[None] * (len(rows) - len(names))], strict=True), count + 1
+        ):
+            if old != new:
+                was, now = old[0], "there is none now"
+                if new is not None:
+                    was, now = next((a, f"it is {b!r} now") for a, b in zip(old, new, strict=True) if a != b)
+                raise CollectionError(f"{span}: number {at} was {was!r}, {now}; {remedy}")
+        digest = (table.schema.metadata or {}).get(TEXTS_KEY.encode())
+        if digest is not None and digest.decode() != _digest(text for item in again for text in work.texts(item)):
+            raise CollectionError(f"{span}: their texts have changed; {remedy}")
+        count += len(rows)
+    return count
+
+
+def _digest(texts: Iterable[str]) -> str:
+    """SHA-256 of the texts of a part, which is kept in it."""
+    digest = hashlib.sha256()
+    for text in texts:
+        encoded = text.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "little") + encoded)
+    return digest.hexdigest()

@@ -1,8 +1,7 @@
 """Teachers' scores on disk: computed once for a stream of groups, resumably, and looked up by ids afterwards.
 
-part-00000.parquet ...   a row a group: columns query_id (string), document_ids (list<string>), and for each teacher
-                         scores_0, scores_1, ... (list<float>). The key-value metadata "lsr" holds JSON {teachers},
-                         their descriptions; "lsr.texts" a digest of what was scored. A part is complete or absent.
+Parts as lsr.storage.parts describes them, a row a group: columns query_id (string), document_ids (list<string>), and
+for each teacher scores_0, scores_1, ... (list<float>); settings {teachers}, their descriptions.
 
 Scores are stored as each teacher gives them, before any normalization, which depends on the other candidates: an
 Ensemble of stored teachers gives what one of the teachers themselves gives.
@@ -12,23 +11,28 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from itertools import islice
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lsr.encoders.sparse_collection import TEXTS_KEY, texts_digest
 from lsr.errors import CollectionError, ParameterError
 from lsr.progress import progress_bar
-from lsr.storage.files import DAMAGE, replacing_file
+from lsr.storage.files import DAMAGE
 from lsr.storage.ids import check_ids
-from lsr.storage.parts import own_parts, part_path, remove_parts
+from lsr.storage.parts import (
+    SETTINGS_KEY,
+    TEXTS_KEY,
+    PartWork,
+    PartWriter,
+    part_path,
+    rows_of_settings,
+    write_part,
+    write_parts,
+)
 from lsr.training.distillation import Scores, Teacher, TextGroup
 
 GROUPS_PER_PART = 256
@@ -54,31 +58,35 @@ def store_scores(
     of other teachers; ParameterError; VectorsError for ids that are not valid text; what the teachers raise;
     StorageError.
     """
-    if groups_per_part < 1 or not teachers:
-        raise ParameterError(
-            f"groups_per_part is {groups_per_part} and there are {len(teachers)} teachers; both must be at least 1"
-        )
-    folder = Path(out_folder)
-    metadata = {"teachers": json.loads(json.dumps([teacher.describe() for teacher in teachers]))}
-    remaining = iter(groups)
-    with own_parts(folder), progress_bar("scoring", total, "groups", progress) as advance:
-        part = _complete_parts(folder, metadata)
-        done = _skip_complete(folder, part, remaining)
-        advance(done)
-        while chunk := list(islice(remaining, groups_per_part)):
-            _check_groups(chunk, done)
-            columns: list[list[Scores]] = [[] for _ in teachers]
-            for start in range(0, len(chunk), GROUPS_PER_STEP):
-                step = chunk[start : start + GROUPS_PER_STEP]
-                for column, teacher in zip(columns, teachers, strict=True):
-                    column.append(teacher.scores(step))
-                advance(len(step))
-            more = {"lsr": json.dumps(metadata), TEXTS_KEY: texts_digest(_texts(chunk))}
-            _write_part(part_path(folder, part), chunk, [np.concatenate(column) for column in columns], more)
-            part += 1
-            done += len(chunk)
-        remove_parts(folder, part)
-    return done
+    if not teachers:
+        raise ParameterError("there is no teacher to score with; give at least one")
+    settings = {"teachers": json.loads(json.dumps([teacher.describe() for teacher in teachers]))}
+
+    def compute(step: list[TextGroup], first: int) -> list[Scores]:
+        _check_groups(step, first)
+        return [teacher.scores(step) for teacher in teachers]
+
+    def write(chunk: list[TextGroup], steps: list[list[Scores]], metadata: dict[str, str]) -> None:
+        scores = [np.concatenate(column) for column in zip(*steps, strict=True)]
+        write_part(writer.next_path, _table(chunk, scores), {SETTINGS_KEY: json.dumps(settings), **metadata})
+        writer.parts.append(len(chunk))
+
+    work: PartWork[TextGroup, list[Scores]] = PartWork(
+        "groups",
+        "scored",
+        ("query_id", "document_ids"),
+        lambda group: (group.query_id, list(group.document_ids)),
+        lambda group: (group.query, *group.documents),
+        compute,
+        write,
+    )
+    with (
+        PartWriter(
+            out_folder, lambda path: rows_of_settings(path, _read_part, settings, "other teachers", CollectionError)
+        ) as writer,
+        progress_bar("scoring", total, "groups", progress) as advance,
+    ):
+        return write_parts(writer, groups, work, groups_per_part, GROUPS_PER_STEP, advance)
 
 
 class StoredScores:
@@ -148,79 +156,31 @@ def _check_groups(groups: Sequence[TextGroup], first: int) -> None:
             raise CollectionError(f"group {number}: query {group.query_id!r} has no documents; leave it out")
 
 
-def _skip_complete(folder: Path, parts: int, groups: Iterator[TextGroup]) -> int:
-    """Read as many groups as the complete parts have rows, and compare ids and texts; the number of rows."""
-    done = 0
-    for part in range(parts):
-        table = _read_part(part_path(folder, part))
-        again = list(islice(groups, len(table)))
-        ids = zip(table.column("query_id").to_pylist(), table.column("document_ids").to_pylist(), strict=True)
-        same = [(query_id, tuple(documents)) for query_id, documents in ids] == [
-            (group.query_id, tuple(group.document_ids)) for group in again
-        ]
-        if not same or table.schema.metadata[TEXTS_KEY.encode()].decode() != texts_digest(_texts(again)):
-            raise CollectionError(
-                f"{folder}: groups {done + 1} to {done + len(table)} are not those that were scored before; give the "
-                "same groups, or choose another folder"
-            )
-        done += len(table)
-    return done
-
-
-def _texts(groups: Sequence[TextGroup]) -> Iterator[str]:
-    for group in groups:
-        yield group.query
-        yield from group.documents
-
-
-def _complete_parts(folder: Path, metadata: dict[str, Any]) -> int:
-    """How many intact parts there are from the first on. Raises CollectionError for those of other teachers."""
-    part = 0
-    while (path := part_path(folder, part)).exists():
-        try:
-            found = json.loads(_read_part(path).schema.metadata[b"lsr"])
-        except CollectionError:
-            break  # damaged: it is written again, and so is what follows
-        if found != metadata:
-            raise CollectionError(
-                f"{path}: was scored by other teachers, {json.dumps(found)}, not {json.dumps(metadata)}; remove the "
-                "folder or choose another"
-            )
-        part += 1
-    return part
-
-
-def _write_part(
-    path: Path, groups: Sequence[TextGroup], scores: Sequence[npt.NDArray[np.float32]], metadata: dict[str, str]
-) -> None:
+def _table(groups: Sequence[TextGroup], scores: Sequence[Scores]) -> pa.Table:
     offsets = np.zeros(len(groups) + 1, np.int32)
     np.cumsum([len(group.document_ids) for group in groups], out=offsets[1:])
     ids = pa.array([document_id for group in groups for document_id in group.document_ids], pa.string())
-    columns = {
-        "query_id": pa.array([group.query_id for group in groups], pa.string()),
-        "document_ids": pa.ListArray.from_arrays(offsets, ids),
-        **{f"scores_{k}": pa.ListArray.from_arrays(offsets, pa.array(each)) for k, each in enumerate(scores)},
-    }
-    table = pa.table(columns).replace_schema_metadata(metadata)
-    with replacing_file(path) as file:
-        pq.write_table(table, file, compression="zstd", write_page_checksum=True)
+    return pa.table(
+        {
+            "query_id": pa.array([group.query_id for group in groups], pa.string()),
+            "document_ids": pa.ListArray.from_arrays(offsets, ids),
+            **{f"scores_{k}": pa.ListArray.from_arrays(offsets, pa.array(each)) for k, each in enumerate(scores)},
+        }
+    )
 
 
 def _read_part(path: Path) -> pa.Table:
     """Raises CollectionError for one that is damaged or foreign."""
-    with _reading_errors(path):
+    try:
         table = pq.read_table(path, page_checksum_verification=True)
         metadata = table.schema.metadata or {}
-        teachers = json.loads(metadata[b"lsr"])["teachers"]
+        teachers = json.loads(metadata[SETTINGS_KEY.encode()])["teachers"]
         expected = ["query_id", "document_ids", *(f"scores_{k}" for k in range(len(teachers)))]
         if table.column_names != expected or TEXTS_KEY.encode() not in metadata:
             raise ValueError(f"its columns are {', '.join(table.column_names)}")
-        return table
-
-
-@contextmanager
-def _reading_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
     except DAMAGE as error:
-        raise CollectionError(f"{path}: truncated, damaged or foreign ({error}); expected {WHAT}") from error
+        raise CollectionError(
+            f"{path}: truncated, damaged or foreign ({error}); expected a Parquet part of teachers' scores as lsr "
+            "writes it"
+        ) from error
+    return table

@@ -87,10 +87,11 @@ def test_complete_parts_are_not_encoded_again(
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ([*DOCUMENTS[:4], ("new", "alpha"), *DOCUMENTS[5:]], "document 5 was 'd4'.*it is 'new' now"),
-        (DOCUMENTS[1:], "document 1 was 'd0'.*it is 'd1' now"),
-        (DOCUMENTS[:12], "document 13 was 'd12'.*there is none now"),
-        ([], "document 1 was 'd0'.*there is none now"),
+        ([*DOCUMENTS[:4], ("new", "alpha"), *DOCUMENTS[5:]], "number 5 was 'd4'.*it is 'new' now"),
+        (DOCUMENTS[1:], "number 1 was 'd0'.*it is 'd1' now"),
+        (DOCUMENTS[:12], "number 13 was 'd12'.*there is none now"),
+        ([], "number 1 was 'd0'.*there is none now"),
+        ([*DOCUMENTS[:13], ("d13", "new"), *DOCUMENTS[14:]], "documents 11 to 20 .*their texts have changed"),
     ],
 )
 def test_changed_input(encoder: BM25Encoder, tmp_path: Path, changed: list[tuple[str, str]], message: str) -> None:
@@ -122,7 +123,7 @@ def test_bad_documents(
 
 
 def test_bad_options(encoder: BM25Encoder, tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match="rows_per_part is 0"):
+    with pytest.raises(ParameterError, match="rows of a part is 0"):
         encode_collection(encoder, DOCUMENTS, tmp_path, rows_per_part=0)
     with pytest.raises(ParameterError, match="batch_size is 0"):
         encode_collection(encoder, DOCUMENTS, tmp_path, batch_size=0)

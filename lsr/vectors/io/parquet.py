@@ -1,8 +1,7 @@
 """A folder of Parquet parts: what encoding a collection writes, one complete part after the other.
 
-    part-00000.parquet ...   columns id (string), indices (list<uint32>), values (list<float>); the key-value metadata
-                             "lsr" holds JSON {encoder, dim, vocabulary_hash}, "lsr.nnz" the number of weights,
-                             "lsr.texts" a digest of what was encoded
+    part-00000.parquet ...   as lsr.storage.parts says: columns id (string), indices (list<uint32>), values
+                             (list<float>); settings {encoder, dim, vocabulary_hash}; "lsr.nnz", the number of weights
     vocabulary.json          the tokens of the components
     vectors.json             counts, and rows, weights and bytes of each part; written last
     encoder/                 what made the vectors, if it was kept with them; neither written nor read here
@@ -14,22 +13,19 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lsr.errors import StorageError, VectorsError
-from lsr.storage.files import lock_folder, replacing_file, replacing_folder, storage_errors
+from lsr.errors import VectorsError
+from lsr.storage.files import replacing_file, replacing_folder, storage_errors
 from lsr.storage.ids import UniqueIds, check_unique
-from lsr.storage.parts import part_path
+from lsr.storage.parts import SETTINGS_KEY, PartWriter, part_path, write_part
 from lsr.vectors.io.vectors_info import VectorsInfo, as_json, reading_errors, row_names
 from lsr.vectors.normalize import check_dim, normalize, row_steps
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -44,7 +40,6 @@ WHAT_PART = "a Parquet part as lsr writes it"
 SCHEMA = pa.schema(
     [("id", pa.string()), ("indices", pa.list_(pa.uint32())), ("values", pa.list_(pa.float32()))],
 )
-ROWS_PER_GROUP = 8192
 READ_BUFFER = 1 << 16  # bytes; without one, the whole column of a row group is read at once
 POSTINGS_PER_PART = 1 << 24
 MAX_POSTINGS = 2**31 - 1  # the offsets of an Arrow list have 32 bits
@@ -82,7 +77,7 @@ class Manifest:
         )
 
 
-class ParquetWriter:
+class ParquetWriter(PartWriter[PartSize]):
     """Writes a folder of vectors part by part, and resumes where an earlier writer stopped.
 
     folder: made if it is not there; may hold the parts of an earlier, unfinished writer with the same settings.
@@ -100,28 +95,19 @@ class ParquetWriter:
         vocabulary: Vocabulary | None = None,
         encoder: Mapping[str, Any] | None = None,
     ) -> None:
-        self._folder = Path(folder)
         self._settings = _settings(dim, vocabulary, encoder)
         self._unique = UniqueIds()
-        with storage_errors(folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            _refuse_foreign(self._folder)
-            self._unlock = weakref.finalize(self, os.close, lock_folder(self._folder))
+        super().__init__(folder, self._inspect, (VECTORS_FILE, VOCABULARY, ENCODER))
         try:
-            self._parts = self._find_complete_parts()
             if vocabulary is not None:
-                vocabulary.write(self._folder / VOCABULARY)
+                vocabulary.write(self.folder / VOCABULARY)
         except BaseException:
             self.close()
             raise
 
     @property
-    def complete_parts(self) -> int:
-        return len(self._parts)
-
-    @property
     def complete_rows(self) -> int:
-        return sum(part.rows for part in self._parts)
+        return sum(part.rows for part in self.parts)
 
     def write_part(self, vectors: SparseVectors, metadata: Mapping[str, str] | None = None) -> None:
         """Write the next part, all of it or nothing. Rows without ids are numbered from 0, over all parts.
@@ -129,7 +115,7 @@ class ParquetWriter:
         metadata: more key-value metadata of the part. Raises VectorsError for another dim or an id that has occurred
         before, and StorageError.
         """
-        self._check_open()
+        self.check_open()
         if vectors.dim != self._settings.dim:
             raise VectorsError(f"a part has {vectors.dim} components, the folder {self._settings.dim}; they must agree")
         if vectors.nnz > MAX_POSTINGS:
@@ -140,56 +126,31 @@ class ParquetWriter:
         if repeated is not None:
             raise VectorsError(f"row {first + repeated}: id {ids[repeated]!r} occurs a second time; ids must be unique")
         try:
-            with storage_errors(self._folder):
-                (self._folder / VECTORS_FILE).unlink(missing_ok=True)  # more parts: not finished any longer
-            path = part_path(self._folder, self.complete_parts)
-            part = _write_part(path, vectors, first, self._settings, metadata or {})
+            with storage_errors(self.folder):
+                (self.folder / VECTORS_FILE).unlink(missing_ok=True)  # more parts: not finished any longer
+            part = _write_part(self.next_path, vectors, first, self._settings, metadata or {})
         except BaseException:
             self.close()  # the ids above count as written
             raise
-        self._parts.append(part)
+        self.parts.append(part)
 
     def finish(self) -> None:
         """Write vectors.json, which makes the folder readable, and let go of it. Raises StorageError."""
-        self._check_open()
-        with storage_errors(self._folder):
-            for path in self._folder.iterdir():  # damaged parts, and what came after them
-                match = _PART_NAME.fullmatch(path.name)
-                if match and int(match[1]) >= self.complete_parts:
-                    path.unlink()
-        _write_manifest(self._folder, Manifest(self._settings, self._parts))
+        self.remove_rest()
+        _write_manifest(self.folder, Manifest(self._settings, self.parts))
         self.close()
 
-    def close(self) -> None:
-        """Let go of the folder without finishing it."""
-        self._unlock()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _check_open(self) -> None:
-        if not self._unlock.alive:
-            raise StorageError(f"{self._folder}: this writer is closed; open another one")
-
-    def _find_complete_parts(self) -> list[PartSize]:
-        """The intact parts from the first on; their ids are remembered."""
-        parts: list[PartSize] = []
-        while (path := part_path(self._folder, len(parts))).exists():
-            try:
-                settings, part, ids = _read_part_head(path)
-            except VectorsError:
-                break  # damaged: it is written again, and so is what follows
-            if settings != self._settings:
-                raise VectorsError(f"{path}: {_difference(settings, self._settings)}; choose another folder")
-            if self._unique.add(ids) is not None:
-                raise VectorsError(f"{path}: ids occur a second time; remove the folder and start again")
-            parts.append(part)
-        return parts
+    def _inspect(self, path: Path) -> PartSize | None:
+        """The size of an intact part, whose ids are remembered."""
+        try:
+            settings, part, ids = _read_part_head(path)
+        except VectorsError:
+            return None
+        if settings != self._settings:
+            raise VectorsError(f"{path}: {_difference(settings, self._settings)}; choose another folder")
+        if self._unique.add(ids) is not None:
+            raise VectorsError(f"{path}: ids occur a second time; remove the folder and start again")
+        return part
 
 
 def read_info(path: Path) -> VectorsInfo:
@@ -241,19 +202,6 @@ def write(path: Path, vectors: SparseVectors, vocabulary: Vocabulary | None, enc
         _write_manifest(temporary, Manifest(settings, parts))
 
 
-_PART_NAME = re.compile(r"part-(\d{5,})\.parquet")
-
-
-def _refuse_foreign(folder: Path) -> None:
-    for path in folder.iterdir():
-        if (
-            path.name not in (VECTORS_FILE, VOCABULARY, ENCODER)
-            and not path.name.startswith(".")
-            and not _PART_NAME.fullmatch(path.name)
-        ):
-            raise StorageError(f"{folder}: there is {path.name} in it, which is not ours; choose an empty folder")
-
-
 def _settings(dim: int, vocabulary: Vocabulary | None, encoder: Mapping[str, Any] | None) -> PartSettings:
     return PartSettings(check_dim(dim), as_json(encoder), None if vocabulary is None else vocabulary.hash)
 
@@ -281,17 +229,8 @@ def _write_part(
         pa.ListArray.from_arrays(offsets, pa.array(vectors.indices.astype(np.uint32, copy=False))),
         pa.ListArray.from_arrays(offsets, pa.array(vectors.values)),
     ]
-    metadata = {"lsr": json.dumps(asdict(settings)), "lsr.nnz": str(vectors.nnz), **more}
-    table = pa.Table.from_arrays(columns, schema=SCHEMA.with_metadata(metadata))
-    with replacing_file(path) as file:
-        pq.write_table(
-            table,
-            file,
-            row_group_size=ROWS_PER_GROUP,
-            compression="zstd",
-            use_dictionary=False,
-            write_page_checksum=True,
-        )
+    metadata = {SETTINGS_KEY: json.dumps(asdict(settings)), "lsr.nnz": str(vectors.nnz), **more}
+    write_part(path, pa.Table.from_arrays(columns, schema=SCHEMA), metadata)
     return PartSize(len(vectors), vectors.nnz, path.stat().st_size)
 
 
@@ -306,7 +245,7 @@ def _open_part(path: Path, settings: PartSettings | None = None) -> pq.ParquetFi
     """The open part, after a look at its schema and settings (any, if none are given)."""
     file = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False, buffer_size=READ_BUFFER)
     schema = file.schema_arrow
-    if not schema.equals(SCHEMA) or b"lsr" not in (schema.metadata or {}):
+    if not schema.equals(SCHEMA) or SETTINGS_KEY.encode() not in (schema.metadata or {}):
         raise VectorsError(f"its columns are {_describe(schema)}, not {_describe(SCHEMA)} of lsr; encode again")
     if settings is not None and _settings_of(file) != settings:
         raise VectorsError(f"{_difference(_settings_of(file), settings)}; encode again")
@@ -318,7 +257,7 @@ def _describe(schema: pa.Schema) -> str:
 
 
 def _settings_of(file: pq.ParquetFile) -> PartSettings:
-    return PartSettings(**json.loads(file.schema_arrow.metadata[b"lsr"]))
+    return PartSettings(**json.loads(file.schema_arrow.metadata[SETTINGS_KEY.encode()]))
 
 
 def _read_part_head(path: Path) -> tuple[PartSettings, PartSize, list[str]]:

@@ -84,7 +84,7 @@ def test_parts_that_are_too_many_go(tmp_path: Path) -> None:
 def test_other_documents_and_other_encoders_are_refused(tmp_path: Path) -> None:
     encode(LengthEncoder(), DOCUMENTS, tmp_path)
     for changed in (DOCUMENTS[1:], DOCUMENTS[:30]):
-        with pytest.raises(CollectionError, match="encode the same documents"):
+        with pytest.raises(CollectionError, match="give the same documents"):
             encode(LengthEncoder(), changed, tmp_path)
     with pytest.raises(VectorsError, match="another encoder"):
         encode(LengthEncoder(2.0), DOCUMENTS, tmp_path)
