@@ -25,6 +25,7 @@ from lsr.checks import check_whole
 from lsr.errors import CollectionError, LsrError, StorageError
 from lsr.progress import Advance
 from lsr.storage.files import lock_folder, replacing_file, storage_errors
+from lsr.storage.spelling import american
 
 SETTINGS_KEY = "lsr"
 TEXTS_KEY = "lsr.texts"
@@ -67,7 +68,7 @@ def rows_of_settings(
         table = read(path)
     except error:
         return None
-    found = json.loads(table.schema.metadata[SETTINGS_KEY.encode()])
+    found = american(json.loads(table.schema.metadata[SETTINGS_KEY.encode()]))
     if found != settings:
         raise error(
             f"{path}: it was written by {makers}, {json.dumps(found)}, not {json.dumps(settings)}; remove the folder "

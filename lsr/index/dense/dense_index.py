@@ -34,6 +34,7 @@ from lsr.storage.arrays import load_array, read_only, save_arrays
 from lsr.storage.files import storage_errors
 from lsr.storage.ids import check_ids, check_unique
 from lsr.storage.manifest import Extra, StringColumn, read_manifest, replacing_folder, write_manifest
+from lsr.storage.spelling import american
 from lsr.threads import checked_threads
 
 FORMAT_VERSION = 1
@@ -110,7 +111,7 @@ class DenseIndex:
         """Open what `save` wrote; vectors and graph are mapped into memory, not read. Raises IndexFormatError."""
         manifest = read_manifest(folder, FORMAT_VERSION, KIND)
         try:
-            config = DenseConfig(**manifest["config"])
+            config = DenseConfig(**american(manifest["config"]))
             shape = int(manifest["documents"]), int(manifest["dim"])
             has_ids = bool(manifest["has_ids"])
         except (KeyError, TypeError, ValueError) as error:

@@ -90,6 +90,15 @@ def test_other_documents_and_other_encoders_are_refused(tmp_path: Path) -> None:
         encode(LengthEncoder(2.0), DOCUMENTS, tmp_path)
 
 
+def test_parts_in_british_spelling_are_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LengthEncoder, "describe", lambda self: {"normalise": True})
+    encode(LengthEncoder(), DOCUMENTS[:40], tmp_path)
+    monkeypatch.setattr(LengthEncoder, "describe", lambda self: {"normalize": True})
+    encoder = LengthEncoder()
+    assert encode(encoder, DOCUMENTS, tmp_path) == 50
+    assert encoder.encoded == 10
+
+
 def test_bad_texts_and_foreign_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match="row 1"):
         encode(LengthEncoder(), [("a", "fine"), ("b", "half \ud800")], tmp_path / "out")

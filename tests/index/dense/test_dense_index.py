@@ -42,6 +42,13 @@ def exact(documents: np.ndarray, queries: np.ndarray, metric: str) -> np.ndarray
     return queries.astype(np.float64) @ documents.T.astype(np.float64)
 
 
+def test_a_manifest_in_british_spelling_is_read(documents: np.ndarray, tmp_path: Path) -> None:
+    DenseIndex.build(documents, DenseConfig(neighbors=7)).save(tmp_path / "index")
+    path = tmp_path / "index" / "manifest.json"
+    path.write_text(path.read_text().replace('"neighbors"', '"neighbours"'))
+    assert DenseIndex.open(tmp_path / "index").config == DenseConfig(neighbors=7)
+
+
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("mapped", [False, True])
 def test_flat_search_is_exact(
