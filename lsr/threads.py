@@ -1,8 +1,9 @@
-"""Threads for kernels that release the GIL."""
+"""Threads for kernels and networks, both of which release the GIL."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +20,25 @@ def thread_pool(threads: int | None) -> Iterator[Executor]:
         yield executor
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Within, networks compute on one core in each thread: in this one, and in those that begin within.
+
+    The number that torch has for the process is the caller's again afterwards. Nothing happens where torch is not
+    loaded.
+    """
+    torch = sys.modules.get("torch")
+    before = 1 if torch is None else torch.get_num_threads()
+    if torch is None or before == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def checked_threads(threads: int | None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 import typer
 
@@ -41,7 +41,8 @@ MaxLength = Annotated[
     typer.Option(help="Tokens of a text that are read at once; by default what the model's folder says, or 256"),
 ]
 LongDocuments = Annotated[
-    str, typer.Option(help="first: the rest of a longer document is cut off; max: all of it is read, in windows.")
+    Literal["first", "max"],
+    typer.Option(help="first: the rest of a longer document is cut off; max: all of it is read, in windows."),
 ]
 Stride = Annotated[
     int | None, typer.Option(help="Tokens from one window's start to the next (max); by default without overlap")
@@ -50,16 +51,16 @@ PruneDocuments = Annotated[
     str, typer.Option(help="What is kept of a document: top-k:128, ratio:0.1 (of its largest weight) or mass:0.9.")
 ]
 PruneQueries = Annotated[str, typer.Option(help="The same for queries.")]
-Dtype = Annotated[str, typer.Option(help="Arithmetic of the encoder: float32 or bfloat16.")]
+Dtype = Annotated[Literal["float32", "bfloat16"], typer.Option(help="Arithmetic of the encoder.")]
 Device = Annotated[str | None, typer.Option(help="Where to encode: cpu, cuda, cuda:1; by default cuda if there is one")]
 
 OfflineData = Annotated[
     Path | None, typer.Option(help="A folder of collections: those found in it are not downloaded.")
 ]
 
-DEFAULT_LONG_DOCUMENTS = "first"
+DEFAULT_LONG_DOCUMENTS: Final = "first"
 DEFAULT_MEASURES = "nDCG@10,RR@10,AP,R@100,R@1000"
-DEFAULT_DTYPE = "float32"
+DEFAULT_DTYPE: Final = "float32"
 
 
 def read_ids(path: Path | None) -> list[str] | None:

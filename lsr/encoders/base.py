@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self, get_args
 
+from lsr.checks import check_choice, check_whole
 from lsr.errors import EncoderError, ParameterError
 from lsr.storage.ids import is_utf8
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
 ENCODER_FILE = "encoder.json"
-DTYPES = ("float32", "bfloat16")  # what networks compute with
+TEXTS_AT_ONCE = 8192  # tokenized together; bounds the memory that tokens need
 ENCODER_FOLDER = "encoder"  # of an index, or of stored vectors
+
+
+Dtype = Literal["float32", "bfloat16"]  # what networks compute with
+LongDocuments = Literal["first", "max"]
 
 
 class Encoder(Protocol):
@@ -103,14 +108,13 @@ def check_max_length(max_length: Any) -> None:
 
 def check_batch_size(batch_size: int | None) -> None:
     """Raises ParameterError unless it is None or at least 1."""
-    if batch_size is not None and batch_size < 1:
-        raise ParameterError(f"batch_size is {batch_size}; it must be at least 1")
+    if batch_size is not None:
+        check_whole("batch_size", batch_size)
 
 
 def check_dtype(dtype: str) -> None:
     """Raises ParameterError for a precision that networks are not computed in."""
-    if dtype not in DTYPES:
-        raise ParameterError(f"dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}")
+    check_choice("dtype", dtype, get_args(Dtype))
 
 
 def first_line(error: Exception) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
-from lsr.encoders.base import check_dtype
+from lsr.encoders.base import Dtype, check_dtype
 from lsr.errors import ParameterError
+from lsr.threads import one_torch_thread, thread_pool
 
-TEXTS_AT_ONCE = 8192  # tokenized and sorted by length together; bounds the memory that tokens need
 TOKENS_PER_BATCH = 1024  # on the CPU: enough to keep one core's matrix units busy, few enough for its cache
 GPU_TOKENS_PER_BATCH = 1 << 16
 MOST_TEXTS = 1024  # each needs a number for every component
@@ -48,7 +48,7 @@ def move(network: torch.nn.Module, device: torch.device, dtype: torch.dtype) -> 
         parameter.data = parameter.data.to(dtype)
 
 
-def find_dtype(dtype: str) -> torch.dtype:
+def find_dtype(dtype: Dtype) -> torch.dtype:
     """Raises ParameterError for an unknown name."""
     check_dtype(dtype)
     found: torch.dtype = getattr(torch, dtype)
@@ -76,6 +76,27 @@ def by_length(lengths: npt.NDArray[np.int64], batch_size: int | None, device: to
     return batches
 
 
+def pad_id(network: Any, tokenizer: Any) -> int:
+    """What stands behind the end of a text: masked, but some classifiers find the last token by it."""
+    known = network.get_input_embeddings().num_embeddings
+    stated = getattr(network.config, "pad_token_id", None), tokenizer.pad_token_id
+    return next((each for each in stated if each is not None and 0 <= each < known), 0)
+
+
+def collate(tokens: Sequence[Sequence[npt.NDArray[Any]]], padding: int) -> tuple[torch.Tensor, ...]:
+    """The tokens of some texts as one batch, on the CPU: the mask bool [texts, tokens], and each of their arrays.
+
+    tokens: of each text the ids, int, and other arrays of that length, int or bool; int becomes int64.
+    padding: put after the ids; 0 or False is put after the others.
+    """
+    lengths = torch.tensor([len(each[0]) for each in tokens])
+    mask = torch.arange(int(lengths.max())) < lengths[:, None]
+    ids, *others = (list(map(torch.from_numpy, arrays)) for arrays in zip(*tokens, strict=True))
+    padded = [pad_sequence(ids, batch_first=True, padding_value=padding)]
+    padded += [pad_sequence(each, batch_first=True) for each in others]
+    return mask, *(each if each.dtype == torch.bool else each.long() for each in padded)
+
+
 def computed(work: Callable[[Batch], Result], batches: list[Batch], device: torch.device) -> Iterator[Result]:
     """What `work` returns for each batch, in their order."""
     threads = min(torch.get_num_threads(), len(batches)) if device.type == "cpu" else 1
@@ -83,10 +104,5 @@ def computed(work: Callable[[Batch], Result], batches: list[Batch], device: torc
         yield from map(work, batches)
         return
     # One batch a core: each stays in its own cache, and no core waits for another after every operation.
-    usual = torch.get_num_threads()
-    pool = ThreadPoolExecutor(threads, "lsr-encode", initializer=torch.set_num_threads, initargs=(1,))
-    try:
+    with one_torch_thread(), thread_pool(threads) as pool:
         yield from pool.map(work, batches)
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(usual)  # what a thread sets is also what threads that are new begin with

@@ -24,7 +24,6 @@ from lsr.vectors.normalize import component_dtype
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
-KIND = "bm25"
 FORMAT_VERSION = 1
 VOCABULARY_FILE = "vocabulary.json"
 IDF_FILE = "idf.npy"
@@ -146,7 +145,7 @@ class BM25Encoder:
     def describe(self) -> dict[str, Any]:
         """JSON; documents and tokens are the statistics it was fitted on. Raises EncoderError before `fit`."""
         return {
-            "kind": KIND,
+            "kind": self.name,
             "name": self.name,
             "k1": self.k1,
             "b": self.b,

@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from lsr.encoders.base import check_max_length
+from lsr.encoders.base import Dtype, check_max_length
 from lsr.encoders.folders.find import find_checkpoint
 from lsr.encoders.folders.model_files import (
     CONFIG_FILE,
@@ -34,7 +34,7 @@ def build_encoder(
     query_backbone: str | os.PathLike[str] | None = None,
     idf: Table | None = None,
     device: str | None = None,
-    dtype: str = "float32",
+    dtype: Dtype = "float32",
     max_length: int | None = None,
     query_head: HeadSpec | None = None,
     document_head: HeadSpec | None = None,

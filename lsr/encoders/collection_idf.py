@@ -10,7 +10,7 @@ from lsr.encoders.idf import Table, idf_of_texts, idf_of_vectors, read_table
 from lsr.encoders.sparse.tokens import FolderTokenizer
 from lsr.vectors.io import is_vectors
 
-TABLES = (".json", ".txt", ".safetensors")
+TABLE_SUFFIXES = (".json", ".txt", ".safetensors")
 
 
 def idf_from(source: str, tokenizer: Path, progress: bool = False, offline_data: Path | None = None) -> Table:
@@ -23,7 +23,7 @@ def idf_from(source: str, tokenizer: Path, progress: bool = False, offline_data:
     if is_vectors(source):
         return idf_of_vectors(source)
     tokens = FolderTokenizer(tokenizer, vocabulary_size(tokenizer))
-    if source.endswith(TABLES):
+    if source.endswith(TABLE_SUFFIXES):
         return read_table(source, tokens.vocabulary)
     collection = open_collection(source, None, offline_data)
     texts = (document.full_text for document in collection.documents())

@@ -21,8 +21,8 @@ from lsr.storage.files import DAMAGE, replacing_file
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
-TEXTS_AT_ONCE = 1024
-NO_LIMIT = 1 << 40
+TEXTS_COUNTED_AT_ONCE = 1024
+ALL_TOKENS = 1 << 40
 
 Table = npt.NDArray[np.float32]
 
@@ -50,11 +50,11 @@ def idf_of_texts(
     documents = row = 0
     remaining = iter(texts)
     with progress_bar("counting", total, "documents", progress) as advance:
-        while some := list(islice(remaining, TEXTS_AT_ONCE)):
+        while some := list(islice(remaining, TEXTS_COUNTED_AT_ONCE)):
             for text in some:
                 check_text(row, text)
                 row += 1
-            for ids in tokens.ids(some, NO_LIMIT):
+            for ids in tokens.ids(some, ALL_TOKENS):
                 documents += bool(ids)
                 frequencies[np.unique(np.array(ids, np.int64))] += 1
             advance(len(some))

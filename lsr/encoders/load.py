@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lsr.encoders.base import Encoder, check_max_length
+from lsr.encoders.base import Dtype, Encoder, LongDocuments, check_max_length
 from lsr.encoders.bm25 import BM25Encoder
 from lsr.encoders.folders.find import absolute_name, named_checkpoint
 from lsr.encoders.folders.layouts import read_layout
@@ -30,9 +30,9 @@ def load_encoder(
     name_or_path: str | os.PathLike[str],
     *,
     device: str | None = None,
-    dtype: str = "float32",
+    dtype: Dtype = "float32",
     max_length: int | None = None,
-    long_documents: str = "first",
+    long_documents: LongDocuments = "first",
     stride: int | None = None,
     prune_documents: Pruning | str = "",
     prune_queries: Pruning | str = "",
@@ -116,9 +116,9 @@ def open_reference(folder: Path, saved: dict[str, Any], device: str | None) -> E
 
 
 def encoder_options(
-    dtype: str = "float32",
+    dtype: Dtype = "float32",
     max_length: int | None = None,
-    long_documents: str = "first",
+    long_documents: LongDocuments = "first",
     stride: int | None = None,
     prune_documents: Pruning | str = "",
     prune_queries: Pruning | str = "",

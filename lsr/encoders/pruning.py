@@ -16,7 +16,7 @@ from lsr.vectors.sparse_vectors import SparseVectors
 # From the row and the weight of each posting of some whole rows to whether it stays.
 Keep = Callable[[npt.NDArray[np.int64], npt.NDArray[np.float32]], npt.NDArray[np.bool_]]
 
-ROUNDING = 1e-9  # of shares that are summed up
+SHARE_ROUNDING = 1e-9  # of shares that are summed up
 
 NAMES = {"top-k": "top_k", "ratio": "ratio", "mass": "mass"}
 
@@ -94,7 +94,7 @@ class Pruning:
         first = np.flatnonzero(np.diff(rows, prepend=-1))
         before_row = np.repeat(sums[first] - shares[first], np.diff(first, append=len(rows)))
         kept = np.zeros(len(values), bool)
-        kept[order] = sums - shares - before_row < (self.mass or 0.0) - ROUNDING
+        kept[order] = sums - shares - before_row < (self.mass or 0.0) - SHARE_ROUNDING
         kept[order[first]] = True
         return kept
 

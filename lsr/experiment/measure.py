@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from collections.abc import Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +19,7 @@ from lsr.index.parameters import SearchParams
 from lsr.progress import progress_bar
 from lsr.retrieval.request import DENSE, SPARSE, SearchRequest
 from lsr.retrieval.searcher import Searcher
+from lsr.threads import one_torch_thread
 
 QUERIES_AT_ONCE = 1024
 TIMED_QUERIES = 100
@@ -123,7 +122,7 @@ def _microseconds(task: Task, texts: Sequence[str]) -> tuple[float, float]:
     timed = list(range(0, len(texts), -(-len(texts) // TIMED_QUERIES)))
     chosen = [*timed[:3], *timed]
     search, encode, encoded = [], [], []
-    with _one_torch_thread():
+    with one_torch_thread():
         for query in chosen:
             begin = time.perf_counter()
             encoded.append(task.searcher.encode([texts[query]], task.request.sides))
@@ -134,21 +133,6 @@ def _microseconds(task: Task, texts: Sequence[str]) -> tuple[float, float]:
             task.searcher.find(vectors, request, dropped=own)
             search.append(time.perf_counter() - begin)
     return 1e6 * statistics.median(search[-len(timed) :]), 1e6 * statistics.median(encode[-len(timed) :])
-
-
-@contextmanager
-def _one_torch_thread() -> Iterator[None]:
-    """Let networks compute on one thread, within; nothing where none has been loaded."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _recall_of_exact(task: Task) -> float:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lsr.encoders.sparse.backbone import seeded
-from lsr.encoders.sparse.heads import ABOVE_ZERO, ACTIVATIONS, Batch, Head, LearnedTable, States
+from lsr.encoders.sparse.heads import ABOVE_ZERO, ACTIVATION_FUNCTIONS, Batch, Head, LearnedTable, States
 from lsr.encoders.sparse.lookup import LookupSide
 from lsr.encoders.sparse.sparse_encoder import SparseEncoder
 from lsr.encoders.sparse.transformer import TransformerSide
@@ -20,7 +20,7 @@ from lsr.errors import ParameterError
 from lsr.training.pooling import max_logits, pooled_weights
 
 FIXED, SCALE, TABLE, LEARNED = "fixed", "scale", "table", "learned"
-TABLES = (FIXED, SCALE, TABLE, LEARNED)
+QUERY_TABLES = (FIXED, SCALE, TABLE, LEARNED)
 
 
 class Weights(NamedTuple):
@@ -123,7 +123,7 @@ class TrainableTable(nn.Module):
 class TrainableEncoder(nn.Module):
     """Both sides of a SparseEncoder, sharing what they share there.
 
-    query_table: what queries that are looked up learn, one of TABLES. seed: of a learned table.
+    query_table: what queries that are looked up learn, one of QUERY_TABLES. seed: of a learned table.
     Raises ParameterError for documents that are looked up, and for a query_table without such queries.
     """
 
@@ -224,7 +224,7 @@ def _mlm(head: Head, states: States, batch: Batch) -> Tensor:
     inputs, spec, counted = states.inputs, head.spec, batch.counted
     assert inputs is not None and head.vocabulary is not None
     weight, bias = head.vocabulary.output.weight, head.vocabulary.output.bias
-    activate = ACTIVATIONS[spec.activation]
+    activate = ACTIVATION_FUNCTIONS[spec.activation]
     if spec.pooling in ("first", "last"):
         at = torch.zeros_like(batch.ids[:, 0]) if spec.pooling == "first" else batch.mask.sum(1) - 1
         inputs = inputs[torch.arange(len(at), device=at.device), at][:, None]
@@ -257,7 +257,7 @@ def _mlm(head: Head, states: States, batch: Batch) -> Tensor:
 
 def _mlp(head: Head, states: States, batch: Batch) -> Tensor:
     assert states.last is not None and head.linear is not None
-    weights = ACTIVATIONS[head.spec.activation](_exact(head.linear, states.last)[:, :, 0])
+    weights = ACTIVATION_FUNCTIONS[head.spec.activation](_exact(head.linear, states.last)[:, :, 0])
     texts, positions = batch.counted.nonzero(as_tuple=True)
     places = texts * head.components + batch.ids[texts, positions]
     pooled = torch.zeros(len(batch.ids) * head.components, device=weights.device)

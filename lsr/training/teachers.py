@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification
 
-from lsr.encoders.base import Encoder, check_max_length, checked_texts, first_line
-from lsr.encoders.batches import TEXTS_AT_ONCE, by_length, computed, find_device, find_dtype, move
+from lsr.encoders.base import TEXTS_AT_ONCE, Dtype, Encoder, checked_texts
 from lsr.encoders.dense.dense_encoder import DenseEncoder
 from lsr.encoders.folders.find import find_checkpoint
-from lsr.encoders.folders.model_files import AGAIN, check_weights
-from lsr.encoders.sparse.backbone import positions_of_network, quiet
-from lsr.errors import EncoderError, ParameterError
+from lsr.encoders.folders.model_files import check_weights
+from lsr.encoders.text_network import TextNetwork
+from lsr.errors import EncoderError
 from lsr.training.distillation import Scores, TextGroup, pairs_of
 from lsr.vectors.sparse_vectors import SparseVectors
 
@@ -105,30 +102,26 @@ class CrossEncoder:
     """
 
     def __init__(
-        self, name: str, device: str | None = None, dtype: str = "float32", max_length: int | None = None
+        self, name: str, device: str | None = None, dtype: Dtype = "float32", max_length: int | None = None
     ) -> None:
-        number = find_dtype(dtype)
-        check_max_length(max_length)
         checkpoint = find_checkpoint(name)
         check_weights(checkpoint.folder)
         self.name, self.dtype = checkpoint.name, dtype
-        self._device = find_device(device)
-        self._model, self._tokenizer = _load(self.name, str(checkpoint.folder))
-        stated = max_length or min(self._tokenizer.model_max_length, LONGEST_PAIR)
-        self.max_length = min(stated, positions_of_network(self._model))
-        special = self._tokenizer.num_special_tokens_to_add(pair=True)
-        if self.max_length <= special + 1:
-            raise ParameterError(
-                f"max_length is {self.max_length}; {self.name} adds {special} special tokens to every pair, so that it "
-                f"must be at least {special + 2}"
-            )
-        move(self._model, self._device, number)
-        known = {*inspect.signature(self._model.forward).parameters} & {*self._tokenizer.model_input_names}
-        self._inputs = ["input_ids", "token_type_ids"] if "token_type_ids" in known else ["input_ids"]
-        # Classifiers such as Llama's find the last token by it, so that padding must be what the network expects.
-        self._pad_id = next(
-            (each for each in (self._model.config.pad_token_id, self._tokenizer.pad_token_id) if each is not None), 0
+        self._network = TextNetwork(
+            self.name,
+            checkpoint.folder,
+            AutoModelForSequenceClassification,
+            CROSS_WORKS,
+            device,
+            dtype,
+            max_length,
+            pair=True,
+            longest=LONGEST_PAIR,
         )
+        self.max_length = self._network.max_length
+        labels = self._network.model.config.num_labels
+        if labels != 1:
+            raise EncoderError(f"{self.name}: is no cross-encoder (it has {labels} labels); these work: {CROSS_WORKS}")
 
     def scores(self, groups: Sequence[TextGroup], whole_batch: bool = False) -> Scores:
         """See Teacher. Raises EncoderError for what is not valid text, or where numbers are not finite."""
@@ -138,45 +131,13 @@ class CrossEncoder:
         found = np.empty(distinct.shape[1], np.float32)
         for start in range(0, len(found), TEXTS_AT_ONCE):
             query_of, document_of = distinct[:, start : start + TEXTS_AT_ONCE]
-            tokens = self._tokenize([queries[i] for i in query_of], [documents[i] for i in document_of])
-            lengths = np.array([inputs.shape[1] for inputs in tokens], np.int64)
-            batches = by_length(lengths, None, self._device)
-
-            def logits(batch: npt.NDArray[np.int64], tokens: list[npt.NDArray[np.int64]] = tokens) -> Scores:
-                return self._logits([tokens[pair] for pair in batch])
-
-            for batch, some in zip(batches, computed(logits, batches, self._device), strict=True):
-                found[start + batch] = some
+            tokens = self._network.tokenize([queries[i] for i in query_of], [documents[i] for i in document_of])
+            for batch, logits in self._network.compute(tokens, None, lambda output, _: output.logits[:, 0]):
+                found[start + batch] = logits
         return found[places.reshape(-1)]
 
     def describe(self) -> dict[str, Any]:
         return {"kind": "cross-encoder", "name": self.name, "dtype": self.dtype, "max_length": self.max_length}
-
-    def _tokenize(self, queries: list[str], documents: list[str]) -> list[npt.NDArray[np.int64]]:
-        """Of each pair: int64 [inputs of the network, tokens]."""
-        encoded = self._tokenizer(
-            queries,
-            documents,
-            truncation="longest_first",
-            max_length=self.max_length,
-            return_token_type_ids=len(self._inputs) > 1,
-        )
-        return [np.array(inputs, np.int64) for inputs in zip(*(encoded[key] for key in self._inputs), strict=True)]
-
-    @torch.inference_mode()
-    def _logits(self, tokens: list[npt.NDArray[np.int64]]) -> Scores:
-        lengths = torch.tensor([inputs.shape[1] for inputs in tokens])
-        padded = torch.zeros((len(self._inputs), len(tokens), int(lengths.max())), dtype=torch.long)
-        padded[0] = self._pad_id
-        for row, inputs in enumerate(tokens):
-            padded[:, row, : inputs.shape[1]] = torch.from_numpy(inputs)
-        mask = (torch.arange(padded.shape[2]) < lengths[:, None]).long().to(self._device)
-        named = dict(zip(self._inputs, padded.to(self._device), strict=True))
-        logits = self._model(**named, attention_mask=mask).logits[:, 0].float()
-        if not logits.isfinite().all():
-            raise EncoderError(f"{self.name}: the network gives numbers that are not finite; try dtype float32")
-        scores: Scores = logits.cpu().numpy()
-        return scores
 
 
 class RowCache:
@@ -209,29 +170,3 @@ class RowCache:
 def _size(text: str, row: Row) -> int:
     """About what it takes in memory."""
     return len(text) + sum(array.nbytes for array in row)
-
-
-def _load(name: str, folder: str) -> tuple[Any, Any]:
-    """The network, in float32 on the CPU, and the tokenizer. Raises EncoderError."""
-    source: dict[str, Any] = {"pretrained_model_name_or_path": folder, "trust_remote_code": False}
-    with quiet():
-        try:
-            config = AutoConfig.from_pretrained(**source)
-            labels = config.num_labels
-            model, report = AutoModelForSequenceClassification.from_pretrained(
-                **source, config=config, use_safetensors=True, output_loading_info=True
-            )
-            tokenizer: Any = AutoTokenizer.from_pretrained(**source)
-            tokens = max(tokenizer.get_vocab().values(), default=-1) + 1
-            known: int = model.get_input_embeddings().num_embeddings
-        except Exception as error:  # whatever a damaged file raises in two libraries
-            raise EncoderError(f"{name}: cannot be loaded ({first_line(error)}); {AGAIN}") from error
-    missing = sorted(report["missing_keys"])
-    if labels != 1 or missing:
-        lacks = f"its weights lack {missing[0]}" if missing else f"it has {labels} labels"
-        raise EncoderError(f"{name}: is no cross-encoder ({lacks}); these work: {CROSS_WORKS}")
-    if tokens > known:
-        raise EncoderError(
-            f"{name}: its tokenizer has {tokens} tokens, its network {known}; copy both from the same place"
-        )
-    return model.eval().float(), tokenizer

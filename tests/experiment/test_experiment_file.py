@@ -110,7 +110,7 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
                 ),
                 ('prune_documents = "top-k:0"', "top"),
                 ("prune_queries = 5", "systems.bm25.encoder.prune_queries is 5; it must be text"),
-                ('long_documents = "last"', "long documents by 'last'"),
+                ('long_documents = "last"', "long_documents is 'last'"),
                 ("stride = 3", "stride is for long documents"),
             )
         ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,21 +10,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from tokenizers import normalizers
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from torch import Tensor
+from transformers import AutoModel
 
-from lsr.encoders.base import check_batch_size, check_max_length, checked_texts, first_line
-from lsr.encoders.batches import TEXTS_AT_ONCE, by_length, computed, find_device, find_dtype, move
-from lsr.encoders.dense.dense_folder import WORKS, DenseLayout, read_dense_layout
-from lsr.encoders.folders.find import WORKS as SPARSE_WORKS
-from lsr.encoders.folders.find import FoundModel, absolute_name, named_checkpoint
-from lsr.encoders.folders.model_files import AGAIN
+from lsr.encoders.base import TEXTS_AT_ONCE, Dtype, check_batch_size, checked_texts
+from lsr.encoders.dense.dense_folder import DENSE_WORKS, read_dense_layout
+from lsr.encoders.folders.find import WORKS, FoundModel, absolute_name, named_checkpoint
 from lsr.encoders.folders.saved import is_saved_encoder, read_saved, write_saved
-from lsr.encoders.sparse.backbone import positions_of_network, quiet
-from lsr.errors import EncoderError, LsrError, ParameterError
-from lsr.progress import Advance, progress_bar
+from lsr.encoders.text_network import TextNetwork
+from lsr.errors import EncoderError, LsrError
+from lsr.progress import progress_bar
+from lsr.storage.spelling import american
 
-KIND = "dense"
+DENSE = "dense"
 
 
 class DenseEncoder:
@@ -42,30 +39,28 @@ class DenseEncoder:
     """
 
     def __init__(
-        self, checkpoint: FoundModel, device: str | None = None, dtype: str = "float32", max_length: int | None = None
+        self, checkpoint: FoundModel, device: str | None = None, dtype: Dtype = "float32", max_length: int | None = None
     ) -> None:
-        number = find_dtype(dtype)
-        check_max_length(max_length)
         self.name, self.dtype = checkpoint.name, dtype
-        self._device = find_device(device)
         self._layout = read_dense_layout(checkpoint.folder)
-        self._model, self._tokenizer = _load(self.name, self._layout)
-        stated = self._layout.stated_length or int(min(self._tokenizer.model_max_length, 1 << 30))
-        self.max_length = min(max_length or stated, positions_of_network(self._model))
-        special = self._tokenizer.num_special_tokens_to_add()
-        if self.max_length <= special:
-            raise ParameterError(
-                f"max_length is {self.max_length}; {self.name} adds {special} special tokens to every text, so that it "
-                f"must be at least {special + 1}"
-            )
-        hidden: int = self._model.config.hidden_size
-        self.dim = min(hidden, self._layout.truncate or hidden)
-        move(self._model, self._device, number)
-        known = {*inspect.signature(self._model.forward).parameters} & {*self._tokenizer.model_input_names}
-        self._inputs = ["input_ids", "token_type_ids"] if "token_type_ids" in known else ["input_ids"]
-        pad = self._tokenizer.pad_token_id
-        self._pad_id = pad if pad is not None else getattr(self._model.config, "pad_token_id", None) or 0
-        self._tokenize([""])  # settles how the tokenizer cuts off; from here on it is only read, by whatever thread
+        self._network = TextNetwork(
+            self.name,
+            self._layout.transformer,
+            AutoModel,
+            DENSE_WORKS,
+            device,
+            dtype,
+            max_length,
+            stated_length=self._layout.stated_length,
+            lower_case=self._layout.lower_case,
+            optional="pooler.",  # which nothing here reads
+        )
+        config = self._network.model.config
+        if config.is_encoder_decoder or not isinstance(getattr(config, "hidden_size", None), int):
+            kind = type(self._network.model).__name__
+            raise EncoderError(f"{self.name}: its network, {kind}, is no text encoder; {DENSE_WORKS}")
+        self.max_length = self._network.max_length
+        self.dim: int = min(config.hidden_size, self._layout.truncate or config.hidden_size)
 
     def encode_documents(
         self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False
@@ -89,7 +84,7 @@ class DenseEncoder:
         layout = self._layout._asdict()
         del layout["transformer"], layout["stated_length"], layout["truncate"]
         options = {"max_length": self.max_length, "dtype": self.dtype, "dim": self.dim}
-        return {"kind": "dense", "name": self.name, **options, **layout}
+        return {"kind": DENSE, "name": self.name, **options, **layout}
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write encoder.json, by which load_dense_encoder(folder) finds this encoder again. Raises StorageError.
@@ -97,7 +92,9 @@ class DenseEncoder:
         It names the encoder; the network is not copied.
         """
         options = {"dtype": self.dtype, "max_length": self.max_length}
-        write_saved(Path(folder), {"kind": KIND, "name": self.name, "options": options, "description": self.describe()})
+        write_saved(
+            Path(folder), {"kind": DENSE, "name": self.name, "options": options, "description": self.describe()}
+        )
 
     def _encode(
         self, texts: Sequence[str], prompt: str, unit: str, batch_size: int | None, progress: bool
@@ -107,59 +104,30 @@ class DenseEncoder:
         rows = np.zeros((len(checked), self.dim), np.float32)  # a text without any token keeps its zeros
         with progress_bar("encoding", len(checked), unit, progress) as advance:
             for start in range(0, len(checked), TEXTS_AT_ONCE):
-                tokens = self._tokenize([prompt + text for text in checked[start : start + TEXTS_AT_ONCE]])
-                self._fill(rows[start : start + len(tokens)], tokens, batch_size, advance)
+                some = rows[start : start + TEXTS_AT_ONCE]
+                tokens = self._network.tokenize([prompt + text for text in checked[start : start + TEXTS_AT_ONCE]])
+                for batch, found in self._network.compute(tokens, batch_size, self._pool):
+                    some[batch] = found
+                    advance(len(batch))
+                advance(sum(not len(ids) for ids, *_ in tokens))
         return rows
 
-    def _tokenize(self, texts: list[str]) -> list[npt.NDArray[np.int32]]:
-        """Of each text: int32 [inputs of the network, tokens]."""
-        encoded = self._tokenizer(
-            texts, truncation=True, max_length=self.max_length, return_token_type_ids=len(self._inputs) > 1
-        )
-        return [np.array(inputs, np.int32) for inputs in zip(*(encoded[key] for key in self._inputs), strict=True)]
-
-    def _fill(
-        self,
-        rows: npt.NDArray[np.float32],
-        tokens: list[npt.NDArray[np.int32]],
-        batch_size: int | None,
-        advance: Advance,
-    ) -> None:
-        lengths = np.array([inputs.shape[1] for inputs in tokens], np.int64)
-        batches = by_length(lengths, batch_size, self._device)
-        done = computed(lambda batch: self._batch([tokens[text] for text in batch]), batches, self._device)
-        for batch, found in zip(batches, done, strict=True):
-            rows[batch] = found
-            advance(len(batch))
-        advance(len(tokens) - sum(map(len, batches)))
-
-    @torch.inference_mode()
-    def _batch(self, tokens: list[npt.NDArray[np.int32]]) -> npt.NDArray[np.float32]:
-        lengths = torch.tensor([inputs.shape[1] for inputs in tokens])
-        padded = torch.zeros((len(self._inputs), len(tokens), int(lengths.max())), dtype=torch.long)
-        padded[0] = self._pad_id
-        for row, inputs in enumerate(tokens):
-            padded[:, row, : inputs.shape[1]] = torch.from_numpy(inputs)
-        mask = (torch.arange(padded.shape[2]) < lengths[:, None]).to(self._device)
-        named = dict(zip(self._inputs, padded.to(self._device), strict=True))
-        states = self._model(**named, attention_mask=mask.long()).last_hidden_state.float()
+    def _pool(self, output: Any, mask: Tensor) -> Tensor:
+        states: Tensor = output.last_hidden_state.float()
         if self._layout.pooling == "cls":
             pooled = states[:, 0]
         else:
             pooled = states.masked_fill(~mask[:, :, None], 0).sum(1) / mask.sum(1, keepdim=True)
         if self._layout.normalize:
             pooled = torch.nn.functional.normalize(pooled, dim=1)
-        if not pooled.isfinite().all():
-            raise EncoderError(f"{self.name}: the network gives numbers that are not finite; try dtype float32")
-        rows: npt.NDArray[np.float32] = pooled[:, : self.dim].cpu().numpy()
-        return rows
+        return pooled[:, : self.dim]
 
 
 def load_dense_encoder(
     name_or_path: str | os.PathLike[str],
     *,
     device: str | None = None,
-    dtype: str = "float32",
+    dtype: Dtype = "float32",
     max_length: int | None = None,
 ) -> DenseEncoder:
     """A dense encoder by name.
@@ -177,22 +145,22 @@ def load_dense_encoder(
     return _by_name(absolute_name(os.fspath(name_or_path)), device, dtype, max_length)
 
 
-def _by_name(name: str, device: str | None, dtype: str, max_length: int | None) -> DenseEncoder:
+def _by_name(name: str, device: str | None, dtype: Dtype, max_length: int | None) -> DenseEncoder:
     """What load_dense_encoder says, for a name that absolute_name returned."""
     if is_saved_encoder(name):
         return _open_saved(Path(name), device)
     try:
         checkpoint = named_checkpoint(name)
     except EncoderError as error:
-        raise EncoderError(str(error).replace(SPARSE_WORKS, WORKS)) from error
+        raise EncoderError(str(error).replace(WORKS, DENSE_WORKS)) from error
     return DenseEncoder(checkpoint, device, dtype, max_length)
 
 
 def _open_saved(folder: Path, device: str | None) -> DenseEncoder:
     """The encoder that encoder.json names. Raises EncoderError where it is gone or has changed."""
-    saved = read_saved(folder)
-    if saved.get("kind") != KIND:
-        raise EncoderError(f"{folder}: is an encoder of kind {saved.get('kind')!r}, not a dense one; {WORKS}")
+    saved = american(read_saved(folder))
+    if saved.get("kind") != DENSE:
+        raise EncoderError(f"{folder}: is an encoder of kind {saved.get('kind')!r}, not a dense one; {DENSE_WORKS}")
     try:
         name, options, described = str(saved["name"]), dict(saved["options"]), saved["description"]
         encoder = _by_name(name, device, **options)
@@ -205,33 +173,3 @@ def _open_saved(folder: Path, device: str | None) -> DenseEncoder:
             f"{folder}: was saved with {name}, which has changed since; bring the old model back, or encode again"
         )
     return encoder
-
-
-def _load(name: str, layout: DenseLayout) -> tuple[Any, Any]:
-    """The network, in float32 on the CPU, and the tokenizer. Raises EncoderError."""
-    source: dict[str, Any] = {"pretrained_model_name_or_path": str(layout.transformer), "trust_remote_code": False}
-    with quiet():
-        try:
-            config = AutoConfig.from_pretrained(**source)
-            model, report = AutoModel.from_pretrained(
-                **source, config=config, use_safetensors=True, output_loading_info=True
-            )
-            tokenizer: Any = AutoTokenizer.from_pretrained(**source)
-            if layout.lower_case:
-                inner = tokenizer.backend_tokenizer
-                before = [inner.normalizer] if inner.normalizer else []
-                inner.normalizer = normalizers.Sequence([normalizers.Lowercase(), *before])
-            tokens = max(tokenizer.get_vocab().values(), default=-1) + 1
-            known: int = model.get_input_embeddings().num_embeddings
-        except Exception as error:  # whatever a damaged file raises in two libraries
-            raise EncoderError(f"{name}: cannot be loaded ({first_line(error)}); {AGAIN}") from error
-    missing = sorted(key for key in report["missing_keys"] if "pooler." not in key)  # which nothing here reads
-    if missing:
-        raise EncoderError(f"{name}: the checkpoint lacks {len(missing)} weights, such as {missing[0]}; {AGAIN}")
-    if config.is_encoder_decoder or not isinstance(getattr(config, "hidden_size", None), int):
-        raise EncoderError(f"{name}: its network, {type(model).__name__}, is no text encoder; {WORKS}")
-    if tokens > known:
-        raise EncoderError(
-            f"{name}: its tokenizer has {tokens} tokens, its network {known}; copy both from the same place"
-        )
-    return model.eval().float(), tokenizer

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from lsr.encoders.folders.model_files import AGAIN, folder_inside, read_json, read_object
 from lsr.errors import EncoderError
 
-WORKS = (
+DENSE_WORKS = (
     'these work: "minilm", a folder that sentence-transformers wrote, or a Hugging Face id such as '
     "sentence-transformers/all-MiniLM-L6-v2"
 )
@@ -20,7 +20,7 @@ TEXT_ONLY = {
     "module_output_name": "token_embeddings",
 }
 TRANSFORMER_KEYS = ("max_seq_length", "do_lower_case", "unpad_inputs")
-POOLINGS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}  # old keys, new names
+POOLING_KEYS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}  # old keys, new names
 
 
 class DenseLayout(NamedTuple):
@@ -43,7 +43,9 @@ def read_dense_layout(folder: Path) -> DenseLayout:
     """What a folder's JSON files say. Raises EncoderError for what lsr cannot do, or cannot read."""
     path = folder / "modules.json"
     if not path.is_file():
-        raise EncoderError(f"{folder}: has no modules.json, so that it is no sentence-transformers model; {WORKS}")
+        raise EncoderError(
+            f"{folder}: has no modules.json, so that it is no sentence-transformers model; {DENSE_WORKS}"
+        )
     kinds, places = [], []
     for module in _modules(path):
         kind, place = (module.get("type"), module.get("path")) if isinstance(module, dict) else (None, None)
@@ -70,7 +72,7 @@ def _read_transformer(folder: Path) -> tuple[int | None, bool]:
     settings = read_object(path, optional=True)
     for key, value in settings.items():
         if (value != TEXT_ONLY[key]) if key in TEXT_ONLY else (value and key not in TRANSFORMER_KEYS):
-            raise EncoderError(f"{path}: {key} is {value!r}, which lsr does not know; {WORKS}")
+            raise EncoderError(f"{path}: {key} is {value!r}, which lsr does not know; {DENSE_WORKS}")
     length = settings.get("max_seq_length")
     if length is not None and (type(length) is not int or length < 1):
         raise EncoderError(f"{path}: max_seq_length is {length!r}, no number of tokens; {AGAIN}")
@@ -81,13 +83,13 @@ def _read_pooling(path: Path, prompted: bool) -> str:
     settings = read_object(path)
     modes = settings.get("pooling_mode")
     if modes is None:
-        modes = [POOLINGS.get(key, key) for key, on in settings.items() if key.startswith("pooling_mode_") and on]
+        modes = [POOLING_KEYS.get(key, key) for key, on in settings.items() if key.startswith("pooling_mode_") and on]
         modes = modes or ["mean"]  # as sentence-transformers has it
     modes = modes if isinstance(modes, list) else [modes]
-    if len(modes) != 1 or modes[0] not in POOLINGS.values():
+    if len(modes) != 1 or modes[0] not in POOLING_KEYS.values():
         raise EncoderError(f"{path}: pools by {' and '.join(map(str, modes)) or 'nothing'}; {READS}")
     if prompted and not settings.get("include_prompt", True):
-        raise EncoderError(f"{path}: does not pool the prompt (include_prompt is false), which lsr does; {WORKS}")
+        raise EncoderError(f"{path}: does not pool the prompt (include_prompt is false), which lsr does; {DENSE_WORKS}")
     return str(modes[0])
 
 

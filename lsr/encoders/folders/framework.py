@@ -27,12 +27,12 @@ from lsr.storage.files import DAMAGE
 MODEL_TYPE = "DualEncoder"
 WEIGHTS_FILE = "model.safetensors"
 PREFIX = "model."
-UNSTATED_LENGTH = 512
-KINDS = {each: each for each in ("BINARY", "MLP", "MLM", "CLS_MLM")}
+FRAMEWORK_LENGTH = 512
+FRAMEWORK_HEADS = {each: each for each in ("BINARY", "MLP", "MLM", "CLS_MLM")}
 FUNCTIONS = {"identity": "identity", "no": "identity", "relu": "relu", "softplus": "softplus", "log1p": "log1p"}
 # Its activation and norm, one after the other, are one function here. Others of its pairs are not defined below zero,
 # or give every component a weight.
-ACTIVATIONS = {
+FRAMEWORK_ACTIVATIONS = {
     ("identity", "identity"): "identity",
     ("relu", "identity"): "relu",
     ("identity", "relu"): "relu",
@@ -43,10 +43,10 @@ ACTIVATIONS = {
     ("softplus", "log1p"): "log1p-softplus",
 }
 # abs takes what is farthest from zero, which is the largest where nothing is below zero.
-POOLINGS = {"max": "max", "sum": "sum", "abs": "max"}
+FRAMEWORK_POOLINGS = {"max": "max", "sum": "sum", "abs": "max"}
 PARTS = {"no": "", "allone": "", "epic": "epic"}
 NAMES = {"importance": "term_importance", "quality": "doc_quality"}
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
 def is_framework(folder: Path) -> bool:
@@ -72,11 +72,11 @@ def read_framework(name: str, folder: Path, max_length: int | None) -> EncoderSp
 def _side(root: Path, folder: Path, repeated: str, max_length: int | None) -> SideSpec:
     path, tokenizer = folder / CONFIG_FILE, root / "tokenizer"
     config = read_object(path)
-    kind = chosen(path, "model_type", config.get("model_type"), KINDS)
+    kind = chosen(path, "model_type", config.get("model_type"), FRAMEWORK_HEADS)
     check_weights(folder)
     if not tokenizer.is_dir():
         raise EncoderError(f"{tokenizer}: is missing; copy the tokenizer that the encoder was trained with there")
-    longest = shortest(UNSTATED_LENGTH if max_length is None else max_length, limit_of(tokenizer))
+    longest = shortest(FRAMEWORK_LENGTH if max_length is None else max_length, limit_of(tokenizer))
     if kind == "BINARY":
         components = config.get("vocab_size")
         return LookupSpec(
@@ -110,10 +110,10 @@ def _head(path: Path, kind: str, config: dict[str, Any], repeated: str) -> HeadS
         chosen(path, what, config.get(what, usual), FUNCTIONS)
         for what, usual in (("activation", "relu"), ("norm", "log1p"))
     )
-    if (activation, norm) not in ACTIVATIONS:
-        pairs = ", ".join(" and ".join(pair) for pair in ACTIVATIONS)
+    if (activation, norm) not in FRAMEWORK_ACTIVATIONS:
+        pairs = ", ".join(" and ".join(pair) for pair in FRAMEWORK_ACTIVATIONS)
         raise EncoderError(f"{path}: activation and norm are {activation} and {norm}; lsr knows {pairs}")
-    function = ACTIVATIONS[activation, norm]
+    function = FRAMEWORK_ACTIVATIONS[activation, norm]
     if kind == "MLP":
         return HeadSpec("mlp", function, repeated, special_positions=False)
     if kind == "CLS_MLM":
@@ -123,7 +123,7 @@ def _head(path: Path, kind: str, config: dict[str, Any], repeated: str) -> HeadS
     return HeadSpec(
         "mlm",
         function,
-        chosen(path, "pool", config.get("pool", "max"), POOLINGS),
+        chosen(path, "pool", config.get("pool", "max"), FRAMEWORK_POOLINGS),
         special_positions=False,
         importance=bool(chosen(path, "term_importance", config.get("term_importance", "no"), PARTS)),
         quality=bool(chosen(path, "doc_quality", config.get("doc_quality", "no"), PARTS)),
@@ -135,7 +135,7 @@ def _base(root: Path, path: Path, base: Any, longest: int) -> tuple[str, int]:
 
     A folder in the encoder's own counts before a Hugging Face id; one elsewhere does not.
     """
-    if isinstance(base, str) and _HUB_ID.fullmatch(base):
+    if isinstance(base, str) and _HUB_NAME.fullmatch(base):
         inside = root / base
         if (inside / CONFIG_FILE).is_file():
             return str(inside), shortest(longest, positions_of(inside))

@@ -23,7 +23,7 @@ from lsr.encoders.spec import EncoderSpec, HeadSpec, LookupSpec, SideSpec, Trans
 from lsr.errors import EncoderError
 
 # Where the file that OpenSearch's code writes is missing, the lines that its analyzers read are as good.
-TABLES = ("idf.json", "query_token_weights.txt")
+OPENSEARCH_TABLES = ("idf.json", "query_token_weights.txt")
 # naver's older trainer writes two folders; its newer one, and light-splade, one inside the other.
 DOCUMENTS_BESIDE, QUERIES_BESIDE = "model", "model_q"
 QUERIES_INSIDE = (("query", "naver"), ("query_model", "light-splade"))
@@ -60,7 +60,7 @@ def read_layout(name: str, folder: Path, max_length: int | None) -> EncoderSpec:
             return _encoder(name, splade_max(folder / inside, max_length), folder, max_length, layout)
     if read_object(folder / "model_args.json", optional=True).get("splade_doc") is True:
         return _encoder(name, _bag_of_words(folder, max_length), folder, max_length, "naver")
-    for table in TABLES:
+    for table in OPENSEARCH_TABLES:
         if (folder / table).is_file():
             query = replace(_bag_of_words(folder, max_length), table=str(folder / table), special_components=False)
             return _encoder(name, query, folder, max_length, "opensearch")

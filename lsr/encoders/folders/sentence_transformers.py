@@ -33,9 +33,9 @@ ROUTER_FILES = ("router_config.json", CONFIG_FILE)  # the second, as Asym called
 RENAMED = {"IDF": "SparseStaticEmbedding", "Asym": "Router"}
 TRANSFORMERS = {"MLMTransformer": "fill-mask", "Transformer": "feature-extraction"}  # and what they do if not told
 SPARSE = ("SpladePooling", "SparseStaticEmbedding", "SparseAutoEncoder", "Router")  # what ends a sparse encoder
-ACTIVATIONS = {"relu": "log1p", "log1p_relu": "log1p-log1p"}  # its names leave one logarithm out
-POOLINGS = {"max": "max", "sum": "sum"}
-TASKS = {"fill-mask": "masked-lm", "text-generation": "causal-lm"}
+THEIR_ACTIVATIONS = {"relu": "log1p", "log1p_relu": "log1p-log1p"}  # its names leave one logarithm out
+THEIR_POOLINGS = {"max": "max", "sum": "sum"}
+THEIR_TASKS = {"fill-mask": "masked-lm", "text-generation": "causal-lm"}
 READ = "lsr reads a Transformer with SpladePooling, a SparseStaticEmbedding, and a Router between such"
 
 Module = tuple[str, Path]  # class, folder
@@ -116,7 +116,7 @@ def _side(root: Path, modules: list[Module], max_length: int | None) -> SideSpec
 def _transformer(kind: str, folder: Path, pooling_folder: Path, max_length: int | None) -> TransformerSpec:
     path = folder / TRANSFORMER_FILE
     settings = read_object(path, optional=True)
-    task = chosen(path, "transformer_task", settings.get("transformer_task", TRANSFORMERS[kind]), TASKS)
+    task = chosen(path, "transformer_task", settings.get("transformer_task", TRANSFORMERS[kind]), THEIR_TASKS)
     stated = settings.get("max_seq_length")
     if type(stated) is not int or stated < 1:
         # Newer versions leave this to the tokenizer.
@@ -125,8 +125,10 @@ def _transformer(kind: str, folder: Path, pooling_folder: Path, max_length: int 
     pooling_path = pooling_folder / CONFIG_FILE
     pooling = read_object(pooling_path)
     head = HeadSpec(
-        pooling=chosen(pooling_path, "pooling_strategy", pooling.get("pooling_strategy", "max"), POOLINGS),
-        activation=chosen(pooling_path, "activation_function", pooling.get("activation_function", "relu"), ACTIVATIONS),
+        pooling=chosen(pooling_path, "pooling_strategy", pooling.get("pooling_strategy", "max"), THEIR_POOLINGS),
+        activation=chosen(
+            pooling_path, "activation_function", pooling.get("activation_function", "relu"), THEIR_ACTIVATIONS
+        ),
     )
     side = read_language_model(folder, head, longest, task)
     if side.backbone.task != task:

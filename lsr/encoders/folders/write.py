@@ -39,8 +39,8 @@ SHARED_FOLDER = "shared"
 MODULES = "sentence_transformers.sparse_encoder.models."
 ROUTER = "sentence_transformers.models.Router"
 # Our names to theirs.
-ACTIVATIONS = {ours: theirs for theirs, ours in sentence_transformers.ACTIVATIONS.items()}
-TASKS = {ours: theirs for theirs, ours in sentence_transformers.TASKS.items()}
+OUR_ACTIVATIONS = {ours: theirs for theirs, ours in sentence_transformers.THEIR_ACTIVATIONS.items()}
+OUR_TASKS = {ours: theirs for theirs, ours in sentence_transformers.THEIR_TASKS.items()}
 
 
 def write_encoder(
@@ -67,7 +67,7 @@ def _known(side: SideSpec) -> bool:
     return (
         side.head == plain
         and side.head.pooling in ("max", "sum")
-        and side.head.activation in ACTIVATIONS
+        and side.head.activation in OUR_ACTIVATIONS
         and not side.echo
         and not side.backbone.bidirectional
     )
@@ -127,7 +127,7 @@ def _write_transformer(side: TransformerSide, folder: Path, pooling: Path) -> No
     if side.spec.backbone.task != "masked-lm":
         text = {"method": "forward", "method_output_name": "logits"}
         config |= {
-            "transformer_task": TASKS[side.spec.backbone.task],
+            "transformer_task": OUR_TASKS[side.spec.backbone.task],
             "modality_config": {"text": text},
             "processing_kwargs": {"text": {"logits_to_keep": 0}},  # of all positions
             "module_output_name": "token_embeddings",
@@ -138,7 +138,7 @@ def _write_transformer(side: TransformerSide, folder: Path, pooling: Path) -> No
         pooling / "config.json",
         {
             "pooling_strategy": head.pooling,
-            "activation_function": ACTIVATIONS[head.activation],
+            "activation_function": OUR_ACTIVATIONS[head.activation],
             "word_embedding_dimension": side.dim,
         },
     )

@@ -25,7 +25,7 @@ NARROWEST_CHUNK = 128
 SCREENING_ERROR = 2 * 2**-8 + 2**-16 + 2**-10
 ROUNDING_ERROR = 2**-8 + 2**-14  # of the result itself, relative to what it was rounded to
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+ACTIVATION_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda z: z,
     "relu": torch.relu,
     "log1p": lambda z: torch.log1p(torch.relu(z)),
@@ -152,7 +152,7 @@ class Head(nn.Module):
 
     def _mlp(self, states: States, batch: Batch) -> HeadOutput:
         assert states.last is not None and self.linear is not None
-        weights = ACTIVATIONS[self.spec.activation](self.linear(states.last.float())[:, :, 0]).cpu()
+        weights = ACTIVATION_FUNCTIONS[self.spec.activation](self.linear(states.last.float())[:, :, 0]).cpu()
         texts, positions = batch.counted.cpu().nonzero(as_tuple=True)
         keys = texts * self.components + batch.ids.cpu()[texts, positions]
         keys, places = torch.unique(keys, return_inverse=True)
@@ -200,7 +200,7 @@ class VocabularyLayer(nn.Module):
     def __init__(self, output: nn.Linear, spec: HeadSpec) -> None:
         super().__init__()
         self.output = output
-        self._activate = ACTIVATIONS[spec.activation]
+        self._activate = ACTIVATION_FUNCTIONS[spec.activation]
         self._sum = spec.pooling == "sum"
         # What does not count in a maximum is a logit of 0 there (HeadSpec.special_positions).
         self._least = 0.0 if not spec.special_positions and spec.pooling == "max" else None
@@ -306,7 +306,7 @@ class LearnedTable(nn.Module):
 
     def forward(self) -> Tensor:
         """float32 [components]."""
-        return ACTIVATIONS["log1p"](self.linear(self.embeddings)[:, 0])
+        return ACTIVATION_FUNCTIONS["log1p"](self.linear(self.embeddings)[:, 0])
 
 
 def unit_length(vectors: SparseVectors) -> SparseVectors:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save
 
+from lsr.encoders.base import TEXTS_AT_ONCE
 from lsr.encoders.idf import Table, checked_table, read_table
 from lsr.encoders.sparse.tokens import FolderTokenizer
 from lsr.encoders.spec import LookupSpec
@@ -25,7 +26,6 @@ from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
 TABLE_FILE = "model.safetensors"
-TEXTS_AT_ONCE = 8192
 
 
 class LookupSide:

@@ -8,8 +8,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from lsr.encoders.base import PretrainedEncoder, check_batch_size, check_dtype, checked_texts
-from lsr.encoders.folders.saved import save_reference
+from lsr.encoders.base import Dtype, LongDocuments, PretrainedEncoder, check_batch_size, check_dtype, checked_texts
+from lsr.encoders.folders.saved import WHOLE, save_reference
 from lsr.encoders.idf import Table
 from lsr.encoders.pruning import Pruning
 from lsr.encoders.sparse.lookup import LookupSide
@@ -25,7 +25,6 @@ from lsr.vectors.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from lsr.encoders.sparse.transformer import TransformerSide
 
-KIND = "sparse"
 LONG_TEXTS_AT_ONCE = 256  # each may have hundreds of windows
 
 Side: TypeAlias = "LookupSide | TransformerSide"
@@ -37,9 +36,9 @@ Expander = Callable[[Sequence[str]], Sequence[str]]
 class EncoderOptions:
     """What load_encoder takes beside the name; it says what each means. Raises ParameterError."""
 
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     max_length: int | None = None
-    long_documents: str = "first"
+    long_documents: LongDocuments = "first"
     stride: int | None = None
     prune_documents: Pruning = field(default_factory=Pruning)
     prune_queries: Pruning = field(default_factory=Pruning)
@@ -161,7 +160,7 @@ class SparseEncoder(PretrainedEncoder):
     def describe(self) -> dict[str, Any]:
         """JSON. The device is left out: it changes weights by rounding only."""
         described = {
-            "kind": KIND,
+            "kind": WHOLE,
             "name": self.name,
             "query": self._describe(self.spec.query),
             "document": self._describe(self.spec.document),

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from lsr.errors import ParameterError
+from lsr.checks import check_choice
+from lsr.encoders.base import LongDocuments
 from lsr.vectors.normalize import row_steps, rows_of
 from lsr.vectors.sparse_vectors import SparseVectors
-
-AGGREGATES = ("first", "max")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class Windows:
     ends: npt.NDArray[np.int64]
     count: int
 
-    def aggregate(self, how: str) -> SparseVectors:
+    def aggregate(self, how: LongDocuments) -> SparseVectors:
         """One row a text: that of its first window ("first"), or the largest weight of each component over all of its
         windows ("max", Rep-max of Nguyen et al. 2023, Adapting Learned Sparse Retrieval for Long Documents).
 
@@ -63,8 +62,8 @@ class Windows:
 
 
 def check_aggregate(how: str) -> None:
-    if how not in AGGREGATES:
-        raise ParameterError(f"long documents by {how!r}; it must be one of {', '.join(AGGREGATES)}")
+    """Raises ParameterError for another way with long documents."""
+    check_choice("long_documents", how, get_args(LongDocuments))
 
 
 def _indptr(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lsr.encoders.batches import TEXTS_AT_ONCE, by_length, computed, find_device, find_dtype, move
+from lsr.encoders.base import TEXTS_AT_ONCE, Dtype
+from lsr.encoders.batches import by_length, collate, computed, find_device, find_dtype, move, pad_id
 from lsr.encoders.sparse.backbone import load_backbone, load_tensors, load_tokenizer, seeded
 from lsr.encoders.sparse.heads import Batch, Head
 from lsr.encoders.sparse.text_windows import Windows
@@ -47,7 +48,7 @@ class TransformerSide:
         name: str,
         spec: TransformerSpec,
         device: str | None = None,
-        dtype: str = "float32",
+        dtype: Dtype = "float32",
         like: TransformerSide | None = None,
         seed: int | None = None,
     ) -> None:
@@ -74,9 +75,7 @@ class TransformerSide:
         if self.head.vocabulary is not None:
             self.head.vocabulary.prepare()
 
-        config = self.backbone.model.config
-        pad = self.tokenizer.pad_token_id
-        self._pad_id = pad if pad is not None else getattr(config, "pad_token_id", None) or 0
+        self._pad_id = pad_id(self.backbone.model, self.tokenizer)
         longest = min(self.backbone.longest, int(min(self.tokenizer.model_max_length, 1 << 30)))
         self.max_length = min(spec.max_length, longest)
         added = self.tokenizer.num_special_tokens_to_add()
@@ -158,14 +157,7 @@ class TransformerSide:
 
     def collate(self, tokens: Sequence[TokenizedText]) -> Batch:
         """The tokens of some texts as one batch, on the CPU."""
-        shape = len(tokens), max(len(each.ids) for each in tokens)
-        ids = torch.full(shape, self._pad_id)
-        mask, counted, special = (torch.zeros(shape, dtype=torch.bool) for _ in range(3))
-        for row, each in enumerate(tokens):
-            length = len(each.ids)
-            mask[row, :length] = True
-            for target, source in zip((ids, special, counted), each, strict=True):
-                target[row, :length] = torch.from_numpy(source)
+        mask, ids, special, counted = collate(tokens, self._pad_id)
         return Batch(ids, mask, counted, special)
 
     def _room(self) -> int:

@@ -355,13 +355,13 @@ def test_batch_size_bounds_the_batches_and_memory_bounds_batch_size(
 ) -> None:
     encoder = load(write_dense(tmp_path))
     seen: list[tuple[int, int]] = []
-    compute = encoder._batch
+    pool = encoder._pool
 
-    def watched(tokens: list[np.ndarray]) -> np.ndarray:
-        seen.append((len(tokens), max(inputs.shape[1] for inputs in tokens)))
-        return compute(tokens)
+    def watched(output: Any, mask: torch.Tensor) -> torch.Tensor:
+        seen.append(tuple(mask.shape))
+        return pool(output, mask)
 
-    monkeypatch.setattr(encoder, "_batch", watched)
+    monkeypatch.setattr(encoder, "_pool", watched)
     texts = ["alpha " * 46] * 300 + ["e"] * 400
     encoder.encode_documents(texts, batch_size=50)
     assert max(count for count, _ in seen) == 50
@@ -371,6 +371,16 @@ def test_batch_size_bounds_the_batches_and_memory_bounds_batch_size(
     seen.clear()
     encoder.encode_documents(texts)
     assert max(count * length for count, length in seen) <= batches.TOKENS_PER_BATCH
+
+
+def test_one_that_was_saved_in_british_spelling(tmp_path: Path) -> None:
+    encoder = load(write_dense(tmp_path / "model"))
+    encoder.save(tmp_path / "saved")
+    path = tmp_path / "saved" / "encoder.json"
+    content = path.read_text()
+    assert '"normalize"' in content
+    path.write_text(content.replace('"normalize"', '"normalise"'))
+    assert load(tmp_path / "saved").describe() == encoder.describe()
 
 
 def test_several_threads_may_encode_at_once(tmp_path: Path) -> None:
@@ -614,7 +624,9 @@ def test_missing_weights(tmp_path: Path) -> None:
     tensors = load_file(folder / "model.safetensors")
     del tensors["encoder.layer.1.output.dense.weight"]
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(EncoderError, match=r"lacks 1 weights, such as encoder\.layer\.1\.output\.dense\.weight"):
+    with pytest.raises(
+        EncoderError, match=r"lacks 1 weights of BertModel, such as encoder\.layer\.1\.output\.dense\.weight"
+    ):
         load(folder)
 
 

@@ -166,7 +166,7 @@ def test_a_text_without_positions_that_count_has_an_empty_row() -> None:
 )
 def test_activation_of_a_logit_of_two(activation: str, expected: float) -> None:
     # 1.098612 and 0.741276 are what OpenSearch's doc-v1/v2 and doc-v3 make of a largest logit of 2.
-    found = heads.ACTIVATIONS[activation](torch.tensor([2.0]))
+    found = heads.ACTIVATION_FUNCTIONS[activation](torch.tensor([2.0]))
     assert found.item() == pytest.approx(expected, abs=1e-6)
 
 

@@ -89,7 +89,7 @@ def test_aggregates_of_any_windows(texts: list[list[list[int]]]) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"long_documents": "mean"}, "long documents by 'mean'"),
+        ({"long_documents": "mean"}, "long_documents is 'mean'"),
         ({"stride": 8}, "stride is for long documents by max"),
         ({"long_documents": "max", "stride": 0}, "stride is 0.*from 1 to 30"),
         ({"long_documents": "max", "stride": 31}, "stride is 31.*from 1 to 30"),

@@ -1,0 +1,131 @@
+"""A network of transformers and its tokenizer as they come: texts, or pairs of them, -> what the network returns."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from tokenizers import normalizers
+from torch import Tensor
+from transformers import AutoConfig, AutoTokenizer
+
+from lsr.encoders.base import Dtype, check_max_length, first_line
+from lsr.encoders.batches import Batch, by_length, collate, computed, find_device, find_dtype, move, pad_id
+from lsr.encoders.folders.model_files import AGAIN
+from lsr.encoders.sparse.backbone import positions_of_network, quiet
+from lsr.errors import EncoderError, ParameterError
+
+Tokens = list[npt.NDArray[np.int32]]  # of a text: one row for each input of the network
+
+
+class TextNetwork:
+    """Loaded by one of transformers' AutoModel classes, from safetensors only, without running code of the model.
+
+    name: for messages. folder: of the network and its tokenizer. auto: the class. works: what could be loaded instead,
+    for messages. pair: whether two texts are read as one. stated_length: tokens that the folder says are read.
+    longest: tokens that are read where it does not say. optional: name of a part whose weights may be missing.
+    device, dtype, max_length: as load_dense_encoder takes them.
+
+    Raises EncoderError for files that cannot be loaded or do not fit together, ParameterError for the options.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        auto: Any,
+        works: str,
+        device: str | None,
+        dtype: Dtype,
+        max_length: int | None,
+        *,
+        pair: bool = False,
+        stated_length: int | None = None,
+        longest: int = 1 << 30,
+        lower_case: bool = False,
+        optional: str = "",
+    ) -> None:
+        number = find_dtype(dtype)
+        check_max_length(max_length)
+        self.name = name
+        self._device = find_device(device)
+        self.model, self._tokenizer = _load(name, folder, auto, works, optional)
+        if lower_case:
+            inner = self._tokenizer.backend_tokenizer
+            before = [inner.normalizer] if inner.normalizer else []
+            inner.normalizer = normalizers.Sequence([normalizers.Lowercase(), *before])
+        length = max_length or stated_length or int(min(self._tokenizer.model_max_length, longest))
+        self.max_length = min(length, positions_of_network(self.model))
+        special, texts = self._tokenizer.num_special_tokens_to_add(pair=pair), 1 + int(pair)
+        if self.max_length < special + texts:
+            raise ParameterError(
+                f"max_length is {self.max_length}; {name} adds {special} special tokens to every "
+                f"{'pair' if pair else 'text'}, so that it must be at least {special + texts}"
+            )
+        move(self.model, self._device, number)
+        known = {*inspect.signature(self.model.forward).parameters} & {*self._tokenizer.model_input_names}
+        self._inputs = ["input_ids", "token_type_ids"] if "token_type_ids" in known else ["input_ids"]
+        self._pad_id = pad_id(self.model, self._tokenizer)
+        self.tokenize(*[[""]] * texts)  # settles how the tokenizer cuts off; then it is only read, by whatever thread
+
+    def tokenize(self, *texts: list[str]) -> list[Tokens]:
+        """The tokens of each text, or pair, cut off after max_length; of a pair the longer text loses its end."""
+        encoded = self._tokenizer(
+            *texts, truncation=True, max_length=self.max_length, return_token_type_ids=len(self._inputs) > 1
+        )
+        columns = (encoded[key] for key in self._inputs)
+        return [[np.array(each, np.int32) for each in inputs] for inputs in zip(*columns, strict=True)]
+
+    def compute(
+        self, tokens: list[Tokens], batch_size: int | None, read: Callable[[Any, Tensor], Tensor]
+    ) -> Iterator[tuple[Batch, npt.NDArray[np.float32]]]:
+        """Batches of texts of like length, none of length 0, each with what is read of the network's output.
+
+        read: from the output and the mask, bool [texts, tokens], to float [texts, ...].
+        Raises EncoderError for numbers that are not finite.
+        """
+
+        @torch.inference_mode()
+        def work(batch: Batch) -> npt.NDArray[np.float32]:
+            mask, *inputs = (each.to(self._device) for each in collate([tokens[text] for text in batch], self._pad_id))
+            output = self.model(**dict(zip(self._inputs, inputs, strict=True)), attention_mask=mask.long())
+            found = read(output, mask).float()
+            if not found.isfinite().all():
+                raise EncoderError(f"{self.name}: the network gives numbers that are not finite; try dtype float32")
+            rows: npt.NDArray[np.float32] = found.cpu().numpy()
+            return rows
+
+        batches = by_length(np.array([len(each[0]) for each in tokens], np.int64), batch_size, self._device)
+        yield from zip(batches, computed(work, batches, self._device), strict=True)
+
+
+def _load(name: str, folder: Path, auto: Any, works: str, optional: str) -> tuple[Any, Any]:
+    """The network, in float32 on the CPU, and the tokenizer."""
+    source: dict[str, Any] = {"pretrained_model_name_or_path": str(folder), "trust_remote_code": False}
+    with quiet():
+        try:
+            config = AutoConfig.from_pretrained(**source)
+            model, report = auto.from_pretrained(
+                **source, config=config, use_safetensors=True, output_loading_info=True
+            )
+            tokenizer: Any = AutoTokenizer.from_pretrained(**source)
+            tokens = max(tokenizer.get_vocab().values(), default=-1) + 1
+            known: int = model.get_input_embeddings().num_embeddings
+        except Exception as error:  # whatever a damaged file raises in two libraries
+            raise EncoderError(f"{name}: cannot be loaded ({first_line(error)}); {AGAIN}") from error
+    missing = sorted(key for key in report["missing_keys"] if not optional or optional not in key)
+    if missing:
+        raise EncoderError(
+            f"{name}: the checkpoint lacks {len(missing)} weights of {type(model).__name__}, such as {missing[0]}; "
+            f"copy it again, or give another: {works}"
+        )
+    if tokens > known:
+        raise EncoderError(
+            f"{name}: its tokenizer has {tokens} tokens, its network {known}; copy both from the same place"
+        )
+    return model.eval().float(), tokenizer
