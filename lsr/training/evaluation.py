@@ -18,8 +18,8 @@ from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.retrieval.request import SPARSE, SearchRequest
 from lsr.retrieval.searcher import Searcher
 
-LARGEST = 1 << 64
-DEEPEST = 1000  # of a ranking for measures without a cutoff
+HASH_VALUES = 1 << 64
+UNCUT_DEPTH = 1000  # of a ranking for measures without a cutoff
 
 
 class DevelopmentSet(NamedTuple):
@@ -65,7 +65,7 @@ def read_development_set(
         count = collection.count or sum(1 for _ in collection.documents())
         share = max(0, documents - len(judged)) / max(count - len(judged), 1)
     for document in collection.documents():
-        if share >= 1 or document.doc_id in judged or _hash(document.doc_id) < share * LARGEST:
+        if share >= 1 or document.doc_id in judged or _hash(document.doc_id) < share * HASH_VALUES:
             ids.append(document.doc_id)
             texts.append(document.full_text)
     if not judged.intersection(ids):
@@ -79,7 +79,7 @@ def evaluate_encoder(
     encoder: SparseEncoder, on: DevelopmentSet, measures: Sequence[str], threads: int = 1
 ) -> Evaluated:
     """Encode, index, search and measure with the encoder as it is."""
-    k = max(each.params.get("cutoff", DEEPEST) for each in parse_measures(measures).values())
+    k = max(each.params.get("cutoff", UNCUT_DEPTH) for each in parse_measures(measures).values())
     vectors = encoder.encode_documents(on.texts)
     rows = encoder.encode_queries(list(on.queries.values()))
     searcher = Searcher(SeismicIndex.build(vectors.with_ids(on.ids), IndexConfig(), threads=threads), encoder)

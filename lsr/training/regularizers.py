@@ -34,7 +34,7 @@ from lsr.training.losses import Total
 FLOPS, L1, DF_FLOPS, IDF_FLOPS, ANTI_ZERO = "flops", "l1", "df-flops", "idf-flops", "anti-zero"
 PENALTIES = (FLOPS, L1, DF_FLOPS, IDF_FLOPS, ANTI_ZERO)
 ALL, HALVES, SLOTS = "all", "halves", "slots"
-POOLINGS = (ALL, HALVES, SLOTS)
+PENALTY_POOLINGS = (ALL, HALVES, SLOTS)
 ALPHA, BETA = 0.1, 10.0
 # Below every IDF in MS MARCO, where the full stop has .016. Tables have 0 for what they lack, nearly 0 for what is in
 # every document, and an infinite penalty would be no number.
@@ -47,7 +47,7 @@ HALF_LIFE = 10_000  # documents: a frequency of .1 is then known to about .002
 class Penalty:
     """One penalty on the documents, or on the queries.
 
-    kind: one of PENALTIES. strength: lambda, by which it is multiplied. pooling: one of POOLINGS; queries know "all".
+    kind: of PENALTIES. strength: lambda, by which it is multiplied. pooling: of PENALTY_POOLINGS; "all" for queries.
     above: the l0 mask: rows of at most so many non-zeros count as zeros, while the mean still divides by all rows
         (Shen et al. 2025); None for no mask.
     alpha, beta: of df-flops: the document frequency, as a share, at which half of the weight counts, and how steeply.
@@ -65,8 +65,8 @@ class Penalty:
     def __post_init__(self) -> None:
         if self.kind not in PENALTIES:
             raise ParameterError(f"penalty is {self.kind!r}; it must be one of {', '.join(PENALTIES)}")
-        if self.pooling not in POOLINGS:
-            raise ParameterError(f"pooling is {self.pooling!r}; it must be one of {', '.join(POOLINGS)}")
+        if self.pooling not in PENALTY_POOLINGS:
+            raise ParameterError(f"pooling is {self.pooling!r}; it must be one of {', '.join(PENALTY_POOLINGS)}")
         if isinstance(self.strength, bool) or not 0 < self.strength < math.inf:
             raise ParameterError(f"penalty {self.kind}: strength is {self.strength!r}; it must be a number above 0")
         if self.above is not None and (type(self.above) is not int or self.above < 1):

@@ -48,7 +48,7 @@ def start_encoder(
 
 
 def what_queries_learn(config: EncoderConfig, encoder: SparseEncoder) -> str:
-    """One of lsr.training.model.TABLES: as configured, or what suits the method."""
+    """One of lsr.training.model.QUERY_TABLES: as configured, or what suits the method."""
     if config.query_table:
         return config.query_table
     if not isinstance(encoder.query_side, LookupSide) or not config.method:

@@ -33,11 +33,12 @@ from lsr.storage.parts import (
     write_part,
     write_parts,
 )
+from lsr.storage.spelling import american
 from lsr.training.distillation import Scores, Teacher, TextGroup
 
 GROUPS_PER_PART = 256
 GROUPS_PER_STEP = 32  # scored at once: enough texts to sort by length, few enough for the bar to move
-WHAT = "a Parquet part of teachers' scores as lsr writes it"
+SCORES_PART = "a Parquet part of teachers' scores as lsr writes it"
 
 
 def store_scores(
@@ -102,7 +103,7 @@ class StoredScores:
         descriptions: list[dict[str, Any]] | None = None
         while (path := part_path(self.folder, len(self._parts))).exists():
             table = _read_part(path).combine_chunks()
-            found = json.loads(table.schema.metadata[b"lsr"])["teachers"]
+            found = american(json.loads(table.schema.metadata[SETTINGS_KEY.encode()])["teachers"])
             if descriptions not in (None, found):
                 raise CollectionError(f"{path}: is of other teachers than the part before; score again")
             descriptions = found
@@ -110,7 +111,9 @@ class StoredScores:
                 self._rows.setdefault(query_id, []).append((len(self._parts), row))
             self._parts.append(table)
         if descriptions is None:
-            raise CollectionError(f"{self.folder}: there is no {part_path(self.folder, 0).name} in it; expected {WHAT}")
+            raise CollectionError(
+                f"{self.folder}: there is no {part_path(self.folder, 0).name} in it; expected {SCORES_PART}"
+            )
         self.teachers = tuple(_StoredTeacher(self, number, each) for number, each in enumerate(descriptions))
 
     def of_query(self, query_id: str, teacher: int = 0) -> dict[str, float]:

@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
+from accelerate.state import AcceleratorState, GradientState, PartialState
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from torch import nn
 
@@ -33,6 +33,7 @@ from lsr.encoders.batches import find_device
 from lsr.encoders.collection_idf import idf_from
 from lsr.errors import ParameterError, StorageError
 from lsr.storage.files import DAMAGE, own_folder, replacing_file
+from lsr.storage.spelling import american
 from lsr.threads import processors
 from lsr.training.checkpoint import load_checkpoint, save_checkpoint
 from lsr.training.evaluation import DevelopmentSet, evaluate_encoder, read_development_set
@@ -83,9 +84,13 @@ def train(
     Raises ParameterError where parts of the configuration do not fit together, or the folder is another training's;
     CollectionError, EncoderError, StorageError.
     """
-    folder = Path(folder)
-    # Or precision and device would be those of an earlier training of this process.
-    AcceleratorState._reset_state(reset_partial_state=True)
+    with _accelerate_state():
+        return _train(config, Path(folder), offline_data, device, progress)
+
+
+def _train(
+    config: TrainingConfig, folder: Path, offline_data: Path | None, device: str | None, progress: bool
+) -> dict[str, Any]:
     accelerator = Accelerator(
         mixed_precision=MIXED[config.optimizer.precision],
         cpu=device == "cpu",
@@ -429,10 +434,30 @@ def _mixed(*numbers: int) -> int:
     return mixed
 
 
+@contextmanager
+def _accelerate_state() -> Iterator[None]:
+    """Within, accelerate knows nothing of what the process did with it before; afterwards it knows that alone.
+
+    It keeps device, precision and accumulation for the whole process, as its first Accelerator settles them, and has no
+    public way to begin anew. A second training could not have another precision, and the program that calls us would
+    find our settings in place of its own. Nothing else touches these private dictionaries.
+    """
+    states = [kind._shared_state for kind in (PartialState, AcceleratorState, GradientState)]
+    kept = [dict(state) for state in states]
+    for state in states:
+        state.clear()
+    try:
+        yield
+    finally:
+        for state, before in zip(states, kept, strict=True):
+            state.clear()
+            state.update(before)
+
+
 def _described(marker: Path, default: dict[str, Any]) -> dict[str, Any]:
     """Version and configuration of the training that is there; the default where none is. Raises StorageError."""
     try:
-        found = dict(json.loads(marker.read_bytes()))
+        found = dict(american(json.loads(marker.read_bytes())))
         if "version" not in found:  # as it was once
             return {"version": "before 0.1.0", "config": found}
         return {"version": str(found["version"]), "config": found["config"]}

@@ -16,7 +16,7 @@ from lsr.errors import ParameterError
 from lsr.training.regularizers import (
     LEAST_IDF,
     PENALTIES,
-    POOLINGS,
+    PENALTY_POOLINGS,
     DocumentFrequencies,
     Penalty,
     document_frequency_factors,
@@ -67,7 +67,12 @@ def test_document_frequency_factors_by_hand() -> None:
     assert found.tolist() == pytest.approx([1.7e-5, 0.0216, 0.5, 0.991, 0, 1], rel=5e-3)
 
 
-@given(documents(least_group=2), st.sampled_from(PENALTIES), st.sampled_from(POOLINGS), st.sampled_from([None, 1, 2]))
+@given(
+    documents(least_group=2),
+    st.sampled_from(PENALTIES),
+    st.sampled_from(PENALTY_POOLINGS),
+    st.sampled_from([None, 1, 2]),
+)
 def test_equals_the_naive_twin(weights: torch.Tensor, kind: str, pooling: str, above: int | None) -> None:
     rows = weights.double().numpy()
     components = rows.shape[2]

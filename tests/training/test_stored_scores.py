@@ -166,6 +166,17 @@ def test_other_teachers_are_refused(tmp_path: Path) -> None:
         StoredScores(tmp_path)
 
 
+def test_scores_in_british_spelling_are_read_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Letters, "describe", lambda self: {"normalise": True})
+    store([Letters()], GROUPS[:40], tmp_path)
+    assert StoredScores(tmp_path).teachers[0].describe() == {"normalize": True}
+    monkeypatch.setattr(Letters, "describe", lambda self: {"normalize": True})
+    teacher = Letters()
+    assert store([teacher], GROUPS, tmp_path) == 50
+    assert teacher.scored == sum(len(group.documents) for group in GROUPS[40:])
+    assert StoredScores(tmp_path).of_query(GROUPS[49].query_id)
+
+
 def test_folders_of_others_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(StorageError, match=r"notes\.txt"):

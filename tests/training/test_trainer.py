@@ -323,6 +323,39 @@ def test_a_folder_holds_one_training(tmp_path: Path) -> None:
         run(write_config(tmp_path, "steps = 2"))
 
 
+def test_a_training_in_british_spelling_is_resumed(tmp_path: Path) -> None:
+    path = write_config(tmp_path, "steps = 2")
+    found = run(path)
+    marker = tmp_path / "out" / "training.json"
+    content = marker.read_text()
+    for british, ours in (("optimiser", "optimizer"), ("regulariser", "regularizer")):
+        assert f'"{ours}"' in content
+        content = content.replace(f'"{ours}"', f'"{british}"')
+    marker.write_text(content)
+    assert run(path) == found
+    assert '"optimizer"' in marker.read_text()
+
+
+def test_the_accelerator_of_the_program_stays_as_it_is(tmp_path: Path) -> None:
+    """Trainings of other precisions before and after each other, in a program with an Accelerator of its own."""
+    code = """
+import sys
+from pathlib import Path
+from accelerate import Accelerator
+from lsr.training.trainer import train
+from lsr.training.training_config import read_training
+
+own = Accelerator(cpu=True, mixed_precision="bf16", gradient_accumulation_steps=3)
+for number in range(2):
+    train(read_training(Path(sys.argv[1])), Path(sys.argv[2]) / str(number), device="cpu")
+    assert own.mixed_precision == "bf16"
+    assert own.gradient_accumulation_steps == 3
+assert Accelerator(cpu=True).mixed_precision == "bf16"
+"""
+    done = run_python(code, write_config(tmp_path, "steps = 2"), tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_loss_that_is_no_number_is_told(tmp_path: Path) -> None:
     path = write_config(tmp_path, "steps = 50\nclip = 0", rate="1e6", top="seed = 3\nlog_every = 1\nsave_every = 1")
     with pytest.raises(ParameterError, match="lower the rate") as raised:

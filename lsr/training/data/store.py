@@ -24,7 +24,7 @@ MARKER = "documents.json"
 FORMAT_VERSION = 1
 STRINGS = "documents"
 STRINGS_PER_DOCUMENT = 3  # id, title, text, one after the other, so that one pass over the collection writes them
-DIGEST_BYTES = 8
+KEY_BYTES = 8
 
 
 class DocumentStore:
@@ -47,7 +47,7 @@ class DocumentStore:
         collection that cannot be read or holds no words, StorageError.
         """
         corpus = collection.corpus
-        name = blake2b(corpus.encode(), digest_size=DIGEST_BYTES).hexdigest()
+        name = blake2b(corpus.encode(), digest_size=KEY_BYTES).hexdigest()
         folder = Path(cache, f"documents-{name}")
         try:
             return cls.open(folder, corpus)
@@ -149,4 +149,4 @@ def _build(collection: Collection, corpus: str, folder: Path, progress: bool) ->
 
 
 def _digest(doc_id: str) -> bytes:
-    return blake2b(doc_id.encode(), digest_size=DIGEST_BYTES).digest()
+    return blake2b(doc_id.encode(), digest_size=KEY_BYTES).digest()

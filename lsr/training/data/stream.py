@@ -13,7 +13,7 @@ from lsr.training.data.store import Corpus
 
 BUFFER_GROUPS = 1 << 16
 BUFFER_CHARACTERS = 1 << 26
-RANDOM_TRIES = 100  # before the corpus is gone through document by document
+TRIES_BEFORE_SCAN = 100  # before the corpus is gone through document by document
 
 
 class GroupStream:
@@ -127,7 +127,7 @@ class GroupStream:
         random = Random(f"{self._seed} {epoch} {drawn.number} random")
         count = len(corpus)
         first = random.randrange(count)
-        guesses = (random.randrange(count) for _ in range(RANDOM_TRIES + 2 * drawn.short))
+        guesses = (random.randrange(count) for _ in range(TRIES_BEFORE_SCAN + 2 * drawn.short))
         taken = {*drawn.documents, *drawn.relevant}
         rows: list[int] = []
         for row in chain(guesses, range(first, count), range(first)):
