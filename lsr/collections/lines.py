@@ -11,6 +11,8 @@ from typing import BinaryIO, cast
 
 from lsr.errors import CollectionError, LsrError
 
+LONGEST_LINE = 1 << 28  # bytes: a packed file of megabytes can hold a line that no memory holds
+
 
 def open_binary(path: Path) -> BinaryIO:
     """The bytes of a file; those inside it where its name ends with .gz."""
@@ -21,12 +23,14 @@ def read_lines(path: Path, error: type[LsrError]) -> Iterator[tuple[int, str]]:
     """(number from 1, text without its line end) of every line of a UTF-8 file that is not blank.
 
     Streams: one line is in memory at a time. Raises `error` for a file that cannot be read, a damaged .gz and, naming
-    the line, bytes that are not UTF-8.
+    the line, bytes that are not UTF-8 and lines longer than LONGEST_LINE.
     """
     number = 0
     try:
         with open_binary(path) as file:
-            for number, raw in enumerate(file, start=1):
+            for number, raw in enumerate(iter(lambda: file.readline(LONGEST_LINE + 1), b""), start=1):
+                if len(raw) > LONGEST_LINE:
+                    raise error(f"{path}:{number}: the line has more than {LONGEST_LINE} bytes; cut it into several")
                 try:
                     line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
                 except UnicodeDecodeError as cause:
@@ -51,7 +55,7 @@ def count_lines(path: Path) -> int | None:
     try:
         with open_binary(path) as file:
             return sum(1 for line in file if not line.isspace())
-    except (OSError, EOFError, zlib.error):
+    except (OSError, EOFError, zlib.error, MemoryError):
         return None
 
 

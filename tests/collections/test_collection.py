@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
+from lsr.collections import lines
 from lsr.collections.collection import Document, load_collection, load_queries
 from lsr.errors import CollectionError
 
@@ -117,6 +118,19 @@ def test_same_ids_are_dropped_of_the_collections_of_that_name(tmp_path: Path, na
         assert load_queries(folder, drop_same_id=chosen).drop_same_id is chosen
         assert load_queries(folder / "queries.jsonl", drop_same_id=chosen).drop_same_id is chosen
     assert load_queries(folder / "queries.jsonl").drop_same_id is False
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_line_that_is_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    monkeypatch.setattr(lines, "LONGEST_LINE", 100)
+    packed = gzip.compress if suffix else bytes
+    longest = b'{"_id": "1", "text": "%s"}' % (b"x" * 75) + b"\n"
+    assert len(longest) == 100
+    (tmp_path / f"corpus.jsonl{suffix}").write_bytes(packed(longest))
+    assert len(list(load_collection(tmp_path).documents())) == 1
+    (tmp_path / f"corpus.jsonl{suffix}").write_bytes(packed(longest + b" " + longest))
+    with pytest.raises(CollectionError, match=rf"corpus.jsonl{suffix}:2: the line has more than 100 bytes"):
+        list(load_collection(tmp_path).documents())
 
 
 def test_ms_marco_folder(tmp_path: Path) -> None:

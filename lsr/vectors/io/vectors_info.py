@@ -40,7 +40,8 @@ def reading_errors(path: str | os.PathLike[str], what: str) -> Iterator[None]:
     except OSError as error:
         raise VectorsError(f"{path}: cannot be read: {error.strerror or error}; expected {what}") from error
     except DAMAGE as error:
-        raise VectorsError(f"{path}: truncated, damaged or foreign ({error}); expected {what}") from error
+        cause = str(error) or type(error).__name__
+        raise VectorsError(f"{path}: truncated, damaged or foreign ({cause}); expected {what}") from error
 
 
 def row_names(first_row: int) -> RowName:
