@@ -64,12 +64,14 @@ def load_encoder(
     return _load(absolute_name(name), options, device, expander)
 
 
-def _load(name: str, options: EncoderOptions, device: str | None, expander: Expander | None) -> Encoder:
-    """What load_encoder says, for a name that absolute_name returned."""
+def _load(
+    name: str, options: EncoderOptions, device: str | None, expander: Expander | None, light: bool = False
+) -> Encoder:
+    """What load_encoder says, for a name that absolute_name returned. light: see SparseEncoder."""
     if not is_saved_encoder(name):
         checkpoint = named_checkpoint(name)
         spec = read_layout(checkpoint.name, checkpoint.folder, options.max_length)
-        return SparseEncoder(spec, options, device, expander)
+        return SparseEncoder(spec, options, device, expander, light=light)
 
     folder = Path(name)
     saved = read_saved(folder)
@@ -77,7 +79,8 @@ def _load(name: str, options: EncoderOptions, device: str | None, expander: Expa
     if kind == BM25Encoder.name:
         return BM25Encoder.open(folder, saved)
     if kind == WHOLE:
-        return SparseEncoder(read_whole(str(folder), folder, saved, options.max_length), options, device, expander)
+        spec = read_whole(str(folder), folder, saved, options.max_length)
+        return SparseEncoder(spec, options, device, expander, light=light)
     if kind != REFERENCE:
         raise EncoderError(f"{folder}: is an encoder of kind {kind!r}, unknown here; upgrade lsr")
     if "query" in saved:
@@ -103,7 +106,7 @@ def open_reference(folder: Path, saved: dict[str, Any], device: str | None) -> E
     try:
         name, options, described = str(saved["name"]), encoder_options(**saved["options"]), saved["description"]
         expander = _LostExpander(described["expander"]) if "expander" in described else None
-        encoder = _load(name, options, device, expander)
+        encoder = _load(name, options, device, expander, light=True)
         if encoder.describe() != described:
             raise EncoderError(
                 f"{folder}: was saved with {name}, which has changed since; bring the old model back, or encode again"

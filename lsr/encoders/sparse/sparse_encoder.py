@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lsr.encoders.base import Dtype, LongDocuments, PretrainedEncoder, check_batch_size, check_dtype, checked_texts
@@ -13,12 +13,14 @@ from lsr.encoders.folders.saved import WHOLE, save_reference
 from lsr.encoders.idf import Table
 from lsr.encoders.pruning import Pruning
 from lsr.encoders.sparse.lookup import LookupSide
+from lsr.encoders.sparse.small_bert import SmallBert
 from lsr.encoders.sparse.text_windows import Windows, check_aggregate
 from lsr.encoders.sparse.tokens import UNNAMED
 from lsr.encoders.spec import EncoderSpec, HeadSpec, LookupSpec, SideSpec, TransformerSpec
-from lsr.errors import EncoderError, ParameterError
+from lsr.errors import EncoderError, LsrError, ParameterError
 from lsr.extras import need
 from lsr.progress import progress_bar
+from lsr.storage.files import DAMAGE
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from lsr.encoders.sparse.transformer import TransformerSide
 
 LONG_TEXTS_AT_ONCE = 256  # each may have hundreds of windows
+FEW_QUERIES = 8  # for more, loading torch pays
 
 Side: TypeAlias = "LookupSide | TransformerSide"
 # From the texts of some documents to what is put after each of them before it is encoded.
@@ -61,9 +64,10 @@ class SparseEncoder(PretrainedEncoder):
     Sides that run a network are loaded at once, except where queries need none: then the documents' network, and torch
     with it, is loaded when the first document is encoded.
 
-    device: where networks compute. expander: called with the texts of documents; what it returns for each is put after
-    it (DeepImpact, TILDEv2). seed: begin weights that the files lack at random. table: float32 [components], weights of
-    looked-up queries in place of a file's. Raises EncoderError, ParameterError.
+    light: where the network is a small one, encode single queries without torch, and load the sides when they are
+    needed. device: where networks compute. expander: called with the texts of documents; what it returns for each is
+    put after it (DeepImpact, TILDEv2). seed: begin weights that the files lack at random. table: float32 [components],
+    weights of looked-up queries in place of a file's. Raises EncoderError, ParameterError.
     """
 
     def __init__(
@@ -74,16 +78,15 @@ class SparseEncoder(PretrainedEncoder):
         expander: Expander | None = None,
         seed: int | None = None,
         table: Table | None = None,
+        light: bool = False,
     ) -> None:
         self.spec, self.options, self.expander = spec, options or EncoderOptions(), expander
         self._device, self._seed = device, seed
-        self._loading = Lock()
+        self._loading = RLock()
         self._document: Side | None = None
-        self._query: Side
-        if isinstance(spec.query, LookupSpec):
-            self._query = LookupSide(spec.query, table)
-        else:
-            self._query = self._transformer(spec.query, None)
+        self._query: Side | None = LookupSide(spec.query, table) if isinstance(spec.query, LookupSpec) else None
+        self._small = self._small_bert() if light else None
+        if self._query is None and self._small is None:
             _ = self.document_side
 
     @property
@@ -92,15 +95,20 @@ class SparseEncoder(PretrainedEncoder):
 
     @property
     def dim(self) -> int:
-        return self._query.dim
+        return len(self.vocabulary)
 
     @property
     def vocabulary(self) -> Vocabulary:
-        return self._query.vocabulary
+        return (self._small or self.query_side).vocabulary
 
     @property
     def query_side(self) -> Side:
-        return self._query
+        """Loaded by the first use. Raises EncoderError."""
+        with self._loading:
+            if self._query is None:
+                assert isinstance(self.spec.query, TransformerSpec)
+                self._query = self._transformer(self.spec.query, None)
+            return self._query
 
     @property
     def document_side(self) -> Side:
@@ -128,7 +136,9 @@ class SparseEncoder(PretrainedEncoder):
 
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
         """As encode_documents, by the query side."""
-        return self.options.prune_queries.apply(self._query.encode(checked_texts(texts)))
+        checked = checked_texts(texts)
+        small = self._small if len(checked) <= FEW_QUERIES else None
+        return self.options.prune_queries.apply((small or self.query_side).encode(checked))
 
     def encode_windows(self, texts: Sequence[str], batch_size: int | None = None) -> Windows:
         """Every window of the documents, with its characters, neither aggregated nor pruned.
@@ -140,7 +150,7 @@ class SparseEncoder(PretrainedEncoder):
 
     def literal(self, text: str, query: bool = False) -> set[int]:
         """The components that are tokens of a document, or query, as far as it is read; special tokens left out."""
-        return (self._query if query else self.document_side).literal(text)
+        return (self.query_side if query else self.document_side).literal(text)
 
     def set_query_table(self, table: Table) -> None:
         """Look queries up in another table from now on: float32 [components], as training leaves it.
@@ -155,7 +165,7 @@ class SparseEncoder(PretrainedEncoder):
 
     def update_spec(self) -> None:
         """Let `spec` say what the sides have become, where training has changed them."""
-        self.spec = replace(self.spec, query=self._query.spec, document=self.document_side.spec)
+        self.spec = replace(self.spec, query=self.query_side.spec, document=self.document_side.spec)
 
     def describe(self) -> dict[str, Any]:
         """JSON. The device is left out: it changes weights by rounding only."""
@@ -199,10 +209,10 @@ class SparseEncoder(PretrainedEncoder):
         """
         from lsr.encoders.folders.write import write_encoder  # loads torch
 
-        write_encoder(Path(folder), self._query, self.document_side, training)
+        write_encoder(Path(folder), self.query_side, self.document_side, training)
 
     def _load_document(self) -> Side:
-        spec, query = self.spec.document, self._query
+        spec, query = self.spec.document, self.query_side
         if self.spec.shared and spec == self.spec.query:
             return query
         if isinstance(spec, LookupSpec):
@@ -218,6 +228,18 @@ class SparseEncoder(PretrainedEncoder):
                 f"{self.name}: the tokenizers of queries and documents differ; copy both from the same place"
             )
         return side
+
+    def _small_bert(self) -> SmallBert | None:
+        if not isinstance(self.spec.query, TransformerSpec) or self.options.dtype != "float32":
+            return None
+        if self._device not in (None, "cpu"):
+            return None
+        try:
+            return SmallBert(self.spec.query)
+        except LsrError:
+            return None
+        except DAMAGE:
+            return None  # what is wrong, if anything is, TransformerSide tells
 
     def _transformer(self, spec: TransformerSpec, like: TransformerSide | None) -> TransformerSide:
         need("encoding with a network", "torch", "transformers")
@@ -254,7 +276,7 @@ class SparseEncoder(PretrainedEncoder):
 
     def _describe(self, spec: SideSpec) -> dict[str, Any]:
         if isinstance(spec, LookupSpec):
-            side = self._query if spec is self.spec.query else self.document_side
+            side = self.query_side if spec is self.spec.query else self.document_side
             assert isinstance(side, LookupSide)
             return side.describe()
         plain = HeadSpec()

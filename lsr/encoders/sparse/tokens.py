@@ -57,6 +57,14 @@ class FolderTokenizer:
         marked = {component for component, token in added.items() if token.special}
         return frozenset(marked | {component for component in found if component is not None})
 
+    @cached_property
+    def around(self) -> tuple[int, int]:
+        """The tokens put before and after every text. Raises ValueError where there is not one of each."""
+        begin, end = self._tokenizer.encode("").ids
+        if self._tokenizer.encode("a").ids != [begin, *self.ids(["a"], NO_LIMIT)[0], end]:
+            raise ValueError("special tokens elsewhere")
+        return begin, end
+
     @property
     def longest(self) -> int | None:
         """Tokens that the model reads, as far as the tokenizer knows."""
