@@ -2,14 +2,21 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Constraints keep torch, among others, at the version that the tests have seen.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PARALLEL := --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-random lint bench clean
 
 demo: .venv/.demo
 	$(BIN)/lsr demo
 
+# Kernels are compiled first: several processes would each compile what none has left on disk yet.
 test: .venv/.dev
-	$(BIN)/pytest
+	$(BIN)/lsr warmup
+	$(BIN)/pytest $(PARALLEL)
+
+# New examples each time, and more of them; what fails is tried again first.
+test-random: .venv/.dev
+	LSR_HYPOTHESIS=random $(BIN)/pytest -m hypothesis $(PARALLEL)
 
 lint: .venv/.dev
 	$(BIN)/ruff format --check

@@ -1,9 +1,72 @@
-"""Settings of the whole test suite."""
+"""Settings of the whole test suite: what hypothesis draws, and which tests need data that may not be there."""
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, settings
+import os
+from collections import Counter
+from typing import Any
 
-# Numba compiles inside the first example, so that no example can have a deadline; equal runs make equal examples.
-settings.register_profile("lsr", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("lsr")
+import pytest
+from hypothesis import HealthCheck, is_hypothesis_test, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
+
+from tests import data
+
+# Numba compiles inside the first example, so that no example can have a deadline.
+_ANY_TIME: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("same", derandomize=True, **_ANY_TIME)
+settings.register_profile(
+    "random", database=DirectoryBasedExampleDatabase(data.REPOSITORY / ".hypothesis" / "examples"), **_ANY_TIME
+)
+PROFILE = os.environ.get("LSR_HYPOTHESIS", "same")
+settings.load_profile(PROFILE)
+# What `random` draws beyond the examples that a test asks for.
+TIMES = 5
+
+LEFT_OUT = pytest.StashKey[Counter[str]]()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that need real data are left out where there is none, but never where the environment names it."""
+    if os.environ.get("LSR_TEST_DATA") and not data.data_folder().is_dir():
+        raise pytest.UsageError(f"LSR_TEST_DATA is {data.data_folder()}, where there is no folder")
+    if data.data_folder().is_dir():
+        return
+    left_out = [item for item in items if item.get_closest_marker("data")]
+    items[:] = [item for item in items if not item.get_closest_marker("data")]
+    config.hook.pytest_deselected(items=left_out)
+    config.stash[LEFT_OUT] = Counter(item.nodeid.split("::")[0] for item in left_out)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Tests say how many examples they draw; no profile can change that otherwise."""
+    test = getattr(item, "obj", None)
+    if PROFILE == "random" and is_hypothesis_test(test) and not hasattr(test, "_more_examples"):
+        test._more_examples = True
+        drawn = test._hypothesis_internal_use_settings
+        test._hypothesis_internal_use_settings = settings(drawn, max_examples=TIMES * drawn.max_examples)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    data.marked = item.get_closest_marker("data") is not None
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):  # of pytest-xdist: the process that prints collects nothing itself
+        session.config.workeroutput["left_out"] = dict(session.config.stash.get(LEFT_OUT, {}))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    node.config.stash[LEFT_OUT] = Counter(node.workeroutput["left_out"])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The last lines of a run say what it has not shown."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    left_out = config.stash.get(LEFT_OUT, Counter())
+    if reporter and left_out:
+        reporter.write_line(f"{left_out.total()} tests were left out, which need real collections and vectors:")
+        for file, count in sorted(left_out.items()):
+            reporter.write_line(f"  {file} {count}")
+        reporter.write_line("set LSR_TEST_DATA to their folder; tests/README.md says how to make one")

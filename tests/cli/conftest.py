@@ -9,7 +9,7 @@ import pytest
 
 from lsr.cli.main import main
 from tests.cli.commands import Lsr, Outcome
-from tests.data import data_path
+from tests.data import LIBRARY
 
 
 @pytest.fixture
@@ -30,29 +30,29 @@ def encoder(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def adi() -> Path:
-    return data_path("adi")
+def library() -> Path:
+    return LIBRARY
 
 
 @pytest.fixture(scope="session")
-def adi_indexes(adi: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The index of adi with an encoder, built by the command on first use and never changed."""
-    folder = tmp_path_factory.mktemp("adi")
+def library_indexes(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The index of library with an encoder, built by the command on first use and never changed."""
+    folder = tmp_path_factory.mktemp("library")
 
     def index_of(encoder: str) -> Path:
         index = folder / encoder
         if not index.exists():
-            assert main(["index", str(adi), str(index), "--encoder", encoder]) == 0
+            assert main(["index", str(library), str(index), "--encoder", encoder]) == 0
         return index
 
     return index_of
 
 
 @pytest.fixture
-def adi_index(adi_indexes: Callable[[str], Path], encoder: str) -> Path:
-    return adi_indexes(encoder)
+def library_index(library_indexes: Callable[[str], Path], encoder: str) -> Path:
+    return library_indexes(encoder)
 
 
 @pytest.fixture
-def bm25_index(adi_indexes: Callable[[str], Path]) -> Path:
-    return adi_indexes("bm25")
+def bm25_index(library_indexes: Callable[[str], Path]) -> Path:
+    return library_indexes("bm25")

@@ -155,10 +155,10 @@ def test_splits(lsr: Lsr, small: Path, bm25_index: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("k", [0, -3])
-def test_k_below_one(lsr: Lsr, bm25_index: Path, adi: Path, tmp_path: Path, k: int) -> None:
+def test_k_below_one(lsr: Lsr, bm25_index: Path, library: Path, tmp_path: Path, k: int) -> None:
     assert f"k is {k}" in rejected(lsr("search", bm25_index, "heart", "-k", k))
-    assert f"k is {k}" in rejected(lsr("run", bm25_index, adi, tmp_path / "run", "-k", k))
-    assert f"k is {k}" in rejected(lsr("evaluate", bm25_index, adi, "-k", k))
+    assert f"k is {k}" in rejected(lsr("run", bm25_index, library, tmp_path / "run", "-k", k))
+    assert f"k is {k}" in rejected(lsr("evaluate", bm25_index, library, "-k", k))
     assert not (tmp_path / "run").exists()
 
 
@@ -250,16 +250,16 @@ def test_changed_bytes_are_found_by_verify(lsr: Lsr, bm25_index: Path, tmp_path:
     assert "texts.text.npy: its checksum" in rejected(lsr("info", index, "--verify"))
 
 
-def test_broken_runs_and_qrels(lsr: Lsr, adi: Path, tmp_path: Path) -> None:
+def test_broken_runs_and_qrels(lsr: Lsr, library: Path, tmp_path: Path) -> None:
     (tmp_path / "run").write_text("1 Q0 d 1 high lsr\n")
-    assert "run:1: the score is 'high'" in rejected(lsr("evaluate", tmp_path / "run", adi))
+    assert "run:1: the score is 'high'" in rejected(lsr("evaluate", tmp_path / "run", library))
     (tmp_path / "run").write_text("1 Q0 17 1 1.0 lsr\n")
     (tmp_path / "qrels").write_text("1 0 17 yes\n")
     assert "qrels:1: the grade is 'yes'" in rejected(lsr("evaluate", tmp_path / "run", tmp_path / "qrels"))
     (tmp_path / "qrels").write_text("elsewhere 0 17 1\n")
     assert "no query in common" in rejected(lsr("evaluate", tmp_path / "run", tmp_path / "qrels"))
-    assert "'nDCG@ten'" in rejected(lsr("evaluate", tmp_path / "run", adi, "--measures", "nDCG@ten"))
-    assert "--run" in rejected(lsr("evaluate", tmp_path / "run", adi, "--run", tmp_path / "again"))
+    assert "'nDCG@ten'" in rejected(lsr("evaluate", tmp_path / "run", library, "--measures", "nDCG@ten"))
+    assert "--run" in rejected(lsr("evaluate", tmp_path / "run", library, "--run", tmp_path / "again"))
 
 
 @pytest.mark.parametrize("place", ["file/index", "/proc/index"])
@@ -270,9 +270,9 @@ def test_a_place_that_cannot_be_written(lsr: Lsr, small: Path, tmp_path: Path, c
 
 
 @pytest.mark.parametrize("place", ["file/run", "/proc/run"])
-def test_a_run_that_cannot_be_written(lsr: Lsr, adi: Path, bm25_index: Path, tmp_path: Path, place: str) -> None:
+def test_a_run_that_cannot_be_written(lsr: Lsr, library: Path, bm25_index: Path, tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("")
-    assert place in rejected(lsr("run", bm25_index, adi, tmp_path / place))
+    assert place in rejected(lsr("run", bm25_index, library, tmp_path / place))
 
 
 @pytest.mark.parametrize("command", ["index", "encode"])
@@ -297,22 +297,22 @@ def test_an_index_is_replaced_and_so_is_a_damaged_one(lsr: Lsr, small: Path, bm2
 
 @pytest.mark.parametrize("limit", [2_000, 9_000, 30_000])
 def test_a_full_disk_leaves_the_old_index(
-    adi_indexes: Callable[[str], Path], lsr: Lsr, adi: Path, tmp_path: Path, limit: int
+    library_indexes: Callable[[str], Path], lsr: Lsr, library: Path, tmp_path: Path, limit: int
 ) -> None:
-    index = copy_of(adi_indexes("bm25"), tmp_path)
+    index = copy_of(library_indexes("bm25"), tmp_path)
     before = {path: path.read_bytes() for path in index.rglob("*") if path.is_file()}
     code = FULL_DISK.format(limit=limit) + MAIN
-    ended = run_python(code, "index", adi, index, "--encoder", "bm25")
+    ended = run_python(code, "index", library, index, "--encoder", "bm25")
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1), ended.stderr
     assert "cannot be written" in ended.stderr
     assert {path: path.read_bytes() for path in index.rglob("*") if path.is_file()} == before
-    assert lsr("index", adi, index, "--encoder", "bm25").status == 0  # with room again, it goes on
+    assert lsr("index", library, index, "--encoder", "bm25").status == 0  # with room again, it goes on
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy"]
 
 
-def test_a_full_disk_while_a_run_is_written(bm25_index: Path, adi: Path, tmp_path: Path) -> None:
+def test_a_full_disk_while_a_run_is_written(bm25_index: Path, library: Path, tmp_path: Path) -> None:
     code = FULL_DISK.format(limit=1000) + MAIN
-    ended = run_python(code, "run", bm25_index, adi, tmp_path / "run.trec")
+    ended = run_python(code, "run", bm25_index, library, tmp_path / "run.trec")
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1), ended.stderr
     assert "run.trec: cannot be written" in ended.stderr
     assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ import pytest
 from lsr.collections.runs import read_qrels, read_run
 from lsr.eval.measures import evaluate
 from tests.cli.commands import Lsr, rejected
-from tests.data import data_path
+from tests.data import FIXTURES, LIBRARY
 
 
 def described(folder: Path, text: str) -> Path:
@@ -19,14 +19,14 @@ def described(folder: Path, text: str) -> Path:
 
 
 def test_results_lie_beside_the_file_and_are_printed(lsr: Lsr, tmp_path: Path) -> None:
-    path = described(tmp_path, 'collections = ["adi"]')
-    flags = ("--offline-data", data_path(), "--threads", 1)
+    path = described(tmp_path, 'collections = ["library"]')
+    flags = ("--offline-data", FIXTURES, "--threads", 1)
     outcome = lsr("experiment", path, *flags)
-    assert "| adi | bm25 |" in outcome.out
+    assert "| library | bm25 |" in outcome.out
     assert outcome.out.splitlines()[-1] == f"{tmp_path / 'bm25'}: 1 systems on 1 collections"
     (found,) = lsr("experiment", path, *flags, "--json").json
-    run = read_run(tmp_path / "bm25" / "runs" / "adi" / "bm25.run.gz")
-    assert found["measures"] == pytest.approx(evaluate(read_qrels(data_path("adi", "qrels", "test.tsv")), run))
+    run = read_run(tmp_path / "bm25" / "runs" / "library" / "bm25.run.gz")
+    assert found["measures"] == pytest.approx(evaluate(read_qrels(LIBRARY / "qrels" / "test.tsv"), run))
 
 
 def test_the_plan_tells_downloads_and_does_nothing(lsr: Lsr, tmp_path: Path) -> None:
@@ -37,9 +37,11 @@ def test_the_plan_tells_downloads_and_does_nothing(lsr: Lsr, tmp_path: Path) -> 
     found = lsr("experiment", path, "--plan", "--json").json
     assert len(found["collections"]) == 25  # 13, and 12 forums of CQADupStack
     assert found["downloads"]["beir/scifact"] == 2816079
-    offline = lsr("experiment", path, "--plan", "--json", "--offline-data", data_path()).json
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "scifact").symlink_to(LIBRARY)
+    offline = lsr("experiment", path, "--plan", "--json", "--offline-data", tmp_path / "data").json
     assert "beir/scifact" not in offline["downloads"]
-    assert [each.name for each in tmp_path.iterdir()] == ["bm25.toml"]
+    assert {each.name for each in tmp_path.iterdir()} == {"bm25.toml", "data"}
 
 
 @pytest.mark.parametrize(
@@ -48,17 +50,17 @@ def test_the_plan_tells_downloads_and_does_nothing(lsr: Lsr, tmp_path: Path) -> 
         ("collections = [", "bm25.toml"),
         ('collections = ["nowhere"]', "nowhere"),
         ("collections = []", "at least one collection"),
-        ('collections = ["adi"]\nbaseline = "tiny"', "tiny"),
+        ('collections = ["library"]\nbaseline = "tiny"', "tiny"),
         ('suite = "trec"', "trec"),
     ],
 )
 def test_bad_files_cost_one_line(lsr: Lsr, tmp_path: Path, text: str, said: str) -> None:
-    assert said in rejected(lsr("experiment", described(tmp_path, text), "--offline-data", data_path()))
+    assert said in rejected(lsr("experiment", described(tmp_path, text), "--offline-data", FIXTURES))
     assert [each.name for each in tmp_path.iterdir()] == ["bm25.toml"]
 
 
 def test_a_plan_of_what_is_not_there_is_refused(lsr: Lsr, tmp_path: Path) -> None:
-    for entry in ('"no-such-set"', '"/no/such"', f'{{ path = "{data_path("adi")}", split = "train" }}'):
+    for entry in ('"no-such-set"', '"/no/such"', f'{{ path = "{LIBRARY}", split = "train" }}'):
         path = tmp_path / "experiment.toml"
         path.write_text(f'collections = [{entry}]\n[systems.bm25]\nencoder = "bm25"\n')
         assert rejected(lsr("experiment", path, "--plan"))
@@ -69,5 +71,5 @@ def test_a_plan_of_what_is_not_there_is_refused(lsr: Lsr, tmp_path: Path) -> Non
 
 def test_folders_that_are_not_there(lsr: Lsr, tmp_path: Path) -> None:
     assert "none.toml" in rejected(lsr("experiment", tmp_path / "none.toml"))
-    path = described(tmp_path, 'collections = ["adi"]')
+    path = described(tmp_path, 'collections = ["library"]')
     assert "--offline-data" in rejected(lsr("experiment", path, "--offline-data", tmp_path / "none"))

@@ -14,7 +14,7 @@ from lsr.collections.collection import load_collection
 from lsr.collections.runs import read_run
 from lsr.retrieval.request import SearchRequest
 from tests.cli.commands import Lsr, rejected
-from tests.data import data_path
+from tests.data import LIBRARY, NEWS
 
 QUERY = "retrieval of scientific documents by computer"
 
@@ -22,7 +22,7 @@ QUERY = "retrieval of scientific documents by computer"
 @pytest.fixture(scope="module")
 def hybrid(tmp_path_factory: pytest.TempPathFactory) -> Path:
     index = tmp_path_factory.mktemp("hybrid") / "index"
-    words = ["index", str(data_path("adi")), str(index), "--encoder", "tiny", "--dense", "minilm"]
+    words = ["index", str(LIBRARY), str(index), "--encoder", "tiny", "--dense", "minilm"]
     assert main(words) == 0
     return index
 
@@ -58,8 +58,8 @@ def test_flags_are_the_arguments_of_the_searcher(lsr: Lsr, hybrid: Path, tmp_pat
     assert [hit["score"] for hit in found] == pytest.approx([hit.score for hit in hits], rel=1e-6)
     assert [hit["scores"].keys() for hit in found] == [hit.scores.keys() for hit in hits]
 
-    assert lsr("run", hybrid, data_path("adi"), tmp_path / "a.run", "-k", 20, *flags.split()).status == 0
-    run = searcher.rankings(load_collection(data_path("adi")).queries(), SearchRequest.from_words(how, 20))
+    assert lsr("run", hybrid, LIBRARY, tmp_path / "a.run", "-k", 20, *flags.split()).status == 0
+    run = searcher.rankings(load_collection(LIBRARY).queries(), SearchRequest.from_words(how, 20))
     written = read_run(tmp_path / "a.run")
     assert {query: list(ranking)[:10] for query, ranking in written.items()} == {
         query: list(ranking)[:10] for query, ranking in run.items()
@@ -93,7 +93,7 @@ def test_graphs_are_added_to_an_index_that_is_there(lsr: Lsr, hybrid: Path, tmp_
     index = tmp_path / "index"
     shutil.copytree(hybrid, index)
     flags = ("--dense", "minilm", "--dense-index", "hnsw", "--metric", "cosine")
-    outcome = lsr("index", data_path("adi"), index, *flags)
+    outcome = lsr("index", LIBRARY, index, *flags)
     assert outcome.out.startswith(f"{index / 'dense'}: 82 documents, ")
     shown = lsr("info", index, "--json", "--verify").json
     assert shown["documents"] == shown["dense"]["documents"] == 82
@@ -132,7 +132,7 @@ def test_an_index_without_dense_vectors_says_so(lsr: Lsr, bm25_index: Path) -> N
 )
 def test_bad_flags_cost_one_line(lsr: Lsr, hybrid: Path, tmp_path: Path, flags: str, said: str) -> None:
     assert said in rejected(lsr("search", hybrid, QUERY, *flags.split()))
-    assert said in rejected(lsr("run", hybrid, data_path("adi"), tmp_path / "a.run", *flags.split()))
+    assert said in rejected(lsr("run", hybrid, LIBRARY, tmp_path / "a.run", *flags.split()))
     assert not (tmp_path / "a.run").exists()
 
 
@@ -150,14 +150,14 @@ def test_options_of_index_without_effect_are_refused(
     lsr: Lsr, hybrid: Path, tmp_path: Path, words: str, said: str
 ) -> None:
     shutil.copytree(hybrid, tmp_path / "index")
-    found = lsr("index", data_path("adi"), tmp_path / "index", *words.split())
+    found = lsr("index", LIBRARY, tmp_path / "index", *words.split())
     assert said in rejected(found)
     assert [path.name for path in tmp_path.iterdir()] == ["index"]
 
 
 def test_dense_vectors_of_other_documents_are_refused(lsr: Lsr, hybrid: Path, tmp_path: Path) -> None:
-    said = rejected(lsr("index", data_path("time"), hybrid, "--dense", "minilm"))
+    said = rejected(lsr("index", NEWS, hybrid, "--dense", "minilm"))
     assert "not the one that the index was built from" in said
-    assert "no index" in rejected(lsr("index", data_path("adi"), tmp_path / "none", "--dense", "minilm"))
-    assert "hnws" in rejected(lsr("index", data_path("adi"), hybrid, "--dense", "minilm", "--dense-index", "hnws"))
+    assert "no index" in rejected(lsr("index", LIBRARY, tmp_path / "none", "--dense", "minilm"))
+    assert "hnws" in rejected(lsr("index", LIBRARY, hybrid, "--dense", "minilm", "--dense-index", "hnws"))
     assert lsr("info", hybrid, "--verify").status == 0

@@ -20,22 +20,24 @@ def read(path: Path) -> dict[str, list[str]]:
     return {record["query_id"]: record["negative_ids"] for record in records}
 
 
-def test_mine(lsr: Lsr, adi: Path, adi_index: Path, tmp_path: Path) -> None:
-    outcome = lsr("mine", adi_index, adi, tmp_path / "m.jsonl", "--split", "test", "--depth", 30, "--negatives", 7)
+def test_mine(lsr: Lsr, library: Path, library_index: Path, tmp_path: Path) -> None:
+    outcome = lsr(
+        "mine", library_index, library, tmp_path / "m.jsonl", "--split", "test", "--depth", 30, "--negatives", 7
+    )
     assert (outcome.status, outcome.err) == (0, "")
     negatives = read(tmp_path / "m.jsonl")
     count = sum(map(len, negatives.values()))
     assert outcome.out == f"{tmp_path / 'm.jsonl'}: {count} negatives for 35 queries\n"
-    qrels = load_collection(adi).qrels()
+    qrels = load_collection(library).qrels()
     assert set(negatives) == set(qrels)
     assert not any(set(qrels[query_id]).intersection(found) for query_id, found in negatives.items())
     assert max(map(len, negatives.values())) == 7
 
 
 def test_options_reach_the_search(
-    lsr: Lsr, adi: Path, adi_indexes: Callable[[str], Path], bm25_index: Path, tmp_path: Path
+    lsr: Lsr, library: Path, library_indexes: Callable[[str], Path], bm25_index: Path, tmp_path: Path
 ) -> None:
-    words = ("mine", bm25_index, adi, tmp_path / "m.jsonl", "--split", "test", "--negatives", 100, "--depth", 20)
+    words = ("mine", bm25_index, library, tmp_path / "m.jsonl", "--split", "test", "--negatives", 100, "--depth", 20)
 
     def mined(*options: object) -> dict[str, list[str]]:
         assert lsr(*words, *options).status == 0
@@ -48,18 +50,18 @@ def test_options_reach_the_search(
     below = mined("--max-score-ratio", 0.5)
     assert sum(map(len, below.values())) < sum(map(len, plain.values()))
     assert all(set(below[query_id]) <= set(plain[query_id]) for query_id in plain)
-    both = mined("--also", adi_indexes("tiny"))
+    both = mined("--also", library_indexes("tiny"))
     assert all(both[query_id][: len(plain[query_id])] == plain[query_id] for query_id in plain)
     assert sum(map(len, both.values())) > sum(map(len, plain.values()))
     assert mined("--negatives", 3, "--seed", 1) != mined("--negatives", 3, "--seed", 2)
     assert mined("--exact", "--threads", 1) == plain  # a small collection is searched exhaustively anyway
 
 
-def test_what_is_left_out_is_told(lsr: Lsr, adi: Path, bm25_index: Path, tmp_path: Path) -> None:
+def test_what_is_left_out_is_told(lsr: Lsr, library: Path, bm25_index: Path, tmp_path: Path) -> None:
     (tmp_path / "c" / "qrels").mkdir(parents=True)
-    for name in ("corpus.jsonl.gz", "queries.jsonl.gz"):
-        (tmp_path / "c" / name).symlink_to(adi / name)
-    queries = list(load_collection(adi).queries())
+    for name in ("corpus.jsonl", "queries.jsonl"):
+        (tmp_path / "c" / name).symlink_to(library / name)
+    queries = list(load_collection(library).queries())
     rows = [(queries[0], "1", 1), (queries[1], "gone", 1), (queries[2], "2", 0)]
     (tmp_path / "c" / "qrels" / "train.tsv").write_text("".join(f"{q}\t{d}\t{grade}\n" for q, d, grade in rows))
     outcome = lsr("mine", bm25_index, tmp_path / "c", tmp_path / "m.jsonl")
@@ -69,7 +71,7 @@ def test_what_is_left_out_is_told(lsr: Lsr, adi: Path, bm25_index: Path, tmp_pat
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ((), "adi: there is no split 'train'; splits with judgments: test"),
+        ((), "library: there is no split 'train'; splits with judgments: test"),
         (("--split", "test", "--depth", 0), "depth is 0"),
         (("--split", "test", "--skip-top", 300), "skip_top is 300; it must be at least 0 and below depth, 200"),
         (("--split", "test", "--max-score-ratio", 2), "max_score_ratio is 2.0"),
@@ -79,16 +81,16 @@ def test_what_is_left_out_is_told(lsr: Lsr, adi: Path, bm25_index: Path, tmp_pat
     ],
 )
 def test_bad_input(
-    lsr: Lsr, adi: Path, bm25_index: Path, tmp_path: Path, options: tuple[object, ...], message: str
+    lsr: Lsr, library: Path, bm25_index: Path, tmp_path: Path, options: tuple[object, ...], message: str
 ) -> None:
-    assert message in rejected(lsr("mine", bm25_index, adi, tmp_path / "m.jsonl", *options))
+    assert message in rejected(lsr("mine", bm25_index, library, tmp_path / "m.jsonl", *options))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_scores_of_teachers_are_attached(lsr: Lsr, adi: Path, bm25_index: Path, tmp_path: Path) -> None:
+def test_scores_of_teachers_are_attached(lsr: Lsr, library: Path, bm25_index: Path, tmp_path: Path) -> None:
     out = tmp_path / "m.jsonl"
     words = ("--split", "test", "--negatives", 4, "--dense-teacher", "minilm", "--sparse-teacher", "tiny", "--scale", 7)
-    assert lsr("mine", bm25_index, adi, out, *words).status == 0
+    assert lsr("mine", bm25_index, library, out, *words).status == 0
     records = [json.loads(line) for line in out.read_text().splitlines()]
     for record in records:
         assert len(record["scores"]) == len(record["positive_ids"]) + len(record["negative_ids"])
@@ -96,19 +98,19 @@ def test_scores_of_teachers_are_attached(lsr: Lsr, adi: Path, bm25_index: Path, 
     best = sum(record["scores"][0] > min(record["scores"][1:]) for record in records)
     assert best > len(records) / 2
     assert "--normalize and --scale are of teachers" in rejected(
-        lsr("mine", bm25_index, adi, out, "--split", "test", "--scale", 3)
+        lsr("mine", bm25_index, library, out, "--split", "test", "--scale", 3)
     )
 
 
-def test_another_kind_of_file(lsr: Lsr, adi: Path, bm25_index: Path, tmp_path: Path) -> None:
-    message = rejected(lsr("mine", bm25_index, adi, tmp_path / "m.tsv", "--split", "test"))
+def test_another_kind_of_file(lsr: Lsr, library: Path, bm25_index: Path, tmp_path: Path) -> None:
+    message = rejected(lsr("mine", bm25_index, library, tmp_path / "m.tsv", "--split", "test"))
     assert (
         message == f"{tmp_path / 'm.tsv'}: unknown kind of file; its name must end with .jsonl, .jsonl.gz or .parquet"
     )
 
 
-def test_killed_in_mid_write(lsr: Lsr, adi: Path, bm25_index: Path, tmp_path: Path) -> None:
-    words = ("mine", bm25_index, adi, tmp_path / "m.jsonl", "--split", "test")
+def test_killed_in_mid_write(lsr: Lsr, library: Path, bm25_index: Path, tmp_path: Path) -> None:
+    words = ("mine", bm25_index, library, tmp_path / "m.jsonl", "--split", "test")
     ended = run_python(KILLED_IN_WRITE.format(limit=2000) + MAIN, *words)
     assert ended.returncode < 0, ended.stderr
     assert not (tmp_path / "m.jsonl").exists()

@@ -93,9 +93,9 @@ def test_a_terminal_that_cannot_show_every_letter(tmp_path: Path) -> None:
     assert r"na\xefve \u03bb" in ended.stdout
 
 
-def test_somebody_who_watches_sees_progress(adi: Path, tmp_path: Path) -> None:
+def test_somebody_who_watches_sees_progress(library: Path, tmp_path: Path) -> None:
     terminal, theirs = pty.openpty()
-    words = ["index", str(adi), str(tmp_path / "i"), "--encoder", "bm25"]
+    words = ["index", str(library), str(tmp_path / "i"), "--encoder", "bm25"]
     process = subprocess.Popen([sys.executable, "-c", MAIN, *words], cwd=REPOSITORY, stdout=theirs, stderr=theirs)
     os.close(theirs)
     shown = b""

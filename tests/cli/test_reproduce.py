@@ -11,7 +11,7 @@ from lsr.cli.main import command_line
 from lsr.reproduce.finding import Plan
 from lsr.reproduce.plans import PLANS
 from tests.cli.commands import Lsr, rejected
-from tests.data import data_path
+from tests.data import FIXTURES, LIBRARY
 from tests.reproduce.made_up import write_plan
 
 
@@ -51,9 +51,9 @@ def test_its_help_names_them_all() -> None:
         (("--steps", 0), "steps is 0"),
         (("--threads", 0), "threads"),
         (("--offline-data", "/no/such"), "--offline-data /no/such"),
-        (("--offline-data", data_path("adi")), "squad-nqg"),
+        (("--offline-data", LIBRARY), "squad-nqg"),
     ],
 )
 def test_what_cannot_be_run_costs_one_line(lsr: Lsr, tmp_path: Path, options: tuple[object, ...], said: str) -> None:
-    assert said in rejected(lsr("reproduce", "framework", tmp_path / "out", "--offline-data", data_path(), *options))
+    assert said in rejected(lsr("reproduce", "framework", tmp_path / "out", "--offline-data", FIXTURES, *options))
     assert not list(tmp_path.iterdir())

@@ -18,15 +18,15 @@ from lsr.index.parameters import SearchParams
 from lsr.index.seismic.build import trial as flat
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.vectors.sparse_vectors import SparseVectors
+from tests import made_vectors
 from tests.cli.commands import Lsr, rejected
-from tests.data import load_vectors
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An index with blocks, of real vectors, without an encoder."""
+    """An index with blocks, of made vectors, without an encoder."""
     folder = tmp_path_factory.mktemp("tune")
-    load_vectors("packages-500k")[:5000].write(folder / "documents.npz")
+    made_vectors.short_documents(5000).write(folder / "documents.npz")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flat, "EXHAUSTIVE_BELOW", 0)
         patch.setattr(flat, "sample_recall", lambda *_: 1.0)
@@ -41,7 +41,7 @@ def index(built: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def some_queries() -> SparseVectors:
-    return load_vectors("packages-queries")[:60]
+    return made_vectors.short_queries(60)
 
 
 @pytest.fixture
@@ -118,16 +118,16 @@ def test_exact_search_is_told(lsr: Lsr, index: Path, queries: Path) -> None:
 
 
 def test_texts_are_encoded_by_the_index(
-    lsr: Lsr, adi: Path, adi_indexes: Callable[[str], Path], encoder: str, tmp_path: Path
+    lsr: Lsr, library: Path, library_indexes: Callable[[str], Path], encoder: str, tmp_path: Path
 ) -> None:
-    index = Path(shutil.copytree(adi_indexes(encoder), tmp_path / "index"))
-    shutil.copy(adi / "queries.jsonl.gz", tmp_path / "texts.jsonl.gz")
-    (tmp_path / "texts.jsonl").write_bytes(gzip.decompress((adi / "queries.jsonl.gz").read_bytes()))
+    index = Path(shutil.copytree(library_indexes(encoder), tmp_path / "index"))
+    shutil.copy(library / "queries.jsonl", tmp_path / "texts.jsonl")
+    (tmp_path / "texts.jsonl.gz").write_bytes(gzip.compress((library / "queries.jsonl").read_bytes()))
     rows = [json.loads(line) for line in (tmp_path / "texts.jsonl").read_text().splitlines()]
     (tmp_path / "texts.tsv").write_text("".join(f"{row['_id']}\t{' '.join(row['text'].split())}\n" for row in rows))
     for words in (
-        (adi,),
-        (adi, "--split", "test"),
+        (library,),
+        (library, "--split", "test"),
         *((tmp_path / f"texts.{end}",) for end in ("jsonl.gz", "jsonl", "tsv")),
     ):
         outcome = lsr("tune", index, "--queries", *words)
@@ -138,9 +138,9 @@ def test_texts_are_encoded_by_the_index(
 
 
 def test_vectors_of_every_format(
-    lsr: Lsr, adi_indexes: Callable[[str], Path], some_queries: SparseVectors, tmp_path: Path
+    lsr: Lsr, library_indexes: Callable[[str], Path], some_queries: SparseVectors, tmp_path: Path
 ) -> None:
-    index = Path(shutil.copytree(adi_indexes("tiny"), tmp_path / "index"))
+    index = Path(shutil.copytree(library_indexes("tiny"), tmp_path / "index"))
     vocabulary = load_encoder(index / "encoder").vocabulary
     counts = []
     for name in ("q.npz", "q.jsonl", "q.jsonl.gz", "q"):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
+import json
 import shlex
 import shutil
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -19,10 +19,11 @@ from lsr.index.seismic.build import trial as flat
 from lsr.index.tools.why import Remedy, Why
 from lsr.retrieval.request import SPARSE
 from lsr.retrieval.searcher import Searcher
+from tests import made_vectors
 from tests.cli.commands import Lsr, rejected
-from tests.data import data_path, load_vectors
+from tests.fixtures.make import NEWS, documents
 
-QUESTION = "fast json parser with schema validation"
+QUESTION = "wind turbine for the electricity grid"
 DOCUMENTS = 1500
 FACTOR = SearchParams().heap_factor
 
@@ -31,8 +32,8 @@ FACTOR = SearchParams().heap_factor
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An index of short texts with blocks, which so few documents usually do without; summaries lack much."""
     folder = tmp_path_factory.mktemp("why")
-    with gzip.open(data_path("package-search", "corpus.jsonl.gz")) as corpus:
-        (folder / "corpus.jsonl").write_bytes(b"".join(islice(corpus, DOCUMENTS)))
+    made = documents("news", NEWS, DOCUMENTS, Random(1))
+    (folder / "corpus.jsonl").write_text("".join(json.dumps(document) + "\n" for document, _, _ in made))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flat, "EXHAUSTIVE_BELOW", 0)
         patch.setattr(flat, "sample_recall", lambda *_: 1.0)
@@ -125,7 +126,7 @@ def test_json(lsr: Lsr, index: Path, explain: Callable[..., Any]) -> None:
         for name in ("verdict", "row", "k", "rank", "exact_rank", "score", "threshold", "exhaustive"):
             assert record[name] == getattr(explained, name)
         assert [term["component"] for term in record["terms"]] == [term.component for term in explained.terms]
-        assert {"fast", "validation"} <= {term["token"] for term in record["terms"]}
+        assert {"wind", "grid"} <= {term["token"] for term in record["terms"]}
         assert record["params"]["query_cut"] == 2
         if explained.remedy:
             remedies += 1
@@ -164,9 +165,9 @@ def test_options_of_a_remedy(remedy: Remedy, searched: SearchParams, given: Sear
     assert _words(remedy, lost, given) == options
 
 
-def test_a_recall_that_was_tuned(lsr: Lsr, index: Path, adi: Path, tmp_path: Path) -> None:
+def test_a_recall_that_was_tuned(lsr: Lsr, index: Path, library: Path, tmp_path: Path) -> None:
     tuned = Path(shutil.copytree(index, tmp_path / "index"))
-    assert lsr("tune", tuned, "--queries", adi, "--recall", 0.5, "-k", 3).status == 0
+    assert lsr("tune", tuned, "--queries", library, "--recall", 0.5, "-k", 3).status == 0
     preset = lsr("info", tuned, "--json").json["presets"][0]
     document = ranked(lsr, tuned, "-k", 8, "--exact")[7]
     record = lsr("why", tuned, QUESTION, document, "-k", 3, "--recall", 0.5, "--json").json
@@ -205,6 +206,6 @@ def test_bad_input(lsr: Lsr, index: Path, tmp_path: Path) -> None:
     assert "query_cut is 0" in rejected(lsr("why", index, QUESTION, document, "--query-cut", 0))
     assert "no index" in rejected(lsr("why", tmp_path / "nowhere", QUESTION, document))
     assert "is no valid UTF-8" in rejected(lsr("why", index, "\udc80", document))
-    load_vectors("packages-500k")[:50].write(tmp_path / "documents.npz")
+    made_vectors.short_documents(50).write(tmp_path / "documents.npz")
     assert lsr("index", tmp_path / "documents.npz", tmp_path / "plain").status == 0
     assert "was built from vectors and has no encoder" in rejected(lsr("why", tmp_path / "plain", QUESTION, document))

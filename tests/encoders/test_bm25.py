@@ -49,6 +49,7 @@ def test_the_dot_product_is_the_formula(documents: list[str], query: str, k1: fl
     np.testing.assert_allclose(found, scores_by_hand(documents, query, k1, b), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.data
 def test_equals_bm25s_on_a_real_collection(tmp_path: Path) -> None:
     collection = load_collection(collection_path("nfcorpus", tmp_path))
     texts = [document.full_text for document in collection.documents()]

@@ -11,7 +11,7 @@ from lsr.errors import CollectionError, ParameterError
 from lsr.experiment import read_experiment
 from lsr.experiment.suites import SUITES, Judged, downloads, open_judged, shown_downloads
 from lsr.retrieval.request import SearchRequest
-from tests.data import data_path
+from tests.data import LIBRARY
 
 MINIMAL = 'collections = ["adi"]\n[systems.bm25]\nencoder = "bm25"\n'
 DENSE = 'dense = { name = "minilm", dtype = "bfloat16", kind = "hnsw", metric = "cosine" }\n'
@@ -201,11 +201,13 @@ def test_downloads_are_listed_once_with_their_sizes() -> None:
 
 def test_offline_data_comes_first(tmp_path: Path) -> None:
     scifact = next(each for each in SUITES["beir"] if each.name == "scifact")
-    data = data_path()
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "scifact").symlink_to(LIBRARY)
     assert offline_folder(scifact.path, data) == data / "scifact"
     assert shown_downloads([scifact], data) == {}
     collection = open_judged(scifact, data)
-    assert (collection.name, collection.split, len(collection.queries())) == ("scifact", "test", 300)
+    assert (collection.name, collection.split, len(collection.queries())) == ("scifact", "test", 35)
     (tmp_path / "beir" / "scifact").mkdir(parents=True)
     assert offline_folder(scifact.path, tmp_path) == tmp_path / "beir" / "scifact"
     (tmp_path / "msmarco").mkdir()

@@ -22,7 +22,7 @@ from lsr.experiment import Experiment, read_experiment, run_experiment
 from lsr.experiment import measure as measuring
 from lsr.index.parameters import SearchParams
 from lsr.retrieval.searcher import Dense, Searcher
-from tests.data import data_path
+from tests.data import FIXTURES, LIBRARY, NEWS, data_path
 from tests.processes import run_python, start_python
 
 TIMES = ("encode µs", "search µs")
@@ -71,21 +71,23 @@ def without_times(folder: Path) -> list[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """adi and time, with models, run once."""
+    """library and news, with models, run once."""
     folder = tmp_path_factory.mktemp("finished")
-    path = describe(folder / "experiment.toml", ["adi", "time"], SYSTEMS + MODELS)
-    run_experiment(read_experiment(path), folder / "out", offline_data=data_path(), threads=2)
+    path = describe(folder / "experiment.toml", ["library", "news"], SYSTEMS + MODELS)
+    run_experiment(read_experiment(path), folder / "out", offline_data=FIXTURES, threads=2)
     return folder / "out"
 
 
 def test_figures_are_those_of_the_runs(finished: Path) -> None:
     rows = read_csv(finished / "tables" / "results.csv")
     assert [(row["collection"], row["system"]) for row in rows] == [
-        (collection, system) for collection in ("adi", "time") for system in ("bm25", "cut", "minilm", "both", "graph")
+        (collection, system)
+        for collection in ("library", "news")
+        for system in ("bm25", "cut", "minilm", "both", "graph")
     ]
     for row in rows:
         run = read_run(finished / "runs" / row["collection"] / f"{row['system']}.run.gz")
-        qrels = read_qrels(data_path(row["collection"], "qrels", "test.tsv"))
+        qrels = read_qrels(FIXTURES / row["collection"] / "qrels" / "test.tsv")
         for measure, value in evaluate(qrels, run).items():
             assert float(row[measure]) == pytest.approx(value, abs=1e-9)
         assert 0.9 < float(row["recall@10 of exact"]) <= 1
@@ -95,13 +97,13 @@ def test_figures_are_those_of_the_runs(finished: Path) -> None:
 def test_recall_and_bytes_are_those_of_the_indexes(tmp_path: Path) -> None:
     graph = '{ name = "minilm", kind = "hnsw", neighbors = 2, ef_construction = 1, ef_search = 1 }'
     systems = f'[systems.graph]\nencoder = "bm25"\ndense = {graph}\nside = "dense"\n'
-    path = describe(tmp_path / "experiment.toml", ["time"], systems)
-    [result] = run_experiment(read_experiment(path), tmp_path / "out", offline_data=data_path())
+    path = describe(tmp_path / "experiment.toml", ["news"], systems)
+    [result] = run_experiment(read_experiment(path), tmp_path / "out", offline_data=FIXTURES)
     [sparse] = (tmp_path / "out" / "indexes").glob("*.bm25")
     [dense] = (tmp_path / "out" / "indexes").glob("*.dense.*")
     bm25 = Searcher.open(sparse)
     searcher = Searcher(bm25.index, bm25.encoder, dense=Dense.open(dense))
-    queries = load_collection(data_path("time")).queries()
+    queries = load_collection(NEWS).queries()
     found, exact = (searcher.run(queries, 10, SearchParams(exact=each), side="dense") for each in (False, True))
     share = sum(len(found[query].keys() & exact[query].keys()) for query in queries) / (10 * len(queries))
     assert share < 0.95
@@ -115,41 +117,41 @@ def test_a_result_never_stands_beside_the_run_of_other_settings(
 ) -> None:
     def write(terms: int) -> Experiment:
         systems = f'[systems.cut]\nencoder = "bm25"\nfeedback = "rocchio"\nfeedback_terms = {terms}\n'
-        return read_experiment(describe(tmp_path / "experiment.toml", ["time"], systems))
+        return read_experiment(describe(tmp_path / "experiment.toml", ["news"], systems))
 
     out = tmp_path / "out"
-    run_experiment(write(5), out, offline_data=data_path())
-    first = read_run(out / "runs" / "time" / "cut.run.gz")
+    run_experiment(write(5), out, offline_data=FIXTURES)
+    first = read_run(out / "runs" / "news" / "cut.run.gz")
     with monkeypatch.context() as context:
         context.setattr(measuring, "_microseconds", lambda *_: 1 / 0)  # killed when the run has been written
         with pytest.raises(ZeroDivisionError):
-            run_experiment(write(50), out, offline_data=data_path())
-    assert read_run(out / "runs" / "time" / "cut.run.gz") != first
-    run_experiment(write(5), out, offline_data=data_path())
-    assert read_run(out / "runs" / "time" / "cut.run.gz") == first
+            run_experiment(write(50), out, offline_data=FIXTURES)
+    assert read_run(out / "runs" / "news" / "cut.run.gz") != first
+    run_experiment(write(5), out, offline_data=FIXTURES)
+    assert read_run(out / "runs" / "news" / "cut.run.gz") == first
 
 
 def test_what_is_no_longer_reported_goes(finished: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     shutil.copytree(finished, folder)
-    for place in ("tables/notes.md", "plots/adi/mine.svg", "plots/mine/mine.svg"):
+    for place in ("tables/notes.md", "plots/library/mine.svg", "plots/mine/mine.svg"):
         (folder / place).parent.mkdir(exist_ok=True)
         (folder / place).write_text("mine")
-    path = describe(tmp_path / "experiment.toml", ["time"], SYSTEMS, 'measures = ["nDCG@10"]')
-    run_experiment(read_experiment(path), folder, offline_data=data_path())
+    path = describe(tmp_path / "experiment.toml", ["news"], SYSTEMS, 'measures = ["nDCG@10"]')
+    run_experiment(read_experiment(path), folder, offline_data=FIXTURES)
     assert not (folder / "tables" / "ap.md").exists()
     assert (folder / "tables" / "notes.md").exists()
-    assert sorted(each.name for each in (folder / "plots").iterdir()) == ["adi", "mine", "time"]
-    assert [each.name for each in (folder / "plots" / "adi").iterdir()] == ["mine.svg"]
-    assert not (folder / "plots" / "time" / "difference-both.svg").exists()
+    assert sorted(each.name for each in (folder / "plots").iterdir()) == ["library", "mine", "news"]
+    assert [each.name for each in (folder / "plots" / "library").iterdir()] == ["mine.svg"]
+    assert not (folder / "plots" / "news" / "difference-both.svg").exists()
 
 
 def test_runs_are_those_of_the_command_line(finished: Path, tmp_path: Path, lsr) -> None:
     index = tmp_path / "index"
-    assert lsr("index", data_path("adi"), index, "--encoder", "bm25", "--dense", "minilm").status == 0
+    assert lsr("index", LIBRARY, index, "--encoder", "bm25", "--dense", "minilm").status == 0
     flags = ("--feedback", "rocchio", "--interpolate", "both", "--weight", "0.4")
-    assert lsr("run", index, data_path("adi"), tmp_path / "both.run", *flags).status == 0
-    ours, theirs = read_run(tmp_path / "both.run"), read_run(finished / "runs" / "adi" / "both.run.gz")
+    assert lsr("run", index, LIBRARY, tmp_path / "both.run", *flags).status == 0
+    ours, theirs = read_run(tmp_path / "both.run"), read_run(finished / "runs" / "library" / "both.run.gz")
     assert ours.keys() == theirs.keys()
     for query, ranking in ours.items():
         assert list(ranking)[:20] == list(theirs[query])[:20]
@@ -157,17 +159,17 @@ def test_runs_are_those_of_the_command_line(finished: Path, tmp_path: Path, lsr)
 
 
 def test_tests_are_paired_t_tests_with_holms_correction(finished: Path) -> None:
-    qrels = read_qrels(data_path("time", "qrels", "test.tsv"))
+    qrels = read_qrels(NEWS / "qrels" / "test.tsv")
     rows = [
         row
         for row in read_csv(finished / "tables" / "tests.csv")
-        if row["collection"] == "time" and row["measure"] == "nDCG@10"
+        if row["collection"] == "news" and row["measure"] == "nDCG@10"
     ]
     assert [row["system"] for row in rows] == ["cut", "minilm", "both", "graph"]
     from lsr.eval.measures import evaluate_queries
 
     values = {
-        system: evaluate_queries(qrels, read_run(finished / "runs" / "time" / f"{system}.run.gz"), ["nDCG@10"])
+        system: evaluate_queries(qrels, read_run(finished / "runs" / "news" / f"{system}.run.gz"), ["nDCG@10"])
         for system in ("bm25", "cut", "minilm", "both", "graph")
     }
     expected = [compare(values["bm25"], values[row["system"]])[0] for row in rows]
@@ -175,7 +177,7 @@ def test_tests_are_paired_t_tests_with_holms_correction(finished: Path) -> None:
     corrected = holm([each.p_value for each in expected])
     assert [float(row["corrected"]) for row in rows] == pytest.approx(corrected.tolist(), abs=1e-9)
     shown = (finished / "tables" / "ndcg-10.md").read_text(encoding="utf-8")
-    line = next(line for line in shown.splitlines() if line.startswith("| time"))
+    line = next(line for line in shown.splitlines() if line.startswith("| news"))
     for row, cell in zip(rows, line.strip("| ").split(" | ")[2:], strict=True):
         significant = float(row["corrected"]) < 0.05
         assert significant == ("▲" in cell or "▼" in cell)
@@ -186,7 +188,7 @@ def test_tables_and_plots_are_all_there(finished: Path) -> None:
     names = {path.name for path in (finished / "tables").iterdir()}
     for stem in ("results", "ndcg-10", "rr-10", "ap", "r-100", "r-1000"):
         assert {f"{stem}.md", f"{stem}.csv", f"{stem}.tex"} <= names
-    for collection in ("adi", "time"):
+    for collection in ("library", "news"):
         plots = {path.name for path in (finished / "plots" / collection).iterdir()}
         assert plots == {"ndcg-10.svg", "r-1000.svg", "recall.svg"} | {
             f"difference-{system}.svg" for system in ("cut", "minilm", "both", "graph")
@@ -200,8 +202,8 @@ def test_what_is_there_is_not_done_again(finished: Path, tmp_path: Path) -> None
     folder = tmp_path / "out"
     shutil.copytree(finished, folder)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.json")}
-    path = describe(tmp_path / "experiment.toml", ["adi", "time"], SYSTEMS + MODELS)
-    run_experiment(read_experiment(path), folder, offline_data=data_path())
+    path = describe(tmp_path / "experiment.toml", ["library", "news"], SYSTEMS + MODELS)
+    run_experiment(read_experiment(path), folder, offline_data=FIXTURES)
     assert without_times(folder) == without_times(finished)
     assert (folder / "tables" / "results.csv").read_bytes() == (finished / "tables" / "results.csv").read_bytes()
     after = {path: path.stat().st_mtime_ns for path in folder.rglob("*.json")}
@@ -213,8 +215,8 @@ def test_a_changed_system_is_run_again_and_no_other(finished: Path, tmp_path: Pa
     shutil.copytree(finished, folder)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.json")}
     changed = SYSTEMS.replace("feedback_terms = 5", "feedback_terms = 20")
-    path = describe(tmp_path / "experiment.toml", ["adi", "time"], changed + MODELS)
-    run_experiment(read_experiment(path), folder, offline_data=data_path())
+    path = describe(tmp_path / "experiment.toml", ["library", "news"], changed + MODELS)
+    run_experiment(read_experiment(path), folder, offline_data=FIXTURES)
     done = {path for path in folder.rglob("*.json") if before[path] != path.stat().st_mtime_ns}
     assert {path.name for path in done} == {"experiment.json", "report.json", "cut.json"}
     assert without_times(folder) != without_times(finished)
@@ -230,11 +232,11 @@ def without_figures(content: bytes) -> bytes:
     ("place", "damage"),
     [
         *(
-            ("results/adi/bm25.json", lambda _, content=content: content)
+            ("results/library/bm25.json", lambda _, content=content: content)
             for content in (b"", b"{}", b'{"key": 3}', b"\xff\xfe", b"[]", b"null")
         ),
-        ("results/adi/bm25.json", without_figures),
-        ("runs/adi/bm25.run.gz", lambda content: content[:50]),
+        ("results/library/bm25.json", without_figures),
+        ("runs/library/bm25.run.gz", lambda content: content[:50]),
     ],
 )
 def test_a_damaged_result_is_made_again(
@@ -243,10 +245,10 @@ def test_a_damaged_result_is_made_again(
     folder = tmp_path / "out"
     shutil.copytree(finished, folder)
     (folder / place).write_bytes(damage((folder / place).read_bytes()))
-    path = describe(tmp_path / "experiment.toml", ["adi", "time"], SYSTEMS + MODELS)
-    run_experiment(read_experiment(path), folder, offline_data=data_path())
+    path = describe(tmp_path / "experiment.toml", ["library", "news"], SYSTEMS + MODELS)
+    run_experiment(read_experiment(path), folder, offline_data=FIXTURES)
     assert without_times(folder) == without_times(finished)
-    assert read_run(folder / "runs/adi/bm25.run.gz") == read_run(finished / "runs/adi/bm25.run.gz")
+    assert read_run(folder / "runs/library/bm25.run.gz") == read_run(finished / "runs/library/bm25.run.gz")
 
 
 COMMAND = """
@@ -257,15 +259,25 @@ run_experiment(read_experiment(sys.argv[1]), sys.argv[2], offline_data=Path(sys.
 """
 
 
+FOR_EVER = """
+import time
+from lsr.experiment import measure
+measure._microseconds = lambda *_: time.sleep(600)
+"""
+
+
 @pytest.mark.slow
 def test_killed_again_and_again_it_gives_the_same_table(tmp_path: Path) -> None:
-    collections = ["adi", "time", "medline", "cranfield"]
+    collections = ["library", "news", "library-again", "news-again"]
+    (tmp_path / "data").mkdir()
+    for name in collections:
+        (tmp_path / "data" / name).symlink_to(FIXTURES / name.removesuffix("-again"))
     path = describe(tmp_path / "experiment.toml", collections)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    run_experiment(read_experiment(path), whole, offline_data=data_path())
+    run_experiment(read_experiment(path), whole, offline_data=tmp_path / "data")
     done = 0
     for _ in range(40):
-        process = start_python(COMMAND, path, killed, data_path())
+        process = start_python(COMMAND, path, killed, tmp_path / "data")
         deadline = time.monotonic() + 60
         # Let it get a little further than the last one, then kill it in whatever it does.
         while process.poll() is None and len(list(killed.glob("results/*/*.json"))) <= done:
@@ -286,12 +298,12 @@ def test_killed_again_and_again_it_gives_the_same_table(tmp_path: Path) -> None:
 
 
 def test_two_processes_do_not_run_in_one_folder(tmp_path: Path) -> None:
-    path = describe(tmp_path / "experiment.toml", ["medline", "cranfield"])
-    process = start_python(COMMAND, path, tmp_path / "out", data_path())
+    path = describe(tmp_path / "experiment.toml", ["library"])
+    process = start_python(FOR_EVER + COMMAND, path, tmp_path / "out", FIXTURES)
     while not (tmp_path / "out" / "experiment.json").exists():
         assert process.poll() is None
         time.sleep(0.01)
-    second = run_python(COMMAND, path, tmp_path / "out", data_path())
+    second = run_python(COMMAND, path, tmp_path / "out", FIXTURES)
     process.kill()
     process.wait()
     assert "another process is writing here" in second.stderr
@@ -300,23 +312,23 @@ def test_two_processes_do_not_run_in_one_folder(tmp_path: Path) -> None:
 def test_foreign_folders_stay_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("mine")
-    path = describe(tmp_path / "experiment.toml", ["adi"])
+    path = describe(tmp_path / "experiment.toml", ["library"])
     with pytest.raises(StorageError, match="holds no experiment"):
-        run_experiment(read_experiment(path), tmp_path / "out", offline_data=data_path())
+        run_experiment(read_experiment(path), tmp_path / "out", offline_data=FIXTURES)
     assert [each.name for each in (tmp_path / "out").iterdir()] == ["thesis.tex"]
 
 
 def test_what_a_kill_leaves_before_it_begins_is_no_foreign_file(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".experiment.json.tmp-0123456789abcdef").touch()
-    path = describe(tmp_path / "experiment.toml", ["adi"], '[systems.bm25]\nencoder = "bm25"\n')
-    assert len(run_experiment(read_experiment(path), tmp_path / "out", offline_data=data_path())) == 1
+    path = describe(tmp_path / "experiment.toml", ["library"], '[systems.bm25]\nencoder = "bm25"\n')
+    assert len(run_experiment(read_experiment(path), tmp_path / "out", offline_data=FIXTURES)) == 1
 
 
 def test_a_missing_collection_is_told_before_anything_runs(tmp_path: Path) -> None:
-    path = describe(tmp_path / "experiment.toml", ["adi", "no-such"])
+    path = describe(tmp_path / "experiment.toml", ["library", "no-such"])
     with pytest.raises(CollectionError, match="no-such"):
-        run_experiment(read_experiment(path), tmp_path / "out", offline_data=data_path())
+        run_experiment(read_experiment(path), tmp_path / "out", offline_data=FIXTURES)
     assert not (tmp_path / "out").exists()
 
 
@@ -368,6 +380,7 @@ def tuned(folder: Path, entry: str, systems: str = TUNED) -> Path:
     return folder / "experiment.toml"
 
 
+@pytest.mark.data
 def test_the_best_values_on_one_split_are_used_on_the_other(tmp_path: Path) -> None:
     path = tuned(tmp_path, '{ path = "nfcorpus", split = "test", tune = "dev" }')
     result = run_experiment(read_experiment(path), tmp_path / "out", offline_data=data_path())[0]

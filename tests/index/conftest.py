@@ -1,4 +1,4 @@
-"""Real vectors and their indexes, made once a test run."""
+"""Made vectors and their indexes, made once a test run."""
 
 from __future__ import annotations
 
@@ -7,53 +7,57 @@ from collections.abc import Iterator
 import pytest
 
 from lsr.index.parameters import IndexConfig
-from lsr.index.seismic.build import trial as flat
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.vectors.sparse_vectors import SparseVectors
-from tests.data import load_vectors
+from tests import made_vectors
+from tests.index.samples import always_blocks
 
 
-@pytest.fixture(scope="package", autouse=True)
-def _always_blocks() -> Iterator[None]:
-    """What is tested here are blocks, on collections that are too small, and weights too even, for them otherwise."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flat, "EXHAUSTIVE_BELOW", 0)
-        patch.setattr(flat, "sample_recall", lambda *_: 1.0)
+@pytest.fixture(scope="module", autouse=True)
+def _blocks() -> Iterator[None]:
+    """What is tested here are blocks; a module that wants what is shipped has a fixture of this name that does nothing.
+
+    Fixtures of the session are made before it, and have blocks by themselves.
+    """
+    with always_blocks():
         yield
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def packages() -> SparseVectors:
-    """Short documents: 46 components."""
-    return load_vectors("packages-500k")[:20000]
+    """Short documents, as descriptions of packages are."""
+    return made_vectors.short_documents(20_000)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def package_queries() -> SparseVectors:
-    return load_vectors("packages-queries")[:200]
+    return made_vectors.short_queries(200)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def passages() -> SparseVectors:
-    """Long documents: 180 components."""
-    return load_vectors("wiki-passages")[:5000]
+    """Long documents."""
+    return made_vectors.long_documents(5000)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def passage_queries() -> SparseVectors:
-    return load_vectors("wiki-queries")
+    return made_vectors.long_queries(1000)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def packages_index(packages: SparseVectors) -> SeismicIndex:
-    return SeismicIndex.build(packages)
+    with always_blocks():
+        return SeismicIndex.build(packages)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def compact_index(packages: SparseVectors) -> SeismicIndex:
-    return SeismicIndex.build(packages, IndexConfig(layout="compact"))
+    with always_blocks():
+        return SeismicIndex.build(packages, IndexConfig(layout="compact"))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def passages_index(passages: SparseVectors) -> SeismicIndex:
-    return SeismicIndex.build(passages)
+    with always_blocks():
+        return SeismicIndex.build(passages)

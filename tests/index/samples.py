@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Thread
 from typing import TypeVar
 from unittest.mock import patch
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from lsr.index.parameters import IndexConfig, SearchParams
 from lsr.index.result import SearchResult
 from lsr.index.seismic.build import in_memory as building
+from lsr.index.seismic.build import trial
 from lsr.index.seismic.forward import Components, Forward, count_components, head_layout, quantize, weight_scale
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -34,6 +36,13 @@ EXACT = SearchParams(exact=True)
 
 # Every block that has anything to do with the query is visited.
 EVERYTHING = SearchParams(query_cut=1 << 40, heap_factor=0, max_blocks=1 << 40)
+
+
+@contextmanager
+def always_blocks() -> Iterator[None]:
+    """Indexes built meanwhile have blocks, however few the documents, and however even their weights."""
+    with patch.object(trial, "EXHAUSTIVE_BELOW", 0), patch.object(trial, "sample_recall", lambda *_: 1.0):
+        yield
 
 
 def zipf_vectors(seed: int, rows: int, dim: int, mean_length: float, levels: int) -> SparseVectors:

@@ -23,7 +23,7 @@ from lsr.index.seismic import seismic_index as seismic
 from lsr.index.seismic.build import trial as flat
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.vectors.sparse_vectors import SparseVectors
-from tests.data import load_vectors
+from tests import made_vectors
 from tests.index.samples import (
     EVERYTHING,
     EXACT,
@@ -317,8 +317,8 @@ class Many:
 @pytest.fixture(scope="module")
 def many() -> Many:
     """So many documents that also one in thirty are more than are scored one by one."""
-    index = SeismicIndex.build(load_vectors("packages-500k")[:100_000])
-    return Many(index, load_vectors("packages-queries")[:500])
+    index = SeismicIndex.build(made_vectors.short_documents(100_000))
+    return Many(index, made_vectors.short_queries(500))
 
 
 @pytest.mark.parametrize("share", [0.01, 0.03, 0.1, 0.5])

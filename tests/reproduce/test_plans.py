@@ -84,6 +84,7 @@ def test_the_baseline_is_a_variant_or_with_curves_a_curve(plan: Plan) -> None:
             assert part.baseline in curves_of(part)
 
 
+@pytest.mark.data
 def test_collections_are_there_and_share_no_query_between_training_and_test(plan: Plan) -> None:
     for part in plan.parts:
         config = part.variants[0].config

@@ -15,7 +15,7 @@ from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.retrieval.feedback import dense_feedback, sparse_rocchio
 from lsr.retrieval.request import Feedback
 from lsr.vectors.sparse_vectors import SparseVectors
-from tests.data import load_vectors
+from tests import made_vectors
 from tests.naive import feedback as twin
 
 vectors = st.dictionaries(st.integers(0, 9) | st.just(2**31), st.floats(2.0**-7, 10, width=32), max_size=8)
@@ -103,7 +103,7 @@ def test_dense_rocchio_equals_numpy(dim: int, relevant: int, others: int, seed: 
 
 @pytest.mark.parametrize("kind", [SeismicIndex, ExactIndex])
 def test_gathered_rows_are_the_indexs_vectors(kind: type[SeismicIndex] | type[ExactIndex]) -> None:
-    index = kind.build(load_vectors("packages-500k")[:2000], IndexConfig())
+    index = kind.build(made_vectors.short_documents(2000), IndexConfig())
     chosen = np.array([3, 1999, 3, 0])
     rows = index.gather(chosen)
     for at, row in enumerate(chosen):
@@ -118,9 +118,9 @@ def test_gathered_rows_are_the_indexs_vectors(kind: type[SeismicIndex] | type[Ex
             index.gather(np.array(wrong))
 
 
-def test_rocchio_on_real_vectors_equals_the_naive_twin() -> None:
-    index = SeismicIndex.build(load_vectors("wiki-passages")[:3000])
-    queries = load_vectors("wiki-queries")[:20]
+def test_rocchio_of_many_terms_equals_the_naive_twin() -> None:
+    index = SeismicIndex.build(made_vectors.long_documents(3000))
+    queries = made_vectors.long_queries(20)
     found = index.search(queries, k=10)
     feedback = Feedback().on_side("sparse")
     counts = np.stack([(found.rows >= 0).sum(1), np.zeros(20, np.int64)], axis=1)

@@ -19,7 +19,7 @@ from lsr.retrieval.request import SearchRequest
 from lsr.retrieval.searcher import Searcher
 from lsr.training.data import DocumentStore, GroupStream, IdRecords
 from lsr.training.negatives import Mined, Mining, mine_negatives
-from tests.data import collection_path, data_path
+from tests.data import LIBRARY, collection_path
 from tests.training.written import Qrels, names, write_collection
 
 ALL = 1000
@@ -69,9 +69,9 @@ def small(tmp_path: Path) -> Callable[..., tuple[Searcher, Collection]]:
 
 
 @pytest.fixture(scope="module")
-def adi(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Searcher]:
-    folder = tmp_path_factory.mktemp("adi")
-    collection = load_collection(data_path("adi"))
+def library(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Searcher]:
+    folder = tmp_path_factory.mktemp("library")
+    collection = load_collection(LIBRARY)
     for encoder in ("bm25", "tiny"):
         build_searchable(collection, folder / encoder, encoder)
     return lambda encoder: Searcher.open(folder / encoder)
@@ -85,6 +85,7 @@ def nfcorpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Searcher, Collec
     return Searcher.open(folder / "index"), collection
 
 
+@pytest.mark.data
 def test_nothing_judged_relevant_by_any_split_is_a_negative(
     nfcorpus: tuple[Searcher, Collection], tmp_path: Path
 ) -> None:
@@ -106,6 +107,7 @@ def test_nothing_judged_relevant_by_any_split_is_a_negative(
         assert len(negatives) == min(20, len(found))
 
 
+@pytest.mark.data
 def test_training_on_what_was_mined(nfcorpus: tuple[Searcher, Collection], tmp_path: Path) -> None:
     searcher, collection = nfcorpus
     mine_negatives([searcher], collection, tmp_path / "m.parquet", Mining(negatives=8))
@@ -131,9 +133,9 @@ def test_training_on_what_was_mined(nfcorpus: tuple[Searcher, Collection], tmp_p
         Mining(depth=30, negatives=ALL, skip_top=2, max_score_ratio=1.0),
     ],
 )
-def test_ranks_and_scores(adi: Callable[[str], Searcher], tmp_path: Path, mining: Mining) -> None:
+def test_ranks_and_scores(library: Callable[[str], Searcher], tmp_path: Path, mining: Mining) -> None:
     """All candidates, beside what the definition says of the run."""
-    searcher, collection = adi("bm25"), load_collection(data_path("adi"))
+    searcher, collection = library("bm25"), load_collection(LIBRARY)
     mine_negatives([searcher], collection, tmp_path / "m.jsonl", mining)
     run, qrels = searcher.run(collection.queries(), mining.depth), collection.qrels()
     for record in read(tmp_path / "m.jsonl"):
@@ -148,8 +150,8 @@ def test_ranks_and_scores(adi: Callable[[str], Searcher], tmp_path: Path, mining
         ]
 
 
-def test_negatives_are_drawn_from_all_ranks_by_the_seed(adi: Callable[[str], Searcher], tmp_path: Path) -> None:
-    searcher, collection = adi("bm25"), load_collection(data_path("adi"))
+def test_negatives_are_drawn_from_all_ranks_by_the_seed(library: Callable[[str], Searcher], tmp_path: Path) -> None:
+    searcher, collection = library("bm25"), load_collection(LIBRARY)
     drawn = []
     for number, seed in enumerate((1, 1, 2)):
         path = tmp_path / f"{number}.jsonl"
@@ -162,28 +164,28 @@ def test_negatives_are_drawn_from_all_ranks_by_the_seed(adi: Callable[[str], Sea
     assert max(ranks) > 40
 
 
-def test_several_indexes(adi: Callable[[str], Searcher], tmp_path: Path) -> None:
-    collection, mining = load_collection(data_path("adi")), Mining(depth=12, negatives=ALL)
+def test_several_indexes(library: Callable[[str], Searcher], tmp_path: Path) -> None:
+    collection, mining = load_collection(LIBRARY), Mining(depth=12, negatives=ALL)
     alone = []
     for encoder in ("bm25", "tiny"):
-        mine_negatives([adi(encoder)], collection, tmp_path / f"{encoder}.jsonl", mining)
+        mine_negatives([library(encoder)], collection, tmp_path / f"{encoder}.jsonl", mining)
         alone.append({record["query_id"]: record["negative_ids"] for record in read(tmp_path / f"{encoder}.jsonl")})
-    mined = mine_negatives([adi("bm25"), adi("tiny")], collection, tmp_path / "both.jsonl", mining)
+    mined = mine_negatives([library("bm25"), library("tiny")], collection, tmp_path / "both.jsonl", mining)
     for record in read(tmp_path / "both.jsonl"):
         first, second = (each[record["query_id"]] for each in alone)
         assert record["negative_ids"] == [*first, *(doc_id for doc_id in second if doc_id not in first)]
     assert mined.negatives > sum(map(len, alone[0].values()))
 
 
-def test_the_query_itself_is_no_negative(adi: Callable[[str], Searcher], tmp_path: Path) -> None:
-    """adi under that name: its queries and documents share their ids."""
-    (tmp_path / "arguana").symlink_to(data_path("adi"))
-    searcher, queries = adi("bm25"), load_collection(data_path("adi")).queries()
+def test_the_query_itself_is_no_negative(library: Callable[[str], Searcher], tmp_path: Path) -> None:
+    """library under that name: its queries and documents share their ids."""
+    (tmp_path / "arguana").symlink_to(LIBRARY)
+    searcher, queries = library("bm25"), load_collection(LIBRARY).queries()
     found = {}
-    for spec in (data_path("adi"), tmp_path / "arguana"):
+    for spec in (LIBRARY, tmp_path / "arguana"):
         mine_negatives([searcher], load_collection(spec), tmp_path / "m.jsonl", Mining(depth=20, negatives=ALL))
         found[spec.name] = read(tmp_path / "m.jsonl")
-    assert any(record["query_id"] in record["negative_ids"] for record in found["adi"])
+    assert any(record["query_id"] in record["negative_ids"] for record in found["library"])
     run = searcher.run(queries, 20, drop_same_id=True)
     for record in found["arguana"]:  # nor does it count among the ranks
         ranking = [doc_id for doc_id in run[record["query_id"]] if doc_id not in record["positive_ids"]]

@@ -13,7 +13,7 @@ from lsr.errors import ParameterError
 from lsr.recipes import find_training, recipe_names
 from lsr.training.trainer import train
 from lsr.training.training_config import read_training
-from tests.data import data_path
+from tests.data import LIBRARY
 
 SMALL = [name for name in recipe_names() if name.startswith("small/")]
 FULL = [name for name in recipe_names() if name not in SMALL]
@@ -43,10 +43,14 @@ def test_a_recipe_stays_one_whatever_lies_in_the_working_directory(
 def test_small_ones_train(name: str, tmp_path: Path) -> None:
     config = read_training(name)
     optimizer = replace(config.optimizer, steps=2, batch_size=4)
-    train(
-        replace(config, optimizer=optimizer, evaluation=None), tmp_path / "out", offline_data=data_path(), device="cpu"
-    )
-    vectors = load_encoder(tmp_path / "out" / "encoder").encode_documents(["statins lower cholesterol"])
+    collection = tmp_path / "nfcorpus"
+    (collection / "qrels").mkdir(parents=True)
+    for file in ("corpus.jsonl", "queries.jsonl"):
+        (collection / file).symlink_to(LIBRARY / file)
+    (collection / "qrels" / "train.tsv").symlink_to(LIBRARY / "qrels" / "test.tsv")
+    config = replace(config, optimizer=optimizer, evaluation=None)
+    train(config, tmp_path / "out", offline_data=tmp_path, device="cpu")
+    vectors = load_encoder(tmp_path / "out" / "encoder").encode_documents(["the library catalog"])
     assert vectors.nnz > 0
 
 

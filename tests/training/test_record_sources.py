@@ -51,6 +51,7 @@ def test_an_empty_query_is_named(tmp_path: Path) -> None:
         Judgments(*with_store(folder, "train"))
 
 
+@pytest.mark.data
 def test_arguana_queries_are_not_their_own_negatives(tmp_path: Path) -> None:
     source = Judgments(*real("arguana", None, tmp_path))
     assert source.count() == 1401
@@ -58,6 +59,7 @@ def test_arguana_queries_are_not_their_own_negatives(tmp_path: Path) -> None:
     assert all(example.query_id in example.relevant for example in source.examples())
 
 
+@pytest.mark.data
 def test_a_real_split(tmp_path: Path) -> None:
     collection, store = real("scifact", "train", tmp_path)
     examples = list(Judgments(collection, store).examples())
@@ -80,6 +82,7 @@ def test_titles(tmp_path: Path) -> None:
     assert [source.corpus.opposes(row, "What?") for row in range(4)] == [False, True, False, False]
 
 
+@pytest.mark.data
 def test_titles_of_questions_and_answers(tmp_path: Path) -> None:
     collection, store = real("medquad-liveqa", None, tmp_path)
     source = Titles(collection, store)
@@ -90,6 +93,7 @@ def test_titles_of_questions_and_answers(tmp_path: Path) -> None:
     assert len(pairs) > 15_000
 
 
+@pytest.mark.data
 def test_a_collection_without_titles(tmp_path: Path) -> None:
     with pytest.raises(CollectionError, match="squad-nqg: no document has both a title and a text"):
         Titles(*real("squad-nqg", "dev", tmp_path))

@@ -160,6 +160,7 @@ def letters(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Judgmen
     return lambda kind: sources[kind]
 
 
+@pytest.mark.data
 def test_real_judgments(tmp_path: Path) -> None:
     collection, store = real("nfcorpus", "train", tmp_path)
     relevant, queries = collection.relevant(), collection.queries()
@@ -171,6 +172,7 @@ def test_real_judgments(tmp_path: Path) -> None:
         assert group.query == queries[group.query_id]
 
 
+@pytest.mark.data
 def test_real_titles(tmp_path: Path) -> None:
     collection, store = real("medquad-liveqa", None, tmp_path)
     groups = GroupStream(Titles(collection, store), 4).groups(0)

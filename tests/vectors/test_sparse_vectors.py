@@ -16,7 +16,7 @@ from lsr.errors import LsrError, ParameterError, VectorsError
 from lsr.vectors.normalize import normalize, row_steps
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
-from tests.data import load_vectors
+from tests import made_vectors
 from tests.processes import run_python
 from tests.strategies import DIMS, Rows, from_pairs, sparse_vectors, untidy_rows
 
@@ -66,9 +66,9 @@ def test_constructor_sorts_sums_and_drops(drawn: tuple[int, Rows]) -> None:
     )
 
 
-def test_real_rows_shuffled_come_back() -> None:
+def test_many_rows_shuffled_come_back() -> None:
     # Long enough for many steps of rows.
-    expected = load_vectors("packages-500k")[:30_000]
+    expected = made_vectors.short_documents(30_000)
     rows = np.repeat(np.arange(len(expected)), np.diff(expected.indptr))
     shuffled = np.lexsort((np.random.default_rng(5).random(expected.nnz), rows))
     vectors = SparseVectors(
@@ -79,7 +79,7 @@ def test_real_rows_shuffled_come_back() -> None:
 
 
 def test_arrays_in_normal_form_are_not_copied() -> None:
-    expected = load_vectors("packages-queries")
+    expected = made_vectors.short_queries(10_000)
     vectors = SparseVectors(expected.indptr, expected.indices, expected.values, expected.dim)
     assert vectors.indptr is expected.indptr
     assert vectors.indices is expected.indices
@@ -177,7 +177,7 @@ def test_bad_arrays_are_named(indptr: Any, indices: Any, values: Any, dim: Any, 
 
 
 def test_the_row_is_named_far_from_the_start() -> None:
-    good = load_vectors("packages-500k")[:20_000]
+    good = made_vectors.short_documents(20_000)
     values = good.values.copy()
     values[good.indptr[17_123] + 3] = np.nan
     component = good.indices[good.indptr[17_123] + 3]
@@ -236,12 +236,12 @@ def test_one_row() -> None:
 
 
 def test_slices_share_memory() -> None:
-    vectors = load_vectors("packages-queries")
+    vectors = made_vectors.short_queries(10_000)
     assert np.shares_memory(vectors[100:200].values, vectors.values)
 
 
-def test_real_permutation() -> None:
-    vectors = load_vectors("packages-500k")[:30_000]
+def test_a_permutation_of_many() -> None:
+    vectors = made_vectors.short_documents(30_000)
     order = np.random.default_rng(3).permutation(len(vectors))
     assert vectors[order] != vectors
     assert vectors[order][np.argsort(order)] == vectors
@@ -282,8 +282,8 @@ def test_top_k(vectors: SparseVectors, k: int) -> None:
     assert found.ids == vectors.ids
 
 
-def test_top_k_of_real_rows() -> None:
-    vectors = load_vectors("wiki-passages")[:3_000]
+def test_top_k_of_long_rows() -> None:
+    vectors = made_vectors.long_documents(3_000)
     found = vectors.top_k(50)
     for i in range(0, len(vectors), 37):
         indices, values = vectors.row(i)

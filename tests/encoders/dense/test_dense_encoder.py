@@ -23,7 +23,7 @@ from lsr.collections.collection import load_collection
 from lsr.encoders import batches
 from lsr.encoders.dense.dense_encoder import DenseEncoder, load_dense_encoder
 from lsr.errors import EncoderError, ParameterError
-from tests.data import collection_path
+from tests.data import LIBRARY
 from tests.encoders.models import SPECIAL, WORDS, change_json, write_tokenizer
 from tests.processes import run_python
 
@@ -148,9 +148,9 @@ def minilm_folder() -> Path:
 
 
 @pytest.fixture(scope="module")
-def documents(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    collection = load_collection(collection_path("scifact", tmp_path_factory.mktemp("data")))
-    return [document.full_text for _, document in zip(range(24), collection.documents(), strict=False)]
+def documents() -> list[str]:
+    short = [document.full_text for document in load_collection(LIBRARY).documents()]
+    return [*short[:18], *(" ".join(short[first : first + 5]) for first in range(18, 48, 5))]  # more than 256 tokens
 
 
 def test_minilm_equals_sentence_transformers(minilm: DenseEncoder, minilm_folder: Path, documents: list[str]) -> None:

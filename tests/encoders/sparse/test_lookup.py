@@ -23,7 +23,7 @@ from lsr.encoders.sparse.lookup import LookupSide
 from lsr.encoders.sparse.tokens import FolderTokenizer
 from lsr.encoders.spec import LookupSpec
 from lsr.errors import EncoderError
-from tests.data import collection_path, data_path
+from tests.data import LIBRARY, data_path
 from tests.encoders.models import change_json, write_model
 from tests.processes import run_python
 
@@ -47,9 +47,12 @@ def tiny() -> Path:
 
 
 @pytest.fixture(scope="module")
-def ms_marco(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def library_idf(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = idf_of_texts(
+        (document.full_text for document in load_collection(LIBRARY).documents()), FolderTokenizer(tiny)
+    )
     path = tmp_path_factory.mktemp("idf") / "idf.json"
-    path.write_bytes(gzip.decompress(data_path("idf", "msmarco-wordpiece-idf.json.gz").read_bytes()))
+    write_table(path, found, LookupSide(LookupSpec(str(tiny))).vocabulary)
     return path
 
 
@@ -58,7 +61,10 @@ def terms(side: LookupSide, text: str) -> dict[str, float]:
     return {side.vocabulary.token(int(c)): float(w) for c, w in zip(components, weights, strict=True)}
 
 
-def test_golden_query_of_opensearch(tiny: Path, ms_marco: Path) -> None:
+@pytest.mark.data
+def test_golden_query_of_opensearch(tiny: Path, tmp_path: Path) -> None:
+    ms_marco = tmp_path / "idf.json"
+    ms_marco.write_bytes(gzip.decompress(data_path("idf", "msmarco-wordpiece-idf.json.gz").read_bytes()))
     query = terms(LookupSide(LookupSpec(str(tiny), str(ms_marco))), "What's the weather in ny now?")
     golden = {"?": 3.3313, "what": 2.7699, "in": 0.4989, "ny": 5.7729, "weather": 4.5684, "now": 3.5895}
     for token, weight in golden.items():
@@ -76,7 +82,7 @@ def test_idf_of_ms_marco() -> None:
 
 
 def test_idf_of_a_collection(tiny: Path, tmp_path: Path) -> None:
-    texts = [document.full_text for document in load_collection(collection_path("adi", tmp_path)).documents()]
+    texts = [document.full_text for document in load_collection(LIBRARY).documents()]
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny)
     counts: Counter[int] = Counter()
     for text in texts:
@@ -113,8 +119,8 @@ def theirs(folder: Path, texts: list[str]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("special", [False, True])
-def test_equals_sentence_transformers_both_ways(tiny: Path, ms_marco: Path, special: bool, tmp_path: Path) -> None:
-    ours = LookupSide(LookupSpec(str(tiny), str(ms_marco), special_components=special))
+def test_equals_sentence_transformers_both_ways(tiny: Path, library_idf: Path, special: bool, tmp_path: Path) -> None:
+    ours = LookupSide(LookupSpec(str(tiny), str(library_idf), special_components=special))
     ours.save(tmp_path / "ours")
     spoken = [text for text in ODD if text.strip()]  # it cannot make a batch of nothing
     np.testing.assert_allclose(ours.encode(spoken).to_dense(), theirs(tmp_path / "ours", spoken), rtol=1e-6)
@@ -136,8 +142,8 @@ def test_equals_sentence_transformers_both_ways(tiny: Path, ms_marco: Path, spec
         {"max_length": 3},
     ],
 )
-def test_one_text_is_encoded_as_one_of_many(tiny: Path, ms_marco: Path, changes: dict[str, Any]) -> None:
-    side = LookupSide(LookupSpec(str(tiny), str(ms_marco), **changes))
+def test_one_text_is_encoded_as_one_of_many(tiny: Path, library_idf: Path, changes: dict[str, Any]) -> None:
+    side = LookupSide(LookupSpec(str(tiny), str(library_idf), **changes))
     many = side.encode(ODD)
     assert many == SparseVectors.concatenate([side.encode([text]) for text in ODD])
     assert many == SparseVectors(many.indptr, many.indices, many.values, side.dim)
@@ -244,7 +250,7 @@ if sys.argv[1] == "build":
     from lsr.retrieval.indexing import build_searchable
     encoder = build_encoder("opensearch-doc-v2-distill", "tiny", idf=np.ones(30522, np.float32), device="cpu")
     encoder.save_pretrained({str(tmp_path / "encoder")!r})
-    collection = load_collection({str(collection_path("adi", tmp_path))!r})
+    collection = load_collection({str(LIBRARY)!r})
     build_searchable(collection, {str(tmp_path / "index")!r}, {str(tmp_path / "encoder")!r})
 elif sys.argv[1] == "encode":
     print(load_encoder({str(tmp_path / "encoder")!r}).encode_queries(["information retrieval"]).nnz)

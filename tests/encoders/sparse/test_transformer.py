@@ -18,7 +18,7 @@ from lsr.encoders.sparse import heads
 from lsr.encoders.sparse.sparse_encoder import SparseEncoder
 from lsr.errors import EncoderError, ParameterError
 from lsr.vectors.sparse_vectors import SparseVectors
-from tests.data import collection_path
+from tests.data import LIBRARY
 from tests.encoders.models import ARCHITECTURES, SPECIAL, TEXTS, WORDS, splade_max, write_model, write_tokenizer
 from tests.processes import run_python
 
@@ -35,9 +35,9 @@ def tiny() -> SparseEncoder:
 
 
 @pytest.fixture(scope="module")
-def documents(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    collection = load_collection(collection_path("scifact", tmp_path_factory.mktemp("data")))
-    texts = [document.full_text for _, document in zip(range(40), collection.documents(), strict=False)]
+def documents() -> list[str]:
+    short = [document.full_text for document in load_collection(LIBRARY).documents()]
+    texts = [*short[:30], *(" ".join(short[first : first + 5]) for first in range(30, 80, 5))]  # more than 256 tokens
     return [*texts, "", "what causes high blood pressure", texts[0][:60]]
 
 

@@ -16,7 +16,7 @@ from lsr.index.inverted.exact_index import ExactIndex
 from lsr.index.result import SearchResult
 from lsr.storage.manifest import verify
 from lsr.vectors.sparse_vectors import SparseVectors
-from tests.data import load_vectors
+from tests import made_vectors
 from tests.processes import FULL_DISK, KILLED_IN_WRITE, run_python
 from tests.strategies import DIMS, from_pairs, sparse_vectors
 
@@ -25,9 +25,9 @@ QUERIES = from_pairs([[(0, 1.0)], [(3, 1.0)], [], [(0, 0.5), (2, 1.0)]], 4)
 
 MAKE = """
 import sys
-from tests.data import load_vectors
+from tests import made_vectors
 from lsr.index.inverted.exact_index import ExactIndex
-index = ExactIndex.build(load_vectors("packages-queries")[:2000])
+index = ExactIndex.build(made_vectors.short_queries(2000))
 """
 
 
@@ -71,10 +71,14 @@ def test_equals_the_scipy_product(drawn: tuple[SparseVectors, SparseVectors], k:
 
 
 @pytest.mark.parametrize(
-    ("documents", "queries"), [("packages-500k", "packages-queries"), ("wiki-passages", "wiki-queries")]
+    ("indexed", "asked"),
+    [
+        (made_vectors.short_documents(20_000), made_vectors.short_queries(100)),
+        (made_vectors.long_documents(5000), made_vectors.long_queries(100)),
+    ],
+    ids=["short", "long"],
 )
-def test_real_vectors(documents: str, queries: str) -> None:
-    indexed, asked = load_vectors(documents)[:20_000], load_vectors(queries)[:100]
+def test_scores_are_those_of_scipy(indexed: SparseVectors, asked: SparseVectors) -> None:
     result = ExactIndex.build(indexed).search(asked, k=100)
     products = (asked.to_scipy().astype(np.float64) @ indexed.to_scipy().astype(np.float64).T).toarray()
     expected = -np.sort(-products, axis=1)[:, :100]
@@ -92,14 +96,14 @@ def test_ties_go_to_the_lower_row() -> None:
 
 @pytest.mark.parametrize("threads", [2, 3, 16])
 def test_threads_change_nothing(threads: int) -> None:
-    index = ExactIndex.build(load_vectors("packages-500k")[:5_000])
-    queries = load_vectors("packages-queries")[:333]
+    index = ExactIndex.build(made_vectors.short_documents(5_000))
+    queries = made_vectors.short_queries(333)
     assert_same(index.search(queries, 20, threads=threads), index.search(queries, 20))
 
 
 def test_queries_do_not_depend_on_their_neighbors() -> None:
-    index = ExactIndex.build(load_vectors("packages-500k")[:5_000])
-    queries = load_vectors("packages-queries")[:70]
+    index = ExactIndex.build(made_vectors.short_documents(5_000))
+    queries = made_vectors.short_queries(70)
     together = index.search(queries, 20)
     order = np.random.default_rng(1).permutation(70)
     np.testing.assert_array_equal(index.search(queries[order], 20).scores, together.scores[order])
@@ -157,7 +161,7 @@ def test_ids() -> None:
 
 
 def test_vector() -> None:
-    documents = load_vectors("packages-500k")[:100]
+    documents = made_vectors.short_documents(100)
     index = ExactIndex.build(documents)
     for row in range(100):
         components, weights = index.vector(row)
@@ -173,11 +177,11 @@ def test_vector() -> None:
 
 @pytest.mark.parametrize("mmap", [True, False])
 def test_saved_is_opened(tmp_path: Path, mmap: bool) -> None:
-    documents = load_vectors("packages-500k")[:5_000]
+    documents = made_vectors.short_documents(5_000)
     index = ExactIndex.build(documents, ids=[f"ü{i}" for i in range(5_000)])
     index.save(tmp_path / "deep" / "index")
     opened = ExactIndex.open(tmp_path / "deep" / "index", mmap=mmap)
-    queries = load_vectors("packages-queries")[:100]
+    queries = made_vectors.short_queries(100)
     assert_same(opened.search(queries, 20, threads=2), index.search(queries, 20))
     assert (len(opened), opened.dim, opened.nbytes) == (len(index), index.dim, index.nbytes)
     assert opened.ids is not None

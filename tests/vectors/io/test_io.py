@@ -15,6 +15,7 @@ from lsr.errors import ParameterError, StorageError, VectorsError
 from lsr.vectors.io import VectorsInfo, iter_vectors, read_info, read_vocabulary
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
+from tests import made_vectors
 from tests.data import data_path, load_vectors
 from tests.processes import FULL_DISK, KILLED_IN_WRITE, run_python
 from tests.strategies import from_pairs, sparse_vectors
@@ -65,8 +66,8 @@ def test_any_number_of_components(tmp_path_factory: pytest.TempPathFactory, name
     assert read_vocabulary(path) is None
 
 
-def test_real_vectors_come_back(path: Path) -> None:
-    vectors = numbered(load_vectors("packages-500k")[:2_000])
+def test_many_vectors_come_back(path: Path) -> None:
+    vectors = numbered(made_vectors.short_documents(2_000))
     vocabulary = Vocabulary([f"t{i}" for i in range(vectors.dim)])
     vectors.write(path, vocabulary)
     assert SparseVectors.read(path, vocabulary) == vectors
@@ -112,7 +113,7 @@ def test_writing_again_replaces(path: Path) -> None:
 
 
 def test_equal_vectors_make_equal_files(path: Path) -> None:
-    vectors = numbered(load_vectors("packages-queries")[:100])
+    vectors = numbered(made_vectors.short_queries(100))
     vocabulary = Vocabulary([f"t{i}" for i in range(vectors.dim)])
     contents = []
     for _ in range(2):
@@ -147,7 +148,7 @@ def test_path_below_a_file(tmp_path: Path) -> None:
 
 def test_memory_does_not_grow_with_the_file(path: Path) -> None:
     # 6 million weights, 36 MB in .npz; fewer as JSONL, which is slow to make.
-    source = load_vectors("packages-500k")[: 10_000 if ".jsonl" in path.name else 130_000]
+    source = made_vectors.short_documents(10_000 if ".jsonl" in path.name else 130_000)
     numbered(source).write(path, Vocabulary([f"token-{i}" for i in range(source.dim)]))
     code = """
 import resource, sys
@@ -219,6 +220,7 @@ def test_duplicate_ids_are_not_written(tmp_path: Path, name: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.data
 @pytest.mark.parametrize("name", ["packages-500k", "packages-queries", "wiki-passages", "wiki-queries"])
 def test_real_archives(name: str) -> None:
     path = data_path("vectors", f"{name}.npz")

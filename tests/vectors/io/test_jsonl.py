@@ -58,6 +58,7 @@ def test_every_weight_comes_back(tmp_path_factory: pytest.TempPathFactory, weigh
     assert SparseVectors.read(path) == vectors
 
 
+@pytest.mark.data
 @pytest.mark.parametrize("name", ["msmarco-passage.dev-subset.splade-v3", "dl19-passage.unicoil.0shot"])
 def test_real_queries(tmp_path: Path, name: str) -> None:
     path = data_path("query-vectors", f"{name}.jsonl.gz")

@@ -15,7 +15,7 @@ import scipy.sparse
 from lsr.errors import VectorsError
 from lsr.vectors.io import iter_vectors, read_info
 from lsr.vectors.sparse_vectors import SparseVectors
-from tests.data import load_vectors
+from tests import made_vectors
 from tests.strategies import from_pairs
 
 GOOD: dict[str, Any] = {
@@ -126,7 +126,7 @@ def test_bad_metadata_is_named(tmp_path: Path, name: str, content: bytes) -> Non
 
 
 def test_row_is_named_in_any_batch(tmp_path: Path) -> None:
-    good = load_vectors("packages-500k")[:20_000]
+    good = made_vectors.short_documents(20_000)
     values = good.values.copy()
     values[good.indptr[17_123]] = -1
     np.savez(tmp_path / "v.npz", indptr=good.indptr, indices=good.indices, values=values, dim=good.dim)
@@ -145,7 +145,7 @@ def test_every_truncation_is_noticed(tmp_path: Path) -> None:
 
 
 def test_every_changed_weight_is_noticed(tmp_path: Path) -> None:
-    vectors = load_vectors("packages-queries")[:50]
+    vectors = made_vectors.short_queries(50)
     vectors.write(tmp_path / "good.npz")
     content = bytearray((tmp_path / "good.npz").read_bytes())
     start = content.index(vectors.values.tobytes())

@@ -18,7 +18,7 @@ from lsr.vectors.io import ParquetWriter, iter_vectors, read_info, read_vocabula
 from lsr.vectors.io import parquet as parquet_module
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
-from tests.data import load_vectors
+from tests import made_vectors
 from tests.processes import FULL_DISK, KILLED_IN_WRITE, run_python
 from tests.strategies import from_pairs
 
@@ -39,7 +39,7 @@ writer = open_writer(Path(sys.argv[1]))
 
 def part(number: int) -> SparseVectors:
     rows = slice(number * ROWS, (number + 1) * ROWS)
-    return load_vectors("packages-queries")[rows].with_ids([f"d{i}" for i in range(rows.start, rows.stop)])
+    return made_vectors.short_queries(10_000)[rows].with_ids([f"d{i}" for i in range(rows.start, rows.stop)])
 
 
 def whole() -> SparseVectors:

@@ -10,15 +10,13 @@ import pytest
 from lsr import ExactIndex, SearchParams, SeismicIndex, SparseVectors
 from lsr.errors import IndexFormatError
 from lsr.index.seismic.build import trial as flat
-from tests.data import load_vectors
-
-SAMPLE_RECALL = flat.sample_recall  # before the other tests of indexes do without it
+from tests import made_vectors
 
 
 @pytest.fixture(autouse=True)
-def _as_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def _blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trial as it is, but for smaller collections."""
     monkeypatch.setattr(flat, "EXHAUSTIVE_BELOW", 5000)
-    monkeypatch.setattr(flat, "sample_recall", SAMPLE_RECALL)
 
 
 def even_vectors() -> SparseVectors:
@@ -29,7 +27,7 @@ def even_vectors() -> SparseVectors:
 
 
 def test_learned_weights_get_blocks_and_even_ones_do_not() -> None:
-    learned, even = load_vectors("packages-500k")[:8000], even_vectors()
+    learned, even = made_vectors.short_documents(8000), even_vectors()
     index = SeismicIndex.build(even)
     assert index.flat
     assert "whole lists" in index.nbytes
@@ -50,8 +48,8 @@ def test_learned_weights_get_blocks_and_even_ones_do_not() -> None:
 
 
 def test_few_documents_do_without_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    learned = load_vectors("packages-500k")[:1000]
-    queries = load_vectors("packages-queries")[:50]
+    learned = made_vectors.short_documents(1000)
+    queries = made_vectors.short_queries(50)
     monkeypatch.setattr(flat, "EXHAUSTIVE_BELOW", 1001)
     index = SeismicIndex.build(learned)
     assert index.flat

@@ -27,6 +27,7 @@ from lsr.index.seismic.search.kernels import HEAD_REACH, LARGEST, NOTHING, SMALL
 from lsr.index.seismic.search.queries import Queries
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.vectors.sparse_vectors import SparseVectors
+from tests import made_vectors
 from tests.data import load_vectors
 from tests.index.samples import (
     DIMS,
@@ -421,22 +422,26 @@ def test_search_of_blocks(
 
 
 @cache
-def real_documents(name: str, layout: str) -> tuple[SeismicIndex, NaiveIndex, list[naive.Query]]:
+def many_documents(name: str, layout: str) -> tuple[SeismicIndex, NaiveIndex, list[naive.Query]]:
     """Short ones, or fewer long ones, whose tails are read or not; and queries."""
-    n, queries = {"packages-500k": (3000, "packages-queries"), "wiki-passages": (600, "wiki-queries")}[name]
-    index = build(unrounded(load_vectors(name)[:n]), IndexConfig(layout=layout), rare=5)
+    documents, queries = {
+        "short": lambda: (made_vectors.short_documents(3000), made_vectors.short_queries(5)),
+        "long": lambda: (made_vectors.long_documents(600), made_vectors.long_queries(5)),
+        "real": lambda: (load_vectors("wiki-passages")[:600], load_vectors("wiki-queries")[:5]),
+    }[name]()
+    index = build(unrounded(documents), IndexConfig(layout=layout), rare=5)
     twin = NaiveIndex.read(index)
-    return index, twin, twin.prepare(whole_numbers(load_vectors(queries)[:5]))
+    return index, twin, twin.prepare(whole_numbers(queries))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("name", ["packages-500k", "wiki-passages"])
+@pytest.mark.parametrize("name", ["short", "long", pytest.param("real", marks=pytest.mark.data)])
 @pytest.mark.parametrize(
     "params", [SearchParams(), SearchParams(2, 0.9), EVERYTHING, SearchParams(max_blocks=3)], ids=repr
 )
 @pytest.mark.parametrize("share", [0.1, None])
-def test_search_of_blocks_of_real_vectors(name: str, params: SearchParams, layout: str, share: float | None) -> None:
-    index, twin, queries = real_documents(name, layout)
+def test_search_of_blocks_of_many(name: str, params: SearchParams, layout: str, share: float | None) -> None:
+    index, twin, queries = many_documents(name, layout)
     mask = None if share is None else np.random.default_rng(1).random(len(index)) < share
     for query in queries:
         check_search_of_blocks(index, twin, query, limits_for(index, params, mask=mask), 12)
