@@ -66,7 +66,7 @@ def learned_vectors(rows: int, length: int, seed: int) -> SparseVectors:
     # Rows are of different lengths: from half of it to twice as much.
     kept = np.arange(drawn) < np.clip(drawn * rng.lognormal(-0.05, 0.3, (rows, 1)), drawn / 2, drawn)
     weights = rng.lognormal(-0.5, 0.7, (rows, drawn)) * np.where(chosen, 1.3 / (1 + place / 100), 0.8)
-    weights = np.minimum(weights, 3).astype(np.float16)
+    weights = np.minimum(weights, 2.9).astype(np.float16)
     return _vectors(components, np.where(kept, weights, 0))
 
 
