@@ -46,6 +46,7 @@ def evaluate(
         from lsr.retrieval.searcher import Searcher
 
         options.use_threads(threads)
+        options.check_output(run)
         collection = load_collection(judgments, split, drop_same_id=drop_same_id)
         qrels, queries = collection.qrels(), collection.queries()
         searcher = Searcher.open(system, device=device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -44,15 +44,16 @@ def index(
             "Without --encoder they are added to the INDEX that is there."
         ),
     ] = None,
-    dense_index: Annotated[str, typer.Option(help="Of dense vectors: flat (exact) or hnsw.")] = _DENSE.kind,
-    metric: Annotated[str, typer.Option(help="Of dense vectors: inner-product or cosine.")] = _DENSE.metric,
+    dense_index: Annotated[Literal["flat", "hnsw"], typer.Option(help="Of dense vectors; flat is exact.")] = "flat",
+    metric: Annotated[Literal["inner-product", "cosine"], typer.Option(help="Of dense vectors.")] = "inner-product",
     block_size: Annotated[int, typer.Option(help="Documents of a block, at most.")] = _DEFAULTS.block_size,
     summary_energy: Annotated[
         float, typer.Option(help="Share of a block's weight that its summary keeps.")
     ] = _DEFAULTS.summary_energy,
     layout: Annotated[
-        str, typer.Option(help="fast, or compact: weights of 8 bits and packed components, smaller and slower.")
-    ] = _DEFAULTS.layout,
+        Literal["fast", "compact"],
+        typer.Option(help="compact: weights of 8 bits and packed components, smaller and slower."),
+    ] = "fast",
     knn: Annotated[
         int, typer.Option(help="Neighbors of each document to keep, for searches with --knn.")
     ] = _DEFAULTS.knn,
@@ -88,34 +89,40 @@ def index(
     from lsr.index.seismic.seismic_index import SeismicIndex
     from lsr.retrieval.indexing import build_dense, build_searchable
     from lsr.retrieval.searcher import DENSE_FOLDER
+    from lsr.storage.manifest import check_replaceable
     from lsr.vectors.io import is_vectors
 
-    dense_model = None
-    if dense is not None:
-        from lsr.encoders.dense.dense_encoder import load_dense_encoder
-        from lsr.index.dense.dense_index import DenseIndex
-
-        dense_model = load_dense_encoder(dense, device=device, dtype=dtype, max_length=max_length)
-    if dense_model is not None and encoder is None and not is_vectors(source):
+    # All that can be wrong without a model is found before one is loaded.
+    check_replaceable(index)
+    budget = None if memory is None else parse_size(memory)
+    documents = source if is_vectors(source) else load_collection(source)
+    beside = SeismicIndex.open(index) if dense is not None and encoder is None and not is_vectors(source) else None
+    if beside is not None:
         sparse = config != _DEFAULTS or long_documents != options.DEFAULT_LONG_DOCUMENTS or stride is not None
         sparse = sparse or memory is not None
         if sparse or prune_documents or prune_queries:
             raise ParameterError(
                 "options of sparse vectors change nothing of dense ones; add --encoder, or leave them out"
             )
+    dense_model = None
+    if dense is not None:
+        from lsr.encoders.dense.dense_encoder import load_dense_encoder
+        from lsr.index.dense.dense_index import DenseIndex
+
+        dense_model = load_dense_encoder(dense, device=device, dtype=dtype, max_length=max_length)
+    if beside is not None and dense_model is not None and not isinstance(documents, str):
         added = build_dense(
-            load_collection(source),
+            documents,
             index / DENSE_FOLDER,
             dense_model,
             dense_config,
-            expected=SeismicIndex.open(index).ids,
+            expected=beside.ids,
             batch_size=batch_size,
             threads=threads,
             progress=watched(),
         )
         _report(index / DENSE_FOLDER, added)
         return
-    documents = source if is_vectors(source) else load_collection(source)
     model = None
     if encoder is not None:
         model = load_encoder(
@@ -137,7 +144,7 @@ def index(
         dense_config=dense_config,
         batch_size=batch_size,
         threads=threads,
-        memory=None if memory is None else parse_size(memory),
+        memory=budget,
         progress=watched(),
     )
     _report(index, built)

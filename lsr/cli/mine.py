@@ -54,6 +54,9 @@ def mine(
 
     With teachers, every positive and negative comes with a score.
     """
+    options.check_output(output)
+    options.use_threads(threads)
+
     from lsr.collections.collection import load_collection
     from lsr.retrieval.searcher import Searcher
     from lsr.training.negatives import Mining, mine_negatives

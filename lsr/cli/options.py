@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from errno import EACCES, EISDIR, ENOTDIR
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -87,3 +89,17 @@ def check_folder(offline_data: Path | None) -> None:
     """Raises ParameterError for an --offline-data that is not there."""
     if offline_data is not None and not offline_data.is_dir():
         raise ParameterError(f"--offline-data {offline_data}: there is no such folder; check the path")
+
+
+def check_output(path: Path | None) -> None:
+    """Raises StorageError for a file that cannot be written where it shall be: to know it before long work."""
+    if path is not None:
+        from lsr.storage.files import storage_errors
+
+        nearest = next(folder for folder in path.absolute().parents if folder.exists())
+        with storage_errors(path):
+            if not nearest.is_dir():
+                raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR))
+            if not os.access(nearest, os.W_OK) or path.is_dir():
+                code = EISDIR if path.is_dir() else EACCES
+                raise OSError(code, os.strerror(code))

@@ -31,6 +31,7 @@ def run(
 ) -> None:
     """Search for every query of a collection or file, and write a TREC run."""
     options.use_threads(threads)
+    options.check_output(output)
 
     from lsr.collections.collection import load_queries
     from lsr.collections.runs import write_run

@@ -316,3 +316,28 @@ def test_a_full_disk_while_a_run_is_written(bm25_index: Path, library: Path, tmp
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1), ended.stderr
     assert "run.trec: cannot be written" in ended.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_places_are_looked_at_before_models_are_loaded(
+    lsr: Lsr, small: Path, bm25_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*arguments: object, **options: object) -> None:
+        raise AssertionError("loaded")
+
+    monkeypatch.setattr("lsr.retrieval.searcher.Searcher.open", load)
+    monkeypatch.setattr("lsr.encoders.load_encoder", load)
+    monkeypatch.setattr("lsr.encoders.dense.dense_encoder.load_dense_encoder", load)
+    (tmp_path / "file").write_text("")
+    for words in (
+        ("run", bm25_index, small, tmp_path / "file" / "run"),
+        ("run", bm25_index, small, tmp_path),
+        ("evaluate", bm25_index, small, "--run", tmp_path / "file" / "run"),
+        ("mine", bm25_index, small, tmp_path / "file" / "m.jsonl", "--split", "test"),
+        ("index", small, tmp_path / "file", "--encoder", "tiny"),
+        ("index", small, tmp_path / "i", "--encoder", "tiny", "--dense", "minilm", "--memory", "lots"),
+        ("index", tmp_path / "gone", tmp_path / "i", "--encoder", "tiny", "--dense", "minilm"),
+        ("index", small, tmp_path / "i", "--dense", "minilm"),
+        ("search", bm25_index, "heart", "--query-cut", 0),
+        ("search", bm25_index, "heart", "--only", tmp_path / "gone"),
+    ):
+        assert "loaded" not in rejected(lsr(*words))
