@@ -19,9 +19,9 @@ from lsr.reproduce.reproduction_report import MEASURES, UNTRAINED, Measured, wri
 from lsr.reproduce.shared_negatives import mine_for
 from lsr.storage.files import DAMAGE, own_folder, replacing_file, storage_errors
 from lsr.threads import checked_threads
-from lsr.training.trainer import CHECKPOINT, ENCODER, train
-from lsr.training.trainer import MARKER as TRAINING
+from lsr.training.trainer import train
 from lsr.training.training_config import TrainingConfig
+from lsr.training.training_folder import CHECKPOINT, ENCODER, TRAINING
 
 MARKER = "reproduction.json"
 K = 100
@@ -40,7 +40,7 @@ def reproduce(
     """Run a plan in `folder`, and return its report.
 
         PART/negatives/             negatives with the scores of each teacher
-        PART/trainings/             VARIANT-SEED, as lsr.training.trainer leaves them, less the checkpoints
+        PART/trainings/             VARIANT-SEED, as lsr.training.training_folder describes them, less the checkpoints
         PART/experiment/            as lsr.experiment.runner leaves it
         PART/cache/                 documents by id
         report.md, *.csv, plots/    as lsr.reproduce.reproduction_report writes them; plots of curves alone

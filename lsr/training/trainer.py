@@ -1,10 +1,4 @@
-"""Training an encoder, from a configuration to a folder that load_encoder takes; goes on exactly after a kill.
-
-    OUT/training.json      the configuration; written first
-    OUT/encoder/           the best encoder so far (without evaluation, the last), and its own training.json
-    OUT/checkpoint/        where the training stands
-    OUT/cache/, teacher/   documents by id, and scores of teachers where they are stored
-    OUT/log.csv, log.jsonl, tensorboard/
+"""Training an encoder, from a configuration to a folder that load_encoder takes; resumes exactly after a kill.
 
 Accelerate (Hugging Face) moves what is trained to its devices and takes care of precision and of several processes:
 `accelerate launch -m lsr train CONFIG OUT` trains on every GPU of a machine.
@@ -14,9 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from importlib.metadata import version
@@ -25,32 +17,30 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState, GradientState, PartialState
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from torch import nn
 
 from lsr.encoders.batches import find_device
 from lsr.encoders.collection_idf import idf_from
 from lsr.errors import ParameterError, StorageError
-from lsr.storage.files import DAMAGE, own_folder, replacing_file
-from lsr.storage.spelling import american
 from lsr.threads import processors
+from lsr.training.accelerate_state import own_accelerate_state
 from lsr.training.checkpoint import load_checkpoint, save_checkpoint
 from lsr.training.evaluation import DevelopmentSet, evaluate_encoder, read_development_set
 from lsr.training.focusing_window import FocusingWindow
 from lsr.training.log import Log, Rates, shown_figures, status_line
-from lsr.training.model import TrainableEncoder, TrainableSide, TrainableTable
+from lsr.training.model import TrainableEncoder, TrainableSide
 from lsr.training.objective import Cost, Objective, TrainingBatch
+from lsr.training.optimizer import parameter_groups, rate_at
 from lsr.training.start import open_teachers, start_encoder, tokenizer_of, what_queries_learn
 from lsr.training.stored_scores import StoredScores, store_scores
 from lsr.training.training_batches import Batches, batches_of_epoch, open_stream
-from lsr.training.training_config import OptimizerConfig, TrainingConfig
+from lsr.training.training_config import TrainingConfig
+from lsr.training.training_folder import CACHE, CHECKPOINT, ENCODER, PACKAGE, TEACHER, TRAINING, own_training
 
-MARKER = "training.json"
-ENCODER, CHECKPOINT, CACHE, TEACHER = "encoder", "checkpoint", "cache", "teacher"
 MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 FREQUENCIES = "document frequencies"
-LIBRARIES = ("lsr-engine", "torch", "transformers", "accelerate", "numpy")
+LIBRARIES = (PACKAGE, "torch", "transformers", "accelerate", "numpy")
 
 
 @dataclass
@@ -84,7 +74,7 @@ def train(
     Raises ParameterError where parts of the configuration do not fit together, or the folder is another training's;
     CollectionError, EncoderError, StorageError.
     """
-    with _accelerate_state():
+    with own_accelerate_state():
         return _train(config, Path(folder), offline_data, device, progress)
 
 
@@ -107,7 +97,7 @@ def _train(
         )
     if config.optimizer.precision == "float16" and accelerator.device.type == "cpu":
         raise ParameterError("precision is float16, which needs a GPU; take bfloat16 or float32")
-    with _owned(folder, config, accelerator.is_main_process):
+    with own_training(folder, config, accelerator.is_main_process):
         shown = progress and accelerator.is_main_process
         return _Training(config, folder, accelerator, offline_data, shown).run()
 
@@ -161,7 +151,7 @@ class _Training:
         whole_batch = config.teacher is not None and config.teacher.whole_batch
         self._batches = Batches(stream, self._model, share, teacher, whole_batch, accelerator.process_index, ranks)
         fused = accelerator.device.type in ("cpu", "cuda")
-        self._optimizer = torch.optim.AdamW(_parameters(self._model, optimizer), lr=optimizer.rate, fused=fused)
+        self._optimizer = torch.optim.AdamW(parameter_groups(self._model, optimizer), lr=optimizer.rate, fused=fused)
         self._wrapped, self._prepared = accelerator.prepare(self._model, self._optimizer)
         self._progress = self._resumed()
 
@@ -352,13 +342,13 @@ class _Training:
         """What is said of the encoder that is kept, which without evaluation is the last."""
         self._accelerator.wait_for_everyone()
         if self._accelerator.is_main_process and (
-            self._config.evaluation is None or not (self._folder / ENCODER / MARKER).exists()
+            self._config.evaluation is None or not (self._folder / ENCODER / TRAINING).exists()
         ):
             self._model.eval()
             self._model.update_encoder()
             self._write_encoder()
         self._accelerator.wait_for_everyone()
-        described: dict[str, Any] = json.loads((self._folder / ENCODER / MARKER).read_bytes())
+        described: dict[str, Any] = json.loads((self._folder / ENCODER / TRAINING).read_bytes())
         return described
 
     def _write_encoder(self) -> None:
@@ -373,34 +363,6 @@ class _Training:
                 "versions": {name: version(name) for name in LIBRARIES},
             },
         )
-
-
-def rate_at(config: OptimizerConfig, step: int, steps: int) -> float:
-    """The share of the peak learning rate at a step, counted from 1, of `steps`: a linear rise, then a fall to 0."""
-    warm_up = round(config.warm_up * steps)
-    if step <= warm_up:
-        return step / warm_up
-    if config.schedule == "constant":
-        return 1.0
-    passed = (step - warm_up) / max(1, steps - warm_up + 1)
-    return 1 - passed if config.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * passed))
-
-
-def _parameters(model: TrainableEncoder, config: OptimizerConfig) -> list[dict[str, Any]]:
-    """Groups for AdamW: biases and norms do not decay, and what looked-up queries learn has a rate of its own."""
-    table = set(model.query.parameters()) if isinstance(model.query, TrainableTable) else set()
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            groups.setdefault((parameter in table, parameter.ndim > 1), []).append(parameter)
-    return [
-        {
-            "params": parameters,
-            "peak": config.table_rate if of_table else config.rate,
-            "weight_decay": config.weight_decay if decays and not of_table else 0.0,
-        }
-        for (of_table, decays), parameters in groups.items()
-    ]
 
 
 def _out_of_memory(error: Exception) -> bool:
@@ -432,59 +394,3 @@ def _mixed(*numbers: int) -> int:
     for number in numbers:
         mixed = (mixed * 6364136223846793005 + number + 1442695040888963407) % (1 << 63)
     return mixed
-
-
-@contextmanager
-def _accelerate_state() -> Iterator[None]:
-    """Within, accelerate knows nothing of what the process did with it before; afterwards it knows that alone.
-
-    It keeps device, precision and accumulation for the whole process, as its first Accelerator settles them, and has no
-    public way to begin anew. A second training could not have another precision, and the program that calls us would
-    find our settings in place of its own. Nothing else touches these private dictionaries.
-    """
-    states = [kind._shared_state for kind in (PartialState, AcceleratorState, GradientState)]
-    kept = [dict(state) for state in states]
-    for state in states:
-        state.clear()
-    try:
-        yield
-    finally:
-        for state, before in zip(states, kept, strict=True):
-            state.clear()
-            state.update(before)
-
-
-def _described(marker: Path, default: dict[str, Any]) -> dict[str, Any]:
-    """Version and configuration of the training that is there; the default where none is. Raises StorageError."""
-    try:
-        found = dict(american(json.loads(marker.read_bytes())))
-        if "version" not in found:  # as it was once
-            return {"version": "before 0.1.0", "config": found}
-        return {"version": str(found["version"]), "config": found["config"]}
-    except FileNotFoundError:
-        return default
-    except DAMAGE as error:
-        raise StorageError(f"{marker}: is damaged ({error!r}); remove the folder to begin anew") from error
-
-
-@contextmanager
-def _owned(folder: Path, config: TrainingConfig, main: bool) -> Iterator[None]:
-    """The folder of this training alone. Raises StorageError, ParameterError for another training's folder."""
-    if not main:
-        yield
-        return
-    lock, marker = own_folder(folder, MARKER, "training"), folder / MARKER
-    try:
-        described = {"version": version(LIBRARIES[0]), "config": json.loads(json.dumps(asdict(config)))}
-        before = _described(marker, described)
-        if before["config"] != described["config"]:
-            by = "" if before["version"] == described["version"] else f", begun by lsr {before['version']}"
-            raise ParameterError(
-                f"{folder}: holds a training of another configuration{by}; give that one again to go on with it, or "
-                "choose another folder"
-            )
-        with replacing_file(marker) as file:
-            file.write(json.dumps(described, indent=1).encode())
-        yield
-    finally:
-        os.close(lock)

@@ -22,8 +22,9 @@ from lsr.encoders.load import load_encoder
 from lsr.errors import CollectionError, ParameterError, StorageError
 from lsr.training.model import TextBatch, TrainableEncoder, Weights
 from lsr.training.objective import Cost, Objective
+from lsr.training.optimizer import rate_at
 from lsr.training.start import start_encoder
-from lsr.training.trainer import rate_at, train
+from lsr.training.trainer import train
 from lsr.training.training_batches import open_stream
 from lsr.training.training_config import read_training
 from tests.processes import REPOSITORY, run_python

@@ -1,0 +1,42 @@
+"""What AdamW is given: parameters in groups, and a learning rate for every step.
+
+Neither has a state: a step's rate follows from its number, so that a training resumes exactly without a scheduler's.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch import nn
+
+from lsr.training.model import TrainableEncoder, TrainableTable
+from lsr.training.training_config import OptimizerConfig
+
+
+def rate_at(config: OptimizerConfig, step: int, steps: int) -> float:
+    """The share of the peak learning rate at a step, counted from 1, of `steps`: a linear rise, then a fall to 0."""
+    warm_up = round(config.warm_up * steps)
+    if step <= warm_up:
+        return step / warm_up
+    if config.schedule == "constant":
+        return 1.0
+    passed = (step - warm_up) / max(1, steps - warm_up + 1)
+    return 1 - passed if config.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * passed))
+
+
+def parameter_groups(model: TrainableEncoder, config: OptimizerConfig) -> list[dict[str, Any]]:
+    """Groups for AdamW: biases and norms do not decay, and what looked-up queries learn has a rate of its own."""
+    table = set(model.query.parameters()) if isinstance(model.query, TrainableTable) else set()
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            groups.setdefault((parameter in table, parameter.ndim > 1), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "peak": config.table_rate if of_table else config.rate,
+            "weight_decay": config.weight_decay if decays and not of_table else 0.0,
+        }
+        for (of_table, decays), parameters in groups.items()
+    ]

@@ -1,0 +1,64 @@
+"""The folder of a training, which one process and one configuration have at a time.
+
+OUT/training.json      the configuration; written first
+OUT/encoder/           the best encoder so far (without evaluation, the last), and its own training.json
+OUT/checkpoint/        where the training stands
+OUT/cache/, teacher/   documents by id, and scores of teachers where they are stored
+OUT/log.csv, log.jsonl, tensorboard/
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lsr.errors import ParameterError, StorageError
+from lsr.storage.files import DAMAGE, own_folder, replacing_file
+from lsr.storage.spelling import american
+from lsr.training.training_config import TrainingConfig
+
+TRAINING = "training.json"
+ENCODER, CHECKPOINT, CACHE, TEACHER = "encoder", "checkpoint", "cache", "teacher"
+PACKAGE = "lsr-engine"
+
+
+@contextmanager
+def own_training(folder: Path, config: TrainingConfig, main: bool) -> Iterator[None]:
+    """The folder of this training alone. Raises StorageError, ParameterError for another training's folder."""
+    if not main:
+        yield
+        return
+    lock, marker = own_folder(folder, TRAINING, "training"), folder / TRAINING
+    try:
+        described = {"version": version(PACKAGE), "config": json.loads(json.dumps(asdict(config)))}
+        before = _described(marker, described)
+        if before["config"] != described["config"]:
+            by = "" if before["version"] == described["version"] else f", begun by lsr {before['version']}"
+            raise ParameterError(
+                f"{folder}: holds a training of another configuration{by}; give that one again to go on with it, or "
+                "choose another folder"
+            )
+        with replacing_file(marker) as file:
+            file.write(json.dumps(described, indent=1).encode())
+        yield
+    finally:
+        os.close(lock)
+
+
+def _described(marker: Path, default: dict[str, Any]) -> dict[str, Any]:
+    """Version and configuration of the training that is there; the default where none is. Raises StorageError."""
+    try:
+        found = dict(american(json.loads(marker.read_bytes())))
+        if "version" not in found:  # as it was once
+            return {"version": "before 0.1.0", "config": found}
+        return {"version": str(found["version"]), "config": found["config"]}
+    except FileNotFoundError:
+        return default
+    except DAMAGE as error:
+        raise StorageError(f"{marker}: is damaged ({error!r}); remove the folder to begin anew") from error
