@@ -20,7 +20,7 @@ from lsr.encoders.folders.model_files import (
 from lsr.encoders.idf import Table
 from lsr.encoders.presets import MethodPreset, find_preset
 from lsr.encoders.sparse.sparse_encoder import EncoderOptions, Expander, SparseEncoder
-from lsr.encoders.spec import BackboneSpec, EncoderSpec, HeadSpec, LookupSpec, SideSpec, TransformerSpec
+from lsr.encoders.spec import BackboneSpec, EncoderSpec, HeadSpec, LookupSpec, SideSpec, Task, TransformerSpec
 from lsr.errors import ParameterError
 from lsr.extras import need
 
@@ -86,7 +86,7 @@ def _transformer(preset: MethodPreset, head: HeadSpec, folder: Path, max_length:
     place = str(folder)
     architectures = read_object(folder / CONFIG_FILE).get("architectures") or []
     causal = any("ForCausalLM" in str(each) for each in architectures)
-    task = "base" if head.kind == "mlp" else "causal-lm" if causal else "masked-lm"
+    task: Task = "base" if head.kind == "mlp" else "causal-lm" if causal else "masked-lm"
     backbone = BackboneSpec(place, place, place, task=task, bidirectional=preset.bidirectional)
     longest = shortest(max_length or preset.max_length, positions_of(folder), limit_of(folder))
     return TransformerSpec(backbone, head, longest, echo=preset.echo)

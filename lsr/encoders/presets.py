@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from lsr.encoders.published_training import PublishedPenalty, PublishedRegularizer, Supervision, Training
-from lsr.encoders.spec import HeadSpec
+from lsr.encoders.spec import Activation, HeadSpec, Pooling
 from lsr.errors import EncoderError
 
 # Query sides that run no network. binary: a token weighs a learned scale times how often it occurs. bag-of-words: every
@@ -53,7 +53,7 @@ def find_preset(name: str) -> MethodPreset:
     return PRESETS[name]
 
 
-def _mlp(activation: str, pooling: str) -> HeadSpec:
+def _mlp(activation: Activation, pooling: Pooling) -> HeadSpec:
     return HeadSpec("mlp", activation, pooling, special_positions=False)
 
 

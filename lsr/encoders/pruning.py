@@ -56,7 +56,9 @@ class Pruning:
             try:
                 settings[NAMES[name]] = int(value) if name == "top-k" else float(value)
             except ValueError:
-                raise ParameterError(f"pruning by {part!r}: {value!r} is no number of that kind") from None
+                raise ParameterError(
+                    f"pruning by {part!r}: {value!r} does not count; give a number, whole for top-k"
+                ) from None
         return cls(**settings)  # type: ignore[arg-type]
 
     def __str__(self) -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from lsr.errors import EncoderError
 
 # Each maps a logit to a weight and rises with it, so that it may be taken after a maximum as well as before.
 # log1p is log(1 + relu(z)); log1p-log1p is a logarithm more (OpenSearch's doc-v3); softplus is log(1 + exp(z)).
-ACTIVATIONS = ("identity", "relu", "log1p", "log1p-log1p", "softplus", "log1p-softplus")
+Activation = Literal["identity", "relu", "log1p", "log1p-log1p", "softplus", "log1p-softplus"]
 # max and sum over the positions of a text; first and last take the logits of one position alone.
-POOLINGS = ("max", "sum", "first", "last")
-HEADS = ("mlm", "mlp")
-TASKS = ("masked-lm", "causal-lm", "base")
+Pooling = Literal["max", "sum", "first", "last"]
+HeadKind = Literal["mlm", "mlp"]
+Task = Literal["masked-lm", "causal-lm", "base"]
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +25,8 @@ class HeadSpec:
         2021).
         "mlp": w_t = pool over the positions i that hold token t of act(v · h_i + b): no expansion (DeepCT, uniCOIL,
         DeepImpact, TILDEv2).
-    activation: one of ACTIVATIONS. Weights at or below zero are left out of a sparse vector.
-    pooling: one of POOLINGS; mlp knows max and sum. mlm with "first" is TILDE's CLS-MLM, with "last" PROSPER's base.
+    activation: from a logit to a weight. Weights at or below zero are left out of a sparse vector.
+    pooling: over positions; mlp knows max and sum. mlm with "first" is TILDE's CLS-MLM, with "last" PROSPER's base.
     special_positions: whether positions of special tokens ([CLS], [SEP]) count. Where they do not, no maximum is
         below a logit of 0, since the unified framework's code multiplies the logits of those positions by 0; only
         softplus shows it. first and last mean positions of the whole text, special tokens included.
@@ -40,9 +42,9 @@ class HeadSpec:
     Raises EncoderError for values that do not go together.
     """
 
-    kind: str = "mlm"
-    activation: str = "log1p"
-    pooling: str = "max"
+    kind: HeadKind = "mlm"
+    activation: Activation = "log1p"
+    pooling: Pooling = "max"
     special_positions: bool = True
     special_components: bool = True
     literal_only: bool = False
@@ -53,9 +55,9 @@ class HeadSpec:
     unit_length: bool = False
 
     def __post_init__(self) -> None:
-        _check("head", self.kind, HEADS)
+        _check("head", self.kind, get_args(HeadKind))
         _check("activation", self.activation, ACTIVATIONS)
-        _check("pooling", self.pooling, POOLINGS if self.kind == "mlm" else POOLINGS[:2])
+        _check("pooling", self.pooling, get_args(Pooling)[: None if self.kind == "mlm" else 2])
         if self.kind == "mlp" and (self.importance or self.quality or self.residual):
             raise EncoderError("head mlp has neither importance, quality nor residual; use head mlm")
         if self.window is not None and (type(self.window) is not int or self.window < 1):
@@ -76,11 +78,11 @@ class BackboneSpec:
     weights: str
     tokenizer: str
     prefix: str = ""
-    task: str = "masked-lm"
+    task: Task = "masked-lm"
     bidirectional: bool = False
 
     def __post_init__(self) -> None:
-        _check("task", self.task, TASKS)
+        _check("task", self.task, get_args(Task))
 
 
 @dataclass(frozen=True, slots=True)

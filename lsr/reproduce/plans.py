@@ -16,7 +16,7 @@ from lsr.errors import ParameterError
 from lsr.experiment.suites import Judged
 from lsr.reproduce.finding import Plan, Variant, VariantGroup
 from lsr.training.losses import LossSpec
-from lsr.training.regularizers import DF_FLOPS, FLOPS, IDF_FLOPS, L1, Penalty
+from lsr.training.regularizers import DF_FLOPS, FLOPS, IDF_FLOPS, L1, Penalty, PenaltyKind
 from lsr.training.training_config import (
     DataConfig,
     EncoderConfig,
@@ -43,7 +43,7 @@ CROWD = 6  # documents of a query, where a teacher compares them
 
 def inference_free(steps: int) -> Plan:
     """Does IDF help queries that are only looked up, and where: in the score, or in the penalty?"""
-    readings: list[tuple[str, str, str, Sequence[float]]] = [
+    readings: list[tuple[str, str, PenaltyKind, Sequence[float]]] = [
         # Of the baseline more, added later: it bends between three, and all others are compared with it.
         ("binary", "splade-doc", FLOPS, (0.01, 0.03, 0.1, 0.3, 1.0)),
         ("idf-score", "opensearch-doc-v2-distill", FLOPS, (0.001, 0.01, 0.1)),
@@ -153,7 +153,7 @@ def framework(steps: int) -> Plan:
 def regularizers(steps: int) -> Plan:
     """Which regularizer gives the better ranking for its non-zeros, and for its time in the index?"""
     encoder = EncoderConfig(method="splade-max", backbone=START, max_length=SHORT)
-    kinds: list[tuple[str, str, int | None, Sequence[float]]] = [
+    kinds: list[tuple[str, PenaltyKind, int | None, Sequence[float]]] = [
         ("flops", FLOPS, None, (0.01, 0.1)),
         ("l1", L1, None, (0.001, 0.005)),
         ("df-flops", DF_FLOPS, None, (1.0, 30.0)),

@@ -14,15 +14,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from lsr.checks import check_choice
 from lsr.errors import ParameterError
 
-MIN_MAX, NONE = "min-max", "none"
-NORMALIZATIONS = (MIN_MAX, NONE)
+Normalization = Literal["min-max", "none"]  # of a query's scores by one teacher
 LEAST_RANGE = 1e-6  # added to the range of a query's scores, which may all be equal
 SCALE = 30.0
 
@@ -76,7 +76,7 @@ class Ensemble:
     """
 
     teachers: tuple[Teacher, ...]
-    normalize: str = MIN_MAX
+    normalize: Normalization = "min-max"
     scale: float = SCALE
     weights: tuple[float, ...] | None = None
 
@@ -113,14 +113,14 @@ class Ensemble:
 
 def combined_scores(
     scores: Sequence[npt.NDArray[np.floating]],
-    normalize: str = MIN_MAX,
+    normalize: Normalization = "min-max",
     scale: float = SCALE,
     weights: Sequence[float] | None = None,
 ) -> Scores:
     """float32 [queries, candidates] of as many for each teacher; as Ensemble says. Raises ParameterError."""
     _check(len(scores), normalize, scale, weights)
     stacked = np.stack([np.asarray(each, np.float64) for each in scores])
-    if normalize == MIN_MAX and stacked.size:
+    if normalize == "min-max" and stacked.size:
         least, most = (extreme(stacked, axis=2, keepdims=True) for extreme in (np.min, np.max))
         stacked = (stacked - least) / (most - least + LEAST_RANGE)
     parts = np.ones(len(scores)) if weights is None else np.array(weights)
@@ -153,8 +153,7 @@ def _distinct(texts: Iterable[str]) -> tuple[list[str], npt.NDArray[np.int64]]:
 
 
 def _check(teachers: int, normalize: str, scale: float, weights: Sequence[float] | None) -> None:
-    if normalize not in NORMALIZATIONS:
-        raise ParameterError(f"normalize is {normalize!r}; it must be one of {', '.join(NORMALIZATIONS)}")
+    check_choice("normalize", normalize, get_args(Normalization))
     if not 0 < scale < math.inf:
         raise ParameterError(f"scale is {scale!r}; it must be a number above 0")
     if weights is not None and (len(weights) != teachers or not all(0 < weight < math.inf for weight in weights)):

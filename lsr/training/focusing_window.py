@@ -17,7 +17,7 @@ class FocusingWindow:
 
     def __init__(self, widths: Sequence[int], share: float = 0.9, over: int = 1000) -> None:
         if not widths:
-            raise ParameterError("a window needs at least one width")
+            raise ParameterError("a window has no width; give at least one number of components")
         self._widths, self._share = tuple(widths), share
         self._at = 0
         self._seen: deque[int] = deque(maxlen=over)

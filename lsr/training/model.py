@@ -131,7 +131,9 @@ class TrainableEncoder(nn.Module):
         super().__init__()
         document, query = encoder.document_side, encoder.query_side
         if isinstance(document, LookupSide):
-            raise ParameterError(f"{encoder.name}: documents are looked up, which leaves nothing to train")
+            raise ParameterError(
+                f"{encoder.name}: documents are looked up, which leaves nothing to train; start from a network"
+            )
         self.encoder = encoder
         self.document = TrainableSide(document)
         self.query: TrainableSide | TrainableTable

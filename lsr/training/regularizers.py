@@ -24,17 +24,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from lsr.checks import check_choice
 from lsr.errors import ParameterError
 from lsr.training.losses import Total
 
-FLOPS, L1, DF_FLOPS, IDF_FLOPS, ANTI_ZERO = "flops", "l1", "df-flops", "idf-flops", "anti-zero"
-PENALTIES = (FLOPS, L1, DF_FLOPS, IDF_FLOPS, ANTI_ZERO)
-ALL, HALVES, SLOTS = "all", "halves", "slots"
-PENALTY_POOLINGS = (ALL, HALVES, SLOTS)
+PenaltyKind = Literal["flops", "l1", "df-flops", "idf-flops", "anti-zero"]
+PenaltyPooling = Literal["all", "halves", "slots"]
+PENALTIES: tuple[PenaltyKind, ...] = get_args(PenaltyKind)
+PENALTY_POOLINGS: tuple[PenaltyPooling, ...] = get_args(PenaltyPooling)
+FLOPS, L1, DF_FLOPS, IDF_FLOPS, ANTI_ZERO = PENALTIES
+ALL, HALVES, SLOTS = PENALTY_POOLINGS
 ALPHA, BETA = 0.1, 10.0
 # Below every IDF in MS MARCO, where the full stop has .016. Tables have 0 for what they lack, nearly 0 for what is in
 # every document, and an infinite penalty would be no number.
@@ -47,7 +51,7 @@ HALF_LIFE = 10_000  # documents: a frequency of .1 is then known to about .002
 class Penalty:
     """One penalty on the documents, or on the queries.
 
-    kind: of PENALTIES. strength: lambda, by which it is multiplied. pooling: of PENALTY_POOLINGS; "all" for queries.
+    kind: which, as above. strength: lambda, by which it is multiplied. pooling: as above; "all" for queries.
     above: the l0 mask: rows of at most so many non-zeros count as zeros, while the mean still divides by all rows
         (Shen et al. 2025); None for no mask.
     alpha, beta: of df-flops: the document frequency, as a share, at which half of the weight counts, and how steeply.
@@ -55,18 +59,16 @@ class Penalty:
     Raises ParameterError.
     """
 
-    kind: str
+    kind: PenaltyKind
     strength: float
-    pooling: str = ALL
+    pooling: PenaltyPooling = ALL
     above: int | None = None
     alpha: float = ALPHA
     beta: float = BETA
 
     def __post_init__(self) -> None:
-        if self.kind not in PENALTIES:
-            raise ParameterError(f"penalty is {self.kind!r}; it must be one of {', '.join(PENALTIES)}")
-        if self.pooling not in PENALTY_POOLINGS:
-            raise ParameterError(f"pooling is {self.pooling!r}; it must be one of {', '.join(PENALTY_POOLINGS)}")
+        check_choice("penalty", self.kind, PENALTIES)
+        check_choice("pooling", self.pooling, PENALTY_POOLINGS)
         if isinstance(self.strength, bool) or not 0 < self.strength < math.inf:
             raise ParameterError(f"penalty {self.kind}: strength is {self.strength!r}; it must be a number above 0")
         if self.above is not None and (type(self.above) is not int or self.above < 1):

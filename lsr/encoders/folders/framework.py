@@ -20,7 +20,17 @@ from lsr.encoders.folders.model_files import (
     read_object,
     shortest,
 )
-from lsr.encoders.spec import BackboneSpec, EncoderSpec, HeadSpec, LookupSpec, SideSpec, TransformerSpec
+from lsr.encoders.spec import (
+    Activation,
+    BackboneSpec,
+    EncoderSpec,
+    HeadSpec,
+    LookupSpec,
+    Pooling,
+    SideSpec,
+    Task,
+    TransformerSpec,
+)
 from lsr.errors import EncoderError
 from lsr.storage.files import DAMAGE
 
@@ -32,7 +42,7 @@ FRAMEWORK_HEADS = {each: each for each in ("BINARY", "MLP", "MLM", "CLS_MLM")}
 FUNCTIONS = {"identity": "identity", "no": "identity", "relu": "relu", "softplus": "softplus", "log1p": "log1p"}
 # Its activation and norm, one after the other, are one function here. Others of its pairs are not defined below zero,
 # or give every component a weight.
-FRAMEWORK_ACTIVATIONS = {
+FRAMEWORK_ACTIVATIONS: dict[tuple[str, str], Activation] = {
     ("identity", "identity"): "identity",
     ("relu", "identity"): "relu",
     ("identity", "relu"): "relu",
@@ -43,7 +53,7 @@ FRAMEWORK_ACTIVATIONS = {
     ("softplus", "log1p"): "log1p-softplus",
 }
 # abs takes what is farthest from zero, which is the largest where nothing is below zero.
-FRAMEWORK_POOLINGS = {"max": "max", "sum": "sum", "abs": "max"}
+FRAMEWORK_POOLINGS: dict[str, Pooling] = {"max": "max", "sum": "sum", "abs": "max"}
 PARTS = {"no": "", "allone": "", "epic": "epic"}
 NAMES = {"importance": "term_importance", "quality": "doc_quality"}
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -69,7 +79,7 @@ def read_framework(name: str, folder: Path, max_length: int | None) -> EncoderSp
     )
 
 
-def _side(root: Path, folder: Path, repeated: str, max_length: int | None) -> SideSpec:
+def _side(root: Path, folder: Path, repeated: Pooling, max_length: int | None) -> SideSpec:
     path, tokenizer = folder / CONFIG_FILE, root / "tokenizer"
     config = read_object(path)
     kind = chosen(path, "model_type", config.get("model_type"), FRAMEWORK_HEADS)
@@ -90,7 +100,7 @@ def _side(root: Path, folder: Path, repeated: str, max_length: int | None) -> Si
     head = _head(path, kind, config, repeated)
     names = [*(["linear"] if head.kind == "mlp" else []), *(each for each in NAMES if getattr(head, each))]
     base, longest = _base(root, path, config.get("tf_base_model_name_or_dir"), longest)
-    task = "base" if head.kind == "mlp" else "masked-lm"
+    task: Task = "base" if head.kind == "mlp" else "masked-lm"
     return TransformerSpec(
         BackboneSpec(base, str(folder), str(tokenizer), PREFIX, task),
         head,
@@ -105,7 +115,7 @@ def _side(root: Path, folder: Path, repeated: str, max_length: int | None) -> Si
     )
 
 
-def _head(path: Path, kind: str, config: dict[str, Any], repeated: str) -> HeadSpec:
+def _head(path: Path, kind: str, config: dict[str, Any], repeated: Pooling) -> HeadSpec:
     activation, norm = (
         chosen(path, what, config.get(what, usual), FUNCTIONS)
         for what, usual in (("activation", "relu"), ("norm", "log1p"))

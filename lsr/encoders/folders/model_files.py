@@ -6,11 +6,11 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lsr.encoders.folders.find import WORKS
 from lsr.encoders.sparse.tokens import NO_LIMIT
-from lsr.encoders.spec import BackboneSpec, HeadSpec, TransformerSpec
+from lsr.encoders.spec import BackboneSpec, HeadSpec, Task, TransformerSpec
 from lsr.errors import EncoderError
 from lsr.storage.files import DAMAGE
 
@@ -25,6 +25,8 @@ OFFSET_POSITIONS = (
     "xlm-roberta", "xlm-roberta-xl", "xmod",
 )  # fmt: skip
 USUAL_PADDING = 1  # in those families, where config.json leaves it out
+
+Chosen = TypeVar("Chosen", bound=str)
 
 
 def read_json(path: Path) -> Any:
@@ -47,7 +49,7 @@ def read_object(path: Path, optional: bool = False) -> dict[str, Any]:
     return content
 
 
-def chosen(path: Path, what: str, value: Any, known: Mapping[str, str]) -> str:
+def chosen(path: Path, what: str, value: Any, known: Mapping[str, Chosen]) -> Chosen:
     """What `value`, which the file gives for `what`, is called here. Raises EncoderError for one that is not known."""
     if not isinstance(value, str) or value not in known:
         raise EncoderError(f"{path}: {what} is {value!r}; lsr knows {', '.join(known)}")
@@ -61,7 +63,7 @@ def folder_inside(folder: Path, path: Any) -> Path:
     return folder / path
 
 
-def read_language_model(folder: Path, head: HeadSpec, longest: int, task: str = "masked-lm") -> TransformerSpec:
+def read_language_model(folder: Path, head: HeadSpec, longest: int, task: Task = "masked-lm") -> TransformerSpec:
     """A side of one folder that has a model with an output layer over its vocabulary, and the tokenizer.
 
     task: BackboneSpec.task of a model whose config.json does not tell it. Raises EncoderError where there is no such
@@ -116,7 +118,7 @@ def limit_of(folder: Path) -> int | None:
     return int(limit) if isinstance(limit, int | float) and 1 <= limit < NO_LIMIT else None
 
 
-def _task(folder: Path, unstated: str) -> str:
+def _task(folder: Path, unstated: Task) -> Task:
     path = folder / CONFIG_FILE
     architectures = read_object(path).get("architectures") or []
     if not isinstance(architectures, list):

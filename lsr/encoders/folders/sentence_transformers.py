@@ -22,7 +22,7 @@ from lsr.encoders.folders.model_files import (
     vocabulary_size,
 )
 from lsr.encoders.sparse.tokens import NO_LIMIT
-from lsr.encoders.spec import EncoderSpec, HeadSpec, LookupSpec, SideSpec, TransformerSpec
+from lsr.encoders.spec import Activation, EncoderSpec, HeadSpec, LookupSpec, Pooling, SideSpec, Task, TransformerSpec
 from lsr.errors import EncoderError
 
 MODULES_FILE = "modules.json"
@@ -33,9 +33,12 @@ ROUTER_FILES = ("router_config.json", CONFIG_FILE)  # the second, as Asym called
 RENAMED = {"IDF": "SparseStaticEmbedding", "Asym": "Router"}
 TRANSFORMERS = {"MLMTransformer": "fill-mask", "Transformer": "feature-extraction"}  # and what they do if not told
 SPARSE = ("SpladePooling", "SparseStaticEmbedding", "SparseAutoEncoder", "Router")  # what ends a sparse encoder
-THEIR_ACTIVATIONS = {"relu": "log1p", "log1p_relu": "log1p-log1p"}  # its names leave one logarithm out
-THEIR_POOLINGS = {"max": "max", "sum": "sum"}
-THEIR_TASKS = {"fill-mask": "masked-lm", "text-generation": "causal-lm"}
+THEIR_ACTIVATIONS: dict[str, Activation] = {
+    "relu": "log1p",
+    "log1p_relu": "log1p-log1p",
+}  # its names leave one logarithm out
+THEIR_POOLINGS: dict[str, Pooling] = {"max": "max", "sum": "sum"}
+THEIR_TASKS: dict[str, Task] = {"fill-mask": "masked-lm", "text-generation": "causal-lm"}
 READ = "lsr reads a Transformer with SpladePooling, a SparseStaticEmbedding, and a Router between such"
 
 Module = tuple[str, Path]  # class, folder

@@ -52,7 +52,9 @@ class Backbone(nn.Module):
         if spec.task != "base":
             layer = model.get_output_embeddings()
             if not isinstance(layer, nn.Linear):
-                raise EncoderError(f"{name}: {type(model).__name__} has no linear output layer over its vocabulary")
+                raise EncoderError(
+                    f"{name}: {type(model).__name__} has no linear output layer; give a language model that has one"
+                )
             self._check_and_take_off(name, layer)
         self.hidden = int(self.model.get_input_embeddings().weight.shape[1])
         if self.output is not None:
@@ -115,7 +117,8 @@ class Backbone(nn.Module):
             raise EncoderError(f"{name}: the network gives numbers that are not finite; copy or train it again")
         if expected.shape != found.shape or not torch.allclose(expected, found, atol=TOLERANCE, rtol=TOLERANCE):
             raise EncoderError(
-                f"{name}: {type(self.model).__name__} changes its logits after the output layer, which lsr cannot do"
+                f"{name}: {type(self.model).__name__} changes its logits after the output layer; give a model that "
+                "returns that layer's logits as they are, such as a BERT"
             )
         self.output = layer
 

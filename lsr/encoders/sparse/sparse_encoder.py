@@ -158,7 +158,7 @@ class SparseEncoder(PretrainedEncoder):
         Raises EncoderError for a table of another size, ParameterError where queries run a network.
         """
         if not isinstance(self._query, LookupSide):
-            raise ParameterError(f"{self.name}: queries run a network and have no table to replace")
+            raise ParameterError(f"{self.name}: queries run a network and have no table to replace; train the network")
         # The table is what is looked up: a scale has been multiplied into it.
         self._query = LookupSide(replace(self._query.spec, scale=1.0), table)
         self.update_spec()
@@ -251,7 +251,9 @@ class SparseEncoder(PretrainedEncoder):
     def _windows(self, texts: list[str], batch_size: int | None) -> Windows:
         side = self.document_side
         if isinstance(side, LookupSide):
-            raise ParameterError(f"{self.name}: documents are looked up token by token, without windows")
+            raise ParameterError(
+                f"{self.name}: documents are looked up token by token, without windows; take long_documents first"
+            )
         return side.encode_windows(texts, self.options.stride, batch_size)
 
     def _expanded(self, texts: list[str]) -> list[str]:

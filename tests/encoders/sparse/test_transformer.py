@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 
 from lsr import load_encoder
@@ -228,3 +229,15 @@ def test_new_threads_compute_on_all_cores_after_an_encoding(tiny: SparseEncoder,
     tiny.encode_documents(documents * 3)
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(torch.get_num_threads).result() == usual
+
+
+def test_a_network_that_changes_its_logits_is_refused(tmp_path: Path) -> None:
+    """Gemma 2 caps logits after its output layer; a head that takes states alone would leave that out."""
+    write_tokenizer(tmp_path, [*SPECIAL, *WORDS])
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2, "num_key_value_heads": 2}
+    config = transformers.Gemma2Config(
+        vocab_size=len(SPECIAL) + len(WORDS), num_hidden_layers=1, head_dim=8, final_logit_softcapping=0.01, **sizes
+    )
+    transformers.Gemma2ForCausalLM(config).save_pretrained(tmp_path)
+    with pytest.raises(EncoderError, match="Gemma2ForCausalLM changes its logits .*; give a model that returns"):
+        load(tmp_path)
