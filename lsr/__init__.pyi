@@ -25,6 +25,7 @@ from .experiment.experiment_file import Experiment as Experiment
 from .experiment.experiment_file import read_experiment as read_experiment
 from .experiment.runner import run_experiment as run_experiment
 from .index.dense.dense_index import DenseIndex as DenseIndex
+from .index.dense_config import DenseConfig as DenseConfig
 from .index.inverted.exact_index import ExactIndex as ExactIndex
 from .index.parameters import IndexConfig as IndexConfig
 from .index.parameters import SearchParams as SearchParams
@@ -41,7 +42,6 @@ from .retrieval.request import Fusion as Fusion
 from .retrieval.request import SearchRequest as SearchRequest
 from .retrieval.searcher import Hit as Hit
 from .retrieval.searcher import Searcher as Searcher
-from .retrieval.settings import DenseConfig as DenseConfig
 from .vectors.io import iter_vectors as iter_vectors
 from .vectors.io import read_vocabulary as read_vocabulary
 from .vectors.sparse_vectors import SparseVectors as SparseVectors

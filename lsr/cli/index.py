@@ -11,9 +11,9 @@ import typer
 from lsr.cli import options
 from lsr.cli.output import watched
 from lsr.errors import ParameterError
+from lsr.index.dense_config import DenseConfig
 from lsr.index.parameters import IndexConfig
 from lsr.memory import parse_size
-from lsr.retrieval.settings import DenseConfig
 
 if TYPE_CHECKING:
     from lsr.index.dense.dense_index import DenseIndex
@@ -160,7 +160,7 @@ def _report(folder: Path, built: SeismicIndex | DenseIndex) -> None:
     print(f"{folder}: {len(built)} documents, {megabytes:.1f} MB")
     recall = built.sample_recall if isinstance(built, SeismicIndex) else None
     if isinstance(built, SeismicIndex) and recall is not None and recall < LEAST_RECALL:
-        advice = "every search will be exhaustive" if built.flat else "search with --exact, or give it more --memory"
         print(
-            f"its weights are too even for blocks, which found {recall:.2f} of the best documents of a sample; {advice}"
+            f"its weights are too even for blocks, which found {recall:.2f} of the best documents of a sample; "
+            f"every search will be exact"
         )

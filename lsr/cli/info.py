@@ -24,7 +24,7 @@ def info(
     described = _describe(index)
     if verify:  # before faiss reads a graph, which it does unchecked
         verify_checksums(index)
-    dense = _describe_dense(index / DENSE_FOLDER) if (index / DENSE_FOLDER).is_dir() else None
+    dense = _describe(index / DENSE_FOLDER) if (index / DENSE_FOLDER).is_dir() else None
     if json:
         print_json({**described, "dense": dense, "verified": verify})
         return
@@ -35,20 +35,11 @@ def info(
 
 
 def _describe(folder: Path) -> dict[str, Any]:
-    from lsr.index.seismic.seismic_files import FORMAT_VERSION, KIND
-    from lsr.index.seismic.seismic_index import SeismicIndex
+    from lsr.index.open_index import open_index
     from lsr.storage.manifest import read_manifest
 
-    opened = SeismicIndex.open(folder)
-    return _with_sizes(read_manifest(folder, FORMAT_VERSION, KIND), opened.nbytes)
-
-
-def _describe_dense(folder: Path) -> dict[str, Any]:
-    from lsr.index.dense.dense_index import FORMAT_VERSION, KIND, DenseIndex
-    from lsr.storage.manifest import read_manifest
-
-    opened = DenseIndex.open(folder)
-    return _with_sizes(read_manifest(folder, FORMAT_VERSION, KIND), opened.nbytes)
+    opened = open_index(folder)
+    return _with_sizes(read_manifest(folder), opened.nbytes)
 
 
 def _with_sizes(manifest: dict[str, Any], nbytes: dict[str, int]) -> dict[str, Any]:

@@ -45,7 +45,6 @@ def tune(
     search that all others are compared with.
     """
     from lsr.eval.plots import checked_format
-    from lsr.index.seismic.seismic_files import FORMAT_VERSION, KIND
     from lsr.index.seismic.seismic_index import SeismicIndex
     from lsr.index.tools.tuning import RECALLS, check_recall, store_presets
     from lsr.storage.manifest import read_manifest
@@ -53,7 +52,7 @@ def tune(
     recalls = [check_recall(each) for each in recall or RECALLS]
     if plot is not None:
         checked_format(plot)
-    manifest = read_manifest(index, FORMAT_VERSION, KIND)
+    manifest = read_manifest(index)
     vectors = _read_queries(queries, split, index)
     opened = SeismicIndex.open(index)
     tuning = opened.tune(vectors, recalls=recalls, k=k, threads=options.use_threads(threads), progress=watched())
@@ -71,7 +70,7 @@ def tune(
             }
         )
         return
-    _print(tuning, opened.flat)
+    _print(tuning, opened.inverted)
 
 
 def _read_queries(queries: str, split: str | None, index: Path) -> SparseVectors:

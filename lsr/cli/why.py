@@ -17,7 +17,7 @@ from lsr.retrieval.request import SPARSE, SearchRequest
 
 if TYPE_CHECKING:
     from lsr.index.seismic.seismic_index import SeismicIndex
-    from lsr.index.tools.why import Exhaustive, Remedy, Stages, Term, Verdict, Why
+    from lsr.index.tools.why import Reason, Remedy, Stages, Term, Verdict, Why
     from lsr.vectors.vocabulary import Vocabulary
 
 _SHOWN = 30
@@ -34,9 +34,9 @@ _REASONS: dict[Verdict, str] = {
     "tail not read": "its heaviest terms score too little for the others to be read",
     "rounded away": "by weights of 8 bits others are better",
 }
-_EXHAUSTIVE: dict[Exhaustive, str] = {
-    "whole lists": "this index is searched exhaustively, whatever the parameters",
-    "exact": "the search is exact",
+_EXACT: dict[Reason, str] = {
+    "inverted": "this index has inverted lists, and every search of it is exact",
+    "asked for": "an exact search was asked for",
     "few allowed": "few may be found",
     "too few found": "blocks gave too few",
 }
@@ -51,7 +51,6 @@ def why(
     json: options.Json = False,
 ) -> None:
     """Tell why a search finds a document, or at which stage it is lost and which option would keep it."""
-    from lsr.index.tools.why import explain_search
     from lsr.retrieval.searcher import Searcher
 
     searcher = Searcher.open(index)
@@ -59,9 +58,7 @@ def why(
     if row < 0:
         raise ParameterError(f"{document!r} is no document of {index}; check the id")
     vector = searcher.encode([query])[SPARSE]
-    explained = explain_search(
-        cast("SeismicIndex", searcher.index), vector, row, request.k, request.params, request.allowed
-    )
+    explained = cast("SeismicIndex", searcher.index).why(vector, row, request.k, request.params, request.allowed)
     vocabulary = searcher.encoder.vocabulary
     if json:
         print_json({"query": query, "doc_id": document, **_as_json(explained, request.params, vocabulary)})
@@ -76,8 +73,8 @@ def _print(document: str, explained: Why, given: SearchParams, vocabulary: Vocab
         print(f"{document} is not returned: {_REASONS[explained.verdict]}")
     print()
     lines = [("score", _score(explained))]
-    if explained.exhaustive:
-        lines.append(("search", f"every document was scored: {_EXHAUSTIVE[explained.exhaustive]}"))
+    if explained.exact:
+        lines.append(("search", f"every document was scored: {_EXACT[explained.exact]}"))
     if explained.stages:
         lines += _stage_lines(explained.stages, explained.params)
     if explained.rank is None:
@@ -127,6 +124,11 @@ def _words(remedy: Remedy, explained: Why, given: SearchParams) -> str:
     words = [] if remedy.k == explained.k else [f"-k {remedy.k}"]
     if remedy.params.exact and not explained.params.exact:
         words.append("--exact")
+        names = ("query_cut", "heap_factor", "max_blocks", "knn", "recall")
+        beside = [
+            f"--{name.replace('_', '-')}" for name in names if getattr(given, name) != getattr(remedy.params, name)
+        ]
+        words += [f"without {' and '.join(beside)}"] if beside else []
     elif remedy.params != explained.params:
         for name in ("query_cut", "heap_factor", "max_blocks", "knn"):
             value = getattr(remedy.params, name)

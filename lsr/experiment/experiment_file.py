@@ -19,8 +19,8 @@ from lsr.encoders.load import encoder_options
 from lsr.errors import ParameterError
 from lsr.eval.measures import DEFAULT_MEASURES, parse_measures
 from lsr.experiment.suites import SUITES, Judged
+from lsr.index.dense_config import DenseConfig
 from lsr.retrieval.request import DENSE, WORDS, SearchRequest, word_types
-from lsr.retrieval.settings import DenseConfig
 from lsr.toml import read_toml, table
 
 MEASURED_K = 1000

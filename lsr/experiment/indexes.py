@@ -17,11 +17,11 @@ from lsr.collections.collection import Collection
 from lsr.encoders import BM25Encoder, load_encoder
 from lsr.encoders.folders.find import content_digest
 from lsr.experiment.experiment_file import NamedEncoder, System
+from lsr.index.dense_config import DenseConfig
 from lsr.index.document_ids import Ids
 from lsr.retrieval.indexing import build_dense, build_searchable
 from lsr.retrieval.request import DENSE, SideName
 from lsr.retrieval.searcher import Dense, Searcher
-from lsr.retrieval.settings import DenseConfig
 from lsr.storage.manifest import MANIFEST
 
 

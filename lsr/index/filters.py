@@ -3,69 +3,116 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from lsr.errors import ParameterError
-from lsr.index.document_ids import Ids
-from lsr.storage.arrays import Array
-
-Allowed = npt.NDArray[np.bool_] | npt.NDArray[np.integer] | Collection[str] | Collection[int]
+from lsr.storage.arrays import Array, read_only
+from lsr.storage.id_column import IdColumn
 
 
-def allowed_rows(allowed: Allowed | None, documents: int, ids: Ids | None) -> Array | None:
-    """The filter as a mask bool[documents], or None for none.
+class MaskedBlocks(NamedTuple):
+    """A filter in the order of the blocks of an index.
 
-    Raises ParameterError for a mask of another length, ids where the index has none, an id or row that does not exist,
-    or what is none of these.
+    documents: uint8[n], 1 for those that may be found. open: float32[blocks], 1 for blocks that have any.
+    scanned: uint32[m], those that may be found, rising.
     """
-    if allowed is None:
-        return None
-    if isinstance(allowed, np.ndarray) and allowed.dtype == bool:
-        if allowed.shape != (documents,):
+
+    documents: Array
+    open: Array
+    scanned: Array
+
+
+class Filter:
+    """The documents that searches may find: made once, prepared by the first search of each index, and used often.
+
+    mask: bool[documents]; it is copied.
+    """
+
+    def __init__(self, mask: npt.NDArray[np.bool_]) -> None:
+        self.mask = read_only(np.array(mask, bool))
+        # The arrays of blocks that it was prepared for, kept so that no others take their addresses, and the result.
+        self._of_blocks: dict[int, tuple[Array, MaskedBlocks]] = {}
+
+    @classmethod
+    def of(cls, allowed: Allowed | None, documents: int, ids: IdColumn | None) -> Filter | None:
+        """The filter of a mask, ids or row numbers; None for none.
+
+        Raises ParameterError for a mask or filter of another length, ids where the index has none, an id or row that
+        does not exist, or what is none of these.
+        """
+        if allowed is None:
+            return None
+        if isinstance(allowed, Filter):
+            _check_length(allowed.mask, documents)
+            return allowed
+        if isinstance(allowed, str):
+            raise ParameterError("allowed is one text; give a collection of ids, or a mask")
+        bools = isinstance(allowed, np.ndarray) and allowed.dtype == bool
+        scalar = isinstance(allowed, np.ndarray) and allowed.ndim == 0
+        if not bools and (scalar or not isinstance(allowed, Collection)):
+            raise ParameterError(f"allowed is of type {type(allowed).__name__}; give a mask, ids or row numbers")
+        wanted = [] if bools else list(allowed)
+        if bools or (wanted and all(isinstance(each, bool | np.bool_) for each in wanted)):
+            given = np.asarray(allowed if bools else wanted, bool)
+            _check_length(given, documents)
+            return cls(given)
+        mask = np.zeros(documents, bool)
+        if all(isinstance(each, str) for each in wanted):
+            mask[_rows_of(wanted, ids)] = True
+        elif all(isinstance(each, int | np.integer) and not isinstance(each, bool | np.bool_) for each in wanted):
+            least, most = min(map(int, wanted)), max(map(int, wanted))
+            if not 0 <= least <= most < documents:
+                raise ParameterError(f"rows {least} to {most} are allowed; the index has {documents} documents")
+            mask[np.array(wanted, np.int64)] = True
+        else:
             raise ParameterError(
-                f"the mask has shape {allowed.shape}; give one value for each of {documents} documents"
+                "allowed holds neither ids, all of them text, nor row numbers; give a mask or one of these"
             )
-        return allowed
-    if isinstance(allowed, str):
-        raise ParameterError("allowed is one text; give a collection of ids, or a mask")
-    if not isinstance(allowed, Collection) or (isinstance(allowed, np.ndarray) and allowed.ndim == 0):
-        raise ParameterError(f"allowed is of type {type(allowed).__name__}; give a mask, ids or row numbers")
-    wanted = list(allowed)
-    mask = np.zeros(documents, bool)
-    if all(isinstance(each, str) for each in wanted):
-        mask[_rows_of(set(wanted), ids)] = True
-    elif all(isinstance(each, int | np.integer) and not isinstance(each, bool | np.bool_) for each in wanted):
-        least, most = min(map(int, wanted)), max(map(int, wanted))
-        if not 0 <= least <= most < documents:
-            raise ParameterError(f"rows {least} to {most} are allowed; the index has {documents} documents")
-        mask[np.array(wanted, np.int64)] = True
-    else:
-        raise ParameterError(
-            "allowed holds neither ids, all of them text, nor row numbers; give a mask or one of these"
-        )
-    return mask
+        return cls(mask)
+
+    @cached_property
+    def rows(self) -> npt.NDArray[np.int64]:
+        """int64[m]: the rows that may be found, rising."""
+        return np.flatnonzero(self.mask)
+
+    @cached_property
+    def factors(self) -> npt.NDArray[np.float32]:
+        """float32[documents]: 1 for those that may be found, 0 for others."""
+        return self.mask.astype(np.float32)
+
+    @cached_property
+    def bits(self) -> npt.NDArray[np.uint8]:
+        """uint8[documents / 8, rounded up]: a bit for each document, the lowest first."""
+        return np.packbits(self.mask, bitorder="little")
+
+    def of_blocks(self, rows: Array, offsets: Array) -> MaskedBlocks:
+        """The filter in the order of some blocks: rows uint32[n] of the documents, offsets uint32[blocks + 1]."""
+        known = self._of_blocks.get(id(rows))
+        if known is None:
+            documents = self.mask[rows].view(np.uint8)
+            blocks = np.maximum.reduceat(documents, offsets[:-1]) if len(rows) else documents
+            masked = MaskedBlocks(documents, blocks.astype(np.float32), np.flatnonzero(documents).astype(np.uint32))
+            known = self._of_blocks[id(rows)] = rows, masked
+        return known[1]
 
 
-def masked_documents(mask: Array, rows: Array, offsets: Array) -> tuple[Array, Array, Array]:
-    """What kernels take of a filter, by document, not row.
-
-    (uint8[n], 1 for those allowed; float32[blocks], 1 for blocks that have any; those allowed, uint32[m], rising).
-    """
-    masked = mask[rows].view(np.uint8)
-    blocks = np.maximum.reduceat(masked, offsets[:-1]) if len(rows) else masked
-    return masked, blocks.astype(np.float32), np.flatnonzero(masked).astype(np.uint32)
+Allowed = npt.NDArray[np.bool_] | npt.NDArray[np.integer] | Collection[str] | Collection[int] | Filter
 
 
-def _rows_of(wanted: set[str], ids: Ids | None) -> list[int]:
-    if not wanted:
-        return []
-    if ids is None:
+def _check_length(mask: npt.NDArray[np.bool_], documents: int) -> None:
+    if mask.shape != (documents,):
+        raise ParameterError(f"the mask has shape {mask.shape}; give one value for each of {documents} documents")
+
+
+def _rows_of(wanted: list[str], ids: IdColumn | None) -> npt.NDArray[np.int64]:
+    if wanted and ids is None:
         raise ParameterError("the index has no ids; allow documents by row number, or by a mask")
-    rows = [row for row, each in enumerate(ids) if each in wanted]
-    if len(rows) < len(wanted):
-        known = {ids[row] for row in rows}
-        missing = next(each for each in wanted if each not in known)
+    rows = np.empty(0, np.int64) if ids is None else ids.rows(wanted)
+    if len(rows) and rows.min() < 0:
+        missing = wanted[int(rows.argmin())]
         raise ParameterError(f"{missing!r} is allowed, but is no document of the index; check the ids")
     return rows

@@ -32,6 +32,9 @@ class IndexConfig:
         slower.
     knn: neighbors of each document to keep, for SearchParams(knn=...); 0 keeps none.
     seed: of the sampled centroids; equal seeds give equal indexes.
+
+    All of this is about blocks: where a collection is small, or its weights too even, posting lists are stored whole,
+    and none of it has an effect.
     """
 
     block_size: int = 4
@@ -66,8 +69,10 @@ class SearchParams:
         than k documents being kept.
     max_blocks: blocks visited, about; None for 100 times the square root of k.
     knn: neighbors of each of the best documents that are scored too, from the graph that IndexConfig(knn=...) built.
-    exact: score every document instead, with the same scores (the forward index's), and ignore the others.
-    recall: use what `SeismicIndex.tune` or `lsr tune` stored for this recall, and ignore the others but `exact`.
+    exact: score every document instead, with the same scores.
+    recall: use what `SeismicIndex.tune` or `lsr tune` stored for this recall.
+
+    Raises ParameterError for what is out of range, and for any other value beside `exact` or `recall`.
     """
 
     query_cut: int = 16
@@ -88,6 +93,11 @@ class SearchParams:
         if self.recall is not None:
             check_number("recall", self.recall, 1e-9, 1)
         _to_python(self)
+        given = [field.name for field in fields(self) if getattr(self, field.name) != field.default]
+        for alone in ("exact", "recall"):
+            if alone in given and len(given) > 1:
+                others = " and ".join(name for name in given if name != alone)
+                raise ParameterError(f"{alone} leaves nothing to choose; leave out {others}, or {alone}")
 
     @classmethod
     def at_recall(cls, recall: float) -> SearchParams:

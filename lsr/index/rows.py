@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 
 from lsr.errors import ParameterError
-from lsr.index.jit import kernel
 from lsr.storage.arrays import Array
 from lsr.vectors.sparse_vectors import SparseVectors
 
@@ -24,6 +23,13 @@ class GatheredRows(NamedTuple):
         return SparseVectors(self.indptr, self.indices, self.values, dim)
 
 
+def checked_row(row: int, documents: int) -> int:
+    """`row`. Raises ParameterError unless it exists."""
+    if isinstance(row, bool) or not isinstance(row, int | np.integer) or not 0 <= row < documents:
+        raise ParameterError(f"row {row} does not exist; the index has {documents} documents")
+    return int(row)
+
+
 def checked_rows(rows: Array, documents: int) -> Array:
     """`rows` as int64[n]. Raises ParameterError for one that does not exist."""
     checked = np.asarray(rows, np.int64).reshape(-1)
@@ -32,13 +38,3 @@ def checked_rows(rows: Array, documents: int) -> Array:
             f"rows {checked.min()} to {checked.max()} are asked for; the index has {documents} documents"
         )
     return checked
-
-
-@kernel
-def copy_rows(indptr: Array, indices: Array, values: Array, rows: Array, out: GatheredRows) -> None:
-    """The `rows` of CSR arrays into `out`, whose indptr is filled."""
-    for at in range(rows.size):
-        begin = indptr[rows[at]]
-        for entry in range(out.indptr[at + 1] - out.indptr[at]):
-            out.indices[out.indptr[at] + entry] = indices[begin + entry]
-            out.values[out.indptr[at] + entry] = values[begin + entry]

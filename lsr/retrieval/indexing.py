@@ -12,13 +12,13 @@ from lsr.collections.sources import Document
 from lsr.encoders import load_encoder
 from lsr.encoders.base import ENCODER_FOLDER, Encoder
 from lsr.errors import CollectionError, EncoderError
+from lsr.index.dense_config import DenseConfig
 from lsr.index.document_ids import Ids
 from lsr.index.parameters import IndexConfig
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.memory import machine_memory
 from lsr.retrieval.encoding import Documents, encode_documents
 from lsr.retrieval.searcher import DENSE_FOLDER, TEXTS_NAME
-from lsr.retrieval.settings import DenseConfig
 from lsr.storage.files import storage_errors
 from lsr.storage.manifest import MANIFEST, StringColumn, check_replaceable, replacing_folder, write_manifest
 from lsr.threads import checked_threads

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +22,7 @@ from lsr.retrieval.request import DENSE, SIDES, SPARSE, Feedback, Fusion, Search
 
 if TYPE_CHECKING:
     from lsr.index.dense.dense_index import DenseIndex
-    from lsr.index.document_ids import Ids
-    from lsr.index.filters import Allowed
-    from lsr.index.parameters import SearchParams
-    from lsr.index.result import SearchResult
-    from lsr.index.rows import GatheredRows
-    from lsr.vectors.sparse_vectors import SparseVectors
+    from lsr.index.sparse_index import SparseIndex
 
 RowNumbers = npt.NDArray[np.int64]
 
@@ -54,23 +49,6 @@ class Found(NamedTuple):
     queries: Mapping[str, Any]
 
 
-class SparseIndex(Protocol):
-    """What a pipeline needs of a sparse index: SeismicIndex and ExactIndex both have it."""
-
-    @property
-    def dim(self) -> int: ...
-    @property
-    def ids(self) -> Ids | None: ...
-    @property
-    def nbytes(self) -> dict[str, int]: ...
-    def __len__(self) -> int: ...
-    def search(
-        self, queries: SparseVectors, k: int, params: SearchParams, threads: int, allowed: Allowed | None = None
-    ) -> SearchResult: ...
-    def vector(self, row: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]: ...
-    def gather(self, rows: RowNumbers) -> GatheredRows: ...
-
-
 @dataclass(frozen=True)
 class Sides:
     """The indexes of both kinds of vectors, searched alike.
@@ -79,7 +57,7 @@ class Sides:
     dropped: int64[queries], a row never to be found, or -1.
     """
 
-    sparse: SparseIndex
+    sparse: SparseIndex[Any]
     dense: DenseIndex | None
     request: SearchRequest
     threads: int = 1
@@ -110,10 +88,10 @@ class Sides:
             counts = np.stack([(rows >= 0).sum(1) for rows in (relevant, not_relevant)], axis=1)
             up, down = (index.gather(rows[rows >= 0]) for rows in (relevant, not_relevant))
             return sparse_rocchio(queries, up, down, counts, feedback)
-        up, down = ([index.vectors(row[row >= 0]) for row in rows] for rows in (relevant, not_relevant))
+        up, down = ([index.gather(row[row >= 0]) for row in rows] for rows in (relevant, not_relevant))
         return dense_feedback(index.comparable(queries), up, down, feedback)
 
-    def _index(self, side: SideName) -> SparseIndex | DenseIndex:
+    def _index(self, side: SideName) -> SparseIndex[Any] | DenseIndex:
         if side == SPARSE:
             return self.sparse
         assert self.dense is not None

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from lsr.errors import EncoderError, ParameterError
-from lsr.index.filters import Allowed, allowed_rows
+from lsr.errors import EncoderError, IndexFormatError, ParameterError, StorageError
+from lsr.index.filters import Allowed, Filter
+from lsr.index.index_folder import opened
 from lsr.index.parameters import SearchParams
-from lsr.retrieval.pipeline import Found, Sides, SparseIndex, search_pipeline
+from lsr.retrieval.pipeline import Found, Sides, search_pipeline
 from lsr.retrieval.request import (
     DENSE,
     SPARSE,
@@ -28,6 +29,7 @@ from lsr.retrieval.request import (
     SideName,
 )
 from lsr.storage.ids import is_utf8
+from lsr.storage.manifest import read_manifest
 from lsr.storage.strings import StringColumn
 from lsr.threads import checked_threads
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from lsr.encoders.base import Encoder
     from lsr.encoders.dense.dense_encoder import DenseEncoder
     from lsr.index.dense.dense_index import DenseIndex
+    from lsr.index.sparse_index import SparseIndex
 
 TEXTS_NAME = "texts"
 DENSE_FOLDER = "dense"
@@ -53,18 +56,33 @@ class Dense:
     index: a dense index, or its folder. encoder: a dense encoder, or what load_dense_encoder takes. Raises then, not
     when made, IndexFormatError for a damaged index, and EncoderError if the encoder cannot be loaded or its vectors
     have another number of components than the index.
+    beside: what the manifest of the sparse index around it says of its files; StorageError if it says something else
+    when the dense index is opened.
     """
 
-    def __init__(self, index: DenseIndex | Path, encoder: DenseEncoder | str | Path, device: str | None = None) -> None:
+    def __init__(
+        self,
+        index: DenseIndex | Path,
+        encoder: DenseEncoder | str | Path,
+        device: str | None = None,
+        beside: Mapping[str, Any] | None = None,
+    ) -> None:
         self._index = index
         self._encoder = encoder
         self._device = device
+        self._beside = beside
 
     @cached_property
     def index(self) -> DenseIndex:
         from lsr.index.dense.dense_index import DenseIndex
 
-        return DenseIndex.open(self._index) if isinstance(self._index, Path) else self._index
+        if not isinstance(self._index, Path):
+            return self._index
+        index = DenseIndex.open(self._index)
+        around = self._index.parent
+        if self._beside is not None and read_manifest(around)["files"] != self._beside:
+            raise StorageError(f"{around}: another index has taken its place since it was opened; open it again")
+        return index
 
     @cached_property
     def encoder(self) -> DenseEncoder:
@@ -82,11 +100,11 @@ class Dense:
         return loaded
 
     @classmethod
-    def open(cls, folder: str | Path, device: str | None = None) -> Dense:
+    def open(cls, folder: str | Path, device: str | None = None, beside: Mapping[str, Any] | None = None) -> Dense:
         """What build_dense wrote. Raises nothing yet."""
         from lsr.encoders.base import ENCODER_FOLDER
 
-        return cls(Path(folder), Path(folder, ENCODER_FOLDER), device)
+        return cls(Path(folder), Path(folder, ENCODER_FOLDER), device, beside)
 
 
 @dataclass(frozen=True)
@@ -164,7 +182,7 @@ class Searcher:
     """
 
     def __init__(
-        self, index: SparseIndex, encoder: Encoder, texts: Texts | None = None, dense: Dense | None = None
+        self, index: SparseIndex[Any], encoder: Encoder, texts: Texts | None = None, dense: Dense | None = None
     ) -> None:
         if encoder.dim != index.dim:
             raise EncoderError(
@@ -188,21 +206,32 @@ class Searcher:
         """
         from lsr.encoders import load_encoder
         from lsr.encoders.base import ENCODER_FOLDER
-        from lsr.index.seismic.seismic_files import FORMAT_VERSION, KIND
-        from lsr.index.seismic.seismic_index import SeismicIndex
-        from lsr.storage.manifest import read_manifest
+        from lsr.index.open_index import open_index
+        from lsr.index.sparse_index import SparseIndex
 
         folder = Path(folder)
-        index = SeismicIndex.open(folder)
-        if not (folder / ENCODER_FOLDER).is_dir():
-            raise EncoderError(
-                f"{folder}: was built from vectors and has no encoder, so it cannot be searched with text; "
-                f"build it again with --encoder, or search vectors with SeismicIndex.open"
-            )
-        encoder = load_encoder(folder / ENCODER_FOLDER, device=device)
-        has_texts = read_manifest(folder, FORMAT_VERSION, KIND).get("has_texts")
-        dense = Dense.open(folder / DENSE_FOLDER, device) if (folder / DENSE_FOLDER).is_dir() else None
-        return cls(index, encoder, StringColumn.open(folder, TEXTS_NAME) if has_texts else None, dense)
+
+        def read() -> Searcher:
+            index = open_index(folder)
+            if not isinstance(index, SparseIndex):
+                raise IndexFormatError(f"{folder}: an index of dense vectors alone; open the sparse one beside it")
+            if not (folder / ENCODER_FOLDER).is_dir():
+                raise EncoderError(
+                    f"{folder}: was built from vectors and has no encoder, so it cannot be searched with text; "
+                    f"build it again with --encoder, or search vectors with SeismicIndex.open"
+                )
+            encoder = load_encoder(folder / ENCODER_FOLDER, device=device)
+            manifest = read_manifest(folder)
+            texts = StringColumn.open(folder, TEXTS_NAME) if manifest.get("has_texts") else None
+            if texts is not None and len(texts) != len(index):
+                raise IndexFormatError(
+                    f"{folder}: {len(texts)} texts for {len(index)} documents; build the index again"
+                )
+            beside = folder / DENSE_FOLDER
+            dense = Dense.open(beside, device, manifest["files"]) if beside.is_dir() else None
+            return cls(index, encoder, texts, dense)
+
+        return opened(folder, read)
 
     def search(
         self,
@@ -341,23 +370,21 @@ class Searcher:
         return search_pipeline(sides, encoded)
 
     def _prepared(self, request: SearchRequest) -> SearchRequest:
-        """With its filter as a mask: ids are looked for once, not for each side and each search of a pipeline."""
-        if request.allowed is None:
-            return request
-        return replace(request, allowed=allowed_rows(request.allowed, len(self.index), self.index.ids))
+        """With a filter made once, not for each side and each search of a pipeline."""
+        return replace(request, allowed=Filter.of(request.allowed, len(self.index), self.index.ids))
 
     def rows_of(self, doc_ids: Sequence[str]) -> npt.NDArray[np.int64]:
         """int64[ids]: the rows of documents, -1 for ids that no document has."""
-        return np.array([self._row_of.get(doc_id, -1) for doc_id in doc_ids], np.int64)
+        ids = self.index.ids
+        if ids is not None:
+            return ids.rows(doc_ids)
+        of_text = {str(row): row for row in range(len(self.index))}
+        return np.array([of_text.get(doc_id, -1) for doc_id in doc_ids], np.int64)
 
     def doc_id(self, row: int) -> str:
         """The id of a document, its row as text if the index has none."""
         ids = self.index.ids
         return str(row) if ids is None else ids[row]
-
-    @cached_property
-    def _row_of(self) -> dict[str, int]:
-        return {self.doc_id(row): row for row in range(len(self.index))}
 
     @cached_property
     def _checked_dense(self) -> Dense:
@@ -374,14 +401,14 @@ def _scores(parts: Mapping[SideName, list[list[float]]], query: int, place: int)
     return {side: scores[query][place] for side, scores in parts.items() if not np.isnan(scores[query][place])}
 
 
-def _check_same_documents(sparse: SparseIndex, dense: DenseIndex) -> None:
+def _check_same_documents(sparse: SparseIndex[Any], dense: DenseIndex) -> None:
     if len(sparse) != len(dense):
         raise ParameterError(
             f"the sparse index has {len(sparse)} documents, the dense one {len(dense)}; build both from one collection"
         )
     if sparse.ids is None or dense.ids is None:
         return
-    if isinstance(sparse.ids, StringColumn) and isinstance(dense.ids, StringColumn) and sparse.ids.equals(dense.ids):
+    if sparse.ids.equals(dense.ids):
         return
     for row, (ours, theirs) in enumerate(zip(sparse.ids, dense.ids, strict=True)):
         if ours != theirs:

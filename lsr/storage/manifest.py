@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -97,11 +97,13 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
         path.write_text(json.dumps({"product": PRODUCT, **manifest, "files": listed}, indent=1))
 
 
-def read_manifest(folder: str | os.PathLike[str], expected_format: int, kind: str | None = None) -> dict[str, Any]:
+def read_manifest(
+    folder: str | os.PathLike[str], formats: Sequence[int] | None = None, kind: str | None = None
+) -> dict[str, Any]:
     """The manifest of the index in `folder`, after a look at every file that it lists.
 
-    Raises IndexFormatError when there is no index of that format version (and kind, if one is given), or when a file is
-    missing or has another size.
+    Raises IndexFormatError when there is no index of one of these format versions (and of that kind, if one is given),
+    or when a file is missing or has another size.
     """
     folder = Path(folder)
     path = folder / MANIFEST
@@ -111,10 +113,11 @@ def read_manifest(folder: str | os.PathLike[str], expected_format: int, kind: st
             f"{folder}: an index of kind {manifest.get('kind')!r}, not {kind!r}; open it as what it is"
         )
     version = manifest.get("format_version")
-    if version != expected_format:
-        newer = isinstance(version, int) and version > expected_format
+    if formats is not None and (not isinstance(version, int) or version not in formats):
+        newer = isinstance(version, int) and version > max(formats)
         advice = "upgrade lsr" if newer else "build the index again"
-        raise IndexFormatError(f"{folder}: format version {version}, this lsr reads {expected_format}; {advice}")
+        known = " and ".join(map(str, formats))
+        raise IndexFormatError(f"{folder}: format version {version}, this lsr reads {known}; {advice}")
     for name, size in _listed_files(path, manifest, "bytes"):
         _check_size(folder / name, size)
     return manifest

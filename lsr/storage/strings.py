@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +57,7 @@ class StringColumn:
         return count
 
     @classmethod
-    def open(cls, folder: str | os.PathLike[str], name: str, *, mmap: bool = True) -> StringColumn:
+    def open(cls, folder: str | os.PathLike[str], name: str, *, mmap: bool = True) -> Self:
         """Open what `write` wrote. Raises IndexFormatError."""
         text = load_array(Path(folder), f"{name}.text", mmap=mmap)
         offsets = load_array(Path(folder), f"{name}.offsets", mmap=mmap)
@@ -76,11 +77,14 @@ class StringColumn:
         """String i. Raises ParameterError when there is none, and IndexFormatError when the file is damaged."""
         if not 0 <= i < len(self):
             raise ParameterError(f"row {i} does not exist; there are {len(self)} rows")
-        encoded = self._text[self._offsets[i] : self._offsets[i + 1]].tobytes()
         try:
-            return encoded.decode()
+            return self._bytes(i).decode()
         except UnicodeDecodeError as error:
             raise IndexFormatError(f"string {i} is damaged ({error}); build the index again") from None
+
+    def _bytes(self, i: int) -> bytes:
+        encoded: bytes = self._text[self._offsets[i] : self._offsets[i + 1]].tobytes()
+        return encoded
 
     def equals(self, other: StringColumn) -> bool:
         """Whether both hold the same strings, told without decoding any."""

@@ -15,7 +15,7 @@ from lsr.cli.main import main
 from lsr.encoders.load import load_encoder
 from lsr.errors import ParameterError
 from lsr.index.parameters import SearchParams
-from lsr.index.seismic.build import trial as flat
+from lsr.index.seismic.build import trial
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests import made_vectors
@@ -28,8 +28,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("tune")
     made_vectors.short_documents(5000).write(folder / "documents.npz")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flat, "EXHAUSTIVE_BELOW", 0)
-        patch.setattr(flat, "sample_recall", lambda *_: 1.0)
+        patch.setattr(trial, "INVERTED_BELOW", 0)
+        patch.setattr(trial, "sample_recall", lambda *_: 1.0)
         assert main(["index", str(folder / "documents.npz"), str(folder / "index")]) == 0
     yield folder / "index"
 

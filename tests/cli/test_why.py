@@ -15,7 +15,7 @@ import pytest
 from lsr.cli.main import main
 from lsr.cli.why import _words
 from lsr.index.parameters import SearchParams
-from lsr.index.seismic.build import trial as flat
+from lsr.index.seismic.build import trial
 from lsr.index.tools.why import Remedy, Why
 from lsr.retrieval.request import SPARSE
 from lsr.retrieval.searcher import Searcher
@@ -35,8 +35,8 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = documents("news", NEWS, DOCUMENTS, Random(1))
     (folder / "corpus.jsonl").write_text("".join(json.dumps(document) + "\n" for document, _, _ in made))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flat, "EXHAUSTIVE_BELOW", 0)
-        patch.setattr(flat, "sample_recall", lambda *_: 1.0)
+        patch.setattr(trial, "INVERTED_BELOW", 0)
+        patch.setattr(trial, "sample_recall", lambda *_: 1.0)
         words = ("index", str(folder), str(folder / "index"), "--encoder", "tiny", "--summary-energy", "0.2")
         assert main(words) == 0
     return folder / "index"
@@ -123,7 +123,7 @@ def test_json(lsr: Lsr, index: Path, explain: Callable[..., Any]) -> None:
         assert (outcome.status, outcome.err) == (0, "")
         record, explained = outcome.json, explain(document, query_cut=2, heap_factor=1.0)
         assert (record["query"], record["doc_id"]) == (QUESTION, document)
-        for name in ("verdict", "row", "k", "rank", "exact_rank", "score", "threshold", "exhaustive"):
+        for name in ("verdict", "row", "k", "rank", "exact_rank", "score", "threshold", "exact"):
             assert record[name] == getattr(explained, name)
         assert [term["component"] for term in record["terms"]] == [term.component for term in explained.terms]
         assert {"wind", "grid"} <= {term["token"] for term in record["terms"]}
@@ -143,7 +143,12 @@ def test_json(lsr: Lsr, index: Path, explain: Callable[..., Any]) -> None:
     [
         (Remedy(10, SearchParams(query_cut=14), 3), SearchParams(), SearchParams(), "--query-cut 14"),
         (Remedy(57, SearchParams(), 57), SearchParams(), SearchParams(), "-k 57"),
-        (Remedy(12, SearchParams(query_cut=5, exact=True), 12), SearchParams(5), SearchParams(5), "-k 12 --exact"),
+        (
+            Remedy(12, SearchParams(exact=True), 12),
+            SearchParams(5),
+            SearchParams(5),
+            "-k 12 --exact without --query-cut",
+        ),
         (
             Remedy(10, SearchParams(heap_factor=0.4, max_blocks=900), 3),
             SearchParams(),
@@ -153,11 +158,16 @@ def test_json(lsr: Lsr, index: Path, explain: Callable[..., Any]) -> None:
         (
             Remedy(10, SearchParams(8, 0.7, knn=4), 3),
             SearchParams(8, 0.7),
-            SearchParams(3, recall=0.9),
+            SearchParams(recall=0.9),
             "--query-cut 8 --heap-factor 0.7 --knn 4 without --recall",
         ),
         (Remedy(57, SearchParams(8, 0.7), 57), SearchParams(8, 0.7), SearchParams(recall=0.9), "-k 57"),
-        (Remedy(10, SearchParams(8, exact=True), 3), SearchParams(8), SearchParams(recall=0.9), "--exact"),
+        (
+            Remedy(10, SearchParams(exact=True), 3),
+            SearchParams(8),
+            SearchParams(recall=0.9),
+            "--exact without --recall",
+        ),
     ],
 )
 def test_options_of_a_remedy(remedy: Remedy, searched: SearchParams, given: SearchParams, options: str) -> None:
@@ -176,7 +186,7 @@ def test_a_recall_that_was_tuned(lsr: Lsr, index: Path, library: Path, tmp_path:
     assert record["remedy"]["options"].startswith("-k 8")
 
 
-def test_an_index_that_is_searched_exhaustively(lsr: Lsr, bm25_index: Path) -> None:
+def test_an_index_whose_searches_are_all_exact(lsr: Lsr, bm25_index: Path) -> None:
     question = "information retrieval systems"
     hits = lsr("search", bm25_index, question, "-k", 20, "--json").json["hits"]
     outcome = lsr("why", bm25_index, question, hits[14]["doc_id"], "-k", 5)
@@ -184,7 +194,7 @@ def test_an_index_that_is_searched_exhaustively(lsr: Lsr, bm25_index: Path) -> N
     verdict, _, score, search, remedy, _, header, *terms = outcome.out.splitlines()
     assert verdict == f"{hits[14]['doc_id']} is not returned: its score is too low"
     assert f"{hits[14]['score']:.4f}, rank 15 of an exact search" in score
-    assert search == "search  every document was scored: this index is searched exhaustively, whatever the parameters"
+    assert search == "search  every document was scored: this index has inverted lists, and every search of it is exact"
     assert remedy == "remedy  -k 15, which returns it at rank 15"
     assert header.split() == ["term", "query", "document", "product"]
     assert len(terms[0].split()) == 4

@@ -18,7 +18,9 @@ from lsr.index.result import SearchResult
 from lsr.index.seismic.build import in_memory as building
 from lsr.index.seismic.build import trial
 from lsr.index.seismic.forward import Components, Forward, count_components, head_layout, quantize, weight_scale
+from lsr.index.seismic.search.kernels import NOTHING
 from lsr.index.seismic.seismic_index import SeismicIndex
+from lsr.storage.arrays import Array, read_only
 from lsr.vectors.sparse_vectors import SparseVectors
 
 NARROW, WIDE = np.uint16, np.uint32
@@ -41,7 +43,7 @@ EVERYTHING = SearchParams(query_cut=1 << 40, heap_factor=0, max_blocks=1 << 40)
 @contextmanager
 def always_blocks() -> Iterator[None]:
     """Indexes built meanwhile have blocks, however few the documents, and however even their weights."""
-    with patch.object(trial, "EXHAUSTIVE_BELOW", 0), patch.object(trial, "sample_recall", lambda *_: 1.0):
+    with patch.object(trial, "INVERTED_BELOW", 0), patch.object(trial, "sample_recall", lambda *_: 1.0):
         yield
 
 
@@ -137,6 +139,14 @@ def dequantized(index: SeismicIndex) -> SparseVectors:
         np.concatenate([np.empty(0, np.float32)] + [weights for _, weights in rows]),
         index.dim,
     )
+
+
+def graph_of(neighbors: Array, index: SeismicIndex) -> Array:
+    """The graph as an engine keeps it, of rows int64[n, m], -1 where there are fewer."""
+    blocks = index.engine.blocks
+    linked = neighbors[blocks.rows]
+    graph = np.where(linked < 0, NOTHING, blocks.positions[np.maximum(linked, 0)]).astype(np.uint32)
+    return read_only(graph)
 
 
 def same(first: SearchResult, second: SearchResult) -> bool:

@@ -81,7 +81,7 @@ def test_tuned(learned: Built, tmp_path: Path) -> None:
     learned.index.save(tmp_path / "index")
     opened = SeismicIndex.open(tmp_path / "index")
     tuning = opened.tune(learned.queries[:200], [0.9, 0.97])
-    store_presets(tmp_path / "index", tuning.presets)
+    store_presets(tmp_path / "index", tuning)
     again = SeismicIndex.open(tmp_path / "index")
     assert list(again.presets) == [0.9, 0.97]
     unseen, expected = learned.queries[200:], learned.index.search(learned.queries[200:], 10, EXACT)

@@ -15,13 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsr.errors import ParameterError
-from lsr.index.filters import Allowed, allowed_rows, masked_documents
+from lsr.index.filters import Allowed, Filter
 from lsr.index.inverted.exact_index import ExactIndex
 from lsr.index.parameters import IndexConfig, SearchParams
 from lsr.index.result import SearchResult
-from lsr.index.seismic import seismic_index as seismic
-from lsr.index.seismic.build import trial as flat
+from lsr.index.seismic import engine as seismic
+from lsr.index.seismic.build import trial
+from lsr.index.seismic.build.in_memory import Parts
+from lsr.index.seismic.engine import BlockEngine
+from lsr.index.seismic.seismic_files import State
 from lsr.index.seismic.seismic_index import SeismicIndex
+from lsr.storage.id_column import IdColumn
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests import made_vectors
 from tests.index.samples import (
@@ -41,7 +45,7 @@ Index = ExactIndex | SeismicIndex
 Drawn = tuple[SparseVectors, SparseVectors]
 Mask = npt.NDArray[np.bool_]
 
-IDS = ["a", "b", "c", "d", "e"]
+IDS = IdColumn.of(["a", "b", "c", "d", "e"])
 THREE = np.array([False, True, True, False, True])
 
 
@@ -52,6 +56,8 @@ THREE = np.array([False, True, True, False, True])
     "allowed",
     [
         THREE,
+        THREE.tolist(),
+        Filter(THREE),
         [1, 2, 4],
         (4, 2, 1, 2),
         {1, 2, 4},
@@ -68,23 +74,27 @@ THREE = np.array([False, True, True, False, True])
     ids=repr,
 )
 def test_the_same_filter(allowed: Allowed) -> None:
-    mask = allowed_rows(allowed, 5, IDS)
-    assert mask is not None
-    assert mask.dtype == bool
-    assert mask.tolist() == THREE.tolist()
+    chosen = Filter.of(allowed, 5, IDS)
+    assert chosen is not None
+    assert chosen.mask.dtype == bool
+    assert chosen.mask.tolist() == THREE.tolist()
+    assert chosen.rows.tolist() == [1, 2, 4]
+    assert chosen.factors.tolist() == [0, 1, 1, 0, 1]
+    assert chosen.bits.tolist() == [0b10110]
+    assert Filter.of(chosen, 5, None) is chosen
 
 
 @pytest.mark.parametrize("allowed", [[], (), set(), np.array([], np.int64), np.array([], bool)[:0], range(0)], ids=repr)
 def test_nothing_allowed(allowed: Allowed) -> None:
     for ids in (None, IDS):
         documents = 0 if isinstance(allowed, np.ndarray) and allowed.dtype == bool else 5
-        mask = allowed_rows(allowed, documents, ids)
-        assert mask is not None
-        assert mask.tolist() == [False] * documents
+        chosen = Filter.of(allowed, documents, ids)
+        assert chosen is not None
+        assert chosen.mask.tolist() == [False] * documents
 
 
 def test_no_filter() -> None:
-    assert allowed_rows(None, 5, IDS) is None
+    assert Filter.of(None, 5, IDS) is None
 
 
 @pytest.mark.parametrize(
@@ -102,7 +112,8 @@ def test_no_filter() -> None:
         (["f"], "'f' is allowed, but is no document of the index; check the ids"),
         (["a", "f", "b"], "'f' is allowed"),
         ("abc", "allowed is one text; give a collection of ids, or a mask"),
-        (THREE.tolist(), "allowed holds neither ids, all of them text, nor row numbers"),
+        (THREE.tolist()[:4], r"the mask has shape \(4,\)"),
+        (Filter(THREE[:4]), r"the mask has shape \(4,\)"),
         ([1, True], "allowed holds neither ids"),
         ([1, "a"], "allowed holds neither ids"),
         ([1.0], "allowed holds neither ids"),
@@ -117,19 +128,21 @@ def test_no_filter() -> None:
 )
 def test_refused(allowed: Any, message: str) -> None:
     with pytest.raises(ParameterError, match=message):
-        allowed_rows(allowed, 5, IDS)
+        Filter.of(allowed, 5, IDS)
 
 
 def test_ids_of_an_index_that_has_none() -> None:
     with pytest.raises(ParameterError, match="the index has no ids; allow documents by row number, or by a mask"):
-        allowed_rows(["a"], 5, None)
+        Filter.of(["a"], 5, None)
 
 
 @given(st.lists(st.booleans(), max_size=20), st.randoms())
 def test_masked_documents(mask: list[bool], random: Any) -> None:
     rows = random.sample(range(len(mask)), len(mask))
     offsets = np.append(np.arange(0, len(mask), 3), len(mask)).astype(np.uint32)
-    masked, blocks, documents = masked_documents(np.array(mask, bool), np.array(rows, np.uint32), offsets)
+    chosen, places = Filter(np.array(mask, bool)), np.array(rows, np.uint32)
+    masked, blocks, documents = chosen.of_blocks(places, offsets)
+    assert chosen.of_blocks(places, offsets)[0] is masked
     assert (masked.dtype, blocks.dtype, documents.dtype) == (np.uint8, np.float32, np.uint32)
     assert blocks.tolist() == [float(any(mask[row] for row in rows[at : at + 3])) for at in range(0, len(rows), 3)]
     assert masked.tolist() == [int(mask[row]) for row in rows]
@@ -145,7 +158,7 @@ def make(request: pytest.FixtureRequest) -> Iterator[Callable[[SparseVectors], I
         yield ExactIndex.build
     else:
         below = 1 << 30 if request.param == "flat" else 0
-        with patch.object(flat, "EXHAUSTIVE_BELOW", below):
+        with patch.object(trial, "INVERTED_BELOW", below):
             yield SeismicIndex.build
 
 
@@ -292,7 +305,9 @@ def test_filters_do_not_depend_on_threads_or_the_batch(
 
 
 def _fresh(index: SeismicIndex) -> SeismicIndex:
-    return SeismicIndex(index._state)
+    engine = index.engine
+    parts = Parts(engine.components, engine.forward, engine.blocks)
+    return SeismicIndex(State(BlockEngine(parts, engine.dim, engine.postings), index.config, None, {}), None)
 
 
 # Recall within a filter
@@ -332,5 +347,5 @@ def test_recall_within_a_topic(many: Many, share: float) -> None:
     # Documents that are alike, as filters often leave them: those that lie side by side.
     n = len(many.index)
     mask = np.zeros(n, bool)
-    mask[many.index._blocks.rows[30_000 : 30_000 + int(share * n)]] = True
+    mask[many.index.engine.blocks.rows[30_000 : 30_000 + int(share * n)]] = True
     assert many.recall_within(mask) > many.unfiltered - 0.02

@@ -139,6 +139,17 @@ def test_numbers_of_numpy_become_those_of_a_manifest() -> None:
     assert json.loads(json.dumps(asdict(config))) == asdict(IndexConfig(block_size=4, summary_energy=0.5))
 
 
+@pytest.mark.parametrize("alone", [{"exact": True}, {"recall": 0.9}], ids=str)
+@pytest.mark.parametrize("other", [{"query_cut": 4}, {"heap_factor": 0.8}, {"max_blocks": 3}, {"knn": 2}], ids=str)
+def test_what_leaves_nothing_to_choose_stands_alone(alone: dict[str, Any], other: dict[str, Any]) -> None:
+    (name,), (beside,) = alone, other
+    with pytest.raises(ParameterError, match=f"{name} leaves nothing to choose; leave out {beside}, or {name}"):
+        SearchParams(**alone, **other)
+    assert SearchParams(**alone, query_cut=16, heap_factor=0.5, max_blocks=None, knn=0) == SearchParams(**alone)
+    with pytest.raises(ParameterError, match="exact leaves nothing to choose; leave out recall, or exact"):
+        SearchParams(exact=True, recall=0.9)
+
+
 def test_at_recall() -> None:
     assert SearchParams.at_recall(0.9) == SearchParams(recall=0.9)
 
@@ -149,9 +160,8 @@ def test_at_recall() -> None:
         SearchParams(query_cut=2**70),
         SearchParams(max_blocks=2**70),
         SearchParams(max_blocks=2**63),
-        SearchParams(knn=2**70, exact=True),
     ],
-    ids=["query_cut", "max_blocks", "max_blocks of 64 bits", "knn"],
+    ids=["query_cut", "max_blocks", "max_blocks of 64 bits"],
 )
 def test_settings_that_no_machine_number_can_hold(params: SearchParams) -> None:
     # As good as infinite.

@@ -56,9 +56,9 @@ class NaiveIndex:
     @classmethod
     def read(cls, index: SeismicIndex) -> NaiveIndex:
         """What the arrays of a real index hold."""
-        forward, blocks = index._forward, index._blocks
+        forward, blocks = index.engine.forward, index.engine.blocks
         return cls(
-            index._components.external.tolist(),
+            index.engine.components.external.tolist(),
             list(forward.scale),
             read_documents(forward),
             blocks.rows.tolist(),

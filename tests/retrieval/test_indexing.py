@@ -90,7 +90,7 @@ def test_by_way_of_the_disk(
         patch.setattr(SeismicIndex, "build", None)
         patch.setattr(indexing, "BUILD_BYTES", 1 << 20)
         index = build_searchable(collection, tmp_path / "index", fitted, memory=1 << 28)
-    assert not index.flat
+    assert index.inverted
     hit = Searcher.open(tmp_path / "index").search("word42")[0]
     assert (hit.doc_id, hit.row, hit.text) == ("d42", 42, "word42 common text number 0")
     assert [path.name for path in tmp_path.iterdir()] == ["index"]

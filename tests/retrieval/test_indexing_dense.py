@@ -12,10 +12,10 @@ from lsr.encoders.dense.dense_collection import encode_dense_collection
 from lsr.encoders.dense.dense_encoder import DenseEncoder, load_dense_encoder
 from lsr.errors import CollectionError, EncoderError, IndexFormatError, ParameterError, StorageError
 from lsr.index.dense.dense_index import DenseIndex
+from lsr.index.dense_config import DenseConfig
 from lsr.retrieval import indexing
 from lsr.retrieval.indexing import build_dense, build_searchable
 from lsr.retrieval.searcher import DENSE_FOLDER, Searcher
-from lsr.retrieval.settings import DenseConfig
 from lsr.storage.manifest import verify
 from tests.retrieval.test_indexing import Doc, Listed, files
 
@@ -112,7 +112,7 @@ def test_interrupted_it_goes_on(
     assert [path.name for path in tmp_path.iterdir()] == ["index"]
     index = DenseIndex.open(tmp_path / "index" / DENSE_FOLDER)
     # batches of other sizes round otherwise
-    np.testing.assert_allclose(index.vectors(np.arange(6)), minilm.encode_documents(TEXTS), atol=1e-5)
+    np.testing.assert_allclose(index.gather(np.arange(6)), minilm.encode_documents(TEXTS), atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def change_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) ->
 
 
 def test_written_is_read(folder: Path) -> None:
-    manifest = read_manifest(folder, 3, "test")
+    manifest = read_manifest(folder, (3,), "test")
     assert {**MANIFEST, "more": "entries"}.items() <= manifest.items()
     assert set(manifest["files"]) == {"numbers.npy", "matrix.npy", "nothing.npy", "encoder/manifest.json"}
     verify(folder)
@@ -61,11 +61,11 @@ def test_mapped_arrays_start_on_a_cache_line(folder: Path) -> None:
 def test_no_index_there(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(IndexFormatError, match=r"none: no index .*give the folder of an index"):
-        read_manifest(tmp_path / "none", 3)
+        read_manifest(tmp_path / "none", (3,))
     with pytest.raises(IndexFormatError, match=r"no index \(there is no manifest\.json\)"):
-        read_manifest(tmp_path, 3)
+        read_manifest(tmp_path, (3,))
     with pytest.raises(IndexFormatError, match="file: no index can be read: Not a directory"):
-        read_manifest(tmp_path / "file", 3)
+        read_manifest(tmp_path / "file", (3,))
 
 
 @pytest.mark.parametrize(
@@ -88,14 +88,14 @@ def test_no_index_there(tmp_path: Path) -> None:
 def test_bad_manifests_are_named(folder: Path, change: Callable[[dict[str, Any]], object], message: str) -> None:
     change_manifest(folder, change)
     with pytest.raises(IndexFormatError, match=message):
-        read_manifest(folder, 3, "test")
+        read_manifest(folder, (3,), "test")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b"null", b"[" * 100_000, b'{"name": "package.json"}'])
 def test_foreign_manifests_are_named(folder: Path, content: bytes) -> None:
     (folder / "manifest.json").write_bytes(content)
     with pytest.raises(IndexFormatError, match=r"manifest\.json: (truncated or not JSON|not the manifest of an index)"):
-        read_manifest(folder, 3)
+        read_manifest(folder, (3,))
 
 
 @pytest.mark.parametrize("name", ["numbers.npy", "nothing.npy", "encoder/manifest.json"])
@@ -105,10 +105,10 @@ def test_every_file_is_looked_at(folder: Path, name: str) -> None:
     for changed in (content[:-1], content + b"\0"):
         path.write_bytes(changed)
         with pytest.raises(IndexFormatError, match=f"{name}: {len(changed)} bytes instead of {len(content)}"):
-            read_manifest(folder, 3)
+            read_manifest(folder, (3,))
     path.unlink()
     with pytest.raises(IndexFormatError, match=f"{name}: No such file or directory; build the index again"):
-        read_manifest(folder, 3)
+        read_manifest(folder, (3,))
     with pytest.raises(IndexFormatError, match="cannot be verified"):
         verify(folder)
 
@@ -120,7 +120,7 @@ def test_verify_finds_any_changed_byte(folder: Path, name: str) -> None:
     for at in (0, len(content) // 2, len(content) - 1):
         content[at] ^= 1
         path.write_bytes(content)
-        read_manifest(folder, 3)
+        read_manifest(folder, (3,))
         with pytest.raises(IndexFormatError, match=f"{name}: its checksum is not the manifest's"):
             verify(folder)
         content[at] ^= 1
@@ -165,8 +165,8 @@ def test_nothing_is_pickled(tmp_path: Path) -> None:
 
 def test_an_index_replaces_an_index_only(folder: Path, tmp_path: Path) -> None:
     write_folder(folder, {**MANIFEST, "config": 2}, {})
-    assert read_manifest(folder, 3)["config"] == 2
-    assert set(read_manifest(folder, 3)["files"]) == set()
+    assert read_manifest(folder, (3,))["config"] == 2
+    assert set(read_manifest(folder, (3,))["files"]) == set()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").touch()
     with pytest.raises(StorageError, match="cannot be replaced"), replacing_folder(tmp_path / "other"):
@@ -179,4 +179,4 @@ def test_an_index_left_aside_is_pointed_out(folder: Path, tmp_path: Path) -> Non
     with pytest.raises(
         IndexFormatError, match=r"an interrupted save left it at .*\.index\.old-0123456789abcdef: rename"
     ):
-        read_manifest(folder, 3)
+        read_manifest(folder, (3,))

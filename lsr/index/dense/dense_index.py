@@ -10,8 +10,8 @@ encoder/          the name and options of the encoder, if the index was built fr
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,22 +22,23 @@ import numpy.typing as npt
 
 from lsr.checks import check_whole
 from lsr.errors import IndexFormatError, ParameterError, VectorsError
-from lsr.index.checks import empty_result
-from lsr.index.document_ids import Ids
-from lsr.index.filters import Allowed, allowed_rows
+from lsr.index.dense_config import FLAT, DenseConfig
+from lsr.index.filters import Allowed, Filter
+from lsr.index.index_checks import empty_result
+from lsr.index.index_folder import IDS, IndexFolder, opened, write_index
 from lsr.index.parameters import SearchParams
 from lsr.index.result import SearchResult
-from lsr.index.rows import checked_rows
+from lsr.index.rows import checked_row, checked_rows
 from lsr.progress import progress_bar
-from lsr.retrieval.settings import FLAT, DenseConfig
-from lsr.storage.arrays import load_array, read_only, save_arrays
+from lsr.storage.arrays import growing_array, read_only
 from lsr.storage.files import storage_errors
-from lsr.storage.ids import check_ids, check_unique
-from lsr.storage.manifest import Extra, StringColumn, read_manifest, replacing_folder, write_manifest
+from lsr.storage.id_column import IdColumn
+from lsr.storage.ids import check_ids
+from lsr.storage.manifest import Extra
 from lsr.storage.spelling import american
 from lsr.threads import checked_threads
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 KIND = "dense"
 VECTORS, GRAPH = "vectors", "graph.faiss"
 ROWS_AT_ONCE = 4096  # checked, scaled, or added to a graph, which is the time between two chances to stop
@@ -56,7 +57,7 @@ class DenseIndex:
     Which of several documents of one score are the last of the k is faiss's choice.
     """
 
-    def __init__(self, vectors: Vectors, config: DenseConfig, ids: Ids | None, graph: Any = None) -> None:
+    def __init__(self, vectors: Vectors, config: DenseConfig, ids: IdColumn | None, graph: Any = None) -> None:
         self.config = config
         self.ids = ids
         self._vectors = vectors
@@ -80,9 +81,7 @@ class DenseIndex:
         config = DenseConfig() if config is None else config
         threads = checked_threads(threads)
         rows = checked_vectors(vectors)
-        names = None if ids is None else check_ids(ids, len(rows))
-        if names is not None:
-            check_unique(names)
+        names = None if ids is None else IdColumn.of(check_ids(ids, len(rows)))
         if config.metric == "cosine":
             rows = unit_length(rows)
         if config.kind == FLAT:
@@ -93,39 +92,32 @@ class DenseIndex:
     def save(self, folder: str | os.PathLike[str], extra: Extra | None = None) -> None:
         """Write the index to `folder`, in the place of one that is there, in one step. Raises StorageError.
 
-        extra: see lsr.storage.manifest.write_folder.
+        extra: see lsr.index.index_folder.write_index.
         """
-        with replacing_folder(folder) as temporary:
-            if self._graph is None:
-                save_arrays(temporary, {VECTORS: self._vectors})
-            else:
+
+        def with_graph(temporary: Path) -> Mapping[str, Any]:
+            if self._graph is not None:
                 with storage_errors(folder):
                     _write_graph(self._graph, temporary / GRAPH)
-            if self.ids is not None:
-                StringColumn.write(temporary, "ids", self.ids)
-            more = extra(temporary) if extra else {}
-            write_manifest(temporary, {**self._manifest(), **more})
+            return extra(temporary) if extra else {}
+
+        arrays = {VECTORS: self._vectors} if self._graph is None else {}
+        write_index(folder, _manifest_of(self.config, self.dim), arrays, len(self), self.ids, with_graph)
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> DenseIndex:
         """Open what `save` wrote; vectors and graph are mapped into memory, not read. Raises IndexFormatError."""
-        manifest = read_manifest(folder, FORMAT_VERSION, KIND)
-        try:
-            config = DenseConfig(**american(manifest["config"]))
-            shape = int(manifest["documents"]), int(manifest["dim"])
-            has_ids = bool(manifest["has_ids"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise IndexFormatError(f"{folder}: damaged manifest ({error!r} is amiss); build the index again") from error
-        graph = None
-        if config.kind == FLAT:
-            vectors = load_array(folder, VECTORS)
-        else:
-            graph = _open_graph(Path(folder, GRAPH))
-            vectors = _vectors_of(graph)
-        ids = StringColumn.open(folder, "ids") if has_ids else None
-        if vectors.dtype != np.float32 or vectors.shape != shape or (ids is not None and len(ids) != shape[0]):
-            raise IndexFormatError(f"{folder}: its vectors or ids are not those of its manifest; build the index again")
-        return cls(vectors, config, ids, graph)
+
+        def read() -> DenseIndex:
+            stored = IndexFolder(folder, KIND, (1, FORMAT_VERSION))
+            config = stored.entry("config", lambda entries: DenseConfig(**american(entries)))
+            graph = None if config.kind == FLAT else _open_graph(Path(folder, GRAPH))
+            vectors = stored.array(VECTORS) if graph is None else _vectors_of(graph)
+            shape = stored.number("documents"), stored.number("dim")
+            stored.check(vectors.dtype == np.float32 and vectors.shape == shape, "vectors and manifest")
+            return cls(vectors, config, stored.ids(), graph)
+
+        return opened(folder, read)
 
     @property
     def dim(self) -> int:
@@ -145,47 +137,66 @@ class DenseIndex:
         """Number of documents."""
         return len(self._vectors)
 
-    def vectors(self, rows: npt.NDArray[np.int64]) -> Vectors:
-        """float32[n, dim]: the vectors of documents, int64[n], as the index holds them. Raises ParameterError."""
+    def vector(self, row: int) -> Vectors:
+        """float32[dim]: the vector of one document, as the index compares it. Raises ParameterError."""
+        found: Vectors = self._vectors[checked_row(row, len(self))]
+        return found
+
+    def gather(self, rows: npt.NDArray[np.int64]) -> Vectors:
+        """float32[n, dim]: the vectors of documents, int64[n], as the index compares them. Raises ParameterError."""
         gathered: Vectors = self._vectors[checked_rows(rows, len(self))]
         return gathered
+
+    def iter_vectors(self) -> Iterator[tuple[list[str] | None, Vectors]]:
+        """(ids, float32[n, dim]) of all documents in the order of their rows, a few thousand at a time."""
+        for begin in range(0, len(self), ROWS_AT_ONCE):
+            rows = range(begin, min(begin + ROWS_AT_ONCE, len(self)))
+            names = None if self.ids is None else [self.ids[row] for row in rows]
+            yield names, self._vectors[rows.start : rows.stop]
 
     def search(
         self,
         queries: Vectors,
         k: int = 10,
         params: SearchParams | None = None,
-        threads: int = 1,
+        threads: int | None = 1,
         allowed: Allowed | None = None,
     ) -> SearchResult:
         """The k documents of largest score for each query float32[queries, dim], best first, equal scores by row.
 
         params: `exact` compares with every document, graph or not; the rest is for sparse indexes. Documents of any
-        score are hits; scores and rows are padded with -inf and -1. allowed: the documents that may be found; see
-        SeismicIndex.search. Raises ParameterError for k < 1, threads < 1, queries of another shape or an `allowed` that
+        score are hits; scores and rows are padded with -inf and -1. threads: None for all processors. allowed: the
+        documents that may be found; see SeismicIndex.search. Where they are so few that a graph would lead past them,
+        each is compared. Raises ParameterError for k < 1, threads < 1, queries of another shape or an `allowed` that
         does not fit, VectorsError for queries that are not finite.
         """
         check_whole("k", k)
-        check_whole("threads", threads)
         checked = self.comparable(queries)
         scores, rows = empty_result(len(checked), k)
-        mask = allowed_rows(allowed, len(self), self.ids)
-        chosen = None if mask is None else np.flatnonzero(mask)
-        depth = min(k, len(self) if chosen is None else len(chosen))
-        # A graph would be searched as far as without a filter, and find fewer than k.
-        exhaustive = self._graph is None or chosen is not None or (params is not None and params.exact)
-        vectors = self._vectors if chosen is None else self._vectors[chosen]
-        with openmp_threads(threads):
+        chosen = Filter.of(allowed, len(self), self.ids)
+        candidates = len(self) if chosen is None else len(chosen.rows)
+        depth = min(k, candidates)
+        selector = None if chosen is None else faiss.IDSelectorBitmap(chosen.bits)
+        share = candidates / max(len(self), 1)
+        # A graph is walked past documents that may not be found: for as many of the others it must go farther.
+        effort = max(self.config.ef_search, depth) / max(share, 1e-9)
+        exact = self._graph is None or (params is not None and params.exact)
+        exact = exact or (chosen is not None and candidates <= effort * self.config.neighbors)
+        with openmp_threads(checked_threads(threads)):
             for start in range(0, len(checked) if depth else 0, QUERIES_AT_ONCE):
-                batch = slice(start, start + QUERIES_AT_ONCE)
-                if exhaustive:
-                    found = faiss.knn(checked[batch], vectors, depth, metric=faiss.METRIC_INNER_PRODUCT)
-                    if chosen is not None:
-                        found = found[0], chosen[found[1]]
+                batch = checked[start : start + QUERIES_AT_ONCE]
+                if exact:
+                    found = _best(batch, self._vectors, depth, selector)
                 else:
-                    ef = faiss.SearchParametersHNSW(efSearch=max(self.config.ef_search, depth))
-                    found = self._graph.search(checked[batch], depth, params=ef)
-                scores[batch, :depth], rows[batch, :depth] = _in_order(*found)
+                    walk = faiss.SearchParametersHNSW(efSearch=int(effort), sel=selector)
+                    found = self._graph.search(batch, depth, params=walk)
+                    if chosen is not None and (lacking := (found[1] < 0).any(1)).any():
+                        for each, better in zip(
+                            found, _best(batch[lacking], self._vectors, depth, selector), strict=True
+                        ):
+                            each[lacking] = better
+                part = slice(start, start + QUERIES_AT_ONCE)
+                scores[part, :depth], rows[part, :depth] = _in_order(*found)
         scores[rows < 0] = -np.inf
         return SearchResult(scores, rows, self.ids)
 
@@ -201,20 +212,10 @@ class DenseIndex:
             )
         return unit_length(checked) if self.config.metric == "cosine" else checked
 
-    def _manifest(self) -> dict[str, Any]:
-        return manifest_of(self.config, len(self), self.dim, self.ids is not None)
 
-
-def manifest_of(config: DenseConfig, documents: int, dim: int, has_ids: bool) -> dict[str, Any]:
-    """What manifest.json says of a dense index."""
-    return {
-        "format_version": FORMAT_VERSION,
-        "kind": KIND,
-        "config": asdict(config),
-        "documents": documents,
-        "dim": dim,
-        "has_ids": has_ids,
-    }
+def _manifest_of(config: DenseConfig, dim: int) -> dict[str, Any]:
+    """What manifest.json says of a dense index, besides its documents and files."""
+    return {"format_version": FORMAT_VERSION, "kind": KIND, "config": asdict(config), "dim": dim}
 
 
 def write_dense(
@@ -231,8 +232,8 @@ def write_dense(
     parts: (ids, vectors) end to end, `documents` rows in all.
     Raises VectorsError for vectors that are not finite, StorageError.
     """
-    flat = config.kind == FLAT
-    path = folder / (f"{VECTORS}.npy" if flat else GRAPH)
+    graph = None if config.kind == FLAT else _empty_graph(dim, config)
+    path = folder / (f"{VECTORS}.npy" if graph is None else GRAPH)
 
     def ids() -> Iterator[str]:
         row = 0
@@ -240,10 +241,7 @@ def write_dense(
             checked = checked_vectors(vectors, row)
             if config.metric == "cosine":
                 checked = unit_length(checked)
-            if flat:
-                target[row : row + len(checked)] = checked
-            else:
-                target.add(checked)
+            add(checked)
             yield from names
             row += len(checked)
             advance(len(checked))
@@ -252,18 +250,13 @@ def write_dense(
         storage_errors(path),
         openmp_threads(checked_threads(threads)),
         progress_bar("building", documents, "documents", progress) as advance,
+        growing_array(folder, VECTORS, np.float32, (dim,)) if graph is None else nullcontext(graph.add) as add,
     ):
-        target: Any = (
-            np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(documents, dim))
-            if flat
-            else _empty_graph(dim, config)
-        )
-        StringColumn.write(folder, "ids", ids())
-        if flat:
-            target.flush()
-        else:
-            _write_graph(target, path)
-    return manifest_of(config, documents, dim, True)
+        IdColumn.write(folder, IDS, ids())
+    if graph is not None:
+        with storage_errors(path):
+            _write_graph(graph, path)
+    return {**_manifest_of(config, dim), "documents": documents, "has_ids": True}
 
 
 def checked_vectors(vectors: Vectors, first: int = 0) -> Vectors:
@@ -304,6 +297,22 @@ def openmp_threads(threads: int) -> Iterator[None]:
         yield
     finally:
         faiss.omp_set_num_threads(before)
+
+
+def _best(
+    queries: Vectors, vectors: Vectors, k: int, selector: faiss.IDSelector | None
+) -> tuple[Vectors, npt.NDArray[np.int64]]:
+    """Scores float32[queries, k] and rows int64[queries, k] of the best of all vectors, or of those selected."""
+    if selector is None:
+        found: tuple[Vectors, npt.NDArray[np.int64]]
+        found = faiss.knn(queries, vectors, k, metric=faiss.METRIC_INNER_PRODUCT)
+        return found
+    scores, rows = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
+    sizes = vectors.shape[1], len(queries), len(vectors), k
+    faiss.knn_inner_product(
+        *map(faiss.swig_ptr, (queries, vectors)), *sizes, *map(faiss.swig_ptr, (scores, rows)), selector
+    )
+    return scores, rows
 
 
 def _in_order(scores: Vectors, rows: npt.NDArray[np.int64]) -> tuple[Vectors, npt.NDArray[np.int64]]:

@@ -1,4 +1,4 @@
-"""The Numba kernels of ExactIndex: pure functions over arrays that exact.py has checked."""
+"""The Numba kernels of inverted lists: pure functions over arrays that inverted_engine.py has checked."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.index.jit import kernel
+from lsr.index.rows import GatheredRows
 
 STRIP = 64  # documents whose scores are looked at together
 
@@ -25,18 +26,6 @@ class Inverted(NamedTuple):
     starts: npt.NDArray[np.int64]
     rows: npt.NDArray[np.uint32]
     weights: npt.NDArray[np.float32]
-
-    def fits(self) -> bool:
-        """Whether types and sizes are those of posting lists that a kernel can read without leaving an array."""
-        arrays = (self.components, self.starts, self.rows, self.weights)
-        return (
-            [array.dtype for array in arrays] == [np.uint32, np.int64, np.uint32, np.float32]
-            and all(array.ndim == 1 for array in arrays)
-            and len(self.starts) == len(self.components) + 1
-            and self.starts[0] == 0
-            and bool((np.diff(self.starts) >= 0).all())
-            and len(self.rows) == len(self.weights) == self.starts[-1]
-        )
 
 
 @kernel
@@ -57,23 +46,65 @@ def find_lists(indices: npt.NDArray[Any], components: npt.NDArray[np.uint32], ou
 @kernel
 def scatter_postings(
     indptr: npt.NDArray[np.int64],
-    lists: npt.NDArray[np.uint32],
+    lists: npt.NDArray[Any],
     values: npt.NDArray[np.float32],
+    first_row: int,
+    first_list: int,
     next_posting: npt.NDArray[np.int64],
     rows: npt.NDArray[np.uint32],
     weights: npt.NDArray[np.float32],
 ) -> None:
-    """Deal the postings of rows out to their lists, in row order.
+    """Deal the postings of rows, the first of which is `first_row`, out to a range of lists, in row order.
 
-    indptr int64[n + 1], lists uint32[nnz] (the list of each posting), values float32[nnz]; next_posting int64[lists]
-    (where each list starts, and, afterwards, ends); rows and weights: the arrays of Inverted, filled.
+    indptr int64[n + 1], lists T[nnz] (the list of each posting), values float32[nnz]; next_posting int64[m] (where the
+    next posting of each of the m lists from `first_list` on goes, updated); rows uint32 and weights float32: filled.
     """
     for row in range(len(indptr) - 1):
         for i in range(indptr[row], indptr[row + 1]):
-            at = next_posting[lists[i]]
-            rows[at] = row
-            weights[at] = values[i]
-            next_posting[lists[i]] = at + 1
+            chosen = np.int64(lists[i]) - first_list
+            if 0 <= chosen < len(next_posting):
+                at = next_posting[chosen]
+                rows[at] = first_row + row
+                weights[at] = values[i]
+                next_posting[chosen] = at + 1
+
+
+@kernel
+def transpose_lists(inverted: Inverted, next_entry: npt.NDArray[np.int64], lists: npt.NDArray[Any]) -> None:
+    """The lists of each row, rising, into T[postings]; next_entry int64[n]: where each row begins, and then ends."""
+    for chosen in range(len(inverted.components)):
+        for at in range(inverted.starts[chosen], inverted.starts[chosen + 1]):
+            row = inverted.rows[at]
+            lists[next_entry[row]] = chosen
+            next_entry[row] += 1
+
+
+@kernel
+def read_rows(
+    inverted: Inverted,
+    indptr: npt.NDArray[np.int64],
+    lists: npt.NDArray[Any],
+    wanted: npt.NDArray[np.int64],
+    out: GatheredRows,
+) -> None:
+    """The vectors of the `wanted` rows into `out`, whose indptr is filled; each weight is looked up in its list.
+
+    indptr int64[n + 1], lists T[postings]: the lists of each row, rising.
+    """
+    for i in range(len(wanted)):
+        row = wanted[i]
+        first = indptr[row]
+        for entry in range(out.indptr[i + 1] - out.indptr[i]):
+            chosen = lists[first + entry]
+            low, high = inverted.starts[chosen], inverted.starts[chosen + 1] - 1
+            while low < high:
+                middle = (low + high) // 2
+                if inverted.rows[middle] < row:
+                    low = middle + 1
+                else:
+                    high = middle
+            out.indices[out.indptr[i] + entry] = inverted.components[chosen]
+            out.values[out.indptr[i] + entry] = inverted.weights[low]
 
 
 @kernel

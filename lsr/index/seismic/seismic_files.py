@@ -5,26 +5,30 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lsr.errors import IndexFormatError
-from lsr.index.document_ids import Ids
-from lsr.index.inverted.inverted_kernels import Inverted
+from lsr.index.index_folder import IndexFolder
+from lsr.index.inverted.inverted_engine import InvertedEngine
+from lsr.index.inverted.inverted_files import open_inverted
 from lsr.index.parameters import IndexConfig
 from lsr.index.seismic.build.in_memory import Parts
 from lsr.index.seismic.build.summarize import WINDOW, Blocks
+from lsr.index.seismic.engine import NO_GRAPH, BlockEngine
 from lsr.index.seismic.forward import HEAD_STEP, MAX_HEAD, Components, Forward
 from lsr.index.tools.tuning import TunedPreset, presets_as_json, read_presets
-from lsr.storage.arrays import Array, read_only
-from lsr.storage.manifest import StringColumn, load_array, read_manifest
+from lsr.storage.arrays import Array
+from lsr.storage.id_column import IdColumn
 
 KIND = "seismic"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
+FORMATS = (3, FORMAT_VERSION)
 
-# Every array of a saved index and its type; None is the type of the components, uint16 or uint32.
+# How posting lists are stored, under "storage" in the manifest.
+BLOCKS, INVERTED = "blocks", "inverted"
+
+# Every array of a saved index of blocks and its type; None is the type of the components, uint16 or uint32.
 ARRAYS: dict[str, type[np.generic] | None] = {
     "components": np.uint32,
     "heads": None,
@@ -39,101 +43,74 @@ ARRAYS: dict[str, type[np.generic] | None] = {
 
 BLOCK_ARRAYS = ("rows", "positions", "blocks", "summary_windows", "summary_starts", "summaries")
 
-NO_GRAPH = read_only(np.empty((0, 0), np.uint32))
-
 
 class State(NamedTuple):
-    """All that a SeismicIndex is made of."""
+    """All that a SeismicIndex is made of, but for its documents' ids."""
 
-    dim: int
-    postings: int
+    engine: BlockEngine | InvertedEngine
     config: IndexConfig
-    parts: Parts
-    inverted: Inverted | None
-    ids: Ids | None
-    graph: Array  # uint32[documents, neighbors], in the order of the blocks
     sample_recall: float | None
     presets: Mapping[float, TunedPreset]
 
 
 def manifest_of(state: State) -> dict[str, Any]:
-    """What manifest.json says of an index, besides its files."""
-    return {
+    """What manifest.json says of an index, besides its documents and files."""
+    engine = state.engine
+    manifest = {
         "format_version": FORMAT_VERSION,
         "kind": KIND,
+        "storage": INVERTED if isinstance(engine, InvertedEngine) else BLOCKS,
         "config": asdict(state.config),
-        "documents": len(state.parts.blocks.rows),
-        "dim": state.dim,
-        "postings": state.postings,
-        "head_size": state.parts.forward.head_size,
-        "frequent_components": state.parts.blocks.n_frequent,
-        "knn": state.graph.shape[1],
-        "has_ids": state.ids is not None,
-        "flat": state.inverted is not None,
+        "dim": engine.dim,
+        "postings": engine.postings,
         "sample_recall": state.sample_recall,
         "presets": presets_as_json(state.presets),
     }
+    if isinstance(engine, BlockEngine):
+        manifest["head_size"] = engine.forward.head_size
+        manifest["frequent_components"] = engine.blocks.n_frequent
+        manifest["knn"] = engine.knn
+    return manifest
 
 
-def arrays_of(state: State) -> dict[str, Array]:
-    """The arrays of an index by the names of their files."""
-    components, forward, blocks = state.parts
-    arrays = {
-        "components": components.external,
-        "heads": forward.heads,
-        "tails": forward.tails,
-        "scale": forward.scale,
-        "rows": blocks.rows,
-        "positions": blocks.positions,
-        "blocks": blocks.offsets,
-        "summary_windows": blocks.windows,
-        "summary_starts": blocks.starts,
-        "summaries": blocks.stream,
-    }
-    if state.graph.shape[1]:
-        arrays["graph"] = state.graph
-    if state.inverted:
-        arrays |= {f"whole_{name}": array for name, array in state.inverted._asdict().items()}
-    return arrays
-
-
-def open_files(folder: str | os.PathLike[str]) -> State:
-    """The index in `folder`; its arrays are mapped into memory, not read.
+def open_files(folder: str | os.PathLike[str]) -> tuple[State, IdColumn | None]:
+    """The index in `folder`, and its documents' ids, if they have any; its arrays are mapped into memory, not read.
 
     Raises IndexFormatError for a folder that holds no such index, or a damaged or newer one.
     """
-    manifest = read_manifest(folder, FORMAT_VERSION, KIND)
-    try:
-        config = IndexConfig(**manifest["config"])
-        dim, documents, postings, head_size, n_frequent, knn = (
-            int(manifest[name]) for name in ("dim", "documents", "postings", "head_size", "frequent_components", "knn")
-        )
-        has_ids, flat = bool(manifest["has_ids"]), bool(manifest["flat"])
-        sample_recall = None if manifest["sample_recall"] is None else float(manifest["sample_recall"])
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise IndexFormatError(f"{folder}: the manifest is damaged ({error}); build the index again") from error
-    arrays = {name: load_array(folder, name) for name in (*ARRAYS, "tails")}
-    _check_arrays(Path(folder), arrays, documents, head_size, n_frequent)
-    inverted = Inverted(*(load_array(folder, f"whole_{name}") for name in Inverted._fields)) if flat else None
-    if inverted and not inverted.fits():
-        raise IndexFormatError(f"{folder}: its posting lists do not fit together; build the index again")
-    ids = StringColumn.open(folder, "ids") if has_ids else None
-    if ids is not None and len(ids) != documents:
-        raise IndexFormatError(f"{folder}: {len(ids)} ids for {documents} documents; build the index again")
-    graph = load_array(folder, "graph") if knn else NO_GRAPH
-    if graph.dtype != np.uint32 or (knn and graph.shape != (documents, knn)):
-        raise IndexFormatError(f"{folder}: its kNN graph does not fit; build the index again")
+    stored = IndexFolder(folder, KIND, FORMATS)
+    config = stored.entry("config", lambda entries: IndexConfig(**entries))
+    recall = stored.entry("sample_recall", lambda number: None if number is None else float(number))
+    engine: BlockEngine | InvertedEngine
+    if stored.version == 3:
+        # Inverted lists stood beside blocks, which nobody searched any more.
+        inverted = stored.entry("flat", bool)
+        engine = open_inverted(stored, "whole_", with_rows=False) if inverted else _open_blocks(stored)
+    elif stored.entry("storage", (BLOCKS, INVERTED).index):
+        engine = open_inverted(stored)
+    else:
+        engine = _open_blocks(stored)
+    return State(engine, config, recall, read_presets(stored.manifest, folder)), stored.ids()
+
+
+def _open_blocks(stored: IndexFolder) -> BlockEngine:
+    dim, documents, postings, head_size, n_frequent, knn = (
+        stored.number(name) for name in ("dim", "documents", "postings", "head_size", "frequent_components", "knn")
+    )
+    arrays = {name: stored.array(name) for name in (*ARRAYS, "tails")}
+    stored.check(_fit(arrays, documents, head_size, n_frequent))
+    graph = stored.array("graph") if knn else NO_GRAPH
+    stored.check(graph.dtype == np.uint32 and (not knn or graph.shape == (documents, knn)), "documents and kNN graph")
     parts = Parts(
         Components.of(arrays["components"]),
         Forward.of(arrays["heads"], arrays["tails"], arrays["scale"], head_size),
         Blocks.of([arrays[name] for name in BLOCK_ARRAYS], n_frequent),
     )
-    presets = read_presets(manifest, folder)
-    return State(dim, postings, config, parts, inverted, ids, graph, sample_recall, presets)
+    return BlockEngine(parts, dim, postings, graph)
 
 
-def _check_arrays(folder: Path, arrays: Mapping[str, Array], documents: int, head_size: int, n_frequent: int) -> None:
-    """Kernels trust their arrays: see that the sizes fit together before one reads beyond an end."""
+def _fit(arrays: Mapping[str, Array], documents: int, head_size: int, n_frequent: int) -> bool:
+    """Kernels trust their arrays: whether the sizes fit together, so that none reads beyond an end."""
     heads, component_dtype = arrays["heads"], arrays["heads"].dtype
     fits = (
         component_dtype in (np.uint16, np.uint32)
@@ -148,18 +125,17 @@ def _check_arrays(folder: Path, arrays: Mapping[str, Array], documents: int, hea
         and len(arrays["scale"]) == len(arrays["components"])
         and 0 <= n_frequent <= len(arrays["components"])
     )
-    if fits:
-        offsets, windows, starts = (arrays[name] for name in ("blocks", "summary_windows", "summary_starts"))
-        n_blocks, n_windows = len(offsets) - 1, len(windows) - 1
-        fits = (
-            n_windows >= 0
-            and n_blocks >= 0
-            and n_windows == -(-n_blocks // WINDOW)
-            and offsets[0] == windows[0] == 0
-            and int(offsets[-1]) == documents
-            and int(windows[-1]) == len(arrays["summaries"])
-            and len(starts) == n_windows * (len(arrays["components"]) + 1)
-            and bool((starts.reshape(n_windows, -1)[:, -1] <= np.diff(windows)).all() if n_windows else True)
-        )
     if not fits:
-        raise IndexFormatError(f"{folder}: its arrays do not fit together; build the index again")
+        return False
+    offsets, windows, starts = (arrays[name] for name in ("blocks", "summary_windows", "summary_starts"))
+    n_blocks, n_windows = len(offsets) - 1, len(windows) - 1
+    return (
+        n_windows >= 0
+        and n_blocks >= 0
+        and n_windows == -(-n_blocks // WINDOW)
+        and offsets[0] == windows[0] == 0
+        and int(offsets[-1]) == documents
+        and int(windows[-1]) == len(arrays["summaries"])
+        and len(starts) == n_windows * (len(arrays["components"]) + 1)
+        and bool((starts.reshape(n_windows, -1)[:, -1] <= np.diff(windows)).all() if n_windows else True)
+    )

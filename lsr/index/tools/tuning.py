@@ -12,18 +12,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lsr.checks import check_number, check_whole
 from lsr.errors import IndexFormatError, ParameterError, StorageError
-from lsr.index.checks import check_search
+from lsr.index.index_checks import check_search
 from lsr.index.parameters import SearchParams
-from lsr.index.result import SearchResult
+from lsr.index.protocol import Index
 from lsr.progress import Advance, progress_bar
 from lsr.storage.manifest import MANIFEST, update_manifest
+from lsr.threads import checked_threads
 from lsr.vectors.sparse_vectors import SparseVectors
 
 RECALLS = (0.9, 0.95, 0.97, 0.99)
@@ -45,20 +46,6 @@ LONG_ENOUGH = 1.0  # seconds, after which a search is not repeated: noise is a s
 ROUNDS = 5
 CLOSE = 1.25  # times the least time: within it, noise may have picked the winner
 CONTENDERS = 4
-
-
-class Tunable(Protocol):
-    """What is asked of an index. flat: every search is exhaustive. knn: neighbors in its graph, 0 without one."""
-
-    @property
-    def dim(self) -> int: ...
-    @property
-    def flat(self) -> bool: ...
-    @property
-    def knn(self) -> int: ...
-    def search(
-        self, queries: SparseVectors, k: int = 10, params: SearchParams | None = None, threads: int = 1
-    ) -> SearchResult: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,32 +123,38 @@ class Tuning:
 
 
 def tune(
-    index: Tunable,
+    index: Index,
     queries: SparseVectors,
     recalls: Sequence[float] = RECALLS,
     k: int = 10,
-    threads: int = 1,
+    threads: int | None = 1,
     progress: bool = False,
+    *,
+    knn: int = 0,
+    always_exact: bool = False,
 ) -> Tuning:
     """The fastest parameters of a grid that reach each recall@k.
 
     Queries that find nothing are left out. Of the others, every second is held out; on the rest a choice must reach the
     recall with MARGIN standard errors to spare, so that it holds on queries not seen, too. What no other point reaches,
-    exact search does. A flat index is searched exhaustively whatever the parameters: exact search is its only point.
+    exact search does.
 
-    recalls: each above 0 and at most 1, which only exact search promises. threads: of the exhaustive search that all
-    others are compared with; times are always those of one thread. progress: a bar on standard error.
+    recalls: each above 0 and at most 1, which only exact search promises. threads: of the exact search that all others
+    are compared with, None for all processors; times are always those of one thread. progress: a bar on standard error.
+    knn: neighbors in the graph of the index. always_exact: whether its searches are exact whatever the parameters:
+    exact search is then the only point.
     Raises ParameterError for too few queries, queries of another dimension, and recalls, k or threads out of range.
     """
-    check_search(queries, index.dim, k, threads)
+    check_search(queries, index.dim, k)
+    threads = checked_threads(threads)
     asked = sorted({check_recall(recall) for recall in recalls})
     if not asked:
         raise ParameterError("recalls are empty; ask for at least one, such as 0.97")
     bench = _Bench(index, queries, k, threads)
     with progress_bar("tuning", None, "settings", progress) as advance:
         bench.measure(EXACT)
-        if not index.flat:
-            _explore(bench, index.knn, asked[-1], advance)
+        if not always_exact:
+            _explore(bench, knn, asked[-1], advance)
         contenders = {recall: bench.contenders(recall) for recall in asked}
         _race(bench, contenders.values(), advance)
     points = {params: bench.point(params) for params in bench.microseconds}
@@ -237,7 +230,7 @@ class _Bench:
     microseconds: parameters -> the least time a query.
     """
 
-    def __init__(self, index: Tunable, queries: SparseVectors, k: int, threads: int) -> None:
+    def __init__(self, index: Index, queries: SparseVectors, k: int, threads: int) -> None:
         exact = index.search(queries, k, EXACT, threads)
         hits = exact.rows >= 0
         kept = hits.any(axis=1)

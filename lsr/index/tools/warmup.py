@@ -10,8 +10,12 @@ import numpy as np
 
 from lsr.index.inverted.exact_index import ExactIndex
 from lsr.index.parameters import IndexConfig, SearchParams
+from lsr.index.seismic.build.graph import build_graph
+from lsr.index.seismic.engine import BlockEngine
+from lsr.index.seismic.seismic_files import State
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.progress import progress_bar
+from lsr.threads import thread_pool
 from lsr.vectors.sparse_vectors import SparseVectors
 
 # So many components need numbers of 32 bits; kernels are compiled for each width.
@@ -26,19 +30,21 @@ def warm_up(progress: bool = False) -> None:
     with progress_bar("compiling", 2 * len(LAYOUTS), "kinds of index", progress) as advance:
         for dim, layout in product((FEW, MANY), LAYOUTS):
             vectors = _all_components(dim)
-            built = SeismicIndex.build(vectors, IndexConfig(layout=layout, knn=1))
-            for index in (built, built.with_blocks(), ExactIndex.build(vectors)):
+            config = IndexConfig(layout=layout)
+            with thread_pool(1) as executor:
+                engine = BlockEngine.build(vectors, config, executor, progress=False)
+            engine.graph = build_graph(engine, 1, 1, progress=False)
+            blocks = SeismicIndex(State(engine, config, None, {}), None)
+            for index in (blocks, ExactIndex.build(vectors)):
                 for params in (SearchParams(), SearchParams(exact=True)):
                     index.search(vectors[:2], 1, params)
                 index.search(vectors[:2], 1, allowed=[0])
                 index.gather(np.arange(2))
                 index.vector(0)
-            built.with_blocks().search(vectors[:2], 1, SearchParams(knn=1))
+            blocks.search(vectors[:2], 1, SearchParams(knn=1))
             with TemporaryDirectory() as folder:
                 vectors.write(Path(folder, "vectors"))
-                SeismicIndex.build_from(
-                    Path(folder, "vectors"), Path(folder, "index"), IndexConfig(layout=layout), memory=ENOUGH
-                )
+                SeismicIndex.build_from(Path(folder, "vectors"), Path(folder, "index"), config, memory=ENOUGH)
             advance(1)
 
 

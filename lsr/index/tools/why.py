@@ -8,28 +8,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from copy import copy
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
 from lsr.errors import ParameterError
-from lsr.index.checks import check_search
-from lsr.index.filters import Allowed, allowed_rows
-from lsr.index.inverted.exact_index import find_terms
+from lsr.index.filters import Filter
+from lsr.index.index_checks import check_search
+from lsr.index.inverted.inverted_engine import InvertedEngine
 from lsr.index.parameters import SearchParams
+from lsr.index.rows import checked_row
 from lsr.index.seismic.build.summarize import DENSE, WINDOW, Blocks, run_length
-from lsr.index.seismic.forward import fine_score, tail_of
+from lsr.index.seismic.engine import BlockEngine, Trail
+from lsr.index.seismic.forward import fine_score
 from lsr.index.seismic.search import kernels
-from lsr.index.seismic.search.kernels import HEAD_REACH, NOTHING, SMALLEST, Scratch
+from lsr.index.seismic.search.kernels import HEAD_REACH, SMALLEST
 from lsr.index.seismic.search.queries import Queries
 from lsr.index.tools.tuning import EXACT
 from lsr.storage.arrays import Array
 from lsr.vectors.sparse_vectors import SparseVectors
-
-if TYPE_CHECKING:
-    from lsr.index.seismic.seismic_index import SeismicIndex
 
 Verdict = Literal[
     "returned",
@@ -43,7 +41,7 @@ Verdict = Literal[
     "tail not read",
     "rounded away",
 ]
-Exhaustive = Literal["whole lists", "exact", "few allowed", "too few found"]
+Reason = Literal["inverted", "asked for", "few allowed", "too few found"]
 
 # Relative. Searches add up the same products in another order, so that either of two scores this close may be higher.
 SAME_SCORE = 1e-5
@@ -64,7 +62,7 @@ class Term:
     block_code: of the term in the summary of the document's block, 1 to 255, or 0 if it is not there.
     block_maximum: the weight that this code stands for: the largest of the block's documents.
     estimated: what the term added to the estimate of the block.
-    After an exhaustive search, which asks neither heads nor blocks, the last five are False and 0.
+    After an exact search, which asks neither heads nor blocks, the last five are False and 0.
     """
 
     component: int
@@ -135,12 +133,12 @@ class Why:
     rank: from 1, or None. exact_rank: the same of an exact search, for a document that was not returned, but could be.
     score: that of the document in a result. threshold: that of the k-th, or None if fewer than k were returned.
     terms: of the whole query, those that contribute most first.
-    exhaustive: why all documents were scored, or None.
-        whole lists     the index is flat
-        exact           SearchParams(exact=True)
+    exact: why the search was exact, which scores all documents; None if it was not.
+        inverted        posting lists are stored whole
+        asked for       SearchParams(exact=True)
         few allowed     so few documents may be found that each is scored
         too few found   the blocks gave fewer than k documents
-    stages: of an approximate search; None after an exhaustive one, or where no document may be found.
+    stages: of an approximate search; None after an exact one, or where no document may be found.
     remedy: of a document that was not returned: a search that returns it. None if no parameters do.
     """
 
@@ -153,90 +151,77 @@ class Why:
     score: float
     threshold: float | None
     terms: tuple[Term, ...]
-    exhaustive: Exhaustive | None
+    exact: Reason | None
     stages: Stages | None
     remedy: Remedy | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    """One query, and the document that is looked for.
+    """One query, and the row of the document that is looked for. allowed: the documents that may be found."""
 
-    mask: bool[documents] that may be found, or None for all. document: where `row` stands in the order of the blocks.
-    prepared, factor: the query as kernels take it, and what their scores are multiplied by.
-    """
-
-    index: SeismicIndex
+    engine: BlockEngine | InvertedEngine
     query: SparseVectors
     row: int
-    mask: Array | None
-    document: Array
+    allowed: Filter | None
+
+    @property
+    def may_be_found(self) -> bool:
+        return self.allowed is None or bool(self.allowed.mask[self.row])
+
+    def rank(self, k: int, params: SearchParams) -> int | None:
+        """The document's rank in a search, from 1, or None."""
+        return _rank_in(self.engine.search(self.query, k, params, 1, self.allowed)[1][0], self.row)
+
+
+@dataclass(frozen=True, slots=True)
+class _InBlocks:
+    """What blocks make of the query: as kernels take it, what their scores are multiplied by, and the document."""
+
+    engine: BlockEngine
+    row: int
     prepared: Queries
     factor: float
 
     @property
-    def may_be_found(self) -> bool:
-        return self.mask is None or bool(self.mask[self.row])
-
-    def rank(self, k: int, params: SearchParams) -> int | None:
-        """The document's rank in a search, from 1, or None."""
-        return _rank_in(self.index.search(self.query, k, params, allowed=self.mask).rows[0], self.row)
-
-
-class _Trail(NamedTuple):
-    """What an approximate search left behind, its scores not yet multiplied by the factor of the query.
-
-    chosen: positions of the query's terms that estimated blocks. held: whether the document was among those kept.
-    linked: whether it is a neighbor of a document that was. lacks: whether too few were found.
-    """
-
-    chosen: Array
-    estimate: np.float32
-    floor: np.float32
-    limit: np.float32
-    kept_by_blocks: np.float32
-    kept: np.float32
-    head: np.float32
-    coarse: np.float32
-    held: bool
-    linked: bool
-    lacks: bool
+    def document(self) -> Array:
+        document: Array = self.engine.blocks.positions[self.row]
+        return document
 
 
 def explain_search(
-    index: SeismicIndex,
+    engine: BlockEngine | InvertedEngine,
     query: SparseVectors,
     row: int,
-    k: int = 10,
-    params: SearchParams | None = None,
-    allowed: Allowed | None = None,
+    k: int,
+    params: SearchParams,
+    allowed: Filter | None,
 ) -> Why:
-    """Why the document in `row` of the index is, or is not, among the k found for `query`, one row.
+    """Why the document in `row` is, or is not, among the k found for `query`, one row.
 
-    k, params, allowed: as of SeismicIndex.search. Takes one search of a document that is returned, and as many of
+    params: what was tuned for a recall, not the recall. Takes one search of a document that is returned, and as many of
     another as the query has terms and some dozens, among them exact ones, which find its rank and a remedy.
     Raises ParameterError for any number of queries but one, a row that does not exist, and as SeismicIndex.search does.
     """
-    check_search(query, index.dim, k, threads=1)
+    check_search(query, engine.dim, k)
     if len(query) != 1:
         raise ParameterError(f"there are {len(query)} queries; give one")
-    index.vector(row)  # raises for a row that does not exist
-    mask = allowed_rows(allowed, len(index), index.ids)
-    prepared, factors, _ = index._prepare(query)
-    search = _Search(index, query, int(row), mask, index._blocks.positions[row], prepared, float(factors[0]))
-    # A shallow copy has the same arrays, but scratch memory of its own: what this search used is then known.
-    probe = copy(index)
-    probe._idle = []
-    found = probe.search(query, k, params, allowed=mask)
-    params = index._resolved(params)
-    trail = _follow(search, k, params, probe._idle.pop()) if probe._idle else None
-    exhaustive = _exhaustive(search, k, params, trail)
-    if exhaustive:
+    search = _Search(engine, query, checked_row(row, len(engine)), allowed)
+    found_scores, found_rows = (each[0] for each in engine.search(query, k, params, 1, allowed))
+    inside, trail = None, None
+    if isinstance(engine, BlockEngine):
+        prepared, factors, _ = engine.prepare(query)
+        inside = _InBlocks(engine, search.row, prepared, float(factors[0]))
+        if allowed is None or len(allowed.rows):
+            trail = engine.trace(query, search.row, k, params, allowed)
+    exact = _why_exact(search, k, params, trail)
+    if exact:
         trail = None
-    rank = _rank_in(found.rows[0], search.row)
-    score = _score(search)
-    threshold = float(found.scores[0, k - 1]) if found.rows[0, k - 1] >= 0 else None
-    stages = _stages(search, trail) if trail else None
+    rank = _rank_in(found_rows, search.row)
+    document = _weights(search)
+    score = _score(search, document) if inside is None else _block_score(inside)
+    threshold = float(found_scores[k - 1]) if found_rows[k - 1] >= 0 else None
+    stages = _stages(inside, trail, _visited(search, trail)) if inside and trail else None
     verdict = _verdict(search, rank, score, threshold, stages)
     lost = verdict not in ("returned", "filtered out", "no shared term")
     exact_rank = _exact_rank(search, k) if lost else None
@@ -249,8 +234,8 @@ def explain_search(
         exact_rank=exact_rank,
         score=score,
         threshold=threshold,
-        terms=_terms(search, trail),
-        exhaustive=exhaustive,
+        terms=_terms(search, document, _term_stages(inside, trail) if inside and trail else {}),
+        exact=exact,
         stages=stages,
         remedy=None if exact_rank is None else _remedy(search, _depths(verdict, int(k), exact_rank), params),
     )
@@ -261,91 +246,47 @@ def _rank_in(rows: Array, row: int) -> int | None:
     return int(at[0]) + 1 if len(at) else None
 
 
-def _follow(search: _Search, k: int, params: SearchParams, scratch: Scratch) -> _Trail:
-    """Run the stages of a search in `scratch`, which a search with the same k and parameters has left."""
-    index = search.index
-    limits = index._limits(params, k, search.mask)._replace(query_cut=len(scratch.chosen))
-    components, weights, table = search.prepared.components, search.prepared.weights, scratch.table
-    forward, blocks, graph = index._forward, index._blocks, index._graph
-    document = search.document
-    table[components] = weights
-    kernels.clear_heap(scratch)
-    kernels.search_blocks(components, weights, limits, forward, blocks, scratch)
-    kept_by_blocks = scratch.heap_scores[0]
-    limit = np.float32(kernels.threshold(limits.heap_factor, scratch.heap_scores))
-    highest = np.float32(kernels.largest_of(scratch.strips))
-    floor = np.float32(kernels.band_floor(highest, SMALLEST, limits.max_blocks, scratch.strips, scratch.estimates))
-    linked = False
-    if limits.knn:
-        kernels.visit_neighbors(limits, graph, forward, blocks, scratch)
-        known = scratch.snapshot[scratch.snapshot != NOTHING]
-        linked = bool((graph[blocks.positions[known], : limits.knn] == document).any())
-    kept = scratch.heap_scores[0]
-    head = np.float32(kernels.score_head(document, table, forward))
-    return _Trail(
-        chosen=scratch.chosen[: kernels.choose_terms(weights, limits.query_cut, scratch.chosen)].copy(),
-        estimate=scratch.estimates[_block_of(document, blocks)],
-        floor=floor,
-        limit=limit,
-        kept_by_blocks=kept_by_blocks,
-        kept=kept,
-        head=head,
-        coarse=head + np.float32(kernels.score_tail(*tail_of(forward, document), table, forward)),
-        held=bool((scratch.heap_rows == search.row).any()),
-        linked=linked,
-        lacks=bool(kept == 0 and kernels.may_lack(components, limits, blocks, scratch)),
-    )
-
-
-def _exhaustive(search: _Search, k: int, params: SearchParams, trail: _Trail | None) -> Exhaustive | None:
-    if search.index.flat:
-        return "whole lists"
+def _why_exact(search: _Search, k: int, params: SearchParams, trail: Trail | None) -> Reason | None:
+    if isinstance(search.engine, InvertedEngine):
+        return "inverted"
     if params.exact:
-        return "exact"
-    if search.index._limits(params, k, search.mask).exact:
+        return "asked for"
+    if search.engine.limits(params, k, search.allowed).exact:
         return "few allowed"
     return "too few found" if trail and trail.lacks else None
 
 
-def _block_of(document: Array, blocks: Blocks) -> int:
-    return int(np.searchsorted(blocks.offsets, document, side="right")) - 1
+def _weights(search: _Search) -> dict[int, float]:
+    """Component -> weight of the document, as the engine scores it."""
+    gathered = search.engine.gather(np.array([search.row], np.int64))
+    return dict(zip(gathered.indices.tolist(), gathered.values.tolist(), strict=True))
 
 
-def _score(search: _Search) -> float:
+def _score(search: _Search, document: dict[int, float]) -> float:
+    """The score that inverted lists give: products and sums of float32, by rising component; 0 if nothing is shared."""
+    components, query_weights = search.query.row(0)
+    weights = np.array([document.get(component, 0.0) for component in components.tolist()], np.float32)
+    return float(np.add.accumulate(np.append(np.float32(0), query_weights * weights))[-1])
+
+
+def _block_score(inside: _InBlocks) -> float:
     """The score that a result would have, 0 if nothing is shared."""
-    if search.index.flat:
-        _, query_weights, document_weights = _listed(search)
-        return float(np.add.accumulate(np.append(np.float32(0), query_weights * document_weights))[-1])
     # Empty places of a head name component 0, which an index of empty documents does not have.
-    table = np.zeros(max(1, len(search.index._components.external)), np.float32)
-    table[search.prepared.components] = search.prepared.weights
-    fine = float(fine_score(search.document, table, search.index._forward))
+    table = np.zeros(max(1, len(inside.engine.components.external)), np.float32)
+    table[inside.prepared.components] = inside.prepared.weights
+    fine = float(fine_score(inside.document, table, inside.engine.forward))
     with np.errstate(over="ignore"):
-        return float(np.float32(fine * search.factor))
+        return float(np.float32(fine * inside.factor))
 
 
-def _listed(search: _Search) -> tuple[Array, Array, Array]:
-    """(components, query weights, weights of the document, 0 where it has none) of the lists of a flat index."""
-    inverted = search.index._inverted
-    assert inverted is not None
-    _, lists, query_weights = find_terms(inverted, search.query)
-    document_weights = np.zeros(len(lists), np.float32)
-    for at, which in enumerate(lists):
-        start, stop = inverted.starts[which : which + 2]
-        place = start + np.searchsorted(inverted.rows[start:stop], search.row)
-        if place < stop and inverted.rows[place] == search.row:
-            document_weights[at] = inverted.weights[place]
-    return inverted.components[lists], query_weights, document_weights
-
-
-def _stages(search: _Search, trail: _Trail) -> Stages:
+def _stages(inside: _InBlocks, trail: Trail, visited: bool | None) -> Stages:
     kept = trail.kept if trail.linked else trail.kept_by_blocks
-    factor = search.factor
+    factor = inside.factor
     return Stages(
         estimate=float(trail.estimate) * factor,
         floor=float(trail.floor) * factor,
         limit=float(trail.limit) * factor,
-        visited=_visited(search, trail),
+        visited=visited,
         head=float(trail.head) * factor,
         head_limit=float(kept) / float(HEAD_REACH) * factor,
         kept_by_blocks=float(trail.kept_by_blocks) * factor,
@@ -353,7 +294,7 @@ def _stages(search: _Search, trail: _Trail) -> Stages:
     )
 
 
-def _visited(search: _Search, trail: _Trail) -> bool | None:
+def _visited(search: _Search, trail: Trail) -> bool | None:
     if not search.may_be_found:
         return False
     if trail.held or trail.linked or trail.estimate >= max(trail.floor, trail.limit):
@@ -388,38 +329,32 @@ def _block_verdict(stages: Stages) -> Verdict:
     return "out of blocks" if stages.estimate < stages.floor else "block skipped"
 
 
-def _terms(search: _Search, trail: _Trail | None) -> tuple[Term, ...]:
-    index = search.index
-    if index.flat:
-        components, _, weights = _listed(search)
-    else:
-        components, weights = index.vector(search.row)
-    of_document = dict(zip(components.tolist(), weights.tolist(), strict=True))
-    stages = _term_stages(search, trail) if trail else {}
+def _terms(
+    search: _Search, document: dict[int, float], stages: dict[int, tuple[bool, bool, int, float, float]]
+) -> tuple[Term, ...]:
     terms = []
     for component, query_weight in zip(*(array.tolist() for array in search.query.row(0)), strict=True):
-        weight = of_document.get(component, 0.0)
+        weight = document.get(component, 0.0)
         known = stages.get(component, (False, False, 0, 0.0, 0.0))
         terms.append(Term(component, query_weight, weight, query_weight * weight, *known))
     return tuple(sorted(terms, key=lambda term: (-term.contribution, -term.query_weight, term.component)))
 
 
-def _term_stages(search: _Search, trail: _Trail) -> dict[int, tuple[bool, bool, int, float, float]]:
+def _term_stages(inside: _InBlocks, trail: Trail) -> dict[int, tuple[bool, bool, int, float, float]]:
     """External component -> (in_head, in_query_cut, block_code, block_maximum, estimated), where it is indexed."""
-    index, prepared = search.index, search.prepared
-    block = _block_of(search.document, index._blocks)
-    codes = _block_codes(index._blocks, block, prepared.components, index._forward.scale)
-    alone = np.zeros(len(index._components.external), np.float32)
+    engine, prepared = inside.engine, inside.prepared
+    external, scale = engine.components.external, engine.forward.scale
+    codes = _block_codes(engine.blocks, engine.block_of(inside.row), prepared.components, scale)
+    alone = np.zeros(len(external), np.float32)
     chosen = set(trail.chosen.tolist())
     known = {}
     for at, (component, weight, code) in enumerate(zip(prepared.components, prepared.weights, codes, strict=True)):
         alone[component] = weight
-        in_head = kernels.score_head(search.document, alone, index._forward) > 0
+        in_head = kernels.score_head(inside.document, alone, engine.forward) > 0
         alone[component] = 0
-        maximum = float(index._forward.scale[component]) * code
-        estimated = float(weight * np.float32(code)) * search.factor if at in chosen else 0.0
-        external = int(index._components.external[component])
-        known[external] = (bool(in_head), at in chosen, code, maximum, estimated)
+        maximum = float(scale[component]) * code
+        estimated = float(weight * np.float32(code)) * inside.factor if at in chosen else 0.0
+        known[int(external[component])] = (bool(in_head), at in chosen, code, maximum, estimated)
     return known
 
 
@@ -443,12 +378,12 @@ def _block_codes(blocks: Blocks, block: int, components: Array, scale: Array) ->
 
 def _exact_rank(search: _Search, k: int) -> int | None:
     """The rank in an exact search, of a document with a positive score."""
-    depth, rank = min(k, len(search.index)), None
+    depth, rank = min(k, len(search.engine)), None
     while rank is None:
         rank = search.rank(depth, EXACT)
-        if depth == len(search.index):
+        if depth == len(search.engine):
             break
-        depth = min(DEEPER * depth, len(search.index))
+        depth = min(DEEPER * depth, len(search.engine))
     return rank
 
 
@@ -470,16 +405,19 @@ def _remedy(search: _Search, depths: Iterable[int], params: SearchParams) -> Rem
 def _changes(search: _Search, k: int, params: SearchParams) -> Iterator[SearchParams]:
     """Parameters that may return the document: the same, more terms, more blocks, more neighbors, exact search."""
     yield params
+    engine = search.engine
+    if params.exact or isinstance(engine, InvertedEngine):
+        return
     for query_cut in range(params.query_cut + 1, search.query.nnz + 1):
         yield replace(params, query_cut=query_cut)
-    most, n_blocks = search.index._limits(params, k, search.mask).max_blocks, len(search.index._blocks.offsets) - 1
+    most, n_blocks = engine.limits(params, k, search.allowed).max_blocks, len(engine.blocks.offsets) - 1
     all_blocks = replace(params, max_blocks=max(most, n_blocks))
     yield from _lower_factor(search, k, params)
     yield from _more_blocks(search, k, all_blocks, most)
     for lower in _lower_factor(search, k, all_blocks):
         yield from _more_blocks(search, k, lower, most)
-    yield from _more_neighbors(search, k, params)
-    yield replace(params, exact=True)
+    yield from _more_neighbors(search, k, params, engine.knn)
+    yield EXACT
 
 
 def _lower_factor(search: _Search, k: int, params: SearchParams) -> Iterator[SearchParams]:
@@ -503,14 +441,14 @@ def _more_blocks(search: _Search, k: int, all_blocks: SearchParams, most: int) -
         yield at(_halve(all_blocks.max_blocks, most, lambda number: search.rank(k, at(number)) is not None))
 
 
-def _more_neighbors(search: _Search, k: int, params: SearchParams) -> Iterator[SearchParams]:
+def _more_neighbors(search: _Search, k: int, params: SearchParams, all_neighbors: int) -> Iterator[SearchParams]:
     """The lowest knn that returns the document, if the whole graph does."""
 
     def at(knn: int) -> SearchParams:
         return replace(params, knn=knn)
 
-    if search.index.knn > params.knn and search.rank(k, at(search.index.knn)):
-        yield at(_halve(search.index.knn, params.knn, lambda knn: search.rank(k, at(knn)) is not None))
+    if all_neighbors > params.knn and search.rank(k, at(all_neighbors)):
+        yield at(_halve(all_neighbors, params.knn, lambda knn: search.rank(k, at(knn)) is not None))
 
 
 def _halve(good: int, bad: int, works: Callable[[int], bool]) -> int:

@@ -10,8 +10,8 @@ import pytest
 
 from lsr.errors import IndexFormatError, LsrError, ParameterError, StorageError, VectorsError
 from lsr.index.dense.dense_index import DenseIndex, write_dense
+from lsr.index.dense_config import DenseConfig
 from lsr.index.parameters import SearchParams
-from lsr.retrieval.settings import DenseConfig
 from lsr.storage.manifest import verify
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.processes import KILLED_IN_WRITE, run_python
@@ -106,11 +106,11 @@ def test_an_empty_index_finds_nothing(kind: str, tmp_path: Path) -> None:
 def test_vectors_are_those_that_are_compared(documents: np.ndarray, kind: str, tmp_path: Path) -> None:
     DenseIndex.build(documents, DenseConfig(kind, "cosine")).save(tmp_path / "index")
     index = DenseIndex.open(tmp_path / "index")
-    found = index.vectors(np.array([7, 0, 7]))
+    found = index.gather(np.array([7, 0, 7]))
     assert np.linalg.norm(found, axis=1) == pytest.approx([1, 1, 1], abs=1e-6)
     assert found[0] == pytest.approx(documents[7] / np.linalg.norm(documents[7]), abs=1e-6)
     with pytest.raises(ParameterError, match="1500 documents"):
-        index.vectors(np.array([1500]))
+        index.gather(np.array([1500]))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -190,7 +190,7 @@ def test_killed_while_it_is_saved_the_old_index_stays(documents: np.ndarray, kin
     DenseIndex.build(documents[:10]).save(folder)
     code = f"""
 import sys, numpy as np
-from lsr.retrieval.settings import DenseConfig
+from lsr.index.dense_config import DenseConfig
 from lsr.index.dense.dense_index import DenseIndex
 index = DenseIndex.build(np.ones((5000, 64), np.float32), DenseConfig({kind!r}))
 {KILLED_IN_WRITE.format(limit=200_000)}
@@ -209,7 +209,7 @@ def test_a_full_disk_is_a_storage_error(kind: str, tmp_path: Path) -> None:
     code = f"""
 import signal, sys, numpy as np
 from lsr.errors import StorageError
-from lsr.retrieval.settings import DenseConfig
+from lsr.index.dense_config import DenseConfig
 from lsr.index.dense.dense_index import DenseIndex
 index = DenseIndex.build(np.ones((5000, 64), np.float32), DenseConfig({kind!r}))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

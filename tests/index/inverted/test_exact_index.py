@@ -137,7 +137,6 @@ def test_nothing_to_find(documents: SparseVectors, tmp_path: Path) -> None:
         ({"k": True}, "k is True"),
         ({"k": 10**15}, "would not fit in memory"),
         ({"threads": 0}, "threads is 0; it must be a whole number of at least 1"),
-        ({"threads": None}, "threads is None"),
         ({"queries": SparseVectors.empty(5)}, "queries have 5 components, the index 4"),
         ({"queries": QUERIES.to_dense()}, "queries are of type ndarray"),
     ],
@@ -148,7 +147,7 @@ def test_bad_searches_are_refused(arguments: dict[str, Any], message: str) -> No
 
 
 def test_ids() -> None:
-    assert ExactIndex.build(DOCUMENTS).ids == ["a", "b", "c", "d", "e"]
+    assert list(ExactIndex.build(DOCUMENTS).ids or ()) == ["a", "b", "c", "d", "e"]
     given_ids = ExactIndex.build(DOCUMENTS, ids=["v", "w", "x", "y", "z"])
     assert given_ids.search(QUERIES, 1).ids.tolist() == [["x"], [None], [None], ["y"]]
     without = ExactIndex.build(SparseVectors(DOCUMENTS.indptr, DOCUMENTS.indices, DOCUMENTS.values, 4))
@@ -168,24 +167,23 @@ def test_vector() -> None:
         assert (components.dtype.name, weights.dtype.name) == ("uint32", "float32")
         np.testing.assert_array_equal(components, documents.row(row)[0])
         np.testing.assert_array_equal(weights, documents.row(row)[1])
-    with pytest.raises(ParameterError, match="row 100 does not exist; there are 100 rows"):
+    with pytest.raises(ParameterError, match="row 100 does not exist; the index has 100 documents"):
         index.vector(100)
 
 
 # On disk
 
 
-@pytest.mark.parametrize("mmap", [True, False])
-def test_saved_is_opened(tmp_path: Path, mmap: bool) -> None:
+def test_saved_is_opened(tmp_path: Path) -> None:
     documents = made_vectors.short_documents(5_000)
     index = ExactIndex.build(documents, ids=[f"ü{i}" for i in range(5_000)])
     index.save(tmp_path / "deep" / "index")
-    opened = ExactIndex.open(tmp_path / "deep" / "index", mmap=mmap)
+    opened = ExactIndex.open(tmp_path / "deep" / "index")
     queries = made_vectors.short_queries(100)
     assert_same(opened.search(queries, 20, threads=2), index.search(queries, 20))
     assert (len(opened), opened.dim, opened.nbytes) == (len(index), index.dim, index.nbytes)
     assert opened.ids is not None
-    assert list(opened.ids) == index.ids
+    assert list(opened.ids) == list(index.ids or ())
     np.testing.assert_array_equal(opened.vector(77)[0], documents.row(77)[0])
     verify(tmp_path / "deep" / "index")
 
@@ -249,15 +247,17 @@ def save_array(folder: Path, name: str, array: np.ndarray[Any, Any]) -> None:
 @pytest.mark.parametrize(
     ("name", "array", "message"),
     [
-        ("rows", np.zeros(5, np.int64), "rows is int64, 1-d"),
-        ("weights", np.zeros((5, 1), np.float32), "weights is float32, 2-d"),
-        ("values", np.zeros(4, np.float32), "its arrays do not fit together"),
-        ("starts", np.array([0, 3, 9]), "its arrays do not fit together"),
-        ("starts", np.array([0, 1, 2, 5]), "its arrays do not fit together"),
-        ("components", np.zeros(1, np.uint32), "its arrays do not fit together"),
+        ("rows", np.zeros(5, np.int64), "its posting lists do not fit together"),
+        ("weights", np.zeros((5, 1), np.float32), "its posting lists do not fit together"),
+        ("weights", np.zeros(4, np.float32), "its posting lists do not fit together"),
+        ("starts", np.array([0, 3, 9]), "its posting lists do not fit together"),
+        ("starts", np.array([0, 1, 2, 5]), "its posting lists do not fit together"),
+        ("components", np.zeros(1, np.uint32), "its posting lists do not fit together"),
         ("indptr", np.array([0, 1, 1, 3, 4, 6]), "its arrays do not fit together"),
+        ("indptr", np.array([0, 1, 0, 3, 4, 5]), "its arrays do not fit together"),
         ("indptr", np.array([], np.int64), "its arrays do not fit together"),
-        ("indices", np.array([{}], object), "missing or damaged"),
+        ("lists", np.zeros(5, np.int16), "its arrays do not fit together"),
+        ("lists", np.array([{}], object), "missing or damaged"),
     ],
 )
 def test_arrays_that_do_not_fit(tmp_path: Path, name: str, array: np.ndarray[Any, Any], message: str) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsr.index.inverted.exact_index import ExactIndex, find_terms
+from lsr.index.inverted.exact_index import ExactIndex
+from lsr.index.inverted.inverted_engine import InvertedEngine, find_terms
 from lsr.index.inverted.inverted_kernels import Inverted, find_lists, scatter_postings, search_queries, sift_down
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.naive import inverted_kernels as naive
@@ -27,14 +28,38 @@ def test_scatter_postings(vectors: SparseVectors) -> None:
     starts = np.concatenate([[0], np.cumsum(np.bincount(lists, minlength=len(components)))]).astype(np.int64)
     rows, values = np.empty(vectors.nnz, np.uint32), np.empty(vectors.nnz, np.float32)
     next_posting = starts[:-1].copy()
-    scatter_postings(vectors.indptr, lists.astype(np.uint32), vectors.values, next_posting, rows, values)
+    # A range of lists after the other, and the rows in two batches.
+    first, half = len(components) // 3, len(vectors) // 2
+    for lists_range in (slice(0, first), slice(first, None)):
+        for begin, end in ((0, half), (half, len(vectors))):
+            postings = slice(vectors.indptr[begin], vectors.indptr[end])
+            indptr = vectors.indptr[begin : end + 1] - vectors.indptr[begin]
+            numbers = lists.astype(np.uint32)[postings]
+            into = next_posting[lists_range]
+            scatter_postings(indptr, numbers, vectors.values[postings], begin, lists_range.start, into, rows, values)
     expected = naive.scatter_postings(vectors.indptr, lists.astype(np.uint32), vectors.values, len(components))
     assert (rows.tolist(), values.tolist()) == expected
     assert next_posting.tolist() == starts[1:].tolist()
 
 
+@given(sparse_vectors())
+def test_rows_are_read_back_from_lists(vectors: SparseVectors) -> None:
+    built = ExactIndex.build(vectors).engine
+    derived = InvertedEngine(built.inverted, len(vectors), vectors.dim)
+    for array, expected in zip(derived.of_rows, built.of_rows, strict=True):
+        assert array.dtype == expected.dtype
+        assert array.tolist() == expected.tolist()
+    rows = np.arange(len(vectors) - 1, -1, -1)
+    expected_rows = vectors[rows]
+    for engine in (built, derived):
+        gathered = engine.gather(rows)
+        assert gathered.indptr.tolist() == expected_rows.indptr.tolist()
+        assert gathered.indices.tolist() == expected_rows.indices.tolist()
+        assert gathered.values.tolist() == expected_rows.values.tolist()
+
+
 def inverted_of(vectors: SparseVectors) -> Inverted:
-    return ExactIndex.build(vectors)._inverted
+    return ExactIndex.build(vectors).engine.inverted
 
 
 @given(
@@ -49,7 +74,7 @@ def test_search_queries(drawn: tuple[SparseVectors, SparseVectors, int], mask: l
     masked = np.array([] if mask is None else allowed, np.float32)
     k = min(k, len(documents))
     inverted = inverted_of(documents)
-    starts, lists, query_weights = find_terms(ExactIndex.build(documents)._inverted, queries)
+    starts, lists, query_weights = find_terms(inverted, queries)
     sums = np.zeros(len(documents), np.float32)
     scores = np.full((len(queries), k), -np.inf, np.float32)
     rows = np.full((len(queries), k), -1, np.int64)

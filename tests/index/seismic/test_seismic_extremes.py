@@ -58,9 +58,9 @@ def test_many_components(n_components: int, itemsize: int, dim: int) -> None:
     expected = ExactIndex.build(vectors).search(queries)
     for layout in LAYOUTS:
         index = build(vectors, IndexConfig(layout=layout))
-        assert index._forward.heads.itemsize == itemsize
-        assert len(index._components.external) == n_components
-        assert index._blocks.n_frequent == 3
+        assert index.engine.forward.heads.itemsize == itemsize
+        assert len(index.engine.components.external) == n_components
+        assert index.engine.blocks.n_frequent == 3
         assert index.search(queries, 10).rows[:, 0].tolist() == list(range(20))
         if layout == "fast":
             assert same(index.search(queries, 10, EXACT), expected)
@@ -75,7 +75,7 @@ def test_wide_and_narrow_components_find_the_same(packages: SparseVectors, packa
     widened = SparseVectors(vectors.indptr, vectors.indices, vectors.values, dim)
     wide = SeismicIndex.build(SparseVectors.concatenate([widened, more]))
     narrow = SeismicIndex.build(widened)
-    assert (narrow._forward.heads.itemsize, wide._forward.heads.itemsize) == (2, 4)
+    assert (narrow.engine.forward.heads.itemsize, wide.engine.forward.heads.itemsize) == (2, 4)
     asked = SparseVectors(queries.indptr, queries.indices, queries.values, dim)
     for params in (EVERYTHING, EXACT):
         first, second = narrow.search(asked, 2001, params), wide.search(asked, 2001, params)

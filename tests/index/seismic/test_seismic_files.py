@@ -16,7 +16,7 @@ from lsr.errors import IndexFormatError, StorageError
 from lsr.index.inverted.exact_index import ExactIndex
 from lsr.index.parameters import IndexConfig, SearchParams
 from lsr.index.result import SearchResult
-from lsr.index.seismic.seismic_files import ARRAYS, FORMAT_VERSION
+from lsr.index.seismic.seismic_files import ARRAYS, FORMAT_VERSION, FORMATS
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.storage.manifest import verify
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -28,7 +28,7 @@ DIM = 1 << 20
 
 # Every array of an index without ids; its kNN graph is there only if it has one.
 ALL_ARRAYS = (*ARRAYS, "tails", "graph")
-ID_ARRAYS = ("ids.text", "ids.offsets")
+ID_ARRAYS = ("ids.text", "ids.offsets", "ids.digests", "ids.rows")
 
 
 def sample(seed: int = 1, layout: str = "fast", with_ids: bool = True) -> SeismicIndex:
@@ -78,7 +78,7 @@ def test_opened_index_is_the_saved_one(tmp_path: Path, with_ids: bool, layout: s
     index.save(tmp_path / "index")
     opened = SeismicIndex.open(tmp_path / "index")
     assert (len(opened), opened.dim, opened.config) == (len(index), index.dim, index.config)
-    assert (opened.postings, opened.flat, opened.knn) == (index.postings, False, 3)
+    assert (opened.postings, opened.inverted, opened.knn) == (index.postings, False, 3)
     assert (opened.sample_recall, opened.presets) == (index.sample_recall, {})
     assert opened.nbytes == index.nbytes
     assert (opened.ids is None) != with_ids
@@ -103,10 +103,15 @@ def test_opened_index_of_real_vectors(
 
 def test_arrays_are_mapped_and_start_cache_lines(saved: Path) -> None:
     opened = SeismicIndex.open(saved)
-    for array in (*opened._forward[:6], *opened._blocks[:7], opened._components.external, opened._graph):
+    for array in (
+        *opened.engine.forward[:6],
+        *opened.engine.blocks[:7],
+        opened.engine.components.external,
+        opened.engine.graph,
+    ):
         assert isinstance(_root(array), np.memmap)
         assert not array.flags.writeable
-    assert opened._forward.heads.ctypes.data % 64 == 0
+    assert opened.engine.forward.heads.ctypes.data % 64 == 0
 
 
 def _root(array: np.ndarray) -> Any:
@@ -235,14 +240,14 @@ def test_newer_and_older_formats(folder: Path) -> None:
     change_manifest(folder, lambda manifest: manifest.update(format_version=FORMAT_VERSION + 1))
     with pytest.raises(IndexFormatError, match="upgrade lsr"):
         SeismicIndex.open(folder)
-    for older in range(FORMAT_VERSION):
+    for older in range(min(FORMATS)):
         change_manifest(folder, lambda manifest, older=older: manifest.update(format_version=older))
         with pytest.raises(IndexFormatError, match=f"format version {older}, .*; build the index again"):
             SeismicIndex.open(folder)
 
 
 MANIFEST_ENTRIES = (
-    "config", "dim", "documents", "postings", "head_size", "frequent_components", "knn", "has_ids", "flat",
+    "config", "dim", "documents", "postings", "head_size", "frequent_components", "knn", "has_ids", "storage",
     "sample_recall", "files", "product", "kind", "format_version",
 )  # fmt: skip
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from copy import copy
 from itertools import chain
 from typing import Any
 from unittest.mock import patch
@@ -20,9 +19,11 @@ from lsr.index.inverted.exact_index import ExactIndex
 from lsr.index.parameters import IndexConfig, SearchParams
 from lsr.index.result import SearchResult
 from lsr.index.seismic import forward
-from lsr.index.seismic.build import cluster
+from lsr.index.seismic.build import cluster, trial
 from lsr.index.seismic.build import in_memory as building
-from lsr.index.seismic.build import trial as flat
+from lsr.index.seismic.build.in_memory import Parts
+from lsr.index.seismic.engine import BlockEngine
+from lsr.index.seismic.seismic_files import State
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.index.samples import (
@@ -49,7 +50,7 @@ all_params = pytest.mark.parametrize(
 
 
 def arrays_of(index: SeismicIndex) -> list[bytes]:
-    parts = chain(index._components, index._forward[:6], index._blocks[:7])
+    parts = chain(index.engine.components, index.engine.forward[:6], index.engine.blocks[:7])
     return [part.tobytes() for part in parts]
 
 
@@ -124,8 +125,13 @@ def test_input_is_left_as_it_was(packages: SparseVectors, package_queries: Spars
 def test_attributes(packages: SparseVectors) -> None:
     index = SeismicIndex.build(packages[:500], IndexConfig(seed=3))
     assert (len(index), index.dim, index.config, index.ids) == (500, packages.dim, IndexConfig(seed=3), None)
-    assert (index.postings, index.flat, index.knn) == (packages[:500].nnz, False, 0)
-    parts = [*index._components, *index._forward[:4:3], index._forward.scale, *index._blocks[:6]]
+    assert (index.postings, index.inverted, index.knn) == (packages[:500].nnz, False, 0)
+    parts = [
+        *index.engine.components,
+        *index.engine.forward[:4:3],
+        index.engine.forward.scale,
+        *index.engine.blocks[:6],
+    ]
     assert sum(index.nbytes.values()) == sum(part.nbytes for part in parts)
 
 
@@ -282,7 +288,7 @@ def test_search_that_skips_nothing_finds_the_best_of_real_vectors(
 
 def _score_of_one_unit(index: SeismicIndex, queries: SparseVectors) -> npt.NDArray[np.float64]:
     """What each query scores with a document that holds one unit of code of every component."""
-    scale = dict(zip(index._components.external.tolist(), index._forward.scale.tolist(), strict=True))
+    scale = dict(zip(index.engine.components.external.tolist(), index.engine.forward.scale.tolist(), strict=True))
     rows = [zip(*(array.tolist() for array in queries.row(i)), strict=True) for i in range(len(queries))]
     return np.array([sum(weight * scale.get(component, 0) for component, weight in row) for row in rows])
 
@@ -341,9 +347,9 @@ def test_recall_rises_with_the_blocks(packages_index: SeismicIndex, package_quer
 @settings(max_examples=30)
 def test_flat_searches_are_exact(drawn: Drawn, k: int) -> None:
     vectors, queries = drawn
-    with patch.object(flat, "EXHAUSTIVE_BELOW", len(vectors) + 1):
+    with patch.object(trial, "INVERTED_BELOW", len(vectors) + 1):
         index = SeismicIndex.build(vectors)
-    assert index.flat
+    assert index.inverted
     expected = ExactIndex.build(vectors).search(queries, k)
     for params in (SearchParams(), SearchParams(1, 5.0), EXACT):
         assert same(index.search(queries, k, params, threads=2), expected)
@@ -391,9 +397,8 @@ def test_threads_of_the_caller_share_an_index(
     for _ in range(150):
         source = package_queries if rng.random() < 0.5 else passage_queries
         begin = int(rng.integers(0, 150))
-        params = SearchParams(
-            int(rng.choice([1, 3, 10, 100])), float(rng.choice([0.5, 0.8])), exact=bool(rng.random() < 0.2)
-        )
+        params = SearchParams(int(rng.choice([1, 3, 10, 100])), float(rng.choice([0.5, 0.8])))
+        params = EXACT if rng.random() < 0.2 else params
         queries = source[begin : begin + int(rng.integers(0, 40))]
         requests.append((queries, int(rng.choice([1, 10, 100, 6000])), params, int(rng.choice([1, 3]))))
     # Each on an index that nobody has searched before.
@@ -405,10 +410,37 @@ def test_threads_of_the_caller_share_an_index(
     assert all(same(result, wanted) for result, wanted in zip(in_turn, expected, strict=True))
 
 
+def test_queries_of_any_length_share_one_scratch(packages: SparseVectors, package_queries: SparseVectors) -> None:
+    index = SeismicIndex.build(packages[:5000])
+    index.search(package_queries[0].top_k(9), 10)
+    (first,) = index.engine.scratch.idle
+    for terms, k in ((7, 10), (5, 3), (9, 10), (1, 1)):
+        found = index.search(package_queries[0].top_k(terms), k)
+        assert same(found, _fresh(index).search(package_queries[0].top_k(terms), k))
+        (left,) = index.engine.scratch.idle
+        assert all(after is before for after, before in zip(left, first, strict=True))
+    # Longer queries and more documents need more of what depends on them, and of nothing else.
+    index.search(package_queries[0].top_k(16), 500)
+    (grown,) = index.engine.scratch.idle
+    assert grown.estimates is first.estimates and grown.table is first.table and grown.queue is first.queue
+    assert len(grown.chosen) > len(first.chosen)
+    assert len(grown.heap_scores) == index.engine.heap_size(500)
+    index.search(package_queries[0].top_k(5), 10)
+    assert index.engine.scratch.idle[0].chosen is grown.chosen
+
+
+def test_inverted_lists_share_their_sums(packages: SparseVectors, package_queries: SparseVectors) -> None:
+    index = ExactIndex.build(packages[:500])
+    expected = index.search(package_queries, 10)
+    for at in range(20):
+        assert np.array_equal(index.search(package_queries[at], 10).scores[0], expected.scores[at])
+    assert len(index.engine.idle) == 1
+
+
 def _fresh(index: SeismicIndex) -> SeismicIndex:
-    twin = copy(index)
-    twin._idle = []
-    return twin
+    engine = index.engine
+    parts = Parts(engine.components, engine.forward, engine.blocks)
+    return SeismicIndex(State(BlockEngine(parts, engine.dim, engine.postings), index.config, None, {}), None)
 
 
 # Few documents, few components

@@ -33,7 +33,6 @@ from lsr.index.tools.tuning import (
     read_presets,
     resolve,
     store_presets,
-    tune,
 )
 from lsr.storage.manifest import read_manifest, update_manifest, verify, write_folder
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -63,7 +62,7 @@ class FakeIndex:
     microseconds: Callable[[SearchParams], float]
     slow: Callable[[int], float] = lambda _: 1.0
     hits: int = 10
-    flat: bool = False
+    always_exact: bool = False
     knn: int = 0
     dim: int = 40
     clock: float = 0.0
@@ -84,6 +83,10 @@ class FakeIndex:
             scores[number % len(queries), hits - 1 - number // len(queries)] = 0.5
         rows = np.where(scores > -np.inf, np.arange(k), -1)
         return SearchResult(scores, rows)
+
+
+def tune(index: FakeIndex, *arguments: Any, **more: Any) -> Tuning:
+    return tuning.tune(index, *arguments, **more, knn=index.knn, always_exact=index.always_exact)
 
 
 @pytest.fixture
@@ -209,7 +212,7 @@ def test_what_reaches_nothing_and_slow_grids_leave_exact_search(fake: Callable[.
 
 
 def test_a_flat_index_has_one_point(fake: Callable[..., FakeIndex]) -> None:
-    found = tune(fake(usual_recall, usual_time, flat=True), some_queries(50), (0.9, 0.99))
+    found = tune(fake(usual_recall, usual_time, always_exact=True), some_queries(50), (0.9, 0.99))
     assert found.points == found.frontier == (TuningPoint(EXACT, 1.0, found.points[0].microseconds, 1.0),)
     assert set(found.chosen.values()) == set(found.points)
 
@@ -370,16 +373,16 @@ def names(folder: Path) -> list[str]:
 
 def stored(folder: Path) -> dict[float, TunedPreset]:
     verify(folder)
-    return read_presets(read_manifest(folder, 3, "test"), folder)
+    return read_presets(read_manifest(folder, (3,), "test"), folder)
 
 
 def test_stored_is_read(folder: Path) -> None:
     assert stored(folder) == {}
-    before = read_manifest(folder, 3)
+    before = read_manifest(folder, (3,))
     store_presets(folder, tuning_of(PRESETS), before)
     assert stored(folder) == PRESETS
     assert list(stored(folder)) == [0.9, 0.97, 1.0]
-    after = read_manifest(folder, 3)
+    after = read_manifest(folder, (3,))
     assert {**after, "presets": None} == {**before, "presets": None}
     assert next(iter(after)) == "product"
     assert names(folder) == ["manifest.json", "numbers.npy"]
@@ -479,7 +482,7 @@ def test_processes_at_once_lose_nothing(folder: Path) -> None:
 
 def test_another_index_keeps_its_manifest(folder: Path, tmp_path: Path) -> None:
     write_folder(tmp_path / "other", {"format_version": 3, "kind": "test"}, {"letters": np.arange(5)})
-    opened = read_manifest(folder, 3)
+    opened = read_manifest(folder, (3,))
 
     def take_its_place(manifest: dict[str, Any]) -> dict[str, Any]:
         folder.rename(tmp_path / "old")
@@ -488,8 +491,8 @@ def test_another_index_keeps_its_manifest(folder: Path, tmp_path: Path) -> None:
 
     with pytest.raises(StorageError, match=r"manifest\.json: cannot be written"):
         update_manifest(folder, take_its_place)
-    assert "presets" not in read_manifest(folder, 3)
-    assert "presets" not in read_manifest(tmp_path / "old", 3)
+    assert "presets" not in read_manifest(folder, (3,))
+    assert "presets" not in read_manifest(tmp_path / "old", (3,))
     with pytest.raises(StorageError, match="index: the index was replaced while it was tuned; tune it again"):
         store_presets(folder, tuning_of(PRESETS), opened)
     assert stored(folder) == {}

@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 
 from lsr.errors import ParameterError
 from lsr.index.parameters import IndexConfig, SearchParams
-from lsr.index.seismic.build import trial as flat
+from lsr.index.seismic.build import trial
 from lsr.index.seismic.forward import Forward, fine_score
 from lsr.index.seismic.search import kernels
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.index.tools import why as why_module
 from lsr.index.tools.tuning import TunedPreset, TuningPoint
-from lsr.index.tools.why import FACTOR_STEPS, Why, explain_search
+from lsr.index.tools.why import FACTOR_STEPS, Why
 from lsr.vectors.sparse_vectors import SparseVectors
-from tests.index.samples import build, configs, vectors_and_queries
+from tests.index.samples import build, configs, graph_of, vectors_and_queries
 from tests.strategies import from_pairs
 
 DIM = 200
@@ -58,7 +58,7 @@ def check(index: SeismicIndex, query: SparseVectors, why: Why, allowed: Any = No
     if why.rank is not None:
         assert why.score == found.scores[0, why.rank - 1]
     if why.stages:
-        assert why.exhaustive is None
+        assert why.exact is None
         # A block of which nothing is allowed is not estimated.
         if why.verdict != "filtered out":
             assert why.stages.estimate == pytest.approx(sum(term.estimated for term in why.terms), rel=1e-5)
@@ -199,7 +199,7 @@ def test_neighbors() -> None:
     index = index_of([*STRONG, {0: 2.0, 1: 9.0}], energy=0.5)
     neighbors = np.full((401, 3), -1)
     neighbors[:, 2] = 400
-    index, query = index.with_neighbors(neighbors), query_of({0: 1.0})
+    index.engine.graph, query = graph_of(neighbors, index), query_of({0: 1.0})
     why = index.why(query, 400, k=2)
     check(index, query, why)
     assert why.stages is not None
@@ -254,22 +254,22 @@ def test_too_few_found() -> None:
     query, params = query_of({0: 2.0, 1: 1.0}), SearchParams(query_cut=1)
     why = index.why(query, 20, k=5, params=params)
     check(index, query, why)
-    assert (why.verdict, why.exhaustive, why.stages) == ("score too low", "too few found", None)
+    assert (why.verdict, why.exact, why.stages) == ("score too low", "too few found", None)
     assert {(term.in_query_cut, term.block_code, term.estimated) for term in why.terms} == {(False, 0, 0)}
-    assert index.why(query, 20, k=2, params=params).exhaustive is None
+    assert index.why(query, 20, k=2, params=params).exact is None
 
 
-def test_exhaustive_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exact_searches(monkeypatch: pytest.MonkeyPatch) -> None:
     index, query = index_of(STRONG), query_of({0: 1.0, 9: 1.0})
-    for params, allowed, exhaustive in ((EXACT, None, "exact"), (None, np.arange(400) != 1, "few allowed")):
+    for params, allowed, reason in ((EXACT, None, "asked for"), (None, np.arange(400) != 1, "few allowed")):
         why = index.why(query, 30, k=2, params=params, allowed=allowed)
         check(index, query, why, allowed)
-        assert (why.verdict, why.exhaustive, why.stages) == ("score too low", exhaustive, None)
-    monkeypatch.setattr(flat, "EXHAUSTIVE_BELOW", 1 << 30)
+        assert (why.verdict, why.exact, why.stages) == ("score too low", reason, None)
+    monkeypatch.setattr(trial, "INVERTED_BELOW", 1 << 30)
     whole = index_of(STRONG)
     why = whole.why(query, 30, k=2)
     check(whole, query, why)
-    assert (why.verdict, why.exhaustive, why.stages, changed(why)) == ("score too low", "whole lists", None, {"k": 31})
+    assert (why.verdict, why.exact, why.stages, changed(why)) == ("score too low", "inverted", None, {"k": 31})
     assert [(term.component, term.document_weight) for term in why.terms] == [(0, pytest.approx(1.785)), (9, 0)]
     assert whole.why(query, 0, k=2).rank == 1
 
@@ -301,12 +301,11 @@ def test_extreme_weights() -> None:
 def test_recall_stands_for_what_was_tuned() -> None:
     index, query = index_of([*STRONG, {1: 1.7999}]), query_of({0: 1.01, 1: 1.0099})
     tuned = SearchParams(query_cut=1)
-    index._state = index._state._replace(presets={0.9: TunedPreset(0.9, 10, 20, TuningPoint(tuned, 0.9, 1.0, 0.9))})
+    index.presets = {0.9: TunedPreset(0.9, 10, 20, TuningPoint(tuned, 0.9, 1.0, 0.9))}
     why = index.why(query, 400, k=20, params=SearchParams.at_recall(0.9))
     assert (why.params, why.verdict, changed(why)) == (tuned, "not estimated", {"k": 20, "query_cut": 2})
     with pytest.raises(ParameterError, match=r"recall is 0\.95"):
         index.why(query, 400, params=SearchParams.at_recall(0.95))
-    assert index.why(query, 400, params=SearchParams(recall=0.95, exact=True)).exhaustive == "exact"
 
 
 @pytest.mark.parametrize(
@@ -325,7 +324,7 @@ def test_recall_stands_for_what_was_tuned() -> None:
 )
 def test_bad_arguments(strong: SeismicIndex, change: dict[str, Any], message: str) -> None:
     with pytest.raises(ParameterError, match=message):
-        explain_search(strong, **{"query": query_of({0: 1.0}), "row": 0, **change})
+        strong.why(**{"query": query_of({0: 1.0}), "row": 0, **change})
 
 
 @pytest.fixture(scope="module")
@@ -399,7 +398,7 @@ def visited(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def block_rows(index: SeismicIndex, row: int) -> list[int]:
     """The rows of a document's block."""
-    blocks = index._blocks
+    blocks = index.engine.blocks
     for begin, end in zip(blocks.offsets, blocks.offsets[1:], strict=False):
         if row in (rows := blocks.rows[begin:end].tolist()):
             return rows
@@ -453,7 +452,7 @@ def test_real_searches(
             why = small_index.why(query, row, k, params)
             check(small_index, query, why)
             assert why.stages is not None
-            was_visited = int(small_index._blocks.positions[row]) in visited
+            was_visited = int(small_index.engine.blocks.positions[row]) in visited
             assert why.stages.visited in (None, was_visited)
             check_terms(small_index, why, largest)
             verdicts[why.verdict] += 1
@@ -465,7 +464,7 @@ def test_real_searches(
 def test_explaining_leaves_the_index_alone(strong: SeismicIndex) -> None:
     query = query_of({0: 1.0})
     before = strong.search(query, 5)
-    idle = list(map(id, strong._idle))
+    idle = strong.engine.scratch.idle
     strong.why(query, 0, k=5)
-    assert list(map(id, strong._idle)) == idle
+    assert [id(each.table) for each in strong.engine.scratch.idle] == [id(each.table) for each in idle]
     assert np.array_equal(strong.search(query, 5).rows, before.rows)

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lsr.storage.arrays import Array, Scalar
-from lsr.index.parameters import IndexConfig
 from lsr.index.jit import allocating, kernel
+from lsr.index.parameters import IndexConfig
+from lsr.storage.arrays import Array, Scalar
 
 # Components, heaviest first, by which a document or centroid is known: whole vectors make no better blocks.
 HEAD = 16

@@ -1,10 +1,12 @@
 """Building an index of more vectors than fit in memory: by way of the disk, and byte for byte as it is built in memory.
 
-The vectors are read three times: to count components and copy ids; to gather the heads of all documents in a file, from
-which they are clustered; and to deal each row to its range of documents, in the order of the blocks. Range by range
-documents are then quantized and appended to the index, and window by window blocks are summarized from what is there.
+For blocks the vectors are read three times: to count components and copy ids; to gather the heads of all documents in
+a file, from which they are clustered; and to deal each row to its range of documents, in the order of the blocks. Range
+by range documents are then quantized and appended to the index, and window by window blocks are summarized from what is
+there. What is in memory for each document is its head and a few numbers. Postings are there as far as the limit has
+room.
 
-What is in memory for each document is its head and a few numbers. Postings are there as far as the limit has room.
+Inverted lists are written a range of lists after the other, for each of which the vectors are read once.
 """
 
 from __future__ import annotations
@@ -23,12 +25,16 @@ import pyarrow as pa
 
 from lsr.checks import check_whole
 from lsr.errors import ParameterError, VectorsError
-from lsr.storage.files import storage_errors
-from lsr.storage.ids import UniqueIds
-from lsr.storage.arrays import Array, growing_array
-from lsr.index.seismic.build.in_memory import Parts, component_type, count_frequent, positions_of
-from lsr.index.seismic.build.cluster import HEAD, Heads, cluster, find_heads
+from lsr.index.index_checks import check_config, check_lengths
+from lsr.index.inverted.inverted_engine import InvertedEngine, ListsOfRows, list_type
+from lsr.index.inverted.inverted_kernels import Inverted, find_lists, scatter_postings
 from lsr.index.parameters import IndexConfig
+from lsr.index.seismic.build import trial
+from lsr.index.seismic.build.cluster import HEAD, Heads, cluster, find_heads
+from lsr.index.seismic.build.graph import build_graph
+from lsr.index.seismic.build.in_memory import Parts, component_type, count_frequent, positions_of
+from lsr.index.seismic.build.summarize import WINDOW, Blocks, invert_summaries, summarize_blocks
+from lsr.index.seismic.engine import BlockEngine
 from lsr.index.seismic.forward import (
     Components,
     Forward,
@@ -41,15 +47,17 @@ from lsr.index.seismic.forward import (
     quantize,
     scale_of,
 )
-from lsr.index.checks import check_config, check_lengths
-from lsr.index.seismic.seismic_files import BLOCK_ARRAYS, NO_GRAPH, State, arrays_of, manifest_of
-from lsr.storage.manifest import Extra, StringColumn, load_array, replacing_folder, save_arrays, write_manifest
-from lsr.index.seismic.build.summarize import WINDOW, Blocks, invert_summaries, summarize_blocks
-from lsr.threads import checked_threads, thread_pool
-from lsr.vectors.normalize import row_steps
+from lsr.index.seismic.seismic_files import ARRAYS, BLOCK_ARRAYS, State, manifest_of
 from lsr.progress import progress_bar
-from lsr.vectors.sparse_vectors import SparseVectors
+from lsr.storage.arrays import Array, growing_array
+from lsr.storage.files import storage_errors
+from lsr.storage.id_column import IdColumn
+from lsr.storage.ids import UniqueIds
+from lsr.storage.manifest import Extra, load_array, replacing_folder, save_arrays, write_manifest
+from lsr.threads import checked_threads, thread_pool
 from lsr.vectors.io import iter_vectors, read_info
+from lsr.vectors.normalize import row_steps
+from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
 # Read at once, and how many such batches are read ahead of the threads that work on them, at most.
@@ -70,6 +78,7 @@ OF_LONGEST = 48
 OF_DOCUMENT = 28
 OF_ORDERED = 24
 OF_QUANTISED = 64
+OF_LISTED = 8  # and for each posting of those lists that are written at once
 OF_ENTRY = 13
 
 # Entries of summaries for each posting of a block when all energy is kept; when less is, fewer by its square. Measured.
@@ -79,7 +88,6 @@ DOCUMENTS_OF_BLOCK = 5  # on average, unless blocks are smaller
 # Components counted before the counts of batches are added up.
 PENDING = 1 << 17
 
-Settle = Callable[[State], State]
 Batch = tuple[int, SparseVectors]  # and the number of its first row
 T = TypeVar("T")
 R = TypeVar("R")
@@ -94,7 +102,6 @@ def build_folder(
     threads: int | None = None,
     vocabulary: Vocabulary | None = None,
     progress: bool = False,
-    settle: Settle | None = None,
     extra: Extra | None = None,
 ) -> None:
     """Write the index of stored vectors into a folder, in place of an index that is there, in one step.
@@ -102,8 +109,6 @@ def build_folder(
     memory: bytes that this may use, above what the process uses already. On the disk, beside the index, it takes the
         size of the vectors, 6 or 8 bytes for each non-zero, and about 100 for each document.
     vocabulary: as for SparseVectors.read. threads: None for all processors. progress: bars on standard error.
-    settle: is given the index, mapped into memory, when all arrays of `Parts` are written, and returns it with what is
-        decided by looking at all of it, such as a graph, whose arrays are then written too.
     extra: as for write_folder; ids are there already.
     Raises ParameterError for less memory than it takes, which is named, and else what SeismicIndex.build, reading
     vectors, and write_folder raise.
@@ -118,13 +123,11 @@ def build_folder(
     with replacing_folder(folder) as temporary:
         with thread_pool(threads) as executor, TemporaryDirectory(prefix="spill-", dir=temporary) as spill:
             ahead = min(threads, AHEAD)
-            state = _Build(vectors, temporary, Path(spill), config, memory, executor, ahead, progress).run()
-        if settle is not None:
-            state = settle(state)
-            arrays = arrays_of(state)
-            save_arrays(temporary, {name: arrays[name] for name in arrays if not (temporary / f"{name}.npy").exists()})
+            state = _Build(vectors, temporary, Path(spill), config, memory, executor, threads, ahead, progress).run()
+        has_ids = (temporary / "ids.offsets.npy").exists()
         more = extra(temporary) if extra else {}
-        write_manifest(temporary, {**manifest_of(state), **more})
+        counted = {"documents": len(state.engine), "has_ids": has_ids}
+        write_manifest(temporary, {**manifest_of(state), **counted, **more})
 
 
 class _Sizes(NamedTuple):
@@ -147,6 +150,8 @@ def _check_memory(memory: int, sizes: _Sizes, config: IndexConfig) -> None:
 
 def _needed(sizes: _Sizes, config: IndexConfig) -> int:
     """Bytes without which a build cannot do, about."""
+    if sizes.documents < trial.INVERTED_BELOW:
+        return _fixed(sizes.components, sizes.longest) + sizes.documents * (OF_ORDERED + OF_LISTED)
     head = HEAD * (component_type(sizes.components).itemsize + np.dtype(np.float32).itemsize)
     clustering = sizes.documents * (head + OF_DOCUMENT)
     window = min(1, WINDOW * min(config.block_size, DOCUMENTS_OF_BLOCK) / max(sizes.documents, 1)) * sizes.postings
@@ -219,8 +224,7 @@ class _Counts(NamedTuple):
 
     lengths: Array  # uint32[n], non-zeros of each row
     components: Components
-    n_frequent: int
-    has_ids: bool
+    frequency: Array  # int64[components], of each, in their order
 
 
 class _Order(NamedTuple):
@@ -287,6 +291,7 @@ class _Build:
     config: IndexConfig
     memory: int
     executor: Executor
+    threads: int
     ahead: int
     progress: bool
 
@@ -296,15 +301,73 @@ class _Build:
         n_components = len(counts.components.external)
         sizes = _Sizes(n, postings, n_components, int(counts.lengths.max(initial=0)))
         _check_memory(self.memory, sizes, self.config)
+        engine, recall = trial.choose_engine(
+            n,
+            lambda: self._build_blocks(counts, postings),
+            lambda: self._invert(counts),
+            self.config.seed,
+            self.threads,
+        )
+        if isinstance(engine, BlockEngine) and self.config.knn:
+            graph = build_graph(engine, self.config.knn, self.threads, self.progress)
+            save_arrays(self.folder, {"graph": graph})
+            engine.graph = load_array(self.folder, "graph")
+        return State(engine, self.config, recall, {})
+
+    def _build_blocks(self, counts: _Counts, postings: int) -> BlockEngine:
+        """Write all arrays of blocks."""
         maxima = self._gather_heads(counts)
-        order = self._cluster(n_components)
-        scale = _Scale(scale_of(maxima), head_layout(postings, n))
+        order = self._cluster(len(counts.frequency))
+        scale = _Scale(scale_of(maxima), head_layout(postings, len(counts.lengths)))
         arrays = {"components": counts.components.external, "scale": scale.scale, "blocks": order.offsets}
         positions = positions_of(order.rows)
         save_arrays(self.folder, {**arrays, "rows": order.rows, "positions": positions})
+        n_frequent = count_frequent(counts.frequency)
         self._write_forward(counts, order, positions, scale)
-        self._write_summaries(order.offsets, scale, counts.n_frequent)
-        return self._open(postings, scale.head_size, counts)
+        self._write_summaries(order.offsets, scale, n_frequent)
+        blocks = Blocks.of([load_array(self.folder, name) for name in BLOCK_ARRAYS], n_frequent)
+        forward = self._forward(_Scale(load_array(self.folder, "scale"), scale.head_size))
+        return BlockEngine(Parts(counts.components, forward, blocks), self.source.dim, postings)
+
+    def _invert(self, counts: _Counts) -> InvertedEngine:
+        """Write inverted lists in the place of blocks, if there are any."""
+        for name in (*ARRAYS, "tails"):
+            (self.folder / f"{name}.npy").unlink(missing_ok=True)
+        components, n = counts.components.sorted_external, len(counts.lengths)
+        starts = np.zeros(len(components) + 1, np.int64)
+        np.cumsum(counts.frequency[counts.components.sorted_internal], out=starts[1:])
+        indptr = np.zeros(n + 1, np.int64)
+        np.cumsum(counts.lengths, out=indptr[1:])
+        save_arrays(self.folder, {"components": components, "starts": starts, "indptr": indptr})
+        room = self.memory - _fixed(len(components), int(counts.lengths.max(initial=0))) - n * OF_ORDERED
+        ranges = list(row_steps(starts, max(room, 0) // OF_LISTED)) or [(0, 0)]
+
+        def listed(item: Batch) -> tuple[int, SparseVectors, Array]:
+            first, batch = item
+            lists = np.empty(batch.nnz, list_type(len(components)))
+            find_lists(batch.indices, components, lists)
+            return first, batch, lists
+
+        with (
+            growing_array(self.folder, "lists", list_type(len(components))) as add_lists,
+            growing_array(self.folder, "rows", np.uint32) as add_rows,
+            growing_array(self.folder, "weights", np.float32) as add_weights,
+            progress_bar("inverting", len(ranges) * n, "documents", self.progress) as advance,
+        ):
+            for begin, end in ranges:
+                next_posting = starts[begin:end] - starts[begin]
+                rows, weights = (np.empty(starts[end] - starts[begin], kind) for kind in (np.uint32, np.float32))
+                for first, batch, lists in self._in_order(listed, self.source.batches_again(counts.lengths)):
+                    scatter_postings(batch.indptr, lists, batch.values, first, begin, next_posting, rows, weights)
+                    if begin == 0:
+                        add_lists(lists)
+                    advance(len(batch))
+                add_rows(rows)
+                add_weights(weights)
+                del rows, weights  # before there are the next ones
+        inverted = Inverted(*(load_array(self.folder, name) for name in Inverted._fields))
+        of_rows = ListsOfRows(*(load_array(self.folder, name) for name in ListsOfRows._fields))
+        return InvertedEngine(inverted, n, self.source.dim, of_rows)
 
     def _count(self) -> _Counts:
         """Read the vectors for the first time, and write ids.*.npy if they have ids."""
@@ -326,12 +389,12 @@ class _Build:
                     yield from names
                     advance(len(batch))
 
-            has_ids = StringColumn.write(self.folder, "ids", ids()) > 0
+            has_ids = IdColumn.write(self.folder, "ids", ids()) > 0
         if not has_ids:
             for path in self.folder.glob("ids.*.npy"):
                 path.unlink()
         components, frequency = number_components(*frequencies.merged())
-        return _Counts(np.concatenate(lengths), components, count_frequent(frequency), has_ids)
+        return _Counts(np.concatenate(lengths), components, frequency)
 
     def _gather_heads(self, counts: _Counts) -> Array:
         """Write the heads of all documents; returns the largest weight of each component."""
@@ -468,13 +531,6 @@ class _Build:
 
     def _forward(self, scale: _Scale) -> Forward:
         return Forward.of(load_array(self.folder, "heads"), load_array(self.folder, "tails"), *scale)
-
-    def _open(self, postings: int, head_size: int, counts: _Counts) -> State:
-        blocks = Blocks.of([load_array(self.folder, name) for name in BLOCK_ARRAYS], counts.n_frequent)
-        forward = self._forward(_Scale(load_array(self.folder, "scale"), head_size))
-        ids = StringColumn.open(self.folder, "ids") if counts.has_ids else None
-        parts = Parts(counts.components, forward, blocks)
-        return State(self.source.dim, postings, self.config, parts, None, ids, NO_GRAPH, None, {})
 
     def _in_order(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """What `work` returns of each item, in order; threads work on a few items ahead."""

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lsr.storage.arrays import Array
-from lsr.index.seismic.build.cluster import HEAD, JOB_ROWS, Heads, cluster, find_heads
 from lsr.index.parameters import IndexConfig
+from lsr.index.seismic.build.cluster import HEAD, JOB_ROWS, Heads, cluster, find_heads
+from lsr.index.seismic.build.summarize import RARE, WINDOW, Blocks, summarize_window
 from lsr.index.seismic.forward import (
     Components,
     Forward,
@@ -19,8 +19,8 @@ from lsr.index.seismic.forward import (
     quantize,
     weight_scale,
 )
-from lsr.index.seismic.build.summarize import RARE, WINDOW, Blocks, summarize_window
 from lsr.progress import progress_bar
+from lsr.storage.arrays import Array
 from lsr.vectors.sparse_vectors import SparseVectors
 
 

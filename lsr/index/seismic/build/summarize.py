@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lsr.storage.arrays import Array, Scalar, read_only
-from lsr.index.seismic.forward import CODE_STEPS, Forward, read_document, tail_of
 from lsr.index.jit import allocating, inlined_kernel, kernel
+from lsr.index.seismic.forward import CODE_STEPS, Forward, read_document, tail_of
+from lsr.storage.arrays import Array, Scalar, read_only
 
 WINDOW = 1 << 14
 

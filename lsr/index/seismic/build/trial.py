@@ -1,27 +1,26 @@
-"""Recognizes collections for which searching all of them is better than choosing blocks.
+"""Tells whether blocks serve a collection, or whether its posting lists are better stored whole.
 
 Energy-cut summaries live off uneven weights: a few components carry most of a document's mass. Learned sparse encoders
 make such weights; BM25 impacts saturate, and their blocks can hardly be told apart. Whether a collection's can is
 measured: some of its documents, cut to the length of queries, are searched for with default parameters and exactly.
 
-In a small collection whole lists are short: adding them up takes no longer than a search that finds nearly all, and
+In a small collection inverted lists are short: adding them up takes no longer than a search that finds nearly all, and
 misses nothing (100,000 documents of 46 or 180 components: 134 and 171 us a query, where blocks with default parameters,
 which find nearly all, take 86 and 164).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 
+from lsr.index.inverted.inverted_engine import InvertedEngine
 from lsr.index.parameters import SearchParams
+from lsr.index.seismic.engine import BlockEngine
 
-if TYPE_CHECKING:
-    from lsr.index.seismic.seismic_index import SeismicIndex
-
-# Fewer documents are searched exhaustively whatever their weights.
-EXHAUSTIVE_BELOW = 1 << 16
+# Fewer documents get inverted lists, whatever their weights.
+INVERTED_BELOW = 1 << 16
 
 # Of a sample's nearest documents; learned weights reach .99 to 1 (packages, wiki), BM25's .85 (wiki-120k).
 LEAST_RECALL = 0.95
@@ -30,14 +29,35 @@ SAMPLE_TERMS = 16
 SAMPLE_K = 10
 
 
-def sample_recall(index: SeismicIndex, threads: int) -> float:
+def choose_engine(
+    documents: int,
+    blocks: Callable[[], BlockEngine],
+    inverted: Callable[[], InvertedEngine],
+    seed: int,
+    threads: int,
+) -> tuple[BlockEngine | InvertedEngine, float | None]:
+    """(the engine that serves a collection, the recall of blocks in the trial, None if documents are few).
+
+    Blocks are built, and then tried, only where there are documents enough; inverted lists where those do not serve.
+    """
+    recall = None
+    if documents >= INVERTED_BELOW:
+        engine = blocks()
+        recall = sample_recall(engine, seed, threads)
+        if recall >= LEAST_RECALL:
+            return engine, recall
+        del engine  # its memory may be needed
+    return inverted(), recall
+
+
+def sample_recall(engine: BlockEngine, seed: int, threads: int) -> float:
     """Recall@10 of default parameters, for some of the documents as queries."""
-    chosen = np.random.default_rng(index.config.seed).choice(len(index), min(SAMPLE, len(index)), replace=False)
-    queries = index.gather(np.sort(chosen)).as_vectors(index.dim).top_k(SAMPLE_TERMS)
-    exact = index.search(queries, SAMPLE_K, SearchParams(exact=True), threads)
-    found = index.search(queries, SAMPLE_K, threads=threads)
+    chosen = np.random.default_rng(seed).choice(len(engine), min(SAMPLE, len(engine)), replace=False)
+    queries = engine.gather(np.sort(chosen)).as_vectors(engine.dim).top_k(SAMPLE_TERMS)
+    scores, rows = engine.search(queries, SAMPLE_K, SearchParams(exact=True), threads, None)
+    found_scores, found_rows = engine.search(queries, SAMPLE_K, SearchParams(), threads, None)
     # A document as good as the last one counts, whichever of equals came first.
-    least = np.where(exact.rows >= 0, exact.scores, np.inf).min(axis=1, keepdims=True)
-    relevant = int((exact.rows >= 0).sum())
-    hits = (found.rows >= 0) & (found.scores >= least)
+    least = np.where(rows >= 0, scores, np.inf).min(axis=1, keepdims=True)
+    relevant = int((rows >= 0).sum())
+    hits = (found_rows >= 0) & (found_scores >= least)
     return float(hits.sum() / relevant) if relevant else 1.0

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsr.index.seismic.build.in_memory import all_heads
+from lsr.index.parameters import IndexConfig
 from lsr.index.seismic.build.cluster import (
     COARSE,
     HEAD,
@@ -28,7 +28,7 @@ from lsr.index.seismic.build.cluster import (
     sample_without_replacement,
     split,
 )
-from lsr.index.parameters import IndexConfig
+from lsr.index.seismic.build.in_memory import all_heads
 from lsr.index.seismic.forward import count_components
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.index.samples import NARROW, WIDE, configs, vectors_and_queries

@@ -16,17 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsr.errors import ParameterError, StorageError, VectorsError
-from lsr.index.seismic.build import in_memory as building
-from lsr.index.seismic.build import external
-from lsr.index import checks as request
+from lsr.index import index_checks as request
 from lsr.index.parameters import IndexConfig
+from lsr.index.seismic.build import external, trial
+from lsr.index.seismic.build import in_memory as building
 from lsr.index.seismic.build.external import build_folder
 from lsr.index.seismic.seismic_index import SeismicIndex
-from lsr.index.seismic.seismic_files import FORMAT_VERSION, State
 from lsr.storage.manifest import load_array, read_manifest, verify
+from lsr.vectors.io import ParquetWriter, iter_vectors, parquet
 from lsr.vectors.sparse_vectors import SparseVectors
-from lsr.vectors.io import ParquetWriter, iter_vectors
-from lsr.vectors.io import parquet
 from lsr.vectors.vocabulary import Vocabulary
 from tests.index.samples import configs, vectors_and_queries
 from tests.processes import FULL_DISK, run_python, start_python
@@ -36,13 +34,8 @@ PLENTY = 1 << 30
 Layout = Literal["fast", "compact"]
 
 
-def judged(state: State) -> State:
-    """What the package's fixtures let a build in memory find out about its blocks."""
-    return state._replace(sample_recall=1.0)
-
-
 def build(source: Path, folder: Path, config: IndexConfig | None = None, memory: int = PLENTY, **more: Any) -> None:
-    build_folder(source, folder, config or IndexConfig(), memory=memory, settle=judged, **more)
+    build_folder(source, folder, config or IndexConfig(), memory=memory, **more)
 
 
 def least_memory(source: Path, config: IndexConfig | None = None) -> int:
@@ -198,23 +191,58 @@ def test_other_files_of_vectors(packages: SparseVectors, tmp_path: Path, out: Pa
     assert files(out / "external") == files(out / "in memory")
 
 
-def test_what_is_decided_when_blocks_are_there(packages: SparseVectors, tmp_path: Path) -> None:
-    source = written(packages[:300], tmp_path / "vectors")
+@pytest.mark.parametrize("layout", ["fast", "compact"])
+def test_a_graph(packages: SparseVectors, tmp_path: Path, out: Path, layout: Layout) -> None:
+    check_same(written(packages[:300], tmp_path / "vectors"), out, IndexConfig(layout=layout, knn=2))
+    assert SeismicIndex.open(out / "external").knn == 2
 
-    def settle(state: State) -> State:
-        found = SeismicIndex(state).search(packages[:1], 1)
-        return state._replace(graph=np.full((300, 2), found.rows[0, 0], np.uint32))
 
+def test_extra(packages: SparseVectors, tmp_path: Path) -> None:
     def extra(folder: Path) -> dict[str, str]:
         (folder / "more").write_text(str(sorted(path.name for path in folder.iterdir())))
         return {"source": "here"}
 
-    build_folder(source, tmp_path / "index", IndexConfig(), memory=PLENTY, settle=settle, extra=extra)
-    index = SeismicIndex.open(tmp_path / "index")
-    assert index.knn == 2
+    build(written(packages[:300], tmp_path / "vectors"), tmp_path / "index", IndexConfig(knn=2), extra=extra)
     assert "graph.npy" in (tmp_path / "index" / "more").read_text()
     assert "spill" not in (tmp_path / "index" / "more").read_text()
-    assert read_manifest(tmp_path / "index", FORMAT_VERSION)["source"] == "here"
+    assert read_manifest(tmp_path / "index")["source"] == "here"
+
+
+# Inverted lists
+
+
+@pytest.fixture(params=["few documents", "even weights"])
+def _inverted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "few documents":
+        monkeypatch.setattr(trial, "INVERTED_BELOW", 1 << 30)
+    else:
+        monkeypatch.setattr(trial, "sample_recall", lambda *_: 0.9)
+
+
+@pytest.mark.usefixtures("_inverted", "_small_steps")
+@pytest.mark.parametrize("with_ids", [True, False])
+def test_inverted_lists(packages: SparseVectors, tmp_path: Path, out: Path, with_ids: bool) -> None:
+    vectors = packages[:3000].with_ids([f"package {row}" for row in range(3000)] if with_ids else None)
+    source = written(vectors, tmp_path / "vectors", 3)
+    # In one step, and in as many as the least memory makes of it.
+    check_same(source, out, threads=2)
+    shutil.rmtree(out)
+    out.mkdir()
+    check_same(source, out, memory=least_memory(source), threads=2)
+    assert SeismicIndex.open(out / "external").inverted
+    assert not (out / "external" / "heads.npy").exists()
+
+
+@pytest.mark.usefixtures("_inverted", "_small_steps")
+@pytest.mark.parametrize("rows", [[], [[]], [[], [(3, 1.0)], []]])
+def test_hardly_any_inverted_lists(tmp_path: Path, out: Path, rows: list[list[tuple[int, float]]]) -> None:
+    check_same(written(from_pairs(rows, 10), tmp_path / "vectors"), out)
+
+
+@pytest.mark.usefixtures("_inverted", "_small_steps")
+def test_more_lists_than_16_bits_number(tmp_path: Path, out: Path) -> None:
+    check_same(written(wide_vectors(), tmp_path / "vectors", 2), out)
+    assert load_array(out / "external", "lists").dtype == np.uint32
 
 
 # Memory
@@ -223,6 +251,7 @@ BUILD = """
 import sys
 from pathlib import Path
 from lsr.index.parameters import IndexConfig
+from lsr.index.seismic.build import trial
 from lsr.index.seismic.build.external import build_folder
 
 def build(source, memory, folder):
@@ -233,7 +262,8 @@ def resident(entry):
     status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
     return int(status[entry].split()[0]) * 1024
 
-little, source, folder, memory = sys.argv[1:]
+little, source, folder, memory, recall = sys.argv[1:]
+trial.INVERTED_BELOW, trial.sample_recall = 0, lambda *_: float(recall)
 build(little, 1 << 30, folder)  # loads what is compiled
 before = resident("VmRSS")
 build(source, int(memory), folder)
@@ -258,14 +288,16 @@ def write_synthetic(folder: Path, rows: int, length: int, parts: int) -> int:
 
 
 @pytest.mark.slow
-def test_peak_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("recall", [1.0, 0.5], ids=["blocks", "inverted lists"])
+def test_peak_memory(tmp_path: Path, recall: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "sample_recall", lambda *_: recall)
     limit = 70_000_000
     size = write_synthetic(tmp_path / "vectors", 72_000, 500, 4)
     assert size > 3 * limit
     write_synthetic(tmp_path / "little", 1000, 500, 2)
     # What is compiled for the first time takes more memory than the vectors.
     build(tmp_path / "little", tmp_path / "index")
-    ended = run_python(BUILD, tmp_path / "little", tmp_path / "vectors", tmp_path / "index", limit)
+    ended = run_python(BUILD, tmp_path / "little", tmp_path / "vectors", tmp_path / "index", limit, recall)
     assert ended.returncode == 0, ended.stderr
     assert int(ended.stdout) < limit
     assert len(SeismicIndex.open(tmp_path / "index")) == 72_000
@@ -321,7 +353,7 @@ def test_interrupted(
 KILLED = """
 import sys, time
 from pathlib import Path
-from lsr.index.seismic.build import external
+from lsr.index.seismic.build import external, trial
 from lsr.index.parameters import IndexConfig
 
 def slowly(*_):
@@ -329,6 +361,7 @@ def slowly(*_):
     time.sleep(60)
 
 external.cluster = slowly
+trial.INVERTED_BELOW = 0
 external.build_folder(Path(sys.argv[1]), Path(sys.argv[2]), IndexConfig(), memory=1 << 30, threads=2)
 """
 

@@ -2,55 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsr.errors import ParameterError, VectorsError
+from lsr.errors import ParameterError
 from lsr.index.parameters import IndexConfig, SearchParams
-from lsr.index.seismic.build.graph import graph_of, rows_of
+from lsr.index.seismic.build.graph import rows_of
 from lsr.index.seismic.search.kernels import NOTHING
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.vectors.sparse_vectors import SparseVectors
-from tests.index.samples import EXACT, LAYOUTS, dequantized, recall, same
+from tests.index.samples import EXACT, LAYOUTS, dequantized, graph_of, recall, same
 from tests.strategies import from_pairs
 
 # Form
 
 
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(0, 12), knn=st.integers(0, 4))
-def test_rows_and_back(seed: int, n: int, knn: int) -> None:
+def test_rows_of_a_graph(seed: int, n: int, knn: int) -> None:
     rng = np.random.default_rng(seed)
-    neighbors = rng.integers(-1, n, (n, knn))
+    graph = rng.integers(0, n + 1, (n, knn)).astype(np.uint32)
+    graph[graph == n] = NOTHING
     rows = rng.permutation(n).astype(np.uint32)
     positions = np.argsort(rows).astype(np.uint32)
-    graph = graph_of(neighbors, rows, positions)
-    assert (graph.dtype, graph.shape) == (np.uint32, (n, knn))
+    found = rows_of(graph, rows, positions)
+    assert (found.dtype, found.shape) == (np.int64, (n, knn))
     for document in range(n):
-        linked = [None if each == NOTHING else int(rows[each]) for each in graph[document].tolist()]
-        assert linked == [None if each < 0 else each for each in neighbors[rows[document]].tolist()]
-    assert np.array_equal(rows_of(graph, rows, positions), neighbors)
-
-
-@pytest.mark.parametrize(
-    ("neighbors", "message"),
-    [
-        (np.zeros((3, 2), np.int64), r"neighbors are int64 of shape \(3, 2\); give row numbers, .* 4 documents"),
-        (np.zeros(4, np.int64), r"of shape \(4,\)"),
-        (np.zeros((4, 2)), "neighbors are float64"),
-        (np.zeros((4, 2), bool), "neighbors are bool"),
-        (np.full((4, 1), 4), "rows 4 to 4; there are 4 documents, and -1 for none"),
-        (np.full((4, 1), -2), "rows -2 to -2"),
-        (np.full((4, 1), 2**64 - 1, np.uint64), "neighbors are rows"),
-    ],
-)
-def test_neighbors_that_do_not_fit(neighbors: np.ndarray[Any, Any], message: str) -> None:
-    index = SeismicIndex.build(from_pairs([[(0, 1.0)]] * 4, 1))
-    with pytest.raises(VectorsError, match=message):
-        index.with_neighbors(neighbors)
+        linked = [-1 if each == NOTHING else int(rows[each]) for each in graph[document].tolist()]
+        assert found[rows[document]].tolist() == linked
 
 
 # Built
@@ -105,9 +85,6 @@ def test_a_search_needs_the_graph(packages_index: SeismicIndex, linked: SeismicI
         packages_index.search(query, params=SearchParams(knn=1))
     with pytest.raises(ParameterError, match="knn is 9, the index has a graph of 8 neighbors"):
         linked.search(query, params=SearchParams(knn=9))
-    # An exact search ignores it.
-    exact = SearchParams(knn=9, exact=True)
-    assert same(linked.search(query, params=exact), linked.search(query, params=EXACT))
 
 
 def test_neighbors_raise_recall(linked: SeismicIndex, package_queries: SparseVectors) -> None:
@@ -127,11 +104,11 @@ def test_neighbors_of_what_was_found_are_found() -> None:
     index = SeismicIndex.build(from_pairs(rows, 3), IndexConfig(block_size=1))
     neighbors = np.full((400, 2), -1)
     neighbors[0] = [2, 1]
-    linked = index.with_neighbors(neighbors)
+    index.engine.graph = graph_of(neighbors, index)
     query = from_pairs([[(0, 1.0), (1, 1.2)]], 3)
-    assert linked.search(query, 2, EXACT).rows.tolist() == [[0, 1]]
+    assert index.search(query, 2, EXACT).rows.tolist() == [[0, 1]]
     for knn, best in ((0, [0, 4]), (1, [0, 4]), (2, [0, 1])):
-        found = linked.search(query, 2, SearchParams(query_cut=1, knn=knn)).rows[0].tolist()
+        found = index.search(query, 2, SearchParams(query_cut=1, knn=knn)).rows[0].tolist()
         assert found[0] == best[0]
         assert (found[1] == 1) == (best[1] == 1)
 
@@ -140,18 +117,6 @@ def test_neighbors_that_are_not_allowed(linked: SeismicIndex, package_queries: S
     mask = np.random.default_rng(1).random(len(linked)) < 0.8
     result = linked.search(package_queries, 10, SearchParams(4, 0.9, knn=8), allowed=mask)
     assert mask[result.rows].all()
-
-
-def test_with_neighbors_shares_all_else(packages_index: SeismicIndex, package_queries: SparseVectors) -> None:
-    neighbors = np.full((len(packages_index), 2), -1)
-    linked = packages_index.with_neighbors(neighbors)
-    assert (linked.knn, packages_index.knn) == (2, 0)
-    assert linked.config == IndexConfig(knn=2)
-    assert np.array_equal(linked.neighbors, neighbors)
-    assert linked.nbytes == {**packages_index.nbytes, "kNN graph": neighbors.size * 4}
-    # Neighbors that are none change nothing.
-    result = linked.search(package_queries, 10, SearchParams(knn=2))
-    assert same(result, packages_index.search(package_queries, 10))
 
 
 @pytest.mark.parametrize("threads", [2, 3])

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsr.index.seismic.forward import Forward, tail_of
 from lsr.index.seismic.build.summarize import (
     DENSE,
     ENERGY_BINS,
@@ -24,6 +23,7 @@ from lsr.index.seismic.build.summarize import (
     summarize_blocks,
     summarize_window,
 )
+from lsr.index.seismic.forward import Forward, tail_of
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.index.samples import NARROW, WIDE, make_forward, vectors_and_queries
 from tests.naive import summarize as naive

@@ -1,4 +1,4 @@
-"""Collections of flat weights are searched exhaustively, and only those."""
+"""Collections of even weights get inverted lists, and only those."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lsr import ExactIndex, SearchParams, SeismicIndex, SparseVectors
+from lsr import ExactIndex, SeismicIndex, SparseVectors
 from lsr.errors import IndexFormatError
-from lsr.index.seismic.build import trial as flat
+from lsr.index.seismic.build import trial
 from tests import made_vectors
 
 
 @pytest.fixture(autouse=True)
 def _blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The trial as it is, but for smaller collections."""
-    monkeypatch.setattr(flat, "EXHAUSTIVE_BELOW", 5000)
+    monkeypatch.setattr(trial, "INVERTED_BELOW", 5000)
 
 
 def even_vectors() -> SparseVectors:
@@ -29,19 +29,18 @@ def even_vectors() -> SparseVectors:
 def test_learned_weights_get_blocks_and_even_ones_do_not() -> None:
     learned, even = made_vectors.short_documents(8000), even_vectors()
     index = SeismicIndex.build(even)
-    assert index.flat
-    assert "whole lists" in index.nbytes
+    assert index.inverted
+    assert set(index.nbytes) == {"inverted lists", "lists of rows"}
     queries = even[:100].top_k(10)
     expected = ExactIndex.build(even).search(queries, 20)
     found = index.search(queries, 20, threads=2)
     assert np.array_equal(found.rows, expected.rows)
     assert np.array_equal(found.scores, expected.scores)
-    # The blocks are there, and can be searched all the same.
-    blocks = index.with_blocks()
-    assert not blocks.flat
-    assert np.array_equal(blocks.search(queries, 20, SearchParams(exact=True)).rows[:, 0], expected.rows[:, 0])
+    # A document has the weights that it is scored by, to the last bit.
+    for row in (0, 77):
+        assert [array.tolist() for array in index.vector(row)] == [array.tolist() for array in even.row(row)]
     with_blocks = SeismicIndex.build(learned)
-    assert not with_blocks.flat
+    assert not with_blocks.inverted
     assert index.sample_recall is not None
     assert with_blocks.sample_recall is not None
     assert 0 < index.sample_recall < with_blocks.sample_recall <= 1
@@ -50,25 +49,25 @@ def test_learned_weights_get_blocks_and_even_ones_do_not() -> None:
 def test_few_documents_do_without_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     learned = made_vectors.short_documents(1000)
     queries = made_vectors.short_queries(50)
-    monkeypatch.setattr(flat, "EXHAUSTIVE_BELOW", 1001)
+    monkeypatch.setattr(trial, "INVERTED_BELOW", 1001)
     index = SeismicIndex.build(learned)
-    assert index.flat
+    assert index.inverted
     assert index.sample_recall is None  # nothing was tried
     expected = ExactIndex.build(learned).search(queries, 20)
     assert np.array_equal(index.search(queries, 20).rows, expected.rows)
-    monkeypatch.setattr(flat, "EXHAUSTIVE_BELOW", 1000)
-    assert not SeismicIndex.build(learned).flat
+    monkeypatch.setattr(trial, "INVERTED_BELOW", 1000)
+    assert not SeismicIndex.build(learned).inverted
 
 
 def test_saved_and_opened(tmp_path: Path) -> None:
     index, queries = SeismicIndex.build(even_vectors()), even_vectors()[:50].top_k(10)
     index.save(tmp_path / "index")
     opened = SeismicIndex.open(tmp_path / "index")
-    assert opened.flat
+    assert opened.inverted
     assert opened.nbytes == index.nbytes
     assert opened.sample_recall == index.sample_recall
     assert np.array_equal(opened.search(queries).scores, index.search(queries).scores)
-    starts = np.load(tmp_path / "index" / "whole_starts.npy")
-    np.save(tmp_path / "index" / "whole_starts.npy", starts[::-1])
+    starts = np.load(tmp_path / "index" / "starts.npy")
+    np.save(tmp_path / "index" / "starts.npy", starts[::-1])
     with pytest.raises(IndexFormatError, match="fit together"):
         SeismicIndex.open(tmp_path / "index")

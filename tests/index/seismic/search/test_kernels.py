@@ -18,9 +18,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from lsr.index.filters import Filter
 from lsr.index.parameters import IndexConfig, SearchParams
 from lsr.index.result import SearchResult
+from lsr.index.seismic.build.in_memory import Parts
 from lsr.index.seismic.build.summarize import WINDOW, Blocks, invert_summaries
+from lsr.index.seismic.engine import NO_GRAPH, ScratchPool
 from lsr.index.seismic.forward import tail_of
 from lsr.index.seismic.search import kernels
 from lsr.index.seismic.search.kernels import HEAD_REACH, LARGEST, NOTHING, SMALLEST, STRIP, Limits, Scratch
@@ -54,9 +57,6 @@ Drawn = tuple[SparseVectors, SparseVectors]
 both_layouts = pytest.mark.parametrize("compact", [False, True], ids=["fast", "compact"])
 both_widths = pytest.mark.parametrize("dtype", [NARROW, WIDE])
 
-NO_GRAPH = np.empty((0, 0), np.uint32)
-NO_GRAPH.flags.writeable = False
-
 
 def hits(result: SearchResult) -> list[Hits]:
     """(score, row) of each query's hits; checks the padding behind them."""
@@ -77,18 +77,22 @@ def arrays_of(query: naive.Query) -> tuple[npt.NDArray[np.uint32], npt.NDArray[n
 
 def scratch_for(index: SeismicIndex, query: naive.Query, heap_size: int = 5) -> Scratch:
     """Fresh scratch memory, the query in its table, its heap empty."""
-    index._idle.clear()
-    scratch = index._borrow(heap_size, max(1, len(query)))
+    scratch = index.engine.scratch.new(heap_size, max(1, len(query)))
     for component, weight in query.items():
         scratch.table[component] = weight
     kernels.clear_heap(scratch)
     return scratch
 
 
+def scratch_of(index: SeismicIndex, blocks: Blocks, query_cut: int) -> Scratch:
+    """Scratch memory for other blocks than the index has."""
+    return ScratchPool(Parts(index.engine.components, index.engine.forward, blocks)).new(5, query_cut)
+
+
 def limits_for(
     index: SeismicIndex, params: SearchParams = EVERYTHING, k: int = 5, mask: npt.NDArray[np.bool_] | None = None
 ) -> Limits:
-    limits = index._limits(params, k, mask)
+    limits = index.engine.limits(params, k, None if mask is None else Filter(mask))
     return limits._replace(query_cut=min(limits.query_cut, 1000), exact=params.exact)
 
 
@@ -179,10 +183,12 @@ def visit_all(
     """Visit documents, by the kernel and by its twin."""
     n_pending = 0
     for document in documents:
-        n_pending = kernels.visit(document, False, n_pending, limits, index._forward, index._blocks.rows, scratch)
+        n_pending = kernels.visit(
+            document, False, n_pending, limits, index.engine.forward, index.engine.blocks.rows, scratch
+        )
         search.visit(document, once=False)
         assert scratch.pending[:n_pending].tolist() == search.pending
-    kernels.score_tails(n_pending, False, index._forward, index._blocks.rows, scratch)
+    kernels.score_tails(n_pending, False, index.engine.forward, index.engine.blocks.rows, scratch)
     search.score_tails(once=False)
     assert heap_of(scratch) == search.heap.rows
 
@@ -213,7 +219,7 @@ def test_visits_of_a_queue(queue: list[int], heap_factor: float, estimates: list
     scratch.queue[: len(queue)] = queue
     scratch.estimates[:] = estimates[: len(scratch.estimates)]
     limits = limits_for(index, SearchParams(heap_factor=heap_factor))
-    kernels.visit_queue(len(queue), limits, index._forward, index._blocks, scratch)
+    kernels.visit_queue(len(queue), limits, index.engine.forward, index.engine.blocks, scratch)
     search.visit_queue(queue, twin.blocks, estimates, limits.heap_factor)
     assert heap_of(scratch) == search.heap.rows
 
@@ -233,7 +239,7 @@ def test_neighbors(first: list[int], again: list[int], knn: int) -> None:
     scratch, search = scratch_for(index, QUERY), naive.Search(QUERY, twin.documents, twin.rows, 5)
     visit_all(index, first, limits, search, scratch)
     starts = [row for row in scratch.heap_rows.tolist() if row != NOTHING]
-    kernels.visit_neighbors(limits, graph, index._forward, index._blocks, scratch)
+    kernels.visit_neighbors(limits, graph, index.engine.forward, index.engine.blocks, scratch)
     linked = {d: [each for each in graph[d, :knn].tolist() if each != NOTHING] for d in range(300)}
     search.visit_neighbors(starts, linked)
     assert heap_of(scratch) == search.heap.rows
@@ -267,11 +273,10 @@ def check_estimates(blocks: Blocks, query: naive.Query, chosen: Sequence[int], s
 @settings(max_examples=30)
 def test_estimates(drawn: Drawn, config: IndexConfig) -> None:
     index = build(unrounded(drawn[0]), config)
+    # One scratch for all of them: nothing of a former query may be left.
+    scratch = index.engine.scratch.new(5, 100)
     for query in NaiveIndex.read(index).prepare(drawn[1]):
-        # One scratch for all of them: nothing of a former query may be left.
-        scratch = index._borrow(5, 100)
-        check_estimates(index._blocks, query, naive.choose_terms(list(query.values()), 3), scratch)
-        index._idle.append(scratch)
+        check_estimates(index.engine.blocks, query, naive.choose_terms(list(query.values()), 3), scratch)
 
 
 @pytest.mark.parametrize("n_blocks", [1, STRIP, WINDOW, WINDOW + 1, 2 * WINDOW + 77])
@@ -279,8 +284,7 @@ def test_estimates_of_several_windows(n_blocks: int) -> None:
     n_components = 7
     blocks = random_blocks(n_blocks, n_components)
     index = SeismicIndex.build(SparseVectors(np.arange(n_components + 1), range(n_components), np.ones(7), 7))
-    index._blocks = blocks
-    scratch = index._borrow(5, n_components)
+    scratch = scratch_of(index, blocks, n_components)
     query = {component: 1.0 + component for component in (6, 0, 3, 5)}
     for chosen in ([0, 1, 2, 3], [2], []):
         check_estimates(blocks, query, chosen, scratch)
@@ -345,15 +349,15 @@ def test_queued_blocks_of_several_windows(n_blocks: int) -> None:
 
 def check_queued(estimates: list[float], floor: float, above: float) -> None:
     index = SeismicIndex.build(from_pairs([[(0, 1.0)]], 1))
-    index._blocks = random_blocks(len(estimates), 1)
-    scratch = index._borrow(5, 1)
+    blocks = random_blocks(len(estimates), 1)
+    scratch = scratch_of(index, blocks, 1)
     scratch.estimates[: len(estimates)] = estimates
     scratch.strips[:] = naive.strips_of(scratch.estimates.tolist(), STRIP, WINDOW)
     for listed in (floor, floor / 2):
         n_reaching = kernels.reaching_strips(np.float32(listed), scratch)
         expected = [at for at, most in enumerate(scratch.strips.tolist()) if most >= np.float32(listed)]
         assert scratch.reaching[:n_reaching].tolist() == expected
-        n = kernels.queue_band(np.float32(floor), np.float32(above), n_reaching, index._blocks.offsets, scratch)
+        n = kernels.queue_band(np.float32(floor), np.float32(above), n_reaching, blocks.offsets, scratch)
         assert sorted(scratch.queue[:n].tolist()) == naive.queue_band(np.float32(floor), np.float32(above), estimates)
 
 
@@ -364,7 +368,7 @@ def check_search_of_blocks(
     index: SeismicIndex, twin: NaiveIndex, query: naive.Query, limits: Limits, heap_size: int
 ) -> None:
     scratch = scratch_for(index, query, heap_size)
-    kernels.search_blocks(*arrays_of(query), limits, index._forward, index._blocks, scratch)
+    kernels.search_blocks(*arrays_of(query), limits, index.engine.forward, index.engine.blocks, scratch)
     found = heap_of(scratch)
     worst = scratch.heap_scores[0]
     chosen = naive.choose_terms(list(query.values()), limits.query_cut)
@@ -457,7 +461,7 @@ def test_a_heap_with_room_for_all_gets_them(drawn: Drawn, compact: bool) -> None
     twin = NaiveIndex.read(index)
     for query in twin.prepare(drawn[1]):
         scratch = scratch_for(index, query, len(index) + 1)
-        kernels.search_blocks(*arrays_of(query), limits_for(index), index._forward, index._blocks, scratch)
+        kernels.search_blocks(*arrays_of(query), limits_for(index), index.engine.forward, index.engine.blocks, scratch)
         scores = {
             row: naive.coarse_score(twin.documents[at], query) or naive.fine_score(twin.documents[at], query)
             for at, row in enumerate(twin.rows)
@@ -499,7 +503,7 @@ def test_lacking(
     query: list[int], n_found: int, k: int, query_cut: int, n_frequent: int, n_allowed: int | None
 ) -> None:
     index = build(from_pairs([[(component, 1.0) for component in range(10)]] * 6, 10))
-    blocks = index._blocks._replace(n_frequent=n_frequent)
+    blocks = index.engine.blocks._replace(n_frequent=n_frequent)
     mask = None if n_allowed is None else np.arange(6) < n_allowed
     limits = limits_for(index, k=k, mask=mask)._replace(query_cut=query_cut)
     scratch = scratch_for(index, {}, 7)
@@ -515,7 +519,7 @@ def test_lacking(
 def check_scan(index: SeismicIndex, twin: NaiveIndex, query: naive.Query, k: int, allowed: list[int] | None) -> None:
     scratch = scratch_for(index, query, k)
     documents = np.array(allowed or [], np.uint32)
-    kernels.scan(documents, arrays_of(query)[1], index._forward, index._blocks.rows, scratch)
+    kernels.scan(documents, arrays_of(query)[1], index.engine.forward, index.engine.blocks.rows, scratch)
     expected = naive.scan(query, twin.documents, twin.rows, allowed or range(len(index)))
     assert sorted(heap_of(scratch)) == sorted(expected[:k])
 
@@ -546,7 +550,7 @@ def test_scan_by_low_bytes() -> None:
     # High bytes alone cannot tell these documents apart: each is a little better than the one before.
     codes = [255.0, *(100 + np.arange(128) / 256).tolist()]
     index = build(from_pairs([[(0, code)] for code in codes], 1))
-    assert index._forward.scale.tolist() == [1]
+    assert index.engine.forward.scale.tolist() == [1]
     result = index.search(from_pairs([[(0, 1.0)]], 1), 10, SearchParams(exact=True))
     assert result.rows[0].tolist() == [0, *range(128, 119, -1)]
 
@@ -566,7 +570,7 @@ def test_rank(drawn: Drawn, k: int, data: st.DataObject, compact: bool) -> None:
     scratch = scratch_for(index, query, heap_size=90)
     scratch.heap_rows[data.draw(st.permutations(range(90)))[: len(found)]] = found
     scores, ranked = np.empty(k, np.float32), np.empty(k, np.int64)
-    kernels.rank(index._forward, index._blocks.positions, scratch, scores, ranked)
+    kernels.rank(index.engine.forward, index.engine.blocks.positions, scratch, scores, ranked)
     expected = naive.rank(found, query, twin.documents, twin.rows, k)
     assert hits(SearchResult(scores[None], ranked[None])) == [expected]
 
@@ -589,11 +593,12 @@ def test_batch(drawn: Drawn, config: IndexConfig, params: SearchParams, k: int) 
     expected = twin.search_exactly(whole_numbers(drawn[1]), k)
     queries, heap_size = queries_of(prepared), min(k + 3, len(index))
     for each in (params, SearchParams(exact=True)):
-        index._idle.clear()
-        scratch = index._borrow(heap_size, 20)
+        scratch = index.engine.scratch.new(heap_size, 20)
         scores, rows = np.full((12, k), 7, np.float32), np.full((12, k), 7, np.int64)
         limits = limits_for(index, each, k)._replace(query_cut=min(each.query_cut, 20))
-        kernels.search_batch(queries, 2, 10, limits, index._forward, index._blocks, NO_GRAPH, scratch, scores, rows)
+        kernels.search_batch(
+            queries, 2, 10, limits, index.engine.forward, index.engine.blocks, NO_GRAPH, scratch, scores, rows
+        )
         assert not scratch.table.any()
         outside = np.r_[:2, 10:12]
         assert (scores[outside] == 7).all()
@@ -639,15 +644,16 @@ def test_index_of_real_vectors(packages: SparseVectors, compact: bool) -> None:
 def test_other_threads_go_on_during_a_search(packages_index: SeismicIndex, package_queries: SparseVectors) -> None:
     # One call of a kernel, watched from here: a middle state can be seen only if the call does not hold the GIL.
     index = packages_index
-    queries, _, _ = index._prepare(SparseVectors.concatenate([package_queries] * 5))
+    engine = index.engine
+    queries, _, _ = engine.prepare(SparseVectors.concatenate([package_queries] * 5))
     n = len(queries.indptr) - 1
     scores = np.empty((n, 10), np.float32)
-    index._idle.clear()
     limits = limits_for(index, SearchParams(exact=True), 10)
     for _ in range(10):
         rows = np.full((n, 10), -2, np.int64)
         arguments: tuple[Any, ...] = (
-            queries, 0, n, limits, index._forward, index._blocks, index._graph, index._borrow(12, 1000), scores, rows,
+            queries, 0, n, limits, engine.forward, engine.blocks, engine.graph, engine.scratch.new(12, 1000),
+            scores, rows,
         )  # fmt: skip
         thread = Thread(target=kernels.search_batch, args=arguments)
         thread.start()

@@ -36,8 +36,8 @@ def check_lengths(lengths: npt.NDArray[np.int64], first_row: int = 0) -> None:
         )
 
 
-def check_search(queries: SparseVectors, dim: int, k: int, threads: int) -> None:
-    """Raises ParameterError unless the queries have `dim` components and k and threads are at least 1."""
+def check_search(queries: SparseVectors, dim: int, k: int) -> None:
+    """Raises ParameterError unless the queries have `dim` components and k is at least 1."""
     if not isinstance(queries, SparseVectors):
         raise ParameterError(f"queries are of type {type(queries).__name__}; give SparseVectors, one row a query")
     if queries.dim != dim:
@@ -45,7 +45,6 @@ def check_search(queries: SparseVectors, dim: int, k: int, threads: int) -> None
             f"queries have {queries.dim} components, the index {dim}; encode them with the encoder of the index"
         )
     check_whole("k", k)
-    check_whole("threads", threads)
 
 
 def empty_result(queries: int, k: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:

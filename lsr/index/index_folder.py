@@ -1,0 +1,116 @@
+"""An index on disk: a manifest, arrays beside it, and perhaps the documents' ids."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lsr.errors import IndexFormatError, LsrError
+from lsr.storage.arrays import Array
+from lsr.storage.id_column import IdColumn
+from lsr.storage.manifest import Extra, load_array, read_manifest, write_folder
+
+IDS = "ids"
+ATTEMPTS = 20  # a folder that is replaced this often while it is opened will not stop
+
+T = TypeVar("T")
+
+
+class IndexFolder:
+    """An index of one kind that is read.
+
+    Raises IndexFormatError for a folder that holds no such index, or one of another format version.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], kind: str, versions: tuple[int, ...]) -> None:
+        self.path = Path(folder)
+        self.manifest = read_manifest(folder, versions, kind)
+        self.version = int(self.manifest["format_version"])
+
+    def entry(self, name: str, make: Callable[[Any], T]) -> T:
+        """What `make` makes of an entry of the manifest. Raises IndexFormatError where it is missing or damaged."""
+        try:
+            return make(self.manifest[name])
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+            raise IndexFormatError(
+                f"{self.path}: damaged manifest ({error!r} is amiss); build the index again"
+            ) from error
+
+    def number(self, name: str) -> int:
+        """An entry that is a whole number. Raises IndexFormatError."""
+        return self.entry(name, int)
+
+    def array(self, name: str) -> Array:
+        """The array in NAME.npy, mapped into memory. Raises IndexFormatError."""
+        return load_array(self.path, name)
+
+    def ids(self) -> IdColumn | None:
+        """The documents' ids, if they have any. Raises IndexFormatError."""
+        if not self.entry("has_ids", bool):
+            return None
+        ids, documents = IdColumn.open(self.path, IDS), self.number("documents")
+        if len(ids) != documents:
+            raise IndexFormatError(f"{self.path}: {len(ids)} ids for {documents} documents; build the index again")
+        return ids
+
+    def check(self, fits: bool, what: str = "arrays") -> None:
+        """Raises IndexFormatError unless what was read fits together."""
+        if not fits:
+            raise IndexFormatError(f"{self.path}: its {what} do not fit together; build the index again")
+
+
+def write_index(
+    folder: str | os.PathLike[str],
+    manifest: Mapping[str, Any],
+    arrays: Mapping[str, Array],
+    documents: int,
+    ids: IdColumn | None,
+    extra: Extra | None = None,
+) -> None:
+    """Write an index into a folder, in place of an index that is there, in one step.
+
+    extra: writes more files into the folder that it is given, and returns more entries of the manifest.
+    Raises StorageError.
+    """
+
+    def with_ids(temporary: Path) -> Mapping[str, Any]:
+        if ids is not None:
+            IdColumn.write(temporary, IDS, ids)
+        return extra(temporary) if extra else {}
+
+    entries = {**manifest, "documents": documents, "has_ids": ids is not None}
+    write_folder(folder, entries, arrays, with_ids)
+
+
+def opened(folder: str | os.PathLike[str], read: Callable[[], T]) -> T:
+    """What `read` reads of a folder, all of it of one index, even if others take its place meanwhile.
+
+    Where one did, everything is read again. Raises what `read` raises.
+    """
+    for _ in range(ATTEMPTS):
+        try:
+            descriptor = os.open(folder, os.O_RDONLY)
+        except OSError:
+            return read()  # says what is missing
+        # While the descriptor is open, no other folder can be given the same number.
+        try:
+            try:
+                result = read()
+            except LsrError:
+                if _is_at(descriptor, folder):
+                    raise
+                continue
+            if _is_at(descriptor, folder):
+                return result
+        finally:
+            os.close(descriptor)
+    raise IndexFormatError(f"{os.fspath(folder)}: is being replaced again and again; open it when that is over")
+
+
+def _is_at(descriptor: int, folder: str | os.PathLike[str]) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(folder))
+    except OSError:
+        return False

@@ -1,0 +1,41 @@
+"""Inverted lists on disk: their arrays, and what is checked of them before kernels read them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lsr.index.index_folder import IndexFolder
+from lsr.index.inverted.inverted_engine import InvertedEngine, ListsOfRows
+from lsr.index.inverted.inverted_kernels import Inverted
+
+
+def open_inverted(stored: IndexFolder, prefix: str = "", with_rows: bool = True) -> InvertedEngine:
+    """The engine of the lists in a folder. Raises IndexFormatError.
+
+    prefix: of the names of their files. with_rows: whether the lists of each row were written, too.
+    """
+    inverted = Inverted(*(stored.array(f"{prefix}{name}") for name in Inverted._fields))
+    documents, dim = stored.number("documents"), stored.number("dim")
+    components, starts, rows, weights = inverted
+    stored.check(
+        [array.dtype for array in inverted] == [np.uint32, np.int64, np.uint32, np.float32]
+        and all(array.ndim == 1 for array in inverted)
+        and len(starts) == len(components) + 1
+        and starts[0] == 0
+        and bool((np.diff(starts) >= 0).all())
+        and len(rows) == len(weights) == starts[-1],
+        "posting lists",
+    )
+    if not with_rows:
+        return InvertedEngine(inverted, documents, dim)
+    indptr, lists = of_rows = ListsOfRows(stored.array("indptr"), stored.array("lists"))
+    stored.check(
+        indptr.dtype == np.int64
+        and indptr.shape == (documents + 1,)
+        and lists.dtype in (np.uint16, np.uint32)
+        and lists.shape == rows.shape
+        and indptr[0] == 0
+        and bool((np.diff(indptr) >= 0).all())
+        and indptr[-1] == len(lists),
+    )
+    return InvertedEngine(inverted, documents, dim, of_rows)

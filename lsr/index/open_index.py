@@ -1,0 +1,30 @@
+"""Opening an index of whatever kind."""
+
+from __future__ import annotations
+
+import os
+
+from lsr.errors import IndexFormatError
+from lsr.index.protocol import Index
+from lsr.storage.manifest import read_manifest
+
+
+def open_index(folder: str | os.PathLike[str]) -> Index:
+    """The SeismicIndex, ExactIndex or DenseIndex in a folder; its arrays are mapped into memory, not read.
+
+    Raises IndexFormatError for a folder that holds no index, or a damaged or newer one.
+    """
+    kind = read_manifest(folder).get("kind")
+    if kind == "seismic":
+        from lsr.index.seismic.seismic_index import SeismicIndex
+
+        return SeismicIndex.open(folder)
+    if kind == "exact":
+        from lsr.index.inverted.exact_index import ExactIndex
+
+        return ExactIndex.open(folder)
+    if kind == "dense":
+        from lsr.index.dense.dense_index import DenseIndex  # loads faiss
+
+        return DenseIndex.open(folder)
+    raise IndexFormatError(f"{os.fspath(folder)}: an index of kind {kind!r}, which this lsr does not know; upgrade lsr")

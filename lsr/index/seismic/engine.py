@@ -1,0 +1,287 @@
+"""BlockEngine: blocks of similar documents, their summaries, and the search in them.
+
+Nothing here knows names, texts or files, so that an index may have several.
+"""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import Executor
+from typing import NamedTuple
+
+import numpy as np
+
+from lsr.errors import ParameterError
+from lsr.index.filters import Filter, MaskedBlocks
+from lsr.index.index_checks import empty_result
+from lsr.index.parameters import IndexConfig, SearchParams
+from lsr.index.rows import GatheredRows
+from lsr.index.seismic.build.in_memory import Parts, build_parts
+from lsr.index.seismic.forward import document_rows, tail_of
+from lsr.index.seismic.search import kernels
+from lsr.index.seismic.search.kernels import NOTHING, SMALLEST, STRIP, Limits, Scratch
+from lsr.index.seismic.search.queries import Prepared, prepare
+from lsr.storage.arrays import Array, read_only
+from lsr.threads import thread_pool
+from lsr.vectors.sparse_vectors import SparseVectors
+
+# Queries between two chances to stop a search.
+JOB_QUERIES = 256
+
+# Blocks visited by default, for each unit of the square root of k.
+BLOCKS_PER_ROOT = 100
+
+# Scoring so few documents one by one takes no longer than estimating blocks, and misses none.
+FEW_ALLOWED = 2048
+
+NO_GRAPH = read_only(np.empty((0, 0), np.uint32))
+NO_FILTER = MaskedBlocks(np.empty(0, np.uint8), np.empty(0, np.float32), np.empty(0, np.uint32))
+
+
+class Trail(NamedTuple):
+    """What an approximate search left behind, its scores not yet multiplied by the factor of the query.
+
+    chosen: positions of the query's terms that estimated blocks. estimate: of the document's block. floor: what
+    max_blocks left of it. limit: heap_factor x kept_by_blocks. kept_by_blocks, kept: the worst score that the search
+    kept, before and after it visited neighbors. head, coarse: the document's score by its head, and by all of it, of
+    8-bit weights. held: whether the document was among those kept. linked: whether it is a neighbor of a document that
+    was. lacks: whether too few were found.
+    """
+
+    chosen: Array
+    estimate: np.float32
+    floor: np.float32
+    limit: np.float32
+    kept_by_blocks: np.float32
+    kept: np.float32
+    head: np.float32
+    coarse: np.float32
+    held: bool
+    linked: bool
+    lacks: bool
+
+
+class BlockEngine:
+    """Documents in blocks, in the order of which `document` is counted; `row` is a document's place in the input.
+
+    components, forward, blocks: the arrays of a search. graph: uint32[documents, neighbors], in the order of blocks.
+    """
+
+    def __init__(self, parts: Parts, dim: int, postings: int, graph: Array = NO_GRAPH) -> None:
+        self.components, self.forward, self.blocks = parts
+        self.graph = graph
+        self.dim = dim
+        self.postings = postings
+        self.scratch = ScratchPool(parts)
+
+    @classmethod
+    def build(cls, vectors: SparseVectors, config: IndexConfig, executor: Executor, progress: bool) -> BlockEngine:
+        """Cluster, quantize and summarize; without a graph."""
+        return cls(build_parts(vectors, config, executor, progress), vectors.dim, vectors.nnz)
+
+    def __len__(self) -> int:
+        """Number of documents."""
+        return len(self.forward.heads)
+
+    @property
+    def knn(self) -> int:
+        """Neighbors of each document in the graph."""
+        return int(self.graph.shape[1])
+
+    @property
+    def nbytes(self) -> dict[str, int]:
+        """Bytes of each part."""
+        forward, blocks = self.forward, self.blocks
+        return {
+            "forward index": forward.heads.nbytes + forward.tails.nbytes + forward.scale.nbytes,
+            "blocks": blocks.offsets.nbytes + blocks.rows.nbytes + blocks.positions.nbytes,
+            "summaries": blocks.windows.nbytes + blocks.starts.nbytes + blocks.stream.nbytes,
+            "components": sum(part.nbytes for part in self.components),
+            **({"kNN graph": self.graph.nbytes} if self.knn else {}),
+        }
+
+    def arrays(self) -> dict[str, Array]:
+        """All arrays, by the names of their files."""
+        forward, blocks = self.forward, self.blocks
+        return {
+            "components": self.components.external,
+            "heads": forward.heads,
+            "tails": forward.tails,
+            "scale": forward.scale,
+            "rows": blocks.rows,
+            "positions": blocks.positions,
+            "blocks": blocks.offsets,
+            "summary_windows": blocks.windows,
+            "summary_starts": blocks.starts,
+            "summaries": blocks.stream,
+            **({"graph": self.graph} if self.knn else {}),
+        }
+
+    def gather(self, rows: Array) -> GatheredRows:
+        """The vectors of documents, int64[n], all of which exist, as a search scores them; unsorted within a row."""
+        return document_rows(self.forward, self.blocks.positions[rows].astype(np.int64), self.components)
+
+    def search(
+        self, queries: SparseVectors, k: int, params: SearchParams, threads: int, allowed: Filter | None
+    ) -> tuple[Array, Array]:
+        """Scores float32[queries, k] and rows int64[queries, k] of the best documents. Raises ParameterError."""
+        scores, rows = empty_result(len(queries), k)
+        limits = self.limits(params, k, allowed)
+        if not len(self) or not (allowed is None or len(limits.scanned)):
+            return scores, rows
+        prepared, factors, longest = self.prepare(queries)
+        limits = limits._replace(query_cut=min(limits.query_cut, max(longest, 1)))
+        jobs = range(0, len(queries), max(1, min(JOB_QUERIES, -(-len(queries) // threads))))
+
+        def run(begin: int) -> None:
+            whole, scratch = self.scratch.borrow(self.heap_size(k), limits.query_cut)
+            end = min(begin + jobs.step, len(queries))
+            kernels.search_batch(
+                prepared, begin, end, limits, self.forward, self.blocks, self.graph, scratch, scores, rows
+            )
+            self.scratch.give_back(whole)
+
+        if threads == 1:
+            for begin in jobs:
+                run(begin)
+        else:
+            with thread_pool(threads) as executor:
+                for job in [executor.submit(run, begin) for begin in jobs]:
+                    job.result()
+        if (factors != 1).any():
+            with np.errstate(over="ignore"):
+                scores *= factors[:, None]
+        return scores, rows
+
+    def trace(self, query: SparseVectors, row: int, k: int, params: SearchParams, allowed: Filter | None) -> Trail:
+        """What a search for one query does with the document in `row`, if it estimates blocks: limits(...).exact tells.
+
+        There must be a document that may be found.
+        """
+        limits = self.limits(params, k, allowed)
+        prepared, _, longest = self.prepare(query)
+        limits = limits._replace(query_cut=min(limits.query_cut, max(longest, 1)))
+        components, weights = prepared.components, prepared.weights
+        forward, blocks, graph = self.forward, self.blocks, self.graph
+        scratch = self.scratch.new(self.heap_size(k), limits.query_cut)
+        document = blocks.positions[row]
+        scratch.table[components] = weights
+        kernels.clear_heap(scratch)
+        kernels.search_blocks(components, weights, limits, forward, blocks, scratch)
+        kept_by_blocks = scratch.heap_scores[0]
+        highest = np.float32(kernels.largest_of(scratch.strips))
+        floor = np.float32(kernels.band_floor(highest, SMALLEST, limits.max_blocks, scratch.strips, scratch.estimates))
+        limit = np.float32(kernels.threshold(limits.heap_factor, scratch.heap_scores))
+        linked = False
+        if limits.knn:
+            kernels.visit_neighbors(limits, graph, forward, blocks, scratch)
+            known = scratch.snapshot[scratch.snapshot != NOTHING]
+            linked = bool((graph[blocks.positions[known], : limits.knn] == document).any())
+        kept = scratch.heap_scores[0]
+        head = np.float32(kernels.score_head(document, scratch.table, forward))
+        return Trail(
+            chosen=scratch.chosen[: kernels.choose_terms(weights, limits.query_cut, scratch.chosen)].copy(),
+            estimate=scratch.estimates[self.block_of(row)],
+            floor=floor,
+            limit=limit,
+            kept_by_blocks=kept_by_blocks,
+            kept=kept,
+            head=head,
+            coarse=head + np.float32(kernels.score_tail(*tail_of(forward, document), scratch.table, forward)),
+            held=bool((scratch.heap_rows == row).any()),
+            linked=linked,
+            lacks=bool(kept == 0 and kernels.may_lack(components, limits, blocks, scratch)),
+        )
+
+    def block_of(self, row: int) -> int:
+        """The block of the document in `row`."""
+        return int(np.searchsorted(self.blocks.offsets, self.blocks.positions[row], side="right")) - 1
+
+    def prepare(self, queries: SparseVectors) -> Prepared:
+        """The queries as kernels take them."""
+        return prepare(queries, self.components, self.forward.scale)
+
+    def limits(self, params: SearchParams, k: int, allowed: Filter | None) -> Limits:
+        """How far a search goes. Raises ParameterError for more neighbors than there are."""
+        if params.knn > self.knn:
+            raise ParameterError(
+                f"knn is {params.knn}, the index has a graph of {self.knn} neighbors; "
+                "build it with IndexConfig(knn=...) or --knn"
+            )
+        masked = NO_FILTER if allowed is None else allowed.of_blocks(self.blocks.rows, self.blocks.offsets)
+        exact = params.exact or 0 < len(masked.scanned) <= FEW_ALLOWED
+        most = min(params.max_blocks or math.ceil(BLOCKS_PER_ROOT * math.sqrt(k)), len(self))
+        return Limits(params.query_cut, np.float32(params.heap_factor), most, params.knn, exact, k, *masked)
+
+    def heap_size(self, k: int) -> int:
+        """Documents that a search for k keeps, whose order the last step may change."""
+        return min(k + k // 4 + 2, len(self))
+
+
+class ScratchPool:
+    """Memory that searches leave to each other, so that they need not ask the system for some, and write it first.
+
+    What is as large as the index fits every search. What depends on k and the terms of a query grows to the largest
+    that was asked for.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._idle: list[Scratch] = []
+
+    @property
+    def idle(self) -> tuple[Scratch, ...]:
+        """What nobody uses now."""
+        return tuple(self._idle)
+
+    def borrow(self, heap_size: int, query_cut: int) -> tuple[Scratch, Scratch]:
+        """(what is to be given back, that part of it which a search of this size works in), for one thread."""
+        try:
+            whole = self._idle.pop()
+        except IndexError:  # there is none, or another thread took the last one
+            whole = self.new(heap_size, query_cut)
+        if len(whole.heap_scores) < heap_size or len(whole.chosen) < query_cut:
+            sizes = max(heap_size, len(whole.heap_scores)), max(query_cut, len(whole.chosen))
+            whole = whole._replace(**self._of_query(*sizes))
+        of_pairs = self._windows * query_cut
+        return whole, whole._replace(
+            chosen=whole.chosen[:query_cut],
+            run_starts=whole.run_starts[:of_pairs],
+            run_lengths=whole.run_lengths[:of_pairs],
+            heap_scores=whole.heap_scores[:heap_size],
+            heap_rows=whole.heap_rows[:heap_size],
+            snapshot=whole.snapshot[:heap_size],
+        )
+
+    def give_back(self, whole: Scratch) -> None:
+        """Keep what was borrowed for the next search."""
+        self._idle.append(whole)
+
+    def new(self, heap_size: int, query_cut: int) -> Scratch:
+        """Scratch memory of this size, of which the pool does not know."""
+        n_blocks = len(self._parts.blocks.offsets) - 1
+        n_strips = -(-n_blocks // STRIP)
+        return Scratch(
+            table=np.zeros(max(1, len(self._parts.components.external)), np.float32),
+            estimates=np.zeros(n_strips * STRIP, np.float32),
+            strips=np.zeros(n_strips, np.float32),
+            reaching=np.empty(n_strips, np.uint32),
+            queue=np.empty(n_blocks, np.uint32),
+            pending=np.empty(kernels.BATCH, np.uint32),
+            partial=np.empty(kernels.BATCH, np.float32),
+            **self._of_query(heap_size, query_cut),
+        )
+
+    @property
+    def _windows(self) -> int:
+        return len(self._parts.blocks.windows) - 1
+
+    def _of_query(self, heap_size: int, query_cut: int) -> dict[str, Array]:
+        return {
+            "chosen": np.empty(query_cut, np.uint32),
+            "run_starts": np.empty(self._windows * query_cut, np.int64),
+            "run_lengths": np.empty(self._windows * query_cut, np.int64),
+            "heap_scores": np.empty(heap_size, np.float32),
+            "heap_rows": np.empty(heap_size, np.uint32),
+            "snapshot": np.empty(heap_size, np.uint32),
+        }

@@ -1,0 +1,109 @@
+"""What SeismicIndex and ExactIndex share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from lsr.errors import ParameterError
+from lsr.index.filters import Allowed, Filter
+from lsr.index.index_checks import check_search
+from lsr.index.parameters import SearchParams
+from lsr.index.protocol import Engine
+from lsr.index.result import SearchResult
+from lsr.index.rows import GatheredRows, checked_row, checked_rows
+from lsr.storage.arrays import Array
+from lsr.storage.id_column import IdColumn
+from lsr.threads import checked_threads
+from lsr.vectors.sparse_vectors import SparseVectors
+
+ROWS_AT_ONCE = 4096
+
+E = TypeVar("E", bound=Engine)
+
+
+class SparseIndex(Generic[E]):
+    """Documents as sparse vectors: an engine that stores and searches them, and their ids by row, if they have any."""
+
+    def __init__(self, engine: E, ids: IdColumn | None = None) -> None:
+        self.engine = engine
+        self.ids = ids
+
+    @property
+    def dim(self) -> int:
+        """Number of components that documents and queries have."""
+        return self.engine.dim
+
+    @property
+    def postings(self) -> int:
+        """Non-zeros of all documents."""
+        return self.engine.postings
+
+    @property
+    def nbytes(self) -> dict[str, int]:
+        """Bytes in memory (or mapped into it) of each part."""
+        return self.engine.nbytes
+
+    def __len__(self) -> int:
+        """Number of documents."""
+        return len(self.engine)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} documents, {self.dim} components, {self.postings} postings)"
+
+    def vector(self, row: int) -> tuple[Array, Array]:
+        """(components uint32[m], ascending, weights float32[m]) of one document, as the index scores it.
+
+        Raises ParameterError when there is no such row.
+        """
+        gathered = self.engine.gather(np.array([checked_row(row, len(self))], np.int64))
+        order = np.argsort(gathered.indices)
+        return gathered.indices[order], gathered.values[order]
+
+    def gather(self, rows: Array) -> GatheredRows:
+        """The vectors of many documents (int64[n]), as `vector` gives them but unsorted: what feedback reads.
+
+        Raises ParameterError for a row that does not exist.
+        """
+        return self.engine.gather(checked_rows(rows, len(self)))
+
+    def iter_vectors(self) -> Iterator[SparseVectors]:
+        """All documents in the order of their rows, a few thousand at a time, with their ids."""
+        for begin in range(0, len(self), ROWS_AT_ONCE):
+            rows = range(begin, min(begin + ROWS_AT_ONCE, len(self)))
+            vectors = self.engine.gather(np.array(rows, np.int64)).as_vectors(self.dim)
+            yield vectors if self.ids is None else vectors.with_ids([self.ids[row] for row in rows])
+
+    def search(
+        self,
+        queries: SparseVectors,
+        k: int = 10,
+        params: SearchParams | None = None,
+        threads: int | None = 1,
+        allowed: Allowed | None = None,
+    ) -> SearchResult:
+        """The k documents of largest inner product with each query, best first, equal scores by row.
+
+        Where more documents tie for the last places than there is room for, an exact search takes the lower rows, an
+        approximate one those that it met first.
+        Only documents with a positive score are hits; scores float32[queries, k] and rows int64[queries, k] are padded
+        with -inf and -1. Releases the GIL.
+        params: nothing depends on them where posting lists are stored whole: every search is then exact.
+        threads: queries searched at once, None for all processors; the result does not depend on it.
+        allowed: the documents that may be found: a mask of bools, or ids, or row numbers, or a Filter of these, which
+        is prepared once. As many of them are returned as would be without a filter.
+        Raises ParameterError for k < 1, threads < 1, queries of another dimension, or an `allowed` that does not fit.
+        """
+        check_search(queries, self.dim, k)
+        resolved = self.resolved(params)
+        chosen = Filter.of(allowed, len(self), self.ids)
+        scores, rows = self.engine.search(queries, k, resolved, checked_threads(threads), chosen)
+        return SearchResult(scores, rows, self.ids)
+
+    def resolved(self, params: SearchParams | None) -> SearchParams:
+        """The parameters that hold: the defaults for None. Raises ParameterError."""
+        if not isinstance(params, SearchParams | None):
+            raise ParameterError(f"params are of type {type(params).__name__}; give SearchParams")
+        return SearchParams() if params is None else params

@@ -1,0 +1,126 @@
+"""IdColumn: many ids, memory-mapped, and the rows of some of them without a look at the others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.errors import IndexFormatError, VectorsError
+from lsr.storage.arrays import load_array, save_arrays
+from lsr.storage.strings import StringColumn
+
+STRINGS_AT_ONCE = 1 << 16
+
+
+class IdColumn(StringColumn):
+    """Ids of rows, each of them once.
+
+    Beside the strings stand their digests, uint64[n], sorted, and the row of each, uint32 or int64[n]. A column that
+    was written without them works them out when it is first asked for rows.
+    """
+
+    _sorted: tuple[npt.NDArray[np.uint64], npt.NDArray[Any]] | None = None
+
+    @classmethod
+    def of(cls, ids: Sequence[str]) -> Self:
+        """The column of some ids, valid Unicode. Raises VectorsError, which names both rows, if one occurs twice."""
+        column = cls(*_joined([each.encode() for each in ids]))
+        digests, rows = column._by_digest()
+        repeated = []
+        for at in np.flatnonzero(digests[1:] == digests[:-1]).tolist():
+            first = at
+            while first >= 0 and digests[first] == digests[at + 1]:
+                if ids[rows[first]] == ids[rows[at + 1]]:
+                    repeated.append((int(rows[at + 1]), int(rows[first])))
+                first -= 1
+        if repeated:
+            row, first = min(repeated)
+            raise VectorsError(f"row {row}: id {ids[row]!r} is also that of row {first}; ids must be unique")
+        return column
+
+    @staticmethod
+    def write(folder: Path, name: str, strings: Iterable[str]) -> int:
+        """Write NAME.*.npy, holding few strings at a time, but some numbers of each; returns how many there were.
+
+        Raises as StringColumn.write does. Ids are not compared.
+        """
+        count = StringColumn.write(folder, name, strings)
+        digests, rows = IdColumn.open(folder, name)._by_digest()
+        save_arrays(folder, {f"{name}.digests": digests, f"{name}.rows": rows})
+        return count
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str], name: str, *, mmap: bool = True) -> Self:
+        """Open what `write`, or StringColumn.write, wrote. Raises IndexFormatError."""
+        column = super().open(folder, name, mmap=mmap)
+        if Path(folder, f"{name}.digests.npy").exists():
+            digests, rows = (load_array(folder, f"{name}.{each}", mmap=mmap) for each in ("digests", "rows"))
+            if (
+                digests.dtype != np.uint64
+                or rows.dtype.kind not in "iu"
+                or not digests.shape == rows.shape == (len(column),)
+            ):
+                raise IndexFormatError(f"{folder}: the digests of {name} are damaged; build the index again")
+            column._sorted = digests, rows
+        return column
+
+    def rows(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
+        """int64[m]: the row of each id, -1 for ids that are not there. Takes O(m log n)."""
+        found = np.full(len(ids), -1, np.int64)
+        encoded = [each.encode(errors="surrogatepass") for each in ids]
+        wanted = digests_of(*_joined(encoded))
+        digests, rows = self._by_digest()
+        for i, place in enumerate(np.searchsorted(digests, wanted).tolist()):
+            while place < len(digests) and digests[place] == wanted[i]:
+                row = int(rows[place])
+                if 0 <= row < len(self) and self._bytes(row) == encoded[i]:
+                    found[i] = row
+                    break
+                place += 1
+        return found
+
+    def _by_digest(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[Any]]:
+        if self._sorted is None:
+            digests = digests_of(self._text, self._offsets)
+            order = np.argsort(digests, kind="stable")
+            self._sorted = digests[order], order.astype(np.uint32) if len(order) <= 1 << 32 else order
+        return self._sorted
+
+
+def digests_of(text: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+    """uint64[n] of strings: the sum of their bytes, each times a random odd number of its place, modulo 2**64.
+
+    Equal digests of different strings do no harm: strings are compared. text uint8[m], offsets int64[n + 1]: where each
+    string begins.
+    """
+    digests = np.empty(len(offsets) - 1, np.uint64)
+    for begin in range(0, len(digests), STRINGS_AT_ONCE):
+        ends = np.asarray(offsets[begin : begin + STRINGS_AT_ONCE + 1])
+        lengths, ends = np.diff(ends), ends - ends[0]
+        first = int(offsets[begin])
+        some = text[first : first + int(ends[-1])].astype(np.uint64)
+        places = np.arange(len(some)) - np.repeat(ends[:-1], lengths)
+        some += np.uint64(1)  # so that a byte of zero counts
+        some *= _factors(int(lengths.max(initial=0)))[places]
+        sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(some)])
+        digests[begin : begin + len(lengths)] = sums[ends[1:]] - sums[ends[:-1]]
+    return digests
+
+
+def _factors(count: int) -> npt.NDArray[np.uint64]:
+    """The first numbers of SplitMix64, made odd."""
+    z = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (z ^ (z >> np.uint64(31))) | np.uint64(1)
+
+
+def _joined(strings: Sequence[bytes]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    offsets = np.zeros(len(strings) + 1, np.int64)
+    np.cumsum([len(each) for each in strings], out=offsets[1:])
+    return np.frombuffer(b"".join(strings), np.uint8), offsets
