@@ -79,6 +79,32 @@ def test_graphs_find_nearly_all_and_exact_all(
     assert np.array_equal(index.search(queries, k=10, params=SearchParams(exact=True)).rows, best)
 
 
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("share", [0.003, 0.1, 0.5, 0.9])
+def test_filters_find_what_the_allowed_alone_would(
+    documents: np.ndarray, queries: np.ndarray, metric: str, share: float, tmp_path: Path
+) -> None:
+    mask = np.random.default_rng(3).random(len(documents)) < share
+    rows = np.flatnonzero(mask)
+    expected = DenseIndex.build(documents[rows], DenseConfig(metric=metric)).search(queries, 10)
+    best = np.where(expected.rows < 0, -1, rows[expected.rows])
+    DenseIndex.build(documents, DenseConfig(metric=metric)).save(tmp_path / "flat")
+    # So small that only few documents are as many as a walk through the graph compares.
+    narrow = DenseConfig("hnsw", metric, neighbors=8, ef_search=32)
+    DenseIndex.build(documents, narrow, threads=1).save(tmp_path / "hnsw")
+    flat, graph = (DenseIndex.open(tmp_path / kind) for kind in KINDS)
+    for index, params in ((flat, None), (graph, SearchParams(exact=True))):
+        found = index.search(queries, 10, params, threads=2, allowed=mask)
+        assert np.array_equal(found.rows, best)
+        assert found.scores == pytest.approx(expected.scores, rel=1e-5)
+    found = graph.search(queries, 10, allowed=rows)
+    assert mask[found.rows[found.rows >= 0]].all()
+    assert np.array_equal((found.rows >= 0).sum(1), (best >= 0).sum(1))
+    assert (
+        np.mean([len({*a} & {*b}) / len({*b}) for a, b in zip(found.rows.tolist(), best.tolist(), strict=True)]) > 0.9
+    )
+
+
 def test_a_graph_of_one_thread_is_always_the_same(documents: np.ndarray, tmp_path: Path) -> None:
     for name in "ab":
         DenseIndex.build(documents, DenseConfig("hnsw"), threads=1).save(tmp_path / name)
@@ -222,6 +248,26 @@ except StorageError:
     outcome = run_python(code, tmp_path / "index")
     assert outcome.stdout == "told\n", outcome.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fills_up_while_parts_are_written(tmp_path: Path) -> None:
+    from tests.processes import FULL_DISK
+
+    code = f"""
+import sys, numpy as np
+from pathlib import Path
+from lsr.errors import StorageError
+from lsr.index.dense_config import DenseConfig
+from lsr.index.dense.dense_index import write_dense
+{FULL_DISK.format(limit=200_000)}
+parts = (([f"{{at}}-{{row}}" for row in range(100)], np.ones((100, 64), np.float32)) for at in range(50))
+try:
+    write_dense(Path(sys.argv[1]), parts, 5000, 64, DenseConfig(), 1)
+except StorageError:
+    print("told")
+"""
+    outcome = run_python(code, tmp_path)
+    assert outcome.stdout == "told\n", outcome.stderr
 
 
 def test_nothing_else_is_replaced(documents: np.ndarray, tmp_path: Path) -> None:

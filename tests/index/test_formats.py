@@ -1,0 +1,83 @@
+"""Indexes that older versions wrote open, and find what they found. fixtures/format3.zip was written at c6be4e3."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from shutil import unpack_archive
+
+import numpy as np
+import pytest
+
+from lsr import DenseIndex, ExactIndex, Searcher, SearchParams, SeismicIndex, SparseVectors
+from lsr.index.index_folder import opened
+from lsr.index.open_index import open_index
+from tests.index.samples import EXACT, same
+
+FIXTURE = Path(__file__).resolve().parent.parent / "fixtures" / "format3.zip"
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    unpack_archive(FIXTURE, tmp_path / "old")
+    return tmp_path / "old"
+
+
+def test_inverted_lists_of_format_3(old: Path, tmp_path: Path) -> None:
+    vectors = SparseVectors.read(old / "vectors.npz")
+    expected = ExactIndex.build(vectors)
+    queries = vectors[:9].top_k(4)
+    for name, kind in (("flat", SeismicIndex), ("exact", ExactIndex)):
+        index = open_index(old / name)
+        assert isinstance(index, kind)
+        assert same(index.search(queries), expected.search(queries))
+        assert index.search(queries).ids.tolist() == expected.search(queries).ids.tolist()
+        assert SparseVectors.concatenate(list(index.iter_vectors())) == vectors
+        # Saved again, its arrays are those of an index that is built now.
+        index.save(tmp_path / "saved")
+        expected.save(tmp_path / "built")
+        for path in (tmp_path / "built").glob("*.npy"):
+            assert path.read_bytes() == (tmp_path / "saved" / path.name).read_bytes()
+        assert same(kind.open(tmp_path / "saved").search(queries), expected.search(queries))
+
+
+def test_blocks_of_format_3(old: Path, tmp_path: Path) -> None:
+    vectors = SparseVectors.read(old / "vectors.npz")
+    index, built = SeismicIndex.open(old / "blocks"), SeismicIndex.build(vectors)
+    assert not index.inverted and index.knn == 2
+    queries = vectors[:9].top_k(4)
+    for params in (SearchParams(), SearchParams(knn=2), EXACT):
+        assert same(index.search(queries, 10, params), built.search(queries, 10, SearchParams(exact=params.exact)))
+    assert index.search(queries, allowed=["document 7"]).rows[:, 0].max() == 7  # its ids have no digests
+    index.save(tmp_path / "again")
+    assert same(SeismicIndex.open(tmp_path / "again").search(queries), index.search(queries))
+
+
+def test_dense_vectors_and_texts_of_that_time(old: Path) -> None:
+    dense = open_index(old / "dense")
+    assert isinstance(dense, DenseIndex)
+    assert (len(dense), dense.dim, dense.config.neighbors) == (30, 8, 32)
+    own = dense.search(dense.gather(np.arange(30)), 30).rows
+    assert sorted(own[3].tolist()) == list(range(30))
+    (names, vectors), *more = dense.iter_vectors()
+    assert more == [] and names == [f"d{row}" for row in range(30)]
+    assert np.array_equal(vectors, dense.gather(np.arange(30)))
+    (hit, *_) = Searcher.open(old / "text").search("cat sleeps")
+    assert (hit.doc_id, hit.text) == ("d1", "a cat sleeps in the sun")
+    assert sum(hit.explain().values()) == pytest.approx(hit.score, rel=1e-6)
+
+
+def test_what_is_opened_is_of_one_index(old: Path) -> None:
+    """Another index takes the place of the folder while it is read: it is read again."""
+    seen = []
+
+    def read() -> str:
+        first = (old / "flat" / "manifest.json").read_text()
+        if not seen:
+            (old / "flat").rename(old / "aside")
+            (old / "blocks").rename(old / "flat")
+        seen.append(first)
+        return first + (old / "flat" / "manifest.json").read_text()
+
+    both = opened(old / "flat", read)
+    assert len(seen) == 2 and seen[0] != seen[1]
+    assert both == 2 * seen[1]

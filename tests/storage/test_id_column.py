@@ -1,0 +1,58 @@
+"""IdColumn against a dictionary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lsr.errors import VectorsError
+from lsr.storage import id_column
+from lsr.storage.id_column import IdColumn, digests_of
+from lsr.storage.strings import StringColumn
+
+IDS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=6), unique=True, max_size=30)
+
+
+@given(IDS, st.lists(st.text(max_size=3), max_size=5))
+def test_rows(ids: list[str], others: list[str]) -> None:
+    known = {each: row for row, each in enumerate(ids)}
+    asked = [*others, *reversed(ids), *ids[:3]]
+    rows = IdColumn.of(ids).rows(asked)
+    assert rows.dtype == np.int64
+    assert rows.tolist() == [known.get(each, -1) for each in asked]
+
+
+@pytest.mark.parametrize("with_digests", [True, False])
+def test_written_and_opened(tmp_path: Path, with_digests: bool) -> None:
+    ids = [f"id{row}" for row in range(1000)] + ["", "\0", "\0\0", "ü"]
+    (IdColumn if with_digests else StringColumn).write(tmp_path, "ids", ids)
+    assert (tmp_path / "ids.digests.npy").exists() == with_digests
+    opened = IdColumn.open(tmp_path, "ids")
+    assert list(opened) == ids
+    assert opened.rows(["id7", "", "\0\0", "\0", "none", "ü"]).tolist() == [7, 1000, 1002, 1001, -1, 1003]
+
+
+def test_ids_of_one_digest_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(id_column, "digests_of", lambda text, offsets: np.zeros(len(offsets) - 1, np.uint64))
+    assert IdColumn.of(["a", "b", "c"]).rows(["c", "a", "d", "b"]).tolist() == [2, 0, -1, 1]
+    with pytest.raises(VectorsError, match="row 3: id 'b' is also that of row 1"):
+        IdColumn.of(["a", "b", "c", "b"])
+
+
+def test_an_id_that_occurs_twice() -> None:
+    with pytest.raises(VectorsError, match="row 2: id 'x' is also that of row 0; ids must be unique"):
+        IdColumn.of(["x", "y", "x", "y"])
+
+
+def test_digests_differ_and_do_not_depend_on_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = [f"{row:x}" for row in range(100_000)]
+    text = np.frombuffer("".join(ids).encode(), np.uint8)
+    offsets = np.concatenate([[0], np.cumsum([len(each) for each in ids])])
+    digests = digests_of(text, offsets)
+    assert len(np.unique(digests)) == len(ids)
+    monkeypatch.setattr(id_column, "STRINGS_AT_ONCE", 77)
+    assert np.array_equal(digests_of(text, offsets), digests)
