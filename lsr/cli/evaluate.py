@@ -26,7 +26,7 @@ def evaluate(
     measures: options.Measures = options.DEFAULT_MEASURES,
     per_query: Annotated[bool, typer.Option("--per-query", help="Also print each query's values.")] = False,
     split: options.Split = None,
-    drop_same_id: options.DropSameId = None,
+    same_id: options.SameId = None,
     run: Annotated[Path | None, typer.Option("--run", help="Also write the run that is measured (INDEX only).")] = None,
     threads: options.Threads = None,
     device: options.Device = None,
@@ -47,7 +47,7 @@ def evaluate(
 
         options.use_threads(threads)
         options.check_output(run)
-        collection = load_collection(judgments, split, drop_same_id=drop_same_id)
+        collection = load_collection(judgments, split, drop_same_id=options.drops(same_id))
         qrels, queries = collection.qrels(), collection.queries()
         searcher = Searcher.open(system, device=device)
         ranking = searcher.rankings(queries, request, threads, collection.drop_same_id)

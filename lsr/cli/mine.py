@@ -21,7 +21,7 @@ def mine(
     output: Annotated[Path, typer.Argument(metavar="OUT", help="The .jsonl[.gz] or .parquet file to write.")],
     request: SearchRequest,
     split: Annotated[str, typer.Option(help="Split of the collection whose queries are mined for.")] = "train",
-    drop_same_id: options.DropSameId = None,
+    same_id: options.SameId = None,
     depth: Annotated[int, typer.Option(help="How deep to search.")] = 200,
     skip_top: Annotated[int, typer.Option(help="First ranks that are passed over.")] = 0,
     negatives: Annotated[
@@ -73,7 +73,7 @@ def mine(
         scorer = open_teachers(teachers, device)
     elif normalize is not None or scale is not None:
         raise ParameterError("--normalize and --scale are of teachers; name one, or leave them out")
-    topics = load_collection(collection, split, drop_same_id=drop_same_id)
+    topics = load_collection(collection, split, drop_same_id=options.drops(same_id))
     searchers = [Searcher.open(folder, device=device) for folder in (index, *(also or ()))]
     mined = mine_negatives(
         searchers,

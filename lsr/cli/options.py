@@ -24,12 +24,9 @@ IndexFolder = Annotated[Path, typer.Argument(metavar="INDEX", help="A folder tha
 Split = Annotated[
     str | None, typer.Option(help="Split of the collection; by default test, else dev, else the only one")
 ]
-DropSameId = Annotated[
-    bool | None,
-    typer.Option(
-        "--drop-same-id/--keep-same-id",
-        help="Whether a document with the id of the query is no answer; by default so for ArguAna and Quora",
-    ),
+SameId = Annotated[
+    Literal["drop", "keep"] | None,
+    typer.Option(help="A document with the id of the query; by default dropped for ArguAna and Quora"),
 ]
 Depth = Annotated[int, typer.Option("-k", help="How many documents for each query.")]
 Only = Annotated[Path | None, typer.Option(help="A file of document ids, one a line: no other document is found.")]
@@ -83,6 +80,11 @@ def use_threads(threads: int | None) -> int:
     from lsr.threads import checked_threads
 
     return checked_threads(threads)
+
+
+def drops(same_id: Literal["drop", "keep"] | None) -> bool | None:
+    """--same-id, as load_collection takes it."""
+    return None if same_id is None else same_id == "drop"
 
 
 def check_folder(offline_data: Path | None) -> None:

@@ -24,7 +24,7 @@ def run(
     output: Annotated[Path, typer.Argument(metavar="RUN", help="The TREC run file to write; .gz compresses it.")],
     request: SearchRequest,
     split: options.Split = None,
-    drop_same_id: options.DropSameId = None,
+    same_id: options.SameId = None,
     threads: options.Threads = None,
     device: options.Device = None,
     tag: Annotated[str, typer.Option(help="Name of the run, its last column.")] = "lsr",
@@ -37,7 +37,7 @@ def run(
     from lsr.collections.runs import write_run
     from lsr.retrieval.searcher import Searcher
 
-    topics = load_queries(queries, split, drop_same_id=drop_same_id)
+    topics = load_queries(queries, split, drop_same_id=options.drops(same_id))
     searcher = Searcher.open(index, device=device)
     found = searcher.rankings(topics.texts, request, threads, topics.drop_same_id)
     write_run(output, found, tag)

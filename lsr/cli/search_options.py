@@ -22,7 +22,7 @@ _HELP = {
     "max_blocks": "Blocks visited, about; by default 100 times the square root of -k",
     "knn": "Neighbors of the best documents to score too (lsr index --knn).",
     "exact": "Score every document: slow, and misses nothing.",
-    "recall": "Search as lsr tune found for this recall, whatever the options before say.",
+    "recall": "Search as lsr tune found for this recall, in place of the options before.",
     "feedback": "Search again with what the best documents say; average is of the dense side.",
     "feedback_depth": "Documents fed back; by default 10 (sparse rocchio), 5 (dense rocchio), 3 (average)",
     "feedback_terms": "Terms kept of the documents (sparse side); by default 10",

@@ -12,7 +12,7 @@ from lsr import Searcher
 from lsr.cli.main import main
 from lsr.collections.collection import load_collection
 from lsr.collections.runs import read_run
-from lsr.retrieval.request import SearchRequest
+from lsr.retrieval.request import WORDS, SearchRequest
 from tests.cli.commands import Lsr, rejected
 from tests.data import LIBRARY, NEWS
 
@@ -64,6 +64,27 @@ def test_flags_are_the_arguments_of_the_searcher(lsr: Lsr, hybrid: Path, tmp_pat
     assert {query: list(ranking)[:10] for query, ranking in written.items()} == {
         query: list(ranking)[:10] for query, ranking in run.items()
     }
+
+
+def test_an_index_is_evaluated_with_the_options_of_a_run(lsr: Lsr, hybrid: Path, tmp_path: Path) -> None:
+    flags = ("--feedback", "rocchio", "--interpolate", "both", "--weight", 0.3, "-k", 50)
+    assert lsr("run", hybrid, LIBRARY, tmp_path / "a.run", *flags).status == 0
+    figures = [
+        lsr("evaluate", system, LIBRARY, "--json", *options).json
+        for system, options in ((tmp_path / "a.run", ()), (hybrid, flags), (hybrid, ("-k", 50)))
+    ]
+    assert figures[0] == figures[1] != figures[2]
+
+
+@pytest.mark.parametrize("command", ["search", "run", "evaluate"])
+def test_every_word_of_a_search_is_an_option_of_every_command(
+    lsr: Lsr, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    shown = lsr(command, "--help").out
+    assert [word for word in WORDS if f"--{word.replace('_', '-')}" not in shown] == []
+    for choices in ("rocchio|average", "none|before|after|both", "sparse|dense", "none|min-max|z-score"):
+        assert choices in shown
 
 
 def test_both_scores_are_shown_and_terms_add_up_to_the_sparse_one(lsr: Lsr, hybrid: Path) -> None:

@@ -27,9 +27,9 @@ def collection_called(folder: Path) -> Path:
     ("name", "flags", "found"),
     [
         ("quora", (), ["b"]),
-        ("quora", ("--keep-same-id",), ["a", "b"]),
+        ("quora", ("--same-id", "keep"), ["a", "b"]),
         ("my-quora-faq", (), ["a", "b"]),
-        ("my-quora-faq", ("--drop-same-id",), ["b"]),
+        ("my-quora-faq", ("--same-id", "drop"), ["b"]),
     ],
 )
 def test_the_options_decide_before_the_name(
