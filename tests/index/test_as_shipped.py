@@ -69,9 +69,8 @@ def test_learned_weights_are_searched_by_blocks(learned: Built, tmp_path: Path) 
 
 def test_through_the_disk_as_in_memory(learned: Built, tmp_path: Path) -> None:
     learned.documents.write(tmp_path / "vectors")
-    memory = 120_000_000
-    built = SeismicIndex.build_from(tmp_path / "vectors", tmp_path / "index", memory=memory, threads=2)
-    assert learned.documents.nnz * 12 + sum(built.nbytes.values()) > memory / 2  # too much to be held at once
+    # 44 MB are the least that this takes; the postings have to wait on the disk.
+    built = SeismicIndex.build_from(tmp_path / "vectors", tmp_path / "index", memory=50_000_000, threads=2)
     assert built.sample_recall == learned.index.sample_recall
     for params in (SearchParams(), HASTY, EXACT):
         assert same(built.search(learned.queries, 10, params), learned.index.search(learned.queries, 10, params))
