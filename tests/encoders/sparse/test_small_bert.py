@@ -40,7 +40,7 @@ def assert_equal(spec: TransformerSpec, tolerance: float = 2e-5) -> None:
 
 
 def test_tiny() -> None:
-    assert_equal(splade_max(find_checkpoint("tiny").folder, None), 2e-6)
+    assert_equal(splade_max(find_checkpoint("tiny").folder, None), 1e-5)
 
 
 @pytest.mark.parametrize(
