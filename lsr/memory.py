@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 from lsr.errors import ParameterError
 
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]b)?", re.IGNORECASE)
-_CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
+# Of the container, by the second version of control groups and by the first, whose "no limit" is a large number.
+_CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 def parse_size(text: str) -> int:
@@ -24,7 +26,8 @@ def parse_size(text: str) -> int:
 
 def machine_memory() -> int:
     """Bytes that the machine has, or the container if it may use fewer."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    with suppress(OSError, ValueError):  # there is no limit
-        total = min(total, int(_CONTAINER_LIMIT.read_text()))
+    total = int(psutil.virtual_memory().total)
+    for limit in _CONTAINER_LIMITS:
+        with suppress(OSError, ValueError):  # there is no limit
+            total = min(total, int(limit.read_text()))
     return total

@@ -26,9 +26,14 @@ def test_what_is_no_size(text: str) -> None:
 
 
 def test_memory_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_CONTAINER_LIMIT", tmp_path / "memory.max")
+    second, first = tmp_path / "memory.max", tmp_path / "memory.limit_in_bytes"
+    monkeypatch.setattr(memory, "_CONTAINER_LIMITS", (second, first))
     whole = machine_memory()
     assert whole > 1 << 28
     for content, expected in (("max\n", whole), ("1000000\n", 1_000_000), (f"{2 * whole}\n", whole)):
-        (tmp_path / "memory.max").write_text(content)
+        second.write_text(content)
+        assert machine_memory() == expected
+    second.unlink()
+    for limit, expected in ((1_000_000, 1_000_000), (2**63 - 4096, whole)):  # the latter is no limit
+        first.write_text(f"{limit}\n")
         assert machine_memory() == expected

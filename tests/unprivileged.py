@@ -6,7 +6,6 @@ import ctypes
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 _PR_CAPBSET_DROP = 24
@@ -17,9 +16,7 @@ def run_python(
     arguments: list[str], folder: Path, without: tuple[str, ...] = (), **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the interpreter of the tests in `folder`, its environment changed."""
-    environment: Mapping[str, str] = {
-        key: value for key, value in {**os.environ, **variables}.items() if key not in without
-    }
+    environment = {key: value for key, value in os.environ.items() if key not in without} | variables
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -21,6 +22,9 @@ MOST_TOKENS_PER_BATCH = 1 << 13  # on the CPU, whatever batch_size says: bounds 
 
 Batch = npt.NDArray[np.int64]  # positions of texts
 Result = TypeVar("Result")
+
+# A forked process has none of the threads of OpenMP, and would wait for them for ever.
+os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def find_device(device: str | None) -> torch.device:

@@ -1,0 +1,73 @@
+"""lsr where little is as usual: nothing can be written, there is no home, a process was forked."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lsr import IndexConfig, SeismicIndex, load_encoder
+from tests.encoders.models import write_model
+from tests.processes import REPOSITORY
+from tests.processes import run_python as run_code
+from tests.unprivileged import run_python
+
+TEXTS = ["alpha beta", "the sea", "gamma of the sea", "delta"]
+# What a search may want to write to.
+PLACES = ("HOME", "TMPDIR", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR", "PYTHONPATH")
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Iterator[Path]:
+    """A folder that cannot be written, with the package in it, and an index."""
+    shutil.copytree(REPOSITORY / "lsr", tmp_path / "lsr", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "texts").mkdir()
+    lines = [f'{{"_id": "{row}", "text": "{text}"}}' for row, text in enumerate(TEXTS)]
+    (tmp_path / "texts" / "corpus.jsonl").write_text("\n".join(lines))
+    assert run_python(["-m", "lsr", "index", "texts", "index", "--encoder", "bm25"], tmp_path).returncode == 0
+    shutil.rmtree(tmp_path / "lsr")
+    shutil.copytree(REPOSITORY / "lsr", tmp_path / "lsr", ignore=shutil.ignore_patterns("__pycache__"))
+    folders = [tmp_path, *(path for path in tmp_path.rglob("*") if path.is_dir())]
+    for folder in folders:
+        folder.chmod(0o555)
+    yield tmp_path
+    for folder in folders:
+        folder.chmod(0o755)
+
+
+@pytest.mark.parametrize("home", ["", "nowhere"])
+def test_nothing_can_be_written(installation: Path, home: str) -> None:
+    """With HOME unset the home is that of the user's entry, which may be writable; then nothing is told."""
+    places = {"TMPDIR": str(installation / "nowhere")} | ({"HOME": str(installation / home)} if home else {})
+    ended = run_python(["-m", "lsr", "search", "index", "sea"], installation, PLACES, **places)
+    assert (ended.returncode, "the sea" in ended.stdout) == (0, True), ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr.count("\n") == int(bool(home))
+    assert ("NUMBA_CACHE_DIR" in ended.stderr) == bool(home)
+
+
+FORK = """
+import multiprocessing, os, sys
+from lsr import Searcher
+searcher = Searcher.open(sys.argv[1])
+queries = ["alpha sea", "the"] * int(sys.argv[2])
+def found(_=0):
+    return [[hit.doc_id for hit in hits] for hits in searcher.search_batch(queries, threads=2)]
+expected = found()
+pid = os.fork()
+if pid == 0:
+    os._exit(0 if found() == expected else 1)
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), pool.map(found, range(4)) == [expected] * 4)
+"""
+
+
+@pytest.mark.parametrize("times", [1, 40], ids=["numpy", "torch"])
+def test_a_fork_after_a_query(tmp_path: Path, times: int) -> None:
+    encoder = load_encoder(write_model(tmp_path / "model"), device="cpu")
+    index = SeismicIndex.build(encoder.encode_documents(TEXTS), IndexConfig())
+    index.save(tmp_path / "index")
+    encoder.save(tmp_path / "index" / "encoder")
+    assert run_code(FORK, tmp_path / "index", times).stdout == "0 True\n"
