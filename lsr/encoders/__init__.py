@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lsr.encoders.base import Encoder
 from lsr.encoders.bm25 import BM25Encoder
-from lsr.encoders.load import encoder_options, load_encoder
+from lsr.encoders.load import load_encoder
 from lsr.encoders.pruning import Pruning
 from lsr.encoders.sparse.sparse_encoder import SparseEncoder
 
@@ -22,7 +22,6 @@ __all__ = [
     "Pruning",
     "SparseEncoder",
     "build_encoder",
-    "encoder_options",
     "load_dense_encoder",
     "load_encoder",
 ]

@@ -1,4 +1,4 @@
-"""Encoders by name: what `load_encoder` finds, and the checks of its options."""
+"""Encoders by name: what `load_encoder` finds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lsr.encoders.base import Dtype, Encoder, LongDocuments, check_max_length
+from lsr.encoders.base import Dtype, Encoder, LongDocuments
 from lsr.encoders.bm25 import BM25Encoder
 from lsr.encoders.folders.find import absolute_name, named_checkpoint
 from lsr.encoders.folders.layouts import read_layout
@@ -15,15 +15,14 @@ from lsr.encoders.folders.saved import (
     REFERENCE,
     WHOLE,
     SavedLookup,
-    damaged_encoder,
     is_saved_encoder,
+    open_named,
     read_saved,
     read_whole,
 )
 from lsr.encoders.pruning import Pruning
 from lsr.encoders.sparse.sparse_encoder import EncoderOptions, Expander, SparseEncoder
-from lsr.errors import EncoderError, LsrError, ParameterError
-from lsr.storage.files import DAMAGE
+from lsr.errors import EncoderError
 
 
 def load_encoder(
@@ -60,7 +59,8 @@ def load_encoder(
     name = os.fspath(name_or_path)
     if name == BM25Encoder.name:
         return BM25Encoder()
-    options = encoder_options(dtype, max_length, long_documents, stride, prune_documents, prune_queries)
+    prunings = Pruning.parse(prune_documents), Pruning.parse(prune_queries)
+    options = EncoderOptions(dtype, max_length, long_documents, stride, *prunings)
     return _load(absolute_name(name), options, device, expander)
 
 
@@ -103,38 +103,10 @@ class _LostExpander:
 
 def open_reference(folder: Path, saved: dict[str, Any], device: str | None) -> Encoder:
     """The encoder that encoder.json names. Raises EncoderError where it is gone or has changed."""
-    try:
-        name, options, described = str(saved["name"]), encoder_options(**saved["options"]), saved["description"]
+
+    def load(name: str, described: dict[str, Any], **options: Any) -> Encoder:
         expander = _LostExpander(described["expander"]) if "expander" in described else None
-        encoder = _load(name, options, device, expander, light=True)
-        if encoder.describe() != described:
-            raise EncoderError(
-                f"{folder}: was saved with {name}, which has changed since; bring the old model back, or encode again"
-            )
-    except LsrError:
-        raise
-    except DAMAGE as error:
-        raise damaged_encoder(folder, error) from error
+        return _load(name, EncoderOptions(**options), device, expander, light=True)
+
+    encoder: Encoder = open_named(folder, saved, load)
     return encoder
-
-
-def encoder_options(
-    dtype: Dtype = "float32",
-    max_length: int | None = None,
-    long_documents: LongDocuments = "first",
-    stride: int | None = None,
-    prune_documents: Pruning | str = "",
-    prune_queries: Pruning | str = "",
-) -> EncoderOptions:
-    """The options of load_encoder, checked before anything is loaded. Raises ParameterError."""
-    check_max_length(max_length)
-    prunings = _pruning(prune_documents), _pruning(prune_queries)
-    return EncoderOptions(dtype, max_length, long_documents, stride, *prunings)
-
-
-def _pruning(given: Pruning | str) -> Pruning:
-    if isinstance(given, Pruning):
-        return given
-    if not isinstance(given, str):
-        raise ParameterError(f"pruning by {given!r}; give a Pruning or text such as top-k:128")
-    return Pruning.parse(given)

@@ -43,11 +43,15 @@ class Pruning:
             raise ParameterError(f"mass is {self.mass}; it must be above 0 and at most 1")
 
     @classmethod
-    def parse(cls, text: str) -> Pruning:
+    def parse(cls, text: str | Pruning) -> Pruning:
         """From "top-k:128", "ratio:0.1", "mass:0.9", or several of them with commas; "" prunes nothing.
 
-        Raises ParameterError.
+        A Pruning is returned as it is. Raises ParameterError.
         """
+        if isinstance(text, Pruning):
+            return text
+        if not isinstance(text, str):
+            raise ParameterError(f"pruning by {text!r}; give a Pruning or text such as top-k:128")
         settings: dict[str, float | int] = {}
         for part in filter(None, (part.strip() for part in text.split(","))):
             name, colon, value = part.partition(":")

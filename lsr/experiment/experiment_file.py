@@ -15,7 +15,7 @@ from pydantic import Field, PositiveInt, WrapValidator
 from lsr.collections.runs import LARGEST_GRADE
 from lsr.encoders.base import check_dtype, check_max_length
 from lsr.encoders.bm25 import BM25Encoder
-from lsr.encoders.load import encoder_options
+from lsr.encoders.sparse.sparse_encoder import EncoderOptions
 from lsr.errors import ParameterError
 from lsr.eval.measures import DEFAULT_MEASURES, parse_measures
 from lsr.experiment.suites import SUITES, Judged
@@ -112,7 +112,7 @@ class EncoderTable:
         options = self.named().options
         if self.name == BM25Encoder.name and options:
             raise ParameterError(f"{self.name} has no options, such as {next(iter(options))}; leave them out")
-        encoder_options(**options)
+        EncoderOptions(**options)
 
     def named(self) -> NamedEncoder:
         return NamedEncoder(self.name, _given(self, [each.name for each in fields(self)][1:]))

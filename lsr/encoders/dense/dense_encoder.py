@@ -16,9 +16,9 @@ from transformers import AutoModel
 from lsr.encoders.base import TEXTS_AT_ONCE, Dtype, check_batch_size, checked_texts
 from lsr.encoders.dense.dense_folder import DENSE_WORKS, read_dense_layout
 from lsr.encoders.folders.find import WORKS, FoundModel, absolute_name, named_checkpoint
-from lsr.encoders.folders.saved import is_saved_encoder, read_saved, write_saved
+from lsr.encoders.folders.saved import is_saved_encoder, open_named, read_saved, write_saved
 from lsr.encoders.text_network import TextNetwork
-from lsr.errors import EncoderError, LsrError
+from lsr.errors import EncoderError
 from lsr.progress import progress_bar
 from lsr.storage.spelling import american
 
@@ -161,15 +161,5 @@ def _open_saved(folder: Path, device: str | None) -> DenseEncoder:
     saved = american(read_saved(folder))
     if saved.get("kind") != DENSE:
         raise EncoderError(f"{folder}: is an encoder of kind {saved.get('kind')!r}, not a dense one; {DENSE_WORKS}")
-    try:
-        name, options, described = str(saved["name"]), dict(saved["options"]), saved["description"]
-        encoder = _by_name(name, device, **options)
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, LsrError):
-            raise
-        raise EncoderError(f"{folder}: damaged or incomplete ({error!r}); save the encoder again") from error
-    if encoder.describe() != described:
-        raise EncoderError(
-            f"{folder}: was saved with {name}, which has changed since; bring the old model back, or encode again"
-        )
+    encoder: DenseEncoder = open_named(folder, saved, lambda name, _, **options: _by_name(name, device, **options))
     return encoder

@@ -70,6 +70,25 @@ def save_reference(
     write_saved(folder, content)
 
 
+def open_named(folder: Path, saved: dict[str, Any], load: Callable[..., Any]) -> Any:
+    """The encoder, sparse or dense, that encoder.json names. Raises EncoderError where it is gone or has changed.
+
+    load: from its name, its description and its options, as keywords.
+    """
+    try:
+        name, described = str(saved["name"]), saved["description"]
+        encoder = load(name, described, **saved["options"])
+        if encoder.describe() != described:
+            raise EncoderError(
+                f"{folder}: was saved with {name}, which has changed since; bring the old model back, or encode again"
+            )
+    except LsrError:
+        raise
+    except DAMAGE as error:
+        raise damaged_encoder(folder, error) from error
+    return encoder
+
+
 class SavedLookup(PretrainedEncoder):
     """An encoder of inference-free queries as an index keeps it: queries need its folder alone.
 

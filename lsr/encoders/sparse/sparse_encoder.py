@@ -6,15 +6,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
-from lsr.encoders.base import Dtype, LongDocuments, PretrainedEncoder, check_batch_size, check_dtype, checked_texts
+from lsr.checks import check_choice
+from lsr.encoders.base import (
+    Dtype,
+    LongDocuments,
+    PretrainedEncoder,
+    check_batch_size,
+    check_dtype,
+    check_max_length,
+    checked_texts,
+)
 from lsr.encoders.folders.saved import WHOLE, save_reference
 from lsr.encoders.idf import Table
 from lsr.encoders.pruning import Pruning
 from lsr.encoders.sparse.lookup import LookupSide
 from lsr.encoders.sparse.small_bert import SmallBert
-from lsr.encoders.sparse.text_windows import Windows, check_aggregate
+from lsr.encoders.sparse.text_windows import Windows
 from lsr.encoders.sparse.tokens import UNNAMED
 from lsr.encoders.spec import EncoderSpec, HeadSpec, LookupSpec, SideSpec, TransformerSpec
 from lsr.errors import EncoderError, LsrError, ParameterError
@@ -37,7 +46,10 @@ Expander = Callable[[Sequence[str]], Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class EncoderOptions:
-    """What load_encoder takes beside the name; it says what each means. Raises ParameterError."""
+    """What load_encoder takes beside the name, which says what each means; texts become Prunings.
+
+    Raises ParameterError.
+    """
 
     dtype: Dtype = "float32"
     max_length: int | None = None
@@ -48,11 +60,14 @@ class EncoderOptions:
 
     def __post_init__(self) -> None:
         check_dtype(self.dtype)
-        check_aggregate(self.long_documents)
+        check_max_length(self.max_length)
+        check_choice("long_documents", self.long_documents, get_args(LongDocuments))
         if self.stride is not None and type(self.stride) is not int:
             raise ParameterError(f"stride is {self.stride!r}; it must be a whole number of tokens")
         if self.stride is not None and self.long_documents == "first":
             raise ParameterError("stride is for long documents by max; by first, only one window is read")
+        for side in ("prune_documents", "prune_queries"):
+            object.__setattr__(self, side, Pruning.parse(getattr(self, side)))
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "prune_documents": str(self.prune_documents), "prune_queries": str(self.prune_queries)}

@@ -34,7 +34,7 @@ class Windows:
 
         Raises ParameterError for another name.
         """
-        check_aggregate(how)
+        check_choice("long_documents", how, get_args(LongDocuments))
         if how == "first":
             chosen = self.vectors[np.flatnonzero(np.diff(self.texts, prepend=-1) > 0)]
             lengths = np.zeros(self.count, np.int64)
@@ -59,11 +59,6 @@ class Windows:
         indices = np.concatenate([self.vectors.indices[:0], *(part[0] for part in parts)])
         values = np.concatenate([self.vectors.values[:0], *(part[1] for part in parts)])
         return SparseVectors.from_normalized(_indptr(lengths), indices, values, self.vectors.dim)
-
-
-def check_aggregate(how: str) -> None:
-    """Raises ParameterError for another way with long documents."""
-    check_choice("long_documents", how, get_args(LongDocuments))
 
 
 def _indptr(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
