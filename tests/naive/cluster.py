@@ -2,7 +2,7 @@
 
 Scores are added up as 32-bit floats and in the same order, or ties would differ.
 
-A head is a list of (component, weight), heaviest first; blocks are lists of rows.
+A sketch is a list of (component, weight), heaviest first; blocks are lists of rows.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from math import sqrt
 import numpy as np
 
 from lsr.index.parameters import IndexConfig
-from lsr.index.seismic.build.cluster import COARSE, HEAD, LEAF, MOST_CENTROIDS, STUCK
+from lsr.index.seismic.build.cluster import COARSE, LEAF, MOST_CENTROIDS, SKETCH, STUCK
 from tests.naive.forward import Row
 
-Head = list[tuple[int, np.float32]]
+Sketch = list[tuple[int, np.float32]]
 Block = list[int]
 
 
-def find_heads(rows: Sequence[Row]) -> list[Head]:
+def find_sketches(rows: Sequence[Row]) -> list[Sketch]:
     """The heaviest components of each row, of equal weights the one that comes first."""
-    return [sorted(row, key=lambda pair: -pair[1])[:HEAD] for row in rows]
+    return [sorted(row, key=lambda pair: -pair[1])[:SKETCH] for row in rows]
 
 
 def next_random(seed: int) -> Iterator[int]:
@@ -47,26 +47,30 @@ def sample_without_replacement(n: int, k: int, seed: int) -> list[int]:
     return deck[:k]
 
 
-def of_unit_length(head: Head) -> Head:
+def of_unit_length(sketch: Sketch) -> Sketch:
     """A centroid: its weights are divided by its length."""
-    ratios = [float(weight) / float(head[0][1]) for _, weight in head]
+    ratios = [float(weight) / float(sketch[0][1]) for _, weight in sketch]
     squares = 0.0
     for ratio in ratios:  # one by one, because sum() rounds less from Python 3.12 on
         squares += ratio * ratio
-    return [(component, np.float32(ratio / sqrt(squares))) for (component, _), ratio in zip(head, ratios, strict=True)]
+    return [
+        (component, np.float32(ratio / sqrt(squares))) for (component, _), ratio in zip(sketch, ratios, strict=True)
+    ]
 
 
-def cut_head(head: Head, doc_cut: int) -> Head:
-    """A document that looks for its centroid: what counts of its head, in units of its heaviest weight."""
-    return [(component, weight / head[0][1]) for component, weight in head[:doc_cut]]
+def cut_sketch(sketch: Sketch, doc_cut: int) -> Sketch:
+    """A document that looks for its centroid: what counts of its sketch, in units of its heaviest weight."""
+    return [(component, weight / sketch[0][1]) for component, weight in sketch[:doc_cut]]
 
 
-def nearest_centroids(documents: Sequence[Head], centroids: Sequence[Head], alive: Sequence[bool]) -> list[int | None]:
+def nearest_centroids(
+    documents: Sequence[Sketch], centroids: Sequence[Sketch], alive: Sequence[bool]
+) -> list[int | None]:
     """The living centroid with the largest inner product; of equal ones the first to reach it, component by component.
 
     None where no product is above zero.
     """
-    inverted: dict[int, Head] = defaultdict(list)
+    inverted: dict[int, Sketch] = defaultdict(list)
     for slot, centroid in enumerate(centroids):
         for component, weight in centroid:
             if alive[slot]:
@@ -87,11 +91,11 @@ def nearest_centroids(documents: Sequence[Head], centroids: Sequence[Head], aliv
 
 
 def split(
-    documents: Sequence[int], k: int, heads: Sequence[Head], min_cluster_size: int, doc_cut: int, seed: int
+    documents: Sequence[int], k: int, sketches: Sequence[Sketch], min_cluster_size: int, doc_cut: int, seed: int
 ) -> list[list[int]]:
     """The clusters around k of the documents, in the order of their centroids; small ones are dissolved."""
-    centroids = [of_unit_length(heads[documents[at]]) for at in sample_without_replacement(len(documents), k, seed)]
-    vectors = [cut_head(heads[document], doc_cut) for document in documents]
+    centroids = [of_unit_length(sketches[documents[at]]) for at in sample_without_replacement(len(documents), k, seed)]
+    vectors = [cut_sketch(sketches[document], doc_cut) for document in documents]
     slots = nearest_centroids(vectors, centroids, [True] * k)
     alive = [slots.count(slot) > min_cluster_size for slot in range(k)]
     first = alive.index(True) if any(alive) else 0
@@ -117,7 +121,7 @@ def cut_evenly(documents: Sequence[int], block_size: int) -> list[Block]:
 
 def grow_tree(
     documents: Sequence[int],
-    heads: Sequence[Head],
+    sketches: Sequence[Sketch],
     config: IndexConfig,
     seed: int,
     begin: int = 0,
@@ -128,21 +132,23 @@ def grow_tree(
     final = n <= LEAF if final is None else final
     k = max(1, int(config.centroid_fraction * min(n, LEAF))) if final else coarse_centroids(n)
     blocks = []
-    for part in split(documents, k, heads, config.min_cluster_size, config.doc_cut, seed + begin):
+    for part in split(documents, k, sketches, config.min_cluster_size, config.doc_cut, seed + begin):
         if final:
             blocks += cut_evenly(part, config.block_size)
         else:
-            blocks += grow_tree(part, heads, config, seed, begin, len(part) <= LEAF or len(part) > STUCK * n)
+            blocks += grow_tree(part, sketches, config, seed, begin, len(part) <= LEAF or len(part) > STUCK * n)
             begin += len(part)
     return blocks
 
 
-def cluster(heads: Sequence[Head], config: IndexConfig) -> list[Block]:
+def cluster(sketches: Sequence[Sketch], config: IndexConfig) -> list[Block]:
     """All documents: beyond a leaf, a tree for each of the clusters that a first step makes."""
-    rows = list(range(len(heads)))
+    rows = list(range(len(sketches)))
     groups = [rows]
     if len(rows) > LEAF:
-        groups = split(rows, coarse_centroids(len(rows)), heads, -1, config.doc_cut, config.seed)
+        groups = split(rows, coarse_centroids(len(rows)), sketches, -1, config.doc_cut, config.seed)
     return [
-        block for at, group in enumerate(groups) for block in grow_tree(group, heads, config, (config.seed << 32) + at)
+        block
+        for at, group in enumerate(groups)
+        for block in grow_tree(group, sketches, config, (config.seed << 32) + at)
     ]

@@ -12,7 +12,7 @@ from lsr.index.parameters import IndexConfig
 from lsr.index.seismic.forward import head_layout
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.vectors.sparse_vectors import SparseVectors
-from tests.naive.cluster import cluster, find_heads
+from tests.naive.cluster import cluster, find_sketches
 from tests.naive.forward import Document, count_components, fill_forward, internal_rows, read_documents, scales
 from tests.naive.kernels import Query, rank, scan
 from tests.naive.summarize import Runs, invert_summaries, read_runs, summarize_blocks
@@ -41,7 +41,7 @@ class NaiveIndex:
         external = count_components(vectors)
         internal = internal_rows(vectors, external)
         scale = scales(internal, len(external))
-        order = cluster(find_heads(internal), config)
+        order = cluster(find_sketches(internal), config)
         rows = [row for block in order for row in block]
         head_size = head_layout(vectors.nnz, len(vectors))
         documents = fill_forward([internal[row] for row in rows], scale, head_size, config.layout == "compact")

@@ -17,8 +17,8 @@ from lsr.index.jit import allocating, kernel
 from lsr.index.parameters import IndexConfig
 from lsr.storage.arrays import Array, Scalar
 
-# Components, heaviest first, by which a document or centroid is known: whole vectors make no better blocks.
-HEAD = 16
+# Components of a sketch, by which a document or centroid is known: whole vectors make no better blocks.
+SKETCH = 16
 
 # Documents for each centroid above the leaves, and of a leaf at most. Leaves of 4,096 make blocks no better.
 COARSE = 512
@@ -34,11 +34,11 @@ NOWHERE = np.uint32(0xFFFFFFFF)
 JOB_ROWS = 16384
 
 
-class Heads(NamedTuple):
+class Sketches(NamedTuple):
     """The heaviest components of each document, heaviest first, padded with weight 0."""
 
-    components: Array  # T[n, HEAD]
-    weights: Array  # float32[n, HEAD]
+    components: Array  # T[n, SKETCH]
+    weights: Array  # float32[n, SKETCH]
 
 
 class Runs(NamedTuple):
@@ -49,14 +49,16 @@ class Runs(NamedTuple):
 
 
 @allocating
-def find_heads(begin: Scalar, end: Scalar, indptr: Array, internal: Array, values: Array, heads: Heads) -> None:
-    """The heads of rows begin..end, of equal weights the component that comes first in its row."""
+def find_sketches(
+    begin: Scalar, end: Scalar, indptr: Array, internal: Array, values: Array, sketches: Sketches
+) -> None:
+    """The sketches of rows begin..end, of equal weights the component that comes first in its row."""
     for row in range(begin, end):
         first = indptr[row]
         order = np.argsort(-values[first : indptr[row + 1]], kind="mergesort")
-        for j in range(min(HEAD, order.size)):
-            heads.components[row, j] = internal[first + order[j]]
-            heads.weights[row, j] = values[first + order[j]]
+        for j in range(min(SKETCH, order.size)):
+            sketches.components[row, j] = internal[first + order[j]]
+            sketches.weights[row, j] = values[first + order[j]]
 
 
 @kernel
@@ -81,19 +83,19 @@ def sample_without_replacement(n: Scalar, k: Scalar, seed: Scalar) -> Array:
 
 
 @allocating
-def centroid_runs(centroids: Array, heads: Heads, runs: Runs) -> tuple[Array, Array, Array]:
+def centroid_runs(centroids: Array, sketches: Sketches, runs: Runs) -> tuple[Array, Array, Array]:
     """Invert the centroids, documents uint32[k], into `runs`: (components that occur, slots uint32, weights float32).
 
-    Weights are divided by the length of the centroid's head, so that none attracts documents by being heavy.
+    Weights are divided by the length of the centroid's sketch, so that none attracts documents by being heavy.
     """
     starts, ends = runs.starts, runs.ends
-    touched = np.empty(min(centroids.size * HEAD, ends.size), np.uint32)
+    touched = np.empty(min(centroids.size * SKETCH, ends.size), np.uint32)
     n_touched = 0
     total = 0
     for document in centroids:
-        for j in range(HEAD):
-            if heads.weights[document, j] > 0:
-                component = heads.components[document, j]
+        for j in range(SKETCH):
+            if sketches.weights[document, j] > 0:
+                component = sketches.components[document, j]
                 if ends[component] == 0:
                     touched[n_touched] = component
                     n_touched += 1
@@ -108,16 +110,16 @@ def centroid_runs(centroids: Array, heads: Heads, runs: Runs) -> tuple[Array, Ar
     weights = np.empty(total, np.float32)
     for slot in range(centroids.size):
         document = centroids[slot]
-        largest = np.float64(heads.weights[document, 0])
+        largest = np.float64(sketches.weights[document, 0])
         squares = 0.0
-        for j in range(HEAD):
+        for j in range(SKETCH):
             # Divided by the largest first: squares of the very smallest and largest floats are no numbers.
-            squares += (heads.weights[document, j] / largest) ** 2 if largest > 0 else 0.0
-        for j in range(HEAD):
-            if heads.weights[document, j] > 0:
-                component = heads.components[document, j]
+            squares += (sketches.weights[document, j] / largest) ** 2 if largest > 0 else 0.0
+        for j in range(SKETCH):
+            if sketches.weights[document, j] > 0:
+                component = sketches.components[document, j]
                 slots[ends[component]] = slot
-                weights[ends[component]] = heads.weights[document, j] / largest / np.sqrt(squares)
+                weights[ends[component]] = sketches.weights[document, j] / largest / np.sqrt(squares)
                 ends[component] += np.uint32(1)
     return touched[:n_touched], slots, weights
 
@@ -130,7 +132,7 @@ def nearest_centroids(
     runs: Runs,
     slots: Array,
     weights: Array,
-    heads: Heads,
+    sketches: Sketches,
     doc_cut: Scalar,
     scores: Array,
     out: Array,
@@ -143,12 +145,12 @@ def nearest_centroids(
         document = documents[i]
         scores[:] = 0
         best, best_slot = np.float32(0), NOWHERE
-        largest = heads.weights[document, 0]
+        largest = sketches.weights[document, 0]
         for j in range(doc_cut):
-            if heads.weights[document, j] == 0:
+            if sketches.weights[document, j] == 0:
                 break
-            component = heads.components[document, j]
-            weight = heads.weights[document, j] / largest
+            component = sketches.components[document, j]
+            weight = sketches.weights[document, j] / largest
             for entry in range(runs.starts[component], runs.ends[component]):
                 slot = slots[entry]
                 score = scores[slot] + weight * weights[entry]
@@ -186,7 +188,7 @@ def group_by_slot(documents: Array, slots: Array, n_slots: Scalar) -> tuple[Arra
 def split(
     documents: Array,
     k: Scalar,
-    heads: Heads,
+    sketches: Sketches,
     min_cluster_size: Scalar,
     doc_cut: Scalar,
     seed: Scalar,
@@ -199,12 +201,12 @@ def split(
     """
     n = documents.size
     centroids = documents[sample_without_replacement(n, k, seed)]
-    touched, run_slots, run_weights = centroid_runs(centroids, heads, runs)
+    touched, run_slots, run_weights = centroid_runs(centroids, sketches, runs)
     alive = np.ones(k, np.bool_)
     scores = np.empty(k, np.float32)
     slots = np.empty(n, np.uint32)
     todo = np.arange(n)
-    nearest_centroids(documents, todo, alive, runs, run_slots, run_weights, heads, doc_cut, scores, slots)
+    nearest_centroids(documents, todo, alive, runs, run_slots, run_weights, sketches, doc_cut, scores, slots)
     sizes = np.zeros(k, np.int64)
     for slot in slots:
         if slot != NOWHERE:
@@ -217,7 +219,7 @@ def split(
             todo[n_lost] = i
             n_lost += 1
     lost = todo[:n_lost]
-    nearest_centroids(documents, lost, alive, runs, run_slots, run_weights, heads, doc_cut, scores, slots)
+    nearest_centroids(documents, lost, alive, runs, run_slots, run_weights, sketches, doc_cut, scores, slots)
     for i in lost:
         if slots[i] == NOWHERE:
             slots[i] = first
@@ -231,7 +233,7 @@ def split(
 @allocating
 def grow_tree(
     documents: Array,
-    heads: Heads,
+    sketches: Sketches,
     centroid_fraction: Scalar,
     min_cluster_size: Scalar,
     doc_cut: Scalar,
@@ -249,7 +251,9 @@ def grow_tree(
         begin, end, final = begins.pop(), ends.pop(), finals.pop()
         n = end - begin
         k = max(1, np.int64(centroid_fraction * min(n, LEAF))) if final else min(max(2, n // COARSE), MOST_CENTROIDS)
-        ordered, offsets = split(order[begin:end], k, heads, min_cluster_size, doc_cut, seed + np.uint64(begin), runs)
+        ordered, offsets = split(
+            order[begin:end], k, sketches, min_cluster_size, doc_cut, seed + np.uint64(begin), runs
+        )
         order[begin:end] = ordered
         for i in range(offsets.size - 1):
             child = i if final else offsets.size - 2 - i
@@ -266,22 +270,22 @@ def grow_tree(
     return order, sizes[:n_blocks]
 
 
-def cluster(heads: Heads, n_components: int, config: IndexConfig, executor: Executor) -> tuple[Array, Array]:
+def cluster(sketches: Sketches, n_components: int, config: IndexConfig, executor: Executor) -> tuple[Array, Array]:
     """(rows uint32[n] in the order of their blocks, block offsets uint32[blocks + 1]), whatever the number of threads.
 
     Blocks have 1 to config.block_size rows.
     """
-    n = len(heads.weights)
+    n = len(sketches.weights)
     rows = np.arange(n, dtype=np.uint32)
     groups = [rows] if n else []
     if n > LEAF:
-        groups = _first_split(rows, heads, n_components, config, executor)
+        groups = _first_split(rows, sketches, n_components, config, executor)
 
     def grow(group: Array, seed: int) -> tuple[Array, Array]:
         fraction, smallest = config.centroid_fraction, config.min_cluster_size
         runs = _runs(n_components)
         own_seed = np.uint64(config.seed << 32) + np.uint64(seed)
-        return grow_tree(group, heads, fraction, smallest, config.doc_cut, config.block_size, own_seed, runs)  # type: ignore[no-any-return]
+        return grow_tree(group, sketches, fraction, smallest, config.doc_cut, config.block_size, own_seed, runs)  # type: ignore[no-any-return]
 
     jobs = [executor.submit(grow, group, at) for at, group in enumerate(groups)]
     parts = [job.result() for job in jobs]
@@ -289,18 +293,20 @@ def cluster(heads: Heads, n_components: int, config: IndexConfig, executor: Exec
     return np.concatenate([np.empty(0, np.uint32), *(part[0] for part in parts)]), np.cumsum(sizes, dtype=np.uint32)
 
 
-def _first_split(rows: Array, heads: Heads, n_components: int, config: IndexConfig, executor: Executor) -> list[Array]:
+def _first_split(
+    rows: Array, sketches: Sketches, n_components: int, config: IndexConfig, executor: Executor
+) -> list[Array]:
     """The clusters of all documents, in jobs of some documents each: one thread would dwell on this step."""
     k = min(max(2, len(rows) // COARSE), MOST_CENTROIDS)
     runs = _runs(n_components)
     centroids = sample_without_replacement(len(rows), k, np.uint64(config.seed))
-    _, run_slots, run_weights = centroid_runs(centroids, heads, runs)
+    _, run_slots, run_weights = centroid_runs(centroids, sketches, runs)
     slots = np.empty(len(rows), np.uint32)
 
     def assign(begin: int) -> None:
         todo = np.arange(begin, min(begin + JOB_ROWS, len(rows)))
         alive, scores = np.ones(k, bool), np.empty(k, np.float32)
-        nearest_centroids(rows, todo, alive, runs, run_slots, run_weights, heads, config.doc_cut, scores, slots)
+        nearest_centroids(rows, todo, alive, runs, run_slots, run_weights, sketches, config.doc_cut, scores, slots)
 
     for job in [executor.submit(assign, begin) for begin in range(0, len(rows), JOB_ROWS)]:
         job.result()

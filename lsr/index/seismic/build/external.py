@@ -1,9 +1,9 @@
 """Building an index of more vectors than fit in memory: by way of the disk, and byte for byte as it is built in memory.
 
-For blocks the vectors are read three times: to count components and copy ids; to gather the heads of all documents in
-a file, from which they are clustered; and to deal each row to its range of documents, in the order of the blocks. Range
+For blocks the vectors are read three times: to count components and copy ids; to gather the sketches of all documents
+in a file, from which they are clustered; and to deal each row to its range of documents, in the order of the blocks. Range
 by range documents are then quantized and appended to the index, and window by window blocks are summarized from what is
-there. What is in memory for each document is its head and a few numbers. Postings are there as far as the limit has
+there. What is in memory for each document is its sketch and a few numbers. Postings are there as far as the limit has
 room.
 
 Inverted lists are written a range of lists after the other, for each of which the vectors are read once.
@@ -30,7 +30,7 @@ from lsr.index.inverted.inverted_engine import InvertedEngine, ListsOfRows, list
 from lsr.index.inverted.inverted_kernels import Inverted, find_lists, scatter_postings
 from lsr.index.parameters import IndexConfig
 from lsr.index.seismic.build import trial
-from lsr.index.seismic.build.cluster import HEAD, Heads, cluster, find_heads
+from lsr.index.seismic.build.cluster import SKETCH, Sketches, cluster, find_sketches
 from lsr.index.seismic.build.graph import build_graph
 from lsr.index.seismic.build.in_memory import Parts, component_type, count_frequent, positions_of
 from lsr.index.seismic.build.summarize import WINDOW, Blocks, invert_summaries, summarize_blocks
@@ -69,7 +69,7 @@ AHEAD = 4
 SLICE = 1024
 
 # Bytes that a build takes: whatever is built, most of it to read vectors; for each component; for each non-zero of the
-# longest document; for each document besides its head, until documents are in order, and after; for each document of
+# longest document; for each document besides its sketch, until documents are in order, and after; for each document of
 # those that are quantized at once, besides its head; for each entry of a window's summaries, most of them in runs that
 # have a code for every block.
 FIXED = 24 << 20
@@ -152,8 +152,8 @@ def _needed(sizes: _Sizes, config: IndexConfig) -> int:
     """Bytes without which a build cannot do, about."""
     if sizes.documents < trial.INVERTED_BELOW:
         return _fixed(sizes.components, sizes.longest) + sizes.documents * (OF_ORDERED + OF_LISTED)
-    head = HEAD * (component_type(sizes.components).itemsize + np.dtype(np.float32).itemsize)
-    clustering = sizes.documents * (head + OF_DOCUMENT)
+    sketch = SKETCH * (component_type(sizes.components).itemsize + np.dtype(np.float32).itemsize)
+    clustering = sizes.documents * (sketch + OF_DOCUMENT)
     window = min(1, WINDOW * min(config.block_size, DOCUMENTS_OF_BLOCK) / max(sizes.documents, 1)) * sizes.postings
     entries = int(window * ENTRIES * config.summary_energy**2)
     summarizing = sizes.documents * OF_ORDERED + entries * OF_ENTRY
@@ -316,7 +316,7 @@ class _Build:
 
     def _build_blocks(self, counts: _Counts, postings: int) -> BlockEngine:
         """Write all arrays of blocks."""
-        maxima = self._gather_heads(counts)
+        maxima = self._gather_sketches(counts)
         order = self._cluster(len(counts.frequency))
         scale = _Scale(scale_of(maxima), head_layout(postings, len(counts.lengths)))
         arrays = {"components": counts.components.external, "scale": scale.scale, "blocks": order.offsets}
@@ -396,36 +396,36 @@ class _Build:
         components, frequency = number_components(*frequencies.merged())
         return _Counts(np.concatenate(lengths), components, frequency)
 
-    def _gather_heads(self, counts: _Counts) -> Array:
-        """Write the heads of all documents; returns the largest weight of each component."""
+    def _gather_sketches(self, counts: _Counts) -> Array:
+        """Write the sketches of all documents; returns the largest weight of each component."""
         dtype = component_type(len(counts.components.external))
         maxima = np.zeros(len(counts.components.external), np.float32)
 
-        def find(item: Batch) -> tuple[Array, Array, Heads]:
+        def find(item: Batch) -> tuple[Array, Array, Sketches]:
             batch = item[1]
             internal = counts.components.renumber(batch.indices, dtype)
-            heads = Heads(np.zeros((len(batch), HEAD), dtype), np.zeros((len(batch), HEAD), np.float32))
-            find_heads(0, len(batch), batch.indptr, internal, batch.values, heads)
-            return internal, batch.values, heads
+            sketches = Sketches(np.zeros((len(batch), SKETCH), dtype), np.zeros((len(batch), SKETCH), np.float32))
+            find_sketches(0, len(batch), batch.indptr, internal, batch.values, sketches)
+            return internal, batch.values, sketches
 
         with (
-            growing_array(self.spill, "components", dtype, (HEAD,)) as add_components,
-            growing_array(self.spill, "weights", np.float32, (HEAD,)) as add_weights,
-            progress_bar("gathering heads", len(counts.lengths), "documents", self.progress) as advance,
+            growing_array(self.spill, "components", dtype, (SKETCH,)) as add_components,
+            growing_array(self.spill, "weights", np.float32, (SKETCH,)) as add_weights,
+            progress_bar("gathering sketches", len(counts.lengths), "documents", self.progress) as advance,
         ):
-            for internal, values, heads in self._in_order(find, self.source.batches_again(counts.lengths)):
+            for internal, values, sketches in self._in_order(find, self.source.batches_again(counts.lengths)):
                 component_maxima(internal, values, maxima)
-                add_components(heads.components)
-                add_weights(heads.weights)
-                advance(len(heads.weights))
+                add_components(sketches.components)
+                add_weights(sketches.weights)
+                advance(len(sketches.weights))
         return maxima
 
     def _cluster(self, n_components: int) -> _Order:
-        """Order the documents by their heads, which are removed."""
-        paths = [self.spill / f"{name}.npy" for name in Heads._fields]
+        """Order the documents by their sketches, which are removed."""
+        paths = [self.spill / f"{name}.npy" for name in Sketches._fields]
         # "c" maps what a kernel could write to, like an array in memory, for which it has been compiled.
-        heads = Heads(*(np.load(path, mmap_mode="c").view(np.ndarray) for path in paths))
-        order = _Order(*cluster(heads, n_components, self.config, self.executor))
+        sketches = Sketches(*(np.load(path, mmap_mode="c").view(np.ndarray) for path in paths))
+        order = _Order(*cluster(sketches, n_components, self.config, self.executor))
         for path in paths:
             path.unlink()
         return order

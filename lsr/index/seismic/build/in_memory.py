@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lsr.index.parameters import IndexConfig
-from lsr.index.seismic.build.cluster import HEAD, JOB_ROWS, Heads, cluster, find_heads
+from lsr.index.seismic.build.cluster import JOB_ROWS, SKETCH, Sketches, cluster, find_sketches
 from lsr.index.seismic.build.summarize import RARE, WINDOW, Blocks, summarize_window
 from lsr.index.seismic.forward import (
     Components,
@@ -38,9 +38,9 @@ def build_parts(vectors: SparseVectors, config: IndexConfig, executor: Executor,
     n_components = len(components.external)
     dtype = component_type(n_components)
     internal = components.renumber(vectors.indices, dtype)
-    heads = all_heads(vectors.indptr, internal, vectors.values, executor)
-    rows, offsets = cluster(heads, n_components, config, executor)
-    del heads
+    sketches = all_sketches(vectors.indptr, internal, vectors.values, executor)
+    rows, offsets = cluster(sketches, n_components, config, executor)
+    del sketches
     scale = weight_scale(internal, vectors.values, n_components)
     head_size = head_layout(vectors.nnz, len(vectors))
     compact = config.layout == "compact"
@@ -70,17 +70,17 @@ def positions_of(rows: Array) -> Array:
     return positions
 
 
-def all_heads(indptr: Array, internal: Array, values: Array, executor: Executor) -> Heads:
-    """The heads of CSR rows with internal components (int64[n + 1], T[nnz], float32[nnz])."""
+def all_sketches(indptr: Array, internal: Array, values: Array, executor: Executor) -> Sketches:
+    """The sketches of CSR rows with internal components (int64[n + 1], T[nnz], float32[nnz])."""
     n = len(indptr) - 1
-    heads = Heads(np.zeros((n, HEAD), internal.dtype), np.zeros((n, HEAD), np.float32))
+    sketches = Sketches(np.zeros((n, SKETCH), internal.dtype), np.zeros((n, SKETCH), np.float32))
     jobs = [
-        executor.submit(find_heads, begin, min(begin + JOB_ROWS, n), indptr, internal, values, heads)
+        executor.submit(find_sketches, begin, min(begin + JOB_ROWS, n), indptr, internal, values, sketches)
         for begin in range(0, n, JOB_ROWS)
     ]
     for job in jobs:
         job.result()
-    return heads
+    return sketches
 
 
 def build_blocks(

@@ -14,21 +14,21 @@ from hypothesis import strategies as st
 from lsr.index.parameters import IndexConfig
 from lsr.index.seismic.build.cluster import (
     COARSE,
-    HEAD,
     LEAF,
     NOWHERE,
-    Heads,
+    SKETCH,
     Runs,
+    Sketches,
     centroid_runs,
     cluster,
-    find_heads,
+    find_sketches,
     grow_tree,
     nearest_centroids,
     next_random,
     sample_without_replacement,
     split,
 )
-from lsr.index.seismic.build.in_memory import all_heads
+from lsr.index.seismic.build.in_memory import all_sketches
 from lsr.index.seismic.forward import count_components
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.index.samples import NARROW, WIDE, configs, vectors_and_queries
@@ -40,14 +40,14 @@ Drawn = tuple[SparseVectors, SparseVectors]
 LARGEST = float(np.finfo(np.float32).max)
 
 
-def heads_of(vectors: SparseVectors, dtype: type = NARROW) -> tuple[Heads, list[naive.Head], int]:
-    """The heads of documents with internal components, the twin's, and the number of components."""
+def sketches_of(vectors: SparseVectors, dtype: type = NARROW) -> tuple[Sketches, list[naive.Sketch], int]:
+    """The sketches of documents with internal components, the twin's, and the number of components."""
     components = count_components(vectors)
     internal = components.renumber(vectors.indices, np.dtype(dtype))
     with ThreadPoolExecutor(2) as executor:
-        heads = all_heads(vectors.indptr, internal, vectors.values, executor)
+        sketches = all_sketches(vectors.indptr, internal, vectors.values, executor)
     external = components.external.tolist()
-    return heads, naive.find_heads(internal_rows(vectors, external)), len(external)
+    return sketches, naive.find_sketches(internal_rows(vectors, external)), len(external)
 
 
 def no_runs(n_components: int) -> Runs:
@@ -56,9 +56,9 @@ def no_runs(n_components: int) -> Runs:
 
 def blocks_of(vectors: SparseVectors, config: IndexConfig, threads: int = 1, dtype: type = NARROW) -> list[list[int]]:
     """The blocks that `cluster` makes, after a look at what holds of all blocks."""
-    heads, _, n_components = heads_of(vectors, dtype)
+    sketches, _, n_components = sketches_of(vectors, dtype)
     with ThreadPoolExecutor(threads) as executor:
-        rows, offsets = cluster(heads, n_components, config, executor)
+        rows, offsets = cluster(sketches, n_components, config, executor)
     assert (rows.dtype, offsets.dtype) == (np.uint32, np.uint32)
     assert np.array_equal(np.sort(rows), np.arange(len(vectors)))
     assert (offsets[0], offsets[-1]) == (0, len(vectors))
@@ -72,38 +72,38 @@ def as_blocks(rows: Sequence[int], offsets: Sequence[int]) -> list[list[int]]:
     return [list(map(int, rows[begin:end])) for begin, end in pairwise(map(int, offsets))]
 
 
-# Heads
+# Sketches
 
 
 @pytest.mark.parametrize("dtype", [NARROW, WIDE])
 @given(vectors=sparse_vectors())
 @settings(max_examples=50)
-def test_heads(vectors: SparseVectors, dtype: type) -> None:
-    heads, expected, _ = heads_of(vectors, dtype)
-    assert heads.components.dtype == dtype
-    check_heads(heads, expected)
+def test_sketches(vectors: SparseVectors, dtype: type) -> None:
+    sketches, expected, _ = sketches_of(vectors, dtype)
+    assert sketches.components.dtype == dtype
+    check_sketches(sketches, expected)
 
 
-def test_heads_of_real_vectors(passages: SparseVectors) -> None:
-    heads, expected, _ = heads_of(passages[:300])
-    assert max(map(len, expected)) == HEAD
-    check_heads(heads, expected)
+def test_sketches_of_real_vectors(passages: SparseVectors) -> None:
+    sketches, expected, _ = sketches_of(passages[:300])
+    assert max(map(len, expected)) == SKETCH
+    check_sketches(sketches, expected)
 
 
-def check_heads(heads: Heads, expected: list[naive.Head]) -> None:
-    for components, weights, head in zip(heads.components, heads.weights, expected, strict=True):
-        assert list(zip(components.tolist(), weights.tolist(), strict=True))[: len(head)] == head
-        assert not weights[len(head) :].any()
+def check_sketches(sketches: Sketches, expected: list[naive.Sketch]) -> None:
+    for components, weights, sketch in zip(sketches.components, sketches.weights, expected, strict=True):
+        assert list(zip(components.tolist(), weights.tolist(), strict=True))[: len(sketch)] == sketch
+        assert not weights[len(sketch) :].any()
 
 
-def test_only_the_rows_asked_for_get_heads(packages: SparseVectors) -> None:
+def test_only_the_rows_asked_for_get_sketches(packages: SparseVectors) -> None:
     vectors = packages[:30]
-    heads = Heads(np.full((30, HEAD), 7, np.uint32), np.full((30, HEAD), 7, np.float32))
-    find_heads(10, 20, vectors.indptr, vectors.indices, vectors.values, heads)
+    sketches = Sketches(np.full((30, SKETCH), 7, np.uint32), np.full((30, SKETCH), 7, np.float32))
+    find_sketches(10, 20, vectors.indptr, vectors.indices, vectors.values, sketches)
     outside = np.r_[:10, 20:30]
-    assert (heads.components[outside] == 7).all()
-    assert (heads.weights[outside] == 7).all()
-    assert heads.weights[10:20, 0].tolist() == [vectors.row(row)[1].max() for row in range(10, 20)]
+    assert (sketches.components[outside] == 7).all()
+    assert (sketches.weights[outside] == 7).all()
+    assert sketches.weights[10:20, 0].tolist() == [vectors.row(row)[1].max() for row in range(10, 20)]
 
 
 # Random numbers
@@ -142,15 +142,15 @@ def test_every_position_is_sampled_as_often() -> None:
 
 
 @pytest.mark.parametrize("dtype", [NARROW, WIDE])
-@given(drawn=vectors_and_queries(max_rows=60, min_rows=1), doc_cut=st.integers(1, HEAD), data=st.data())
+@given(drawn=vectors_and_queries(max_rows=60, min_rows=1), doc_cut=st.integers(1, SKETCH), data=st.data())
 @settings(max_examples=50)
 def test_nearest_centroids(drawn: Drawn, doc_cut: int, data: st.DataObject, dtype: type) -> None:
-    heads, twins, n_components = heads_of(drawn[0], dtype)
+    sketches, twins, n_components = sketches_of(drawn[0], dtype)
     n = len(twins)
     chosen = np.arange(0, n, 3, dtype=np.uint32)
     alive = data.draw(st.lists(st.booleans(), min_size=len(chosen), max_size=len(chosen)))
     runs = no_runs(n_components)
-    touched, slots, weights = centroid_runs(chosen, heads, runs)
+    touched, slots, weights = centroid_runs(chosen, sketches, runs)
     occurring = {component for document in chosen.tolist() for component, _ in twins[document]}
     assert sorted(touched.tolist()) == sorted(occurring)
 
@@ -159,9 +159,9 @@ def test_nearest_centroids(drawn: Drawn, doc_cut: int, data: st.DataObject, dtyp
     untouched = 12345
     out = np.full(n, untouched, np.uint32)
     scores = np.empty(len(chosen), np.float32)
-    nearest_centroids(documents, todo, np.array(alive, bool), runs, slots, weights, heads, doc_cut, scores, out)
+    nearest_centroids(documents, todo, np.array(alive, bool), runs, slots, weights, sketches, doc_cut, scores, out)
     expected = naive.nearest_centroids(
-        [naive.cut_head(twins[documents[i]], doc_cut) for i in todo],
+        [naive.cut_sketch(twins[documents[i]], doc_cut) for i in todo],
         [naive.of_unit_length(twins[document]) for document in chosen],
         alive,
     )
@@ -176,12 +176,12 @@ def test_nearest_centroids(drawn: Drawn, doc_cut: int, data: st.DataObject, dtyp
 @given(drawn=vectors_and_queries(min_rows=1), config=configs(), share=st.floats(0.01, 1))
 @settings(max_examples=50)
 def test_split(drawn: Drawn, config: IndexConfig, share: float, dtype: type) -> None:
-    heads, twins, n_components = heads_of(drawn[0], dtype)
+    sketches, twins, n_components = sketches_of(drawn[0], dtype)
     documents = np.arange(0, len(twins), 2, dtype=np.uint32)
     k = max(1, int(share * len(documents)))
     runs = no_runs(n_components)
     smallest, doc_cut = config.min_cluster_size, config.doc_cut
-    ordered, offsets = split(documents, k, heads, smallest, doc_cut, np.uint64(config.seed), runs)
+    ordered, offsets = split(documents, k, sketches, smallest, doc_cut, np.uint64(config.seed), runs)
     clusters = as_blocks(ordered, offsets)
     assert clusters == naive.split(documents.tolist(), k, twins, smallest, doc_cut, config.seed)
     for members in clusters:
@@ -192,9 +192,9 @@ def test_split(drawn: Drawn, config: IndexConfig, share: float, dtype: type) -> 
 
 
 def split_all(vectors: SparseVectors, k: int, min_cluster_size: int) -> list[list[int]]:
-    heads, _, n_components = heads_of(vectors)
+    sketches, _, n_components = sketches_of(vectors)
     rows = np.arange(len(vectors), dtype=np.uint32)
-    return as_blocks(*split(rows, k, heads, min_cluster_size, 16, np.uint64(1), no_runs(n_components)))
+    return as_blocks(*split(rows, k, sketches, min_cluster_size, 16, np.uint64(1), no_runs(n_components)))
 
 
 def test_no_cluster_large_enough() -> None:
@@ -227,7 +227,7 @@ def test_heavy_centroids_attract_no_more_than_others() -> None:
 @settings(max_examples=40)
 def test_small_trees(drawn: Drawn, config: IndexConfig, dtype: type) -> None:
     vectors, _ = drawn
-    _, twins, _ = heads_of(vectors, dtype)
+    _, twins, _ = sketches_of(vectors, dtype)
     assert blocks_of(vectors, config, dtype=dtype) == naive.cluster(twins, config)
 
 
@@ -238,12 +238,12 @@ def test_small_trees(drawn: Drawn, config: IndexConfig, dtype: type) -> None:
 )
 def test_tree_of_several_steps(packages: SparseVectors, config: IndexConfig) -> None:
     vectors = packages[:2700]
-    heads, twins, n_components = heads_of(vectors)
+    sketches, twins, n_components = sketches_of(vectors)
     documents = np.arange(1, len(vectors), dtype=np.uint32)
     runs = no_runs(n_components)
     ordered, sizes = grow_tree(
         documents,
-        heads,
+        sketches,
         config.centroid_fraction,
         config.min_cluster_size,
         config.doc_cut,
@@ -260,7 +260,7 @@ def test_tree_of_several_steps(packages: SparseVectors, config: IndexConfig) -> 
 
 def test_clustering_beyond_a_leaf(packages: SparseVectors) -> None:
     vectors = packages[: LEAF + 400]
-    _, twins, _ = heads_of(vectors)
+    _, twins, _ = sketches_of(vectors)
     assert blocks_of(vectors, IndexConfig()) == naive.cluster(twins, IndexConfig())
 
 
@@ -325,7 +325,7 @@ def test_one_component(rows: int) -> None:
 @pytest.mark.parametrize("weight", [2.0**-149, 2.0**-126, 1e-20, LARGEST])
 def test_weights_of_all_sizes(weight: float) -> None:
     vectors = from_pairs([[(row % 3, weight), (5, weight / 2)] for row in range(90)], 6)
-    _, twins, _ = heads_of(vectors)
+    _, twins, _ = sketches_of(vectors)
     blocks = blocks_of(vectors, IndexConfig())
     assert blocks == naive.cluster(twins, IndexConfig())
     # What is alike stays together, however light or heavy it is.
@@ -335,7 +335,7 @@ def test_weights_of_all_sizes(weight: float) -> None:
 def test_weights_of_very_different_sizes() -> None:
     sizes = [2.0**-149, 1e-30, 1.0, 1e30, LARGEST]
     rows = [[(row % 7, sizes[row % 5]), (7 + row % 3, sizes[row % 4])] for row in range(400)]
-    _, twins, _ = heads_of(from_pairs(rows, 10))
+    _, twins, _ = sketches_of(from_pairs(rows, 10))
     assert blocks_of(from_pairs(rows, 10), IndexConfig()) == naive.cluster(twins, IndexConfig())
 
 
@@ -348,7 +348,7 @@ def test_70000_components() -> None:
     rng = np.random.default_rng(1)
     rare = SparseVectors(np.arange(0, 70_001, 14), rng.permutation(70_000), rng.random(70_000) + 0.01, 70_000)
     vectors = SparseVectors.concatenate([rare, rare[np.arange(0, 5000, 2)]])
-    _, twins, n_components = heads_of(vectors, WIDE)
+    _, twins, n_components = sketches_of(vectors, WIDE)
     assert n_components == 70_000
     assert blocks_of(vectors, IndexConfig(min_cluster_size=0), dtype=WIDE) == naive.cluster(
         twins, IndexConfig(min_cluster_size=0)

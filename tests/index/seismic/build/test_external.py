@@ -336,7 +336,7 @@ def check_nothing_left(old: tuple[Path, Path, dict[str, bytes]]) -> None:
     assert names(folder.parent) == ["index", "vectors"]
 
 
-@pytest.mark.parametrize("step", ["document_frequencies", "find_heads", "cluster", "quantize", "summarize_blocks"])
+@pytest.mark.parametrize("step", ["document_frequencies", "find_sketches", "cluster", "quantize", "summarize_blocks"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_interrupted(
     old: tuple[Path, Path, dict[str, bytes]], monkeypatch: pytest.MonkeyPatch, step: str, error: type[BaseException]
