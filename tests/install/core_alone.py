@@ -1,6 +1,6 @@
 """Run by .ci/install in an environment that holds the core of lsr alone: index and search in it, and ask for the rest.
 
-python core_alone.py INDEX ENCODER: an index that was built elsewhere and its encoder, which looks queries up in a table.
+python core_alone.py INDEX ENCODER: an index built elsewhere and its encoder, which looks queries up in a table.
 """
 
 from __future__ import annotations
