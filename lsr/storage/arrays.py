@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,9 @@ import numpy.typing as npt
 
 from lsr.errors import IndexFormatError
 from lsr.storage.files import DAMAGE, storage_errors
+
+# Errors of the process or the machine, which say nothing about a file.
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 Array = npt.NDArray[Any]
 Scalar = Any  # inside a kernel: the NumPy number that Numba makes of it
@@ -59,8 +63,14 @@ def load_array(folder: str | os.PathLike[str], name: str, *, mmap: bool = True) 
     """The array in NAME.npy, read-only; mapped into memory, or read into it. Raises IndexFormatError."""
     path = Path(folder, f"{name}.npy")
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("not a file")  # to open a pipe would be to wait for its writer
         return read_only(np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False))
     except DAMAGE as error:
+        if isinstance(error, OSError) and error.errno in EXHAUSTED:
+            raise IndexFormatError(
+                f"{path}: cannot be opened now ({error}); raise the limit of this process"
+            ) from error
         raise IndexFormatError(f"{path}: missing or damaged ({error}); build the index again") from error
 
 
