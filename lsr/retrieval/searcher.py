@@ -371,6 +371,8 @@ class Searcher:
 
     def _prepared(self, request: SearchRequest) -> SearchRequest:
         """With a filter made once, not for each side and each search of a pipeline."""
+        if request.allowed is None:
+            return request
         return replace(request, allowed=Filter.of(request.allowed, len(self.index), self.index.ids))
 
     def rows_of(self, doc_ids: Sequence[str]) -> npt.NDArray[np.int64]:
