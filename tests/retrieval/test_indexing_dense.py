@@ -11,9 +11,9 @@ import pytest
 from lsr.encoders.dense.dense_collection import encode_dense_collection
 from lsr.encoders.dense.dense_encoder import DenseEncoder, load_dense_encoder
 from lsr.errors import CollectionError, EncoderError, IndexFormatError, ParameterError, StorageError
+from lsr.index.dense import dense_index
 from lsr.index.dense.dense_index import DenseIndex
 from lsr.index.dense_config import DenseConfig
-from lsr.retrieval import indexing
 from lsr.retrieval.indexing import build_dense, build_searchable
 from lsr.retrieval.searcher import DENSE_FOLDER, Searcher
 from lsr.storage.manifest import verify
@@ -103,7 +103,7 @@ def test_interrupted_it_goes_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(indexing, "write_dense", interrupted)
+        patched.setattr(dense_index, "write_dense", interrupted)
         build_dense(collection, tmp_path / "index" / DENSE_FOLDER, minilm)
     assert asked == TEXTS[4:]
     assert files(tmp_path / "index") == before
