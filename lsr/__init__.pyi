@@ -27,8 +27,10 @@ from .experiment.runner import run_experiment as run_experiment
 from .index.dense.dense_index import DenseIndex as DenseIndex
 from .index.dense_config import DenseConfig as DenseConfig
 from .index.inverted.exact_index import ExactIndex as ExactIndex
+from .index.open_index import open_index as open_index
 from .index.parameters import IndexConfig as IndexConfig
 from .index.parameters import SearchParams as SearchParams
+from .index.protocol import Index as Index
 from .index.result import SearchResult as SearchResult
 from .index.seismic.seismic_index import SeismicIndex as SeismicIndex
 from .index.tools.tuning import Tuning as Tuning

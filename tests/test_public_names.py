@@ -100,3 +100,11 @@ def test_the_glossary_defines_each_word_once_and_names_code_that_exists() -> Non
     for name in re.findall(r"`(\w+)(?:\.(\w+))?`", text):
         for each in filter(None, name):
             assert re.search(rf"\b{each}\b", source), each
+
+
+def test_the_architecture_names_files_that_exist_in_short_lines() -> None:
+    text = (REPOSITORY / "ARCHITECTURE.md").read_text()
+    for name in re.findall(r"`([\w/]+(?:/|\.pyi?))`", text):
+        found = [REPOSITORY / name, REPOSITORY / "lsr" / name, *(REPOSITORY / "lsr").rglob(name.strip("/"))]
+        assert any(path.exists() for path in found), name
+    assert [line for line in text.splitlines() if len(line) > 100 and not line.startswith("|")] == []
