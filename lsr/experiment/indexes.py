@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from lsr.collections.collection import Collection
-from lsr.encoders import BM25Encoder, load_encoder
+from lsr.encoders.bm25 import BM25Encoder
 from lsr.encoders.folders.find import content_digest
+from lsr.encoders.load import load_encoder
 from lsr.experiment.experiment_file import NamedEncoder, System
 from lsr.index.dense_config import DenseConfig
 from lsr.index.document_ids import Ids

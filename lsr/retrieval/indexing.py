@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lsr.collections.sources import Document
-from lsr.encoders import load_encoder
 from lsr.encoders.base import ENCODER_FOLDER, Encoder
+from lsr.encoders.load import load_encoder
 from lsr.errors import CollectionError, EncoderError
 from lsr.index.dense_config import DenseConfig
 from lsr.index.document_ids import Ids

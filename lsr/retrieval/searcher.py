@@ -204,8 +204,8 @@ class Searcher:
 
         Raises IndexFormatError if the folder is no index or is damaged, EncoderError if the index has no encoder.
         """
-        from lsr.encoders import load_encoder
         from lsr.encoders.base import ENCODER_FOLDER
+        from lsr.encoders.load import load_encoder
         from lsr.index.open_index import open_index
         from lsr.index.sparse_index import SparseIndex
 

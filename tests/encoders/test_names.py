@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from lsr import load_encoder
-from lsr.encoders import SparseEncoder
 from lsr.encoders.folders.find import BUNDLED, absolute_name, find_checkpoint, named_checkpoint
+from lsr.encoders.sparse.sparse_encoder import SparseEncoder
 from lsr.errors import EncoderError
 from tests.encoders.models import change_json, write_model
 

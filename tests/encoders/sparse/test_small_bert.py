@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from lsr import load_encoder
-from lsr.encoders import SparseEncoder
 from lsr.encoders.folders.find import find_checkpoint
 from lsr.encoders.folders.layouts import splade_max
 from lsr.encoders.sparse.small_bert import SmallBert
+from lsr.encoders.sparse.sparse_encoder import SparseEncoder
 from lsr.encoders.sparse.transformer import TransformerSide
 from lsr.encoders.spec import HeadSpec, TransformerSpec
 from lsr.errors import EncoderError
