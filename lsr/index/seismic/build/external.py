@@ -1,10 +1,10 @@
 """Building an index of more vectors than fit in memory: by way of the disk, and byte for byte as it is built in memory.
 
 For blocks the vectors are read three times: to count components and copy ids; to gather the sketches of all documents
-in a file, from which they are clustered; and to deal each row to its range of documents, in the order of the blocks. Range
-by range documents are then quantized and appended to the index, and window by window blocks are summarized from what is
-there. What is in memory for each document is its sketch and a few numbers. Postings are there as far as the limit has
-room.
+in a file, from which they are clustered; and to deal each row to its range of documents, in the order of the blocks.
+Range by range documents are then quantized and appended to the index, and window by window blocks are summarized from
+what is there. What is in memory for each document is its sketch and a few numbers. Postings are there as far as the
+limit has room.
 
 Inverted lists are written a range of lists after the other, for each of which the vectors are read once.
 """
