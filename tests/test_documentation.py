@@ -68,8 +68,11 @@ def test_the_training_shown_can_be_read(tmp_path: Path) -> None:
 def test_files_that_the_documents_name_exist() -> None:
     for document in DOCUMENTS:
         for link in re.findall(r"\]\(([^)]+)\)", document.read_text()):
+            path, _, heading = link.partition("#")
             if not link.startswith("http"):
-                assert (document.parent / link).exists(), f"{document.name}: {link}"
+                assert (document.parent / path).exists(), f"{document.name}: {link}"
+                text = (document.parent / path if path else document).read_text() if heading else ""
+                assert f"\n## {heading}\n" in text.lower() or not heading, f"{document.name}: {link}"
 
 
 @pytest.mark.slow
