@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -23,12 +24,12 @@ def find_training(name_or_path: str | Path) -> Path | Traversable:
 
     Raises ParameterError, with the names of the recipes, where there is neither.
     """
-    name, path = str(name_or_path), Path(name_or_path)
+    name = str(name_or_path)
     recipes = recipe_names()
     if name in recipes:
         return files(__name__).joinpath(f"{name}{_SUFFIX}")
-    if path.exists():
-        return path
+    if os.path.exists(name):
+        return Path(name)
     raise ParameterError(f"{name}: there is no such file, and no such recipe; recipes are {', '.join(recipes)}")
 
 

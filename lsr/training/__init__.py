@@ -4,6 +4,6 @@ import lazy_loader
 
 from lsr.extras import need
 
-need("training", "torch", "transformers", "accelerate")
+need("training", "accelerate", "tensorboard", "torch", "transformers")
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

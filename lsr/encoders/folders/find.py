@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import os
 import re
 import sys
 from dataclasses import dataclass
@@ -43,8 +44,8 @@ def absolute_name(name: str) -> str:
 
     The names of bundled models stay theirs, whatever lies in the working directory; "./tiny" is the folder there.
     """
-    path = Path(name).expanduser()
-    return str(path.resolve()) if name and name not in BUNDLED and path.exists() else name
+    path = os.path.expanduser(name)  # which, like all of os.path, raises nothing, whatever the name
+    return os.path.realpath(path) if name not in BUNDLED and os.path.exists(path) else name
 
 
 def find_checkpoint(name: str) -> FoundModel:
@@ -60,9 +61,9 @@ def named_checkpoint(name: str) -> FoundModel:
     if name in BUNDLED:
         return FoundModel(name, _bundled_folder(name))
     path = Path(name)
-    if path.is_absolute() and path.is_dir():
+    if path.is_absolute() and os.path.isdir(path):
         return FoundModel(name, path)
-    if path.is_absolute() and path.exists():
+    if path.is_absolute() and os.path.exists(path):
         raise EncoderError(f"{path}: is a file, not an encoder; {WORKS}")
     if not _HUB_ID.fullmatch(name):
         raise EncoderError(f"{name!r}: no such encoder, and no such folder; {WORKS}")
