@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from lsr.encoders.base import Dtype, check_dtype
+from lsr.encoders.base import Dtype, check_dtype, first_line
 from lsr.errors import ParameterError
 from lsr.threads import one_torch_thread, thread_pool
 
@@ -35,8 +35,9 @@ def find_device(device: str | None) -> torch.device:
         found = torch.device(device)
         torch.empty(0, device=found)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ParameterError(f"device is {device!r}, which cannot be used here ({reason}); try cpu or cuda") from error
+        raise ParameterError(
+            f"device is {device!r}, which cannot be used here ({first_line(error)}); try cpu or cuda"
+        ) from error
     if found.type == "meta":
         raise ParameterError("device is 'meta', which computes nothing; try cpu or cuda")
     return found

@@ -12,7 +12,8 @@ from lsr.training.training_config import TeacherConfig, TrainingConfig
 class Variant:
     """One way to train.
 
-    config: its seed is replaced by each of the seeds, and its data's negatives, a name of Part.mined, by their file.
+    config: its seed is replaced by each of the seeds, and its data's negatives, a name of VariantGroup.mined, by their
+    file.
     curve: variants of one curve differ in a strength alone; "" for one of its own.
     """
 

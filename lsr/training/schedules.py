@@ -7,6 +7,7 @@ so that its first step is not regularized at all.
 
 from __future__ import annotations
 
+from lsr.checks import check_choice
 from lsr.errors import ParameterError
 
 CONSTANT, LINEAR, QUADRATIC = "constant", "linear", "quadratic"
@@ -19,8 +20,7 @@ def share_at(schedule: str, step: int, steps: int) -> float:
 
     step: counted from 1. steps: over which it rises. Raises ParameterError.
     """
-    if schedule not in SCHEDULES:
-        raise ParameterError(f"schedule is {schedule!r}; it must be one of {', '.join(SCHEDULES)}")
+    check_choice("schedule", schedule, SCHEDULES)
     if step < 1 or steps < 1:
         raise ParameterError(f"step is {step} of {steps}; both must be at least 1")
     return (min(step, steps) / steps) ** _POWERS[schedule]

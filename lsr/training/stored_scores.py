@@ -182,8 +182,5 @@ def _read_part(path: Path) -> pa.Table:
         if table.column_names != expected or TEXTS_KEY.encode() not in metadata:
             raise ValueError(f"its columns are {', '.join(table.column_names)}")
     except DAMAGE as error:
-        raise CollectionError(
-            f"{path}: truncated, damaged or foreign ({error}); expected a Parquet part of teachers' scores as lsr "
-            "writes it"
-        ) from error
+        raise CollectionError(f"{path}: truncated, damaged or foreign ({error}); expected {SCORES_PART}") from error
     return table

@@ -30,6 +30,13 @@ def test_bundled_names_stay_bundled(models: Path, name: str) -> None:
     assert find_checkpoint(f"./{name}").folder == models / name
 
 
+@pytest.mark.parametrize("name", ["~nobody-of-this-name/model", "m" * 5000, "/" + "m" * 300, "nul\0", ""])
+def test_odd_names(models: Path, name: str) -> None:
+    assert absolute_name(name) == name
+    with pytest.raises(EncoderError, match="no such encoder"):
+        load_encoder(name)
+
+
 def test_bm25_stays_bm25(models: Path) -> None:
     assert load_encoder("bm25").name == "bm25"
     assert load_encoder("./bm25", device="cpu").name == str(models / "bm25")

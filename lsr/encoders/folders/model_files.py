@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lsr.encoders.folders.find import WORKS
-from lsr.encoders.sparse.tokens import NO_LIMIT
 from lsr.encoders.spec import BackboneSpec, HeadSpec, Task, TransformerSpec
 from lsr.errors import EncoderError
 from lsr.storage.files import DAMAGE
 
 AGAIN = "copy or save the model again"
-CONFIG_FILE = "config.json"
+CONFIG_FILE, TOKENIZER_CONFIG_FILE = "config.json", "tokenizer_config.json"
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt")
 UNSTATED_LENGTH = 256
+NO_LIMIT = 1_000_000  # what transformers writes where a tokenizer has no limit is 10**30
 # Families that number the positions of a text from the padding's number + 1 on, so that as many are lost.
 OFFSET_POSITIONS = (
     "camembert", "data2vec-text", "ibert", "longformer", "luke", "mpnet", "roberta", "roberta-prelayernorm",
@@ -114,7 +114,7 @@ def positions_of(folder: Path) -> int | None:
 
 def limit_of(folder: Path) -> int | None:
     """Tokens of a text that the tokenizer in `folder` lets through, where it states that. Raises EncoderError."""
-    limit = read_object(folder / "tokenizer_config.json", optional=True).get("model_max_length")
+    limit = read_object(folder / TOKENIZER_CONFIG_FILE, optional=True).get("model_max_length")
     return int(limit) if isinstance(limit, int | float) and 1 <= limit < NO_LIMIT else None
 
 

@@ -57,19 +57,6 @@ def write_saved(folder: Path, content: dict[str, Any]) -> None:
         file.write(json.dumps({"format_version": FORMAT_VERSION, **content}, indent=1).encode())
 
 
-def save_reference(
-    folder: Path, options: dict[str, Any], description: dict[str, Any], queries: LookupSide | None
-) -> None:
-    """Write encoder.json with an encoder's name, options and description.
-
-    queries: of an inference-free encoder, whose table is copied.
-    """
-    content = {"kind": REFERENCE, "name": description["name"], "options": options, "description": description}
-    if queries is not None:
-        content["query"] = lookup_to_json(queries, folder / QUERY_FOLDER)
-    write_saved(folder, content)
-
-
 def open_named(folder: Path, saved: dict[str, Any], load: Callable[..., Any]) -> Any:
     """The encoder, sparse or dense, that encoder.json names. Raises EncoderError where it is gone or has changed.
 

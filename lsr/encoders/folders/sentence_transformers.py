@@ -9,6 +9,7 @@ from typing import Any
 from lsr.encoders.folders.model_files import (
     AGAIN,
     CONFIG_FILE,
+    NO_LIMIT,
     UNSTATED_LENGTH,
     check_weights,
     chosen,
@@ -21,7 +22,6 @@ from lsr.encoders.folders.model_files import (
     shortest,
     vocabulary_size,
 )
-from lsr.encoders.sparse.tokens import NO_LIMIT
 from lsr.encoders.spec import Activation, EncoderSpec, HeadSpec, LookupSpec, Pooling, SideSpec, Task, TransformerSpec
 from lsr.errors import EncoderError
 

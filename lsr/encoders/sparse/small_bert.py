@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
 
-from lsr.encoders.folders.model_files import read_object
+from lsr.encoders.folders.model_files import limit_of, read_object, shortest
 from lsr.encoders.sparse.tokens import FolderTokenizer
 from lsr.encoders.spec import HeadSpec, TransformerSpec
 from lsr.errors import EncoderError
@@ -61,8 +61,7 @@ class SmallBert:
             self._tensors["bert.embeddings.position_embeddings.weight"]
             + self._tensors["bert.embeddings.token_type_embeddings.weight"][0]
         )
-        longest = min(spec.max_length, len(self._places), self.tokens.longest or spec.max_length)
-        self._room = longest - 2
+        self._room = shortest(spec.max_length, len(self._places), limit_of(self.tokens.folder)) - 2
         if self._room < 1 or self._words.shape != (self.dim, hidden):
             raise ValueError("another size")
         self._weights(np.array([self._begin, self._end]))  # KeyError, ValueError: now rather than at a query

@@ -18,7 +18,7 @@ from lsr.encoders.base import (
     check_max_length,
     checked_texts,
 )
-from lsr.encoders.folders.saved import WHOLE, save_reference
+from lsr.encoders.folders.saved import QUERY_FOLDER, REFERENCE, WHOLE, lookup_to_json, write_saved
 from lsr.encoders.idf import Table
 from lsr.encoders.pruning import Pruning
 from lsr.encoders.sparse.lookup import LookupSide
@@ -179,7 +179,8 @@ class SparseEncoder(PretrainedEncoder):
         self.update_spec()
 
     def update_spec(self) -> None:
-        """Let `spec` say what the sides have become, where training has changed them."""
+        """Let `spec` say what the sides have become, where training has changed them, and encode with these alone."""
+        self._small = None
         self.spec = replace(self.spec, query=self.query_side.spec, document=self.document_side.spec)
 
     def describe(self) -> dict[str, Any]:
@@ -210,8 +211,11 @@ class SparseEncoder(PretrainedEncoder):
         Raises StorageError, and EncoderError as check_saveable does.
         """
         self.check_saveable()
-        queries = self._query if isinstance(self._query, LookupSide) else None
-        save_reference(Path(folder), self.options.to_json(), self.describe(), queries)
+        folder = Path(folder)
+        content = {"name": self.name, "options": self.options.to_json(), "description": self.describe()}
+        if isinstance(self._query, LookupSide):
+            content["query"] = lookup_to_json(self._query, folder / QUERY_FOLDER)
+        write_saved(folder, {"kind": REFERENCE, **content})
 
     def save_pretrained(self, folder: str | Path, training: Mapping[str, Any] | None = None) -> None:
         """Write everything: networks, heads, tables, tokenizers; load_encoder(folder) gives the encoder back.

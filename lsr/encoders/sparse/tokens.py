@@ -11,13 +11,11 @@ from typing import Any
 from tokenizers import BertWordPieceTokenizer, Tokenizer
 from tokenizers.normalizers import BertNormalizer
 
+from lsr.encoders.folders.model_files import AGAIN, NO_LIMIT, TOKENIZER_CONFIG_FILE, read_object
 from lsr.errors import EncoderError
-from lsr.storage.files import DAMAGE
 from lsr.vectors.vocabulary import Vocabulary
 
-TOKENIZER_FILE, CONFIG_FILE, WORDPIECE_FILE = "tokenizer.json", "tokenizer_config.json", "vocab.txt"
-# What transformers writes where a tokenizer has no limit is 10**30.
-NO_LIMIT = 1_000_000
+TOKENIZER_FILE, WORDPIECE_FILE = "tokenizer.json", "vocab.txt"
 # Components that no token has, which make the number of a model's rows round, are named after their number.
 UNNAMED = "<unnamed "
 
@@ -31,7 +29,7 @@ class FolderTokenizer:
 
     def __init__(self, folder: str | Path, components: int | None = None) -> None:
         self.folder = Path(folder)
-        self.config = _config(self.folder)
+        self.config = read_object(self.folder / TOKENIZER_CONFIG_FILE, optional=True)
         self._tokenizer = _tokenizer(self.folder, self.config)
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
@@ -65,12 +63,6 @@ class FolderTokenizer:
             raise ValueError("special tokens elsewhere")
         return begin, end
 
-    @property
-    def longest(self) -> int | None:
-        """Tokens that the model reads, as far as the tokenizer knows."""
-        limit = self.config.get("model_max_length")
-        return int(limit) if isinstance(limit, int | float) and 0 < limit < NO_LIMIT else None
-
     def ids(self, texts: Sequence[str], max_length: int) -> list[list[int]]:
         """The first max_length tokens of each text, without special tokens around them."""
         encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
@@ -82,20 +74,7 @@ class FolderTokenizer:
         content = original.read_bytes() if original.is_file() else self._tokenizer.to_str().encode()
         (folder / TOKENIZER_FILE).write_bytes(content)
         config = {"tokenizer_class": "PreTrainedTokenizerFast", **self.config, "model_max_length": max_length}
-        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=1))
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    path = folder / CONFIG_FILE
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_bytes())
-        if not isinstance(content, dict):
-            raise ValueError("no JSON object")
-    except DAMAGE as error:
-        raise EncoderError(f"{path}: damaged ({error}); copy or save the model again") from error
-    return content
+        (folder / TOKENIZER_CONFIG_FILE).write_text(json.dumps(config, indent=1))
 
 
 def _tokenizer(folder: Path, config: dict[str, Any]) -> Any:
@@ -110,7 +89,7 @@ def _tokenizer(folder: Path, config: dict[str, Any]) -> Any:
         try:
             tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the Rust library raises Exception itself
-            raise EncoderError(f"{path}: damaged ({error}); copy or save the model again") from error
+            raise EncoderError(f"{path}: damaged ({error}); {AGAIN}") from error
         if isinstance(tokenizer.normalizer, BertNormalizer) and "do_lower_case" in config:
             tokenizer.normalizer = BertNormalizer(clean_text=True, **wanted)
         return tokenizer
@@ -124,5 +103,5 @@ def _tokenizer(folder: Path, config: dict[str, Any]) -> Any:
         words = BertWordPieceTokenizer(str(path), **wanted)
         words.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
     except Exception as error:  # as above
-        raise EncoderError(f"{path}: damaged ({error}); copy or save the model again") from error
+        raise EncoderError(f"{path}: damaged ({error}); {AGAIN}") from error
     return words._tokenizer

@@ -100,6 +100,17 @@ print(encoder.encode_documents(["alpha beta"]).nnz == few.nnz)
     assert (done.stdout.split(), done.stderr) == (["False", "True", "True", "True"], "")
 
 
+def test_an_index_s_encoder_that_is_trained_on(tmp_path: Path) -> None:
+    load_encoder(write_model(tmp_path / "model"), device="cpu").save(tmp_path / "saved")
+    encoder = load_encoder(tmp_path / "saved", device="cpu")
+    assert isinstance(encoder, SparseEncoder) and isinstance(encoder.query_side, TransformerSide)
+    before = encoder.encode_queries(["alpha beta"])
+    encoder.query_side.set_window(2)
+    encoder.update_spec()
+    assert before.nnz > 2
+    assert encoder.encode_queries(["alpha beta"]).to_scipy().nnz == 2
+
+
 def test_what_is_wrong_is_told_as_by_transformers(tmp_path: Path) -> None:
     encoder = load_encoder(write_model(tmp_path / "model"), device="cpu")
     assert isinstance(encoder, SparseEncoder)
