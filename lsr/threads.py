@@ -7,9 +7,8 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from numbers import Integral
 
-from lsr.errors import ParameterError
+from lsr.checks import check_whole
 
 
 @contextmanager
@@ -45,8 +44,7 @@ def checked_threads(threads: int | None) -> int:
     """`threads`, or as many as there are processors. Raises ParameterError for fewer than 1."""
     if threads is None:
         return processors()
-    if isinstance(threads, bool) or not isinstance(threads, Integral) or threads < 1:
-        raise ParameterError(f"threads is {threads!r}; it must be a whole number of at least 1")
+    check_whole("threads", threads)
     return int(threads)
 
 
