@@ -10,8 +10,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from lsr.errors import IndexFormatError, VectorsError
+from lsr.errors import IndexFormatError
 from lsr.storage.arrays import load_array, save_arrays
+from lsr.storage.ids import check_unique
 from lsr.storage.strings import StringColumn
 
 STRINGS_AT_ONCE = 1 << 16
@@ -30,17 +31,9 @@ class IdColumn(StringColumn):
     def of(cls, ids: Sequence[str]) -> Self:
         """The column of some ids, valid Unicode. Raises VectorsError, which names both rows, if one occurs twice."""
         column = cls(*_joined([each.encode() for each in ids]))
-        digests, rows = column._by_digest()
-        repeated = []
-        for at in np.flatnonzero(digests[1:] == digests[:-1]).tolist():
-            first = at
-            while first >= 0 and digests[first] == digests[at + 1]:
-                if ids[rows[first]] == ids[rows[at + 1]]:
-                    repeated.append((int(rows[at + 1]), int(rows[first])))
-                first -= 1
-        if repeated:
-            row, first = min(repeated)
-            raise VectorsError(f"row {row}: id {ids[row]!r} is also that of row {first}; ids must be unique")
+        digests, _ = column._by_digest()
+        if (digests[1:] == digests[:-1]).any():  # which two different ids may have, too
+            check_unique(ids)
         return column
 
     @staticmethod
@@ -55,11 +48,11 @@ class IdColumn(StringColumn):
         return count
 
     @classmethod
-    def open(cls, folder: str | os.PathLike[str], name: str, *, mmap: bool = True) -> Self:
+    def open(cls, folder: str | os.PathLike[str], name: str) -> Self:
         """Open what `write`, or StringColumn.write, wrote. Raises IndexFormatError."""
-        column = super().open(folder, name, mmap=mmap)
+        column = super().open(folder, name)
         if Path(folder, f"{name}.digests.npy").exists():
-            digests, rows = (load_array(folder, f"{name}.{each}", mmap=mmap) for each in ("digests", "rows"))
+            digests, rows = (load_array(folder, f"{name}.{each}") for each in ("digests", "rows"))
             if (
                 digests.dtype != np.uint64
                 or rows.dtype.kind not in "iu"

@@ -46,6 +46,8 @@ def test_ids_of_one_digest_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> No
 def test_an_id_that_occurs_twice() -> None:
     with pytest.raises(VectorsError, match="row 2: id 'x' is also that of row 0; ids must be unique"):
         IdColumn.of(["x", "y", "x", "y"])
+    with pytest.raises(VectorsError, match="row 1: id '' is also that of row 0"):
+        IdColumn.of([""] * 100_000)  # not compared pair by pair
 
 
 def test_digests_differ_and_do_not_depend_on_steps(monkeypatch: pytest.MonkeyPatch) -> None:
