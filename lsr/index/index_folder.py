@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lsr.errors import IndexFormatError, LsrError
-from lsr.storage.arrays import Array
+from lsr.storage.arrays import Array, load_array
 from lsr.storage.id_column import IdColumn
-from lsr.storage.manifest import Extra, load_array, read_manifest, write_folder
+from lsr.storage.manifest import Extra, read_manifest, write_folder
 
 IDS = "ids"
 ATTEMPTS = 20  # a folder that is replaced this often while it is opened will not stop

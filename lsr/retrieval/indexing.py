@@ -20,7 +20,8 @@ from lsr.memory import machine_memory
 from lsr.retrieval.encoding import Documents, encode_documents
 from lsr.retrieval.searcher import DENSE_FOLDER, TEXTS_NAME
 from lsr.storage.files import storage_errors
-from lsr.storage.manifest import MANIFEST, StringColumn, check_replaceable, replacing_folder, write_manifest
+from lsr.storage.manifest import MANIFEST, check_replaceable, replacing_folder, write_manifest
+from lsr.storage.strings import StringColumn
 from lsr.threads import checked_threads
 from lsr.vectors.io import read_info
 from lsr.vectors.sparse_vectors import SparseVectors

@@ -59,13 +59,13 @@ def write_header(file: BinaryIO, dtype: npt.DTypeLike, shape: tuple[int, ...]) -
     np.lib.format.write_array_header_1_0(file, description)
 
 
-def load_array(folder: str | os.PathLike[str], name: str, *, mmap: bool = True) -> npt.NDArray[Any]:
-    """The array in NAME.npy, read-only; mapped into memory, or read into it. Raises IndexFormatError."""
+def load_array(folder: str | os.PathLike[str], name: str) -> npt.NDArray[Any]:
+    """The array in NAME.npy, read-only and mapped into memory. Raises IndexFormatError."""
     path = Path(folder, f"{name}.npy")
     try:
         if path.exists() and not path.is_file():
             raise ValueError("not a file")  # to open a pipe would be to wait for its writer
-        return read_only(np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False))
+        return read_only(np.load(path, mmap_mode="r", allow_pickle=False))
     except DAMAGE as error:
         if isinstance(error, OSError) and error.errno in EXHAUSTED:
             raise IndexFormatError(

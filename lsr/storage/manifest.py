@@ -18,23 +18,8 @@ import numpy.typing as npt
 
 from lsr.errors import IndexFormatError, StorageError
 from lsr.storage import files
-from lsr.storage.arrays import load_array, save_arrays
+from lsr.storage.arrays import save_arrays
 from lsr.storage.files import left_aside, lock_folder, storage_errors
-from lsr.storage.strings import StringColumn
-
-__all__ = [
-    "MANIFEST",
-    "StringColumn",
-    "check_replaceable",
-    "load_array",
-    "read_manifest",
-    "replacing_folder",
-    "save_arrays",
-    "update_manifest",
-    "verify",
-    "write_folder",
-    "write_manifest",
-]
 
 MANIFEST = "manifest.json"
 PRODUCT = "lsr index"
@@ -169,13 +154,13 @@ def verify(folder: str | os.PathLike[str]) -> None:
     """
     path = Path(folder, MANIFEST)
     try:
-        listed = _listed_files(path, json.loads(path.read_bytes()), "sha256")
+        listed = _listed_files(path, _load_manifest(Path(folder)), "sha256")
         for name, checksum in listed:
             if _checksum(Path(folder, name)) != checksum:
                 raise IndexFormatError(
                     f"{Path(folder, name)}: its checksum is not the manifest's; build the index again"
                 )
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
         raise IndexFormatError(f"{folder}: cannot be verified ({error}); build the index again") from error
     for inner in Path(folder).glob(f"*/{MANIFEST}"):
         if inner.relative_to(folder).as_posix() not in dict(listed):

@@ -57,10 +57,10 @@ class StringColumn:
         return count
 
     @classmethod
-    def open(cls, folder: str | os.PathLike[str], name: str, *, mmap: bool = True) -> Self:
+    def open(cls, folder: str | os.PathLike[str], name: str) -> Self:
         """Open what `write` wrote. Raises IndexFormatError."""
-        text = load_array(Path(folder), f"{name}.text", mmap=mmap)
-        offsets = load_array(Path(folder), f"{name}.offsets", mmap=mmap)
+        text = load_array(Path(folder), f"{name}.text")
+        offsets = load_array(Path(folder), f"{name}.offsets")
         fits = text.dtype == np.uint8 and offsets.dtype == np.int64 and text.ndim == offsets.ndim == 1
         if not fits or not len(offsets) or offsets[0] != 0 or offsets[-1] != len(text):
             raise IndexFormatError(f"{folder}: the strings {name} are damaged; build the index again")

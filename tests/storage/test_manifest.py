@@ -12,8 +12,8 @@ import pytest
 
 from lsr.errors import IndexFormatError, StorageError
 from lsr.storage import files
-from lsr.storage.arrays import growing_array
-from lsr.storage.manifest import load_array, read_manifest, replacing_folder, save_arrays, verify, write_folder
+from lsr.storage.arrays import growing_array, load_array, save_arrays
+from lsr.storage.manifest import read_manifest, replacing_folder, verify, write_folder
 
 ARRAYS: dict[str, np.ndarray[Any, Any]] = {
     "numbers": np.arange(1000, dtype=np.uint16),
@@ -46,12 +46,11 @@ def test_written_is_read(folder: Path) -> None:
     assert {**MANIFEST, "more": "entries"}.items() <= manifest.items()
     assert set(manifest["files"]) == {"numbers.npy", "matrix.npy", "nothing.npy", "encoder/manifest.json"}
     verify(folder)
-    for mmap in (True, False):
-        for name, array in ARRAYS.items():
-            found = load_array(folder, name, mmap=mmap)
-            np.testing.assert_array_equal(found, array)
-            assert found.dtype == array.dtype
-            assert not found.flags.writeable
+    for name, array in ARRAYS.items():
+        found = load_array(folder, name)
+        np.testing.assert_array_equal(found, array)
+        assert found.dtype == array.dtype
+        assert not found.flags.writeable
 
 
 def test_mapped_arrays_start_on_a_cache_line(folder: Path) -> None:
@@ -131,18 +130,16 @@ def test_verify_finds_any_changed_byte(folder: Path, name: str) -> None:
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"no array at all, but long enough to be looked at" * 9])
 def test_damaged_arrays_are_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "array.npy").write_bytes(content)
-    for mmap in (True, False):
-        with pytest.raises(IndexFormatError, match=r"array\.npy: missing or damaged"):
-            load_array(tmp_path, "array", mmap=mmap)
+    with pytest.raises(IndexFormatError, match=r"array\.npy: missing or damaged"):
+        load_array(tmp_path, "array")
 
 
 def test_truncated_arrays_are_named(tmp_path: Path) -> None:
     save_arrays(tmp_path, ARRAYS)
     path = tmp_path / "numbers.npy"
     path.write_bytes(path.read_bytes()[:-1])
-    for mmap in (True, False):
-        with pytest.raises(IndexFormatError, match=r"numbers\.npy: missing or damaged"):
-            load_array(tmp_path, "numbers", mmap=mmap)
+    with pytest.raises(IndexFormatError, match=r"numbers\.npy: missing or damaged"):
+        load_array(tmp_path, "numbers")
 
 
 @pytest.mark.parametrize("name", ARRAYS)

@@ -12,18 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsr.errors import IndexFormatError, ParameterError, StorageError, VectorsError
-from lsr.storage.manifest import StringColumn
+from lsr.storage.strings import StringColumn
 
 
 @given(st.lists(st.text()))
 def test_written_is_read(tmp_path_factory: pytest.TempPathFactory, strings: list[str]) -> None:
     folder = tmp_path_factory.mktemp("strings")
     assert StringColumn.write(folder, "ids", strings) == len(strings)
-    for mmap in (True, False):
-        column = StringColumn.open(folder, "ids", mmap=mmap)
-        assert len(column) == len(strings)
-        assert list(column) == strings
-        assert [column[i] for i in range(len(strings))] == strings
+    column = StringColumn.open(folder, "ids")
+    assert len(column) == len(strings)
+    assert list(column) == strings
+    assert [column[i] for i in range(len(strings))] == strings
 
 
 def test_files_are_plain_arrays(tmp_path: Path) -> None:

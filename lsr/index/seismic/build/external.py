@@ -49,11 +49,11 @@ from lsr.index.seismic.forward import (
 )
 from lsr.index.seismic.seismic_files import ARRAYS, BLOCK_ARRAYS, State, manifest_of
 from lsr.progress import progress_bar
-from lsr.storage.arrays import Array, growing_array
+from lsr.storage.arrays import Array, growing_array, load_array, save_arrays
 from lsr.storage.files import storage_errors
 from lsr.storage.id_column import IdColumn
 from lsr.storage.ids import UniqueIds
-from lsr.storage.manifest import Extra, load_array, replacing_folder, save_arrays, write_manifest
+from lsr.storage.manifest import Extra, replacing_folder, write_manifest
 from lsr.threads import checked_threads, thread_pool
 from lsr.vectors.io import iter_vectors, read_info
 from lsr.vectors.normalize import row_steps
@@ -77,7 +77,7 @@ OF_COMPONENT = 64
 OF_LONGEST = 48
 OF_DOCUMENT = 28
 OF_ORDERED = 24
-OF_QUANTISED = 64
+OF_QUANTIZED = 64
 OF_LISTED = 8  # and for each posting of those lists that are written at once
 OF_ENTRY = 13
 
@@ -487,7 +487,7 @@ class _Build:
         room = self.memory - _fixed(n_components, int(lengths.max(initial=0))) - len(lengths) * OF_ORDERED
         # As read, and as a tail: a component, and weights of 32 and of 16 bits.
         of_posting = 2 * itemsize + 4 + 2
-        costs = lengths.astype(np.int64) * of_posting + (width * itemsize + OF_QUANTISED)
+        costs = lengths.astype(np.int64) * of_posting + (width * itemsize + OF_QUANTIZED)
         return list(row_steps(np.concatenate([np.zeros(1, np.int64), np.cumsum(costs)]), room))
 
     def _write_summaries(self, offsets: Array, scale: _Scale, n_frequent: int) -> None:
@@ -527,7 +527,8 @@ class _Build:
                 add_components(components)
                 add_blocks(blocks)
                 add_codes(codes)
-        return [load_array(self.spill, name, mmap=False) for name in ("components", "blocks", "codes")]
+        # Read, not mapped: what can be written has the type for which the kernel has been compiled.
+        return [np.load(self.spill / f"{name}.npy") for name in ("components", "blocks", "codes")]
 
     def _forward(self, scale: _Scale) -> Forward:
         return Forward.of(load_array(self.folder, "heads"), load_array(self.folder, "tails"), *scale)

@@ -22,7 +22,8 @@ from lsr.index.seismic.build import external, trial
 from lsr.index.seismic.build import in_memory as building
 from lsr.index.seismic.build.external import build_folder
 from lsr.index.seismic.seismic_index import SeismicIndex
-from lsr.storage.manifest import load_array, read_manifest, verify
+from lsr.storage.arrays import load_array
+from lsr.storage.manifest import read_manifest, verify
 from lsr.vectors.io import ParquetWriter, iter_vectors, parquet
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
