@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from lsr.cli import options
-from lsr.cli.evaluate import measure_names, read_judgments
+from lsr.cli.evaluate import MEASURES, measure_names, read_judgments
 from lsr.cli.output import print_columns, print_json
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def compare(
     qrels: Annotated[
         str, typer.Option(metavar="QRELS|COLLECTION", help="A file of judgments, or the collection they belong to.")
     ],
-    measures: options.Measures = options.DEFAULT_MEASURES,
+    measures: options.Measures = MEASURES,
     split: options.Split = None,
     test: Annotated[Literal["t-test", "randomization"], typer.Option(help="Paired test over queries.")] = "t-test",
     per_query: Annotated[bool, typer.Option("--per-query", help="Also print each query's values.")] = False,
@@ -38,11 +38,10 @@ def compare(
     """
     from lsr.collections.runs import read_run
     from lsr.eval import significance
-    from lsr.eval.measures import evaluate_queries, parse_measures
+    from lsr.eval.measures import evaluate_queries
     from lsr.eval.plots import plot_differences
 
     names = measure_names(measures)
-    parse_measures(names)
     judgments = read_judgments(qrels, split)
     values = [evaluate_queries(judgments, read_run(path), names) for path in (first, second)]
     compared = significance.compare(values[0], values[1], test)

@@ -13,17 +13,21 @@ from lsr.cli.output import print_columns, print_json
 from lsr.cli.search_options import takes_request
 from lsr.collections.runs import Qrels, read_qrels, read_run, write_run
 from lsr.errors import ParameterError
+from lsr.eval.measures import DEFAULT_MEASURES, aggregate, evaluate_queries, parse_measures
 from lsr.retrieval.request import SearchRequest
 
+MEASURES = ",".join(DEFAULT_MEASURES)
+_DEPTH = 1000
 
-@takes_request(k=1000)
+
+@takes_request(k=_DEPTH)
 def evaluate(
     system: Annotated[Path, typer.Argument(metavar="RUN|INDEX", help="A TREC run file, or an index to search.")],
     judgments: Annotated[
         str, typer.Argument(metavar="QRELS|COLLECTION", help="A file of judgments, or the collection they belong to.")
     ],
     request: SearchRequest,
-    measures: options.Measures = options.DEFAULT_MEASURES,
+    measures: options.Measures = MEASURES,
     per_query: Annotated[bool, typer.Option("--per-query", help="Also print each query's values.")] = False,
     split: options.Split = None,
     same_id: options.SameId = None,
@@ -37,10 +41,7 @@ def evaluate(
     Every judged query counts, with zero if it has no results. RUN is measured as it is: only INDEX drops the documents
     whose id is the query's, on collections that ask for it.
     """
-    from lsr.eval.measures import aggregate, evaluate_queries, parse_measures
-
     names = measure_names(measures)
-    parse_measures(names)
     if system.is_dir():
         from lsr.collections.collection import load_collection
         from lsr.retrieval.searcher import Searcher
@@ -53,8 +54,8 @@ def evaluate(
         ranking = searcher.rankings(queries, request, threads, collection.drop_same_id)
         if run is not None:
             write_run(run, ranking)
-    elif run is not None:
-        raise ParameterError(f"--run {run} needs an INDEX to search, and {system} is no folder; leave it out")
+    elif run is not None or request != SearchRequest(_DEPTH):
+        raise ParameterError(f"--run and how to search are of an INDEX, and {system} is no folder; leave them out")
     else:
         ranking = read_run(system)
         qrels = read_judgments(judgments, split)
@@ -73,8 +74,11 @@ def evaluate(
 
 
 def measure_names(measures: str) -> list[str]:
-    """The names between commas or blanks; those in brackets, as in AP(rel=2,judged_only=True), divide nothing."""
-    return [name for name in re.split(r"[,\s]+(?![^(]*\))", measures) if name]
+    """The names between commas or blanks; those in brackets, as in AP(rel=2,judged_only=True), divide nothing.
+
+    Raises ParameterError for one that cannot be computed.
+    """
+    return [*parse_measures([name for name in re.split(r"[,\s]+(?![^(]*\))", measures) if name])]
 
 
 def read_judgments(spec: str, split: str | None) -> Qrels:
