@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from lsr.cli import options
 from lsr.cli.output import watched
 
 
+@options.takes_encoder
 def encode(
     collection: options.CollectionSpec,
     output: Annotated[
@@ -20,13 +21,8 @@ def encode(
     queries: Annotated[bool, typer.Option("--queries", help="Encode the queries instead of the documents.")] = False,
     split: options.Split = None,
     batch_size: options.BatchSize = None,
-    max_length: options.MaxLength = None,
-    long_documents: options.LongDocuments = options.DEFAULT_LONG_DOCUMENTS,
-    stride: options.Stride = None,
-    prune_documents: options.PruneDocuments = "",
-    prune_queries: options.PruneQueries = "",
-    dtype: options.Dtype = options.DEFAULT_DTYPE,
-    device: options.Device = None,
+    *,
+    loading: dict[str, Any],
 ) -> None:
     """Turn the texts of a collection into sparse vectors.
 
@@ -38,19 +34,13 @@ def encode(
     from lsr.vectors.io import VECTOR_FILES, read_info
 
     texts = load_collection(collection, split)
-    model = load_encoder(
-        encoder,
-        device=device,
-        dtype=dtype,
-        max_length=max_length,
-        long_documents=long_documents,
-        stride=stride,
-        prune_documents=prune_documents,
-        prune_queries=prune_queries,
-    )
+    if output.name.endswith(VECTOR_FILES):
+        options.check_output(output)
+    wanted = texts.queries() if queries else {}
+    model = load_encoder(encoder, **loading)
     if queries:
         fit_if_needed(model, texts, progress=watched())
-        encode_queries(texts.queries(), output, model)
+        encode_queries(wanted, output, model)
     elif output.name.endswith(VECTOR_FILES):
         encode_to_file(texts, output, model, batch_size=batch_size, progress=watched())
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -23,6 +23,7 @@ _DEFAULTS = IndexConfig()
 _DENSE = DenseConfig()
 
 
+@options.takes_encoder
 def index(
     source: Annotated[
         str,
@@ -58,13 +59,8 @@ def index(
         int, typer.Option(help="Neighbors of each document to keep, for searches with --knn.")
     ] = _DEFAULTS.knn,
     batch_size: options.BatchSize = None,
-    max_length: options.MaxLength = None,
-    long_documents: options.LongDocuments = options.DEFAULT_LONG_DOCUMENTS,
-    stride: options.Stride = None,
-    prune_documents: options.PruneDocuments = "",
-    prune_queries: options.PruneQueries = "",
-    dtype: options.Dtype = options.DEFAULT_DTYPE,
-    device: options.Device = None,
+    *,
+    loading: dict[str, Any],
     threads: options.Threads = None,
     memory: Annotated[
         str | None,
@@ -78,7 +74,6 @@ def index(
     config = dataclasses.replace(
         _DEFAULTS, block_size=block_size, summary_energy=summary_energy, layout=layout, knn=knn
     )
-
     dense_config = DenseConfig(kind=dense_index, metric=metric)
     options.use_threads(threads)
     if dense is None and dense_config != _DENSE:
@@ -87,7 +82,7 @@ def index(
     from lsr.collections.collection import load_collection
     from lsr.encoders.load import load_encoder
     from lsr.index.seismic.seismic_index import SeismicIndex
-    from lsr.retrieval.indexing import build_dense, build_searchable
+    from lsr.retrieval.indexing import NO_TEXT, build_dense, build_searchable
     from lsr.retrieval.searcher import DENSE_FOLDER
     from lsr.storage.manifest import check_replaceable
     from lsr.vectors.io import is_vectors
@@ -96,20 +91,18 @@ def index(
     check_replaceable(index)
     budget = None if memory is None else parse_size(memory)
     documents = source if is_vectors(source) else load_collection(source)
-    beside = SeismicIndex.open(index) if dense is not None and encoder is None and not is_vectors(source) else None
-    if beside is not None:
-        sparse = config != _DEFAULTS or long_documents != options.DEFAULT_LONG_DOCUMENTS or stride is not None
-        sparse = sparse or memory is not None
-        if sparse or prune_documents or prune_queries:
-            raise ParameterError(
-                "options of sparse vectors change nothing of dense ones; add --encoder, or leave them out"
-            )
+    if isinstance(documents, str) and dense is not None:
+        raise ParameterError(NO_TEXT.format(source))
+    beside = SeismicIndex.open(index) if dense is not None and encoder is None else None
+    of_dense = options.of_dense(loading)
+    if beside is not None and (config != _DEFAULTS or memory is not None or loading != of_dense):
+        raise ParameterError("options of sparse vectors change nothing of dense ones; add --encoder, or leave them out")
     dense_model = None
     if dense is not None:
         from lsr.encoders.dense.dense_encoder import load_dense_encoder
         from lsr.index.dense.dense_index import DenseIndex
 
-        dense_model = load_dense_encoder(dense, device=device, dtype=dtype, max_length=max_length)
+        dense_model = load_dense_encoder(dense, **of_dense)
     if beside is not None and dense_model is not None and not isinstance(documents, str):
         added = build_dense(
             documents,
@@ -123,18 +116,7 @@ def index(
         )
         _report(index / DENSE_FOLDER, added)
         return
-    model = None
-    if encoder is not None:
-        model = load_encoder(
-            encoder,
-            device=device,
-            dtype=dtype,
-            max_length=max_length,
-            long_documents=long_documents,
-            stride=stride,
-            prune_documents=prune_documents,
-            prune_queries=prune_queries,
-        )
+    model = None if encoder is None else load_encoder(encoder, **loading)
     built = build_searchable(
         documents,
         index,

@@ -30,7 +30,7 @@ def inspect(
         int | None, typer.Option("-k", help=f"Terms shown, heaviest first; by default {_SHOWN}, with --json all")
     ] = None,
     max_length: options.MaxLength = None,
-    dtype: options.Dtype = options.DEFAULT_DTYPE,
+    dtype: options.Dtype = "float32",
     device: options.Device = None,
     json: options.Json = False,
 ) -> None:

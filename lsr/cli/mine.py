@@ -62,6 +62,7 @@ def mine(
     from lsr.training.negatives import Mining, mine_negatives
 
     mining = Mining(depth, negatives, skip_top, max_score_ratio, relevant, seed)
+    topics = load_collection(collection, split, drop_same_id=options.drops(same_id))
     scorer = None
     dense, sparse, cross = (tuple(names or ()) for names in (dense_teacher, sparse_teacher, cross_teacher))
     if dense or sparse or cross:
@@ -73,7 +74,6 @@ def mine(
         scorer = open_teachers(teachers, device)
     elif normalize is not None or scale is not None:
         raise ParameterError("--normalize and --scale are of teachers; name one, or leave them out")
-    topics = load_collection(collection, split, drop_same_id=options.drops(same_id))
     searchers = [Searcher.open(folder, device=device) for folder in (index, *(also or ()))]
     mined = mine_negatives(
         searchers,

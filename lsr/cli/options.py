@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
+from collections.abc import Callable, Mapping, Sequence
 from errno import EACCES, EISDIR, ENOTDIR
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -57,9 +60,52 @@ OfflineData = Annotated[
     Path | None, typer.Option(help="A folder of collections: those found in it are not downloaded.")
 ]
 
-DEFAULT_LONG_DOCUMENTS: Final = "first"
-DEFAULT_MEASURES = "nDCG@10,RR@10,AP,R@100,R@1000"
-DEFAULT_DTYPE: Final = "float32"
+Command = Callable[..., None]
+
+
+def parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
+    """A parameter that `in_place_of` gives a command."""
+    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation)
+
+
+def in_place_of(
+    name: str, shared: Sequence[inspect.Parameter], made: Callable[[dict[str, Any]], Any]
+) -> Callable[[Command], Command]:
+    """Decorator of a command: options in place of its parameter `name`, which is what `made` makes of those given."""
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def run(**given: Any) -> None:
+            chosen = {each.name: value for each in shared if (value := given.pop(each.name)) != each.default}
+            command(**{name: made(chosen)}, **given)
+
+        signature = inspect.signature(command, eval_str=True)
+        parameters: list[inspect.Parameter] = []
+        for own in signature.parameters.values():
+            parameters += [each.replace(kind=own.kind) for each in shared] if own.name == name else [own]
+        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        return run
+
+    return decorate
+
+
+_DENSE_LOADING = [parameter("max_length", MaxLength), parameter("dtype", Dtype, "float32"), parameter("device", Device)]
+_LOADING = [
+    parameter("long_documents", LongDocuments, "first"),
+    parameter("stride", Stride),
+    parameter("prune_documents", PruneDocuments, ""),
+    parameter("prune_queries", PruneQueries, ""),
+    *_DENSE_LOADING,
+]
+
+# Decorator of a command: the options of load_encoder, those given, in place of its parameter `loading`.
+takes_encoder = in_place_of("loading", _LOADING, dict)
+
+
+def of_dense(loading: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that load_dense_encoder has, too."""
+    return {each.name: loading[each.name] for each in _DENSE_LOADING if each.name in loading}
 
 
 def read_ids(path: Path | None) -> list[str] | None:

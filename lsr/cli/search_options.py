@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -42,43 +41,25 @@ _HELP = {
 
 def takes_request(
     k: int | None, words: Sequence[str] = tuple(WORDS), only: bool = True
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
+) -> Callable[[options.Command], options.Command]:
     """Decorator of a command: options for these words of a search in place of its parameter `request`.
 
     k: the default of -k, None for a command without it. only: whether there is --only.
     """
+    shared = [options.parameter("k", options.Depth, k)] if k is not None else []
+    shared += [_option(word) for word in words]
+    shared += [options.parameter("only", options.Only)] if only else []
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        @functools.wraps(command)
-        def run(**given: Any) -> None:
-            chosen = {word: value for word in words if (value := given.pop(word)) != _default(word)}
-            depth = {} if k is None else {"k": given.pop("k")}
-            allowed = options.read_ids(given.pop("only")) if only else None
-            command(request=SearchRequest.from_words(chosen, allowed=allowed, **depth), **given)
+    def made(given: dict[str, Any]) -> SearchRequest:
+        depth = {} if k is None else {"k": given.pop("k", k)}
+        allowed = options.read_ids(given.pop("only", None))
+        return SearchRequest.from_words(given, allowed=allowed, **depth)
 
-        signature = inspect.signature(command, eval_str=True)
-        shared = [_parameter("k", options.Depth, k)] if k is not None else []
-        shared += [_option(word) for word in words]
-        shared += [_parameter("only", options.Only)] if only else []
-        parameters: list[inspect.Parameter] = []
-        for parameter in signature.parameters.values():
-            parameters += shared if parameter.name == "request" else [parameter]
-        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        run.__annotations__ = {each.name: each.annotation for each in parameters}
-        return run
-
-    return decorate
+    return options.in_place_of("request", shared, made)
 
 
 def _option(word: str) -> inspect.Parameter:
     flag = (f"--{word}",) if word_types()[word] is bool else ()
-    return _parameter(word, Annotated[word_types()[word], typer.Option(*flag, help=_HELP[word])], _default(word))
-
-
-def _default(word: str) -> Any:
     kind, name = WORDS[word]
-    return None if word == "feedback" else next(each.default for each in fields(kind) if each.name == name)
-
-
-def _parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation)
+    default = None if word == "feedback" else next(each.default for each in fields(kind) if each.name == name)
+    return options.parameter(word, Annotated[word_types()[word], typer.Option(*flag, help=_HELP[word])], default)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 # Bytes that reading vectors and building their index in memory takes for each non-zero; measured: 35 to 37.
 BUILD_BYTES = 40
 
+NO_TEXT = "{}: a dense index needs text, not sparse vectors; give the collection"
 _CHANGED = "the collection has changed since it was encoded; index it again"
 _OF_INDEX = "it is not the one that the index was built from; give that one"
 
@@ -71,16 +72,16 @@ def build_searchable(
     check_replaceable(folder)
     checked_threads(threads)
     memory = machine_memory() // 2 if memory is None else memory
+    if isinstance(source, str | Path):
+        if dense is not None:
+            raise EncoderError(NO_TEXT.format(source))
+        return _index_vectors(Path(source), folder, encoder, config, threads, memory, progress)
+    if encoder is None:
+        raise EncoderError(f"{source.name} holds text, which needs an encoder; name one, such as tiny or bm25")
     if isinstance(encoder, str | Path):
         encoder = load_encoder(encoder)
     if isinstance(dense, str | Path):
         dense = _load_dense(dense)
-    if isinstance(source, str | Path):
-        if dense is not None:
-            raise EncoderError(f"{source}: a dense index needs text, not sparse vectors; give the collection")
-        return _index_vectors(Path(source), folder, encoder, config, threads, memory, progress)
-    if encoder is None:
-        raise EncoderError(f"{source.name} holds text, which needs an encoder; name one, such as tiny or bm25")
 
     encodings = [folder.with_name(f"{folder.name}.encoding")]
     encode_documents(source, encodings[0], encoder, batch_size=batch_size, progress=progress)
@@ -182,7 +183,7 @@ def _dense_writer(
 def _index_vectors(
     path: Path,
     folder: Path,
-    encoder: Encoder | None,
+    encoder: Encoder | str | Path | None,
     config: IndexConfig | None,
     threads: int | None,
     memory: int,
@@ -191,10 +192,12 @@ def _index_vectors(
     add_dense: Callable[[Path], None] | None = None,
 ) -> SeismicIndex:
     """Index stored vectors; with the texts of `collection`, if they are its."""
-    if encoder is None and (path / ENCODER_FOLDER).is_dir():
-        encoder = load_encoder(path / ENCODER_FOLDER)
     info = read_info(path)
     made_by = info.encoder
+    if encoder is None and (path / ENCODER_FOLDER).is_dir():
+        encoder = path / ENCODER_FOLDER
+    if isinstance(encoder, str | Path):
+        encoder = load_encoder(encoder)
     if encoder is not None and made_by not in (None, encoder.describe()):
         raise EncoderError(
             f"{path}: its vectors were made by {made_by}, not by {encoder.describe()}; "

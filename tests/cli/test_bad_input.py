@@ -259,7 +259,8 @@ def test_broken_runs_and_qrels(lsr: Lsr, library: Path, tmp_path: Path) -> None:
     (tmp_path / "qrels").write_text("elsewhere 0 17 1\n")
     assert "no query in common" in rejected(lsr("evaluate", tmp_path / "run", tmp_path / "qrels"))
     assert "'nDCG@ten'" in rejected(lsr("evaluate", tmp_path / "run", library, "--measures", "nDCG@ten"))
-    assert "--run" in rejected(lsr("evaluate", tmp_path / "run", library, "--run", tmp_path / "again"))
+    for words in (("--run", tmp_path / "again"), ("--exact",), ("-k", 10), ("--interpolate", "after")):
+        assert "of an INDEX" in rejected(lsr("evaluate", tmp_path / "run", library, *words))
 
 
 @pytest.mark.parametrize("place", ["file/index", "/proc/index"])
@@ -325,15 +326,21 @@ def test_places_are_looked_at_before_models_are_loaded(
         raise AssertionError("loaded")
 
     monkeypatch.setattr("lsr.retrieval.searcher.Searcher.open", load)
-    monkeypatch.setattr("lsr.encoders.load_encoder", load)
+    monkeypatch.setattr("lsr.encoders.load.load_encoder", load)
     monkeypatch.setattr("lsr.encoders.dense.dense_encoder.load_dense_encoder", load)
+    monkeypatch.setattr("lsr.training.start.open_teachers", load)
     (tmp_path / "file").write_text("")
+    (tmp_path / "v.jsonl").write_text('{"id": "a", "vector": {"the": 1}}\n')
     for words in (
+        ("encode", small, tmp_path / "file" / "v.npz", "--encoder", "tiny"),
+        ("encode", small, tmp_path / "v.npz", "--encoder", "tiny", "--queries", "--split", "dev"),
         ("run", bm25_index, small, tmp_path / "file" / "run"),
         ("run", bm25_index, small, tmp_path),
         ("evaluate", bm25_index, small, "--run", tmp_path / "file" / "run"),
         ("mine", bm25_index, small, tmp_path / "file" / "m.jsonl", "--split", "test"),
+        ("mine", bm25_index, tmp_path / "gone", tmp_path / "m.jsonl", "--dense-teacher", "minilm"),
         ("index", small, tmp_path / "file", "--encoder", "tiny"),
+        ("index", tmp_path / "v.jsonl", tmp_path / "i", "--encoder", "tiny", "--dense", "minilm"),
         ("index", small, tmp_path / "i", "--encoder", "tiny", "--dense", "minilm", "--memory", "lots"),
         ("index", tmp_path / "gone", tmp_path / "i", "--encoder", "tiny", "--dense", "minilm"),
         ("index", small, tmp_path / "i", "--dense", "minilm"),
