@@ -112,14 +112,14 @@ def _plot(tuning: Tuning, index: Path, path: Path) -> None:
     plots.plot_choices(points, chosen, f"recall@{tuning.k}", index.resolve().name, path)
 
 
-def _print(tuning: Tuning, flat: bool) -> None:
+def _print(tuning: Tuning, inverted: bool) -> None:
     print(f"recall@{tuning.k} on {tuning.queries} queries, every second of them held out\n")
     print_columns([_COLUMNS, *map(_cells, tuning.frontier)])
     print("\nkept with the index\n")
     print_columns([("asked", *_COLUMNS), *((f"{asked:g}", *_cells(each)) for asked, each in tuning.chosen.items())])
     exact = [f"{asked:g}" for asked, point in tuning.chosen.items() if point.params.exact]
-    if flat:
-        print("\nthis index is searched exhaustively, whatever the parameters")
+    if inverted:
+        print("\nthis index is searched exactly, whatever the parameters")
     elif exact:
         print(f"\nno other search that is sure to reach {', '.join(exact)} is faster than an exact one")
 

@@ -54,7 +54,7 @@ def test_options_reach_the_search(
     assert all(both[query_id][: len(plain[query_id])] == plain[query_id] for query_id in plain)
     assert sum(map(len, both.values())) > sum(map(len, plain.values()))
     assert mined("--negatives", 3, "--seed", 1) != mined("--negatives", 3, "--seed", 2)
-    assert mined("--exact", "--threads", 1) == plain  # a small collection is searched exhaustively anyway
+    assert mined("--exact", "--threads", 1) == plain  # a small collection is searched exactly anyway
 
 
 def test_what_is_left_out_is_told(lsr: Lsr, library: Path, bm25_index: Path, tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_texts_are_encoded_by_the_index(
         outcome = lsr("tune", index, "--queries", *words)
         assert (outcome.status, outcome.err) == (0, "")
         assert outcome.out.startswith("recall@10 on 35 queries")
-        assert outcome.out.endswith("\nthis index is searched exhaustively, whatever the parameters\n")
+        assert outcome.out.endswith("\nthis index is searched exactly, whatever the parameters\n")
     assert lsr("search", index, "scientific documents").status == 0
 
 

@@ -340,7 +340,7 @@ def test_recall_rises_with_the_blocks(packages_index: SeismicIndex, package_quer
     assert found[-1] - found[0] > 0.09
 
 
-# Flat collections, searched exhaustively
+# Small collections, searched exactly
 
 
 @given(drawn=vectors_and_queries(), k=st.sampled_from([1, 10, 400]))
