@@ -15,7 +15,7 @@ from lsr.storage.arrays import load_array, save_arrays
 from lsr.storage.ids import check_unique
 from lsr.storage.strings import StringColumn
 
-STRINGS_AT_ONCE = 1 << 16
+STRINGS_AT_ONCE = 1 << 13
 
 
 class IdColumn(StringColumn):
@@ -43,7 +43,8 @@ class IdColumn(StringColumn):
         Raises as StringColumn.write does. Ids are not compared.
         """
         count = StringColumn.write(folder, name, strings)
-        digests, rows = IdColumn.open(folder, name)._by_digest()
+        written = StringColumn.open(folder, name)  # without the digests of ids that may have been there before
+        digests, rows = IdColumn(written._text, written._offsets)._by_digest()
         save_arrays(folder, {f"{name}.digests": digests, f"{name}.rows": rows})
         return count
 

@@ -36,6 +36,12 @@ def test_written_and_opened(tmp_path: Path, with_digests: bool) -> None:
     assert opened.rows(["id7", "", "\0\0", "\0", "none", "ü"]).tolist() == [7, 1000, 1002, 1001, -1, 1003]
 
 
+def test_written_again(tmp_path: Path) -> None:
+    for ids in (["a", "b"], ["c", "d"], ["e"]):
+        IdColumn.write(tmp_path, "ids", ids)
+        assert IdColumn.open(tmp_path, "ids").rows(ids).tolist() == list(range(len(ids)))
+
+
 def test_ids_of_one_digest_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(id_column, "digests_of", lambda text, offsets: np.zeros(len(offsets) - 1, np.uint64))
     assert IdColumn.of(["a", "b", "c"]).rows(["c", "a", "d", "b"]).tolist() == [2, 0, -1, 1]

@@ -86,9 +86,9 @@ def test_titles(tmp_path: Path) -> None:
 def test_titles_of_questions_and_answers(tmp_path: Path) -> None:
     collection, store = real("medquad-liveqa", None, tmp_path)
     source = Titles(collection, store)
-    pairs = [
-        (example.query, source.corpus.text(store.row_of(example.positives[0]) or 0)) for example in source.examples()
-    ]
+    examples = list(source.examples())
+    rows = store.ids.rows([example.positives[0] for example in examples])
+    pairs = [(example.query, source.corpus.text(row)) for example, row in zip(examples, rows.tolist(), strict=True)]
     assert pairs == [(each.title, each.text) for each in collection.documents() if each.title and each.text]
     assert len(pairs) > 15_000
 

@@ -7,14 +7,14 @@ import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lsr.collections.collection import Collection, Document, load_collection
 from lsr.errors import CollectionError, IndexFormatError, StorageError
-from lsr.training.data import DocumentStore, store
+from lsr.storage.id_column import IdColumn
+from lsr.training.data import DocumentStore
 from lsr.training.data.store import Corpus
 from tests.data import LIBRARY
 from tests.processes import FULL_DISK, KILLED_IN_WRITE, run_python
@@ -39,11 +39,11 @@ def test_written_is_read(tmp_path_factory: pytest.TempPathFactory, rest: dict[st
     kept = [document for document in collection.documents() if document.full_text.strip()]
     assert list(collection.documents()) == [Document(*document) for document in documents]
     assert [documents_of[row] for row in range(len(documents_of))] == kept
-    for row, document in enumerate(kept):
-        assert documents_of.row_of(document.doc_id) == row
-        assert documents_of.doc_id(row) == document.doc_id
-    for doc_id in ("", "unknown", *(doc_id for doc_id, *texts in documents if not " ".join(texts).strip())):
-        assert documents_of.row_of(doc_id) is None
+    kept_ids = [document.doc_id for document in kept]
+    assert list(documents_of.ids) == kept_ids
+    assert documents_of.ids.rows(kept_ids).tolist() == list(range(len(kept)))
+    others = ["", "unknown", *(doc_id for doc_id, *texts in documents if not " ".join(texts).strip())]
+    assert set(documents_of.ids.rows(others).tolist()) == {-1}
 
 
 @pytest.mark.data
@@ -52,17 +52,10 @@ def test_a_real_collection(tmp_path: Path) -> None:
     assert len(documents) == 3633
     for row, document in enumerate(collection.documents()):
         if row % 100 == 0:
-            assert documents.row_of(document.doc_id) == row
+            assert documents.ids.rows([document.doc_id]) == [row]
             assert documents[row] == document
             assert Corpus(documents).text(row) == document.full_text
             assert Corpus(documents, titles=False).text(row) == document.text
-
-
-def test_ids_that_share_a_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "_digest", lambda doc_id: (b"even" if ord(doc_id[0]) % 2 == 0 else b"odd!") * 2)
-    _, documents = with_store(write_letters(tmp_path / "c"))
-    assert [documents.row_of(letter) for letter in "abcdefghij"] == list(range(10))
-    assert documents.row_of("k") is None
 
 
 def test_one_store_for_one_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,9 +77,9 @@ def test_another_corpus_has_another_store(tmp_path: Path) -> None:
     [
         ("documents.json", b"{"),
         ("documents.json", b'{"format_version": 99, "corpus": "", "documents": 10}'),
-        ("documents.json", b'{"format_version": 1, "corpus": "other", "documents": 10}'),
+        ("documents.json", b'{"format_version": 2, "corpus": "other", "documents": 10}'),
         ("documents.text.npy", b""),
-        ("rows.npy", None),
+        ("ids.rows.npy", None),
     ],
 )
 def test_a_damaged_store_is_written_again(tmp_path: Path, name: str, content: bytes | None) -> None:
@@ -99,13 +92,13 @@ def test_a_damaged_store_is_written_again(tmp_path: Path, name: str, content: by
     with pytest.raises(IndexFormatError):
         DocumentStore.open(folder, collection.corpus)
     assert len(DocumentStore.of(collection, tmp_path / "cache")) == len(documents) == 10
-    assert DocumentStore.open(folder, collection.corpus).row_of("c") == 2
+    assert DocumentStore.open(folder, collection.corpus).ids.rows(["c"]) == [2]
 
 
 def test_arrays_that_do_not_fit(tmp_path: Path) -> None:
     with_store(write_letters(tmp_path / "c"))
     [folder] = (tmp_path / "cache").iterdir()
-    np.save(folder / "rows.npy", np.arange(9))
+    IdColumn.write(folder, "ids", "abcdefghi")
     with pytest.raises(IndexFormatError, match="the documents are damaged; remove the folder"):
         DocumentStore.open(folder)
 

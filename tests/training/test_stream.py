@@ -177,8 +177,7 @@ def test_real_titles(tmp_path: Path) -> None:
     collection, store = real("medquad-liveqa", None, tmp_path)
     groups = GroupStream(Titles(collection, store), 4).groups(0)
     for group in (group for _, group in zip(range(2000), groups, strict=False)):
-        rows = [store.row_of(doc_id) for doc_id in group.document_ids]
-        documents = [store[row] for row in rows if row is not None]
+        documents = [store[row] for row in store.ids.rows(group.document_ids).tolist()]
         assert tuple(document.text for document in documents) == group.documents
         assert [document.title == group.query for document in documents] == [True, False, False, False]
 

@@ -47,10 +47,15 @@ class Judgments:
         queries, known = collection.queries(), collection.relevant()
         split = f" ({collection.split})" if collection.split else ""
         self._examples = []
-        for number, (query_id, judged) in enumerate(collection.qrels().items(), start=1):
+        wanted_of = {
+            query_id: [doc_id for doc_id, grade in judged.items() if grade >= relevant]
+            for query_id, judged in collection.qrels().items()
+        }
+        every = [doc_id for wanted in wanted_of.values() for doc_id in wanted]
+        there = {doc_id for doc_id, row in zip(every, store.ids.rows(every), strict=True) if row >= 0}
+        for number, (query_id, wanted) in enumerate(wanted_of.items(), start=1):
             place = Place(f"judgments of {self.name}{split}, query {query_id!r}", number)
-            wanted = [doc_id for doc_id, grade in judged.items() if grade >= relevant]
-            positives = [doc_id for doc_id in wanted if store.row_of(doc_id) is not None]
+            positives = [doc_id for doc_id in wanted if doc_id in there]
             if not positives:
                 self.left_out += bool(wanted)
                 continue

@@ -9,20 +9,17 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from lsr.collections.collection import Collection
 from lsr.collections.sources import Document
 from lsr.errors import CollectionError, IndexFormatError
 from lsr.progress import progress_bar
-from lsr.storage.arrays import load_array, save_arrays
 from lsr.storage.files import DAMAGE, replacing_folder, storage_errors
+from lsr.storage.id_column import IdColumn
 from lsr.storage.strings import StringColumn
 
 MARKER = "documents.json"
-FORMAT_VERSION = 1
-STRINGS = "documents"
+FORMAT_VERSION = 2
+STRINGS, IDS = "documents", "ids"
 STRINGS_PER_DOCUMENT = 3  # id, title, text, one after the other, so that one pass over the collection writes them
 KEY_BYTES = 8
 
@@ -30,14 +27,11 @@ KEY_BYTES = 8
 class DocumentStore:
     """Documents of a collection, memory-mapped. Those without a word, of title or text, are left out.
 
-    documents.*.npy: id, title and text of every document. digests.npy: uint64[documents], those of the ids, sorted;
-    rows.npy: int64[documents], the rows they belong to.
+    documents.*.npy: id, title and text of every document. ids.*.npy: the ids alone, by which rows are found.
     """
 
-    def __init__(
-        self, folder: Path, strings: StringColumn, digests: npt.NDArray[np.uint64], rows: npt.NDArray[np.int64]
-    ) -> None:
-        self._folder, self._strings, self._digests, self._rows = folder, strings, digests, rows
+    def __init__(self, folder: Path, strings: StringColumn, ids: IdColumn) -> None:
+        self._folder, self._strings, self.ids = folder, strings, ids
 
     @classmethod
     def of(cls, collection: Collection, cache: str | Path, *, progress: bool = False) -> DocumentStore:
@@ -66,37 +60,21 @@ class DocumentStore:
             raise IndexFormatError(f"{folder}: no documents can be read ({error}); remove the folder") from error
         if version != FORMAT_VERSION or corpus not in (None, written_for):
             raise IndexFormatError(f"{folder}: of another version or collection; remove the folder")
-        strings = StringColumn.open(folder, STRINGS)
-        digests, rows = load_array(folder, "digests"), load_array(folder, "rows")
-        fits = digests.dtype == np.uint64 and rows.dtype == np.int64 and digests.shape == rows.shape == (count,)
-        if not fits or len(strings) != count * STRINGS_PER_DOCUMENT:
+        strings, ids = StringColumn.open(folder, STRINGS), IdColumn.open(folder, IDS)
+        if len(ids) != count or len(strings) != count * STRINGS_PER_DOCUMENT:
             raise IndexFormatError(f"{folder}: the documents are damaged; remove the folder")
-        return cls(folder, strings, digests, rows)
+        return cls(folder, strings, ids)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return DocumentStore.open, (self._folder,)  # a process that gets one maps the files rather than copies them
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.ids)
 
     def __getitem__(self, row: int) -> Document:
         """Raises ParameterError when there is no such row, IndexFormatError when the file is damaged."""
         first = row * STRINGS_PER_DOCUMENT
         return Document(self._strings[first], self._strings[first + 1], self._strings[first + 2])
-
-    def doc_id(self, row: int) -> str:
-        return self._strings[row * STRINGS_PER_DOCUMENT]
-
-    def row_of(self, doc_id: str) -> int | None:
-        """The row of a document; None if the collection lacks it or it is without a word."""
-        digest = np.frombuffer(_digest(doc_id), np.dtype("<u8")).astype(np.uint64)[0]
-        at = int(np.searchsorted(self._digests, digest))
-        while at < len(self._digests) and self._digests[at] == digest:
-            row = int(self._rows[at])
-            if self.doc_id(row) == doc_id:
-                return row
-            at += 1
-        return None
 
 
 @dataclass(frozen=True)
@@ -123,7 +101,6 @@ class Corpus:
 
 
 def _build(collection: Collection, corpus: str, folder: Path, progress: bool) -> None:
-    digests = bytearray()
     total = collection.count if progress else None
     with (
         replacing_folder(folder, MARKER) as temporary,
@@ -133,20 +110,14 @@ def _build(collection: Collection, corpus: str, folder: Path, progress: bool) ->
         def strings() -> Iterator[str]:
             for document in collection.documents():
                 if document.full_text.strip():
-                    digests.extend(_digest(document.doc_id))
                     yield from document
                 advance(1)
 
         count = StringColumn.write(temporary, STRINGS, strings()) // STRINGS_PER_DOCUMENT
         if not count:
             raise CollectionError(f"{collection.name}: there is no word in any document; there is nothing to train on")
-        values = np.frombuffer(digests, np.dtype("<u8")).astype(np.uint64)
-        rows = np.argsort(values, kind="stable")
-        save_arrays(temporary, {"digests": values[rows], "rows": rows.astype(np.int64)})
+        written = StringColumn.open(temporary, STRINGS)
+        IdColumn.write(temporary, IDS, (written[row * STRINGS_PER_DOCUMENT] for row in range(count)))
         manifest = {"format_version": FORMAT_VERSION, "corpus": corpus, "documents": count}
         with storage_errors(folder):
             (temporary / MARKER).write_text(json.dumps(manifest))
-
-
-def _digest(doc_id: str) -> bytes:
-    return blake2b(doc_id.encode(), digest_size=KEY_BYTES).digest()

@@ -116,10 +116,10 @@ class GroupStream:
             ids = tuple(map(text_id, drawn.documents))
             relevant = tuple(map(text_id, drawn.relevant))
             return Group(drawn.query_id, drawn.query, ids, drawn.documents, drawn.scores, relevant)
-        rows = [_row_of(corpus, drawn, doc_id) for doc_id in drawn.documents]
+        rows = _rows_of(corpus, drawn)
         if drawn.short:
             rows += self._random_rows(corpus, drawn, epoch)
-        ids = (*drawn.documents, *(corpus.store.doc_id(row) for row in rows[len(drawn.documents) :]))
+        ids = (*drawn.documents, *(corpus.store.ids[row] for row in rows[len(drawn.documents) :]))
         return Group(drawn.query_id, drawn.query, ids, tuple(map(corpus.text, rows)), drawn.scores, drawn.relevant)
 
     def _random_rows(self, corpus: Corpus, drawn: Draw, epoch: int) -> list[int]:
@@ -131,7 +131,7 @@ class GroupStream:
         taken = {*drawn.documents, *drawn.relevant}
         rows: list[int] = []
         for row in chain(guesses, range(first, count), range(first)):
-            doc_id = corpus.store.doc_id(row)
+            doc_id = corpus.store.ids[row]
             if doc_id not in taken and corpus.opposes(row, drawn.query):
                 taken.add(doc_id)
                 rows.append(row)
@@ -143,14 +143,14 @@ class GroupStream:
         )
 
 
-def _row_of(corpus: Corpus, drawn: Draw, doc_id: str) -> int:
-    row = corpus.store.row_of(doc_id)
-    if row is None:
+def _rows_of(corpus: Corpus, drawn: Draw) -> list[int]:
+    rows: list[int] = corpus.store.ids.rows(drawn.documents).tolist()
+    if -1 in rows:
         raise CollectionError(
-            f"{drawn.place}: document {doc_id!r} is not in the collection, or empty there; give the collection that "
-            f"the ids belong to"
+            f"{drawn.place}: document {drawn.documents[rows.index(-1)]!r} is not in the collection, or empty there; "
+            "give the collection that the ids belong to"
         )
-    return row
+    return rows
 
 
 def _check_share(name: str, number: int, names: str, count: int, skip: int) -> None:
