@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -14,6 +15,7 @@ from lsr.errors import ParameterError
 
 if TYPE_CHECKING:
     from lsr.experiment.experiment_file import Experiment
+    from lsr.experiment.experiment_report import Result
 
 
 def experiment(
@@ -32,13 +34,14 @@ def experiment(
     What is there already is not done again: a killed experiment goes on when the same command is given again.
     """
     from lsr.experiment.experiment_file import read_experiment
+    from lsr.experiment.suites import shown_downloads
 
     described = read_experiment(file)
     folder = file.with_suffix("") if output is None else output
     if folder == file:
         raise ParameterError(f"{file}: its results cannot have its name, which does not end with .toml; give --output")
     options.check_folder(offline_data)
-    wanted = _downloads(described, offline_data)
+    wanted = shown_downloads(described.collections, offline_data)
     if plan:
         _check_collections(described, offline_data)
         if json:
@@ -50,38 +53,28 @@ def experiment(
     if wanted:
         _say_plan(described, wanted, sys.stderr)
 
-    from lsr.eval.measures import aggregate
     from lsr.experiment.runner import run_experiment
 
     results = run_experiment(
         described, folder, offline_data=offline_data, device=device, threads=threads, progress=watched()
     )
     if json:
-        print_json(
-            [
-                {
-                    "collection": result.judged.name,
-                    "system": result.system,
-                    "measures": aggregate(result.figures.per_query),
-                    "encode_microseconds": result.figures.encode_microseconds,
-                    "search_microseconds": result.figures.search_microseconds,
-                    "recall_of_exact": result.figures.recall_of_exact,
-                    "query_nnz": result.figures.query_nnz,
-                    "document_nnz": result.figures.document_nnz,
-                    "bytes": result.figures.bytes,
-                }
-                for result in results
-            ]
-        )
+        print_json([_as_json(result) for result in results])
     else:
         print((folder / "tables" / "results.md").read_text(encoding="utf-8"))
         print(f"{folder}: {len(described.systems)} systems on {len(described.collections)} collections")
 
 
-def _downloads(described: Experiment, offline_data: Path | None) -> dict[str, int | None]:
-    from lsr.experiment.suites import shown_downloads
+def _as_json(result: Result) -> dict[str, object]:
+    from lsr.eval.measures import aggregate
 
-    return shown_downloads(described.collections, offline_data)
+    figures = asdict(result.figures)
+    return {
+        "collection": result.judged.name,
+        "system": result.system,
+        "measures": aggregate(figures.pop("per_query")),
+        **figures,
+    }
 
 
 def _check_collections(described: Experiment, offline_data: Path | None) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lsr.cli import options
 from lsr.cli.output import watched
 from lsr.errors import ParameterError
-from lsr.index.dense_config import DenseConfig
-from lsr.index.parameters import IndexConfig
+from lsr.index.dense_config import DenseConfig, DenseKind, Metric
+from lsr.index.parameters import IndexConfig, Layout
 from lsr.memory import parse_size
 
 if TYPE_CHECKING:
@@ -45,14 +45,14 @@ def index(
             "Without --encoder they are added to the INDEX that is there."
         ),
     ] = None,
-    dense_index: Annotated[Literal["flat", "hnsw"], typer.Option(help="Of dense vectors; flat is exact.")] = "flat",
-    metric: Annotated[Literal["inner-product", "cosine"], typer.Option(help="Of dense vectors.")] = "inner-product",
+    dense_index: Annotated[DenseKind, typer.Option(help="Of dense vectors; flat is exact.")] = "flat",
+    metric: Annotated[Metric, typer.Option(help="Of dense vectors.")] = "inner-product",
     block_size: Annotated[int, typer.Option(help="Documents of a block, at most.")] = _DEFAULTS.block_size,
     summary_energy: Annotated[
         float, typer.Option(help="Share of a block's weight that its summary keeps.")
     ] = _DEFAULTS.summary_energy,
     layout: Annotated[
-        Literal["fast", "compact"],
+        Layout,
         typer.Option(help="compact: weights of 8 bits and packed components, smaller and slower."),
     ] = "fast",
     knn: Annotated[

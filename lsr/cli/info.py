@@ -38,13 +38,9 @@ def _describe(folder: Path) -> dict[str, Any]:
     from lsr.index.open_index import open_index
     from lsr.storage.manifest import read_manifest
 
-    opened = open_index(folder)
-    return _with_sizes(read_manifest(folder), opened.nbytes)
-
-
-def _with_sizes(manifest: dict[str, Any], nbytes: dict[str, int]) -> dict[str, Any]:
+    opened, manifest = open_index(folder), read_manifest(folder)
     files = {name: entry["bytes"] for name, entry in manifest.pop("files").items()}
-    return {**manifest, "bytes": nbytes, "files": files}
+    return {**manifest, "bytes": opened.nbytes, "files": files}
 
 
 def _print(described: dict[str, Any], verified: bool) -> None:

@@ -55,7 +55,7 @@ def mine(
     With teachers, every positive and negative comes with a score.
     """
     options.check_output(output)
-    options.use_threads(threads)
+    threads = options.use_threads(threads)
 
     from lsr.collections.collection import load_collection
     from lsr.retrieval.searcher import Searcher
@@ -81,7 +81,7 @@ def mine(
         output,
         mining,
         request=request,
-        threads=options.use_threads(threads),
+        threads=threads,
         scorer=scorer,
         progress=watched(),
     )

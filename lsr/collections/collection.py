@@ -24,8 +24,6 @@ from lsr.collections.sources import (
 from lsr.errors import CollectionError
 from lsr.storage.ids import UniqueIds
 
-__all__ = ["Collection", "Document", "QuerySet", "load_collection", "load_queries"]
-
 _ACCEPTED = (
     "give a BEIR folder (corpus.jsonl[.gz], queries.jsonl[.gz], qrels/*.tsv), a folder of MS MARCO files "
     "(collection.tsv, queries*.tsv, qrels*.tsv), the files themselves (collection.tsv,queries.tsv,qrels.tsv), "

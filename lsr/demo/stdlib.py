@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from lsr.collections.collection import Document
+from lsr.collections.sources import Document
 from lsr.errors import CollectionError
 
 _WALK = Path(__file__).with_name("walk.py")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +34,7 @@ class Figures:
 
     per_query: measure -> query id -> value. search_microseconds, encode_microseconds: of one query, the median over up
     to 100 of them, one at a time, searched and encoded on one thread, k = 10. recall_of_exact: the share of the ten
-    best of an exhaustive search by the same system that it found, over the first 1000 queries. bytes: of the indexes
+    best of an exact search by the same system that it found, over the first 1000 queries. bytes: of the indexes
     that it searches. query_nnz, document_nnz: mean number of non-zero weights of a sparse vector; None where there is
     no sparse side.
     """
@@ -46,9 +46,6 @@ class Figures:
     bytes: int
     query_nnz: float | None
     document_nnz: float | None
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 class Task(NamedTuple):

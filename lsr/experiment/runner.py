@@ -123,7 +123,7 @@ def _result(
         progress,
     )
     with replacing_file(path) as file:
-        content = {"figures": figures.as_json(), "tuning": tuning, "run": run_file.stat().st_size}
+        content = {"figures": asdict(figures), "tuning": tuning, "run": run_file.stat().st_size}
         file.write(json.dumps({"key": key, "digest": digest(content), **content}).encode())
     return Result(judged, system.name, figures, json.loads(json.dumps(tuning)))
 

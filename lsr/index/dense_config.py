@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from lsr.checks import check_choice, check_whole
 
-FLAT, HNSW = "flat", "hnsw"
-KINDS = (FLAT, HNSW)
-METRICS = ("inner-product", "cosine")
+DenseKind = Literal["flat", "hnsw"]
+Metric = Literal["inner-product", "cosine"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +23,14 @@ class DenseConfig:
     Raises ParameterError.
     """
 
-    kind: str = FLAT
-    metric: str = "inner-product"
+    kind: DenseKind = "flat"
+    metric: Metric = "inner-product"
     neighbors: int = 32
     ef_construction: int = 200
     ef_search: int = 128
 
     def __post_init__(self) -> None:
-        check_choice("kind of dense index", self.kind, KINDS)
-        check_choice("metric", self.metric, METRICS)
+        check_choice("kind of dense index", self.kind, get_args(DenseKind))
+        check_choice("metric", self.metric, get_args(Metric))
         for name, least, most in (("neighbors", 2, 1024), ("ef_construction", 1, 1 << 20), ("ef_search", 1, 1 << 20)):
             check_whole(name, getattr(self, name), least, most)

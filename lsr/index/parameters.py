@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
+from typing import Literal, get_args
 
-from lsr.checks import check_number, check_whole
+from lsr.checks import check_choice, check_number, check_whole
 from lsr.errors import ParameterError
+
+Layout = Literal["fast", "compact"]
 
 
 def _to_python(settings: IndexConfig | SearchParams) -> None:
@@ -33,8 +36,8 @@ class IndexConfig:
     knn: neighbors of each document to keep, for SearchParams(knn=...); 0 keeps none.
     seed: of the sampled centroids; equal seeds give equal indexes.
 
-    All of this is about blocks: where a collection is small, or its weights too even, posting lists are stored whole,
-    and none of it has an effect.
+    All of this is about blocks: where a collection is small, or its weights too even, it is stored inverted, and
+    none of it has an effect.
     """
 
     block_size: int = 4
@@ -42,13 +45,12 @@ class IndexConfig:
     min_cluster_size: int = 2
     doc_cut: int = 15
     summary_energy: float = 0.7
-    layout: str = "fast"
+    layout: Layout = "fast"
     knn: int = 0
     seed: int = 1142
 
     def __post_init__(self) -> None:
-        if self.layout not in ("fast", "compact"):
-            raise ParameterError(f"layout is {self.layout!r}; it must be 'fast' or 'compact'")
+        check_choice("layout", self.layout, get_args(Layout))
         check_whole("block_size", self.block_size, 1, 255)
         check_number("centroid_fraction", self.centroid_fraction, 1e-9, 1)
         check_whole("min_cluster_size", self.min_cluster_size, 0, 2**32 - 1)

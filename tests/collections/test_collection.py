@@ -11,7 +11,8 @@ from typing import NamedTuple
 import pytest
 
 from lsr.collections import lines
-from lsr.collections.collection import Document, load_collection, load_queries
+from lsr.collections.collection import load_collection, load_queries
+from lsr.collections.sources import Document
 from lsr.errors import CollectionError
 
 CORPUS = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -60,4 +61,4 @@ def test_lengths_are_those_of_the_vectors(tmp_path: Path, monkeypatch: pytest.Mo
     assert found["both"] == found["bm25"]
     assert found["dense"] == (None, None)
     for figures in results.values():
-        assert Figures(**json.loads(json.dumps(figures.as_json()))) == figures
+        assert Figures(**json.loads(json.dumps(asdict(figures)))) == figures

@@ -1,4 +1,4 @@
-"""DenseIndex: dense vectors in faiss, exhaustively (flat) or by a graph (HNSW).
+"""DenseIndex: dense vectors in faiss, exactly (flat) or by a graph (HNSW).
 
 manifest.json     as of every index; kind "dense"
 vectors.npy       flat: float32[n, dim], mapped into memory
@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from lsr.checks import check_whole
 from lsr.errors import IndexFormatError, ParameterError, VectorsError
-from lsr.index.dense_config import FLAT, DenseConfig
+from lsr.index.dense_config import DenseConfig
 from lsr.index.filters import Allowed, Filter
 from lsr.index.index_checks import empty_result
 from lsr.index.index_folder import IDS, IndexFolder, opened, write_index
@@ -52,7 +52,7 @@ Vectors = npt.NDArray[np.float32]
 class DenseIndex:
     """Documents as dense vectors; made by `build` or `open`.
 
-    A flat index is exhaustive, and its scores are float32 inner products; faiss adds them up in an order that depends
+    A flat index is exact, and its scores are float32 inner products; faiss adds them up in an order that depends
     on how many queries are searched at once, so that the last digits may. A graph finds most of the best documents.
     Which of several documents of one score are the last of the k is faiss's choice.
     """
@@ -84,7 +84,7 @@ class DenseIndex:
         names = None if ids is None else IdColumn.of(check_ids(ids, len(rows)))
         if config.metric == "cosine":
             rows = unit_length(rows)
-        if config.kind == FLAT:
+        if config.kind == "flat":
             return cls(read_only(rows), config, names)
         graph = _build_graph(rows, config, threads, progress)
         return cls(_vectors_of(graph), config, names, graph)
@@ -111,7 +111,7 @@ class DenseIndex:
         def read() -> DenseIndex:
             stored = IndexFolder(folder, KIND, (1, FORMAT_VERSION))
             config = stored.entry("config", lambda entries: DenseConfig(**american(entries)))
-            graph = None if config.kind == FLAT else _open_graph(Path(folder, GRAPH))
+            graph = None if config.kind == "flat" else _open_graph(Path(folder, GRAPH))
             vectors = stored.array(VECTORS) if graph is None else _vectors_of(graph)
             shape = stored.number("documents"), stored.number("dim")
             stored.check(vectors.dtype == np.float32 and vectors.shape == shape, "vectors and manifest")
@@ -232,7 +232,7 @@ def write_dense(
     parts: (ids, vectors) end to end, `documents` rows in all.
     Raises VectorsError for vectors that are not finite, StorageError.
     """
-    graph = None if config.kind == FLAT else _empty_graph(dim, config)
+    graph = None if config.kind == "flat" else _empty_graph(dim, config)
     path = folder / (f"{VECTORS}.npy" if graph is None else GRAPH)
 
     def ids() -> Iterator[str]:

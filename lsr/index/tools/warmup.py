@@ -5,11 +5,12 @@ from __future__ import annotations
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import get_args
 
 import numpy as np
 
 from lsr.index.inverted.exact_index import ExactIndex
-from lsr.index.parameters import IndexConfig, SearchParams
+from lsr.index.parameters import IndexConfig, Layout, SearchParams
 from lsr.index.seismic.build.graph import build_graph
 from lsr.index.seismic.engine import BlockEngine
 from lsr.index.seismic.seismic_files import State
@@ -20,7 +21,7 @@ from lsr.vectors.sparse_vectors import SparseVectors
 
 # So many components need numbers of 32 bits; kernels are compiled for each width.
 FEW, MANY = 100, (1 << 16) + 1
-LAYOUTS = ("fast", "compact")
+LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 DOCUMENTS = 50
 ENOUGH = 1 << 30  # bytes
 
