@@ -16,17 +16,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from lsr.errors import LsrError, ParameterError
+from lsr.spelling import RENAMED
 
 Table = TypeVar("Table")
-
-# What an earlier version called them.
-RENAMED = {
-    "regulariser": "regularizer",
-    "optimiser": "optimizer",
-    "normalise": "normalize",
-    "neighbours": "neighbors",
-}
-
 
 # What pydantic says, in the words of TOML.
 WORDS = {

@@ -24,8 +24,8 @@ import pyarrow.parquet as pq
 from lsr.checks import check_whole
 from lsr.errors import CollectionError, LsrError, StorageError
 from lsr.progress import Advance
+from lsr.spelling import american
 from lsr.storage.files import lock_folder, replacing_file, storage_errors
-from lsr.storage.spelling import american
 
 SETTINGS_KEY = "lsr"
 TEXTS_KEY = "lsr.texts"

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from lsr.errors import CollectionError, ParameterError
 from lsr.progress import progress_bar
+from lsr.spelling import american
 from lsr.storage.files import DAMAGE
 from lsr.storage.ids import check_ids
 from lsr.storage.parts import (
@@ -33,7 +34,6 @@ from lsr.storage.parts import (
     write_part,
     write_parts,
 )
-from lsr.storage.spelling import american
 from lsr.training.distillation import Scores, Teacher, TextGroup
 
 GROUPS_PER_PART = 256

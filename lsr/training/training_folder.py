@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from lsr.errors import ParameterError, StorageError
+from lsr.spelling import american
 from lsr.storage.files import DAMAGE, own_folder, replacing_file
-from lsr.storage.spelling import american
 from lsr.training.training_config import TrainingConfig
 
 TRAINING = "training.json"

@@ -20,7 +20,7 @@ from lsr.encoders.folders.saved import is_saved_encoder, open_named, read_saved,
 from lsr.encoders.text_network import TextNetwork
 from lsr.errors import EncoderError
 from lsr.progress import progress_bar
-from lsr.storage.spelling import american
+from lsr.spelling import american
 
 DENSE = "dense"
 

@@ -1,10 +1,10 @@
-"""Keys of JSON that lsr wrote in British spelling, before 0.1, as it writes them now."""
+"""Keys in the British spelling that lsr had before 0.1, and as they are now."""
 
 from __future__ import annotations
 
 from typing import Any
 
-_BRITISH = {
+RENAMED = {
     "normalise": "normalize",
     "neighbours": "neighbors",
     "optimiser": "optimizer",
@@ -13,9 +13,9 @@ _BRITISH = {
 
 
 def american(content: Any) -> Any:
-    """JSON content with these keys renamed, however deep they lie."""
+    """JSON content, written then, with these keys renamed, however deep they lie."""
     if isinstance(content, list):
         return [american(each) for each in content]
     if isinstance(content, dict):
-        return {_BRITISH.get(key, key): american(value) for key, value in content.items()}
+        return {RENAMED.get(key, key): american(value) for key, value in content.items()}
     return content
