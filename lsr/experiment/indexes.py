@@ -19,10 +19,10 @@ from lsr.encoders.folders.find import content_digest
 from lsr.encoders.load import load_encoder
 from lsr.experiment.experiment_file import NamedEncoder, System
 from lsr.index.dense_config import DenseConfig
-from lsr.index.document_ids import Ids
 from lsr.retrieval.indexing import build_dense, build_searchable
 from lsr.retrieval.request import DENSE, SideName
 from lsr.retrieval.searcher import Dense, Searcher
+from lsr.storage.id_column import IdColumn
 from lsr.storage.manifest import MANIFEST
 
 
@@ -85,7 +85,7 @@ class Indexes:
             build_searchable(collection, folder, encoder, threads=self._threads, progress=self._progress)
         return Searcher.open(folder, device=self._device)
 
-    def _open_dense(self, collection: Collection, spec: NamedEncoder, folder: Path, ids: Ids | None) -> Dense:
+    def _open_dense(self, collection: Collection, spec: NamedEncoder, folder: Path, ids: IdColumn | None) -> Dense:
         if not (folder / MANIFEST).exists():
             from lsr.encoders.dense.dense_encoder import load_dense_encoder  # loads torch
 

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
+from lsr.errors import ParameterError
 from lsr.storage.id_column import IdColumn
 from lsr.storage.ids import check_ids
 from lsr.vectors.sparse_vectors import SparseVectors
 
 
-class Ids(Protocol):
-    """Ids by row: a list, or a column that decodes one at a time."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, row: int, /) -> str: ...
-
-    def __iter__(self) -> Iterator[str]: ...
-
-
 def document_ids(vectors: SparseVectors, ids: Sequence[str] | None) -> IdColumn | None:
-    """`ids`, or else those of `vectors`. Raises VectorsError unless there is one text a row and none occurs twice."""
+    """`ids`, or else those of `vectors`.
+
+    Raises ParameterError for what are no SparseVectors, VectorsError unless there is one text a row, each of them once.
+    """
+    if not isinstance(vectors, SparseVectors):
+        raise ParameterError(f"vectors are of type {type(vectors).__name__}; give SparseVectors, one row a document")
     chosen = vectors.ids if ids is None else check_ids(ids, len(vectors))
     return None if chosen is None else IdColumn.of(chosen)

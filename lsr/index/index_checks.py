@@ -13,14 +13,6 @@ from lsr.vectors.sparse_vectors import SparseVectors
 LONGEST_DOCUMENT = 1 << 24
 
 
-def check_build(vectors: SparseVectors, config: IndexConfig) -> None:
-    """Raises ParameterError for what are no SparseVectors or no IndexConfig, VectorsError for too long a document."""
-    if not isinstance(vectors, SparseVectors):
-        raise ParameterError(f"vectors are of type {type(vectors).__name__}; give SparseVectors, one row a document")
-    check_config(config)
-    check_lengths(np.diff(vectors.indptr))
-
-
 def check_config(config: IndexConfig) -> None:
     """Raises ParameterError for what is no IndexConfig."""
     if not isinstance(config, IndexConfig):

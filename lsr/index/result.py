@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from lsr.index.document_ids import Ids
+from lsr.storage.id_column import IdColumn
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +21,7 @@ class SearchResult:
 
     scores: npt.NDArray[np.float32]
     rows: npt.NDArray[np.int64]
-    _ids: Ids | None = None
+    _ids: IdColumn | None = None
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -31,8 +31,11 @@ def checked_row(row: int, documents: int) -> int:
 
 
 def checked_rows(rows: Array, documents: int) -> Array:
-    """`rows` as int64[n]. Raises ParameterError for one that does not exist."""
-    checked = np.asarray(rows, np.int64).reshape(-1)
+    """`rows` as int64[n]. Raises ParameterError for what are no row numbers, or one that does not exist."""
+    given = np.asarray(rows)
+    if given.size and given.dtype.kind not in "iu":
+        raise ParameterError(f"rows are {given.dtype}; give row numbers")
+    checked = given.astype(np.int64).reshape(-1)
     if len(checked) and not 0 <= checked.min() <= checked.max() < documents:
         raise ParameterError(
             f"rows {checked.min()} to {checked.max()} are asked for; the index has {documents} documents"

@@ -7,7 +7,6 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from lsr.errors import ParameterError
 from lsr.index.filters import Allowed, Filter
 from lsr.index.index_checks import check_search
 from lsr.index.parameters import SearchParams
@@ -99,11 +98,9 @@ class SparseIndex(Generic[E]):
         check_search(queries, self.dim, k)
         resolved = self.resolved(params)
         chosen = Filter.of(allowed, len(self), self.ids)
-        scores, rows = self.engine.search(queries, k, resolved, checked_threads(threads), chosen)
+        scores, rows = self.engine.search(queries, int(k), resolved, checked_threads(threads), chosen)
         return SearchResult(scores, rows, self.ids)
 
     def resolved(self, params: SearchParams | None) -> SearchParams:
         """The parameters that hold: the defaults for None. Raises ParameterError."""
-        if not isinstance(params, SearchParams | None):
-            raise ParameterError(f"params are of type {type(params).__name__}; give SearchParams")
-        return SearchParams() if params is None else params
+        return SearchParams.of(params)

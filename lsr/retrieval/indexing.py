@@ -13,13 +13,13 @@ from lsr.encoders.base import ENCODER_FOLDER, Encoder
 from lsr.encoders.load import load_encoder
 from lsr.errors import CollectionError, EncoderError
 from lsr.index.dense_config import DenseConfig
-from lsr.index.document_ids import Ids
 from lsr.index.parameters import IndexConfig
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.memory import machine_memory
 from lsr.retrieval.encoding import Documents, encode_documents
 from lsr.retrieval.searcher import DENSE_FOLDER, TEXTS_NAME
 from lsr.storage.files import storage_errors
+from lsr.storage.id_column import IdColumn
 from lsr.storage.manifest import MANIFEST, check_replaceable, replacing_folder, write_manifest
 from lsr.storage.strings import StringColumn
 from lsr.threads import checked_threads
@@ -107,7 +107,7 @@ def build_dense(
     encoder: DenseEncoder | str | Path,
     config: DenseConfig | None = None,
     *,
-    expected: Ids | None = None,
+    expected: IdColumn | None = None,
     batch_size: int | None = None,
     threads: int | None = None,
     progress: bool = False,
@@ -148,7 +148,7 @@ def _dense_encoding_of(folder: Path) -> Path:
 
 def _dense_writer(
     collection: Documents,
-    expected: Ids | None,
+    expected: IdColumn | None,
     encoding: Path,
     encoder: DenseEncoder,
     config: DenseConfig | None,
@@ -237,12 +237,12 @@ def _index_vectors(
     return index
 
 
-def _ids_in(folder: Path) -> Ids:
+def _ids_in(folder: Path) -> StringColumn | list[str]:
     """The ids of an index that is being written; a collection of nothing has none."""
     return StringColumn.open(folder, "ids") if (folder / "ids.offsets.npy").exists() else []
 
 
-def _same_documents(collection: Documents, ids: Ids, advice: str) -> Iterator[Document]:
+def _same_documents(collection: Documents, ids: StringColumn | list[str], advice: str) -> Iterator[Document]:
     """The documents of a collection, with a look at each that its id is the one expected. Raises CollectionError."""
     count = 0
     for document in collection.documents():

@@ -30,12 +30,12 @@ from lsr.index.parameters import SearchParams
 from lsr.index.result import SearchResult
 from lsr.index.rows import checked_row, checked_rows
 from lsr.progress import progress_bar
+from lsr.spelling import american
 from lsr.storage.arrays import growing_array, read_only
 from lsr.storage.files import storage_errors
 from lsr.storage.id_column import IdColumn
 from lsr.storage.ids import check_ids
 from lsr.storage.manifest import Extra
-from lsr.storage.spelling import american
 from lsr.threads import checked_threads
 
 FORMAT_VERSION = 2
@@ -180,7 +180,7 @@ class DenseIndex:
         share = candidates / max(len(self), 1)
         # A graph is walked past documents that may not be found: for as many of the others it must go farther.
         effort = max(self.config.ef_search, depth) / max(share, 1e-9)
-        exact = self._graph is None or (params is not None and params.exact)
+        exact = SearchParams.of(params).exact or self._graph is None
         exact = exact or (chosen is not None and candidates <= effort * self.config.neighbors)
         with openmp_threads(checked_threads(threads)):
             for start in range(0, len(checked) if depth else 0, QUERIES_AT_ONCE):

@@ -37,7 +37,8 @@ class ExactIndex(SparseIndex[InvertedEngine]):
         """Build an index of all rows of `vectors`.
 
         ids: of the documents; those of `vectors`, if None. config, threads and progress are there because
-        SeismicIndex.build has them; nothing here depends on them. Raises VectorsError for ids that do not fit.
+        SeismicIndex.build has them; nothing here depends on them.
+        Raises VectorsError for ids that do not fit, ParameterError for what are no SparseVectors.
         """
         names = document_ids(vectors, ids)
         return cls(InvertedEngine.build(vectors), names)

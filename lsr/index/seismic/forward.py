@@ -415,13 +415,6 @@ def _wait(jobs: Iterable[Future[None]]) -> None:
         job.result()
 
 
-def document_vector(forward: Forward, document: int, components: Components) -> tuple[Array, Array]:
-    """(external components uint32[m], ascending, weights float32[m]) of one document."""
-    rows = document_rows(forward, np.array([document], np.int64), components)
-    order = np.argsort(rows.indices)
-    return rows.indices[order], rows.values[order]
-
-
 def document_rows(forward: Forward, documents: Array, components: Components) -> GatheredRows:
     """The vectors of many documents (int64[n]), their components external but unsorted."""
     most = 0

@@ -15,7 +15,7 @@ import numpy as np
 
 from lsr.index.document_ids import document_ids
 from lsr.index.filters import Allowed, Filter
-from lsr.index.index_checks import check_build
+from lsr.index.index_checks import check_config, check_lengths
 from lsr.index.index_folder import opened, write_index
 from lsr.index.inverted.inverted_engine import InvertedEngine
 from lsr.index.parameters import IndexConfig, SearchParams
@@ -78,8 +78,9 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine]):
         Raises VectorsError for ids that are not unique, ParameterError for threads < 1.
         """
         config = IndexConfig() if config is None else config
-        check_build(vectors, config)
+        check_config(config)
         names = document_ids(vectors, ids)
+        check_lengths(np.diff(vectors.indptr))
         threads = checked_threads(threads)
 
         def blocks() -> BlockEngine:

@@ -150,7 +150,7 @@ def tune(
     asked = sorted({check_recall(recall) for recall in recalls})
     if not asked:
         raise ParameterError("recalls are empty; ask for at least one, such as 0.97")
-    bench = _Bench(index, queries, k, threads)
+    bench = _Bench(index, queries, int(k), threads)
     with progress_bar("tuning", None, "settings", progress) as advance:
         bench.measure(EXACT)
         if not always_exact:
@@ -159,7 +159,7 @@ def tune(
         _race(bench, contenders.values(), advance)
     points = {params: bench.point(params) for params in bench.microseconds}
     chosen = {recall: points[min(those, key=bench.microseconds.__getitem__)] for recall, those in contenders.items()}
-    return Tuning(int(k), len(bench.queries), tuple(points.values()), frontier_of(points.values()), chosen)
+    return Tuning(bench.k, len(bench.queries), tuple(points.values()), frontier_of(points.values()), chosen)
 
 
 def frontier_of(points: Iterable[TuningPoint]) -> tuple[TuningPoint, ...]:

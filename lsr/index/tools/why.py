@@ -204,6 +204,7 @@ def explain_search(
     Raises ParameterError for any number of queries but one, a row that does not exist, and as SeismicIndex.search does.
     """
     check_search(query, engine.dim, k)
+    k = int(k)
     if len(query) != 1:
         raise ParameterError(f"there are {len(query)} queries; give one")
     search = _Search(engine, query, checked_row(row, len(engine)), allowed)
@@ -228,7 +229,7 @@ def explain_search(
     return Why(
         verdict=verdict,
         row=search.row,
-        k=int(k),
+        k=k,
         params=params,
         rank=rank,
         exact_rank=exact_rank,
@@ -237,7 +238,7 @@ def explain_search(
         terms=_terms(search, document, _term_stages(inside, trail) if inside and trail else {}),
         exact=exact,
         stages=stages,
-        remedy=None if exact_rank is None else _remedy(search, _depths(verdict, int(k), exact_rank), params),
+        remedy=None if exact_rank is None else _remedy(search, _depths(verdict, k, exact_rank), params),
     )
 
 

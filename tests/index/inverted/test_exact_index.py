@@ -146,6 +146,11 @@ def test_bad_searches_are_refused(arguments: dict[str, Any], message: str) -> No
         ExactIndex.build(DOCUMENTS).search(**{"queries": QUERIES, **arguments})
 
 
+def test_vectors_that_are_none() -> None:
+    with pytest.raises(ParameterError, match="vectors are of type ndarray; give SparseVectors"):
+        ExactIndex.build(DOCUMENTS.to_dense())  # type: ignore[arg-type]
+
+
 def test_ids() -> None:
     assert list(ExactIndex.build(DOCUMENTS).ids or ()) == ["a", "b", "c", "d", "e"]
     given_ids = ExactIndex.build(DOCUMENTS, ids=["v", "w", "x", "y", "z"])

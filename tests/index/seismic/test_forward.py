@@ -9,16 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsr.index.seismic.forward import (
+    Components,
+    Forward,
     count_components,
     distance_bytes,
     document_rows,
-    document_vector,
     fine_score,
     head_layout,
     head_width,
     read_distance,
     write_distance,
 )
+from lsr.storage.arrays import Array
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.index.samples import NARROW, WIDE, make_forward, vectors_and_queries, zipf_vectors
 from tests.naive import forward as naive
@@ -26,6 +28,13 @@ from tests.strategies import from_pairs, sparse_vectors
 
 both_layouts = pytest.mark.parametrize("compact", [False, True], ids=["fast", "compact"])
 both_widths = pytest.mark.parametrize("dtype", [NARROW, WIDE])
+
+
+def document_vector(forward: Forward, document: int, components: Components) -> tuple[Array, Array]:
+    """(external components, rising, their weights) of one document."""
+    rows = document_rows(forward, np.array([document], np.int64), components)
+    order = np.argsort(rows.indices)
+    return rows.indices[order], rows.values[order]
 
 
 def check_layout(vectors: SparseVectors, dtype: type[np.unsignedinteger], compact: bool) -> None:

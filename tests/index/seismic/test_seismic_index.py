@@ -508,12 +508,27 @@ def test_the_last_component_of_the_widest_range() -> None:
         ({"k": 1 << 60}, "would not fit in memory"),
         ({"queries": SparseVectors.empty(4)}, "queries have 4 components, the index 3"),
         ({"queries": [[1.0, 0.0, 2.0]]}, "queries are of type list"),
+        ({"params": {"exact": True}}, "params are of type dict; give SearchParams"),
     ],
 )
 def test_refused(arguments: dict[str, Any], message: str) -> None:
     index = SeismicIndex.build(from_pairs([[(0, 1.0)]], 3))
     with pytest.raises(ParameterError, match=message):
         index.search(**{"queries": from_pairs([[(0, 1.0)]] * 4, 3), **arguments})
+
+
+def test_k_of_a_narrow_type() -> None:
+    """250 and the few documents more that a search keeps are beyond uint8."""
+    index = SeismicIndex.build(from_pairs([[(0, 1.0 + row)] for row in range(300)], 3))
+    found = index.search(from_pairs([[(0, 1.0)]], 3), np.uint8(250))  # type: ignore[arg-type]
+    assert found.rows.tolist() == [list(range(299, 49, -1))]
+
+
+@pytest.mark.parametrize("rows", [[True, False], [0.5], ["0"], [1 << 70], [-1], [2]])
+def test_rows_that_are_none(rows: list[Any]) -> None:
+    index = SeismicIndex.build(from_pairs([[(0, 1.0)], []], 3))
+    with pytest.raises(ParameterError, match=r"give row numbers|are asked for; the index has 2 documents"):
+        index.gather(np.array(rows))
 
 
 @pytest.mark.parametrize("row", [-1, 2, 1 << 70])
