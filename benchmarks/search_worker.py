@@ -23,7 +23,7 @@ SETS = {
     "wiki": ("wiki-passages.npz", "wiki-queries.npz", 100_000),
 }
 # Documents of a build whose time does not count. Only lsr has something to compile.
-WARM_UP, PEER_WARM_UP = 70_000, 100  # lsr searches what is smaller exhaustively
+WARM_UP, PEER_WARM_UP = 70_000, 100  # lsr stores what is smaller as inverted lists
 
 
 def run_job(function: str, environment: dict[str, str] | None = None, **arguments: Any) -> Any:

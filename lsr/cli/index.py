@@ -54,7 +54,7 @@ def index(
     layout: Annotated[
         Layout,
         typer.Option(help="compact: weights of 8 bits and packed components, smaller and slower."),
-    ] = "fast",
+    ] = _DEFAULTS.layout,
     knn: Annotated[
         int, typer.Option(help="Neighbors of each document to keep, for searches with --knn.")
     ] = _DEFAULTS.knn,

@@ -89,7 +89,7 @@ class SparseIndex(Generic[E]):
         approximate one those that it met first.
         Only documents with a positive score are hits; scores float32[queries, k] and rows int64[queries, k] are padded
         with -inf and -1. Releases the GIL.
-        params: nothing depends on them where posting lists are stored whole: every search is then exact.
+        params: nothing depends on them where documents are stored as inverted lists: every search is exact.
         threads: queries searched at once, None for all processors; the result does not depend on it.
         allowed: the documents that may be found: a mask of bools, or ids, or row numbers, or a Filter of these, which
         is prepared once. As many of them are returned as would be without a filter.

@@ -19,7 +19,7 @@ KIND = "exact"
 
 
 class ExactIndex(SparseIndex[InvertedEngine]):
-    """Finds the documents with the largest inner products by adding up whole posting lists, term at a time.
+    """Finds the documents with the largest inner products by adding up posting lists, term at a time.
 
     Make one with `build` or `open`. Scores are float32: products and partial sums are rounded one by one, in the order
     of rising components.

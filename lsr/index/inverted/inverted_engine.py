@@ -1,4 +1,4 @@
-"""InvertedEngine: whole posting lists, from which every search is exact."""
+"""InvertedEngine: posting lists of documents, from which every search is exact."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ListsOfRows(NamedTuple):
 
 
 class InvertedEngine:
-    """Finds the documents with the largest inner products by adding up whole posting lists, term at a time.
+    """Finds the documents with the largest inner products by adding up posting lists, term at a time.
 
     Scores are float32: products and partial sums are rounded one by one, in the order of rising components, so that
     they are the same for any number of threads.

@@ -128,7 +128,7 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine]):
 
     @property
     def inverted(self) -> bool:
-        """Whether posting lists are stored whole, so that every search is exact, whatever its parameters.
+        """Whether documents are stored as inverted lists, so that every search is exact, whatever its parameters.
 
         Documents were few, or blocks of too even weights missed too many: `sample_recall` is the recall that blocks had
         in that trial; None if documents were few.

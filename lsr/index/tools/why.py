@@ -134,7 +134,7 @@ class Why:
     score: that of the document in a result. threshold: that of the k-th, or None if fewer than k were returned.
     terms: of the whole query, those that contribute most first.
     exact: why the search was exact, which scores all documents; None if it was not.
-        inverted        posting lists are stored whole
+        inverted        documents are stored as inverted lists
         asked for       SearchParams(exact=True)
         few allowed     so few documents may be found that each is scored
         too few found   the blocks gave fewer than k documents

@@ -1,4 +1,4 @@
-"""Tells whether blocks serve a collection, or whether its posting lists are better stored whole.
+"""Tells whether blocks serve a collection, or whether inverted lists serve it better.
 
 Energy-cut summaries live off uneven weights: a few components carry most of a document's mass. Learned sparse encoders
 make such weights; BM25 impacts saturate, and their blocks can hardly be told apart. Whether a collection's can is

@@ -1,4 +1,4 @@
-"""The Numba kernels of search: pure functions over arrays, whose class in seismic.py has checked everything before.
+"""The Numba kernels of search: pure functions over arrays that engine.py and seismic_files.py have checked.
 
 One query goes through four stages:
 
@@ -360,7 +360,7 @@ def largest_of(strips: Array) -> Scalar:
 
 @kernel
 def count_reaching(floor: Scalar, strips: Array) -> Scalar:
-    """How many of some float32 numbers, none negative, reach a floor. A kernel of its own for the same reason."""
+    """How many of some float32 numbers, none negative, reach a floor. A kernel of its own, as strip_maxima is."""
     bits, least = strips.view(np.int32), np.float32(floor).view(np.int32)
     n = np.int32(0)
     for strip in range(bits.size):
