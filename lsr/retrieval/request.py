@@ -171,6 +171,8 @@ class SearchRequest:
             self.fusion.refuse("no interpolate is asked for; give it", unused)
         if self.feedback is not None:
             self.feedback.on_side(self.main)
+        if SPARSE not in self.sides and self.params not in (SearchParams(), SearchParams(exact=True)):
+            raise ParameterError(f"of {self.params} only exact is for a search of dense vectors; leave out the rest")
 
     @property
     def main(self) -> SideName:

@@ -268,6 +268,8 @@ def test_words_stand_for_objects_with_published_values() -> None:
         {"feedback_depth": 3},
         {"gamma": 0.1},
         {"negatives": 4},
+        {"query_cut": 4, "side": "dense"},
+        {"recall": 0.9, "side": "dense"},
     ],
 )
 def test_values_without_effect_are_refused(unused: dict[str, Any]) -> None:
