@@ -44,7 +44,7 @@ class InvertedEngine:
     Scores are float32: products and partial sums are rounded one by one, in the order of rising components, so that
     they are the same for any number of threads.
 
-    of_rows: worked out when first needed if None.
+    of_rows: worked out when first needed if None. idle: the sums that searches leave to each other.
     """
 
     def __init__(self, inverted: Inverted, documents: int, dim: int, of_rows: ListsOfRows | None = None) -> None:
@@ -53,7 +53,7 @@ class InvertedEngine:
         self._documents = documents
         if of_rows is not None:
             self.of_rows = ListsOfRows(*(read_only(array) for array in of_rows))
-        self._idle: list[npt.NDArray[np.float32]] = []
+        self.idle: list[npt.NDArray[np.float32]] = []
 
     @classmethod
     def build(cls, vectors: SparseVectors) -> InvertedEngine:
@@ -89,11 +89,6 @@ class InvertedEngine:
             "inverted lists": sum(array.nbytes for array in self.inverted),
             "lists of rows": sum(array.nbytes for array in self.of_rows),
         }
-
-    @property
-    def idle(self) -> tuple[npt.NDArray[np.float32], ...]:
-        """The sums that searches leave to each other, and nobody uses now."""
-        return tuple(self._idle)
 
     def __len__(self) -> int:
         """Number of documents."""
@@ -135,7 +130,7 @@ class InvertedEngine:
                 scores[first:last, :filled],
                 rows[first:last, :filled],
             )
-            self._idle.append(sums)
+            self.idle.append(sums)
 
         if filled:
             tasks = range(0, len(queries), QUERIES_PER_TASK)
@@ -150,7 +145,7 @@ class InvertedEngine:
     def _borrow(self) -> npt.NDArray[np.float32]:
         """A zero for each document: what a former search has left, if it is done."""
         with suppress(IndexError):  # another thread may take the last one
-            return self._idle.pop()
+            return self.idle.pop()
         return np.zeros(len(self), np.float32)
 
 

@@ -139,7 +139,7 @@ class BlockEngine:
             kernels.search_batch(
                 prepared, begin, end, limits, self.forward, self.blocks, self.graph, scratch, scores, rows
             )
-            self.scratch.give_back(whole)
+            self.scratch.idle.append(whole)
 
         if threads == 1:
             for begin in jobs:
@@ -222,22 +222,17 @@ class ScratchPool:
     """Memory that searches leave to each other, so that they need not ask the system for some, and write it first.
 
     What is as large as the index fits every search. What depends on k and the terms of a query grows to the largest
-    that was asked for.
+    that was asked for. idle: what nobody uses now.
     """
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._idle: list[Scratch] = []
-
-    @property
-    def idle(self) -> tuple[Scratch, ...]:
-        """What nobody uses now."""
-        return tuple(self._idle)
+        self.idle: list[Scratch] = []
 
     def borrow(self, heap_size: int, query_cut: int) -> tuple[Scratch, Scratch]:
-        """(what is to be given back, that part of it which a search of this size works in), for one thread."""
+        """(what goes back to `idle`, that part of it which a search of this size works in), for one thread."""
         try:
-            whole = self._idle.pop()
+            whole = self.idle.pop()
         except IndexError:  # there is none, or another thread took the last one
             whole = self.new(heap_size, query_cut)
         if len(whole.heap_scores) < heap_size or len(whole.chosen) < query_cut:
@@ -254,10 +249,6 @@ class ScratchPool:
             heap_rows=whole.heap_rows[:heap_size],
             snapshot=whole.snapshot[:heap_size],
         )
-
-    def give_back(self, whole: Scratch) -> None:
-        """Keep what was borrowed for the next search."""
-        self._idle.append(whole)
 
     def new(self, heap_size: int, query_cut: int) -> Scratch:
         """Scratch memory of this size, of which the pool does not know."""

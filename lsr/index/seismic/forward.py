@@ -81,13 +81,6 @@ class Components(NamedTuple):
         order = np.argsort(external, kind="stable")
         return cls(external, external[order], order.astype(np.uint32))
 
-    def to_internal(self, components: Array) -> tuple[Array, Array]:
-        """(internal uint32[m], mask bool[m] of those components that occur in the index)."""
-        if not len(self.external):
-            return np.zeros(len(components), np.uint32), np.zeros(len(components), bool)
-        at = np.minimum(np.searchsorted(self.sorted_external, components), len(self.sorted_external) - 1)
-        return self.sorted_internal[at], self.sorted_external[at] == components
-
     def renumber(self, components: Array, dtype: np.dtype[Any]) -> Array:
         """The internal numbers, as `dtype`, of components all of which occur in the index."""
         top = int(self.sorted_external[-1]) + 1 if len(self.external) else 0
@@ -95,7 +88,7 @@ class Components(NamedTuple):
             table = np.zeros(top, dtype)
             table[self.sorted_external] = self.sorted_internal
             return table[components]
-        return self.to_internal(components)[0].astype(dtype)
+        return self.sorted_internal[np.searchsorted(self.sorted_external, components)].astype(dtype)
 
 
 def count_components(vectors: SparseVectors) -> Components:

@@ -464,7 +464,7 @@ def test_real_searches(
 def test_explaining_leaves_the_index_alone(strong: SeismicIndex) -> None:
     query = query_of({0: 1.0})
     before = strong.search(query, 5)
-    idle = strong.engine.scratch.idle
+    idle = [*strong.engine.scratch.idle]
     strong.why(query, 0, k=5)
     assert [id(each.table) for each in strong.engine.scratch.idle] == [id(each.table) for each in idle]
     assert np.array_equal(strong.search(query, 5).rows, before.rows)
