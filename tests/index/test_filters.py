@@ -71,7 +71,6 @@ THREE = np.array([False, True, True, False, True])
         np.array(["b", "c", "e"]),
         ["b", "b", "c", "e"],
     ],
-    ids=repr,
 )
 def test_the_same_filter(allowed: Allowed) -> None:
     chosen = Filter.of(allowed, 5, IDS)
@@ -84,7 +83,7 @@ def test_the_same_filter(allowed: Allowed) -> None:
     assert Filter.of(chosen, 5, None) is chosen
 
 
-@pytest.mark.parametrize("allowed", [[], (), set(), np.array([], np.int64), np.array([], bool)[:0], range(0)], ids=repr)
+@pytest.mark.parametrize("allowed", [[], (), set(), np.array([], np.int64), np.array([], bool)[:0], range(0)])
 def test_nothing_allowed(allowed: Allowed) -> None:
     for ids in (None, IDS):
         documents = 0 if isinstance(allowed, np.ndarray) and allowed.dtype == bool else 5
@@ -124,7 +123,6 @@ def test_no_filter() -> None:
         (iter([1]), "allowed is of type list_iterator; give a mask, ids or row numbers"),
         (np.array(3), "give a mask, ids or row numbers"),
     ],
-    ids=repr,
 )
 def test_refused(allowed: Any, message: str) -> None:
     with pytest.raises(ParameterError, match=message):
@@ -181,7 +179,7 @@ def test_only_allowed_documents_are_found(make: Callable[[SparseVectors], Index]
         assert index.search(queries, 2, params, allowed=nothing).rows.tolist() == [[-1, -1]] * 4
 
 
-@pytest.mark.parametrize("allowed", ["abc", ["f"], [5], THREE[:3], 7, [0.5]], ids=repr)
+@pytest.mark.parametrize("allowed", ["abc", ["f"], [5], THREE[:3], 7, [0.5]])
 def test_refused_by_a_search(make: Callable[[SparseVectors], Index], allowed: Any) -> None:
     index = make(documents_with_ids())
     with pytest.raises(ParameterError):
