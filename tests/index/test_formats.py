@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from shutil import unpack_archive
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from lsr import DenseIndex, ExactIndex, Searcher, SearchParams, SeismicIndex, SparseVectors
+from lsr.errors import IndexFormatError
 from lsr.index.index_folder import opened
 from lsr.index.open_index import open_index
 from tests.index.samples import EXACT, same
@@ -38,6 +40,16 @@ def test_inverted_lists_of_format_3(old: Path, tmp_path: Path) -> None:
         for path in (tmp_path / "built").glob("*.npy"):
             assert path.read_bytes() == (tmp_path / "saved" / path.name).read_bytes()
         assert same(kind.open(tmp_path / "saved").search(queries), expected.search(queries))
+
+
+@pytest.mark.parametrize("name", ["flat", "exact"])
+def test_rows_beyond_the_documents_are_damage(old: Path, name: str) -> None:
+    """Older inverted lists have no array beside them that is as long as the documents are many."""
+    manifest = json.loads((old / name / "manifest.json").read_text())
+    for documents in (-1, 0, manifest["documents"] - 1):
+        (old / name / "manifest.json").write_text(json.dumps({**manifest, "documents": documents}))
+        with pytest.raises(IndexFormatError, match="documents and posting lists do not fit together"):
+            open_index(old / name)
 
 
 def test_blocks_of_format_3(old: Path, tmp_path: Path) -> None:

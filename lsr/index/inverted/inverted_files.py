@@ -26,7 +26,8 @@ def open_inverted(stored: IndexFolder, prefix: str = "", with_rows: bool = True)
         and len(rows) == len(weights) == starts[-1],
         "posting lists",
     )
-    if not with_rows:
+    if not with_rows:  # so that no other array tells how many documents there are
+        stored.check(documents >= 0 and bool((rows < documents).all()), "documents and posting lists")
         return InvertedEngine(inverted, documents, dim)
     indptr, lists = of_rows = ListsOfRows(stored.array("indptr"), stored.array("lists"))
     stored.check(
