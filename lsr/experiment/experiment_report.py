@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +27,7 @@ from lsr.experiment.suites import Judged
 from lsr.storage.files import DAMAGE, replacing_file, storage_errors
 
 LEVEL = 0.05
+_MEANS = ("encode_microseconds", "search_microseconds", "recall_of_exact", "query_nnz", "document_nnz")
 _RECALL = re.compile(r"^(?:R|Recall)(?:\(.*\))?@(\d+)$")
 
 
@@ -84,14 +85,6 @@ def _rows(experiment: Experiment, results: Sequence[Result]) -> list[Row]:
     rows = []
     for (collection, system), members in gathered.items():
         figures = [member.figures for member in members]
-
-        def mean(of: Callable[[Figures], float], figures: list[Figures] = figures) -> float:
-            return statistics.fmean(map(of, figures))
-
-        def nnz(of: Callable[[Figures], float | None], figures: list[Figures] = figures) -> float | None:
-            known = [found for each in figures if (found := of(each)) is not None]
-            return statistics.fmean(known) if known else None
-
         means = [(member.judged.name, aggregate(member.figures.per_query)) for member in members]
         pairs = {
             measure: figures[0].per_query[measure]
@@ -108,16 +101,18 @@ def _rows(experiment: Experiment, results: Sequence[Result]) -> list[Row]:
                     for measure in experiment.measures
                 },
                 pairs,
-                mean(lambda each: each.encode_microseconds),
-                mean(lambda each: each.search_microseconds),
-                mean(lambda each: each.recall_of_exact),
-                nnz(lambda each: each.query_nnz),
-                nnz(lambda each: each.document_nnz),
-                sum(each.bytes for each in figures),
-                members[0].judged.group is not None,
+                **{name: _mean(figures, name) for name in _MEANS},
+                bytes=sum(each.bytes for each in figures),
+                group=members[0].judged.group is not None,
             )
         )
     return rows
+
+
+def _mean(figures: Sequence[Figures], name: str) -> Any:
+    """The mean of those that have it, None where none has."""
+    known = [found for each in figures if (found := getattr(each, name)) is not None]
+    return statistics.fmean(known) if known else None
 
 
 Tests = dict[tuple[str, str, str], Comparison]

@@ -408,13 +408,11 @@ def _check_same_documents(sparse: SparseIndex[Any], dense: DenseIndex) -> None:
         raise ParameterError(
             f"the sparse index has {len(sparse)} documents, the dense one {len(dense)}; build both from one collection"
         )
-    if sparse.ids is None or dense.ids is None:
+    if sparse.ids is None or dense.ids is None or sparse.ids.equals(dense.ids):
         return
-    if sparse.ids.equals(dense.ids):
-        return
-    for row, (ours, theirs) in enumerate(zip(sparse.ids, dense.ids, strict=True)):
-        if ours != theirs:
-            raise ParameterError(
-                f"document {row + 1} is {ours!r} in the sparse index and {theirs!r} in the dense one; "
-                f"build both from one collection"
-            )
+    pairs = enumerate(zip(sparse.ids, dense.ids, strict=True), start=1)
+    number, (ours, theirs) = next(pair for pair in pairs if pair[1][0] != pair[1][1])
+    raise ParameterError(
+        f"document {number} is {ours!r} in the sparse index and {theirs!r} in the dense one; "
+        f"build both from one collection"
+    )
