@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
 from lsr.checks import check_whole
 from lsr.errors import ParameterError, VectorsError
-from lsr.index.parameters import IndexConfig
 from lsr.vectors.sparse_vectors import SparseVectors
 
 LONGEST_DOCUMENT = 1 << 24
 
+Settings = TypeVar("Settings")
 
-def check_config(config: IndexConfig) -> None:
-    """Raises ParameterError for what is no IndexConfig."""
-    if not isinstance(config, IndexConfig):
-        raise ParameterError(f"config is of type {type(config).__name__}; give an IndexConfig")
+
+def settings_of(kind: type[Settings], given: Settings | None) -> Settings:
+    """`given`, or the defaults of this kind for None. Raises ParameterError for anything else."""
+    if not isinstance(given, kind | None):
+        raise ParameterError(f"settings are of type {type(given).__name__}; give {kind.__name__}")
+    return kind() if given is None else given
 
 
 def check_lengths(lengths: npt.NDArray[np.int64], first_row: int = 0) -> None:

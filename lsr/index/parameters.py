@@ -102,13 +102,6 @@ class SearchParams:
                 raise ParameterError(f"{alone} leaves nothing to choose; leave out {others}, or {alone}")
 
     @classmethod
-    def of(cls, params: SearchParams | None) -> SearchParams:
-        """`params`, or the defaults for None. Raises ParameterError for anything else."""
-        if not isinstance(params, SearchParams | None):
-            raise ParameterError(f"params are of type {type(params).__name__}; give SearchParams")
-        return SearchParams() if params is None else params
-
-    @classmethod
     def at_recall(cls, recall: float) -> SearchParams:
         """The parameters that reach this recall@k at the least time, as tuned for the index that is searched.
 

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from lsr.index.filters import Allowed, Filter
-from lsr.index.index_checks import check_search
+from lsr.index.index_checks import check_search, settings_of
 from lsr.index.parameters import SearchParams
 from lsr.index.protocol import Engine
 from lsr.index.result import SearchResult
@@ -103,4 +103,4 @@ class SparseIndex(Generic[E]):
 
     def resolved(self, params: SearchParams | None) -> SearchParams:
         """The parameters that hold: the defaults for None. Raises ParameterError."""
-        return SearchParams.of(params)
+        return settings_of(SearchParams, params)

@@ -24,7 +24,7 @@ from lsr.checks import check_whole
 from lsr.errors import IndexFormatError, ParameterError, VectorsError
 from lsr.index.dense_config import DenseConfig
 from lsr.index.filters import Allowed, Filter
-from lsr.index.index_checks import empty_result
+from lsr.index.index_checks import empty_result, settings_of
 from lsr.index.index_folder import IDS, IndexFolder, opened, write_index
 from lsr.index.parameters import SearchParams
 from lsr.index.result import SearchResult
@@ -78,7 +78,7 @@ class DenseIndex:
         always the same, those of several differ a little from build to build.
         Raises VectorsError for vectors that are no finite float32 matrix and ids that do not fit, ParameterError.
         """
-        config = DenseConfig() if config is None else config
+        config = settings_of(DenseConfig, config)
         threads = checked_threads(threads)
         rows = checked_vectors(vectors)
         names = None if ids is None else IdColumn.of(check_ids(ids, len(rows)))
@@ -180,7 +180,7 @@ class DenseIndex:
         share = candidates / max(len(self), 1)
         # A graph is walked past documents that may not be found: for as many of the others it must go farther.
         effort = max(self.config.ef_search, depth) / max(share, 1e-9)
-        exact = SearchParams.of(params).exact or self._graph is None
+        exact = settings_of(SearchParams, params).exact or self._graph is None
         exact = exact or (chosen is not None and candidates <= effort * self.config.neighbors)
         with openmp_threads(checked_threads(threads)):
             for start in range(0, len(checked) if depth else 0, QUERIES_AT_ONCE):

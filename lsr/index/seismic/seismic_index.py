@@ -15,7 +15,7 @@ import numpy as np
 
 from lsr.index.document_ids import document_ids
 from lsr.index.filters import Allowed, Filter
-from lsr.index.index_checks import check_config, check_lengths
+from lsr.index.index_checks import check_lengths, settings_of
 from lsr.index.index_folder import opened, write_index
 from lsr.index.inverted.inverted_engine import InvertedEngine
 from lsr.index.parameters import IndexConfig, SearchParams
@@ -77,8 +77,7 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine]):
         threads: None for all processors. progress: bars on standard error.
         Raises VectorsError for ids that are not unique, ParameterError for threads < 1.
         """
-        config = IndexConfig() if config is None else config
-        check_config(config)
+        config = settings_of(IndexConfig, config)
         names = document_ids(vectors, ids)
         check_lengths(np.diff(vectors.indptr))
         threads = checked_threads(threads)
@@ -117,7 +116,7 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine]):
         build_folder(
             Path(source),
             Path(folder),
-            IndexConfig() if config is None else config,
+            config,
             memory=memory,
             threads=threads,
             vocabulary=vocabulary,

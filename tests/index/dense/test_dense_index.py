@@ -178,8 +178,10 @@ def test_bad_searches_and_configurations_are_refused(documents: np.ndarray) -> N
     for k, threads, dim, said in ((0, 1, 32, "k is 0"), (1, 0, 32, "threads is 0"), (1, 1, 31, "31 components")):
         with pytest.raises(ParameterError, match=said):
             index.search(np.ones((1, dim), np.float32), k=k, threads=threads)
-    with pytest.raises(ParameterError, match="params are of type int; give SearchParams"):
+    with pytest.raises(ParameterError, match="settings are of type int; give SearchParams"):
         index.search(documents[:1], params=5)  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match="settings are of type dict; give DenseConfig"):
+        DenseIndex.build(documents, {"kind": "flat"})  # type: ignore[arg-type]
     for wrong in ({"kind": "ivf"}, {"metric": "l2"}, {"neighbors": 1}, {"ef_search": 0}, {"ef_construction": 1.5}):
         with pytest.raises(ParameterError):
             DenseConfig(**wrong)  # type: ignore[arg-type]

@@ -508,7 +508,7 @@ def test_the_last_component_of_the_widest_range() -> None:
         ({"k": 1 << 60}, "would not fit in memory"),
         ({"queries": SparseVectors.empty(4)}, "queries have 4 components, the index 3"),
         ({"queries": [[1.0, 0.0, 2.0]]}, "queries are of type list"),
-        ({"params": {"exact": True}}, "params are of type dict; give SearchParams"),
+        ({"params": {"exact": True}}, "settings are of type dict; give SearchParams"),
     ],
 )
 def test_refused(arguments: dict[str, Any], message: str) -> None:

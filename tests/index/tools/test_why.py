@@ -317,7 +317,7 @@ def test_recall_stands_for_what_was_tuned() -> None:
         ({"row": 400}, "row 400 does not exist"),
         ({"row": -1}, "row -1 does not exist"),
         ({"k": 0}, "k is 0"),
-        ({"params": 7}, "params are of type int"),
+        ({"params": 7}, "settings are of type int"),
         ({"params": SearchParams(knn=1)}, "knn is 1"),
         ({"allowed": [400]}, "rows 400 to 400 are allowed"),
     ],

@@ -25,7 +25,7 @@ import pyarrow as pa
 
 from lsr.checks import check_whole
 from lsr.errors import ParameterError, VectorsError
-from lsr.index.index_checks import check_config, check_lengths
+from lsr.index.index_checks import check_lengths, settings_of
 from lsr.index.inverted.inverted_engine import InvertedEngine, ListsOfRows, list_type
 from lsr.index.inverted.inverted_kernels import Inverted, find_lists, scatter_postings
 from lsr.index.parameters import IndexConfig
@@ -96,7 +96,7 @@ R = TypeVar("R")
 def build_folder(
     source: Path,
     folder: Path,
-    config: IndexConfig,
+    config: IndexConfig | None,
     *,
     memory: int,
     threads: int | None = None,
@@ -113,7 +113,7 @@ def build_folder(
     Raises ParameterError for less memory than it takes, which is named, and else what SeismicIndex.build, reading
     vectors, and write_folder raise.
     """
-    check_config(config)
+    config = settings_of(IndexConfig, config)
     check_whole("memory", memory)
     threads = checked_threads(threads)
     info = read_info(source)
