@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lsr.encoders.folders.model_files import AGAIN, folder_inside, read_json, read_object
+from lsr.encoders.folders.model_files import AGAIN, read_object
+from lsr.encoders.folders.sentence_transformers import MODULES_FILE, SETTINGS_FILE, read_modules, read_prompts
 from lsr.errors import EncoderError
 
 DENSE_WORKS = (
@@ -41,25 +42,18 @@ class DenseLayout(NamedTuple):
 
 def read_dense_layout(folder: Path) -> DenseLayout:
     """What a folder's JSON files say. Raises EncoderError for what lsr cannot do, or cannot read."""
-    path = folder / "modules.json"
-    if not path.is_file():
+    if not (folder / MODULES_FILE).is_file():
         raise EncoderError(
-            f"{folder}: has no modules.json, so that it is no sentence-transformers model; {DENSE_WORKS}"
+            f"{folder}: has no {MODULES_FILE}, so that it is no sentence-transformers model; {DENSE_WORKS}"
         )
-    kinds, places = [], []
-    for module in _modules(path):
-        kind, place = (module.get("type"), module.get("path")) if isinstance(module, dict) else (None, None)
-        if not isinstance(kind, str) or not isinstance(place, str):
-            raise EncoderError(f"{path}: damaged (a module without type and path); {AGAIN}")
-        kinds.append(kind.rsplit(".", 1)[-1])  # the package has moved its classes several times
-        places.append(folder_inside(folder, place))
-    if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
-        raise EncoderError(f"{folder}: a sentence-transformers model made of {', '.join(kinds) or 'nothing'}; {READS}")
+    kinds, places = zip(*read_modules(folder), strict=True)
+    if kinds not in (("Transformer", "Pooling"), ("Transformer", "Pooling", "Normalize")):
+        raise EncoderError(f"{folder}: a sentence-transformers model made of {', '.join(kinds)}; {READS}")
     for place in places[2:]:
         feature = read_object(place / "config.json", optional=True).get("module_input_name", "sentence_embedding")
         if feature != "sentence_embedding":
             raise EncoderError(f"{place}: normalizes {feature!r}; lsr normalizes sentence_embedding")
-    query_prompt, document_prompt, truncate = _read_settings(folder / "config_sentence_transformers.json")
+    query_prompt, document_prompt, truncate = _read_settings(folder / SETTINGS_FILE)
     pooling = _read_pooling(places[1] / "config.json", prompted=bool(query_prompt or document_prompt))
     length, lower_case = _read_transformer(places[0])
     return DenseLayout(places[0], length, lower_case, pooling, len(kinds) == 3, truncate, query_prompt, document_prompt)
@@ -96,9 +90,8 @@ def _read_pooling(path: Path, prompted: bool) -> str:
 def _read_settings(path: Path) -> tuple[str, str, int | None]:
     """The prompt of queries, that of documents, and truncate_dim."""
     settings = read_object(path, optional=True)
-    prompts, default = settings.get("prompts") or {}, settings.get("default_prompt_name")
-    if not isinstance(prompts, dict) or not all(isinstance(text, str | None) for text in prompts.values()):
-        raise EncoderError(f"{path}: prompts are no texts; {AGAIN}")
+    prompts = read_prompts(path, settings)
+    default: Any = settings.get("default_prompt_name")
     if default is not None and default not in [*prompts, "query", "document"]:
         raise EncoderError(f"{path}: default_prompt_name is {default!r}, but there is no such prompt; {AGAIN}")
     truncate = settings.get("truncate_dim")
@@ -110,10 +103,3 @@ def _read_settings(path: Path) -> tuple[str, str, int | None]:
         return next(filter(None, stated), "") if stated else prompts.get(default) or ""
 
     return prompt_of("query"), prompt_of("document", "passage", "corpus"), truncate
-
-
-def _modules(path: Path) -> list[Any]:
-    listed = read_json(path)
-    if not isinstance(listed, list):
-        raise EncoderError(f"{path}: damaged (no list of modules); {AGAIN}")
-    return listed

@@ -49,18 +49,31 @@ def read_sentence_transformer(name: str, folder: Path, max_length: int | None) -
 
     Raises EncoderError for parts that are no sparse encoder's.
     """
+    modules = read_modules(folder)
+    settings = read_object(folder / SETTINGS_FILE, optional=True)
+    _check_kind(folder, settings.get("model_type"), modules)
+    routes = _routes(modules)
+    prompts = _prompts(read_prompts(folder / SETTINGS_FILE, settings))
+    query = replace(_side(folder, routes[0], max_length), prompt=prompts[0])
+    document = replace(_side(folder, routes[1], max_length), prompt=prompts[1])
+    return EncoderSpec(name, _of_size(query, document), _of_size(document, query), "sentence-transformers")
+
+
+def read_modules(folder: Path) -> list[Module]:
+    """The modules of a folder with modules.json, of which there is at least one. Raises EncoderError."""
     path = folder / MODULES_FILE
     listed = read_json(path)
     if not isinstance(listed, list) or not listed or not all(isinstance(entry, dict) for entry in listed):
         raise EncoderError(f"{path}: damaged (no list of modules); {AGAIN}")
-    modules = [_module(path, folder, entry.get("type"), entry.get("path")) for entry in listed]
-    settings = read_object(folder / SETTINGS_FILE, optional=True)
-    _check_kind(folder, settings.get("model_type"), modules)
-    routes = _routes(modules)
-    prompts = _prompts(folder / SETTINGS_FILE, settings.get("prompts") or {})
-    query = replace(_side(folder, routes[0], max_length), prompt=prompts[0])
-    document = replace(_side(folder, routes[1], max_length), prompt=prompts[1])
-    return EncoderSpec(name, _of_size(query, document), _of_size(document, query), "sentence-transformers")
+    return [_module(path, folder, entry.get("type"), entry.get("path")) for entry in listed]
+
+
+def read_prompts(path: Path, settings: dict[str, Any]) -> dict[str, str | None]:
+    """Name -> prompt, of the settings that were read from `path`. Raises EncoderError."""
+    prompts = settings.get("prompts") or {}
+    if not isinstance(prompts, dict) or not all(isinstance(text, str | None) for text in prompts.values()):
+        raise EncoderError(f"{path}: prompts are no texts; {AGAIN}")
+    return prompts
 
 
 def _check_kind(folder: Path, kind: Any, modules: list[Module]) -> None:
@@ -163,13 +176,11 @@ def _of_size(side: SideSpec, other: SideSpec) -> SideSpec:
     return side
 
 
-def _prompts(path: Path, prompts: Any) -> tuple[str, str]:
+def _prompts(prompts: dict[str, str | None]) -> tuple[str, str]:
     """What is put before queries and before documents; default_prompt_name is for neither.
 
     Of the names that documents' prompts go by, the first that is there counts, even where it is empty.
     """
-    if not isinstance(prompts, dict) or not all(isinstance(text, str | None) for text in prompts.values()):
-        raise EncoderError(f"{path}: prompts are no texts; {AGAIN}")
     document = next((prompts[key] for key in ("document", "passage", "corpus") if key in prompts), None)
     return prompts.get("query") or "", document or ""
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from safetensors.numpy import load_file
 
 from lsr.encoders.folders.model_files import limit_of, read_object, shortest
-from lsr.encoders.sparse.tokens import FolderTokenizer
+from lsr.encoders.sparse.tokens import FolderTokenizer, prepared_texts
 from lsr.encoders.spec import HeadSpec, TransformerSpec
 from lsr.errors import EncoderError
 from lsr.vectors.normalize import component_dtype
@@ -76,9 +76,7 @@ class SmallBert:
 
     def encode(self, texts: Sequence[str]) -> SparseVectors:
         """As TransformerSide.encode. Raises EncoderError where the network gives numbers that are not finite."""
-        prepared = [(self.spec.prompt + text.strip()).strip() if text.strip() else "" for text in texts]
-        if self.spec.lower_case:
-            prepared = [text.lower() for text in prepared]
+        prepared = prepared_texts(texts, self.spec.prompt, self.spec.lower_case)
         indices, values, ends = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)], [0]
         for text, ids in zip(prepared, self.tokens.ids(prepared, self._room), strict=True):
             if text:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,16 +34,7 @@ class FolderTokenizer:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         ids = self._tokenizer.get_vocab(with_added_tokens=True)
-        size = max(ids.values(), default=-1) + 1
-        if components is not None and components < size:
-            raise EncoderError(
-                f"{self.folder}: the tokenizer has {size} tokens, but vectors have {components} components; tokenizer "
-                "and model do not belong together, copy both from the same place"
-            )
-        tokens = [f"{UNNAMED}{component}>" for component in range(components or size)]
-        for token, component in ids.items():
-            tokens[component] = token
-        self.vocabulary = Vocabulary(tokens)
+        self.vocabulary = vocabulary_of(str(self.folder), ids, components)
 
     @cached_property
     def special(self) -> frozenset[int]:
@@ -75,6 +66,29 @@ class FolderTokenizer:
         (folder / TOKENIZER_FILE).write_bytes(content)
         config = {"tokenizer_class": "PreTrainedTokenizerFast", **self.config, "model_max_length": max_length}
         (folder / TOKENIZER_CONFIG_FILE).write_text(json.dumps(config, indent=1))
+
+
+def vocabulary_of(where: str, ids: Mapping[str, int], components: int | None) -> Vocabulary:
+    """Token i for component i, from the numbers of a tokenizer's tokens; components: how many, where there are more.
+
+    Raises EncoderError, whose message begins with `where`, for fewer components than tokens.
+    """
+    size = max(ids.values(), default=-1) + 1
+    if components is not None and components < size:
+        raise EncoderError(
+            f"{where}: the tokenizer has {size} tokens, but vectors have {components} components; tokenizer and model "
+            "do not belong together, copy both from the same place"
+        )
+    tokens = [f"{UNNAMED}{component}>" for component in range(components or size)]
+    for token, component in ids.items():
+        tokens[component] = token
+    return Vocabulary(tokens)
+
+
+def prepared_texts(texts: Sequence[str], prompt: str, lower_case: bool) -> list[str]:
+    """What a network's tokenizer is given; "" where there is nothing to read, whatever prompt goes before it."""
+    prepared = [(prompt + text).strip() if text else "" for text in map(str.strip, texts)]
+    return [text.lower() for text in prepared] if lower_case else prepared
 
 
 def _tokenizer(folder: Path, config: dict[str, Any]) -> Any:

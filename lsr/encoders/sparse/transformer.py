@@ -16,7 +16,7 @@ from lsr.encoders.batches import by_length, collate, computed, find_device, find
 from lsr.encoders.sparse.backbone import load_backbone, load_tensors, load_tokenizer, seeded
 from lsr.encoders.sparse.heads import Batch, Head
 from lsr.encoders.sparse.text_windows import Windows
-from lsr.encoders.sparse.tokens import UNNAMED
+from lsr.encoders.sparse.tokens import prepared_texts, vocabulary_of
 from lsr.encoders.spec import TransformerSpec
 from lsr.errors import EncoderError, ParameterError
 from lsr.progress import Advance, progress_bar
@@ -59,7 +59,7 @@ class TransformerSide:
         if like is None:
             self.backbone = load_backbone(name, spec.backbone, seed)
             self.tokenizer = load_tokenizer(name, spec.backbone.tokenizer)
-            self._vocabulary = _vocabulary(name, self.tokenizer, self.backbone.components)
+            self._vocabulary = vocabulary_of(name, self.tokenizer.get_vocab(), self.backbone.components)
         else:
             self.backbone, self.tokenizer, self._vocabulary = like.backbone, like.tokenizer, like.vocabulary
         special = frozenset(self.tokenizer.all_special_ids)
@@ -119,7 +119,7 @@ class TransformerSide:
         tokens: list[TokenizedText] = []
         owners: list[int] = []
         spans: list[tuple[int, int]] = []
-        for text, prepared in enumerate(self._prepare(texts, self.spec.prompt)):
+        for text, prepared in enumerate(prepared_texts(texts, self.spec.prompt, self.spec.lower_case)):
             if not prepared:
                 continue
             before = len(self.spec.prompt) - (len(texts[text]) - len(texts[text].lstrip()))
@@ -165,17 +165,9 @@ class TransformerSide:
         room = self.max_length - int(self.tokenizer.num_special_tokens_to_add())
         return room // 2 if self.spec.echo else room
 
-    def _prepare(self, texts: Sequence[str], prompt: str) -> list[str]:
-        """What is given to the tokenizer; "" where there is nothing to read, whatever prompt goes before it."""
-        prepared = []
-        for text in texts:
-            text = text.strip()
-            prepared.append((prompt + text).strip() if text else "")
-        return [text.lower() for text in prepared] if self.spec.lower_case else prepared
-
     def tokenize(self, texts: Sequence[str], prompt: str) -> list[TokenizedText]:
         """The tokens of each text as far as it is read, none for one that is blank."""
-        prepared = self._prepare(texts, prompt)
+        prepared = prepared_texts(texts, prompt, self.spec.lower_case)
         encoded = self._tokenizer_call(
             prepared,
             truncation=True,
@@ -227,19 +219,6 @@ class TransformerSide:
         if looked_at is None or not looked_at[batch.mask].isfinite().all():
             raise EncoderError(f"{self.name}: the network gives numbers that are not finite; try dtype float32")
         return self.head.vectors(states, batch)
-
-
-def _vocabulary(name: str, tokenizer: Any, components: int) -> Vocabulary:
-    """Token i for component i."""
-    tokens = [f"{UNNAMED}{component}>" for component in range(components)]
-    for token, component in tokenizer.get_vocab().items():
-        if component >= components:
-            raise EncoderError(
-                f"{name}: token {token!r} has number {component}, but the model knows {components} tokens; the "
-                "tokenizer and the model do not belong together, copy both from the same place"
-            )
-        tokens[component] = token
-    return Vocabulary(tokens)
 
 
 def _load_head(name: str, head: Head, spec: TransformerSpec) -> None:

@@ -18,6 +18,7 @@ from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding
 from lsr import SparseVectors
 from lsr.collections.collection import load_collection
 from lsr.encoders.folders.find import find_checkpoint
+from lsr.encoders.folders.model_files import limit_of
 from lsr.encoders.idf import idf, idf_of_texts, idf_of_vectors, read_table, write_table
 from lsr.encoders.sparse.lookup import LookupSide
 from lsr.encoders.sparse.tokens import FolderTokenizer
@@ -170,7 +171,7 @@ def test_vocab_txt_alone(lower: bool, tmp_path: Path) -> None:
     tokens = FolderTokenizer(tmp_path)
     assert tokens.vocabulary.tokens == tuple(words)
     assert tokens.special == frozenset(range(5))
-    assert tokens.longest == 9
+    assert limit_of(tmp_path) == 9
     expected = [[5, 8, 12], [5]] if lower else [[6, 8, 12], [6]]
     assert tokens.ids(["Seas?", "Sea"], 5) == expected
     tokens.save(tmp_path, 7)
