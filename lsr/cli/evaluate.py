@@ -46,7 +46,6 @@ def evaluate(
         from lsr.collections.collection import load_collection
         from lsr.retrieval.searcher import Searcher
 
-        options.use_threads(threads)
         options.check_output(run)
         collection = load_collection(judgments, split, drop_same_id=options.drops(same_id))
         qrels, queries = collection.qrels(), collection.queries()

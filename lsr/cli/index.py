@@ -75,7 +75,6 @@ def index(
         _DEFAULTS, block_size=block_size, summary_energy=summary_energy, layout=layout, knn=knn
     )
     dense_config = DenseConfig(kind=dense_index, metric=metric)
-    options.use_threads(threads)
     if dense is None and dense_config != _DENSE:
         raise ParameterError("--dense-index and --metric are of dense vectors; add --dense, or leave them out")
 

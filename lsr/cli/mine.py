@@ -55,7 +55,6 @@ def mine(
     With teachers, every positive and negative comes with a score.
     """
     options.check_output(output)
-    threads = options.use_threads(threads)
 
     from lsr.collections.collection import load_collection
     from lsr.retrieval.searcher import Searcher

@@ -33,7 +33,7 @@ SameId = Annotated[
 ]
 Depth = Annotated[int, typer.Option("-k", help="How many documents for each query.")]
 Only = Annotated[Path | None, typer.Option(help="A file of document ids, one a line: no other document is found.")]
-Threads = Annotated[int | None, typer.Option(help="Threads; by default all cores")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads; by default all cores")]
 Measures = Annotated[str, typer.Option(help="Measures by ir_measures' names, commas between them.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
@@ -119,13 +119,6 @@ def read_ids(path: Path | None) -> list[str] | None:
         raise ParameterError(
             f"--only {path}: cannot be read as text ({error}); give document ids, one a line"
         ) from None
-
-
-def use_threads(threads: int | None) -> int:
-    """The number asked for, or as many as this process may run on."""
-    from lsr.threads import checked_threads
-
-    return checked_threads(threads)
 
 
 def drops(same_id: Literal["drop", "keep"] | None) -> bool | None:

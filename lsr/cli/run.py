@@ -30,7 +30,6 @@ def run(
     tag: Annotated[str, typer.Option(help="Name of the run, its last column.")] = "lsr",
 ) -> None:
     """Search for every query of a collection or file, and write a TREC run."""
-    options.use_threads(threads)
     options.check_output(output)
 
     from lsr.collections.collection import load_queries

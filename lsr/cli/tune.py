@@ -55,7 +55,7 @@ def tune(
     manifest = read_manifest(index)
     vectors = _read_queries(queries, split, index)
     opened = SeismicIndex.open(index)
-    tuning = opened.tune(vectors, recalls=recalls, k=k, threads=options.use_threads(threads), progress=watched())
+    tuning = opened.tune(vectors, recalls=recalls, k=k, threads=threads, progress=watched())
     store_presets(index, tuning, manifest)
     if plot is not None:
         _plot(tuning, index, plot)

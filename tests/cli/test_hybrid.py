@@ -164,7 +164,7 @@ def test_bad_flags_cost_one_line(lsr: Lsr, hybrid: Path, tmp_path: Path, flags: 
         ("--encoder bm25 --metric cosine", "add --dense"),
         ("--dense minilm --prune-documents top-k:3", "change nothing of dense ones"),
         ("--dense minilm --block-size 7", "change nothing of dense ones"),
-        ("--dense minilm --threads -1", "threads is -1"),
+        ("--dense minilm --threads -1", "'--threads'"),
     ],
 )
 def test_options_of_index_without_effect_are_refused(

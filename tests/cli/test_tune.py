@@ -158,7 +158,7 @@ def test_vectors_of_every_format(
         (("--recall", 0), "recall is 0; ask for one above 0 and at most 1"),
         (("--recall", "nan"), "recall is nan"),
         (("-k", 0), "k is 0"),
-        (("--threads", 0), "threads is 0"),
+        (("--threads", 0), "'--threads': Input should be greater than or equal to 1"),
         (("--plot", "plot.gif"), "plot.gif: a plot is one of .svg, .png, .pdf"),
         (("--split", "test"), "q.npz: holds vectors and has no split 'test'"),
     ],
