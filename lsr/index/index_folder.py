@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lsr.errors import IndexFormatError, LsrError
-from lsr.storage.arrays import Array, load_array
+from lsr.storage.arrays import Array, load_array, save_arrays
 from lsr.storage.id_column import IdColumn
-from lsr.storage.manifest import Extra, read_manifest, write_folder
+from lsr.storage.manifest import Extra, read_manifest, replacing_folder, write_manifest
 
 IDS = "ids"
 ATTEMPTS = 20  # a folder that is replaced this often while it is opened will not stop
@@ -74,14 +74,12 @@ def write_index(
     extra: writes more files into the folder that it is given, and returns more entries of the manifest.
     Raises StorageError.
     """
-
-    def with_ids(temporary: Path) -> Mapping[str, Any]:
+    with replacing_folder(folder) as temporary:
+        save_arrays(temporary, arrays)
         if ids is not None:
             IdColumn.write(temporary, IDS, ids)
-        return extra(temporary) if extra else {}
-
-    entries = {**manifest, "documents": documents, "has_ids": ids is not None}
-    write_folder(folder, entries, arrays, with_ids)
+        more = extra(temporary) if extra else {}
+        write_manifest(temporary, {**manifest, "documents": documents, "has_ids": ids is not None, **more})
 
 
 def opened(folder: str | os.PathLike[str], read: Callable[[], T]) -> T:

@@ -14,11 +14,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
-
 from lsr.errors import IndexFormatError, StorageError
 from lsr.storage import files
-from lsr.storage.arrays import save_arrays
 from lsr.storage.files import left_aside, lock_folder, storage_errors
 
 MANIFEST = "manifest.json"
@@ -47,23 +44,6 @@ def check_replaceable(path: str | os.PathLike[str]) -> None:
         files.refuse_foreign(target, MANIFEST)
         if (target / MANIFEST).exists() and not _is_index(target):
             raise StorageError(f"{target}: cannot be replaced: its {MANIFEST} is not of lsr; choose another path")
-
-
-def write_folder(
-    folder: str | os.PathLike[str],
-    manifest: Mapping[str, Any],
-    arrays: Mapping[str, npt.NDArray[Any]],
-    extra: Extra | None = None,
-) -> None:
-    """Write an index: its arrays, what `extra` adds, and the manifest, in one step.
-
-    extra: writes more files into the folder that it is given, and returns more entries of the manifest.
-    Raises StorageError.
-    """
-    with replacing_folder(folder) as temporary:
-        save_arrays(temporary, arrays)
-        more = extra(temporary) if extra else {}
-        write_manifest(temporary, {**manifest, **more})
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from lsr.errors import IndexFormatError, StorageError
+from lsr.index.index_folder import write_index
 from lsr.storage import files
 from lsr.storage.arrays import growing_array, load_array, save_arrays
-from lsr.storage.manifest import read_manifest, replacing_folder, verify, write_folder
+from lsr.storage.manifest import read_manifest, replacing_folder, verify
 
 ARRAYS: dict[str, np.ndarray[Any, Any]] = {
     "numbers": np.arange(1000, dtype=np.uint16),
@@ -30,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
         (temporary / "encoder" / "manifest.json").write_text("not ours")
         return {"more": "entries"}
 
-    write_folder(tmp_path / "index", MANIFEST, ARRAYS, extra)
+    write_index(tmp_path / "index", MANIFEST, ARRAYS, 0, None, extra)
     return tmp_path / "index"
 
 
@@ -161,7 +162,7 @@ def test_nothing_is_pickled(tmp_path: Path) -> None:
 
 
 def test_an_index_replaces_an_index_only(folder: Path, tmp_path: Path) -> None:
-    write_folder(folder, {**MANIFEST, "config": 2}, {})
+    write_index(folder, {**MANIFEST, "config": 2}, {}, 0, None)
     assert read_manifest(folder, (3,))["config"] == 2
     assert set(read_manifest(folder, (3,))["files"]) == set()
     (tmp_path / "other").mkdir()

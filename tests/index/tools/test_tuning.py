@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsr.errors import IndexFormatError, ParameterError, StorageError
+from lsr.index.index_folder import write_index
 from lsr.index.parameters import SearchParams
 from lsr.index.result import SearchResult
 from lsr.index.seismic.seismic_index import SeismicIndex
@@ -34,7 +35,7 @@ from lsr.index.tools.tuning import (
     resolve,
     store_presets,
 )
-from lsr.storage.manifest import read_manifest, update_manifest, verify, write_folder
+from lsr.storage.manifest import read_manifest, update_manifest, verify
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.index.samples import dequantized
 from tests.processes import FULL_DISK, KILLED_IN_WRITE, run_python, start_python
@@ -363,7 +364,7 @@ def test_resolve_without_such_a_recall() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    write_folder(tmp_path / "index", {"format_version": 3, "kind": "test"}, {"numbers": np.arange(9)})
+    write_index(tmp_path / "index", {"format_version": 3, "kind": "test"}, {"numbers": np.arange(9)}, 9, None)
     return tmp_path / "index"
 
 
@@ -481,7 +482,7 @@ def test_processes_at_once_lose_nothing(folder: Path) -> None:
 
 
 def test_another_index_keeps_its_manifest(folder: Path, tmp_path: Path) -> None:
-    write_folder(tmp_path / "other", {"format_version": 3, "kind": "test"}, {"letters": np.arange(5)})
+    write_index(tmp_path / "other", {"format_version": 3, "kind": "test"}, {"letters": np.arange(5)}, 5, None)
     opened = read_manifest(folder, (3,))
 
     def take_its_place(manifest: dict[str, Any]) -> dict[str, Any]:

@@ -109,9 +109,9 @@ def build_folder(
     memory: bytes that this may use, above what the process uses already. On the disk, beside the index, it takes the
         size of the vectors, 6 or 8 bytes for each non-zero, and about 100 for each document.
     vocabulary: as for SparseVectors.read. threads: None for all processors. progress: bars on standard error.
-    extra: as for write_folder; ids are there already.
+    extra: as for write_index; ids are there already.
     Raises ParameterError for less memory than it takes, which is named, and else what SeismicIndex.build, reading
-    vectors, and write_folder raise.
+    vectors, and write_index raise.
     """
     config = settings_of(IndexConfig, config)
     check_whole("memory", memory)
