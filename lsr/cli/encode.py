@@ -26,7 +26,7 @@ def encode(
 ) -> None:
     """Turn the texts of a collection into sparse vectors.
 
-    A killed encoding of documents goes on from its last complete part when the same command is given again.
+    A killed encoding of documents resumes from its last complete part when the same command is given again.
     """
     from lsr.collections.collection import load_collection
     from lsr.encoders.load import load_encoder

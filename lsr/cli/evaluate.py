@@ -54,7 +54,7 @@ def evaluate(
         if run is not None:
             write_run(run, ranking)
     elif run is not None or request != SearchRequest(_DEPTH):
-        raise ParameterError(f"--run and how to search are of an INDEX, and {system} is no folder; leave them out")
+        raise ParameterError(f"--run and how to search are of an INDEX, and {system} is not a folder; leave them out")
     else:
         ranking = read_run(system)
         qrels = read_judgments(judgments, split)

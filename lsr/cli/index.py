@@ -70,7 +70,7 @@ def index(
         ),
     ] = None,
 ) -> None:
-    """Encode a collection and index it, or index vectors. A killed job goes on when the same command is given again."""
+    """Encode a collection and index it, or index vectors. A killed job resumes when the same command is given again."""
     config = dataclasses.replace(
         _DEFAULTS, block_size=block_size, summary_energy=summary_energy, layout=layout, knn=knn
     )

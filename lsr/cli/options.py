@@ -109,7 +109,7 @@ def of_dense(loading: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_ids(path: Path | None) -> list[str] | None:
-    """The lines of an --only file. Raises ParameterError for what is no text file."""
+    """The lines of an --only file. Raises ParameterError for what is not a text file."""
     if path is None:
         return None
     try:

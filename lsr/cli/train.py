@@ -22,7 +22,7 @@ def train(
     device: options.Device = None,
     json: options.Json = False,
 ) -> None:
-    """Train a sparse encoder. A killed training goes on when the same command is given again.
+    """Train a sparse encoder. A killed training resumes when the same command is given again.
 
     The best encoder is in OUT/encoder, for every place that takes an encoder's name.
     """

@@ -56,7 +56,7 @@ def why(
     searcher = Searcher.open(index)
     row = int(searcher.rows_of([document])[0])
     if row < 0:
-        raise ParameterError(f"{document!r} is no document of {index}; check the id")
+        raise ParameterError(f"{document!r} is not a document of {index}; check the id")
     vector = searcher.encode([query])[SPARSE]
     explained = cast("SeismicIndex", searcher.index).why(vector, row, request.k, request.params, request.allowed)
     vocabulary = searcher.encoder.vocabulary

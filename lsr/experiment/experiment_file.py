@@ -25,7 +25,7 @@ from lsr.toml import read_toml, table
 
 MEASURED_K = 1000
 MOST_CHOICES = 10_000  # of values to tune
-MEAN = "mean"  # the row of the tables that is no collection
+MEAN = "mean"  # a row of the tables, and not a collection
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+@-]{,99}")  # a file's name, with suffixes of ours
 
@@ -192,7 +192,9 @@ def _experiment(name: str, described: ExperimentTable) -> Experiment:
                 raise ParameterError(f"{kind} {each!r} is there twice, or is a name of ours; give one another name")
     baseline = systems[0].name if described.baseline is None else described.baseline
     if baseline not in [system.name for system in systems]:
-        raise ParameterError(f"the baseline {baseline!r} is no system; systems: {', '.join(s.name for s in systems)}")
+        raise ParameterError(
+            f"the baseline {baseline!r} is not a system; systems: {', '.join(s.name for s in systems)}"
+        )
     measures = described.measures
     if len({*parse_measures(measures).values()}) < len(measures):
         raise ParameterError(f"measures are {', '.join(measures)}; give each once")

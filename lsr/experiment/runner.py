@@ -43,7 +43,7 @@ def run_experiment(
         tables/  plots/                    see lsr.experiment.experiment_report
 
     What has a run and a result of the same settings, models, documents, queries and judgments is not run again, so
-    that a killed experiment goes on. offline_data: see open_judged. threads: None for all processors. Raises what
+    that a killed experiment resumes. offline_data: see open_judged. threads: None for all processors. Raises what
     building indexes and reading collections raises, before anything runs where a collection or a model is missing; and
     StorageError where `folder` holds anything else, or another process runs an experiment there.
     """

@@ -150,7 +150,7 @@ def _union(rankings: Sequence[Ranking]) -> tuple[Documents, npt.NDArray[np.int64
         raise ParameterError("there is nothing to fuse; give at least one ranking")
     for ranking in rankings:
         if not (np.abs(np.asarray(ranking.scores, np.float64)) <= LARGEST_SCORE).all():
-            raise ParameterError(f"a score is no number from -{LARGEST_SCORE:g} to {LARGEST_SCORE:g}; correct it")
+            raise ParameterError(f"a score is not a number from -{LARGEST_SCORE:g} to {LARGEST_SCORE:g}; correct it")
     documents, inverse = np.unique(np.concatenate([each.documents for each in rankings]), return_inverse=True)
     places = np.full((len(documents), len(rankings)), -1, np.int64)
     start = 0

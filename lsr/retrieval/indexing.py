@@ -63,7 +63,7 @@ def build_searchable(
         Where they need more, the build goes by way of the disk, takes longer, and gives the same index.
 
     A collection is read several times rather than held in memory. Its vectors are first encoded into the folder
-    FOLDER.encoding, from which a killed build goes on, and which is removed at the end.
+    FOLDER.encoding, from which a killed build resumes, and which is removed at the end.
 
     Raises CollectionError, VectorsError and EncoderError for what cannot be read or does not fit together, StorageError
     where writing fails or `folder` holds anything but an index, and ParameterError for less memory than any way takes.

@@ -202,7 +202,7 @@ class Searcher:
 
         device: where queries are encoded, such as "cpu" or "cuda"; None lets the encoder choose.
 
-        Raises IndexFormatError if the folder is no index or is damaged, EncoderError if the index has no encoder.
+        Raises IndexFormatError if the folder is not an index or is damaged, EncoderError if the index has no encoder.
         """
         from lsr.encoders.base import ENCODER_FOLDER
         from lsr.encoders.load import load_encoder
@@ -348,7 +348,7 @@ class Searcher:
         for number, text in enumerate(texts, start=1):
             if not is_utf8(text):
                 raise ParameterError(
-                    f"query {number}, {text[:40]!r}, is no valid UTF-8; check how it was typed or read"
+                    f"query {number}, {text[:40]!r}, is not valid UTF-8; check how it was typed or read"
                 )
         encoded: dict[str, Any] = {}
         if SPARSE in sides:

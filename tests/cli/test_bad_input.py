@@ -192,7 +192,7 @@ def test_bad_build_options(lsr: Lsr, small: Path, tmp_path: Path) -> None:
 def test_a_query_that_is_not_utf8(bm25_index: Path) -> None:
     ended = run_python(MAIN, "search", bm25_index, b"caf\xe9".decode(errors="surrogateescape"))
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1), ended.stderr
-    assert "is no valid UTF-8" in ended.stderr
+    assert "is not valid UTF-8" in ended.stderr
 
 
 def test_usage_errors(lsr: Lsr) -> None:

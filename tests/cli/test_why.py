@@ -209,13 +209,13 @@ def test_nothing_is_shared(lsr: Lsr, bm25_index: Path) -> None:
 
 def test_bad_input(lsr: Lsr, index: Path, tmp_path: Path) -> None:
     document = ranked(lsr, index)[0]
-    assert rejected(lsr("why", index, QUESTION, "nobody")) == f"'nobody' is no document of {index}; check the id"
+    assert rejected(lsr("why", index, QUESTION, "nobody")) == f"'nobody' is not a document of {index}; check the id"
     assert "recall is 0.9" in rejected(lsr("why", index, QUESTION, document, "--recall", 0.9))
     assert "knn is 3" in rejected(lsr("why", index, QUESTION, document, "--knn", 3))
     assert "k is 0" in rejected(lsr("why", index, QUESTION, document, "-k", 0))
     assert "query_cut is 0" in rejected(lsr("why", index, QUESTION, document, "--query-cut", 0))
     assert "no index" in rejected(lsr("why", tmp_path / "nowhere", QUESTION, document))
-    assert "is no valid UTF-8" in rejected(lsr("why", index, "\udc80", document))
+    assert "is not valid UTF-8" in rejected(lsr("why", index, "\udc80", document))
     made_vectors.short_documents(50).write(tmp_path / "documents.npz")
     assert lsr("index", tmp_path / "documents.npz", tmp_path / "plain").status == 0
     assert "was built from vectors and has no encoder" in rejected(lsr("why", tmp_path / "plain", QUESTION, document))

@@ -85,7 +85,7 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
         ),
         (MINIMAL.replace('["adi"]', '[{path = "adi", split = 3}]'), "collections[0].split is 3; it must be text"),
         ('suite = "beer"\n' + MINIMAL, "it must be 'beir' or 'msmarco'"),
-        ('baseline = "tiny"\n' + MINIMAL, "'tiny' is no system"),
+        ('baseline = "tiny"\n' + MINIMAL, "'tiny' is not a system"),
         ('suite = ["beir"]\n' + MINIMAL, "it must be 'beir' or 'msmarco'"),
         ("k = 0\n" + MINIMAL, "k is 0"),
         ("k = true\n" + MINIMAL, "k is True"),

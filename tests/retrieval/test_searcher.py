@@ -185,5 +185,5 @@ def test_an_encoder_of_another_dimension_is_refused(searcher: Searcher) -> None:
 
 
 def test_a_query_that_is_no_valid_text(searcher: Searcher) -> None:
-    with pytest.raises(ParameterError, match=r"query 2, 'caf\\udce9', is no valid UTF-8"):
+    with pytest.raises(ParameterError, match=r"query 2, 'caf\\udce9', is not valid UTF-8"):
         searcher.search_batch(["alpha", "caf\udce9"])
