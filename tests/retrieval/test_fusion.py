@@ -145,7 +145,7 @@ def test_what_cannot_be_fused_is_refused() -> None:
     with pytest.raises(ParameterError, match="nothing to fuse"):
         fuse([])
     for score in (float("nan"), float("inf"), 1e308):
-        with pytest.raises(ParameterError, match="a score is no number"):
+        with pytest.raises(ParameterError, match="a score is not a number"):
             fuse_runs([{"q": {"a": score}}, {"q": {"a": 1.0}}])
     with pytest.raises(ParameterError, match="weights are"):
         fuse_runs([{"q": {"a": 1.0}}], weights=[float("nan")])
