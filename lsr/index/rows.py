@@ -1,4 +1,4 @@
-"""Document vectors, read back from an index for feedback."""
+"""Document vectors, read back from an index."""
 
 from __future__ import annotations
 

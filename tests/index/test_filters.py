@@ -150,12 +150,12 @@ def test_masked_documents(mask: list[bool], random: Any) -> None:
 # What every index makes of a filter
 
 
-@pytest.fixture(params=["exact", "blocks", "flat"])
+@pytest.fixture(params=["exact", "blocks", "inverted"])
 def make(request: pytest.FixtureRequest) -> Iterator[Callable[[SparseVectors], Index]]:
     if request.param == "exact":
         yield ExactIndex.build
     else:
-        below = 1 << 30 if request.param == "flat" else 0
+        below = 1 << 30 if request.param == "inverted" else 0
         with patch.object(trial, "INVERTED_BELOW", below):
             yield SeismicIndex.build
 
