@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.errors import ParameterError
-from lsr.vectors.normalize import row_steps, rows_of
+from lsr.vectors.normalize import indptr_of, row_steps, rows_of
 from lsr.vectors.sparse_vectors import SparseVectors
 
 # From the row and the weight of each posting of some whole rows to whether it stays.
@@ -115,6 +115,6 @@ def _filtered(vectors: SparseVectors, keep: Keep) -> SparseVectors:
         if len(rows):
             kept[begin:end] = keep(rows, vectors.values[begin:end])
             kept_lengths[start:stop] = np.bincount(rows[kept[begin:end]], minlength=stop - start)
-    indptr = np.zeros(len(vectors) + 1, np.int64)
-    np.cumsum(kept_lengths, out=indptr[1:])
-    return SparseVectors.from_normalized(indptr, vectors.indices[kept], vectors.values[kept], vectors.dim, vectors.ids)
+    return SparseVectors.from_normalized(
+        indptr_of(kept_lengths), vectors.indices[kept], vectors.values[kept], vectors.dim, vectors.ids
+    )

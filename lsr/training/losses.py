@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div, mse_loss
 
+from lsr.checks import check_choice
 from lsr.errors import ParameterError
 
 
@@ -83,8 +84,7 @@ class LossSpec:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.name not in LOSSES:
-            raise ParameterError(f"loss is {self.name!r}; it must be one of {', '.join(LOSSES)}")
+        check_choice("loss", self.name, tuple(LOSSES))
         for what, value in (("weight", self.weight), ("temperature", self.temperature)):
             if isinstance(value, bool) or not 0 < value < float("inf"):
                 raise ParameterError(f"loss {self.name}: {what} is {value!r}; it must be a number above 0")

@@ -17,6 +17,7 @@ from lsr.encoders.folders.model_files import check_weights
 from lsr.encoders.text_network import TextNetwork
 from lsr.errors import EncoderError
 from lsr.training.distillation import Scores, TextGroup, pairs_of
+from lsr.vectors.normalize import indptr_of
 from lsr.vectors.sparse_vectors import SparseVectors
 
 CACHE_BYTES = 1 << 28
@@ -73,8 +74,7 @@ class SparseTeacher:
         pairs = pairs_of(groups, whole_batch)
         queries = self._encoder.encode_queries(pairs.queries).to_scipy()
         rows = self._documents.rows(pairs.documents)
-        indptr = np.zeros(len(rows) + 1, np.int64)
-        np.cumsum([len(components) for components, _ in rows], out=indptr[1:])
+        indptr = indptr_of([len(components) for components, _ in rows])
         components, weights = (np.concatenate(parts) for parts in zip(*rows, strict=True))
         documents = SparseVectors.from_normalized(indptr, components, weights, self._encoder.dim).to_scipy()
         scores: Scores = (queries @ documents.T).toarray()[pairs.query_of, pairs.document_of].astype(np.float32)

@@ -6,7 +6,7 @@ done on a range of rows at a time, so that the checks need little memory beside 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,13 @@ def row_steps(indptr: npt.NDArray[np.int64], postings: int = POSTINGS_PER_STEP) 
 def rows_of(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """The row of each posting: [2, 0, 3] -> [0, 0, 2, 2, 2]."""
     return np.repeat(np.arange(len(lengths)), lengths)
+
+
+def indptr_of(lengths: Sequence[int] | npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    """Where each row begins, and the last one ends: [2, 0, 3] -> [0, 2, 2, 5]."""
+    indptr = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, dtype=np.int64, out=indptr[1:])
+    return indptr
 
 
 def check_dim(dim: Any) -> int:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from lsr.checks import check_whole
 from lsr.errors import ParameterError, VectorsError
 from lsr.storage.ids import check_ids
-from lsr.vectors.normalize import check_dim, normalize, row_steps, rows_of
+from lsr.vectors.normalize import check_dim, indptr_of, normalize, row_steps, rows_of
 from lsr.vectors.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -255,8 +255,7 @@ class SparseVectors:
         check_whole("k", k)
         k = min(k, self.dim)
         lengths = np.diff(self.indptr)
-        indptr = np.zeros(len(self) + 1, np.int64)
-        np.cumsum(np.minimum(lengths, k), out=indptr[1:])
+        indptr = indptr_of(np.minimum(lengths, k))
         indices = np.empty(indptr[-1], self.indices.dtype)
         values = np.empty(indptr[-1], np.float32)
         for start, stop in row_steps(self.indptr):
@@ -279,8 +278,7 @@ class SparseVectors:
 
     def _take(self, rows: npt.NDArray[np.int64]) -> SparseVectors:
         starts = self.indptr[rows]
-        indptr = np.zeros(len(rows) + 1, np.int64)
-        np.cumsum(self.indptr[rows + 1] - starts, out=indptr[1:])
+        indptr = indptr_of(self.indptr[rows + 1] - starts)
         indices = np.empty(indptr[-1], self.indices.dtype)
         values = np.empty(indptr[-1], np.float32)
         for start, stop in row_steps(indptr):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lsr.encoders.spec import HeadSpec
-from lsr.vectors.normalize import component_dtype, rows_of
+from lsr.vectors.normalize import component_dtype, indptr_of, rows_of
 from lsr.vectors.sparse_vectors import SparseVectors
 
 # Elements of one chunk of logits [tokens, components]: what stays in a core's second-level cache, or is a small part of
@@ -105,8 +105,7 @@ class Head(nn.Module):
     def vectors(self, states: States, batch: Batch) -> SparseVectors:
         """One row for each text. Raises nothing: the states must be finite."""
         rows = self._mlp(states, batch) if self.vocabulary is None else self._mlm(states, batch)
-        indptr = np.zeros(len(batch.ids) + 1, np.int64)
-        np.cumsum(rows.lengths.numpy(), out=indptr[1:])
+        indptr = indptr_of(rows.lengths.numpy())
         texts = rows_of(rows.lengths.numpy())
         components, weights = rows.components.numpy(), rows.weights.numpy()
         spec = self.spec
@@ -126,7 +125,7 @@ class Head(nn.Module):
             vectors = SparseVectors.from_normalized(indptr, narrow, weights, self.components)
         else:
             order = np.argsort(texts, kind="stable")
-            np.cumsum(np.bincount(texts, minlength=len(batch.ids)), out=indptr[1:])
+            indptr = indptr_of(np.bincount(texts, minlength=len(batch.ids)))
             vectors = SparseVectors(indptr, components[order], weights[order], self.components)
         if spec.window is not None:
             vectors = vectors.top_k(spec.window)

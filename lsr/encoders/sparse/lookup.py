@@ -21,7 +21,7 @@ from lsr.encoders.spec import LookupSpec
 from lsr.errors import EncoderError
 from lsr.progress import progress_bar
 from lsr.storage.files import replacing_file, storage_errors
-from lsr.vectors.normalize import component_dtype, rows_of
+from lsr.vectors.normalize import component_dtype, indptr_of, rows_of
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
@@ -142,7 +142,6 @@ class LookupSide:
         if self.spec.counts:
             weights = weights * counts.astype(np.float32)
         kept = weights > 0
-        indptr = np.zeros(len(ids) + 1, np.int64)
-        np.cumsum(np.bincount(rows[kept], minlength=len(ids)), out=indptr[1:])
+        indptr = indptr_of(np.bincount(rows[kept], minlength=len(ids)))
         indices = components[kept].astype(component_dtype(self.dim))
         return SparseVectors.from_normalized(indptr, indices, weights[kept], self.dim)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from lsr.checks import check_choice
 from lsr.encoders.base import LongDocuments
-from lsr.vectors.normalize import row_steps, rows_of
+from lsr.vectors.normalize import indptr_of, row_steps, rows_of
 from lsr.vectors.sparse_vectors import SparseVectors
 
 
@@ -39,7 +39,7 @@ class Windows:
             chosen = self.vectors[np.flatnonzero(np.diff(self.texts, prepend=-1) > 0)]
             lengths = np.zeros(self.count, np.int64)
             lengths[np.unique(self.texts)] = np.diff(chosen.indptr)
-            return SparseVectors.from_normalized(_indptr(lengths), chosen.indices, chosen.values, chosen.dim)
+            return SparseVectors.from_normalized(indptr_of(lengths), chosen.indices, chosen.values, chosen.dim)
         # Windows of one text are neighbors: whole texts at a time, so that sorting needs bounded memory.
         of_text = np.searchsorted(self.texts, np.arange(self.count + 1))
         by_text = self.vectors.indptr[of_text]
@@ -58,10 +58,4 @@ class Windows:
             lengths[start:stop] = np.bincount(rows[first], minlength=stop - start)
         indices = np.concatenate([self.vectors.indices[:0], *(part[0] for part in parts)])
         values = np.concatenate([self.vectors.values[:0], *(part[1] for part in parts)])
-        return SparseVectors.from_normalized(_indptr(lengths), indices, values, self.vectors.dim)
-
-
-def _indptr(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    indptr = np.zeros(len(lengths) + 1, np.int64)
-    np.cumsum(lengths, out=indptr[1:])
-    return indptr
+        return SparseVectors.from_normalized(indptr_of(lengths), indices, values, self.vectors.dim)

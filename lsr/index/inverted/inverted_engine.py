@@ -23,6 +23,7 @@ from lsr.index.parameters import SearchParams
 from lsr.index.rows import GatheredRows
 from lsr.storage.arrays import read_only
 from lsr.threads import thread_pool
+from lsr.vectors.normalize import indptr_of
 from lsr.vectors.sparse_vectors import SparseVectors
 
 QUERIES_PER_TASK = 32
@@ -61,8 +62,7 @@ class InvertedEngine:
         components = np.unique(vectors.indices).astype(np.uint32)
         lists = np.empty(vectors.nnz, list_type(len(components)))
         find_lists(vectors.indices, components, lists)
-        starts = np.zeros(len(components) + 1, np.int64)
-        np.cumsum(np.bincount(lists, minlength=len(components)), out=starts[1:])
+        starts = indptr_of(np.bincount(lists, minlength=len(components)))
         rows, weights = np.empty(vectors.nnz, np.uint32), np.empty(vectors.nnz, np.float32)
         scatter_postings(vectors.indptr, lists, vectors.values, 0, 0, starts[:-1].copy(), rows, weights)
         of_rows = ListsOfRows(vectors.indptr, lists)
@@ -71,8 +71,7 @@ class InvertedEngine:
     @cached_property
     def of_rows(self) -> ListsOfRows:
         """Which lists have each row."""
-        indptr = np.zeros(len(self) + 1, np.int64)
-        np.cumsum(np.bincount(self.inverted.rows, minlength=len(self)), out=indptr[1:])
+        indptr = indptr_of(np.bincount(self.inverted.rows, minlength=len(self)))
         lists = np.empty(self.postings, list_type(len(self.inverted.components)))
         transpose_lists(self.inverted, indptr[:-1].copy(), lists)
         return ListsOfRows(read_only(indptr), read_only(lists))
@@ -101,8 +100,7 @@ class InvertedEngine:
     def gather(self, rows: npt.NDArray[np.int64]) -> GatheredRows:
         """The vectors of documents, int64[n], all of which exist, their components rising."""
         of_rows = self.of_rows
-        indptr = np.zeros(len(rows) + 1, np.int64)
-        np.cumsum(np.diff(of_rows.indptr)[rows], out=indptr[1:])
+        indptr = indptr_of(np.diff(of_rows.indptr)[rows])
         gathered = GatheredRows(indptr, np.empty(indptr[-1], np.uint32), np.empty(indptr[-1], np.float32))
         read_rows(self.inverted, *of_rows, rows, gathered)
         return gathered

@@ -56,7 +56,7 @@ from lsr.storage.ids import UniqueIds
 from lsr.storage.manifest import Extra, replacing_folder, write_manifest
 from lsr.threads import checked_threads, thread_pool
 from lsr.vectors.io import iter_vectors, read_info
-from lsr.vectors.normalize import row_steps
+from lsr.vectors.normalize import indptr_of, row_steps
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
@@ -334,10 +334,8 @@ class _Build:
         for name in (*ARRAYS, "tails"):
             (self.folder / f"{name}.npy").unlink(missing_ok=True)
         components, n = counts.components.sorted_external, len(counts.lengths)
-        starts = np.zeros(len(components) + 1, np.int64)
-        np.cumsum(counts.frequency[counts.components.sorted_internal], out=starts[1:])
-        indptr = np.zeros(n + 1, np.int64)
-        np.cumsum(counts.lengths, out=indptr[1:])
+        starts = indptr_of(counts.frequency[counts.components.sorted_internal])
+        indptr = indptr_of(counts.lengths)
         save_arrays(self.folder, {"components": components, "starts": starts, "indptr": indptr})
         room = self.memory - _fixed(len(components), int(counts.lengths.max(initial=0))) - n * OF_ORDERED
         ranges = list(row_steps(starts, max(room, 0) // OF_LISTED)) or [(0, 0)]
@@ -549,6 +547,4 @@ def _placed(rows: Array, lengths: Array) -> tuple[Array, Array]:
     order = np.argsort(rows)
     places = np.empty(len(rows), np.uint32)
     places[order] = np.arange(len(rows), dtype=np.uint32)
-    indptr = np.zeros(len(rows) + 1, np.int64)
-    np.cumsum(lengths[rows[order]], out=indptr[1:])
-    return places, indptr
+    return places, indptr_of(lengths[rows[order]])
