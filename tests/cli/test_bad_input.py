@@ -325,10 +325,11 @@ def test_places_are_looked_at_before_models_are_loaded(
     def load(*arguments: object, **options: object) -> None:
         raise AssertionError("loaded")
 
+    # This first: it imports modules, which must not find what takes the place of the others.
+    monkeypatch.setattr("lsr.training.start.open_teachers", load)
     monkeypatch.setattr("lsr.retrieval.searcher.Searcher.open", load)
     monkeypatch.setattr("lsr.encoders.load.load_encoder", load)
     monkeypatch.setattr("lsr.encoders.dense.dense_encoder.load_dense_encoder", load)
-    monkeypatch.setattr("lsr.training.start.open_teachers", load)
     (tmp_path / "file").write_text("")
     (tmp_path / "v.jsonl").write_text('{"id": "a", "vector": {"the": 1}}\n')
     for words in (
