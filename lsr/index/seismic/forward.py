@@ -79,7 +79,7 @@ class Components(NamedTuple):
     @classmethod
     def of(cls, external: Array) -> Components:
         order = np.argsort(external, kind="stable")
-        return cls(external, external[order], order.astype(np.uint32))
+        return cls(read_only(external), external[order], order.astype(np.uint32))
 
     def renumber(self, components: Array, dtype: np.dtype[Any]) -> Array:
         """The internal numbers, as `dtype`, of components all of which occur in the index."""
@@ -351,7 +351,7 @@ def fine_score(document: Scalar, table: Array, forward: Forward) -> Scalar:
 def weight_scale(internal: Array, values: Array, n_components: int) -> Array:
     """The weight of one unit of code, float32[n_components]: 1/255 of each component's largest, or very nearly."""
     maxima = np.zeros(n_components, np.float32)
-    component_maxima(internal, values, maxima)
+    component_maxima(internal, read_only(values), maxima)
     return scale_of(maxima)
 
 
@@ -378,6 +378,7 @@ def quantize(
     head_layout, for all rows of the collection.
     """
     n = len(rows)
+    indptr, values = read_only(indptr), read_only(values)
     itemsize = internal.dtype.itemsize
     ranges = [(begin, min(begin + JOB_ROWS, n)) for begin in range(0, n, JOB_ROWS)]
     if compact:

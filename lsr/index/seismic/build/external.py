@@ -49,7 +49,7 @@ from lsr.index.seismic.forward import (
 )
 from lsr.index.seismic.seismic_files import ARRAYS, BLOCK_ARRAYS, State, manifest_of
 from lsr.progress import progress_bar
-from lsr.storage.arrays import Array, growing_array, load_array, save_arrays
+from lsr.storage.arrays import Array, growing_array, load_array, read_only, save_arrays
 from lsr.storage.files import storage_errors
 from lsr.storage.id_column import IdColumn
 from lsr.storage.ids import UniqueIds
@@ -402,9 +402,10 @@ class _Build:
         def find(item: Batch) -> tuple[Array, Array, Sketches]:
             batch = item[1]
             internal = counts.components.renumber(batch.indices, dtype)
+            indptr, values = read_only(batch.indptr), read_only(batch.values)
             sketches = Sketches(np.zeros((len(batch), SKETCH), dtype), np.zeros((len(batch), SKETCH), np.float32))
-            find_sketches(0, len(batch), batch.indptr, internal, batch.values, sketches)
-            return internal, batch.values, sketches
+            find_sketches(0, len(batch), indptr, internal, values, sketches)
+            return internal, values, sketches
 
         with (
             growing_array(self.spill, "components", dtype, (SKETCH,)) as add_components,

@@ -20,7 +20,7 @@ from lsr.index.seismic.forward import (
     weight_scale,
 )
 from lsr.progress import progress_bar
-from lsr.storage.arrays import Array
+from lsr.storage.arrays import Array, read_only
 from lsr.vectors.sparse_vectors import SparseVectors
 
 
@@ -73,6 +73,7 @@ def positions_of(rows: Array) -> Array:
 def all_sketches(indptr: Array, internal: Array, values: Array, executor: Executor) -> Sketches:
     """The sketches of CSR rows with internal components (int64[n + 1], T[nnz], float32[nnz])."""
     n = len(indptr) - 1
+    indptr, values = read_only(indptr), read_only(values)
     sketches = Sketches(np.zeros((n, SKETCH), internal.dtype), np.zeros((n, SKETCH), np.float32))
     jobs = [
         executor.submit(find_sketches, begin, min(begin + JOB_ROWS, n), indptr, internal, values, sketches)
