@@ -169,8 +169,9 @@ def _listed_files(path: Path, manifest: Any, key: str) -> list[tuple[str, Any]]:
 def _check_size(path: Path, size: Any) -> None:
     try:
         found = path.stat().st_size
-    except OSError as error:
-        raise IndexFormatError(f"{path}: {error.strerror}; build the index again") from error
+    except (OSError, ValueError) as error:  # ValueError: no file can have this name
+        said = error.strerror if isinstance(error, OSError) else error
+        raise IndexFormatError(f"{path}: {said}; build the index again") from error
     if found != size:
         raise IndexFormatError(f"{path}: {found} bytes instead of {size}; build the index again")
 

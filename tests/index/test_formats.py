@@ -52,6 +52,16 @@ def test_rows_beyond_the_documents_are_damage(old: Path, name: str) -> None:
             open_index(old / name)
 
 
+@pytest.mark.parametrize(("name", "value"), [("rows", 2**32 - 1), ("lists", 2**16 - 1)])
+def test_postings_that_lead_nowhere_are_damage(old: Path, tmp_path: Path, name: str, value: int) -> None:
+    ExactIndex.build(SparseVectors.read(old / "vectors.npz")).save(tmp_path / "index")
+    array = np.load(tmp_path / "index" / f"{name}.npy")
+    array[len(array) // 2] = value
+    np.save(tmp_path / "index" / f"{name}.npy", array)
+    with pytest.raises(IndexFormatError, match="do not fit together"):
+        open_index(tmp_path / "index")
+
+
 def test_blocks_of_format_3(old: Path, tmp_path: Path) -> None:
     vectors = SparseVectors.read(old / "vectors.npz")
     index, built = SeismicIndex.open(old / "blocks"), SeismicIndex.build(vectors)

@@ -83,6 +83,11 @@ def test_no_index_there(tmp_path: Path) -> None:
             lambda m: m["files"].update({"lost.npy": {"bytes": 1, "sha256": ""}}),
             r"lost\.npy: No such file or directory",
         ),
+        (lambda m: m["files"].update({"\0": {"bytes": 1, "sha256": ""}}), "embedded null byte; build the index again"),
+        (
+            lambda m: m["files"].update({"\ud800": {"bytes": 1, "sha256": ""}}),
+            "surrogates not allowed; build the index",
+        ),
     ],
 )
 def test_bad_manifests_are_named(folder: Path, change: Callable[[dict[str, Any]], object], message: str) -> None:

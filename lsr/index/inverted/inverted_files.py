@@ -26,8 +26,9 @@ def open_inverted(stored: IndexFolder, prefix: str = "", with_rows: bool = True)
         and len(rows) == len(weights) == starts[-1],
         "posting lists",
     )
-    if not with_rows:  # so that no other array tells how many documents there are
-        stored.check(documents >= 0 and bool((rows < documents).all()), "documents and posting lists")
+    # Kernels add to the sum of each row that they read.
+    stored.check(documents >= 0 and (not len(rows) or int(rows.max()) < documents), "documents and posting lists")
+    if not with_rows:
         return InvertedEngine(inverted, documents, dim)
     indptr, lists = of_rows = ListsOfRows(stored.array("indptr"), stored.array("lists"))
     stored.check(
@@ -37,6 +38,7 @@ def open_inverted(stored: IndexFolder, prefix: str = "", with_rows: bool = True)
         and lists.shape == rows.shape
         and indptr[0] == 0
         and bool((np.diff(indptr) >= 0).all())
-        and indptr[-1] == len(lists),
+        and indptr[-1] == len(lists)
+        and (not len(lists) or int(lists.max()) < len(components)),
     )
     return InvertedEngine(inverted, documents, dim, of_rows)
