@@ -22,7 +22,7 @@ class IdColumn(StringColumn):
     """Ids of rows, each of them once.
 
     Beside the strings stand their digests, uint64[n], sorted, and the row of each, uint32 or int64[n]. A column that
-    was written without them works them out when it is first asked for rows.
+    was written without them works them out when it is first asked for rows; IndexFormatError then if it is damaged.
     """
 
     _sorted: tuple[npt.NDArray[np.uint64], npt.NDArray[Any]] | None = None
@@ -69,17 +69,20 @@ class IdColumn(StringColumn):
         encoded = [each.encode(errors="surrogatepass") for each in ids]
         wanted = digests_of(*_joined(encoded))
         digests, rows = self._by_digest()
-        for i, place in enumerate(np.searchsorted(digests, wanted).tolist()):
-            while place < len(digests) and digests[place] == wanted[i]:
-                row = int(rows[place])
-                if 0 <= row < len(self) and self._bytes(row) == encoded[i]:
-                    found[i] = row
-                    break
-                place += 1
+        begins, ends = (np.searchsorted(digests, wanted, side).tolist() for side in ("left", "right"))
+        alike: dict[bytes, int] = {}
+        of_range = (0, 0)
+        for i in np.argsort(wanted).tolist():
+            if of_range != (begins[i], ends[i]):  # ids of one digest are read once: who names them can make thousands
+                of_range = begin, end = begins[i], ends[i]
+                alike = {self._bytes(row): row for row in rows[begin:end][::-1].tolist() if 0 <= row < len(self)}
+            found[i] = alike.get(encoded[i], -1)
         return found
 
     def _by_digest(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[Any]]:
         if self._sorted is None:
+            if (np.diff(self._offsets) < 0).any():
+                raise IndexFormatError("where ids begin does not rise, they are damaged; build the index again")
             digests = digests_of(self._text, self._offsets)
             order = np.argsort(digests, kind="stable")
             self._sorted = digests[order], order.astype(np.uint32) if len(order) <= 1 << 32 else order

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsr.errors import VectorsError
+from lsr.errors import IndexFormatError, VectorsError
 from lsr.storage import id_column
 from lsr.storage.id_column import IdColumn, digests_of
 from lsr.storage.strings import StringColumn
@@ -47,6 +47,35 @@ def test_ids_of_one_digest_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> No
     assert IdColumn.of(["a", "b", "c"]).rows(["c", "a", "d", "b"]).tolist() == [2, 0, -1, 1]
     with pytest.raises(VectorsError, match="row 3: id 'b' is also that of row 1"):
         IdColumn.of(["a", "b", "c", "b"])
+
+
+def test_thousands_of_one_digest_are_not_compared_pair_by_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(id_column, "digests_of", lambda text, offsets: np.zeros(len(offsets) - 1, np.uint64))
+    reads = 0
+    read = IdColumn._bytes
+
+    def counted(self: IdColumn, row: int) -> bytes:
+        nonlocal reads
+        reads += 1
+        return read(self, row)
+
+    monkeypatch.setattr(IdColumn, "_bytes", counted)
+    ids = [str(row) for row in range(5000)]
+    assert IdColumn.of(ids).rows([*ids[::-1], "none"]).tolist() == [*range(4999, -1, -1), -1]
+    assert reads == len(ids)
+
+
+def test_ids_beside_those_of_one_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(id_column, "_factors", lambda count: np.ones(count, np.uint64))  # anagrams are alike
+    asked = ["", "b", "ca", "ad", "ab", "ae", "ac", "zz", "ba"]
+    assert IdColumn.of(["ab", "ba", "ca"]).rows(asked).tolist() == [-1, -1, 2, -1, 0, -1, -1, -1, 1]
+
+
+def test_old_ids_that_are_damaged(tmp_path: Path) -> None:
+    StringColumn.write(tmp_path, "ids", ["a", "b", "c"])
+    np.save(tmp_path / "ids.offsets.npy", np.array([0, 10**9, 2, 3]))
+    with pytest.raises(IndexFormatError, match="damaged"):
+        IdColumn.open(tmp_path, "ids").rows(["a"])
 
 
 def test_an_id_that_occurs_twice() -> None:
