@@ -12,6 +12,8 @@ from lsr.errors import ParameterError, VectorsError
 from lsr.vectors.sparse_vectors import SparseVectors
 
 LONGEST_DOCUMENT = 1 << 24
+MANY_HITS = 1 << 24  # fewer fit anywhere
+BYTES_PER_HIT = 12
 
 Settings = TypeVar("Settings")
 
@@ -46,6 +48,11 @@ def check_search(queries: SparseVectors, dim: int, k: int) -> None:
 def empty_result(queries: int, k: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Scores float32[queries, k] of -inf and rows int64[queries, k] of -1. Raises ParameterError for want of memory."""
     try:
+        if queries * int(k) > MANY_HITS:
+            from lsr.memory import machine_memory
+
+            if queries * int(k) * BYTES_PER_HIT > machine_memory():
+                raise MemoryError  # before the system ends the process
         return np.full((queries, k), -np.inf, np.float32), np.full((queries, k), -1, np.int64)
     except (MemoryError, ValueError, OverflowError):
         raise ParameterError(

@@ -57,9 +57,10 @@ class Feedback:
         for name, whole in (("depth", self.depth), ("terms", self.terms)):
             if whole is not None:
                 check_whole(f"feedback: {name}", whole)
-        for name, weight in (("alpha", self.alpha), ("beta", self.beta), ("gamma", self.gamma)):
+        for name, weight in (("alpha", self.alpha), ("beta", self.beta)):
             if weight is not None:
                 check_number(f"feedback: {name}", weight, 0, LARGEST)
+        check_number("feedback: gamma", self.gamma, 0, LARGEST)
         check_whole("feedback: negatives", self.negatives, 0)
         if (self.gamma > 0) != (self.negatives > 0):
             raise ParameterError(

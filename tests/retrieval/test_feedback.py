@@ -155,6 +155,7 @@ def test_published_values_by_side() -> None:
         ({"alpha": -1}, "alpha is -1"),
         ({"beta": float("inf")}, "beta is inf"),
         ({"beta": float("nan")}, "beta is nan"),
+        ({"gamma": None}, "gamma is None"),
         ({"gamma": 0.1}, "negatives 0"),
         ({"negatives": 2}, "gamma is 0"),
         ({"method": "average", "alpha": 0.5}, "average has no alpha"),

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lsr import memory
 from lsr.errors import IndexFormatError, ParameterError, StorageError, VectorsError
+from lsr.index.index_checks import empty_result
 from lsr.index.inverted.exact_index import ExactIndex
 from lsr.index.result import SearchResult
 from lsr.storage.manifest import verify
@@ -281,3 +283,11 @@ def test_manifest_that_lacks_an_entry(tmp_path: Path, entry: str) -> None:
     path.write_text(json.dumps(manifest))
     with pytest.raises(IndexFormatError, match=f"damaged manifest .KeyError.'{entry}'"):
         ExactIndex.open(tmp_path / "index")
+
+
+def test_more_hits_than_the_machine_has_memory_for_are_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "machine_memory", lambda: 1 << 28)
+    with pytest.raises(ParameterError, match="would not fit in memory"):
+        empty_result(1, 1 << 25)
+    scores, rows = empty_result(2, 1 << 10)
+    assert scores.shape == rows.shape == (2, 1 << 10)
