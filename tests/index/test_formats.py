@@ -62,6 +62,15 @@ def test_postings_that_lead_nowhere_are_damage(old: Path, tmp_path: Path, name: 
         open_index(tmp_path / "index")
 
 
+@pytest.mark.parametrize("name", ["rows", "positions", "blocks"])
+def test_documents_of_blocks_that_are_nowhere_are_damage(old: Path, name: str) -> None:
+    array = np.load(old / "blocks" / f"{name}.npy")
+    array[1] = 2**32 - 1
+    np.save(old / "blocks" / f"{name}.npy", array)
+    with pytest.raises(IndexFormatError, match="do not fit together"):
+        open_index(old / "blocks")
+
+
 def test_blocks_of_format_3(old: Path, tmp_path: Path) -> None:
     vectors = SparseVectors.read(old / "vectors.npz")
     index, built = SeismicIndex.open(old / "blocks"), SeismicIndex.build(vectors)

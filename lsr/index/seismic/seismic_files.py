@@ -135,6 +135,8 @@ def _fit(arrays: Mapping[str, Array], documents: int, head_size: int, n_frequent
         and n_windows == -(-n_blocks // WINDOW)
         and offsets[0] == windows[0] == 0
         and int(offsets[-1]) == documents
+        and bool((offsets[1:] >= offsets[:-1]).all())
+        and all(bool((arrays[name] < documents).all()) for name in ("rows", "positions"))
         and int(windows[-1]) == len(arrays["summaries"])
         and len(starts) == n_windows * (len(arrays["components"]) + 1)
         and bool((starts.reshape(n_windows, -1)[:, -1] <= np.diff(windows)).all() if n_windows else True)
