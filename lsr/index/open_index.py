@@ -10,7 +10,7 @@ from lsr.storage.manifest import read_manifest
 
 
 def open_index(folder: str | os.PathLike[str]) -> Index:
-    """The SeismicIndex, ExactIndex or DenseIndex in a folder; its arrays are mapped into memory, not read.
+    """The SeismicIndex, ExactIndex or DenseIndex in a folder; its arrays are mapped into memory.
 
     Raises IndexFormatError for a folder that holds no index, or a damaged or newer one.
     """

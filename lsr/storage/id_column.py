@@ -82,7 +82,7 @@ class IdColumn(StringColumn):
     def _by_digest(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[Any]]:
         if self._sorted is None:
             if (np.diff(self._offsets) < 0).any():
-                raise IndexFormatError("where ids begin does not rise, they are damaged; build the index again")
+                raise IndexFormatError("the offsets of the ids are damaged; build the index again")
             digests = digests_of(self._text, self._offsets)
             order = np.argsort(digests, kind="stable")
             self._sorted = digests[order], order.astype(np.uint32) if len(order) <= 1 << 32 else order

@@ -53,7 +53,10 @@ class ExactIndex(SparseIndex[InvertedEngine]):
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> ExactIndex:
-        """Open what `save` wrote; its arrays are mapped into memory, not read. Raises IndexFormatError."""
+        """Open what `save` wrote; its arrays are mapped into memory.
+
+        Rows are read, to see that searches stay inside the arrays; weights are not. Raises IndexFormatError.
+        """
 
         def read() -> ExactIndex:
             stored = IndexFolder(folder, KIND, (1, FORMAT_VERSION))

@@ -74,7 +74,7 @@ def manifest_of(state: State) -> dict[str, Any]:
 
 
 def open_files(folder: str | os.PathLike[str]) -> tuple[State, IdColumn | None]:
-    """The index in `folder`, and its documents' ids, if they have any; its arrays are mapped into memory, not read.
+    """The index in `folder`, and its documents' ids, if they have any; its arrays are mapped into memory.
 
     Raises IndexFormatError for a folder that holds no such index, or a damaged or newer one.
     """

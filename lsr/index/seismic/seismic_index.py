@@ -192,7 +192,9 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine]):
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> SeismicIndex:
-        """Open an index that `save` wrote; its arrays are mapped into memory, not read.
+        """Open an index that `save` wrote; its arrays are mapped into memory.
+
+        Where documents lie is read, to see that searches stay inside the arrays; the rest is not.
 
         Raises IndexFormatError for a folder that holds no such index, or a damaged or newer one.
         """
