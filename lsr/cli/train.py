@@ -32,12 +32,12 @@ def train(
     options.check_folder(offline_data)
     folder = file.with_suffix("") if output is None else output
 
-    from accelerate import PartialState
+    from torch import distributed
 
     from lsr.training.trainer import train as run
 
     described = run(config, folder, offline_data=offline_data, device=device, progress=watched())
-    if not PartialState().is_main_process:
+    if distributed.is_available() and distributed.is_initialized() and distributed.get_rank() > 0:
         return
     if json:
         print_json(described)

@@ -148,7 +148,8 @@ def test_vectors_of_every_format(
         outcome = lsr("tune", index, "--queries", tmp_path / name, "--json")
         assert (outcome.status, outcome.err) == (0, "")
         counts.append(outcome.json["queries"])
-    assert counts == [60] * 4
+    found = SeismicIndex.open(index).search(some_queries, k=1).rows[:, 0] >= 0
+    assert counts == [np.count_nonzero(found)] * 4 and found.any()
 
 
 @pytest.mark.parametrize(

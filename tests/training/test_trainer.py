@@ -480,7 +480,7 @@ def test_heads_in_place_of_a_methods_own(tmp_path: Path) -> None:
     known = {encoder.vocabulary.id_of(token) for token in ("alpha", "sea", "[CLS]", "[SEP]")}
     assert queries.nnz > 0 and set(queries.indices.tolist()) <= known
     assert set(documents.indices.tolist()) - known
-    with pytest.raises(ParameterError, match=r"\[encoder.document_head\] pooling is 'mean'"):
+    with pytest.raises(ParameterError, match=r"encoder\.document_head\.pooling is 'mean'"):
         read_training(write_config(tmp_path, encoder=backbone + 'document_head = { pooling = "mean" }'))
     looked_up = backbone.replace("splade-max", "splade-doc") + head
     with pytest.raises(ParameterError, match="no place for query_head"):
