@@ -31,7 +31,7 @@ def experiment(
 ) -> None:
     """Run systems on collections, and write runs, tables, tests and plots.
 
-    What is there already is not done again: a killed experiment resumes when the same command is given again.
+    Results that exist are kept: a killed experiment resumes when the same command is given again.
     """
     from lsr.experiment.experiment_file import read_experiment
     from lsr.experiment.suites import shown_downloads

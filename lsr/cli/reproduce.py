@@ -28,7 +28,7 @@ def reproduce(
 ) -> None:
     """Put a finding of the literature to the test: train, index, measure, and say what differs.
 
-    What is there already is not done again: a killed reproduction resumes when the same command is given again.
+    Results that exist are kept: a killed reproduction resumes when the same command is given again.
     """
     options.check_folder(offline_data)
 

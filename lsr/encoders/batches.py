@@ -82,7 +82,7 @@ def by_length(lengths: npt.NDArray[np.int64], batch_size: int | None, device: to
 
 
 def pad_id(network: Any, tokenizer: Any) -> int:
-    """What stands behind the end of a text: masked, but some classifiers find the last token by it."""
+    """The token that fills a shorter text of a batch: masked, but some classifiers find the last token by it."""
     known = network.get_input_embeddings().num_embeddings
     stated = getattr(network.config, "pad_token_id", None), tokenizer.pad_token_id
     return next((each for each in stated if each is not None and 0 <= each < known), 0)

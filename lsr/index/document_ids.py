@@ -13,7 +13,7 @@ from lsr.vectors.sparse_vectors import SparseVectors
 def document_ids(vectors: SparseVectors, ids: Sequence[str] | None) -> IdColumn | None:
     """`ids`, or else those of `vectors`.
 
-    Raises ParameterError for what are no SparseVectors, VectorsError unless there is one text a row, each of them once.
+    Raises ParameterError unless given SparseVectors, VectorsError unless each row has one text that no other row has.
     """
     if not isinstance(vectors, SparseVectors):
         raise ParameterError(f"vectors are of type {type(vectors).__name__}; give SparseVectors, one row a document")

@@ -38,7 +38,7 @@ class ExactIndex(SparseIndex[InvertedEngine]):
 
         ids: of the documents; those of `vectors`, if None. config, threads and progress are there because
         SeismicIndex.build has them; nothing here depends on them.
-        Raises VectorsError for ids that do not fit, ParameterError for what are no SparseVectors.
+        Raises VectorsError for ids that do not fit, ParameterError unless given SparseVectors.
         """
         names = document_ids(vectors, ids)
         return cls(InvertedEngine.build(vectors), names)
