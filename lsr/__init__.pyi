@@ -10,6 +10,7 @@ from .encoders.build import build_encoder as build_encoder
 from .encoders.dense.dense_encoder import DenseEncoder as DenseEncoder
 from .encoders.dense.dense_encoder import load_dense_encoder as load_dense_encoder
 from .encoders.load import load_encoder as load_encoder
+from .encoders.own_encoder import encoder_from as encoder_from
 from .encoders.pruning import Pruning as Pruning
 from .encoders.sparse.sparse_encoder import SparseEncoder as SparseEncoder
 from .errors import CollectionError as CollectionError

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from lsr.checks import is_utf8
 from lsr.collections.lines import count_lines, file_digest, read_lines
 from lsr.collections.runs import Qrels, read_qrels
 from lsr.errors import CollectionError, RunError
-from lsr.storage.ids import is_utf8
 
 
 class Document(NamedTuple):

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self, get_args
 
-from lsr.checks import check_choice, check_whole
+from lsr.checks import check_choice, check_whole, checked_texts
 from lsr.errors import EncoderError, ParameterError
-from lsr.storage.ids import is_utf8
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
@@ -79,25 +78,9 @@ class PretrainedEncoder:
         return self
 
 
-def checked_texts(texts: Iterable[str]) -> list[str]:
+def encodable(texts: Iterable[str]) -> list[str]:
     """`texts` as a list. Raises EncoderError, which names the row, unless all are text that UTF-8 can hold."""
-    if isinstance(texts, str):
-        raise EncoderError(f"the texts are a single text, {texts[:40]!r}; give a list of texts")
-    checked = list(texts)
-    for row, text in enumerate(checked):
-        check_text(row, text)
-    return checked
-
-
-def check_text(row: int, text: Any) -> None:
-    """Raises EncoderError, which names the row, unless `text` is text that UTF-8 can hold."""
-    if not isinstance(text, str):
-        raise EncoderError(f"row {row}: {str(text)[:40]!r} is of type {type(text).__name__}; texts must be str")
-    if not is_utf8(text):
-        at = next(i for i, character in enumerate(text) if not is_utf8(character))
-        raise EncoderError(
-            f"row {row}: character {at} of the text, {text[at]!r}, is a lone surrogate; texts must be valid Unicode"
-        )
+    return checked_texts(texts, error=EncoderError)
 
 
 def check_max_length(max_length: Any) -> None:

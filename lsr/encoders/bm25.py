@@ -16,7 +16,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from lsr.encoders.base import ENCODER_FILE, check_batch_size, check_text, checked_texts
+from lsr.checks import check_text
+from lsr.encoders.base import ENCODER_FILE, check_batch_size, encodable
 from lsr.errors import EncoderError, ParameterError
 from lsr.progress import progress_bar
 from lsr.storage.files import DAMAGE, replacing_file, storage_errors
@@ -100,7 +101,7 @@ class BM25Encoder:
         document_frequency: Counter[str] = Counter()
         documents = tokens = 0
         for row, text in enumerate(texts):
-            check_text(row, text)
+            check_text(f"row {row}", text, EncoderError)
             words = tokenize(text)
             document_frequency.update(set(words))
             documents += 1
@@ -120,7 +121,7 @@ class BM25Encoder:
         """Impacts, below 1. batch_size is for other encoders: nothing depends on it here."""
         check_batch_size(batch_size)
         _ = self.vocabulary
-        checked = checked_texts(texts)
+        checked = encodable(texts)
         average = self._tokens / self._documents
 
         def rows() -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
@@ -135,7 +136,7 @@ class BM25Encoder:
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
         """Weights idf · qtf."""
         _ = self.vocabulary
-        counted = (self._counts(text) for text in checked_texts(texts))
+        counted = (self._counts(text) for text in encodable(texts))
         return self._vectors((components, counts * self._idf[components]) for components, counts, _ in counted)
 
     def literal(self, text: str, query: bool = False) -> set[int]:

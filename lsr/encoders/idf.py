@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
 
-from lsr.encoders.base import check_text
+from lsr.checks import check_text
 from lsr.encoders.sparse.tokens import FolderTokenizer
 from lsr.errors import EncoderError
 from lsr.progress import progress_bar
@@ -52,7 +52,7 @@ def idf_of_texts(
     with progress_bar("counting", total, "documents", progress) as advance:
         while some := list(islice(remaining, TEXTS_COUNTED_AT_ONCE)):
             for text in some:
-                check_text(row, text)
+                check_text(f"row {row}", text, EncoderError)
                 row += 1
             for ids in tokens.ids(some, ALL_TOKENS):
                 documents += bool(ids)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lsr.encoders.base import Dtype, Encoder, LongDocuments
 from lsr.encoders.bm25 import BM25Encoder
 from lsr.encoders.folders.find import absolute_name, named_checkpoint
 from lsr.encoders.folders.layouts import read_layout
 from lsr.encoders.folders.saved import (
+    OWN,
     REFERENCE,
     WHOLE,
     SavedLookup,
@@ -20,9 +21,13 @@ from lsr.encoders.folders.saved import (
     read_saved,
     read_whole,
 )
+from lsr.encoders.own_encoder import METHODS, Encode, EncodesTexts, encoder_from
 from lsr.encoders.pruning import Pruning
 from lsr.encoders.sparse.sparse_encoder import EncoderOptions, Expander, SparseEncoder
 from lsr.errors import EncoderError
+
+# What stands for an encoder wherever one is taken.
+EncoderLike = Encoder | str | os.PathLike[str] | EncodesTexts | Encode
 
 
 def load_encoder(
@@ -64,6 +69,19 @@ def load_encoder(
     return _load(absolute_name(name), options, device, expander)
 
 
+def as_encoder(given: EncoderLike, *, device: str | None = None, dim: int | None = None) -> Encoder:
+    """An encoder as it is; what load_encoder takes by name, with its defaults; and what encoder_from takes.
+
+    dim: of an encoder that does not say it. Raises EncoderError.
+    """
+    if isinstance(given, str | os.PathLike):
+        return load_encoder(given, device=device)
+    if all(hasattr(given, method) for method in METHODS):
+        return cast(Encoder, given)
+    says = any(hasattr(given, each) for each in ("dim", "vocabulary"))
+    return encoder_from(cast(EncodesTexts, given), dim=None if says else dim)
+
+
 def _load(
     name: str, options: EncoderOptions, device: str | None, expander: Expander | None, light: bool = False
 ) -> Encoder:
@@ -81,6 +99,11 @@ def _load(
     if kind == WHOLE:
         spec = read_whole(str(folder), folder, saved, options.max_length)
         return SparseEncoder(spec, options, device, expander, light=light)
+    if kind == OWN:
+        raise EncoderError(
+            f"{folder}: stands for {saved.get('name')!r}, an encoder of one's own, which is code and not stored; "
+            "give it: Searcher.open(index, encoder=...)"
+        )
     if kind != REFERENCE:
         raise EncoderError(f"{folder}: is an encoder of kind {kind!r}, unknown here; upgrade lsr")
     if "query" in saved:

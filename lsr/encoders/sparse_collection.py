@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from lsr.encoders.base import Encoder, check_text
+from lsr.checks import check_text
+from lsr.encoders.base import Encoder
+from lsr.errors import EncoderError
 from lsr.progress import progress_bar
 from lsr.storage.ids import check_ids
 from lsr.storage.parts import PartWork, write_parts
@@ -65,7 +67,7 @@ def document_work(
         check_ids([doc_id for doc_id, _ in step], len(step))
         texts = [text for _, text in step]
         for row, text in enumerate(texts, first):
-            check_text(row, text)
+            check_text(f"row {row}", text, EncoderError)
         return encode(texts)
 
     return PartWork(

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from lsr.checks import check_whole
 from lsr.errors import ParameterError, VectorsError
-from lsr.vectors.sparse_vectors import SparseVectors
+from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
 
 LONGEST_DOCUMENT = 1 << 24
 MANY_HITS = 1 << 24  # fewer fit anywhere
@@ -34,15 +34,15 @@ def check_lengths(lengths: npt.NDArray[np.int64], first_row: int = 0) -> None:
         )
 
 
-def check_search(queries: SparseVectors, dim: int, k: int) -> None:
-    """Raises ParameterError unless the queries have `dim` components and k is at least 1."""
-    if not isinstance(queries, SparseVectors):
-        raise ParameterError(f"queries are of type {type(queries).__name__}; give SparseVectors, one row a query")
+def checked_queries(given: VectorsLike, dim: int, k: int) -> SparseVectors:
+    """The queries. Raises ParameterError unless they are vectors of `dim` components and k is at least 1."""
+    queries = SparseVectors.of(given, dim=dim, what="queries")
     if queries.dim != dim:
         raise ParameterError(
             f"queries have {queries.dim} components, the index {dim}; encode them with the encoder of the index"
         )
     check_whole("k", k)
+    return queries
 
 
 def empty_result(queries: int, k: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:

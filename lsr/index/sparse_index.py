@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from lsr.index.filters import Allowed, Filter
-from lsr.index.index_checks import check_search, settings_of
+from lsr.index.index_checks import checked_queries, settings_of
 from lsr.index.parameters import SearchParams
 from lsr.index.protocol import Engine
 from lsr.index.result import SearchResult
@@ -16,7 +16,7 @@ from lsr.index.rows import GatheredRows, checked_row, checked_rows
 from lsr.storage.arrays import Array
 from lsr.storage.id_column import IdColumn
 from lsr.threads import checked_threads
-from lsr.vectors.sparse_vectors import SparseVectors
+from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
 
 ROWS_AT_ONCE = 4096
 
@@ -77,7 +77,7 @@ class SparseIndex(Generic[E]):
 
     def search(
         self,
-        queries: SparseVectors,
+        queries: VectorsLike,
         k: int = 10,
         params: SearchParams | None = None,
         threads: int | None = 1,
@@ -89,16 +89,17 @@ class SparseIndex(Generic[E]):
         approximate one those that it met first.
         Only documents with a positive score are hits; scores float32[queries, k] and rows int64[queries, k] are padded
         with -inf and -1. Releases the GIL.
+        queries: SparseVectors, or what SparseVectors.of takes: a scipy matrix, a tensor, dicts, an array.
         params: nothing depends on them where documents are stored as inverted lists: every search is exact.
         threads: queries searched at once, None for all processors; the result does not depend on it.
         allowed: the documents that may be found: a mask of bools, or ids, or row numbers, or a Filter of these, which
         is prepared once. As many of them are returned as would be without a filter.
         Raises ParameterError for k < 1, threads < 1, queries of another dimension, or an `allowed` that does not fit.
         """
-        check_search(queries, self.dim, k)
+        vectors = checked_queries(queries, self.dim, k)
         resolved = self.resolved(params)
         chosen = Filter.of(allowed, len(self), self.ids)
-        scores, rows = self.engine.search(queries, int(k), resolved, checked_threads(threads), chosen)
+        scores, rows = self.engine.search(vectors, int(k), resolved, checked_threads(threads), chosen)
         return SearchResult(scores, rows, self.ids)
 
     def resolved(self, params: SearchParams | None) -> SearchParams:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lsr.collections.sources import Document
-from lsr.encoders.base import ENCODER_FOLDER, Encoder
-from lsr.encoders.load import load_encoder
+from lsr.encoders.base import ENCODER_FOLDER
+from lsr.encoders.load import EncoderLike, as_encoder
 from lsr.errors import CollectionError, EncoderError
 from lsr.index.dense_config import DenseConfig
 from lsr.index.parameters import IndexConfig
@@ -41,7 +41,7 @@ _OF_INDEX = "it is not the one that the index was built from; give that one"
 def build_searchable(
     source: Documents | str | Path,
     folder: str | Path,
-    encoder: Encoder | str | Path | None = None,
+    encoder: EncoderLike | None = None,
     config: IndexConfig | None = None,
     *,
     dense: DenseEncoder | str | Path | None = None,
@@ -54,9 +54,9 @@ def build_searchable(
     """Build an index in `folder` that Searcher.open can search with text, in place of one that is there.
 
     source: a collection, or the path of stored vectors.
-    encoder: an encoder, or what load_encoder takes. Needed for a collection; an unfitted BM25 is fitted on it. For
-        vectors it must be the one that made them; by default it is the one kept with them, and without one the index
-        can be searched with vectors only.
+    encoder: an encoder, what load_encoder takes by name, or what encoder_from takes. Needed for a collection; an
+        unfitted BM25 is fitted on it. For vectors it must be the one that made them; by default it is the one kept with
+        them, and without one the index can be searched with vectors only. Code of one's own is not kept with the index.
     dense: a dense encoder, or what load_dense_encoder takes: a dense index of the collection is built with it, beside
         the sparse one, as dense_config says.
     memory: bytes that may hold vectors and their index while it is built, by default half of what the machine has.
@@ -78,8 +78,7 @@ def build_searchable(
         return _index_vectors(Path(source), folder, encoder, config, threads, memory, progress)
     if encoder is None:
         raise EncoderError(f"{source.name} holds text, which needs an encoder; name one, such as tiny or bm25")
-    if isinstance(encoder, str | Path):
-        encoder = load_encoder(encoder)
+    encoder = as_encoder(encoder)
     if isinstance(dense, str | Path):
         dense = _load_dense(dense)
 
@@ -183,7 +182,7 @@ def _dense_writer(
 def _index_vectors(
     path: Path,
     folder: Path,
-    encoder: Encoder | str | Path | None,
+    encoder: EncoderLike | None,
     config: IndexConfig | None,
     threads: int | None,
     memory: int,
@@ -196,8 +195,7 @@ def _index_vectors(
     made_by = info.encoder
     if encoder is None and (path / ENCODER_FOLDER).is_dir():
         encoder = path / ENCODER_FOLDER
-    if isinstance(encoder, str | Path):
-        encoder = load_encoder(encoder)
+    encoder = None if encoder is None else as_encoder(encoder, dim=info.dim)
     if encoder is not None and made_by not in (None, encoder.describe()):
         raise EncoderError(
             f"{path}: its vectors were made by {made_by}, not by {encoder.describe()}; "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from lsr.checks import check_named_texts, check_text, checked_texts
 from lsr.errors import EncoderError, IndexFormatError, ParameterError, StorageError
 from lsr.index.filters import Allowed, Filter
 from lsr.index.index_folder import opened
@@ -28,7 +29,6 @@ from lsr.retrieval.request import (
     SearchRequest,
     SideName,
 )
-from lsr.storage.ids import is_utf8
 from lsr.storage.manifest import read_manifest
 from lsr.storage.strings import StringColumn
 from lsr.threads import checked_threads
@@ -36,6 +36,7 @@ from lsr.threads import checked_threads
 if TYPE_CHECKING:
     from lsr.encoders.base import Encoder
     from lsr.encoders.dense.dense_encoder import DenseEncoder
+    from lsr.encoders.load import EncoderLike
     from lsr.index.dense.dense_index import DenseIndex
     from lsr.index.sparse_index import SparseIndex
 
@@ -177,13 +178,18 @@ class SearchedQuery:
 class Searcher:
     """An index, the encoder whose vectors it holds, the texts it was built from, and dense vectors, if there are any.
 
+    encoder: an encoder, what load_encoder takes by name, or what encoder_from takes: a function, or an object with
+        encode_documents and encode_queries.
     dense: of the same documents in the same order; the first dense search raises ParameterError if they are not.
     Raises EncoderError if the encoder's vectors have another number of components than the index.
     """
 
     def __init__(
-        self, index: SparseIndex[Any], encoder: Encoder, texts: Texts | None = None, dense: Dense | None = None
+        self, index: SparseIndex[Any], encoder: EncoderLike, texts: Texts | None = None, dense: Dense | None = None
     ) -> None:
+        from lsr.encoders.load import as_encoder
+
+        encoder = as_encoder(encoder, dim=index.dim)
         if encoder.dim != index.dim:
             raise EncoderError(
                 f"encoder {encoder.name!r} makes vectors of {encoder.dim} components, the index holds {index.dim}; "
@@ -195,17 +201,20 @@ class Searcher:
         self.dense = dense
 
     @classmethod
-    def open(cls, folder: str | Path, device: str | None = None) -> Searcher:
+    def open(cls, folder: str | Path, device: str | None = None, *, encoder: EncoderLike | None = None) -> Searcher:
         """Open what `lsr index` or `build_searchable` wrote. Arrays and texts are memory-mapped.
 
         Dense vectors beside the index are opened by the first search of them.
 
         device: where queries are encoded, such as "cpu" or "cuda"; None lets the encoder choose.
+        encoder: in place of the one that the index was built with; needed where that was code of one's own, and where
+            the index was built from vectors. As the constructor takes it.
 
-        Raises IndexFormatError if the folder is not an index or is damaged, EncoderError if the index has no encoder.
+        Raises IndexFormatError if the folder is not an index or is damaged, EncoderError if the index has no encoder
+        and none is given, or if the vocabulary of the one given is not the index's.
         """
         from lsr.encoders.base import ENCODER_FOLDER
-        from lsr.encoders.load import load_encoder
+        from lsr.encoders.load import as_encoder, load_encoder
         from lsr.index.open_index import open_index
         from lsr.index.sparse_index import SparseIndex
 
@@ -215,13 +224,17 @@ class Searcher:
             index = open_index(folder)
             if not isinstance(index, SparseIndex):
                 raise IndexFormatError(f"{folder}: an index of dense vectors alone; open the sparse one beside it")
-            if not (folder / ENCODER_FOLDER).is_dir():
-                raise EncoderError(
-                    f"{folder}: was built from vectors and has no encoder, so it cannot be searched with text; "
-                    f"build it again with --encoder, or search vectors with SeismicIndex.open"
-                )
-            encoder = load_encoder(folder / ENCODER_FOLDER, device=device)
             manifest = read_manifest(folder)
+            if encoder is not None:
+                chosen = as_encoder(encoder, device=device, dim=index.dim)
+            elif (folder / ENCODER_FOLDER).is_dir():
+                chosen = load_encoder(folder / ENCODER_FOLDER, device=device)
+            else:
+                raise EncoderError(
+                    f"{folder}: was built from vectors and has no encoder, so it cannot be searched with text; give "
+                    f"the one that made them, Searcher.open(folder, encoder=...), build the index again with "
+                    f"--encoder, or search vectors with SeismicIndex.open"
+                )
             texts = StringColumn.open(folder, TEXTS_NAME) if manifest.get("has_texts") else None
             if texts is not None and len(texts) != len(index):
                 raise IndexFormatError(
@@ -229,7 +242,10 @@ class Searcher:
                 )
             beside = folder / DENSE_FOLDER
             dense = Dense.open(beside, device, manifest["files"]) if beside.is_dir() else None
-            return cls(index, encoder, texts, dense)
+            searcher = cls(index, chosen, texts, dense)
+            if encoder is not None:
+                _check_vocabulary(folder, manifest, chosen)
+            return searcher
 
         return opened(folder, read)
 
@@ -257,6 +273,7 @@ class Searcher:
 
         Raises ParameterError for k < 1 and values that do not go together or need dense vectors that are not there.
         """
+        check_text("the query", text)
         return self.hits([text], SearchRequest.of(k, params, allowed, side, feedback, interpolate, fusion))[0]
 
     def search_batch(
@@ -299,6 +316,7 @@ class Searcher:
 
     def hits(self, texts: Sequence[str], request: SearchRequest, threads: int | None = 1) -> list[list[Hit]]:
         """The hits of each text, in the order of the texts, as `request` asks for them."""
+        texts = checked_texts(texts, "query")
         found = self.find(self.encode(texts, request.sides), request, threads)
         sparse = found.queries.get(SPARSE)
         parts = {side: scores.tolist() for side, scores in found.parts.items()}
@@ -318,6 +336,7 @@ class Searcher:
         self, queries: Mapping[str, str], request: SearchRequest, threads: int | None = 1, drop_same_id: bool = False
     ) -> dict[str, dict[str, float]]:
         """As `run`, as `request` asks for them."""
+        check_named_texts(queries)
         request = self._prepared(request)  # once, not for each batch
         run: dict[str, dict[str, float]] = {}
         pairs = iter(queries.items())
@@ -345,16 +364,12 @@ class Searcher:
 
     def encode(self, texts: Sequence[str], sides: Sequence[SideName] = (SPARSE,)) -> dict[str, Any]:
         """Side -> the queries' vectors. Raises ParameterError."""
-        for number, text in enumerate(texts, start=1):
-            if not is_utf8(text):
-                raise ParameterError(
-                    f"query {number}, {text[:40]!r}, is not valid UTF-8; check how it was typed or read"
-                )
+        checked = checked_texts(texts, "query")
         encoded: dict[str, Any] = {}
         if SPARSE in sides:
-            encoded[SPARSE] = self.encoder.encode_queries(list(texts))
+            encoded[SPARSE] = self.encoder.encode_queries(checked)
         if DENSE in sides:
-            encoded[DENSE] = self._checked_dense.encoder.encode_queries(list(texts))
+            encoded[DENSE] = self._checked_dense.encoder.encode_queries(checked)
         return encoded
 
     def find(
@@ -397,6 +412,16 @@ class Searcher:
             )
         _check_same_documents(self.index, self.dense.index)
         return self.dense
+
+
+def _check_vocabulary(folder: Path, manifest: Mapping[str, Any], encoder: Encoder) -> None:
+    """Raises EncoderError where the index was built with another vocabulary, and says so."""
+    stored = (manifest.get("encoder") or {}).get("vocabulary_hash")
+    if stored not in (None, encoder.vocabulary.hash):
+        raise EncoderError(
+            f"{folder}: was built with another vocabulary than that of {encoder.name!r}; give an encoder with the "
+            f"vocabulary of {manifest['encoder'].get('name', 'the one that built it')!r}"
+        )
 
 
 def _scores(parts: Mapping[SideName, list[list[float]]], query: int, place: int) -> dict[str, float]:

@@ -9,18 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lsr.checks import is_utf8
 from lsr.errors import VectorsError
 
 DIGEST_BYTES = 16
-
-
-def is_utf8(text: str) -> bool:
-    """Whether `text` can be written as UTF-8: it holds no lone surrogate (JSON can smuggle one in)."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def check_ids(ids: Sequence[str] | npt.NDArray[Any], rows: int) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from transformers import AutoModelForSequenceClassification
 
-from lsr.encoders.base import TEXTS_AT_ONCE, Dtype, Encoder, checked_texts
+from lsr.encoders.base import TEXTS_AT_ONCE, Dtype, Encoder, encodable
 from lsr.encoders.dense.dense_encoder import DenseEncoder
 from lsr.encoders.folders.find import find_checkpoint
 from lsr.encoders.folders.model_files import check_weights
@@ -126,7 +126,7 @@ class CrossEncoder:
     def scores(self, groups: Sequence[TextGroup], whole_batch: bool = False) -> Scores:
         """See Teacher. Raises EncoderError for what is not valid text, or where numbers are not finite."""
         pairs = pairs_of(groups, whole_batch)
-        queries, documents = checked_texts(pairs.queries), checked_texts(pairs.documents)
+        queries, documents = encodable(pairs.queries), encodable(pairs.documents)
         distinct, places = np.unique(np.stack([pairs.query_of, pairs.document_of]), axis=1, return_inverse=True)
         found = np.empty(distinct.shape[1], np.float32)
         for start in range(0, len(found), TEXTS_AT_ONCE):

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from lsr.checks import check_whole
 from lsr.errors import ParameterError, VectorsError
 from lsr.storage.ids import check_ids
+from lsr.vectors.conversions import HOW, library_of, parts_of_dense, parts_of_dicts, parts_of_scipy, parts_of_torch
 from lsr.vectors.normalize import check_dim, indptr_of, normalize, row_steps, rows_of
 from lsr.vectors.vocabulary import Vocabulary
 
@@ -30,6 +31,13 @@ class VectorFiles(Protocol):
         vocabulary: Vocabulary | None,
         metadata: Mapping[str, Any] | None,
     ) -> None: ...
+
+
+class Matrix(Protocol):
+    """A matrix of scipy, torch or NumPy."""
+
+    @property
+    def shape(self) -> Any: ...
 
 
 class SparseVectors:
@@ -84,13 +92,7 @@ class SparseVectors:
     @classmethod
     def from_scipy(cls, matrix: Any, ids: Sequence[str] | None = None) -> Self:
         """The rows of a scipy sparse matrix or array, of any format. Raises VectorsError."""
-        import scipy.sparse  # slow to import, and only wanted here
-
-        if not scipy.sparse.issparse(matrix) or matrix.ndim != 2:
-            raise VectorsError(f"from_scipy needs a two-dimensional scipy sparse matrix, not {type(matrix).__name__}")
-        rows = matrix.tocsr()
-        nnz = int(rows.indptr[-1])  # a matrix may have room for more
-        return cls(rows.indptr, rows.indices[:nnz], rows.data[:nnz], rows.shape[1], ids)
+        return cls(*parts_of_scipy(matrix), ids)
 
     def to_scipy(self) -> scipy.sparse.csr_matrix:
         """float32 csr_matrix [n, dim]; the weights are shared, not copied."""
@@ -105,26 +107,73 @@ class SparseVectors:
         return matrix
 
     @classmethod
+    def from_torch(cls, tensor: Any, ids: Sequence[str] | None = None) -> Self:
+        """The rows of a tensor, sparse of any layout or dense, such as sentence-transformers' encode_document returns.
+
+        A tensor of one dimension is one row. The weights are copied where they are not float32 on the CPU. Raises
+        VectorsError.
+        """
+        return cls(*parts_of_torch(tensor), ids)
+
+    @classmethod
+    def from_dense(cls, array: Any, ids: Sequence[str] | None = None) -> Self:
+        """The rows of an array [n, dim] of numbers, most of them zero. Raises VectorsError."""
+        return cls(*parts_of_dense(array), ids)
+
+    @classmethod
     def from_dicts(
-        cls, rows: Iterable[Mapping[str, float]], vocabulary: Vocabulary, ids: Sequence[str] | None = None
+        cls,
+        rows: Iterable[Mapping[str, float]] | Iterable[Mapping[int, float]],
+        vocabulary: Vocabulary | Iterable[str] | Mapping[str, int] | None = None,
+        ids: Sequence[str] | None = None,
+        *,
+        dim: int | None = None,
     ) -> Self:
-        """One row per {token: weight}. Raises VectorsError, also for a token that the vocabulary does not have."""
-        indptr, indices, values = [0], list[int](), list[float]()
-        for i, row in enumerate(rows):
-            for token, weight in row.items():
-                component = vocabulary.id_of(token)
-                if component is None:
-                    raise VectorsError(f"row {i}: token {token!r} is not in the vocabulary; add it or leave it out")
-                indices.append(component)
-                values.append(weight)
-            indptr.append(len(indices))
-        return cls(indptr, indices, values, len(vocabulary), ids)
+        """One row per {token: weight} or {component: weight}.
+
+        vocabulary: what tokens need; a Vocabulary, or what makes one. dim: by default the vocabulary's, or just above
+        the largest component. Raises VectorsError, also for a token that the vocabulary does not have.
+        """
+        return cls(*parts_of_dicts(rows, None if vocabulary is None else Vocabulary.of(vocabulary), dim), ids)
+
+    @classmethod
+    def of(
+        cls, given: VectorsLike, *, dim: int | None = None, vocabulary: Vocabulary | None = None, what: str = "vectors"
+    ) -> SparseVectors:
+        """Whatever holds sparse rows: SparseVectors, a scipy matrix, a tensor, dicts, an array, or a list of rows.
+
+        dim, vocabulary: for dicts. what: for messages. Raises ParameterError for anything else, VectorsError.
+        """
+        if isinstance(given, SparseVectors):
+            return given
+        library = library_of(given)
+        if library == "scipy":
+            return cls.from_scipy(given)
+        if library == "torch":
+            return cls.from_torch(given)
+        if library == "numpy" and getattr(given, "dtype", np.dtype(object)).kind in "biuf":
+            return cls.from_dense(given)
+        rows = list(given) if isinstance(given, list | tuple) else None
+        if rows == []:
+            return cls.empty(dim or 0)
+        first = given if rows is None else rows[0]
+        if isinstance(first, str):
+            raise ParameterError(f"{what} are texts, {first[:40]!r}; encode them first, or search a Searcher with text")
+        if isinstance(first, Mapping):
+            return cls.from_dicts(rows or first, vocabulary, dim=dim)
+        if rows and (isinstance(first, SparseVectors) or library_of(first) in ("scipy", "torch")):
+            return cls.concatenate([cls.of(row) for row in rows])
+        if rows and isinstance(first, list | tuple | np.ndarray):
+            return cls.from_dense(rows)
+        raise ParameterError(f"{what} are of type {type(given).__name__}; {HOW}")
 
     def to_dense(self) -> npt.NDArray[np.float32]:
         """float32 [n, dim], zeros included."""
         dense = np.zeros((len(self), self.dim), np.float32)
         dense[rows_of(np.diff(self.indptr)), self.indices] = self.values
         return dense
+
+    toarray = to_dense  # as scipy calls it
 
     @classmethod
     def concatenate(cls, parts: Sequence[SparseVectors]) -> Self:
@@ -178,6 +227,11 @@ class SparseVectors:
         """The same rows under other ids, or none; the weights are shared, not copied. Raises VectorsError."""
         checked = None if ids is None else check_ids(ids, len(self))
         return self.from_normalized(self.indptr, self.indices, self.values, self.dim, checked)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, components)."""
+        return len(self), self.dim
 
     @property
     def nnz(self) -> int:
@@ -289,3 +343,7 @@ class SparseVectors:
             values[begin:end] = self.values[source]
         ids = None if self.ids is None else [self.ids[row] for row in rows.tolist()]
         return self.from_normalized(indptr, indices, values, self.dim, ids)
+
+
+# What SparseVectors.of takes.
+VectorsLike = SparseVectors | Matrix | Sequence[Any]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 
+from lsr.checks import is_utf8
 from lsr.errors import VectorsError
 from lsr.storage.files import replacing_file
-from lsr.storage.ids import is_utf8
 
 FORMAT_VERSION = 1
 
@@ -18,10 +18,17 @@ FORMAT_VERSION = 1
 class Vocabulary:
     """Tokens in the order of their components: token i names component i.
 
+    tokens: in that order, or token -> component, such as a tokenizer's get_vocab().
     Raises VectorsError when a token is not text, cannot be written as UTF-8, or occurs twice.
     """
 
-    def __init__(self, tokens: Iterable[str]) -> None:
+    def __init__(self, tokens: Iterable[str] | Mapping[str, int]) -> None:
+        if isinstance(tokens, str):
+            raise VectorsError(f"the tokens are a single text, {tokens[:40]!r}; give a list of tokens")
+        if isinstance(tokens, Mapping):
+            if sorted(tokens.values()) != list(range(len(tokens))):
+                raise VectorsError(f"the components of {len(tokens)} tokens are not 0 to {len(tokens) - 1}, each once")
+            tokens = sorted(tokens, key=tokens.__getitem__)
         self.tokens: tuple[str, ...] = tuple(tokens)
         self._ids: dict[str, int] = {}
         for i, token in enumerate(self.tokens):
@@ -37,6 +44,11 @@ class Vocabulary:
             raise VectorsError(
                 f"token {i} of the vocabulary, {self.tokens[i]!r}, holds a lone surrogate; tokens must be valid Unicode"
             ) from None
+
+    @classmethod
+    def of(cls, tokens: Vocabulary | Iterable[str] | Mapping[str, int]) -> Vocabulary:
+        """A Vocabulary as it is, and what the constructor takes as one."""
+        return tokens if isinstance(tokens, Vocabulary) else cls(tokens)
 
     def __len__(self) -> int:
         return len(self.tokens)

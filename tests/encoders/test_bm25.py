@@ -113,7 +113,7 @@ def test_bad_input() -> None:
             BM25Encoder(b=b)
     with pytest.raises(EncoderError, match="no word in 2 texts"):
         BM25Encoder().fit(["", "!!"])
-    with pytest.raises(EncoderError, match="row 1: character 3 of the text.*surrogate"):
+    with pytest.raises(EncoderError, match="row 1: character 3.*surrogate"):
         BM25Encoder().fit(["a", "abc\ud800"])
     encoder = BM25Encoder().fit(["alpha"])
     with pytest.raises(EncoderError, match="row 1.*NoneType"):

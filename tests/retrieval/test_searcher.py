@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 
+from lsr.encoders.bm25 import BM25Encoder
 from lsr.errors import EncoderError, ParameterError
 from lsr.index.inverted.exact_index import ExactIndex
 from lsr.index.parameters import IndexConfig, SearchParams
@@ -178,6 +181,7 @@ def test_params_reach_the_index(searcher: Searcher) -> None:
 
 def test_an_encoder_of_another_dimension_is_refused(searcher: Searcher) -> None:
     class Wider(WordEncoder):
+        vocabulary = Vocabulary([*WORDS, "zeta"])
         dim = 6
 
     with pytest.raises(EncoderError, match="6 components, the index holds 5"):
@@ -185,5 +189,43 @@ def test_an_encoder_of_another_dimension_is_refused(searcher: Searcher) -> None:
 
 
 def test_a_query_that_is_no_valid_text(searcher: Searcher) -> None:
-    with pytest.raises(ParameterError, match=r"query 2, 'caf\\udce9', is not valid UTF-8"):
+    with pytest.raises(ParameterError, match=r"query 1: .*'caf\\udce9' is not valid UTF-8"):
         searcher.search_batch(["alpha", "caf\udce9"])
+    for text in (None, float("nan"), pd.NA, 7, b"alpha", ["alpha"]):
+        with pytest.raises(ParameterError, match=f"the query: .* is of type {type(text).__name__}; "):
+            searcher.search(text)  # type: ignore[arg-type]
+        with pytest.raises(ParameterError, match=r"query 1: .* is of type"):
+            searcher.search_batch(["alpha", text])  # type: ignore[list-item]
+        with pytest.raises(ParameterError, match=r"query 'q2': .* is of type"):
+            searcher.run({"q1": "alpha", "q2": text})  # type: ignore[dict-item]
+
+
+def test_texts_that_are_no_list(searcher: Searcher) -> None:
+    for texts, message in (
+        ("alpha beta", r"a single text, 'alpha beta'; give a list of texts: \[text\]"),
+        ({"q": "alpha"}, r"list\(texts.values\(\)\)"),
+        (pd.DataFrame({"text": ["alpha"]}), "DataFrame; give one column of it"),
+        (None, "of type NoneType; give a list"),
+        ({"alpha"}, "of type set; give a list"),
+    ):
+        with pytest.raises(ParameterError, match=message):
+            searcher.search_batch(texts)  # type: ignore[arg-type]
+        with pytest.raises(EncoderError, match=message):
+            BM25Encoder().fit(["alpha"]).encode_documents(texts)  # type: ignore[arg-type]
+    for queries in (["alpha"], "alpha", None):
+        with pytest.raises(ParameterError, match="give a dict of id -> text"):
+            searcher.run(queries)  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match="id 7 of a query"):
+        searcher.run({7: "alpha"})  # type: ignore[dict-item]
+
+
+def test_columns_of_data_frames_are_texts(searcher: Searcher) -> None:
+    expected = searcher.search_batch(["alpha", "gamma"])
+    for texts in (
+        pd.Series(["alpha", "gamma"], index=[5, 3]),
+        np.array(["alpha", "gamma"]),
+        ("alpha", "gamma"),
+        iter(["alpha", "gamma"]),
+        pa.chunked_array([["alpha"], ["gamma"]]),
+    ):
+        assert searcher.search_batch(texts) == expected  # type: ignore[arg-type]

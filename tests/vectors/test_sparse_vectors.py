@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -345,6 +346,82 @@ def test_from_dicts() -> None:
         SparseVectors.from_dicts([{}, {"d": 1.0}], vocabulary)
     with pytest.raises(VectorsError, match="row 0: weight of component 1 is nan"):
         SparseVectors.from_dicts([{"b": float("nan")}], vocabulary)
+
+
+def test_from_dicts_of_components_and_of_odd_values() -> None:
+    vectors = SparseVectors.from_dicts([{4: 2.0, np.int32(1): 1}, {}], ids=["x", "y"])
+    assert (as_rows(vectors), vectors.shape, vectors.ids) == ([[(1, 1.0), (4, 2.0)], []], (2, 5), ["x", "y"])
+    assert SparseVectors.from_dicts([{0: 1.0}], dim=9).dim == 9
+    assert as_rows(SparseVectors.from_dicts([{"b": 1.0}], {"b": 1, "a": 0})) == [[(1, 1.0)]]
+    for rows, message in (
+        ({"a": 1.0}, r"one dict; give a list of dicts, one for each row: \[row\]"),
+        ([{"a": 1.0}], r"'a' is a token, and there is no vocabulary; make one, Vocabulary\(sorted\("),
+        ([{}, "a"], "row 1 is of type str; give a dict"),
+        ([{0: None}], "row 0: the weight of 0 is None; it must be a number"),
+        ([{0: "x"}], "row 0: the weight of 0 is 'x'"),
+        ([{0: -1.0}], "row 0: weight of component 0 is -1.0"),
+        ([{-1: 1.0}], "row 0: component -1 is outside"),
+        ([{1 << 70: 1.0}], "no 64-bit number"),
+        ([{True: 1.0}], "True is of type bool; name a token"),
+    ):
+        with pytest.raises(VectorsError, match=message):
+            SparseVectors.from_dicts(rows)  # type: ignore[arg-type]
+
+
+@given(sparse_vectors(dim=7))
+def test_tensors_and_arrays(vectors: SparseVectors) -> None:
+    dense = vectors.toarray()
+    assert SparseVectors.from_dense(dense) == SparseVectors.from_torch(torch.tensor(dense)) == vectors.with_ids(None)
+    for tensor in (
+        torch.tensor(dense).to_sparse(),
+        torch.tensor(dense).to_sparse_csr(),
+        torch.tensor(dense).T.to_sparse().T,
+    ):
+        assert SparseVectors.from_torch(tensor, vectors.ids) == vectors
+        assert SparseVectors.of(tensor) == vectors.with_ids(None)
+
+
+def test_tensors_of_other_kinds() -> None:
+    weights = torch.tensor([[0.0, 2.5], [1.0, 0.0]], requires_grad=True)
+    expected = [[(1, 2.5)], [(0, 1.0)]]
+    assert as_rows(SparseVectors.from_torch(weights)) == expected
+    assert as_rows(SparseVectors.from_torch(weights.bfloat16().to_sparse())) == expected
+    repeated = torch.sparse_coo_tensor([[0, 0, 1], [1, 1, 0]], [1.5, 1.0, 1.0], (2, 2))
+    assert as_rows(SparseVectors.from_torch(repeated)) == expected
+    assert as_rows(SparseVectors.from_torch(weights[0].to_sparse())) == expected[:1]
+    assert as_rows(SparseVectors.of([row.to_sparse() for row in weights])) == expected
+    for other, message in (
+        (np.ones((2, 2)), "from_torch needs a tensor, not ndarray"),
+        (torch.ones(2, 2, 2).to_sparse(), r"shape \(2, 2, 2\)"),
+        (torch.ones(2, 2, 2), r"float32\[2, 2, 2\]"),
+        (
+            torch.tensor([[0.5, -0.5]]),
+            "sparse weights are not negative. Embeddings of a dense encoder belong in DenseIndex",
+        ),
+        (torch.tensor([[float("nan")]]), "row 0: weight of component 0 is nan"),
+    ):
+        with pytest.raises(VectorsError, match=message):
+            SparseVectors.from_torch(other)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("heart", "rows are texts, 'heart'; encode them first"),
+        (["heart"], "rows are texts, 'heart'"),
+        ({0: 1.0}, "give a list of dicts"),
+        (None, "rows are of type NoneType; give SparseVectors"),
+        ([None], "rows are of type list; give"),
+        (7, "rows are of type int"),
+        (np.ones(3), r"float64\[3\]; give numbers of shape"),
+        (np.array([["a"]]), "rows are of type ndarray"),
+        ([[1.0], [1.0, 2.0]], "give numbers of shape"),
+    ],
+)
+def test_what_holds_no_rows(given: Any, message: str) -> None:
+    with pytest.raises((ParameterError, VectorsError), match=message):
+        SparseVectors.of(given, what="rows")
+    assert SparseVectors.of([], dim=3) == SparseVectors.empty(3)
 
 
 @given(sparse_vectors(min_rows=1, with_ids=True))

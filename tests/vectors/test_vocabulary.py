@@ -119,3 +119,11 @@ def test_path_below_a_file(tmp_path: Path) -> None:
 def test_file_is_plain_json(tmp_path: Path) -> None:
     Vocabulary(["the", "##ing"]).write(tmp_path / "v.json")
     assert json.loads((tmp_path / "v.json").read_text(encoding="utf-8"))["tokens"] == ["the", "##ing"]
+
+
+def test_from_a_tokenizer() -> None:
+    assert Vocabulary({"c": 2, "a": 0, "b": 1}) == Vocabulary(["a", "b", "c"])
+    with pytest.raises(VectorsError, match="the components of 2 tokens are not 0 to 1, each once"):
+        Vocabulary({"a": 0, "b": 2})
+    with pytest.raises(VectorsError, match="a single text, 'abc'; give a list of tokens"):
+        Vocabulary("abc")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModel
 
-from lsr.encoders.base import TEXTS_AT_ONCE, Dtype, check_batch_size, checked_texts
+from lsr.encoders.base import TEXTS_AT_ONCE, Dtype, check_batch_size, encodable
 from lsr.encoders.dense.dense_folder import DENSE_WORKS, read_dense_layout
 from lsr.encoders.folders.find import WORKS, FoundModel, absolute_name, named_checkpoint
 from lsr.encoders.folders.saved import is_saved_encoder, open_named, read_saved, write_saved
@@ -100,7 +100,7 @@ class DenseEncoder:
         self, texts: Sequence[str], prompt: str, unit: str, batch_size: int | None, progress: bool
     ) -> npt.NDArray[np.float32]:
         check_batch_size(batch_size)
-        checked = checked_texts(texts)
+        checked = encodable(texts)
         rows = np.zeros((len(checked), self.dim), np.float32)  # a text without any token keeps its zeros
         with progress_bar("encoding", len(checked), unit, progress) as advance:
             for start in range(0, len(checked), TEXTS_AT_ONCE):

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from lsr.encoders.base import ENCODER_FILE, Encoder, PretrainedEncoder, check_batch_size, checked_texts
+from lsr.encoders.base import ENCODER_FILE, Encoder, PretrainedEncoder, check_batch_size, encodable
 from lsr.encoders.folders.model_files import folder_inside
 from lsr.encoders.pruning import Pruning
 from lsr.encoders.sparse.lookup import LookupSide
@@ -22,6 +22,7 @@ from lsr.vectors.vocabulary import Vocabulary
 
 FORMAT_VERSION = 1
 REFERENCE = "reference"  # names an encoder that is kept elsewhere
+OWN = "own"  # names code of a user, which is not kept
 WHOLE = "sparse"  # describes networks and tables that lie beside it
 QUERY_FOLDER, DOCUMENT_FOLDER = "query", "document"
 
@@ -109,7 +110,7 @@ class SavedLookup(PretrainedEncoder):
 
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
         """One row for each text, by the table alone."""
-        return self._prune.apply(self._query.encode(checked_texts(texts)))
+        return self._prune.apply(self._query.encode(encodable(texts)))
 
     def encode_documents(
         self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False

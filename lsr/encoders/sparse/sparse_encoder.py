@@ -16,7 +16,7 @@ from lsr.encoders.base import (
     check_batch_size,
     check_dtype,
     check_max_length,
-    checked_texts,
+    encodable,
 )
 from lsr.encoders.folders.saved import QUERY_FOLDER, REFERENCE, WHOLE, lookup_to_json, write_saved
 from lsr.encoders.idf import Table
@@ -141,7 +141,7 @@ class SparseEncoder(PretrainedEncoder):
         batch_size: texts computed at once, at most; None chooses. Raises EncoderError and ParameterError as Encoder
         says.
         """
-        checked = self._expanded(checked_texts(texts))
+        checked = self._expanded(encodable(texts))
         check_batch_size(batch_size)
         if self.options.long_documents == "first" or isinstance(self.spec.document, LookupSpec):
             vectors = self.document_side.encode(checked, batch_size, progress)
@@ -151,7 +151,7 @@ class SparseEncoder(PretrainedEncoder):
 
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
         """As encode_documents, by the query side."""
-        checked = checked_texts(texts)
+        checked = encodable(texts)
         small = self._small if len(checked) <= FEW_QUERIES else None
         return self.options.prune_queries.apply((small or self.query_side).encode(checked))
 
@@ -161,7 +161,7 @@ class SparseEncoder(PretrainedEncoder):
         Raises ParameterError where documents are looked up, which has no windows.
         """
         check_batch_size(batch_size)
-        return self._windows(self._expanded(checked_texts(texts)), batch_size)
+        return self._windows(self._expanded(encodable(texts)), batch_size)
 
     def literal(self, text: str, query: bool = False) -> set[int]:
         """The components that are tokens of a document, or query, as far as it is read; special tokens left out."""
@@ -278,7 +278,7 @@ class SparseEncoder(PretrainedEncoder):
     def _expanded(self, texts: list[str]) -> list[str]:
         if self.expander is None:
             return texts
-        added = checked_texts(self.expander(texts))
+        added = encodable(self.expander(texts))
         if len(added) != len(texts):
             raise EncoderError(
                 f"the expander returned {len(added)} texts for {len(texts)}; it must return one for each"

@@ -12,7 +12,7 @@ from lsr.index.inverted.inverted_files import open_inverted
 from lsr.index.parameters import IndexConfig
 from lsr.index.sparse_index import SparseIndex
 from lsr.storage.manifest import Extra
-from lsr.vectors.sparse_vectors import SparseVectors
+from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
 
 FORMAT_VERSION = 2
 KIND = "exact"
@@ -28,7 +28,7 @@ class ExactIndex(SparseIndex[InvertedEngine]):
     @classmethod
     def build(
         cls,
-        vectors: SparseVectors,
+        vectors: VectorsLike,
         config: IndexConfig | None = None,
         ids: Sequence[str] | None = None,
         threads: int | None = None,
@@ -38,10 +38,11 @@ class ExactIndex(SparseIndex[InvertedEngine]):
 
         ids: of the documents; those of `vectors`, if None. config, threads and progress are there because
         SeismicIndex.build has them; nothing here depends on them.
-        Raises VectorsError for ids that do not fit, ParameterError unless given SparseVectors.
+        Raises VectorsError for ids that do not fit, ParameterError for what is no vectors (SparseVectors.of).
         """
-        names = document_ids(vectors, ids)
-        return cls(InvertedEngine.build(vectors), names)
+        rows = SparseVectors.of(vectors)
+        names = document_ids(rows, ids)
+        return cls(InvertedEngine.build(rows), names)
 
     def save(self, folder: str | os.PathLike[str], extra: Extra | None = None) -> None:
         """Write the index to `folder`, in the place of one that is there, in one step.

@@ -29,7 +29,7 @@ from lsr.storage.arrays import Array
 from lsr.storage.id_column import IdColumn
 from lsr.storage.manifest import Extra
 from lsr.threads import checked_threads, thread_pool
-from lsr.vectors.sparse_vectors import SparseVectors
+from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
 from lsr.vectors.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine]):
     @classmethod
     def build(
         cls,
-        vectors: SparseVectors,
+        vectors: VectorsLike,
         config: IndexConfig | None = None,
         ids: Sequence[str] | None = None,
         threads: int | None = None,
@@ -73,22 +73,22 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine]):
     ) -> SeismicIndex:
         """Index the rows of `vectors`; equal input gives equal indexes, whatever the number of threads.
 
+        vectors: SparseVectors, or what SparseVectors.of takes: a scipy matrix, a tensor, dicts, an array.
         ids: a name for each row, unique; by default those of the vectors, if they have any.
         threads: None for all processors. progress: bars on standard error.
         Raises VectorsError for ids that are not unique, ParameterError for threads < 1.
         """
         config = settings_of(IndexConfig, config)
-        names = document_ids(vectors, ids)
-        check_lengths(np.diff(vectors.indptr))
+        rows = SparseVectors.of(vectors)
+        names = document_ids(rows, ids)
+        check_lengths(np.diff(rows.indptr))
         threads = checked_threads(threads)
 
         def blocks() -> BlockEngine:
             with thread_pool(threads) as executor:
-                return BlockEngine.build(vectors, config, executor, progress)
+                return BlockEngine.build(rows, config, executor, progress)
 
-        engine, recall = choose_engine(
-            len(vectors), blocks, lambda: InvertedEngine.build(vectors), config.seed, threads
-        )
+        engine, recall = choose_engine(len(rows), blocks, lambda: InvertedEngine.build(rows), config.seed, threads)
         if isinstance(engine, BlockEngine) and config.knn:
             engine.graph = build_graph(engine, config.knn, threads, progress)
         return cls(State(engine, config, recall, {}), names)
@@ -148,7 +148,7 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine]):
 
     def tune(
         self,
-        queries: SparseVectors,
+        queries: VectorsLike,
         recalls: Sequence[float] = RECALLS,
         k: int = 10,
         threads: int | None = 1,
@@ -164,7 +164,7 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine]):
 
     def why(
         self,
-        query: SparseVectors,
+        query: VectorsLike,
         row: int,
         k: int = 10,
         params: SearchParams | None = None,

@@ -19,13 +19,13 @@ import numpy.typing as npt
 
 from lsr.checks import check_number, check_whole
 from lsr.errors import IndexFormatError, ParameterError, StorageError
-from lsr.index.index_checks import check_search
+from lsr.index.index_checks import checked_queries
 from lsr.index.parameters import SearchParams
 from lsr.index.protocol import Index
 from lsr.progress import Advance, progress_bar
 from lsr.storage.manifest import MANIFEST, update_manifest
 from lsr.threads import checked_threads
-from lsr.vectors.sparse_vectors import SparseVectors
+from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
 
 RECALLS = (0.9, 0.95, 0.97, 0.99)
 FEWEST_QUERIES = 20
@@ -124,7 +124,7 @@ class Tuning:
 
 def tune(
     index: Index,
-    queries: SparseVectors,
+    queries: VectorsLike,
     recalls: Sequence[float] = RECALLS,
     k: int = 10,
     threads: int | None = 1,
@@ -145,7 +145,7 @@ def tune(
     exact search is then the only point.
     Raises ParameterError for too few queries, queries of another dimension, and recalls, k or threads out of range.
     """
-    check_search(queries, index.dim, k)
+    queries = checked_queries(queries, index.dim, k)
     threads = checked_threads(threads)
     asked = sorted({check_recall(recall) for recall in recalls})
     if not asked:

@@ -15,7 +15,7 @@ import numpy as np
 
 from lsr.errors import ParameterError
 from lsr.index.filters import Filter
-from lsr.index.index_checks import check_search
+from lsr.index.index_checks import checked_queries
 from lsr.index.inverted.inverted_engine import InvertedEngine
 from lsr.index.parameters import SearchParams
 from lsr.index.rows import checked_row
@@ -27,7 +27,7 @@ from lsr.index.seismic.search.kernels import HEAD_REACH, SMALLEST
 from lsr.index.seismic.search.queries import Queries
 from lsr.index.tools.tuning import EXACT
 from lsr.storage.arrays import Array
-from lsr.vectors.sparse_vectors import SparseVectors
+from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
 
 Verdict = Literal[
     "returned",
@@ -191,7 +191,7 @@ class _InBlocks:
 
 def explain_search(
     engine: BlockEngine | InvertedEngine,
-    query: SparseVectors,
+    query: VectorsLike,
     row: int,
     k: int,
     params: SearchParams,
@@ -203,7 +203,7 @@ def explain_search(
     another as the query has terms and some dozens, among them exact ones, which find its rank and a remedy.
     Raises ParameterError for any number of queries but one, a row that does not exist, and as SeismicIndex.search does.
     """
-    check_search(query, engine.dim, k)
+    query = checked_queries(query, engine.dim, k)
     k = int(k)
     if len(query) != 1:
         raise ParameterError(f"there are {len(query)} queries; give one")

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lsr.checks import is_utf8
 from lsr.collections.collection import Collection
 from lsr.collections.sources import Place
 from lsr.errors import CollectionError
-from lsr.storage.ids import is_utf8
 from lsr.training.data.examples import Example, make_example, text_id
 from lsr.training.data.record_files import Record, count_records, parts_of, read_records
 from lsr.training.data.store import Corpus, DocumentStore

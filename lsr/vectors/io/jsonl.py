@@ -14,9 +14,10 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
+from lsr.checks import is_utf8
 from lsr.errors import VectorsError
 from lsr.storage.files import replacing_file
-from lsr.storage.ids import UniqueIds, check_unique, is_utf8
+from lsr.storage.ids import UniqueIds, check_unique
 from lsr.vectors.io.vectors_info import VectorsInfo, reading_errors
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary

@@ -152,7 +152,7 @@ def test_a_text_of_nothing_has_an_empty_row(tiny: SparseEncoder) -> None:
 
 
 def test_texts_that_are_none(tiny: SparseEncoder) -> None:
-    with pytest.raises(EncoderError, match="row 1: character 2 of the text.*lone surrogate"):
+    with pytest.raises(EncoderError, match="row 1: character 2.*lone surrogate"):
         tiny.encode_documents(["fine", "no\udfff"])
     with pytest.raises(EncoderError, match="row 0.*int"):
         tiny.encode_queries([3])  # type: ignore[list-item]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from lsr.errors import IndexFormatError, ParameterError, StorageError, VectorsEr
 from lsr.index.index_checks import empty_result
 from lsr.index.inverted.exact_index import ExactIndex
 from lsr.index.result import SearchResult
+from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.storage.manifest import verify
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests import made_vectors
@@ -35,7 +37,7 @@ index = ExactIndex.build(made_vectors.short_queries(2000))
 
 def assert_same(found: SearchResult, expected: SearchResult) -> None:
     np.testing.assert_array_equal(found.rows, expected.rows)
-    np.testing.assert_array_equal(found.scores, expected.scores)
+    np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-6)
     np.testing.assert_array_equal(found.ids, expected.ids)
 
 
@@ -140,7 +142,8 @@ def test_nothing_to_find(documents: SparseVectors, tmp_path: Path) -> None:
         ({"k": 10**15}, "would not fit in memory"),
         ({"threads": 0}, "threads is 0; it must be a whole number of at least 1"),
         ({"queries": SparseVectors.empty(5)}, "queries have 5 components, the index 4"),
-        ({"queries": QUERIES.to_dense()}, "queries are of type ndarray"),
+        ({"queries": "heart"}, "queries are texts, 'heart'; encode them first"),
+        ({"queries": None}, "queries are of type NoneType; give SparseVectors"),
     ],
 )
 def test_bad_searches_are_refused(arguments: dict[str, Any], message: str) -> None:
@@ -148,9 +151,20 @@ def test_bad_searches_are_refused(arguments: dict[str, Any], message: str) -> No
         ExactIndex.build(DOCUMENTS).search(**{"queries": QUERIES, **arguments})
 
 
-def test_vectors_that_are_none() -> None:
-    with pytest.raises(ParameterError, match="vectors are of type ndarray; give SparseVectors"):
-        ExactIndex.build(DOCUMENTS.to_dense())  # type: ignore[arg-type]
+def test_vectors_of_other_libraries() -> None:
+    expected = ExactIndex.build(DOCUMENTS).search(QUERIES, 2)
+    for other, queries in (
+        (DOCUMENTS.to_dense(), QUERIES.to_dense()),
+        (DOCUMENTS.to_scipy(), QUERIES.to_scipy().tocoo()),
+        (torch.tensor(DOCUMENTS.to_dense()).to_sparse(), torch.tensor(QUERIES.to_dense()).to_sparse_csr()),
+        (list(DOCUMENTS), [dict(zip(*map(np.ndarray.tolist, row.row(0)), strict=True)) for row in QUERIES]),
+    ):
+        for kind in (ExactIndex, SeismicIndex):
+            found = kind.build(other).search(queries, 2)
+            np.testing.assert_array_equal(found.rows, expected.rows)
+            np.testing.assert_array_equal(found.scores, expected.scores)
+    with pytest.raises(ParameterError, match="vectors are texts, 'heart'"):
+        ExactIndex.build(["heart"])
 
 
 def test_ids() -> None:

@@ -30,7 +30,7 @@ from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 rows = 20_000
 vectors = SparseVectors(np.arange(rows + 1), np.arange(rows) % 7, np.random.default_rng(1).random(rows), 7)
-vocabulary = Vocabulary("abcdefg")
+vocabulary = Vocabulary(list("abcdefg"))
 """
 
 

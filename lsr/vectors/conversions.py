@@ -1,0 +1,106 @@
+"""Sparse rows as other libraries hold them, taken apart: (indptr, components, weights, dim), not yet checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.errors import VectorsError
+from lsr.vectors.normalize import indptr_of
+from lsr.vectors.vocabulary import Vocabulary
+
+Parts = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], int]
+
+HOW = "give SparseVectors (from_scipy, from_torch, from_dense and from_dicts make them), one row each"
+
+
+def library_of(given: object) -> str:
+    """The package that an object comes from: "torch", "scipy". Imports nothing."""
+    return type(given).__module__.partition(".")[0]
+
+
+def parts_of_scipy(matrix: Any) -> Parts:
+    import scipy.sparse  # slow to import, and only wanted here
+
+    if not scipy.sparse.issparse(matrix) or matrix.ndim != 2:
+        raise VectorsError(f"from_scipy needs a two-dimensional scipy sparse matrix, not {type(matrix).__name__}")
+    rows = matrix.tocsr()
+    nnz = int(rows.indptr[-1])  # a matrix may have room for more
+    return rows.indptr, rows.indices[:nnz], rows.data[:nnz], rows.shape[1]
+
+
+def parts_of_torch(tensor: Any) -> Parts:
+    """A tensor of one dimension is one row."""
+    if library_of(tensor) != "torch" or not hasattr(tensor, "layout"):
+        raise VectorsError(f"from_torch needs a tensor, not {type(tensor).__name__}")
+    tensor = tensor.detach().cpu()
+    tensor = tensor.unsqueeze(0) if tensor.ndim == 1 else tensor
+    if str(tensor.layout) == "torch.strided":
+        return parts_of_dense(tensor.float().numpy())
+    coo = tensor.to_sparse_coo().coalesce()  # sorted by row
+    if coo.sparse_dim() != 2 or coo.ndim != 2:
+        raise VectorsError(f"the tensor has shape {tuple(tensor.shape)}; give [rows, components], all of them sparse")
+    rows, components = coo.indices().numpy()
+    lengths = np.bincount(rows, minlength=coo.shape[0])
+    return indptr_of(lengths), components, coo.values().float().numpy(), int(coo.shape[1])
+
+
+def parts_of_dense(array: Any) -> Parts:
+    try:
+        dense = np.asarray(array)
+    except (ValueError, TypeError):  # rows of unlike lengths
+        dense = np.array(None)
+    if dense.ndim != 2 or dense.dtype.kind not in "biuf":
+        raise VectorsError(
+            f"a dense array is {dense.dtype}{list(dense.shape)}; give numbers of shape [rows, components], "
+            "array[None] for a single row"
+        )
+    rows, components = np.nonzero(dense)
+    weights = dense[rows, components]
+    if (weights < 0).any():
+        at = int((weights < 0).argmax())
+        raise VectorsError(
+            f"row {rows[at]}: weight of component {components[at]} is {weights[at]}; sparse weights are not negative. "
+            "Embeddings of a dense encoder belong in DenseIndex"
+        )
+    return indptr_of(np.bincount(rows, minlength=len(dense))), components, weights, dense.shape[1]
+
+
+def parts_of_dicts(rows: Iterable[Mapping[Any, float]], vocabulary: Vocabulary | None, dim: int | None) -> Parts:
+    if isinstance(rows, Mapping):
+        raise VectorsError("the rows are one dict; give a list of dicts, one for each row: [row]")
+    lengths, components, weights = list[int](), list[int](), list[float]()
+    for i, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise VectorsError(f"row {i} is of type {type(row).__name__}; give a dict of token or component -> weight")
+        lengths.append(len(row))
+        for key, weight in row.items():
+            components.append(_component(i, key, vocabulary))
+            try:
+                weights.append(float(weight))
+            except (TypeError, ValueError):
+                raise VectorsError(f"row {i}: the weight of {key!r} is {weight!r}; it must be a number") from None
+    if dim is None:
+        dim = len(vocabulary) if vocabulary is not None else max(components, default=-1) + 1
+    return indptr_of(lengths), np.array(components, np.int64), np.array(weights, np.float64), dim
+
+
+def _component(row: int, key: Any, vocabulary: Vocabulary | None) -> int:
+    if isinstance(key, int | np.integer) and not isinstance(key, bool):
+        if not -(1 << 63) <= key < 1 << 63:
+            raise VectorsError(f"row {row}: component {key} is no 64-bit number")
+        return int(key)
+    if not isinstance(key, str):
+        raise VectorsError(f"row {row}: {key!r} is of type {type(key).__name__}; name a token or a component's number")
+    if vocabulary is None:
+        raise VectorsError(
+            f"row {row}: {key!r} is a token, and there is no vocabulary; make one, "
+            "Vocabulary(sorted({token for row in rows for token in row})), or number the components"
+        )
+    component = vocabulary.id_of(key)
+    if component is None:
+        raise VectorsError(f"row {row}: token {key!r} is not in the vocabulary; add it or leave it out")
+    return component
