@@ -22,13 +22,14 @@ from lsr.errors import IndexFormatError, ParameterError, StorageError
 from lsr.index.index_checks import checked_queries
 from lsr.index.parameters import SearchParams
 from lsr.index.protocol import Index
-from lsr.progress import Advance, progress_bar
+from lsr.progress import progress_bar
 from lsr.storage.manifest import MANIFEST, update_manifest
 from lsr.threads import checked_threads
 from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
 
 RECALLS = (0.9, 0.95, 0.97, 0.99)
 FEWEST_QUERIES = 20
+MOST_QUERIES = 1000  # more take longer, and tell little more
 ENTRY = "presets"  # of the manifest
 
 EXACT = SearchParams(exact=True)
@@ -42,10 +43,11 @@ SAME_SCORE = 1e-6  # relative: searches add up the same products in different or
 SAME_RECALL = 1e-9
 
 REPEATS = 3
-LONG_ENOUGH = 1.0  # seconds, after which a search is not repeated: noise is a small part of it
+LONG_ENOUGH = 0.25  # seconds, after which a search is not repeated: what is nearly as fast is timed again in a race
 ROUNDS = 5
 CLOSE = 1.25  # times the least time: within it, noise may have picked the winner
 CONTENDERS = 4
+TIMED_EXACTLY = 128  # queries searched for exactly at once, and those that tell how long that takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +107,15 @@ class TunedPreset:
 class Tuning:
     """What was measured.
 
-    k: documents a query. queries: how many had a hit and were measured, both halves together.
+    k: documents a query. queries: how many had a hit and were measured, both halves together. given: how many there
+        were to sample from.
     points: all that were measured. frontier: those that no other equals or beats in recall with no more time, by rising
         recall. chosen: recall asked for -> its point.
     """
 
     k: int
     queries: int
+    given: int
     points: tuple[TuningPoint, ...]
     frontier: tuple[TuningPoint, ...]
     chosen: Mapping[float, TuningPoint]
@@ -135,9 +139,9 @@ def tune(
 ) -> Tuning:
     """The fastest parameters of a grid that reach each recall@k.
 
-    Queries that find nothing are left out. Of the others, every second is held out; on the rest a choice must reach the
-    recall with MARGIN standard errors to spare, so that it holds on queries not seen, too. What no other point reaches,
-    exact search does.
+    Of more queries than MOST_QUERIES so many are sampled, always the same. Those that find nothing are left out. Of the
+    others, every second is held out; on the rest a choice must reach the recall with MARGIN standard errors to spare, so
+    that it holds on queries not seen, too. What no other point reaches, exact search does.
 
     recalls: each above 0 and at most 1, which only exact search promises. threads: of the exact search that all others
     are compared with, None for all processors; times are always those of one thread. progress: a bar on standard error.
@@ -150,16 +154,23 @@ def tune(
     asked = sorted({check_recall(recall) for recall in recalls})
     if not asked:
         raise ParameterError("recalls are empty; ask for at least one, such as 0.97")
-    bench = _Bench(index, queries, int(k), threads)
-    with progress_bar("tuning", None, "settings", progress) as advance:
-        bench.measure(EXACT)
-        if not always_exact:
-            _explore(bench, knn, asked[-1], advance)
-        contenders = {recall: bench.contenders(recall) for recall in asked}
-        _race(bench, contenders.values(), advance)
+    bench = _Bench(index, queries[sample_rows(len(queries))], int(k), threads, progress)
+    bench.measure(EXACT)
+    if not always_exact:
+        _explore(bench, knn, asked[-1], progress)
+    contenders = {recall: bench.contenders(recall) for recall in asked}
+    _race(bench, contenders.values(), progress)
     points = {params: bench.point(params) for params in bench.microseconds}
     chosen = {recall: points[min(those, key=bench.microseconds.__getitem__)] for recall, those in contenders.items()}
-    return Tuning(bench.k, len(bench.queries), tuple(points.values()), frontier_of(points.values()), chosen)
+    frontier = frontier_of(points.values())
+    return Tuning(bench.k, len(bench.queries), len(queries), tuple(points.values()), frontier, chosen)
+
+
+def sample_rows(count: int) -> npt.NDArray[np.int64]:
+    """int64[at most MOST_QUERIES]: which of so many queries are measured, rising; always the same."""
+    chosen = np.random.default_rng(0).permutation(count)[:MOST_QUERIES]
+    chosen.sort()
+    return chosen
 
 
 def frontier_of(points: Iterable[TuningPoint]) -> tuple[TuningPoint, ...]:
@@ -230,22 +241,28 @@ class _Bench:
     microseconds: parameters -> the least time a query.
     """
 
-    def __init__(self, index: Index, queries: SparseVectors, k: int, threads: int) -> None:
-        exact = index.search(queries, k, EXACT, threads)
-        hits = exact.rows >= 0
+    def __init__(self, index: Index, queries: SparseVectors, k: int, threads: int, progress: bool) -> None:
+        exact = []
+        with progress_bar("searching exactly", len(queries), "queries", progress) as advance:
+            for first in range(0, len(queries), TIMED_EXACTLY):
+                some = queries[first : first + TIMED_EXACTLY]
+                exact.append(index.search(some, k, EXACT, threads))
+                advance(len(some))
+        hits = np.concatenate([np.empty((0, k), bool), *(each.rows >= 0 for each in exact)])
+        scores = np.concatenate([np.empty((0, k), np.float32), *(each.scores for each in exact)])
         kept = hits.any(axis=1)
         if kept.sum() < FEWEST_QUERIES:
             raise ParameterError(
                 f"{kept.sum()} of {len(queries)} queries find a document; tuning needs at least {FEWEST_QUERIES}, as "
                 f"half of them are held out and the recall of fewer is chance; a few hundred tell 0.97 from 0.98"
             )
-        worst = np.where(hits, exact.scores, np.inf).min(axis=1)[kept].astype(np.float64)
+        worst = np.where(hits, scores, np.inf).min(axis=1)[kept].astype(np.float64)
         self._least = worst * (1 - SAME_SCORE)
         self._wanted = hits.sum(axis=1)[kept]
         self._index = index
         self.k = k
         self.queries = queries[np.flatnonzero(kept)]
-        self.found: dict[SearchParams, npt.NDArray[np.float64]] = {}
+        self.found: dict[SearchParams, npt.NDArray[np.float64]] = {EXACT: np.ones(len(self.queries))}
         self.microseconds: dict[SearchParams, float] = {}
 
     def measure(self, params: SearchParams) -> None:
@@ -258,10 +275,11 @@ class _Bench:
                 break
 
     def search(self, params: SearchParams) -> None:
-        """All queries, once."""
+        """All queries, once; of an exact search, of which nothing but the time is to be known, the first."""
+        queries = self.queries[:TIMED_EXACTLY] if params.exact else self.queries
         begin = perf_counter()
-        scores = self._index.search(self.queries, self.k, params).scores
-        microseconds = 1e6 * (perf_counter() - begin) / len(self.queries)
+        scores = self._index.search(queries, self.k, params).scores
+        microseconds = 1e6 * (perf_counter() - begin) / len(queries)
         self.microseconds[params] = min(microseconds, self.microseconds.get(params, math.inf))
         if params not in self.found:
             found = (scores >= self._least[:, None]).sum(axis=1)
@@ -288,7 +306,7 @@ class _Bench:
         return TuningPoint(params, float(found[::2].mean()), self.microseconds[params], float(found[1::2].mean()))
 
 
-def _explore(bench: _Bench, neighbors: int, highest: float, advance: Advance) -> None:
+def _explore(bench: _Bench, neighbors: int, highest: float, progress: bool) -> None:
     """Measure the part of the grid that can hold the fastest way to a recall of at most `highest`.
 
     More blocks take longer and find more: what follows the first that reaches `highest`, or the first that
@@ -296,24 +314,26 @@ def _explore(bench: _Bench, neighbors: int, highest: float, advance: Advance) ->
     """
     longest = int(np.diff(bench.queries.indptr).max())
     query_cuts = sorted({min(query_cut, longest) for query_cut in (*QUERY_CUTS, longest)})
+    lines = list(product(sorted({0, min(NEIGHBORS, neighbors), neighbors}), query_cuts))
     least = bench.microseconds[EXACT]
     root = math.sqrt(bench.k)
-    for knn, query_cut in product(sorted({0, min(NEIGHBORS, neighbors), neighbors}), query_cuts):
-        for blocks in BLOCKS:
-            params = SearchParams(query_cut=query_cut, max_blocks=math.ceil(blocks * root), knn=knn)
-            bench.measure(params)
-            advance(1)
-            if bench.promised(params) >= highest:
-                least = min(least, bench.microseconds[params])
-                break
-            if bench.microseconds[params] > CLOSE * least:
-                break
+    with progress_bar("tuning", len(lines) * len(BLOCKS), "settings", progress) as advance:
+        for knn, query_cut in lines:
+            for left, blocks in zip(reversed(range(len(BLOCKS))), BLOCKS, strict=True):
+                params = SearchParams(query_cut=query_cut, max_blocks=math.ceil(blocks * root), knn=knn)
+                bench.measure(params)
+                advance(1)
+                enough = bench.promised(params) >= highest
+                if enough or bench.microseconds[params] > CLOSE * least:
+                    least = min(least, bench.microseconds[params])
+                    advance(left)
+                    break
 
 
-def _race(bench: _Bench, contenders: Iterable[Sequence[SearchParams]], advance: Advance) -> None:
+def _race(bench: _Bench, contenders: Iterable[Sequence[SearchParams]], progress: bool) -> None:
     """Time again what is close, taking turns, so that a slow moment of the machine meets all alike."""
     close = dict.fromkeys(params for those in contenders if len(those) > 1 for params in those)
-    for _ in range(ROUNDS):
-        for params in close:
+    with progress_bar("timing again", ROUNDS * len(close), "settings", progress and bool(close)) as advance:
+        for params in [*close] * ROUNDS:
             bench.search(params)
             advance(1)

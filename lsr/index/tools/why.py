@@ -209,15 +209,15 @@ def explain_search(
         raise ParameterError(f"there are {len(query)} queries; give one")
     search = _Search(engine, query, checked_row(row, len(engine)), allowed)
     found_scores, found_rows = (each[0] for each in engine.search(query, k, params, 1, allowed))
+    exact = _why_exact(search, k, params)
     inside, trail = None, None
     if isinstance(engine, BlockEngine):
         prepared, factors, _ = engine.prepare(query)
         inside = _InBlocks(engine, search.row, prepared, float(factors[0]))
-        if allowed is None or len(allowed.rows):
+        if exact is None and (allowed is None or len(allowed.rows)):
             trail = engine.trace(query, search.row, k, params, allowed)
-    exact = _why_exact(search, k, params, trail)
-    if exact:
-        trail = None
+            if trail.lacks:
+                exact, trail = "too few found", None
     rank = _rank_in(found_rows, search.row)
     document = _weights(search)
     score = _score(search, document) if inside is None else _block_score(inside)
@@ -247,14 +247,13 @@ def _rank_in(rows: Array, row: int) -> int | None:
     return int(at[0]) + 1 if len(at) else None
 
 
-def _why_exact(search: _Search, k: int, params: SearchParams, trail: Trail | None) -> Reason | None:
+def _why_exact(search: _Search, k: int, params: SearchParams) -> Reason | None:
+    """Why a search is exact from the start."""
     if isinstance(search.engine, InvertedEngine):
         return "inverted"
     if params.exact:
         return "asked for"
-    if search.engine.limits(params, k, search.allowed).exact:
-        return "few allowed"
-    return "too few found" if trail and trail.lacks else None
+    return "few allowed" if search.engine.limits(params, k, search.allowed).exact else None
 
 
 def _weights(search: _Search) -> dict[int, float]:

