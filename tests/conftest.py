@@ -26,6 +26,15 @@ TIMES = 5
 LEFT_OUT = pytest.StashKey[Counter[str]]()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Workers of pytest-xdist share the processors: threads of torch and BLAS in each would wait for one another.
+
+    Workers and the processes that tests start inherit it.
+    """
+    if config.getoption("numprocesses", None):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests that need real data are left out where there is none, but never where the environment names it."""
     if os.environ.get("LSR_TEST_DATA") and not data.data_folder().is_dir():

@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from lsr.collections.collection import load_collection
 from lsr.encoders.load import load_encoder
 from lsr.errors import CollectionError, ParameterError, StorageError
+from lsr.training.checkpoint import save_checkpoint
 from lsr.training.model import TextBatch, TrainableEncoder, Weights
 from lsr.training.objective import Cost, Objective
 from lsr.training.optimizer import rate_at
@@ -28,7 +29,7 @@ from lsr.training.trainer import train
 from lsr.training.training_batches import open_stream
 from lsr.training.training_config import read_training
 from tests.processes import REPOSITORY, run_python
-from tests.training.trained import TRAIN, kill_after, log_of, weights_of, write_config
+from tests.training.trained import kill_after, log_of, weights_of, write_config
 from tests.training.written import write_lines
 
 EVALUATION = """
@@ -130,15 +131,26 @@ def test_rates_rise_and_fall(tmp_path: Path, schedule: str) -> None:
     ],
     ids=["plain", "frequencies", "learned table", "windows"],
 )
-def test_killed_it_goes_on_to_the_same_weights(tmp_path: Path, changes: dict[str, str]) -> None:
+def test_killed_it_goes_on_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]
+) -> None:
+    """Interrupted after its second checkpoint, gone on with, killed in the middle of whatever it does, and again."""
+
+    def interrupted(*arguments: Any) -> None:
+        save_checkpoint(*arguments)
+        if arguments[3]["step"] == 4:
+            raise KeyboardInterrupt
+
     changes = {key: value.replace("{folder}", str(tmp_path)) for key, value in changes.items()}
     optimizer = f"steps = 60\n{changes.pop('optimizer', '')}"
     more = EVALUATION.format(data=tmp_path / "data", every=20, patience=0)
     path = write_config(tmp_path, optimizer, more + changes.pop("more", ""), dropout=True, **changes)
-    assert run_python(TRAIN, path, tmp_path / "whole").returncode == 0
-    for step in (4, 30):
-        kill_after(path, tmp_path / "killed", step)
-    assert run_python(TRAIN, path, tmp_path / "killed").returncode == 0
+    run(path, "whole")
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr("lsr.training.trainer.save_checkpoint", interrupted)
+        run(path, "killed")
+    kill_after(path, tmp_path / "killed", 30)
+    run(path, "killed")
     whole, killed = (load_file(tmp_path / name / "checkpoint" / "model.safetensors") for name in ("whole", "killed"))
     assert whole.keys() == killed.keys()
     for name, tensor in whole.items():
@@ -150,16 +162,30 @@ def test_killed_it_goes_on_to_the_same_weights(tmp_path: Path, changes: dict[str
     assert described[0] == described[1]
 
 
+TRAIN_ALL = """
+import sys
+from pathlib import Path
+from lsr.cli.main import main
+for path in sys.argv[1:]:
+    assert main(["train", path, str(Path(path).parent / "two"), "--device", "cpu"]) == 0
+"""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["splade-max", "unicoil"])
-def test_two_processes_train_as_one_does(tmp_path: Path, method: str) -> None:
-    encoder = f'method = "{method}"\nbackbone = "{tmp_path / "model"}"'
-    # The documents of other processes are not seen: a loss over the query's own is the same however they are shared.
-    path = write_config(tmp_path, "steps = 10", losses='name = "pairwise"', regularizer="", encoder=encoder)
-    run(path)
-    words = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "lsr", "train")
+def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
+    paths = []
+    for method in ("splade-max", "unicoil"):
+        folder = tmp_path / method
+        folder.mkdir()
+        encoder = f'method = "{method}"\nbackbone = "{folder / "model"}"'
+        # The documents of other processes are not seen: a loss over a query's own is the same however these are shared.
+        losses = 'name = "pairwise"'
+        paths.append(write_config(folder, "steps = 10", losses=losses, regularizer="", encoder=encoder))
+        run(paths[-1])
+    (tmp_path / "train.py").write_text(TRAIN_ALL)
+    words = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", tmp_path / "train.py")
     found = subprocess.run(
-        [sys.executable, *words, path, tmp_path / "two", "--device", "cpu"],
+        [sys.executable, *words, *paths],
         cwd=REPOSITORY,
         env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -168,13 +194,15 @@ def test_two_processes_train_as_one_does(tmp_path: Path, method: str) -> None:
         check=False,
     )
     assert found.returncode == 0, found.stderr
-    assert len(found.stdout.splitlines()) == 1
-    one, two = (load_file(tmp_path / name / "checkpoint" / "model.safetensors") for name in ("out", "two"))
-    # AdamW makes whole steps of gradients that are nothing but rounding, so that single weights may differ by a step.
-    begun = dict(TrainableEncoder(start_encoder(read_training(path).encoder, "cpu", 3, False, None)).named_parameters())
-    apart = sum(float((two[name] - tensor).square().sum()) for name, tensor in one.items())
-    moved = sum(float((begun[name].detach() - tensor).square().sum()) for name, tensor in one.items())
-    assert apart < 0.01 * moved
+    assert len(found.stdout.splitlines()) == len(paths)
+    for path in paths:
+        one, two = (load_file(path.parent / name / "checkpoint" / "model.safetensors") for name in ("out", "two"))
+        # AdamW makes whole steps of gradients that are only rounding, so that single weights may differ by a step.
+        model = TrainableEncoder(start_encoder(read_training(path).encoder, "cpu", 3, False, None))
+        begun = dict(model.named_parameters())
+        apart = sum(float((two[name] - tensor).square().sum()) for name, tensor in one.items())
+        moved = sum(float((begun[name].detach() - tensor).square().sum()) for name, tensor in one.items())
+        assert apart < 0.01 * moved
 
 
 def test_the_best_is_kept_and_is_what_was_measured(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ TEXTS = [
     "  the sea  of gamma running alphas ",
     "delta \x00 \x07 e\u200b \x1b[0m \ufffe \U0001f98a é e\u0301",
     "[CLS] alpha [SEP] beta <s> </s> [PAD]",
-    "run " * 100_000,
+    "run " * 1000,
     "Sea SEA sea",
     "e",
     "x" * 5000,
@@ -154,7 +154,7 @@ def documents() -> list[str]:
 
 
 def test_minilm_equals_sentence_transformers(minilm: DenseEncoder, minilm_folder: Path, documents: list[str]) -> None:
-    texts = [*documents, *TEXTS, documents[0][:50]]
+    texts = [*documents, *TEXTS, "run " * 100_000, documents[0][:50]]
     expected = reference(minilm_folder).encode_document(texts)
     found = minilm.encode_documents(texts)
     assert_same(found, expected)
