@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
-from lsr.cli.main import command_line
 from lsr.experiment import read_experiment
 from lsr.training.training_config import read_training
 from tests.data import LIBRARY, REPOSITORY
@@ -34,16 +31,6 @@ def test_python_of_the_readme() -> None:
     assert run("-c", first).startswith("[['salt'")
     for code in others:
         run("-c", code)
-
-
-def test_commands_of_the_documents_exist() -> None:
-    commands = get_command(command_line()).commands  # type: ignore[attr-defined]
-    lines = [line.split("#")[0] for document in DOCUMENTS for line in document.read_text().splitlines()]
-    shown = [shlex.split(line)[1:] for line in lines if line.startswith("lsr ")]
-    assert len(shown) >= 15
-    for name, *words in shown:
-        options = {option for parameter in commands[name].params for option in parameter.opts}
-        assert {word for word in words if word.startswith("-")} <= options, name
 
 
 def test_the_experiments_shown_can_be_read(tmp_path: Path) -> None:

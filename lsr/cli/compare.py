@@ -21,14 +21,29 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="RUN", help="A TREC run, the baseline.")],
     second: Annotated[Path, typer.Argument(metavar="RUN", help="The TREC run to compare with it.")],
     qrels: Annotated[
-        str, typer.Option(metavar="QRELS|COLLECTION", help="A file of judgments, or the collection they belong to.")
+        str,
+        typer.Option(
+            metavar="QRELS|COLLECTION",
+            help="A file of judgments, or the collection they belong to.",
+            rich_help_panel=options.MEASURES,
+        ),
     ],
     measures: options.Measures = MEASURES,
     split: options.Split = None,
-    test: Annotated[Literal["t-test", "randomization"], typer.Option(help="Paired test over queries.")] = "t-test",
-    per_query: Annotated[bool, typer.Option("--per-query", help="Also print each query's values.")] = False,
+    test: Annotated[
+        Literal["t-test", "randomization"],
+        typer.Option(help="Paired test over queries.", rich_help_panel=options.MEASURES),
+    ] = "t-test",
+    per_query: Annotated[
+        bool, typer.Option("--per-query", help="Also print each query's values.", rich_help_panel=options.OUTPUT)
+    ] = False,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw the first measure's differences by query: .svg, .png, .pdf")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw the first measure's differences by query: .svg, .png, .pdf",
+            rich_help_panel=options.OUTPUT,
+        ),
     ] = None,
     json: options.Json = False,
 ) -> None:
@@ -52,12 +67,20 @@ def compare(
         record: dict[str, object] = {"queries": len(judgments), "measures": [each._asdict() for each in compared]}
         print_json({**record, "per_query": {"first": values[0], "second": values[1]}} if per_query else record)
         return
+    shown = _names(first, second)
     if per_query:
-        _print_queries(values[0], values[1])
-    _print_comparisons(compared)
+        _print_queries(values[0], values[1], shown)
+    _print_comparisons(compared, shown)
 
 
-def _print_comparisons(compared: list[Comparison]) -> None:
+def _names(first: Path, second: Path) -> tuple[str, str]:
+    """Of the runs, to head their columns: as short as tells them apart."""
+    stems = [path.name.removesuffix(".gz").rpartition(".")[0] for path in (first, second)]
+    pairs = (stems, [first.name, second.name])
+    return next(((one, other) for one, other in pairs if one and other and one != other), (str(first), str(second)))
+
+
+def _print_comparisons(compared: list[Comparison], runs: tuple[str, str]) -> None:
     rows = [
         (
             each.measure,
@@ -70,15 +93,16 @@ def _print_comparisons(compared: list[Comparison]) -> None:
         )
         for each in compared
     ]
-    print_columns([("measure", "first", "second", "difference", "p", "p (Holm)", "better/equal/worse"), *rows])
+    header = ("measure", *runs, "difference", "p", "p (Holm)", "better/equal/worse")
+    print_columns([header, *rows], least=("better/equal/worse", "p"))
 
 
-def _print_queries(first: PerQuery, second: PerQuery) -> None:
+def _print_queries(first: PerQuery, second: PerQuery, runs: tuple[str, str]) -> None:
     rows = []
     for name in first:
         changes = sorted(first[name], key=lambda query: -abs(second[name][query] - first[name][query]))
         for query in changes:
             before, after = first[name][query], second[name][query]
             rows.append((name, query, f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}"))
-    print_columns([("measure", "query", "first", "second", "difference"), *rows])
+    print_columns([("measure", "query", *runs, "difference"), *rows])
     print()

@@ -12,8 +12,17 @@ from lsr.cli import options
 
 def demo(
     k: options.Depth = 3,
-    encoder: Annotated[str, typer.Option(help="Encoder to show; see lsr index.")] = "tiny",
-    index: Annotated[Path | None, typer.Option(help="Folder of the index; by default one in the user's cache.")] = None,
+    encoder: Annotated[
+        str, typer.Option(metavar="NAME", help="Encoder to show; see lsr index.", rich_help_panel=options.ENCODER)
+    ] = "tiny",
+    index: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder of the index; by default one in the user's cache.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Index the documentation of Python's standard library, search it, and measure the result. Downloads nothing."""

@@ -18,7 +18,12 @@ def encode(
         Path, typer.Argument(metavar="OUT", help="A folder of Parquet to write, or an .npz or .jsonl[.gz] file.")
     ],
     encoder: options.Encoder,
-    queries: Annotated[bool, typer.Option("--queries", help="Encode the queries instead of the documents.")] = False,
+    queries: Annotated[
+        bool,
+        typer.Option(
+            "--queries", help="Encode the queries instead of the documents.", rich_help_panel=options.COLLECTION
+        ),
+    ] = False,
     split: options.Split = None,
     batch_size: options.BatchSize = None,
     *,

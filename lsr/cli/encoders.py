@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from lsr.encoders.published_training import PublishedPenalty, PublishedRegularizer, Supervision, Training
     from lsr.encoders.spec import HeadSpec
 
+_LEAST = ("supervision", "regularizer")  # what a narrow terminal goes without
+
 
 def encoders(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show everything about this method.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show everything about this method.")] = None,
     json: options.Json = False,
 ) -> None:
     """List the methods that lsr build puts on a backbone; regularizers are those of queries / documents."""
@@ -28,7 +30,7 @@ def encoders(
         print_json([_as_json(preset) for preset in PRESETS.values()] if chosen is None else _as_json(chosen))
     elif chosen is None:
         rows = [_summary(preset) for preset in PRESETS.values()]
-        print_columns([("method", "queries", "documents", "regularizer", "supervision"), *rows])
+        print_columns([("method", "queries", "documents", "regularizer", "supervision"), *rows], least=_LEAST)
     else:
         print_columns((label, value) for label, value in _details(chosen) if value)
 

@@ -28,10 +28,20 @@ def evaluate(
     ],
     request: SearchRequest,
     measures: options.Measures = MEASURES,
-    per_query: Annotated[bool, typer.Option("--per-query", help="Also print each query's values.")] = False,
+    per_query: Annotated[
+        bool, typer.Option("--per-query", help="Also print each query's values.", rich_help_panel=options.OUTPUT)
+    ] = False,
     split: options.Split = None,
     same_id: options.SameId = None,
-    run: Annotated[Path | None, typer.Option("--run", help="Also write the run that is measured (INDEX only).")] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            "--run",
+            metavar="FILE",
+            help="Also write the run that is measured (INDEX only).",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None,
     threads: options.Threads = None,
     device: options.Device = None,
     json: options.Json = False,
@@ -67,7 +77,7 @@ def evaluate(
         return
     if per_query:
         rows = [[query_id, *(f"{values[name][query_id]:.4f}" for name in names)] for query_id in qrels]
-        print_columns([["query", *names], *rows, ["all", *(f"{figures[name]:.4f}" for name in names)]])
+        print_columns([["query", *names], *rows, ["all", *(f"{figures[name]:.4f}" for name in names)]], names[:0:-1])
     else:
         print_columns([name, f"{figures[name]:.4f}"] for name in names)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import print_json, watched
+from lsr.cli.output import print_columns, print_json, watched
 from lsr.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -21,10 +22,19 @@ if TYPE_CHECKING:
 def experiment(
     file: Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="The experiment, a TOML file.")],
     output: Annotated[
-        Path | None, typer.Option("--output", help="Folder of its results; by default the file's name without .toml")
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="FOLDER",
+            help="Folder of its results; by default the file's name without .toml",
+            rich_help_panel=options.OUTPUT,
+        ),
     ] = None,
     offline_data: options.OfflineData = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Only say what there is to do and to download.")] = False,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Only say what there is to do and to download.", rich_help_panel=options.OUTPUT),
+    ] = False,
     device: options.Device = None,
     threads: options.Threads = None,
     json: options.Json = False,
@@ -61,8 +71,16 @@ def experiment(
     if json:
         print_json([_as_json(result) for result in results])
     else:
-        print((folder / "tables" / "results.md").read_text(encoding="utf-8"))
-        print(f"{folder}: {len(described.systems)} systems on {len(described.collections)} collections")
+        _print_results(folder / "tables" / "results.md")
+        print(f"\n{folder}: systems {len(described.systems)}, collections {len(described.collections)}; ", end="")
+        print("the same in tables/ as Markdown, CSV and LaTeX, with tests; plots/")
+
+
+def _print_results(path: Path) -> None:
+    """The table of a report, best values without their asterisks."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    header, _, *rows = (re.split(r" (?<!\\)\| ", line.strip("| ")) for line in lines if line.startswith("|"))
+    print_columns([header, *([cell.replace("**", "") for cell in row] for row in rows)], least=header[:2:-1])
 
 
 def _as_json(result: Result) -> dict[str, object]:

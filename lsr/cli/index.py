@@ -36,27 +36,49 @@ def index(
     index: Annotated[Path, typer.Argument(metavar="INDEX", help="The folder to write; an index there is replaced.")],
     encoder: Annotated[
         str | None,
-        typer.Option(help="tiny, bm25, a model's folder or Hugging Face id; needed for a collection."),
+        typer.Option(
+            metavar="NAME",
+            help="tiny, bm25, a model's folder or Hugging Face id; needed for a collection.",
+            rich_help_panel=options.ENCODER,
+        ),
     ] = None,
     dense: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME",
+            rich_help_panel=options.ENCODER,
             help="Also index dense vectors: minilm, a sentence-transformers folder or Hugging Face id. "
-            "Without --encoder they are added to the INDEX that is there."
+            "Without --encoder they are added to the INDEX that is there.",
         ),
     ] = None,
-    dense_index: Annotated[DenseKind, typer.Option(help="Of dense vectors; flat is exact.")] = "flat",
-    metric: Annotated[Metric, typer.Option(help="Of dense vectors.")] = "inner-product",
-    block_size: Annotated[int, typer.Option(help="Documents of a block, at most.")] = _DEFAULTS.block_size,
+    dense_index: Annotated[
+        DenseKind,
+        typer.Option(
+            help="How dense vectors are searched: flat is exact, hnsw is faster.", rich_help_panel=options.INDEX
+        ),
+    ] = "flat",
+    metric: Annotated[
+        Metric, typer.Option(help="How two dense vectors are compared.", rich_help_panel=options.INDEX)
+    ] = "inner-product",
+    block_size: Annotated[
+        int, typer.Option(help="Documents that are stored and scored together, at most.", rich_help_panel=options.INDEX)
+    ] = _DEFAULTS.block_size,
     summary_energy: Annotated[
-        float, typer.Option(help="Share of a block's weight that its summary keeps.")
+        float,
+        typer.Option(
+            help="Share of its weights that the summary of a block keeps; larger finds more and is slower.",
+            rich_help_panel=options.INDEX,
+        ),
     ] = _DEFAULTS.summary_energy,
     layout: Annotated[
         Layout,
-        typer.Option(help="compact: weights of 8 bits and packed components, smaller and slower."),
+        typer.Option(help="compact takes three quarters of the memory, and is slower.", rich_help_panel=options.INDEX),
     ] = _DEFAULTS.layout,
     knn: Annotated[
-        int, typer.Option(help="Neighbors of each document to keep, for searches with --knn.")
+        int,
+        typer.Option(
+            help="Neighbors of each document to keep, for searches with --knn.", rich_help_panel=options.INDEX
+        ),
     ] = _DEFAULTS.knn,
     batch_size: options.BatchSize = None,
     *,
@@ -65,8 +87,10 @@ def index(
     memory: Annotated[
         str | None,
         typer.Option(
+            metavar="SIZE",
+            rich_help_panel=options.MACHINE,
             help="What building may use, such as 4GB; larger vectors are indexed by way of the disk. By default half "
-            "the machine's memory"
+            "the machine's memory",
         ),
     ] = None,
 ) -> None:
@@ -142,6 +166,6 @@ def _report(folder: Path, built: SeismicIndex | DenseIndex) -> None:
     recall = built.sample_recall if isinstance(built, SeismicIndex) else None
     if isinstance(built, SeismicIndex) and recall is not None and recall < LEAST_RECALL:
         print(
-            f"its weights are too even for blocks, which found {recall:.2f} of the best documents of a sample; "
-            f"every search will be exact"
+            f"blocks would find {recall:.2f} of the best documents only, on a sample, because the weights of these "
+            "vectors differ so little; the index has inverted lists instead, and every search is exact"
         )

@@ -11,6 +11,8 @@ import typer
 from lsr.cli import options
 from lsr.cli.output import print_columns, print_json
 
+_NAMES = {"postings": "non-zero weights"}  # of entries whose names are not everybody's
+
 
 def info(
     index: options.IndexFolder,
@@ -46,7 +48,7 @@ def _describe(folder: Path) -> dict[str, Any]:
 def _print(described: dict[str, Any], verified: bool) -> None:
     nbytes, files = described.pop("bytes"), described.pop("files")
     presets = described.pop("presets", [])
-    print_columns([name.replace("_", " "), _shown(value)] for name, value in described.items())
+    print_columns([_NAMES.get(name, name.replace("_", " ")), _shown(value)] for name, value in described.items())
     print()
     print_columns(_sizes(nbytes, described.get("documents", 0), described.get("postings", 0)))
     if presets:
@@ -56,10 +58,10 @@ def _print(described: dict[str, Any], verified: bool) -> None:
 
 
 def _sizes(nbytes: dict[str, int], documents: int, postings: int) -> Iterator[list[str]]:
-    """Each part and all together: bytes, bytes a document and, of a sparse index, bytes a posting."""
+    """Each part and all together: bytes, bytes a document and, of a sparse index, bytes a weight that it stores."""
     for part, size in [*nbytes.items(), ("together", sum(nbytes.values()))]:
         each = [f"{size / documents:,.1f} a document"] if documents else []
-        each += [f"{size / postings:,.2f} a posting"] if postings else []
+        each += [f"{size / postings:,.2f} a weight"] if postings else []
         yield [part, f"{size:,} bytes", *each]
 
 

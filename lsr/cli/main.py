@@ -4,52 +4,93 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
+import textwrap
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Annotated
 
 import typer
+import typer.main
+from rich.markup import escape
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from lsr.cli.examples import EXAMPLES
+from lsr.cli.options import OUTPUT
 from lsr.cli.output import watched
 from lsr.errors import LsrError
 
 BAD_INPUT = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 1
+LONGEST_COMPLAINT = 500  # characters of a message that repeats what was typed, all names of a folder perhaps
 
-# In the order in which --help lists them. Each is a module of this package, with a function of the same name.
-COMMANDS = (
-    *("encoders", "build", "inspect", "encode", "index", "tune", "search", "why", "run", "evaluate", "compare"),
-    *("experiment", "mine", "train", "reproduce", "info", "warmup", "demo"),
+# By purpose, as --help lists them. Each is a module of this package, with a function of the same name.
+PANELS = {
+    "Search": ("index", "search", "why", "info", "tune"),
+    "Measure": ("run", "evaluate", "compare", "experiment"),
+    "Encode": ("encoders", "inspect", "encode", "build"),
+    "Train": ("mine", "train", "reproduce"),
+    "Begin": ("demo", "warmup"),
+}
+COMMANDS = {name: panel for panel, names in PANELS.items() for name in names}
+HELP = (
+    "Learned sparse retrieval: encode text, index it, search it, measure the result. `lsr demo` shows all of it on a "
+    "collection that every machine has."
 )
-HELP = "Learned sparse retrieval: encode text, index it, search it, measure the result."
+_VALUES = {"<int>": "N", "<int range>": "N", "<float>": "NUMBER", "<list[float]>": "NUMBER"}
 
 
-def _print_version(wanted: bool) -> None:
+def _print_versions(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from lsr.cli.machine import versions
 
-        print(f"lsr {version('lsr-engine')}")
+        found = versions()
+        print(f"lsr {found.pop('lsr-engine')}\nPython {found.pop('Python')}")
+        print(", ".join(f"{name} {version or 'is not installed'}" for name, version in found.items()))
         raise typer.Exit
 
 
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_print_versions, is_eager=True, help="Print versions and leave.")
     ] = False,
 ) -> None:
     pass
 
 
-def command_line(words: Sequence[str] = ()) -> typer.Typer:
-    """The command that is called, or, where none is, all of them: importing 18 takes longer than most of them run."""
-    app = typer.Typer(name="lsr", help=HELP, add_completion=False, pretty_exceptions_enable=False)
+def command_line(words: Sequence[str] = ()) -> TyperGroup:
+    """The command that is called, or, where none is, all of them: importing all takes longer than most of them run."""
+    app = typer.Typer(name="lsr", help=HELP, pretty_exceptions_enable=False)
     app.callback()(_options)
     called = next((word for word in words if not word.startswith("-")), "")
     for name in [called] if called in COMMANDS else COMMANDS:
-        app.command()(getattr(import_module(f"lsr.cli.{name}"), name))
-    return app
+        examples = "\n".join(f"{escape(example)}" for example in EXAMPLES[name])
+        command = getattr(import_module(f"lsr.cli.{name}"), name)
+        app.command(rich_help_panel=COMMANDS[name], epilog=f"[bold]Examples[/]\n{examples}")(command)
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    for each in (group, *group.commands.values()):
+        assert isinstance(each, TyperGroup | TyperCommand)
+        _name_values(each)
+    return group
+
+
+def _name_values(command: TyperGroup | TyperCommand) -> None:
+    """Let --help show [a|b] for a choice, and nothing for a flag or beside the name of an argument."""
+    command.params.sort(key=lambda each: getattr(each, "rich_help_panel", None) == OUTPUT)  # the last panel
+    parameters = command.get_params(typer.Context(command))
+    for each in parameters:
+        kind = each.display_type(typer.Context(command)) if isinstance(each, TyperOption) else ""
+        if not isinstance(each, TyperOption):
+            each.display_type_rich = lambda ctx: ""  # type: ignore[attr-defined]
+        elif each.is_flag:
+            each.metavar = ""
+        elif each.metavar is None:
+            each.metavar = f"[{kind.strip('<>')}]" if "|" in kind else _VALUES.get(kind)
+    if len(parameters) > 1 and isinstance(parameters[-2], TyperOption):  # --help is the last, and no purpose of its own
+        parameters[-1].rich_help_panel = parameters[-2].rich_help_panel  # type: ignore[attr-defined]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a text may hold what the terminal cannot show
     try:
-        status = command_line(words)(words or ["--help"], prog_name="lsr", standalone_mode=False)
+        status = command_line(_completed() or words)(words or ["--help"], prog_name="lsr", standalone_mode=False)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -75,10 +116,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "lsr"
-        return _complain(f"{error.format_message().rstrip('.')}; see {command} --help")
+        return _complain(f"{_reason(error.format_message(), command)}; see {command} --help")
     except (LsrError, OSError) as error:
         return _complain(str(error))
     return status if isinstance(status, int) else 0
+
+
+def _completed() -> list[str]:
+    """The command whose options a shell asks for, in the variables of Typer's scripts for bash, zsh and fish."""
+    if "_LSR_COMPLETE" not in os.environ:
+        return []
+    os.environ["COLUMNS"] = "10000"  # Typer folds what it says of an option, and a shell would take lines for words
+    line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
+    return re.findall(r"^\s*\S+\s+(\S+)\s", line)  # without a blank behind it, it may be half a name
+
+
+def _reason(message: str, command: str) -> str:
+    extra = re.fullmatch(r"Got unexpected extra argument\(s\) \((.*)\)", message, re.DOTALL)
+    if extra is not None:
+        words = textwrap.shorten(extra[1], 80, placeholder=" ...")
+        return (
+            f"{command} was given more than it takes: {words}; put several words in quotes, and give a folder instead "
+            "of the names of its files (*)"
+        )
+    return textwrap.shorten(message.rstrip("."), LONGEST_COMPLAINT, placeholder=" ...")
 
 
 def _open_streams() -> None:

@@ -13,6 +13,9 @@ from lsr.cli.search_options import takes_request
 from lsr.errors import ParameterError
 from lsr.retrieval.request import SearchRequest
 
+_NEGATIVES = "Negatives"
+_TEACHERS = "Teachers"
+
 
 @takes_request(k=None, words=("side", "query_cut", "heap_factor", "exact"), only=False)
 def mine(
@@ -20,33 +23,70 @@ def mine(
     collection: options.CollectionSpec,
     output: Annotated[Path, typer.Argument(metavar="OUT", help="The .jsonl[.gz] or .parquet file to write.")],
     request: SearchRequest,
-    split: Annotated[str, typer.Option(help="Split of the collection whose queries are mined for.")] = "train",
+    split: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Split of the collection whose queries are mined for.",
+            rich_help_panel=options.COLLECTION,
+        ),
+    ] = "train",
     same_id: options.SameId = None,
-    depth: Annotated[int, typer.Option(help="How deep to search.")] = 200,
-    skip_top: Annotated[int, typer.Option(help="First ranks that are passed over.")] = 0,
+    depth: Annotated[
+        int, typer.Option(help="How many documents are searched for each query.", rich_help_panel=_NEGATIVES)
+    ] = 200,
+    skip_top: Annotated[int, typer.Option(help="First ranks that are passed over.", rich_help_panel=_NEGATIVES)] = 0,
     negatives: Annotated[
-        int, typer.Option(help="Negatives of a query, drawn at random from the ranks between; of each index.")
+        int,
+        typer.Option(
+            help="Negatives of a query, drawn at random from the ranks between; of each index.",
+            rich_help_panel=_NEGATIVES,
+        ),
     ] = 30,
     max_score_ratio: Annotated[
         float | None,
-        typer.Option(help="Pass over what scores more than this share of the best relevant document found."),
+        typer.Option(
+            help="Pass over what scores more than this share of the best relevant document found.",
+            rich_help_panel=_NEGATIVES,
+        ),
     ] = None,
-    relevant: Annotated[int, typer.Option(help="Grade from which documents are positives.")] = 1,
+    relevant: Annotated[
+        int, typer.Option(help="Grade from which documents are positives.", rich_help_panel=_NEGATIVES)
+    ] = 1,
     also: Annotated[
         list[Path] | None,
-        typer.Option(help="Another index of the same documents, whose negatives are added; can be repeated."),
+        typer.Option(
+            metavar="INDEX",
+            help="Another index of the same documents, whose negatives are added; can be repeated.",
+            rich_help_panel=_NEGATIVES,
+        ),
     ] = None,
     dense_teacher: Annotated[
-        list[str] | None, typer.Option(help="Attach scores of a dense encoder; can be repeated, as the two below.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Attach scores of a dense encoder; can be repeated, as the two below.",
+            rich_help_panel=_TEACHERS,
+        ),
     ] = None,
-    sparse_teacher: Annotated[list[str] | None, typer.Option(help="Attach scores of a sparse encoder.")] = None,
-    cross_teacher: Annotated[list[str] | None, typer.Option(help="Attach scores of a cross-encoder.")] = None,
+    sparse_teacher: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Attach scores of a sparse encoder.", rich_help_panel=_TEACHERS),
+    ] = None,
+    cross_teacher: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Attach scores of a cross-encoder.", rich_help_panel=_TEACHERS),
+    ] = None,
     normalize: Annotated[
         Literal["min-max", "none"] | None,
-        typer.Option(help="Teachers' scores before their mean; by default min-max, of each query"),
+        typer.Option(
+            help="Teachers' scores before their mean; by default min-max, of each query", rich_help_panel=_TEACHERS
+        ),
     ] = None,
-    scale: Annotated[float | None, typer.Option(help="By which the mean is multiplied; by default 30")] = None,
-    seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
+    scale: Annotated[
+        float | None, typer.Option(help="By which the mean is multiplied; by default 30", rich_help_panel=_TEACHERS)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of what is drawn.", rich_help_panel=_NEGATIVES)] = 0,
     threads: options.Threads = None,
     device: options.Device = None,
 ) -> None:

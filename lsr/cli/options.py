@@ -14,6 +14,17 @@ import typer
 
 from lsr.errors import ParameterError
 
+# The panels of --help: options of one purpose stand together.
+SEARCH = "Search"
+FEEDBACK = "Feedback"
+INTERPOLATION = "Sparse and dense together"
+COLLECTION = "Collection"
+ENCODER = "Encoder"
+INDEX = "Index"
+MEASURES = "Measures"
+MACHINE = "Machine"
+OUTPUT = "Output"
+
 CollectionSpec = Annotated[
     str,
     typer.Argument(
@@ -22,42 +33,96 @@ CollectionSpec = Annotated[
         "ir_datasets id.",
     ),
 ]
-Encoder = Annotated[str, typer.Option(help="tiny, bm25, a model's folder, or a Hugging Face id.")]
+Encoder = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="tiny, bm25, a model's folder, or a Hugging Face id.", rich_help_panel=ENCODER),
+]
 IndexFolder = Annotated[Path, typer.Argument(metavar="INDEX", help="A folder that `lsr index` wrote.")]
 Split = Annotated[
-    str | None, typer.Option(help="Split of the collection; by default test, else dev, else the only one")
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Split of the collection; by default test, else dev, else the only one",
+        rich_help_panel=COLLECTION,
+    ),
 ]
 SameId = Annotated[
     Literal["drop", "keep"] | None,
-    typer.Option(help="A document with the id of the query; by default dropped for ArguAna and Quora"),
+    typer.Option(
+        help="A document with the id of the query; by default dropped for ArguAna and Quora",
+        rich_help_panel=COLLECTION,
+    ),
 ]
-Depth = Annotated[int, typer.Option("-k", help="How many documents for each query.")]
-Only = Annotated[Path | None, typer.Option(help="A file of document ids, one a line: no other document is found.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="Threads; by default all cores")]
-Measures = Annotated[str, typer.Option(help="Measures by ir_measures' names, commas between them.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Depth = Annotated[int, typer.Option("-k", help="How many documents for each query.", rich_help_panel=SEARCH)]
+Only = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="A file of document ids, one a line: no other document is found.",
+        rich_help_panel=SEARCH,
+    ),
+]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads; by default all cores", rich_help_panel=MACHINE)]
+Measures = Annotated[
+    str,
+    typer.Option(
+        metavar="NAMES", help="Measures by ir_measures' names, commas between them.", rich_help_panel=MEASURES
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.", rich_help_panel=OUTPUT)]
 
-BatchSize = Annotated[int | None, typer.Option(help="Texts encoded at once; by default the encoder's choice")]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(help="Texts encoded at once; by default the encoder's choice", rich_help_panel=MACHINE),
+]
 MaxLength = Annotated[
     int | None,
-    typer.Option(help="Tokens of a text that are read at once; by default what the model's folder says, or 256"),
+    typer.Option(
+        help="Tokens of a text that are read at once; by default what the model's folder says, or 256",
+        rich_help_panel=ENCODER,
+    ),
 ]
 LongDocuments = Annotated[
     Literal["first", "max"],
-    typer.Option(help="first: the rest of a longer document is cut off; max: all of it is read, in windows."),
+    typer.Option(
+        help="first: the rest of a longer document is cut off; max: all of it is read, in windows.",
+        rich_help_panel=ENCODER,
+    ),
 ]
 Stride = Annotated[
-    int | None, typer.Option(help="Tokens from one window's start to the next (max); by default without overlap")
+    int | None,
+    typer.Option(
+        help="Tokens from one window's start to the next (max); by default without overlap", rich_help_panel=ENCODER
+    ),
 ]
 PruneDocuments = Annotated[
-    str, typer.Option(help="What is kept of a document: top-k:128, ratio:0.1 (of its largest weight) or mass:0.9.")
+    str,
+    typer.Option(
+        metavar="RULE",
+        help="What is kept of a document: top-k:128, ratio:0.1 (of its largest weight) or mass:0.9.",
+        rich_help_panel=ENCODER,
+    ),
 ]
-PruneQueries = Annotated[str, typer.Option(help="The same for queries.")]
-Dtype = Annotated[Literal["float32", "bfloat16"], typer.Option(help="Arithmetic of the encoder.")]
-Device = Annotated[str | None, typer.Option(help="Where to encode: cpu, cuda, cuda:1; by default cuda if there is one")]
+PruneQueries = Annotated[str, typer.Option(metavar="RULE", help="The same for queries.", rich_help_panel=ENCODER)]
+Dtype = Annotated[
+    Literal["float32", "bfloat16"], typer.Option(help="Arithmetic of the encoder.", rich_help_panel=ENCODER)
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Where to encode: cpu, cuda, cuda:1; by default cuda if there is one",
+        rich_help_panel=MACHINE,
+    ),
+]
 
 OfflineData = Annotated[
-    Path | None, typer.Option(help="A folder of collections: those found in it are not downloaded.")
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="A folder of collections: those found in it are not downloaded.",
+        rich_help_panel=COLLECTION,
+    ),
 ]
 
 Command = Callable[..., None]

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
+
+from rich.cells import cell_len
+
+_NARROWEST = 12  # characters of a folded column
+_NUMBER = re.compile(r"[-+]?[\d,.]+[▲▼]?|[-–]?")
 
 
 def watched() -> bool:
@@ -16,12 +26,52 @@ def print_json(value: object) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def print_columns(rows: Iterable[Sequence[str]]) -> None:
-    """Rows of equal length with their columns aligned to the left."""
+def print_columns(rows: Iterable[Sequence[str]], least: Sequence[str] = ()) -> None:
+    """Rows of equal length as columns: numbers to the right, all else to the left.
+
+    A terminal gets what it has room for: without the columns `least`, names of the first row, the least important one
+    first, and then with long cells folded. What is piped gets all columns, and one line for each row.
+    """
     table = [tuple(row) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    left_out: list[str] = []
+    while _width(_widths(table)) > room and len(left_out) < len(least):
+        left_out.append(least[len(left_out)])
+        table = [tuple(cell for cell, name in zip(row, table[0], strict=True) if name != left_out[-1]) for row in table]
+    widths = _widths(table)
+    while _width(widths) > room and max(widths) > _NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+    right = [all(map(_NUMBER.fullmatch, column[1:])) for column in zip(*table, strict=True)]
     for row in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        folded = [
+            textwrap.wrap(cell, width) if cell_len(cell) > width else [cell]
+            for cell, width in zip(row, widths, strict=True)
+        ]
+        for line in zip_longest(*folded, fillvalue=""):
+            cells = zip(line, widths, right, strict=True)
+            print("  ".join(_padded(*each) for each in cells).rstrip())
+    if left_out:
+        print(f"(no room for {', '.join(left_out)}; a wider terminal shows them, and so does a pipe)")
+
+
+def _widths(table: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(cell_len, column)) for column in zip(*table, strict=True)]
+
+
+def _width(widths: Sequence[int]) -> int:
+    return sum(widths) + 2 * (len(widths) - 1)
+
+
+def _padded(cell: str, width: int, right: bool) -> str:
+    blanks = " " * (width - cell_len(cell))
+    return blanks + cell if right else cell + blanks
+
+
+def print_next(*commands: Sequence[object]) -> None:
+    """What to type next, for a person: nothing unless stdout is a terminal."""
+    if sys.stdout.isatty():
+        for before, command in zip(("next:", *("     ",) * len(commands)), commands, strict=False):
+            print(before, shlex.join(map(str, command)))
 
 
 def printable(token: str) -> str:

@@ -13,14 +13,22 @@ from lsr.cli.output import watched
 
 def reproduce(
     name: Annotated[
-        str, typer.Argument(help="inference-free, teachers, prosper, framework or regularizers.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="NAME", help="inference-free, teachers, prosper, framework or regularizers.", show_default=False
+        ),
     ],
     output: Annotated[
         Path | None, typer.Argument(metavar="OUT", help="Its folder; by default NAME.", show_default=False)
     ] = None,
-    seeds: Annotated[int, typer.Option(help="How often each training is repeated, with other seeds.")] = 3,
+    seeds: Annotated[
+        int, typer.Option(help="How often each training is repeated, with other seeds.", rich_help_panel="Training")
+    ] = 3,
     steps: Annotated[
-        int | None, typer.Option(help="Steps of each training; by default what two cores do in about a minute.")
+        int | None,
+        typer.Option(
+            help="Steps of each training; by default what two cores do in about a minute.", rich_help_panel="Training"
+        ),
     ] = None,
     offline_data: options.OfflineData = None,
     device: options.Device = None,

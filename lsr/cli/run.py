@@ -27,7 +27,9 @@ def run(
     same_id: options.SameId = None,
     threads: options.Threads = None,
     device: options.Device = None,
-    tag: Annotated[str, typer.Option(help="Name of the run, its last column.")] = "lsr",
+    tag: Annotated[
+        str, typer.Option(metavar="NAME", help="Name of the run, its last column.", rich_help_panel=options.OUTPUT)
+    ] = "lsr",
 ) -> None:
     """Search for every query of a collection or file, and write a TREC run."""
     options.check_output(output)

@@ -24,7 +24,10 @@ def search(
     index: options.IndexFolder,
     query: Annotated[str, typer.Argument(metavar="QUERY", help="The query's text, in quotes.")],
     request: SearchRequest,
-    explain: Annotated[bool, typer.Option("--explain", help="Show what each term contributes to the score.")] = False,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Show what each term contributes to the score.", rich_help_panel=options.OUTPUT),
+    ] = False,
     device: options.Device = None,
     json: options.Json = False,
 ) -> None:

@@ -11,31 +11,40 @@ import typer
 
 from lsr.cli import options
 from lsr.index.parameters import SearchParams
-from lsr.retrieval.request import WORDS, SearchRequest, word_types
+from lsr.retrieval.request import WORDS, Feedback, Fusion, SearchRequest, word_types
 
 PARAMS = [each.name for each in fields(SearchParams)]
 
+_PANELS = {
+    SearchParams: options.SEARCH,
+    Feedback: options.FEEDBACK,
+    Fusion: options.INTERPOLATION,
+    SearchRequest: options.INTERPOLATION,
+}
 _HELP = {
-    "query_cut": "Terms of a query, heaviest first, by which blocks are chosen.",
-    "heap_factor": "Blocks estimated below this share of the worst score kept are skipped; higher is faster.",
-    "max_blocks": "Blocks visited, about; by default 100 times the square root of -k",
-    "knn": "Neighbors of the best documents to score too (lsr index --knn).",
+    "query_cut": "Terms of the query, heaviest first, that decide which blocks of documents are scored.",
+    "heap_factor": "A block is skipped if its estimate is below this share of the worst score among the best so far; "
+    "higher is faster and finds less.",
+    "max_blocks": "Blocks that are scored, about; by default 100 times the square root of -k",
+    "knn": "Also score so many nearest neighbors of each of the best documents (of an index made with --knn).",
     "exact": "Score every document: slow, and misses nothing.",
     "recall": "Search as lsr tune found for this recall, in place of the options before.",
-    "feedback": "Search again with what the best documents say; average is of the dense side.",
-    "feedback_depth": "Documents fed back; by default 10 (sparse rocchio), 5 (dense rocchio), 3 (average)",
-    "feedback_terms": "Terms kept of the documents (sparse side); by default 10",
-    "alpha": "Rocchio: weight of the query; by default 1 (sparse), .4 (dense)",
-    "beta": "Rocchio: weight of the documents fed back; by default .75 (sparse), .6 (dense)",
-    "gamma": "Rocchio: weight of the last documents, which is subtracted.",
-    "negatives": "Rocchio: how many of the last documents, for --gamma.",
-    "interpolate": "Interpolate sparse and dense, before or after the feedback, or both; without feedback, after.",
-    "weight": "Of sparse scores in interpolation, 0 to 1.",
-    "side": "Where to search and feed back; by default sparse, and dense with --interpolate",
-    "fusion": "Of scores, or of reciprocal ranks (rrf).",
-    "normalize": "Scores before interpolation.",
-    "missing": "Score of a document that a list lacks: its minimum, or zero.",
-    "fusion_depth": "Documents of each list that are interpolated.",
+    "feedback": "Search a second time, with terms of the best documents added to the query; average is for dense "
+    "vectors.",
+    "feedback_depth": "Best documents that the second query takes; by default 10 (sparse), 5 (dense), 3 (average)",
+    "feedback_terms": "Terms of these documents that the second query takes (sparse); by default 10",
+    "alpha": "Weight of the query in the second query (rocchio); by default 1 (sparse), .4 (dense)",
+    "beta": "Weight of the best documents in the second query (rocchio); by default .75 (sparse), .6 (dense)",
+    "gamma": "Weight of the last documents of the first ranking, which is subtracted (rocchio).",
+    "negatives": "How many of the last documents --gamma is about (rocchio).",
+    "interpolate": "Add up sparse and dense scores: before the feedback, after it, or both times. Without feedback, "
+    "give after.",
+    "side": "Which vectors are searched and fed back; by default sparse, and dense with --interpolate",
+    "fusion": "What is added up: scores, or reciprocal ranks (rrf).",
+    "weight": "Weight of the sparse scores, from 0 to 1; the dense scores have the rest.",
+    "normalize": "How the scores of each ranking are made comparable first.",
+    "missing": "The score of a document that only the other ranking found: the lowest score of this ranking, or zero.",
+    "fusion_depth": "Documents of each ranking that are added up.",
 }
 
 
@@ -62,4 +71,5 @@ def _option(word: str) -> inspect.Parameter:
     flag = (f"--{word}",) if word_types()[word] is bool else ()
     kind, name = WORDS[word]
     default = None if word == "feedback" else next(each.default for each in fields(kind) if each.name == name)
-    return options.parameter(word, Annotated[word_types()[word], typer.Option(*flag, help=_HELP[word])], default)
+    option = typer.Option(*flag, help=_HELP[word], rich_help_panel=options.SEARCH if word == "side" else _PANELS[kind])
+    return options.parameter(word, Annotated[word_types()[word], option], default)

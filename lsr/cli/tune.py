@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _JSONL = (".jsonl", ".jsonl.gz")
 _COLUMNS = ("recall", "held out", "µs a query", "query cut", "blocks", "neighbors")
+_LEAST = ("neighbors", "held out")  # what a narrow terminal goes without
 
 
 def tune(
@@ -25,18 +26,25 @@ def tune(
         str,
         typer.Option(
             metavar="QUERIES|VECTORS",
+            rich_help_panel=options.COLLECTION,
             help="Some hundreds, like those to come: a collection, a queries.jsonl[.gz], a TSV of id and text, or "
             "vectors: .npz, .jsonl[.gz] or a folder that lsr encode wrote.",
         ),
     ],
     recall: Annotated[
         list[float] | None,
-        typer.Option(help="What to reach; may be given several times. By default .9, .95, .97 and .99"),
+        typer.Option(
+            help="What to reach; may be given several times. By default .9, .95, .97 and .99",
+            rich_help_panel=options.SEARCH,
+        ),
     ] = None,
     k: options.Depth = 10,
     split: options.Split = None,
     threads: options.Threads = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw recall against time: .svg, .png, .pdf")] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw recall against time: .svg, .png, .pdf", rich_help_panel=options.OUTPUT),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Find the fastest search that reaches a recall, and keep its parameters with the index.
@@ -114,9 +122,10 @@ def _plot(tuning: Tuning, index: Path, path: Path) -> None:
 
 def _print(tuning: Tuning, inverted: bool) -> None:
     print(f"recall@{tuning.k} on {tuning.queries} queries, every second of them held out\n")
-    print_columns([_COLUMNS, *map(_cells, tuning.frontier)])
+    print_columns([_COLUMNS, *map(_cells, tuning.frontier)], _LEAST)
     print("\nkept with the index\n")
-    print_columns([("asked", *_COLUMNS), *((f"{asked:g}", *_cells(each)) for asked, each in tuning.chosen.items())])
+    chosen = [(f"{wanted:g}", *_cells(each)) for wanted, each in tuning.chosen.items()]
+    print_columns([("wanted", *_COLUMNS), *chosen], _LEAST)
     exact = [f"{asked:g}" for asked, point in tuning.chosen.items() if point.params.exact]
     if inverted:
         print("\nthis index is searched exactly, whatever the parameters")
@@ -126,5 +135,5 @@ def _print(tuning: Tuning, inverted: bool) -> None:
 
 def _cells(point: TuningPoint) -> tuple[str, ...]:
     params = point.params
-    settings = ("exact", "", "") if params.exact else (str(params.query_cut), str(params.max_blocks), str(params.knn))
+    settings = ("exact", "-", "-") if params.exact else (str(params.query_cut), str(params.max_blocks), str(params.knn))
     return f"{point.recall:.4f}", f"{point.held_out:.4f}", f"{point.microseconds:,.0f}", *settings

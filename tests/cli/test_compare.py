@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -45,8 +46,28 @@ def test_the_table_and_the_queries_that_changed_most_first(lsr: Lsr, files: tupl
     outcome = lsr("compare", first, second, "--qrels", qrels, "--measures", "RR@10", "--per-query")
     lines = outcome.out.splitlines()
     assert [line.split()[1] for line in lines[1:5]] == ["3", "1", "2", "4"]
+    assert lines[6].split()[:4] == ["measure", "first", "second", "difference"]
     assert lines[-1].split()[:4] == ["RR@10", "0.3750", "0.6250", "+0.2500"]
     assert lines[-1].split()[-1] == "2/1/1"
+
+
+@pytest.mark.parametrize(
+    ("names", "heads"),
+    [
+        (("bm25.run.gz", "tiny.run"), ["bm25", "tiny"]),
+        (("bm25.run", "bm25.txt"), ["bm25.run", "bm25.txt"]),
+        (("a/bm25.run", "b/bm25.run"), ["{}/a/bm25.run", "{}/b/bm25.run"]),
+    ],
+)
+def test_columns_have_the_names_of_the_runs(
+    lsr: Lsr, files: tuple[Path, Path, Path], tmp_path: Path, names: tuple[str, str], heads: list[str]
+) -> None:
+    paths = [tmp_path / name for name in names]
+    for path, text in zip(paths, (FIRST, SECOND), strict=True):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+    header = lsr("compare", *paths, "--qrels", files[2]).out.splitlines()[0]
+    assert header.split()[1:3] == [head.format(tmp_path) for head in heads]
 
 
 def test_a_plot_of_the_first_measure(lsr: Lsr, files: tuple[Path, Path, Path], tmp_path: Path) -> None:

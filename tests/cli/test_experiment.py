@@ -22,8 +22,11 @@ def test_results_lie_beside_the_file_and_are_printed(lsr: Lsr, tmp_path: Path) -
     path = described(tmp_path, 'collections = ["library"]')
     flags = ("--offline-data", FIXTURES, "--threads", 1)
     outcome = lsr("experiment", path, *flags)
-    assert "| library | bm25 |" in outcome.out
-    assert outcome.out.splitlines()[-1] == f"{tmp_path / 'bm25'}: 1 systems on 1 collections"
+    header, row, blank, summary = outcome.out.splitlines()
+    assert header.split()[:3] == ["collection", "system", "nDCG@10"]
+    assert row.split()[:2] == ["library", "bm25"]
+    assert blank == ""
+    assert summary.startswith(f"{tmp_path / 'bm25'}: systems 1, collections 1; ")
     (found,) = lsr("experiment", path, *flags, "--json").json
     run = read_run(tmp_path / "bm25" / "runs" / "library" / "bm25.run.gz")
     assert found["measures"] == pytest.approx(evaluate(read_qrels(LIBRARY / "qrels" / "test.tsv"), run))

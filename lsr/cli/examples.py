@@ -1,0 +1,76 @@
+"""What --help shows of each command, exactly as it would be typed; tests/cli/test_help.py parses all of it."""
+
+EXAMPLES = {
+    "index": (
+        "lsr index scifact scifact.index --encoder tiny",
+        "lsr index scifact scifact.index --dense minilm",
+    ),
+    "search": (
+        'lsr search scifact.index "vitamin D and bone density" -k 5 --explain',
+        'lsr search scifact.index "bone density" --interpolate after --weight 0.3',
+    ),
+    "why": (
+        'lsr why scifact.index "vitamin D and bone density" 4983',
+        'lsr why scifact.index "bone density" 4983 --max-blocks 20',
+    ),
+    "info": (
+        "lsr info scifact.index",
+        "lsr info scifact.index --verify",
+    ),
+    "tune": (
+        "lsr tune scifact.index --queries scifact --recall 0.97",
+        "lsr tune scifact.index --queries queries.tsv --plot recall.svg",
+    ),
+    "run": (
+        "lsr run scifact.index scifact scifact.run",
+        "lsr run scifact.index queries.tsv my.run.gz -k 100 --feedback rocchio",
+    ),
+    "evaluate": (
+        "lsr evaluate scifact.index scifact",
+        "lsr evaluate scifact.run scifact/qrels/test.tsv --measures nDCG@10,R@100",
+    ),
+    "compare": (
+        "lsr compare bm25.run tiny.run --qrels scifact",
+        "lsr compare bm25.run tiny.run --qrels scifact --plot differences.svg",
+    ),
+    "experiment": (
+        "lsr experiment experiment.toml --plan",
+        "lsr experiment experiment.toml --offline-data collections",
+    ),
+    "encoders": (
+        "lsr encoders",
+        "lsr encoders splade-v3",
+    ),
+    "inspect": (
+        'lsr inspect tiny "what causes high blood pressure"',
+        'lsr inspect tiny "salt raises blood pressure" --against "hypertension"',
+    ),
+    "encode": (
+        "lsr encode scifact scifact.vectors --encoder tiny",
+        "lsr encode scifact queries.npz --encoder tiny --queries --split test",
+    ),
+    "build": (
+        "lsr build splade-max bert-base-uncased my-encoder",
+        "lsr build opensearch-doc-v2-distill tiny my-encoder --idf scifact",
+    ),
+    "mine": (
+        "lsr mine scifact.index scifact negatives.jsonl.gz",
+        "lsr mine bm25.index scifact negatives.jsonl --depth 100 --skip-top 5",
+    ),
+    "train": (
+        "lsr train small/splade-max out",
+        "lsr train training.toml out --offline-data collections",
+    ),
+    "reproduce": (
+        "lsr reproduce inference-free",
+        "lsr reproduce teachers results --seeds 1 --steps 100",
+    ),
+    "demo": (
+        "lsr demo",
+        "lsr demo --encoder bm25 -k 5",
+    ),
+    "warmup": (
+        "lsr warmup",
+        "NUMBA_CACHE_DIR=/var/cache/lsr lsr warmup",
+    ),
+}

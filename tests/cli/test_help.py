@@ -1,0 +1,156 @@
+"""What --help shows, what shells complete, and whether every example and every command of the guides can be typed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.core import TyperGroup
+
+from lsr.cli.examples import EXAMPLES
+from lsr.cli.main import COMMANDS, PANELS, command_line
+from tests.cli.commands import Lsr, rejected
+from tests.processes import REPOSITORY
+
+GUIDES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+MAIN = "import sys\nfrom lsr.cli.main import main\nsys.exit(main())\n"
+
+
+@pytest.fixture(scope="module")
+def whole() -> TyperGroup:
+    return command_line()
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def parse(whole: TyperGroup, line: str) -> None:
+    """Raises typer.TyperException unless the command exists and takes these arguments and options."""
+    words = [word for word in shlex.split(line, comments=True) if not re.fullmatch(r"[A-Z_]+=\S*", word)]
+    assert words[0] == "lsr"
+    context = whole.make_context("lsr", words[1:])
+    name, command, rest = whole.resolve_command(context, [*context._protected_args, *context.args])
+    assert command is not None
+    command.make_context(name, rest, parent=context)
+
+
+def typed(guide: Path) -> list[str]:
+    """Lines of fenced blocks that begin with lsr, without `[...]` and other signs of a synopsis."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", guide.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [line for line in lines if line.startswith("lsr ")]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_examples_can_be_typed(lsr: Lsr, whole: TyperGroup, command: str) -> None:
+    shown = lsr(command, "--help").out
+    assert len(EXAMPLES[command]) >= 2
+    for example in EXAMPLES[command]:
+        parse(whole, example)
+        assert f" lsr {command}" in f" {example}"
+        assert f"\n {example}" in shown
+
+
+def test_commands_of_the_guides_can_be_typed(whole: TyperGroup) -> None:
+    lines = [line for guide in GUIDES for line in typed(guide)]
+    assert len(lines) > 40
+    for line in lines:
+        try:
+            parse(whole, line)
+        except typer.TyperException as error:
+            raise AssertionError(f"{line}: {error.format_message()}") from error
+
+
+def test_what_an_option_takes_has_a_name(lsr: Lsr) -> None:
+    for command in COMMANDS:
+        shown = lsr(command, "--help").out
+        assert "<" not in shown, shown
+        assert re.search(r"--help +Show", shown)
+    shown = lsr("search", "--help").out
+    assert re.search(r"--feedback +\[rocchio\|average", shown)
+    assert re.search(r"--exact +Score every", shown)
+    assert re.search(r"--only +FILE +A file", shown)
+
+
+def test_options_stand_in_panels_by_purpose(lsr: Lsr) -> None:
+    shown = lsr("search", "--help").out
+    titles = re.findall(r"^╭─ (.+?) ─", shown, re.MULTILINE)
+    assert titles == ["Arguments", "Search", "Feedback", "Sparse and dense together", "Machine", "Output"]
+    feedback = shown.split("╭─ Feedback")[1].split("╭─")[0]
+    assert re.findall(r"(--\S+) ", feedback)[:3] == ["--feedback", "--feedback-depth", "--feedback-terms"]
+    assert "--json" in shown.split("╭─ Output")[1]
+
+
+def test_commands_stand_in_panels_by_purpose(lsr: Lsr) -> None:
+    shown = lsr("--help").out
+    assert re.findall(r"^╭─ (.+?) ─", shown, re.MULTILINE) == ["Options", *PANELS]
+    assert re.findall(r"^│ ([a-z]+) ", shown, re.MULTILINE) == list(COMMANDS)
+
+
+def test_too_many_arguments_cost_a_short_line(lsr: Lsr) -> None:
+    message = rejected(lsr("index", *(f"mydocs/news/{number:04}.md" for number in range(300)), "my.index"))
+    assert "mydocs/news/0002.md" in message
+    assert "give a folder" in message
+    assert len(message) < 300
+    assert len(rejected(lsr("index", "c", "i", "--layout", "x" * 4000))) < 700
+
+
+def test_version_names_what_decides_the_result(lsr: Lsr) -> None:
+    first, second, third = lsr("--version").out.splitlines()
+    assert re.fullmatch(r"lsr \d+\.\d+\.\d+\S*", first)
+    assert second.startswith(f"Python {sys.version_info.major}.{sys.version_info.minor}")
+    for package in ("numpy", "numba", "pyarrow", "torch", "transformers", "faiss-cpu"):
+        assert re.search(rf"{package} (\d|is not)", third)
+
+
+def completed(shell: str, line: str) -> list[str]:
+    """What a shell is offered for a line; no other command is imported than the line's."""
+    words = line.split(" ")
+    environment = {"_LSR_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    if shell == "bash":
+        environment |= {"COMP_WORDS": "\n".join(words), "COMP_CWORD": str(len(words) - 1)}
+    else:
+        environment |= {"_TYPER_COMPLETE_ARGS": line}
+    ended = subprocess.run(
+        [sys.executable, "-c", MAIN], env={**os.environ, **environment}, capture_output=True, text=True, check=True
+    )
+    assert ended.stderr == ""
+    return re.findall(r'^(?:_arguments.*\(\()?"?([\w-]+)', ended.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands_options_and_choices(shell: str) -> None:
+    assert completed(shell, "lsr enc") == ["encoders", "encode"]
+    assert completed(shell, "lsr search my.index text --feedback") == [
+        "--feedback",
+        "--feedback-depth",
+        "--feedback-terms",
+    ]
+    assert completed(shell, "lsr search --feedback ") == ["rocchio", "average"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_of_a_shell(shell: str, tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", MAIN],
+        env={**os.environ, "_LSR_COMPLETE": f"source_{shell}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"_LSR_COMPLETE=complete_{shell}" in ended.stdout
+    if shell == "bash":  # the only one that every machine has
+        program = tmp_path / "lsr"
+        program.write_text(f"#!{sys.executable}\n{MAIN}")
+        program.chmod(0o755)
+        asked = f'COMP_WORDS=(lsr search --ex) COMP_CWORD=2; _lsr_completion {program}; echo "${{COMPREPLY[@]}}"'
+        shown = subprocess.run(["bash", "-c", f"{ended.stdout}\n{asked}"], capture_output=True, text=True, check=True)
+        assert shown.stdout.split() == ["--exact", "--explain"]
