@@ -1,44 +1,143 @@
-"""Progress bars with rates, on standard error, for those who ask for them."""
+"""Progress on standard error, for those who ask for it: a bar on a terminal or in a notebook, else a line at times."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Event, Thread
+from time import monotonic
+from typing import Protocol
 
-Advance = Callable[[int], None]
+SECONDS_PER_LINE = 10.0
+SECONDS_UNTIL_SHOWN = 0.7  # of what cannot be counted, such as loading a model
+
+
+class Advance(Protocol):
+    """What is called with the units done."""
+
+    def __call__(self, done: int, note: str = ..., *, resumed: bool = ...) -> None:
+        """So many units more are done.
+
+        note: stands beside the figures until the next one. resumed: they were done before, and tell nothing of speed.
+        """
 
 
 @contextmanager
 def progress_bar(what: str, total: int | None, unit: str, shown: bool) -> Iterator[Advance]:
-    """A function to call with the number of units done; draws nothing unless `shown`."""
+    """A function to call with the number of units done; draws nothing unless `shown`.
+
+    The rate and the remaining time are there from the first units on. total: None if it is not known.
+    """
+    figures = _Figures(total, unit)
     if not shown:
-        yield lambda _: None
+        yield figures.advance
         return
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+
+    console = Console(stderr=True)
+    if not (console.is_terminal or console.is_jupyter):
+        with _every(SECONDS_PER_LINE, lambda: _write(f"{what}: {figures}\n"), at_end=True):
+            yield figures.advance
+        return
+
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task
+    from rich.table import Column
     from rich.text import Text
 
-    class Rate(ProgressColumn):
+    class Shown(ProgressColumn):
         def render(self, task: Task) -> Text:
-            speed = task.finished_speed or task.speed
-            return Text(f"{speed:,.0f} {unit}/s" if speed else f"- {unit}/s")
+            return Text(str(figures))
 
-    columns = [
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f}" + (f" of {total:,}" if total is not None else "")),
-        Rate(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    ]
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    # The bar takes what room the words leave.
+    with Progress(
+        "{task.description}", BarColumn(None), Shown(Column(no_wrap=True)), console=console, expand=True
+    ) as progress:
         task = progress.add_task(what, total=total)
-        yield lambda done: progress.advance(task, done)
+
+        def advance(done: int, note: str = "", *, resumed: bool = False) -> None:
+            figures.advance(done, note, resumed=resumed)
+            progress.advance(task, done)
+
+        yield advance
+
+
+@contextmanager
+def waiting(what: str, shown: bool) -> Iterator[None]:
+    """Say on a terminal what is being waited for, and for how long already, if it takes longer than a moment."""
+    if not (shown and sys.stderr.isatty()):
+        yield
+        return
+    begin = monotonic()
+    # Without rich, whose import would be a part of the wait.
+    with _every(SECONDS_UNTIL_SHOWN, lambda: _write(f"\r{what} ... {monotonic() - begin:.0f} s")) as drawn:
+        yield
+    if drawn.is_set():
+        _write("\r\x1b[K")
+
+
+class _Figures:
+    """How far it is, how fast, and how long it will take."""
+
+    def __init__(self, total: int | None, unit: str) -> None:
+        self._total, self._unit = total, unit
+        self._done, self._resumed, self._note = 0, 0, ""
+        self._begin = self._now = monotonic()
+
+    def advance(self, done: int, note: str = "", *, resumed: bool = False) -> None:
+        self._done += done
+        self._note = note or self._note
+        self._now = monotonic()
+        if resumed:
+            self._resumed, self._begin = self._done, self._now
+
+    def __str__(self) -> str:
+        finished = self._done == self._total
+        seconds = max((self._now if finished else monotonic()) - self._begin, 1e-9)
+        speed = (self._done - self._resumed) / seconds
+        if not speed:
+            rate = f"{self._unit}, {_duration(seconds)} so far"
+        else:
+            rate = f"{speed:,.0f} {self._unit}/s" if speed >= 10 else f"{speed:.2g} {self._unit}/s"
+        figures = f"{self._done:,}" if self._total is None else f"{self._done:,} of {self._total:,}"
+        figures += f", {rate}" if speed else f" {rate}"
+        if speed and self._total is not None:
+            left = max(self._total - self._done, 0)
+            figures += f", took {_duration(seconds)}" if finished else f", {_duration(left / speed)} left"
+        return f"{figures}, {self._note}" if self._note else figures
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+@contextmanager
+def _every(seconds: float, draw: Callable[[], None], at_end: bool = False) -> Iterator[Event]:
+    """Draw at intervals, and at the end what was drawn before; the event is set once something was drawn."""
+    over, drawn = Event(), Event()
+
+    def draw_at_intervals() -> None:
+        while not over.wait(seconds):
+            draw()
+            drawn.set()
+
+    thread = Thread(target=draw_at_intervals, daemon=True)
+    thread.start()
+    try:
+        yield drawn
+    finally:
+        over.set()
+        thread.join()
+        if at_end and drawn.is_set():
+            draw()
+
+
+def _write(text: str) -> None:
+    # A reader who has left is no reason to stop the work.
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        pass

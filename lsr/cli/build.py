@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import watched
 from lsr.errors import ParameterError
 
 
@@ -48,7 +47,7 @@ def build(
 
     if idf is not None and find_preset(method).query != "idf":
         raise ParameterError(f"{method} has no place for --idf; leave it out")
-    table = None if idf is None else idf_from(idf, find_checkpoint(backbone).folder, watched())
+    table = None if idf is None else idf_from(idf, find_checkpoint(backbone).folder, progress=True)
     encoder = build_encoder(
         method, backbone, query_backbone=query_backbone, idf=table, device="cpu", max_length=max_length, seed=seed
     )

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import watched
+from lsr.cli.output import while_loading
 
 
 @options.takes_encoder
@@ -42,13 +42,14 @@ def encode(
     if output.name.endswith(VECTOR_FILES):
         options.check_output(output)
     wanted = texts.queries() if queries else {}
-    model = load_encoder(encoder, **loading)
+    with while_loading(encoder):
+        model = load_encoder(encoder, **loading)
     if queries:
-        fit_if_needed(model, texts, progress=watched())
+        fit_if_needed(model, texts, progress=True)
         encode_queries(wanted, output, model)
     elif output.name.endswith(VECTOR_FILES):
-        encode_to_file(texts, output, model, batch_size=batch_size, progress=watched())
+        encode_to_file(texts, output, model, batch_size=batch_size, progress=True)
     else:
-        encode_documents(texts, output, model, batch_size=batch_size, progress=watched())
+        encode_documents(texts, output, model, batch_size=batch_size, progress=True)
     stored = read_info(output)
     print(f"{output}: {stored.rows} rows, {stored.nnz / max(stored.rows, 1):.1f} weights a row")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import print_columns, print_json
+from lsr.cli.output import print_columns, print_json, while_loading
 from lsr.cli.search_options import takes_request
 from lsr.collections.runs import Qrels, read_qrels, read_run, write_run
 from lsr.errors import ParameterError
@@ -59,8 +59,9 @@ def evaluate(
         options.check_output(run)
         collection = load_collection(judgments, split, drop_same_id=options.drops(same_id))
         qrels, queries = collection.qrels(), collection.queries()
-        searcher = Searcher.open(system, device=device)
-        ranking = searcher.rankings(queries, request, threads, collection.drop_same_id)
+        with while_loading(system):
+            searcher = Searcher.open(system, device=device)
+        ranking = searcher.rankings(queries, request, threads, collection.drop_same_id, progress=True)
         if run is not None:
             write_run(run, ranking)
     elif run is not None or request != SearchRequest(_DEPTH):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import print_columns, print_json, watched
+from lsr.cli.output import print_columns, print_json
 from lsr.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def experiment(
     from lsr.experiment.runner import run_experiment
 
     results = run_experiment(
-        described, folder, offline_data=offline_data, device=device, threads=threads, progress=watched()
+        described, folder, offline_data=offline_data, device=device, threads=threads, progress=True
     )
     if json:
         print_json([_as_json(result) for result in results])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import watched
+from lsr.cli.output import while_loading
 from lsr.errors import ParameterError
 from lsr.index.dense_config import DenseConfig, DenseKind, Metric
 from lsr.index.parameters import IndexConfig, Layout
@@ -125,7 +125,8 @@ def index(
         from lsr.encoders.dense.dense_encoder import load_dense_encoder
         from lsr.index.dense.dense_index import DenseIndex
 
-        dense_model = load_dense_encoder(dense, **of_dense)
+        with while_loading(dense):
+            dense_model = load_dense_encoder(dense, **of_dense)
     if beside is not None and dense_model is not None and not isinstance(documents, str):
         added = build_dense(
             documents,
@@ -135,11 +136,12 @@ def index(
             expected=beside.ids,
             batch_size=batch_size,
             threads=threads,
-            progress=watched(),
+            progress=True,
         )
         _report(index / DENSE_FOLDER, added)
         return
-    model = None if encoder is None else load_encoder(encoder, **loading)
+    with while_loading(encoder):
+        model = None if encoder is None else load_encoder(encoder, **loading)
     built = build_searchable(
         documents,
         index,
@@ -150,7 +152,7 @@ def index(
         batch_size=batch_size,
         threads=threads,
         memory=budget,
-        progress=watched(),
+        progress=True,
     )
     _report(index, built)
     if dense_model is not None:

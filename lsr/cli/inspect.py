@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import print_columns, print_json, printable
+from lsr.cli.output import print_columns, print_json, printable, while_loading
 from lsr.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def inspect(
     from lsr.encoders.inspection import compare_texts, inspect_text
     from lsr.encoders.load import load_encoder
 
-    model = load_encoder(encoder, device=device, dtype=dtype, max_length=max_length)
+    with while_loading(encoder):
+        model = load_encoder(encoder, device=device, dtype=dtype, max_length=max_length)
     if against is not None:
         compared = compare_texts(model, text, against)
         if json:

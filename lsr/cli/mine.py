@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import watched
+from lsr.cli.output import while_loading
 from lsr.cli.search_options import takes_request
 from lsr.errors import ParameterError
 from lsr.retrieval.request import SearchRequest
@@ -110,10 +110,12 @@ def mine(
         from lsr.training.training_config import TeacherConfig
 
         teachers = TeacherConfig(dense, sparse, cross, normalize or "min-max", SCALE if scale is None else scale)
-        scorer = open_teachers(teachers, device)
+        with while_loading("teachers"):
+            scorer = open_teachers(teachers, device)
     elif normalize is not None or scale is not None:
         raise ParameterError("--normalize and --scale are of teachers; name one, or leave them out")
-    searchers = [Searcher.open(folder, device=device) for folder in (index, *(also or ()))]
+    with while_loading(index):
+        searchers = [Searcher.open(folder, device=device) for folder in (index, *(also or ()))]
     mined = mine_negatives(
         searchers,
         topics,
@@ -122,7 +124,7 @@ def mine(
         request=request,
         threads=threads,
         scorer=scorer,
-        progress=watched(),
+        progress=True,
     )
     left_out = f"; {mined.left_out} without a relevant document in the index left out" if mined.left_out else ""
     print(f"{output}: {mined.negatives} negatives for {mined.queries} queries{left_out}")

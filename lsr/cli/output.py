@@ -1,4 +1,4 @@
-"""What commands print: results on stdout, progress on stderr and only for somebody who watches."""
+"""What commands print: results on stdout, progress on stderr."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from itertools import zip_longest
 
 from rich.cells import cell_len
@@ -18,8 +19,15 @@ _NUMBER = re.compile(r"[-+]?[\d,.]+[▲▼]?|[-–]?")
 
 
 def watched() -> bool:
-    """Whether progress bars have a reader: stderr is a terminal."""
+    """Whether stderr is a terminal."""
     return sys.stderr.isatty()
+
+
+def while_loading(what: object) -> AbstractContextManager[None]:
+    """Says on a terminal what is being loaded, if that takes a while."""
+    from lsr.progress import waiting
+
+    return waiting(f"loading {what}", shown=True)
 
 
 def print_json(value: object) -> None:

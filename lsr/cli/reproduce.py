@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import watched
 
 
 def reproduce(
@@ -51,6 +50,6 @@ def reproduce(
         offline_data=offline_data,
         device=device,
         threads=threads,
-        progress=watched(),
+        progress=True,
     )
     print(report.read_text(encoding="utf-8"))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lsr.cli import options
+from lsr.cli.output import while_loading
 from lsr.cli.search_options import takes_request
 from lsr.retrieval.request import SearchRequest
 
@@ -39,7 +40,8 @@ def run(
     from lsr.retrieval.searcher import Searcher
 
     topics = load_queries(queries, split, drop_same_id=options.drops(same_id))
-    searcher = Searcher.open(index, device=device)
-    found = searcher.rankings(topics.texts, request, threads, topics.drop_same_id)
+    with while_loading(index):
+        searcher = Searcher.open(index, device=device)
+    found = searcher.rankings(topics.texts, request, threads, topics.drop_same_id, progress=True)
     write_run(output, found, tag)
     print(f"{output}: {sum(map(len, found.values()))} documents for {len(found)} queries")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import print_json
+from lsr.cli.output import print_json, while_loading
 from lsr.cli.search_options import takes_request
 from lsr.retrieval.request import SearchRequest
 
@@ -34,7 +34,8 @@ def search(
     """Print the best documents for one query."""
     from lsr.retrieval.searcher import Searcher
 
-    hits = Searcher.open(index, device=device).hits([query], request)[0]
+    with while_loading(index):
+        hits = Searcher.open(index, device=device).hits([query], request)[0]
     if json:
         shown_hits = [{"rank": rank, **hit.as_dict(explain)} for rank, hit in enumerate(hits, start=1)]
         print_json({"query": query, "hits": shown_hits})

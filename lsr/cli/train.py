@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import print_json, watched
+from lsr.cli.output import print_json, while_loading
 
 
 def train(
@@ -32,11 +32,12 @@ def train(
     options.check_folder(offline_data)
     folder = file.with_suffix("") if output is None else output
 
-    from torch import distributed
+    with while_loading("PyTorch"):
+        from torch import distributed
 
-    from lsr.training.trainer import train as run
+        from lsr.training.trainer import train as run
 
-    described = run(config, folder, offline_data=offline_data, device=device, progress=watched())
+    described = run(config, folder, offline_data=offline_data, device=device, progress=True)
     if distributed.is_available() and distributed.is_initialized() and distributed.get_rank() > 0:
         return
     if json:

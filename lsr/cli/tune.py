@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import print_columns, print_json, watched
+from lsr.cli.output import print_columns, print_json
 from lsr.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def tune(
     manifest = read_manifest(index)
     vectors = _read_queries(queries, split, index)
     opened = SeismicIndex.open(index)
-    tuning = opened.tune(vectors, recalls=recalls, k=k, threads=threads, progress=watched())
+    tuning = opened.tune(vectors, recalls=recalls, k=k, threads=threads, progress=True)
     store_presets(index, tuning, manifest)
     if plot is not None:
         _plot(tuning, index, plot)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import print_columns, print_json, printable
+from lsr.cli.output import print_columns, print_json, printable, while_loading
 from lsr.cli.search_options import PARAMS, takes_request
 from lsr.errors import ParameterError
 from lsr.index.parameters import SearchParams
@@ -53,7 +53,8 @@ def why(
     """Tell why a search finds a document, or at which stage it is lost and which option would keep it."""
     from lsr.retrieval.searcher import Searcher
 
-    searcher = Searcher.open(index)
+    with while_loading(index):
+        searcher = Searcher.open(index)
     row = int(searcher.rows_of([document])[0])
     if row < 0:
         raise ParameterError(f"{document!r} is not a document of {index}; check the id")

@@ -17,7 +17,6 @@ from lsr.vectors.io.parquet import ParquetWriter
 from lsr.vectors.sparse_vectors import SparseVectors
 
 ROWS_PER_PART = 8192
-ROWS_PER_STEP = 1024  # encoded at once: enough texts to sort by length, few enough for the bar to move
 
 IdAndText = tuple[str, str]
 Vectors = TypeVar("Vectors")
@@ -53,7 +52,7 @@ def encode_collection(
         ParquetWriter(folder, encoder.dim, encoder.vocabulary, encoder.describe()) as writer,
         progress_bar("encoding", total, "documents", progress) as advance,
     ):
-        write_parts(writer, documents, work, rows_per_part, ROWS_PER_STEP, advance)
+        write_parts(writer, documents, work, rows_per_part, advance)
     return folder
 
 

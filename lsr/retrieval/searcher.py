@@ -17,6 +17,7 @@ from lsr.errors import EncoderError, IndexFormatError, ParameterError, StorageEr
 from lsr.index.filters import Allowed, Filter
 from lsr.index.index_folder import opened
 from lsr.index.parameters import SearchParams
+from lsr.progress import progress_bar
 from lsr.retrieval.pipeline import Found, Sides, search_pipeline
 from lsr.retrieval.request import (
     DENSE,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
 TEXTS_NAME = "texts"
 DENSE_FOLDER = "dense"
-_QUERIES_AT_ONCE = 1024
+_QUERIES_AT_ONCE = 256
 
 
 class Texts(Protocol):
@@ -333,16 +334,23 @@ class Searcher:
         return hits
 
     def rankings(
-        self, queries: Mapping[str, str], request: SearchRequest, threads: int | None = 1, drop_same_id: bool = False
+        self,
+        queries: Mapping[str, str],
+        request: SearchRequest,
+        threads: int | None = 1,
+        drop_same_id: bool = False,
+        progress: bool = False,
     ) -> dict[str, dict[str, float]]:
-        """As `run`, as `request` asks for them."""
+        """As `run`, as `request` asks for them. progress: on standard error."""
         check_named_texts(queries)
         request = self._prepared(request)  # once, not for each batch
         run: dict[str, dict[str, float]] = {}
         pairs = iter(queries.items())
-        while batch := dict(islice(pairs, _QUERIES_AT_ONCE)):
-            encoded = self.encode(list(batch.values()), request.sides)
-            run |= self.rank_encoded(list(batch), encoded, request, threads, drop_same_id)
+        with progress_bar("searching", len(queries), "queries", progress) as advance:
+            while batch := dict(islice(pairs, _QUERIES_AT_ONCE)):
+                encoded = self.encode(list(batch.values()), request.sides)
+                run |= self.rank_encoded(list(batch), encoded, request, threads, drop_same_id)
+                advance(len(batch))
         return run
 
     def rank_encoded(

@@ -76,11 +76,11 @@ def read_development_set(
 
 
 def evaluate_encoder(
-    encoder: SparseEncoder, on: DevelopmentSet, measures: Sequence[str], threads: int = 1
+    encoder: SparseEncoder, on: DevelopmentSet, measures: Sequence[str], threads: int = 1, progress: bool = False
 ) -> Evaluated:
     """Encode, index, search and measure with the encoder as it is."""
     k = max(each.params.get("cutoff", UNCUT_DEPTH) for each in parse_measures(measures).values())
-    vectors = encoder.encode_documents(on.texts)
+    vectors = encoder.encode_documents(on.texts, progress=progress)
     rows = encoder.encode_queries(list(on.queries.values()))
     searcher = Searcher(SeismicIndex.build(vectors.with_ids(on.ids), IndexConfig(), threads=threads), encoder)
     run = searcher.rank_encoded(list(on.queries), {SPARSE: rows}, SearchRequest(k), threads, on.drop_same_id)

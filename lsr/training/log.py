@@ -1,4 +1,4 @@
-"""What a training says of itself: a line on the terminal that lives, a CSV file, and TensorBoard's."""
+"""What a training says of itself: figures beside its progress, a CSV file, and TensorBoard's."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import csv
 import io
 import json
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,34 +79,9 @@ class Rates:
         return means
 
 
-@contextmanager
-def status_line(total: int, done: int, shown: bool) -> Iterator[Any]:
-    """A function (steps done, text) that keeps one line up to date on standard error; draws nothing unless `shown`."""
-    if not shown:
-        yield lambda _step, _text: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    columns = [
-        TextColumn("training"),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
-        TextColumn("{task.fields[figures]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    ]
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=total, completed=done, figures="")
-        yield lambda step, text: progress.update(task, completed=step, figures=text)
-
-
 def shown_figures(figures: Mapping[str, float]) -> str:
-    """What the line says: loss, non-zeros, examples a second."""
-    return (
-        f"loss {figures['loss']:.4f}  query nnz {figures['query nnz']:.0f}  "
-        f"document nnz {figures['document nnz']:.0f}  {figures['examples/s']:,.0f} examples/s"
-    )
+    """What stands beside the steps: means since it was last shown. Short enough for 80 columns."""
+    return f"loss {figures['loss']:.4g}, nnz {figures['query nnz']:.0f}/{figures['document nnz']:.0f}"
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

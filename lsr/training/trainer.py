@@ -23,12 +23,13 @@ from torch import nn
 from lsr.encoders.batches import find_device
 from lsr.encoders.collection_idf import idf_from
 from lsr.errors import ParameterError, StorageError
+from lsr.progress import progress_bar
 from lsr.threads import processors
 from lsr.training.accelerate_state import own_accelerate_state
 from lsr.training.checkpoint import load_checkpoint, save_checkpoint
 from lsr.training.evaluation import DevelopmentSet, evaluate_encoder, read_development_set
 from lsr.training.focusing_window import FocusingWindow
-from lsr.training.log import Log, Rates, shown_figures, status_line
+from lsr.training.log import Log, Rates, shown_figures
 from lsr.training.model import TrainableEncoder, TrainableSide
 from lsr.training.objective import Cost, Objective, TrainingBatch
 from lsr.training.optimizer import parameter_groups, rate_at
@@ -161,11 +162,12 @@ class _Training:
         log = Log(self._folder, state.step) if self._accelerator.is_main_process else None
         if state.step == 0:
             self._evaluate(log)
-        rates = Rates()
+        rates, note = Rates(), ""
         with (
             closing(self._batches(state.step * micro, self._per_epoch)) as batches,
-            status_line(self._steps, state.step, self._shown) as show,
+            progress_bar("training", self._steps, "steps", self._shown) as advance,
         ):
+            advance(state.step, resumed=True)
             while state.step < self._steps and not state.stopped:
                 rates.add(self._step([next(batches) for _ in range(micro)]), config.optimizer.batch_size * micro)
                 state.step += 1
@@ -173,7 +175,8 @@ class _Training:
                 if log and (state.step % config.log_every == 0 or last):
                     figures = rates.take()
                     log.write(state.step, figures)
-                    show(state.step, shown_figures(figures))
+                    note = shown_figures(figures)
+                advance(1, note)
                 better = False
                 if config.evaluation and (state.step % config.evaluation.every == 0 or last):
                     better = self._evaluate(log)
@@ -279,7 +282,9 @@ class _Training:
         if chosen is not None and self._development is not None and log is not None:
             self._model.eval()
             self._model.update_encoder()
-            found = evaluate_encoder(self._encoder, self._development, [chosen.measure], threads=processors())
+            found = evaluate_encoder(
+                self._encoder, self._development, [chosen.measure], threads=processors(), progress=self._shown
+            )
             figures = {**found.measures, "query nnz": found.query_nnz, "document nnz": found.document_nnz}
             value = found.measures[chosen.measure]
             state.evaluations[str(state.step)] = figures

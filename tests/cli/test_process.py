@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -104,8 +105,10 @@ def test_somebody_who_watches_sees_progress(library: Path, tmp_path: Path) -> No
             shown += chunk
     os.close(terminal)
     assert process.wait(120) == 0
-    assert b"82 of 82" in shown
-    assert b"documents/s" in shown
+    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()))
+    last = [line for line in lines if line.startswith("encoding")][-1]
+    assert re.fullmatch(r"encoding +\S+ 82 of 82, [\d,.]+ documents/s, took \d+:\d\d", last.rstrip())
+    assert max(len(line) for line in lines if "━" in line) <= 80
 
 
 @pytest.mark.parametrize(("closed", "word", "status", "lines"), [("012", "info", 2, 0), ("1", "serch", 2, 1)])

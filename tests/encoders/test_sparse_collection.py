@@ -135,14 +135,15 @@ def test_no_documents(encoder: BM25Encoder, tmp_path: Path) -> None:
 
 
 def test_progress_is_printed_only_if_asked(
-    encoder: BM25Encoder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    encoder: BM25Encoder, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encode_collection(encoder, DOCUMENTS, tmp_path / "silent")
     assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr("lsr.progress.SECONDS_PER_LINE", 0.001)
     encode_collection(encoder, DOCUMENTS, tmp_path / "shown", total=50, progress=True)
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "documents/s" in captured.err
+    assert "encoding: 50 of 50, " in captured.err
 
 
 KILLED = """

@@ -142,7 +142,8 @@ class TransformerSide:
                 owners.append(text)
                 spans.append((max(0, covered[0][0] - before), max(0, covered[-1][1] - before)))
         bounds = np.array(spans, np.int64).reshape(-1, 2)
-        vectors = self._encode(tokens, batch_size, lambda _: None)
+        with progress_bar("", None, "", shown=False) as advance:
+            vectors = self._encode(tokens, batch_size, advance)
         return Windows(vectors, np.array(owners, np.int64), bounds[:, 0], bounds[:, 1], len(texts))
 
     def literal(self, text: str) -> set[int]:

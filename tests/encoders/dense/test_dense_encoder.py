@@ -428,7 +428,10 @@ def test_no_texts(minilm: DenseEncoder) -> None:
     assert minilm.encode_queries(()).dtype == np.float32
 
 
-def test_progress_only_when_asked(minilm: DenseEncoder, capfd: pytest.CaptureFixture[str]) -> None:
+def test_progress_only_when_asked(
+    minilm: DenseEncoder, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lsr.progress.SECONDS_PER_LINE", 0.001)
     minilm.encode_documents(TEXTS[:3])
     load("minilm")
     assert capfd.readouterr() == ("", "")
