@@ -139,9 +139,9 @@ def tune(
 ) -> Tuning:
     """The fastest parameters of a grid that reach each recall@k.
 
-    Of more queries than MOST_QUERIES so many are sampled, always the same. Those that find nothing are left out. Of the
-    others, every second is held out; on the rest a choice must reach the recall with MARGIN standard errors to spare, so
-    that it holds on queries not seen, too. What no other point reaches, exact search does.
+    Of more queries than MOST_QUERIES so many are sampled, always the same. Those that find nothing are left out. Of
+    the others, every second is held out; on the rest a choice must reach the recall with MARGIN standard errors to
+    spare, so that it holds on queries not seen, too. What no other point reaches, exact search does.
 
     recalls: each above 0 and at most 1, which only exact search promises. threads: of the exact search that all others
     are compared with, None for all processors; times are always those of one thread. progress: a bar on standard error.
