@@ -27,6 +27,5 @@ def need(purpose: str, *packages: str) -> None:
     """
     for package in packages:
         if find_spec(package) is None:
-            raise MissingExtraError(
-                f"{purpose} needs {package}; install it: pip install 'lsr-engine[{EXTRAS[package]}]'"
-            )
+            wanted = f"'lsr-engine[{EXTRAS[package]}]'" if package in EXTRAS else package
+            raise MissingExtraError(f"{purpose} needs {package}; install it: pip install {wanted}")

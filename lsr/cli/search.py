@@ -13,7 +13,7 @@ from lsr.cli.search_options import takes_request
 from lsr.retrieval.request import SearchRequest
 
 if TYPE_CHECKING:
-    from lsr.retrieval.searcher import Hit
+    from lsr.retrieval.hits import Hit
 
 _SNIPPET = 300
 _TERMS_SHOWN = 12

@@ -21,6 +21,7 @@ from lsr.collections.sources import (
     packed_or_plain,
     tsv_queries,
 )
+from lsr.display import Shown
 from lsr.errors import CollectionError
 from lsr.storage.ids import UniqueIds
 
@@ -50,7 +51,7 @@ def load_collection(spec: str | Path, split: str | None = None, *, drop_same_id:
     return Collection(_find_source(str(spec)), split, drop_same_id)
 
 
-class Collection:
+class Collection(Shown):
     """Documents stream; queries and judgments are read whole. Every error is a CollectionError with its place.
 
     drop_same_id: a document with the id of the query does not answer it, and must be dropped from its ranking. None
@@ -68,6 +69,9 @@ class Collection:
         if drop_same_id is None:
             drop_same_id = not _QUERIES_ARE_DOCUMENTS.isdisjoint({source.name, source.name.rpartition("/")[0]})
         self.drop_same_id = drop_same_id
+
+    def _facts(self) -> dict[str, object]:
+        return {"name": self.name, "split": self._split, "splits": tuple(self.splits)}
 
     @cached_property
     def count(self) -> int | None:

@@ -22,7 +22,8 @@ from lsr.encoders.load import load_encoder
 from lsr.errors import ParameterError
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.retrieval.encoding import fit_if_needed
-from lsr.retrieval.searcher import Hit, Searcher
+from lsr.retrieval.hits import Hit
+from lsr.retrieval.searcher import Searcher
 
 _SHOWN = 4
 _TERMS_SHOWN = 6

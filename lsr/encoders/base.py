@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, Self, get_args
 
 from lsr.checks import check_choice, check_whole, checked_texts
+from lsr.display import Shown
 from lsr.errors import EncoderError, ParameterError
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
@@ -68,10 +69,14 @@ class Encoder(Protocol):
         """Write what load_encoder(folder) needs to give this encoder back. Raises StorageError, EncoderError."""
 
 
-class PretrainedEncoder:
+class PretrainedEncoder(Shown):
     """What encoders have in common that come with their weights."""
 
     fitted = True
+    name: str
+
+    def _facts(self) -> dict[str, object]:
+        return {"name": self.name, "components": getattr(self, "dim", None)}
 
     def fit(self, texts: Iterable[str]) -> Self:
         """Returns the encoder itself; the texts are not read."""

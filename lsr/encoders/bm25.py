@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.checks import check_text
+from lsr.display import Shown
 from lsr.encoders.base import ENCODER_FILE, check_batch_size, encodable
 from lsr.errors import EncoderError, ParameterError
 from lsr.progress import progress_bar
@@ -39,7 +40,7 @@ FUNCTION_WORDS = frozenset(
 )
 
 
-class BM25Encoder:
+class BM25Encoder(Shown):
     """BM25 with Lucene's definitions, as two kinds of vectors whose dot product is the score.
 
         score(q, d) = Σ_t  qtf(t) · idf(t)  ·  tf / (tf + k1 · (1 - b + b · dl / avgdl))
@@ -70,6 +71,10 @@ class BM25Encoder:
         self._idf: npt.NDArray[np.float32] = np.zeros(0, np.float32)
         self._documents = 0
         self._tokens = 0
+
+    def _facts(self) -> dict[str, object]:
+        fitted = {"components": self.dim, "documents": self._documents} if self.fitted else {"not fitted": True}
+        return {"k1": self.k1, "b": self.b, **fitted}
 
     @property
     def fitted(self) -> bool:

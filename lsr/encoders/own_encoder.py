@@ -48,6 +48,9 @@ class OwnEncoder(PretrainedEncoder):
         self._given, self._documents, self._queries = given, documents, queries
         self._dim, self._vocabulary = dim, vocabulary
 
+    def _facts(self) -> dict[str, object]:
+        return {"name": self.name, "components": self._dim}
+
     @cached_property
     def dim(self) -> int:
         """As stated, or what the encoder gives a short text."""

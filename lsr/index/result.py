@@ -2,29 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, ClassVar, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from lsr.display import Ranked, Shown, Tabular
+from lsr.errors import ParameterError
 from lsr.storage.id_column import IdColumn
 
 
-@dataclass(frozen=True, eq=False)
-class SearchResult:
+class ScoredDocument(NamedTuple):
+    """A document that was found. doc_id: its id, or its row as text where the index has none. row: in the index."""
+
+    doc_id: str
+    score: float
+    row: int
+
+
+class ScoredDocuments(Ranked[ScoredDocument]):
+    """The documents of one query, best first: a list, with `ids` and `scores`."""
+
+    columns: ClassVar[tuple[str, ...]] = ScoredDocument._fields
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """doc_id, score and row of each document."""
+        return [each._asdict() for each in self]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SearchResult(Tabular, Shown):
     """The best documents of each query, best first; of equal scores the lower row comes first.
 
     scores: float32[queries, k]; -inf where a query has fewer than k hits.
     rows: int64[queries, k], the documents' rows in the index; -1 where there is no hit.
+
+    `result[0]` are the documents of the first query as a list, without those that are missing; `for documents in
+    result` goes through all queries; a slice is a SearchResult. A pickle holds the ids found, and no others.
     """
 
     scores: npt.NDArray[np.float32]
     rows: npt.NDArray[np.int64]
     _ids: IdColumn | None = None
 
+    columns: ClassVar[tuple[str, ...]] = ("query", "rank", *ScoredDocument._fields)
+
     def __len__(self) -> int:
+        """Number of queries."""
         return len(self.rows)
+
+    @overload
+    def __getitem__(self, query: int) -> ScoredDocuments: ...
+    @overload
+    def __getitem__(self, query: slice) -> SearchResult: ...
+    def __getitem__(self, query: int | slice) -> ScoredDocuments | SearchResult:
+        if isinstance(query, slice):
+            part = SearchResult(self.scores[query], self.rows[query], self._ids)
+            if "ids" in self.__dict__:
+                part.__dict__["ids"] = self.ids[query]
+            return part
+        if isinstance(query, bool) or not isinstance(query, int | np.integer):
+            raise ParameterError(f"a query of a result is chosen by its number or a slice, not by {query!r}")
+        if not -len(self) <= query < len(self):
+            raise IndexError(f"query {query} does not exist; the result has {len(self)} queries")
+        columns = (array[query].tolist() for array in (self.ids, self.scores, self.rows))
+        return ScoredDocuments(ScoredDocument(*each) for each in zip(*columns, strict=True) if each[2] >= 0)
+
+    def __iter__(self) -> Iterator[ScoredDocuments]:
+        return (self[query] for query in range(len(self)))
 
     @cached_property
     def ids(self) -> npt.NDArray[np.object_]:
@@ -33,3 +81,17 @@ class SearchResult:
         names = np.empty(self.rows.size, object)
         names[:] = [name(row) if row >= 0 else None for row in self.rows.ravel().tolist()]
         return names.reshape(self.rows.shape)
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """query, the number from 0; rank, from 1; doc_id, score and row of each hit."""
+        return [
+            {"query": query, "rank": rank, **each._asdict()}
+            for query, documents in enumerate(self)
+            for rank, each in enumerate(documents, start=1)
+        ]
+
+    def _facts(self) -> dict[str, object]:
+        return {"queries": len(self), "hits": int((self.rows >= 0).sum()), "k": str(self.rows.shape[1])}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"scores": self.scores, "rows": self.rows, "ids": self.ids, "_ids": None}

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from lsr.display import Shown, size_of
 from lsr.index.filters import Allowed, Filter
 from lsr.index.index_checks import checked_queries, settings_of
 from lsr.index.parameters import SearchParams
@@ -23,7 +24,7 @@ ROWS_AT_ONCE = 4096
 E = TypeVar("E", bound=Engine)
 
 
-class SparseIndex(Generic[E]):
+class SparseIndex(Shown, Generic[E]):
     """Documents as sparse vectors: an engine that stores and searches them, and their ids by row, if they have any."""
 
     def __init__(self, engine: E, ids: IdColumn | None = None) -> None:
@@ -49,8 +50,14 @@ class SparseIndex(Generic[E]):
         """Number of documents."""
         return len(self.engine)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({len(self)} documents, {self.dim} components, {self.postings} postings)"
+    def _facts(self) -> dict[str, object]:
+        return {
+            "documents": len(self),
+            "components": self.dim,
+            "non-zeros": self.postings,
+            "size": size_of(self.nbytes),
+            "ids": self.ids is not None,
+        }
 
     def vector(self, row: int) -> tuple[Array, Array]:
         """(components uint32[m], ascending, weights float32[m]) of one document, as the index scores it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.checks import check_named_texts, check_text, checked_texts
+from lsr.display import Shown
 from lsr.errors import EncoderError, IndexFormatError, ParameterError, StorageError
 from lsr.index.filters import Allowed, Filter
 from lsr.index.index_folder import opened
 from lsr.index.parameters import SearchParams
 from lsr.progress import progress_bar
+from lsr.retrieval.hits import Hit, Hits, SearchedQuery
 from lsr.retrieval.pipeline import Found, Sides, search_pipeline
 from lsr.retrieval.request import (
     DENSE,
@@ -109,74 +111,7 @@ class Dense:
         return cls(Path(folder), Path(folder, ENCODER_FOLDER), device, beside)
 
 
-@dataclass(frozen=True)
-class Hit:
-    """One document found for one query.
-
-    doc_id: its id; its row as a string if the index has no ids.
-    score: what the ranking is by: the inner product of query and document, or the interpolated score.
-    row: its position in the index.
-    scores: "sparse" and "dense" -> its inner product in the list of that side, before any normalization; without the
-        sides that were not searched, and those whose list does not have it.
-
-    Text and terms are read from the index when they are asked for, or when the hit is pickled: a pickle holds both,
-    and no index.
-    """
-
-    doc_id: str
-    score: float
-    row: int
-    scores: Mapping[str, float] = field(compare=False)
-    _searcher: Searcher = field(repr=False, compare=False)
-    _query: SearchedQuery = field(repr=False, compare=False)
-
-    @cached_property
-    def text(self) -> str | None:
-        """Title and text; None if the index keeps no texts."""
-        texts = self._searcher.texts
-        return None if texts is None else texts[self.row]
-
-    def explain(self) -> dict[str, float]:
-        """Term -> query weight x document weight, largest first; they add up to the sparse score, scores["sparse"].
-
-        The query is that of the last sparse search: with feedback, the one that the feedback made. Of a document that
-        only the dense side found, or of a dense search, it tells what a sparse search would have seen in it.
-        Document weights are those the index stores, so for a quantized index the sum is the score that it returns, up
-        to the rounding of float32 sums.
-        """
-        return dict(self._terms)
-
-    def as_dict(self, explain: bool = False) -> dict[str, Any]:
-        """What JSON shows of it; explain: with its terms."""
-        shown = {"doc_id": self.doc_id, "score": self.score, "scores": dict(self.scores), "text": self.text}
-        return {**shown, "terms": self.explain()} if explain else shown
-
-    @cached_property
-    def _terms(self) -> dict[str, float]:
-        components, weights = self._searcher.index.vector(self.row)
-        in_query_components, query_weights = self._query.sparse
-        shared, in_query, in_document = np.intersect1d(in_query_components, components, return_indices=True)
-        products = query_weights[in_query] * weights[in_document]
-        token = self._searcher.encoder.vocabulary.token
-        return {token(int(shared[at])): float(products[at]) for at in np.argsort(-products, kind="stable")}
-
-    def __getstate__(self) -> dict[str, Any]:
-        plain = {**self.__dict__, "text": self.text, "_terms": self._terms}
-        return {name: value for name, value in plain.items() if name not in ("_searcher", "_query")}
-
-
-class SearchedQuery:
-    """A query's sparse vector: the one that was searched with, or its text's, encoded when asked for."""
-
-    def __init__(self, text: str, encoder: Encoder, sparse: Any) -> None:
-        self._text, self._encoder, self._sparse = text, encoder, sparse
-
-    @cached_property
-    def sparse(self) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.float32]]:
-        return self._encoder.encode_queries([self._text]).row(0) if self._sparse is None else self._sparse
-
-
-class Searcher:
+class Searcher(Shown):
     """An index, the encoder whose vectors it holds, the texts it was built from, and dense vectors, if there are any.
 
     encoder: an encoder, what load_encoder takes by name, or what encoder_from takes: a function, or an object with
@@ -200,6 +135,16 @@ class Searcher:
         self.encoder = encoder
         self.texts = texts
         self.dense = dense
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "documents": len(self.index),
+            "components": self.index.dim,
+            "encoder": self.encoder.name,
+            "texts": self.texts is not None,
+            "dense vectors": self.dense is not None,
+            "index": type(self.index).__name__,
+        }
 
     @classmethod
     def open(cls, folder: str | Path, device: str | None = None, *, encoder: EncoderLike | None = None) -> Searcher:
@@ -261,7 +206,7 @@ class Searcher:
         feedback: Feedback | FeedbackMethod | None = None,
         interpolate: Place = "none",
         fusion: Fusion | FusionMethod = Fusion(),  # noqa: B008 (frozen)
-    ) -> list[Hit]:
+    ) -> Hits:
         """At most k hits for one query, best first; a sparse search finds none for a query without any known token.
 
         params: how far the indexes are searched.
@@ -289,7 +234,7 @@ class Searcher:
         feedback: Feedback | FeedbackMethod | None = None,
         interpolate: Place = "none",
         fusion: Fusion | FusionMethod = Fusion(),  # noqa: B008 (frozen)
-    ) -> list[list[Hit]]:
+    ) -> list[Hits]:
         """The hits of each text, in the order of the texts. threads: None for all processors. See `search`."""
         return self.hits(texts, SearchRequest.of(k, params, allowed, side, feedback, interpolate, fusion), threads)
 
@@ -315,7 +260,7 @@ class Searcher:
         request = SearchRequest.of(k, params, allowed, side, feedback, interpolate, fusion)
         return self.rankings(queries, request, threads, drop_same_id)
 
-    def hits(self, texts: Sequence[str], request: SearchRequest, threads: int | None = 1) -> list[list[Hit]]:
+    def hits(self, texts: Sequence[str], request: SearchRequest, threads: int | None = 1) -> list[Hits]:
         """The hits of each text, in the order of the texts, as `request` asks for them."""
         texts = checked_texts(texts, "query")
         found = self.find(self.encode(texts, request.sides), request, threads)
@@ -325,11 +270,11 @@ class Searcher:
         for query, (rows, scores) in enumerate(zip(*(array.tolist() for array in found.lists), strict=True)):
             vector = SearchedQuery(texts[query], self.encoder, None if sparse is None else sparse.row(query))
             hits.append(
-                [
+                Hits(
                     Hit(self.doc_id(row), scores[place], row, _scores(parts, query, place), self, vector)
                     for place, row in enumerate(rows)
                     if row >= 0
-                ]
+                )
             )
         return hits
 

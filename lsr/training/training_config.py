@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from lsr.display import Shown
 from lsr.encoders.presets import find_preset
 from lsr.encoders.spec import HeadSpec
 from lsr.errors import ParameterError
@@ -203,7 +204,7 @@ class EvaluationConfig:
 
 
 @table
-class TrainingConfig:
+class TrainingConfig(Shown):
     """One training.
 
     losses: of the ranking, added up. term_recall: weight of DeepCT's squared error of term recall, beside or in place
@@ -237,6 +238,21 @@ class TrainingConfig:
             penalty.check(None)
         for penalty in self.regularizer.document:
             penalty.check(self.data.group)
+
+    def _facts(self) -> dict[str, object]:
+        how, encoder, data, teacher = self.optimizer, self.encoder, self.data, self.teacher
+        return {
+            "encoder": encoder.start or f"{encoder.method} on {encoder.backbone}",
+            "data": data.collection or data.records,
+            "steps" if how.steps else "epochs": how.steps or how.epochs,
+            "batch_size": str(how.batch_size),
+            "losses": tuple(loss.name for loss in self.losses),
+            "penalties": tuple(each.kind for each in (*self.regularizer.query, *self.regularizer.document)),
+            "teachers": teacher and (*teacher.dense, *teacher.sparse, *teacher.cross),
+            "evaluated on": self.evaluation and self.evaluation.collection,
+        }
+
+    __repr__ = Shown.__repr__  # in place of the dataclass's
 
     @property
     def taught(self) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.checks import check_whole
+from lsr.display import Shown
 from lsr.errors import ParameterError, VectorsError
 from lsr.storage.ids import check_ids
 from lsr.vectors.conversions import HOW, library_of, parts_of_dense, parts_of_dicts, parts_of_scipy, parts_of_torch
@@ -40,7 +41,7 @@ class Matrix(Protocol):
     def shape(self) -> Any: ...
 
 
-class SparseVectors:
+class SparseVectors(Shown):
     """Rows of non-negative weights over `dim` components, most of them zero (compressed sparse rows).
 
     indptr: int64[n + 1]; row i is indices[indptr[i]:indptr[i + 1]] and the same range of values.
@@ -241,8 +242,8 @@ class SparseVectors:
     def __len__(self) -> int:
         return len(self.indptr) - 1
 
-    def __repr__(self) -> str:
-        return f"SparseVectors({len(self)} rows, {self.dim} components, {self.nnz} non-zeros)"
+    def _facts(self) -> dict[str, object]:
+        return {"rows": len(self), "components": self.dim, "non-zeros": self.nnz, "ids": self.ids is not None}
 
     def __eq__(self, other: object) -> bool:
         """The same rows with exactly the same weights, dim and ids."""

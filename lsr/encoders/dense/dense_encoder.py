@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModel
 
+from lsr.display import Shown
 from lsr.encoders.base import TEXTS_AT_ONCE, Dtype, check_batch_size, encodable
 from lsr.encoders.dense.dense_folder import DENSE_WORKS, read_dense_layout
 from lsr.encoders.folders.find import WORKS, FoundModel, absolute_name, named_checkpoint
@@ -25,7 +26,7 @@ from lsr.spelling import american
 DENSE = "dense"
 
 
-class DenseEncoder:
+class DenseEncoder(Shown):
     """Texts -> network -> mean of the states of all tokens, or the state of the first -> row, perhaps of length 1.
 
     Rows are those of sentence-transformers' encode_query and encode_document, but for rounding: special tokens are
@@ -61,6 +62,9 @@ class DenseEncoder:
             raise EncoderError(f"{self.name}: its network, {kind}, is no text encoder; {DENSE_WORKS}")
         self.max_length = self._network.max_length
         self.dim: int = min(config.hidden_size, self._layout.truncate or config.hidden_size)
+
+    def _facts(self) -> dict[str, object]:
+        return {"name": self.name, "components": self.dim, "max_length": str(self.max_length), "dtype": self.dtype}
 
     def encode_documents(
         self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False

@@ -104,8 +104,15 @@ class SparseEncoder(PretrainedEncoder):
         if self._query is None and self._small is None:
             _ = self.document_side
 
+    def _facts(self) -> dict[str, object]:
+        plain = EncoderOptions().to_json()
+        unusual = {name: value for name, value in self.options.to_json().items() if value != plain[name]}
+        sides = {"queries": self.spec.query, "documents": self.spec.document}
+        kinds = {name: "lookup" if isinstance(side, LookupSpec) else side.head.kind for name, side in sides.items()}
+        return {**super()._facts(), **kinds, **unusual}
+
     @property
-    def name(self) -> str:
+    def name(self) -> str:  # type: ignore[override]
         return self.spec.name
 
     @property

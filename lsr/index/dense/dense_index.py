@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.checks import check_whole
+from lsr.display import Shown, size_of
 from lsr.errors import IndexFormatError, ParameterError, VectorsError
 from lsr.index.dense_config import DenseConfig
 from lsr.index.filters import Allowed, Filter
@@ -49,7 +50,7 @@ LARGEST = 1e15  # of a component, so that inner products stay finite
 Vectors = npt.NDArray[np.float32]
 
 
-class DenseIndex:
+class DenseIndex(Shown):
     """Documents as dense vectors; made by `build` or `open`.
 
     A flat index is exact, and its scores are float32 inner products; faiss adds them up in an order that depends
@@ -118,6 +119,16 @@ class DenseIndex:
             return cls(vectors, config, stored.ids(), graph)
 
         return opened(folder, read)
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "documents": len(self),
+            "components": self.dim,
+            "size": size_of(self.nbytes),
+            "ids": self.ids is not None,
+            "kind": self.config.kind,
+            "metric": self.config.metric,
+        }
 
     @property
     def dim(self) -> int:

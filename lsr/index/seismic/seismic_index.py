@@ -125,6 +125,15 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine]):
         )
         return cls.open(folder)
 
+    def _facts(self) -> dict[str, object]:
+        storage = "inverted lists (exact)" if self.inverted else "blocks"
+        return {
+            **super()._facts(),
+            "storage": storage,
+            "knn": self.knn or None,
+            "tuned for recall": tuple(self.presets),
+        }
+
     @property
     def inverted(self) -> bool:
         """Whether documents are stored as inverted lists, so that every search is exact, whatever its parameters.

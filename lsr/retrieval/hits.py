@@ -1,0 +1,106 @@
+"""Hit: one document found for one query, with its text and what its score is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import InitVar, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.display import Ranked, beginning
+
+if TYPE_CHECKING:
+    from lsr.encoders.base import Encoder
+    from lsr.retrieval.searcher import Searcher
+
+TEXT_OF_REPR = 60  # characters
+
+
+@dataclass(frozen=True, repr=False)
+class Hit:
+    """One document found for one query.
+
+    doc_id: its id; its row as a string if the index has no ids.
+    score: what the ranking is by: the inner product of query and document, or the interpolated score.
+    row: its position in the index.
+    scores: "sparse" and "dense" -> its inner product in the list of that side, before any normalization; without the
+        sides that were not searched, and those whose list does not have it.
+    text: title and text; None if the index keeps no texts.
+
+    Text and terms are read from the index when they are asked for, or when the hit is pickled: a pickle holds both,
+    and no index.
+    """
+
+    doc_id: str
+    score: float
+    row: int
+    scores: Mapping[str, float] = field(compare=False)
+    text: str | None = field(init=False, compare=False)
+    searcher: InitVar[Searcher]
+    query: InitVar[SearchedQuery]
+
+    def __post_init__(self, searcher: Searcher, query: SearchedQuery) -> None:
+        self.__dict__.update(_searcher=searcher, _query=query)
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "text":  # which is there once it has been read
+            raise AttributeError(f"a Hit has no {name!r}; it has doc_id, score, row, scores, text and explain()")
+        texts = self._searcher.texts
+        self.__dict__["text"] = None if texts is None else texts[self.row]
+        return self.text
+
+    def __repr__(self) -> str:
+        text = "" if self.text is None else f", {beginning(self.text, TEXT_OF_REPR)!r}"
+        return f"Hit({self.doc_id!r}, {self.score:.6g}{text})"
+
+    def explain(self) -> dict[str, float]:
+        """Term -> query weight x document weight, largest first; they add up to the sparse score, scores["sparse"].
+
+        The query is that of the last sparse search: with feedback, the one that the feedback made. Of a document that
+        only the dense side found, or of a dense search, it tells what a sparse search would have seen in it.
+        Document weights are those the index stores, so for a quantized index the sum is the score that it returns, up
+        to the rounding of float32 sums.
+        """
+        return dict(self._terms)
+
+    def as_dict(self, explain: bool = False) -> dict[str, Any]:
+        """What JSON shows of it; explain: with its terms."""
+        shown = {"doc_id": self.doc_id, "score": self.score, "scores": dict(self.scores), "text": self.text}
+        return {**shown, "terms": self.explain()} if explain else shown
+
+    @cached_property
+    def _terms(self) -> dict[str, float]:
+        components, weights = self._searcher.index.vector(self.row)
+        in_query_components, query_weights = self._query.sparse
+        shared, in_query, in_document = np.intersect1d(in_query_components, components, return_indices=True)
+        products = query_weights[in_query] * weights[in_document]
+        token = self._searcher.encoder.vocabulary.token
+        return {token(int(shared[at])): float(products[at]) for at in np.argsort(-products, kind="stable")}
+
+    def __getstate__(self) -> dict[str, Any]:
+        plain = {**self.__dict__, "text": self.text, "_terms": self._terms}
+        return {name: value for name, value in plain.items() if name not in ("_searcher", "_query")}
+
+
+class Hits(Ranked[Hit]):
+    """The hits of one query, best first: a list, with `ids` and `scores`."""
+
+    columns: ClassVar[tuple[str, ...]] = ("doc_id", "score", "scores", "text")
+
+    def to_dicts(self, explain: bool = False) -> list[dict[str, Any]]:
+        """doc_id, score, scores and text of each hit; explain: with its terms."""
+        return [hit.as_dict(explain) for hit in self]
+
+
+class SearchedQuery:
+    """A query's sparse vector: the one that was searched with, or its text's, encoded when asked for."""
+
+    def __init__(self, text: str, encoder: Encoder, sparse: Any) -> None:
+        self._text, self._encoder, self._sparse = text, encoder, sparse
+
+    @cached_property
+    def sparse(self) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.float32]]:
+        return self._encoder.encode_queries([self._text]).row(0) if self._sparse is None else self._sparse
