@@ -19,7 +19,7 @@ ITEMS_SHOWN = 3  # of a list in a line
 TEXT_SHOWN = 300  # characters
 
 
-class Shown:
+class HasFacts:
     """What tells some facts about itself, name -> value. What is None, False or empty is left out."""
 
     __slots__ = ()

@@ -21,7 +21,7 @@ from lsr.collections.sources import (
     packed_or_plain,
     tsv_queries,
 )
-from lsr.display import Shown
+from lsr.display import HasFacts
 from lsr.errors import CollectionError
 from lsr.storage.ids import UniqueIds
 
@@ -51,7 +51,7 @@ def load_collection(spec: str | Path, split: str | None = None, *, drop_same_id:
     return Collection(_find_source(str(spec)), split, drop_same_id)
 
 
-class Collection(Shown):
+class Collection(HasFacts):
     """Documents stream; queries and judgments are read whole. Every error is a CollectionError with its place.
 
     drop_same_id: a document with the id of the query does not answer it, and must be dropped from its ranking. None

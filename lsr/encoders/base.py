@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, Self, get_args
 
 from lsr.checks import check_choice, check_whole, checked_texts
-from lsr.display import Shown
+from lsr.display import HasFacts
 from lsr.errors import EncoderError, ParameterError
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
@@ -69,7 +69,7 @@ class Encoder(Protocol):
         """Write what load_encoder(folder) needs to give this encoder back. Raises StorageError, EncoderError."""
 
 
-class PretrainedEncoder(Shown):
+class PretrainedEncoder(HasFacts):
     """What encoders have in common that come with their weights."""
 
     fitted = True

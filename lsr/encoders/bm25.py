@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.checks import check_text
-from lsr.display import Shown
+from lsr.display import HasFacts
 from lsr.encoders.base import ENCODER_FILE, check_batch_size, encodable
 from lsr.errors import EncoderError, ParameterError
 from lsr.progress import progress_bar
@@ -40,7 +40,7 @@ FUNCTION_WORDS = frozenset(
 )
 
 
-class BM25Encoder(Shown):
+class BM25Encoder(HasFacts):
     """BM25 with Lucene's definitions, as two kinds of vectors whose dot product is the score.
 
         score(q, d) = Σ_t  qtf(t) · idf(t)  ·  tf / (tf + k1 · (1 - b + b · dl / avgdl))

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple, overload
 import numpy as np
 import numpy.typing as npt
 
-from lsr.display import Ranked, Shown, Tabular
+from lsr.display import HasFacts, Ranked, Tabular
 from lsr.errors import ParameterError
 from lsr.storage.id_column import IdColumn
 
@@ -34,7 +34,7 @@ class ScoredDocuments(Ranked[ScoredDocument]):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SearchResult(Tabular, Shown):
+class SearchResult(Tabular, HasFacts):
     """The best documents of each query, best first; of equal scores the lower row comes first.
 
     scores: float32[queries, k]; -inf where a query has fewer than k hits.

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from lsr.display import Shown, size_of
+from lsr.display import HasFacts, size_of
 from lsr.index.filters import Allowed, Filter
 from lsr.index.index_checks import checked_queries, settings_of
 from lsr.index.parameters import SearchParams
@@ -24,7 +24,7 @@ ROWS_AT_ONCE = 4096
 E = TypeVar("E", bound=Engine)
 
 
-class SparseIndex(Shown, Generic[E]):
+class SparseIndex(HasFacts, Generic[E]):
     """Documents as sparse vectors: an engine that stores and searches them, and their ids by row, if they have any."""
 
     def __init__(self, engine: E, ids: IdColumn | None = None) -> None:

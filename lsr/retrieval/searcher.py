@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.checks import check_named_texts, check_text, checked_texts
-from lsr.display import Shown
+from lsr.display import HasFacts
 from lsr.errors import EncoderError, IndexFormatError, ParameterError, StorageError
 from lsr.index.filters import Allowed, Filter
 from lsr.index.index_folder import opened
@@ -111,7 +111,7 @@ class Dense:
         return cls(Path(folder), Path(folder, ENCODER_FOLDER), device, beside)
 
 
-class Searcher(Shown):
+class Searcher(HasFacts):
     """An index, the encoder whose vectors it holds, the texts it was built from, and dense vectors, if there are any.
 
     encoder: an encoder, what load_encoder takes by name, or what encoder_from takes: a function, or an object with

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from lsr.display import Shown
+from lsr.display import HasFacts
 from lsr.encoders.presets import find_preset
 from lsr.encoders.spec import HeadSpec
 from lsr.errors import ParameterError
@@ -204,7 +204,7 @@ class EvaluationConfig:
 
 
 @table
-class TrainingConfig(Shown):
+class TrainingConfig(HasFacts):
     """One training.
 
     losses: of the ranking, added up. term_recall: weight of DeepCT's squared error of term recall, beside or in place
@@ -252,7 +252,7 @@ class TrainingConfig(Shown):
             "evaluated on": self.evaluation and self.evaluation.collection,
         }
 
-    __repr__ = Shown.__repr__  # in place of the dataclass's
+    __repr__ = HasFacts.__repr__  # in place of the dataclass's
 
     @property
     def taught(self) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.checks import check_whole
-from lsr.display import Shown
+from lsr.display import HasFacts
 from lsr.errors import ParameterError, VectorsError
 from lsr.storage.ids import check_ids
 from lsr.vectors.conversions import HOW, library_of, parts_of_dense, parts_of_dicts, parts_of_scipy, parts_of_torch
@@ -41,7 +41,7 @@ class Matrix(Protocol):
     def shape(self) -> Any: ...
 
 
-class SparseVectors(Shown):
+class SparseVectors(HasFacts):
     """Rows of non-negative weights over `dim` components, most of them zero (compressed sparse rows).
 
     indptr: int64[n + 1]; row i is indices[indptr[i]:indptr[i + 1]] and the same range of values.

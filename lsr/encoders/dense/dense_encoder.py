@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModel
 
-from lsr.display import Shown
+from lsr.display import HasFacts
 from lsr.encoders.base import TEXTS_AT_ONCE, Dtype, check_batch_size, encodable
 from lsr.encoders.dense.dense_folder import DENSE_WORKS, read_dense_layout
 from lsr.encoders.folders.find import WORKS, FoundModel, absolute_name, named_checkpoint
@@ -26,7 +26,7 @@ from lsr.spelling import american
 DENSE = "dense"
 
 
-class DenseEncoder(Shown):
+class DenseEncoder(HasFacts):
     """Texts -> network -> mean of the states of all tokens, or the state of the first -> row, perhaps of length 1.
 
     Rows are those of sentence-transformers' encode_query and encode_document, but for rounding: special tokens are

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.checks import check_whole
-from lsr.display import Shown, size_of
+from lsr.display import HasFacts, size_of
 from lsr.errors import IndexFormatError, ParameterError, VectorsError
 from lsr.index.dense_config import DenseConfig
 from lsr.index.filters import Allowed, Filter
@@ -50,7 +50,7 @@ LARGEST = 1e15  # of a component, so that inner products stay finite
 Vectors = npt.NDArray[np.float32]
 
 
-class DenseIndex(Shown):
+class DenseIndex(HasFacts):
     """Documents as dense vectors; made by `build` or `open`.
 
     A flat index is exact, and its scores are float32 inner products; faiss adds them up in an order that depends
