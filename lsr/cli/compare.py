@@ -57,6 +57,7 @@ def compare(
     from lsr.eval.plots import plot_differences
 
     names = measure_names(measures)
+    options.check_output(plot)
     judgments = read_judgments(qrels, split)
     values = [evaluate_queries(judgments, read_run(path), names) for path in (first, second)]
     compared = significance.compare(values[0], values[1], test)

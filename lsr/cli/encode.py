@@ -15,7 +15,10 @@ from lsr.cli.output import while_loading
 def encode(
     collection: options.CollectionSpec,
     output: Annotated[
-        Path, typer.Argument(metavar="OUT", help="A folder of Parquet to write, or an .npz or .jsonl[.gz] file.")
+        Path,
+        typer.Argument(
+            metavar="OUT", help="A folder of Parquet to write, or an .npz or .jsonl[.gz] file; - for stdout."
+        ),
     ],
     encoder: options.Encoder,
     queries: Annotated[
@@ -36,20 +39,19 @@ def encode(
     from lsr.collections.collection import load_collection
     from lsr.encoders.load import load_encoder
     from lsr.retrieval.encoding import encode_documents, encode_queries, encode_to_file, fit_if_needed
-    from lsr.vectors.io import VECTOR_FILES, read_info
+    from lsr.vectors.io import is_file_format
 
     texts = load_collection(collection, split)
-    if output.name.endswith(VECTOR_FILES):
+    if is_file_format(output):
         options.check_output(output)
     wanted = texts.queries() if queries else {}
     with while_loading(encoder):
         model = load_encoder(encoder, **loading)
     if queries:
         fit_if_needed(model, texts, progress=True)
-        encode_queries(wanted, output, model)
-    elif output.name.endswith(VECTOR_FILES):
-        encode_to_file(texts, output, model, batch_size=batch_size, progress=True)
+        stored = encode_queries(wanted, output, model)
+    elif is_file_format(output):
+        stored = encode_to_file(texts, output, model, batch_size=batch_size, progress=True)
     else:
-        encode_documents(texts, output, model, batch_size=batch_size, progress=True)
-    stored = read_info(output)
+        stored = encode_documents(texts, output, model, batch_size=batch_size, progress=True)
     print(f"{output}: {stored.rows} rows, {stored.nnz / max(stored.rows, 1):.1f} weights a row")

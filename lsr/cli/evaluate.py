@@ -15,6 +15,8 @@ from lsr.collections.runs import Qrels, read_qrels, read_run, write_run
 from lsr.errors import ParameterError
 from lsr.eval.measures import DEFAULT_MEASURES, aggregate, evaluate_queries, parse_measures
 from lsr.retrieval.request import SearchRequest
+from lsr.storage.files import STANDARD
+from lsr.storage.reading import expanded
 
 MEASURES = ",".join(DEFAULT_MEASURES)
 _DEPTH = 1000
@@ -92,9 +94,10 @@ def measure_names(measures: str) -> list[str]:
 
 
 def read_judgments(spec: str, split: str | None) -> Qrels:
-    """Those of a file, or of a collection."""
-    if Path(spec).is_file():
-        return read_qrels(spec)
+    """Those of a file, "-" or a pipe among them, or of a collection."""
+    path = expanded(spec)
+    if path == STANDARD or (path.exists() and not path.is_dir()):
+        return read_qrels(path)
     from lsr.collections.collection import load_collection
 
     return load_collection(spec, split).qrels()

@@ -29,8 +29,8 @@ def index(
         str,
         typer.Argument(
             metavar="COLLECTION|VECTORS",
-            help="A BEIR folder, a folder of MS MARCO TSV files, collection.tsv, an ir_datasets id, "
-            "or vectors: .npz, .jsonl[.gz] or a folder that lsr encode wrote.",
+            help="A BEIR folder, one of MS MARCO TSV files, a file of texts (lines of JSON, or of id, tab and text), "
+            "an ir_datasets id, or vectors: .npz, .jsonl[.gz] or a folder that lsr encode wrote. - is standard input.",
         ),
     ],
     index: Annotated[Path, typer.Argument(metavar="INDEX", help="The folder to write; an index there is replaced.")],
@@ -108,11 +108,13 @@ def index(
     from lsr.retrieval.indexing import NO_TEXT, build_dense, build_searchable
     from lsr.retrieval.searcher import DENSE_FOLDER
     from lsr.storage.manifest import check_replaceable
+    from lsr.storage.reading import expanded, rereadable
     from lsr.vectors.io import is_vectors
 
     # All that can be wrong without a model is found before one is loaded.
     check_replaceable(index)
     budget = None if memory is None else parse_size(memory)
+    source = str(rereadable(expanded(source)))
     documents = source if is_vectors(source) else load_collection(source)
     if isinstance(documents, str) and dense is not None:
         raise ParameterError(NO_TEXT.format(source))

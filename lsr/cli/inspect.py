@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import print_columns, print_json, printable, while_loading
+from lsr.cli.output import print_columns, print_json, while_loading
 from lsr.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _print_terms(side: str, inspected: Inspection, k: int) -> None:
     if not inspected.terms:
         return
     print()
-    rows = [(printable(each.token), f"{each.weight:.4f}", _kind(each.literal)) for each in inspected.terms[:k]]
+    rows = [(each.token, f"{each.weight:.4f}", _kind(each.literal)) for each in inspected.terms[:k]]
     print_columns([("term", "weight", ""), *rows])
     _print_rest(len(inspected.terms) - k)
 
@@ -93,7 +93,7 @@ def _print_comparison(compared: ScoreInspection, k: int) -> None:
     print()
     rows = [
         (
-            printable(each.token),
+            each.token,
             f"{each.document_weight:.4f} {_kind(each.in_document)}",
             f"{each.query_weight:.4f} {_kind(each.in_query)}",
             f"{each.product:.4f}",

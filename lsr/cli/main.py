@@ -18,7 +18,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from lsr.cli.examples import EXAMPLES
 from lsr.cli.options import OUTPUT
-from lsr.cli.output import watched
+from lsr.cli.output import printable, watched
 from lsr.errors import LsrError
 
 BAD_INPUT = 2
@@ -100,6 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     _open_streams()
+    stdout = sys.stdout
     if not watched():
         os.environ.setdefault("TQDM_DISABLE", "1")  # the bars that ir_datasets draws while it downloads
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -111,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         # Python flushes stdout once more at exit: give it somewhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
         return BROKEN_PIPE
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
@@ -119,6 +120,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(f"{_reason(error.format_message(), command)}; see {command} --help")
     except (LsrError, OSError) as error:
         return _complain(str(error))
+    finally:
+        sys.stdout = stdout  # which check_output may have changed
     return status if isinstance(status, int) else 0
 
 
@@ -150,5 +153,5 @@ def _open_streams() -> None:
 
 
 def _complain(message: str) -> int:
-    print(f"lsr: {' '.join(message.split())}", file=sys.stderr)
+    print(f"lsr: {printable(' '.join(message.split()))}", file=sys.stderr)
     return BAD_INPUT

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from errno import EACCES, EISDIR, ENOTDIR
 from pathlib import Path
@@ -29,8 +30,7 @@ CollectionSpec = Annotated[
     str,
     typer.Argument(
         metavar="COLLECTION",
-        help="A BEIR folder, a folder of MS MARCO TSV files, collection.tsv,queries.tsv,qrels.tsv, or an "
-        "ir_datasets id.",
+        help="A BEIR folder, a folder of MS MARCO TSV files, the files COLLECTION,QUERIES,QRELS, or an ir_datasets id.",
     ),
 ]
 Encoder = Annotated[
@@ -175,15 +175,9 @@ def of_dense(loading: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_ids(path: Path | None) -> list[str] | None:
     """The lines of an --only file. Raises ParameterError for what is not a text file."""
-    if path is None:
-        return None
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-        return [line.rstrip("\r") for line in lines if line.rstrip("\r")]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ParameterError(
-            f"--only {path}: cannot be read as text ({error}); give document ids, one a line"
-        ) from None
+    from lsr.collections.lines import read_lines
+
+    return None if path is None else [line for _, line in read_lines(path, ParameterError)]
 
 
 def drops(same_id: Literal["drop", "keep"] | None) -> bool | None:
@@ -198,14 +192,22 @@ def check_folder(offline_data: Path | None) -> None:
 
 
 def check_output(path: Path | None) -> None:
-    """Raises StorageError for a file that cannot be written where it shall be: to know it before long work."""
-    if path is not None:
-        from lsr.storage.files import storage_errors
+    """Raises StorageError for a file that cannot be written where it shall be: to know it before long work.
 
-        nearest = next(folder for folder in path.absolute().parents if folder.exists())
-        with storage_errors(path):
-            if not nearest.is_dir():
-                raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR))
-            if not os.access(nearest, os.W_OK) or path.is_dir():
-                code = EISDIR if path.is_dir() else EACCES
-                raise OSError(code, os.strerror(code))
+    What is written to standard output has it for itself: what a command says beside goes to stderr.
+    """
+    if path is None:
+        return
+    from lsr.storage.files import is_standard_output, is_stream, storage_errors
+
+    if is_standard_output(path):
+        sys.stdout = sys.stderr  # until `main` ends
+    if is_stream(path):
+        return
+    nearest = next(folder for folder in path.absolute().parents if folder.exists())
+    with storage_errors(path):
+        if not nearest.is_dir():
+            raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR))
+        if not os.access(nearest, os.W_OK) or path.is_dir():
+            code = EISDIR if path.is_dir() else EACCES
+            raise OSError(code, os.strerror(code))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 import shlex
@@ -17,6 +18,8 @@ from rich.cells import cell_len
 _NARROWEST = 12  # characters of a folded column
 _NUMBER = re.compile(r"[-+]?[\d,.]+[▲▼]?|[-–]?")
 
+JOINERS = "\u200c\u200d"  # invisible parts of words in Persian and Indic scripts, and of emoji
+
 
 def watched() -> bool:
     """Whether stderr is a terminal."""
@@ -31,7 +34,8 @@ def while_loading(what: object) -> AbstractContextManager[None]:
 
 
 def print_json(value: object) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2))
+    """JSON is UTF-8: where stdout is not, ASCII with escapes is the same."""
+    print(json.dumps(value, ensure_ascii=codecs.lookup(sys.stdout.encoding).name != "utf-8", indent=2))
 
 
 def print_columns(rows: Iterable[Sequence[str]], least: Sequence[str] = ()) -> None:
@@ -40,7 +44,7 @@ def print_columns(rows: Iterable[Sequence[str]], least: Sequence[str] = ()) -> N
     A terminal gets what it has room for: without the columns `least`, names of the first row, the least important one
     first, and then with long cells folded. What is piped gets all columns, and one line for each row.
     """
-    table = [tuple(row) for row in rows]
+    table = [tuple(map(printable, row)) for row in rows]
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
     left_out: list[str] = []
     while _width(_widths(table)) > room and len(left_out) < len(least):
@@ -82,6 +86,8 @@ def print_next(*commands: Sequence[object]) -> None:
             print(before, shlex.join(map(str, command)))
 
 
-def printable(token: str) -> str:
-    """Without what a terminal would obey: control and invisible characters as escapes."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in token)
+def printable(text: str, keep: str = "") -> str:
+    """Without what a terminal would obey: control and invisible characters as escapes, but for those to keep."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or each in keep else ascii(each)[1:-1] for each in text)

@@ -19,10 +19,13 @@ def run(
     queries: Annotated[
         str,
         typer.Argument(
-            metavar="QUERIES", help="A collection, a queries.jsonl[.gz], or a TSV of id and text. See lsr index."
+            metavar="QUERIES",
+            help="A collection (see lsr index), or a file of lines of JSON, or of id, tab and text; - for stdin.",
         ),
     ],
-    output: Annotated[Path, typer.Argument(metavar="RUN", help="The TREC run file to write; .gz compresses it.")],
+    output: Annotated[
+        Path, typer.Argument(metavar="RUN", help="The TREC run file to write; .gz compresses it, - is stdout.")
+    ],
     request: SearchRequest,
     split: options.Split = None,
     same_id: options.SameId = None,

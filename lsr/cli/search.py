@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import print_json, while_loading
+from lsr.cli.output import JOINERS, print_json, printable, while_loading
 from lsr.cli.search_options import takes_request
 from lsr.retrieval.request import SearchRequest
 
@@ -47,12 +47,12 @@ def search(
             else "none of these shares a term with the query"
         )
     for rank, hit in enumerate(hits, start=1):
-        print(f"{rank:>3}  {hit.score:.4f}  {hit.doc_id}{_parts(hit)}")
+        print(f"{rank:>3}  {hit.score:.4f}  {printable(hit.doc_id)}{_parts(hit)}")
         if hit.text:
-            print(f"     {textwrap.shorten(hit.text, _SNIPPET, placeholder=' ...')}")
+            print(f"     {printable(textwrap.shorten(hit.text, _SNIPPET, placeholder=' ...'), JOINERS)}")
         if explain:
             terms = list(hit.explain().items())
-            shown = "  ".join(f"{term} {value:.3f}" for term, value in terms[:_TERMS_SHOWN])
+            shown = "  ".join(f"{printable(term)} {value:.3f}" for term, value in terms[:_TERMS_SHOWN])
             more = f"  and {len(terms) - _TERMS_SHOWN} more" if len(terms) > _TERMS_SHOWN else ""
             print(f"     {shown}{more}")
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from lsr.index.tools.tuning import Tuning, TuningPoint
     from lsr.vectors.sparse_vectors import SparseVectors
 
-_JSONL = (".jsonl", ".jsonl.gz")
 _COLUMNS = ("recall", "held out", "µs a query", "query cut", "blocks", "neighbors")
 _LEAST = ("neighbors", "held out")  # what a narrow terminal goes without
 
@@ -60,6 +59,7 @@ def tune(
     recalls = [check_recall(each) for each in recall or RECALLS]
     if plot is not None:
         checked_format(plot)
+    options.check_output(plot)
     manifest = read_manifest(index)
     vectors = _read_queries(queries, split, index)
     opened = SeismicIndex.open(index)
@@ -86,27 +86,20 @@ def _read_queries(queries: str, split: str | None, index: Path) -> SparseVectors
     from lsr.collections.collection import load_queries
     from lsr.retrieval.request import SPARSE
     from lsr.retrieval.searcher import Searcher
+    from lsr.storage.reading import expanded, rereadable
+    from lsr.vectors.io import is_vectors
     from lsr.vectors.sparse_vectors import SparseVectors
 
-    if not _are_vectors(queries):
+    queries = str(rereadable(expanded(queries)))
+    if not is_vectors(queries):
         topics = load_queries(queries, split)
         encoded: SparseVectors = Searcher.open(index).encode(list(topics.texts.values()))[SPARSE]
         return encoded
     if split is not None:
         raise ParameterError(f"{queries}: holds vectors and has no split {split!r}; leave the split out")
-    tokens = Searcher.open(index).encoder.vocabulary if queries.endswith(_JSONL) else None
+    has_tokens = not queries.endswith(".npz") and Path(queries).is_file()  # JSON lines
+    tokens = Searcher.open(index).encoder.vocabulary if has_tokens else None
     return SparseVectors.read(queries, tokens)
-
-
-def _are_vectors(queries: str) -> bool:
-    """Whether vectors are stored there; files of texts may have names like those of vectors."""
-    from lsr.collections.sources import jsonl_records
-    from lsr.vectors.io import is_vectors
-
-    if queries.endswith(_JSONL):
-        _, first = next(jsonl_records(Path(queries)), (None, {}))
-        return "vector" in first
-    return is_vectors(queries)
 
 
 def _plot(tuning: Tuning, index: Path, path: Path) -> None:

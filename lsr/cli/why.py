@@ -69,9 +69,9 @@ def why(
 
 def _print(document: str, explained: Why, given: SearchParams, vocabulary: Vocabulary) -> None:
     if explained.rank is not None:
-        print(f"{document} is returned, at rank {explained.rank}")
+        print(f"{printable(document)} is returned, at rank {explained.rank}")
     else:
-        print(f"{document} is not returned: {_REASONS[explained.verdict]}")
+        print(f"{printable(document)} is not returned: {_REASONS[explained.verdict]}")
     print()
     lines = [("score", _score(explained))]
     if explained.exact:
@@ -144,7 +144,7 @@ def _table(terms: Sequence[Term], staged: bool, vocabulary: Vocabulary) -> Itera
     yield ("term", "query", "document", "product", *(("read in", "block's largest", "estimate") if staged else ()))
     for term in terms:
         yield (
-            printable(vocabulary.token(term.component)),
+            vocabulary.token(term.component),
             f"{term.query_weight:.4f}",
             _or_dash(term.document_weight),
             _or_dash(term.contribution),

@@ -16,19 +16,21 @@ from lsr.collections.sources import (
     Document,
     Place,
     Query,
-    TsvFiles,
-    jsonl_queries,
+    TextFiles,
     packed_or_plain,
-    tsv_queries,
+    read_queries,
 )
 from lsr.display import HasFacts
 from lsr.errors import CollectionError
+from lsr.storage.files import STANDARD
 from lsr.storage.ids import UniqueIds
+from lsr.storage.reading import expanded, rereadable
+from lsr.storage.recognize import A_COLLECTION, JUDGMENTS, RUN, VECTORS, what_is
 
 _ACCEPTED = (
     "give a BEIR folder (corpus.jsonl[.gz], queries.jsonl[.gz], qrels/*.tsv), a folder of MS MARCO files "
-    "(collection.tsv, queries*.tsv, qrels*.tsv), the files themselves (collection.tsv,queries.tsv,qrels.tsv), "
-    "or an ir_datasets id such as beir/scifact/test"
+    "(collection.tsv, queries*.tsv, qrels*.tsv), the files themselves (COLLECTION,QUERIES,QRELS; lines of id, tab and "
+    'text, or of JSON with "_id" and "text"), or an ir_datasets id such as beir/scifact/test'
 )
 _BATCH = 1024  # documents read ahead, so that their ids are checked together
 # Collections whose queries are documents, as BEIR and ir_datasets name them; splits of these, too.
@@ -41,13 +43,17 @@ _QUERIES_ARE_DOCUMENTS = {
 def load_collection(spec: str | Path, split: str | None = None, *, drop_same_id: bool | None = None) -> Collection:
     """The collection at `spec`.
 
-    spec: a BEIR folder, a folder of MS MARCO files, "COLLECTION.tsv[,QUERIES.tsv[,QRELS.tsv]]", or an ir_datasets id.
+    spec: a BEIR folder, a folder of MS MARCO files, "COLLECTION[,QUERIES[,QRELS]]" of files of whatever name, "-" for
+        standard input among them, or an ir_datasets id.
     split: whose queries and judgments; None takes "test", else "dev", else the only one there is, and is decided
         when queries or judgments are first asked for, so that documents alone never need a split.
-    drop_same_id: see Collection; None decides by the name of the folder or id.
+    drop_same_id: see Collection; None decides by the name of the folder, of the files' folder, or of the id.
 
     Reads no documents yet. Raises CollectionError if there is no such collection, or no such split.
     """
+    first = expanded(str(spec).split(",")[0])
+    if drop_same_id is None and first.is_file() and drops_same_id(first):
+        drop_same_id = True
     return Collection(_find_source(str(spec)), split, drop_same_id)
 
 
@@ -155,20 +161,26 @@ class QuerySet(NamedTuple):
 
 
 def load_queries(spec: str | Path, split: str | None = None, *, drop_same_id: bool | None = None) -> QuerySet:
-    """The queries of a collection, or of a file: .jsonl[.gz] of {"_id", "text"}, or .tsv[.gz] of id and text.
+    """The queries of a collection, or of a file: JSON lines of {"_id", "text"}, or lines of id, tab and text.
 
-    drop_same_id: as for load_collection; None means False for a file.
+    drop_same_id: as for load_collection; None decides by the name of the folder that the file is in.
     Raises CollectionError naming the line for malformed lines, missing and repeated ids, and if there is no query.
     """
-    path = Path(spec)
-    layouts = {".jsonl": jsonl_queries, ".tsv": tsv_queries}
-    read = layouts.get(Path(path.name.removesuffix(".gz")).suffix) if path.is_file() else None
-    if read is None:
+    path = rereadable(expanded(spec))
+    if not path.is_file():
         collection = load_collection(spec, split, drop_same_id=drop_same_id)
         return QuerySet(collection.queries(), collection.drop_same_id)
     if split is not None:
         raise CollectionError(f"{path}: is one file of queries and has no split {split!r}; leave the split out")
-    return QuerySet(_gather(read(path), str(path)), bool(drop_same_id))
+    if drop_same_id is None:
+        drop_same_id = drops_same_id(Path(spec))
+    return QuerySet(_gather(read_queries(path), str(path)), drop_same_id)
+
+
+def drops_same_id(file: Path) -> bool:
+    """Whether queries or judgments are those of a collection whose queries are documents: by the names of folders."""
+    folder = expanded(file).absolute().parent
+    return (folder.parent if folder.name == "qrels" else folder).name in _QUERIES_ARE_DOCUMENTS
 
 
 def _gather(queries: Iterator[tuple[Place, Query]], name: str) -> dict[str, str]:
@@ -187,26 +199,44 @@ def _duplicate(place: Place, identifier: str) -> CollectionError:
 
 
 def _find_source(spec: str) -> CollectionSource:
-    path = Path(spec)
+    path = expanded(spec)
     if path.is_dir():
         if corpus := packed_or_plain(path / "corpus.jsonl"):
             return BeirFolder(path, corpus)
         if collection := packed_or_plain(path / "collection.tsv"):
-            return TsvFiles.of_folder(path, collection)
-        raise CollectionError(f"{path}: holds neither corpus.jsonl[.gz] nor collection.tsv[.gz]; {_ACCEPTED}")
-    files = [path] if path.exists() else [Path(part) for part in spec.split(",")]
-    if all(file.name.removesuffix(".gz").endswith(".tsv") for file in files) and len(files) <= 3:
-        for file in files:
-            if not file.is_file():
-                raise CollectionError(f"{file}: there is no such file; check the path")
-        unnamed: list[dict[str | None, Path]] = [{None: file} for file in files[1:]]
-        queries, qrels = [*unnamed, {}, {}][:2]
-        return TsvFiles(files[0], queries, qrels)
-    if path.exists():
-        raise CollectionError(f"{path}: this file is not a collection; {_ACCEPTED}")
+            return TextFiles.of_folder(path, collection)
+        raise CollectionError(f"{path}: is {what_is(path)}, not a collection; {_ACCEPTED}")
+    files = [path] if path.exists() or "," not in spec else [expanded(part) for part in spec.split(",")]
+    if len(files) > 1 or path.exists() or path == STANDARD or _is_file_name(path):
+        if len(files) > 3:
+            raise CollectionError(f"{spec}: {len(files)} files; {_ACCEPTED}")
+        return _text_files([rereadable(file) for file in files])
     if path.is_absolute() or spec.startswith("."):
-        raise CollectionError(f"{path}: there is no such folder; {_ACCEPTED}")
+        raise CollectionError(f"{path}: there is no such file or folder; {_ACCEPTED}")
     try:
         return IrDataset(spec)
     except CollectionError as cause:
-        raise CollectionError(f"{spec!r} is neither a folder nor an ir_datasets id; {_ACCEPTED}") from cause
+        raise CollectionError(f"{spec!r} is neither a file, a folder nor an ir_datasets id; {_ACCEPTED}") from cause
+
+
+def _is_file_name(path: Path) -> bool:
+    return Path(path.name.removesuffix(".gz")).suffix in (".tsv", ".txt", ".csv", ".json", ".jsonl")
+
+
+def _text_files(files: list[Path]) -> TextFiles:
+    """The collection of these files. Raises CollectionError for one that is missing, or is something else."""
+    for file in files:
+        if not file.is_file():
+            raise CollectionError(f"{file}: there is no such file; check the path")
+    for file in files[:2]:
+        kind = what_is(file)
+        around = next((each for each in file.absolute().parents[:2] if what_is(each) == A_COLLECTION), None)
+        if kind in (JUDGMENTS, RUN) and around is not None:
+            raise CollectionError(f"{file}: is {kind}, without texts; give the collection that it belongs to, {around}")
+        if kind in (JUDGMENTS, RUN, VECTORS):
+            raise CollectionError(f"{file}: is {kind}, without texts; {_ACCEPTED}")
+    unnamed: list[dict[str | None, Path]] = [{None: file} for file in files[1:]]
+    queries, qrels = [*unnamed, {}, {}][:2]
+    source = TextFiles(files[0], queries, qrels)
+    next(source.documents(), None)  # what is no text at all is told before long work
+    return source

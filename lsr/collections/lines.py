@@ -7,16 +7,12 @@ import hashlib
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from lsr.errors import CollectionError, LsrError
+from lsr.storage.reading import LfsPointerError, open_binary
+from lsr.storage.recognize import what_is
 
 LONGEST_LINE = 1 << 28  # bytes: a packed file of megabytes can hold a line that no memory holds
-
-
-def open_binary(path: Path) -> BinaryIO:
-    """The bytes of a file; those inside it where its name ends with .gz."""
-    return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
 
 
 def read_lines(path: Path, error: type[LsrError]) -> Iterator[tuple[int, str]]:
@@ -40,6 +36,10 @@ def read_lines(path: Path, error: type[LsrError]) -> Iterator[tuple[int, str]]:
                     ) from cause
                 if line.strip():
                     yield number, line.rstrip("\r\n")
+    except LfsPointerError as cause:
+        raise error(f"{path}: {cause}") from cause
+    except IsADirectoryError as cause:
+        raise error(f"{path}: is {what_is(path)}, and a file is wanted; give the file") from cause
     except FileNotFoundError as cause:
         raise error(f"{path}: there is no such file; check the path") from cause
     except (EOFError, gzip.BadGzipFile, zlib.error) as cause:
@@ -55,7 +55,7 @@ def count_lines(path: Path) -> int | None:
     try:
         with open_binary(path) as file:
             return sum(1 for line in file if not line.isspace())
-    except (OSError, EOFError, zlib.error, MemoryError):
+    except (OSError, EOFError, zlib.error, MemoryError, LfsPointerError):
         return None
 
 

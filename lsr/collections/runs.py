@@ -17,6 +17,7 @@ from typing import IO, cast
 from lsr.collections.lines import read_lines
 from lsr.errors import RunError
 from lsr.storage.files import replacing_file
+from lsr.storage.reading import expanded
 
 Qrels = dict[str, dict[str, int]]
 Run = dict[str, dict[str, float]]
@@ -34,7 +35,7 @@ def read_qrels(path: str | Path) -> Qrels:
     number of columns, an empty id, a grade other than an integer from -1000 to 1000, and two grades of one document
     for one query.
     """
-    path = Path(path)
+    path = expanded(path)
     qrels: Qrels = {}
     columns = 0
     for number, line in read_lines(path, RunError):
@@ -73,12 +74,12 @@ def read_qrels(path: str | Path) -> Qrels:
 
 
 def read_run(path: str | Path) -> Run:
-    """A TREC run (plain or .gz) as query id -> document id -> score.
+    """A TREC run, plain or packed by gzip, as query id -> document id -> score.
 
     Raises RunError naming the line for anything but six columns `query Q0 document rank score tag`, a score that is
     no finite number, and a document that a query lists twice.
     """
-    path = Path(path)
+    path = expanded(path)
     run: Run = {}
     for number, line in read_lines(path, RunError):
         cells = line.split()

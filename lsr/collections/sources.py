@@ -1,4 +1,4 @@
-"""The layouts that a collection comes in: BEIR folders and MS MARCO's TSV files."""
+"""The layouts that a collection comes in: BEIR folders, MS MARCO's folders, and files of texts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from lsr.checks import is_utf8
 from lsr.collections.lines import count_lines, file_digest, read_lines
 from lsr.collections.runs import Qrels, read_qrels
 from lsr.errors import CollectionError, RunError
+from lsr.storage.recognize import JUDGMENTS, RUN, what_is
 
 
 class Document(NamedTuple):
@@ -76,7 +77,7 @@ class BeirFolder:
         self.name = Path(os.path.abspath(folder)).name
         self._folder = folder
         self._corpus = corpus
-        self._qrels = {path.stem: path for path in sorted((folder / "qrels").glob("*.tsv"))}
+        self._qrels = {path.name.split(".tsv")[0]: path for path in _visible(folder / "qrels", "*.tsv", "*.tsv.gz")}
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -89,18 +90,13 @@ class BeirFolder:
         return file_digest(self._corpus)
 
     def documents(self) -> Iterator[tuple[Place, Document]]:
-        for place, record in jsonl_records(self._corpus):
-            if record.get("_id") == record.get("text") == "" and not record.get("title"):
-                continue  # as a blank line: there is nothing to find, nor a name to find it by
-            identifier, text = _id(place, record), _string(place, record, "text")
-            title = "" if record.get("title") is None else _string(place, record, "title")
-            yield place, Document(identifier, title, text)
+        return jsonl_documents(self._corpus)
 
     def queries(self, split: str | None) -> Iterator[tuple[Place, Query]]:
         path = packed_or_plain(self._folder / "queries.jsonl")
         if path is None:
             raise CollectionError(f"{self._folder}: has no queries.jsonl or queries.jsonl.gz; add one")
-        yield from jsonl_queries(path)
+        yield from read_queries(path)
 
     def has_qrels(self, split: str | None) -> bool:
         return split in self._qrels
@@ -111,8 +107,8 @@ class BeirFolder:
         return read_collection_qrels(self._qrels[split])
 
 
-class TsvFiles:
-    """MS MARCO's files: collection (id, text), queries (id, text) and TREC qrels, by split."""
+class TextFiles:
+    """Documents and queries, each lines of JSON or of id, tab and text, and qrels: by split, as MS MARCO has them."""
 
     def __init__(self, collection: Path, queries: dict[str | None, Path], qrels: dict[str | None, Path]) -> None:
         self.name = collection.name
@@ -121,7 +117,7 @@ class TsvFiles:
         self._qrels = qrels
 
     @classmethod
-    def of_folder(cls, folder: Path, collection: Path) -> TsvFiles:
+    def of_folder(cls, folder: Path, collection: Path) -> TextFiles:
         source = cls(collection, _by_split(folder, "queries"), _by_split(folder, "qrels"))
         source.name = Path(os.path.abspath(folder)).name
         return source
@@ -137,8 +133,11 @@ class TsvFiles:
         return file_digest(self._collection)
 
     def documents(self) -> Iterator[tuple[Place, Document]]:
-        for place, (identifier, text) in _pairs(self._collection):
-            yield place, Document(identifier, "", text)
+        if is_jsonl(self._collection):
+            yield from jsonl_documents(self._collection)
+        else:
+            for place, (identifier, text) in _pairs(self._collection):
+                yield place, Document(identifier, "", text)
 
     def queries(self, split: str | None) -> Iterator[tuple[Place, Query]]:
         path = self._queries.get(split) or self._queries.get(None)
@@ -147,14 +146,16 @@ class TsvFiles:
             raise CollectionError(
                 f"{self.name}: no file of queries for {split or 'no split'} (there is: {found}); add it"
             )
-        yield from tsv_queries(path)
+        yield from read_queries(path)
 
     def has_qrels(self, split: str | None) -> bool:
         return split in self._qrels
 
     def qrels(self, split: str | None) -> Qrels:
         if split not in self._qrels:
-            raise CollectionError(f"{self.name}: has no judgments (qrels.SPLIT.tsv); add them")
+            raise CollectionError(
+                f"{self.name}: has no judgments; add qrels.SPLIT.tsv to its folder, or give COLLECTION,QUERIES,QRELS"
+            )
         return read_collection_qrels(self._qrels[split])
 
 
@@ -170,23 +171,42 @@ def read_collection_qrels(path: Path) -> Qrels:
         raise CollectionError(str(cause)) from cause
 
 
-def jsonl_queries(path: Path) -> Iterator[tuple[Place, Query]]:
-    """Queries of a file of {"_id", "text"} lines."""
+def is_jsonl(path: Path) -> bool:
+    """Whether the first line of a file is a JSON object. Raises CollectionError for a file that cannot be read."""
+    _, line = next(read_lines(path, CollectionError), (0, ""))
+    return line.lstrip().startswith("{")
+
+
+def jsonl_documents(path: Path) -> Iterator[tuple[Place, Document]]:
     for place, record in jsonl_records(path):
-        yield place, Query(_id(place, record), _string(place, record, "text"))
+        if record.get("_id", record.get("id")) == record.get("text") == "" and not record.get("title"):
+            continue  # as a blank line: there is nothing to find, nor a name to find it by
+        identifier, text = _id(place, record), _string(place, record, "text")
+        title = "" if record.get("title") is None else _string(place, record, "title")
+        yield place, Document(identifier, title, text)
 
 
-def tsv_queries(path: Path) -> Iterator[tuple[Place, Query]]:
-    """Queries of a file of lines `id<TAB>text`."""
-    for place, (identifier, text) in _pairs(path):
-        yield place, Query(identifier, text)
+def read_queries(path: Path) -> Iterator[tuple[Place, Query]]:
+    """Queries of a file of {"_id", "text"} lines, or of lines `id<TAB>text`."""
+    if is_jsonl(path):
+        for place, record in jsonl_records(path):
+            yield place, Query(_id(place, record), _string(place, record, "text"))
+    else:
+        for place, (identifier, text) in _pairs(path):
+            yield place, Query(identifier, text)
+
+
+def _visible(folder: Path, *patterns: str) -> list[Path]:
+    """Without hidden files, which systems leave beside others (`._test.tsv` of macOS)."""
+    found = {path for pattern in patterns for path in folder.glob(pattern) if not path.name.startswith(".")}
+    return sorted(found)
 
 
 def _by_split(folder: Path, kind: str) -> dict[str | None, Path]:
-    """The files KIND.tsv (split None) and KIND.SPLIT.tsv of a folder, each also as .gz."""
+    """The files KIND.tsv (split None) and KIND.SPLIT.tsv of a folder, each also as .txt and .gz."""
     found: dict[str | None, Path] = {}
-    for path in sorted([*folder.glob(f"{kind}*.tsv"), *folder.glob(f"{kind}*.tsv.gz")]):
-        split = path.name.removesuffix(".gz").removesuffix(".tsv")[len(kind) :].lstrip(".-_")
+    for path in _visible(folder, *(f"{kind}*{suffix}" for suffix in (".tsv", ".tsv.gz", ".txt", ".txt.gz"))):
+        split = path.name.removesuffix(".gz").removesuffix(".tsv").removesuffix(".txt")[len(kind) :].lstrip(".-_")
         found.setdefault(split or None, path)
     return found
 
@@ -196,7 +216,11 @@ def _pairs(path: Path) -> Iterator[tuple[Place, tuple[str, str]]]:
         place = Place(str(path), number)
         cells = line.split("\t")
         if len(cells) != 2:
-            raise CollectionError(f"{place}: {len(cells)} columns; expected 2 with one tab between them: id, text")
+            kind = what_is(path)
+            other = f"{path}: is {kind}; " if kind in (JUDGMENTS, RUN) else f"{place}: {len(cells)} columns; "
+            raise CollectionError(
+                f"{other}expected lines of 2 columns, id and text, with a tab between them, or of JSON"
+            )
         identifier = cells[0].strip()
         if not identifier:
             raise CollectionError(f"{place}: the id is missing; expected id, tab, text")
@@ -217,14 +241,15 @@ def jsonl_records(path: Path) -> Iterator[tuple[Place, dict[str, Any]]]:
 
 
 def _id(place: Place, record: dict[str, Any]) -> str:
-    identifier = record.get("_id")
+    key = "id" if "_id" not in record and "id" in record else "_id"
+    identifier = record.get(key)
     if isinstance(identifier, int) and not isinstance(identifier, bool):
         return str(identifier)
-    if "_id" not in record:
+    if key not in record:
         raise CollectionError(f'{place}: the "_id" is missing; every line needs one')
-    text = _string(place, record, "_id")
+    text = _string(place, record, key)
     if not text:
-        raise CollectionError(f'{place}: the "_id" is empty; every line needs one')
+        raise CollectionError(f'{place}: the "{key}" is empty; every line needs one')
     return text
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lsr.errors import ParameterError
 from lsr.extras import need
-from lsr.storage.files import replacing_file
+from lsr.storage.files import is_stream, replacing_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -187,8 +187,13 @@ def best_for_their_time(points: Sequence[SystemPoint]) -> list[SystemPoint]:
 
 
 def checked_format(path: str | Path) -> str:
-    """.svg, .png or .pdf; to be asked for before long work, too. Raises ParameterError for another suffix."""
+    """.svg, .png or .pdf, and .svg for a pipe or "-"; to be asked for before long work, too.
+
+    Raises ParameterError for another suffix.
+    """
     suffix = Path(path).suffix.lower()
+    if not suffix and is_stream(path):
+        return ".svg"
     if suffix not in FORMATS:
         raise ParameterError(f"{path}: a plot is one of {', '.join(FORMATS)}; give it such a name")
     return suffix

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from lsr.collections.sources import Document
 from lsr.encoders.base import ENCODER_FOLDER, Encoder
 from lsr.encoders.sparse_collection import encode_collection
 from lsr.progress import Advance, progress_bar
-from lsr.storage.files import storage_errors
+from lsr.storage.files import is_stream, storage_errors
+from lsr.vectors.io import VectorsInfo, read_info
 from lsr.vectors.sparse_vectors import SparseVectors
 
 
@@ -43,7 +46,7 @@ def encode_documents(
     *,
     batch_size: int | None = None,
     progress: bool = False,
-) -> Path:
+) -> VectorsInfo:
     """Encode every document into a folder of Parquet parts, and keep the encoder in its subfolder "encoder".
 
     An encoder that is not fitted is fitted first. Documents stream. After a kill, the same call resumes.
@@ -60,7 +63,7 @@ def encode_documents(
         batch_size=batch_size,
     )
     encoder.save(encoded / ENCODER_FOLDER)
-    return encoded
+    return read_info(encoded)
 
 
 def encode_to_file(
@@ -70,18 +73,21 @@ def encode_to_file(
     *,
     batch_size: int | None = None,
     progress: bool = False,
-) -> None:
+) -> VectorsInfo:
     """Encode every document into one file, .npz or .jsonl[.gz], by way of the folder PATH.encoding.
 
-    Needs the memory to hold all vectors at once. The encoder is not kept with them.
+    What is no file, such as "-", standard output, gets JSON lines. Needs the memory to hold all vectors at once. The
+    encoder is not kept with them.
     """
-    encoding = encode_documents(collection, f"{path}.encoding", encoder, batch_size=batch_size, progress=progress)
-    SparseVectors.read(encoding).write(path, encoder.vocabulary, encoder.describe())
-    with storage_errors(encoding):
+    with storage_errors(path), TemporaryDirectory() if is_stream(path) else nullcontext(f"{path}.encoding") as encoding:
+        encode_documents(collection, encoding, encoder, batch_size=batch_size, progress=progress)
+        vectors = SparseVectors.read(encoding)
+        vectors.write(path, encoder.vocabulary, encoder.describe())
         shutil.rmtree(encoding)
+        return _counts(vectors)
 
 
-def encode_queries(queries: Mapping[str, str], path: str | Path, encoder: Encoder) -> None:
+def encode_queries(queries: Mapping[str, str], path: str | Path, encoder: Encoder) -> VectorsInfo:
     """Encode queries (id -> text) into a folder of Parquet, an .npz or a .jsonl[.gz] file, replaced if it is there.
 
     Raises EncoderError for an encoder that is not fitted, StorageError.
@@ -89,6 +95,11 @@ def encode_queries(queries: Mapping[str, str], path: str | Path, encoder: Encode
     rows = encoder.encode_queries(list(queries.values()))
     vectors = SparseVectors.from_normalized(rows.indptr, rows.indices, rows.values, rows.dim, list(queries))
     vectors.write(path, encoder.vocabulary, encoder.describe())
+    return _counts(vectors)
+
+
+def _counts(vectors: SparseVectors) -> VectorsInfo:
+    return VectorsInfo(len(vectors), vectors.nnz, vectors.dim, None, None)
 
 
 def _texts(collection: Documents, advance: Advance) -> Iterator[str]:

@@ -11,6 +11,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -21,11 +22,16 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from tempfile import SpooledTemporaryFile
+from typing import BinaryIO, cast
 
 from safetensors import SafetensorError
 
 from lsr.errors import StorageError
+
+STANDARD = Path("-")  # standard output, or input
+_DESCRIPTOR = re.compile(r"/dev/(?:std(?P<name>in|out|err)|fd/(?P<fd>\d+))|/proc/(?:self|\d+)/fd/(?P<proc>\d+)")
+_HELD = 1 << 26  # bytes that are kept in memory of what a stream is to get
 
 _ADVICE = {
     errno.ENOSPC: "free some space or write elsewhere",
@@ -58,10 +64,13 @@ DAMAGE: tuple[type[Exception], ...] = (
 
 @contextmanager
 def storage_errors(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn an OSError or SafetensorError of the body into a StorageError that names `path`, the cause, and advice."""
+    """Turn an OSError or SafetensorError of the body into a StorageError that names `path`, the cause, and advice.
+
+    Not that nobody reads a pipe any more, which is no failure of it.
+    """
     try:
         yield
-    except StorageError:
+    except (StorageError, BrokenPipeError):
         raise
     except (OSError, SafetensorError) as error:
         # numpy reports a full disk as an OSError without a number ("1000 requested and 300 written"), safetensors as an
@@ -75,8 +84,17 @@ def storage_errors(path: str | os.PathLike[str]) -> Iterator[None]:
 def replacing_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A binary file to write; it takes the place of `path` when the body ends, and vanishes when the body fails.
 
+    What is no regular file, such as a pipe, /dev/stdout, or "-", standard output, is sent the whole then.
     Folders above it are made as needed. Raises StorageError.
     """
+    path = os.path.expanduser(path)
+    if is_stream(path):
+        with storage_errors(path), SpooledTemporaryFile(_HELD) as held:
+            yield cast(BinaryIO, held)
+            held.seek(0)
+            with _open_stream(path) as stream:
+                shutil.copyfileobj(held, stream)
+        return
     with storage_errors(path):
         target = Path(os.path.realpath(path))
         if target.is_dir():
@@ -97,6 +115,41 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             os.close(lock)
 
 
+def is_stream(path: str | os.PathLike[str]) -> bool:
+    """Whether `path` is written to as it is: a pipe, a device, or a descriptor that is open, such as "-"."""
+    path = os.path.expanduser(path)
+    return _descriptor(path) is not None or (
+        os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+    )
+
+
+def is_standard_output(path: str | os.PathLike[str]) -> bool:
+    return _descriptor(os.fspath(path)) == 1
+
+
+def _descriptor(path: str) -> int | None:
+    """N for /dev/fd/N, its other names and links to it. Opening these by name would start a redirected file anew."""
+    if path == str(STANDARD):
+        return 1
+    for _ in range(40):  # links, at most, that systems follow
+        if match := _DESCRIPTOR.fullmatch(os.path.abspath(path)):
+            name, *numbers = match.group("name", "fd", "proc")
+            return ("in", "out", "err").index(name) if name else int(next(filter(None, numbers)))
+        if not os.path.islink(path):
+            return None
+        path = os.path.join(os.path.dirname(path), os.readlink(path))
+    return None
+
+
+def _open_stream(path: str) -> BinaryIO:
+    descriptor = _descriptor(path)
+    if descriptor is None:
+        return open(path, "wb")
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    return os.fdopen(os.dup(descriptor), "wb")
+
+
 @contextmanager
 def replacing_folder(path: str | os.PathLike[str], marker: str) -> Iterator[Path]:
     """An empty folder to fill; it takes the place of `path` when the body ends, and vanishes when the body fails.
@@ -105,7 +158,7 @@ def replacing_folder(path: str | os.PathLike[str], marker: str) -> Iterator[Path
     not write is ever removed. Raises StorageError.
     """
     with storage_errors(path):
-        target = Path(os.path.realpath(path))
+        target = Path(os.path.realpath(os.path.expanduser(path)))
         refuse_foreign(target, marker)
         _make_folders(target.parent)
         _remove_stale(target)

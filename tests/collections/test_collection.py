@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,7 @@ CORPUS = [
     {"_id": "d2", "title": "", "text": "no title"},
     {"_id": "d3", "text": ""},
 ]
+JSON_QUERIES = b'{"_id": 1, "text": "one"}\n{"_id": "2", "text": "two"}\n'
 QUERIES = [{"_id": "q1", "text": "one"}, {"_id": "q2", "text": "two"}, {"_id": "q3", "text": "unjudged"}]
 
 
@@ -118,7 +120,9 @@ def test_same_ids_are_dropped_of_the_collections_of_that_name(tmp_path: Path, na
         assert load_collection(folder, drop_same_id=chosen).drop_same_id is chosen
         assert load_queries(folder, drop_same_id=chosen).drop_same_id is chosen
         assert load_queries(folder / "queries.jsonl", drop_same_id=chosen).drop_same_id is chosen
-    assert load_queries(folder / "queries.jsonl").drop_same_id is False
+    (folder / "queries.tsv").write_text("q1\tone\n")
+    assert load_queries(folder / "queries.jsonl").drop_same_id is drop  # a file of that collection's folder
+    assert load_collection(f"{folder}/corpus.jsonl,{folder}/queries.tsv").drop_same_id is drop
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
@@ -166,6 +170,80 @@ def test_files_of_queries(tmp_path: Path) -> None:
     assert load_queries(tmp_path / "q.tsv") == ({"1": "one", "2": "two"}, False)
     assert list(load_queries(tmp_path / "q.jsonl.gz").texts) == ["q1", "q2", "q3"]
     assert load_queries(beir(tmp_path / "arguana")) == ({"q1": "one", "q2": "two"}, True)
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
+@pytest.mark.parametrize("name", ["topics.dl19-passage.txt", "queries.csv", "queries", "queries.tsv.gz", "q.jsonl"])
+@pytest.mark.parametrize("content", [b"1\tone\n2\ttwo\n", b"\xef\xbb\xbf1\tone\r\n2\ttwo\r\n", JSON_QUERIES])
+def test_files_are_known_by_what_is_in_them(tmp_path: Path, name: str, content: bytes, packed: bool) -> None:
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if packed else content)
+    (tmp_path / "qrels.msmarco.txt").write_text("1 0 2 1\n")
+    assert load_queries(path).texts == {"1": "one", "2": "two"}
+    collection = load_collection(f"{path},{path},{tmp_path / 'qrels.msmarco.txt'}")
+    assert list(collection.documents()) == [Document("1", "", "one"), Document("2", "", "two")]
+    assert (collection.queries(), collection.qrels()) == ({"1": "one"}, {"1": {"2": 1}})
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ("q1 0 d1 1\n", "a file of judgments"),
+        ("query-id\tcorpus-id\tscore\nq1\td1\t1\n", "a file of judgments"),
+        ("q1 Q0 d1 1 3.5 lsr\n", "a run"),
+        ('{"id": "d1", "vector": {"a": 1}}\n', "a file of vectors"),
+    ],
+)
+def test_a_file_of_something_else_is_called_what_it_is(tmp_path: Path, content: str, what: str) -> None:
+    path = beir(tmp_path / "c") / "qrels" / "other.txt"
+    path.write_text(content)
+    with pytest.raises(CollectionError, match=rf"other\.txt: is {what}, without texts; give "):
+        load_collection(path)
+    if what != "a file of vectors":
+        with pytest.raises(CollectionError, match=rf"give the collection that it belongs to, {tmp_path}/c$"):
+            load_collection(path)
+        with pytest.raises(CollectionError, match=rf"other\.txt: is {what}; expected lines of 2 columns"):
+            load_queries(path)
+
+
+def test_pyserini_s_names_in_a_folder(tmp_path: Path) -> None:
+    folder = ms_marco(tmp_path / "m", ())
+    (folder / "queries.dev.txt").write_text("1\tone\n")
+    (folder / "qrels.dev.txt").write_text("1\t0\t8\t1\n")
+    assert load_collection(folder, "dev").queries() == {"1": "one"}
+
+
+def test_hidden_files_are_not_read(tmp_path: Path) -> None:
+    apple_double = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X"
+    folders = beir(tmp_path / "b"), ms_marco(tmp_path / "m")
+    for path in (*folders[0].rglob("*.*"), *folders[1].glob("*.*")):
+        path.with_name(f"._{path.name}").write_bytes(apple_double)
+    assert [load_collection(folder).splits for folder in folders] == [("test",), ("dev.small",)]
+    assert load_collection(folders[0]).relevant() == {"q1": ("d1",)}
+
+
+def test_ids_may_be_called_id(tmp_path: Path) -> None:
+    (tmp_path / "corpus.jsonl").write_text('{"id": 7, "text": "a"}\n{"id": "8", "text": "b"}\n')
+    assert [each.doc_id for each in load_collection(tmp_path).documents()] == ["7", "8"]
+
+
+def test_what_can_be_read_only_once(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"1\tone\n2\ttwo\n")
+    os.close(writing)
+    collection = load_collection(f"/dev/fd/{reading}")
+    os.close(reading)
+    for _ in range(2):
+        assert list(collection.documents()) == [Document("1", "", "one"), Document("2", "", "two")]
+
+
+def test_the_user_s_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = ms_marco(tmp_path / "m")
+    assert load_collection("~/m").queries() == {"1": "query of dev.small"}
+    assert load_queries("~/m/queries.dev.small.tsv").texts == {"1": "query of dev.small", "2": "unjudged"}
+    files = ",".join(f"~/m/{name}" for name in ("collection.tsv", "queries.dev.small.tsv", "qrels.dev.small.tsv"))
+    assert load_collection(files).qrels() == load_collection(folder).qrels()
 
 
 def test_an_id_that_occurs_again_much_later(tmp_path: Path) -> None:
@@ -228,10 +306,10 @@ def test_a_broken_tsv_names_the_line(tmp_path: Path, content: str, message: str)
         list(load_collection(tmp_path / "m").documents())
 
 
-@pytest.mark.parametrize("keep", [0, 10, 40])
+@pytest.mark.parametrize("keep", [3, 10, 40])
 def test_a_damaged_gz_is_told(tmp_path: Path, keep: int) -> None:
     path = beir(tmp_path / "c", packed=True) / "corpus.jsonl.gz"
-    path.write_bytes(path.read_bytes()[:keep] if keep else b'{"_id": "1", "text": "not packed at all"}\n')
+    path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(CollectionError, match=r"corpus\.jsonl\.gz:1: the \.gz file is damaged or cut short"):
         list(load_collection(tmp_path / "c").documents())
     assert load_collection(tmp_path / "c").count is None
@@ -263,13 +341,13 @@ def test_missing_and_empty_query_files(tmp_path: Path) -> None:
 
 def test_what_is_no_collection(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(CollectionError, match=r"holds neither corpus\.jsonl"):
+    with pytest.raises(CollectionError, match="is a folder, not a collection; give a BEIR folder"):
         load_collection(tmp_path)
-    with pytest.raises(CollectionError, match="this file is not a collection"):
+    with pytest.raises(CollectionError, match=r"notes\.txt:1: 1 columns; expected lines of 2 columns, id and text"):
         load_collection(tmp_path / "notes.txt")
-    with pytest.raises(CollectionError, match="there is no such folder"):
+    with pytest.raises(CollectionError, match="there is no such file or folder"):
         load_collection(tmp_path / "missing")
-    with pytest.raises(CollectionError, match="'no-such/id' is neither a folder nor an ir_datasets id"):
+    with pytest.raises(CollectionError, match="'no-such/id' is neither a file, a folder nor an ir_datasets id"):
         load_collection("no-such/id")
 
 

@@ -96,7 +96,7 @@ def test_empty_missing_and_foreign_files(tmp_path: Path, read) -> None:
         read(tmp_path / "empty")
     with pytest.raises(RunError, match="gone: there is no such file"):
         read(tmp_path / "gone")
-    with pytest.raises(RunError, match="cannot be read"):
+    with pytest.raises(RunError, match="is a folder, and a file is wanted"):
         read(tmp_path)
     (tmp_path / "latin").write_bytes("q Q0 d 1 1.0 caf\xe9\n".encode("latin-1"))
     with pytest.raises(RunError, match=r"latin:1: .*not UTF-8"):

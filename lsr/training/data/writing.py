@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 from lsr.errors import ParameterError
-from lsr.storage.files import replacing_file
+from lsr.storage.files import is_stream, replacing_file
+from lsr.storage.reading import expanded
 
 
 class MinedRecord(NamedTuple):
@@ -29,10 +30,12 @@ Write = Callable[[Sequence[MinedRecord]], None]
 def record_writer(path: str | Path, scored: bool) -> Iterator[Write]:
     """A function that adds records to `path`, a .jsonl[.gz] or .parquet file that appears when the body ends.
 
+    What is no file, such as "-", standard output, gets JSON lines.
+
     scored: whether records have scores. Raises ParameterError for another kind of file, StorageError.
     """
-    path = Path(path)
-    if not path.name.endswith((".jsonl", ".jsonl.gz", ".parquet")):
+    path = expanded(path)
+    if not path.name.endswith((".jsonl", ".jsonl.gz", ".parquet")) and not is_stream(path):
         raise ParameterError(f"{path}: unknown kind of file; its name must end with .jsonl, .jsonl.gz or .parquet")
     with replacing_file(path) as file:
         if path.suffix == ".parquet":

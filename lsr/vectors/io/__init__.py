@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any
 import numpy as np
 
 from lsr.errors import ParameterError, VectorsError
+from lsr.storage.files import is_stream
+from lsr.storage.reading import expanded, rereadable
+from lsr.storage.recognize import VECTORS, VECTORS_FOLDER, kind_of_file, what_is
 from lsr.vectors.io import jsonl, npz, parquet
 from lsr.vectors.io.parquet import ParquetWriter
 from lsr.vectors.io.vectors_info import VectorsInfo, as_json
@@ -19,9 +23,9 @@ from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
 __all__ = [
-    "VECTOR_FILES",
     "ParquetWriter",
     "VectorsInfo",
+    "is_file_format",
     "is_vectors",
     "iter_vectors",
     "read_info",
@@ -46,14 +50,20 @@ _NPZ = _Format((".npz",), npz.read_info, npz.read_vocabulary, npz.iterate, npz.w
 _JSONL = _Format((".jsonl", ".jsonl.gz"), jsonl.read_info, jsonl.read_vocabulary, jsonl.iterate, jsonl.write)
 _PARQUET = _Format(("",), parquet.read_info, parquet.read_vocabulary, parquet.iterate, parquet.write)
 _FORMATS = (_NPZ, _JSONL, _PARQUET)
-VECTOR_FILES = (*_NPZ.suffixes, *_JSONL.suffixes)
+_EXPECTED = "give an .npz or .jsonl file or a folder of Parquet parts"
 
 
 def is_vectors(source: str) -> bool:
     """Whether `source` names stored vectors, finished or not, rather than a collection."""
-    if source.endswith(VECTOR_FILES):
-        return True
-    return any(Path(source, name).exists() for name in ("vectors.json", "part-00000.parquet"))
+    path = expanded(source)
+    if path.is_file():
+        return path.suffix == ".npz" or kind_of_file(path) == VECTORS
+    return source.endswith(_NPZ.suffixes) or what_is(path) == VECTORS_FOLDER
+
+
+def is_file_format(path: Path) -> bool:
+    """Whether vectors that are written there make one file, and no folder."""
+    return _written(path) is not _PARQUET
 
 
 def iter_vectors(
@@ -101,26 +111,29 @@ def write_vectors(
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
     """Write `vectors` to `path`; see SparseVectors.write."""
-    path = Path(path)
+    path = expanded(path)
     if vocabulary is not None and len(vocabulary) != vectors.dim:
         raise VectorsError(
             f"the vocabulary has {len(vocabulary)} tokens, the vectors have {vectors.dim} components; they must agree"
         )
-    _format_of(path).write(path, vectors, vocabulary, as_json(metadata))
+    _written(path).write(path, vectors, vocabulary, as_json(metadata))
 
 
 def _stored(path: str | os.PathLike[str]) -> tuple[Path, _Format]:
-    path = Path(path)
+    """Where vectors can be read, and how: by what is there, whatever its name."""
+    path = rereadable(expanded(path))
+    if path.is_dir():
+        return path, _PARQUET
     if not path.exists():
-        raise VectorsError(f"{path}: no such file or folder; give an .npz or .jsonl file or a folder of Parquet parts")
-    stored = _format_of(path)
-    if stored is _PARQUET and not path.is_dir():
-        raise VectorsError(f"{path}: not a file of vectors; give an .npz or .jsonl file or a folder of Parquet parts")
-    return path, stored
+        raise VectorsError(f"{path}: no such file or folder; {_EXPECTED}")
+    named = _written(path)
+    if kind_of_file(path) != VECTORS and named is _PARQUET:
+        raise VectorsError(f"{path}: is {what_is(path)}, not one of vectors; {_EXPECTED}")
+    return path, _NPZ if path.suffix == ".npz" or zipfile.is_zipfile(path) else _JSONL
 
 
-def _format_of(path: Path) -> _Format:
-    return next(each for each in _FORMATS if path.name.endswith(each.suffixes))
+def _written(path: Path) -> _Format:
+    return _JSONL if is_stream(path) else next(each for each in _FORMATS if path.name.endswith(each.suffixes))
 
 
 def _check_vocabulary(path: Path, info: VectorsInfo, vocabulary: Vocabulary) -> None:

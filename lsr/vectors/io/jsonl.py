@@ -1,6 +1,6 @@
 """JSON lines, plain or gzipped: {"id": "d1", "vector": {"token": weight, ...}}, one row a line.
 
-Other keys are ignored. The file is in UTF-8.
+Ids are text or whole numbers, which become text, under "id" or "_id". Other keys are ignored. The file is in UTF-8.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from lsr.checks import is_utf8
 from lsr.errors import VectorsError
 from lsr.storage.files import replacing_file
 from lsr.storage.ids import UniqueIds, check_unique
+from lsr.storage.reading import open_binary
 from lsr.vectors.io.vectors_info import VectorsInfo, reading_errors
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
@@ -177,15 +178,17 @@ def _records(path: Path) -> Iterator[tuple[int, str, tuple[tuple[str, Any], ...]
         if not isinstance(record, tuple):
             raise VectorsError(f"{path}:{line}: not a JSON object; expected {WHAT}")
         fields = dict(record)
-        row_id, pairs = fields.get("id"), fields.get("vector")
+        row_id, pairs = fields.get("_id", fields.get("id")), fields.get("vector")
+        if type(row_id) is int:
+            row_id = str(row_id)
         if not isinstance(row_id, str) or not row_id or not is_utf8(row_id):
             fault = "there is no id" if row_id is None else f"id is {row_id!r}"
-            raise VectorsError(f"{path}:{line}: {fault}; each line needs an id that is text and not empty")
+            raise VectorsError(f"{path}:{line}: {fault}; each line needs one, text or a whole number")
         if not isinstance(pairs, tuple):
             raise VectorsError(f"{path}:{line}: there is no vector object; expected {WHAT}")
         yield line, row_id, pairs
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    with reading_errors(path, WHAT), gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
-        yield from cast("BinaryIO", file)
+    with reading_errors(path, WHAT), open_binary(path) as file:
+        yield from file

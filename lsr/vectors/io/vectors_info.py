@@ -11,6 +11,7 @@ from typing import Any
 
 from lsr.errors import VectorsError
 from lsr.storage.files import DAMAGE
+from lsr.storage.reading import LfsPointerError
 from lsr.vectors.normalize import RowName
 
 
@@ -35,7 +36,7 @@ def reading_errors(path: str | os.PathLike[str], what: str) -> Iterator[None]:
     """Turn what a damaged or foreign file raises in the body into a VectorsError that begins with `path`."""
     try:
         yield
-    except VectorsError as error:
+    except (VectorsError, LfsPointerError) as error:
         raise VectorsError(f"{path}: {error}") from error.__cause__
     except OSError as error:
         raise VectorsError(f"{path}: cannot be read: {error.strerror or error}; expected {what}") from error

@@ -177,11 +177,11 @@ def test_nothing_there(tmp_path: Path, name: str) -> None:
 
 def test_something_else_there(tmp_path: Path) -> None:
     (tmp_path / "v.csv").write_text("1,2,3")
-    with pytest.raises(VectorsError, match=r"v\.csv: not a file of vectors; give an \.npz"):
+    with pytest.raises(VectorsError, match=r"v\.csv: is a file, not one of vectors; give an \.npz"):
         SparseVectors.read(tmp_path / "v.csv")
     for name in ("v.npz", "v.jsonl"):
         (tmp_path / name).mkdir()
-        with pytest.raises(VectorsError, match=f"{name}: cannot be read: Is a directory"):
+        with pytest.raises(VectorsError, match=f"{name}: there is no vectors.json in it"):
             SparseVectors.read(tmp_path / name)
 
 

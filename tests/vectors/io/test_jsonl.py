@@ -85,8 +85,9 @@ BAD_LINES = [
     (b'"q2"', "not a JSON object"),
     (b'{"vector": {"a": 1}}', "there is no id"),
     (b'{"id": null, "vector": {"a": 1}}', "there is no id"),
-    (b'{"id": "", "vector": {"a": 1}}', "id is ''; each line needs an id that is text and not empty"),
-    (b'{"id": 7, "vector": {"a": 1}}', "id is 7; each line needs an id that is text"),
+    (b'{"id": "", "vector": {"a": 1}}', "id is ''; each line needs one, text or a whole number"),
+    (b'{"id": 7.5, "vector": {"a": 1}}', "id is 7.5; each line needs one"),
+    (b'{"id": true, "vector": {"a": 1}}', "id is True; each line needs one"),
     (b'{"id": "\\ud800", "vector": {"a": 1}}', "id is '\\ud800'"),
     (b'{"id": "q1", "vector": {"a": 1}}', "id 'q1' occurs a second time"),
     (b'{"id": "q2"}', "there is no vector object"),
@@ -134,12 +135,23 @@ def test_tokens_must_be_valid_unicode(tmp_path: Path) -> None:
             read(path)
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:-9], lambda data: data[:20], lambda data: b"plain" + data])
+@pytest.mark.parametrize("damage", [lambda data: data[:-9], lambda data: data[:20], lambda data: data[:1] + data])
 def test_damaged_gzip(tmp_path: Path, damage: object) -> None:
     path = tmp_path / "v.jsonl.gz"
     path.write_bytes(damage(gzip.compress(FIRST.encode() * 1)))  # type: ignore[operator]
-    with pytest.raises(VectorsError, match=r"v\.jsonl\.gz: "):
+    with pytest.raises(VectorsError, match=r"v\.jsonl\.gz:"):
         SparseVectors.read(path)
+
+
+@pytest.mark.parametrize("name", ["v.jsonl", "v.json", "v", "v.jsonl.gz"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_anserini_s_vectors(tmp_path: Path, name: str, packed: bool) -> None:
+    """JsonVectorCollection: whole numbers for ids and weights, weights of 0, and contents that are empty."""
+    lines = b'{"id": 41, "contents": "", "vector": {"b": 3, "a": 0}}\n{"_id": 42, "vector": {"a": 2}}\n'
+    (tmp_path / name).write_bytes(gzip.compress(lines) if packed else lines)
+    vectors = SparseVectors.read(tmp_path / name, Vocabulary(["a", "b"]))
+    assert vectors.ids == ["41", "42"]
+    assert (vectors.indptr.tolist(), vectors.indices.tolist(), vectors.values.tolist()) == ([0, 1, 2], [1, 0], [3, 2])
 
 
 def test_an_empty_file_has_no_rows(tmp_path: Path) -> None:

@@ -1,0 +1,104 @@
+"""Files as people name them: `~`, pipes, "-" for standard input, packed or plain whatever their suffix says."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from lsr.storage.files import STANDARD, storage_errors
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_POINTER = b"version https://git-lfs"
+_PACKED = b"\x1f\x8b"
+_copies: list[TemporaryDirectory[str]] = []  # removed when the process ends
+
+
+class LfsPointerError(ValueError):
+    """A file is not there itself: Git left a pointer in its place."""
+
+    def __init__(self) -> None:
+        super().__init__("is a Git LFS pointer, not the file itself; run git lfs pull where it was cloned")
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """`path`, with the user's home in place of `~`."""
+    return Path(os.path.expanduser(path))
+
+
+@contextmanager
+def open_binary(path: Path) -> Iterator[BinaryIO]:
+    """The bytes of a file, or of "-", standard input; those inside it where it is packed by gzip. Reads each once.
+
+    Raises OSError, LfsPointerError.
+    """
+    with _open(path) as file:
+        head = file.read(len(_POINTER))  # waits for as many, where peek would not
+        if head == _POINTER:
+            raise LfsPointerError
+        if file.seekable():
+            file.seek(0)
+        else:
+            file = io.BufferedReader(_Replayed(head, file))
+        if head.startswith(_PACKED):
+            with gzip.GzipFile(fileobj=file) as unpacked:
+                yield cast(BinaryIO, unpacked)
+        else:
+            yield cast(BinaryIO, file)
+
+
+def rereadable(path: Path) -> Path:
+    """`path` itself, or a copy, which lasts as long as the process, of a pipe or of "-": these can be read only once.
+
+    Raises StorageError.
+    """
+    if path != STANDARD and (path.is_file() or path.is_dir() or not path.exists()):
+        return path
+    with storage_errors(path):
+        folder = TemporaryDirectory(prefix="lsr-")
+        copy = Path(folder.name, "stdin" if path == STANDARD else path.name)
+        with _open(path) as source, copy.open("wb") as target:
+            shutil.copyfileobj(source, target)
+    _copies.append(folder)
+    return copy
+
+
+def refuse_pointer(path: Path) -> None:
+    """Raises LfsPointerError where Git left one in place of the file."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_POINTER))
+    except OSError:
+        return  # which whoever reads it tells
+    if head == _POINTER:
+        raise LfsPointerError
+
+
+def _open(path: Path) -> io.BufferedReader:
+    return os.fdopen(os.dup(0), "rb") if path == STANDARD else path.open("rb")
+
+
+class _Replayed(io.RawIOBase):
+    """What was read of a pipe, and then the rest of it."""
+
+    def __init__(self, head: bytes, rest: io.BufferedReader) -> None:
+        self._head, self._rest = head, rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer)
+        if not self._head:
+            return self._rest.readinto(view)
+        count = min(len(view), len(self._head))
+        view[:count], self._head = self._head[:count], self._head[count:]
+        return count
