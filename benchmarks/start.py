@@ -46,7 +46,9 @@ def main() -> None:
 
 
 def lsr(*words: str | Path) -> None:
-    subprocess.run([sys.executable, "-m", "lsr", *map(str, words)], check=True, capture_output=True)
+    # An installation has bytecode; of an editable one the first run writes it, unless the environment forbids it.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run([sys.executable, "-m", "lsr", *map(str, words)], check=True, capture_output=True, env=environment)
 
 
 def timed(command: tuple[str | Path, ...]) -> tuple[float, float]:

@@ -75,12 +75,8 @@ class Vocabulary:
     @cached_property
     def hash(self) -> str:
         """SHA-256, in hexadecimal, over each token's length (8 bytes) and UTF-8 bytes: equal for equal lists only."""
-        digest = hashlib.sha256()
-        for token in self.tokens:
-            encoded = token.encode()
-            digest.update(len(encoded).to_bytes(8, "little"))
-            digest.update(encoded)
-        return digest.hexdigest()
+        encoded = [token.encode() for token in self.tokens]
+        return hashlib.sha256(b"".join(len(each).to_bytes(8, "little") + each for each in encoded)).hexdigest()
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write a JSON file. Raises StorageError."""
