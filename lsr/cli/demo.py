@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lsr.cli import options
+from lsr.cli.output import print_next
 
 
 def demo(
@@ -16,16 +17,23 @@ def demo(
         str, typer.Option(metavar="NAME", help="Encoder to show; see lsr index.", rich_help_panel=options.ENCODER)
     ] = "tiny",
     index: Annotated[
-        Path | None,
+        Path,
         typer.Option(
             metavar="FOLDER",
-            help="Folder of the index; by default one in the user's cache.",
+            help="Folder of the index; it stays there to be searched.",
             rich_help_panel=options.OUTPUT,
         ),
-    ] = None,
+    ] = Path("lsr-demo"),
     json: options.Json = False,
 ) -> None:
     """Index the documentation of Python's standard library, search it, and measure the result. Downloads nothing."""
     from lsr.demo import run_demo
 
     run_demo(k=k, encoder=encoder, index=index, json=json)
+    if not json:
+        print(f"\nthe index stays in {index}; to try it:")
+        print_next(
+            ["search", index, "shuffle a deck of cards", "--explain"],
+            ["why", index, "is it a leap year?", "calendar.monthrange"],
+            ["inspect", encoder, "is it a leap year?"] if encoder != "bm25" else ["info", index],
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 import re
 import shlex
 import shutil
@@ -80,10 +81,10 @@ def _padded(cell: str, width: int, right: bool) -> str:
 
 
 def print_next(*commands: Sequence[object]) -> None:
-    """What to type next, for a person: nothing unless stdout is a terminal."""
+    """What to type next, the words after `lsr`: for a person, so nothing unless stdout is a terminal."""
     if sys.stdout.isatty():
-        for before, command in zip(("next:", *("     ",) * len(commands)), commands, strict=False):
-            print(before, shlex.join(map(str, command)))
+        program = "lsr" if shutil.which("lsr") else os.path.relpath(sys.argv[0])
+        print("next:", "\n      ".join(shlex.join([program, *map(str, words)]) for words in commands))
 
 
 def printable(text: str, keep: str = "") -> str:

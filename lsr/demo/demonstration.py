@@ -25,18 +25,25 @@ from lsr.retrieval.encoding import fit_if_needed
 from lsr.retrieval.hits import Hit
 from lsr.retrieval.searcher import Searcher
 
-_SHOWN = 4
+FOLDER = Path("lsr-demo")
+# Of the judged questions; tests/demo/test_demonstration.py has what tiny answers.
+SHOWN = (
+    "wrap long paragraphs so that no line is wider than 70 characters",
+    "is it a leap year?",
+    "unpack a .tar.gz download",
+    "open a page in the user's browser",
+)
 _TERMS_SHOWN = 6
 _BASELINE = "bm25"
 
 Scores = dict[str, dict[str, dict[str, float]]]
 
 
-def run_demo(k: int = 3, encoder: str = "tiny", index: Path | None = None, json: bool = False) -> None:
-    """Print a few questions with k hits each and their heaviest terms, then the measures of all judged questions.
+def run_demo(k: int = 3, encoder: str = "tiny", index: Path = FOLDER, json: bool = False) -> None:
+    """Print four questions with k hits each and their heaviest terms, then the measures of all judged questions.
 
     encoder: what load_encoder takes; it is measured beside bm25.
-    index: the folder of the index, reused if it is up to date; by default one in the user's cache folder.
+    index: the folder of the index, reused if it is up to date.
     json: print the figures only.
     Raises ParameterError for k < 1, EncoderError, StorageError.
     """
@@ -48,7 +55,11 @@ def run_demo(k: int = 3, encoder: str = "tiny", index: Path | None = None, json:
     console = Console(highlight=False)
     if not json:
         _show_index(console, library, built)
-        _show_hits(console, library, searcher, questions[:: len(questions) // _SHOWN][:_SHOWN], k)
+        console.print(
+            f"\nfour of {len(questions)} judged questions, chosen because tiny answers them; ✓ is a right answer, "
+            "below it the terms that give its score"
+        )
+        _show_hits(console, library, searcher, [question for question in questions if question.text in SHOWN], k)
 
     scores: Scores = {encoder: score(searcher, questions)}
     if encoder != _BASELINE:
@@ -95,7 +106,7 @@ def _terms(hit: Hit) -> str:
 
 
 def _show_scores(console: Console, scores: Scores, questions: int) -> None:
-    table = Table("encoder", "search", title=f"\n{questions} judged questions", title_justify="left")
+    table = Table("encoder", "search", title=f"\nall {questions} judged questions", title_justify="left")
     for column in (*MEASURES, "µs a search"):
         table.add_column(column, justify="right")
     for encoder, ways in scores.items():

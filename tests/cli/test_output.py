@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -68,8 +69,10 @@ def test_what_is_still_too_long_is_folded(monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_to_type_next_is_for_terminals(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    print_next(["lsr", "search", "my index", "a word"], ["lsr", "info", "my index"])
+    print_next(["search", "my index", "a word"])
     assert capsys.readouterr().out == ""
     monkeypatch.setattr(sys, "stdout", screen := Terminal())
-    print_next(["lsr", "search", "my index", "a word"], ["lsr", "info", "my index"])
-    assert screen.getvalue() == "next: lsr search 'my index' 'a word'\n      lsr info 'my index'\n"
+    monkeypatch.setattr(sys, "argv", [str(Path.cwd() / "bin" / "lsr")])
+    monkeypatch.setenv("PATH", "")  # a program that is not on the path is named as it can be typed
+    print_next(["search", Path("my index"), "a word"], ["info", "my index"])
+    assert screen.getvalue() == "next: bin/lsr search 'my index' 'a word'\n      bin/lsr info 'my index'\n"
