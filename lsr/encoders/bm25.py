@@ -10,6 +10,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -52,7 +53,10 @@ class BM25Encoder(HasFacts):
 
     Tokens are the runs of word characters, with the combining marks that belong to them (Yoruba and Hindi need them),
     of the text in Unicode form NFKC and lower case; some fifty English function words are dropped and nothing is
-    stemmed. dl counts the tokens of a document. A token that was in no fitted text has no component.
+    stemmed. Scripts without spaces between words (Han, Kana, Hangul, Thai, Lao, Khmer, Myanmar) have no such runs: two
+    neighboring characters are a token, as in Lucene's CJKAnalyzer. Documents have every single character, too, so that
+    a query of one finds it. An encoder that an earlier version saved keeps its runs. dl counts the tokens of a
+    document. A token that was in no fitted text has no component.
 
     k1: how soon a repeated token stops counting, >= 0. b: how much a long text counts less, from 0 to 1.
     Raises ParameterError for other values.
@@ -67,6 +71,7 @@ class BM25Encoder(HasFacts):
             raise ParameterError(f"b is {b}; it must be from 0 to 1")
         self.k1 = float(k1)
         self.b = float(b)
+        self._cuts_runs = True  # of scripts without spaces
         self._vocabulary: Vocabulary | None = None
         self._idf: npt.NDArray[np.float32] = np.zeros(0, np.float32)
         self._documents = 0
@@ -107,7 +112,7 @@ class BM25Encoder(HasFacts):
         documents = tokens = 0
         for row, text in enumerate(texts):
             check_text(f"row {row}", text, EncoderError)
-            words = tokenize(text)
+            words = tokenize(text, self._cuts_runs)
             document_frequency.update(set(words))
             documents += 1
             tokens += len(words)
@@ -141,12 +146,12 @@ class BM25Encoder(HasFacts):
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
         """Weights idf · qtf."""
         _ = self.vocabulary
-        counted = (self._counts(text) for text in encodable(texts))
+        counted = (self._counts(text, query=True) for text in encodable(texts))
         return self._vectors((components, counts * self._idf[components]) for components, counts, _ in counted)
 
     def literal(self, text: str, query: bool = False) -> set[int]:
         """The components of the text's tokens: all that its row has. Raises EncoderError before `fit`."""
-        return set(self._counts(text)[0].tolist())
+        return set(self._counts(text, query)[0].tolist())
 
     def describe(self) -> dict[str, Any]:
         """JSON; documents and tokens are the statistics it was fitted on. Raises EncoderError before `fit`."""
@@ -158,6 +163,7 @@ class BM25Encoder(HasFacts):
             "documents": self._documents,
             "tokens": self._tokens,
             "vocabulary_hash": self.vocabulary.hash,
+            **({"unspaced": _BIGRAMS} if self._cuts_runs else {}),
         }
 
     def check_saveable(self) -> None:
@@ -181,6 +187,7 @@ class BM25Encoder(HasFacts):
         """What `save` wrote; `description` is the content of encoder.json. Raises EncoderError."""
         try:
             encoder = cls(description["k1"], description["b"])
+            encoder._cuts_runs = description.get("unspaced") == _BIGRAMS
             encoder._documents, encoder._tokens = int(description["documents"]), int(description["tokens"])
             encoder._vocabulary = Vocabulary.read(folder / VOCABULARY_FILE)
             encoder._idf = np.load(folder / IDF_FILE, allow_pickle=False)
@@ -195,9 +202,9 @@ class BM25Encoder(HasFacts):
             raise EncoderError(f"{folder}: the files of this bm25 encoder do not fit together; fit and save it again")
         return encoder
 
-    def _counts(self, text: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], int]:
+    def _counts(self, text: str, query: bool = False) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], int]:
         """Components of the known tokens, rising; how often each occurs; the number of all tokens."""
-        words = tokenize(text)
+        words = tokenize(text, self._cuts_runs, query)
         id_of = self.vocabulary.id_of
         known = [component for word in words if (component := id_of(word)) is not None]
         components, counts = np.unique(np.array(known, np.int64), return_counts=True)
@@ -214,18 +221,55 @@ class BM25Encoder(HasFacts):
 
 
 _ASCII_WORDS = re.compile(r"\w+", re.ASCII)
+_BIGRAMS = "bigrams"
+# Thai and Lao, Myanmar, Hangul's letters, Khmer, Kana and Bopomofo, Han, Myanmar, Hangul, Han beyond the first plane.
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3005-\u3007\u3040-\u318f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\ua9e0-\ua9ff\uaa60-\uaa7f\uac00-\ud7ff\uf900-\ufaff\U0001b000-\U0001b16f\U00020000-\U000323af"
+)
+_UNSPACED_LETTER = re.compile(f"[{_UNSPACED}]")
 
 
-def tokenize(text: str) -> list[str]:
-    """The tokens of a text, in order; see BM25Encoder."""
+def tokenize(text: str, cut_runs: bool = True, query: bool = False) -> list[str]:
+    """The tokens of a text, in order; see BM25Encoder. cut_runs: of scripts without spaces."""
     # Most queries are ASCII, which has no marks: a search need not wait for the pattern that knows them all.
     pattern = _ASCII_WORDS if text.isascii() else _word_pattern()
-    words: list[str] = pattern.findall(unicodedata.normalize("NFKC", text).lower())
+    text = unicodedata.normalize("NFKC", text).lower()
+    words: list[str] = pattern.findall(text)
+    if cut_runs and not text.isascii() and _UNSPACED_LETTER.search(text):
+        words = [part for word in words for part in _cut(word, query)]
     return [word for word in words if word not in FUNCTION_WORDS]
+
+
+def _cut(word: str, query: bool) -> Iterator[str]:
+    """The stretches of a run of word characters: whole, or, of a script without spaces, in letters and in pairs."""
+    for stretch in _stretch_pattern().findall(word):
+        if not _UNSPACED_LETTER.match(stretch):
+            yield stretch
+            continue
+        letters = _letter_pattern().findall(stretch)
+        if not query or len(letters) == 1:
+            yield from letters
+        yield from map("".join, pairwise(letters))
 
 
 @cache
 def _word_pattern() -> re.Pattern[str]:
+    return re.compile(f"\\w[\\w{_marks()}]*")
+
+
+@cache
+def _stretch_pattern() -> re.Pattern[str]:
+    return re.compile(f"(?:[{_UNSPACED}][{_marks()}]*)+|[^{_UNSPACED}]+")
+
+
+@cache
+def _letter_pattern() -> re.Pattern[str]:
+    return re.compile(f".[{_marks()}]*")
+
+
+@cache
+def _marks() -> str:
     # \w has letters and digits, but no marks: it would cut words in the middle where a letter with its accents is not
     # one character. \u200c and \u200d, which join letters of Persian and of Indic scripts, are no marks by category.
     ranges: list[list[int]] = []
@@ -236,4 +280,4 @@ def _word_pattern() -> re.Pattern[str]:
             else:
                 ranges.append([code, code])
     marks = "".join(f"{chr(first)}-{chr(last)}" for first, last in ranges)
-    return re.compile(f"\\w[\\w{marks}\u200c\u200d]*")
+    return f"{marks}\\u200c\\u200d"

@@ -72,6 +72,62 @@ def test_marks_stay_with_their_letters() -> None:
     assert tokenize("") == tokenize("… — !") == []
 
 
+@pytest.mark.parametrize(
+    ("text", "document", "query"),
+    [
+        ("果园", ["果", "园", "果园"], ["果园"]),
+        ("茶", ["茶"], ["茶"]),
+        (
+            "東京タワー",
+            ["東", "京", "タ", "ワ", "ー", "東京", "京タ", "タワ", "ワー"],
+            ["東京", "京タ", "タワ", "ワー"],
+        ),
+        ("ﾀﾜｰ", ["タ", "ワ", "ー", "タワ", "ワー"], ["タワ", "ワー"]),
+        ("ผึ้ง กิน", ["ผึ้", "ง", "ผึ้ง", "กิ", "น", "กิน"], ["ผึ้ง", "กิน"]),
+        ("한국어", ["한", "국", "어", "한국", "국어"], ["한국", "국어"]),
+        ("Größe 2023年", ["größe", "2023", "年"], ["größe", "2023", "年"]),
+        ("iPhone手机x", ["iphone", "手", "机", "手机", "x"], ["iphone", "手机", "x"]),
+        ("ລາວ", ["ລ", "າ", "ວ", "ລາ", "າວ"], ["ລາ", "າວ"]),
+        ("ភាសា", ["ភា", "សា", "ភាសា"], ["ភាសា"]),
+        ("မြန်မာ", ["မြ", "န်", "မာ", "မြန်", "န်မာ"], ["မြန်", "န်မာ"]),
+    ],
+)
+def test_scripts_without_spaces_are_cut(text: str, document: list[str], query: list[str]) -> None:
+    assert tokenize(text) == document
+    assert tokenize(text, query=True) == query
+
+
+def test_text_without_spaces_is_found() -> None:
+    texts = [
+        "月亮的引力造成潮汐",
+        "村里的果园种满了苹果",
+        "東京タワーは港区にある電波塔です",
+        "ผึ้งเก็บน้ำหวานจากดอกไม้",
+        "tides",
+    ]
+    encoder = BM25Encoder().fit(texts)
+    documents = encoder.encode_documents(texts).to_dense()
+    for row, queries in enumerate((["潮汐", "月"], ["果园"], ["東京タワー", "電波塔"], ["ผึ้ง", "น้ำหวาน"], ["tides"])):
+        scores = encoder.encode_queries(queries).to_dense() @ documents.T
+        assert (scores.argmax(1) == row).all()
+        assert (scores.max(1) > 0).all()
+
+
+def test_an_encoder_saved_before_keeps_its_tokens(tmp_path: Path) -> None:
+    encoder = BM25Encoder()
+    encoder._cuts_runs = False  # as it was
+    encoder.fit(["果园里有苹果", "tides"]).save(tmp_path)
+    assert "unspaced" not in json.loads((tmp_path / "encoder.json").read_bytes())
+    loaded = load_encoder(tmp_path)
+    assert loaded.vocabulary.tokens == ("tides", "果园里有苹果")
+    assert loaded.encode_queries(["果园里有苹果", "果园"]).to_scipy().getnnz(1).tolist() == [1, 0]
+    assert loaded.describe() == encoder.describe()
+    new = BM25Encoder().fit(["果园里有苹果"])
+    new.save(tmp_path / "new")
+    assert load_encoder(tmp_path / "new").encode_queries(["果园"]).nnz == 1
+    assert load_encoder(tmp_path / "new").describe() == new.describe()
+
+
 def test_unknown_tokens_and_empty_texts_give_empty_rows() -> None:
     encoder = BM25Encoder().fit(["alpha beta", ""])
     assert encoder.encode_queries(["gamma", "", "alpha"]).to_dense().astype(bool).tolist() == [
