@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -107,7 +108,7 @@ def _load(
     if kind != REFERENCE:
         raise EncoderError(f"{folder}: is an encoder of kind {kind!r}, unknown here; upgrade lsr")
     if "query" in saved:
-        return SavedLookup(folder, saved, lambda: open_reference(folder, saved, device))
+        return SavedLookup(folder, saved, partial(open_reference, folder, saved, device))
     return open_reference(folder, saved, device)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, SupportsIndex, TypeVar
 
 from lsr.errors import IndexFormatError, LsrError
 from lsr.storage.arrays import Array, load_array, save_arrays
@@ -16,6 +17,21 @@ IDS = "ids"
 ATTEMPTS = 20  # a folder that is replaced this often while it is opened will not stop
 
 T = TypeVar("T")
+F = TypeVar("F", bound="FromFolder")
+
+
+class FromFolder:
+    """What a pickle of holds the folder that it was opened from, as long as it is open, and else everything.
+
+    opened_with: the arguments of `open`; None for what was made in memory.
+    """
+
+    opened_with: dict[str, Any] | None = None
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        if self.opened_with is None:
+            return super().__reduce_ex__(protocol)
+        return partial(type(self).open, **self.opened_with), ()  # type: ignore[attr-defined]
 
 
 class IndexFolder:
@@ -82,11 +98,17 @@ def write_index(
         write_manifest(temporary, {**manifest, "documents": documents, "has_ids": ids is not None, **more})
 
 
-def opened(folder: str | os.PathLike[str], read: Callable[[], T]) -> T:
+def opened(folder: str | os.PathLike[str], read: Callable[[], F], **arguments: Any) -> F:
     """What `read` reads of a folder, all of it of one index, even if others take its place meanwhile.
 
-    Where one did, everything is read again. Raises what `read` raises.
+    Where one did, everything is read again. arguments: of its `open`, beside the folder. Raises what `read` raises.
     """
+    result = _all_of_one(folder, read)
+    result.opened_with = {"folder": os.path.realpath(folder), **arguments}
+    return result
+
+
+def _all_of_one(folder: str | os.PathLike[str], read: Callable[[], F]) -> F:
     for _ in range(ATTEMPTS):
         try:
             descriptor = os.open(folder, os.O_RDONLY)

@@ -10,6 +10,7 @@ import numpy as np
 from lsr.display import HasFacts, size_of
 from lsr.index.filters import Allowed, Filter
 from lsr.index.index_checks import checked_queries, settings_of
+from lsr.index.index_folder import FromFolder
 from lsr.index.parameters import SearchParams
 from lsr.index.protocol import Engine
 from lsr.index.result import SearchResult
@@ -24,7 +25,7 @@ ROWS_AT_ONCE = 4096
 E = TypeVar("E", bound=Engine)
 
 
-class SparseIndex(HasFacts, Generic[E]):
+class SparseIndex(HasFacts, FromFolder, Generic[E]):
     """Documents as sparse vectors: an engine that stores and searches them, and their ids by row, if they have any."""
 
     def __init__(self, engine: E, ids: IdColumn | None = None) -> None:

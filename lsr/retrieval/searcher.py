@@ -16,7 +16,7 @@ from lsr.checks import check_named_texts, check_text, checked_texts
 from lsr.display import HasFacts
 from lsr.errors import EncoderError, IndexFormatError, ParameterError, StorageError
 from lsr.index.filters import Allowed, Filter
-from lsr.index.index_folder import opened
+from lsr.index.index_folder import FromFolder, opened
 from lsr.index.parameters import SearchParams
 from lsr.progress import progress_bar
 from lsr.retrieval.hits import Hit, Hits, SearchedQuery
@@ -111,12 +111,13 @@ class Dense:
         return cls(Path(folder), Path(folder, ENCODER_FOLDER), device, beside)
 
 
-class Searcher(HasFacts):
+class Searcher(HasFacts, FromFolder):
     """An index, the encoder whose vectors it holds, the texts it was built from, and dense vectors, if there are any.
 
     encoder: an encoder, what load_encoder takes by name, or what encoder_from takes: a function, or an object with
         encode_documents and encode_queries.
     dense: of the same documents in the same order; the first dense search raises ParameterError if they are not.
+    A pickle of one that was opened holds its folder alone; another holds all of its parts.
     Raises EncoderError if the encoder's vectors have another number of components than the index.
     """
 
@@ -193,7 +194,7 @@ class Searcher(HasFacts):
                 _check_vocabulary(folder, manifest, chosen)
             return searcher
 
-        return opened(folder, read)
+        return opened(folder, read, device=device, encoder=encoder)
 
     def search(
         self,

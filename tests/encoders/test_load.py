@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import pickle
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -219,6 +220,9 @@ def test_inference_free_queries_outlive_their_model(tmp_path: Path) -> None:
     assert saved.literal(texts[0]) == saved.literal(texts[0], query=True) == encoder.literal(texts[0])
     assert saved.encode_queries(texts) == encoder.encode_queries(texts)
     assert saved.encode_queries(texts[:1]).nnz == 2
+    sent = pickle.loads(pickle.dumps(saved))
+    assert sent.encode_queries(texts) == encoder.encode_queries(texts)
+    assert sent.encode_documents(texts) == encoder.encode_documents(texts)
     saved.save(tmp_path / "again")
     shutil.rmtree(tmp_path / "whole")
     again = load_encoder(tmp_path / "again", device="cpu")

@@ -42,6 +42,7 @@ class DenseEncoder(HasFacts):
     def __init__(
         self, checkpoint: FoundModel, device: str | None = None, dtype: Dtype = "float32", max_length: int | None = None
     ) -> None:
+        self._made_of = checkpoint, device, dtype, max_length
         self.name, self.dtype = checkpoint.name, dtype
         self._layout = read_dense_layout(checkpoint.folder)
         self._network = TextNetwork(
@@ -62,6 +63,9 @@ class DenseEncoder(HasFacts):
             raise EncoderError(f"{self.name}: its network, {kind}, is no text encoder; {DENSE_WORKS}")
         self.max_length = self._network.max_length
         self.dim: int = min(config.hidden_size, self._layout.truncate or config.hidden_size)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DenseEncoder, self._made_of  # weights are read again
 
     def _facts(self) -> dict[str, object]:
         return {"name": self.name, "components": self.dim, "max_length": str(self.max_length), "dtype": self.dtype}

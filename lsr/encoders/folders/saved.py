@@ -84,7 +84,7 @@ class SavedLookup(PretrainedEncoder):
     """
 
     def __init__(self, folder: Path, saved: dict[str, Any], open_named: Callable[[], Encoder]) -> None:
-        self._saved, self._open_named = saved, open_named
+        self._folder, self._saved, self._open_named = folder, saved, open_named
         self._loading = Lock()
         self._whole: Encoder | None = None
         try:
@@ -99,6 +99,9 @@ class SavedLookup(PretrainedEncoder):
             raise damaged_encoder(folder, error) from error
         if not same:
             raise EncoderError(f"{folder}: the tokenizer is not the one that was saved; save the encoder again")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SavedLookup, (self._folder, self._saved, self._open_named)
 
     @property
     def dim(self) -> int:

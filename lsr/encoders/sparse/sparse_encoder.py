@@ -97,6 +97,7 @@ class SparseEncoder(PretrainedEncoder):
     ) -> None:
         self.spec, self.options, self.expander = spec, options or EncoderOptions(), expander
         self._device, self._seed = device, seed
+        self._made_of: tuple[Any, ...] | None = spec, self.options, device, expander, seed, table, light
         self._loading = RLock()
         self._document: Side | None = None
         self._query: Side | None = LookupSide(spec.query, table) if isinstance(spec.query, LookupSpec) else None
@@ -187,7 +188,7 @@ class SparseEncoder(PretrainedEncoder):
 
     def update_spec(self) -> None:
         """Let `spec` say what the sides have become, where training has changed them, and encode with these alone."""
-        self._small = None
+        self._small = self._made_of = None
         self.spec = replace(self.spec, query=self.query_side.spec, document=self.document_side.spec)
 
     def describe(self) -> dict[str, Any]:
@@ -211,6 +212,13 @@ class SparseEncoder(PretrainedEncoder):
                 f"{self.spec.layout} on {self.name} was built and has never been saved; save_pretrained(folder) it, "
                 "and load it from there"
             )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickle holds what the encoder is loaded from. Raises EncoderError for weights that are in memory alone."""
+        self.check_saveable()
+        if self._made_of is None:
+            raise EncoderError(f"{self.name} was trained here; save_pretrained(folder) it, and load it from there")
+        return SparseEncoder, self._made_of
 
     def save(self, folder: str | Path) -> None:
         """Write encoder.json, which names the encoder; networks are not copied, tables of weights are.

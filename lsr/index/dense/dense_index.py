@@ -26,7 +26,7 @@ from lsr.errors import IndexFormatError, ParameterError, VectorsError
 from lsr.index.dense_config import DenseConfig
 from lsr.index.filters import Allowed, Filter
 from lsr.index.index_checks import empty_result, settings_of
-from lsr.index.index_folder import IDS, IndexFolder, opened, write_index
+from lsr.index.index_folder import IDS, FromFolder, IndexFolder, opened, write_index
 from lsr.index.parameters import SearchParams
 from lsr.index.result import SearchResult
 from lsr.index.rows import checked_row, checked_rows
@@ -50,7 +50,7 @@ LARGEST = 1e15  # of a component, so that inner products stay finite
 Vectors = npt.NDArray[np.float32]
 
 
-class DenseIndex(HasFacts):
+class DenseIndex(HasFacts, FromFolder):
     """Documents as dense vectors; made by `build` or `open`.
 
     A flat index is exact, and its scores are float32 inner products; faiss adds them up in an order that depends

@@ -56,6 +56,9 @@ class InvertedEngine:
             self.of_rows = ListsOfRows(*(read_only(array) for array in of_rows))
         self.idle: list[npt.NDArray[np.float32]] = []
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return InvertedEngine, (self.inverted, self._documents, self.dim, self.__dict__.get("of_rows"))
+
     @classmethod
     def build(cls, vectors: SparseVectors) -> InvertedEngine:
         """The posting lists of all components that occur."""

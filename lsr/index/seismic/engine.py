@@ -6,8 +6,9 @@ Nothing here knows names, texts or files, so that an index may have several.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from concurrent.futures import Executor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +18,8 @@ from lsr.index.index_checks import empty_result
 from lsr.index.parameters import IndexConfig, SearchParams
 from lsr.index.rows import GatheredRows
 from lsr.index.seismic.build.in_memory import Parts, build_parts
-from lsr.index.seismic.forward import document_rows, tail_of
+from lsr.index.seismic.build.summarize import Blocks
+from lsr.index.seismic.forward import Components, Forward, document_rows, tail_of
 from lsr.index.seismic.search import kernels
 from lsr.index.seismic.search.kernels import NOTHING, SMALLEST, STRIP, Limits, Scratch
 from lsr.index.seismic.search.queries import Prepared, prepare
@@ -33,6 +35,8 @@ BLOCKS_PER_ROOT = 100
 
 # Scoring so few documents one by one takes no longer than estimating blocks, and misses none.
 FEW_ALLOWED = 2048
+
+BLOCK_ARRAYS = ("rows", "positions", "blocks", "summary_windows", "summary_starts", "summaries")
 
 NO_GRAPH = read_only(np.empty((0, 0), np.uint32))
 NO_FILTER = MaskedBlocks(np.empty(0, np.uint8), np.empty(0, np.float32), np.empty(0, np.uint32))
@@ -78,6 +82,19 @@ class BlockEngine:
     def build(cls, vectors: SparseVectors, config: IndexConfig, executor: Executor, progress: bool) -> BlockEngine:
         """Cluster, quantize and summarize; without a graph."""
         return cls(build_parts(vectors, config, executor, progress), vectors.dim, vectors.nnz)
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, Array], head_size: int, n_frequent: int, dim: int, postings: int) -> BlockEngine:
+        """From what `arrays` returns."""
+        parts = Parts(
+            Components.of(arrays["components"]),
+            Forward.of(arrays["heads"], arrays["tails"], arrays["scale"], head_size),
+            Blocks.of([arrays[name] for name in BLOCK_ARRAYS], n_frequent),
+        )
+        return cls(parts, dim, postings, read_only(arrays.get("graph", NO_GRAPH)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.of, (self.arrays(), self.forward.head_size, self.blocks.n_frequent, self.dim, self.postings)
 
     def __len__(self) -> int:
         """Number of documents."""

@@ -13,10 +13,9 @@ from lsr.index.index_folder import IndexFolder
 from lsr.index.inverted.inverted_engine import InvertedEngine
 from lsr.index.inverted.inverted_files import open_inverted
 from lsr.index.parameters import IndexConfig
-from lsr.index.seismic.build.in_memory import Parts
-from lsr.index.seismic.build.summarize import WINDOW, Blocks
-from lsr.index.seismic.engine import NO_GRAPH, BlockEngine
-from lsr.index.seismic.forward import HEAD_STEP, MAX_HEAD, Components, Forward
+from lsr.index.seismic.build.summarize import WINDOW
+from lsr.index.seismic.engine import BlockEngine
+from lsr.index.seismic.forward import HEAD_STEP, MAX_HEAD
 from lsr.index.tools.tuning import TunedPreset, presets_as_json, read_presets
 from lsr.storage.arrays import Array
 from lsr.storage.id_column import IdColumn
@@ -40,8 +39,6 @@ ARRAYS: dict[str, type[np.generic] | None] = {
     "summary_starts": np.uint32,
     "summaries": np.uint16,
 }
-
-BLOCK_ARRAYS = ("rows", "positions", "blocks", "summary_windows", "summary_starts", "summaries")
 
 
 class State(NamedTuple):
@@ -99,14 +96,10 @@ def _open_blocks(stored: IndexFolder) -> BlockEngine:
     )
     arrays = {name: stored.array(name) for name in (*ARRAYS, "tails")}
     stored.check(_fit(arrays, documents, head_size, n_frequent))
-    graph = stored.array("graph") if knn else NO_GRAPH
-    stored.check(graph.dtype == np.uint32 and (not knn or graph.shape == (documents, knn)), "documents and kNN graph")
-    parts = Parts(
-        Components.of(arrays["components"]),
-        Forward.of(arrays["heads"], arrays["tails"], arrays["scale"], head_size),
-        Blocks.of([arrays[name] for name in BLOCK_ARRAYS], n_frequent),
-    )
-    return BlockEngine(parts, dim, postings, graph)
+    if knn:
+        graph = arrays["graph"] = stored.array("graph")
+        stored.check(graph.dtype == np.uint32 and graph.shape == (documents, knn), "documents and kNN graph")
+    return BlockEngine.of(arrays, head_size, n_frequent, dim, postings)
 
 
 def _fit(arrays: Mapping[str, Array], documents: int, head_size: int, n_frequent: int) -> bool:

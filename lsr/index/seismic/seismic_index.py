@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 
@@ -124,6 +124,10 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine]):
             extra=extra,
         )
         return cls.open(folder)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        reduced = super().__reduce_ex__(protocol)
+        return reduced if self.opened_with is None else (*reduced, {"presets": self.presets})
 
     def _facts(self) -> dict[str, object]:
         storage = "inverted lists (exact)" if self.inverted else "blocks"

@@ -34,7 +34,7 @@ from lsr.index.seismic.build.cluster import SKETCH, Sketches, cluster, find_sket
 from lsr.index.seismic.build.graph import build_graph
 from lsr.index.seismic.build.in_memory import Parts, component_type, count_frequent, positions_of
 from lsr.index.seismic.build.summarize import WINDOW, Blocks, invert_summaries, summarize_blocks
-from lsr.index.seismic.engine import BlockEngine
+from lsr.index.seismic.engine import BLOCK_ARRAYS, BlockEngine
 from lsr.index.seismic.forward import (
     Components,
     Forward,
@@ -47,7 +47,7 @@ from lsr.index.seismic.forward import (
     quantize,
     scale_of,
 )
-from lsr.index.seismic.seismic_files import ARRAYS, BLOCK_ARRAYS, State, manifest_of
+from lsr.index.seismic.seismic_files import ARRAYS, State, manifest_of
 from lsr.progress import progress_bar
 from lsr.storage.arrays import Array, growing_array, load_array, read_only, save_arrays
 from lsr.storage.files import storage_errors
