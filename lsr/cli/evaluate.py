@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import print_columns, print_json, while_loading
+from lsr.cli.output import print_columns, print_json, remark, while_loading
 from lsr.cli.search_options import takes_request
 from lsr.collections.runs import Qrels, read_qrels, read_run, write_run
 from lsr.errors import ParameterError
@@ -17,6 +17,9 @@ from lsr.eval.measures import DEFAULT_MEASURES, aggregate, evaluate_queries, par
 from lsr.retrieval.request import SearchRequest
 from lsr.storage.files import STANDARD
 from lsr.storage.reading import expanded
+
+if TYPE_CHECKING:
+    from lsr.retrieval.asked import Asked
 
 MEASURES = ",".join(DEFAULT_MEASURES)
 _DEPTH = 1000
@@ -44,6 +47,15 @@ def evaluate(
             rich_help_panel=options.OUTPUT,
         ),
     ] = None,
+    queries: Annotated[
+        str | None,
+        typer.Option(
+            metavar="QUERIES|VECTORS",
+            help="Texts or vectors to search INDEX for, in place of the collection's texts.",
+            rich_help_panel=options.COLLECTION,
+        ),
+    ] = None,
+    encoder: options.OfQueries = None,
     threads: options.Threads = None,
     device: options.Device = None,
     json: options.Json = False,
@@ -55,18 +67,13 @@ def evaluate(
     """
     names = measure_names(measures)
     if system.is_dir():
-        from lsr.collections.collection import load_collection
-        from lsr.retrieval.searcher import Searcher
-
         options.check_output(run)
-        collection = load_collection(judgments, split, drop_same_id=options.drops(same_id))
-        qrels, queries = collection.qrels(), collection.queries()
-        with while_loading(system):
-            searcher = Searcher.open(system, device=device)
-        ranking = searcher.rankings(queries, request, threads, collection.drop_same_id, progress=True)
+        asked, qrels = _asked(system, judgments, queries, split, options.drops(same_id), encoder, device)
+        ranking = asked.searcher.rankings(asked.queries, request, threads, asked.drop_same_id, progress=True)
+        remark(asked.note)
         if run is not None:
             write_run(run, ranking)
-    elif run is not None or request != SearchRequest(_DEPTH):
+    elif (run, queries, encoder) != (None, None, None) or request != SearchRequest(_DEPTH):
         raise ParameterError(f"--run and how to search are of an INDEX, and {system} is not a folder; leave them out")
     else:
         ranking = read_run(system)
@@ -83,6 +90,37 @@ def evaluate(
         print_columns([["query", *names], *rows, ["all", *(f"{figures[name]:.4f}" for name in names)]], names[:0:-1])
     else:
         print_columns([name, f"{figures[name]:.4f}"] for name in names)
+
+
+def _asked(
+    index: Path,
+    judgments: str,
+    queries: str | None,
+    split: str | None,
+    drop_same_id: bool | None,
+    encoder: str | None,
+    device: str | None,
+) -> tuple[Asked, Qrels]:
+    """The judged queries, those of the collection or of a file, and their judgments."""
+    from lsr.collections.collection import load_collection
+    from lsr.retrieval.asked import Asked, open_with_queries
+    from lsr.retrieval.searcher import Searcher
+
+    if queries is None:
+        collection = load_collection(judgments, split, drop_same_id=drop_same_id)
+        qrels, texts = collection.qrels(), collection.queries()
+        with while_loading(index):
+            searcher = Searcher.open(index, device, encoder=encoder)
+        return Asked(searcher, texts, collection.drop_same_id), qrels
+    qrels = read_judgments(judgments, split)
+    if drop_same_id is None and Path(judgments).is_dir():
+        drop_same_id = load_collection(judgments, split).drop_same_id
+    with while_loading(index):
+        asked = open_with_queries(index, queries, drop_same_id=drop_same_id, encoder=encoder, device=device)
+    judged = [query_id for query_id in asked.ids if query_id in qrels]
+    if not judged:
+        raise ParameterError(f"{queries}: none of its {len(asked.ids)} queries is judged in {judgments}; check the ids")
+    return asked.chosen(judged), qrels
 
 
 def measure_names(measures: str) -> list[str]:

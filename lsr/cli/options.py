@@ -37,6 +37,23 @@ Encoder = Annotated[
     str,
     typer.Option(metavar="NAME", help="tiny, bm25, a model's folder, or a Hugging Face id.", rich_help_panel=ENCODER),
 ]
+OfQueries = Annotated[
+    str | None,
+    typer.Option(
+        "--encoder",
+        metavar="NAME",
+        help="Encodes the queries, in place of the index's own; for an index that was built from vectors.",
+        rich_help_panel=ENCODER,
+    ),
+]
+Queries = Annotated[
+    str | None,
+    typer.Option(
+        metavar="QUERIES|VECTORS",
+        help="A file in which QUERY is an id, of texts or of vectors.",
+        rich_help_panel=SEARCH,
+    ),
+]
 IndexFolder = Annotated[Path, typer.Argument(metavar="INDEX", help="A folder that `lsr index` wrote.")]
 Split = Annotated[
     str | None,

@@ -34,6 +34,12 @@ def while_loading(what: object) -> AbstractContextManager[None]:
     return waiting(f"loading {what}", shown=True)
 
 
+def remark(note: str) -> None:
+    """A line on stderr, if there is anything to say."""
+    if note:
+        print(note, file=sys.stderr)
+
+
 def print_json(value: object) -> None:
     """JSON is UTF-8: where stdout is not, ASCII with escapes is the same."""
     print(json.dumps(value, ensure_ascii=codecs.lookup(sys.stdout.encoding).name != "utf-8", indent=2))

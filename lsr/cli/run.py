@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import while_loading
+from lsr.cli.output import remark, while_loading
 from lsr.cli.search_options import takes_request
 from lsr.retrieval.request import SearchRequest
 
@@ -19,8 +19,8 @@ def run(
     queries: Annotated[
         str,
         typer.Argument(
-            metavar="QUERIES",
-            help="A collection (see lsr index), or a file of lines of JSON, or of id, tab and text; - for stdin.",
+            metavar="QUERIES|VECTORS",
+            help="A collection (see lsr index), lines of JSON or of id, tab and text, or vectors; - for stdin.",
         ),
     ],
     output: Annotated[
@@ -29,6 +29,7 @@ def run(
     request: SearchRequest,
     split: options.Split = None,
     same_id: options.SameId = None,
+    encoder: options.OfQueries = None,
     threads: options.Threads = None,
     device: options.Device = None,
     tag: Annotated[
@@ -38,13 +39,13 @@ def run(
     """Search for every query of a collection or file, and write a TREC run."""
     options.check_output(output)
 
-    from lsr.collections.collection import load_queries
     from lsr.collections.runs import write_run
-    from lsr.retrieval.searcher import Searcher
+    from lsr.retrieval.asked import open_with_queries
 
-    topics = load_queries(queries, split, drop_same_id=options.drops(same_id))
+    drop_same_id = options.drops(same_id)
     with while_loading(index):
-        searcher = Searcher.open(index, device=device)
-    found = searcher.rankings(topics.texts, request, threads, topics.drop_same_id, progress=True)
+        asked = open_with_queries(index, queries, split, drop_same_id=drop_same_id, encoder=encoder, device=device)
+    found = asked.searcher.rankings(asked.queries, request, threads, asked.drop_same_id, progress=True)
+    remark(asked.note)
     write_run(output, found, tag)
     print(f"{output}: {sum(map(len, found.values()))} documents for {len(found)} queries")

@@ -22,20 +22,23 @@ _TERMS_SHOWN = 12
 @takes_request(k=10)
 def search(
     index: options.IndexFolder,
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="The query's text, in quotes.")],
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="The query's text, in quotes; or its id.")],
     request: SearchRequest,
     explain: Annotated[
         bool,
         typer.Option("--explain", help="Show what each term contributes to the score.", rich_help_panel=options.OUTPUT),
     ] = False,
+    queries: options.Queries = None,
+    encoder: options.OfQueries = None,
     device: options.Device = None,
     json: options.Json = False,
 ) -> None:
     """Print the best documents for one query."""
-    from lsr.retrieval.searcher import Searcher
+    from lsr.retrieval.asked import open_with_query
 
     with while_loading(index):
-        hits = Searcher.open(index, device=device).hits([query], request)[0]
+        asked = open_with_query(index, query, queries, encoder, device)
+        hits = asked.searcher.hits(asked.rows, request)[0]
     if json:
         shown_hits = [{"rank": rank, **hit.as_dict(explain)} for rank, hit in enumerate(hits, start=1)]
         print_json({"query": query, "hits": shown_hits})

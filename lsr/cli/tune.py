@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import print_columns, print_json
-from lsr.errors import ParameterError
+from lsr.cli.output import print_columns, print_json, remark, while_loading
 
 if TYPE_CHECKING:
     from lsr.index.tools.tuning import Tuning, TuningPoint
-    from lsr.vectors.sparse_vectors import SparseVectors
 
 _COLUMNS = ("recall", "held out", "µs a query", "query cut", "blocks", "neighbors")
 _LEAST = ("neighbors", "held out")  # what a narrow terminal goes without
@@ -39,6 +37,7 @@ def tune(
     ] = None,
     k: options.Depth = 10,
     split: options.Split = None,
+    encoder: options.OfQueries = None,
     threads: options.Threads = None,
     plot: Annotated[
         Path | None,
@@ -53,7 +52,9 @@ def tune(
     """
     from lsr.eval.plots import checked_format
     from lsr.index.seismic.seismic_index import SeismicIndex
-    from lsr.index.tools.tuning import RECALLS, check_recall, store_presets
+    from lsr.index.tools.tuning import RECALLS, check_recall, sample_rows, store_presets
+    from lsr.retrieval.asked import open_with_queries
+    from lsr.retrieval.request import SPARSE
     from lsr.storage.manifest import read_manifest
 
     recalls = [check_recall(each) for each in recall or RECALLS]
@@ -61,9 +62,14 @@ def tune(
         checked_format(plot)
     options.check_output(plot)
     manifest = read_manifest(index)
-    vectors = _read_queries(queries, split, index)
     opened = SeismicIndex.open(index)
+    with while_loading(index):
+        asked = open_with_queries(index, queries, split, encoder=encoder)
+    given = len(asked.ids)
+    sampled = asked.chosen([asked.ids[row] for row in sample_rows(given)])  # fewer texts to encode
+    vectors = asked.searcher.encode(sampled.rows)[SPARSE]
     tuning = opened.tune(vectors, recalls=recalls, k=k, threads=threads, progress=True)
+    remark(asked.note)
     store_presets(index, tuning, manifest)
     if plot is not None:
         _plot(tuning, index, plot)
@@ -78,28 +84,7 @@ def tune(
             }
         )
         return
-    _print(tuning, opened.inverted)
-
-
-def _read_queries(queries: str, split: str | None, index: Path) -> SparseVectors:
-    """Vectors as they are; texts as the index's own encoder encodes them."""
-    from lsr.collections.collection import load_queries
-    from lsr.retrieval.request import SPARSE
-    from lsr.retrieval.searcher import Searcher
-    from lsr.storage.reading import expanded, rereadable
-    from lsr.vectors.io import is_vectors
-    from lsr.vectors.sparse_vectors import SparseVectors
-
-    queries = str(rereadable(expanded(queries)))
-    if not is_vectors(queries):
-        topics = load_queries(queries, split)
-        encoded: SparseVectors = Searcher.open(index).encode(list(topics.texts.values()))[SPARSE]
-        return encoded
-    if split is not None:
-        raise ParameterError(f"{queries}: holds vectors and has no split {split!r}; leave the split out")
-    has_tokens = not queries.endswith(".npz") and Path(queries).is_file()  # JSON lines
-    tokens = Searcher.open(index).encoder.vocabulary if has_tokens else None
-    return SparseVectors.read(queries, tokens)
+    _print(tuning, given, opened.inverted)
 
 
 def _plot(tuning: Tuning, index: Path, path: Path) -> None:
@@ -113,8 +98,11 @@ def _plot(tuning: Tuning, index: Path, path: Path) -> None:
     plots.plot_choices(points, chosen, f"recall@{tuning.k}", index.resolve().name, path)
 
 
-def _print(tuning: Tuning, inverted: bool) -> None:
-    print(f"recall@{tuning.k} on {tuning.queries} queries, every second of them held out\n")
+def _print(tuning: Tuning, given: int, inverted: bool) -> None:
+    from lsr.index.tools.tuning import MOST_QUERIES
+
+    many = f", sampled of {given:,}" if given > MOST_QUERIES else ""
+    print(f"recall@{tuning.k} on {tuning.queries:,} queries{many}, every second of them held out\n")
     print_columns([_COLUMNS, *map(_cells, tuning.frontier)], _LEAST)
     print("\nkept with the index\n")
     chosen = [(f"{wanted:g}", *_cells(each)) for wanted, each in tuning.chosen.items()]

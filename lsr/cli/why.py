@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -18,7 +18,6 @@ from lsr.retrieval.request import SPARSE, SearchRequest
 if TYPE_CHECKING:
     from lsr.index.seismic.seismic_index import SeismicIndex
     from lsr.index.tools.why import Reason, Remedy, Stages, Term, Verdict, Why
-    from lsr.vectors.vocabulary import Vocabulary
 
 _SHOWN = 30
 
@@ -45,29 +44,31 @@ _EXACT: dict[Reason, str] = {
 @takes_request(k=10, words=PARAMS)
 def why(
     index: options.IndexFolder,
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="The query's text, in quotes.")],
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="The query's text, in quotes; or its id.")],
     document: Annotated[str, typer.Argument(metavar="DOC", help="The document's id.")],
     request: SearchRequest,
+    queries: options.Queries = None,
+    encoder: options.OfQueries = None,
     json: options.Json = False,
 ) -> None:
     """Tell why a search finds a document, or at which stage it is lost and which option would keep it."""
-    from lsr.retrieval.searcher import Searcher
+    from lsr.retrieval.asked import open_with_query
 
     with while_loading(index):
-        searcher = Searcher.open(index)
+        asked = open_with_query(index, query, queries, encoder)
+    searcher = asked.searcher
     row = int(searcher.rows_of([document])[0])
     if row < 0:
         raise ParameterError(f"{document!r} is not a document of {index}; check the id")
-    vector = searcher.encode([query])[SPARSE]
+    vector = searcher.encode(asked.rows)[SPARSE]
     explained = cast("SeismicIndex", searcher.index).why(vector, row, request.k, request.params, request.allowed)
-    vocabulary = searcher.encoder.vocabulary
     if json:
-        print_json({"query": query, "doc_id": document, **_as_json(explained, request.params, vocabulary)})
+        print_json({"query": query, "doc_id": document, **_as_json(explained, request.params, searcher.token)})
         return
-    _print(document, explained, request.params, vocabulary)
+    _print(document, explained, request.params, searcher.token)
 
 
-def _print(document: str, explained: Why, given: SearchParams, vocabulary: Vocabulary) -> None:
+def _print(document: str, explained: Why, given: SearchParams, token: Callable[[int], str]) -> None:
     if explained.rank is not None:
         print(f"{printable(document)} is returned, at rank {explained.rank}")
     else:
@@ -84,7 +85,7 @@ def _print(document: str, explained: Why, given: SearchParams, vocabulary: Vocab
     used = [term for term in explained.terms if term.contribution or term.in_query_cut][:_SHOWN]
     if used:
         print()
-        print_columns(_table(used, explained.stages is not None, vocabulary))
+        print_columns(_table(used, explained.stages is not None, token))
     if len(explained.terms) > len(used):
         print(f"and {len(explained.terms) - len(used)} more")
 
@@ -140,11 +141,11 @@ def _words(remedy: Remedy, explained: Why, given: SearchParams) -> str:
     return " ".join(words)
 
 
-def _table(terms: Sequence[Term], staged: bool, vocabulary: Vocabulary) -> Iterator[tuple[str, ...]]:
+def _table(terms: Sequence[Term], staged: bool, token: Callable[[int], str]) -> Iterator[tuple[str, ...]]:
     yield ("term", "query", "document", "product", *(("read in", "block's largest", "estimate") if staged else ()))
     for term in terms:
         yield (
-            vocabulary.token(term.component),
+            token(term.component),
             f"{term.query_weight:.4f}",
             _or_dash(term.document_weight),
             _or_dash(term.contribution),
@@ -161,9 +162,9 @@ def _or_dash(weight: float) -> str:
     return f"{weight:.4f}" if weight else "-"
 
 
-def _as_json(explained: Why, given: SearchParams, vocabulary: Vocabulary) -> dict[str, object]:
+def _as_json(explained: Why, given: SearchParams, token: Callable[[int], str]) -> dict[str, object]:
     record = asdict(explained)
-    record["terms"] = [{"token": vocabulary.token(term["component"]), **term} for term in record["terms"]]
+    record["terms"] = [{"token": token(term["component"]), **term} for term in record["terms"]]
     if explained.remedy:
         record["remedy"]["options"] = _words(explained.remedy, explained, given)
     return record

@@ -1,19 +1,22 @@
-"""An index on disk: a manifest, arrays beside it, and perhaps the documents' ids."""
+"""An index on disk: a manifest, arrays beside it, and perhaps the documents' ids and the components' tokens."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, SupportsIndex, TypeVar
 
-from lsr.errors import IndexFormatError, LsrError
+from lsr.errors import IndexFormatError, LsrError, StorageError
 from lsr.storage.arrays import Array, load_array, save_arrays
 from lsr.storage.id_column import IdColumn
 from lsr.storage.manifest import Extra, read_manifest, replacing_folder, write_manifest
+from lsr.vectors.vocabulary import Vocabulary
 
 IDS = "ids"
+VOCABULARY = "vocabulary.json"
 ATTEMPTS = 20  # a folder that is replaced this often while it is opened will not stop
 
 T = TypeVar("T")
@@ -71,6 +74,21 @@ class IndexFolder:
             raise IndexFormatError(f"{self.path}: {len(ids)} ids for {documents} documents; build the index again")
         return ids
 
+    def vocabulary(self) -> Vocabulary | None:
+        """The tokens of the components, if they are kept. Raises StorageError if another index is there by now."""
+        listed = self.entry("files", lambda files: files.get(VOCABULARY))
+        if listed is None:
+            return None
+        path = self.path / VOCABULARY
+        try:
+            with path.open("rb") as file:
+                same = hashlib.file_digest(file, "sha256").hexdigest() == listed["sha256"]
+        except OSError:
+            same = False
+        if not same:
+            raise StorageError(f"{path}: is not the one of the index that was opened; open the index again")
+        return Vocabulary.read(path)
+
     def check(self, fits: bool, what: str = "arrays") -> None:
         """Raises IndexFormatError unless what was read fits together."""
         if not fits:
@@ -84,6 +102,7 @@ def write_index(
     documents: int,
     ids: IdColumn | None,
     extra: Extra | None = None,
+    vocabulary: Vocabulary | None = None,
 ) -> None:
     """Write an index into a folder, in place of an index that is there, in one step.
 
@@ -94,6 +113,8 @@ def write_index(
         save_arrays(temporary, arrays)
         if ids is not None:
             IdColumn.write(temporary, IDS, ids)
+        if vocabulary is not None:
+            vocabulary.write(temporary / VOCABULARY)
         more = extra(temporary) if extra else {}
         write_manifest(temporary, {**manifest, "documents": documents, "has_ids": ids is not None, **more})
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Generic, TypeVar
 
 import numpy as np
 
 from lsr.display import HasFacts, size_of
+from lsr.errors import ParameterError
 from lsr.index.filters import Allowed, Filter
 from lsr.index.index_checks import checked_queries, settings_of
-from lsr.index.index_folder import FromFolder
+from lsr.index.index_folder import FromFolder, IndexFolder
 from lsr.index.parameters import SearchParams
 from lsr.index.protocol import Engine
 from lsr.index.result import SearchResult
@@ -19,6 +21,7 @@ from lsr.storage.arrays import Array
 from lsr.storage.id_column import IdColumn
 from lsr.threads import checked_threads
 from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
+from lsr.vectors.vocabulary import Vocabulary
 
 ROWS_AT_ONCE = 4096
 
@@ -26,11 +29,31 @@ E = TypeVar("E", bound=Engine)
 
 
 class SparseIndex(HasFacts, FromFolder, Generic[E]):
-    """Documents as sparse vectors: an engine that stores and searches them, and their ids by row, if they have any."""
+    """Documents as sparse vectors: an engine that stores and searches them, and their ids by row, if they have any.
 
-    def __init__(self, engine: E, ids: IdColumn | None = None) -> None:
+    vocabulary: the tokens of the components, or the folder in which they are.
+    """
+
+    def __init__(
+        self, engine: E, ids: IdColumn | None = None, vocabulary: Vocabulary | IndexFolder | None = None
+    ) -> None:
+        if isinstance(vocabulary, Vocabulary) and len(vocabulary) != engine.dim:
+            raise ParameterError(
+                f"the vocabulary has {len(vocabulary)} tokens, the vectors have {engine.dim} components; give the "
+                f"vocabulary of the vectors"
+            )
         self.engine = engine
         self.ids = ids
+        self._vocabulary = vocabulary
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary | None:
+        """The tokens of the components; None where they are not known. Read from the index when first asked for.
+
+        Raises StorageError if another index has taken the place of this one before that.
+        """
+        stored = self._vocabulary
+        return stored.vocabulary() if isinstance(stored, IndexFolder) else stored
 
     @property
     def dim(self) -> int:

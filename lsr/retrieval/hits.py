@@ -77,7 +77,7 @@ class Hit:
         in_query_components, query_weights = self._query.sparse
         shared, in_query, in_document = np.intersect1d(in_query_components, components, return_indices=True)
         products = query_weights[in_query] * weights[in_document]
-        token = self._searcher.encoder.vocabulary.token
+        token = self._searcher.token
         return {token(int(shared[at])): float(products[at]) for at in np.argsort(-products, kind="stable")}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -98,9 +98,12 @@ class Hits(Ranked[Hit]):
 class SearchedQuery:
     """A query's sparse vector: the one that was searched with, or its text's, encoded when asked for."""
 
-    def __init__(self, text: str, encoder: Encoder, sparse: Any) -> None:
+    def __init__(self, text: str, encoder: Encoder | None, sparse: Any) -> None:
         self._text, self._encoder, self._sparse = text, encoder, sparse
 
     @cached_property
     def sparse(self) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.float32]]:
-        return self._encoder.encode_queries([self._text]).row(0) if self._sparse is None else self._sparse
+        if self._sparse is None and self._encoder is not None:
+            return self._encoder.encode_queries([self._text]).row(0)
+        sparse: tuple[npt.NDArray[np.integer], npt.NDArray[np.float32]] = self._sparse
+        return sparse

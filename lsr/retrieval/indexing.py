@@ -23,7 +23,7 @@ from lsr.storage.id_column import IdColumn
 from lsr.storage.manifest import MANIFEST, check_replaceable, replacing_folder, write_manifest
 from lsr.storage.strings import StringColumn
 from lsr.threads import checked_threads
-from lsr.vectors.io import read_info
+from lsr.vectors.io import read_info, read_vocabulary
 from lsr.vectors.sparse_vectors import SparseVectors
 
 if TYPE_CHECKING:
@@ -191,7 +191,8 @@ def _index_vectors(
     add_dense: Callable[[Path], None] | None = None,
 ) -> SeismicIndex:
     """Index stored vectors; with the texts of `collection`, if they are its."""
-    info = read_info(path)
+    named = read_vocabulary(path)
+    info = read_info(path, named)
     made_by = info.encoder
     if encoder is None and (path / ENCODER_FOLDER).is_dir():
         encoder = path / ENCODER_FOLDER
@@ -201,7 +202,7 @@ def _index_vectors(
             f"{path}: its vectors were made by {made_by}, not by {encoder.describe()}; "
             f"give the encoder that made them, with the same settings"
         )
-    vocabulary = None if encoder is None else encoder.vocabulary
+    vocabulary = named if encoder is None else encoder.vocabulary
 
     def add(temporary: Path) -> dict[str, Any]:
         if encoder is not None:
@@ -229,7 +230,7 @@ def _index_vectors(
             extra=add,
         )
     vectors = SparseVectors.read(path, vocabulary)
-    index = SeismicIndex.build(vectors, config, threads=threads, progress=progress)
+    index = SeismicIndex.build(vectors, config, threads=threads, progress=progress, vocabulary=vocabulary)
     del vectors
     index.save(folder, extra=add)
     return index

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -35,6 +34,7 @@ from lsr.retrieval.request import (
 from lsr.storage.manifest import read_manifest
 from lsr.storage.strings import StringColumn
 from lsr.threads import checked_threads
+from lsr.vectors.sparse_vectors import SparseVectors
 
 if TYPE_CHECKING:
     from lsr.encoders.base import Encoder
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from lsr.encoders.load import EncoderLike
     from lsr.index.dense.dense_index import DenseIndex
     from lsr.index.sparse_index import SparseIndex
+    from lsr.vectors.vocabulary import Vocabulary
 
 TEXTS_NAME = "texts"
 DENSE_FOLDER = "dense"
@@ -122,18 +123,22 @@ class Searcher(HasFacts, FromFolder):
     """
 
     def __init__(
-        self, index: SparseIndex[Any], encoder: EncoderLike, texts: Texts | None = None, dense: Dense | None = None
+        self,
+        index: SparseIndex[Any],
+        encoder: EncoderLike | None,
+        texts: Texts | None = None,
+        dense: Dense | None = None,
     ) -> None:
         from lsr.encoders.load import as_encoder
 
-        encoder = as_encoder(encoder, dim=index.dim)
-        if encoder.dim != index.dim:
+        chosen = None if encoder is None else as_encoder(encoder, dim=index.dim)
+        if chosen is not None and chosen.dim != index.dim:
             raise EncoderError(
-                f"encoder {encoder.name!r} makes vectors of {encoder.dim} components, the index holds {index.dim}; "
+                f"encoder {chosen.name!r} makes vectors of {chosen.dim} components, the index holds {index.dim}; "
                 f"search with the encoder that the index was built with"
             )
         self.index = index
-        self.encoder = encoder
+        self._encoder = chosen
         self.texts = texts
         self.dense = dense
 
@@ -141,11 +146,29 @@ class Searcher(HasFacts, FromFolder):
         return {
             "documents": len(self.index),
             "components": self.index.dim,
-            "encoder": self.encoder.name,
+            "encoder": None if self._encoder is None else self._encoder.name,
             "texts": self.texts is not None,
             "dense vectors": self.dense is not None,
             "index": type(self.index).__name__,
         }
+
+    @property
+    def encoder(self) -> Encoder:
+        """What encodes queries. Raises EncoderError where there is none: queries must then be SparseVectors."""
+        if self._encoder is None:
+            raise EncoderError(
+                "the index was opened without its encoder, so it takes vectors; open it with Searcher.open"
+            )
+        return self._encoder
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary | None:
+        """The tokens of the components, the encoder's or those that the index keeps; None where it keeps none."""
+        return self.index.vocabulary if self._encoder is None else self._encoder.vocabulary
+
+    def token(self, component: int) -> str:
+        """What names a component: its token, or its number where the index keeps no vocabulary."""
+        return str(component) if self.vocabulary is None else self.vocabulary.token(component)
 
     @classmethod
     def open(cls, folder: str | Path, device: str | None = None, *, encoder: EncoderLike | None = None) -> Searcher:
@@ -160,28 +183,61 @@ class Searcher(HasFacts, FromFolder):
         Raises IndexFormatError if the folder is not an index or is damaged, EncoderError if the index has no encoder
         and none is given, or if the vocabulary of the one given is not the index's.
         """
-        from lsr.encoders.base import ENCODER_FOLDER
         from lsr.encoders.load import as_encoder, load_encoder
-        from lsr.index.open_index import open_index
-        from lsr.index.sparse_index import SparseIndex
 
         folder = Path(folder)
+
+        def choose(index: SparseIndex[Any], kept: Path | None) -> Encoder:
+            if encoder is not None:
+                chosen = as_encoder(encoder, device=device, dim=index.dim)
+                if chosen.dim == index.dim:  # or else that is told
+                    _check_vocabulary(folder, index, chosen)
+                return chosen
+            if kept is None:
+                raise EncoderError(
+                    f"{folder}: was built from vectors and has no encoder, so it cannot be searched with text; give "
+                    f"the one that made them (--encoder, Searcher.open(folder, encoder=...)), or search with vectors"
+                )
+            return load_encoder(kept, device=device)
+
+        return cls._open(folder, choose, device, encoder)
+
+    @classmethod
+    def open_for_vectors(cls, folder: str | Path) -> Searcher:
+        """As `open`, but for its encoder: for queries that are SparseVectors, over the index's vocabulary.
+
+        Raises IndexFormatError.
+        """
+        from lsr.encoders.load import load_encoder
+
+        def choose(index: SparseIndex[Any], kept: Path | None) -> Encoder | None:
+            # Indexes of earlier versions have their tokens from the encoder.
+            return load_encoder(kept) if kept is not None and index.vocabulary is None else None
+
+        searcher = cls._open(Path(folder), choose)
+        searcher.opened_with = None  # a pickle of it would be opened by `open`
+        return searcher
+
+    @classmethod
+    def _open(
+        cls,
+        folder: Path,
+        choose: Callable[[SparseIndex[Any], Path | None], Encoder | None],
+        device: str | None = None,
+        encoder: EncoderLike | None = None,
+    ) -> Searcher:
+        """choose: the encoder, of the index and the folder of the encoder kept with it."""
+        from lsr.encoders.base import ENCODER_FOLDER
+        from lsr.index.open_index import open_index
+        from lsr.index.sparse_index import SparseIndex
 
         def read() -> Searcher:
             index = open_index(folder)
             if not isinstance(index, SparseIndex):
                 raise IndexFormatError(f"{folder}: an index of dense vectors alone; open the sparse one beside it")
             manifest = read_manifest(folder)
-            if encoder is not None:
-                chosen = as_encoder(encoder, device=device, dim=index.dim)
-            elif (folder / ENCODER_FOLDER).is_dir():
-                chosen = load_encoder(folder / ENCODER_FOLDER, device=device)
-            else:
-                raise EncoderError(
-                    f"{folder}: was built from vectors and has no encoder, so it cannot be searched with text; give "
-                    f"the one that made them, Searcher.open(folder, encoder=...), build the index again with "
-                    f"--encoder, or search vectors with SeismicIndex.open"
-                )
+            kept = folder / ENCODER_FOLDER
+            chosen = choose(index, kept if kept.is_dir() else None)
             texts = StringColumn.open(folder, TEXTS_NAME) if manifest.get("has_texts") else None
             if texts is not None and len(texts) != len(index):
                 raise IndexFormatError(
@@ -189,16 +245,13 @@ class Searcher(HasFacts, FromFolder):
                 )
             beside = folder / DENSE_FOLDER
             dense = Dense.open(beside, device, manifest["files"]) if beside.is_dir() else None
-            searcher = cls(index, chosen, texts, dense)
-            if encoder is not None:
-                _check_vocabulary(folder, manifest, chosen)
-            return searcher
+            return cls(index, chosen, texts, dense)
 
         return opened(folder, read, device=device, encoder=encoder)
 
     def search(
         self,
-        text: str,
+        text: str | SparseVectors,
         k: int = 10,
         params: SearchParams | None = None,
         *,
@@ -210,6 +263,8 @@ class Searcher(HasFacts, FromFolder):
     ) -> Hits:
         """At most k hits for one query, best first; a sparse search finds none for a query without any known token.
 
+        text: of the query; or its vector, SparseVectors of one row, over the index's vocabulary, as here and in the
+            methods below.
         params: how far the indexes are searched.
         allowed: the documents that may be found, a mask, ids or rows; feedback learns from no others.
         side: "sparse" or "dense", where the search and its feedback take place; by default "dense" where anything is
@@ -220,12 +275,19 @@ class Searcher(HasFacts, FromFolder):
 
         Raises ParameterError for k < 1 and values that do not go together or need dense vectors that are not there.
         """
-        check_text("the query", text)
-        return self.hits([text], SearchRequest.of(k, params, allowed, side, feedback, interpolate, fusion))[0]
+        if isinstance(text, SparseVectors):
+            if len(text) != 1:
+                raise ParameterError(f"there are {len(text)} queries; give one, or many to search_batch")
+        else:
+            check_text("the query", text)
+        return self.hits(
+            text if isinstance(text, SparseVectors) else [text],
+            SearchRequest.of(k, params, allowed, side, feedback, interpolate, fusion),
+        )[0]
 
     def search_batch(
         self,
-        texts: Sequence[str],
+        texts: Sequence[str] | SparseVectors,
         k: int = 10,
         params: SearchParams | None = None,
         *,
@@ -241,7 +303,7 @@ class Searcher(HasFacts, FromFolder):
 
     def run(
         self,
-        queries: Mapping[str, str],
+        queries: Mapping[str, str] | SparseVectors,
         k: int = 1000,
         params: SearchParams | None = None,
         *,
@@ -253,7 +315,8 @@ class Searcher(HasFacts, FromFolder):
         interpolate: Place = "none",
         fusion: Fusion | FusionMethod = Fusion(),  # noqa: B008 (frozen)
     ) -> dict[str, dict[str, float]]:
-        """Query id -> document id -> score, best first, for queries given as id -> text: what lsr.eval measures.
+        """Query id -> document id -> score, best first, for queries given as id -> text, or as SparseVectors with
+        ids: what lsr.eval measures.
 
         drop_same_id: a document whose id is the query's is never found: k others are returned, and it is not fed back.
         threads: None for all processors. See `search`.
@@ -261,15 +324,18 @@ class Searcher(HasFacts, FromFolder):
         request = SearchRequest.of(k, params, allowed, side, feedback, interpolate, fusion)
         return self.rankings(queries, request, threads, drop_same_id)
 
-    def hits(self, texts: Sequence[str], request: SearchRequest, threads: int | None = 1) -> list[Hits]:
-        """The hits of each text, in the order of the texts, as `request` asks for them."""
-        texts = checked_texts(texts, "query")
-        found = self.find(self.encode(texts, request.sides), request, threads)
+    def hits(
+        self, queries: Sequence[str] | SparseVectors, request: SearchRequest, threads: int | None = 1
+    ) -> list[Hits]:
+        """The hits of each query, in their order, as `request` asks for them."""
+        texts = None if isinstance(queries, SparseVectors) else checked_texts(queries, "query")
+        found = self.find(self.encode(queries if texts is None else texts, request.sides), request, threads)
         sparse = found.queries.get(SPARSE)
         parts = {side: scores.tolist() for side, scores in found.parts.items()}
         hits = []
         for query, (rows, scores) in enumerate(zip(*(array.tolist() for array in found.lists), strict=True)):
-            vector = SearchedQuery(texts[query], self.encoder, None if sparse is None else sparse.row(query))
+            row = None if sparse is None else sparse.row(query)
+            vector = SearchedQuery("" if texts is None else texts[query], self._encoder, row)
             hits.append(
                 Hits(
                     Hit(self.doc_id(row), scores[place], row, _scores(parts, query, place), self, vector)
@@ -281,22 +347,27 @@ class Searcher(HasFacts, FromFolder):
 
     def rankings(
         self,
-        queries: Mapping[str, str],
+        queries: Mapping[str, str] | SparseVectors,
         request: SearchRequest,
         threads: int | None = 1,
         drop_same_id: bool = False,
         progress: bool = False,
     ) -> dict[str, dict[str, float]]:
         """As `run`, as `request` asks for them. progress: on standard error."""
-        check_named_texts(queries)
+        asked: list[str] | SparseVectors
+        if isinstance(queries, SparseVectors):
+            names, asked = queries.ids or [str(row) for row in range(len(queries))], queries
+        else:
+            check_named_texts(queries)
+            names, asked = list(queries), list(queries.values())
         request = self._prepared(request)  # once, not for each batch
         run: dict[str, dict[str, float]] = {}
-        pairs = iter(queries.items())
-        with progress_bar("searching", len(queries), "queries", progress) as advance:
-            while batch := dict(islice(pairs, _QUERIES_AT_ONCE)):
-                encoded = self.encode(list(batch.values()), request.sides)
-                run |= self.rank_encoded(list(batch), encoded, request, threads, drop_same_id)
-                advance(len(batch))
+        with progress_bar("searching", len(names), "queries", progress) as advance:
+            for first in range(0, len(names), _QUERIES_AT_ONCE):
+                some = slice(first, first + _QUERIES_AT_ONCE)
+                encoded = self.encode(asked[some], request.sides)
+                run |= self.rank_encoded(names[some], encoded, request, threads, drop_same_id)
+                advance(len(names[some]))
         return run
 
     def rank_encoded(
@@ -316,9 +387,16 @@ class Searcher(HasFacts, FromFolder):
             for query_id, rows, scores in columns
         }
 
-    def encode(self, texts: Sequence[str], sides: Sequence[SideName] = (SPARSE,)) -> dict[str, Any]:
-        """Side -> the queries' vectors. Raises ParameterError."""
-        checked = checked_texts(texts, "query")
+    def encode(self, queries: Sequence[str] | SparseVectors, sides: Sequence[SideName] = (SPARSE,)) -> dict[str, Any]:
+        """Side -> the queries' vectors; SparseVectors are those of the sparse side. Raises ParameterError."""
+        if isinstance(queries, SparseVectors):
+            if DENSE in sides:
+                raise ParameterError(
+                    "the queries are sparse vectors, and a dense search needs their texts; give texts, or leave out "
+                    "side 'dense' and interpolation"
+                )
+            return {SPARSE: queries}
+        checked = checked_texts(queries, "query")
         encoded: dict[str, Any] = {}
         if SPARSE in sides:
             encoded[SPARSE] = self.encoder.encode_queries(checked)
@@ -368,13 +446,16 @@ class Searcher(HasFacts, FromFolder):
         return self.dense
 
 
-def _check_vocabulary(folder: Path, manifest: Mapping[str, Any], encoder: Encoder) -> None:
+def _check_vocabulary(folder: Path, index: SparseIndex[Any], encoder: Encoder) -> None:
     """Raises EncoderError where the index was built with another vocabulary, and says so."""
-    stored = (manifest.get("encoder") or {}).get("vocabulary_hash")
+    described = read_manifest(folder).get("encoder") or {}
+    stored = described.get("vocabulary_hash")
+    if stored is None and index.vocabulary is not None and encoder.vocabulary.named:
+        stored = index.vocabulary.hash
     if stored not in (None, encoder.vocabulary.hash):
         raise EncoderError(
             f"{folder}: was built with another vocabulary than that of {encoder.name!r}; give an encoder with the "
-            f"vocabulary of {manifest['encoder'].get('name', 'the one that built it')!r}"
+            f"vocabulary of {described.get('name', 'the vectors that it was built from')!r}"
         )
 
 

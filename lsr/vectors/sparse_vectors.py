@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 class VectorFiles(Protocol):
     """How vectors are read and written: the module lsr.vectors.io."""
 
-    def read_vectors(self, path: str | os.PathLike[str], vocabulary: Vocabulary | None) -> SparseVectors: ...
+    def read_vectors(
+        self, path: str | os.PathLike[str], vocabulary: Vocabulary | None, drop_unknown: bool
+    ) -> SparseVectors: ...
     def write_vectors(
         self,
         path: str | os.PathLike[str],
@@ -197,13 +199,17 @@ class SparseVectors(HasFacts):
         )
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str], vocabulary: Vocabulary | None = None) -> SparseVectors:
+    def read(
+        cls, path: str | os.PathLike[str], vocabulary: Vocabulary | None = None, *, drop_unknown: bool = False
+    ) -> SparseVectors:
         """Read .npz, .jsonl, .jsonl.gz or a folder of Parquet parts; see lsr.vectors.io.
 
         vocabulary: gives the tokens of a JSONL file their components; without one they are numbered by first
-        appearance (lsr.vectors.io.read_vocabulary tells which is which). Raises VectorsError.
+        appearance (lsr.vectors.io.read_vocabulary tells which is which). drop_unknown: leave out the tokens that the
+        vocabulary lacks, and take the vectors of another vocabulary, token by token: SparseVectors.read(queries,
+        index.vocabulary, drop_unknown=True). Raises VectorsError.
         """
-        return SparseVectors._files().read_vectors(path, vocabulary)
+        return SparseVectors._files().read_vectors(path, vocabulary, drop_unknown)
 
     def write(
         self,

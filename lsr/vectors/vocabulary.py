@@ -62,6 +62,11 @@ class Vocabulary:
     def __repr__(self) -> str:
         return f"Vocabulary({len(self)} tokens)"
 
+    @property
+    def named(self) -> bool:
+        """Whether its tokens are more than the numbers of the components, which stand in for names."""
+        return self.tokens != tuple(map(str, range(len(self))))
+
     def id_of(self, token: str) -> int | None:
         """The component that `token` names, or None."""
         return self._ids.get(token)

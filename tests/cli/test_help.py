@@ -83,7 +83,7 @@ def test_what_an_option_takes_has_a_name(lsr: Lsr) -> None:
 def test_options_stand_in_panels_by_purpose(lsr: Lsr) -> None:
     shown = lsr("search", "--help").out
     titles = re.findall(r"^╭─ (.+?) ─", shown, re.MULTILINE)
-    assert titles == ["Arguments", "Search", "Feedback", "Sparse and dense together", "Machine", "Output"]
+    assert titles == [*("Arguments", "Search", "Feedback", "Sparse and dense together"), "Encoder", "Machine", "Output"]
     feedback = shown.split("╭─ Feedback")[1].split("╭─")[0]
     assert re.findall(r"(--\S+) ", feedback)[:3] == ["--feedback", "--feedback-depth", "--feedback-terms"]
     assert "--json" in shown.split("╭─ Output")[1]

@@ -183,4 +183,11 @@ def test_bad_input(lsr: Lsr, index: Path, queries: Path, some_queries: SparseVec
     message = rejected(lsr("tune", index, "--queries", tmp_path / "few.npz"))
     assert message.startswith("15 of 15 queries find a document; tuning needs at least 20")
     SparseVectors([0, 1], [0], [1.0], 5).write(tmp_path / "other.npz")
-    assert "queries have 5 components" in rejected(lsr("tune", index, "--queries", tmp_path / "other.npz"))
+    assert "has 5 components, the index 30522" in rejected(lsr("tune", index, "--queries", tmp_path / "other.npz"))
+
+
+def test_many_queries_are_sampled(lsr: Lsr, library_indexes: Callable[[str], Path], tmp_path: Path) -> None:
+    index = Path(shutil.copytree(library_indexes("bm25"), tmp_path / "index"))
+    (tmp_path / "many.tsv").write_text("".join(f"{row}\tscientific documents {row}\n" for row in range(1500)))
+    outcome = lsr("tune", index, "--queries", tmp_path / "many.tsv")
+    assert outcome.out.startswith("recall@10 on 1,000 queries, sampled of 1,500, every second of them held out\n")

@@ -13,6 +13,7 @@ from lsr.index.parameters import IndexConfig
 from lsr.index.sparse_index import SparseIndex
 from lsr.storage.manifest import Extra
 from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
+from lsr.vectors.vocabulary import Vocabulary
 
 FORMAT_VERSION = 2
 KIND = "exact"
@@ -33,16 +34,18 @@ class ExactIndex(SparseIndex[InvertedEngine]):
         ids: Sequence[str] | None = None,
         threads: int | None = None,
         progress: bool = False,
+        vocabulary: Vocabulary | None = None,
     ) -> ExactIndex:
         """Build an index of all rows of `vectors`.
 
-        ids: of the documents; those of `vectors`, if None. config, threads and progress are there because
-        SeismicIndex.build has them; nothing here depends on them.
+        ids: of the documents; those of `vectors`, if None. vocabulary: the tokens of the components, which are kept
+        with the index. config, threads and progress are there because SeismicIndex.build has them; nothing here
+        depends on them.
         Raises VectorsError for ids that do not fit, ParameterError for what is no vectors (SparseVectors.of).
         """
         rows = SparseVectors.of(vectors)
         names = document_ids(rows, ids)
-        return cls(InvertedEngine.build(rows), names)
+        return cls(InvertedEngine.build(rows), names, vocabulary)
 
     def save(self, folder: str | os.PathLike[str], extra: Extra | None = None) -> None:
         """Write the index to `folder`, in the place of one that is there, in one step.
@@ -50,7 +53,7 @@ class ExactIndex(SparseIndex[InvertedEngine]):
         extra: see lsr.index.index_folder.write_index. Raises StorageError.
         """
         manifest = {"format_version": FORMAT_VERSION, "kind": KIND, "dim": self.dim, "postings": self.postings}
-        write_index(folder, manifest, self.engine.arrays(), len(self), self.ids, extra)
+        write_index(folder, manifest, self.engine.arrays(), len(self), self.ids, extra, self.vocabulary)
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> ExactIndex:
@@ -61,6 +64,6 @@ class ExactIndex(SparseIndex[InvertedEngine]):
 
         def read() -> ExactIndex:
             stored = IndexFolder(folder, KIND, (1, FORMAT_VERSION))
-            return cls(open_inverted(stored, with_rows=stored.version > 1), stored.ids())
+            return cls(open_inverted(stored, with_rows=stored.version > 1), stored.ids(), stored)
 
         return opened(folder, read)

@@ -70,8 +70,8 @@ def manifest_of(state: State) -> dict[str, Any]:
     return manifest
 
 
-def open_files(folder: str | os.PathLike[str]) -> tuple[State, IdColumn | None]:
-    """The index in `folder`, and its documents' ids, if they have any; its arrays are mapped into memory.
+def open_files(folder: str | os.PathLike[str]) -> tuple[State, IdColumn | None, IndexFolder]:
+    """The index in `folder`, its documents' ids, if they have any, and the folder; its arrays are mapped into memory.
 
     Raises IndexFormatError for a folder that holds no such index, or a damaged or newer one.
     """
@@ -87,7 +87,7 @@ def open_files(folder: str | os.PathLike[str]) -> tuple[State, IdColumn | None]:
         engine = open_inverted(stored)
     else:
         engine = _open_blocks(stored)
-    return State(engine, config, recall, read_presets(stored.manifest, folder)), stored.ids()
+    return State(engine, config, recall, read_presets(stored.manifest, folder)), stored.ids(), stored
 
 
 def _open_blocks(stored: IndexFolder) -> BlockEngine:

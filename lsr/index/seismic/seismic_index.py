@@ -16,7 +16,7 @@ import numpy as np
 from lsr.index.document_ids import document_ids
 from lsr.index.filters import Allowed, Filter
 from lsr.index.index_checks import check_lengths, settings_of
-from lsr.index.index_folder import opened, write_index
+from lsr.index.index_folder import IndexFolder, opened, write_index
 from lsr.index.inverted.inverted_engine import InvertedEngine
 from lsr.index.parameters import IndexConfig, SearchParams
 from lsr.index.seismic.build.graph import build_graph, rows_of
@@ -47,8 +47,8 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine]):
     every search is then exact, `inverted` is true, and weights are not rounded.
     """
 
-    def __init__(self, state: State, ids: IdColumn | None) -> None:
-        super().__init__(state.engine, ids)
+    def __init__(self, state: State, ids: IdColumn | None, vocabulary: Vocabulary | IndexFolder | None = None) -> None:
+        super().__init__(state.engine, ids, vocabulary)
         self.config = state.config
         self.sample_recall = state.sample_recall
         self.presets = state.presets
@@ -70,13 +70,15 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine]):
         ids: Sequence[str] | None = None,
         threads: int | None = None,
         progress: bool = False,
+        vocabulary: Vocabulary | None = None,
     ) -> SeismicIndex:
         """Index the rows of `vectors`; equal input gives equal indexes, whatever the number of threads.
 
         vectors: SparseVectors, or what SparseVectors.of takes: a scipy matrix, a tensor, dicts, an array.
         ids: a name for each row, unique; by default those of the vectors, if they have any.
         threads: None for all processors. progress: bars on standard error.
-        Raises VectorsError for ids that are not unique, ParameterError for threads < 1.
+        vocabulary: the tokens of the components, which are kept with the index.
+        Raises VectorsError for ids that are not unique, ParameterError for threads < 1 and another vocabulary.
         """
         config = settings_of(IndexConfig, config)
         rows = SparseVectors.of(vectors)
@@ -91,7 +93,7 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine]):
         engine, recall = choose_engine(len(rows), blocks, lambda: InvertedEngine.build(rows), config.seed, threads)
         if isinstance(engine, BlockEngine) and config.knn:
             engine.graph = build_graph(engine, config.knn, threads, progress)
-        return cls(State(engine, config, recall, {}), names)
+        return cls(State(engine, config, recall, {}), names, vocabulary)
 
     @classmethod
     def build_from(
@@ -201,7 +203,7 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine]):
         Raises StorageError.
         """
         state = State(self.engine, self.config, self.sample_recall, self.presets)
-        write_index(folder, manifest_of(state), self.engine.arrays(), len(self), self.ids, extra)
+        write_index(folder, manifest_of(state), self.engine.arrays(), len(self), self.ids, extra, self.vocabulary)
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> SeismicIndex:

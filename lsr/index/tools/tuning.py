@@ -107,15 +107,13 @@ class TunedPreset:
 class Tuning:
     """What was measured.
 
-    k: documents a query. queries: how many had a hit and were measured, both halves together. given: how many there
-        were to sample from.
+    k: documents a query. queries: how many had a hit and were measured, both halves together.
     points: all that were measured. frontier: those that no other equals or beats in recall with no more time, by rising
         recall. chosen: recall asked for -> its point.
     """
 
     k: int
     queries: int
-    given: int
     points: tuple[TuningPoint, ...]
     frontier: tuple[TuningPoint, ...]
     chosen: Mapping[float, TuningPoint]
@@ -163,7 +161,7 @@ def tune(
     points = {params: bench.point(params) for params in bench.microseconds}
     chosen = {recall: points[min(those, key=bench.microseconds.__getitem__)] for recall, those in contenders.items()}
     frontier = frontier_of(points.values())
-    return Tuning(bench.k, len(bench.queries), len(queries), tuple(points.values()), frontier, chosen)
+    return Tuning(bench.k, len(bench.queries), tuple(points.values()), frontier, chosen)
 
 
 def sample_rows(count: int) -> npt.NDArray[np.int64]:

@@ -18,7 +18,7 @@ from lsr.storage.recognize import VECTORS, VECTORS_FOLDER, kind_of_file, what_is
 from lsr.vectors.io import jsonl, npz, parquet
 from lsr.vectors.io.parquet import ParquetWriter
 from lsr.vectors.io.vectors_info import VectorsInfo, as_json
-from lsr.vectors.normalize import component_dtype
+from lsr.vectors.normalize import component_dtype, indptr_of, rows_of
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
@@ -29,6 +29,7 @@ __all__ = [
     "is_vectors",
     "iter_vectors",
     "read_info",
+    "read_matched",
     "read_vectors",
     "read_vocabulary",
     "write_vectors",
@@ -81,10 +82,10 @@ def iter_vectors(
     return stored.iterate(path, rows, vocabulary)
 
 
-def read_info(path: str | os.PathLike[str]) -> VectorsInfo:
-    """Counts and origin of the vectors at `path`. Raises VectorsError."""
+def read_info(path: str | os.PathLike[str], vocabulary: Vocabulary | None = None) -> VectorsInfo:
+    """Counts and origin of the vectors at `path`. vocabulary: theirs, if it has been read. Raises VectorsError."""
     path, stored = _stored(path)
-    return stored.read_info(path)
+    return jsonl.read_info(path, vocabulary) if stored is _JSONL else stored.read_info(path)
 
 
 def read_vocabulary(path: str | os.PathLike[str]) -> Vocabulary | None:
@@ -93,8 +94,38 @@ def read_vocabulary(path: str | os.PathLike[str]) -> Vocabulary | None:
     return stored.read_vocabulary(path)
 
 
-def read_vectors(path: str | os.PathLike[str], vocabulary: Vocabulary | None = None) -> SparseVectors:
+def read_matched(
+    path: str | os.PathLike[str], vocabulary: Vocabulary | None, dim: int
+) -> tuple[SparseVectors, set[str]]:
+    """All rows at `path` over the components of an index, token by token, and the tokens that it lacks.
+
+    vocabulary, dim: of the index. Weights of tokens that it lacks are dropped: no document has them. Vectors without
+    tokens keep their components, which must be as many. Raises VectorsError for what cannot be matched.
+    """
+    path, stored = _stored(path)
+    own = stored.read_vocabulary(path)
+    if own is not None and vocabulary is not None:
+        return _matched(read_vectors(path), own, vocabulary)
+    if stored is _JSONL:
+        raise VectorsError(
+            f"{path}: names its components by tokens, and the index keeps none; build the index from vectors with a "
+            f"vocabulary, such as JSONL, or with an encoder"
+        )
+    vectors = read_vectors(path)
+    if vectors.dim != dim:
+        raise VectorsError(
+            f"{path}: has {vectors.dim} components, the index {dim}, and without the tokens of both they cannot be "
+            f"matched; give vectors of the index's encoder, or such with a vocabulary, as JSONL has it"
+        )
+    return vectors, set()
+
+
+def read_vectors(
+    path: str | os.PathLike[str], vocabulary: Vocabulary | None = None, drop_unknown: bool = False
+) -> SparseVectors:
     """All rows at `path`; see SparseVectors.read."""
+    if drop_unknown and vocabulary is not None:
+        return read_matched(path, vocabulary, len(vocabulary))[0]
     path, stored = _stored(path)
     if stored is _JSONL:
         return jsonl.read(path, vocabulary)
@@ -102,6 +133,18 @@ def read_vectors(path: str | os.PathLike[str], vocabulary: Vocabulary | None = N
     if vocabulary is not None:
         _check_vocabulary(path, info, vocabulary)
     return _fill(path, info, stored.iterate(path, 8192, None))
+
+
+def _matched(vectors: SparseVectors, own: Vocabulary, vocabulary: Vocabulary) -> tuple[SparseVectors, set[str]]:
+    """The same rows over another vocabulary than their own, and the tokens of theirs that it lacks."""
+    if own == vocabulary:
+        return vectors, set()
+    found = [vocabulary.id_of(token) for token in own.tokens]
+    components = np.array([-1 if each is None else each for each in found], np.int64)[vectors.indices]
+    kept = components >= 0
+    lengths = np.bincount(rows_of(np.diff(vectors.indptr))[kept], minlength=len(vectors))
+    moved = SparseVectors(indptr_of(lengths), components[kept], vectors.values[kept], len(vocabulary), vectors.ids)
+    return moved, {own.token(int(each)) for each in np.unique(vectors.indices[~kept])}
 
 
 def write_vectors(

@@ -37,9 +37,10 @@ class _Batch(NamedTuple):
     ids: list[str]
 
 
-def read_info(path: Path) -> VectorsInfo:
-    """Counts; there is no header, so that the whole file is read (in bounded memory)."""
-    vocabulary = read_vocabulary(path)
+def read_info(path: Path, vocabulary: Vocabulary | None = None) -> VectorsInfo:
+    """Counts; there is no header, so that the whole file is read (in bounded memory), twice without its vocabulary."""
+    if vocabulary is None:
+        vocabulary = read_vocabulary(path)
     rows = nnz = 0
     for batch in iterate(path, 8192, vocabulary):
         rows += len(batch)

@@ -26,6 +26,7 @@ import pyarrow as pa
 from lsr.checks import check_whole
 from lsr.errors import ParameterError, VectorsError
 from lsr.index.index_checks import check_lengths, settings_of
+from lsr.index.index_folder import VOCABULARY
 from lsr.index.inverted.inverted_engine import InvertedEngine, ListsOfRows, list_type
 from lsr.index.inverted.inverted_kernels import Inverted, find_lists, scatter_postings
 from lsr.index.parameters import IndexConfig
@@ -108,7 +109,8 @@ def build_folder(
 
     memory: bytes that this may use, above what the process uses already. On the disk, beside the index, it takes the
         size of the vectors, 6 or 8 bytes for each non-zero, and about 100 for each document.
-    vocabulary: as for SparseVectors.read. threads: None for all processors. progress: bars on standard error.
+    vocabulary: as for SparseVectors.read, and kept with the index. threads: None for all processors. progress: bars on
+    standard error.
     extra: as for write_index; ids are there already.
     Raises ParameterError for less memory than it takes, which is named, and else what SeismicIndex.build, reading
     vectors, and write_index raise.
@@ -125,6 +127,8 @@ def build_folder(
             ahead = min(threads, AHEAD)
             state = _Build(vectors, temporary, Path(spill), config, memory, executor, threads, ahead, progress).run()
         has_ids = (temporary / "ids.offsets.npy").exists()
+        if vocabulary is not None:
+            vocabulary.write(temporary / VOCABULARY)
         more = extra(temporary) if extra else {}
         counted = {"documents": len(state.engine), "has_ids": has_ids}
         write_manifest(temporary, {**manifest_of(state), **counted, **more})
