@@ -18,6 +18,7 @@ from lsr.encoders.base import Dtype, check_max_length, first_line
 from lsr.encoders.batches import Batch, by_length, collate, computed, find_device, find_dtype, move, pad_id
 from lsr.encoders.folders.model_files import AGAIN
 from lsr.encoders.sparse.backbone import positions_of_network, quiet
+from lsr.encoders.text_beginnings import TextBeginnings
 from lsr.errors import EncoderError, ParameterError
 
 Tokens = list[npt.NDArray[np.int32]]  # of a text: one row for each input of the network
@@ -71,15 +72,22 @@ class TextNetwork:
         known = {*inspect.signature(self.model.forward).parameters} & {*self._tokenizer.model_input_names}
         self._inputs = ["input_ids", "token_type_ids"] if "token_type_ids" in known else ["input_ids"]
         self._pad_id = pad_id(self.model, self._tokenizer)
+        self._beginnings = TextBeginnings.of(self._tokenizer)
         self.tokenize(*[[""]] * texts)  # settles how the tokenizer cuts off; then it is only read, by whatever thread
 
     def tokenize(self, *texts: list[str]) -> list[Tokens]:
         """The tokens of each text, or pair, cut off after max_length; of a pair the longer text loses its end."""
-        encoded = self._tokenizer(
-            *texts, truncation=True, max_length=self.max_length, return_token_type_ids=len(self._inputs) > 1
-        )
-        columns = (encoded[key] for key in self._inputs)
-        return [[np.array(each, np.int32) for each in inputs] for inputs in zip(*columns, strict=True)]
+
+        def tokenize(*some: list[str]) -> list[Tokens]:
+            encoded = self._tokenizer(
+                *some, truncation=True, max_length=self.max_length, return_token_type_ids=len(self._inputs) > 1
+            )
+            columns = (encoded[key] for key in self._inputs)
+            return [[np.array(each, np.int32) for each in inputs] for inputs in zip(*columns, strict=True)]
+
+        if len(texts) > 1:
+            return tokenize(*texts)
+        return self._beginnings.tokenize(texts[0], self.max_length, tokenize, lambda tokens: len(tokens[0]))
 
     def compute(
         self, tokens: list[Tokens], batch_size: int | None, read: Callable[[Any, Tensor], Tensor]

@@ -8,10 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tokenizers import BertWordPieceTokenizer, Tokenizer
+from tokenizers import BertWordPieceTokenizer, Encoding, Tokenizer
 from tokenizers.normalizers import BertNormalizer
 
 from lsr.encoders.folders.model_files import AGAIN, NO_LIMIT, TOKENIZER_CONFIG_FILE, read_object
+from lsr.encoders.text_beginnings import TextBeginnings
 from lsr.errors import EncoderError
 from lsr.vectors.vocabulary import Vocabulary
 
@@ -33,6 +34,7 @@ class FolderTokenizer:
         self._tokenizer = _tokenizer(self.folder, self.config)
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
+        self._beginnings = TextBeginnings(self._tokenizer)
         ids = self._tokenizer.get_vocab(with_added_tokens=True)
         self.vocabulary = vocabulary_of(str(self.folder), ids, components)
 
@@ -56,8 +58,12 @@ class FolderTokenizer:
 
     def ids(self, texts: Sequence[str], max_length: int) -> list[list[int]]:
         """The first max_length tokens of each text, without special tokens around them."""
-        encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        encoded = self._beginnings.tokenize(texts, max_length, self._encode, len)
         return [each.ids[:max_length] for each in encoded]
+
+    def _encode(self, texts: list[str]) -> list[Encoding]:
+        encoded: list[Encoding] = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        return encoded
 
     def save(self, folder: Path, max_length: int) -> None:
         """Write tokenizer.json and tokenizer_config.json, with max_length as the longest text."""

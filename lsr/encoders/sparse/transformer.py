@@ -18,6 +18,7 @@ from lsr.encoders.sparse.heads import Batch, Head
 from lsr.encoders.sparse.text_windows import Windows
 from lsr.encoders.sparse.tokens import prepared_texts, vocabulary_of
 from lsr.encoders.spec import TransformerSpec
+from lsr.encoders.text_beginnings import TextBeginnings
 from lsr.errors import EncoderError, ParameterError
 from lsr.progress import Advance, progress_bar
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -62,6 +63,7 @@ class TransformerSide:
             self._vocabulary = vocabulary_of(name, self.tokenizer.get_vocab(), self.backbone.components)
         else:
             self.backbone, self.tokenizer, self._vocabulary = like.backbone, like.tokenizer, like.vocabulary
+        self._beginnings = TextBeginnings.of(self.tokenizer)
         special = frozenset(self.tokenizer.all_special_ids)
         components = self.backbone.components
         with seeded(seed):
@@ -169,17 +171,16 @@ class TransformerSide:
     def tokenize(self, texts: Sequence[str], prompt: str) -> list[TokenizedText]:
         """The tokens of each text as far as it is read, none for one that is blank."""
         prepared = prepared_texts(texts, prompt, self.spec.lower_case)
-        encoded = self._tokenizer_call(
-            prepared,
-            truncation=True,
-            max_length=self._room() + self.tokenizer.num_special_tokens_to_add(),
-            return_special_tokens_mask=True,
-        )
+        length = self._room() + self.tokenizer.num_special_tokens_to_add()
+
+        def tokenize(some: list[str]) -> list[tuple[list[int], list[int]]]:
+            cut = {"truncation": True, "max_length": length, "return_special_tokens_mask": True}
+            encoded = self._tokenizer_call(some, **cut)
+            return list(zip(encoded["input_ids"], encoded["special_tokens_mask"], strict=True))
+
+        found = self._beginnings.tokenize(prepared, length, tokenize, lambda tokens: len(tokens[0]))
         # Special tokens alone would give a row all the same, and with it hits for a text that says nothing.
-        return [
-            self._tokens(ids if text else [], special if text else [])
-            for text, ids, special in zip(prepared, encoded["input_ids"], encoded["special_tokens_mask"], strict=True)
-        ]
+        return [self._tokens(*(tokens if text else ([], []))) for text, tokens in zip(prepared, found, strict=True)]
 
     def _tokenizer_call(self, texts: Any, **options: Any) -> Any:
         # How it cuts texts off is a state of the tokenizer: two threads that change it at once make it fail.

@@ -1,0 +1,102 @@
+"""Tokens of the beginning of long texts: what lies behind it is cut off before it is tokenized, and not after."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from tokenizers import Tokenizer
+
+Tokens = TypeVar("Tokens")
+
+_CHARACTERS = 16  # of a token: most texts have fewer, and are read at once
+_LONGEST = 200  # ASCII letters and digits, more than WordPiece reads of a word
+_LONG_WORD = re.compile(f"([A-Za-z0-9]{{{_LONGEST}}})[A-Za-z0-9]+")
+# Normalizers that change a text from one white space to the next, whatever follows.
+_LOCAL = {
+    *("BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Precompiled", "Prepend", "Strip", "StripAccents"),
+}
+
+
+class TextBeginnings:
+    """Cuts texts where the tokenizer begins anew, so that the tokens before are the same as those of the whole.
+
+    A tokenizer that does not split texts at white space before all else, as far as can be told, gets them whole.
+    """
+
+    def __init__(self, tokenizer: Tokenizer | None) -> None:
+        self._border = None if tokenizer is None else _border(tokenizer)
+        self._shortens = tokenizer is not None and _shortens(tokenizer)
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> TextBeginnings:
+        """For one of transformers, which may be written in Python, or read the ends of texts."""
+        return cls(None if tokenizer.truncation_side == "left" else getattr(tokenizer, "backend_tokenizer", None))
+
+    def tokenize(
+        self,
+        texts: Sequence[str],
+        wanted: int,
+        tokenize: Callable[[list[str]], Sequence[Tokens]],
+        length: Callable[[Tokens], int],
+    ) -> list[Tokens]:
+        """What `tokenize` makes of each text, or of as much of it as has the `wanted` first tokens of the whole."""
+        characters = _CHARACTERS * wanted
+        if self._shortens:
+            texts = [_LONG_WORD.sub(r"\1", text) if len(text) > characters else text for text in texts]
+        found: dict[int, Tokens] = {}
+        rest = list(range(len(texts)))
+        while rest:
+            found.update(zip(rest, tokenize([self._cut(texts[text], characters) for text in rest]), strict=True))
+            rest = [text for text in rest if length(found[text]) < wanted and len(texts[text]) > characters]
+            characters *= _CHARACTERS
+        return [found[text] for text in range(len(texts))]
+
+    def _cut(self, text: str, characters: int) -> str:
+        if self._border is None or len(text) <= characters:
+            return text
+        border = self._border.search(text, characters)
+        return text if border is None else text[: border.end()]
+
+
+def _added(tokenizer: Tokenizer) -> list[str]:
+    return [token.content for token in tokenizer.get_added_tokens_decoder().values()]
+
+
+def _shortens(tokenizer: Tokenizer) -> bool:
+    """Whether a word longer than _LONG_WORD is one unknown token, so that one shorter stands for it."""
+    limit = getattr(tokenizer.model, "max_input_chars_per_word", None)  # of WordPiece
+    splits = _states(tokenizer.pre_tokenizer)
+    return (
+        splits == [{"type": "BertPreTokenizer"}]
+        and isinstance(limit, int)
+        and limit < _LONGEST
+        and not any(each.isalnum() for each in _added(tokenizer))
+    )
+
+
+def _border(tokenizer: Tokenizer) -> re.Pattern[str] | None:
+    """Where a text can be cut: behind a letter before white space; None where that is not known to be safe."""
+    normalizers, splits = _states(tokenizer.normalizer), _states(tokenizer.pre_tokenizer)
+    local = {each["type"] for each in normalizers} <= _LOCAL
+    if not splits or not local or any(re.search(r"\S\s", each) for each in _added(tokenizer)):
+        return None
+    match splits[0]:
+        case {"type": "BertPreTokenizer"} if any(each.get("handle_chinese_chars") for each in normalizers):
+            return re.compile("\\w(?=[ \t\n\r])|[\u4e00-\u9fff](?=[\u4e00-\u9fff])")
+        case {"type": "BertPreTokenizer" | "Whitespace" | "WhitespaceSplit"} | {"type": "ByteLevel", "use_regex": True}:
+            return re.compile("\\w(?=[ \t\n\r])")
+        case {"type": "Metaspace", "split": True}:
+            return re.compile("\\w(?= )")
+    return None
+
+
+def _states(part: Any) -> list[dict[str, Any]]:
+    """The settings of a normalizer or pre-tokenizer, or of those that it is a sequence of."""
+    if part is None:
+        return []
+    state = json.loads(part.__getstate__())
+    listed: list[dict[str, Any]] = state.get("normalizers", state.get("pretokenizers", [state]))
+    return listed
