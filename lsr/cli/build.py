@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lsr.cli import options
+from lsr.cli.output import print_next
 from lsr.errors import ParameterError
 
 
@@ -53,3 +54,4 @@ def build(
     )
     encoder.save_pretrained(output)
     print(f"{output}: {method}, {encoder.dim} components")
+    print_next(["inspect", output, "a text of yours"])

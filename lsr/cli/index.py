@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import while_loading
+from lsr.cli.output import WORDS_TO_SEARCH, print_next, while_loading
 from lsr.errors import ParameterError
 from lsr.index.dense_config import DenseConfig, DenseKind, Metric
 from lsr.index.parameters import IndexConfig, Layout
@@ -103,6 +103,7 @@ def index(
         raise ParameterError("--dense-index and --metric are of dense vectors; add --dense, or leave them out")
 
     from lsr.collections.collection import load_collection
+    from lsr.encoders.base import ENCODER_FOLDER
     from lsr.encoders.load import load_encoder
     from lsr.index.seismic.seismic_index import SeismicIndex
     from lsr.retrieval.indexing import NO_TEXT, build_dense, build_searchable
@@ -141,6 +142,7 @@ def index(
             progress=True,
         )
         _report(index / DENSE_FOLDER, added)
+        print_next(["search", index, WORDS_TO_SEARCH, "--interpolate", "after"])
         return
     with while_loading(encoder):
         model = None if encoder is None else load_encoder(encoder, **loading)
@@ -159,6 +161,7 @@ def index(
     _report(index, built)
     if dense_model is not None:
         _report(index / DENSE_FOLDER, DenseIndex.open(index / DENSE_FOLDER))
+    print_next(["search", index, WORDS_TO_SEARCH] if (index / ENCODER_FOLDER).is_dir() else ["info", index])
 
 
 def _report(folder: Path, built: SeismicIndex | DenseIndex) -> None:

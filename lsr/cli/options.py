@@ -99,6 +99,16 @@ MaxLength = Annotated[
         rich_help_panel=ENCODER,
     ),
 ]
+K1 = Annotated[
+    float | None,
+    typer.Option(
+        "--k1", help="How slowly repetitions of a word stop to count (bm25); by default .9", rich_help_panel=ENCODER
+    ),
+]
+B = Annotated[
+    float | None,
+    typer.Option("--b", help="How much less a long text counts, 0 to 1 (bm25); by default .4", rich_help_panel=ENCODER),
+]
 LongDocuments = Annotated[
     Literal["first", "max"],
     typer.Option(
@@ -174,6 +184,8 @@ def in_place_of(
 
 _DENSE_LOADING = [parameter("max_length", MaxLength), parameter("dtype", Dtype, "float32"), parameter("device", Device)]
 _LOADING = [
+    parameter("k1", K1),
+    parameter("b", B),
     parameter("long_documents", LongDocuments, "first"),
     parameter("stride", Stride),
     parameter("prune_documents", PruneDocuments, ""),

@@ -86,6 +86,9 @@ def _padded(cell: str, width: int, right: bool) -> str:
     return blanks + cell if right else cell + blanks
 
 
+WORDS_TO_SEARCH = "what you look for"
+
+
 def print_next(*commands: Sequence[object]) -> None:
     """What to type next, the words after `lsr`: for a person, so nothing unless stdout is a terminal."""
     if sys.stdout.isatty():

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import print_json, while_loading
+from lsr.cli.output import print_json, print_next, while_loading
 
 
 def train(
@@ -45,3 +45,4 @@ def train(
         return
     figures = "".join(f", {name} {value:.4f}" for name, value in described["metrics"].items())
     print(f"{folder / 'encoder'}: step {described['step']}{figures}")
+    print_next(["index", "COLLECTION", f"{folder}.index", "--encoder", folder / "encoder"])

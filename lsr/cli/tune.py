@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import print_columns, print_json, remark, while_loading
+from lsr.cli.output import WORDS_TO_SEARCH, print_columns, print_json, print_next, remark, while_loading
 
 if TYPE_CHECKING:
     from lsr.index.tools.tuning import Tuning, TuningPoint
@@ -85,6 +85,8 @@ def tune(
         )
         return
     _print(tuning, given, opened.inverted)
+    if not opened.inverted:
+        print_next(["search", index, WORDS_TO_SEARCH, "--recall", f"{recalls[0]:g}"])
 
 
 def _plot(tuning: Tuning, index: Path, path: Path) -> None:

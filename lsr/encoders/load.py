@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +25,7 @@ from lsr.encoders.folders.saved import (
 from lsr.encoders.own_encoder import METHODS, Encode, EncodesTexts, encoder_from
 from lsr.encoders.pruning import Pruning
 from lsr.encoders.sparse.sparse_encoder import EncoderOptions, Expander, SparseEncoder
-from lsr.errors import EncoderError
+from lsr.errors import EncoderError, ParameterError
 
 # What stands for an encoder wherever one is taken.
 EncoderLike = Encoder | str | os.PathLike[str] | EncodesTexts | Encode
@@ -42,6 +42,8 @@ def load_encoder(
     prune_documents: Pruning | str = "",
     prune_queries: Pruning | str = "",
     expander: Expander | None = None,
+    k1: float | None = None,
+    b: float | None = None,
 ) -> Encoder:
     """An encoder by name.
 
@@ -58,16 +60,27 @@ def load_encoder(
     stride: tokens from the start of a window to the start of the next; None lets windows follow without overlap.
     prune_documents, prune_queries: a Pruning, or as text "top-k:128", "ratio:0.1", "mass:0.9", or several with commas.
     expander: takes the texts of some documents and returns what is put after each (DeepImpact, TILDEv2).
+    k1, b: of bm25 alone: how slowly repetitions of a word stop to count, .9, and how much less a long text counts, .4.
 
     An encoder that `save` wrote keeps its own options. Raises EncoderError for what cannot be found or is no encoder,
-    ParameterError for options that cannot work.
+    ParameterError for options that cannot work, or that the encoder does not have.
     """
     name = os.fspath(name_or_path)
-    if name == BM25Encoder.name:
-        return BM25Encoder()
     prunings = Pruning.parse(prune_documents), Pruning.parse(prune_queries)
     options = EncoderOptions(dtype, max_length, long_documents, stride, *prunings)
+    lexical = {option: value for option, value in (("k1", k1), ("b", b)) if value is not None}
+    check_options(name, [*lexical, *options.given(), *(["expander"] if expander else [])])
+    if name == BM25Encoder.name:
+        return BM25Encoder(**lexical)
     return _load(absolute_name(name), options, device, expander)
+
+
+def check_options(name: str, given: Iterable[str]) -> None:
+    """Raises ParameterError for an option that bm25 does not have, or that only bm25 has."""
+    lexical = name == BM25Encoder.name
+    for option in given:
+        if lexical != (option in ("k1", "b")):
+            raise ParameterError(f"{name} has no {option}; leave it out" + ("" if lexical else ", or encode with bm25"))
 
 
 def as_encoder(given: EncoderLike, *, device: str | None = None, dim: int | None = None) -> Encoder:
@@ -95,6 +108,8 @@ def _load(
     folder = Path(name)
     saved = read_saved(folder)
     kind = saved.get("kind")
+    if kind != WHOLE and options.given():
+        raise ParameterError(f"{folder}: keeps the options that it was saved with; leave {options.given()[0]} out")
     if kind == BM25Encoder.name:
         return BM25Encoder.open(folder, saved)
     if kind == WHOLE:

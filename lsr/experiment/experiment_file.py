@@ -15,6 +15,7 @@ from pydantic import Field, PositiveInt, WrapValidator
 from lsr.collections.runs import LARGEST_GRADE
 from lsr.encoders.base import check_dtype, check_max_length
 from lsr.encoders.bm25 import BM25Encoder
+from lsr.encoders.load import check_options
 from lsr.encoders.sparse.sparse_encoder import EncoderOptions
 from lsr.errors import ParameterError
 from lsr.eval.measures import DEFAULT_MEASURES, parse_measures
@@ -107,12 +108,13 @@ class EncoderTable:
     stride: int | None = None
     prune_documents: str | None = None
     prune_queries: str | None = None
+    k1: float | None = None
+    b: float | None = None
 
     def __post_init__(self) -> None:
         options = self.named().options
-        if self.name == BM25Encoder.name and options:
-            raise ParameterError(f"{self.name} has no options, such as {next(iter(options))}; leave them out")
-        EncoderOptions(**options)
+        check_options(self.name, options)
+        _ = BM25Encoder(**options) if self.name == BM25Encoder.name else EncoderOptions(**options)
 
     def named(self) -> NamedEncoder:
         return NamedEncoder(self.name, _given(self, [each.name for each in fields(self)][1:]))

@@ -73,7 +73,7 @@ class Indexes:
     def key(self, encoder: NamedEncoder) -> str:
         """A name for files: the encoder's, and a digest of its options and its model. Raises EncoderError."""
         if encoder.name == BM25Encoder.name:
-            return encoder.name
+            return f"{encoder.name}-{digest(dict(encoder.options))}" if encoder.options else encoder.name
         if encoder.name not in self._keys:
             self._keys[encoder.name] = content_digest(encoder.name)
         name = re.sub(r"[^A-Za-z0-9]+", "-", encoder.name).strip("-")[-40:] or "encoder"

@@ -10,7 +10,7 @@ import ir_measures
 import pytest
 
 from lsr.index.parameters import IndexConfig
-from tests.cli.commands import Lsr
+from tests.cli.commands import Lsr, rejected
 from tests.data import data_path
 
 MEASURES = ["nDCG@10", "RR@10", "AP", "R@100", "P@5"]
@@ -224,3 +224,12 @@ def test_same_ids_are_dropped_for_arguana(lsr: Lsr, library: Path, bm25_index: P
 
     assert any(query == document for query, document in pairs(tmp_path / "all"))
     assert not any(query == document for query, document in pairs(tmp_path / "dropped"))
+
+
+def test_bm25_with_constants_of_ones_own(lsr: Lsr, library: Path, tmp_path: Path) -> None:
+    words = ("index", library, tmp_path / "index", "--encoder", "bm25")
+    assert lsr(*words, "--k1", 1.2, "--b", 0.75).status == 0
+    described = lsr("info", tmp_path / "index", "--json").json["encoder"]
+    assert (described["k1"], described["b"]) == (1.2, 0.75)
+    assert "bm25 has no max_length" in rejected(lsr(*words, "--max-length", 64))
+    assert "tiny has no k1" in rejected(lsr("encode", library, tmp_path / "v", "--encoder", "tiny", "--k1", 1.2))

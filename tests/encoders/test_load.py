@@ -29,12 +29,39 @@ from tests.processes import run_python
         ("./no/such/folder", "no such folder"),
         ("two words", "no such encoder"),
         (__file__, "is a file"),
+        ("tinny", 'did you mean "tiny"'),
+        ("BM25", 'did you mean "bm25"'),
     ],
 )
 def test_unknown(name: str, message: str) -> None:
     with pytest.raises(EncoderError, match=message) as raised:
         load_encoder(name)
     assert all(word in str(raised.value) for word in ('"bm25"', '"tiny"', "folder", "Hugging Face"))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("bm25", {"max_length": 128}, "bm25 has no max_length"),
+        ("bm25", {"prune_queries": "top-k:5"}, "bm25 has no prune_queries"),
+        ("bm25", {"expander": list}, "bm25 has no expander"),
+        ("bm25", {"k1": -1}, "k1 is -1"),
+        ("tiny", {"b": 0.5}, "tiny has no b; leave it out, or encode with bm25"),
+    ],
+)
+def test_options_that_an_encoder_does_not_have(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        load_encoder(name, **options)
+
+
+def test_a_saved_bm25_keeps_its_options(tmp_path: Path) -> None:
+    encoder = load_encoder("bm25", k1=1.2, b=0.75)
+    encoder.fit(["a heart", "two hearts"])
+    encoder.save(tmp_path)
+    opened = load_encoder(tmp_path).describe()
+    assert (opened["k1"], opened["b"]) == (1.2, 0.75)
+    with pytest.raises(ParameterError, match="keeps the options that it was saved with; leave dtype out"):
+        load_encoder(tmp_path, dtype="bfloat16")
 
 
 def test_offline() -> None:

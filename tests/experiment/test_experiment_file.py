@@ -116,7 +116,7 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
         ),
         (
             MINIMAL.replace('"bm25"', '{ name = "bm25", dtype = "float32" }'),
-            "[systems.bm25.encoder] bm25 has no options",
+            "[systems.bm25.encoder] bm25 has no dtype",
         ),
         (
             MINIMAL + 'side = "dense"\ndense = { name = "minilm", dtype = "int8" }\n',

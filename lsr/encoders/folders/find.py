@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from lsr.encoders.base import first_line
@@ -66,7 +67,9 @@ def named_checkpoint(name: str) -> FoundModel:
     if path.is_absolute() and os.path.exists(path):
         raise EncoderError(f"{path}: is a file, not an encoder; {WORKS}")
     if not _HUB_ID.fullmatch(name):
-        raise EncoderError(f"{name!r}: no such encoder, and no such folder; {WORKS}")
+        close = get_close_matches(name.lower(), ("bm25", *BUNDLED), 1)
+        hint = f'did you mean "{close[0]}"? ' if close else ""
+        raise EncoderError(f"{name!r}: no such encoder, and no such folder; {hint}{WORKS}")
     return FoundModel(name, _downloaded(name))
 
 

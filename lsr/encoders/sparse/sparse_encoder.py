@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeAlias, get_args
@@ -68,6 +68,11 @@ class EncoderOptions:
             raise ParameterError("stride is for long documents by max; by first, only one window is read")
         for side in ("prune_documents", "prune_queries"):
             object.__setattr__(self, side, Pruning.parse(getattr(self, side)))
+
+    def given(self) -> list[str]:
+        """The names of those that are not at their defaults."""
+        defaults = EncoderOptions()
+        return [each.name for each in fields(self) if getattr(self, each.name) != getattr(defaults, each.name)]
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "prune_documents": str(self.prune_documents), "prune_queries": str(self.prune_queries)}
