@@ -12,6 +12,10 @@ class LsrError(Exception):
     """Base of all of lsr's errors: `except LsrError` catches everything that bad input can cause."""
 
 
+class LsrWarning(UserWarning):
+    """Something that is probably a mistake, and goes on all the same; the command line prints it on stderr."""
+
+
 class ParameterError(LsrError, ValueError):
     """An argument or option has a value that cannot work (k = 0, a negative heap factor)."""
 

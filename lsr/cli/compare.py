@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from lsr.cli import options
-from lsr.cli.evaluate import MEASURES, measure_names, read_judgments
+from lsr.cli.evaluate import MEASURES, judged_run, measure_names, read_judgments
 from lsr.cli.output import print_columns, print_json
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def compare(
     ],
     measures: options.Measures = MEASURES,
     split: options.Split = None,
+    same_id: options.SameId = None,
     test: Annotated[
         Literal["t-test", "randomization"],
         typer.Option(help="Paired test over queries.", rich_help_panel=options.MEASURES),
@@ -51,15 +52,14 @@ def compare(
 
     Judged queries without results count as zero. p-values are two-sided, Holm-corrected over measures.
     """
-    from lsr.collections.runs import read_run
     from lsr.eval import significance
     from lsr.eval.measures import evaluate_queries
     from lsr.eval.plots import plot_differences
 
     names = measure_names(measures)
     options.check_output(plot)
-    judgments = read_judgments(qrels, split)
-    values = [evaluate_queries(judgments, read_run(path), names) for path in (first, second)]
+    judgments, drop = read_judgments(qrels, split, options.drops(same_id))
+    values = [evaluate_queries(judgments, judged_run(path, drop), names) for path in (first, second)]
     compared = significance.compare(values[0], values[1], test)
     if plot is not None:
         differences = {query: values[1][names[0]][query] - values[0][names[0]][query] for query in judgments}

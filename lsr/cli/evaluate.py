@@ -11,9 +11,10 @@ import typer
 from lsr.cli import options
 from lsr.cli.output import print_columns, print_json, remark, while_loading
 from lsr.cli.search_options import takes_request
-from lsr.collections.runs import Qrels, read_qrels, read_run, write_run
+from lsr.collections.runs import Qrels, Run, read_qrels, read_run, write_run
 from lsr.errors import ParameterError
-from lsr.eval.measures import DEFAULT_MEASURES, aggregate, evaluate_queries, parse_measures
+from lsr.eval.judged_documents import check_index
+from lsr.eval.measures import DEFAULT_MEASURES, aggregate, evaluate_queries, parse_measures, query_values
 from lsr.retrieval.request import SearchRequest
 from lsr.storage.files import STANDARD
 from lsr.storage.reading import expanded
@@ -62,24 +63,27 @@ def evaluate(
 ) -> None:
     """Measure a run against judgments, or an index on a collection.
 
-    Every judged query counts, with zero if it has no results. RUN is measured as it is: only INDEX drops the documents
-    whose id is the query's, on collections that ask for it.
+    Every judged query counts, with zero if it has no results.
     """
     names = measure_names(measures)
     if system.is_dir():
         options.check_output(run)
         asked, qrels = _asked(system, judgments, queries, split, options.drops(same_id), encoder, device)
+        if len(asked.searcher.index):
+            check_index(qrels, asked.searcher.rows_of, str(system), asked.searcher.doc_id(0))
         ranking = asked.searcher.rankings(asked.queries, request, threads, asked.drop_same_id, progress=True)
         remark(asked.note)
         if run is not None:
             write_run(run, ranking)
+        values = query_values(qrels, ranking, names)
     elif (run, queries, encoder) != (None, None, None) or request != SearchRequest(_DEPTH):
         raise ParameterError(f"--run and how to search are of an INDEX, and {system} is not a folder; leave them out")
     else:
-        ranking = read_run(system)
-        qrels = read_judgments(judgments, split)
-
-    values = evaluate_queries(qrels, ranking, names)
+        qrels, drop = read_judgments(judgments, split, options.drops(same_id))
+        ranking = judged_run(system, drop)
+        values = evaluate_queries(qrels, ranking, names)
+    if same_id is None:
+        remark(_queries_are_documents(ranking))
     figures = aggregate(values)
     if json:
         record: dict[str, object] = {"queries": len(qrels), "measures": figures}
@@ -112,9 +116,7 @@ def _asked(
         with while_loading(index):
             searcher = Searcher.open(index, device, encoder=encoder)
         return Asked(searcher, texts, collection.drop_same_id), qrels
-    qrels = read_judgments(judgments, split)
-    if drop_same_id is None and Path(judgments).is_dir():
-        drop_same_id = load_collection(judgments, split).drop_same_id
+    qrels, drop_same_id = read_judgments(judgments, split, drop_same_id)
     with while_loading(index):
         asked = open_with_queries(index, queries, drop_same_id=drop_same_id, encoder=encoder, device=device)
     judged = [query_id for query_id in asked.ids if query_id in qrels]
@@ -131,11 +133,37 @@ def measure_names(measures: str) -> list[str]:
     return [*parse_measures([name for name in re.split(r"[,\s]+(?![^(]*\))", measures) if name])]
 
 
-def read_judgments(spec: str, split: str | None) -> Qrels:
-    """Those of a file, "-" or a pipe among them, or of a collection."""
+def read_judgments(spec: str, split: str | None, drop_same_id: bool | None = None) -> tuple[Qrels, bool]:
+    """Those of a file, "-" or a pipe among them, or of a collection, and what Collection.drop_same_id is there."""
+    from lsr.collections.collection import drops_same_id, load_collection
+
     path = expanded(spec)
     if path == STANDARD or (path.exists() and not path.is_dir()):
-        return read_qrels(path)
-    from lsr.collections.collection import load_collection
+        return read_qrels(path), drops_same_id(path) if drop_same_id is None else drop_same_id
+    collection = load_collection(spec, split, drop_same_id=drop_same_id)
+    return collection.qrels(), collection.drop_same_id
 
-    return load_collection(spec, split).qrels()
+
+def judged_run(path: Path, drop_same_id: bool) -> Run:
+    """A run, without the documents whose id is the query's where these are dropped."""
+    run = read_run(path)
+    if drop_same_id:
+        remark(_dropped(sum(query_id in ranking for query_id, ranking in run.items())))
+        for query_id, ranking in run.items():
+            ranking.pop(query_id, None)
+    return run
+
+
+def _dropped(count: int) -> str:
+    return f"left out {count} documents with the id of their query (--same-id)" if count else ""
+
+
+def _queries_are_documents(run: Run) -> str:
+    """A remark where most queries find a document of their own id first."""
+    first = [query_id == max(ranking, key=ranking.__getitem__) for query_id, ranking in run.items() if ranking]
+    if sum(first) < max(2, len(first) / 2):
+        return ""
+    return (
+        f"{sum(first)} of {len(first)} queries find a document of their own id first; if queries are documents, give "
+        "--same-id drop"
+    )

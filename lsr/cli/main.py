@@ -8,9 +8,10 @@ import os
 import re
 import sys
 import textwrap
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 import typer.main
@@ -20,7 +21,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from lsr.cli.examples import EXAMPLES
 from lsr.cli.options import OUTPUT
 from lsr.cli.output import printable, watched
-from lsr.errors import LsrError
+from lsr.errors import LsrError, LsrWarning
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -109,7 +110,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a text may hold what the terminal cannot show
     try:
-        status = command_line(_completed() or words)(words or ["--help"], prog_name="lsr", standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            status = command_line(_completed() or words)(words or ["--help"], prog_name="lsr", standalone_mode=False)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -153,6 +156,20 @@ def _open_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 (for as long as lsr runs)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    if issubclass(category, LsrWarning):
+        _complain(str(message))
+    else:
+        print(warnings.formatwarning(message, category, filename, lineno, line), end="", file=sys.stderr)
 
 
 def _complain(message: str) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lsr.collections.runs import LARGEST_GRADE
 from lsr.errors import ParameterError, RunError
+from lsr.eval.judged_documents import check_run
 from lsr.extras import need
 
 if TYPE_CHECKING:
@@ -70,9 +71,21 @@ def evaluate_queries(
     """Measure -> query id -> value, for every judged query, in the order of the judgments.
 
     A judged query without results counts as zero; a query of the run without judgments is ignored (trec_eval -c).
-    Ties of scores are ordered by document id, see `lsr.collections.runs`. Raises ParameterError for a measure that is
-    not understood; RunError if there are no judgments, or none for any query of the run.
+    Ties of scores are ordered by document id, see `lsr.collections.runs`. Warns of a run that has no judged document.
+    Raises ParameterError for a measure that is not understood; RunError if there are no judgments, or none for any
+    query of the run, or if judgments and run write the same ids in two ways.
     """
+    values = query_values(qrels, run, measures)
+    check_run(qrels, run)
+    return values
+
+
+def query_values(
+    qrels: Mapping[str, Mapping[str, int]],
+    run: Mapping[str, Mapping[str, float]],
+    measures: Sequence[str] = DEFAULT_MEASURES,
+) -> dict[str, dict[str, float]]:
+    """As evaluate_queries, for documents that are known to be those of the judgments, and perhaps a part of a run."""
     parsed = parse_measures(measures)
     if not qrels:
         raise RunError("there are no judgments to measure a run by; give qrels with at least one line")

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from lsr.collections.collection import Collection
 from lsr.collections.runs import Qrels, run_writer
-from lsr.eval.measures import evaluate_queries
+from lsr.eval.judged_documents import check_index
+from lsr.eval.measures import query_values
 from lsr.index.parameters import SearchParams
 from lsr.progress import progress_bar
 from lsr.retrieval.request import DENSE, SPARSE, SearchRequest
@@ -65,6 +66,7 @@ class Task(NamedTuple):
 def measure_system(task: Task, measures: Mapping[str, str], run_file: Path, progress: bool) -> Figures:
     """Search for all queries, write the run, and measure it. measures: name -> measure as ir_measures knows it."""
     texts = list(task.collection.queries().values())
+    check_index(task.collection.qrels(), task.searcher.rows_of, task.collection.name, task.searcher.doc_id(0))
     per_query: dict[str, dict[str, float]] = {name: {} for name in measures}
     with (
         run_writer(run_file) as write,
@@ -94,7 +96,7 @@ def _evaluate(
     qrels: Qrels, run: Mapping[str, Mapping[str, float]], measures: Mapping[str, str]
 ) -> dict[str, dict[str, float]]:
     """Name -> query id -> value, for the queries of `run`, all of them judged."""
-    values = evaluate_queries({query_id: qrels[query_id] for query_id in run}, run, list(measures.values()))
+    values = query_values({query_id: qrels[query_id] for query_id in run}, run, list(measures.values()))
     return {name: values[measure] for name, measure in measures.items()}
 
 

@@ -12,7 +12,7 @@ from lsr.collections.offline import open_collection
 from lsr.collections.runs import Qrels
 from lsr.encoders.sparse.sparse_encoder import SparseEncoder
 from lsr.errors import CollectionError
-from lsr.eval.measures import evaluate_queries, parse_measures
+from lsr.eval.measures import parse_measures, query_values
 from lsr.index.parameters import IndexConfig
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.retrieval.request import SPARSE, SearchRequest
@@ -84,7 +84,7 @@ def evaluate_encoder(
     rows = encoder.encode_queries(list(on.queries.values()))
     searcher = Searcher(SeismicIndex.build(vectors.with_ids(on.ids), IndexConfig(), threads=threads), encoder)
     run = searcher.rank_encoded(list(on.queries), {SPARSE: rows}, SearchRequest(k), threads, on.drop_same_id)
-    per_query = evaluate_queries(on.qrels, run, list(measures))
+    per_query = query_values(on.qrels, run, list(measures))
     means = {measure: statistics.fmean(values.values()) for measure, values in per_query.items()}
     return Evaluated(means, rows.nnz / max(len(rows), 1), vectors.nnz / max(len(vectors), 1))
 

@@ -49,3 +49,37 @@ def test_an_experiment_says_so_of_a_collection(tmp_path: Path, said: str, droppe
     file = tmp_path / "experiment.toml"
     file.write_text(f'collections = [{{ path = {path}{said} }}]\n[systems.bm25]\nencoder = "bm25"\n')
     assert open_judged(read_experiment(file).collections[0], None).drop_same_id is dropped
+
+
+@pytest.mark.parametrize(("name", "flags", "mrr"), [("arguana", (), 1.0), ("arguana", ("--same-id", "keep"), 0.5)])
+def test_a_run_is_measured_as_its_collection_asks(
+    lsr: Lsr, tmp_path: Path, name: str, flags: tuple[str, ...], mrr: float
+) -> None:
+    collection, run = collection_called(tmp_path / name), tmp_path / "a.run"
+    run.write_text("a Q0 a 1 2.0 t\na Q0 b 2 1.0 t\n")
+    for judgments in (collection, collection / "qrels" / "test.tsv"):
+        measured = lsr("evaluate", run, judgments, "--measures", "RR", "--json", *flags)
+        assert measured.json["measures"] == {"RR": mrr}
+        assert measured.err == ("" if flags else "left out 1 documents with the id of their query (--same-id)\n")
+    compared = lsr("compare", run, run, "--qrels", collection, "--measures", "RR", "--json", *flags).json
+    assert compared["measures"][0]["first"] == mrr
+
+
+def test_queries_of_a_file_of_the_collection(lsr: Lsr, tmp_path: Path) -> None:
+    collection = collection_called(tmp_path / "arguana")
+    assert lsr("index", collection, tmp_path / "index", "--encoder", "bm25").status == 0
+    assert lsr("run", tmp_path / "index", collection / "queries.jsonl", tmp_path / "a.run").status == 0
+    assert list(read_run(tmp_path / "a.run")["a"]) == ["b"]
+
+
+def test_queries_that_find_themselves_are_told_of(lsr: Lsr, tmp_path: Path) -> None:
+    collection, run = collection_called(tmp_path / "renamed"), tmp_path / "a.run"
+    with (collection / "qrels" / "test.tsv").open("a") as file:
+        file.write("b\ta\t1\n")
+    run.write_text("a Q0 a 1 2.0 t\na Q0 b 2 1.0 t\nb Q0 b 1 2.0 t\nb Q0 a 2 1.0 t\n")
+    qrels = collection / "qrels" / "test.tsv"
+    measured = lsr("evaluate", run, qrels, "--measures", "RR")
+    assert measured.out.split() == ["RR", "0.5000"]
+    assert "2 of 2 queries find a document of their own id first" in measured.err
+    assert lsr("evaluate", run, qrels, "--measures", "RR", "--same-id", "drop").out.split() == ["RR", "1.0000"]
+    assert lsr("evaluate", run, qrels, "--measures", "RR", "--same-id", "keep").err == ""

@@ -1,0 +1,60 @@
+"""Whether judgments speak of the documents that were searched: where ids have another form, every figure is 0."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from lsr.errors import LsrWarning, RunError
+
+Judged = Mapping[str, Mapping[str, int]]
+Ranked = Mapping[str, Mapping[str, float]]
+
+_TOGETHER = "do the judgments belong to these documents?"
+
+
+def check_run(qrels: Judged, run: Ranked) -> None:
+    """Warns where the run has no judged document at all; raises RunError where its ids are written in another way."""
+    found = {doc_id for ranking in run.values() for doc_id in ranking}
+    judged = _documents({query_id: qrels[query_id] for query_id in run if query_id in qrels})
+    if not found or not judged or not found.isdisjoint(judged):
+        return
+    plain = {_plain(doc_id): doc_id for doc_id in found}
+    same = next((doc_id for doc_id in judged if _plain(doc_id) in plain), None)
+    if same is not None:
+        raise RunError(
+            f"ids are written in two ways: {same!r} in the judgments is {plain[_plain(same)]!r} in the run; write both "
+            "alike"
+        )
+    _warn(f"no document of the run is judged: the judgments have {judged[0]!r}, the run {min(found)!r}; {_TOGETHER}")
+
+
+def check_index(qrels: Judged, rows_of: Callable[[Sequence[str]], Any], name: str, one: str) -> None:
+    """Warns of judged documents that an index lacks, which nothing can find.
+
+    rows_of: from ids to rows, -1 where there is none. name: of the index, for messages. one: an id that it has.
+    Raises RunError where it has none of them.
+    """
+    judged = _documents(qrels)
+    missing = [doc_id for doc_id, row in zip(judged, rows_of(judged), strict=True) if row < 0]
+    if judged and len(missing) == len(judged):
+        raise RunError(
+            f"none of the {len(judged)} judged documents is in {name}: the judgments have {judged[0]!r}, the index "
+            f"{one!r}; {_TOGETHER}"
+        )
+    if missing:
+        _warn(f"{len(missing)} of {len(judged)} judged documents are not in {name}, such as {missing[0]!r}")
+
+
+def _documents(qrels: Judged) -> list[str]:
+    return list(dict.fromkeys(doc_id for grades in qrels.values() for doc_id in grades))
+
+
+def _plain(doc_id: str) -> str:
+    """What numbers read as text, spreadsheets and copying leave of an id: not case, blanks, zeros before, .0 behind."""
+    return doc_id.strip().casefold().removesuffix(".0").lstrip("0")
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, LsrWarning, stacklevel=3)
