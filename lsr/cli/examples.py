@@ -69,6 +69,14 @@ EXAMPLES = {
         "lsr demo",
         "lsr demo --encoder bm25 -k 5",
     ),
+    "new": (
+        "lsr new my-project",
+        "lsr new .",
+    ),
+    "doctor": (
+        "lsr doctor",
+        "lsr doctor --json > machine.json",
+    ),
     "warmup": (
         "lsr warmup",
         "NUMBA_CACHE_DIR=/var/cache/lsr lsr warmup",

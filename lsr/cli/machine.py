@@ -1,16 +1,21 @@
-"""What lsr runs on: the versions of packages, none of which is imported for it."""
+"""What lsr runs on: versions, processor, memory, caches, extras."""
 
 from __future__ import annotations
 
+import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
 
 # Those that decide what comes out and how fast; the first three always, the others if an extra was installed.
 PACKAGES = ("numpy", "numba", "pyarrow", "torch", "transformers", "faiss-cpu")
+# Instructions of a processor that kernels and networks are faster with.
+INSTRUCTIONS = ("avx2", "fma", "avx512f", "avx512bf16", "amx-bf16", "neon", "sve", "bf16")
 
 
 def versions() -> dict[str, str | None]:
-    """Of lsr, of Python, and of PACKAGES; None for one that is not installed."""
+    """Of lsr, of Python, and of PACKAGES, none of which is imported for it; None for one that is not installed."""
     return {
         "lsr-engine": _version("lsr-engine"),
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
@@ -23,3 +28,51 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def processor() -> tuple[str, list[str]]:
+    """The kind of processor for which kernels are compiled, and which of INSTRUCTIONS it has."""
+    from llvmlite import binding
+
+    features = binding.get_host_cpu_features()
+    return binding.get_host_cpu_name(), [each for each in INSTRUCTIONS if features.get(each)]
+
+
+def kernels() -> tuple[Path, bool, bool]:
+    """Where compiled kernels are kept, whether those that search are there, and whether others could be kept."""
+    from lsr.index.seismic.search.kernels import search_batch
+
+    folder = Path(search_batch._cache.cache_path)  # type: ignore[attr-defined]
+    nearest = next(each for each in (folder, *folder.parents) if each.exists())
+    return folder, any(folder.glob("kernels.search_batch-*.nbi")), os.access(nearest, os.W_OK)
+
+
+def extras() -> dict[str, list[str]]:
+    """Extra -> those of its packages that are missing."""
+    from lsr.encoders.folders.find import BUNDLED
+    from lsr.extras import EXTRAS
+
+    missing: dict[str, list[str]] = {}
+    for package, extra in EXTRAS.items():
+        missing.setdefault(extra, []).extend([] if find_spec(package) else [package])
+    for package, _, extra in BUNDLED.values():
+        missing[extra] = [] if _version(package) else [package]
+    return missing
+
+
+def graphics() -> list[str]:
+    """The names of the GPUs that torch can use; none without torch."""
+    if not find_spec("torch"):
+        return []
+    import torch
+
+    return [torch.cuda.get_device_name(each) for each in range(torch.cuda.device_count())]
+
+
+def model_cache() -> Path | None:
+    """Where models of Hugging Face are kept; None where the package that fetches them is not installed."""
+    if not find_spec("huggingface_hub"):
+        return None
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE)

@@ -34,7 +34,7 @@ PANELS = {
     "Measure": ("run", "evaluate", "compare", "experiment"),
     "Encode": ("encoders", "inspect", "encode", "build"),
     "Train": ("mine", "train", "reproduce"),
-    "Begin": ("demo", "warmup"),
+    "Begin": ("demo", "new", "doctor", "warmup"),
 }
 COMMANDS = {name: panel for panel, names in PANELS.items() for name in names}
 HELP = (

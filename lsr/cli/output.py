@@ -92,8 +92,14 @@ WORDS_TO_SEARCH = "what you look for"
 def print_next(*commands: Sequence[object]) -> None:
     """What to type next, the words after `lsr`: for a person, so nothing unless stdout is a terminal."""
     if sys.stdout.isatty():
-        program = "lsr" if shutil.which("lsr") else os.path.relpath(sys.argv[0])
-        print("next:", "\n      ".join(shlex.join([program, *map(str, words)]) for words in commands))
+        print("next:", "\n      ".join(typed("lsr", *words) for words in commands))
+
+
+def typed(program: str, *words: object) -> str:
+    """A command as a shell takes it: by the program's path, where `lsr` alone would not be found."""
+    if program == "lsr" and not shutil.which("lsr"):
+        program = os.path.abspath(sys.argv[0])
+    return shlex.join([program, *map(str, words)])
 
 
 def printable(text: str, keep: str = "") -> str:

@@ -34,7 +34,8 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def parse(whole: TyperGroup, line: str) -> None:
     """Raises typer.TyperException unless the command exists and takes these arguments and options."""
-    words = [word for word in shlex.split(line, comments=True) if not re.fullmatch(r"[A-Z_]+=\S*", word)]
+    command = re.sub(r"^([A-Z_]+=\S* )*|( [>|] .*)?$", "", line)  # without variables and pipes
+    words = shlex.split(command, comments=True)
     assert words[0] == "lsr"
     context = whole.make_context("lsr", words[1:])
     name, command, rest = whole.resolve_command(context, [*context._protected_args, *context.args])

@@ -72,7 +72,8 @@ def test_what_to_type_next_is_for_terminals(
     print_next(["search", "my index", "a word"])
     assert capsys.readouterr().out == ""
     monkeypatch.setattr(sys, "stdout", screen := Terminal())
-    monkeypatch.setattr(sys, "argv", [str(Path.cwd() / "bin" / "lsr")])
+    monkeypatch.setattr(sys, "argv", ["bin/lsr"])
     monkeypatch.setenv("PATH", "")  # a program that is not on the path is named as it can be typed
     print_next(["search", Path("my index"), "a word"], ["info", "my index"])
-    assert screen.getvalue() == "next: bin/lsr search 'my index' 'a word'\n      bin/lsr info 'my index'\n"
+    program = Path.cwd() / "bin" / "lsr"
+    assert screen.getvalue() == f"next: {program} search 'my index' 'a word'\n      {program} info 'my index'\n"

@@ -77,6 +77,15 @@ def inference_free(index: Path) -> None:
     assert hit.doc_id == "salt" and {"blood", "pressure"} <= set(hit.explain())
 
 
+def doctor_and_starter() -> None:
+    found = json.loads(lsr("doctor", "--json"))
+    assert "torch" in found["missing"]["encode"]
+    assert found["versions"]["torch"] is None
+    lsr("new", "starter")
+    lsr("index", "starter/collection", "starter.index", "--encoder", "bm25")
+    assert len(SeismicIndex.open("starter.index")) == 32
+
+
 def what_is_missing_is_told(encoder: Path) -> None:
     commands = {
         "eval": ("evaluate", "bm25.run", "texts/qrels/test.tsv"),
@@ -103,4 +112,5 @@ if __name__ == "__main__":
     vectors()
     bm25()
     inference_free(Path(sys.argv[1]))
+    doctor_and_starter()
     what_is_missing_is_told(Path(sys.argv[2]))

@@ -1,0 +1,115 @@
+"""lsr doctor"""
+
+from __future__ import annotations
+
+import json as json_format
+import os
+import subprocess
+import sys
+from typing import Any
+
+import typer
+
+from lsr.cli import options
+from lsr.cli.output import print_columns, print_json
+
+_PATIENCE = 10  # seconds of the self-test
+_LEAST_RECALL = 0.95
+_LARGEST_ERROR = 1e-3  # weights are rounded to 16 bits
+_SMALL_MEMORY = 2 * 10**9
+
+
+def doctor(json: options.Json = False) -> None:
+    """Show what lsr runs on, try an index for at most ten seconds, and say what to change."""
+    from lsr.cli import machine
+    from lsr.memory import machine_memory
+    from lsr.threads import processors
+
+    kind, instructions = machine.processor()
+    folder, compiled, writable = machine.kernels()
+    cache = machine.model_cache()
+    found: dict[str, Any] = {
+        "versions": machine.versions(),
+        "processor": kind,
+        "instructions": instructions,
+        "threads": processors(),
+        "processors": os.cpu_count(),
+        "memory": machine_memory(),
+        "kernels": {"folder": str(folder), "compiled": compiled, "writable": writable},
+        "models": None if cache is None else str(cache),
+        "missing": machine.extras(),
+        "gpus": machine.graphics(),
+        "self_test": _self_test(),
+    }
+    found["advice"] = list(_advice(found))
+    if json:
+        print_json(found)
+    else:
+        _print(found)
+    if "failed" in found["self_test"] and compiled:
+        raise typer.Exit(1)
+
+
+def _self_test() -> dict[str, Any]:
+    """Its figures; or, under "failed", what went wrong. In a process of its own, as a broken one may crash."""
+    command = [sys.executable, "-c", "from lsr.cli.self_test import run_self_test; run_self_test()"]
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+    except subprocess.TimeoutExpired:
+        return {"failed": f"not done after {_PATIENCE} s"}
+    if ended.returncode:
+        return {"failed": (ended.stderr.strip().splitlines() or [f"the process ended with {ended.returncode}"])[-1]}
+    figures: dict[str, Any] = json_format.loads(ended.stdout)
+    if figures["recall"] < _LEAST_RECALL or figures["score_error"] > _LARGEST_ERROR:
+        figures["failed"] = f"recall {figures['recall']:.2f}, scores off by {figures['score_error']:.1e}"
+    return figures
+
+
+def _advice(found: dict[str, Any]) -> Any:
+    """What to change, a sentence each."""
+    kernels = found["kernels"]
+    if not kernels["writable"]:
+        yield (
+            f"{kernels['folder']} cannot be written, so kernels are compiled anew each time: let NUMBA_CACHE_DIR name "
+            "a folder that can"
+        )
+    elif not kernels["compiled"]:
+        yield "kernels are not compiled yet, which takes half a minute, once: lsr warmup"
+    if "failed" in found["self_test"] and kernels["compiled"]:
+        yield "the self-test failed: report it, with the output of lsr doctor --json"
+    if found["threads"] < (found["processors"] or 1):
+        yield (
+            f"this process may use {found['threads']} of {found['processors']} processors: see taskset, or the limits "
+            "of its container"
+        )
+    if not {"avx2", "neon"} & set(found["instructions"]):
+        yield "this processor has neither AVX2 nor NEON: searches will be slower than the figures in docs/"
+    if found["memory"] < _SMALL_MEMORY:
+        yield "there is little memory: build indexes with --memory, on another machine perhaps"
+    for extra, packages in found["missing"].items():
+        if packages:
+            yield f"{', '.join(packages)} not installed; if you need it: pip install 'lsr-engine[{extra}]'"
+
+
+def _print(found: dict[str, Any]) -> None:
+    kernels, test = found["kernels"], found["self_test"]
+    state = "compiled" if kernels["compiled"] else "not compiled yet"
+    lines = [
+        *((name, shown or "not installed") for name, shown in found["versions"].items()),
+        ("processor", f"{found['processor']}: {', '.join(found['instructions']) or 'no vector instructions'}"),
+        ("threads", f"{found['threads']} of {found['processors']}"),
+        ("memory", f"{found['memory'] / 1e9:.1f} GB"),
+        ("GPU", ", ".join(found["gpus"]) or "none"),
+        ("kernels", f"{state}, in {kernels['folder']}"),
+        ("models", found["models"] or "-"),
+        ("extras", ", ".join(extra for extra, missing in found["missing"].items() if not missing) or "none"),
+    ]
+    if "documents" in test:
+        shown = f"{test['documents']:,} documents indexed in {test['build_seconds']:.1f} s"
+        lines.append(("self-test", f"{shown}, {test['microseconds']:.0f} µs a search, recall {test['recall']:.3f}"))
+    if "failed" in test:
+        lines.append(("self-test", f"failed: {test['failed']}"))
+    print_columns(lines)
+    print()
+    for advice in found["advice"] or ["nothing to change"]:
+        print(f"- {advice}")

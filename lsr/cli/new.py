@@ -1,0 +1,34 @@
+"""lsr new"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lsr.cli.output import typed
+from lsr.errors import ParameterError
+
+STARTER = Path(__file__).parent.parent / "starter"
+
+
+def new(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to make, or an empty one.")],
+) -> None:
+    """Write an experiment, a training and a small collection to begin with, all commented; they run as they are."""
+    from lsr.storage.files import replacing_file, storage_errors
+
+    with storage_errors(folder):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ParameterError(f"{folder}: is not empty, and nothing in it is replaced; give a new folder")
+        for source in sorted(path for path in STARTER.rglob("*") if path.is_file()):
+            target = folder / source.relative_to(STARTER)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with replacing_file(target) as file:
+                file.write(source.read_bytes())
+    print(f"{folder}: {', '.join(path.name for path in sorted(STARTER.iterdir()))}; next:\n")
+    print(typed("cd", folder))
+    for words in (["experiment", "experiment.toml", "--plan"], ["experiment", "experiment.toml"]):
+        print(typed("lsr", *words))
+    print(typed("lsr", "train", "training.toml"))
