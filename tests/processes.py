@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -22,6 +25,17 @@ import signal
 signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
 """
 )
+
+
+@contextmanager
+def full_disk(limit: int) -> Iterator[None]:
+    """FULL_DISK in this process, for a while."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def run_python(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:

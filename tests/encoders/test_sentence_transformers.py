@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from sentence_transformers.sparse_encoder.modules import Router, SparseStaticEmb
 from lsr.encoders.folders.find import find_checkpoint
 from lsr.encoders.load import load_encoder
 from lsr.encoders.sparse.sparse_encoder import SparseEncoder
+from lsr.errors import StorageError
 from tests.encoders.models import ARCHITECTURES, DECODERS, TEXTS, write_model
-from tests.processes import FULL_DISK, KILLED_IN_WRITE, run_python
+from tests.processes import KILLED_IN_WRITE, full_disk, run_python
 
 # sentence-transformers gives a blank text the weights of its special tokens; lsr says nothing where nothing is said.
 SPOKEN = [text for text in TEXTS if text.strip()]
@@ -131,8 +133,6 @@ def test_prompts(free: bool, tmp_path: Path) -> None:
 
 
 def test_saving_again_replaces_and_never_something_else(tmp_path: Path) -> None:
-    from lsr.errors import StorageError
-
     encoder = load(write_model(tmp_path / "model"))
     encoder.save_pretrained(tmp_path / "saved")
     encoder.save_pretrained(tmp_path / "saved")
@@ -144,29 +144,34 @@ def test_saving_again_replaces_and_never_something_else(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["notes.txt"]
 
 
-@pytest.mark.parametrize("killed", [False, True])
-def test_saving_leaves_the_old_folder_or_the_new_one(killed: bool, tmp_path: Path) -> None:
-    """The disk is full, or the process dies, in the middle of the weights."""
-    code = (KILLED_IN_WRITE if killed else FULL_DISK).format(limit=20_000)
+def save_killed(model: Path, target: Path) -> None:
     code = f"""
 import sys
-from lsr import LsrError, load_encoder
+from lsr import load_encoder
 encoder = load_encoder(sys.argv[1], device="cpu")
-{code}
-try:
-    encoder.save_pretrained(sys.argv[2])
-except LsrError as error:
-    print(type(error).__name__)
+{KILLED_IN_WRITE.format(limit=20_000)}
+encoder.save_pretrained(sys.argv[2])
 """
+    done = run_python(code, model, target)
+    assert done.returncode < 0 and done.stdout == ""
+
+
+def save_on_a_full_disk(model: Path, target: Path) -> None:
+    encoder = load(model)
+    with full_disk(20_000), pytest.raises(StorageError):
+        encoder.save_pretrained(target)
+
+
+@pytest.mark.parametrize("save", [save_killed, save_on_a_full_disk])
+def test_saving_leaves_the_old_folder_or_the_new_one(save: Callable[[Path, Path], None], tmp_path: Path) -> None:
+    """The process dies, or the disk is full, in the middle of the weights."""
     write_model(tmp_path / "model", hidden_size=48)
     target = tmp_path / "saved"
     for there in (False, True):
         if there:
             load(tmp_path / "model").save_pretrained(target)
             before = {path: path.read_bytes() for path in sorted(target.rglob("*")) if path.is_file()}
-        done = run_python(code, tmp_path / "model", target)
-        assert (done.returncode < 0) == killed
-        assert done.stdout == ("" if killed else "StorageError\n")
+        save(tmp_path / "model", target)
         assert target.exists() == there
     assert {path: path.read_bytes() for path in sorted(target.rglob("*")) if path.is_file()} == before
     load(tmp_path / "model").save_pretrained(target)  # clears away what the killed process left

@@ -203,7 +203,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background
 encoder = load_encoder("tiny", device="cpu")
 threading.Timer(1.0, _thread.interrupt_main).start()
 try:
-    encoder.encode_documents(["many words of a long text " * 60] * 100_000)  # many times what run_python waits for
+    encoder.encode_documents(["many words of a long text " * 20] * 100_000)  # many times what run_python waits for
 except KeyboardInterrupt:
     print("interrupted")
 """
