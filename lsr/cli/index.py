@@ -144,6 +144,8 @@ def index(
         _report(index / DENSE_FOLDER, added)
         print_next(["search", index, WORDS_TO_SEARCH, "--interpolate", "after"])
         return
+    if dense is not None and encoder == "bm25":  # which has none of the options of a network
+        loading = {name: value for name, value in loading.items() if name not in of_dense}
     with while_loading(encoder):
         model = None if encoder is None else load_encoder(encoder, **loading)
     built = build_searchable(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,8 +32,19 @@ def rounded(figures: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 4) for name, value in figures.items()}
 
 
-def check_measured_ranking(lsr: Lsr, collection: Path, index: Path, folder: Path) -> dict[str, float]:
-    """Every way to the figures gives the same; returns them."""
+def judged_and_every_fifth(collection: Path, split: str, folder: Path) -> Path:
+    """In `folder`, the collection with the judged documents of a split, and of all every fifth."""
+    judged = {line.split("\t")[1] for line in (collection / "qrels" / f"{split}.tsv").read_text().splitlines()[1:]}
+    folder.mkdir()
+    for name in ("queries.jsonl.gz", "qrels"):
+        (folder / name).symlink_to((collection / name).resolve())
+    with gzip.open(collection / "corpus.jsonl.gz", "rt") as lines, (folder / "corpus.jsonl").open("w") as kept:
+        kept.writelines(line for row, line in enumerate(lines) if row % 5 == 0 or json.loads(line)["_id"] in judged)
+    return folder
+
+
+def check_measured_ranking(lsr: Lsr, collection: Path, index: Path, folder: Path) -> tuple[float, float]:
+    """Every way to the figures gives the same; returns nDCG@10 of the index and of exact search."""
     qrels = collection / "qrels" / "test.tsv"
     names = ",".join(MEASURES)
     written = lsr("run", index, collection, folder / "run.trec", "-k", 1000, "--split", "test", "--tag", "mine")
@@ -61,32 +73,33 @@ def check_measured_ranking(lsr: Lsr, collection: Path, index: Path, folder: Path
     assert by_hand(qrels, folder / "again.trec.gz") == expected
 
     exact = lsr("evaluate", index, collection, "--split", "test", "--measures", names, "--json", "--exact")
-    assert of_index.json["measures"]["nDCG@10"] >= exact.json["measures"]["nDCG@10"] - 0.005
-    return expected
+    found = expected["nDCG@10"], exact.json["measures"]["nDCG@10"]
+    assert found[0] >= found[1] - 0.005
+    return found
 
 
 def test_a_small_collection(lsr: Lsr, library: Path, library_index: Path, tmp_path: Path) -> None:
-    figures = check_measured_ranking(lsr, library, library_index, tmp_path)
-    assert figures["nDCG@10"] > 0.2  # chance is below 0.1
+    assert check_measured_ranking(lsr, library, library_index, tmp_path)[0] > 0.2  # chance is below 0.1
 
 
 @pytest.mark.data
 def test_cranfield_with_bm25(lsr: Lsr, tmp_path: Path) -> None:
     collection = data_path("cranfield")
     assert lsr("index", collection, tmp_path / "index", "--encoder", "bm25").status == 0
-    figures = check_measured_ranking(lsr, collection, tmp_path / "index", tmp_path)
-    assert figures["nDCG@10"] > 0.31
+    assert check_measured_ranking(lsr, collection, tmp_path / "index", tmp_path)[0] > 0.31
 
 
 @pytest.mark.data
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "ndcg"), [("cranfield", 0.3607), ("scifact", 0.6436)])
+@pytest.mark.parametrize(("name", "ndcg"), [("cranfield", 0.3607), ("scifact", 0.7545)])
 def test_the_bundled_checkpoint_has_its_known_effectiveness(lsr: Lsr, tmp_path: Path, name: str, ndcg: float) -> None:
+    """What plain transformers code, all products and ir_measures give: cranfield whole, of scifact 1,253 documents."""
     collection = data_path(name)
+    if name == "scifact":
+        collection = judged_and_every_fifth(collection, "test", tmp_path / name)
     assert lsr("index", collection, tmp_path / "index", "--encoder", "tiny").status == 0
-    check_measured_ranking(lsr, collection, tmp_path / "index", tmp_path)
-    exact = lsr("evaluate", tmp_path / "index", collection, "--split", "test", "--exact", "--json")
-    assert exact.json["measures"]["nDCG@10"] == pytest.approx(ndcg, abs=0.0015)
+    _, exact = check_measured_ranking(lsr, collection, tmp_path / "index", tmp_path)
+    assert exact == pytest.approx(ndcg, abs=0.0015)
 
 
 @pytest.mark.data
@@ -94,7 +107,7 @@ def test_the_bundled_checkpoint_has_its_known_effectiveness(lsr: Lsr, tmp_path: 
 def test_scifact_with_bm25(lsr: Lsr, tmp_path: Path) -> None:
     collection = data_path("scifact")
     assert lsr("index", collection, tmp_path / "index", "--encoder", "bm25").status == 0
-    assert check_measured_ranking(lsr, collection, tmp_path / "index", tmp_path)["nDCG@10"] > 0.62
+    assert check_measured_ranking(lsr, collection, tmp_path / "index", tmp_path)[0] > 0.62
 
 
 def test_search_prints_text_and_terms(lsr: Lsr, library_index: Path) -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from lsr.encoders.bm25 import BM25Encoder
+from lsr.encoders.load import load_encoder
 from lsr.encoders.sparse_collection import encode_collection
 from lsr.errors import CollectionError, EncoderError, LsrError, ParameterError, VectorsError
 from lsr.vectors.io import read_info
 from lsr.vectors.sparse_vectors import SparseVectors
-from tests.processes import run_python, start_python
+from tests.processes import start_python
 
 DOCUMENTS = [(f"d{i}", f"alpha {'beta ' * (i % 4)} word{i % 7}") for i in range(50)]
 
@@ -146,20 +147,22 @@ def test_progress_is_printed_only_if_asked(
     assert "encoding: 50 of 50, " in captured.err
 
 
+def encode_with_tiny(folder: str | Path, count: int) -> None:
+    documents = ((f"d{i}", f"document {i} about blood pressure and number {i % 13}") for i in range(count))
+    encode_collection(load_encoder("tiny", device="cpu"), documents, folder, rows_per_part=16)
+
+
 KILLED = """
 import sys
-from lsr import load_encoder
-from lsr.encoders.sparse_collection import encode_collection
-encoder = load_encoder("tiny", device="cpu")
-documents = ((f"d{i}", f"document {i} about blood pressure and number {i % 13}") for i in range(int(sys.argv[2])))
-encode_collection(encoder, documents, sys.argv[1], rows_per_part=16)
+from tests.encoders.test_sparse_collection import encode_with_tiny
+encode_with_tiny(sys.argv[1], 1_000_000)
 """
 
 
 @pytest.mark.slow
 def test_killed_and_gone_on_with(tmp_path: Path) -> None:
     """A real kill -9 in the middle; the second run ends with the vectors of a run that nothing stopped."""
-    process = start_python(KILLED, tmp_path / "out", 1_000_000)
+    process = start_python(KILLED, tmp_path / "out")
     try:
         deadline = time.monotonic() + 100
         while len(parts(tmp_path / "out")) < 2:
@@ -173,8 +176,7 @@ def test_killed_and_gone_on_with(tmp_path: Path) -> None:
     times = {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in parts(tmp_path / "out")}
     documents = 16 * complete + 24
     for name in ("out", "whole"):
-        done = run_python(KILLED, tmp_path / name, documents)
-        assert done.returncode == 0, done.stderr
+        encode_with_tiny(tmp_path / name, documents)
     assert all((tmp_path / "out" / name).stat().st_mtime_ns == written for name, written in times.items())
     found = SparseVectors.read(tmp_path / "out")
     assert len(found) == documents

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,6 +38,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the module's kernels have been compiled, and are found."""
+    folder = tmp_path_factory.mktemp("compiled")
+    (folder / "module.py").write_text(MODULE)
+    assert run(folder) == (COMPILED, "")
+    assert run(folder) == (LOADED, "")
+    return folder
+
+
 def run(folder: Path, **variables: str) -> tuple[str, str]:
     """What the module prints, and what appears on standard error."""
     result = run_python(["module.py"], folder, VARIABLES, PYTHONPATH=os.getcwd(), **variables)
@@ -50,9 +61,11 @@ def truncate(content: bytes) -> bytes:
 
 @pytest.mark.parametrize("kind", ["nbi", "nbc"])
 @pytest.mark.parametrize("damage", [truncate, lambda _: b"", lambda _: b"no pickle"], ids=["half", "empty", "garbage"])
-def test_damaged_caches_are_replaced(folder: Path, kind: str, damage: Callable[[bytes], bytes]) -> None:
-    assert run(folder) == (COMPILED, "")
-    assert run(folder) == (LOADED, "")
+def test_damaged_caches_are_replaced(
+    compiled: Path, tmp_path: Path, kind: str, damage: Callable[[bytes], bytes]
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(compiled, folder)
     files = list((folder / "__pycache__").glob(f"*.{kind}"))
     assert len(files) == 2
     for file in files:

@@ -17,6 +17,7 @@ from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding
 
 from lsr import SparseVectors
 from lsr.collections.collection import load_collection
+from lsr.encoders.build import build_encoder
 from lsr.encoders.folders.find import find_checkpoint
 from lsr.encoders.folders.model_files import limit_of
 from lsr.encoders.idf import idf, idf_of_texts, idf_of_vectors, read_table, write_table
@@ -24,6 +25,7 @@ from lsr.encoders.sparse.lookup import LookupSide
 from lsr.encoders.sparse.tokens import FolderTokenizer
 from lsr.encoders.spec import LookupSpec
 from lsr.errors import EncoderError
+from lsr.retrieval.indexing import build_searchable
 from tests.data import LIBRARY, data_path
 from tests.encoders.models import change_json, write_model
 from tests.processes import run_python
@@ -241,24 +243,17 @@ def test_damaged_tokenizers(name: str, tmp_path: Path) -> None:
 
 
 def test_a_search_server_loads_no_torch(tmp_path: Path) -> None:
-    code = f"""
-import sys
-import numpy as np
-from lsr import Searcher, load_encoder
-if sys.argv[1] == "build":
-    from lsr.encoders.build import build_encoder
-    from lsr.collections.collection import load_collection
-    from lsr.retrieval.indexing import build_searchable
     encoder = build_encoder("opensearch-doc-v2-distill", "tiny", idf=np.ones(30522, np.float32), device="cpu")
-    encoder.save_pretrained({str(tmp_path / "encoder")!r})
-    collection = load_collection({str(LIBRARY)!r})
-    build_searchable(collection, {str(tmp_path / "index")!r}, {str(tmp_path / "encoder")!r})
-elif sys.argv[1] == "encode":
-    print(load_encoder({str(tmp_path / "encoder")!r}).encode_queries(["information retrieval"]).nnz)
+    encoder.save_pretrained(tmp_path / "encoder")
+    build_searchable(load_collection(LIBRARY), tmp_path / "index", tmp_path / "encoder")
+    code = """
+import sys
+from lsr import Searcher, load_encoder
+if sys.argv[1] == "encode":
+    print(load_encoder(sys.argv[2]).encode_queries(["information retrieval"]).nnz)
 else:
-    print(len(Searcher.open({str(tmp_path / "index")!r}).search("information retrieval", k=3)))
+    print(len(Searcher.open(sys.argv[2]).search("information retrieval", k=3)))
 print([name for name in ("torch", "transformers", "pyarrow") if name in sys.modules])
 """
-    assert run_python(code, "build").returncode == 0
-    assert run_python(code, "encode").stdout.split("\n") == ["2", "[]", ""]
-    assert run_python(code, "search").stdout.split("\n") == ["3", "[]", ""]
+    assert run_python(code, "encode", tmp_path / "encoder").stdout.split("\n") == ["2", "[]", ""]
+    assert run_python(code, "search", tmp_path / "index").stdout.split("\n") == ["3", "[]", ""]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -111,22 +112,21 @@ def test_bfloat16_is_close(tiny: SparseEncoder, documents: list[str]) -> None:
     assert half.describe() == {**tiny.describe(), "dtype": "bfloat16"}
 
 
-def test_threads_of_torch_stay_as_they_were(tiny: SparseEncoder, documents: list[str]) -> None:
+@pytest.fixture
+def four_threads() -> Iterator[None]:
+    """Torch's threads, whatever the machine and the environment give."""
     before = torch.get_num_threads()
-    tiny.encode_documents(documents)
-    assert torch.get_num_threads() == before
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
 
 
-def test_several_threads_give_what_one_gives(tiny: SparseEncoder, documents: list[str]) -> None:
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        one = tiny.encode_documents(documents).to_dense()
-        torch.set_num_threads(4)
-        four = tiny.encode_documents(documents).to_dense()
-    finally:
-        torch.set_num_threads(before)
-    np.testing.assert_allclose(four, one, atol=1e-5, rtol=0)
+@pytest.mark.usefixtures("four_threads")
+def test_several_threads_give_what_one_gives_and_stay(tiny: SparseEncoder, documents: list[str]) -> None:
+    four = tiny.encode_documents(documents).to_dense()
+    assert torch.get_num_threads() == 4
+    torch.set_num_threads(1)
+    np.testing.assert_allclose(four, tiny.encode_documents(documents).to_dense(), atol=1e-5, rtol=0)
 
 
 def test_a_very_long_text_is_cut_off(tiny: SparseEncoder) -> None:
@@ -201,7 +201,7 @@ import _thread, signal, threading
 from lsr import load_encoder
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 encoder = load_encoder("tiny", device="cpu")
-threading.Timer(1.0, _thread.interrupt_main).start()
+threading.Timer(0.3, _thread.interrupt_main).start()
 try:
     encoder.encode_documents(["many words of a long text " * 20] * 100_000)  # many times what run_python waits for
 except KeyboardInterrupt:
@@ -223,12 +223,12 @@ def test_rotary_positions_stay_exact_in_bfloat16(tmp_path: Path) -> None:
     assert {parameter.dtype for parameter in rounded.backbone.parameters()} == {torch.bfloat16}  # type: ignore[union-attr]
 
 
+@pytest.mark.usefixtures("four_threads")
 def test_new_threads_compute_on_all_cores_after_an_encoding(tiny: SparseEncoder, documents: list[str]) -> None:
     """What a thread of a pool sets is what threads that start later begin with."""
-    usual = torch.get_num_threads()
-    tiny.encode_documents(documents * 3)
+    tiny.encode_documents(documents)
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(torch.get_num_threads).result() == usual
+        assert pool.submit(torch.get_num_threads).result() == 4
 
 
 def test_a_network_that_changes_its_logits_is_refused(tmp_path: Path) -> None:
