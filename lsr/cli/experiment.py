@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import print_columns, print_json
+from lsr.cli.output import print_json, print_markdown
 from lsr.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -71,16 +70,8 @@ def experiment(
     if json:
         print_json([_as_json(result) for result in results])
     else:
-        _print_results(folder / "tables" / "results.md")
-        print(f"\n{folder}: systems {len(described.systems)}, collections {len(described.collections)}; ", end="")
-        print("the same in tables/ as Markdown, CSV and LaTeX, with tests; plots/")
-
-
-def _print_results(path: Path) -> None:
-    """The table of a report, best values without their asterisks."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    header, _, *rows = (re.split(r" (?<!\\)\| ", line.strip("| ")) for line in lines if line.startswith("|"))
-    print_columns([header, *([cell.replace("**", "") for cell in row] for row in rows)], least=header[:2:-1])
+        print_markdown((folder / "tables" / "results.md").read_text(encoding="utf-8"))
+        print(f"\nMarkdown, CSV and LaTeX, with tests, in {folder / 'tables'}; plots in {folder / 'plots'}")
 
 
 def _as_json(result: Result) -> dict[str, object]:

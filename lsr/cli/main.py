@@ -15,7 +15,6 @@ from typing import Annotated, TextIO
 
 import typer
 import typer.main
-from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from lsr.cli.examples import EXAMPLES
@@ -68,7 +67,7 @@ def command_line(words: Sequence[str] = ()) -> TyperGroup:
     app.callback()(_options)
     called = next((word for word in words if not word.startswith("-")), "")
     for name in [called] if called in COMMANDS else COMMANDS:
-        examples = "\n".join(f"{escape(example)}" for example in EXAMPLES[name])
+        examples = "\n".join(EXAMPLES[name]).replace("[", r"\[")  # which begins a style
         command = getattr(import_module(f"lsr.cli.{name}"), name)
         app.command(rich_help_panel=COMMANDS[name], epilog=f"[bold]Examples[/]\n{examples}")(command)
     group = typer.main.get_command(app)

@@ -12,7 +12,7 @@ import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 
 from rich.cells import cell_len
 
@@ -70,7 +70,20 @@ def print_columns(rows: Iterable[Sequence[str]], least: Sequence[str] = ()) -> N
             cells = zip(line, widths, right, strict=True)
             print("  ".join(_padded(*each) for each in cells).rstrip())
     if left_out:
-        print(f"(no room for {', '.join(left_out)}; a wider terminal shows them, and so does a pipe)")
+        note = f"(no room for {', '.join(reversed(left_out))}; a wider terminal shows them, and so does a pipe)"
+        print(textwrap.fill(note, room))
+
+
+def print_markdown(text: str) -> None:
+    """Markdown, the tables in it as columns and without the asterisks of bold type."""
+    for is_table, lines in groupby(text.splitlines(), lambda line: line.startswith("|")):
+        if is_table:
+            header, _, *rows = (
+                [cell.replace(r"\|", "|").replace("**", "") for cell in line.strip("| ").split(" | ")] for line in lines
+            )
+            print_columns([header, *rows], header[:2:-1])
+        else:
+            print("\n".join(lines))
 
 
 def _widths(table: Sequence[Sequence[str]]) -> list[int]:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lsr.cli import options
+from lsr.cli.output import print_markdown
 
 
 def reproduce(
@@ -52,4 +53,4 @@ def reproduce(
         threads=threads,
         progress=True,
     )
-    print(report.read_text(encoding="utf-8"))
+    print_markdown(report.read_text(encoding="utf-8"))

@@ -26,7 +26,7 @@ def test_results_lie_beside_the_file_and_are_printed(lsr: Lsr, tmp_path: Path) -
     assert header.split()[:3] == ["collection", "system", "nDCG@10"]
     assert row.split()[:2] == ["library", "bm25"]
     assert blank == ""
-    assert summary.startswith(f"{tmp_path / 'bm25'}: systems 1, collections 1; ")
+    assert summary.endswith(f"in {tmp_path / 'bm25' / 'tables'}; plots in {tmp_path / 'bm25' / 'plots'}")
     (found,) = lsr("experiment", path, *flags, "--json").json
     run = read_run(tmp_path / "bm25" / "runs" / "library" / "bm25.run.gz")
     assert found["measures"] == pytest.approx(evaluate(read_qrels(LIBRARY / "qrels" / "test.tsv"), run))

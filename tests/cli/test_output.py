@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lsr.cli.output import print_columns, print_next
+from lsr.cli.output import print_columns, print_markdown, print_next
 
 HEADER = ("name", "what it is about", "R@10", "note")
 ROWS = [
@@ -52,7 +52,8 @@ def test_a_narrow_terminal_goes_without_the_least_columns(monkeypatch: pytest.Mo
         "name    what it is about                         R@10",
         "bm25    counts words of texts and adds them up    0.5",
         "日本語  other words                             12.25",
-        "(no room for note; a wider terminal shows them, and so does a pipe)",
+        "(no room for note; a wider terminal shows them, and so",
+        "does a pipe)",
     ]
 
 
@@ -64,6 +65,13 @@ def test_what_is_still_too_long_is_folded(monkeypatch: pytest.MonkeyPatch) -> No
         "日本語  other words                12.25",
     ]
     assert max(map(len, lines[:4])) <= 40
+
+
+def test_tables_of_markdown_are_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    print_markdown("# Found\n\n| a | b \\| c |\n| --- | ---: |\n| x | **0.5**▲ |\n| long | 12.25 |\n\nThe end.\n")
+    assert capsys.readouterr().out.splitlines() == [
+        *("# Found", "", "a     b | c", "x      0.5▲", "long  12.25", "", "The end."),
+    ]
 
 
 def test_what_to_type_next_is_for_terminals(

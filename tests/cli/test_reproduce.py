@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
 from lsr.cli.main import command_line
 from lsr.reproduce.finding import Plan
@@ -26,7 +26,8 @@ def test_the_report_is_printed_and_lies_in_a_folder_of_its_name(
     monkeypatch.chdir(tmp_path)
     outcome = lsr("reproduce", "made-up", "--seeds", 1, "--steps", 2, "--device", "cpu", "--threads", 1)
     assert outcome.status == 0, outcome.err
-    assert outcome.out.rstrip("\n") == (tmp_path / "made-up" / "report.md").read_text().rstrip("\n")
+    report = (tmp_path / "made-up" / "report.md").read_text()
+    assert outcome.out.split() == re.sub(r"\*\*|\||--+:?", " ", report).split()
     assert outcome.out.startswith("# made-up\n\n2 steps?\n")
     assert {path.name for path in (tmp_path / "made-up/words/trainings").iterdir()} == {"plain-1", "taught-1"}
     assert len(list((tmp_path / "made-up" / "plots").iterdir())) == 4
@@ -40,7 +41,7 @@ def test_an_unknown_name_costs_one_line_that_lists_the_names(lsr: Lsr, tmp_path:
 
 
 def test_its_help_names_them_all() -> None:
-    [name, *_] = get_command(command_line()).commands["reproduce"].params  # type: ignore[attr-defined]
+    [name, *_] = command_line().commands["reproduce"].params
     assert sorted(name.help.rstrip(".").replace(" or ", ", ").split(", ")) == sorted(PLANS)
 
 
