@@ -23,13 +23,14 @@ def doctor(json: options.Json = False) -> None:
     """Show what lsr runs on, try an index for at most ten seconds, and say what to change."""
     from lsr.cli import machine
     from lsr.memory import machine_memory
+    from lsr.provenance import versions
     from lsr.threads import processors
 
     kind, instructions = machine.processor()
     folder, compiled, writable = machine.kernels()
     cache = machine.model_cache()
     found: dict[str, Any] = {
-        "versions": machine.versions(),
+        "versions": versions(),
         "processor": kind,
         "instructions": instructions,
         "threads": processors(),

@@ -1,33 +1,15 @@
-"""What lsr runs on: versions, processor, memory, caches, extras."""
+"""What lsr runs on: processor, caches, extras."""
 
 from __future__ import annotations
 
 import os
-import platform
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-# Those that decide what comes out and how fast; the first three always, the others if an extra was installed.
-PACKAGES = ("numpy", "numba", "pyarrow", "torch", "transformers", "faiss-cpu")
+from lsr.provenance import version_of
+
 # Instructions of a processor that kernels and networks are faster with.
 INSTRUCTIONS = ("avx2", "fma", "avx512f", "avx512bf16", "amx-bf16", "neon", "sve", "bf16")
-
-
-def versions() -> dict[str, str | None]:
-    """Of lsr, of Python, and of PACKAGES, none of which is imported for it; None for one that is not installed."""
-    return {
-        "lsr-engine": _version("lsr-engine"),
-        "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
-        **{name: _version(name) for name in PACKAGES},
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def processor() -> tuple[str, list[str]]:
@@ -56,7 +38,7 @@ def extras() -> dict[str, list[str]]:
     for package, extra in EXTRAS.items():
         missing.setdefault(extra, []).extend([] if find_spec(package) else [package])
     for package, _, extra in BUNDLED.values():
-        missing[extra] = [] if _version(package) else [package]
+        missing[extra] = [] if version_of(package) else [package]
     return missing
 
 

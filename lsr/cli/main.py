@@ -45,7 +45,7 @@ _VALUES = {"<int>": "N", "<int range>": "N", "<float>": "NUMBER", "<list[float]>
 
 def _print_versions(wanted: bool) -> None:
     if wanted:
-        from lsr.cli.machine import versions
+        from lsr.provenance import versions
 
         found = versions()
         print(f"lsr {found.pop('lsr-engine')}\nPython {found.pop('Python')}")

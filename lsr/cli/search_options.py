@@ -30,7 +30,7 @@ _HELP = {
     "exact": "Score every document: slow, and misses nothing.",
     "recall": "Search as lsr tune found for this recall, in place of the options before.",
     "feedback": "Search a second time, with terms of the best documents added to the query; average is for dense "
-    "vectors.",
+    "vectors. May lose: the defaults lower nDCG@10 of BM25 on SciFact from .664 to .565.",
     "feedback_depth": "Best documents that the second query takes; by default 10 (sparse), 5 (dense), 3 (average)",
     "feedback_terms": "Terms of these documents that the second query takes (sparse); by default 10",
     "alpha": "Weight of the query in the second query (rocchio); by default 1 (sparse), .4 (dense)",

@@ -21,19 +21,22 @@ FORMATS = (".svg", ".png", ".pdf")
 GREEN, RED, GRAY = "#1b7837", "#b2182b", "#4d4d4d"
 _COLORS = (GRAY, GREEN, RED, "#2166ac", "#b35806")
 
+_MARKERS = "os^Dv*P"
+
 NARROW_AXIS = 20.0  # between the ends of an axis, up to which every digit has a tick
 
 # Equal input gives equal files, and the text of an SVG stays text.
-_STYLE: dict[Any, Any] = {"svg.hashsalt": "lsr", "svg.fonttype": "none", "font.size": 9.0}
+_STYLE: dict[Any, Any] = {"svg.hashsalt": "lsr", "svg.fonttype": "none", "pdf.fonttype": 42, "font.size": 9.0}
 _METADATA = {".svg": {"Date": None}, ".png": {"Software": None}, ".pdf": {"CreationDate": None}}
 
 
 class SystemPoint(NamedTuple):
-    """A system: microseconds a query, and what it reaches."""
+    """A system: microseconds that it searches for a query, and what it reaches; encoding: microseconds before that."""
 
     system: str
     microseconds: float
     value: float
+    encoding: float | None = None
 
 
 class CurvePoint(NamedTuple):
@@ -54,9 +57,6 @@ def plot_curves(
     if not any(curves.values()):
         raise ParameterError(f"{path}: there is nothing to plot; give at least one curve with a point")
     with _axes(path) as axes:
-        from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-
-        axes.set_xscale("log")
         for (name, points), color, marker in zip(curves.items(), cycle(_COLORS), cycle("os^Dv"), strict=False):
             ordered = sorted(points, key=lambda point: point.x)
             axes.errorbar(
@@ -70,11 +70,7 @@ def plot_curves(
                 linewidth=1,
                 capsize=2,
             )
-        xs = [point.x for points in curves.values() for point in points]
-        narrow = max(xs) < NARROW_AXIS * min(xs)
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, *range(2, 10)) if narrow else (1, 2, 5)))
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        _logarithmic(axes, [point.x for points in curves.values() for point in points])
         axes.set_xlabel(label)
         axes.set_ylabel(measure)
         axes.set_title(_plain(title), parse_math=False)
@@ -84,7 +80,7 @@ def plot_curves(
 def plot_against_latency(points: Sequence[SystemPoint], measure: str, title: str, path: str | Path) -> None:
     """Systems as points, time on a logarithmic axis; a line joins those that no other beats in both.
 
-    The time is that of a search, without that of encoding the query.
+    The time is that of a search, without that of encoding the query, which the legend tells where it is known.
 
     Raises ParameterError without points or for a suffix that is not .svg, .png or .pdf, StorageError.
     """
@@ -92,10 +88,15 @@ def plot_against_latency(points: Sequence[SystemPoint], measure: str, title: str
         raise ParameterError(f"{path}: there is nothing to plot; give at least one system")
     with _axes(path) as axes:
         _draw_frontier(axes, points, measure, title)
-        for place, point in enumerate(sorted(points, key=lambda point: point.value)):
-            # Right and left in turn, so that the labels of systems of like quality do not cover each other.
-            _label(axes, point, right=place % 2 == 0)
-        axes.margins(x=0.25, y=0.12)
+        for point, color, marker in zip(points, cycle(_COLORS), cycle(_MARKERS), strict=False):
+            before = "" if point.encoding is None else f" (encoding: {point.encoding:,.0f} µs)"
+            style: dict[str, Any] = {"color": color, "marker": marker, "linestyle": "", "zorder": 3, "clip_on": False}
+            axes.plot([point.microseconds], [point.value], label=_plain(point.system) + before, **style)
+        axes.margins(x=0.1, y=0.12)
+        _end_at_one(axes, points)
+        legend = axes.figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
 
 
 def plot_choices(
@@ -116,11 +117,12 @@ def plot_choices(
             _label(axes, point, right=False)
         room = max(highest - lowest, 0.02)
         axes.set_ylim(lowest - 2 * room, highest + room / 4)
+        _end_at_one(axes, points)
 
 
 def _draw_frontier(axes: Axes, points: Sequence[SystemPoint], measure: str, title: str) -> None:
     """Points over a logarithmic axis of time, and the line of those that no other beats."""
-    axes.set_xscale("log")
+    _logarithmic(axes, [point.microseconds for point in points])
     axes.scatter([point.microseconds for point in points], [point.value for point in points], color=GRAY, s=16)
     frontier = best_for_their_time(points)
     axes.plot(
@@ -131,9 +133,26 @@ def _draw_frontier(axes: Axes, points: Sequence[SystemPoint], measure: str, titl
         drawstyle="steps-post",
         zorder=0,
     )
-    axes.set_xlabel("µs a query, without encoding it")
+    axes.set_xlabel("search time, µs a query on one thread; encoding the query comes on top")
     axes.set_ylabel(measure)
     axes.set_title(_plain(title), parse_math=False)
+
+
+def _logarithmic(axes: Axes, xs: Sequence[float]) -> None:
+    """The horizontal axis, with plain numbers at its ticks."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    axes.set_xscale("log")
+    narrow = max(xs) < NARROW_AXIS * min(xs)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, *range(2, 10)) if narrow else (1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _end_at_one(axes: Axes, points: Sequence[SystemPoint]) -> None:
+    """No axis of a measure goes beyond 1, which none exceeds."""
+    if max(point.value for point in points) <= 1:
+        axes.set_ylim(top=min(axes.get_ylim()[1], 1.0))
 
 
 def _label(axes: Axes, point: SystemPoint, *, right: bool) -> None:

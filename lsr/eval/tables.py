@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence, Set
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ _LATEX = {
     "µ": r"\textmu{}",
     "–": "--",
 }
+LATEX_NEEDS = r"% needs \usepackage{booktabs,graphicx,amssymb,textcomp}; as table* it takes both columns of a page"
 _LATEX_MARKS = {BETTER: r"$^{\blacktriangle}$", WORSE: r"$^{\blacktriangledown}$"}
 
 Value = str | float | None
@@ -72,12 +74,15 @@ def to_csv(table: Table) -> str:
     return text.getvalue()
 
 
-def to_latex(table: Table, caption: str = "") -> str:
-    """A table environment; needs the packages booktabs, amssymb (for marks) and textcomp."""
+def to_latex(table: Table, caption: str = "", label: str = "") -> str:
+    """A table environment, made narrower where it is wider than its column; a comment names the packages it needs."""
     alignment = "".join("l" if column.digits is None else "r" for column in table.columns)
-    lines = [r"\begin{table}", r"\centering"]
+    lines = [LATEX_NEEDS, r"\begin{table}", r"\centering"]
     if caption:
         lines.append(rf"\caption{{{_latex_text(caption)}}}")
+    if label:
+        lines.append(rf"\label{{tab:{re.sub('[^A-Za-z0-9]+', '-', label)}}}")
+    lines.append(r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%")
     lines += [rf"\begin{{tabular}}{{{alignment}}}", r"\toprule"]
     lines.append(_latex_row([_latex_text(column.name) for column in table.columns]))
     lines.append(r"\midrule")
@@ -89,7 +94,7 @@ def to_latex(table: Table, caption: str = "") -> str:
             mark = table.marks.get((row, at), "")
             cells.append(cell + _LATEX_MARKS.get(mark, ""))
         lines.append(_latex_row(cells))
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", r"\end{table}"]) + "\n"
 
 
 def _shown(value: Value, digits: int | None) -> str:

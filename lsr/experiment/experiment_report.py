@@ -4,7 +4,8 @@ tables/results.{md,csv,tex}      every system on every collection: measures, mic
 tables/MEASURE.{md,csv,tex}      one measure: collections down, systems across, and their mean
 tables/tests.csv                 every system against the baseline on every row of the tables, for every measure
 tables/tuning.csv                what was tried where something was tuned
-plots/COLLECTION/*.svg           recall and effectiveness against latency; per-query differences to the baseline
+plots/COLLECTION/*.{svg,pdf}     recall and effectiveness against latency; per-query differences to the baseline
+report.md                        the results, what they were made with, and how to cite it
 """
 
 from __future__ import annotations
@@ -24,20 +25,26 @@ from lsr.eval.tables import BETTER, WORSE, Column, Table, Value, to_csv, to_late
 from lsr.experiment.experiment_file import MEAN, Experiment
 from lsr.experiment.measure import Figures
 from lsr.experiment.suites import Judged
+from lsr.provenance import DATE, bibtex
 from lsr.storage.files import DAMAGE, replacing_file, storage_errors
 
 LEVEL = 0.05
+_NOT_IN_PAPERS = ("recall@10 of exact", "query nnz", "document nnz")  # or the table is wider than a page
 _MEANS = ("encode_microseconds", "search_microseconds", "recall_of_exact", "query_nnz", "document_nnz")
 _RECALL = re.compile(r"^(?:R|Recall)(?:\(.*\))?@(\d+)$")
 
 
 class Result(NamedTuple):
-    """One system on one collection. tuning: {"on", "settings", "tried"}, if anything was tuned."""
+    """One system on one collection. tuning: {"on", "settings", "tried"}, if anything was tuned.
+
+    made_with: fact -> value, of the software and the machine; empty of results of earlier versions.
+    """
 
     judged: Judged
     system: str
     figures: Figures
     tuning: Mapping[str, Any] | None
+    made_with: Mapping[str, str]
 
 
 class Row(NamedTuple):
@@ -65,8 +72,10 @@ def write_report(experiment: Experiment, results: Sequence[Result], folder: Path
     """Write tables and plots into `folder`. Raises StorageError."""
     rows = _rows(experiment, results)
     tests = _tests(experiment, rows)
-    writer = _Writer(folder)
-    writer.table(_results_table(experiment, rows, tests), "results", f"{experiment.name}: all figures")
+    writer = _Writer(folder, experiment.name)
+    all_figures = _results_table(experiment, rows, tests)
+    for_papers = _without(all_figures, _NOT_IN_PAPERS)
+    writer.table(all_figures, "results", f"{experiment.name}: all figures", for_papers)
     for measure in experiment.measures:
         table = _measure_table(experiment, rows, tests, measure)
         writer.table(table, _file_name(measure), f"{experiment.name}: {measure}")
@@ -74,7 +83,33 @@ def write_report(experiment: Experiment, results: Sequence[Result], folder: Path
     if any(result.tuning for result in results):
         writer.text("tuning.csv", to_csv(_tuning_table(results)))
     _plot(experiment, rows, writer)
+    writer.report(_report(experiment, results, all_figures))
     writer.finish()
+
+
+def _without(table: Table, names: Sequence[str]) -> Table:
+    """The table without some columns, which lie to the right of all that are marked."""
+    kept = [at for at, column in enumerate(table.columns) if column.name not in names]
+    rows = [[row[at] for at in kept] for row in table.rows]
+    return table._replace(columns=[table.columns[at] for at in kept], rows=rows)
+
+
+def _report(experiment: Experiment, results: Sequence[Result], table: Table) -> str:
+    """Markdown. Results may come from several runs, on several machines: each has its section."""
+    lines = [f"# {experiment.name}", "", f"Marks: significantly better or worse than {experiment.baseline}.", ""]
+    lines += [to_markdown(table), "encode and search µs: of one query, the median, each on one thread.", ""]
+    made: dict[tuple[tuple[str, str], ...], list[Result]] = {}
+    for result in results:
+        made.setdefault(tuple(each for each in result.made_with.items() if each[0] != DATE), []).append(result)
+    for facts, which in made.items():
+        whose = ", ".join(f"{each.system} on {each.judged.name}" for each in which)
+        dates = sorted({date for each in which if (date := each.made_with.get(DATE))})
+        lines += ["## Made with" if len(made) == 1 else f"## Made with: {whose}", ""]
+        lines += [f"- {name}: {value}" for name, value in facts or (("versions and machine", "not recorded"),)]
+        lines += [*(f"- {DATE}: {' to '.join(dict.fromkeys([dates[0], dates[-1]]))}" for _ in dates[:1]), ""]
+    return "\n".join(
+        [*lines, "## Cite", "", "The papers of the methods that you use, and:", "", "```bibtex", bibtex(), "```", ""]
+    )
 
 
 def _rows(experiment: Experiment, results: Sequence[Result]) -> list[Row]:
@@ -209,21 +244,23 @@ def _plot(experiment: Experiment, rows: Sequence[Row], writer: _Writer) -> None:
     for collection in dict.fromkeys(row.collection for row in rows):
         here = [row for row in rows if row.collection == collection]
         for measure in dict.fromkeys([first, *(measure for _, measure in recalls[-1:])]):
-            points = [SystemPoint(row.system, row.search_microseconds, row.values[measure]) for row in here]
-            plot_against_latency(
-                points, measure, collection, writer.path("plots", collection, f"{_file_name(measure)}.svg")
-            )
-        points = [SystemPoint(row.system, row.search_microseconds, row.recall_of_exact) for row in here]
-        plot_against_latency(
-            points, "recall@10 of exact search", collection, writer.path("plots", collection, "recall.svg")
-        )
+            points = [_point(row, row.values[measure]) for row in here]
+            for path in writer.plots(collection, _file_name(measure)):
+                plot_against_latency(points, measure, collection, path)
+        points = [_point(row, row.recall_of_exact) for row in here]
+        for path in writer.plots(collection, "recall"):
+            plot_against_latency(points, "recall@10 of exact search", collection, path)
         baseline = next(row for row in here if row.system == experiment.baseline).pairs[first]
         for row in here:
             if row.system != experiment.baseline:
                 changes = {query: value - baseline[query] for query, value in row.pairs[first].items()}
-                path = writer.path("plots", collection, f"difference-{row.system}.svg")
                 unit = "collections" if row.group else "queries"
-                plot_differences(changes, first, experiment.baseline, row.system, path, unit)
+                for path in writer.plots(collection, f"difference-{row.system}"):
+                    plot_differences(changes, first, experiment.baseline, row.system, path, unit)
+
+
+def _point(row: Row, value: float) -> SystemPoint:
+    return SystemPoint(row.system, row.search_microseconds, value, row.encode_microseconds)
 
 
 def _mark(comparison: Comparison | None) -> str:
@@ -243,7 +280,8 @@ class _Writer:
     report.json, in the experiment's folder, lists them: what else lies beside them is not ours.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str) -> None:
+        self._name = name
         self._folder, self._list = folder, folder / "report.json"
         self._written: list[str] = []
 
@@ -256,9 +294,19 @@ class _Writer:
         with replacing_file(self.path("tables", name)) as file:
             file.write(text.encode())
 
-    def table(self, table: Table, name: str, caption: str) -> None:
-        for suffix, text in (("md", to_markdown(table)), ("csv", to_csv(table)), ("tex", to_latex(table, caption))):
+    def table(self, table: Table, name: str, caption: str, in_papers: Table | None = None) -> None:
+        """in_papers: what LaTeX gets, in place of `table`."""
+        latex = to_latex(in_papers or table, caption, f"{self._name}-{name}")
+        for suffix, text in (("md", to_markdown(table)), ("csv", to_csv(table)), ("tex", latex)):
             self.text(f"{name}.{suffix}", text)
+
+    def plots(self, collection: str, name: str) -> list[Path]:
+        """For the web, and for pdflatex."""
+        return [self.path("plots", collection, f"{name}.{suffix}") for suffix in ("svg", "pdf")]
+
+    def report(self, text: str) -> None:
+        with replacing_file(self.path("report.md")) as file:
+            file.write(text.encode())
 
     def finish(self) -> None:
         """Raises StorageError."""

@@ -18,6 +18,7 @@ from lsr.experiment.fusion_tuning import queries_to_tune_on, tune
 from lsr.experiment.indexes import Indexes, digest
 from lsr.experiment.measure import Figures, Task, measure_system
 from lsr.experiment.suites import Judged, open_judged
+from lsr.provenance import facts
 from lsr.retrieval.request import SearchRequest
 from lsr.storage.files import DAMAGE, own_folder, replacing_file, storage_errors
 from lsr.threads import checked_threads
@@ -40,7 +41,7 @@ def run_experiment(
         indexes/CORPUS.ENCODER/            one for each encoder of each corpus, shared by systems and collections
         runs/COLLECTION/SYSTEM.run.gz      TREC runs
         results/COLLECTION/SYSTEM.json     every query's measures, times, sizes; written when a run is complete
-        tables/  plots/                    see lsr.experiment.experiment_report
+        tables/  plots/  report.md         see lsr.experiment.experiment_report
 
     What has a run and a result of the same settings, models, documents, queries and judgments is not run again, so
     that a killed experiment resumes. offline_data: see open_judged. threads: None for all processors. Raises what
@@ -101,6 +102,7 @@ def _result(
     stored = _read_result(path, key, run_file)
     if stored is not None:
         return Result(judged, system.name, *stored)
+    made_with = facts(threads)
 
     def task(settings: Mapping[str, Any], on: Collection) -> Task:
         searcher = indexes.searcher(on, system)
@@ -123,9 +125,10 @@ def _result(
         progress,
     )
     with replacing_file(path) as file:
-        content = {"figures": asdict(figures), "tuning": tuning, "run": run_file.stat().st_size}
+        stored_run = run_file.stat().st_size
+        content = {"figures": asdict(figures), "tuning": tuning, "run": stored_run, "made_with": made_with}
         file.write(json.dumps({"key": key, "digest": digest(content), **content}).encode())
-    return Result(judged, system.name, figures, json.loads(json.dumps(tuning)))
+    return Result(judged, system.name, figures, json.loads(json.dumps(tuning)), made_with)
 
 
 def _models(indexes: Indexes, system: System) -> list[str]:
@@ -133,7 +136,7 @@ def _models(indexes: Indexes, system: System) -> list[str]:
     return [indexes.key(encoder) for encoder in (system.encoder, system.dense) if encoder is not None]
 
 
-def _read_result(path: Path, key: str, run_file: Path) -> tuple[Figures, Any] | None:
+def _read_result(path: Path, key: str, run_file: Path) -> tuple[Figures, Any, dict[str, str]] | None:
     """What is stored under this key; None where nothing is, or it or the run beside it is damaged."""
     try:
         content = dict(json.loads(path.read_bytes()))
@@ -141,7 +144,7 @@ def _read_result(path: Path, key: str, run_file: Path) -> tuple[Figures, Any] | 
             return None
         if content["run"] != run_file.stat().st_size:
             return None
-        return Figures(**content["figures"]), content["tuning"]
+        return Figures(**content["figures"]), content["tuning"], content.get("made_with", {})
     except DAMAGE:
         return None
 

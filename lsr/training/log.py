@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import statistics
 import time
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from lsr.storage.files import replacing_file
 LOG_FILE = "log.jsonl"
 CSV_FILE = "log.csv"
 TENSORBOARD = "tensorboard"
+RECENT_STEPS = 100  # the loss of a single step is noise
 
 
 class Log:
@@ -57,10 +60,11 @@ class Log:
 
 
 class Rates:
-    """Means of figures, and examples a second, since they were last asked for."""
+    """Means of figures, and examples a second, since they were last asked for; and means over the last steps."""
 
     def __init__(self) -> None:
         self._sums: dict[str, float] = {}
+        self._recent: deque[Mapping[str, float]] = deque(maxlen=RECENT_STEPS)
         self._count = 0
         self._examples = 0
         self._since = time.perf_counter()
@@ -70,6 +74,7 @@ class Rates:
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._count += 1
         self._examples += examples
+        self._recent.append(figures)
 
     def take(self) -> dict[str, float]:
         now = time.perf_counter()
@@ -78,10 +83,13 @@ class Rates:
         self._sums, self._count, self._examples, self._since = {}, 0, 0, now
         return means
 
-
-def shown_figures(figures: Mapping[str, float]) -> str:
-    """What stands beside the steps: means since it was last shown. Short enough for 80 columns."""
-    return f"loss {figures['loss']:.4g}, nnz {figures['query nnz']:.0f}/{figures['document nnz']:.0f}"
+    def shown(self) -> str:
+        """What stands beside the steps: means over the last RECENT_STEPS. Short enough for 80 columns."""
+        loss, queries, documents = (
+            statistics.fmean(figures[name] for figures in self._recent)
+            for name in ("loss", "query nnz", "document nnz")
+        )
+        return f"mean loss {loss:.4g}, nnz {queries:.0f}/{documents:.0f}"
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

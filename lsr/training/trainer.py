@@ -29,7 +29,7 @@ from lsr.training.accelerate_state import own_accelerate_state
 from lsr.training.checkpoint import load_checkpoint, save_checkpoint
 from lsr.training.evaluation import DevelopmentSet, evaluate_encoder, read_development_set
 from lsr.training.focusing_window import FocusingWindow
-from lsr.training.log import Log, Rates, shown_figures
+from lsr.training.log import Log, Rates
 from lsr.training.model import TrainableEncoder, TrainableSide
 from lsr.training.objective import Cost, Objective, TrainingBatch
 from lsr.training.optimizer import parameter_groups, rate_at
@@ -162,7 +162,7 @@ class _Training:
         log = Log(self._folder, state.step) if self._accelerator.is_main_process else None
         if state.step == 0:
             self._evaluate(log)
-        rates, note = Rates(), ""
+        rates = Rates()
         with (
             closing(self._batches(state.step * micro, self._per_epoch)) as batches,
             progress_bar("training", self._steps, "steps", self._shown) as advance,
@@ -173,10 +173,8 @@ class _Training:
                 state.step += 1
                 last = state.step == self._steps
                 if log and (state.step % config.log_every == 0 or last):
-                    figures = rates.take()
-                    log.write(state.step, figures)
-                    note = shown_figures(figures)
-                advance(1, note)
+                    log.write(state.step, rates.take())
+                advance(1, rates.shown())
                 better = False
                 if config.evaluation and (state.step % config.evaluation.every == 0 or last):
                     better = self._evaluate(log)

@@ -60,6 +60,19 @@ def test_systems_measure_and_collection_are_named(tmp_path: Path) -> None:
         assert word in shown
 
 
+def test_systems_are_told_apart_and_no_axis_goes_beyond_one(tmp_path: Path) -> None:
+    points = [SystemPoint("a", 30.0, 1.0, 15_631.0), SystemPoint("b$x$", 31.0, 1.0, None)]
+    plot_against_latency(points, "recall@10", "scifact", tmp_path / "plot.svg")
+    shown = text_of(tmp_path / "plot.svg")
+    for word in ("a (encoding: 15,631 µs)", "b$x$", "1.00", "encoding the query comes on top"):
+        assert word in shown
+    assert not re.search(r"1\.0[1-9]", shown)
+    styles = re.findall(r"fill: (#\w+); stroke: \1", (tmp_path / "plot.svg").read_text())
+    assert {"#4d4d4d", "#1b7837"} <= set(styles)
+    plot_choices(points, points[:1], "recall@10", "scifact", tmp_path / "choices.svg")
+    assert not re.search(r"1\.0[1-9]", text_of(tmp_path / "choices.svg"))
+
+
 def test_only_choices_are_named(tmp_path: Path) -> None:
     PLOTS[3](tmp_path / "plot.svg")
     shown = text_of(tmp_path / "plot.svg")

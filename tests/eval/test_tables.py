@@ -30,7 +30,9 @@ def test_csv_keeps_every_digit() -> None:
 
 
 def test_latex_escapes_and_marks() -> None:
-    text = to_latex(TABLE, "50% of #1_x")
+    text = to_latex(TABLE, "50% of #1_x", "my_run.1")
+    assert text.startswith("% needs \\usepackage{booktabs,graphicx,amssymb,textcomp}")
+    assert "\\label{tab:my-run-1}\n\\resizebox{" in text and "\\end{tabular}}\n" in text
     assert r"\caption{50\% of \#1\_x}" in text
     assert r"a|b \& 50\% & \textbf{0.1235}$^{\blacktriangle}$ & 12,346 \\" in text
     assert r"c d & -- & 7$^{\blacktriangledown}$ \\" in text

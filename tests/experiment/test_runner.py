@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import platform
 import re
 import shutil
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from lsr.eval.measures import evaluate
 from lsr.eval.significance import compare, holm, paired_t_test
 from lsr.experiment import Experiment, experiment_report, read_experiment, run_experiment
 from lsr.experiment import measure as measuring
+from lsr.experiment.indexes import digest
 from lsr.index.parameters import SearchParams
 from lsr.retrieval.searcher import Dense, Searcher
 from tests.data import FIXTURES, LIBRARY, NEWS, data_path
@@ -138,6 +141,37 @@ def test_a_result_never_stands_beside_the_run_of_other_settings(
     assert read_run(out / "runs" / "news" / "cut.run.gz") == first
 
 
+def test_the_report_says_what_made_the_results(finished: Path) -> None:
+    text = (finished / "report.md").read_text()
+    assert (finished / "tables" / "results.md").read_text() in text
+    assert text.count("## Made with\n") == 1
+    for fact in (
+        f"- numpy: {np.__version__}",
+        f"- Python: {platform.python_version()}",
+        "- processor: ",
+        "- threads: ",
+    ):
+        assert fact in text
+    assert f"- date: {datetime.now(UTC):%Y-}" in text
+    assert text.count("@software{lsr,") == 1
+    stored = json.loads(next((finished / "results" / "news").iterdir()).read_text())
+    assert all(f"- {name}: {value}\n" in text for name, value in stored["made_with"].items() if name != "date")
+
+
+def test_results_of_another_machine_are_told_apart(finished: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(finished, tmp_path / "out"))
+    path = folder / "results" / "news" / "cut.json"
+    content = json.loads(path.read_text())
+    content["made_with"]["processor"] = "another one"
+    del content["digest"]
+    key = content.pop("key")
+    path.write_text(json.dumps({"key": key, "digest": digest(content), **content}))
+    described = describe(tmp_path / "experiment.toml", ["library", "news"], SYSTEMS + MODELS)
+    run_experiment(read_experiment(described), folder, offline_data=FIXTURES, threads=2)
+    text = (folder / "report.md").read_text()
+    assert "## Made with: cut on news\n" in text and text.count("## Made with: ") == 2
+
+
 def test_what_is_no_longer_reported_goes(finished: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     shutil.copytree(finished, folder)
@@ -197,9 +231,10 @@ def test_tables_and_plots_are_all_there(finished: Path) -> None:
         assert {f"{stem}.md", f"{stem}.csv", f"{stem}.tex"} <= names
     for collection in ("library", "news"):
         plots = {path.name for path in (finished / "plots" / collection).iterdir()}
-        assert plots == {"ndcg-10.svg", "r-1000.svg", "recall.svg"} | {
-            f"difference-{system}.svg" for system in ("cut", "minilm", "both", "graph")
-        }
+        drawn = ["ndcg-10", "r-1000", "recall", *(f"difference-{name}" for name in ("cut", "minilm", "both", "graph"))]
+        assert plots == {f"{name}.{suffix}" for name in drawn for suffix in ("svg", "pdf")}
+    latex = (finished / "tables" / "results.tex").read_text()
+    assert r"\label{tab:experiment-results}" in latex and "nnz" not in latex and "search" in latex
     mean = next(row for row in read_csv(finished / "tables" / "ap.csv") if row["collection"] == "mean")
     both = [float(row["AP"]) for row in read_csv(finished / "tables" / "results.csv") if row["system"] == "both"]
     assert float(mean["both"]) == pytest.approx(sum(both) / 2)
