@@ -507,7 +507,8 @@ def test_the_last_component_of_the_widest_range() -> None:
         ({"threads": 0}, "threads is 0; it must be a whole number of at least 1"),
         ({"k": 1 << 60}, "would not fit in memory"),
         ({"queries": SparseVectors.empty(4)}, "queries have 4 components, the index 3"),
-        ({"queries": [[1.0, 0.0, 2.0]]}, "queries are of type list"),
+        ({"queries": 5}, "queries are of type int"),
+        ({"queries": [[1.0, 0.0]]}, "queries have 2 components, the index 3"),
         ({"params": {"exact": True}}, "settings are of type dict; give SearchParams"),
     ],
 )
