@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import io
 import os
@@ -9,8 +10,9 @@ import re
 import sys
 import textwrap
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, TextIO
 
 import typer
@@ -68,7 +70,7 @@ def command_line(words: Sequence[str] = ()) -> TyperGroup:
     called = next((word for word in words if not word.startswith("-")), "")
     for name in [called] if called in COMMANDS else COMMANDS:
         examples = "\n".join(EXAMPLES[name]).replace("[", r"\[")  # which begins a style
-        command = getattr(import_module(f"lsr.cli.{name}"), name)
+        command = _at_home(getattr(import_module(f"lsr.cli.{name}"), name))
         app.command(rich_help_panel=COMMANDS[name], epilog=f"[bold]Examples[/]\n{examples}")(command)
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)
@@ -76,6 +78,21 @@ def command_line(words: Sequence[str] = ()) -> TyperGroup:
         assert isinstance(each, TyperGroup | TyperCommand)
         _name_values(each)
     return group
+
+
+def _at_home(command: Callable[..., None]) -> Callable[..., None]:
+    """With `~` in paths, which a shell leaves in quotes and behind =, as the user's home."""
+
+    def expanded(value: object) -> object:
+        if isinstance(value, list):
+            return [expanded(each) for each in value]
+        return Path(os.path.expanduser(value)) if isinstance(value, Path) else value
+
+    @functools.wraps(command)
+    def run(**given: object) -> None:
+        command(**{name: expanded(value) for name, value in given.items()})
+
+    return run
 
 
 def _name_values(command: TyperGroup | TyperCommand) -> None:

@@ -205,8 +205,9 @@ def of_dense(loading: Mapping[str, Any]) -> dict[str, Any]:
 def read_ids(path: Path | None) -> list[str] | None:
     """The lines of an --only file. Raises ParameterError for what is not a text file."""
     from lsr.collections.lines import read_lines
+    from lsr.storage.reading import expanded
 
-    return None if path is None else [line for _, line in read_lines(path, ParameterError)]
+    return None if path is None else [line for _, line in read_lines(expanded(path), ParameterError)]
 
 
 def drops(same_id: Literal["drop", "keep"] | None) -> bool | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lsr.collections.collection import Collection, load_collection
+from lsr.storage.reading import expanded
 
 
 def open_collection(
@@ -26,6 +27,7 @@ def offline_folder(path: str, offline_data: Path | None) -> Path | None:
     """Where in offline_data the collection is, if it is there."""
     if offline_data is None:
         return None
+    offline_data = expanded(offline_data)
     first, _, rest = path.partition("/")
     names = [path]
     if first == "beir":

@@ -18,6 +18,7 @@ from lsr.collections.lines import read_lines
 from lsr.errors import RunError
 from lsr.storage.files import replacing_file
 from lsr.storage.reading import expanded
+from lsr.storage.recognize import kind_of_file
 
 Qrels = dict[str, dict[str, int]]
 Run = dict[str, dict[str, float]]
@@ -47,10 +48,8 @@ def read_qrels(path: str | Path) -> Qrels:
         if columns == 4:
             cells = line.split()
         if len(cells) != columns:
-            raise RunError(
-                f"{path}:{number}: {len(cells)} columns; qrels have 4 (query, iteration, document, grade) "
-                f"or, between tabs, 3 (query, document, grade)"
-            )
+            rule = "qrels have 4 (query, iteration, document, grade) or, between tabs, 3 (query, document, grade)"
+            raise _foreign(path, number, len(cells), rule)
         query_id, doc_id, grade = cells[0].strip(), cells[-2].strip(), cells[-1].strip()
         try:
             value = int(grade)
@@ -84,7 +83,7 @@ def read_run(path: str | Path) -> Run:
     for number, line in read_lines(path, RunError):
         cells = line.split()
         if len(cells) != 6:
-            raise RunError(f"{path}:{number}: {len(cells)} columns; a TREC run has 6: query Q0 document rank score tag")
+            raise _foreign(path, number, len(cells), "a TREC run has 6: query Q0 document rank score tag")
         query_id, _, doc_id, _, text, _ = cells
         try:
             score = float(text)
@@ -99,6 +98,11 @@ def read_run(path: str | Path) -> Run:
     if not run:
         raise RunError(f"{path}: holds no ranking; expected lines of query Q0 document rank score tag")
     return run
+
+
+def _foreign(path: Path, number: int, columns: int, rule: str) -> RunError:
+    kind = kind_of_file(path) if number == 1 and path.is_file() else None
+    return RunError(f"{path}:{number}: {columns} columns{f', as it is {kind}' if kind else ''}; {rule}")
 
 
 def write_run(path: str | Path, run: Mapping[str, Mapping[str, float]], tag: str = "lsr") -> None:

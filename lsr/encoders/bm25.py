@@ -23,6 +23,7 @@ from lsr.encoders.base import ENCODER_FILE, check_batch_size, encodable
 from lsr.errors import EncoderError, ParameterError
 from lsr.progress import progress_bar
 from lsr.storage.files import DAMAGE, replacing_file, storage_errors
+from lsr.storage.reading import expanded
 from lsr.vectors.normalize import component_dtype
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
@@ -173,7 +174,7 @@ class BM25Encoder(HasFacts):
     def save(self, folder: str | Path) -> None:
         """Write encoder.json, vocabulary.json and idf.npy. Raises StorageError, and EncoderError before `fit`."""
         description = {"format_version": FORMAT_VERSION, **self.describe()}
-        folder = Path(folder)
+        folder = expanded(folder)
         with storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         self.vocabulary.write(folder / VOCABULARY_FILE)

@@ -18,6 +18,7 @@ from lsr.encoders.sparse.tokens import FolderTokenizer
 from lsr.errors import EncoderError
 from lsr.progress import progress_bar
 from lsr.storage.files import DAMAGE, replacing_file
+from lsr.storage.reading import POINTER, expanded, is_pointer
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
@@ -95,7 +96,7 @@ def read_table(path: str | os.PathLike[str], vocabulary: Vocabulary) -> Table:
 
     Raises EncoderError for what cannot be read, is negative or not finite, or is longer than the vocabulary.
     """
-    path = Path(path)
+    path = expanded(path)
     try:
         if path.suffix == ".safetensors":
             weights = load_file(path)["weight"]
@@ -106,6 +107,8 @@ def read_table(path: str | os.PathLike[str], vocabulary: Vocabulary) -> Table:
                 if component is not None:
                     weights[component] = max(weight, 0.0) if weight == weight else weight
     except DAMAGE as error:
+        if is_pointer(path):
+            raise EncoderError(f"{path}: {POINTER}") from error
         raise EncoderError(f"{path}: no table of weights, or a damaged one ({error}); copy it again") from error
     return checked_table(weights, vocabulary, f"{path}: ")
 

@@ -11,6 +11,7 @@ from lsr.encoders.base import Encoder, PretrainedEncoder, check_batch_size, enco
 from lsr.encoders.folders.saved import OWN, write_saved
 from lsr.errors import EncoderError
 from lsr.progress import progress_bar
+from lsr.storage.reading import expanded
 from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
 from lsr.vectors.vocabulary import Vocabulary
 
@@ -106,7 +107,7 @@ class OwnEncoder(PretrainedEncoder):
 
     def save(self, folder: str | Path) -> None:
         """What the user's class saves, or the name alone. Raises StorageError."""
-        folder = Path(folder)
+        folder = expanded(folder)
         if hasattr(self._given, "save"):
             self._given.save(str(folder))
         if not folder.is_dir() or not any(folder.iterdir()):

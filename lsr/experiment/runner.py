@@ -21,6 +21,7 @@ from lsr.experiment.suites import Judged, open_judged
 from lsr.provenance import facts
 from lsr.retrieval.request import SearchRequest
 from lsr.storage.files import DAMAGE, own_folder, replacing_file, storage_errors
+from lsr.storage.reading import expanded
 from lsr.threads import checked_threads
 
 MARKER = "experiment.json"
@@ -48,7 +49,7 @@ def run_experiment(
     building indexes and reading collections raises, before anything runs where a collection or a model is missing; and
     StorageError where `folder` holds anything else, or another process runs an experiment there.
     """
-    folder = Path(folder)
+    folder = expanded(folder)
     threads = checked_threads(threads)
     used = [_Used.open(experiment, judged, offline_data) for judged in experiment.collections]
     indexes = Indexes(folder / "indexes", device, threads, progress)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from lsr.collections.collection import Collection
 from lsr.collections.offline import offline_folder, open_collection
+from lsr.storage.reading import expanded
 
 
 class Judged(NamedTuple):
@@ -75,7 +76,7 @@ def downloads(judged: Judged) -> dict[str, int | None]:
     """
     root, _, rest = judged.path.partition("/")
     listed = json.loads(files("ir_datasets").joinpath("etc/downloads.json").read_text(encoding="utf-8"))
-    if Path(judged.path).exists() or root not in listed:
+    if expanded(judged.path).exists() or root not in listed:
         return {}
     parts = _PARTS.get(judged.path) or ([rest.split("/")[0]] if root == "beir" else [])
     if rest == "webis-touche2020/v2":

@@ -6,13 +6,13 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, SupportsIndex, TypeVar
 
 from lsr.errors import IndexFormatError, LsrError, StorageError
 from lsr.storage.arrays import Array, load_array, save_arrays
 from lsr.storage.id_column import IdColumn
 from lsr.storage.manifest import Extra, read_manifest, replacing_folder, write_manifest
+from lsr.storage.reading import expanded
 from lsr.vectors.vocabulary import Vocabulary
 
 IDS = "ids"
@@ -44,7 +44,7 @@ class IndexFolder:
     """
 
     def __init__(self, folder: str | os.PathLike[str], kind: str, versions: tuple[int, ...]) -> None:
-        self.path = Path(folder)
+        self.path = expanded(folder)
         self.manifest = read_manifest(folder, versions, kind)
         self.version = int(self.manifest["format_version"])
 
@@ -124,6 +124,7 @@ def opened(folder: str | os.PathLike[str], read: Callable[[], F], **arguments: A
 
     Where one did, everything is read again. arguments: of its `open`, beside the folder. Raises what `read` raises.
     """
+    folder = expanded(folder)
     result = _all_of_one(folder, read)
     result.opened_with = {"folder": os.path.realpath(folder), **arguments}
     return result

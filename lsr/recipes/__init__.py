@@ -28,8 +28,9 @@ def find_training(name_or_path: str | Path) -> Path | Traversable:
     recipes = recipe_names()
     if name in recipes:
         return files(__name__).joinpath(f"{name}{_SUFFIX}")
-    if os.path.exists(name):
-        return Path(name)
+    path = Path(os.path.expanduser(name))
+    if path.exists():
+        return path
     raise ParameterError(f"{name}: there is no such file, and no such recipe; recipes are {', '.join(recipes)}")
 
 

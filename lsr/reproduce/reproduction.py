@@ -18,6 +18,7 @@ from lsr.reproduce.finding import Plan, Variant, VariantGroup
 from lsr.reproduce.reproduction_report import MEASURES, UNTRAINED, Measured, write_report
 from lsr.reproduce.shared_negatives import mine_for
 from lsr.storage.files import DAMAGE, own_folder, replacing_file, storage_errors
+from lsr.storage.reading import expanded
 from lsr.threads import checked_threads
 from lsr.training.trainer import train
 from lsr.training.training_config import TrainingConfig
@@ -53,7 +54,7 @@ def reproduce(
     Raises ParameterError for seeds below 1, and where `folder` holds another reproduction; CollectionError before
     anything runs where a collection is missing; StorageError.
     """
-    folder = Path(os.path.realpath(folder))
+    folder = Path(os.path.realpath(expanded(folder)))
     if seeds < 1:
         raise ParameterError(f"seeds is {seeds}; it must be at least 1")
     threads = checked_threads(threads)

@@ -14,6 +14,7 @@ from lsr.encoders.base import ENCODER_FOLDER, Encoder
 from lsr.encoders.sparse_collection import encode_collection
 from lsr.progress import Advance, progress_bar
 from lsr.storage.files import is_stream, storage_errors
+from lsr.storage.reading import expanded
 from lsr.vectors.io import VectorsInfo, read_info
 from lsr.vectors.sparse_vectors import SparseVectors
 
@@ -57,7 +58,7 @@ def encode_documents(
     encoded = encode_collection(
         encoder,
         ((document.doc_id, document.full_text) for document in collection.documents()),
-        Path(folder),
+        expanded(folder),
         total=collection.count if progress else None,
         progress=progress,
         batch_size=batch_size,

@@ -21,6 +21,7 @@ from lsr.retrieval.searcher import DENSE_FOLDER, TEXTS_NAME
 from lsr.storage.files import storage_errors
 from lsr.storage.id_column import IdColumn
 from lsr.storage.manifest import MANIFEST, check_replaceable, replacing_folder, write_manifest
+from lsr.storage.reading import expanded
 from lsr.storage.strings import StringColumn
 from lsr.threads import checked_threads
 from lsr.vectors.io import read_info, read_vocabulary
@@ -68,14 +69,14 @@ def build_searchable(
     Raises CollectionError, VectorsError and EncoderError for what cannot be read or does not fit together, StorageError
     where writing fails or `folder` holds anything but an index, and ParameterError for less memory than any way takes.
     """
-    folder = Path(os.path.realpath(folder))
+    folder = Path(os.path.realpath(expanded(folder)))
     check_replaceable(folder)
     checked_threads(threads)
     memory = machine_memory() // 2 if memory is None else memory
     if isinstance(source, str | Path):
         if dense is not None:
             raise EncoderError(NO_TEXT.format(source))
-        return _index_vectors(Path(source), folder, encoder, config, threads, memory, progress)
+        return _index_vectors(expanded(source), folder, encoder, config, threads, memory, progress)
     if encoder is None:
         raise EncoderError(f"{source.name} holds text, which needs an encoder; name one, such as tiny or bm25")
     encoder = as_encoder(encoder)
@@ -117,7 +118,7 @@ def build_dense(
     that index. Goes on after a kill, from FOLDER.encoding (INDEX.dense.encoding), which is removed at the end.
     Raises CollectionError, VectorsError, EncoderError and StorageError as build_searchable does.
     """
-    folder = Path(os.path.realpath(folder))
+    folder = Path(os.path.realpath(expanded(folder)))
     check_replaceable(folder)
     checked_threads(threads)
     if isinstance(encoder, str | Path):

@@ -32,6 +32,7 @@ from lsr.retrieval.request import (
     SideName,
 )
 from lsr.storage.manifest import read_manifest
+from lsr.storage.reading import expanded
 from lsr.storage.strings import StringColumn
 from lsr.threads import checked_threads
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -109,7 +110,7 @@ class Dense:
         """What build_dense wrote. Raises nothing yet."""
         from lsr.encoders.base import ENCODER_FOLDER
 
-        return cls(Path(folder), Path(folder, ENCODER_FOLDER), device, beside)
+        return cls(expanded(folder), expanded(folder) / ENCODER_FOLDER, device, beside)
 
 
 class Searcher(HasFacts, FromFolder):
@@ -185,7 +186,7 @@ class Searcher(HasFacts, FromFolder):
         """
         from lsr.encoders.load import as_encoder, load_encoder
 
-        folder = Path(folder)
+        folder = expanded(folder)
 
         def choose(index: SparseIndex[Any], kept: Path | None) -> Encoder:
             if encoder is not None:
@@ -214,7 +215,7 @@ class Searcher(HasFacts, FromFolder):
             # Indexes of earlier versions have their tokens from the encoder.
             return load_encoder(kept) if kept is not None and index.vocabulary is None else None
 
-        searcher = cls._open(Path(folder), choose)
+        searcher = cls._open(expanded(folder), choose)
         searcher.opened_with = None  # a pickle of it would be opened by `open`
         return searcher
 

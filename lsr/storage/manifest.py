@@ -17,9 +17,12 @@ from typing import Any
 from lsr.errors import IndexFormatError, StorageError
 from lsr.storage import files
 from lsr.storage.files import left_aside, lock_folder, storage_errors
+from lsr.storage.reading import POINTER, expanded, is_pointer
+from lsr.storage.recognize import A_COLLECTION, VECTORS_FOLDER, what_is
 
 MANIFEST = "manifest.json"
 PRODUCT = "lsr index"
+_INDEXED = {A_COLLECTION: " --encoder NAME", VECTORS_FOLDER: ""}  # what an index is built from -> and how
 _PRODUCT_WITHIN = 100  # bytes: the first entry, so that a manifest that was cut short is still known
 
 Extra = Callable[[Path], Mapping[str, Any]]
@@ -40,7 +43,7 @@ def check_replaceable(path: str | os.PathLike[str]) -> None:
     To be asked before long work, too.
     """
     with storage_errors(path):
-        target = Path(os.path.realpath(path))
+        target = Path(os.path.realpath(expanded(path)))
         files.refuse_foreign(target, MANIFEST)
         if (target / MANIFEST).exists() and not _is_index(target):
             raise StorageError(f"{target}: cannot be replaced: its {MANIFEST} is not of lsr; choose another path")
@@ -70,7 +73,7 @@ def read_manifest(
     Raises IndexFormatError when there is no index of one of these format versions (and of that kind, if one is given),
     or when a file is missing or has another size.
     """
-    folder = Path(folder)
+    folder = expanded(folder)
     path = folder / MANIFEST
     manifest = _load_manifest(folder)
     if kind is not None and manifest.get("kind") != kind:
@@ -95,7 +98,7 @@ def update_manifest(folder: str | os.PathLike[str], change: Callable[[dict[str, 
     another. If an index takes the place of this one meanwhile, it is left as it is.
     Raises IndexFormatError when there is no index, StorageError.
     """
-    target = Path(os.path.realpath(folder))
+    target = Path(os.path.realpath(expanded(folder)))
     with storage_errors(folder):
         lock = lock_folder(target, wait=True)
         try:
@@ -115,12 +118,19 @@ def _load_manifest(folder: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         aside = left_aside(folder)
         hint = f"an interrupted save left it at {aside}: rename it back" if aside else "give the folder of an index"
+        kind = what_is(folder)
+        if kind in _INDEXED:
+            hint = f"{kind}: build an index of it, lsr index {folder} INDEX{_INDEXED[kind]}, and give that"
         raise IndexFormatError(f"{folder}: no index (there is no {MANIFEST}); {hint}") from error
+    except NotADirectoryError as error:
+        raise IndexFormatError(f"{folder}: is {what_is(folder)}, not an index; give the folder of an index") from error
     except OSError as error:
         raise IndexFormatError(
             f"{folder}: no index can be read: {error.strerror}; give the folder of an index"
         ) from error
     except (ValueError, RecursionError) as error:
+        if is_pointer(path):
+            raise IndexFormatError(f"{path}: {POINTER}") from error
         raise IndexFormatError(f"{path}: truncated or not JSON ({error}); build the index again") from error
     if not isinstance(manifest, dict) or manifest.get("product") != PRODUCT:
         raise IndexFormatError(f"{path}: not the manifest of an index; give the folder of an index that lsr built")
@@ -132,17 +142,16 @@ def verify(folder: str | os.PathLike[str]) -> None:
 
     Raises IndexFormatError for the first that differs.
     """
-    path = Path(folder, MANIFEST)
+    folder = expanded(folder)
+    path = folder / MANIFEST
     try:
-        listed = _listed_files(path, _load_manifest(Path(folder)), "sha256")
+        listed = _listed_files(path, _load_manifest(folder), "sha256")
         for name, checksum in listed:
-            if _checksum(Path(folder, name)) != checksum:
-                raise IndexFormatError(
-                    f"{Path(folder, name)}: its checksum is not the manifest's; build the index again"
-                )
+            if _checksum(folder / name) != checksum:
+                raise IndexFormatError(f"{folder / name}: its checksum is not the manifest's; build the index again")
     except OSError as error:
         raise IndexFormatError(f"{folder}: cannot be verified ({error}); build the index again") from error
-    for inner in Path(folder).glob(f"*/{MANIFEST}"):
+    for inner in folder.glob(f"*/{MANIFEST}"):
         if inner.relative_to(folder).as_posix() not in dict(listed):
             verify(inner.parent)
 
@@ -172,6 +181,8 @@ def _check_size(path: Path, size: Any) -> None:
     except (OSError, ValueError) as error:  # ValueError: no file can have this name
         said = error.strerror if isinstance(error, OSError) else error
         raise IndexFormatError(f"{path}: {said}; build the index again") from error
+    if found != size and is_pointer(path):
+        raise IndexFormatError(f"{path}: {POINTER}")
     if found != size:
         raise IndexFormatError(f"{path}: {found} bytes instead of {size}; build the index again")
 

@@ -17,6 +17,7 @@ from lsr.storage.files import STANDARD, storage_errors
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+POINTER = "is a Git LFS pointer, not the file itself; run git lfs pull where it was cloned"
 _POINTER = b"version https://git-lfs"
 _PACKED = b"\x1f\x8b"
 _copies: list[TemporaryDirectory[str]] = []  # removed when the process ends
@@ -26,7 +27,7 @@ class LfsPointerError(ValueError):
     """A file is not there itself: Git left a pointer in its place."""
 
     def __init__(self) -> None:
-        super().__init__("is a Git LFS pointer, not the file itself; run git lfs pull where it was cloned")
+        super().__init__(POINTER)
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
@@ -71,15 +72,13 @@ def rereadable(path: Path) -> Path:
     return copy
 
 
-def refuse_pointer(path: Path) -> None:
-    """Raises LfsPointerError where Git left one in place of the file."""
+def is_pointer(path: Path) -> bool:
+    """Whether Git left a pointer in place of the file."""
     try:
         with path.open("rb") as file:
-            head = file.read(len(_POINTER))
+            return file.read(len(_POINTER)) == _POINTER
     except OSError:
-        return  # which whoever reads it tells
-    if head == _POINTER:
-        raise LfsPointerError
+        return False  # which whoever reads it tells
 
 
 def _open(path: Path) -> io.BufferedReader:

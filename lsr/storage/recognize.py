@@ -9,9 +9,9 @@ from lsr.storage.files import DAMAGE
 from lsr.storage.reading import open_binary
 
 _READ = 1 << 16  # bytes of a file, at most, by which it is known
-A_COLLECTION, VECTORS_FOLDER = "a collection", "a folder of vectors"
+AN_INDEX, A_COLLECTION, VECTORS_FOLDER = "an index", "a collection", "a folder of vectors"
 _MARKS = {  # of folders, the first that is there decides
-    "manifest.json": "an index",
+    "manifest.json": AN_INDEX,
     "corpus.jsonl": A_COLLECTION,
     "corpus.jsonl.gz": A_COLLECTION,
     "collection.tsv": A_COLLECTION,

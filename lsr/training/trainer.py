@@ -24,6 +24,7 @@ from lsr.encoders.batches import find_device
 from lsr.encoders.collection_idf import idf_from
 from lsr.errors import ParameterError, StorageError
 from lsr.progress import progress_bar
+from lsr.storage.reading import expanded
 from lsr.threads import processors
 from lsr.training.accelerate_state import own_accelerate_state
 from lsr.training.checkpoint import load_checkpoint, save_checkpoint
@@ -76,7 +77,7 @@ def train(
     CollectionError, EncoderError, StorageError.
     """
     with own_accelerate_state():
-        return _train(config, Path(folder), offline_data, device, progress)
+        return _train(config, expanded(folder), offline_data, device, progress)
 
 
 def _train(

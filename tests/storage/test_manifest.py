@@ -64,7 +64,7 @@ def test_no_index_there(tmp_path: Path) -> None:
         read_manifest(tmp_path / "none", (3,))
     with pytest.raises(IndexFormatError, match=r"no index \(there is no manifest\.json\)"):
         read_manifest(tmp_path, (3,))
-    with pytest.raises(IndexFormatError, match="file: no index can be read: Not a directory"):
+    with pytest.raises(IndexFormatError, match="file: is a file, not an index; give the folder of an index"):
         read_manifest(tmp_path / "file", (3,))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lsr.storage.reading import LfsPointerError, expanded, open_binary, refuse_pointer, rereadable
+from lsr.storage.reading import LfsPointerError, expanded, is_pointer, open_binary, rereadable
 
 CONTENT = b"a line that is longer than the head\n" * 9000  # more than a pipe holds
 
@@ -68,13 +68,15 @@ def test_a_copy_of_a_pipe_can_be_read_again(tmp_path: Path) -> None:
 def test_lfs_pointers(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     path.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 9\n")
-    with pytest.raises(LfsPointerError, match="is a Git LFS pointer, not the file itself; run git lfs pull"):
-        refuse_pointer(path)
-    with pytest.raises(LfsPointerError), open_binary(path):
+    assert is_pointer(path)
+    with (
+        pytest.raises(LfsPointerError, match="is a Git LFS pointer, not the file itself; run git lfs"),
+        open_binary(path),
+    ):
         pass
     path.write_text("version 2")
-    refuse_pointer(path)
-    refuse_pointer(tmp_path / "missing")
+    assert not is_pointer(path)
+    assert not is_pointer(tmp_path / "missing")
 
 
 def test_the_user_s_home(monkeypatch: pytest.MonkeyPatch) -> None:

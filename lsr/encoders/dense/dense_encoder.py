@@ -22,6 +22,7 @@ from lsr.encoders.text_network import TextNetwork
 from lsr.errors import EncoderError
 from lsr.progress import progress_bar
 from lsr.spelling import american
+from lsr.storage.reading import expanded
 
 DENSE = "dense"
 
@@ -101,7 +102,7 @@ class DenseEncoder(HasFacts):
         """
         options = {"dtype": self.dtype, "max_length": self.max_length}
         write_saved(
-            Path(folder), {"kind": DENSE, "name": self.name, "options": options, "description": self.describe()}
+            expanded(folder), {"kind": DENSE, "name": self.name, "options": options, "description": self.describe()}
         )
 
     def _encode(

@@ -14,6 +14,8 @@ from pathlib import Path
 from lsr.encoders.base import first_line
 from lsr.errors import EncoderError
 from lsr.extras import need
+from lsr.storage.reading import POINTER, is_pointer
+from lsr.storage.recognize import what_is
 
 WORKS = (
     'these work: "bm25", "tiny", a folder with a sparse encoder or a masked language model, or a Hugging Face id '
@@ -29,6 +31,7 @@ BUNDLED = {
 WANTED = ("*.json", "*.txt", "*.model", "*.safetensors")
 UNWANTED = ("onnx/*", "openvino/*", "*/onnx/*", "*/openvino/*", "checkpoint-*/*")
 
+_LARGEST_POINTER = 1024  # bytes
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -63,14 +66,31 @@ def named_checkpoint(name: str) -> FoundModel:
         return FoundModel(name, _bundled_folder(name))
     path = Path(name)
     if path.is_absolute() and os.path.isdir(path):
+        refuse_pointers(path)
         return FoundModel(name, path)
     if path.is_absolute() and os.path.exists(path):
-        raise EncoderError(f"{path}: is a file, not an encoder; {WORKS}")
+        raise EncoderError(f"{path}: is {what_is(path)}, not the folder of an encoder; {WORKS}")
     if not _HUB_ID.fullmatch(name):
         close = get_close_matches(name.lower(), ("bm25", *BUNDLED), 1)
         hint = f'did you mean "{close[0]}"? ' if close else ""
         raise EncoderError(f"{name!r}: no such encoder, and no such folder; {hint}{WORKS}")
     return FoundModel(name, _downloaded(name))
+
+
+def refuse_pointers(folder: Path) -> None:
+    """Raises EncoderError for a model that was cloned without Git LFS: what a library makes of its files helps nobody.
+
+    It looks into small files alone.
+    """
+    for path in _files_of(folder):
+        if path.stat().st_size < _LARGEST_POINTER and is_pointer(path):
+            raise EncoderError(f"{path}: {POINTER}")
+
+
+def _files_of(folder: Path) -> list[Path]:
+    """Without hidden ones, which systems leave beside others."""
+    found = (each for each in folder.rglob("*") if each.is_file())
+    return sorted(each for each in found if not any(part.startswith(".") for part in each.relative_to(folder).parts))
 
 
 def content_digest(name: str) -> str:
@@ -81,7 +101,7 @@ def content_digest(name: str) -> str:
     folder = named_checkpoint(name).folder
     digest = hashlib.sha256()
     try:
-        for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+        for path in _files_of(folder):
             with path.open("rb") as file:
                 content = hashlib.file_digest(file, "sha256").digest()
             digest.update(path.relative_to(folder).as_posix().encode("utf-8", "surrogateescape") + b"\0" + content)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from lsr.encoders.base import ENCODER_FOLDER
 from lsr.encoders.folders.find import WORKS
 from lsr.encoders.folders.framework import is_framework, read_framework
 from lsr.encoders.folders.model_files import (
@@ -21,6 +22,7 @@ from lsr.encoders.folders.model_files import (
 from lsr.encoders.folders.sentence_transformers import MODULES_FILE, read_sentence_transformer
 from lsr.encoders.spec import EncoderSpec, HeadSpec, LookupSpec, SideSpec, TransformerSpec
 from lsr.errors import EncoderError
+from lsr.storage.recognize import AN_INDEX, what_is
 
 # Where the file that OpenSearch's code writes is missing, the lines that its analyzers read are as good.
 OPENSEARCH_TABLES = ("idf.json", "query_token_weights.txt")
@@ -54,7 +56,11 @@ def read_layout(name: str, folder: Path, max_length: int | None) -> EncoderSpec:
         if (queries / CONFIG_FILE).is_file():
             return _encoder(name, splade_max(queries, max_length), folder, max_length, "naver")
     if not (folder / CONFIG_FILE).is_file():
-        raise EncoderError(f"{folder}: has neither {CONFIG_FILE} nor {MODULES_FILE}, and is no encoder; {WORKS}")
+        kind = what_is(folder)
+        kept = f"an index, which keeps its encoder in {folder / ENCODER_FOLDER}" if kind == AN_INDEX else kind
+        raise EncoderError(
+            f"{folder}: has neither {CONFIG_FILE} nor {MODULES_FILE}, and is no encoder, but {kept}; {WORKS}"
+        )
     for inside, layout in QUERIES_INSIDE:
         if (folder / inside / CONFIG_FILE).is_file():
             return _encoder(name, splade_max(folder / inside, max_length), folder, max_length, layout)

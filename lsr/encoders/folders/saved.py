@@ -11,12 +11,14 @@ from threading import Lock
 from typing import Any
 
 from lsr.encoders.base import ENCODER_FILE, Encoder, PretrainedEncoder, check_batch_size, encodable
+from lsr.encoders.folders.find import refuse_pointers
 from lsr.encoders.folders.model_files import folder_inside
 from lsr.encoders.pruning import Pruning
 from lsr.encoders.sparse.lookup import LookupSide
 from lsr.encoders.spec import BackboneSpec, EncoderSpec, HeadSpec, LookupSpec, SideSpec, TransformerSpec
 from lsr.errors import EncoderError, LsrError
 from lsr.storage.files import DAMAGE, replacing_file, storage_errors
+from lsr.storage.reading import expanded
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
@@ -35,6 +37,7 @@ def is_saved_encoder(name: str) -> bool:
 def read_saved(folder: Path) -> dict[str, Any]:
     """The content of encoder.json. Raises EncoderError."""
     path = folder / ENCODER_FILE
+    refuse_pointers(folder)
     try:
         content = json.loads(path.read_bytes())
     except DAMAGE as error:
@@ -137,7 +140,7 @@ class SavedLookup(PretrainedEncoder):
 
     def save(self, folder: str | Path) -> None:
         """Write the same again. Raises StorageError."""
-        folder = Path(folder)
+        folder = expanded(folder)
         query = lookup_to_json(self._query, folder / QUERY_FOLDER)
         write_saved(folder, {**self._saved, "query": query})
 

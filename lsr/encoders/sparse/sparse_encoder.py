@@ -30,6 +30,7 @@ from lsr.errors import EncoderError, LsrError, ParameterError
 from lsr.extras import need
 from lsr.progress import progress_bar
 from lsr.storage.files import DAMAGE
+from lsr.storage.reading import expanded
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
@@ -231,7 +232,7 @@ class SparseEncoder(PretrainedEncoder):
         Raises StorageError, and EncoderError as check_saveable does.
         """
         self.check_saveable()
-        folder = Path(folder)
+        folder = expanded(folder)
         content = {"name": self.name, "options": self.options.to_json(), "description": self.describe()}
         if isinstance(self._query, LookupSide):
             content["query"] = lookup_to_json(self._query, folder / QUERY_FOLDER)
@@ -248,7 +249,7 @@ class SparseEncoder(PretrainedEncoder):
         """
         from lsr.encoders.folders.write import write_encoder  # loads torch
 
-        write_encoder(Path(folder), self.query_side, self.document_side, training)
+        write_encoder(expanded(folder), self.query_side, self.document_side, training)
 
     def _load_document(self) -> Side:
         spec, query = self.spec.document, self.query_side

@@ -112,7 +112,7 @@ class DenseIndex(HasFacts, FromFolder):
         def read() -> DenseIndex:
             stored = IndexFolder(folder, KIND, (1, FORMAT_VERSION))
             config = stored.entry("config", lambda entries: DenseConfig(**american(entries)))
-            graph = None if config.kind == "flat" else _open_graph(Path(folder, GRAPH))
+            graph = None if config.kind == "flat" else _open_graph(stored.path / GRAPH)
             vectors = stored.array(VECTORS) if graph is None else _vectors_of(graph)
             shape = stored.number("documents"), stored.number("dim")
             stored.check(vectors.dtype == np.float32 and vectors.shape == shape, "vectors and manifest")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
@@ -28,6 +27,7 @@ from lsr.index.tools.tuning import RECALLS, TunedPreset, Tuning, resolve, tune
 from lsr.storage.arrays import Array
 from lsr.storage.id_column import IdColumn
 from lsr.storage.manifest import Extra
+from lsr.storage.reading import expanded
 from lsr.threads import checked_threads, thread_pool
 from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
 from lsr.vectors.vocabulary import Vocabulary
@@ -116,8 +116,8 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine]):
         from lsr.index.seismic.build.external import build_folder  # imports pyarrow, which no search needs
 
         build_folder(
-            Path(source),
-            Path(folder),
+            expanded(source),
+            expanded(folder),
             config,
             memory=memory,
             threads=threads,

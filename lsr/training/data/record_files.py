@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from lsr.collections.lines import count_lines, read_lines
 from lsr.collections.sources import Place, jsonl_records
 from lsr.errors import CollectionError
 from lsr.storage.files import DAMAGE
+from lsr.storage.reading import POINTER, expanded, is_pointer, open_binary, rereadable
 
 Record = dict[str, Any]
 
@@ -22,7 +24,7 @@ _PAIR, _TRIPLE, _SCORED_TRIPLE = 2, 3, 5  # columns
 
 def parts_of(path: str | Path) -> list[Path]:
     """The files at `path`: itself, or those of a folder, by name. Raises CollectionError."""
-    path = Path(path)
+    path = rereadable(expanded(path))
     if path.is_dir():
         parts = [each for each in sorted(path.iterdir()) if _kind(each) and not each.name.startswith(".")]
         if len({_kind(part) for part in parts}) != 1:
@@ -30,7 +32,7 @@ def parts_of(path: str | Path) -> list[Path]:
         return parts
     if not path.is_file():
         raise CollectionError(f"{path}: there is no such file or folder; {ACCEPTED}")
-    if not _kind(path):
+    if not _kind_of(path):
         raise CollectionError(f"{path}: unknown kind of file; {ACCEPTED}")
     return [path]
 
@@ -41,7 +43,7 @@ def read_records(parts: list[Path], ids: bool) -> Iterator[tuple[Place, Record]]
     ids: what the columns of a table hold, rather than texts. Raises CollectionError.
     """
     for part in parts:
-        kind = _kind(part)
+        kind = _kind_of(part)
         if kind == TSV:
             yield from _table(part, ids)
         else:
@@ -51,7 +53,7 @@ def read_records(parts: list[Path], ids: bool) -> Iterator[tuple[Place, Record]]
 
 def count_records(parts: list[Path]) -> int | None:
     """How many there are, for progress bars; None where that cannot be told."""
-    counts = [_parquet_rows(part) if _kind(part) == PARQUET else count_lines(part) for part in parts]
+    counts = [_parquet_rows(part) if _kind_of(part) == PARQUET else count_lines(part) for part in parts]
     known = [count for count in counts if count is not None]
     return sum(known) if len(known) == len(counts) else None
 
@@ -60,6 +62,18 @@ def _kind(path: Path) -> str | None:
     suffix = Path(path.name.removesuffix(".gz")).suffix
     known = (PARQUET,) if path.suffix == PARQUET else (JSONL, TSV)
     return suffix if suffix in known else None
+
+
+def _kind_of(path: Path) -> str | None:
+    """Of a file of another name: by how it begins."""
+    if kind := _kind(path):
+        return kind
+    with suppress(*DAMAGE), open_binary(path) as file:
+        head = file.read(1 << 16)
+        if head.startswith(b"PAR1"):
+            return PARQUET
+        return JSONL if head.lstrip(b"\xef\xbb\xbf \r\n").startswith(b"{") else TSV if b"\t" in head else None
+    return None
 
 
 def _table(path: Path, ids: bool) -> Iterator[tuple[Place, Record]]:
@@ -97,6 +111,8 @@ def _parquet(path: Path) -> Iterator[tuple[Place, Record]]:
                     number += 1
                     yield Place(str(path), number), record
     except DAMAGE as cause:
+        if is_pointer(path):
+            raise CollectionError(f"{path}: {POINTER}") from cause
         raise CollectionError(f"{path}:{number + 1}: not Parquet, or damaged ({cause}); write it again") from cause
 
 

@@ -1,7 +1,8 @@
 """NumPy archives: one file of arrays, streamed from inside the zip.
 
-Arrays: indptr, indices, values (float16 or float32), dim. Optional: ids (UTF-8 bytes, end to end) with ids_offsets
-(int64[rows + 1]), encoder and vocabulary (JSON, as bytes). Nothing is pickled.
+Arrays: indptr, indices, values (float16 or float32), dim. Optional: ids, as text (NumPy's <U), whole numbers or, as lsr
+writes them, UTF-8 bytes, end to end, with ids_offsets (int64[rows + 1]); encoder and vocabulary (JSON, as bytes).
+Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
 WHAT = "an .npz archive with indptr, indices, values and dim"
+_IDS = "text: save np.array(ids, dtype=str), as objects are pickles, which are never read"
 
 
 def read_info(path: Path) -> VectorsInfo:
@@ -53,7 +55,7 @@ def iterate(path: Path, rows: int, _vocabulary: Vocabulary | None) -> Iterator[S
         indptr, indices, values = (
             _Column(archive, name, kinds) for name, kinds in (("indptr", "iu"), ("indices", "iu"), ("values", "f"))
         )
-        ids = _Ids(archive) if "ids.npy" in archive.namelist() else None
+        ids = _ids(archive)
         total = indptr.length - 1
         if total < 0 or indices.length != values.length:
             raise VectorsError(
@@ -120,7 +122,7 @@ def _open(path: Path) -> Iterator[zipfile.ZipFile]:
 class _Column:
     """One array of the archive, read from front to back."""
 
-    def __init__(self, archive: zipfile.ZipFile, name: str, kinds: str) -> None:
+    def __init__(self, archive: zipfile.ZipFile, name: str, kinds: str, what: str = WHAT) -> None:
         self._name = f"array {name}"
         self._stream = archive.open(f"{name}.npy")
         version = np.lib.format.read_magic(self._stream)
@@ -130,19 +132,19 @@ class _Column:
         }.get(version)
         if read_header is None:
             raise VectorsError(f"{self._name}: .npy version {version} is not understood; expected {WHAT}")
-        shape, _, self._dtype = read_header(self._stream)
-        if self._dtype.kind not in kinds or len(shape) > 1:
-            raise VectorsError(f"{self._name} has type {self._dtype} and shape {shape}; expected {WHAT}")
+        shape, _, self.dtype = read_header(self._stream)
+        if self.dtype.kind not in kinds or len(shape) > 1:
+            raise VectorsError(f"{self._name} has type {self.dtype} and shape {shape}; expected {what}")
         self.length: int = shape[0] if shape else 1
-        size = self._stream.tell() + self.length * self._dtype.itemsize
+        size = self._stream.tell() + self.length * self.dtype.itemsize
         if size != archive.getinfo(f"{name}.npy").file_size:
             raise VectorsError(f"{self._name} is not as long as its header says; write the file again")
 
     def read(self, count: int) -> npt.NDArray[Any]:
-        data = self._stream.read(count * self._dtype.itemsize)
-        if len(data) < count * self._dtype.itemsize:
+        data = self._stream.read(count * self.dtype.itemsize)
+        if len(data) < count * self.dtype.itemsize:
             raise VectorsError(f"{self._name} is truncated; write the file again")
-        return np.frombuffer(data, self._dtype)
+        return np.frombuffer(data, self.dtype)
 
     def check_end(self) -> None:
         """Nothing may follow; reading on also makes zipfile compare the checksum."""
@@ -150,8 +152,33 @@ class _Column:
             raise VectorsError(f"{self._name} is longer than indptr says; write the file again")
 
 
-class _Ids:
-    """The ids, read from front to back."""
+def _ids(archive: zipfile.ZipFile) -> _PackedIds | _PlainIds | None:
+    names = archive.namelist()
+    if "ids.npy" not in names:
+        return None
+    return _PackedIds(archive) if "ids_offsets.npy" in names else _PlainIds(archive)
+
+
+class _PlainIds:
+    """Ids as an array of text or of whole numbers, read from front to back."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._column = _Column(archive, "ids", "Uiu", _IDS)
+        if self._column.dtype == np.uint8:
+            raise VectorsError(f"array ids holds bytes, and there is no array ids_offsets; expected {_IDS}")
+
+    def read(self, count: int) -> list[str]:
+        ids: list[str] = self._column.read(count).astype(str).tolist()
+        return ids
+
+    def check_end(self, rows: int) -> None:
+        if self._column.length != rows:
+            raise VectorsError(f"{self._column.length} ids for {rows} rows; write the file again")
+        self._column.check_end()
+
+
+class _PackedIds:
+    """Ids as bytes, read from front to back."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._bytes = _Column(archive, "ids", "u")

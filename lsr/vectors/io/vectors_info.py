@@ -7,11 +7,12 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lsr.errors import VectorsError
 from lsr.storage.files import DAMAGE
-from lsr.storage.reading import LfsPointerError
+from lsr.storage.reading import POINTER, is_pointer
 from lsr.vectors.normalize import RowName
 
 
@@ -36,11 +37,13 @@ def reading_errors(path: str | os.PathLike[str], what: str) -> Iterator[None]:
     """Turn what a damaged or foreign file raises in the body into a VectorsError that begins with `path`."""
     try:
         yield
-    except (VectorsError, LfsPointerError) as error:
-        raise VectorsError(f"{path}: {error}") from error.__cause__
     except OSError as error:
         raise VectorsError(f"{path}: cannot be read: {error.strerror or error}; expected {what}") from error
-    except DAMAGE as error:
+    except DAMAGE as error:  # VectorsErrors among them
+        if is_pointer(Path(path)):
+            raise VectorsError(f"{path}: {POINTER}") from error
+        if isinstance(error, VectorsError):
+            raise VectorsError(f"{path}: {error}") from error.__cause__
         cause = str(error) or type(error).__name__
         raise VectorsError(f"{path}: truncated, damaged or foreign ({cause}); expected {what}") from error
 

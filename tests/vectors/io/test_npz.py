@@ -92,7 +92,13 @@ def test_untidy_rows_are_normalized(tmp_path: Path) -> None:
         ({"values": np.array([1, 2, 3])}, "array values has type int64"),
         ({"values": np.array([[1, 2, 3.0]])}, "array values has type float64 and shape (1, 3)"),
         ({"values": np.array([1, 2, {}])}, "array values has type object"),
-        ({"ids": np.array(["a", "b", "c"])}, "array ids has type <U1"),
+        (
+            {"ids": np.array(["a", "b", "c"], object)},
+            "array ids has type object and shape (3,); expected text: save np.",
+        ),
+        ({"ids": np.array([1.0, 2.0, 3.0])}, "array ids has type float64"),
+        ({"ids": np.array(["a", "b"])}, "array ids is truncated"),
+        ({"ids": np.array(["a", "b", "c", "d"])}, "4 ids for 3 rows"),
         ({"ids": np.zeros(3, np.uint8)}, "ids_offsets"),
         ({"ids": np.zeros(3, np.uint8), "ids_offsets": np.array([0, 1, 2])}, "ids"),
         ({"ids": np.zeros(3, np.uint8), "ids_offsets": np.array([0, 1, 2, 3, 3])}, "4 ids for 3 rows"),
@@ -207,3 +213,19 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
         with pytest.raises(VectorsError):
             SparseVectors.read(save(tmp_path / "v.npz", **{name: trap}))
     assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        (np.array(["d1", "é日", ""]), ["d1", "é日", ""]),
+        (np.array(["d1", "d2", "d3"], ">U4"), ["d1", "d2", "d3"]),
+        (np.array([7, 41, -3]), ["7", "41", "-3"]),
+    ],
+)
+def test_ids_as_numpy_has_them(tmp_path: Path, save: Any, ids: Any, expected: list[str]) -> None:
+    arrays = {"indptr": [0, 1, 1, 2], "indices": [0, 4], "values": np.ones(2, np.float32), "dim": 5}
+    save(tmp_path / "v.npz", ids=ids, **arrays)
+    assert SparseVectors.read(tmp_path / "v.npz").ids == expected
+    assert [each for batch in iter_vectors(tmp_path / "v.npz", 2) for each in batch.ids or ()] == expected
