@@ -101,8 +101,8 @@ def _say_plan(described: Experiment, wanted: dict[str, int | None], file: TextIO
     systems = ", ".join(system.name for system in described.systems)
     collections = ", ".join(each.name for each in described.collections)
     lines = [
-        f"{len(described.collections)} collections: {collections}",
-        f"{len(described.systems)} systems: {systems}; baseline {described.baseline}",
+        f"collections ({len(described.collections)}): {collections}",
+        f"systems ({len(described.systems)}): {systems}; baseline {described.baseline}",
     ]
     known = sum(size for size in wanted.values() if size is not None)
     lines.append(

@@ -164,7 +164,8 @@ def _reason(message: str, command: str) -> str:
             f"{command} was given more than it takes: {words}; put several words in quotes, and give a folder instead "
             "of the names of its files (*)"
         )
-    return textwrap.shorten(message.rstrip("."), LONGEST_COMPLAINT, placeholder=" ...")
+    message = message.replace("Value error, ", "").rstrip(".")  # words of pydantic's
+    return textwrap.shorten(message, LONGEST_COMPLAINT, placeholder=" ...")
 
 
 def _open_streams() -> None:
