@@ -8,7 +8,6 @@ import io
 import os
 import re
 import sys
-import textwrap
 import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -159,13 +158,16 @@ def _completed() -> list[str]:
 def _reason(message: str, command: str) -> str:
     extra = re.fullmatch(r"Got unexpected extra argument\(s\) \((.*)\)", message, re.DOTALL)
     if extra is not None:
-        words = textwrap.shorten(extra[1], 80, placeholder=" ...")
         return (
-            f"{command} was given more than it takes: {words}; put several words in quotes, and give a folder instead "
-            "of the names of its files (*)"
+            f"{command} was given more than it takes: {_cut(extra[1], 80)}; put several words in quotes, and "
+            "give a folder instead of the names of its files (*)"
         )
     message = message.replace("Value error, ", "").rstrip(".")  # words of pydantic's
-    return textwrap.shorten(message, LONGEST_COMPLAINT, placeholder=" ...")
+    return _cut(re.sub(r"(\S{80})\S+", r"\1...", message), LONGEST_COMPLAINT)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def _open_streams() -> None:
