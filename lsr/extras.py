@@ -18,6 +18,7 @@ EXTRAS = {
     "accelerate": "train",
     "tensorboard": "train",
 }
+TRAINING = ("accelerate", "tensorboard", "torch", "transformers")
 
 
 def need(purpose: str, *packages: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lsr.extras import EXTRAS
+from tests.data import LIBRARY
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -22,7 +23,7 @@ ENTRIES = {
     "import lsr; lsr.load_encoder('tiny') # again": "transformers",
     "import lsr; lsr.load_encoder('naver/splade-v3')": "huggingface_hub",
     "from lsr import build_encoder; build_encoder('li-lsr', 'tiny')": "torch",
-    "from lsr.training.trainer import train": "accelerate",
+    "from lsr.training import train": "accelerate",
     "from lsr.collections.collection import load_collection; load_collection('beir/scifact')": "ir_datasets",
     "from lsr.eval.measures import evaluate; evaluate({'q': {'d': 1}}, {'q': {'d': 1.0}})": "ir_measures",
     "from lsr.eval.plots import CurvePoint, plot_curves\n"
@@ -54,3 +55,19 @@ def test_every_package_has_an_entry_above_and_is_in_its_extra() -> None:
     for package, extra in EXTRAS.items():
         names = {re.split(r"[>=\[]", each)[0] for each in extras[extra]}
         assert distributions.get(package, package.replace("_", "-")) in names
+
+
+def test_mining_needs_nothing_that_training_needs(tmp_path: Path) -> None:
+    words = [
+        ["index", LIBRARY, "index", "--encoder", "bm25"],
+        ["mine", "index", LIBRARY, "out.jsonl", "--split", "test"],
+    ]
+    program = f"""
+import sys
+for package in {sorted({*EXTRAS, "tensorboardX"})!r}:
+    sys.modules[package] = None  # as if it were not installed
+from lsr.cli.main import main
+sys.exit(any(main(words) for words in {[[str(word) for word in each] for each in words]!r}))
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+    assert (tmp_path / "out.jsonl").read_text().count('"negative_ids"') > 10

@@ -11,6 +11,7 @@ from lsr.cli import options
 from lsr.cli.output import while_loading
 from lsr.cli.search_options import takes_request
 from lsr.errors import ParameterError
+from lsr.extras import need
 from lsr.retrieval.request import SearchRequest
 
 _NEGATIVES = "Negatives"
@@ -105,6 +106,7 @@ def mine(
     scorer = None
     dense, sparse, cross = (tuple(names or ()) for names in (dense_teacher, sparse_teacher, cross_teacher))
     if dense or sparse or cross:
+        need("a teacher", "torch", "transformers")
         from lsr.training.distillation import SCALE
         from lsr.training.start import open_teachers
         from lsr.training.training_config import TeacherConfig

@@ -9,6 +9,7 @@ import typer
 
 from lsr.cli import options
 from lsr.cli.output import print_markdown
+from lsr.extras import TRAINING, need
 
 
 def reproduce(
@@ -40,6 +41,7 @@ def reproduce(
     """
     options.check_folder(offline_data)
 
+    need("training", *TRAINING)
     from lsr.reproduce.plans import STEPS, find_plan
     from lsr.reproduce.reproduction import reproduce as run
 

@@ -9,6 +9,8 @@ import typer
 
 from lsr.cli import options
 from lsr.cli.output import print_json, print_next, while_loading
+from lsr.errors import ParameterError
+from lsr.extras import TRAINING, need
 
 
 def train(
@@ -26,11 +28,14 @@ def train(
 
     The best encoder is in OUT/encoder, for every place that takes an encoder's name.
     """
+    need("training", *TRAINING)
     from lsr.training.training_config import read_training
 
     config = read_training(file)
     options.check_folder(offline_data)
     folder = file.with_suffix("") if output is None else output
+    if folder == file and file.is_file():
+        raise ParameterError(f"{file}: its results cannot have its name, which does not end with .toml; give OUT")
 
     with while_loading("PyTorch"):
         from torch import distributed
@@ -45,4 +50,9 @@ def train(
         return
     figures = "".join(f", {name} {value:.4f}" for name, value in described["metrics"].items())
     print(f"{folder / 'encoder'}: step {described['step']}{figures}")
-    print_next(["index", "COLLECTION", f"{folder}.index", "--encoder", folder / "encoder"])
+    commands = [["index", "COLLECTION", f"{folder}.index", "--encoder", folder / "encoder"]]
+    if config.evaluation is None:
+        print("no [evaluation] measured it: index a collection before and after, lsr run, and lsr compare the runs")
+        if config.encoder.start:
+            commands.insert(0, ["index", "COLLECTION", f"{folder}.before.index", "--encoder", config.encoder.start])
+    print_next(*commands)
