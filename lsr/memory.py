@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import psutil
 
@@ -12,8 +13,8 @@ from lsr.errors import ParameterError
 
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]b)?", re.IGNORECASE)
-# Of the container, by the second version of control groups and by the first, whose "no limit" is a large number.
-_CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+_CONTROL_GROUPS = Path("/sys/fs/cgroup")
+_OWN_GROUPS = Path("/proc/self/cgroup")
 
 
 def parse_size(text: str) -> int:
@@ -27,7 +28,24 @@ def parse_size(text: str) -> int:
 def machine_memory() -> int:
     """Bytes that the machine has, or the container if it may use fewer."""
     total = int(psutil.virtual_memory().total)
-    for limit in _CONTAINER_LIMITS:
+    for limit in _container_limits():
         with suppress(OSError, ValueError):  # there is no limit
             total = min(total, int(limit.read_text()))
     return total
+
+
+def _container_limits() -> Iterator[Path]:
+    """Of control groups of the second version and of the first, whose "no limit" is a large number.
+
+    Those of the process and all above it; what is above the container's root is not to be seen, nor is its own path.
+    """
+    versions = {"": (_CONTROL_GROUPS, "memory.max"), "memory": (_CONTROL_GROUPS / "memory", "memory.limit_in_bytes")}
+    own = dict.fromkeys(versions, "/")
+    with suppress(OSError):
+        for line in _OWN_GROUPS.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            own.update(dict.fromkeys(own.keys() & {*controllers.split(",")}, path))
+    for controller, (root, name) in versions.items():
+        group = PurePosixPath(own[controller])
+        for each in (group, *group.parents):
+            yield root / str(each).lstrip("/") / name

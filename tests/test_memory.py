@@ -26,14 +26,22 @@ def test_what_is_no_size(text: str) -> None:
 
 
 def test_memory_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    second, first = tmp_path / "memory.max", tmp_path / "memory.limit_in_bytes"
-    monkeypatch.setattr(memory, "_CONTAINER_LIMITS", (second, first))
+    monkeypatch.setattr(memory, "_CONTROL_GROUPS", tmp_path)
+    monkeypatch.setattr(memory, "_OWN_GROUPS", tmp_path / "own")
     whole = machine_memory()
     assert whole > 1 << 28
-    for content, expected in (("max\n", whole), ("1000000\n", 1_000_000), (f"{2 * whole}\n", whole)):
-        second.write_text(content)
-        assert machine_memory() == expected
-    second.unlink()
-    for limit, expected in ((1_000_000, 1_000_000), (2**63 - 4096, whole)):  # the latter is no limit
-        first.write_text(f"{limit}\n")
-        assert machine_memory() == expected
+    for name in (
+        "memory.max",
+        "memory/memory.limit_in_bytes",
+        "a/memory.max",
+        "a/b/memory.max",
+        "memory/c/memory.limit_in_bytes",
+    ):
+        if name == "a/memory.max":  # from here on, of the process's own groups
+            (tmp_path / "own").write_text("9:name=systemd:/x\n4:cpu,memory:/c\n0::/a/b\n")
+        limit = tmp_path / name
+        limit.parent.mkdir(parents=True, exist_ok=True)
+        for content, expected in (("max", whole), (1_000_000, 1_000_000), (2 * whole, whole), (2**63 - 4096, whole)):
+            limit.write_text(f"{content}\n")
+            assert machine_memory() == expected
+        limit.unlink()

@@ -110,7 +110,8 @@ class Dense:
         """What build_dense wrote. Raises nothing yet."""
         from lsr.encoders.base import ENCODER_FOLDER
 
-        return cls(expanded(folder), expanded(folder) / ENCODER_FOLDER, device, beside)
+        folder = expanded(folder).absolute()  # it is opened later, perhaps from another working directory
+        return cls(folder, folder / ENCODER_FOLDER, device, beside)
 
 
 class Searcher(HasFacts, FromFolder):

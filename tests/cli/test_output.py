@@ -1,87 +1,61 @@
-"""Tables as wide as the terminal, and as wide as they are in a pipe."""
+"""What is printed of texts and ids that others wrote: JSON under every encoding, and nothing that a terminal obeys."""
 
 from __future__ import annotations
 
 import io
+import json
 import sys
 from pathlib import Path
 
 import pytest
 
-from lsr.cli.output import print_columns, print_markdown, print_next
+from lsr.cli.output import print_columns, print_json, printable
+from tests.cli.commands import Lsr, rejected
 
-HEADER = ("name", "what it is about", "R@10", "note")
-ROWS = [
-    HEADER,
-    ("bm25", "counts words of texts and adds them up", "0.5", "-"),
-    ("日本語", "other words", "12.25", "odd"),
-]
+HOSTILE = "\x1b[2J\x1b]0;title\x07\x1b]8;;http://x\x1b\\\x9b31m\u202e\r\x08"
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "ascii", "latin-1", "cp1252", "utf-16", "shift-jis"])
+def test_json_is_utf8_or_ascii(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    value = {"text": "tides \xe9 \U0001f30a \u65e5 \udc80"}
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding, errors="backslashreplace"))
+    print_json(value)
+    sys.stdout.flush()
+    written = raw.getvalue()
+    text = written.decode("utf-16" if encoding == "utf-16" else "utf-8")
+    assert json.loads(text) == value
+    assert ("\xe9" in text) == encoding.lower().startswith("utf") - (encoding == "utf-16")
 
 
-def shown(monkeypatch: pytest.MonkeyPatch, columns: int, *least: str) -> list[str]:
-    screen = Terminal()
-    monkeypatch.setenv("COLUMNS", str(columns))
-    monkeypatch.setattr(sys, "stdout", screen)
-    print_columns(ROWS, least)
-    return screen.getvalue().splitlines()
-
-
-def test_a_pipe_has_every_column_and_a_line_for_each_row(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("COLUMNS", "20")
-    print_columns(ROWS, ["note"])
-    assert capsys.readouterr().out.splitlines() == [
-        "name    what it is about                         R@10  note",
-        "bm25    counts words of texts and adds them up    0.5  -",
-        "日本語  other words                             12.25  odd",
+def test_nothing_that_a_terminal_obeys(lsr: Lsr, tmp_path: Path) -> None:
+    doc_id = f"d{HOSTILE}1"
+    (tmp_path / "c").mkdir()
+    for name, identifier in (("corpus", doc_id), ("queries", f"q{HOSTILE}")):
+        text = f"tides {HOSTILE} nim\u200cfasele"
+        (tmp_path / "c" / f"{name}.jsonl").write_text(json.dumps({"_id": identifier, "text": text}) + "\n")
+    (tmp_path / "c" / "qrels").mkdir()
+    (tmp_path / "c" / "qrels" / "test.tsv").write_bytes(f"q{HOSTILE}\td{HOSTILE}1\t1\n".replace("\r", "").encode())
+    index, evil = tmp_path / "i", tmp_path / f"x{HOSTILE}"
+    assert lsr("index", tmp_path / "c", index, "--encoder", "bm25").status == 0
+    found = lsr("search", index, "tides", "--explain")
+    assert "nim\u200cfasele" in found.out  # a joiner of letters is a part of the text
+    assert "d\\x1b[2J\\x1b]0;title" in found.out
+    printed = [
+        found.out.replace("\u200c", ""),
+        lsr("why", index, "tides", doc_id).out,
+        lsr("inspect", index / "encoder", f"tides {HOSTILE}").out,
+        rejected(lsr("search", evil, "tides")),
+        rejected(lsr("why", index, "tides", evil)),
+        rejected(lsr("index", evil, tmp_path / "j", "--encoder", "bm25")),
+        rejected(lsr("index", tmp_path / "c", tmp_path / "j", "--encoder", evil)),
     ]
+    for text in printed:
+        assert all(each.isprintable() for each in text.replace("\n", "")), ascii(text)
+    assert lsr("search", index, "tides", "--json").json["hits"][0]["doc_id"] == doc_id
 
 
-def test_a_wide_terminal_shows_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert shown(monkeypatch, 60, "note")[1] == "bm25    counts words of texts and adds them up    0.5  -"
-
-
-def test_a_narrow_terminal_goes_without_the_least_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert shown(monkeypatch, 58, "note", "R@10") == [
-        "name    what it is about                         R@10",
-        "bm25    counts words of texts and adds them up    0.5",
-        "日本語  other words                             12.25",
-        "(no room for note; a wider terminal shows them, and so",
-        "does a pipe)",
-    ]
-
-
-def test_what_is_still_too_long_is_folded(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = shown(monkeypatch, 40, "note")
-    assert lines[1:4] == [
-        "bm25    counts words of texts and    0.5",
-        "        adds them up",
-        "日本語  other words                12.25",
-    ]
-    assert max(map(len, lines[:4])) <= 40
-
-
-def test_tables_of_markdown_are_columns(capsys: pytest.CaptureFixture[str]) -> None:
-    print_markdown("# Found\n\n| a | b \\| c |\n| --- | ---: |\n| x | **0.5**▲ |\n| long | 12.25 |\n\nThe end.\n")
-    assert capsys.readouterr().out.splitlines() == [
-        *("# Found", "", "a     b | c", "x      0.5▲", "long  12.25", "", "The end."),
-    ]
-
-
-def test_what_to_type_next_is_for_terminals(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    print_next(["search", "my index", "a word"])
-    assert capsys.readouterr().out == ""
-    monkeypatch.setattr(sys, "stdout", screen := Terminal())
-    monkeypatch.setattr(sys, "argv", ["bin/lsr"])
-    monkeypatch.setenv("PATH", "")  # a program that is not on the path is named as it can be typed
-    print_next(["search", Path("my index"), "a word"], ["info", "my index"])
-    program = Path.cwd() / "bin" / "lsr"
-    assert screen.getvalue() == f"next: {program} search 'my index' 'a word'\n      {program} info 'my index'\n"
+def test_cells_of_tables_are_printable(capsys: pytest.CaptureFixture[str]) -> None:
+    print_columns([("query", "RR"), (f"q{HOSTILE}", "1.0")])
+    header, row = capsys.readouterr().out.splitlines()
+    assert (len(header), row) == (len(row), f"{printable('q' + HOSTILE)}  1.0")

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from lsr import load_encoder
 from lsr.encoders.build import build_encoder
+from lsr.encoders.folders.saved import open_named
 from lsr.errors import EncoderError, ParameterError
 from tests.encoders.models import change_json, write_model
 from tests.processes import run_python
@@ -295,3 +296,14 @@ print(encoder.name, encoder.encode_documents(["alpha beta sea"]).nnz)
     done = run_python(code)
     expected = load_encoder(repository / "snapshots" / "abc123", device="cpu").encode_documents(["alpha beta sea"])
     assert (done.stdout, done.stderr) == (f"some/model {expected.nnz}\n", "")
+
+
+def test_a_library_that_misses_something_is_no_damage(tmp_path: Path) -> None:
+    """Such as torch, where there is no temporary folder."""
+
+    def load(*_: Any, **__: Any) -> None:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    with pytest.raises(EncoderError, match="^tiny: cannot be loaded here .*No usable temporary directory") as caught:
+        open_named(tmp_path, {"name": "tiny", "description": {}, "options": {}}, load)
+    assert "damaged" not in str(caught.value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -26,6 +27,7 @@ from lsr.index.seismic.engine import BlockEngine
 from lsr.index.seismic.seismic_files import State
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.storage.id_column import IdColumn
+from lsr.storage.strings import StringColumn
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests import made_vectors
 from tests.index.samples import (
@@ -347,3 +349,22 @@ def test_recall_within_a_topic(many: Many, share: float) -> None:
     mask = np.zeros(n, bool)
     mask[many.index.engine.blocks.rows[30_000 : 30_000 + int(share * n)]] = True
     assert many.recall_within(mask) > many.unfiltered - 0.02
+
+
+def test_a_few_ids_are_found_without_reading_the_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    rows = 20_000
+    ids = [f"d{row}" for row in range(rows)]
+    SeismicIndex.build(SparseVectors(np.arange(rows + 1), np.zeros(rows, int), np.ones(rows), 1, ids)).save(tmp_path)
+    index = SeismicIndex.open(tmp_path)
+    read: list[int] = []
+    decode = StringColumn._bytes
+
+    def counting(column: StringColumn, row: int) -> bytes:
+        read.append(row)
+        return decode(column, row)
+
+    monkeypatch.setattr(StringColumn, "_bytes", counting)
+    query = SparseVectors([0, 1], [0], [1.0], 1)
+    found = index.search(query, 10, allowed=["d7", "d19999", "gone"])
+    assert sorted(found.rows[0, :3].tolist()) == [-1, 7, 19999]
+    assert set(read) <= {7, 19999}

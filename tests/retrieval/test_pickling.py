@@ -24,6 +24,7 @@ from lsr import (
     load_encoder,
 )
 from lsr.index.index_folder import FromFolder
+from lsr.retrieval.searcher import Dense
 from tests import made_vectors
 from tests.index.samples import always_blocks
 from tests.processes import run_python
@@ -111,3 +112,11 @@ def test_encoders_go_by_name() -> None:
     read.update_spec()
     with pytest.raises(EncoderError, match=r"was trained here; save_pretrained\(folder\) it"):
         pickle.dumps(read)
+
+
+def test_dense_vectors_stay_where_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    DenseIndex.build(np.eye(2, dtype=np.float32), ids=["a", "b"]).save(tmp_path / "dense")
+    monkeypatch.chdir(tmp_path)
+    dense = Dense.open("dense")
+    monkeypatch.chdir("/")
+    assert list(dense.index.ids or ()) == ["a", "b"]

@@ -75,6 +75,8 @@ def open_named(folder: Path, saved: dict[str, Any], load: Callable[..., Any]) ->
             )
     except LsrError:
         raise
+    except OSError as error:  # a library below wants a temporary folder, or more open files
+        raise EncoderError(f"{name}: cannot be loaded here ({error}); give it what it lacks") from error
     except DAMAGE as error:
         raise damaged_encoder(folder, error) from error
     return encoder
