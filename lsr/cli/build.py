@@ -13,7 +13,10 @@ from lsr.errors import ParameterError
 
 
 def build(
-    method: Annotated[str, typer.Argument(metavar="METHOD", help="A method, as lsr encoders lists them.")],
+    method: Annotated[
+        str,
+        typer.Argument(metavar="METHOD", help="A method, as lsr encoders lists them.", autocompletion=options.methods),
+    ],
     backbone: Annotated[str, typer.Argument(metavar="BACKBONE", help="tiny, a model's folder or Hugging Face id.")],
     output: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
     query_backbone: Annotated[

@@ -19,7 +19,10 @@ _LEAST = ("supervision", "regularizer")  # what a narrow terminal goes without
 
 
 def encoders(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show everything about this method.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="Show everything about this method.", autocompletion=options.methods),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """List the methods that lsr build puts on a backbone; regularizers are those of queries / documents."""

@@ -155,6 +155,13 @@ OfflineData = Annotated[
 Command = Callable[..., None]
 
 
+def methods(incomplete: str) -> list[str]:
+    """The methods of `lsr encoders` that a shell may complete this to."""
+    from lsr.encoders.presets import PRESETS
+
+    return [name for name in PRESETS if name.startswith(incomplete)]
+
+
 def parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
     """A parameter that `in_place_of` gives a command."""
     return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation)

@@ -137,6 +137,7 @@ def test_shells_complete_commands_options_and_choices(shell: str) -> None:
         "--feedback-depth",
         "--feedback-terms",
     ]
+    assert completed(shell, "lsr build splade-v3-d") == ["splade-v3-distilbert", "splade-v3-doc"]
     assert completed(shell, "lsr search --feedback ") == ["rocchio", "average"]
 
 
@@ -157,3 +158,22 @@ def test_the_script_of_a_shell(shell: str, tmp_path: Path) -> None:
         asked = f'COMP_WORDS=(lsr search --ex) COMP_CWORD=2; _lsr_completion {program}; echo "${{COMPREPLY[@]}}"'
         shown = subprocess.run(["bash", "-c", f"{ended.stdout}\n{asked}"], capture_output=True, text=True, check=True)
         assert shown.stdout.split() == ["--exact", "--explain"]
+
+
+def test_what_is_named_next_can_be_typed(
+    lsr: Lsr, library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    index, run = tmp_path / "my index", tmp_path / "a.run"
+    for words, named in (
+        (("index", library, index, "--encoder", "bm25"), "search"),
+        (("run", index, library, run, "-k", 10), "evaluate"),
+        (("encode", library, tmp_path / "vectors", "--encoder", "bm25"), "index"),
+        (("build", "splade-max", "tiny", tmp_path / "built"), "inspect"),
+    ):
+        ended = lsr(*words)
+        assert ended.status == 0, ended.err
+        (line,) = [line for line in ended.out.splitlines() if line.startswith("next: ")]
+        _, command, *rest = shlex.split(line.removeprefix("next: "))
+        assert command == named
+        assert lsr(command, *rest).status == 0
