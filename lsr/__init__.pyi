@@ -1,3 +1,5 @@
+from . import eval as eval
+from . import training as training
 from .collections.collection import Collection as Collection
 from .collections.collection import load_collection as load_collection
 from .collections.runs import read_qrels as read_qrels

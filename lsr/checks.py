@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
 
 from lsr.errors import LsrError, ParameterError
+
+_QUOTED = 60  # characters
+
+
+def shown(value: object) -> str:
+    """What a message quotes of a value."""
+    quoted = repr(value) if isinstance(value, str | bytes | int | float | None) else str(value)
+    return quoted if len(quoted) <= _QUOTED else f"{quoted[:_QUOTED]} ..."
 
 
 def check_whole(name: str, value: object, least: int = 1, most: int | None = None) -> None:
@@ -13,19 +24,54 @@ def check_whole(name: str, value: object, least: int = 1, most: int | None = Non
     limits = f"of at least {least}" if most is None else f"from {least} to {most}"
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not whole or int(value) < least or (most is not None and int(value) > most):  # type: ignore[call-overload]
-        raise ParameterError(f"{name} is {value!r}; it must be a whole number {limits}")
+        raise ParameterError(f"{name} is {shown(value)}; it must be a whole number {limits}")
 
 
 def check_number(name: str, value: object, least: float, most: float) -> None:
     """Raises ParameterError unless `value` is a number in these limits."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not least <= float(value) <= most:
-        raise ParameterError(f"{name} is {value!r}; it must be a number from {least:g} to {most:g}")
+    if isinstance(value, bool) or not isinstance(value, Real) or not least <= value <= most:  # type: ignore[operator]
+        raise ParameterError(f"{name} is {shown(value)}; it must be a number from {least:g} to {most:g}")
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
     """Raises ParameterError unless `value` is one of `choices`."""
-    if value not in choices:
-        raise ParameterError(f"{name} is {value!r}; it must be one of {', '.join(choices)}")
+    if not isinstance(value, str) or value not in choices:
+        raise ParameterError(f"{name} is {shown(value)}; it must be one of {', '.join(choices)}")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Raises ParameterError unless `value` is True or False."""
+    if type(value) is not bool:
+        raise ParameterError(f"{name} is {shown(value)}; it must be true or false")
+
+
+def check_kind(name: str, value: object, kind: type, how: str = "") -> None:
+    """Raises ParameterError unless `value` is of this class. how: what to do, beside giving one."""
+    if not isinstance(value, kind):
+        raise ParameterError(f"{name} is of type {type(value).__name__}; give a {kind.__name__}{how}")
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """`path`, with the user's home in place of `~`. Raises ParameterError for what can be no path."""
+    given = os.fspath(path) if isinstance(path, os.PathLike) else path
+    if not isinstance(given, str):
+        raise ParameterError(f"the path is {shown(path)}, of type {type(path).__name__}; give text or a Path")
+    if not given or "\0" in given:
+        raise ParameterError(f"{given!r} is no path; give the name of a file or folder")
+    return Path(os.path.expanduser(given))
+
+
+def check_scores(run: object, name: str = "the run", of: str = "query id -> document id -> score") -> None:
+    """Raises ParameterError unless this is a dict of dicts of numbers. of: what they stand for."""
+    if not isinstance(run, Mapping):
+        raise ParameterError(f"{name} is of type {type(run).__name__}; give a dict, {of}")
+    for key, values in run.items():
+        check_text(f"{name}: {shown(key)}", key)
+        if not isinstance(values, Mapping):
+            raise ParameterError(f"{name}: {key!r} has {shown(values)}; give a dict of dicts, {of}")
+        for each, value in values.items():
+            if not isinstance(each, str) or isinstance(value, bool) or not isinstance(value, Real):
+                raise ParameterError(f"{name}: {key!r} has {shown(each)}: {shown(value)}; give text and a number, {of}")
 
 
 def is_utf8(text: str) -> bool:
@@ -37,29 +83,54 @@ def is_utf8(text: str) -> bool:
     return True
 
 
-def check_text(name: str, text: object, error: type[LsrError] = ParameterError) -> None:
-    """Raises `error` unless `text` is text that UTF-8 can hold. name: for the message, such as "row 3"."""
+def check_text(
+    name: str, text: object, error: type[LsrError] = ParameterError, many: str = "what takes a list"
+) -> None:
+    """Raises `error` unless `text` is text that UTF-8 can hold.
+
+    name: for the message, such as "row 3". many: what to call with several texts.
+    """
     if not isinstance(text, str):
         advice = "give text"
         if text is None or str(text) in ("nan", "<NA>", "NaT"):  # as data frames have them
             advice = "a value is missing; leave it out, or give empty text"
         elif isinstance(text, list | tuple):
-            advice = "give one text, or several texts to what takes a list"
-        raise error(f"{name}: {str(text)[:40]!r} is of type {type(text).__name__}; {advice}")
+            advice = f"give one text, or several to {many}"
+        raise error(f"{name}: {shown(text)} is of type {type(text).__name__}; {advice}")
     if not text.isascii() and not is_utf8(text):
         at = next(i for i, character in enumerate(text) if not is_utf8(character))
         raise error(f"{name}: character {at}, {text[at]!r}, is a lone surrogate: {text[:40]!r} is not valid UTF-8")
 
 
-def check_named_texts(queries: Mapping[str, str]) -> None:
-    """Raises ParameterError, which names the query, unless this is a dict of id -> text."""
-    if isinstance(queries, str) or not hasattr(queries, "items"):
+def named_texts(queries: Mapping[str, str]) -> dict[str, str]:
+    """A dict of id -> text, or a series of texts by id. Raises ParameterError, which names the query, for others."""
+    if isinstance(queries, str | type) or not hasattr(queries, "items"):
         raise ParameterError(
             f"queries are of type {type(queries).__name__}; give a dict of id -> text, or the texts to search_batch"
         )
     for query_id, text in queries.items():
         check_text(f"id {query_id!r} of a query", query_id)
         check_text(f"query {query_id!r}", text)
+    return dict(queries.items())
+
+
+def check_listable(given: object, what: str, error: type[LsrError] = ParameterError) -> None:
+    """Raises `error` unless this is a list, an array, a column of a data frame, or what goes through one; no text."""
+    if isinstance(given, str | bytes):
+        raise error(f"the {what} are a single text, {given[:40]!r}; give a list: [text]")
+    if isinstance(given, Mapping):
+        raise error(f"the {what} are a dict; give a list: list(the_dict.values())")
+    if hasattr(given, "columns"):
+        raise error(f"the {what} are a {type(given).__name__}; give one column of it: table['column']")
+    if isinstance(given, set | frozenset | type) or not isinstance(given, Iterable) or getattr(given, "ndim", 1) != 1:
+        raise error(f"the {what} are of type {type(given).__name__}; give a list")
+
+
+def listed(given: Iterable[Any], what: str, error: type[LsrError] = ParameterError) -> list[Any]:
+    """The list of what check_listable lets pass."""
+    check_listable(given, what, error)
+    to_list = getattr(given, "tolist", getattr(given, "to_pylist", None))  # NumPy's and pandas', or Arrow's
+    return list(given) if to_list is None else to_list()
 
 
 def checked_texts(texts: Iterable[str], name: str = "row", error: type[LsrError] = ParameterError) -> list[str]:
@@ -67,15 +138,7 @@ def checked_texts(texts: Iterable[str], name: str = "row", error: type[LsrError]
 
     Raises `error`, which names the place, counted from 0, unless all are text that UTF-8 can hold.
     """
-    if isinstance(texts, str | bytes):
-        raise error(f"the texts are a single text, {texts[:40]!r}; give a list of texts: [text]")
-    if isinstance(texts, Mapping):
-        raise error("the texts are a dict; give a list of texts: list(texts.values())")
-    if hasattr(texts, "columns"):
-        raise error(f"the texts are a {type(texts).__name__}; give one column of it: table['text']")
-    if isinstance(texts, set | frozenset) or not isinstance(texts, Iterable):
-        raise error(f"the texts are of type {type(texts).__name__}; give a list of texts")
-    checked: list[str] = texts.to_pylist() if hasattr(texts, "to_pylist") else list(texts)
+    checked = listed(texts, "texts", error)
     for place, text in enumerate(checked):
         check_text(f"{name} {place}", text, error)
     return checked

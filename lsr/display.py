@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, SupportsIndex, TypeVar, overload
 
@@ -116,6 +115,8 @@ class Ranked(Tabular, list[T]):
 
 def html_table(caption: str, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
     """A table whose texts, of whatever origin, are only shown."""
+    from html import escape  # for notebooks alone
+
     head = "".join(f"<th>{escape(name)}</th>" for name in columns)
     body = ("".join(f"<td>{escape(_cell(value))}</td>" for value in row) for row in rows)
     lines = "".join(f"<tr>{row}</tr>" for row in [*([head] if columns else []), *body])

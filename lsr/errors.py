@@ -7,9 +7,14 @@ means a defect in lsr, never in the input.
 
 from __future__ import annotations
 
+import re
+
 
 class LsrError(Exception):
     """Base of all of lsr's errors: `except LsrError` catches everything that bad input can cause."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(re.sub(r"\s*[\r\n]\s*", " ", message))  # what is quoted may have several lines
 
 
 class LsrWarning(UserWarning):

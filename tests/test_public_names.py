@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -18,15 +19,16 @@ import lsr.training
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
-PUBLIC = {package.__name__: set(package.__all__) for package in (lsr, lsr.eval, lsr.training)}
+PACKAGES = {"eval", "training"}  # which lsr has as attributes, and which are pages of their own
+PUBLIC = {package.__name__: set(package.__all__) - PACKAGES for package in (lsr, lsr.eval, lsr.training)}
 
 
 @pytest.mark.parametrize("package", sorted(PUBLIC))
 def test_every_name_exists_and_dir_shows_no_other(package: str) -> None:
     module = importlib.import_module(package)
-    assert set(dir(module)) == PUBLIC[package]
+    assert set(dir(module)) - PACKAGES == PUBLIC[package]
     for name in PUBLIC[package]:
-        assert getattr(getattr(module, name), "__name__", name) == name
+        assert getattr(getattr(module, name), "__name__", name) in (name, f"lsr.{name}")
     with pytest.raises(AttributeError, match="nonsense"):
         _ = module.nonsense
 
@@ -77,7 +79,7 @@ def test_documents_name_public_names_alone() -> None:
 @pytest.mark.parametrize(
     ("code", "heavy"),
     [
-        ("import lsr, lsr.eval, lsr.training; dir(lsr)", "numpy torch numba pyarrow scipy transformers faiss"),
+        ("import lsr; dir(lsr), lsr.eval, lsr.training", "numpy torch numba pyarrow scipy transformers faiss"),
         ("from lsr import SparseVectors, LsrError, load_collection", "torch numba pyarrow transformers faiss"),
         ("from lsr import load_encoder, BM25Encoder, Encoder", "torch numba transformers faiss"),
         ("from lsr import SeismicIndex, Searcher", "torch pyarrow transformers faiss"),
@@ -108,3 +110,36 @@ def test_the_architecture_names_files_that_exist_in_short_lines() -> None:
         found = [REPOSITORY / name, REPOSITORY / "lsr" / name, *(REPOSITORY / "lsr").rglob(name.strip("/"))]
         assert any(path.exists() for path in found), name
     assert [line for line in text.splitlines() if len(line) > 100 and not line.startswith("|")] == []
+
+
+_PROTOCOL = lsr.Encoder.__init__
+
+
+def signatures() -> Iterator[tuple[str, inspect.Signature]]:
+    """Of every public function, class and method, but for what Python itself gives some of them."""
+    for package in (lsr, lsr.eval, lsr.training):
+        for name in PUBLIC[package.__name__]:
+            thing = getattr(package, name)
+            if not callable(thing):
+                continue
+            of_python = isinstance(thing, type) and (issubclass(thing, Exception | list) or thing.__init__ is _PROTOCOL)
+            if not of_python:
+                yield f"{package.__name__}.{name}", inspect.signature(thing)
+            for method, member in inspect.getmembers(thing) if isinstance(thing, type) else ():
+                module = getattr(inspect.unwrap(getattr(member, "__func__", member)), "__module__", "")
+                if callable(member) and not method.startswith("_") and str(module).startswith("lsr"):
+                    yield f"{package.__name__}.{name}.{method}", inspect.signature(member)
+
+
+def test_completion_shows_every_option_with_its_type() -> None:
+    found = list(signatures())
+    assert len(found) > 120
+    for where, signature in found:
+        for parameter in signature.parameters.values():
+            if parameter.name not in ("self", "cls", "_cls"):
+                assert parameter.kind is not parameter.VAR_KEYWORD, f"{where}: **{parameter.name}"
+                assert parameter.annotation is not parameter.empty, f"{where}: {parameter.name} has no type"
+
+
+def test_type_checkers_are_told_that_there_are_types() -> None:
+    assert (REPOSITORY / "lsr" / "py.typed").exists()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lsr.checks import expanded
 from lsr.cli import options
 from lsr.cli.output import print_columns, print_json, remark, while_loading
 from lsr.cli.search_options import takes_request
@@ -17,7 +18,6 @@ from lsr.eval.judged_documents import check_index
 from lsr.eval.measures import DEFAULT_MEASURES, aggregate, evaluate_queries, parse_measures, query_values
 from lsr.retrieval.request import SearchRequest
 from lsr.storage.files import STANDARD
-from lsr.storage.reading import expanded
 
 if TYPE_CHECKING:
     from lsr.retrieval.asked import Asked

@@ -102,6 +102,7 @@ def index(
     if dense is None and dense_config != _DENSE:
         raise ParameterError("--dense-index and --metric are of dense vectors; add --dense, or leave them out")
 
+    from lsr.checks import expanded
     from lsr.collections.collection import load_collection
     from lsr.encoders.base import ENCODER_FOLDER
     from lsr.encoders.load import load_encoder
@@ -109,7 +110,7 @@ def index(
     from lsr.retrieval.indexing import NO_TEXT, build_dense, build_searchable
     from lsr.retrieval.searcher import DENSE_FOLDER
     from lsr.storage.manifest import check_replaceable
-    from lsr.storage.reading import expanded, rereadable
+    from lsr.storage.reading import rereadable
     from lsr.vectors.io import is_vectors
 
     # All that can be wrong without a model is found before one is loaded.

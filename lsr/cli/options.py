@@ -211,8 +211,8 @@ def of_dense(loading: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_ids(path: Path | None) -> list[str] | None:
     """The lines of an --only file. Raises ParameterError for what is not a text file."""
+    from lsr.checks import expanded
     from lsr.collections.lines import read_lines
-    from lsr.storage.reading import expanded
 
     return None if path is None else [line for _, line in read_lines(expanded(path), ParameterError)]
 

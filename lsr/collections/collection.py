@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from lsr.checks import check_flag, check_text, expanded
 from lsr.collections.ir_datasets_source import IrDataset
 from lsr.collections.runs import Qrels
 from lsr.collections.sources import (
@@ -24,7 +25,7 @@ from lsr.display import HasFacts
 from lsr.errors import CollectionError
 from lsr.storage.files import STANDARD
 from lsr.storage.ids import UniqueIds
-from lsr.storage.reading import expanded, rereadable
+from lsr.storage.reading import rereadable
 from lsr.storage.recognize import A_COLLECTION, JUDGMENTS, RUN, VECTORS, what_is
 
 _ACCEPTED = (
@@ -51,10 +52,16 @@ def load_collection(spec: str | Path, split: str | None = None, *, drop_same_id:
 
     Reads no documents yet. Raises CollectionError if there is no such collection, or no such split.
     """
-    first = expanded(str(spec).split(",")[0])
+    name = str(spec) if isinstance(spec, Path) else spec
+    check_text("the collection", name, CollectionError)
+    if split is not None:
+        check_text("the split", split, CollectionError)
+    if drop_same_id is not None:
+        check_flag("drop_same_id", drop_same_id)
+    first = expanded(name.split(",")[0])
     if drop_same_id is None and first.is_file() and drops_same_id(first):
         drop_same_id = True
-    return Collection(_find_source(str(spec)), split, drop_same_id)
+    return Collection(_find_source(name), split, drop_same_id)
 
 
 class Collection(HasFacts):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lsr.checks import expanded
 from lsr.collections.collection import Collection, load_collection
-from lsr.storage.reading import expanded
 
 
 def open_collection(

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
+from lsr.checks import check_scores, check_text, expanded
 from lsr.collections.lines import read_lines
 from lsr.errors import RunError
 from lsr.storage.files import replacing_file
-from lsr.storage.reading import expanded
 from lsr.storage.recognize import kind_of_file
 
 Qrels = dict[str, dict[str, int]]
@@ -113,6 +113,8 @@ def write_run(path: str | Path, run: Mapping[str, Mapping[str, float]], tag: str
     without documents leaves no line. Raises RunError for ids that a TREC file cannot hold (empty, or with white
     space), scores that are not finite, StorageError if the file cannot be written.
     """
+    check_scores(run)
+    check_text("the run's tag", tag, RunError)
     with run_writer(path, tag) as write:
         write(run)
 
@@ -122,7 +124,7 @@ def run_writer(path: str | Path, tag: str = "lsr") -> Iterator[Callable[[Mapping
     """A function that adds queries to a run, for runs that are not held in memory. See write_run."""
     if tag.split() != [tag]:
         raise RunError(f"the run's tag is {tag!r}; it must be one word without white space")
-    with _replacing(Path(path)) as file:
+    with _replacing(expanded(path)) as file:
 
         def write(run: Mapping[str, Mapping[str, float]]) -> None:
             for query_id, ranking in run.items():

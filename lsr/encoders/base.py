@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self, get_args
 
-from lsr.checks import check_choice, check_whole, checked_texts
+from lsr.checks import check_choice, check_whole, checked_texts, shown
 from lsr.display import HasFacts
 from lsr.errors import EncoderError, ParameterError
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -91,7 +91,7 @@ def encodable(texts: Iterable[str]) -> list[str]:
 def check_max_length(max_length: Any) -> None:
     """Raises ParameterError unless it is None or a whole number of at least 1."""
     if max_length is not None and (type(max_length) is not int or max_length < 1):
-        raise ParameterError(f"max_length is {max_length!r}; it must be a whole number of at least 1")
+        raise ParameterError(f"max_length is {shown(max_length)}; it must be a whole number of at least 1")
 
 
 def check_batch_size(batch_size: int | None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import sys
 import unicodedata
@@ -17,18 +16,18 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from lsr.checks import check_text
+from lsr.checks import check_listable, check_number, check_text, expanded
 from lsr.display import HasFacts
 from lsr.encoders.base import ENCODER_FILE, check_batch_size, encodable
-from lsr.errors import EncoderError, ParameterError
+from lsr.errors import EncoderError
 from lsr.progress import progress_bar
 from lsr.storage.files import DAMAGE, replacing_file, storage_errors
-from lsr.storage.reading import expanded
 from lsr.vectors.normalize import component_dtype
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
 FORMAT_VERSION = 1
+LARGEST_K1 = 1e6
 VOCABULARY_FILE = "vocabulary.json"
 IDF_FILE = "idf.npy"
 
@@ -66,10 +65,8 @@ class BM25Encoder(HasFacts):
     name = "bm25"
 
     def __init__(self, k1: float = 0.9, b: float = 0.4) -> None:
-        if not (math.isfinite(k1) and k1 >= 0):
-            raise ParameterError(f"k1 is {k1}; it must be a finite number of at least 0")
-        if not 0 <= b <= 1:
-            raise ParameterError(f"b is {b}; it must be from 0 to 1")
+        check_number("k1", k1, 0, LARGEST_K1)
+        check_number("b", b, 0, 1)
         self.k1 = float(k1)
         self.b = float(b)
         self._cuts_runs = True  # of scripts without spaces
@@ -109,6 +106,7 @@ class BM25Encoder(HasFacts):
         Memory grows with the number of different tokens, not with the texts. Raises EncoderError when there is no token
         in any text, and, naming the row, for what is not valid text.
         """
+        check_listable(texts, "texts", EncoderError)
         document_frequency: Counter[str] = Counter()
         documents = tokens = 0
         for row, text in enumerate(texts):

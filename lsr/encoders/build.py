@@ -60,7 +60,7 @@ def build_encoder(
         raise ParameterError(f"{method} looks its queries up; it has no place for query_head")
     preset = replace(preset, query=query_head or preset.query, document=document_head or preset.document)
     check_max_length(max_length)
-    checkpoint = find_checkpoint(os.fspath(backbone))
+    checkpoint = find_checkpoint(backbone)
     document = _transformer(preset, preset.document, checkpoint.folder, max_length)
     query: SideSpec
     if isinstance(preset.query, str):
@@ -72,7 +72,7 @@ def build_encoder(
     elif preset.shared:
         raise ParameterError(f"{method} has one network for queries and documents; it has no place for query_backbone")
     else:
-        query = _transformer(preset, preset.query, find_checkpoint(os.fspath(query_backbone)).folder, max_length)
+        query = _transformer(preset, preset.query, find_checkpoint(query_backbone).folder, max_length)
     if (idf is not None) != (preset.query == "idf"):
         wanted = "needs idf, the weights of its tokens" if idf is None else "has no place for idf"
         raise ParameterError(f"{method} {wanted}")

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
 
-from lsr.checks import check_text
+from lsr.checks import check_text, expanded
 from lsr.encoders.sparse.tokens import FolderTokenizer
 from lsr.errors import EncoderError
 from lsr.progress import progress_bar
 from lsr.storage.files import DAMAGE, replacing_file
-from lsr.storage.reading import POINTER, expanded, is_pointer
+from lsr.storage.reading import POINTER, is_pointer
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from lsr.encoders.base import Dtype, Encoder, LongDocuments
 from lsr.encoders.bm25 import BM25Encoder
-from lsr.encoders.folders.find import absolute_name, named_checkpoint
+from lsr.encoders.folders.find import absolute_name, encoder_name, named_checkpoint
 from lsr.encoders.folders.layouts import read_layout
 from lsr.encoders.folders.saved import (
     OWN,
@@ -65,7 +65,7 @@ def load_encoder(
     An encoder that `save` wrote keeps its own options. Raises EncoderError for what cannot be found or is no encoder,
     ParameterError for options that cannot work, or that the encoder does not have.
     """
-    name = os.fspath(name_or_path)
+    name = encoder_name(name_or_path)
     prunings = Pruning.parse(prune_documents), Pruning.parse(prune_queries)
     options = EncoderOptions(dtype, max_length, long_documents, stride, *prunings)
     lexical = {option: value for option, value in (("k1", k1), ("b", b)) if value is not None}

@@ -7,11 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from lsr.checks import expanded
 from lsr.encoders.base import Encoder, PretrainedEncoder, check_batch_size, encodable
 from lsr.encoders.folders.saved import OWN, write_saved
 from lsr.errors import EncoderError
 from lsr.progress import progress_bar
-from lsr.storage.reading import expanded
+from lsr.vectors.normalize import check_dim
 from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
 from lsr.vectors.vocabulary import Vocabulary
 
@@ -165,7 +166,11 @@ def encoder_from(
     known = None if tokens is None else Vocabulary.of(tokens)
     if dim is None:
         dim = getattr(given, "dim", None if known is None else len(known))
+    if dim is not None:
+        dim = check_dim(dim)
     if known is not None and dim != len(known):
         raise EncoderError(f"dim is {dim}, and the vocabulary has {len(known)} tokens; they must agree")
     named = name or getattr(given, "name", None) or getattr(given, "__qualname__", type(given).__qualname__)
-    return OwnEncoder(given, encode, queries or encode_queries, str(named), dim, known)
+    if queries is not None and not callable(queries):
+        raise EncoderError(f"queries is of type {type(queries).__name__}; give a function from texts to rows")
+    return OwnEncoder(given, encode, encode_queries if queries is None else queries, str(named), dim, known)

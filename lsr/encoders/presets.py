@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
+from lsr.checks import check_text
 from lsr.encoders.published_training import PublishedPenalty, PublishedRegularizer, Supervision, Training
 from lsr.encoders.spec import Activation, HeadSpec, Pooling
 from lsr.errors import EncoderError
@@ -47,6 +48,7 @@ class MethodPreset:
 
 def find_preset(name: str) -> MethodPreset:
     """Raises EncoderError, with the nearest names, for one that is not there."""
+    check_text("the method", name, EncoderError)
     if name not in PRESETS:
         near = get_close_matches(name.lower(), PRESETS, n=3) or sorted(PRESETS)[:3]
         raise EncoderError(f"{name!r} is no method; perhaps {', '.join(near)}? `lsr encoders` lists them all")

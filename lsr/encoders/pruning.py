@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
 
+from lsr.checks import shown
 from lsr.errors import ParameterError
 from lsr.vectors.normalize import indptr_of, row_steps, rows_of
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -19,6 +20,10 @@ Keep = Callable[[npt.NDArray[np.int64], npt.NDArray[np.float32]], npt.NDArray[np
 SHARE_ROUNDING = 1e-9  # of shares that are summed up
 
 NAMES = {"top-k": "top_k", "ratio": "ratio", "mass": "mass"}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +41,11 @@ class Pruning:
 
     def __post_init__(self) -> None:
         if self.top_k is not None and (type(self.top_k) is not int or self.top_k < 1):
-            raise ParameterError(f"top-k is {self.top_k!r}; it must be a whole number of at least 1")
-        if self.ratio is not None and not (math.isfinite(self.ratio) and 0 <= self.ratio < 1):
-            raise ParameterError(f"ratio is {self.ratio}; it must be from 0 to below 1")
-        if self.mass is not None and not (math.isfinite(self.mass) and 0 < self.mass <= 1):
-            raise ParameterError(f"mass is {self.mass}; it must be above 0 and at most 1")
+            raise ParameterError(f"top-k is {shown(self.top_k)}; it must be a whole number of at least 1")
+        if self.ratio is not None and not (_is_number(self.ratio) and 0 <= self.ratio < 1):
+            raise ParameterError(f"ratio is {shown(self.ratio)}; it must be from 0 to below 1")
+        if self.mass is not None and not (_is_number(self.mass) and 0 < self.mass <= 1):
+            raise ParameterError(f"mass is {shown(self.mass)}; it must be above 0 and at most 1")
 
     @classmethod
     def parse(cls, text: str | Pruning) -> Pruning:
@@ -51,7 +56,7 @@ class Pruning:
         if isinstance(text, Pruning):
             return text
         if not isinstance(text, str):
-            raise ParameterError(f"pruning by {text!r}; give a Pruning or text such as top-k:128")
+            raise ParameterError(f"pruning by {shown(text)}; give a Pruning or text such as top-k:128")
         settings: dict[str, float | int] = {}
         for part in filter(None, (part.strip() for part in text.split(","))):
             name, colon, value = part.partition(":")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from lsr.checks import check_scores, check_text, listed
 from lsr.collections.runs import LARGEST_GRADE
 from lsr.errors import ParameterError, RunError
 from lsr.eval.judged_documents import check_run
@@ -31,6 +32,7 @@ def parse_measures(names: Sequence[str]) -> dict[str, ir_measures.Measure]:
 
 
 def _parse(name: str) -> ir_measures.Measure:
+    check_text("a measure", name)
     need("measuring", "ir_measures")
     import ir_measures
 
@@ -86,7 +88,9 @@ def query_values(
     measures: Sequence[str] = DEFAULT_MEASURES,
 ) -> dict[str, dict[str, float]]:
     """As evaluate_queries, for documents that are known to be those of the judgments, and perhaps a part of a run."""
-    parsed = parse_measures(measures)
+    parsed = parse_measures(listed(measures, "measures"))
+    check_scores(qrels, "the judgments", "query id -> document id -> grade")
+    check_scores(run)
     if not qrels:
         raise RunError("there are no judgments to measure a run by; give qrels with at least one line")
     if run and not any(query_id in qrels for query_id in run):

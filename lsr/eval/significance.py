@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
-from lsr.checks import check_choice
+from lsr.checks import check_choice, check_scores
 from lsr.errors import RunError
 
 PairedTest = Literal["t-test", "randomization"]
@@ -47,6 +47,8 @@ def compare(
     Holm's correction is over the measures. Raises ParameterError for an unknown test, RunError for runs that were not
     measured in the same way on the same queries.
     """
+    for measured in (first, second):
+        check_scores(measured, "a run that was measured", "measure -> query id -> value")
     if first.keys() != second.keys():
         raise RunError(f"one run has {', '.join(first)}, the other {', '.join(second)}; measure both alike")
     found = [compare_values(measure, first[measure], second[measure], test) for measure in first]

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, WrapValidator
 
+from lsr.checks import expanded
 from lsr.collections.runs import LARGEST_GRADE
 from lsr.encoders.base import check_dtype, check_max_length
 from lsr.encoders.bm25 import BM25Encoder
@@ -22,7 +23,6 @@ from lsr.eval.measures import DEFAULT_MEASURES, parse_measures
 from lsr.experiment.suites import SUITES, Judged
 from lsr.index.dense_config import DenseConfig
 from lsr.retrieval.request import DENSE, WORDS, SearchRequest, word_types
-from lsr.storage.reading import expanded
 from lsr.toml import read_toml, table
 
 MEASURED_K = 1000

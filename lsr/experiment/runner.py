@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lsr.checks import expanded
 from lsr.collections.collection import Collection
 from lsr.eval.measures import with_relevant
 from lsr.experiment.experiment_file import Experiment, System
@@ -21,7 +22,6 @@ from lsr.experiment.suites import Judged, open_judged
 from lsr.provenance import facts
 from lsr.retrieval.request import SearchRequest
 from lsr.storage.files import DAMAGE, own_folder, replacing_file, storage_errors
-from lsr.storage.reading import expanded
 from lsr.threads import checked_threads
 
 MARKER = "experiment.json"

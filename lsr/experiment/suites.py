@@ -8,9 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
+from lsr.checks import expanded
 from lsr.collections.collection import Collection
 from lsr.collections.offline import offline_folder, open_collection
-from lsr.storage.reading import expanded
 
 
 class Judged(NamedTuple):

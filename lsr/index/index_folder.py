@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, SupportsIndex, TypeVar
 
+from lsr.checks import expanded
 from lsr.errors import IndexFormatError, LsrError, StorageError
 from lsr.storage.arrays import Array, load_array, save_arrays
 from lsr.storage.id_column import IdColumn
 from lsr.storage.manifest import Extra, read_manifest, replacing_folder, write_manifest
-from lsr.storage.reading import expanded
 from lsr.vectors.vocabulary import Vocabulary
 
 IDS = "ids"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import Literal, get_args
 
-from lsr.checks import check_choice, check_number, check_whole
+from lsr.checks import check_choice, check_flag, check_number, check_whole
 from lsr.errors import ParameterError
 
 Layout = Literal["fast", "compact"]
@@ -68,7 +68,7 @@ class SearchParams:
     query_cut: query terms, those first that can contribute most, whose posting lists estimate the blocks. Documents are
         scored by all terms.
     heap_factor: a block is skipped when its estimate is below heap_factor x the worst score kept so far, a little more
-        than k documents being kept.
+        than k documents being kept. Above 1 it skips blocks that promise more than that, too.
     max_blocks: blocks visited, about; None for 100 times the square root of k.
     knn: neighbors of each of the best documents that are scored too, from the graph that IndexConfig(knn=...) built.
     exact: score every document instead, with the same scores.
@@ -90,8 +90,7 @@ class SearchParams:
         if self.max_blocks is not None:
             check_whole("max_blocks", self.max_blocks, 1)
         check_whole("knn", self.knn, 0)
-        if type(self.exact) is not bool:
-            raise ParameterError(f"exact is {self.exact!r}; it must be true or false")
+        check_flag("exact", self.exact)
         if self.recall is not None:
             check_number("recall", self.recall, 1e-9, 1)
         _to_python(self)
@@ -105,6 +104,7 @@ class SearchParams:
     def at_recall(cls, recall: float) -> SearchParams:
         """The parameters that reach this recall@k at the least time, as tuned for the index that is searched.
 
-        Searching an index that was not tuned for that recall, or a higher one, raises ParameterError.
+        Searching an index of blocks that was not tuned for that recall, or a higher one, raises ParameterError; other
+        indexes are exact, and reach any recall.
         """
         return cls(recall=recall)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lsr.checks import listed, shown
 from lsr.errors import ParameterError
 from lsr.storage.arrays import Array
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -26,13 +27,16 @@ class GatheredRows(NamedTuple):
 def checked_row(row: int, documents: int) -> int:
     """`row`. Raises ParameterError unless it exists."""
     if isinstance(row, bool) or not isinstance(row, int | np.integer) or not 0 <= row < documents:
-        raise ParameterError(f"row {row} does not exist; the index has {documents} documents")
+        raise ParameterError(f"row {shown(row)} does not exist; the index has {documents} documents")
     return int(row)
 
 
 def checked_rows(rows: Array, documents: int) -> Array:
     """`rows` as int64[n]. Raises ParameterError for what are no row numbers, or one that does not exist."""
-    given = np.asarray(rows)
+    try:
+        given = rows if isinstance(rows, np.ndarray) else np.asarray(listed(rows, "rows"))
+    except ValueError:  # of things that have rows themselves
+        given = np.array([None])
     if given.size and given.dtype.kind not in "iu":
         raise ParameterError(f"rows are {given.dtype}; give row numbers")
     checked = given.astype(np.int64).reshape(-1)

@@ -7,6 +7,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from lsr.checks import expanded
 from lsr.errors import ParameterError
 
 _SMALL = "small"
@@ -24,7 +25,7 @@ def find_training(name_or_path: str | Path) -> Path | Traversable:
 
     Raises ParameterError, with the names of the recipes, where there is neither.
     """
-    name = str(name_or_path)
+    name = str(expanded(name_or_path))
     recipes = recipe_names()
     if name in recipes:
         return files(__name__).joinpath(f"{name}{_SUFFIX}")

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from lsr.checks import expanded
 from lsr.collections.offline import open_collection
 from lsr.errors import ParameterError, StorageError
 from lsr.experiment.experiment_file import Experiment, NamedEncoder, System
@@ -18,7 +19,6 @@ from lsr.reproduce.finding import Plan, Variant, VariantGroup
 from lsr.reproduce.reproduction_report import MEASURES, UNTRAINED, Measured, write_report
 from lsr.reproduce.shared_negatives import mine_for
 from lsr.storage.files import DAMAGE, own_folder, replacing_file, storage_errors
-from lsr.storage.reading import expanded
 from lsr.threads import checked_threads
 from lsr.training.trainer import train
 from lsr.training.training_config import TrainingConfig

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from lsr.checks import expanded
 from lsr.collections.collection import load_queries
 from lsr.errors import ParameterError
 from lsr.retrieval.searcher import Searcher
-from lsr.storage.reading import expanded, rereadable
+from lsr.storage.reading import rereadable
 from lsr.vectors.sparse_vectors import SparseVectors
 
 

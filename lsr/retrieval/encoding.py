@@ -9,12 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
 
+from lsr.checks import expanded
 from lsr.collections.sources import Document
 from lsr.encoders.base import ENCODER_FOLDER, Encoder
 from lsr.encoders.sparse_collection import encode_collection
 from lsr.progress import Advance, progress_bar
 from lsr.storage.files import is_stream, storage_errors
-from lsr.storage.reading import expanded
 from lsr.vectors.io import VectorsInfo, read_info
 from lsr.vectors.sparse_vectors import SparseVectors
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
-from lsr.checks import check_choice, check_whole
+from lsr.checks import check_choice, check_number, check_scores, check_whole, listed
 from lsr.errors import ParameterError
 from lsr.retrieval.request import Fusion, FusionMethod, Missing, Normalization
 
@@ -69,8 +69,10 @@ def fuse(
     empty list gives every document 0. Raises ParameterError.
     """
     check_choice("missing", missing, get_args(Missing))
-    weights = [1.0] * len(rankings) if weights is None else list(weights)
-    if len(weights) != len(rankings) or not np.isfinite(weights).all():
+    weights = [1.0] * len(rankings) if weights is None else listed(weights, "weights")
+    for weight in weights:
+        check_number("a weight", weight, -LARGEST_SCORE, LARGEST_SCORE)
+    if len(weights) != len(rankings):
         raise ParameterError(f"weights are {weights} for {len(rankings)} rankings; give a finite number for each")
     documents, places = _union(rankings)
     scores = np.zeros(len(documents))
@@ -132,6 +134,9 @@ def fuse_runs(
         check_whole("k", k)
     if method == "rrf" and weights is not None:
         raise ParameterError("reciprocal ranks have no weights; leave them out, or interpolate")
+    runs = listed(runs, "runs")
+    for run in runs:
+        check_scores(run)
     fused: dict[str, dict[str, float]] = {}
     for query_id in dict.fromkeys(query_id for run in runs for query_id in run):
         rankings = [_of_run(run.get(query_id, {})) for run in runs]

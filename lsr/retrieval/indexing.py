@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lsr.checks import check_kind, check_whole, expanded
 from lsr.collections.sources import Document
 from lsr.encoders.base import ENCODER_FOLDER
 from lsr.encoders.load import EncoderLike, as_encoder
 from lsr.errors import CollectionError, EncoderError
 from lsr.index.dense_config import DenseConfig
+from lsr.index.index_checks import settings_of
 from lsr.index.parameters import IndexConfig
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.memory import machine_memory
@@ -21,7 +23,7 @@ from lsr.retrieval.searcher import DENSE_FOLDER, TEXTS_NAME
 from lsr.storage.files import storage_errors
 from lsr.storage.id_column import IdColumn
 from lsr.storage.manifest import MANIFEST, check_replaceable, replacing_folder, write_manifest
-from lsr.storage.reading import expanded
+from lsr.storage.recognize import A_COLLECTION, what_is
 from lsr.storage.strings import StringColumn
 from lsr.threads import checked_threads
 from lsr.vectors.io import read_info, read_vocabulary
@@ -69,9 +71,14 @@ def build_searchable(
     Raises CollectionError, VectorsError and EncoderError for what cannot be read or does not fit together, StorageError
     where writing fails or `folder` holds anything but an index, and ParameterError for less memory than any way takes.
     """
+    _check_source(source)
+    config = settings_of(IndexConfig, config)
+    dense_config = settings_of(DenseConfig, dense_config)
     folder = Path(os.path.realpath(expanded(folder)))
     check_replaceable(folder)
     checked_threads(threads)
+    if memory is not None:
+        check_whole("memory", memory)
     memory = machine_memory() // 2 if memory is None else memory
     if isinstance(source, str | Path):
         if dense is not None:
@@ -80,8 +87,7 @@ def build_searchable(
     if encoder is None:
         raise EncoderError(f"{source.name} holds text, which needs an encoder; name one, such as tiny or bm25")
     encoder = as_encoder(encoder)
-    if isinstance(dense, str | Path):
-        dense = _load_dense(dense)
+    dense = None if dense is None else _as_dense(dense)
 
     encodings = [folder.with_name(f"{folder.name}.encoding")]
     encode_documents(source, encodings[0], encoder, batch_size=batch_size, progress=progress)
@@ -101,6 +107,19 @@ def build_searchable(
     return index
 
 
+def _check_source(source: object, how: str = ", or the path of stored vectors") -> None:
+    """Raises CollectionError unless this can be what an index is built of."""
+    if isinstance(source, str | Path) and how:
+        if what_is(expanded(source)) == A_COLLECTION:
+            raise CollectionError(f"{source}: is {A_COLLECTION}; give load_collection({str(source)!r})")
+        return
+    if not (hasattr(source, "documents") and hasattr(source, "name")):
+        raise CollectionError(
+            f"what to index is of type {type(source).__name__}; give a collection, load_collection(folder){how}. "
+            "Texts: index = SeismicIndex.build(encoder.encode_documents(texts)), then Searcher(index, encoder, texts)"
+        )
+
+
 def build_dense(
     source: Documents,
     folder: str | Path,
@@ -118,11 +137,11 @@ def build_dense(
     that index. Goes on after a kill, from FOLDER.encoding (INDEX.dense.encoding), which is removed at the end.
     Raises CollectionError, VectorsError, EncoderError and StorageError as build_searchable does.
     """
+    _check_source(source, "")
     folder = Path(os.path.realpath(expanded(folder)))
     check_replaceable(folder)
     checked_threads(threads)
-    if isinstance(encoder, str | Path):
-        encoder = _load_dense(encoder)
+    encoder = _as_dense(encoder)
     beside = folder.name == DENSE_FOLDER and (folder.parent / MANIFEST).exists()
     encoding = _dense_encoding_of(folder.parent) if beside else folder.with_name(f"{folder.name}.encoding")
     write = _dense_writer(source, expected, encoding, encoder, config, batch_size, threads, progress)
@@ -135,10 +154,13 @@ def build_dense(
     return DenseIndex.open(folder)
 
 
-def _load_dense(name: str | Path) -> DenseEncoder:
-    from lsr.encoders.dense.dense_encoder import load_dense_encoder  # loads torch
+def _as_dense(given: DenseEncoder | str | Path) -> DenseEncoder:
+    from lsr.encoders.dense.dense_encoder import DenseEncoder, load_dense_encoder  # loads torch
 
-    return load_dense_encoder(name)
+    if isinstance(given, str | Path):
+        return load_dense_encoder(given)
+    check_kind("the dense encoder", given, DenseEncoder, ", its name or folder")
+    return given
 
 
 def _dense_encoding_of(folder: Path) -> Path:

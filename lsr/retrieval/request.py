@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args, get_type_hints
 
-from lsr.checks import check_choice, check_number, check_whole
+from lsr.checks import check_choice, check_number, check_whole, shown
 from lsr.errors import ParameterError
 from lsr.index.parameters import SearchParams
 
@@ -159,7 +159,7 @@ class SearchRequest:
         ):
             value = getattr(self, name)
             if not isinstance(value, kind) and not (optional and value is None):
-                raise ParameterError(f"{name} is {value!r}; give {kind.__name__}(...)")
+                raise ParameterError(f"{name} is {shown(value)}; give {kind.__name__}(...)")
         check_choice("side", self.main, SIDES)
         if self.feedback is None and self.interpolate in ("before", "both"):
             raise ParameterError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from lsr.checks import check_named_texts, check_text, checked_texts
+from lsr.checks import check_flag, check_kind, check_text, checked_texts, expanded, named_texts
 from lsr.display import HasFacts
 from lsr.errors import EncoderError, IndexFormatError, ParameterError, StorageError
 from lsr.index.filters import Allowed, Filter
@@ -32,7 +32,6 @@ from lsr.retrieval.request import (
     SideName,
 )
 from lsr.storage.manifest import read_manifest
-from lsr.storage.reading import expanded
 from lsr.storage.strings import StringColumn
 from lsr.threads import checked_threads
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -132,13 +131,21 @@ class Searcher(HasFacts, FromFolder):
         dense: Dense | None = None,
     ) -> None:
         from lsr.encoders.load import as_encoder
+        from lsr.index.sparse_index import SparseIndex
 
+        check_kind("the index", index, SparseIndex, ", such as a SeismicIndex or an ExactIndex")
         chosen = None if encoder is None else as_encoder(encoder, dim=index.dim)
         if chosen is not None and chosen.dim != index.dim:
             raise EncoderError(
                 f"encoder {chosen.name!r} makes vectors of {chosen.dim} components, the index holds {index.dim}; "
                 f"search with the encoder that the index was built with"
             )
+        if isinstance(texts, Iterable) and not isinstance(texts, StringColumn):
+            texts = checked_texts(texts, "text")
+            if len(texts) != len(index):
+                raise ParameterError(f"there are {len(texts)} texts for {len(index)} documents; give one for each")
+        if dense is not None:
+            check_kind("the dense vectors", dense, Dense, ", which Searcher.open finds where build_dense has put it")
         self.index = index
         self._encoder = chosen
         self.texts = texts
@@ -281,7 +288,7 @@ class Searcher(HasFacts, FromFolder):
             if len(text) != 1:
                 raise ParameterError(f"there are {len(text)} queries; give one, or many to search_batch")
         else:
-            check_text("the query", text)
+            check_text("the query", text, many="search_batch")
         return self.hits(
             text if isinstance(text, SparseVectors) else [text],
             SearchRequest.of(k, params, allowed, side, feedback, interpolate, fusion),
@@ -330,6 +337,7 @@ class Searcher(HasFacts, FromFolder):
         self, queries: Sequence[str] | SparseVectors, request: SearchRequest, threads: int | None = 1
     ) -> list[Hits]:
         """The hits of each query, in their order, as `request` asks for them."""
+        check_kind("the request", request, SearchRequest)
         texts = None if isinstance(queries, SparseVectors) else checked_texts(queries, "query")
         found = self.find(self.encode(queries if texts is None else texts, request.sides), request, threads)
         sparse = found.queries.get(SPARSE)
@@ -356,12 +364,14 @@ class Searcher(HasFacts, FromFolder):
         progress: bool = False,
     ) -> dict[str, dict[str, float]]:
         """As `run`, as `request` asks for them. progress: on standard error."""
+        check_kind("the request", request, SearchRequest)
+        check_flag("drop_same_id", drop_same_id)
         asked: list[str] | SparseVectors
         if isinstance(queries, SparseVectors):
             names, asked = queries.ids or [str(row) for row in range(len(queries))], queries
         else:
-            check_named_texts(queries)
-            names, asked = list(queries), list(queries.values())
+            texts = named_texts(queries)
+            names, asked = list(texts), list(texts.values())
         request = self._prepared(request)  # once, not for each batch
         run: dict[str, dict[str, float]] = {}
         with progress_bar("searching", len(names), "queries", progress) as advance:

@@ -27,6 +27,7 @@ from typing import BinaryIO, cast
 
 from safetensors import SafetensorError
 
+from lsr.checks import expanded
 from lsr.errors import StorageError
 
 STANDARD = Path("-")  # standard output, or input
@@ -87,7 +88,7 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     What is no regular file, such as a pipe, /dev/stdout, or "-", standard output, is sent the whole then.
     Folders above it are made as needed. Raises StorageError.
     """
-    path = os.path.expanduser(path)
+    path = str(expanded(path))
     if is_stream(path):
         with storage_errors(path), SpooledTemporaryFile(_HELD) as held:
             yield cast(BinaryIO, held)
@@ -117,7 +118,7 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 def is_stream(path: str | os.PathLike[str]) -> bool:
     """Whether `path` is written to as it is: a pipe, a device, or a descriptor that is open, such as "-"."""
-    path = os.path.expanduser(path)
+    path = str(expanded(path))
     return _descriptor(path) is not None or (
         os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
     )
@@ -157,8 +158,9 @@ def replacing_folder(path: str | os.PathLike[str], marker: str) -> Iterator[Path
     A folder that is there already is replaced only if it is empty or holds a file named `marker`: nothing that lsr did
     not write is ever removed. Raises StorageError.
     """
+    path = expanded(path)
     with storage_errors(path):
-        target = Path(os.path.realpath(os.path.expanduser(path)))
+        target = Path(os.path.realpath(path))
         refuse_foreign(target, marker)
         _make_folders(target.parent)
         _remove_stale(target)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lsr.checks import is_utf8
+from lsr.checks import is_utf8, listed, shown
 from lsr.errors import VectorsError
 
 DIGEST_BYTES = 16
@@ -17,12 +17,12 @@ DIGEST_BYTES = 16
 
 def check_ids(ids: Sequence[str] | npt.NDArray[Any], rows: int) -> list[str]:
     """`ids` as a list. Raises VectorsError unless there is one text, valid Unicode, for each row."""
-    checked = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
+    checked = listed(ids, "ids", VectorsError)
     if len(checked) != rows:
         raise VectorsError(f"{len(checked)} ids for {rows} rows; there must be one for each row")
     for row, row_id in enumerate(checked):
         if not isinstance(row_id, str):
-            raise VectorsError(f"row {row}: id is {row_id!r}; ids must be text")
+            raise VectorsError(f"row {row}: id is {shown(row_id)}; ids must be text: [str(each) for each in ids]")
         if not is_utf8(row_id):
             raise VectorsError(f"row {row}: id {row_id!r} holds a lone surrogate; ids must be valid Unicode")
     return checked

@@ -14,10 +14,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from lsr.checks import expanded
 from lsr.errors import IndexFormatError, StorageError
 from lsr.storage import files
 from lsr.storage.files import left_aside, lock_folder, storage_errors
-from lsr.storage.reading import POINTER, expanded, is_pointer
+from lsr.storage.reading import POINTER, is_pointer
 from lsr.storage.recognize import A_COLLECTION, VECTORS_FOLDER, what_is
 
 MANIFEST = "manifest.json"
@@ -42,6 +43,7 @@ def check_replaceable(path: str | os.PathLike[str]) -> None:
 
     To be asked before long work, too.
     """
+    path = expanded(path)
     with storage_errors(path):
         target = Path(os.path.realpath(expanded(path)))
         files.refuse_foreign(target, MANIFEST)
@@ -98,7 +100,8 @@ def update_manifest(folder: str | os.PathLike[str], change: Callable[[dict[str, 
     another. If an index takes the place of this one meanwhile, it is left as it is.
     Raises IndexFormatError when there is no index, StorageError.
     """
-    target = Path(os.path.realpath(expanded(folder)))
+    folder = expanded(folder)
+    target = Path(os.path.realpath(folder))
     with storage_errors(folder):
         lock = lock_folder(target, wait=True)
         try:

@@ -30,11 +30,6 @@ class LfsPointerError(ValueError):
         super().__init__(POINTER)
 
 
-def expanded(path: str | os.PathLike[str]) -> Path:
-    """`path`, with the user's home in place of `~`."""
-    return Path(os.path.expanduser(path))
-
-
 @contextmanager
 def open_binary(path: Path) -> Iterator[BinaryIO]:
     """The bytes of a file, or of "-", standard input; those inside it where it is packed by gzip. Reads each once.

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lsr.checks import listed, shown
 from lsr.errors import VectorsError
 from lsr.vectors.normalize import indptr_of
 from lsr.vectors.vocabulary import Vocabulary
@@ -72,6 +73,7 @@ def parts_of_dense(array: Any) -> Parts:
 def parts_of_dicts(rows: Iterable[Mapping[Any, float]], vocabulary: Vocabulary | None, dim: int | None) -> Parts:
     if isinstance(rows, Mapping):
         raise VectorsError("the rows are one dict; give a list of dicts, one for each row: [row]")
+    rows = listed(rows, "rows", VectorsError)
     lengths, components, weights = list[int](), list[int](), list[float]()
     for i, row in enumerate(rows):
         if not isinstance(row, Mapping):
@@ -82,7 +84,7 @@ def parts_of_dicts(rows: Iterable[Mapping[Any, float]], vocabulary: Vocabulary |
             try:
                 weights.append(float(weight))
             except (TypeError, ValueError):
-                raise VectorsError(f"row {i}: the weight of {key!r} is {weight!r}; it must be a number") from None
+                raise VectorsError(f"row {i}: the weight of {key!r} is {shown(weight)}; it must be a number") from None
     if dim is None:
         dim = len(vocabulary) if vocabulary is not None else max(components, default=-1) + 1
     return indptr_of(lengths), np.array(components, np.int64), np.array(weights, np.float64), dim
@@ -94,7 +96,9 @@ def _component(row: int, key: Any, vocabulary: Vocabulary | None) -> int:
             raise VectorsError(f"row {row}: component {key} is no 64-bit number")
         return int(key)
     if not isinstance(key, str):
-        raise VectorsError(f"row {row}: {key!r} is of type {type(key).__name__}; name a token or a component's number")
+        raise VectorsError(
+            f"row {row}: {shown(key)} is of type {type(key).__name__}; name a token or a component's number"
+        )
     if vocabulary is None:
         raise VectorsError(
             f"row {row}: {key!r} is a token, and there is no vocabulary; make one, "

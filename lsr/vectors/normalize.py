@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lsr.checks import shown
 from lsr.errors import VectorsError
 
 MAX_DIM = 2**32
@@ -51,7 +52,7 @@ def indptr_of(lengths: Sequence[int] | npt.NDArray[np.integer]) -> npt.NDArray[n
 def check_dim(dim: Any) -> int:
     """`dim` as an int. Raises VectorsError unless it is a whole number from 0 to 2**32."""
     if isinstance(dim, bool) or not isinstance(dim, int | np.integer):
-        raise VectorsError(f"dim is {dim!r}; it must be a whole number")
+        raise VectorsError(f"dim is {shown(dim)}; it must be a whole number")
     if not 0 <= dim <= MAX_DIM:
         raise VectorsError(f"dim is {dim}; it must be from 0 to 2**32")
     return int(dim)

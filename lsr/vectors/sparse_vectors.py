@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from lsr.checks import check_whole
+from lsr.checks import check_kind, check_whole, listed, shown
 from lsr.display import HasFacts
 from lsr.errors import ParameterError, VectorsError
 from lsr.storage.ids import check_ids
@@ -181,6 +181,9 @@ class SparseVectors(HasFacts):
     @classmethod
     def concatenate(cls, parts: Sequence[SparseVectors]) -> Self:
         """The rows of all parts, in order. Raises VectorsError unless all have one dim, and all or none have ids."""
+        parts = listed(parts, "parts")
+        for part in parts:
+            check_kind("a part", part, SparseVectors)
         if not parts:
             raise VectorsError("no vectors to concatenate; give at least one (perhaps SparseVectors.empty(dim))")
         for i, part in enumerate(parts):
@@ -294,7 +297,7 @@ class SparseVectors(HasFacts):
         except ValueError:  # lists of unlike lengths
             rows = np.array(None)
         if rows.ndim != 1 or (rows.dtype.kind not in "biu" and len(rows)):
-            raise ParameterError(f"rows are chosen by int, slice, int array or bool mask, not by {key!r}")
+            raise ParameterError(f"rows are chosen by int, slice, int array or bool mask, not by {shown(key)}")
         if rows.dtype.kind == "b":
             if len(rows) != len(self):
                 raise ParameterError(f"the mask has {len(rows)} entries for {len(self)} rows; it needs one for each")
@@ -332,7 +335,7 @@ class SparseVectors(HasFacts):
 
     def _check_row(self, row: int) -> int:
         if isinstance(row, bool) or not isinstance(row, int | np.integer):
-            raise ParameterError(f"a row is chosen by its number, not by {row!r}")
+            raise ParameterError(f"a row is chosen by its number, not by {shown(row)}")
         if not -len(self) <= row < len(self):
             raise ParameterError(f"row {row} does not exist; there are {len(self)} rows")
         return int(row) % len(self)

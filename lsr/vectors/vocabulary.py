@@ -7,8 +7,9 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from numbers import Integral
 
-from lsr.checks import is_utf8
+from lsr.checks import expanded, is_utf8, listed, shown
 from lsr.errors import VectorsError
 from lsr.storage.files import replacing_file
 
@@ -23,13 +24,11 @@ class Vocabulary:
     """
 
     def __init__(self, tokens: Iterable[str] | Mapping[str, int]) -> None:
-        if isinstance(tokens, str):
-            raise VectorsError(f"the tokens are a single text, {tokens[:40]!r}; give a list of tokens")
         if isinstance(tokens, Mapping):
-            if sorted(tokens.values()) != list(range(len(tokens))):
+            if {*map(repr, tokens.values())} != {*map(repr, range(len(tokens)))}:
                 raise VectorsError(f"the components of {len(tokens)} tokens are not 0 to {len(tokens) - 1}, each once")
             tokens = sorted(tokens, key=tokens.__getitem__)
-        self.tokens: tuple[str, ...] = tuple(tokens)
+        self.tokens: tuple[str, ...] = tuple(listed(tokens, "tokens", VectorsError))
         self._ids: dict[str, int] = {}
         for i, token in enumerate(self.tokens):
             if not isinstance(token, str):
@@ -73,6 +72,8 @@ class Vocabulary:
 
     def token(self, component: int) -> str:
         """The token that names `component`. Raises VectorsError when there is no such component."""
+        if isinstance(component, bool) or not isinstance(component, Integral):
+            raise VectorsError(f"component {shown(component)} is no whole number; give the number of a component")
         if not 0 <= component < len(self.tokens):
             raise VectorsError(f"component {component} has no token; the vocabulary has {len(self)} tokens")
         return self.tokens[component]
@@ -92,6 +93,7 @@ class Vocabulary:
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Vocabulary:
         """Read what `write` wrote. Raises VectorsError."""
+        path = expanded(path)
         try:
             with open(path, "rb") as file:
                 content = json.loads(file.read())

@@ -174,7 +174,7 @@ def test_bad_input() -> None:
     encoder = BM25Encoder().fit(["alpha"])
     with pytest.raises(EncoderError, match="row 1.*NoneType"):
         encoder.encode_documents(["alpha", None])  # type: ignore[list-item]
-    with pytest.raises(EncoderError, match="list of texts"):
+    with pytest.raises(EncoderError, match="single text"):
         encoder.encode_queries("alpha")
     with pytest.raises(ParameterError, match="batch_size"):
         encoder.encode_documents(["alpha"], batch_size=0)

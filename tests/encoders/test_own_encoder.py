@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
+from sentence_transformers import SparseEncoder
 
 from lsr import BM25Encoder, Searcher, SeismicIndex, SparseVectors, build_searchable, encoder_from
+from lsr.encoders.folders.find import find_checkpoint
 from lsr.encoders.load import as_encoder, load_encoder
 from lsr.errors import EncoderError, LsrError, ParameterError, VectorsError
 from tests.retrieval.test_indexing import Doc, Listed
@@ -155,3 +157,17 @@ def test_an_index_of_vectors_is_searched_with_the_encoder_given(tmp_path: Path) 
         assert Searcher.open(tmp_path / "index", encoder=given).search("salt")[0].row == 2
     with pytest.raises(LsrError, match="not fitted"):
         Searcher.open(tmp_path / "index", encoder="bm25")
+
+
+def test_a_model_of_sentence_transformers_is_an_encoder() -> None:
+    model = SparseEncoder(str(find_checkpoint("tiny").folder), device="cpu")
+    encoder = encoder_from(model, vocabulary=model.tokenizer.get_vocab())
+    ours = load_encoder("tiny")
+    assert encoder.vocabulary == ours.vocabulary
+    theirs, expected = encoder.encode_documents(TEXTS), ours.encode_documents(TEXTS)
+    np.testing.assert_allclose(theirs.to_dense(), expected.to_dense(), atol=1e-5)
+    index = SeismicIndex.build(model.encode_document(TEXTS))
+    for queries in (model.encode_query("heart"), model.encode_query(["heart"], convert_to_tensor=False)):
+        assert index.search(queries, 1).rows.tolist() == [[0]]
+    terms = Searcher(index, encoder, TEXTS).search("heart")[0].explain()
+    assert next(iter(terms)) == "heart"

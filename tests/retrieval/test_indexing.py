@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from unittest.mock import patch
 
+import pandas as pd
 import pytest
 
 from lsr.encoders.bm25 import BM25Encoder
@@ -14,9 +16,10 @@ from lsr.encoders.sparse_collection import encode_collection
 from lsr.errors import CollectionError, EncoderError, ParameterError, StorageError
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.retrieval import indexing
-from lsr.retrieval.indexing import build_searchable
+from lsr.retrieval.indexing import build_dense, build_searchable
 from lsr.retrieval.searcher import Searcher
 from lsr.vectors.sparse_vectors import SparseVectors
+from tests.data import LIBRARY
 
 
 class Doc(NamedTuple):
@@ -163,6 +166,18 @@ def test_a_foreign_folder_is_refused_before_any_work(collection: Listed, tmp_pat
 def test_text_needs_an_encoder(collection: Listed, tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match="listed holds text, which needs an encoder"):
         build_searchable(collection, tmp_path / "index")
+
+
+@pytest.mark.parametrize("source", [["a text"], [{"_id": "a", "text": "b"}], pd.DataFrame({"text": ["a"]}), None])
+def test_what_is_no_collection_is_refused_before_a_model_is_loaded(source: Any, tmp_path: Path) -> None:
+    with patch("lsr.encoders.load.load_encoder", side_effect=AssertionError):
+        with pytest.raises(CollectionError, match=r"is of type .*; give a collection, load_collection\(folder\)"):
+            build_searchable(source, tmp_path / "index", "tiny")
+        with pytest.raises(CollectionError, match=r"library: is a collection; give load_collection\('.*library'\)"):
+            build_searchable(LIBRARY, tmp_path / "index", "tiny")
+    with pytest.raises(CollectionError, match=r"give a collection, load_collection\(folder\)"):
+        build_dense(source, tmp_path / "index", "minilm")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_index_saved_without_texts_or_encoder(tmp_path: Path, fitted: BM25Encoder, collection: Listed) -> None:

@@ -202,8 +202,8 @@ def test_a_query_that_is_no_valid_text(searcher: Searcher) -> None:
 
 def test_texts_that_are_no_list(searcher: Searcher) -> None:
     for texts, message in (
-        ("alpha beta", r"a single text, 'alpha beta'; give a list of texts: \[text\]"),
-        ({"q": "alpha"}, r"list\(texts.values\(\)\)"),
+        ("alpha beta", r"a single text, 'alpha beta'; give a list: \[text\]"),
+        ({"q": "alpha"}, r"list\(the_dict.values\(\)\)"),
         (pd.DataFrame({"text": ["alpha"]}), "DataFrame; give one column of it"),
         (None, "of type NoneType; give a list"),
         ({"alpha"}, "of type set; give a list"),
@@ -229,3 +229,36 @@ def test_columns_of_data_frames_are_texts(searcher: Searcher) -> None:
         pa.chunked_array([["alpha"], ["gamma"]]),
     ):
         assert searcher.search_batch(texts) == expected  # type: ignore[arg-type]
+
+
+def test_texts_beside_an_index(searcher: Searcher) -> None:
+    column = pd.Series(TEXTS, index=range(10, 16))
+    assert Searcher(searcher.index, searcher.encoder, column).search("gamma")[0].text == "beta beta gamma"
+    for texts, message in (
+        (TEXTS[:2], "there are 2 texts for 6 documents; give one for each"),
+        ("alphabet", "the texts are a single text"),
+        ([*TEXTS[:5], None], "text 5: None is of type NoneType"),
+    ):
+        with pytest.raises(ParameterError, match=message):
+            Searcher(searcher.index, searcher.encoder, texts)  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match="the index is of type SparseVectors; give a SparseIndex, such as"):
+        Searcher(searcher.encoder.encode_documents(TEXTS), searcher.encoder)  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match="give one text, or several to search_batch"):
+        searcher.search(TEXTS)  # type: ignore[arg-type]
+
+
+def test_filters_of_data_frames(searcher: Searcher) -> None:
+    expected = [hit.doc_id for hit in searcher.search("alpha", allowed=["d0", "d4"])]
+    assert len(expected) == 2
+    frame = pd.DataFrame({"id": IDS, "old": [True, False, False, False, True, False]}, index=range(5, 11))
+    for allowed in (frame["old"], frame["old"].tolist(), frame["id"][frame["old"]], frame["old"].to_numpy()):
+        assert [hit.doc_id for hit in searcher.search("alpha", allowed=allowed)] == expected
+    with pytest.raises(ParameterError, match="allowed holds neither ids"):
+        searcher.search("alpha", allowed=pd.Series([True, None]))
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.uint8, np.int64])
+def test_whole_numbers_of_numpy_are_whole_numbers(searcher: Searcher, kind: type) -> None:
+    expected = searcher.search_batch(TEXTS, 2, feedback="rocchio")
+    assert searcher.search_batch(TEXTS, kind(2), threads=kind(1), feedback="rocchio") == expected
+    assert searcher.run({"q": "alpha"}, kind(2), drop_same_id=True) == searcher.run({"q": "alpha"}, 2)

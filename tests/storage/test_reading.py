@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lsr.storage.reading import LfsPointerError, expanded, is_pointer, open_binary, rereadable
+from lsr.checks import expanded
+from lsr.storage.reading import LfsPointerError, is_pointer, open_binary, rereadable
 
 CONTENT = b"a line that is longer than the head\n" * 9000  # more than a pipe holds
 

@@ -125,5 +125,5 @@ def test_from_a_tokenizer() -> None:
     assert Vocabulary({"c": 2, "a": 0, "b": 1}) == Vocabulary(["a", "b", "c"])
     with pytest.raises(VectorsError, match="the components of 2 tokens are not 0 to 1, each once"):
         Vocabulary({"a": 0, "b": 2})
-    with pytest.raises(VectorsError, match="a single text, 'abc'; give a list of tokens"):
+    with pytest.raises(VectorsError, match="a single text, 'abc'; give a list"):
         Vocabulary("abc")

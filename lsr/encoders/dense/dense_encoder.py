@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModel
 
+from lsr.checks import expanded
 from lsr.display import HasFacts
 from lsr.encoders.base import TEXTS_AT_ONCE, Dtype, check_batch_size, encodable
 from lsr.encoders.dense.dense_folder import DENSE_WORKS, read_dense_layout
@@ -22,7 +23,6 @@ from lsr.encoders.text_network import TextNetwork
 from lsr.errors import EncoderError
 from lsr.progress import progress_bar
 from lsr.spelling import american
-from lsr.storage.reading import expanded
 
 DENSE = "dense"
 
@@ -151,7 +151,7 @@ def load_dense_encoder(
 
     Raises EncoderError for what cannot be found or is no such model, ParameterError for options that cannot work.
     """
-    return _by_name(absolute_name(os.fspath(name_or_path)), device, dtype, max_length)
+    return _by_name(absolute_name(name_or_path), device, dtype, max_length)
 
 
 def _by_name(name: str, device: str | None, dtype: Dtype, max_length: int | None) -> DenseEncoder:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from lsr.checks import shown
 from lsr.encoders.base import first_line
 from lsr.errors import EncoderError
 from lsr.extras import need
@@ -43,16 +44,25 @@ class FoundModel:
     folder: Path
 
 
-def absolute_name(name: str) -> str:
+def encoder_name(given: str | os.PathLike[str]) -> str:
+    """A name or path as text. Raises EncoderError for what is neither."""
+    name = os.fspath(given) if isinstance(given, os.PathLike) else given
+    if not isinstance(name, str):
+        raise EncoderError(f"the encoder is {shown(given)}, of type {type(given).__name__}; give its name or folder")
+    return name
+
+
+def absolute_name(given: str | os.PathLike[str]) -> str:
     """What means the same in every working directory: the path of a file or folder in full, other names as they are.
 
     The names of bundled models stay theirs, whatever lies in the working directory; "./tiny" is the folder there.
     """
+    name = encoder_name(given)
     path = os.path.expanduser(name)  # which, like all of os.path, raises nothing, whatever the name
     return os.path.realpath(path) if name not in BUNDLED and os.path.exists(path) else name
 
 
-def find_checkpoint(name: str) -> FoundModel:
+def find_checkpoint(name: str | os.PathLike[str]) -> FoundModel:
     """The folder that `name` means; a Hugging Face id is downloaded unless it is in the hub's cache already.
 
     Raises EncoderError.

@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from lsr.checks import expanded
 from lsr.encoders.base import ENCODER_FILE, Encoder, PretrainedEncoder, check_batch_size, encodable
 from lsr.encoders.folders.find import refuse_pointers
 from lsr.encoders.folders.model_files import folder_inside
@@ -18,7 +19,6 @@ from lsr.encoders.sparse.lookup import LookupSide
 from lsr.encoders.spec import BackboneSpec, EncoderSpec, HeadSpec, LookupSpec, SideSpec, TransformerSpec
 from lsr.errors import EncoderError, LsrError
 from lsr.storage.files import DAMAGE, replacing_file, storage_errors
-from lsr.storage.reading import expanded
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 

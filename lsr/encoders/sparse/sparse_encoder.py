@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
-from lsr.checks import check_choice
+from lsr.checks import check_choice, expanded, shown
 from lsr.encoders.base import (
     Dtype,
     LongDocuments,
@@ -30,7 +30,6 @@ from lsr.errors import EncoderError, LsrError, ParameterError
 from lsr.extras import need
 from lsr.progress import progress_bar
 from lsr.storage.files import DAMAGE
-from lsr.storage.reading import expanded
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
@@ -64,7 +63,7 @@ class EncoderOptions:
         check_max_length(self.max_length)
         check_choice("long_documents", self.long_documents, get_args(LongDocuments))
         if self.stride is not None and type(self.stride) is not int:
-            raise ParameterError(f"stride is {self.stride!r}; it must be a whole number of tokens")
+            raise ParameterError(f"stride is {shown(self.stride)}; it must be a whole number of tokens")
         if self.stride is not None and self.long_documents == "first":
             raise ParameterError("stride is for long documents by max; by first, only one window is read")
         for side in ("prune_documents", "prune_queries"):

@@ -38,6 +38,7 @@ from lsr.storage.id_column import IdColumn
 from lsr.storage.ids import check_ids
 from lsr.storage.manifest import Extra
 from lsr.threads import checked_threads
+from lsr.vectors.conversions import library_of
 
 FORMAT_VERSION = 2
 KIND = "dense"
@@ -275,7 +276,12 @@ def checked_vectors(vectors: Vectors, first: int = 0) -> Vectors:
 
     first: the number of the first row, for the error.
     """
-    given: npt.NDArray[Any] = np.asarray(vectors)
+    given: npt.NDArray[Any]
+    try:
+        given = np.asarray(vectors.detach().cpu().float() if library_of(vectors) == "torch" else vectors)  # type: ignore[attr-defined]
+    except (ValueError, TypeError) as error:  # rows of unlike lengths, or sparse ones
+        kind = type(vectors).__name__
+        raise VectorsError(f"dense vectors are of type {kind}; give float32[rows, components]") from error
     if given.ndim != 2 or not given.shape[1] or given.dtype.kind != "f":
         raise VectorsError(f"dense vectors are {given.dtype}{list(given.shape)}; give float32[rows, components]")
     checked = np.ascontiguousarray(given, np.float32)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 
+from lsr.checks import expanded
 from lsr.index.document_ids import document_ids
 from lsr.index.filters import Allowed, Filter
 from lsr.index.index_checks import check_lengths, settings_of
@@ -27,7 +28,6 @@ from lsr.index.tools.tuning import RECALLS, TunedPreset, Tuning, resolve, tune
 from lsr.storage.arrays import Array
 from lsr.storage.id_column import IdColumn
 from lsr.storage.manifest import Extra
-from lsr.storage.reading import expanded
 from lsr.threads import checked_threads, thread_pool
 from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
 from lsr.vectors.vocabulary import Vocabulary

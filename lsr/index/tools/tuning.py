@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lsr.checks import check_number, check_whole
+from lsr.checks import check_number, check_whole, listed
 from lsr.errors import IndexFormatError, ParameterError, StorageError
 from lsr.index.index_checks import checked_queries
 from lsr.index.parameters import SearchParams
@@ -149,7 +149,7 @@ def tune(
     """
     queries = checked_queries(queries, index.dim, k)
     threads = checked_threads(threads)
-    asked = sorted({check_recall(recall) for recall in recalls})
+    asked = sorted({check_recall(recall) for recall in listed(recalls, "recalls")})
     if not asked:
         raise ParameterError("recalls are empty; ask for at least one, such as 0.97")
     bench = _Bench(index, queries[sample_rows(len(queries))], int(k), threads, progress)

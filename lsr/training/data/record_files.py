@@ -7,11 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from lsr.checks import expanded
 from lsr.collections.lines import count_lines, read_lines
 from lsr.collections.sources import Place, jsonl_records
 from lsr.errors import CollectionError
 from lsr.storage.files import DAMAGE
-from lsr.storage.reading import POINTER, expanded, is_pointer, open_binary, rereadable
+from lsr.storage.reading import POINTER, is_pointer, open_binary, rereadable
 
 Record = dict[str, Any]
 

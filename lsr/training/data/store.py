@@ -9,13 +9,13 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from lsr.checks import expanded
 from lsr.collections.collection import Collection
 from lsr.collections.sources import Document
 from lsr.errors import CollectionError, IndexFormatError
 from lsr.progress import progress_bar
 from lsr.storage.files import DAMAGE, replacing_folder, storage_errors
 from lsr.storage.id_column import IdColumn
-from lsr.storage.reading import expanded
 from lsr.storage.strings import StringColumn
 
 MARKER = "documents.json"

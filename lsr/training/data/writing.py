@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
+from lsr.checks import expanded
 from lsr.errors import ParameterError
 from lsr.storage.files import is_stream, replacing_file
-from lsr.storage.reading import expanded
 
 
 class MinedRecord(NamedTuple):

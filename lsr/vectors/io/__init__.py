@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from lsr.errors import ParameterError, VectorsError
+from lsr.checks import check_kind, check_whole, expanded
+from lsr.errors import VectorsError
 from lsr.storage.files import is_stream
-from lsr.storage.reading import expanded, rereadable
+from lsr.storage.reading import rereadable
 from lsr.storage.recognize import VECTORS, VECTORS_FOLDER, kind_of_file, what_is
 from lsr.vectors.io import jsonl, npz, parquet
 from lsr.vectors.io.parquet import ParquetWriter
@@ -74,9 +75,10 @@ def iter_vectors(
 
     vocabulary: as for SparseVectors.read. Raises VectorsError.
     """
-    if rows < 1:
-        raise ParameterError(f"rows is {rows}; a batch must have at least 1")
+    check_whole("rows", rows)
     path, stored = _stored(path)
+    if vocabulary is not None:
+        check_kind("the vocabulary", vocabulary, Vocabulary)
     if stored is not _JSONL and vocabulary is not None:
         _check_vocabulary(path, stored.read_info(path), vocabulary)
     return stored.iterate(path, rows, vocabulary)
@@ -127,6 +129,8 @@ def read_vectors(
     if drop_unknown and vocabulary is not None:
         return read_matched(path, vocabulary, len(vocabulary))[0]
     path, stored = _stored(path)
+    if vocabulary is not None:
+        check_kind("the vocabulary", vocabulary, Vocabulary)
     if stored is _JSONL:
         return jsonl.read(path, vocabulary)
     info = stored.read_info(path)
@@ -155,6 +159,8 @@ def write_vectors(
 ) -> None:
     """Write `vectors` to `path`; see SparseVectors.write."""
     path = expanded(path)
+    if vocabulary is not None:
+        check_kind("the vocabulary", vocabulary, Vocabulary)
     if vocabulary is not None and len(vocabulary) != vectors.dim:
         raise VectorsError(
             f"the vocabulary has {len(vocabulary)} tokens, the vectors have {vectors.dim} components; they must agree"
