@@ -68,11 +68,15 @@ def test_lines_are_short_and_say_what_there_is(searcher: Searcher, result: Searc
     ):
         assert repr(shown) == line
     dense = DenseIndex.build(np.eye(3, dtype=np.float32))
+    queries = searcher.encoder.encode_queries(TEXTS * 10)
+    assert isinstance(searcher.index, SeismicIndex)
     for shown, words in (
         (searcher, ["4 documents", "encoder bm25", "texts", "SeismicIndex"]),
         (searcher.index, ["4 documents", "9 components", "ids", "inverted lists"]),
         (dense, ["DenseIndex(3 documents, 3 components", "kind flat"]),
         (load_encoder("tiny", prune_documents="top-k:3"), ["tiny", "30,522 components", "prune_documents top-k:3"]),
+        (searcher.index.tune(queries, [0.9]), ["40 queries", "1 points", "recall 0.9", " µs"]),
+        (searcher.index.why(queries[0], 2), ["verdict no shared term", "row 2"]),
         (training, ["encoder tiny", "400 steps", "losses in-batch", "penalties flops"]),
     ):
         assert len(repr(shown)) < 200 and "\n" not in repr(shown)

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.checks import check_number, check_whole, listed
+from lsr.display import HasFacts
 from lsr.errors import IndexFormatError, ParameterError, StorageError
 from lsr.index.index_checks import checked_queries
 from lsr.index.parameters import SearchParams
@@ -103,8 +104,8 @@ class TunedPreset:
         return cls(record["asked"], record["k"], record["queries"], point)
 
 
-@dataclass(frozen=True, slots=True)
-class Tuning:
+@dataclass(frozen=True, slots=True, repr=False)
+class Tuning(HasFacts):
     """What was measured.
 
     k: documents a query. queries: how many had a hit and were measured, both halves together.
@@ -117,6 +118,10 @@ class Tuning:
     points: tuple[TuningPoint, ...]
     frontier: tuple[TuningPoint, ...]
     chosen: Mapping[float, TuningPoint]
+
+    def _facts(self) -> dict[str, object]:
+        chosen = {f"recall {asked:g}": f"{point.microseconds:.0f} µs" for asked, point in self.chosen.items()}
+        return {"queries": self.queries, "points": len(self.points), "k": str(self.k), **chosen}
 
     @property
     def presets(self) -> dict[float, TunedPreset]:

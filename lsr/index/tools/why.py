@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from lsr.display import HasFacts
 from lsr.errors import ParameterError
 from lsr.index.filters import Filter
 from lsr.index.index_checks import checked_queries
@@ -112,8 +113,8 @@ class Remedy:
     rank: int
 
 
-@dataclass(frozen=True, slots=True)
-class Why:
+@dataclass(frozen=True, slots=True, repr=False)
+class Why(HasFacts):
     """Why a document was returned for a query, or was not.
 
     verdict: the first of these that is true.
@@ -154,6 +155,10 @@ class Why:
     exact: Reason | None
     stages: Stages | None
     remedy: Remedy | None
+
+    def _facts(self) -> dict[str, object]:
+        names = ("verdict", "row", "k", "rank", "exact_rank", "score", "threshold", "exact")
+        return {name: None if (value := getattr(self, name)) is None else str(value) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
