@@ -43,7 +43,7 @@ EXAMPLES = {
     ),
     "inspect": (
         'lsr inspect tiny "what causes high blood pressure"',
-        'lsr inspect tiny "salt raises blood pressure" --against "hypertension"',
+        'lsr inspect tiny "salt raises blood pressure" --against "why is salt bad"',
     ),
     "encode": (
         "lsr encode scifact scifact.vectors --encoder tiny",

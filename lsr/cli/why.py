@@ -28,10 +28,10 @@ _REASONS: dict[Verdict, str] = {
     "score too low": "its score is too low",
     "tied": "others with the same score take the last places",
     "not estimated": "no term that estimates blocks is in the summary of its block",
-    "out of blocks": "blocks enough have higher estimates than its own",
+    "out of blocks": "enough other blocks have higher estimates than its block",
     "block skipped": "the estimate of its block is too low",
     "tail not read": "its heaviest terms score too little for the others to be read",
-    "rounded away": "by weights of 8 bits others are better",
+    "rounded away": "by weights rounded to 8 bits, others are better",
 }
 _EXACT: dict[Reason, str] = {
     "inverted": "this index has inverted lists, and every search of it is exact",
