@@ -7,7 +7,7 @@ import json
 import pickle
 import sys
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -105,6 +105,7 @@ def test_hits_are_a_list_of_plain_data(hits: Hits) -> None:
     assert hits.to_dicts() == json.loads(hits.to_json()) == expected
     assert hits.to_dicts(explain=True)[0]["terms"] == hits[0].explain()
     assert dataclasses.asdict(hits[0]) == {**expected[0], "row": 3}
+    assert set(get_type_hints(type(hits[0]))) == {"doc_id", "score", "row", "scores", "text"}  # as polars reads them
     frame = hits.to_pandas()
     assert frame.to_dict("records") == expected
     assert list(hits[:0].to_pandas().columns) == ["doc_id", "score", "scores", "text"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TEXT_OF_REPR = 60  # characters
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, init=False)
 class Hit:
     """One document found for one query.
 
@@ -38,12 +38,18 @@ class Hit:
     score: float
     row: int
     scores: Mapping[str, float] = field(compare=False)
-    text: str | None = field(init=False, compare=False)
-    searcher: InitVar[Searcher]
-    query: InitVar[SearchedQuery]
+    text: str | None = field(compare=False)
 
-    def __post_init__(self, searcher: Searcher, query: SearchedQuery) -> None:
-        self.__dict__.update(_searcher=searcher, _query=query)
+    def __init__(
+        self,
+        doc_id: str,
+        score: float,
+        row: int,
+        scores: Mapping[str, float],
+        searcher: Searcher,
+        query: SearchedQuery,
+    ) -> None:
+        self.__dict__.update(doc_id=doc_id, score=score, row=row, scores=scores, _searcher=searcher, _query=query)
 
     def __getattr__(self, name: str) -> Any:
         if name != "text":  # which is there once it has been read
