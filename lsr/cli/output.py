@@ -37,7 +37,7 @@ def while_loading(what: object) -> AbstractContextManager[None]:
 def remark(note: str) -> None:
     """A line on stderr, if there is anything to say."""
     if note:
-        print(note, file=sys.stderr)
+        print(printable(note, keep="\n"), file=sys.stderr)
 
 
 def print_json(value: object) -> None:

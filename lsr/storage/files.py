@@ -146,7 +146,7 @@ def _open_stream(path: str) -> BinaryIO:
     descriptor = _descriptor(path)
     if descriptor is None:
         return open(path, "wb")
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):
         stream.flush()
     return os.fdopen(os.dup(descriptor), "wb")
 
