@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lsr.checks import expanded
-from lsr.collections.collection import load_queries
 from lsr.errors import ParameterError
 from lsr.retrieval.searcher import Searcher
 from lsr.storage.reading import rereadable
@@ -62,7 +61,9 @@ def open_with_queries(
 
     Raises as load_queries, read_matched and Searcher.open do, and ParameterError for what vectors have no use for.
     """
-    from lsr.vectors.io import is_vectors, read_matched  # imports pyarrow, which no query of text needs
+    # No query of text needs these, and pyarrow with them.
+    from lsr.collections.collection import load_queries
+    from lsr.vectors.io import is_vectors, read_matched
 
     path = rereadable(expanded(spec))
     spec = str(path) if path.exists() else spec
