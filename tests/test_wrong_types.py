@@ -29,7 +29,7 @@ from lsr import (
     load_collection,
 )
 from lsr.eval import compare, evaluate, evaluate_queries
-from lsr.training import read_training
+from lsr.training import mine_negatives, read_training, train
 from tests.data import LIBRARY
 
 TEXTS = ["aspirin thins blood", "the heart pumps blood", "salt raises pressure"]
@@ -154,6 +154,12 @@ def calls(folder: Path) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "write_run": (lsr.write_run, {"path": folder / "a.run", "run": run, "tag": "lsr"}),
         "fuse_runs": (lsr.fuse_runs, {"runs": [run, run], "weights": None, "k": None, "method": "rrf"}),
         "read_experiment": (lsr.read_experiment, {"path": folder / "no.toml"}),
+        "run_experiment": (lsr.run_experiment, {"experiment": None, "folder": folder / "out"}),
+        "train": (train, {"config": None, "folder": folder / "out"}),
+        "mine_negatives": (
+            mine_negatives,
+            {"searchers": [], "collection": collection, "path": folder / "mined.jsonl", "mining": None},
+        ),
         "read_training": (read_training, {"path": folder / "no.toml"}),
         "evaluate": (evaluate, {"qrels": qrels, "run": run, "measures": ["RR@10"]}),
         "compare": (compare, {"first": measured, "second": measured, "test": "t-test"}),

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lsr.checks import expanded
+from lsr.checks import check_kind, expanded
 from lsr.collections.collection import Collection
 from lsr.eval.measures import with_relevant
 from lsr.experiment.experiment_file import Experiment, System
@@ -49,6 +49,7 @@ def run_experiment(
     building indexes and reading collections raises, before anything runs where a collection or a model is missing; and
     StorageError where `folder` holds anything else, or another process runs an experiment there.
     """
+    check_kind("the experiment", experiment, Experiment, ": read_experiment(path)")
     folder = expanded(folder)
     threads = checked_threads(threads)
     used = [_Used.open(experiment, judged, offline_data) for judged in experiment.collections]

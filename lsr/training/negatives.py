@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple, Protocol
 
-from lsr.checks import check_whole
+from lsr.checks import check_kind, check_whole, listed
 from lsr.collections.collection import Collection
 from lsr.errors import CollectionError, EncoderError, ParameterError
 from lsr.progress import progress_bar
@@ -89,7 +89,15 @@ def mine_negatives(
     Raises CollectionError if the index holds no relevant document of any query, or no texts for the scorer;
     ParameterError, StorageError, and what searching raises.
     """
-    mining = mining or Mining()
+    searchers = listed(searchers, "searchers")
+    for searcher in searchers:
+        check_kind("a searcher", searcher, Searcher)
+    check_kind("the collection", collection, Collection, ": load_collection(folder)")
+    mining = Mining() if mining is None else mining
+    check_kind("mining", mining, Mining)
+    check_kind("the request", request, SearchRequest)
+    if not searchers:
+        raise ParameterError("there are no searchers; give at least one")
     request = replace(request, k=mining.depth)
     queries, qrels = collection.queries(), collection.qrels()
     first = searchers[0]

@@ -20,7 +20,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from torch import nn
 
-from lsr.checks import expanded
+from lsr.checks import check_kind, expanded
 from lsr.encoders.batches import find_device
 from lsr.encoders.collection_idf import idf_from
 from lsr.errors import ParameterError, StorageError
@@ -76,6 +76,7 @@ def train(
     Raises ParameterError where parts of the configuration do not fit together, or the folder is another training's;
     CollectionError, EncoderError, StorageError.
     """
+    check_kind("the training", config, TrainingConfig, ": read_training(path)")
     with own_accelerate_state():
         return _train(config, expanded(folder), offline_data, device, progress)
 
