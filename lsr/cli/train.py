@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import print_json, print_next, while_loading
+from lsr.cli.output import print_json, print_next, remark, while_loading
 from lsr.errors import ParameterError
 from lsr.extras import TRAINING, need
 
@@ -52,7 +52,7 @@ def train(
     print(f"{folder / 'encoder'}: step {described['step']}{figures}")
     commands = [["index", "COLLECTION", f"{folder}.index", "--encoder", folder / "encoder"]]
     if config.evaluation is None:
-        print("no [evaluation] measured it: index a collection before and after, lsr run, and lsr compare the runs")
+        remark("no [evaluation] measured it: index a collection before and after, lsr run, and lsr compare the runs")
         if config.encoder.start:
             commands.insert(0, ["index", "COLLECTION", f"{folder}.before.index", "--encoder", config.encoder.start])
     print_next(*commands)
