@@ -187,7 +187,7 @@ def test_other_files_of_vectors(packages: SparseVectors, tmp_path: Path, out: Pa
     vectors = packages[:200]
     vocabulary = Vocabulary([f"token {component}" for component in range(vectors.dim)])
     vectors.write(tmp_path / name, vocabulary)
-    SeismicIndex.build(SparseVectors.read(tmp_path / name, vocabulary)).save(out / "in memory")
+    SeismicIndex.build(SparseVectors.read(tmp_path / name, vocabulary), vocabulary=vocabulary).save(out / "in memory")
     build(tmp_path / name, out / "external", vocabulary=vocabulary)
     assert files(out / "external") == files(out / "in memory")
 
