@@ -13,7 +13,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 # The disk is full after so many bytes in one file: writing fails with EFBIG ...
 FULL_DISK = """
-import resource
+import resource, sys
+sys.dont_write_bytecode = True  # which would be cut off, too, and meet other processes
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 """
 

@@ -17,6 +17,9 @@ from lsr.vectors.io.parquet import ParquetWriter
 from lsr.vectors.sparse_vectors import SparseVectors
 
 ROWS_PER_PART = 8192
+# Encoded at once: few enough for progress to move every few seconds; 1,024 would take 1 to 5 % less time. Steps do not
+# depend on the time that they take, or weights would differ between runs, by rounding.
+ROWS_PER_STEP = 256
 
 IdAndText = tuple[str, str]
 Vectors = TypeVar("Vectors")
@@ -52,7 +55,7 @@ def encode_collection(
         ParquetWriter(folder, encoder.dim, encoder.vocabulary, encoder.describe()) as writer,
         progress_bar("encoding", total, "documents", progress) as advance,
     ):
-        write_parts(writer, documents, work, rows_per_part, advance)
+        write_parts(writer, documents, work, rows_per_part, ROWS_PER_STEP, advance)
     return folder
 
 

@@ -32,8 +32,6 @@ TEXTS_KEY = "lsr.texts"
 ROWS_PER_GROUP = 8192
 SECONDS_PER_PART = 30.0  # a part ends with the step in which it becomes that old: a kill loses little more
 
-FEWEST_ROWS_PER_STEP = 16
-MOST_ROWS_PER_STEP = 1024  # an encoder sorts the texts of a step by length: more would not pad less
 
 _PART_NAME = re.compile(r"part-(\d{5,})\.parquet")
 
@@ -178,12 +176,12 @@ def write_parts(
     items: Iterable[Item],
     work: PartWork[Item, Result],
     rows_per_part: int,
+    rows_per_step: int,
     advance: Advance,
 ) -> int:
     """Work on the items that no part has yet, part by part, and finish; the number of all items.
 
-    A part has rows_per_part rows, or fewer where these have taken SECONDS_PER_PART. It is worked on in steps of a
-    few seconds at most, so that progress moves.
+    A part has rows_per_part rows, or fewer whole steps of rows_per_step where these have taken SECONDS_PER_PART.
     Memory is bounded by a part.
 
     Raises CollectionError where `items` does not begin with those of the complete parts, ParameterError for a part
@@ -201,21 +199,15 @@ def write_parts(
         part.clear()
         results.clear()
 
-    rows_per_step = FEWEST_ROWS_PER_STEP
-    began = now = monotonic()
+    began = monotonic()
     while step := list(islice(remaining, min(rows_per_step, rows_per_part - len(part)))):
         results.append(work.compute(step, count))
         part += step
         count += len(step)
         advance(len(step))
-        before, now = now, monotonic()
-        if now - before < 2:
-            rows_per_step = min(2 * rows_per_step, MOST_ROWS_PER_STEP)
-        elif now - before > 4:
-            rows_per_step = max(rows_per_step // 2, FEWEST_ROWS_PER_STEP)
-        if len(part) == rows_per_part or now - began >= SECONDS_PER_PART:
+        if len(part) == rows_per_part or monotonic() - began >= SECONDS_PER_PART:
             flush()
-            began = now = monotonic()
+            began = monotonic()
     if part:
         flush()
     writer.finish()

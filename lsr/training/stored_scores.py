@@ -37,6 +37,7 @@ from lsr.storage.parts import (
 from lsr.training.distillation import Scores, Teacher, TextGroup
 
 GROUPS_PER_PART = 256
+GROUPS_PER_STEP = 32  # scored at once: enough texts to sort by length, few enough for progress to move
 SCORES_PART = "a Parquet part of teachers' scores as lsr writes it"
 
 
@@ -86,7 +87,7 @@ def store_scores(
         ) as writer,
         progress_bar("scoring", total, "groups", progress) as advance,
     ):
-        return write_parts(writer, groups, work, groups_per_part, advance)
+        return write_parts(writer, groups, work, groups_per_part, GROUPS_PER_STEP, advance)
 
 
 class StoredScores:

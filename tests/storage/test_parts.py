@@ -15,7 +15,7 @@ from lsr.storage.parts import PartWork, PartWriter, part_path, write_part, write
 
 
 def square(folder: Path, numbers: Iterator[int], rows_per_part: int, steps: list[list[int]]) -> int:
-    """Write n and n * n for each number."""
+    """Write n and n * n for each number, four to a step."""
 
     def compute(step: list[int], first: int) -> list[int]:
         steps.append(step)
@@ -29,7 +29,7 @@ def square(folder: Path, numbers: Iterator[int], rows_per_part: int, steps: list
 
     work = PartWork("numbers", "squared", ("n",), lambda n: (n,), lambda n: (str(n),), compute, write)
     with PartWriter(folder, lambda path: len(pq.read_table(path))) as writer:
-        return write_parts(writer, numbers, work, rows_per_part, lambda *_, **__: None)
+        return write_parts(writer, numbers, work, rows_per_part, 4, lambda *_, **__: None)
 
 
 def sizes(folder: Path) -> list[int]:
@@ -41,8 +41,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds; a step of work takes none unless a test lets it."""
     now = [0.0]
     monkeypatch.setattr(parts, "monotonic", lambda: now[0])
-    monkeypatch.setattr(parts, "FEWEST_ROWS_PER_STEP", 4)
-    monkeypatch.setattr(parts, "MOST_ROWS_PER_STEP", 4)
     return now
 
 
@@ -71,22 +69,6 @@ def test_slow_work_ends_parts_early(tmp_path: Path, clock: list[float]) -> None:
     assert square(tmp_path, slow(stop=99), 100, steps) == 25
     assert [number for step in steps for number in step] == list(range(16, 25))
     assert sizes(tmp_path) == [8, 8, 8, 1]
-
-
-def test_steps_take_some_seconds(tmp_path: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    """They grow while they are quick, and shrink where they are slow."""
-    monkeypatch.setattr(parts, "MOST_ROWS_PER_STEP", 16)
-    seconds = {range(60): 0.01, range(60, 120): 0.5}
-
-    def numbers() -> Iterator[int]:
-        for number in range(120):
-            clock[0] += next(each for some, each in seconds.items() if number in some)
-            yield number
-
-    steps: list[list[int]] = []
-    square(tmp_path, numbers(), 1000, steps)
-    assert [len(step) for step in steps][:5] == [4, 8, 16, 16, 16]
-    assert [len(step) for step in steps][6:-1] == [8] * 5
 
 
 def test_lists_in_names_are_compared(tmp_path: Path, clock: list[float]) -> None:

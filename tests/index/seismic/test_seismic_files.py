@@ -219,9 +219,9 @@ for _ in range(20):
 def test_no_index(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("text")
-    for name in ("missing", "empty", "file"):
-        with pytest.raises(IndexFormatError, match=rf"{name}: no index"):
-            SeismicIndex.open(tmp_path / name)
+    for fault in ("missing: no index", "empty: no index", "file: is a file, not an index"):
+        with pytest.raises(IndexFormatError, match=fault):
+            SeismicIndex.open(tmp_path / fault.split(":")[0])
 
 
 def test_an_index_of_another_kind(tmp_path: Path) -> None:
