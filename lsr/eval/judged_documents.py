@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -52,8 +53,10 @@ def _documents(qrels: Judged) -> list[str]:
 
 
 def _plain(doc_id: str) -> str:
-    """What numbers read as text, spreadsheets and copying leave of an id: not case, blanks, zeros before, .0 behind."""
-    return doc_id.strip().casefold().removesuffix(".0").lstrip("0")
+    """An id without what spreadsheets and copying change: case, blanks, and leading zeros and .0 of a number."""
+    plain = doc_id.strip().casefold()
+    number = re.fullmatch(r"0*(\d+)(?:\.0)?", plain)
+    return number[1] if number else plain
 
 
 def _warn(message: str) -> None:

@@ -31,7 +31,7 @@ from lsr.checks import expanded
 from lsr.errors import StorageError
 
 STANDARD = Path("-")  # standard output, or input
-_DESCRIPTOR = re.compile(r"/dev/(?:std(?P<name>in|out|err)|fd/(?P<fd>\d+))|/proc/(?:self|\d+)/fd/(?P<proc>\d+)")
+_DESCRIPTOR = re.compile(r"/dev/std(in|out|err)|(?:/dev|/proc/(?:self|thread-self|(\d+)))/fd/(\d+)")
 _HELD = 1 << 26  # bytes that are kept in memory of what a stream is to get
 
 _ADVICE = {
@@ -67,7 +67,7 @@ DAMAGE: tuple[type[Exception], ...] = (
 def storage_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn an OSError or SafetensorError of the body into a StorageError that names `path`, the cause, and advice.
 
-    Not that nobody reads a pipe any more, which is no failure of it.
+    A BrokenPipeError passes: that nobody reads the output any more is not an error of writing it.
     """
     try:
         yield
@@ -85,7 +85,7 @@ def storage_errors(path: str | os.PathLike[str]) -> Iterator[None]:
 def replacing_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A binary file to write; it takes the place of `path` when the body ends, and vanishes when the body fails.
 
-    What is no regular file, such as a pipe, /dev/stdout, or "-", standard output, is sent the whole then.
+    A pipe, a device, or "-", standard output, is not replaced: the whole content is written to it when the body ends.
     Folders above it are made as needed. Raises StorageError.
     """
     path = str(expanded(path))
@@ -133,9 +133,9 @@ def _descriptor(path: str) -> int | None:
     if path == str(STANDARD):
         return 1
     for _ in range(40):  # links, at most, that systems follow
-        if match := _DESCRIPTOR.fullmatch(os.path.abspath(path)):
-            name, *numbers = match.group("name", "fd", "proc")
-            return ("in", "out", "err").index(name) if name else int(next(filter(None, numbers)))
+        match = _DESCRIPTOR.fullmatch(os.path.abspath(path))
+        if match and match[2] in (None, str(os.getpid())):
+            return ("in", "out", "err").index(match[1]) if match[1] else int(match[3])
         if not os.path.islink(path):
             return None
         path = os.path.join(os.path.dirname(path), os.readlink(path))

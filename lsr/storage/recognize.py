@@ -59,7 +59,7 @@ def _kind_of_record(line: str) -> str | None:
         keys = json.loads(line).keys()
     except (ValueError, RecursionError):  # a line longer than what was read
         keys = {key for key in ("vector", "text") if f'"{key}"' in line}
-    return VECTORS if "vector" in keys else TEXTS if "text" in keys else None
+    return TEXTS if "text" in keys else VECTORS if "vector" in keys else None
 
 
 def _is_whole(cell: str) -> bool:

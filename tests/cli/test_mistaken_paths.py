@@ -45,6 +45,13 @@ def test_what_is_given_as_a_collection(
             raise AssertionError(rejected(lsr(*words)))
 
 
+def test_texts_that_have_vectors_beside_them_are_texts(lsr: Lsr, tmp_path: Path) -> None:
+    for vector in ("[0.5]", '{"tides": 0.5}'):
+        (tmp_path / "corpus.jsonl").write_text(f'{{"_id": "d", "vector": {vector}, "text": "tides"}}\n')
+        for source in (tmp_path, tmp_path / "corpus.jsonl"):
+            assert lsr("index", source, tmp_path / "i", "--encoder", "bm25").status == 0
+
+
 def test_what_is_given_as_a_run_judgments_or_an_encoder(
     lsr: Lsr, bm25_index: Path, library: Path, tmp_path: Path
 ) -> None:

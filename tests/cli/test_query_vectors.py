@@ -12,6 +12,7 @@ import pytest
 from lsr.cli.main import main
 from lsr.collections.runs import read_qrels, read_run
 from lsr.encoders.load import load_encoder
+from lsr.errors import VectorsError
 from lsr.index.inverted.exact_index import ExactIndex
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.retrieval.searcher import Searcher
@@ -117,6 +118,8 @@ def test_what_cannot_be_matched(lsr: Lsr, published: Path, tmp_path: Path) -> No
     assert lsr("index", tmp_path / "docs.npz", tmp_path / "index").status == 0
     queries = write_jsonl(tmp_path / "q.jsonl", QUERIES)
     assert "the index keeps none" in rejected(lsr("run", tmp_path / "index", queries, run))
+    with pytest.raises(VectorsError, match="the index keeps none"):
+        SparseVectors.read(queries, SeismicIndex.open(tmp_path / "index").vocabulary, drop_unknown=True)
     assert lsr("run", tmp_path / "index", tmp_path / "other.npz", run).status == 0
     assert lsr("search", tmp_path / "index", "0", "--queries", tmp_path / "other.npz", "--explain").out == (
         "  1  1.0000  0\n     0 1.000\n"
@@ -130,6 +133,17 @@ def test_what_cannot_be_matched(lsr: Lsr, published: Path, tmp_path: Path) -> No
     assert "no query 'q7' among the 3 given" in rejected(lsr("search", published, "q7", "--queries", queries))
     with pytest.raises(Exception, match="opened without its encoder"):
         Searcher.open_for_vectors(published).search("salt")
+
+
+def test_numbers_that_stand_in_for_tokens_are_components(lsr: Lsr, tmp_path: Path) -> None:
+    names, numbers = Vocabulary(["x", "1", "y", "2", "z"]), Vocabulary(map(str, range(5)))
+    SparseVectors([0, 1, 2], [2, 3], [1.0, 1.0], 5, ["d2", "d3"]).write(tmp_path / "docs.npz", names)
+    SparseVectors([0, 1], [2], [1.0], 5, ["q"]).write(tmp_path / "q.npz", numbers)
+    assert lsr("index", tmp_path / "docs.npz", tmp_path / "index").status == 0
+    assert lsr("run", tmp_path / "index", tmp_path / "q.npz", tmp_path / "run").status == 0
+    assert read_run(tmp_path / "run") == {"q": {"d2": 1.0}}
+    SparseVectors([0, 1], [2], [1.0], 4, ["q"]).write(tmp_path / "q.npz", Vocabulary(map(str, range(4))))
+    assert "has 4 components, the index 5" in rejected(lsr("run", tmp_path / "index", tmp_path / "q.npz", "-"))
 
 
 def test_an_encoder_for_an_index_of_vectors(lsr: Lsr, bm25_index: Path, library: Path, tmp_path: Path) -> None:

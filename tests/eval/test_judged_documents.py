@@ -14,6 +14,11 @@ from lsr.eval.judged_documents import check_index, check_run
 RUN = {"q1": {"d1": 2.0, "d2": 1.0}, "q2": {"d3": 1.0}}
 
 
+def test_numbers_at_the_end_of_names_are_part_of_them() -> None:
+    with pytest.warns(LsrWarning, match="no document of the run is judged"):
+        check_run({"q1": {"report-1.0": 1, "0x": 1}}, {"q1": {"report-1": 1.0, "x": 1.0}})
+
+
 def test_a_run_without_any_judged_document_is_told() -> None:
     qrels = {"q1": {"1.0": 1}, "q2": {"3.0": 1}}
     for measure in (evaluate_queries, evaluate):

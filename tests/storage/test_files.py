@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -88,6 +89,25 @@ def test_file_behind_a_link_is_replaced_where_it_is(tmp_path: Path) -> None:
         file.write(b"new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "real").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("process", ["self", "thread-self", "own", "other"])
+def test_a_descriptor_is_that_of_the_process_named(tmp_path: Path, process: str) -> None:
+    with (tmp_path / "theirs").open("wb") as theirs, (tmp_path / "ours").open("wb") as ours:
+        other = subprocess.Popen(["sleep", "60"], stdout=theirs)
+        number = {"own": os.getpid(), "other": other.pid}.get(process, process)
+        kept = os.dup(1)
+        os.dup2(ours.fileno(), 1)
+        try:
+            with replacing_file(f"/proc/{number}/fd/1") as file:
+                file.write(b"content")
+        finally:
+            os.dup2(kept, 1)
+            os.close(kept)
+            other.kill()
+            other.wait()
+    written = {name: (tmp_path / name).read_bytes() for name in ("theirs", "ours")}
+    assert written == {"theirs": b"", "ours": b"", ("theirs" if process == "other" else "ours"): b"content"}
 
 
 def test_file_gets_the_usual_permissions(tmp_path: Path) -> None:

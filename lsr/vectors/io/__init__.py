@@ -97,16 +97,17 @@ def read_vocabulary(path: str | os.PathLike[str]) -> Vocabulary | None:
 
 
 def read_matched(
-    path: str | os.PathLike[str], vocabulary: Vocabulary | None, dim: int
+    path: str | os.PathLike[str], vocabulary: Vocabulary | None, dim: int | None
 ) -> tuple[SparseVectors, set[str]]:
     """All rows at `path` over the components of an index, token by token, and the tokens that it lacks.
 
-    vocabulary, dim: of the index. Weights of tokens that it lacks are dropped: no document has them. Vectors without
-    tokens keep their components, which must be as many. Raises VectorsError for what cannot be matched.
+    vocabulary, dim: of the index; any number of components will do where dim is None. Weights of tokens that it lacks
+    are dropped: no document has them. Vectors without tokens, or with numbers that stand in for them, keep their
+    components, which must be as many. Raises VectorsError for what cannot be matched.
     """
     path, stored = _stored(path)
     own = stored.read_vocabulary(path)
-    if own is not None and vocabulary is not None:
+    if own is not None and vocabulary is not None and (stored is _JSONL or (own.named and vocabulary.named)):
         return _matched(read_vectors(path), own, vocabulary)
     if stored is _JSONL:
         raise VectorsError(
@@ -114,7 +115,7 @@ def read_matched(
             f"vocabulary, such as JSONL, or with an encoder"
         )
     vectors = read_vectors(path)
-    if vectors.dim != dim:
+    if dim is not None and vectors.dim != dim:
         raise VectorsError(
             f"{path}: has {vectors.dim} components, the index {dim}, and without the tokens of both they cannot be "
             f"matched; give vectors of the index's encoder, or such with a vocabulary, as JSONL has it"
@@ -126,11 +127,11 @@ def read_vectors(
     path: str | os.PathLike[str], vocabulary: Vocabulary | None = None, drop_unknown: bool = False
 ) -> SparseVectors:
     """All rows at `path`; see SparseVectors.read."""
-    if drop_unknown and vocabulary is not None:
-        return read_matched(path, vocabulary, len(vocabulary))[0]
-    path, stored = _stored(path)
     if vocabulary is not None:
         check_kind("the vocabulary", vocabulary, Vocabulary)
+    if drop_unknown:
+        return read_matched(path, vocabulary, None if vocabulary is None else len(vocabulary))[0]
+    path, stored = _stored(path)
     if stored is _JSONL:
         return jsonl.read(path, vocabulary)
     info = stored.read_info(path)
