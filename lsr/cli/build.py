@@ -20,25 +20,17 @@ def build(
     backbone: Annotated[str, typer.Argument(metavar="BACKBONE", help="tiny, a model's folder or Hugging Face id.")],
     output: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
     query_backbone: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Another model for queries, where the method has two networks",
-            rich_help_panel=options.ENCODER,
-        ),
+        str | None, typer.Option(metavar="NAME", help="Another model for queries, where the method has two networks")
     ] = None,
     idf: Annotated[
         str | None,
         typer.Option(
             metavar="COLLECTION|FILE",
             help="Weights of query tokens: a collection or vectors to count in, or a table (.json, .txt)",
-            rich_help_panel=options.ENCODER,
         ),
     ] = None,
     max_length: options.MaxLength = None,
-    seed: Annotated[
-        int, typer.Option(help="Of the random weights, where the backbone has none.", rich_help_panel=options.ENCODER)
-    ] = 0,
+    seed: Annotated[int, typer.Option(help="Of the random weights, where the backbone has none.")] = 0,
 ) -> None:
     """Put a method's heads on a backbone and save the encoder.
 

@@ -21,30 +21,16 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="RUN", help="A TREC run, the baseline.")],
     second: Annotated[Path, typer.Argument(metavar="RUN", help="The TREC run to compare with it.")],
     qrels: Annotated[
-        str,
-        typer.Option(
-            metavar="QRELS|COLLECTION",
-            help="A file of judgments, or the collection they belong to.",
-            rich_help_panel=options.MEASURES,
-        ),
+        str, typer.Option(metavar="QRELS|COLLECTION", help="A file of judgments, or the collection they belong to.")
     ],
     measures: options.Measures = MEASURES,
     split: options.Split = None,
     same_id: options.SameId = None,
-    test: Annotated[
-        Literal["t-test", "randomization"],
-        typer.Option(help="Paired test over queries.", rich_help_panel=options.MEASURES),
-    ] = "t-test",
-    per_query: Annotated[
-        bool, typer.Option("--per-query", help="Also print each query's values.", rich_help_panel=options.OUTPUT)
-    ] = False,
+    test: Annotated[Literal["t-test", "randomization"], typer.Option(help="Paired test over queries.")] = "t-test",
+    per_query: Annotated[bool, typer.Option("--per-query", help="Also print each query's values.")] = False,
     plot: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Draw the first measure's differences by query: .svg, .png, .pdf",
-            rich_help_panel=options.OUTPUT,
-        ),
+        typer.Option(metavar="FILE", help="Draw the first measure's differences by query: .svg, .png, .pdf"),
     ] = None,
     json: options.Json = False,
 ) -> None:

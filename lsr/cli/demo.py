@@ -13,16 +13,9 @@ from lsr.cli.output import print_next
 
 def demo(
     k: options.Depth = 3,
-    encoder: Annotated[
-        str, typer.Option(metavar="NAME", help="Encoder to show; see lsr index.", rich_help_panel=options.ENCODER)
-    ] = "tiny",
+    encoder: Annotated[str, typer.Option(metavar="NAME", help="Encoder to show; see lsr index.")] = "tiny",
     index: Annotated[
-        Path,
-        typer.Option(
-            metavar="FOLDER",
-            help="Folder of the index; it stays there to be searched.",
-            rich_help_panel=options.OUTPUT,
-        ),
+        Path, typer.Option(metavar="FOLDER", help="Folder of the index; it stays there to be searched.")
     ] = Path("lsr-demo"),
     json: options.Json = False,
 ) -> None:

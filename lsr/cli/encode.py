@@ -21,12 +21,7 @@ def encode(
         ),
     ],
     encoder: options.Encoder,
-    queries: Annotated[
-        bool,
-        typer.Option(
-            "--queries", help="Encode the queries instead of the documents.", rich_help_panel=options.COLLECTION
-        ),
-    ] = False,
+    queries: Annotated[bool, typer.Option("--queries", help="Encode the queries instead of the documents.")] = False,
     split: options.Split = None,
     batch_size: options.BatchSize = None,
     *,

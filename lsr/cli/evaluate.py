@@ -34,26 +34,16 @@ def evaluate(
     ],
     request: SearchRequest,
     measures: options.Measures = MEASURES,
-    per_query: Annotated[
-        bool, typer.Option("--per-query", help="Also print each query's values.", rich_help_panel=options.OUTPUT)
-    ] = False,
+    per_query: Annotated[bool, typer.Option("--per-query", help="Also print each query's values.")] = False,
     split: options.Split = None,
     same_id: options.SameId = None,
     run: Annotated[
-        Path | None,
-        typer.Option(
-            "--run",
-            metavar="FILE",
-            help="Also write the run that is measured (INDEX only).",
-            rich_help_panel=options.OUTPUT,
-        ),
+        Path | None, typer.Option("--run", metavar="FILE", help="Also write the run that is measured (INDEX only).")
     ] = None,
     queries: Annotated[
         str | None,
         typer.Option(
-            metavar="QUERIES|VECTORS",
-            help="Texts or vectors to search INDEX for, in place of the collection's texts.",
-            rich_help_panel=options.COLLECTION,
+            metavar="QUERIES|VECTORS", help="Texts or vectors to search INDEX for, in place of the collection's texts."
         ),
     ] = None,
     encoder: options.OfQueries = None,

@@ -23,17 +23,11 @@ def experiment(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output",
-            metavar="FOLDER",
-            help="Folder of its results; by default the file's name without .toml",
-            rich_help_panel=options.OUTPUT,
+            "--output", metavar="FOLDER", help="Folder of its results; by default the file's name without .toml"
         ),
     ] = None,
     offline_data: options.OfflineData = None,
-    plan: Annotated[
-        bool,
-        typer.Option("--plan", help="Only say what there is to do and to download.", rich_help_panel=options.OUTPUT),
-    ] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what there is to do and to download.")] = False,
     device: options.Device = None,
     threads: options.Threads = None,
     json: options.Json = False,

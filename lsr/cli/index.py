@@ -36,49 +36,32 @@ def index(
     index: Annotated[Path, typer.Argument(metavar="INDEX", help="The folder to write; an index there is replaced.")],
     encoder: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="tiny, bm25, a model's folder or Hugging Face id; needed for a collection.",
-            rich_help_panel=options.ENCODER,
-        ),
+        typer.Option(metavar="NAME", help="tiny, bm25, a model's folder or Hugging Face id; needed for a collection."),
     ] = None,
     dense: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            rich_help_panel=options.ENCODER,
             help="Also index dense vectors: minilm, a sentence-transformers folder or Hugging Face id. "
             "Without --encoder they are added to the INDEX that is there.",
         ),
     ] = None,
     dense_index: Annotated[
-        DenseKind,
-        typer.Option(
-            help="How dense vectors are searched: flat is exact, hnsw is faster.", rich_help_panel=options.INDEX
-        ),
+        DenseKind, typer.Option(help="How dense vectors are searched: flat is exact, hnsw is faster.")
     ] = "flat",
-    metric: Annotated[
-        Metric, typer.Option(help="How two dense vectors are compared.", rich_help_panel=options.INDEX)
-    ] = "inner-product",
+    metric: Annotated[Metric, typer.Option(help="How two dense vectors are compared.")] = "inner-product",
     block_size: Annotated[
-        int, typer.Option(help="Documents that are stored and scored together, at most.", rich_help_panel=options.INDEX)
+        int, typer.Option(help="Documents that are stored and scored together, at most.")
     ] = _DEFAULTS.block_size,
     summary_energy: Annotated[
         float,
-        typer.Option(
-            help="Share of its weights that the summary of a block keeps; larger finds more and is slower.",
-            rich_help_panel=options.INDEX,
-        ),
+        typer.Option(help="Share of its weights that the summary of a block keeps; larger finds more and is slower."),
     ] = _DEFAULTS.summary_energy,
     layout: Annotated[
-        Layout,
-        typer.Option(help="compact takes three quarters of the memory, and is slower.", rich_help_panel=options.INDEX),
+        Layout, typer.Option(help="compact takes three quarters of the memory, and is slower.")
     ] = _DEFAULTS.layout,
     knn: Annotated[
-        int,
-        typer.Option(
-            help="Neighbors of each document to keep, for searches with --knn.", rich_help_panel=options.INDEX
-        ),
+        int, typer.Option(help="Neighbors of each document to keep, for searches with --knn.")
     ] = _DEFAULTS.knn,
     batch_size: options.BatchSize = None,
     *,
@@ -88,7 +71,6 @@ def index(
         str | None,
         typer.Option(
             metavar="SIZE",
-            rich_help_panel=options.MACHINE,
             help="What building may use, such as 4GB; larger vectors are indexed by way of the disk. By default half "
             "the machine's memory",
         ),

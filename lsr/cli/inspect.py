@@ -23,23 +23,11 @@ def inspect(
     ],
     text: Annotated[str, typer.Argument(metavar="TEXT", help="A document's text, in quotes.")],
     against: Annotated[
-        str | None,
-        typer.Option(
-            metavar="QUERY",
-            help="A query's text: show which terms it shares with the document",
-            rich_help_panel=options.OUTPUT,
-        ),
+        str | None, typer.Option(metavar="QUERY", help="A query's text: show which terms it shares with the document")
     ] = None,
-    query: Annotated[
-        bool, typer.Option("--query", help="Encode TEXT as a query instead.", rich_help_panel=options.ENCODER)
-    ] = False,
+    query: Annotated[bool, typer.Option("--query", help="Encode TEXT as a query instead.")] = False,
     k: Annotated[
-        int | None,
-        typer.Option(
-            "-k",
-            help=f"Terms shown, heaviest first; by default {_SHOWN}, with --json all",
-            rich_help_panel=options.OUTPUT,
-        ),
+        int | None, typer.Option("-k", help=f"Terms shown, heaviest first; by default {_SHOWN}, with --json all")
     ] = None,
     max_length: options.MaxLength = None,
     dtype: options.Dtype = "float32",

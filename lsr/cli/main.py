@@ -19,8 +19,8 @@ import typer.main
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from lsr.cli.examples import EXAMPLES
-from lsr.cli.options import OUTPUT
 from lsr.cli.output import printable, watched
+from lsr.cli.panels import OUTPUT, panel
 from lsr.errors import LsrError, LsrWarning
 
 BAD_INPUT = 2
@@ -75,7 +75,7 @@ def command_line(words: Sequence[str] = ()) -> TyperGroup:
     assert isinstance(group, TyperGroup)
     for each in (group, *group.commands.values()):
         assert isinstance(each, TyperGroup | TyperCommand)
-        _name_values(each)
+        _prepare_help(each)
     return group
 
 
@@ -94,8 +94,11 @@ def _at_home(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def _name_values(command: TyperGroup | TyperCommand) -> None:
-    """Let --help show [a|b] for a choice, and nothing for a flag or beside the name of an argument."""
+def _prepare_help(command: TyperGroup | TyperCommand) -> None:
+    """Let --help show options by purpose, [a|b] for a choice, and nothing for a flag or beside an argument's name."""
+    for each in command.params:
+        if isinstance(each, TyperOption):
+            each.rich_help_panel = panel(command.name, each.name)
     command.params.sort(key=lambda each: getattr(each, "rich_help_panel", None) == OUTPUT)  # the last panel
     parameters = command.get_params(typer.Context(command))
     for each in parameters:
@@ -106,7 +109,7 @@ def _name_values(command: TyperGroup | TyperCommand) -> None:
             each.metavar = ""
         elif each.metavar is None:
             each.metavar = f"[{kind.strip('<>')}]" if "|" in kind else _VALUES.get(kind)
-    if len(parameters) > 1 and isinstance(parameters[-2], TyperOption):  # --help is the last, and no purpose of its own
+    if len(parameters) > 1 and isinstance(parameters[-2], TyperOption):  # --help, the last, stands with it
         parameters[-1].rich_help_panel = parameters[-2].rich_help_panel  # type: ignore[attr-defined]
 
 

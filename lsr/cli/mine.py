@@ -14,9 +14,6 @@ from lsr.errors import ParameterError
 from lsr.extras import need
 from lsr.retrieval.request import SearchRequest
 
-_NEGATIVES = "Negatives"
-_TEACHERS = "Teachers"
-
 
 @takes_request(k=None, words=("side", "query_cut", "heap_factor", "exact"), only=False)
 def mine(
@@ -25,69 +22,41 @@ def mine(
     output: Annotated[Path, typer.Argument(metavar="OUT", help="The .jsonl[.gz] or .parquet file to write.")],
     request: SearchRequest,
     split: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="Split of the collection whose queries are mined for.",
-            rich_help_panel=options.COLLECTION,
-        ),
+        str, typer.Option(metavar="NAME", help="Split of the collection whose queries are mined for.")
     ] = "train",
     same_id: options.SameId = None,
-    depth: Annotated[
-        int, typer.Option(help="How many documents are searched for each query.", rich_help_panel=_NEGATIVES)
-    ] = 200,
-    skip_top: Annotated[int, typer.Option(help="First ranks that are passed over.", rich_help_panel=_NEGATIVES)] = 0,
+    depth: Annotated[int, typer.Option(help="How many documents are searched for each query.")] = 200,
+    skip_top: Annotated[int, typer.Option(help="First ranks that are passed over.")] = 0,
     negatives: Annotated[
-        int,
-        typer.Option(
-            help="Negatives of a query, drawn at random from the ranks between; of each index.",
-            rich_help_panel=_NEGATIVES,
-        ),
+        int, typer.Option(help="Negatives of a query, drawn at random from the ranks between; of each index.")
     ] = 30,
     max_score_ratio: Annotated[
         float | None,
-        typer.Option(
-            help="Pass over what scores more than this share of the best relevant document found.",
-            rich_help_panel=_NEGATIVES,
-        ),
+        typer.Option(help="Pass over what scores more than this share of the best relevant document found."),
     ] = None,
-    relevant: Annotated[
-        int, typer.Option(help="Grade from which documents are positives.", rich_help_panel=_NEGATIVES)
-    ] = 1,
+    relevant: Annotated[int, typer.Option(help="Grade from which documents are positives.")] = 1,
     also: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="INDEX",
-            help="Another index of the same documents, whose negatives are added; can be repeated.",
-            rich_help_panel=_NEGATIVES,
+            metavar="INDEX", help="Another index of the same documents, whose negatives are added; can be repeated."
         ),
     ] = None,
     dense_teacher: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Attach scores of a dense encoder; can be repeated, as the two below.",
-            rich_help_panel=_TEACHERS,
-        ),
+        typer.Option(metavar="NAME", help="Attach scores of a dense encoder; can be repeated, as the two below."),
     ] = None,
     sparse_teacher: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Attach scores of a sparse encoder.", rich_help_panel=_TEACHERS),
+        list[str] | None, typer.Option(metavar="NAME", help="Attach scores of a sparse encoder.")
     ] = None,
     cross_teacher: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Attach scores of a cross-encoder.", rich_help_panel=_TEACHERS),
+        list[str] | None, typer.Option(metavar="NAME", help="Attach scores of a cross-encoder.")
     ] = None,
     normalize: Annotated[
         Literal["min-max", "none"] | None,
-        typer.Option(
-            help="Teachers' scores before their mean; by default min-max, of each query", rich_help_panel=_TEACHERS
-        ),
+        typer.Option(help="Teachers' scores before their mean; by default min-max, of each query"),
     ] = None,
-    scale: Annotated[
-        float | None, typer.Option(help="By which the mean is multiplied; by default 30", rich_help_panel=_TEACHERS)
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of what is drawn.", rich_help_panel=_NEGATIVES)] = 0,
+    scale: Annotated[float | None, typer.Option(help="By which the mean is multiplied; by default 30")] = None,
+    seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
     threads: options.Threads = None,
     device: options.Device = None,
 ) -> None:

@@ -15,17 +15,6 @@ import typer
 
 from lsr.errors import ParameterError
 
-# The panels of --help: options of one purpose stand together.
-SEARCH = "Search"
-FEEDBACK = "Feedback"
-INTERPOLATION = "Sparse and dense together"
-COLLECTION = "Collection"
-ENCODER = "Encoder"
-INDEX = "Index"
-MEASURES = "Measures"
-MACHINE = "Machine"
-OUTPUT = "Output"
-
 CollectionSpec = Annotated[
     str,
     typer.Argument(
@@ -33,123 +22,65 @@ CollectionSpec = Annotated[
         help="A BEIR folder, a folder of MS MARCO TSV files, the files COLLECTION,QUERIES,QRELS, or an ir_datasets id.",
     ),
 ]
-Encoder = Annotated[
-    str,
-    typer.Option(metavar="NAME", help="tiny, bm25, a model's folder, or a Hugging Face id.", rich_help_panel=ENCODER),
-]
+Encoder = Annotated[str, typer.Option(metavar="NAME", help="tiny, bm25, a model's folder, or a Hugging Face id.")]
 OfQueries = Annotated[
     str | None,
     typer.Option(
         "--encoder",
         metavar="NAME",
         help="Encodes the queries, in place of the index's own; for an index that was built from vectors.",
-        rich_help_panel=ENCODER,
     ),
 ]
 Queries = Annotated[
-    str | None,
-    typer.Option(
-        metavar="QUERIES|VECTORS",
-        help="A file in which QUERY is an id, of texts or of vectors.",
-        rich_help_panel=SEARCH,
-    ),
+    str | None, typer.Option(metavar="QUERIES|VECTORS", help="A file in which QUERY is an id, of texts or of vectors.")
 ]
 IndexFolder = Annotated[Path, typer.Argument(metavar="INDEX", help="A folder that `lsr index` wrote.")]
 Split = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Split of the collection; by default test, else dev, else the only one",
-        rich_help_panel=COLLECTION,
-    ),
+    typer.Option(metavar="NAME", help="Split of the collection; by default test, else dev, else the only one"),
 ]
 SameId = Annotated[
     Literal["drop", "keep"] | None,
-    typer.Option(
-        help="A document with the id of the query; by default dropped for ArguAna and Quora",
-        rich_help_panel=COLLECTION,
-    ),
+    typer.Option(help="A document with the id of the query; by default dropped for ArguAna and Quora"),
 ]
-Depth = Annotated[int, typer.Option("-k", help="How many documents for each query.", rich_help_panel=SEARCH)]
+Depth = Annotated[int, typer.Option("-k", help="How many documents for each query.")]
 Only = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="A file of document ids, one a line: no other document is found.",
-        rich_help_panel=SEARCH,
-    ),
+    Path | None, typer.Option(metavar="FILE", help="A file of document ids, one a line: no other document is found.")
 ]
-Threads = Annotated[int | None, typer.Option(min=1, help="Threads; by default all cores", rich_help_panel=MACHINE)]
-Measures = Annotated[
-    str,
-    typer.Option(
-        metavar="NAMES", help="Measures by ir_measures' names, commas between them.", rich_help_panel=MEASURES
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.", rich_help_panel=OUTPUT)]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads; by default all cores")]
+Measures = Annotated[str, typer.Option(metavar="NAMES", help="Measures by ir_measures' names, commas between them.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
-BatchSize = Annotated[
-    int | None,
-    typer.Option(help="Texts encoded at once; by default the encoder's choice", rich_help_panel=MACHINE),
-]
+BatchSize = Annotated[int | None, typer.Option(help="Texts encoded at once; by default the encoder's choice")]
 MaxLength = Annotated[
     int | None,
-    typer.Option(
-        help="Tokens of a text that are read at once; by default what the model's folder says, or 256",
-        rich_help_panel=ENCODER,
-    ),
+    typer.Option(help="Tokens of a text that are read at once; by default what the model's folder says, or 256"),
 ]
 K1 = Annotated[
-    float | None,
-    typer.Option(
-        "--k1", help="How slowly repetitions of a word stop to count (bm25); by default .9", rich_help_panel=ENCODER
-    ),
+    float | None, typer.Option("--k1", help="How slowly repetitions of a word stop to count (bm25); by default .9")
 ]
-B = Annotated[
-    float | None,
-    typer.Option("--b", help="How much less a long text counts, 0 to 1 (bm25); by default .4", rich_help_panel=ENCODER),
-]
+B = Annotated[float | None, typer.Option("--b", help="How much less a long text counts, 0 to 1 (bm25); by default .4")]
 LongDocuments = Annotated[
     Literal["first", "max"],
-    typer.Option(
-        help="first: the rest of a longer document is cut off; max: all of it is read, in windows.",
-        rich_help_panel=ENCODER,
-    ),
+    typer.Option(help="first: the rest of a longer document is cut off; max: all of it is read, in windows."),
 ]
 Stride = Annotated[
-    int | None,
-    typer.Option(
-        help="Tokens from one window's start to the next (max); by default without overlap", rich_help_panel=ENCODER
-    ),
+    int | None, typer.Option(help="Tokens from one window's start to the next (max); by default without overlap")
 ]
 PruneDocuments = Annotated[
     str,
     typer.Option(
-        metavar="RULE",
-        help="What is kept of a document: top-k:128, ratio:0.1 (of its largest weight) or mass:0.9.",
-        rich_help_panel=ENCODER,
+        metavar="RULE", help="What is kept of a document: top-k:128, ratio:0.1 (of its largest weight) or mass:0.9."
     ),
 ]
-PruneQueries = Annotated[str, typer.Option(metavar="RULE", help="The same for queries.", rich_help_panel=ENCODER)]
-Dtype = Annotated[
-    Literal["float32", "bfloat16"], typer.Option(help="Arithmetic of the encoder.", rich_help_panel=ENCODER)
-]
+PruneQueries = Annotated[str, typer.Option(metavar="RULE", help="The same for queries.")]
+Dtype = Annotated[Literal["float32", "bfloat16"], typer.Option(help="Arithmetic of the encoder.")]
 Device = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Where to encode: cpu, cuda, cuda:1; by default cuda if there is one",
-        rich_help_panel=MACHINE,
-    ),
+    str | None, typer.Option(metavar="NAME", help="Where to encode: cpu, cuda, cuda:1; by default cuda if there is one")
 ]
 
 OfflineData = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FOLDER",
-        help="A folder of collections: those found in it are not downloaded.",
-        rich_help_panel=COLLECTION,
-    ),
+    Path | None, typer.Option(metavar="FOLDER", help="A folder of collections: those found in it are not downloaded.")
 ]
 
 Command = Callable[..., None]

@@ -22,14 +22,9 @@ def reproduce(
     output: Annotated[
         Path | None, typer.Argument(metavar="OUT", help="Its folder; by default NAME.", show_default=False)
     ] = None,
-    seeds: Annotated[
-        int, typer.Option(help="How often each training is repeated, with other seeds.", rich_help_panel="Training")
-    ] = 3,
+    seeds: Annotated[int, typer.Option(help="How often each training is repeated, with other seeds.")] = 3,
     steps: Annotated[
-        int | None,
-        typer.Option(
-            help="Steps of each training; by default what two cores do in about a minute.", rich_help_panel="Training"
-        ),
+        int | None, typer.Option(help="Steps of each training; by default what two cores do in about a minute.")
     ] = None,
     offline_data: options.OfflineData = None,
     device: options.Device = None,

@@ -32,9 +32,7 @@ def run(
     encoder: options.OfQueries = None,
     threads: options.Threads = None,
     device: options.Device = None,
-    tag: Annotated[
-        str, typer.Option(metavar="NAME", help="Name of the run, its last column.", rich_help_panel=options.OUTPUT)
-    ] = "lsr",
+    tag: Annotated[str, typer.Option(metavar="NAME", help="Name of the run, its last column.")] = "lsr",
 ) -> None:
     """Search for every query of a collection or file, and write a TREC run."""
     options.check_output(output)

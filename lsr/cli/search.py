@@ -24,10 +24,7 @@ def search(
     index: options.IndexFolder,
     query: Annotated[str, typer.Argument(metavar="QUERY", help="The query's text, in quotes; or its id.")],
     request: SearchRequest,
-    explain: Annotated[
-        bool,
-        typer.Option("--explain", help="Show what each term contributes to the score.", rich_help_panel=options.OUTPUT),
-    ] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Show what each term contributes to the score.")] = False,
     queries: options.Queries = None,
     encoder: options.OfQueries = None,
     device: options.Device = None,

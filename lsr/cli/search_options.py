@@ -11,16 +11,10 @@ import typer
 
 from lsr.cli import options
 from lsr.index.parameters import SearchParams
-from lsr.retrieval.request import WORDS, Feedback, Fusion, SearchRequest, word_types
+from lsr.retrieval.request import WORDS, SearchRequest, word_types
 
 PARAMS = [each.name for each in fields(SearchParams)]
 
-_PANELS = {
-    SearchParams: options.SEARCH,
-    Feedback: options.FEEDBACK,
-    Fusion: options.INTERPOLATION,
-    SearchRequest: options.INTERPOLATION,
-}
 _HELP = {
     "query_cut": "Terms of the query, heaviest first, that decide which blocks of documents are scored.",
     "heap_factor": "A block is skipped if its estimate is below this share of the worst score among the best so far; "
@@ -71,5 +65,5 @@ def _option(word: str) -> inspect.Parameter:
     flag = (f"--{word}",) if word_types()[word] is bool else ()
     kind, name = WORDS[word]
     default = None if word == "feedback" else next(each.default for each in fields(kind) if each.name == name)
-    option = typer.Option(*flag, help=_HELP[word], rich_help_panel=options.SEARCH if word == "side" else _PANELS[kind])
+    option = typer.Option(*flag, help=_HELP[word])
     return options.parameter(word, Annotated[word_types()[word], option], default)

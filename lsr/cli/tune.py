@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -11,6 +11,7 @@ from lsr.cli import options
 from lsr.cli.output import WORDS_TO_SEARCH, print_columns, print_json, print_next, remark, while_loading
 
 if TYPE_CHECKING:
+    from lsr.index.seismic.seismic_index import SeismicIndex
     from lsr.index.tools.tuning import Tuning, TuningPoint
 
 _COLUMNS = ("recall", "held out", "µs a query", "query cut", "blocks", "neighbors")
@@ -23,25 +24,20 @@ def tune(
         str,
         typer.Option(
             metavar="QUERIES|VECTORS",
-            rich_help_panel=options.COLLECTION,
             help="Some hundreds, like those to come: a collection, a queries.jsonl[.gz], a TSV of id and text, or "
             "vectors: .npz, .jsonl[.gz] or a folder that lsr encode wrote.",
         ),
     ],
     recall: Annotated[
         list[float] | None,
-        typer.Option(
-            help="What to reach; may be given several times. By default .9, .95, .97 and .99",
-            rich_help_panel=options.SEARCH,
-        ),
+        typer.Option(help="What to reach; may be given several times. By default .9, .95, .97 and .99"),
     ] = None,
     k: options.Depth = 10,
     split: options.Split = None,
     encoder: options.OfQueries = None,
     threads: options.Threads = None,
     plot: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Draw recall against time: .svg, .png, .pdf", rich_help_panel=options.OUTPUT),
+        Path | None, typer.Option(metavar="FILE", help="Draw recall against time: .svg, .png, .pdf")
     ] = None,
     json: options.Json = False,
 ) -> None:
@@ -51,7 +47,6 @@ def tune(
     search that all others are compared with.
     """
     from lsr.eval.plots import checked_format
-    from lsr.index.seismic.seismic_index import SeismicIndex
     from lsr.index.tools.tuning import RECALLS, check_recall, sample_rows, store_presets
     from lsr.retrieval.asked import open_with_queries
     from lsr.retrieval.request import SPARSE
@@ -62,9 +57,9 @@ def tune(
         checked_format(plot)
     options.check_output(plot)
     manifest = read_manifest(index)
-    opened = SeismicIndex.open(index)
     with while_loading(index):
         asked = open_with_queries(index, queries, split, encoder=encoder)
+    opened = cast("SeismicIndex", asked.searcher.index)
     given = len(asked.ids)
     sampled = asked.chosen([asked.ids[row] for row in sample_rows(given)])  # fewer texts to encode
     vectors = asked.searcher.encode(sampled.rows)[SPARSE]
@@ -107,8 +102,8 @@ def _print(tuning: Tuning, given: int, inverted: bool) -> None:
     print(f"recall@{tuning.k} on {tuning.queries:,} queries{many}, every second of them held out\n")
     print_columns([_COLUMNS, *map(_cells, tuning.frontier)], _LEAST)
     print("\nkept with the index\n")
-    chosen = [(f"{wanted:g}", *_cells(each)) for wanted, each in tuning.chosen.items()]
-    print_columns([("wanted", *_COLUMNS), *chosen], _LEAST)
+    chosen = [(f"{asked:g}", *_cells(each)) for asked, each in tuning.chosen.items()]
+    print_columns([("recall target", *_COLUMNS), *chosen], _LEAST)
     exact = [f"{asked:g}" for asked, point in tuning.chosen.items() if point.params.exact]
     if inverted:
         print("\nthis index is searched exactly, whatever the parameters")

@@ -48,16 +48,21 @@ class CurvePoint(NamedTuple):
 
 
 def plot_curves(
-    curves: Mapping[str, Sequence[CurvePoint]], label: str, measure: str, title: str, path: str | Path
+    curves: Mapping[str, Sequence[CurvePoint]],
+    label: str,
+    measure: str,
+    title: str,
+    path: str | Path,
+    *more: str | Path,
 ) -> None:
     """Curves by name, their points joined from left to right over a logarithmic axis. Raises as plot_against_latency.
 
-    label: of that axis, whose values must be above 0.
+    label: of that axis, whose values must be above 0. more: further files for the same plot, as of all plots here.
     """
     if not any(curves.values()):
         raise ParameterError(f"{path}: there is nothing to plot; give at least one curve with a point")
-    with _axes(path) as axes:
-        for (name, points), color, marker in zip(curves.items(), cycle(_COLORS), cycle("os^Dv"), strict=False):
+    with _axes(path, *more) as axes:
+        for (name, points), color, marker in zip(curves.items(), cycle(_COLORS), cycle(_MARKERS), strict=False):
             ordered = sorted(points, key=lambda point: point.x)
             axes.errorbar(
                 [point.x for point in ordered],
@@ -77,7 +82,9 @@ def plot_curves(
         axes.legend(frameon=False)
 
 
-def plot_against_latency(points: Sequence[SystemPoint], measure: str, title: str, path: str | Path) -> None:
+def plot_against_latency(
+    points: Sequence[SystemPoint], measure: str, title: str, path: str | Path, *more: str | Path
+) -> None:
     """Systems as points, time on a logarithmic axis; a line joins those that no other beats in both.
 
     The time is that of a search, without that of encoding the query, which the legend tells where it is known.
@@ -86,7 +93,7 @@ def plot_against_latency(points: Sequence[SystemPoint], measure: str, title: str
     """
     if not points:
         raise ParameterError(f"{path}: there is nothing to plot; give at least one system")
-    with _axes(path) as axes:
+    with _axes(path, *more) as axes:
         _draw_frontier(axes, points, measure, title)
         for point, color, marker in zip(points, cycle(_COLORS), cycle(_MARKERS), strict=False):
             before = "" if point.encoding is None else f" (encoding: {point.encoding:,.0f} µs)"
@@ -100,7 +107,12 @@ def plot_against_latency(points: Sequence[SystemPoint], measure: str, title: str
 
 
 def plot_choices(
-    points: Sequence[SystemPoint], chosen: Sequence[SystemPoint], measure: str, title: str, path: str | Path
+    points: Sequence[SystemPoint],
+    chosen: Sequence[SystemPoint],
+    measure: str,
+    title: str,
+    path: str | Path,
+    *more: str | Path,
 ) -> None:
     """As plot_against_latency, with names for those `chosen` alone, and as little below these as is above them.
 
@@ -109,12 +121,20 @@ def plot_choices(
     if not chosen:
         raise ParameterError(f"{path}: there is nothing to plot; give at least one system that is chosen")
     lowest, highest = min(point.value for point in chosen), max(point.value for point in points)
-    with _axes(path) as axes:
+    with _axes(path, *more) as axes:
         _draw_frontier(axes, points, measure, title)
         xs, ys = [point.microseconds for point in chosen], [point.value for point in chosen]
         axes.scatter(xs, ys, color=GREEN, s=36, zorder=3)
         for point in chosen:
-            _label(axes, point, right=False)
+            axes.annotate(
+                _plain(point.system),
+                (point.microseconds, point.value),
+                xytext=(-5, 3),
+                textcoords="offset points",
+                ha="right",
+                fontsize=7,
+                parse_math=False,
+            )
         room = max(highest - lowest, 0.02)
         axes.set_ylim(lowest - 2 * room, highest + room / 4)
         _end_at_one(axes, points)
@@ -150,25 +170,19 @@ def _logarithmic(axes: Axes, xs: Sequence[float]) -> None:
 
 
 def _end_at_one(axes: Axes, points: Sequence[SystemPoint]) -> None:
-    """No axis of a measure goes beyond 1, which none exceeds."""
+    """End the axis of a measure at 1, its largest possible value, unless a point is above."""
     if max(point.value for point in points) <= 1:
         axes.set_ylim(top=min(axes.get_ylim()[1], 1.0))
 
 
-def _label(axes: Axes, point: SystemPoint, *, right: bool) -> None:
-    axes.annotate(
-        _plain(point.system),
-        (point.microseconds, point.value),
-        xytext=(5 if right else -5, 3),
-        textcoords="offset points",
-        ha="left" if right else "right",
-        fontsize=7,
-        parse_math=False,
-    )
-
-
 def plot_differences(
-    differences: Mapping[str, float], measure: str, first: str, second: str, path: str | Path, unit: str = "queries"
+    differences: Mapping[str, float],
+    measure: str,
+    first: str,
+    second: str,
+    path: str | Path,
+    *more: str | Path,
+    unit: str = "queries",
 ) -> None:
     """What `second` gains over `first` for each query id, the largest first. Raises as plot_against_latency does.
 
@@ -181,7 +195,7 @@ def plot_differences(
     # As two areas, not as bars: a collection may have ten thousand queries.
     edges = [edge for at in range(len(ordered)) for edge in (at, at + 1)]
     heights = [value for value in ordered for _ in range(2)]
-    with _axes(path) as axes:
+    with _axes(path, *more) as axes:
         for color, chosen in (
             (GREEN, [max(height, 0.0) for height in heights]),
             (RED, [min(height, 0.0) for height in heights]),
@@ -219,14 +233,14 @@ def checked_format(path: str | Path) -> str:
 
 
 def _plain(name: str) -> str:
-    """A file's name as text: bytes that are no UTF-8 as escapes."""
+    """A file's name as text: bytes that are not UTF-8 as escapes."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 
 @contextmanager
-def _axes(path: str | Path) -> Iterator[Axes]:
-    """One pair of axes, written to `path` when the body ends."""
-    suffix = checked_format(path)
+def _axes(*paths: str | Path) -> Iterator[Axes]:
+    """One pair of axes, drawn once and written to each of `paths` when the body ends."""
+    suffixes = [checked_format(path) for path in paths]
     need("a plot", "matplotlib")
     import matplotlib
     from matplotlib.figure import Figure
@@ -235,5 +249,6 @@ def _axes(path: str | Path) -> Iterator[Axes]:
         warnings.filterwarnings("ignore", "Glyph")  # of scripts that the font does not have
         figure = Figure(figsize=(6.4, 4.2), layout="constrained")
         yield figure.subplots()
-        with replacing_file(path) as file:
-            figure.savefig(file, format=suffix[1:], dpi=150, metadata=_METADATA[suffix])
+        for path, suffix in zip(paths, suffixes, strict=True):
+            with replacing_file(path) as file:
+                figure.savefig(file, format=suffix[1:], dpi=150, metadata=_METADATA[suffix])

@@ -245,18 +245,16 @@ def _plot(experiment: Experiment, rows: Sequence[Row], writer: _Writer) -> None:
         here = [row for row in rows if row.collection == collection]
         for measure in dict.fromkeys([first, *(measure for _, measure in recalls[-1:])]):
             points = [_point(row, row.values[measure]) for row in here]
-            for path in writer.plots(collection, _file_name(measure)):
-                plot_against_latency(points, measure, collection, path)
+            plot_against_latency(points, measure, collection, *writer.plots(collection, _file_name(measure)))
         points = [_point(row, row.recall_of_exact) for row in here]
-        for path in writer.plots(collection, "recall"):
-            plot_against_latency(points, "recall@10 of exact search", collection, path)
+        plot_against_latency(points, "recall@10 of exact search", collection, *writer.plots(collection, "recall"))
         baseline = next(row for row in here if row.system == experiment.baseline).pairs[first]
         for row in here:
             if row.system != experiment.baseline:
                 changes = {query: value - baseline[query] for query, value in row.pairs[first].items()}
                 unit = "collections" if row.group else "queries"
-                for path in writer.plots(collection, f"difference-{row.system}"):
-                    plot_differences(changes, first, experiment.baseline, row.system, path, unit)
+                paths = writer.plots(collection, f"difference-{row.system}")
+                plot_differences(changes, first, experiment.baseline, row.system, *paths, unit=unit)
 
 
 def _point(row: Row, value: float) -> SystemPoint:

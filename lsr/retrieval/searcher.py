@@ -284,15 +284,12 @@ class Searcher(HasFacts, FromFolder):
 
         Raises ParameterError for k < 1 and values that do not go together or need dense vectors that are not there.
         """
-        if isinstance(text, SparseVectors):
-            if len(text) != 1:
-                raise ParameterError(f"there are {len(text)} queries; give one, or many to search_batch")
-        else:
+        queries = text if isinstance(text, SparseVectors) else [text]
+        if len(queries) != 1:
+            raise ParameterError(f"there are {len(queries)} queries; give one, or many to search_batch")
+        if queries is not text:
             check_text("the query", text, many="search_batch")
-        return self.hits(
-            text if isinstance(text, SparseVectors) else [text],
-            SearchRequest.of(k, params, allowed, side, feedback, interpolate, fusion),
-        )[0]
+        return self.hits(queries, SearchRequest.of(k, params, allowed, side, feedback, interpolate, fusion))[0]
 
     def search_batch(
         self,

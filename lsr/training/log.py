@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lsr.extras import need
 from lsr.storage.files import replacing_file
 
 LOG_FILE = "log.jsonl"
@@ -29,7 +28,6 @@ class Log:
     """
 
     def __init__(self, folder: Path, step: int) -> None:
-        need("the log of a training", "torch", "tensorboard")
         from torch.utils.tensorboard import SummaryWriter
 
         self._path, self._csv = folder / LOG_FILE, folder / CSV_FILE

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperGroup, TyperOption
 
 from lsr.cli.examples import EXAMPLES
 from lsr.cli.main import COMMANDS, PANELS, command_line
+from lsr.cli.panels import PANEL_OF
 from tests.cli.commands import Lsr, rejected
 from tests.processes import REPOSITORY
 
@@ -88,6 +89,20 @@ def test_options_stand_in_panels_by_purpose(lsr: Lsr) -> None:
     feedback = shown.split("╭─ Feedback")[1].split("╭─")[0]
     assert re.findall(r"(--\S+) ", feedback)[:3] == ["--feedback", "--feedback-depth", "--feedback-terms"]
     assert "--json" in shown.split("╭─ Output")[1]
+
+
+def test_the_panel_of_every_option(whole: TyperGroup) -> None:
+    options = [
+        (name, each.name, getattr(each, "rich_help_panel", None))
+        for name, command in whole.commands.items()
+        for each in command.params
+        if isinstance(each, TyperOption)
+    ]
+    assert {(name, option) for name, option, shown_in in options if shown_in is None} == {("info", "verify")}
+    assert ("mine", "negatives", "Negatives") in options
+    assert ("search", "negatives", "Feedback") in options
+    known = {option for _, option, _ in options} | {f"{name}.{option}" for name, option, _ in options}
+    assert PANEL_OF.keys() <= known  # no name is left over
 
 
 def test_commands_stand_in_panels_by_purpose(lsr: Lsr) -> None:

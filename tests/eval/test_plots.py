@@ -47,6 +47,14 @@ def test_equal_input_gives_equal_files(plot: Plot, suffix: str, begin: bytes, tm
     assert first.read_bytes() == second.read_bytes()
 
 
+def test_a_plot_in_two_formats_is_that_of_each(tmp_path: Path) -> None:
+    paths = [tmp_path / "both.svg", tmp_path / "both.pdf"]
+    plot_differences(DIFFERENCES, "nDCG@10", "bm25", "tiny", *paths)
+    for path in paths:
+        PLOTS[1](alone := tmp_path / f"alone{path.suffix}")
+        assert path.read_bytes() == alone.read_bytes()
+
+
 def text_of(path: Path) -> str:
     return " ".join(
         "".join(element.itertext()) for element in ElementTree.parse(path).iter() if element.tag.endswith("text")

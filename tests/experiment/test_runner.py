@@ -496,9 +496,9 @@ def test_msmarco_offline_counts_grade_one_as_not_relevant(tmp_path: Path) -> Non
 def test_beir_offline_averages_cqadupstack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from lsr.experiment.suites import SUITES
 
-    def of_a_group(*arguments: Any) -> None:  # the one that is looked at; of 150 plots
-        if arguments[-1] == "collections":
-            plot_differences(*arguments)
+    def of_a_group(*arguments: Any, unit: str) -> None:  # the one that is looked at; of 150 plots
+        if unit == "collections":
+            plot_differences(*arguments, unit=unit)
 
     monkeypatch.setattr(experiment_report, "plot_against_latency", lambda *_: None)
     monkeypatch.setattr(experiment_report, "plot_differences", of_a_group)

@@ -1,0 +1,26 @@
+"""The panels of --help: options of one purpose stand together."""
+
+OUTPUT = "Output"
+
+# By parameter; COMMAND.parameter where it has another purpose there.
+_PANELS = {
+    "Search": "k only side query_cut heap_factor max_blocks knn exact recall search.queries why.queries",
+    "Feedback": "feedback feedback_depth feedback_terms alpha beta gamma negatives",
+    "Sparse and dense together": "interpolate fusion weight normalize missing fusion_depth",
+    "Collection": "queries split same_id offline_data",
+    "Encoder": "encoder dense query_backbone idf query k1 b max_length long_documents stride prune_documents "
+    "prune_queries dtype build.seed",
+    "Index": "dense_index metric block_size summary_energy layout index.knn",
+    "Measures": "measures qrels test",
+    "Negatives": "depth skip_top mine.negatives max_score_ratio relevant also mine.seed",
+    "Teachers": "dense_teacher sparse_teacher cross_teacher mine.normalize scale",
+    "Training": "seeds steps",
+    "Machine": "threads memory batch_size device",
+    OUTPUT: "json explain plot per_query run tag output plan index against inspect.k",
+}
+PANEL_OF = {name: panel for panel, names in _PANELS.items() for name in names.split()}
+
+
+def panel(command: str | None, parameter: str | None) -> str | None:
+    """Where --help shows this option of a command; None where nothing else needs a panel."""
+    return PANEL_OF.get(f"{command}.{parameter}", PANEL_OF.get(parameter or ""))
