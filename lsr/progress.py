@@ -37,8 +37,20 @@ def progress_bar(what: str, total: int | None, unit: str, shown: bool) -> Iterat
 
     console = Console(stderr=True)
     if not (console.is_terminal or console.is_jupyter):
-        with _every(SECONDS_PER_LINE, lambda: _write(f"{what}: {figures}\n"), at_end=True):
-            yield figures.advance
+        said = ""
+
+        def say() -> None:
+            nonlocal said
+            if (line := f"{what}: {figures}\n") != said:
+                _write(line)
+                said = line
+
+        with _every(SECONDS_PER_LINE, say) as begun:
+            try:
+                yield figures.advance
+            finally:
+                if begun.is_set():
+                    say()
         return
 
     from rich.progress import BarColumn, Progress, ProgressColumn, Task
@@ -114,8 +126,8 @@ def _duration(seconds: float) -> str:
 
 
 @contextmanager
-def _every(seconds: float, draw: Callable[[], None], at_end: bool = False) -> Iterator[Event]:
-    """Draw at intervals, and at the end what was drawn before; the event is set once something was drawn."""
+def _every(seconds: float, draw: Callable[[], None]) -> Iterator[Event]:
+    """Draw at intervals; the event is set once something was drawn."""
     over, drawn = Event(), Event()
 
     def draw_at_intervals() -> None:
@@ -130,8 +142,6 @@ def _every(seconds: float, draw: Callable[[], None], at_end: bool = False) -> It
     finally:
         over.set()
         thread.join()
-        if at_end and drawn.is_set():
-            draw()
 
 
 def _write(text: str) -> None:

@@ -75,7 +75,7 @@ def _advice(found: dict[str, Any]) -> Any:
             "a folder that can"
         )
     if not kernels["compiled"]:
-        yield "kernels are not compiled yet, which takes half a minute, once: lsr warmup, then lsr doctor again"
+        yield "kernels are not compiled yet, which takes about a minute, once: lsr warmup, then lsr doctor again"
     if "failed" in found["self_test"]:
         yield "the self-test failed; if it does so again, report it with the output of lsr doctor --json"
     if found["threads"] < (found["processors"] or 1):

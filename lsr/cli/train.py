@@ -48,8 +48,10 @@ def train(
     if json:
         print_json(described)
         return
-    figures = "".join(f", {name} {value:.4f}" for name, value in described["metrics"].items())
-    print(f"{folder / 'encoder'}: step {described['step']}{figures}")
+    before = described["metrics_before"]
+    print(f"{folder / 'encoder'}: step {described['step']}")
+    for name, value in described["metrics"].items():
+        print(f"{name} {value:.4g}" + (f", {before[name]:.4g} before training" if name in before else ""))
     commands = [["index", "COLLECTION", f"{folder}.index", "--encoder", folder / "encoder"]]
     if config.evaluation is None:
         remark("no [evaluation] measured it: index a collection before and after, lsr run, and lsr compare the runs")

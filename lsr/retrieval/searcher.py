@@ -190,7 +190,8 @@ class Searcher(HasFacts, FromFolder):
             the index was built from vectors. As the constructor takes it.
 
         Raises IndexFormatError if the folder is not an index or is damaged, EncoderError if the index has no encoder
-        and none is given, or if the vocabulary of the one given is not the index's.
+        and none is given, or if the vocabulary of the one given is not the index's. Where the index holds vectors of
+        another origin, that vocabulary may be a part of the encoder's: queries are then matched to it by token.
         """
         from lsr.encoders.load import as_encoder, load_encoder
 
@@ -199,9 +200,7 @@ class Searcher(HasFacts, FromFolder):
         def choose(index: SparseIndex[Any], kept: Path | None) -> Encoder:
             if encoder is not None:
                 chosen = as_encoder(encoder, device=device, dim=index.dim)
-                if chosen.dim == index.dim:  # or else that is told
-                    _check_vocabulary(folder, index, chosen)
-                return chosen
+                return _matched(folder, index, chosen)
             if kept is None:
                 raise EncoderError(
                     f"{folder}: was built from vectors and has no encoder, so it cannot be searched with text; give "
@@ -455,17 +454,31 @@ class Searcher(HasFacts, FromFolder):
         return self.dense
 
 
-def _check_vocabulary(folder: Path, index: SparseIndex[Any], encoder: Encoder) -> None:
-    """Raises EncoderError where the index was built with another vocabulary, and says so."""
+def _matched(folder: Path, index: SparseIndex[Any], encoder: Encoder) -> Encoder:
+    """The encoder over the vocabulary of the index. Raises EncoderError where the two do not belong together."""
     described = read_manifest(folder).get("encoder") or {}
-    stored = described.get("vocabulary_hash")
-    if stored is None and index.vocabulary is not None and encoder.vocabulary.named:
-        stored = index.vocabulary.hash
-    if stored not in (None, encoder.vocabulary.hash):
+    tokens = index.vocabulary
+    if "vocabulary_hash" not in described and tokens is not None and tokens.named and encoder.vocabulary.named:
+        if tokens == encoder.vocabulary:
+            return encoder
+        if all(encoder.vocabulary.id_of(token) is not None for token in tokens.tokens):
+            from lsr.encoders.own_encoder import encoder_from
+            from lsr.vectors.io import match_tokens  # imports pyarrow
+
+            def over_tokens(encode: Callable[[list[str]], SparseVectors]) -> Callable[[list[str]], SparseVectors]:
+                return lambda texts: match_tokens(encode(texts), encoder.vocabulary, tokens)[0]
+
+            documents, queries = over_tokens(encoder.encode_documents), over_tokens(encoder.encode_queries)
+            return encoder_from(documents, queries=queries, vocabulary=tokens, name=encoder.name)
+        stored: str | None = tokens.hash
+    else:
+        stored = described.get("vocabulary_hash")
+    if encoder.dim == index.dim and stored not in (None, encoder.vocabulary.hash):  # or else the dim is told
         raise EncoderError(
             f"{folder}: was built with another vocabulary than that of {encoder.name!r}; give an encoder with the "
             f"vocabulary of {described.get('name', 'the vectors that it was built from')!r}"
         )
+    return encoder
 
 
 def _scores(parts: Mapping[SideName, list[list[float]]], query: int, place: int) -> dict[str, float]:

@@ -191,25 +191,28 @@ def write_parts(
     remaining = iter(items)
     count = _skip_complete(writer, remaining, work)
     advance(count, resumed=True)
-    part: list[Item] = []
-    results: list[Result] = []
+    part: list[tuple[list[Item], Result]] = []  # the steps that are done
 
     def flush() -> None:
-        work.write(part, results, {TEXTS_KEY: _digest(text for item in part for text in work.texts(item))})
-        part.clear()
-        results.clear()
+        steps, part[:] = part[:], []  # first, or a Ctrl-C meanwhile would write them again
+        rows = [item for step, _ in steps for item in step]
+        if rows:
+            texts = (text for item in rows for text in work.texts(item))
+            work.write(rows, [result for _, result in steps], {TEXTS_KEY: _digest(texts)})
 
-    began = monotonic()
-    while step := list(islice(remaining, min(rows_per_step, rows_per_part - len(part)))):
-        results.append(work.compute(step, count))
-        part += step
-        count += len(step)
-        advance(len(step))
-        if len(part) == rows_per_part or monotonic() - began >= SECONDS_PER_PART:
-            flush()
-            began = monotonic()
-    if part:
-        flush()
+    began, room = monotonic(), rows_per_part
+    try:
+        while step := list(islice(remaining, min(rows_per_step, room))):
+            part.append((step, work.compute(step, count)))
+            count, room = count + len(step), room - len(step)
+            advance(len(step))
+            if not room or monotonic() - began >= SECONDS_PER_PART:
+                flush()
+                began, room = monotonic(), rows_per_part
+    except KeyboardInterrupt:
+        flush()  # what is done is kept
+        raise
+    flush()
     writer.finish()
     return count
 

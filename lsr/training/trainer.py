@@ -365,6 +365,7 @@ class _Training:
                 "seed": self._config.seed,
                 "step": step,
                 "metrics": self._progress.evaluations.get(str(step), {}),
+                "metrics_before": self._progress.evaluations.get("0", {}),
                 "versions": {name: version(name) for name in LIBRARIES},
             },
         )

@@ -159,6 +159,19 @@ def test_an_index_of_vectors_is_searched_with_the_encoder_given(tmp_path: Path) 
         Searcher.open(tmp_path / "index", encoder="bm25")
 
 
+def test_an_encoder_meets_the_tokens_of_vectors_that_it_made(tmp_path: Path) -> None:
+    encoder = encoder_from(ROWS["tokens"], vocabulary=WORDS)
+    encoder.encode_documents(TEXTS[:2]).write(tmp_path / "v.jsonl", encoder.vocabulary)  # none has "salt"
+    build_searchable(tmp_path / "v.jsonl", tmp_path / "index")
+    searcher = Searcher.open(tmp_path / "index", encoder=encoder)
+    assert searcher.index.dim == 2
+    first, second = searcher.search("salt blood heart")
+    assert (first.row, first.explain()) == (0, {"blood": 1.0, "heart": 1.0})
+    assert (second.row, second.explain()) == (1, {"blood": 2.0})
+    with pytest.raises(EncoderError, match="makes vectors of 3 components, the index holds 2"):
+        Searcher.open(tmp_path / "index", encoder=encoder_from(ROWS["dense"], vocabulary=["a", "blood", "c"]))
+
+
 def test_a_model_of_sentence_transformers_is_an_encoder() -> None:
     model = SparseEncoder(str(find_checkpoint("tiny").folder), device="cpu")
     encoder = encoder_from(model, vocabulary=model.tokenizer.get_vocab())

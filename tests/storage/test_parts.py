@@ -58,17 +58,31 @@ def test_slow_work_ends_parts_early(tmp_path: Path, clock: list[float]) -> None:
     def slow(stop: int) -> Iterator[int]:
         for number in range(25):
             if number == stop:
-                raise KeyboardInterrupt
+                raise RuntimeError("killed")
             clock[0] += 5
             yield number
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(RuntimeError, match="killed"):
         square(tmp_path, slow(stop=21), 100, [])
     assert sizes(tmp_path) == [8, 8]
     steps: list[list[int]] = []
     assert square(tmp_path, slow(stop=99), 100, steps) == 25
     assert [number for step in steps for number in step] == list(range(16, 25))
     assert sizes(tmp_path) == [8, 8, 8, 1]
+
+
+def test_ctrl_c_keeps_the_steps_that_are_done(tmp_path: Path, clock: list[float]) -> None:
+    def numbers() -> Iterator[int]:
+        yield from range(10)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        square(tmp_path, numbers(), 100, [])
+    assert sizes(tmp_path) == [8]
+    steps: list[list[int]] = []
+    assert square(tmp_path, iter(range(12)), 100, steps) == 12
+    assert steps == [[8, 9, 10, 11]]
+    assert sizes(tmp_path) == [8, 4]
 
 
 def test_lists_in_names_are_compared(tmp_path: Path, clock: list[float]) -> None:

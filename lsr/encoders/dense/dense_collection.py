@@ -58,7 +58,7 @@ def encode_dense_collection(
         PartWriter(
             out_folder, lambda path: rows_of_settings(path, _read_part, settings, "another encoder", VectorsError)
         ) as writer,
-        progress_bar("encoding", total, "documents", progress) as advance,
+        progress_bar("encoding, dense", total, "documents", progress) as advance,
     ):
         return write_parts(writer, documents, work, rows_per_part, ROWS_PER_STEP, advance)
 

@@ -29,6 +29,7 @@ __all__ = [
     "is_file_format",
     "is_vectors",
     "iter_vectors",
+    "match_tokens",
     "read_info",
     "read_matched",
     "read_vectors",
@@ -108,7 +109,7 @@ def read_matched(
     path, stored = _stored(path)
     own = stored.read_vocabulary(path)
     if own is not None and vocabulary is not None and (stored is _JSONL or (own.named and vocabulary.named)):
-        return _matched(read_vectors(path), own, vocabulary)
+        return match_tokens(read_vectors(path), own, vocabulary)
     if stored is _JSONL:
         raise VectorsError(
             f"{path}: names its components by tokens, and the index keeps none; build the index from vectors with a "
@@ -140,7 +141,7 @@ def read_vectors(
     return _fill(path, info, stored.iterate(path, 8192, None))
 
 
-def _matched(vectors: SparseVectors, own: Vocabulary, vocabulary: Vocabulary) -> tuple[SparseVectors, set[str]]:
+def match_tokens(vectors: SparseVectors, own: Vocabulary, vocabulary: Vocabulary) -> tuple[SparseVectors, set[str]]:
     """The same rows over another vocabulary than their own, and the tokens of theirs that it lacks."""
     if own == vocabulary:
         return vectors, set()
