@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lsr.checks import check_kind, check_whole, expanded
+from lsr.collections.collection import load_collection
 from lsr.collections.sources import Document
 from lsr.encoders.base import ENCODER_FOLDER
 from lsr.encoders.load import EncoderLike, as_encoder
@@ -23,10 +24,9 @@ from lsr.retrieval.searcher import DENSE_FOLDER, TEXTS_NAME
 from lsr.storage.files import storage_errors
 from lsr.storage.id_column import IdColumn
 from lsr.storage.manifest import MANIFEST, check_replaceable, replacing_folder, write_manifest
-from lsr.storage.recognize import A_COLLECTION, what_is
 from lsr.storage.strings import StringColumn
 from lsr.threads import checked_threads
-from lsr.vectors.io import read_info, read_vocabulary
+from lsr.vectors.io import is_vectors, read_info, read_vocabulary
 from lsr.vectors.sparse_vectors import SparseVectors
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def build_searchable(
 ) -> SeismicIndex:
     """Build an index in `folder` that Searcher.open can search with text, in place of one that is there.
 
-    source: a collection, or the path of stored vectors.
+    source: a collection, its path or id as load_collection takes it, or the path of stored vectors.
     encoder: an encoder, what load_encoder takes by name, or what encoder_from takes. Needed for a collection; an
         unfitted BM25 is fitted on it. For vectors it must be the one that made them; by default it is the one kept with
         them, and without one the index can be searched with vectors only. Code of one's own is not kept with the index.
@@ -71,7 +71,7 @@ def build_searchable(
     Raises CollectionError, VectorsError and EncoderError for what cannot be read or does not fit together, StorageError
     where writing fails or `folder` holds anything but an index, and ParameterError for less memory than any way takes.
     """
-    _check_source(source)
+    source = _opened_source(source)
     config = settings_of(IndexConfig, config)
     dense_config = settings_of(DenseConfig, dense_config)
     folder = Path(os.path.realpath(expanded(folder)))
@@ -80,10 +80,10 @@ def build_searchable(
     if memory is not None:
         check_whole("memory", memory)
     memory = machine_memory() // 2 if memory is None else memory
-    if isinstance(source, str | Path):
+    if isinstance(source, Path):
         if dense is not None:
             raise EncoderError(NO_TEXT.format(source))
-        return _index_vectors(expanded(source), folder, encoder, config, threads, memory, progress)
+        return _index_vectors(source, folder, encoder, config, threads, memory, progress)
     if encoder is None:
         raise EncoderError(f"{source.name} holds text, which needs an encoder; name one, such as tiny or bm25")
     encoder = as_encoder(encoder)
@@ -107,21 +107,20 @@ def build_searchable(
     return index
 
 
-def _check_source(source: object, how: str = ", or the path of stored vectors") -> None:
-    """Raises CollectionError unless this can be what an index is built of."""
-    if isinstance(source, str | Path) and how:
-        if what_is(expanded(source)) == A_COLLECTION:
-            raise CollectionError(f"{source}: is {A_COLLECTION}; give load_collection({str(source)!r})")
-        return
+def _opened_source(source: Documents | str | Path) -> Documents | Path:
+    """A collection, or where vectors are stored. Raises CollectionError."""
+    if isinstance(source, str | os.PathLike):
+        return expanded(source) if is_vectors(os.fspath(source)) else load_collection(source)
     if not (hasattr(source, "documents") and hasattr(source, "name")):
         raise CollectionError(
-            f"what to index is of type {type(source).__name__}; give a collection, load_collection(folder){how}. "
+            f"what to index is of type {type(source).__name__}; give a collection, its path or that of stored vectors. "
             "Texts: index = SeismicIndex.build(encoder.encode_documents(texts)), then Searcher(index, encoder, texts)"
         )
+    return source
 
 
 def build_dense(
-    source: Documents,
+    source: Documents | str | Path,
     folder: str | Path,
     encoder: DenseEncoder | str | Path,
     config: DenseConfig | None = None,
@@ -137,7 +136,9 @@ def build_dense(
     that index. Goes on after a kill, from FOLDER.encoding (INDEX.dense.encoding), which is removed at the end.
     Raises CollectionError, VectorsError, EncoderError and StorageError as build_searchable does.
     """
-    _check_source(source, "")
+    source = _opened_source(source)
+    if isinstance(source, Path):
+        raise EncoderError(NO_TEXT.format(source))
     folder = Path(os.path.realpath(expanded(folder)))
     check_replaceable(folder)
     checked_threads(threads)

@@ -11,6 +11,7 @@ from unittest.mock import patch
 import pandas as pd
 import pytest
 
+from lsr.collections.collection import load_collection
 from lsr.encoders.bm25 import BM25Encoder
 from lsr.encoders.sparse_collection import encode_collection
 from lsr.errors import CollectionError, EncoderError, ParameterError, StorageError
@@ -171,13 +172,19 @@ def test_text_needs_an_encoder(collection: Listed, tmp_path: Path) -> None:
 @pytest.mark.parametrize("source", [["a text"], [{"_id": "a", "text": "b"}], pd.DataFrame({"text": ["a"]}), None])
 def test_what_is_no_collection_is_refused_before_a_model_is_loaded(source: Any, tmp_path: Path) -> None:
     with patch("lsr.encoders.load.load_encoder", side_effect=AssertionError):
-        with pytest.raises(CollectionError, match=r"is of type .*; give a collection, load_collection\(folder\)"):
+        with pytest.raises(CollectionError, match=r"is of type .*; give a collection, its path or that of stored"):
             build_searchable(source, tmp_path / "index", "tiny")
-        with pytest.raises(CollectionError, match=r"library: is a collection; give load_collection\('.*library'\)"):
-            build_searchable(LIBRARY, tmp_path / "index", "tiny")
-    with pytest.raises(CollectionError, match=r"give a collection, load_collection\(folder\)"):
+    with pytest.raises(CollectionError, match=r"is of type .*; give a collection, its path"):
         build_dense(source, tmp_path / "index", "minilm")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_collection_may_be_given_by_its_path(tmp_path: Path) -> None:
+    for name, source in (("path", LIBRARY), ("text", str(LIBRARY)), ("collection", load_collection(LIBRARY))):
+        build_searchable(source, tmp_path / name, "bm25")
+    hits = [Searcher.open(tmp_path / name).search("information retrieval") for name in ("path", "text", "collection")]
+    assert len(hits[0]) == 10
+    assert hits[0] == hits[1] == hits[2]
 
 
 def test_an_index_saved_without_texts_or_encoder(tmp_path: Path, fitted: BM25Encoder, collection: Listed) -> None:
