@@ -195,5 +195,7 @@ def _show_warning(
 
 
 def _complain(message: str) -> int:
-    print(f"lsr: {printable(' '.join(message.split()))}", file=sys.stderr)
+    from lsr.storage.reading import as_given
+
+    print(f"lsr: {printable(' '.join(as_given(message).split()))}", file=sys.stderr)
     return BAD_INPUT

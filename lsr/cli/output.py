@@ -37,7 +37,9 @@ def while_loading(what: object) -> AbstractContextManager[None]:
 def remark(note: str) -> None:
     """A line on stderr, if there is anything to say."""
     if note:
-        print(printable(note, keep="\n"), file=sys.stderr)
+        from lsr.storage.reading import as_given
+
+        print(printable(as_given(note), keep="\n"), file=sys.stderr)
 
 
 def print_json(value: object) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from lsr.checks import is_utf8
+from lsr.checks import check_text
 from lsr.collections.lines import count_lines, file_digest, read_lines
 from lsr.collections.runs import Qrels, read_qrels
 from lsr.errors import CollectionError, RunError
@@ -258,6 +258,6 @@ def _string(place: Place, record: dict[str, Any], key: str) -> str:
     if not isinstance(value, str):
         what = f"is {json.dumps(value)[:40]}" if key in record else "is missing"
         raise CollectionError(f'{place}: "{key}" {what}; it must be a string')
-    if not value.isascii() and not is_utf8(value):
-        raise CollectionError(f'{place}: "{key}" holds half of a surrogate pair; it must be valid Unicode')
+    if not value.isascii():
+        check_text(f'{place}: "{key}"', value, CollectionError)
     return value

@@ -18,7 +18,7 @@ from lsr.encoders.sparse.tokens import FolderTokenizer
 from lsr.errors import EncoderError
 from lsr.progress import progress_bar
 from lsr.storage.files import DAMAGE, replacing_file
-from lsr.storage.reading import POINTER, is_pointer
+from lsr.storage.reading import POINTER, is_pointer, open_binary
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
@@ -90,9 +90,9 @@ def write_table(path: str | os.PathLike[str], weights: Table, vocabulary: Vocabu
 def read_table(path: str | os.PathLike[str], vocabulary: Vocabulary) -> Table:
     """float32 [len(vocabulary)], 0 where the file has no weight.
 
-    A .safetensors file holds one tensor, `weight`; a .json file an object of token -> weight; a .txt file a token and a
-    weight on each line; in these two, what is below zero is taken for zero, as OpenSearch's code does, and tokens that
-    the vocabulary lacks are left out: its tables have such.
+    A .safetensors file holds one tensor, `weight`; a .txt file a token and a weight on each line; any other a JSON
+    object of token -> weight. In these two, what is below zero is taken for zero, as OpenSearch's code does, and tokens
+    that the vocabulary lacks are left out: its tables have such.
 
     Raises EncoderError for what cannot be read, is negative or not finite, or is longer than the vocabulary.
     """
@@ -133,10 +133,11 @@ def checked_table(table: npt.NDArray[Any], vocabulary: Vocabulary, where: str = 
 
 
 def _pairs(path: Path) -> Iterable[tuple[str, float]]:
-    if path.suffix == ".json":
-        return [(token, float(weight)) for token, weight in dict(json.loads(path.read_bytes())).items()]
-    lines = path.read_text(encoding="utf-8").split("\n")
-    split = (line.rsplit(maxsplit=1) for line in lines if line.strip())
+    with open_binary(path) as file:
+        text = file.read().decode("utf-8-sig")
+    if path.suffix != ".txt":
+        return [(token, float(weight)) for token, weight in dict(json.loads(text)).items()]
+    split = (line.rsplit(maxsplit=1) for line in text.split("\n") if line.strip())
     return [(token, float(weight)) for token, weight in split]
 
 

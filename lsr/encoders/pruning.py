@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
 
-from lsr.checks import shown
+from lsr.checks import check_number, check_whole, shown
 from lsr.errors import ParameterError
 from lsr.vectors.normalize import indptr_of, row_steps, rows_of
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -20,10 +19,6 @@ Keep = Callable[[npt.NDArray[np.int64], npt.NDArray[np.float32]], npt.NDArray[np
 SHARE_ROUNDING = 1e-9  # of shares that are summed up
 
 NAMES = {"top-k": "top_k", "ratio": "ratio", "mass": "mass"}
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +35,12 @@ class Pruning:
     mass: float | None = None
 
     def __post_init__(self) -> None:
-        if self.top_k is not None and (type(self.top_k) is not int or self.top_k < 1):
-            raise ParameterError(f"top-k is {shown(self.top_k)}; it must be a whole number of at least 1")
-        if self.ratio is not None and not (_is_number(self.ratio) and 0 <= self.ratio < 1):
-            raise ParameterError(f"ratio is {shown(self.ratio)}; it must be from 0 to below 1")
-        if self.mass is not None and not (_is_number(self.mass) and 0 < self.mass <= 1):
-            raise ParameterError(f"mass is {shown(self.mass)}; it must be above 0 and at most 1")
+        if self.top_k is not None:
+            check_whole("top-k", self.top_k)
+        if self.ratio is not None:
+            check_number("ratio", self.ratio, 0, 0.999999)
+        if self.mass is not None:
+            check_number("mass", self.mass, 1e-9, 1)
 
     @classmethod
     def parse(cls, text: str | Pruning) -> Pruning:

@@ -23,6 +23,7 @@ from lsr.eval.measures import DEFAULT_MEASURES, parse_measures
 from lsr.experiment.suites import SUITES, Judged
 from lsr.index.dense_config import DenseConfig
 from lsr.retrieval.request import DENSE, WORDS, SearchRequest, word_types
+from lsr.storage.reading import rereadable
 from lsr.toml import read_toml, table
 
 MEASURED_K = 1000
@@ -172,7 +173,7 @@ def read_experiment(path: str | Path) -> Experiment:
 
     Raises ParameterError, naming file and entry, for what is missing, misspelt or cannot work: before anything runs.
     """
-    path = expanded(path)
+    path = rereadable(expanded(path))
     described = read_toml(path, ExperimentTable)
     try:
         return _experiment(path.stem, described)

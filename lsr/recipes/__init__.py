@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -29,9 +28,8 @@ def find_training(name_or_path: str | Path) -> Path | Traversable:
     recipes = recipe_names()
     if name in recipes:
         return files(__name__).joinpath(f"{name}{_SUFFIX}")
-    path = Path(os.path.expanduser(name))
-    if path.exists():
-        return path
+    if Path(name).exists():
+        return Path(name)
     raise ParameterError(f"{name}: there is no such file, and no such recipe; recipes are {', '.join(recipes)}")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lsr.checks import is_utf8, listed, shown
+from lsr.checks import check_text, listed, shown
 from lsr.errors import VectorsError
 
 DIGEST_BYTES = 16
@@ -23,8 +23,7 @@ def check_ids(ids: Sequence[str] | npt.NDArray[Any], rows: int) -> list[str]:
     for row, row_id in enumerate(checked):
         if not isinstance(row_id, str):
             raise VectorsError(f"row {row}: id is {shown(row_id)}; ids must be text: [str(each) for each in ids]")
-        if not is_utf8(row_id):
-            raise VectorsError(f"row {row}: id {row_id!r} holds a lone surrogate; ids must be valid Unicode")
+        check_text(f"row {row}: id", row_id, VectorsError)
     return checked
 
 

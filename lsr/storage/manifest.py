@@ -45,7 +45,7 @@ def check_replaceable(path: str | os.PathLike[str]) -> None:
     """
     path = expanded(path)
     with storage_errors(path):
-        target = Path(os.path.realpath(expanded(path)))
+        target = Path(os.path.realpath(path))
         files.refuse_foreign(target, MANIFEST)
         if (target / MANIFEST).exists() and not _is_index(target):
             raise StorageError(f"{target}: cannot be replaced: its {MANIFEST} is not of lsr; choose another path")

@@ -1,4 +1,4 @@
-"""Files as people name them: `~`, pipes, "-" for standard input, packed or plain whatever their suffix says."""
+"""Input files, whatever they are: pipes, "-" for standard input, packed or plain whatever their suffix says."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 POINTER = "is a Git LFS pointer, not the file itself; run git lfs pull where it was cloned"
 _POINTER = b"version https://git-lfs"
 _PACKED = b"\x1f\x8b"
-_copies: list[TemporaryDirectory[str]] = []  # removed when the process ends
+_copies: dict[Path, tuple[Path, TemporaryDirectory[str]]] = {}  # of what; removed when the process ends
 
 
 class LfsPointerError(ValueError):
@@ -32,7 +32,7 @@ class LfsPointerError(ValueError):
 
 @contextmanager
 def open_binary(path: Path) -> Iterator[BinaryIO]:
-    """The bytes of a file, or of "-", standard input; those inside it where it is packed by gzip. Reads each once.
+    """The bytes of a file, or of "-", standard input; those inside it where it is packed by gzip. A pipe is read once.
 
     Raises OSError, LfsPointerError.
     """
@@ -63,8 +63,15 @@ def rereadable(path: Path) -> Path:
         copy = Path(folder.name, "stdin" if path == STANDARD else path.name)
         with _open(path) as source, copy.open("wb") as target:
             shutil.copyfileobj(source, target)
-    _copies.append(folder)
+    _copies[copy] = path, folder
     return copy
+
+
+def as_given(message: str) -> str:
+    """`message`, with the names of pipes and of "-" in place of those of their copies."""
+    for copy, (path, _) in _copies.items():
+        message = message.replace(str(copy), str(path))
+    return message
 
 
 def is_pointer(path: Path) -> bool:

@@ -1,8 +1,10 @@
-"""What a file or folder is, by what is in it: for messages to somebody who gave one in place of another."""
+"""What a file or folder holds, by its content: to read it whatever its name, and for messages about the wrong kind."""
 
 from __future__ import annotations
 
 import json
+import re
+from contextlib import suppress
 from pathlib import Path
 
 from lsr.storage.files import DAMAGE
@@ -23,6 +25,9 @@ _MARKS = {  # of folders, the first that is there decides
     "config.json": "an encoder",
 }
 TEXTS, VECTORS, JUDGMENTS, RUN = "a file of texts", "a file of vectors", "a file of judgments", "a run"
+WEIGHTS = "a table of weights"
+ZIP = b"PK\x03\x04"  # how .npz begins
+_FIELD = re.compile(r'"((?:[^"\\]|\\.)*)"\s*:\s*(.)')  # a key of JSON, and how its value begins
 
 
 def what_is(path: Path) -> str:
@@ -32,18 +37,22 @@ def what_is(path: Path) -> str:
     return kind_of_file(path) or "a file"
 
 
+def beginning(path: Path) -> bytes:
+    """The first 64 KiB of a file, unpacked; nothing of one that cannot be read. A pipe loses them: see `rereadable`."""
+    with suppress(*DAMAGE), open_binary(path) as file:
+        return file.read(_READ)
+    return b""
+
+
 def kind_of_file(path: Path) -> str | None:
-    """By its first line; None for what lsr does not know. Of a pipe, that line is lost: see `rereadable`."""
-    try:
-        with open_binary(path) as file:
-            head = file.read(_READ)
-    except DAMAGE:
-        return None
-    if head.startswith(b"PK\x03\x04"):
+    """By its first line; None for what lsr does not know. Of a pipe, see `beginning`."""
+    head = beginning(path)
+    if head.startswith(ZIP):
         return VECTORS
-    line = next((each for each in head.decode("utf-8-sig", "replace").splitlines() if each.strip()), "")
-    if line.lstrip().startswith("{"):
-        return _kind_of_record(line)
+    text = head.decode("utf-8-sig", "replace").lstrip()
+    line = next(iter(text.splitlines()), "")
+    if line.startswith("{"):
+        return _kind_of_record(line, text)
     columns, cells = line.split("\t"), line.split()
     if len(cells) == 6 and cells[1].upper() == "Q0":
         return RUN
@@ -54,12 +63,17 @@ def kind_of_file(path: Path) -> str | None:
     return TEXTS if len(columns) == 2 else None
 
 
-def _kind_of_record(line: str) -> str | None:
+def _kind_of_record(line: str, text: str) -> str | None:
     try:
-        keys = json.loads(line).keys()
-    except (ValueError, RecursionError):  # a line longer than what was read
-        keys = {key for key in ("vector", "text") if f'"{key}"' in line}
-    return TEXTS if "text" in keys else VECTORS if "vector" in keys else None
+        record = json.loads(line)
+    except (ValueError, RecursionError):  # of several lines, or longer than what was read
+        begins = {'"': "", "{": {}, "[": []}
+        record = {key: begins.get(value, 0) for key, value in reversed(_FIELD.findall(text))}
+    if isinstance(record.get("text"), str):
+        return TEXTS
+    if isinstance(record.get("vector"), dict | list):
+        return VECTORS
+    return WEIGHTS if record and all(isinstance(each, int | float) for each in record.values()) else None
 
 
 def _is_whole(cell: str) -> bool:

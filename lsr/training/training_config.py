@@ -8,12 +8,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from lsr.checks import expanded
 from lsr.display import HasFacts
 from lsr.encoders.presets import find_preset
 from lsr.encoders.spec import HeadSpec
 from lsr.errors import ParameterError
 from lsr.eval.measures import parse_measures
 from lsr.recipes import find_training
+from lsr.storage.reading import rereadable
 from lsr.toml import read_toml, table
 from lsr.training.distillation import SCALE
 from lsr.training.losses import LOSSES, LossSpec
@@ -267,4 +269,4 @@ class TrainingConfig(HasFacts):
 
 def read_training(path: str | Path) -> TrainingConfig:
     """The training of a TOML file, or of a recipe by its name. Raises ParameterError, naming file and key."""
-    return read_toml(find_training(path), TrainingConfig)
+    return read_toml(find_training(rereadable(expanded(path))), TrainingConfig)

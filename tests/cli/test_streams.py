@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from lsr.collections.runs import read_qrels, read_run
+from lsr.encoders.collection_idf import idf_from
+from lsr.encoders.folders.find import find_checkpoint
 from lsr.vectors.sparse_vectors import SparseVectors
-from tests.cli.commands import Lsr
+from tests.cli.commands import Lsr, rejected
 
 
 @contextmanager
@@ -95,6 +97,35 @@ def test_every_input_may_be_a_pipe(
     with given(pack(b"\xef\xbb\xbf7\r\n9\r\n")) as path:
         hits = lsr("search", bm25_index, "information", "--only", path, "--json").json["hits"]
     assert {hit["doc_id"] for hit in hits} <= {"7", "9"}
+
+
+@pytest.mark.parametrize("given", [substituted, standard_input])
+def test_a_table_of_weights_may_be_a_pipe(lsr: Lsr, tmp_path: Path, given) -> None:
+    table = {f"t{i}": 1.0 for i in range(9000)} | {"text": 0.5, "vector": 0.75, "the": 0.25}
+    model = find_checkpoint("tiny").folder
+    for indent in (None, 1):
+        content = json.dumps(table, indent=indent)
+        (tmp_path / "idf.json").write_text(content)
+        expected = idf_from(str(tmp_path / "idf.json"), model)
+        assert sorted(expected[expected > 0].tolist()) == [0.25, 0.5, 0.75]
+        with given(content[:60_000].rpartition(",")[0].encode() + b', "the": 0.25}') as path:
+            weights = idf_from(path, model)
+        assert weights[weights > 0].tolist() == [0.25]
+
+
+@pytest.mark.parametrize("given", [substituted, standard_input])
+def test_experiments_and_trainings_may_be_pipes(lsr: Lsr, tmp_path: Path, given) -> None:
+    with given(b'baseline = "b"\nsystems.b = {encoder = "bm25"}\ncollections = [{path = "beir/nfcorpus"}]\n') as path:
+        assert "beir/nfcorpus" in lsr("experiment", path, "--plan", "--output", tmp_path / "e").out
+    with given(b"method = 1") as path:
+        message = rejected(lsr("train", path, tmp_path / "t"))
+        assert message.startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("given", [substituted, standard_input])
+def test_errors_name_the_pipe(lsr: Lsr, bm25_index: Path, tmp_path: Path, given) -> None:
+    with given(b'{"_id": "1", "text": "a"}\n{') as path:
+        assert rejected(lsr("run", bm25_index, path, tmp_path / "r")).startswith(f"{path}:2: not valid JSON")
 
 
 @pytest.mark.parametrize("given", [substituted, standard_input])

@@ -273,7 +273,7 @@ def test_empty_documents_without_an_id_are_passed_over(tmp_path: Path) -> None:
         (b'{"_id": "1"}\n', r'corpus\.jsonl:1: "text" is missing'),
         (b'{"_id": "1", "text": 3}\n', r'corpus\.jsonl:1: "text" is 3'),
         (b'{"_id": "1", "title": [], "text": ""}\n', r'corpus\.jsonl:1: "title" is \[\]'),
-        (b'{"_id": "1", "text": "\\ud800"}\n', r'corpus\.jsonl:1: "text" holds half of a surrogate pair'),
+        (b'{"_id": "1", "text": "\\ud800"}\n', r'corpus\.jsonl:1: "text": character 0, .* is a lone surrogate'),
         (b"[" * 100_000 + b"\n", r"corpus\.jsonl:1: not valid JSON"),
         (b"\n \n", r"c: the collection is empty"),
         (b"", r"c: the collection is empty"),

@@ -54,7 +54,7 @@ def test_check_ids_takes_arrays() -> None:
         (["a", "b", "c"], "3 ids for 2 rows"),
         (["a", 5], "row 1: id is 5; ids must be text"),
         ([None, "a"], "row 0: id is None; ids must be text"),
-        (["a", "\udc00"], "row 1: id '\\udc00' holds a lone surrogate"),
+        (["a", "\udc00"], "row 1: id: character 0, '\\udc00', is a lone surrogate"),
     ],
 )
 def test_bad_ids_are_named(ids: list[str], message: str) -> None:

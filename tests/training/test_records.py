@@ -212,7 +212,7 @@ GOOD = '{"query": "q", "positive": "p"}\n'
         ('{"query": "q", "positives": {"p": 1}}', '"positives" is {"p": 1}; it must be a text'),
         ('{"query": "q", "positive": "p", "negative": " \\t"}', '"negative" is empty'),
         ('{"query": "q", "positive": "p", "negative_1": 4}', '"negative_1" is 4; it must be a text'),
-        ('{"query": "q", "positive": "\\ud800"}', '"positive" holds half of a surrogate pair'),
+        ('{"query": "q", "positive": "\\ud800"}', "\"positive\": character 0, '\\ud800', is a lone surrogate"),
         ('{"query": "q", "positive": "p", "negative": "n", "scores": [1]}', '"scores" has 1 numbers, and there are 1'),
         (
             '{"query": "q", "positive": "p", "negative": "n", "score": [1, 2, 3]}',

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ from lsr.collections.lines import count_lines, read_lines
 from lsr.collections.sources import Place, jsonl_records
 from lsr.errors import CollectionError
 from lsr.storage.files import DAMAGE
-from lsr.storage.reading import POINTER, is_pointer, open_binary, rereadable
+from lsr.storage.reading import POINTER, is_pointer, rereadable
+from lsr.storage.recognize import beginning
 
 Record = dict[str, Any]
 
@@ -69,12 +69,10 @@ def _kind_of(path: Path) -> str | None:
     """Of a file of another name: by how it begins."""
     if kind := _kind(path):
         return kind
-    with suppress(*DAMAGE), open_binary(path) as file:
-        head = file.read(1 << 16)
-        if head.startswith(b"PAR1"):
-            return PARQUET
-        return JSONL if head.lstrip(b"\xef\xbb\xbf \r\n").startswith(b"{") else TSV if b"\t" in head else None
-    return None
+    head = beginning(path)
+    if head.startswith(b"PAR1"):
+        return PARQUET
+    return JSONL if head.lstrip(b"\xef\xbb\xbf \r\n").startswith(b"{") else TSV if b"\t" in head else None
 
 
 def _table(path: Path, ids: bool) -> Iterator[tuple[Place, Record]]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lsr.checks import is_utf8
+from lsr.checks import check_text
 from lsr.collections.collection import Collection
 from lsr.collections.sources import Place
 from lsr.errors import CollectionError
@@ -207,8 +207,8 @@ def _string(place: Place, name: str, value: Any, kind: _Kind) -> str:
         raise CollectionError(f'{place}: "{name}" is {_shown(value)}; it must be {kind.what}')
     if not value.strip():
         raise CollectionError(f'{place}: "{name}" is empty; fill it in or leave the record out')
-    if not value.isascii() and not is_utf8(value):
-        raise CollectionError(f'{place}: "{name}" holds half of a surrogate pair; it must be valid Unicode')
+    if not value.isascii():
+        check_text(f'{place}: "{name}"', value, CollectionError)
     return value
 
 

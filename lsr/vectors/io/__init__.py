@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from lsr.checks import check_kind, check_whole, expanded
 from lsr.errors import VectorsError
 from lsr.storage.files import is_stream
 from lsr.storage.reading import rereadable
-from lsr.storage.recognize import VECTORS, VECTORS_FOLDER, kind_of_file, what_is
+from lsr.storage.recognize import VECTORS, VECTORS_FOLDER, ZIP, beginning, kind_of_file, what_is
 from lsr.vectors.io import jsonl, npz, parquet
 from lsr.vectors.io.parquet import ParquetWriter
 from lsr.vectors.io.vectors_info import VectorsInfo, as_json
@@ -180,7 +179,7 @@ def _stored(path: str | os.PathLike[str]) -> tuple[Path, _Format]:
     named = _written(path)
     if kind_of_file(path) != VECTORS and named is _PARQUET:
         raise VectorsError(f"{path}: is {what_is(path)}, not one of vectors; {_EXPECTED}")
-    return path, _NPZ if path.suffix == ".npz" or zipfile.is_zipfile(path) else _JSONL
+    return path, _NPZ if path.suffix == ".npz" or beginning(path).startswith(ZIP) else _JSONL
 
 
 def _written(path: Path) -> _Format:
