@@ -38,10 +38,16 @@ def doctor(json: options.Json = False) -> None:
         "memory": machine_memory(),
         "kernels": {"folder": str(folder), "compiled": compiled, "writable": writable},
         "models": None if cache is None else str(cache),
+        "temporary": machine.temporary_folder(),
         "missing": machine.extras(),
         "gpus": machine.graphics(),
-        "self_test": _self_test() if compiled else {"skipped": "kernels are not compiled yet"},
     }
+    if not compiled:
+        found["self_test"] = {"skipped": "kernels are not compiled yet"}
+    elif found["temporary"] is None:
+        found["self_test"] = {"skipped": "there is no temporary folder"}
+    else:
+        found["self_test"] = _self_test()
     found["advice"] = list(_advice(found))
     if json:
         print_json(found)
@@ -76,6 +82,8 @@ def _advice(found: dict[str, Any]) -> Any:
         )
     if not kernels["compiled"]:
         yield "kernels are not compiled yet, which takes about a minute, once: lsr warmup, then lsr doctor again"
+    if found["temporary"] is None:
+        yield "no temporary folder can be written, which pipes, lsr warmup and lsr demo need: let TMPDIR name one"
     if "failed" in found["self_test"]:
         yield "the self-test failed; if it does so again, report it with the output of lsr doctor --json"
     if found["threads"] < (found["processors"] or 1):

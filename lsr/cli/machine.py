@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import gettempdir
 
 from lsr.provenance import version_of
 
@@ -49,6 +50,14 @@ def graphics() -> list[str]:
     import torch
 
     return [torch.cuda.get_device_name(each) for each in range(torch.cuda.device_count())]
+
+
+def temporary_folder() -> str | None:
+    """Where temporary files go; None where no folder can be written."""
+    try:
+        return gettempdir()
+    except FileNotFoundError:
+        return None
 
 
 def model_cache() -> Path | None:

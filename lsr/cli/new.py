@@ -17,8 +17,9 @@ def new(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to make, or an empty one.")],
 ) -> None:
     """Write an experiment, a training and a small collection to begin with, all commented; they run as they are."""
-    from lsr.storage.files import replacing_file, storage_errors
+    from lsr.storage.files import refuse_stream, replacing_file, storage_errors
 
+    refuse_stream(folder)
     with storage_errors(folder):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ParameterError(f"{folder}: is not empty, and nothing in it is replaced; give a new folder")

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from lsr.errors import ParameterError
 from lsr.storage.arrays import Array, read_only
 from lsr.storage.id_column import IdColumn
+from lsr.vectors.conversions import library_of
 
 
 class MaskedBlocks(NamedTuple):
@@ -49,8 +50,10 @@ class Filter:
         if isinstance(allowed, Filter):
             _check_length(allowed.mask, documents)
             return allowed
-        if isinstance(allowed, str):
+        if isinstance(allowed, str | bytes):
             raise ParameterError("allowed is one text; give a collection of ids, or a mask")
+        if library_of(allowed) == "torch":
+            allowed = np.asarray(allowed)
         bools = isinstance(allowed, np.ndarray) and allowed.dtype == bool
         scalar = isinstance(allowed, np.ndarray) and allowed.ndim == 0
         if not bools and (scalar or not isinstance(allowed, Collection)):

@@ -221,6 +221,11 @@ def _index_vectors(
     if encoder is None and (path / ENCODER_FOLDER).is_dir():
         encoder = path / ENCODER_FOLDER
     encoder = None if encoder is None else as_encoder(encoder, dim=info.dim)
+    if encoder is not None and not encoder.fitted:
+        raise EncoderError(
+            f"{path}: holds vectors, which {encoder.name!r}, not fitted, cannot have made; leave the encoder out, or "
+            "give the folder of the one that made them"
+        )
     if encoder is not None and made_by not in (None, encoder.describe()):
         raise EncoderError(
             f"{path}: its vectors were made by {made_by}, not by {encoder.describe()}; "

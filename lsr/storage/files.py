@@ -124,6 +124,12 @@ def is_stream(path: str | os.PathLike[str]) -> bool:
     )
 
 
+def refuse_stream(folder: str | os.PathLike[str]) -> None:
+    """Raises StorageError for a pipe or "-" where a folder is to be written."""
+    if is_stream(folder):
+        raise StorageError(f"{os.fspath(folder)}: is a stream, and a folder is to be written; name a folder")
+
+
 def is_standard_output(path: str | os.PathLike[str]) -> bool:
     return _descriptor(os.fspath(path)) == 1
 

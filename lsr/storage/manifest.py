@@ -43,7 +43,7 @@ def check_replaceable(path: str | os.PathLike[str]) -> None:
 
     To be asked before long work, too.
     """
-    path = expanded(path)
+    files.refuse_stream(path)
     with storage_errors(path):
         target = Path(os.path.realpath(path))
         files.refuse_foreign(target, MANIFEST)

@@ -37,6 +37,8 @@ def parts_of_torch(tensor: Any) -> Parts:
     """A tensor of one dimension is one row."""
     if library_of(tensor) != "torch" or not hasattr(tensor, "layout"):
         raise VectorsError(f"from_torch needs a tensor, not {type(tensor).__name__}")
+    if tensor.is_complex():
+        raise VectorsError(f"the tensor holds {tensor.dtype}; weights are real numbers")
     tensor = tensor.detach().cpu()
     tensor = tensor.unsqueeze(0) if tensor.ndim == 1 else tensor
     if str(tensor.layout) == "torch.strided":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,16 @@ def test_what_is_there(lsr: Lsr, tested: dict[str, Any], monkeypatch: pytest.Mon
     assert outcome.status == 0
     assert "recall 1.000" in outcome.out
     assert ("nothing to change" in outcome.out) == (not found["advice"])
+
+
+def test_no_temporary_folder(lsr: Lsr, tested: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "kernels", lambda: (Path("/cache"), True, True))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nowhere"])
+    outcome = lsr("doctor")
+    assert outcome.status == 0
+    assert "there is no temporary folder" in outcome.out
+    assert "let TMPDIR name one" in outcome.out
 
 
 def test_advice(lsr: Lsr, tested: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

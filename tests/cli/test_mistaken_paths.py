@@ -45,6 +45,27 @@ def test_what_is_given_as_a_collection(
             raise AssertionError(rejected(lsr(*words)))
 
 
+def test_a_stream_where_a_folder_is_written(lsr: Lsr, library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(library)
+    for output in ("-", "/dev/stdout"):
+        for words in (("index", library, output, "--encoder", "bm25"), ("new", output)):
+            assert f"{output}: is a stream, and a folder is to be written" in rejected(lsr(*words))
+    assert not (library / "-").exists()
+
+
+def test_an_unfitted_encoder_made_no_vectors(lsr: Lsr, vectors: Path, tmp_path: Path) -> None:
+    message = rejected(lsr("index", vectors, tmp_path / "i", "--encoder", "bm25"))
+    assert "holds vectors, which 'bm25', not fitted, cannot have made; leave the encoder out" in message
+
+
+def test_a_models_folder_by_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert content_digest("model") == content_digest("~/model") == content_digest(str(tmp_path / "model"))
+
+
 def test_texts_that_have_vectors_beside_them_are_texts(lsr: Lsr, tmp_path: Path) -> None:
     for vector in ("[0.5]", '{"tides": 0.5}'):
         (tmp_path / "corpus.jsonl").write_text(f'{{"_id": "d", "vector": {vector}, "text": "tides"}}\n')

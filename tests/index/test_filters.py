@@ -12,6 +12,7 @@ from unittest.mock import patch
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -113,6 +114,8 @@ def test_no_filter() -> None:
         (["f"], "'f' is allowed, but is no document of the index; check the ids"),
         (["a", "f", "b"], "'f' is allowed"),
         ("abc", "allowed is one text; give a collection of ids, or a mask"),
+        (b"abc", "allowed is one text; give a collection of ids, or a mask"),
+        (torch.tensor([True]), r"the mask has shape \(1,\)"),
         (THREE.tolist()[:4], r"the mask has shape \(4,\)"),
         (Filter(THREE[:4]), r"the mask has shape \(4,\)"),
         ([1, True], "allowed holds neither ids"),

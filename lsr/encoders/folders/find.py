@@ -108,7 +108,7 @@ def content_digest(name: str) -> str:
 
     name: of an encoder. Raises EncoderError as find_checkpoint does, and for files that cannot be read.
     """
-    folder = named_checkpoint(name).folder
+    folder = find_checkpoint(name).folder
     digest = hashlib.sha256()
     try:
         for path in _files_of(folder):
