@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, SupportsIndex, TypeVar, overload
 
@@ -19,7 +20,7 @@ TEXT_SHOWN = 300  # characters
 
 
 class HasFacts:
-    """What tells some facts about itself, name -> value. What is None, False or empty is left out."""
+    """An object that shows some facts about itself, name -> value. Facts that are None, False or empty are left out."""
 
     __slots__ = ()
 
@@ -34,14 +35,14 @@ class HasFacts:
 
 
 class Tabular:
-    """What is a table of records, all with these columns."""
+    """A table of records, all with these columns."""
 
     __slots__ = ()
     columns: ClassVar[tuple[str, ...]]
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """The records as plain data."""
-        raise NotImplementedError
+        """The records as plain data: a dict of all columns for each."""
+        return list(self._records())
 
     def to_json(self) -> str:
         """The records as a JSON array."""
@@ -67,11 +68,18 @@ class Tabular:
         records = self.to_dicts()
         return pa.table({name: [record[name] for record in records] for name in self.columns})
 
+    def _records(self) -> Iterator[dict[str, Any]]:
+        """The records one by one, as a notebook shows but the first of many."""
+        raise NotImplementedError
+
+    def _count(self) -> int:
+        """Number of records."""
+        raise NotImplementedError
+
     def _repr_html_(self) -> str:
-        records = self.to_dicts()
-        more = len(records) - ROWS_SHOWN
-        caption = f"{len(records):,} in all, of which {ROWS_SHOWN} are shown" if more > 0 else ""
-        return html_table(caption, self.columns, (record.values() for record in records[:ROWS_SHOWN]))
+        count = self._count()
+        caption = f"{count:,} in all, of which {ROWS_SHOWN} are shown" if count > ROWS_SHOWN else ""
+        return html_table(caption, self.columns, (each.values() for each in islice(self._records(), ROWS_SHOWN)))
 
 
 class Scored(Protocol):
@@ -86,8 +94,11 @@ class Scored(Protocol):
 T = TypeVar("T", bound=Scored)
 
 
-class Ranked(Tabular, list[T]):
+class ScoredList(Tabular, list[T]):
     """A list of scored documents, best first; a slice of it is one, too."""
+
+    def _count(self) -> int:
+        return len(self)
 
     @property
     def ids(self) -> list[str]:

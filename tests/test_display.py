@@ -101,22 +101,27 @@ def test_hits_are_a_list_of_plain_data(hits: Hits) -> None:
     assert repr(hits[0]) == f"Hit('d4', {hits[0].score:.6g}, 'blood')"
     assert repr(hits[2]).endswith("word word ...')") and len(repr(hits)) < 300
     assert repr(Hits(hits[:1] * 5)).endswith("... 2 more]")
-    expected = [{"doc_id": h.doc_id, "score": h.score, "scores": h.scores, "text": h.text} for h in hits]
+    names = ("doc_id", "score", "row", "scores", "text")
+    expected: list[dict[str, Any]] = [{name: getattr(hit, name) for name in names} for hit in hits]
     assert hits.to_dicts() == json.loads(hits.to_json()) == expected
     assert hits.to_dicts(explain=True)[0]["terms"] == hits[0].explain()
-    assert dataclasses.asdict(hits[0]) == {**expected[0], "row": 3}
-    assert set(get_type_hints(type(hits[0]))) == {"doc_id", "score", "row", "scores", "text"}  # as polars reads them
+    assert dataclasses.asdict(hits[0]) == expected[0]
+    assert tuple(get_type_hints(type(hits[0]))) == names  # as polars reads them
     frame = hits.to_pandas()
     assert frame.to_dict("records") == expected
-    assert list(hits[:0].to_pandas().columns) == ["doc_id", "score", "scores", "text"]
+    assert list(hits[:0].to_pandas().columns) == list(names)
     assert pd.DataFrame(hits)["text"].tolist() == [hit.text for hit in hits]
     again = pickle.loads(pickle.dumps(hits))
     assert isinstance(again, Hits) and again.to_dicts(explain=True) == hits.to_dicts(explain=True)
 
 
-def test_what_a_hit_lacks_is_named(hits: Hits) -> None:
-    with pytest.raises(AttributeError, match="a Hit has no 'metadata'; it has doc_id"):
-        _ = hits[0].metadata
+def test_a_hit_has_its_text_and_hides_no_error(searcher: Searcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    [hit] = searcher.search("salt")
+    assert "text" in dir(hit) and "text" not in vars(hit) and not hasattr(hit, "metadata")
+    assert (hit.text, vars(hit)["text"]) == ("salt", "salt")
+    monkeypatch.setattr(searcher.index.engine, "gather", lambda rows: rows.nonsense)
+    with pytest.raises(AttributeError, match="'numpy.ndarray' object has no attribute 'nonsense'"):
+        hit.explain()
 
 
 def test_results_are_sequences_and_tables(result: SearchResult) -> None:
@@ -151,6 +156,25 @@ def test_tables_show_texts_and_do_not_obey_them(hits: Hits, result: SearchResult
     assert len(hits._repr_html_()) < 1500
     many = Hits(hits[:1] * 1000)
     assert "1,000 in all, of which 50 are shown" in many._repr_html_() and many._repr_html_().count("<tr>") == 51
+
+
+def test_a_table_makes_no_more_than_it_shows() -> None:
+    class Counted:
+        asked = 0
+
+        def __getitem__(self, row: int) -> str:
+            self.asked += 1
+            return f"d{row}"
+
+    rows = np.tile(np.arange(30), (1000, 1))
+    rows[0, 20:] = -1
+    ids: Any = Counted()
+    result = SearchResult(np.ones(rows.shape, np.float32), rows, ids)
+    table = result._repr_html_()
+    assert "29,990 in all, of which 50 are shown" in table and table.count("<tr>") == 51
+    assert table.count("<td>d29</td>") == 1 and ids.asked == 50
+    assert result.to_dicts()[20] == {"query": 1, "rank": 1, "doc_id": "d0", "score": 1.0, "row": 0}
+    assert result[-1].ids == result[999].ids == [f"d{row}" for row in range(30)]
 
 
 def test_a_pickled_result_holds_the_ids_found_alone() -> None:

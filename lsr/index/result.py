@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple, overload
 import numpy as np
 import numpy.typing as npt
 
-from lsr.display import HasFacts, Ranked, Tabular
+from lsr.display import HasFacts, ScoredList, Tabular
 from lsr.errors import ParameterError
 from lsr.storage.id_column import IdColumn
 
@@ -23,14 +23,13 @@ class ScoredDocument(NamedTuple):
     row: int
 
 
-class ScoredDocuments(Ranked[ScoredDocument]):
+class ScoredDocuments(ScoredList[ScoredDocument]):
     """The documents of one query, best first: a list, with `ids` and `scores`."""
 
     columns: ClassVar[tuple[str, ...]] = ScoredDocument._fields
 
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """doc_id, score and row of each document."""
-        return [each._asdict() for each in self]
+    def _records(self) -> Iterator[dict[str, Any]]:
+        return (each._asdict() for each in self)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -42,6 +41,7 @@ class SearchResult(Tabular, HasFacts):
 
     `result[0]` are the documents of the first query as a list, without those that are missing; `for documents in
     result` goes through all queries; a slice is a SearchResult. A pickle holds the ids found, and no others.
+    Records have the number of the query, from 0, the rank, from 1, and doc_id, score and row.
     """
 
     scores: npt.NDArray[np.float32]
@@ -68,7 +68,8 @@ class SearchResult(Tabular, HasFacts):
             raise ParameterError(f"a query of a result is chosen by its number or a slice, not by {query!r}")
         if not -len(self) <= query < len(self):
             raise IndexError(f"query {query} does not exist; the result has {len(self)} queries")
-        columns = (array[query].tolist() for array in (self.ids, self.scores, self.rows))
+        part = self[query : query + 1 or None]  # without the ids of the other queries
+        columns = (array[0].tolist() for array in (part.ids, part.scores, part.rows))
         return ScoredDocuments(ScoredDocument(*each) for each in zip(*columns, strict=True) if each[2] >= 0)
 
     def __iter__(self) -> Iterator[ScoredDocuments]:
@@ -82,16 +83,16 @@ class SearchResult(Tabular, HasFacts):
         names[:] = [name(row) if row >= 0 else None for row in self.rows.ravel().tolist()]
         return names.reshape(self.rows.shape)
 
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """query, the number from 0; rank, from 1; doc_id, score and row of each hit."""
-        return [
-            {"query": query, "rank": rank, **each._asdict()}
-            for query, documents in enumerate(self)
-            for rank, each in enumerate(documents, start=1)
-        ]
+    def _records(self) -> Iterator[dict[str, Any]]:
+        for query, documents in enumerate(self):
+            for rank, each in enumerate(documents, start=1):
+                yield {"query": query, "rank": rank, **each._asdict()}
+
+    def _count(self) -> int:
+        return int((self.rows >= 0).sum())
 
     def _facts(self) -> dict[str, object]:
-        return {"queries": len(self), "hits": int((self.rows >= 0).sum()), "k": str(self.rows.shape[1])}
+        return {"queries": len(self), "hits": self._count(), "k": str(self.rows.shape[1])}
 
     def __getstate__(self) -> dict[str, Any]:
         return {"scores": self.scores, "rows": self.rows, "ids": self.ids, "_ids": None}

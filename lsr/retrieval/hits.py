@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from lsr.display import Ranked, beginning
+from lsr.display import ScoredList, beginning
 
 if TYPE_CHECKING:
     from lsr.encoders.base import Encoder
     from lsr.retrieval.searcher import Searcher
 
 TEXT_OF_REPR = 60  # characters
+
+
+def _text_of(hit: Hit) -> str | None:
+    texts = hit._searcher.texts
+    return None if texts is None else texts[hit.row]
 
 
 @dataclass(frozen=True, repr=False, init=False)
@@ -34,11 +39,15 @@ class Hit:
     and no index.
     """
 
+    if TYPE_CHECKING:  # not fields: what is shown and copied of a hit is plain data
+        _searcher: Searcher
+        _query: SearchedQuery
+
     doc_id: str
     score: float
     row: int
     scores: Mapping[str, float] = field(compare=False)
-    text: str | None = field(compare=False)
+    text: str | None = field(compare=False, default=cached_property(_text_of))  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -50,13 +59,6 @@ class Hit:
         query: SearchedQuery,
     ) -> None:
         self.__dict__.update(doc_id=doc_id, score=score, row=row, scores=scores, _searcher=searcher, _query=query)
-
-    def __getattr__(self, name: str) -> Any:
-        if name != "text":  # which is there once it has been read
-            raise AttributeError(f"a Hit has no {name!r}; it has doc_id, score, row, scores, text and explain()")
-        texts = self._searcher.texts
-        self.__dict__["text"] = None if texts is None else texts[self.row]
-        return self.text
 
     def __repr__(self) -> str:
         text = "" if self.text is None else f", {beginning(self.text, TEXT_OF_REPR)!r}"
@@ -74,8 +76,8 @@ class Hit:
 
     def as_dict(self, explain: bool = False) -> dict[str, Any]:
         """What JSON shows of it; explain: with its terms."""
-        shown = {"doc_id": self.doc_id, "score": self.score, "scores": dict(self.scores), "text": self.text}
-        return {**shown, "terms": self.explain()} if explain else shown
+        shown = {name: getattr(self, name) for name in Hits.columns}
+        return {**shown, "scores": dict(self.scores), **({"terms": self.explain()} if explain else {})}
 
     @cached_property
     def _terms(self) -> dict[str, float]:
@@ -91,13 +93,16 @@ class Hit:
         return {name: value for name, value in plain.items() if name not in ("_searcher", "_query")}
 
 
-class Hits(Ranked[Hit]):
+class Hits(ScoredList[Hit]):
     """The hits of one query, best first: a list, with `ids` and `scores`."""
 
-    columns: ClassVar[tuple[str, ...]] = ("doc_id", "score", "scores", "text")
+    columns: ClassVar[tuple[str, ...]] = ("doc_id", "score", "row", "scores", "text")
+
+    def _records(self) -> Iterator[dict[str, Any]]:
+        return (hit.as_dict() for hit in self)
 
     def to_dicts(self, explain: bool = False) -> list[dict[str, Any]]:
-        """doc_id, score, scores and text of each hit; explain: with its terms."""
+        """doc_id, score, row, scores and text of each hit; explain: with its terms."""
         return [hit.as_dict(explain) for hit in self]
 
 

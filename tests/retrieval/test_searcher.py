@@ -112,7 +112,8 @@ def test_a_pickled_hit_holds_text_and_terms_and_no_index(searcher: Searcher) -> 
     assert read == hit
     assert (read.text, read.explain(), read.scores) == (hit.text, hit.explain(), hit.scores)
     assert read.as_dict(explain=True) == {
-        "doc_id": "d1", "score": hit.score, "scores": {"sparse": hit.score}, "text": hit.text, "terms": hit.explain()
+        "doc_id": "d1", "score": hit.score, "row": hit.row,
+        "scores": {"sparse": hit.score}, "text": hit.text, "terms": hit.explain(),
     }  # fmt: skip
 
 
