@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any, SupportsIndex, TypeVar
+from typing import Any, Self, SupportsIndex, TypeVar
 
 from lsr.checks import expanded
 from lsr.errors import IndexFormatError, LsrError, StorageError
@@ -24,17 +24,45 @@ F = TypeVar("F", bound="FromFolder")
 
 
 class FromFolder:
-    """What a pickle of holds the folder that it was opened from, as long as it is open, and else everything.
+    """An object whose pickle names the folder that it was opened from; the pickle of one made in memory holds it all.
 
-    opened_with: the arguments of `open`; None for what was made in memory.
+    Reading such a pickle opens the folder, and raises StorageError if another index has taken its place. Copies, deep
+    ones too, share all parts: these are read-only.
+    opened_with: the arguments of `open`; None for what was made in memory. identity: see folder_identity.
     """
 
     opened_with: dict[str, Any] | None = None
+    identity: str = ""
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         if self.opened_with is None:
             return super().__reduce_ex__(protocol)
-        return partial(type(self).open, **self.opened_with), ()  # type: ignore[attr-defined]
+        return _open_again, (type(self), self.opened_with, self.identity)
+
+    def __copy__(self) -> Self:
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        return copied
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self.__copy__()
+
+
+def _open_again(kind: Any, arguments: Mapping[str, Any], identity: str) -> Any:
+    found = kind.open(**arguments)
+    check_not_replaced(arguments["folder"], identity)
+    return found
+
+
+def folder_identity(folder: str | os.PathLike[str]) -> str:
+    """A hash of what the manifest says of the files: equal for equal indexes alone. Raises IndexFormatError."""
+    return hashlib.sha256(json.dumps(read_manifest(folder)["files"], sort_keys=True).encode()).hexdigest()
+
+
+def check_not_replaced(folder: str | os.PathLike[str], identity: str) -> None:
+    """Raises StorageError unless the folder still holds the index of this identity."""
+    if folder_identity(folder) != identity:
+        raise StorageError(f"{folder}: another index has taken its place since it was opened; open it again")
 
 
 class IndexFolder:
@@ -125,12 +153,13 @@ def opened(folder: str | os.PathLike[str], read: Callable[[], F], **arguments: A
     Where one did, everything is read again. arguments: of its `open`, beside the folder. Raises what `read` raises.
     """
     folder = expanded(folder)
-    result = _all_of_one(folder, read)
+    result, identity = _all_of_one(folder, lambda: (read(), folder_identity(folder)))
+    result.identity = identity
     result.opened_with = {"folder": os.path.realpath(folder), **arguments}
     return result
 
 
-def _all_of_one(folder: str | os.PathLike[str], read: Callable[[], F]) -> F:
+def _all_of_one(folder: str | os.PathLike[str], read: Callable[[], T]) -> T:
     for _ in range(ATTEMPTS):
         try:
             descriptor = os.open(folder, os.O_RDONLY)

@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from lsr.checks import check_flag, check_kind, check_text, checked_texts, expanded, named_texts
 from lsr.display import HasFacts
-from lsr.errors import EncoderError, IndexFormatError, ParameterError, StorageError
+from lsr.errors import EncoderError, IndexFormatError, ParameterError
 from lsr.index.filters import Allowed, Filter
-from lsr.index.index_folder import FromFolder, opened
+from lsr.index.index_folder import FromFolder, check_not_replaced, opened
 from lsr.index.parameters import SearchParams
 from lsr.progress import progress_bar
 from lsr.retrieval.hits import Hit, Hits, SearchedQuery
@@ -61,8 +61,8 @@ class Dense:
     index: a dense index, or its folder. encoder: a dense encoder, or what load_dense_encoder takes. Raises then, not
     when made, IndexFormatError for a damaged index, and EncoderError if the encoder cannot be loaded or its vectors
     have another number of components than the index.
-    beside: what the manifest of the sparse index around it says of its files; StorageError if it says something else
-    when the dense index is opened.
+    beside: the identity of the sparse index around it; StorageError if another one is there when the dense index is
+    opened.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Dense:
         index: DenseIndex | Path,
         encoder: DenseEncoder | str | Path,
         device: str | None = None,
-        beside: Mapping[str, Any] | None = None,
+        beside: str | None = None,
     ) -> None:
         self._index = index
         self._encoder = encoder
@@ -84,9 +84,8 @@ class Dense:
         if not isinstance(self._index, Path):
             return self._index
         index = DenseIndex.open(self._index)
-        around = self._index.parent
-        if self._beside is not None and read_manifest(around)["files"] != self._beside:
-            raise StorageError(f"{around}: another index has taken its place since it was opened; open it again")
+        if self._beside is not None:
+            check_not_replaced(self._index.parent, self._beside)
         return index
 
     @cached_property
@@ -105,7 +104,7 @@ class Dense:
         return loaded
 
     @classmethod
-    def open(cls, folder: str | Path, device: str | None = None, beside: Mapping[str, Any] | None = None) -> Dense:
+    def open(cls, folder: str | Path, device: str | None = None, beside: str | None = None) -> Dense:
         """What build_dense wrote. Raises nothing yet."""
         from lsr.encoders.base import ENCODER_FOLDER
 
@@ -119,7 +118,8 @@ class Searcher(HasFacts, FromFolder):
     encoder: an encoder, what load_encoder takes by name, or what encoder_from takes: a function, or an object with
         encode_documents and encode_queries.
     dense: of the same documents in the same order; the first dense search raises ParameterError if they are not.
-    A pickle of one that was opened holds its folder alone; another holds all of its parts.
+    A pickle of one that was opened names its folder, and is refused with StorageError where another index is there by
+    then; another pickle holds all parts. Copies, deep ones too, share all parts.
     Raises EncoderError if the encoder's vectors have another number of components than the index.
     """
 
@@ -134,7 +134,7 @@ class Searcher(HasFacts, FromFolder):
         from lsr.index.sparse_index import SparseIndex
 
         check_kind("the index", index, SparseIndex, ", such as a SeismicIndex or an ExactIndex")
-        chosen = None if encoder is None else as_encoder(encoder, dim=index.dim)
+        chosen = None if encoder is None else as_encoder(encoder, dim=index.dim, vocabulary=lambda: index.vocabulary)
         if chosen is not None and chosen.dim != index.dim:
             raise EncoderError(
                 f"encoder {chosen.name!r} makes vectors of {chosen.dim} components, the index holds {index.dim}; "
@@ -199,7 +199,7 @@ class Searcher(HasFacts, FromFolder):
 
         def choose(index: SparseIndex[Any], kept: Path | None) -> Encoder:
             if encoder is not None:
-                chosen = as_encoder(encoder, device=device, dim=index.dim)
+                chosen = as_encoder(encoder, device=device, dim=index.dim, vocabulary=lambda: index.vocabulary)
                 return _matched(folder, index, chosen)
             if kept is None:
                 raise EncoderError(
@@ -252,7 +252,7 @@ class Searcher(HasFacts, FromFolder):
                     f"{folder}: {len(texts)} texts for {len(index)} documents; build the index again"
                 )
             beside = folder / DENSE_FOLDER
-            dense = Dense.open(beside, device, manifest["files"]) if beside.is_dir() else None
+            dense = Dense.open(beside, device, index.identity) if beside.is_dir() else None
             return cls(index, chosen, texts, dense)
 
         return opened(folder, read, device=device, encoder=encoder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from pathlib import Path
 from typing import TypeVar
@@ -18,10 +19,12 @@ from lsr import (
     Searcher,
     SearchParams,
     SeismicIndex,
+    StorageError,
     build_encoder,
     build_searchable,
     load_dense_encoder,
     load_encoder,
+    store_presets,
 )
 from lsr.index.index_folder import FromFolder
 from lsr.retrieval.searcher import Dense
@@ -58,6 +61,28 @@ def test_what_was_opened_is_opened_again(folder: Path, monkeypatch: pytest.Monke
     assert len(again(index, 500)) == 3
     index.tune(searcher.encoder.encode_queries(TEXTS * 10), [0.9])
     assert again(index, 5000).presets == index.presets != {}
+
+
+def test_nothing_answers_from_an_index_that_has_taken_the_place(tmp_path: Path) -> None:
+    def build(*words: str) -> None:
+        build_searchable(Listed([Doc(f"d{i}", text) for i, text in enumerate(words)]), tmp_path / "bm25", "bm25")
+
+    build(*TEXTS)
+    searcher, index = Searcher.open(tmp_path / "bm25"), SeismicIndex.open(tmp_path / "bm25")
+    query = searcher.encoder.encode_queries(["salt"])
+    stored = [pickle.dumps(each) for each in (searcher, index)]
+    index.tune(searcher.encoder.encode_queries(TEXTS * 10), [0.9])
+    store_presets(tmp_path / "bm25", index.tune(searcher.encoder.encode_queries(TEXTS * 10), [0.9]))
+    assert pickle.loads(stored[0]).search("salt").ids == ["d2"]  # tuned, but the same
+    build("salt", "pepper")
+    for each in stored:
+        with pytest.raises(StorageError, match="bm25: another index has taken its place since it was opened"):
+            pickle.loads(each)
+    for copied in (copy.copy, copy.deepcopy):
+        assert copied(index).search(query)[0].ids == ["d2"] and copied(searcher).search("salt").ids == ["d2"]
+        assert copied(index) is not index and copied(index).engine is index.engine
+        assert copied(index).presets == index.presets != {}
+    assert pickle.loads(pickle.dumps(Searcher.open(tmp_path / "bm25"))).search("salt").ids == ["d0"]
 
 
 def test_another_process_gets_a_searcher_and_sends_hits_back(folder: Path, tmp_path: Path) -> None:
