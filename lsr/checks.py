@@ -52,12 +52,12 @@ def check_kind(name: str, value: object, kind: type, how: str = "") -> None:
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """`path`, with the user's home in place of `~`. Raises ParameterError for what can be no path."""
+    """`path`, with the user's home in place of `~`. Raises ParameterError for what cannot be a path."""
     given = os.fspath(path) if isinstance(path, os.PathLike) else path
     if not isinstance(given, str):
         raise ParameterError(f"the path is {shown(path)}, of type {type(path).__name__}; give text or a Path")
     if not given or "\0" in given:
-        raise ParameterError(f"{given!r} is no path; give the name of a file or folder")
+        raise ParameterError(f"{given!r} is not a path; give the name of a file or folder")
     return Path(os.path.expanduser(given))
 
 

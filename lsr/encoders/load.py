@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +26,7 @@ from lsr.encoders.own_encoder import METHODS, Encode, EncodesTexts, encoder_from
 from lsr.encoders.pruning import Pruning
 from lsr.encoders.sparse.sparse_encoder import EncoderOptions, Expander, SparseEncoder
 from lsr.errors import EncoderError, ParameterError
+from lsr.vectors.vocabulary import Vocabulary
 
 # What stands for an encoder wherever one is taken.
 EncoderLike = Encoder | str | os.PathLike[str] | EncodesTexts | Encode
@@ -83,17 +84,24 @@ def check_options(name: str, given: Iterable[str]) -> None:
             raise ParameterError(f"{name} has no {option}; leave it out" + ("" if lexical else ", or encode with bm25"))
 
 
-def as_encoder(given: EncoderLike, *, device: str | None = None, dim: int | None = None) -> Encoder:
+def as_encoder(
+    given: EncoderLike,
+    *,
+    device: str | None = None,
+    dim: int | None = None,
+    vocabulary: Callable[[], Vocabulary | None] = lambda: None,
+) -> Encoder:
     """An encoder as it is; what load_encoder takes by name, with its defaults; and what encoder_from takes.
 
-    dim: of an encoder that does not say it. Raises EncoderError.
+    dim, vocabulary: of an encoder that does not say them. Raises EncoderError.
     """
     if isinstance(given, str | os.PathLike):
         return load_encoder(given, device=device)
     if all(hasattr(given, method) for method in METHODS):
         return cast(Encoder, given)
-    says = any(hasattr(given, each) for each in ("dim", "vocabulary"))
-    return encoder_from(cast(EncodesTexts, given), dim=None if says else dim)
+    if any(hasattr(given, each) for each in ("dim", "vocabulary")):
+        return encoder_from(cast(EncodesTexts, given))
+    return encoder_from(cast(EncodesTexts, given), dim=dim, vocabulary=vocabulary())
 
 
 def _load(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,13 +10,13 @@ from typing import Any, Protocol
 from lsr.checks import expanded
 from lsr.encoders.base import Encoder, PretrainedEncoder, check_batch_size, encodable
 from lsr.encoders.folders.saved import OWN, write_saved
-from lsr.errors import EncoderError
+from lsr.errors import EncoderError, LsrError
 from lsr.progress import progress_bar
 from lsr.vectors.normalize import check_dim
 from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
-from lsr.vectors.vocabulary import Vocabulary
+from lsr.vectors.vocabulary import Vocabulary, VocabularyLike
 
-TEXTS_AT_ONCE = 1024
+OWN_TEXTS_AT_ONCE = 1024
 LARGEST_NUMBERED = 1 << 24  # components that are named by their numbers
 
 Encode = Callable[[list[str]], VectorsLike]
@@ -53,18 +53,20 @@ class OwnEncoder(PretrainedEncoder):
     def _facts(self) -> dict[str, object]:
         return {"name": self.name, "components": self._dim}
 
-    @cached_property
+    @property
     def dim(self) -> int:
-        """As stated, or what the encoder gives a short text."""
-        if self._dim is not None:
-            return self._dim
-        rows = self._documents(["text"])
-        if isinstance(rows, list | tuple) and rows and isinstance(rows[0], Mapping):
-            raise EncoderError(
-                f"encoder {self.name!r} gives dicts, which do not say how many components there are; give its "
-                "vocabulary or dim: encoder_from(..., vocabulary=tokens)"
-            )
-        return SparseVectors.of(rows).dim
+        """As stated, or that of the first rows; where there are none yet, the user's code is given the text "text"."""
+        if self._dim is None:
+            try:
+                return self._encode(self._documents, ["text"]).dim
+            except LsrError:
+                raise
+            except Exception as error:
+                raise EncoderError(
+                    f"encoder {self.name!r} was given the text 'text', to see how many components it has, and failed "
+                    f"({error!r}); give its dim: encoder_from(..., dim=...)"
+                ) from error
+        return self._dim
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -80,7 +82,7 @@ class OwnEncoder(PretrainedEncoder):
     ) -> SparseVectors:
         """What the user's code makes of the texts, batch_size of them (1024) at a time. Raises EncoderError."""
         check_batch_size(batch_size)
-        checked, size, parts = encodable(texts), batch_size or TEXTS_AT_ONCE, []
+        checked, size, parts = encodable(texts), batch_size or OWN_TEXTS_AT_ONCE, []
         with progress_bar("encoding", len(checked), "documents", progress) as advance:
             for start in range(0, len(checked), size):
                 parts.append(self._encode(self._documents, checked[start : start + size]))
@@ -88,9 +90,9 @@ class OwnEncoder(PretrainedEncoder):
         return SparseVectors.concatenate(parts) if parts else SparseVectors.empty(self.dim)
 
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
-        """What the user's code makes of the texts. Raises EncoderError."""
+        """What the user's code makes of the texts, but for tokens that the vocabulary lacks. Raises EncoderError."""
         checked = encodable(texts)
-        return self._encode(self._queries, checked) if checked else SparseVectors.empty(self.dim)
+        return self._encode(self._queries, checked, drop_unknown=True) if checked else SparseVectors.empty(self.dim)
 
     def literal(self, text: str, query: bool = False) -> set[int]:
         """Empty: nothing is known of the tokens of a text."""
@@ -114,15 +116,27 @@ class OwnEncoder(PretrainedEncoder):
         if not folder.is_dir() or not any(folder.iterdir()):
             write_saved(folder, {"kind": OWN, "name": self.name, "dim": self.dim})
 
-    def _encode(self, encode: Encode, texts: list[str]) -> SparseVectors:
+    def _encode(self, encode: Encode, texts: list[str], drop_unknown: bool = False) -> SparseVectors:
+        given = encode(texts)
+        if self._dim is None and isinstance(given, list | tuple) and any(isinstance(row, Mapping) for row in given[:1]):
+            raise EncoderError(
+                f"encoder {self.name!r} gives dicts, which do not say how many components there are; give its "
+                "vocabulary or dim: encoder_from(..., vocabulary=tokens)"
+            )
         rows = SparseVectors.of(
-            encode(texts), dim=self._dim, vocabulary=self._vocabulary, what=f"the rows of encoder {self.name!r}"
+            given,
+            dim=self._dim,
+            vocabulary=self._vocabulary,
+            drop_unknown=drop_unknown,
+            what=f"the rows of encoder {self.name!r}",
         )
-        if len(rows) != len(texts) or rows.dim != self.dim:
+        dim = rows.dim if self._dim is None else self._dim
+        if len(rows) != len(texts) or rows.dim != dim:
             raise EncoderError(
                 f"encoder {self.name!r} gives {len(rows)} rows of {rows.dim} components for {len(texts)} texts; "
-                f"it must give one row of {self.dim} components for each"
+                f"it must give one row of {dim} components for each"
             )
+        self._dim = dim
         return rows
 
 
@@ -131,7 +145,7 @@ def encoder_from(
     *,
     queries: Encode | None = None,
     dim: int | None = None,
-    vocabulary: Vocabulary | Iterable[str] | Mapping[str, int] | None = None,
+    vocabulary: VocabularyLike | None = None,
     name: str | None = None,
 ) -> Encoder:
     """An encoder made of a function, or of an object with methods, such as a SparseEncoder of sentence-transformers.
@@ -140,8 +154,10 @@ def encoder_from(
         or component -> weight. Or an object with encode_documents and encode_queries, or encode_document and
         encode_query, which take and return the same.
     queries: the function for queries; by default that of the object, or `documents`.
-    dim: number of components, where neither vocabulary nor rows tell. vocabulary: the tokens of the components, in
-        their order or as token -> component; needed for dicts of tokens, and for explanations in words.
+    dim: number of components, where neither vocabulary nor rows tell. Where it is not given, and asked for before
+        anything was encoded, `documents` is called with ["text"].
+    vocabulary: the tokens of the components, in their order or as token -> component; needed for dicts of tokens, and
+        for explanations in words. Of queries, tokens that it lacks are left out.
     name: for messages; by default that of the function or class.
 
     Raises EncoderError for what is none of these, VectorsError for a vocabulary that cannot be one.

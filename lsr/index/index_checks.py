@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from lsr.checks import check_whole
 from lsr.errors import ParameterError, VectorsError
 from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
+from lsr.vectors.vocabulary import Vocabulary, VocabularyLike
 
 LONGEST_DOCUMENT = 1 << 24
 MANY_HITS = 1 << 24  # fewer fit anywhere
@@ -34,9 +36,28 @@ def check_lengths(lengths: npt.NDArray[np.int64], first_row: int = 0) -> None:
         )
 
 
-def checked_queries(given: VectorsLike, dim: int, k: int) -> SparseVectors:
-    """The queries. Raises ParameterError unless they are vectors of `dim` components and k is at least 1."""
-    queries = SparseVectors.of(given, dim=dim, what="queries")
+def checked_vocabulary(given: VocabularyLike | None, dim: int) -> Vocabulary | None:
+    """The vocabulary. Raises ParameterError unless it has `dim` tokens, VectorsError for what cannot be one."""
+    vocabulary = None if given is None else Vocabulary.of(given)
+    if vocabulary is not None and len(vocabulary) != dim:
+        raise ParameterError(
+            f"the vocabulary has {len(vocabulary)} tokens, the vectors have {dim} components; give the vocabulary of "
+            "the vectors"
+        )
+    return vocabulary
+
+
+def checked_queries(
+    given: VectorsLike, dim: int, k: int, vocabulary: Callable[[], Vocabulary | None] = lambda: None
+) -> SparseVectors:
+    """The queries. Raises ParameterError unless they are vectors of `dim` components and k is at least 1.
+
+    vocabulary: of the index, asked for where the queries are dicts. Tokens that it lacks are dropped: no document has
+    them.
+    """
+    named = isinstance(given, list | tuple) and any(isinstance(each, Mapping) for each in given[:1])
+    known = vocabulary() if named else None
+    queries = SparseVectors.of(given, dim=dim, vocabulary=known, drop_unknown=True, what="queries")
     if queries.dim != dim:
         raise ParameterError(
             f"queries have {queries.dim} components, the index {dim}; encode them with the encoder of the index"

@@ -9,9 +9,8 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from lsr.display import HasFacts, size_of
-from lsr.errors import ParameterError
 from lsr.index.filters import Allowed, Filter
-from lsr.index.index_checks import checked_queries, settings_of
+from lsr.index.index_checks import checked_queries, checked_vocabulary, settings_of
 from lsr.index.index_folder import FromFolder, IndexFolder
 from lsr.index.parameters import SearchParams
 from lsr.index.protocol import Engine
@@ -21,7 +20,7 @@ from lsr.storage.arrays import Array
 from lsr.storage.id_column import IdColumn
 from lsr.threads import checked_threads
 from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
-from lsr.vectors.vocabulary import Vocabulary
+from lsr.vectors.vocabulary import Vocabulary, VocabularyLike
 
 ROWS_AT_ONCE = 4096
 
@@ -31,20 +30,18 @@ E = TypeVar("E", bound=Engine)
 class SparseIndex(HasFacts, FromFolder, Generic[E]):
     """Documents as sparse vectors: an engine that stores and searches them, and their ids by row, if they have any.
 
-    vocabulary: the tokens of the components, or the folder in which they are.
+    vocabulary: the tokens of the components, or the folder in which they are. Raises ParameterError for another number
+    of tokens, VectorsError for what cannot be a vocabulary.
     """
 
     def __init__(
-        self, engine: E, ids: IdColumn | None = None, vocabulary: Vocabulary | IndexFolder | None = None
+        self, engine: E, ids: IdColumn | None = None, vocabulary: VocabularyLike | IndexFolder | None = None
     ) -> None:
-        if isinstance(vocabulary, Vocabulary) and len(vocabulary) != engine.dim:
-            raise ParameterError(
-                f"the vocabulary has {len(vocabulary)} tokens, the vectors have {engine.dim} components; give the "
-                f"vocabulary of the vectors"
-            )
         self.engine = engine
         self.ids = ids
-        self._vocabulary = vocabulary
+        self._vocabulary = (
+            vocabulary if isinstance(vocabulary, IndexFolder) else checked_vocabulary(vocabulary, engine.dim)
+        )
 
     @cached_property
     def vocabulary(self) -> Vocabulary | None:
@@ -120,18 +117,22 @@ class SparseIndex(HasFacts, FromFolder, Generic[E]):
         approximate one those that it met first.
         Only documents with a positive score are hits; scores float32[queries, k] and rows int64[queries, k] are padded
         with -inf and -1. Releases the GIL.
-        queries: SparseVectors, or what SparseVectors.of takes: a scipy matrix, a tensor, dicts, an array.
+        queries: SparseVectors, or what SparseVectors.of takes: a scipy matrix, a tensor, dicts, an array. Dicts may be
+        of tokens where the index has a vocabulary; tokens that it lacks are left out, as no document has them.
         params: nothing depends on them where documents are stored as inverted lists: every search is exact.
         threads: queries searched at once, None for all processors; the result does not depend on it.
         allowed: the documents that may be found: a mask of bools, or ids, or row numbers, or a Filter of these, which
         is prepared once. As many of them are returned as would be without a filter.
         Raises ParameterError for k < 1, threads < 1, queries of another dimension, or an `allowed` that does not fit.
         """
-        vectors = checked_queries(queries, self.dim, k)
+        vectors = self._checked(queries, k)
         resolved = self.resolved(params)
         chosen = Filter.of(allowed, len(self), self.ids)
         scores, rows = self.engine.search(vectors, int(k), resolved, checked_threads(threads), chosen)
         return SearchResult(scores, rows, self.ids)
+
+    def _checked(self, queries: VectorsLike, k: int) -> SparseVectors:
+        return checked_queries(queries, self.dim, k, lambda: self.vocabulary)
 
     def resolved(self, params: SearchParams | None) -> SearchParams:
         """The parameters that hold: the defaults for None. Raises ParameterError."""

@@ -220,7 +220,7 @@ def _index_vectors(
     made_by = info.encoder
     if encoder is None and (path / ENCODER_FOLDER).is_dir():
         encoder = path / ENCODER_FOLDER
-    encoder = None if encoder is None else as_encoder(encoder, dim=info.dim)
+    encoder = None if encoder is None else as_encoder(encoder, dim=info.dim, vocabulary=lambda: named)
     if encoder is not None and not encoder.fitted:
         raise EncoderError(
             f"{path}: holds vectors, which {encoder.name!r}, not fitted, cannot have made; leave the encoder out, or "

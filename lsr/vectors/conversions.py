@@ -13,7 +13,7 @@ from lsr.errors import VectorsError
 from lsr.vectors.normalize import indptr_of
 from lsr.vectors.vocabulary import Vocabulary
 
-Parts = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], int]
+Arrays = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], int]
 
 HOW = "give SparseVectors (from_scipy, from_torch, from_dense and from_dicts make them), one row each"
 
@@ -23,7 +23,7 @@ def library_of(given: object) -> str:
     return type(given).__module__.partition(".")[0]
 
 
-def parts_of_scipy(matrix: Any) -> Parts:
+def parts_of_scipy(matrix: Any) -> Arrays:
     import scipy.sparse  # slow to import, and only wanted here
 
     if not scipy.sparse.issparse(matrix) or matrix.ndim != 2:
@@ -33,7 +33,7 @@ def parts_of_scipy(matrix: Any) -> Parts:
     return rows.indptr, rows.indices[:nnz], rows.data[:nnz], rows.shape[1]
 
 
-def parts_of_torch(tensor: Any) -> Parts:
+def parts_of_torch(tensor: Any) -> Arrays:
     """A tensor of one dimension is one row."""
     if library_of(tensor) != "torch" or not hasattr(tensor, "layout"):
         raise VectorsError(f"from_torch needs a tensor, not {type(tensor).__name__}")
@@ -51,7 +51,7 @@ def parts_of_torch(tensor: Any) -> Parts:
     return indptr_of(lengths), components, coo.values().float().numpy(), int(coo.shape[1])
 
 
-def parts_of_dense(array: Any) -> Parts:
+def parts_of_dense(array: Any) -> Arrays:
     try:
         dense = np.asarray(array)
     except (ValueError, TypeError):  # rows of unlike lengths
@@ -72,7 +72,12 @@ def parts_of_dense(array: Any) -> Parts:
     return indptr_of(np.bincount(rows, minlength=len(dense))), components, weights, dense.shape[1]
 
 
-def parts_of_dicts(rows: Iterable[Mapping[Any, float]], vocabulary: Vocabulary | None, dim: int | None) -> Parts:
+def parts_of_dicts(
+    rows: Iterable[Mapping[Any, float]],
+    vocabulary: Vocabulary | None,
+    dim: int | None,
+    drop_unknown: bool = False,
+) -> Arrays:
     if isinstance(rows, Mapping):
         raise VectorsError("the rows are one dict; give a list of dicts, one for each row: [row]")
     rows = listed(rows, "rows", VectorsError)
@@ -80,6 +85,8 @@ def parts_of_dicts(rows: Iterable[Mapping[Any, float]], vocabulary: Vocabulary |
     for i, row in enumerate(rows):
         if not isinstance(row, Mapping):
             raise VectorsError(f"row {i} is of type {type(row).__name__}; give a dict of token or component -> weight")
+        if drop_unknown and vocabulary is not None:
+            row = {key: row[key] for key in row if not isinstance(key, str) or vocabulary.id_of(key) is not None}
         lengths.append(len(row))
         for key, weight in row.items():
             components.append(_component(i, key, vocabulary))
@@ -95,7 +102,7 @@ def parts_of_dicts(rows: Iterable[Mapping[Any, float]], vocabulary: Vocabulary |
 def _component(row: int, key: Any, vocabulary: Vocabulary | None) -> int:
     if isinstance(key, int | np.integer) and not isinstance(key, bool):
         if not -(1 << 63) <= key < 1 << 63:
-            raise VectorsError(f"row {row}: component {key} is no 64-bit number")
+            raise VectorsError(f"row {row}: component {key} is not a 64-bit number")
         return int(key)
     if not isinstance(key, str):
         raise VectorsError(
@@ -103,8 +110,8 @@ def _component(row: int, key: Any, vocabulary: Vocabulary | None) -> int:
         )
     if vocabulary is None:
         raise VectorsError(
-            f"row {row}: {key!r} is a token, and there is no vocabulary; make one, "
-            "Vocabulary(sorted({token for row in rows for token in row})), or number the components"
+            f"row {row}: {key!r} is a token, and there is no vocabulary; give one, "
+            "vocabulary=sorted({token for row in rows for token in row}), or number the components"
         )
     component = vocabulary.id_of(key)
     if component is None:

@@ -15,7 +15,7 @@ from lsr.errors import ParameterError, VectorsError
 from lsr.storage.ids import check_ids
 from lsr.vectors.conversions import HOW, library_of, parts_of_dense, parts_of_dicts, parts_of_scipy, parts_of_torch
 from lsr.vectors.normalize import check_dim, indptr_of, normalize, row_steps, rows_of
-from lsr.vectors.vocabulary import Vocabulary
+from lsr.vectors.vocabulary import Vocabulary, VocabularyLike
 
 if TYPE_CHECKING:
     import scipy.sparse
@@ -127,7 +127,7 @@ class SparseVectors(HasFacts):
     def from_dicts(
         cls,
         rows: Iterable[Mapping[str, float]] | Iterable[Mapping[int, float]],
-        vocabulary: Vocabulary | Iterable[str] | Mapping[str, int] | None = None,
+        vocabulary: VocabularyLike | None = None,
         ids: Sequence[str] | None = None,
         *,
         dim: int | None = None,
@@ -141,11 +141,18 @@ class SparseVectors(HasFacts):
 
     @classmethod
     def of(
-        cls, given: VectorsLike, *, dim: int | None = None, vocabulary: Vocabulary | None = None, what: str = "vectors"
+        cls,
+        given: VectorsLike,
+        *,
+        dim: int | None = None,
+        vocabulary: Vocabulary | None = None,
+        drop_unknown: bool = False,
+        what: str = "vectors",
     ) -> SparseVectors:
         """Whatever holds sparse rows: SparseVectors, a scipy matrix, a tensor, dicts, an array, or a list of rows.
 
-        dim, vocabulary: for dicts. what: for messages. Raises ParameterError for anything else, VectorsError.
+        dim, vocabulary: for dicts. drop_unknown: leave out the tokens of dicts that the vocabulary lacks. what: for
+        messages. Raises ParameterError for anything else, VectorsError.
         """
         if isinstance(given, SparseVectors):
             return given
@@ -163,7 +170,7 @@ class SparseVectors(HasFacts):
         if isinstance(first, str):
             raise ParameterError(f"{what} are texts, {first[:40]!r}; encode them first, or search a Searcher with text")
         if isinstance(first, Mapping):
-            return cls.from_dicts(rows or first, vocabulary, dim=dim)
+            return cls(*parts_of_dicts(rows or first, vocabulary, dim, drop_unknown))
         if rows and (isinstance(first, SparseVectors) or library_of(first) in ("scipy", "torch")):
             return cls.concatenate([cls.of(row) for row in rows])
         if rows and isinstance(first, list | tuple | np.ndarray):

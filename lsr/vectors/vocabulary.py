@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from numbers import Integral
 
-from lsr.checks import expanded, is_utf8, listed, shown
+from lsr.checks import check_text, expanded, listed, shown
 from lsr.errors import VectorsError
 from lsr.storage.files import replacing_file
 
@@ -25,27 +25,20 @@ class Vocabulary:
 
     def __init__(self, tokens: Iterable[str] | Mapping[str, int]) -> None:
         if isinstance(tokens, Mapping):
-            if {*map(repr, tokens.values())} != {*map(repr, range(len(tokens)))}:
+            whole = all(isinstance(each, Integral) and not isinstance(each, bool) for each in tokens.values())
+            if not whole or {*tokens.values()} != {*range(len(tokens))}:
                 raise VectorsError(f"the components of {len(tokens)} tokens are not 0 to {len(tokens) - 1}, each once")
             tokens = sorted(tokens, key=tokens.__getitem__)
         self.tokens: tuple[str, ...] = tuple(listed(tokens, "tokens", VectorsError))
         self._ids: dict[str, int] = {}
         for i, token in enumerate(self.tokens):
-            if not isinstance(token, str):
-                raise VectorsError(f"token {i} of the vocabulary is {token!r}; tokens must be text")
+            check_text(f"token {i} of the vocabulary", token, VectorsError)
             first = self._ids.setdefault(token, i)
             if first != i:
                 raise VectorsError(f"tokens {first} and {i} of the vocabulary are both {token!r}; each must occur once")
-        try:
-            "".join(self.tokens).encode()
-        except UnicodeEncodeError:
-            i = next(i for i, token in enumerate(self.tokens) if not is_utf8(token))
-            raise VectorsError(
-                f"token {i} of the vocabulary, {self.tokens[i]!r}, holds a lone surrogate; tokens must be valid Unicode"
-            ) from None
 
     @classmethod
-    def of(cls, tokens: Vocabulary | Iterable[str] | Mapping[str, int]) -> Vocabulary:
+    def of(cls, tokens: VocabularyLike) -> Vocabulary:
         """A Vocabulary as it is, and what the constructor takes as one."""
         return tokens if isinstance(tokens, Vocabulary) else cls(tokens)
 
@@ -73,7 +66,7 @@ class Vocabulary:
     def token(self, component: int) -> str:
         """The token that names `component`. Raises VectorsError when there is no such component."""
         if isinstance(component, bool) or not isinstance(component, Integral):
-            raise VectorsError(f"component {shown(component)} is no whole number; give the number of a component")
+            raise VectorsError(f"component {shown(component)} is not a whole number; give the number of a component")
         if not 0 <= component < len(self.tokens):
             raise VectorsError(f"component {component} has no token; the vocabulary has {len(self)} tokens")
         return self.tokens[component]
@@ -110,3 +103,7 @@ class Vocabulary:
             return cls(content["tokens"])
         except VectorsError as error:
             raise VectorsError(f"{path}: {error}") from None
+
+
+# What Vocabulary.of takes.
+VocabularyLike = Vocabulary | Iterable[str] | Mapping[str, int]

@@ -91,6 +91,38 @@ def test_an_object_with_two_methods_is_taken_wherever_an_encoder_is() -> None:
     assert as_encoder(fitted) is fitted
 
 
+def test_the_number_of_components_is_that_of_the_rows_at_hand() -> None:
+    asked: list[list[str]] = []
+
+    def own(texts: list[str]) -> Any:
+        asked.append(texts)
+        return counts(texts)
+
+    encoder = encoder_from(own)
+    encoder.encode_queries(["mine"])
+    assert encoder.dim == 3 and asked == [["mine"]]
+    assert encoder_from(own).dim == 3 and asked[1:] == [["text"]]
+    with pytest.raises(EncoderError, match="gives dicts.*give its vocabulary or dim"):
+        encoder_from(ROWS["components"]).encode_queries(["blood"])
+    wayward = encoder_from(lambda texts: np.ones((len(texts), len(texts))))
+    wayward.encode_documents(["a", "b"])
+    with pytest.raises(EncoderError, match="gives 1 rows of 1 components .* must give one row of 2 components"):
+        wayward.encode_documents(["a"])
+    with pytest.raises(
+        EncoderError, match=r"was given the text 'text', .*KeyError\('text'\).*encoder_from\(\.\.\., dim="
+    ):
+        _ = encoder_from(lambda texts: [{}[text] for text in texts]).dim
+
+
+def test_tokens_of_queries_are_those_of_the_index(tmp_path: Path) -> None:
+    SeismicIndex.build(counts(TEXTS), vocabulary=WORDS).save(tmp_path / "index")
+    named: Callable[[list[str]], Any] = lambda texts: [dict.fromkeys(text.split(), 1.0) for text in texts]  # noqa: E731
+    index = SeismicIndex.open(tmp_path / "index")
+    for searcher in (Searcher(index, named), Searcher.open(tmp_path / "index", encoder=named)):
+        [hit] = searcher.search("salt and vinegar")
+        assert hit.explain() == {"salt": 1.0}
+
+
 def test_rows_that_do_not_fit() -> None:
     with pytest.raises(EncoderError, match="gives 1 rows of 3 components for 2 texts"):
         encoder_from(lambda texts: counts(texts[:1])).encode_documents(["a", "b"])
@@ -99,7 +131,7 @@ def test_rows_that_do_not_fit() -> None:
     with pytest.raises(ParameterError, match="the rows of encoder 'none' are of type NoneType; give SparseVectors"):
         encoder_from(lambda texts: None, dim=3, name="none").encode_queries(["a"])
     with pytest.raises(VectorsError, match="token 'x' is not in the vocabulary"):
-        encoder_from(lambda texts: [{"x": 1.0}], vocabulary=WORDS).encode_queries(["a"])
+        encoder_from(lambda texts: [{"x": 1.0}], vocabulary=WORDS).encode_documents(["a"])
     for given, message in ((Small, r"is the class Small; give an object of it: Small\(\)"), (7, "is of type int")):
         with pytest.raises(EncoderError, match=message):
             as_encoder(given)  # type: ignore[arg-type]

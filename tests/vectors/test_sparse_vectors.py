@@ -355,13 +355,13 @@ def test_from_dicts_of_components_and_of_odd_values() -> None:
     assert as_rows(SparseVectors.from_dicts([{"b": 1.0}], {"b": 1, "a": 0})) == [[(1, 1.0)]]
     for rows, message in (
         ({"a": 1.0}, r"one dict; give a list of dicts, one for each row: \[row\]"),
-        ([{"a": 1.0}], r"'a' is a token, and there is no vocabulary; make one, Vocabulary\(sorted\("),
+        ([{"a": 1.0}], r"'a' is a token, and there is no vocabulary; give one, vocabulary=sorted\("),
         ([{}, "a"], "row 1 is of type str; give a dict"),
         ([{0: None}], "row 0: the weight of 0 is None; it must be a number"),
         ([{0: "x"}], "row 0: the weight of 0 is 'x'"),
         ([{0: -1.0}], "row 0: weight of component 0 is -1.0"),
         ([{-1: 1.0}], "row 0: component -1 is outside"),
-        ([{1 << 70: 1.0}], "no 64-bit number"),
+        ([{1 << 70: 1.0}], "not a 64-bit number"),
         ([{True: 1.0}], "True is of type bool; name a token"),
     ):
         with pytest.raises(VectorsError, match=message):

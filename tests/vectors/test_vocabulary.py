@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,15 +55,22 @@ def test_file_gives_the_same_vocabulary_back(tmp_path_factory: pytest.TempPathFa
     ("tokens", "message"),
     [
         (["a", "b", "a"], "tokens 0 and 2 of the vocabulary are both 'a'"),
-        (["a", 7], "token 1 of the vocabulary is 7"),
-        (["a", None], "token 1 of the vocabulary is None"),
-        (["a", "\ud800"], "token 1 of the vocabulary, '\\ud800', holds a lone surrogate"),
+        (["a", 7], "token 1 of the vocabulary: 7 is of type int; give text"),
+        (["a", None], "token 1 of the vocabulary: None is of type NoneType"),
+        (["a", "\ud800"], "token 1 of the vocabulary: character 0, '\\ud800', is a lone surrogate"),
     ],
 )
 def test_bad_tokens_are_named(tokens: list[str], message: str) -> None:
     with pytest.raises(VectorsError) as error:
         Vocabulary(tokens)
     assert message in str(error.value)
+
+
+def test_components_may_be_numpy_integers() -> None:
+    assert Vocabulary({"b": np.int64(1), "a": np.uint16(0)}).tokens == ("a", "b")
+    for wrong in ({"a": 0.0}, {"a": False}, {"a": np.bool_(False)}, {"a": 1}, {"a": 0, "b": np.int64(0)}, {"a": []}):
+        with pytest.raises(VectorsError, match="the components of . tokens are not 0 to"):
+            Vocabulary(wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("component", [-1, 2])
@@ -82,7 +90,7 @@ def test_component_without_token(component: int) -> None:
         (b'{"format_version": 1}', "no list of tokens"),
         (b'{"format_version": 2, "tokens": []}', "upgrade lsr"),
         (b'{"format_version": 1, "tokens": ["a", "a"]}', "both 'a'"),
-        (b'{"format_version": 1, "tokens": ["a", 3]}', "token 1 of the vocabulary is 3"),
+        (b'{"format_version": 1, "tokens": ["a", 3]}', "token 1 of the vocabulary: 3 is of type int"),
         (b'{"format_version": 1, "tokens": ["\\ud800"]}', "lone surrogate"),
     ],
 )

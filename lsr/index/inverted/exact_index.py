@@ -13,7 +13,7 @@ from lsr.index.parameters import IndexConfig
 from lsr.index.sparse_index import SparseIndex
 from lsr.storage.manifest import Extra
 from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
-from lsr.vectors.vocabulary import Vocabulary
+from lsr.vectors.vocabulary import VocabularyLike
 
 FORMAT_VERSION = 2
 KIND = "exact"
@@ -34,14 +34,15 @@ class ExactIndex(SparseIndex[InvertedEngine]):
         ids: Sequence[str] | None = None,
         threads: int | None = None,
         progress: bool = False,
-        vocabulary: Vocabulary | None = None,
+        vocabulary: VocabularyLike | None = None,
     ) -> ExactIndex:
         """Build an index of all rows of `vectors`.
 
         ids: of the documents; those of `vectors`, if None. vocabulary: the tokens of the components, which are kept
         with the index. config, threads and progress are there because SeismicIndex.build has them; nothing here
         depends on them.
-        Raises VectorsError for ids that do not fit, ParameterError for what is no vectors (SparseVectors.of).
+        Raises VectorsError for ids that do not fit, ParameterError for vectors that SparseVectors.of refuses and a
+        vocabulary of another size.
         """
         rows = SparseVectors.of(vectors)
         names = document_ids(rows, ids)

@@ -15,7 +15,7 @@ import numpy as np
 from lsr.checks import expanded
 from lsr.index.document_ids import document_ids
 from lsr.index.filters import Allowed, Filter
-from lsr.index.index_checks import check_lengths, settings_of
+from lsr.index.index_checks import check_lengths, checked_vocabulary, settings_of
 from lsr.index.index_folder import IndexFolder, opened, write_index
 from lsr.index.inverted.inverted_engine import InvertedEngine
 from lsr.index.parameters import IndexConfig, SearchParams
@@ -30,7 +30,7 @@ from lsr.storage.id_column import IdColumn
 from lsr.storage.manifest import Extra
 from lsr.threads import checked_threads, thread_pool
 from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
-from lsr.vectors.vocabulary import Vocabulary
+from lsr.vectors.vocabulary import VocabularyLike
 
 if TYPE_CHECKING:
     from lsr.index.tools.why import Why
@@ -47,7 +47,9 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine]):
     every search is then exact, `inverted` is true, and weights are not rounded.
     """
 
-    def __init__(self, state: State, ids: IdColumn | None, vocabulary: Vocabulary | IndexFolder | None = None) -> None:
+    def __init__(
+        self, state: State, ids: IdColumn | None, vocabulary: VocabularyLike | IndexFolder | None = None
+    ) -> None:
         super().__init__(state.engine, ids, vocabulary)
         self.config = state.config
         self.sample_recall = state.sample_recall
@@ -70,7 +72,7 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine]):
         ids: Sequence[str] | None = None,
         threads: int | None = None,
         progress: bool = False,
-        vocabulary: Vocabulary | None = None,
+        vocabulary: VocabularyLike | None = None,
     ) -> SeismicIndex:
         """Index the rows of `vectors`; equal input gives equal indexes, whatever the number of threads.
 
@@ -78,10 +80,12 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine]):
         ids: a name for each row, unique; by default those of the vectors, if they have any.
         threads: None for all processors. progress: bars on standard error.
         vocabulary: the tokens of the components, which are kept with the index.
-        Raises VectorsError for ids that are not unique, ParameterError for threads < 1 and another vocabulary.
+        Raises VectorsError for ids that are not unique, ParameterError for threads < 1 and a vocabulary of
+        another size.
         """
         config = settings_of(IndexConfig, config)
         rows = SparseVectors.of(vectors)
+        vocabulary = checked_vocabulary(vocabulary, rows.dim)  # before the work
         names = document_ids(rows, ids)
         check_lengths(np.diff(rows.indptr))
         threads = checked_threads(threads)
@@ -104,7 +108,7 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine]):
         *,
         memory: int,
         threads: int | None = None,
-        vocabulary: Vocabulary | None = None,
+        vocabulary: VocabularyLike | None = None,
         progress: bool = False,
         extra: Extra | None = None,
     ) -> SeismicIndex:
@@ -173,7 +177,9 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine]):
 
         SearchParams.at_recall works with this index afterwards; `lsr tune`, or tuning.store_presets, writes that down.
         """
-        tuning = tune(self, queries, recalls, k, threads, progress, knn=self.knn, always_exact=self.inverted)
+        tuning = tune(
+            self, self._checked(queries, k), recalls, k, threads, progress, knn=self.knn, always_exact=self.inverted
+        )
         self.presets = {**self.presets, **tuning.presets}
         return tuning
 
@@ -189,7 +195,7 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine]):
         from lsr.index.tools.why import explain_search
 
         chosen = Filter.of(allowed, len(self), self.ids)
-        return explain_search(self.engine, query, row, k, self.resolved(params), chosen)
+        return explain_search(self.engine, self._checked(query, k), row, k, self.resolved(params), chosen)
 
     def resolved(self, params: SearchParams | None) -> SearchParams:
         """The parameters that hold: the defaults for None, and for a recall what was tuned for it."""

@@ -59,7 +59,7 @@ from lsr.threads import checked_threads, thread_pool
 from lsr.vectors.io import iter_vectors, read_info
 from lsr.vectors.normalize import indptr_of, row_steps
 from lsr.vectors.sparse_vectors import SparseVectors
-from lsr.vectors.vocabulary import Vocabulary
+from lsr.vectors.vocabulary import Vocabulary, VocabularyLike
 
 # Read at once, and how many such batches are read ahead of the threads that work on them, at most.
 BATCH_POSTINGS = 1 << 17
@@ -101,7 +101,7 @@ def build_folder(
     *,
     memory: int,
     threads: int | None = None,
-    vocabulary: Vocabulary | None = None,
+    vocabulary: VocabularyLike | None = None,
     progress: bool = False,
     extra: Extra | None = None,
 ) -> None:
@@ -121,14 +121,15 @@ def build_folder(
     info = read_info(source)
     _check_memory(memory, _Sizes(info.rows, info.nnz), config)
     rows = min(max(BATCH_POSTINGS * info.rows // max(info.nnz, 1), 1), BATCH_ROWS)
-    vectors = _Source(source, vocabulary, info.dim if vocabulary is None else len(vocabulary), rows)
+    known = None if vocabulary is None else Vocabulary.of(vocabulary)
+    vectors = _Source(source, known, info.dim if known is None else len(known), rows)
     with replacing_folder(folder) as temporary:
         with thread_pool(threads) as executor, TemporaryDirectory(prefix="spill-", dir=temporary) as spill:
             ahead = min(threads, AHEAD)
             state = _Build(vectors, temporary, Path(spill), config, memory, executor, threads, ahead, progress).run()
         has_ids = (temporary / "ids.offsets.npy").exists()
-        if vocabulary is not None:
-            vocabulary.write(temporary / VOCABULARY)
+        if known is not None:
+            known.write(temporary / VOCABULARY)
         more = extra(temporary) if extra else {}
         counted = {"documents": len(state.engine), "has_ids": has_ids}
         write_manifest(temporary, {**manifest_of(state), **counted, **more})
