@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -40,8 +40,7 @@ def test_what_is_there(lsr: Lsr, tested: dict[str, Any], monkeypatch: pytest.Mon
 
 def test_no_temporary_folder(lsr: Lsr, tested: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "kernels", lambda: (Path("/cache"), True, True))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nowhere"])
+    monkeypatch.setattr(machine, "gettempdir", Mock(side_effect=FileNotFoundError("No usable temporary directory")))
     outcome = lsr("doctor")
     assert outcome.status == 0
     assert "there is no temporary folder" in outcome.out
