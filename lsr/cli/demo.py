@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import print_next
+from lsr.cli.output import print_columns, print_json, print_next
 
 
 def demo(
@@ -21,12 +22,22 @@ def demo(
 ) -> None:
     """Index the documentation of Python's standard library, search it, and measure the result. Downloads nothing."""
     from lsr.demo import run_demo
+    from lsr.demo.scoring import MEASURES, MICROSECONDS
 
-    run_demo(k=k, encoder=encoder, index=index, json=json)
-    if not json:
-        print(f"\nthe index stays in {index}; to try it:")
-        print_next(
-            ["search", index, "shuffle a deck of cards", "--explain"],
-            ["why", index, "is it a leap year?", "calendar.monthrange"],
-            ["inspect", encoder, "is it a leap year?"] if encoder != "bm25" else ["info", index],
-        )
+    shown = run_demo(k=k, encoder=encoder, index=index, show=not json)
+    if json:
+        print_json({**shown._asdict(), "built": asdict(shown.built)})
+        return
+    print(f"\nall {shown.questions} judged questions\n")
+    rows = [
+        [name, way, *(f"{figures[each]:.3f}" for each in MEASURES), f"{figures[MICROSECONDS]:,.0f}"]
+        for name, ways in shown.scores.items()
+        for way, figures in ways.items()
+    ]
+    print_columns([["encoder", "search", *MEASURES, "µs a search"], *rows])
+    print(f"\nthe index stays in {index}; to try it:")
+    print_next(
+        ["search", index, "shuffle a deck of cards", "--explain"],
+        ["why", index, "is it a leap year?", "calendar.monthrange"],
+        ["inspect", encoder, "is it a leap year?"] if encoder != "bm25" else ["info", index],
+    )

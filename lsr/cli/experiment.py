@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import print_json, print_markdown
+from lsr.cli.output import print_json, print_next, print_table
 from lsr.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -64,8 +64,26 @@ def experiment(
     if json:
         print_json([_as_json(result) for result in results])
     else:
-        print_markdown((folder / "tables" / "results.md").read_text(encoding="utf-8"))
+        from lsr.experiment.experiment_report import results_table
+
+        print_table(results_table(described, results))
         print(f"\nMarkdown, CSV and LaTeX, with tests, in {folder / 'tables'}; plots in {folder / 'plots'}")
+        print_next(_next(described, folder, offline_data))
+
+
+def _next(described: Experiment, folder: Path, offline_data: Path | None) -> list[object]:
+    """What tells the queries apart, in the first collection."""
+    from lsr.collections.offline import offline_folder
+    from lsr.experiment.suites import open_judged
+
+    judged, systems = described.collections[0], [each.name for each in described.systems]
+    spec, split = offline_folder(judged.path, offline_data) or judged.path, open_judged(judged, offline_data).split
+    runs = [
+        folder / "runs" / judged.name / f"{system}.run.gz"
+        for system in sorted(systems, key=lambda system: system != described.baseline)[:2]
+    ]
+    words = ["evaluate", *runs, spec] if len(runs) == 1 else ["compare", *runs, "--qrels", spec]
+    return [*words, "--per-query", *(["--split", split] if split else [])]
 
 
 def _as_json(result: Result) -> dict[str, object]:

@@ -66,7 +66,7 @@ def command_line(words: Sequence[str] = ()) -> TyperGroup:
     """The command that is called, or, where none is, all of them: importing all takes longer than most of them run."""
     app = typer.Typer(name="lsr", help=HELP, pretty_exceptions_enable=False)
     app.callback()(_options)
-    called = next((word for word in words if not word.startswith("-")), "")
+    called = _called(words)
     for name in [called] if called in COMMANDS else COMMANDS:
         examples = "\n".join(EXAMPLES[name]).replace("[", r"\[")  # which begins a style
         command = _at_home(getattr(import_module(f"lsr.cli.{name}"), name))
@@ -77,6 +77,10 @@ def command_line(words: Sequence[str] = ()) -> TyperGroup:
         assert isinstance(each, TyperGroup | TyperCommand)
         _prepare_help(each)
     return group
+
+
+def _called(words: Sequence[str]) -> str:
+    return next((word for word in words if not word.startswith("-")), "")
 
 
 def _at_home(command: Callable[..., None]) -> Callable[..., None]:
@@ -131,8 +135,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             status = command_line(_completed() or words)(words or ["--help"], prog_name="lsr", standalone_mode=False)
+        if status == INTERRUPTED:  # what Typer makes of Ctrl-C
+            raise KeyboardInterrupt
         sys.stdout.flush()
     except KeyboardInterrupt:
+        _complain("interrupted; the same command resumes" if _resumes(words) else "interrupted")
         return INTERRUPTED
     except BrokenPipeError:
         # Python flushes stdout once more at exit: give it somewhere to go.
@@ -147,6 +154,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         sys.stdout = stdout  # which check_output may have changed
     return status if isinstance(status, int) else 0
+
+
+def _resumes(words: Sequence[str]) -> bool:
+    """Whether a command, given again, goes on where it was interrupted."""
+    command = _called(words)
+    if command == "index":  # an index of vectors is built anew
+        return any(word.startswith(("--encoder", "--dense")) for word in words)
+    return command in ("train", "experiment", "reproduce", "demo") or (command == "encode" and "--queries" not in words)
 
 
 def _completed() -> list[str]:

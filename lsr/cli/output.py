@@ -6,15 +6,15 @@ import codecs
 import json
 import os
 import re
-import shlex
 import shutil
 import sys
-import textwrap
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from itertools import groupby, zip_longest
+from itertools import zip_longest
+from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
+if TYPE_CHECKING:
+    from lsr.eval.tables import Table
 
 _NARROWEST = 12  # characters of a folded column
 _NUMBER = re.compile(r"[-+]?[\d,.]+[▲▼]?|[-–]?")
@@ -53,6 +53,8 @@ def print_columns(rows: Iterable[Sequence[str]], least: Sequence[str] = ()) -> N
     A terminal gets what it has room for: without the columns `least`, names of the first row, the least important one
     first, and then with long cells folded. What is piped gets all columns, and one line for each row.
     """
+    import textwrap
+
     table = [tuple(map(printable, row)) for row in rows]
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
     left_out: list[str] = []
@@ -65,7 +67,7 @@ def print_columns(rows: Iterable[Sequence[str]], least: Sequence[str] = ()) -> N
     right = [all(map(_NUMBER.fullmatch, column[1:])) for column in zip(*table, strict=True)]
     for row in table:
         folded = [
-            textwrap.wrap(cell, width) if cell_len(cell) > width else [cell]
+            textwrap.wrap(cell, width) if _cells(cell) > width else [cell]
             for cell, width in zip(row, widths, strict=True)
         ]
         for line in zip_longest(*folded, fillvalue=""):
@@ -76,20 +78,25 @@ def print_columns(rows: Iterable[Sequence[str]], least: Sequence[str] = ()) -> N
         print(textwrap.fill(note, room))
 
 
-def print_markdown(text: str) -> None:
-    """Markdown, the tables in it as columns and without the asterisks of bold type."""
-    for is_table, lines in groupby(text.splitlines(), lambda line: line.startswith("|")):
-        if is_table:
-            header, _, *rows = (
-                [cell.replace(r"\|", "|").replace("**", "") for cell in line.strip("| ").split(" | ")] for line in lines
-            )
-            print_columns([header, *rows], header[:2:-1])
-        else:
-            print("\n".join(lines))
+def print_table(table: Table) -> None:
+    """As columns, of which a narrow terminal goes without the last ones."""
+    from lsr.eval.tables import cells
+
+    header, *rows = cells(table)
+    print_columns([header, *rows], header[:2:-1])
 
 
 def _widths(table: Sequence[Sequence[str]]) -> list[int]:
-    return [max(map(cell_len, column)) for column in zip(*table, strict=True)]
+    return [max(map(_cells, column)) for column in zip(*table, strict=True)]
+
+
+def _cells(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def _width(widths: Sequence[int]) -> int:
@@ -97,7 +104,7 @@ def _width(widths: Sequence[int]) -> int:
 
 
 def _padded(cell: str, width: int, right: bool) -> str:
-    blanks = " " * (width - cell_len(cell))
+    blanks = " " * (width - _cells(cell))
     return blanks + cell if right else cell + blanks
 
 
@@ -114,6 +121,8 @@ def typed(program: str, *words: object) -> str:
     """A command as a shell takes it: by the program's path, where `lsr` alone would not be found."""
     if program == "lsr" and not shutil.which("lsr"):
         program = os.path.abspath(sys.argv[0])
+    import shlex
+
     return shlex.join([program, *map(str, words)])
 
 

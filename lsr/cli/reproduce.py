@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import print_markdown
+from lsr.cli.output import print_table
 from lsr.extras import TRAINING, need
 
 
@@ -50,4 +50,10 @@ def reproduce(
         threads=threads,
         progress=True,
     )
-    print_markdown(report.read_text(encoding="utf-8"))
+    for number, block in enumerate(report):
+        if number:
+            print()
+        if isinstance(block, str):
+            print(block)
+        else:
+            print_table(block)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json as json_format
 import platform
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from lsr.demo.questions import Question, load_questions
-from lsr.demo.scoring import MEASURES, MICROSECONDS, score
+from lsr.demo.scoring import score
 from lsr.demo.stdlib import StandardLibrary
 from lsr.demo.stdlib_index import Built, open_or_build
 from lsr.encoders.load import load_encoder
@@ -39,12 +37,19 @@ _BASELINE = "bm25"
 Scores = dict[str, dict[str, dict[str, float]]]
 
 
-def run_demo(k: int = 3, encoder: str = "tiny", index: Path = FOLDER, json: bool = False) -> None:
-    """Print four questions with k hits each and their heaviest terms, then the measures of all judged questions.
+class Demonstration(NamedTuple):
+    """scores: encoder -> way of searching -> measure -> figure, over so many judged questions."""
+
+    built: Built
+    questions: int
+    scores: Scores
+
+
+def run_demo(k: int = 3, encoder: str = "tiny", index: Path = FOLDER, show: bool = True) -> Demonstration:
+    """Print four questions with k hits each and their heaviest terms, if `show`; measure all judged questions.
 
     encoder: what load_encoder takes; it is measured beside bm25.
     index: the folder of the index, reused if it is up to date.
-    json: print the figures only.
     Raises ParameterError for k < 1, EncoderError, StorageError.
     """
     if k < 1:
@@ -52,8 +57,8 @@ def run_demo(k: int = 3, encoder: str = "tiny", index: Path = FOLDER, json: bool
     library = StandardLibrary()
     searcher, built = open_or_build(library, encoder, index, progress=sys.stderr.isatty())
     questions = load_questions()
-    console = Console(highlight=False)
-    if not json:
+    if show:
+        console = Console(highlight=False)
         _show_index(console, library, built)
         console.print(
             f"\nfour of {len(questions)} judged questions, chosen because tiny answers them; ✓ is a right answer, "
@@ -64,10 +69,7 @@ def run_demo(k: int = 3, encoder: str = "tiny", index: Path = FOLDER, json: bool
     scores: Scores = {encoder: score(searcher, questions)}
     if encoder != _BASELINE:
         scores[_BASELINE] = score(_baseline(library), questions)
-    if json:
-        print(json_format.dumps({"built": asdict(built), "questions": len(questions), "scores": scores}, indent=2))
-    else:
-        _show_scores(console, scores, len(questions))
+    return Demonstration(built, len(questions), scores)
 
 
 def _baseline(library: StandardLibrary) -> Searcher:
@@ -103,14 +105,3 @@ def _show_hits(
 
 def _terms(hit: Hit) -> str:
     return "  ".join(f"{term} {weight:.2f}" for term, weight in islice(hit.explain().items(), _TERMS_SHOWN))
-
-
-def _show_scores(console: Console, scores: Scores, questions: int) -> None:
-    table = Table("encoder", "search", title=f"\nall {questions} judged questions", title_justify="left")
-    for column in (*MEASURES, "µs a search"):
-        table.add_column(column, justify="right")
-    for encoder, ways in scores.items():
-        for way, figures in ways.items():
-            measures = [f"{figures[measure]:.3f}" for measure in MEASURES]
-            table.add_row(encoder, way, *measures, f"{figures[MICROSECONDS]:,.0f}")
-    console.print(table)

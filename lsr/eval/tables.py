@@ -52,16 +52,20 @@ class Table(NamedTuple):
 
 def to_markdown(table: Table) -> str:
     """A table as GitHub's Markdown has them."""
-    lines = [_markdown_row([_markdown_text(column.name) for column in table.columns])]
-    lines.append(_markdown_row(["---" if column.digits is None else "---:" for column in table.columns]))
+    header, *rows = cells(table, bold="**")
+    rule = ["---" if column.digits is None else "---:" for column in table.columns]
+    return "".join(f"| {' | '.join(map(_markdown_text, row))} |\n" for row in (header, rule, *rows))
+
+
+def cells(table: Table, bold: str = "") -> list[list[str]]:
+    """The header and the rows as text, with marks; bold: what stands around a cell in bold type."""
+    shown = [[column.name for column in table.columns]]
     for row, values in enumerate(table.rows):
-        cells = []
+        shown.append([])
         for at, (column, value) in enumerate(zip(table.columns, values, strict=True)):
-            cell = _markdown_text(_shown(value, column.digits))
-            cell = f"**{cell}**" if (row, at) in table.bold else cell
-            cells.append(cell + table.marks.get((row, at), ""))
-        lines.append(_markdown_row(cells))
-    return "\n".join(lines) + "\n"
+            around = bold if (row, at) in table.bold else ""
+            shown[-1].append(around + _shown(value, column.digits) + around + table.marks.get((row, at), ""))
+    return shown
 
 
 def to_csv(table: Table) -> str:
@@ -105,10 +109,6 @@ def _shown(value: Value, digits: int | None) -> str:
 
 def _markdown_text(text: str) -> str:
     return " ".join(text.split()).replace("|", r"\|")
-
-
-def _markdown_row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _latex_text(text: str) -> str:

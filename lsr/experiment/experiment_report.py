@@ -87,6 +87,12 @@ def write_report(experiment: Experiment, results: Sequence[Result], folder: Path
     writer.finish()
 
 
+def results_table(experiment: Experiment, results: Sequence[Result]) -> Table:
+    """Every system on every collection: measures with their marks, microseconds, bytes."""
+    rows = _rows(experiment, results)
+    return _results_table(experiment, rows, _tests(experiment, rows))
+
+
 def _without(table: Table, names: Sequence[str]) -> Table:
     """The table without some columns, which lie to the right of all that are marked."""
     kept = [at for at, column in enumerate(table.columns) if column.name not in names]

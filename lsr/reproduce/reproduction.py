@@ -13,6 +13,7 @@ from pathlib import Path
 from lsr.checks import expanded
 from lsr.collections.offline import open_collection
 from lsr.errors import ParameterError, StorageError
+from lsr.eval.tables import Table
 from lsr.experiment.experiment_file import Experiment, NamedEncoder, System
 from lsr.experiment.runner import run_experiment
 from lsr.reproduce.finding import Plan, Variant, VariantGroup
@@ -37,8 +38,8 @@ def reproduce(
     device: str | None = None,
     threads: int | None = None,
     progress: bool = False,
-) -> Path:
-    """Run a plan in `folder`, and return its report.
+) -> list[str | Table]:
+    """Run a plan in `folder`, and return its report: paragraphs and tables.
 
         PART/negatives/             negatives with the scores of each teacher
         PART/trainings/             VARIANT-SEED, as lsr.training.training_folder describes them, less the checkpoints

@@ -54,17 +54,17 @@ class Summary(NamedTuple):
     megabytes: float
 
 
-def write_report(plan: Plan, measured: Sequence[Measured], folder: Path) -> Path:
-    """Write everything into `folder`, and return report.md. Raises StorageError."""
-    text = [f"# {plan.name}", plan.question]
+def write_report(plan: Plan, measured: Sequence[Measured], folder: Path) -> list[str | Table]:
+    """Write everything into `folder`, and return the blocks of report.md. Raises StorageError."""
+    blocks: list[str | Table] = [f"# {plan.name}", plan.question]
     tests: list[list[Value]] = []
     for (part, judged), members in groupby(measured, key=lambda each: (each.part, each.judged)):
         summaries = _summaries(members)
-        text += [f"## {part.name}, tested on {judged.name}", _table(part, judged, summaries, plan, tests)]
+        blocks += [f"## {part.name}, tested on {judged.name}", _table(part, judged, summaries, plan, tests)]
         if not plan.curves:
             continue
         curves = _curves(part, summaries)
-        text.append(_matched_table(part, judged, curves, tests))
+        blocks += _matched_table(part, judged, curves, tests)
         for what, label, field in (
             ("nnz", "non-zeros of a document", "document_nnz"),
             ("time", "µs a query, without encoding it", "microseconds"),
@@ -80,14 +80,14 @@ def write_report(plan: Plan, measured: Sequence[Measured], folder: Path) -> Path
             }
             if any(points.values()):
                 plot_curves(points, label, MEASURES[0], f"{part.name}, tested on {judged.name}", path)
-                text.append(f"![{MEASURES[0]} by {what}](plots/{path.name})")
+                blocks.append(f"![{MEASURES[0]} by {what}](plots/{path.name})")
     for name, content in (("results.csv", _results(measured)), ("tests.csv", _tests(tests))):
         with replacing_file(folder / name) as file:
             file.write(content.encode())
-    report = folder / "report.md"
-    with replacing_file(report) as file:
-        file.write("\n\n".join(part.rstrip("\n") for part in text).encode() + b"\n")
-    return report
+    texts = [block if isinstance(block, str) else to_markdown(block).rstrip("\n") for block in blocks]
+    with replacing_file(folder / "report.md") as file:
+        file.write("\n\n".join(texts).encode() + b"\n")
+    return blocks
 
 
 def _summaries(members: Iterable[Measured]) -> list[Summary]:
@@ -125,7 +125,7 @@ def _summary(variant: str, seeds: Sequence[Figures]) -> Summary:
 
 def _table(
     part: VariantGroup, judged: Judged, summaries: Sequence[Summary], plan: Plan, tests: list[list[Value]]
-) -> str:
+) -> Table:
     """Every variant; without curves, with tests against the baseline."""
     columns = [Column("variant"), Column("document nnz", 1), Column("±", 1), Column("query nnz", 1)]
     for measure in MEASURES:
@@ -153,7 +153,7 @@ def _table(
                 test = compared.get((each.variant, measure))
                 row.append(None if test is None else _shown_p(test.corrected))
         rows.append([*row, each.microseconds, each.megabytes])
-    return to_markdown(Table(columns, rows))
+    return Table(columns, rows)
 
 
 def _curves(part: VariantGroup, summaries: Sequence[Summary]) -> dict[str, list[Summary]]:
@@ -167,7 +167,7 @@ def _curves(part: VariantGroup, summaries: Sequence[Summary]) -> dict[str, list[
 
 def _matched_table(
     part: VariantGroup, judged: Judged, curves: Mapping[str, Sequence[Summary]], tests: list[list[Value]]
-) -> str:
+) -> list[str | Table]:
     """Curves against the baseline's, at the ends and the middle of what both reach."""
     columns = [
         Column("curve"),
@@ -191,9 +191,9 @@ def _matched_table(
         for (name, place, _), test in zip(found, with_holm([each for *_, each in found]), strict=True):
             rows.append([name, place, measure, test.first, test.second, test.difference, _shown_p(test.corrected)])
             tests.append([part.name, judged.name, name, part.baseline, place, *test])
-    said = "".join(f"\n{name} and {part.baseline} have no {DOCUMENT_NNZ} in common.\n" for name in nowhere)
+    said = [f"{name} and {part.baseline} have no {DOCUMENT_NNZ} in common." for name in nowhere]
     title = f"At equal {DOCUMENT_NNZ}, values between two variants interpolated over its logarithm:"
-    return f"{title}\n\n{to_markdown(Table(columns, rows))}{said}"
+    return [title, Table(columns, rows), *said]
 
 
 def _shared(first: Sequence[Summary], second: Sequence[Summary]) -> list[float]:

@@ -17,6 +17,7 @@ from lsr.cli.examples import EXAMPLES
 from lsr.cli.main import COMMANDS, PANELS, command_line
 from lsr.cli.panels import PANEL_OF
 from tests.cli.commands import Lsr, rejected
+from tests.data import FIXTURES
 from tests.processes import REPOSITORY
 
 GUIDES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
@@ -180,11 +181,16 @@ def test_what_is_named_next_can_be_typed(
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     index, run = tmp_path / "my index", tmp_path / "a.run"
+    one, two = tmp_path / "one.toml", tmp_path / "two.toml"
+    one.write_text('collections = ["library"]\n[systems.bm25]\nencoder = "bm25"\n')
+    two.write_text(f'{one.read_text()}[systems.other]\nencoder = "bm25"\n')
     for words, named in (
         (("index", library, index, "--encoder", "bm25"), "search"),
         (("run", index, library, run, "-k", 10), "evaluate"),
         (("encode", library, tmp_path / "vectors", "--encoder", "bm25"), "index"),
         (("build", "splade-max", "tiny", tmp_path / "built"), "inspect"),
+        (("experiment", one, "--offline-data", FIXTURES), "evaluate"),
+        (("experiment", two, "--offline-data", FIXTURES), "compare"),
     ):
         ended = lsr(*words)
         assert ended.status == 0, ended.err

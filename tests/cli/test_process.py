@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.commands import Lsr, Outcome
 from tests.processes import REPOSITORY, run_python
 
 MAIN = "import sys\nfrom lsr.cli.main import main\nsys.exit(main())\n"
@@ -47,7 +48,7 @@ def test_every_command_has_help(command: str) -> None:
     assert "Usage: lsr " + command in ended.stdout
 
 
-def test_ctrl_c_ends_quietly() -> None:
+def test_ctrl_c_costs_one_line() -> None:
     code = (
         """
 import signal
@@ -58,7 +59,30 @@ lsr.collections.collection.load_collection = lambda *_: signal.raise_signal(sign
         + MAIN
     )
     ended = run_python(code, "index", "c", "i", "--encoder", "bm25")
-    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+    said = "lsr: interrupted; the same command resumes\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", said)
+
+
+@pytest.mark.parametrize(
+    ("line", "resumes"),
+    [
+        ("index c i --encoder=bm25", True),
+        ("index v.npz i", False),
+        ("encode c out --encoder bm25", True),
+        ("encode c out --encoder bm25 --queries", False),
+        ("evaluate a.run c", False),
+        ("experiment e.toml", True),
+    ],
+)
+def test_what_ctrl_c_says_of_resuming(lsr: Lsr, monkeypatch: pytest.MonkeyPatch, line: str, resumes: bool) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("lsr.collections.collection.load_collection", "lsr.experiment.experiment_file.read_experiment"):
+        monkeypatch.setattr(name, interrupt)
+    monkeypatch.setattr("lsr.vectors.io.is_vectors", lambda path: str(path) == "v.npz" and interrupt())
+    said = "lsr: interrupted; the same command resumes\n" if resumes else "lsr: interrupted\n"
+    assert lsr(*line.split()) == Outcome(130, "", said)
 
 
 @pytest.mark.parametrize("copies", [1, 2000])

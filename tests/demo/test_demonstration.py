@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lsr.cli.main import main
 from lsr.demo import run_demo
 from lsr.demo import stdlib_index as demo_index
 from lsr.demo.demonstration import SHOWN
@@ -29,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_figures_are_printed_and_no_broken_encoder_or_index_would_reach_them(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run_demo(index=folder, json=True)
+    main(["demo", "--index", str(folder), "--json"])
     figures = json.loads(capsys.readouterr().out)
     assert figures["questions"] >= 60
     assert figures["built"]["documents"] > 3000
@@ -47,17 +48,17 @@ def test_figures_are_printed_and_no_broken_encoder_or_index_would_reach_them(
 def test_the_index_is_reused_shown_and_open_to_other_commands(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_demo(index=folder, json=True)
-    capsys.readouterr()
+    run_demo(index=folder, show=False)
     built = (folder / "demo.json").read_bytes()
 
     def build(*_: object, **__: object) -> None:
         raise AssertionError("built again")
 
     monkeypatch.setattr(demo_index, "build_searchable", build)
-    run_demo(k=2, index=folder)
+    main(["demo", "-k", "2", "--index", str(folder)])
     out = capsys.readouterr().out
-    assert "nDCG@10" in out
+    header = next(line for line in out.splitlines() if line.startswith("encoder"))
+    assert header.split() == ["encoder", "search", "nDCG@10", "RR@10", "R@10", "µs", "a", "search"]
     assert all(out.count(question) == 1 for question in SHOWN)
     assert out.count("✓") >= 6, out  # of 8
     assert (folder / "demo.json").read_bytes() == built
@@ -67,18 +68,15 @@ def test_the_index_is_reused_shown_and_open_to_other_commands(
 
 
 @pytest.mark.slow
-def test_an_index_of_another_library_is_built_again(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_index_of_another_library_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    run_demo(encoder="bm25", json=True)
-    first = json.loads(capsys.readouterr().out)
-    assert list(first["scores"]) == ["bm25"]
+    first = run_demo(encoder="bm25", show=False)
+    assert list(first.scores) == ["bm25"]
     record = tmp_path / "lsr-demo" / "demo.json"
     record.write_text(json.dumps({**json.loads(record.read_text()), "collection": "python-0"}))
-    run_demo(encoder="bm25", json=True)
-    assert json.loads(capsys.readouterr().out)["built"]["collection"] == first["built"]["collection"]
-    assert json.loads(record.read_text())["collection"] == first["built"]["collection"]
+    again = run_demo(encoder="bm25", show=False)
+    assert again.built.collection == first.built.collection
+    assert json.loads(record.read_text())["collection"] == first.built.collection
     assert [path.name for path in tmp_path.iterdir()] == ["lsr-demo"]
 
 

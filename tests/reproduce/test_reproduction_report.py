@@ -80,7 +80,8 @@ def drawn() -> Iterator[list[Mapping[str, Sequence[CurvePoint]]]]:
 
 def write(plan: Plan, measured: Sequence[Measured]) -> Written:
     with tempfile.TemporaryDirectory() as folder, drawn() as curves:
-        text = write_report(plan, measured, Path(folder)).read_text(encoding="utf-8")
+        write_report(plan, measured, Path(folder))
+        text = (Path(folder) / "report.md").read_text(encoding="utf-8")
         tests, results = (
             list(csv.DictReader((Path(folder) / name).read_text(encoding="utf-8").splitlines()))
             for name in ("tests.csv", "results.csv")
@@ -266,7 +267,8 @@ def test_results_have_a_row_for_each_encoder_and_test_in_full() -> None:
 
 def test_plots_are_where_the_report_shows_them(tmp_path: Path) -> None:
     plan = plan_of({"a1": "a", "a2": "a", "b": "b"}, "a", True)
-    text = write_report(plan, measure(plan, 2, 4, np.random.default_rng(3)), tmp_path).read_text(encoding="utf-8")
+    write_report(plan, measure(plan, 2, 4, np.random.default_rng(3)), tmp_path)
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
     links = re.findall(r"\]\((.*?)\)", text)
     assert len(set(links)) == 2 * len(TESTS)
     assert {f"plots/{path.name}" for path in (tmp_path / "plots").iterdir()} == set(links)
