@@ -10,6 +10,9 @@ from contextlib import contextmanager
 
 from lsr.checks import check_whole
 
+_forked: list[bool] = []  # not empty in a process that was forked after this module was imported
+os.register_at_fork(after_in_child=lambda: _forked.append(True))
+
 
 @contextmanager
 def thread_pool(threads: int | None) -> Iterator[Executor]:
@@ -46,6 +49,14 @@ def checked_threads(threads: int | None) -> int:
         return processors()
     check_whole("threads", threads)
     return int(threads)
+
+
+def openmp_team(threads: int) -> int:
+    """How many threads OpenMP may use for work of `threads`: 1 in a forked process.
+
+    That process has none of the threads that OpenMP started before, and would wait for them for ever.
+    """
+    return 1 if _forked else threads
 
 
 def processors() -> int:

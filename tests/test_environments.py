@@ -71,3 +71,26 @@ def test_a_fork_after_a_query(tmp_path: Path, times: int) -> None:
     index.save(tmp_path / "index")
     encoder.save(tmp_path / "index" / "encoder")
     assert run_code(FORK, tmp_path / "index", times).stdout == "0 True\n"
+
+
+FORK_DENSE = """
+import os, signal
+import numpy as np
+from lsr import DenseConfig, DenseIndex
+vectors = np.random.default_rng(0).standard_normal((3000, 8), np.float32)
+for kind in "flat", "hnsw":
+    index = DenseIndex.build(vectors, DenseConfig(kind), threads=2)
+    def found():
+        return index.search(vectors[:40], k=3, threads=2).rows.tolist()
+    expected = found()
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(20)
+        os._exit(0 if found() == expected else 1)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_a_fork_after_a_dense_search() -> None:
+    """A child would wait for the threads of OpenMP, which its parent alone has."""
+    assert run_code(FORK_DENSE).stdout == "0\n0\n"

@@ -26,7 +26,7 @@ from lsr.errors import CollectionError
 from lsr.storage.files import STANDARD
 from lsr.storage.ids import UniqueIds
 from lsr.storage.reading import rereadable
-from lsr.storage.recognize import A_COLLECTION, JUDGMENTS, RUN, VECTORS, what_is
+from lsr.storage.recognize import JUDGMENTS, RUN, VECTORS, collection_around, what_is
 
 _ACCEPTED = (
     "give a BEIR folder (corpus.jsonl[.gz], queries.jsonl[.gz], qrels/*.tsv), a folder of MS MARCO files "
@@ -47,7 +47,8 @@ def load_collection(spec: str | Path, split: str | None = None, *, drop_same_id:
     spec: a BEIR folder, a folder of MS MARCO files, "COLLECTION[,QUERIES[,QRELS]]" of files of whatever name, "-" for
         standard input among them, or an ir_datasets id.
     split: whose queries and judgments; None takes "test", else "dev", else the only one there is, and is decided
-        when queries or judgments are first asked for, so that documents alone never need a split.
+        when queries or judgments are first asked for, so that documents alone never need a split. A file of judgments
+        is that of any split.
     drop_same_id: see Collection; None decides by the name of the folder, of the files' folder, or of the id.
 
     Reads no documents yet. Raises CollectionError if there is no such collection, or no such split.
@@ -61,7 +62,7 @@ def load_collection(spec: str | Path, split: str | None = None, *, drop_same_id:
     first = expanded(name.split(",")[0])
     if drop_same_id is None and first.is_file() and drops_same_id(first):
         drop_same_id = True
-    return Collection(_find_source(name), split, drop_same_id)
+    return Collection(_find_source(name, split), split, drop_same_id)
 
 
 class Collection(HasFacts):
@@ -205,7 +206,7 @@ def _duplicate(place: Place, identifier: str) -> CollectionError:
     return CollectionError(f"{place}: the id {identifier!r} occurred before; ids must be unique")
 
 
-def _find_source(spec: str) -> CollectionSource:
+def _find_source(spec: str, split: str | None) -> CollectionSource:
     path = expanded(spec)
     if path.is_dir():
         if corpus := packed_or_plain(path / "corpus.jsonl"):
@@ -217,7 +218,7 @@ def _find_source(spec: str) -> CollectionSource:
     if len(files) > 1 or path.exists() or path == STANDARD or _is_file_name(path):
         if len(files) > 3:
             raise CollectionError(f"{spec}: {len(files)} files; {_ACCEPTED}")
-        return _text_files([rereadable(file) for file in files])
+        return _text_files([rereadable(file) for file in files], split)
     if path.is_absolute() or spec.startswith("."):
         raise CollectionError(f"{path}: there is no such file or folder; {_ACCEPTED}")
     try:
@@ -230,20 +231,22 @@ def _is_file_name(path: Path) -> bool:
     return Path(path.name.removesuffix(".gz")).suffix in (".tsv", ".txt", ".csv", ".json", ".jsonl")
 
 
-def _text_files(files: list[Path]) -> TextFiles:
+def _text_files(files: list[Path], split: str | None) -> TextFiles:
     """The collection of these files. Raises CollectionError for one that is missing, or is something else."""
     for file in files:
         if not file.is_file():
             raise CollectionError(f"{file}: there is no such file; check the path")
     for file in files[:2]:
         kind = what_is(file)
-        around = next((each for each in file.absolute().parents[:2] if what_is(each) == A_COLLECTION), None)
+        around = collection_around(file)
         if kind in (JUDGMENTS, RUN) and around is not None:
             raise CollectionError(f"{file}: is {kind}, without texts; give the collection that it belongs to, {around}")
         if kind in (JUDGMENTS, RUN, VECTORS):
             raise CollectionError(f"{file}: is {kind}, without texts; {_ACCEPTED}")
-    unnamed: list[dict[str | None, Path]] = [{None: file} for file in files[1:]]
-    queries, qrels = [*unnamed, {}, {}][:2]
+    named: list[dict[str | None, Path]] = [{split if files[2:] else None: file} for file in files[1:]]
+    queries, qrels = [*named, {}, {}][:2]
     source = TextFiles(files[0], queries, qrels)
+    if split is not None and not qrels:
+        raise CollectionError(f"{files[0]}: has no judgments, of split {split!r} or any other; {source.where_judged}")
     next(source.documents(), None)  # what is no text at all is told before long work
     return source

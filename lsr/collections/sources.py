@@ -12,7 +12,7 @@ from lsr.checks import check_text
 from lsr.collections.lines import count_lines, file_digest, read_lines
 from lsr.collections.runs import Qrels, read_qrels
 from lsr.errors import CollectionError, RunError
-from lsr.storage.recognize import JUDGMENTS, RUN, what_is
+from lsr.storage.recognize import JUDGMENTS, RUN, collection_around, what_is
 
 
 class Document(NamedTuple):
@@ -112,6 +112,10 @@ class TextFiles:
 
     def __init__(self, collection: Path, queries: dict[str | None, Path], qrels: dict[str | None, Path]) -> None:
         self.name = collection.name
+        around = collection_around(collection)
+        self.where_judged = (
+            "give COLLECTION,QUERIES,QRELS" if around is None else f"give the collection's folder, {around}"
+        )
         self._collection = collection
         self._queries = queries
         self._qrels = qrels
@@ -120,6 +124,7 @@ class TextFiles:
     def of_folder(cls, folder: Path, collection: Path) -> TextFiles:
         source = cls(collection, _by_split(folder, "queries"), _by_split(folder, "qrels"))
         source.name = Path(os.path.abspath(folder)).name
+        source.where_judged = "add qrels.SPLIT.tsv to its folder, or give COLLECTION,QUERIES,QRELS"
         return source
 
     @property
@@ -153,9 +158,7 @@ class TextFiles:
 
     def qrels(self, split: str | None) -> Qrels:
         if split not in self._qrels:
-            raise CollectionError(
-                f"{self.name}: has no judgments; add qrels.SPLIT.tsv to its folder, or give COLLECTION,QUERIES,QRELS"
-            )
+            raise CollectionError(f"{self.name}: has no judgments; {self.where_judged}")
         return read_collection_qrels(self._qrels[split])
 
 

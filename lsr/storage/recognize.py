@@ -44,6 +44,11 @@ def beginning(path: Path) -> bytes:
     return b""
 
 
+def collection_around(file: Path) -> Path | None:
+    """The collection's folder that a file lies in, itself or in its qrels."""
+    return next((each for each in file.absolute().parents[:2] if what_is(each) == A_COLLECTION), None)
+
+
 def kind_of_file(path: Path) -> str | None:
     """By its first line; None for what lsr does not know. Of a pipe, see `beginning`."""
     head = beginning(path)

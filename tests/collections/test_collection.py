@@ -456,3 +456,23 @@ def test_repeated_ids_of_ir_datasets(registry: dict[str, object]) -> None:
     registry["twice"] = Dataset(OfflineDataset([TitledDoc("d1", "", ""), TitledDoc("d1", "", "")]))
     with pytest.raises(CollectionError, match=r"documents of twice:2: the id 'd1' occurred before"):
         list(load_collection("twice").documents())
+
+
+def test_a_file_of_a_collection_leads_to_its_folder(tmp_path: Path) -> None:
+    folder = beir(tmp_path / "c")
+    for file in (folder / "corpus.jsonl", folder / "queries.jsonl"):
+        with pytest.raises(CollectionError, match=r"l: has no judgments; give the collection's folder, .*/c$"):
+            load_collection(file).qrels()
+        with pytest.raises(CollectionError, match=r"of split 'test' or any other; give the collection's folder"):
+            load_collection(file, "test")
+
+
+def test_files_of_judgments_are_those_of_any_split(tmp_path: Path) -> None:
+    folder = beir(tmp_path / "c")
+    files = ",".join(str(folder / name) for name in ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv"))
+    expected = load_collection(folder, "test")
+    for split in (None, "train", "test"):
+        collection = load_collection(files, split)
+        assert collection.qrels() == expected.qrels()
+        assert collection.queries() == expected.queries()
+        assert collection.relevant() == expected.relevant()

@@ -37,7 +37,7 @@ from lsr.storage.files import storage_errors
 from lsr.storage.id_column import IdColumn
 from lsr.storage.ids import check_ids
 from lsr.storage.manifest import Extra
-from lsr.threads import checked_threads
+from lsr.threads import checked_threads, openmp_team
 from lsr.vectors.conversions import library_of
 
 FORMAT_VERSION = 2
@@ -307,9 +307,9 @@ def unit_length(vectors: Vectors) -> Vectors:
 
 @contextmanager
 def openmp_threads(threads: int) -> Iterator[None]:
-    """Let faiss compute with so many threads, within; what the process had before is set again."""
+    """Let faiss compute with so many threads, within, one in a forked process; what was set before is set again."""
     before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(threads)
+    faiss.omp_set_num_threads(openmp_team(threads))
     try:
         yield
     finally:
