@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import string
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ Tokens = TypeVar("Tokens")
 _CHARACTERS = 16  # of a token: most texts have fewer, and are read at once
 _LONGEST = 200  # ASCII letters and digits, more than WordPiece reads of a word
 _LONG_WORD = re.compile(f"([A-Za-z0-9]{{{_LONGEST}}})[A-Za-z0-9]+")
+_BEFORE_BLANK = "[\\w!-~\u2010-\u2027]"  # letters, digits, punctuation of ASCII, dashes, quotes, dots
 # Normalizers that change a text from one white space to the next, whatever follows.
 _LOCAL = {
     *("BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Precompiled", "Prepend", "Strip", "StripAccents"),
@@ -78,19 +80,31 @@ def _shortens(tokenizer: Tokenizer) -> bool:
 
 
 def _border(tokenizer: Tokenizer) -> re.Pattern[str] | None:
-    """Where a text can be cut: behind a letter before white space; None where that is not known to be safe."""
+    """Where a text can be cut, in front of white space; None where that is not known to be safe.
+
+    Behind a letter or plain punctuation: other characters may be one grapheme with the blank, or nothing by themselves.
+    BERT makes a token of each punctuation mark, so that blanks are not needed, but for marks of added tokens.
+    """
     normalizers, splits = _states(tokenizer.normalizer), _states(tokenizer.pre_tokenizer)
     local = {each["type"] for each in normalizers} <= _LOCAL
-    if not splits or not local or any(re.search(r"\S\s", each) for each in _added(tokenizer)):
+    added = _added(tokenizer)
+    if not splits or not local or any(re.search(r"\S\s", each) for each in added):
         return None
+    border = f"{_BEFORE_BLANK}(?=[ \t\n\r])"
     match splits[0]:
-        case {"type": "BertPreTokenizer"} if any(each.get("handle_chinese_chars") for each in normalizers):
-            return re.compile("\\w(?=[ \t\n\r])|[\u4e00-\u9fff](?=[\u4e00-\u9fff])")
-        case {"type": "BertPreTokenizer" | "Whitespace" | "WhitespaceSplit"} | {"type": "ByteLevel", "use_regex": True}:
-            return re.compile("\\w(?=[ \t\n\r])")
+        case {"type": "BertPreTokenizer"}:
+            marks = set(string.punctuation).difference(*added)
+            if marks:
+                border += f"|[{re.escape(''.join(marks))}](?=[!-~])"
+            if any(each.get("handle_chinese_chars") for each in normalizers):
+                border += "|[\u4e00-\u9fff](?=[\u4e00-\u9fff])"
+        case {"type": "Whitespace" | "WhitespaceSplit"} | {"type": "ByteLevel", "use_regex": True}:
+            pass
         case {"type": "Metaspace", "split": True}:
-            return re.compile("\\w(?= )")
-    return None
+            border = f"{_BEFORE_BLANK}(?= )"
+        case _:
+            return None
+    return re.compile(border)
 
 
 def _states(part: Any) -> list[dict[str, Any]]:

@@ -29,8 +29,42 @@ WORDS = (
         "\u00ad",
     ),
     *("潮汐", "東京", "ﬁne", "</s>", "<mask>", "[MASK]", "Σ", "ผึ้ง", "\x00", "'s", "don't", "\U0001f30a"),
+    *(
+        '"word",',
+        "...,",
+        "“the”",
+        "tides…",
+        "(the",
+        "[the]",
+        "a.b,c;d",
+        "x<\u0338",
+        "\u0600",
+        "´",
+        "▁",
+        "̈,",
+        "Σ'",
+        "<",
+        "MASK]",
+    ),
 )
-GAPS = (" ", " ", " ", "  ", "\n", "\r\n", "\t", "\u3000", "\xa0", " \u0301", "\n\n")
+GAPS = (
+    " ",
+    " ",
+    " ",
+    "  ",
+    "\n",
+    "\r\n",
+    "\t",
+    "\u3000",
+    "\xa0",
+    " \u0301",
+    "\n\n",
+    ",",
+    '","',
+    "\u200b ",
+    "\x85",
+    "\x1f",
+)
 
 
 def trained(normalizer, splits, model, trainer) -> Tokenizer:
@@ -90,7 +124,11 @@ def test_the_first_tokens_are_those_of_the_whole(make) -> None:
         ("潮" * 300_000, 5000),
         ("x" * 300_000 + " tide", 1000),
         ("x" * 300_000 + "é" + " tide" * 30_000, 5000),
-        ("dots..." * 40_000, 280_000),  # no border that is known to be one
+        ("dots..." * 40_000, 5000),
+        ('"word", ' * 40_000, 5000),
+        ("..., " * 40_000, 5000),
+        ('{"a":1,"b":[2,3]}' * 20_000, 5000),
+        ("[" * 200_000, 200_000),  # the beginning of [MASK], perhaps: no border that is known to be one
     ],
 )
 def test_little_is_read_of_a_long_text(monkeypatch: pytest.MonkeyPatch, text: str, most: int) -> None:
