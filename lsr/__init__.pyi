@@ -19,6 +19,7 @@ from .errors import CollectionError as CollectionError
 from .errors import EncoderError as EncoderError
 from .errors import IndexFormatError as IndexFormatError
 from .errors import LsrError as LsrError
+from .errors import LsrWarning as LsrWarning
 from .errors import MissingExtraError as MissingExtraError
 from .errors import ParameterError as ParameterError
 from .errors import RunError as RunError

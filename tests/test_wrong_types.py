@@ -29,8 +29,11 @@ from lsr import (
     load_collection,
 )
 from lsr.eval import compare, evaluate, evaluate_queries
-from lsr.training import mine_negatives, read_training, train
+from lsr.training import Mining, mine_negatives, read_training, train
 from tests.data import LIBRARY
+from tests.encoders.dense.test_dense_encoder import write_dense
+from tests.encoders.models import write_model
+from tests.training.trained import write_config
 
 TEXTS = ["aspirin thins blood", "the heart pumps blood", "salt raises pressure"]
 IDS = ["a", "b", "c"]
@@ -81,6 +84,11 @@ def calls(folder: Path) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
     collection = load_collection(LIBRARY)
     index.save(folder / "index")
     vectors.write(folder / "v.npz", encoder.vocabulary)
+    build_searchable(collection, folder / "library", "bm25")
+    library = Searcher.open(folder / "library")
+    training = read_training(write_config(folder / "training", optimizer="steps = 1"))
+    (folder / "experiment.toml").write_text(f'collections = ["{LIBRARY}"]\n[systems.bm25]\nencoder = "bm25"\n')
+    experiment = lsr.read_experiment(folder / "experiment.toml")
     queries = {"q1": "blood", "q2": "salt"}
     run = {"q1": {"a": 2.0, "b": 1.0}, "q2": {"c": 1.0}}
     qrels = {"q1": {"a": 1}, "q2": {"b": 1}}
@@ -92,7 +100,7 @@ def calls(folder: Path) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
     }
     return {
         "Searcher": (Searcher, {"index": index, "encoder": encoder, "texts": TEXTS, "dense": None}),
-        "search": (searcher.search, {"text": "blood", "k": 2, **search, "interpolate": "none", "fusion": "rrf"}),
+        "search": (searcher.search, {"text": "blood", "k": 2, **search, "interpolate": "none", "fusion": lsr.Fusion()}),
         "search_batch": (searcher.search_batch, {"texts": TEXTS, "k": 2, "threads": 1, **search}),
         "run": (searcher.run, {"queries": queries, "k": 2, "threads": 1, "drop_same_id": False, **search}),
         "hits": (searcher.hits, {"queries": TEXTS, "request": SearchRequest(), "threads": 1}),
@@ -101,7 +109,7 @@ def calls(folder: Path) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "index.search": (index.search, {"queries": vectors, "k": 2, "params": None, "threads": 1, "allowed": IDS}),
         "exact.search": (exact.search, {"queries": vectors, "k": 2, "params": None, "threads": 1, "allowed": IDS}),
         "dense.search": (dense.search, {"queries": np.eye(3, dtype="f"), "k": 2, "params": None, "allowed": IDS}),
-        "index.tune": (index.tune, {"queries": vectors, "recalls": [0.9], "k": 2, "threads": 1}),
+        "index.tune": (index.tune, {"queries": vectors[[0, 1, 2] * 7], "recalls": [0.9], "k": 2, "threads": 1}),
         "index.why": (index.why, {"query": vectors[:1], "row": 0, "k": 2, "params": None, "allowed": None}),
         "index.vector": (index.vector, {"row": 0}),
         "index.gather": (index.gather, {"rows": [0]}),
@@ -126,8 +134,16 @@ def calls(folder: Path) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
             {"name_or_path": "bm25", "device": None, "dtype": "float32", "max_length": None, "stride": None,
              "long_documents": "first", "prune_documents": "", "prune_queries": ""},
         ),
-        "load_dense_encoder": (lsr.load_dense_encoder, {"name_or_path": folder / "no", "max_length": None}),
-        "build_encoder": (lsr.build_encoder, {"method": "splade-max", "backbone": folder / "no", "max_length": None}),
+        "load_dense_encoder": (
+            lsr.load_dense_encoder,
+            {"name_or_path": write_dense(folder / "dense"), "device": "cpu", "dtype": "float32", "max_length": None},
+        ),
+        "build_encoder": (
+            lsr.build_encoder,
+            {"method": "unicoil", "backbone": write_model(folder / "model"), "query_backbone": None, "idf": None,
+             "device": "cpu", "dtype": "float32", "max_length": None, "query_head": None, "document_head": None,
+             "expander": None, "seed": 0},
+        ),
         "load_collection": (load_collection, {"spec": LIBRARY, "split": None, "drop_same_id": None}),
         "SparseVectors.read": (SparseVectors.read, {"path": folder / "v.npz", "vocabulary": encoder.vocabulary}),
         "vectors.write": (vectors.write, {"path": folder / "w.npz", "vocabulary": None, "metadata": None}),
@@ -154,16 +170,18 @@ def calls(folder: Path) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "write_run": (lsr.write_run, {"path": folder / "a.run", "run": run, "tag": "lsr"}),
         "fuse_runs": (lsr.fuse_runs, {"runs": [run, run], "weights": None, "k": None, "method": "rrf"}),
         "read_experiment": (lsr.read_experiment, {"path": folder / "no.toml"}),
-        "run_experiment": (lsr.run_experiment, {"experiment": None, "folder": folder / "out"}),
-        "train": (train, {"config": None, "folder": folder / "out"}),
+        "run_experiment": (lsr.run_experiment, {"experiment": experiment, "folder": folder / "out", "threads": 1}),
+        "train": (train, {"config": training, "folder": folder / "trained", "device": "cpu", "offline_data": None}),
         "mine_negatives": (
             mine_negatives,
-            {"searchers": [], "collection": collection, "path": folder / "mined.jsonl", "mining": None},
+            {"searchers": [library], "collection": collection, "path": folder / "mined.jsonl", "mining": None,
+             "request": SearchRequest(), "threads": 1, "scorer": None},
         ),
+        "Mining": (Mining, _defaults(Mining)),
         "read_training": (read_training, {"path": folder / "no.toml"}),
         "evaluate": (evaluate, {"qrels": qrels, "run": run, "measures": ["RR@10"]}),
         "compare": (compare, {"first": measured, "second": measured, "test": "t-test"}),
-        "SearchRequest": (SearchRequest, {"k": 2, **search, "interpolate": "none"}),
+        "SearchRequest": (SearchRequest, {**_defaults(SearchRequest), "k": 2}),
         **{name: (kind, _defaults(kind)) for name, kind in made.items()},
     }  # fmt: skip
 
@@ -186,6 +204,17 @@ def foreign_errors(call: Callable[..., Any], arguments: dict[str, Any], name: st
                 yield f"{name} = {what}: more than a line"
         except Exception as error:
             yield f"{name} = {what}: {type(error).__name__}: {error}"
+
+
+def test_the_arguments_work(
+    callables: dict[str, tuple[Callable[..., Any], dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or else nothing but the first check of a function would be put to the test."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    lacking = {"Vocabulary.read", "read_run", "read_qrels", "read_experiment", "read_training"}  # files that are not
+    for what, (call, arguments) in callables.items():
+        if what not in lacking:
+            call(**arguments)
 
 
 def test_no_other_errors_than_ours(

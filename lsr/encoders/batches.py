@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from lsr.checks import shown
 from lsr.encoders.base import Dtype, check_dtype, first_line
 from lsr.errors import ParameterError
 from lsr.threads import one_torch_thread, thread_pool
@@ -29,6 +30,8 @@ os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 def find_device(device: str | None) -> torch.device:
     """`device`, or cuda if there is one. Raises ParameterError for what this machine does not have."""
+    if not isinstance(device, str | torch.device | None):
+        raise ParameterError(f"device is {shown(device)}, of type {type(device).__name__}; give text, cpu or cuda")
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

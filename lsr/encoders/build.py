@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from lsr.checks import check_kind, check_whole
 from lsr.encoders.base import Dtype, check_max_length
 from lsr.encoders.folders.find import find_checkpoint
 from lsr.encoders.folders.model_files import (
@@ -56,10 +57,14 @@ def build_encoder(
     no place for an argument or lacks one.
     """
     preset = find_preset(method)
+    for name, head in (("query_head", query_head), ("document_head", document_head)):
+        if head is not None:
+            check_kind(name, head, HeadSpec)
     if query_head is not None and isinstance(preset.query, str):
         raise ParameterError(f"{method} looks its queries up; it has no place for query_head")
     preset = replace(preset, query=query_head or preset.query, document=document_head or preset.document)
     check_max_length(max_length)
+    check_whole("seed", seed, least=0, most=(1 << 63) - 1)
     checkpoint = find_checkpoint(backbone)
     document = _transformer(preset, preset.document, checkpoint.folder, max_length)
     query: SideSpec

@@ -9,13 +9,10 @@ from typing import Any
 
 from lsr.errors import LsrWarning, RunError
 
-Judged = Mapping[str, Mapping[str, int]]
-Ranked = Mapping[str, Mapping[str, float]]
-
 _TOGETHER = "do the judgments belong to these documents?"
 
 
-def check_run(qrels: Judged, run: Ranked) -> None:
+def check_run(qrels: Mapping[str, Mapping[str, int]], run: Mapping[str, Mapping[str, float]]) -> None:
     """Warns where the run has no judged document at all; raises RunError where its ids are written in another way."""
     found = {doc_id for ranking in run.values() for doc_id in ranking}
     judged = _documents({query_id: qrels[query_id] for query_id in run if query_id in qrels})
@@ -31,7 +28,9 @@ def check_run(qrels: Judged, run: Ranked) -> None:
     _warn(f"no document of the run is judged: the judgments have {judged[0]!r}, the run {min(found)!r}; {_TOGETHER}")
 
 
-def check_index(qrels: Judged, rows_of: Callable[[Sequence[str]], Any], name: str, one: str) -> None:
+def check_index(
+    qrels: Mapping[str, Mapping[str, int]], rows_of: Callable[[Sequence[str]], Any], name: str, one: str
+) -> None:
     """Warns of judged documents that an index lacks, which nothing can find.
 
     rows_of: from ids to rows, -1 where there is none. name: of the index, for messages. one: an id that it has.
@@ -48,7 +47,7 @@ def check_index(qrels: Judged, rows_of: Callable[[Sequence[str]], Any], name: st
         _warn(f"{len(missing)} of {len(judged)} judged documents are not in {name}, such as {missing[0]!r}")
 
 
-def _documents(qrels: Judged) -> list[str]:
+def _documents(qrels: Mapping[str, Mapping[str, int]]) -> list[str]:
     return list(dict.fromkeys(doc_id for grades in qrels.values() for doc_id in grades))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple, Protocol
 
-from lsr.checks import check_kind, check_whole, listed
+from lsr.checks import check_kind, check_number, check_whole, listed
 from lsr.collections.collection import Collection
 from lsr.errors import CollectionError, EncoderError, ParameterError
 from lsr.progress import progress_bar
@@ -51,11 +51,15 @@ class Mining:
     def __post_init__(self) -> None:
         for name in ("depth", "negatives", "relevant"):
             check_whole(name, getattr(self, name))
-        if not 0 <= self.skip_top < self.depth:
-            raise ParameterError(f"skip_top is {self.skip_top}; it must be at least 0 and below depth, {self.depth}")
+        check_whole("skip_top", self.skip_top, least=0)
+        if self.skip_top >= self.depth:
+            raise ParameterError(f"skip_top is {self.skip_top}; it must be below depth, {self.depth}")
         ratio = self.max_score_ratio
-        if ratio is not None and not 0 < ratio <= 1:
-            raise ParameterError(f"max_score_ratio is {ratio}; it must be above 0 and at most 1")
+        if ratio is not None:
+            check_number("max_score_ratio", ratio, 0, 1)
+            if not ratio:
+                raise ParameterError(f"max_score_ratio is {ratio}; it must be above 0 and at most 1")
+        check_whole("seed", self.seed, least=0)
 
 
 class Mined(NamedTuple):
@@ -96,6 +100,10 @@ def mine_negatives(
     mining = Mining() if mining is None else mining
     check_kind("mining", mining, Mining)
     check_kind("the request", request, SearchRequest)
+    if scorer is not None and not callable(getattr(scorer, "score", None)):
+        raise ParameterError(
+            f"the scorer is of type {type(scorer).__name__}; give an object with score(queries, documents)"
+        )
     if not searchers:
         raise ParameterError("there are no searchers; give at least one")
     request = replace(request, k=mining.depth)

@@ -84,9 +84,10 @@ def train(
 def _train(
     config: TrainingConfig, folder: Path, offline_data: Path | None, device: str | None, progress: bool
 ) -> dict[str, Any]:
+    wanted = None if device is None else find_device(device).type
     accelerator = Accelerator(
         mixed_precision=MIXED[config.optimizer.precision],
-        cpu=device == "cpu",
+        cpu=wanted == "cpu",
         # Poolers, and whatever else a backbone has that no head looks at.
         kwargs_handlers=[
             DistributedDataParallelKwargs(find_unused_parameters=True),
@@ -94,7 +95,7 @@ def _train(
             InitProcessGroupKwargs(timeout=timedelta(days=2)),
         ],
     )
-    if device is not None and find_device(device).type != accelerator.device.type:
+    if wanted not in (None, accelerator.device.type):
         raise ParameterError(
             f"device is {device!r}, but training takes {accelerator.device}; leave it out, or give cpu"
         )

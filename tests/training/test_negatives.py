@@ -312,7 +312,7 @@ def test_dense_search_and_empty_documents(tmp_path: Path) -> None:
         ({"depth": 0}, "depth is 0"),
         ({"negatives": 0}, "negatives is 0"),
         ({"relevant": 0}, "relevant is 0"),
-        ({"skip_top": 200}, "skip_top is 200; it must be at least 0 and below depth, 200"),
+        ({"skip_top": 200}, "skip_top is 200; it must be below depth, 200"),
         ({"skip_top": -1}, "skip_top is -1"),
         ({"max_score_ratio": 0.0}, "max_score_ratio is 0.0; it must be above 0 and at most 1"),
         ({"max_score_ratio": 1.5}, "max_score_ratio is 1.5"),

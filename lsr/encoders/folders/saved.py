@@ -76,7 +76,9 @@ def open_named(folder: Path, saved: dict[str, Any], load: Callable[..., Any]) ->
     except LsrError:
         raise
     except OSError as error:  # a library below wants a temporary folder, or more open files
-        raise EncoderError(f"{name}: cannot be loaded here ({error}); give it what it lacks") from error
+        raise EncoderError(
+            f"{name}: cannot be loaded here ({error}); make room for temporary files, or allow more open files"
+        ) from error
     except DAMAGE as error:
         raise damaged_encoder(folder, error) from error
     return encoder

@@ -100,6 +100,8 @@ class SparseEncoder(PretrainedEncoder):
         table: Table | None = None,
         light: bool = False,
     ) -> None:
+        if expander is not None and not callable(expander):
+            raise ParameterError(f"the expander is of type {type(expander).__name__}; give a function of texts")
         self.spec, self.options, self.expander = spec, options or EncoderOptions(), expander
         self._device, self._seed = device, seed
         self._made_of: tuple[Any, ...] | None = spec, self.options, device, expander, seed, table, light
