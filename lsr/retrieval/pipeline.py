@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lsr.retrieval.feedback import dense_feedback, sparse_rocchio
 from lsr.retrieval.fusion import Ranking, interpolate
 from lsr.retrieval.request import DENSE, SIDES, SPARSE, Feedback, Fusion, SearchRequest, SideName
 
@@ -83,6 +82,8 @@ class Sides:
         self, side: SideName, queries: Any, relevant: RowNumbers, not_relevant: RowNumbers, feedback: Feedback
     ) -> Any:
         """The second queries, made of the first and of documents: int64[queries, m], filled up with -1."""
+        from lsr.retrieval.feedback import dense_feedback, sparse_rocchio
+
         index: Any = self._index(side)
         if side == SPARSE:
             counts = np.stack([(rows >= 0).sum(1) for rows in (relevant, not_relevant)], axis=1)

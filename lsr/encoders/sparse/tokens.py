@@ -6,15 +6,15 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-from tokenizers import BertWordPieceTokenizer, Encoding, Tokenizer
-from tokenizers.normalizers import BertNormalizer
+from typing import TYPE_CHECKING, Any
 
 from lsr.encoders.folders.model_files import AGAIN, NO_LIMIT, TOKENIZER_CONFIG_FILE, read_object
 from lsr.encoders.text_beginnings import TextBeginnings
 from lsr.errors import EncoderError
 from lsr.vectors.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
 
 TOKENIZER_FILE, WORDPIECE_FILE = "tokenizer.json", "vocab.txt"
 # Components that no token has, which make the number of a model's rows round, are named after their number.
@@ -98,6 +98,9 @@ def prepared_texts(texts: Sequence[str], prompt: str, lower_case: bool) -> list[
 
 
 def _tokenizer(folder: Path, config: dict[str, Any]) -> Any:
+    from tokenizers import BertWordPieceTokenizer, Tokenizer
+    from tokenizers.normalizers import BertNormalizer
+
     # transformers, too, lets these settings of a BERT tokenizer win over those in tokenizer.json.
     wanted = {
         "lowercase": config.get("do_lower_case", True),
