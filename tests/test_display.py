@@ -6,11 +6,11 @@ import dataclasses
 import json
 import pickle
 import sys
-from types import SimpleNamespace
 from typing import Any, get_type_hints
 
 import numpy as np
 import pandas as pd
+import polars
 import pytest
 
 import lsr
@@ -140,13 +140,16 @@ def test_results_are_sequences_and_tables(result: SearchResult) -> None:
     assert json.loads(result.to_json()) == records == result.to_pandas().to_dict("records")
 
 
-def test_polars_takes_the_same_table(hits: Hits, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "polars", None)
-    with pytest.raises(MissingExtraError, match="a data frame needs polars; install it: pip install polars"):
-        hits.to_polars()
-    monkeypatch.setattr("lsr.display.need", lambda *_: None)
-    monkeypatch.setitem(sys.modules, "polars", SimpleNamespace(from_arrow=lambda table: table.to_pylist()))
-    assert hits.to_polars() == hits.to_dicts()
+def test_polars_takes_the_same_table(hits: Hits, result: SearchResult, monkeypatch: pytest.MonkeyPatch) -> None:
+    for table in (hits, result, hits[:0], result[1:2]):
+        frame = table.to_polars()
+        assert isinstance(frame, polars.DataFrame)
+        assert (tuple(frame.columns), frame.to_dicts()) == (table.columns, table.to_dicts())
+    assert polars.DataFrame(hits).to_dicts() == hits.to_dicts()
+    for package in ("pandas", "polars"):
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(MissingExtraError, match=f"a data frame needs {package}; install it: pip install {package}"):
+            getattr(hits, f"to_{package}")()
 
 
 def test_tables_show_texts_and_do_not_obey_them(hits: Hits, result: SearchResult) -> None:
