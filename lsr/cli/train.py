@@ -11,6 +11,7 @@ from lsr.cli import options
 from lsr.cli.output import print_json, print_next, remark, while_loading
 from lsr.errors import ParameterError
 from lsr.extras import TRAINING, need
+from lsr.storage.files import is_stream
 
 
 def train(
@@ -34,7 +35,7 @@ def train(
     config = read_training(file)
     options.check_folder(offline_data)
     folder = file.with_suffix("") if output is None else output
-    if folder == file and file.is_file():
+    if folder == file and (file.is_file() or is_stream(file)):
         raise ParameterError(f"{file}: its results cannot have its name, which does not end with .toml; give OUT")
 
     with while_loading("PyTorch"):

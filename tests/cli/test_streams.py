@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lsr import recipes
 from lsr.collections.runs import read_qrels, read_run
 from lsr.encoders.collection_idf import idf_from
 from lsr.encoders.folders.find import find_checkpoint
@@ -120,6 +121,8 @@ def test_experiments_and_trainings_may_be_pipes(lsr: Lsr, tmp_path: Path, given)
     with given(b"method = 1") as path:
         message = rejected(lsr("train", path, tmp_path / "t"))
         assert message.startswith(f"{path}: ")
+    with given((Path(recipes.__file__).parent / "small" / "splade-max.toml").read_bytes()) as path:
+        assert rejected(lsr("train", path)).endswith("does not end with .toml; give OUT")
 
 
 @pytest.mark.parametrize("given", [substituted, standard_input])
