@@ -77,7 +77,7 @@ def encode_to_file(
 ) -> VectorsInfo:
     """Encode every document into one file, .npz or .jsonl[.gz], by way of the folder PATH.encoding.
 
-    What is no file, such as "-", standard output, gets JSON lines. Needs the memory to hold all vectors at once. The
+    Standard output ("-") and pipes get JSON lines. Needs the memory to hold all vectors at once. The
     encoder is not kept with them.
     """
     with storage_errors(path), TemporaryDirectory() if is_stream(path) else nullcontext(f"{path}.encoding") as encoding:

@@ -98,7 +98,7 @@ class CrossEncoder:
     max_length: tokens of a pair, special tokens among them; the longer of the two texts loses its end. None takes what
         the tokenizer states, 512 at most; never more than the network has positions for.
 
-    Raises EncoderError for what cannot be found or is no such model, ParameterError for options that cannot work.
+    Raises EncoderError for a model that is missing or of another kind, ParameterError for options that cannot work.
     """
 
     def __init__(
@@ -121,7 +121,9 @@ class CrossEncoder:
         self.max_length = self._network.max_length
         labels = self._network.model.config.num_labels
         if labels != 1:
-            raise EncoderError(f"{self.name}: is no cross-encoder (it has {labels} labels); these work: {CROSS_WORKS}")
+            raise EncoderError(
+                f"{self.name}: is not a cross-encoder (it has {labels} labels); these work: {CROSS_WORKS}"
+            )
 
     def scores(self, groups: Sequence[TextGroup], whole_batch: bool = False) -> Scores:
         """See Teacher. Raises EncoderError for what is not valid text, or where numbers are not finite."""

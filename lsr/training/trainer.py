@@ -277,7 +277,7 @@ class _Training:
     def _evaluate(self, log: Log | None) -> bool:
         """Measure the encoder as it is, and keep it if it is the best; whether it is.
 
-        What training begins with is measured for the log alone: it is no result of the training.
+        What training begins with is measured for the log alone: the figures are not a result of the training.
         """
         chosen, state, better = self._config.evaluation, self._progress, False
         if chosen is not None and self._development is not None and log is not None:

@@ -18,6 +18,7 @@ from lsr import (
     open_index,
     read_experiment,
 )
+from lsr.experiment import experiment_report
 from lsr.training.training_config import read_training
 from tests.cli.commands import Lsr
 
@@ -32,7 +33,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: Path) -> Path
     return tmp_path / "home"
 
 
-def test_every_path_of_a_command(lsr: Lsr, home: Path) -> None:
+def test_every_path_of_a_command(lsr: Lsr, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiment_report, "_plot", lambda *_: None)  # which takes longer than all else
     (home / "ids").write_text("55\n")
     (home / "e.toml").write_text('collections = ["~/coll"]\n[systems.bm25]\nencoder = "bm25"\n')
     for words in (

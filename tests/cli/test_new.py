@@ -55,6 +55,11 @@ def test_the_commands_that_it_names_run(lsr: Lsr, tmp_path: Path, monkeypatch: p
     change, *commands = map(shlex.split, lines[lines.index("") + 1 :])
     assert change == ["cd", "my project"]
     monkeypatch.chdir(change[1])
+    training = Path("training.toml")
+    training.write_text(
+        training.read_text().replace("steps = 20 ", "steps = 2 ").replace("every = 10\n", "every = 1\n")
+    )
+    assert read_training(training).optimizer.steps == 2
     outcomes = [lsr(*words) for _, *words in commands]
     assert [outcome.status for outcome in outcomes] == [0] * len(commands) == [0, 0, 0]
     with open("experiment/tables/results.csv", encoding="utf-8") as file:

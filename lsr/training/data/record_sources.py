@@ -87,7 +87,9 @@ class Titles:
         self.name = f"titles of {collection.name}"
         self.corpus = Corpus(store, titles=False)
         if next(self.examples(), None) is None:
-            raise CollectionError(f"{collection.name}: no document has both a title and a text; its titles are no use")
+            raise CollectionError(
+                f"{collection.name}: no document has both a title and a text; its titles cannot be used"
+            )
 
     def count(self) -> int | None:
         return len(self.corpus)

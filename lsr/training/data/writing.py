@@ -30,7 +30,7 @@ Write = Callable[[Sequence[MinedRecord]], None]
 def record_writer(path: str | Path, scored: bool) -> Iterator[Write]:
     """A function that adds records to `path`, a .jsonl[.gz] or .parquet file that appears when the body ends.
 
-    What is no file, such as "-", standard output, gets JSON lines.
+    Standard output ("-") and pipes get JSON lines.
 
     scored: whether records have scores. Raises ParameterError for another kind of file, StorageError.
     """
