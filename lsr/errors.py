@@ -38,7 +38,7 @@ class EncoderError(LsrError):
 
 
 class IndexFormatError(LsrError):
-    """A folder is no index, is damaged, or was written by a newer version of lsr."""
+    """A folder is not an index, is damaged, or was written by a newer version of lsr."""
 
 
 class RunError(LsrError, ValueError):

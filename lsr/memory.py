@@ -21,7 +21,7 @@ def parse_size(text: str) -> int:
     """Bytes: of "4GB", "1.5 gb", "500MB" or a plain number. Raises ParameterError."""
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise ParameterError(f"{text!r} is no amount of memory; write one like 4GB or 500MB")
+        raise ParameterError(f"{text!r} is not an amount of memory; write one like 4GB or 500MB")
     return int(float(match[1]) * _UNITS[(match[2] or "").lower()])
 
 

@@ -145,7 +145,7 @@ def _every(seconds: float, draw: Callable[[], None]) -> Iterator[Event]:
 
 
 def _write(text: str) -> None:
-    # A reader who has left is no reason to stop the work.
+    # A reader who has left is not a reason to stop the work.
     try:
         sys.stderr.write(text)
         sys.stderr.flush()

@@ -62,7 +62,7 @@ def read_toml(path: Traversable, kind: type[Table]) -> Table:
     except LsrError as error:
         raise ParameterError(f"{path}: {error}") from error
     except (ValueError, RecursionError) as error:  # numbers of thousands of digits, brackets in brackets
-        raise ParameterError(f"{path}: is no valid TOML ({error}); correct it") from error
+        raise ParameterError(f"{path}: is not valid TOML ({error}); correct it") from error
 
 
 def _said(kind: type, error: ValidationError) -> str:

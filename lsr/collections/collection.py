@@ -248,5 +248,5 @@ def _text_files(files: list[Path], split: str | None) -> TextFiles:
     source = TextFiles(files[0], queries, qrels)
     if split is not None and not qrels:
         raise CollectionError(f"{files[0]}: has no judgments, of split {split!r} or any other; {source.where_judged}")
-    next(source.documents(), None)  # what is no text at all is told before long work
+    next(source.documents(), None)  # a file that is not text is told before long work
     return source

@@ -63,8 +63,8 @@ def load_encoder(
     expander: takes the texts of some documents and returns what is put after each (DeepImpact, TILDEv2).
     k1, b: of bm25 alone: how slowly repetitions of a word stop to count, .9, and how much less a long text counts, .4.
 
-    An encoder that `save` wrote keeps its own options. Raises EncoderError for what cannot be found or is no encoder,
-    ParameterError for options that cannot work, or that the encoder does not have.
+    An encoder that `save` wrote keeps its own options. Raises EncoderError for what cannot be found or is not an
+    encoder, ParameterError for options that cannot work, or that the encoder does not have.
     """
     name = encoder_name(name_or_path)
     prunings = Pruning.parse(prune_documents), Pruning.parse(prune_queries)

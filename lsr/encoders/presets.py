@@ -51,7 +51,7 @@ def find_preset(name: str) -> MethodPreset:
     check_text("the method", name, EncoderError)
     if name not in PRESETS:
         near = get_close_matches(name.lower(), PRESETS, n=3) or sorted(PRESETS)[:3]
-        raise EncoderError(f"{name!r} is no method; perhaps {', '.join(near)}? `lsr encoders` lists them all")
+        raise EncoderError(f"{name!r} is not a method; perhaps {', '.join(near)}? `lsr encoders` lists them all")
     return PRESETS[name]
 
 

@@ -117,5 +117,5 @@ def _rows_of(wanted: list[str], ids: IdColumn | None) -> npt.NDArray[np.int64]:
     rows = np.empty(0, np.int64) if ids is None else ids.rows(wanted)
     if len(rows) and rows.min() < 0:
         missing = wanted[int(rows.argmin())]
-        raise ParameterError(f"{missing!r} is allowed, but is no document of the index; check the ids")
+        raise ParameterError(f"{missing!r} is allowed, but is not a document of the index; check the ids")
     return rows

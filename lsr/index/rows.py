@@ -32,7 +32,7 @@ def checked_row(row: int, documents: int) -> int:
 
 
 def checked_rows(rows: Array, documents: int) -> Array:
-    """`rows` as int64[n]. Raises ParameterError for what are no row numbers, or one that does not exist."""
+    """`rows` as int64[n]. Raises ParameterError unless these are row numbers, and all exist."""
     try:
         given = rows if isinstance(rows, np.ndarray) else np.asarray(listed(rows, "rows"))
     except ValueError:  # of things that have rows themselves

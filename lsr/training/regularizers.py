@@ -41,7 +41,7 @@ FLOPS, L1, DF_FLOPS, IDF_FLOPS, ANTI_ZERO = PENALTIES
 ALL, HALVES, SLOTS = PENALTY_POOLINGS
 ALPHA, BETA = 0.1, 10.0
 # Below every IDF in MS MARCO, where the full stop has .016. Tables have 0 for what they lack, nearly 0 for what is in
-# every document, and an infinite penalty would be no number.
+# every document, and an infinite penalty would not be a number.
 LEAST_IDF = 0.01
 LEAST_SUM = 1e-3  # of all weights of a batch, to anti-zero: 1 / 0 has no gradient to speak of
 HALF_LIFE = 10_000  # documents: a frequency of .1 is then known to about .002

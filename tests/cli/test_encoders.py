@@ -80,7 +80,7 @@ def test_json_rebuilds_the_heads(lsr: Lsr) -> None:
     ("name", "nearest"), [("splad-v3", "splade-v3"), ("EPIC", "epic"), ("", "deepct"), ("qqq", "deepct")]
 )
 def test_an_unknown_method(lsr: Lsr, name: str, nearest: str) -> None:
-    assert rejected(lsr("encoders", name)).startswith(f"{name!r} is no method; perhaps {nearest}")
+    assert rejected(lsr("encoders", name)).startswith(f"{name!r} is not a method; perhaps {nearest}")
 
 
 def test_no_torch() -> None:

@@ -162,7 +162,7 @@ def rename(folder: Path, old: str, new: str) -> None:
         (lambda folder: (folder / "tokenizer_config.json").write_text("no"), "tokenizer_config.json: damaged"),
         (
             lambda folder: change_json(folder / "config.json", architectures="BertForMaskedLM"),
-            "config.json: damaged .architectures is no list",
+            "config.json: damaged .architectures is not a list",
         ),
         (
             lambda folder: change_json(folder / "config.json", architectures=["T5ForConditionalGeneration"]),

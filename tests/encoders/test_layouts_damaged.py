@@ -88,7 +88,7 @@ def structure(folder: Path, **changes: Any) -> None:
         (lambda folder: write_json(folder / "modules.json", {"a": 1}), "modules.json: damaged"),
         (lambda folder: write_json(folder / "modules.json", ["Router"]), "modules.json: damaged"),
         (lambda folder: write_json(folder / "modules.json", [{"path": ""}]), "modules.json: damaged .*has no type"),
-        (lambda folder: write_modules(folder, [("..", "a.Router")]), "refers to '..', which is no place inside it"),
+        (lambda folder: write_modules(folder, [("..", "a.Router")]), "refers to '..', which is not a place inside it"),
         (lambda folder: write_modules(folder, [("/etc", "a.Router")]), "refers to '/etc'"),
         (lambda folder: write_modules(folder, [("a/../..", "a.Router")]), "refers to 'a/../..'"),
         (lambda folder: write_modules(folder, [("nowhere", "a.Router")]), "nowhere/router_config.json: is missing"),
@@ -99,7 +99,7 @@ def structure(folder: Path, **changes: Any) -> None:
         (lambda folder: (folder / "router_config.json").write_text("{"), "router_config.json: damaged"),
         (lambda folder: router(folder, types=[]), "router_config.json: damaged .no types or no structure"),
         (lambda folder: router(folder, types={}), "router_config.json: damaged .*has no type"),
-        (lambda folder: router(folder, parameters={"route_mappings": [1]}), "route_mappings is no JSON object"),
+        (lambda folder: router(folder, parameters={"route_mappings": [1]}), "route_mappings is not a JSON object"),
         (
             lambda folder: router(folder, parameters={"route_mappings": {"('query', None)": "nowhere"}}),
             "has no route for query, only query, document",
@@ -118,7 +118,7 @@ def structure(folder: Path, **changes: Any) -> None:
         ),
         (
             lambda folder: change_json(folder / "config_sentence_transformers.json", prompts={"query": 3}),
-            "config_sentence_transformers.json: prompts are no texts",
+            "config_sentence_transformers.json: prompts are not texts",
         ),
         (lambda folder: (folder / POOLING / "config.json").unlink(), "config.json: is missing"),
         (
@@ -149,7 +149,10 @@ def structure(folder: Path, **changes: Any) -> None:
         ),
         (lambda folder: write_json(folder / QUERY / "config.json", {"path": "a.json"}), "a.json: is missing"),
         (lambda folder: write_json(folder / QUERY / "config.json", {"path": "/etc/a.json"}), "refers to '/etc/a.json'"),
-        (lambda folder: write_json(folder / QUERY / "config.json", {"path": "../../a.json"}), "is no place inside it"),
+        (
+            lambda folder: write_json(folder / QUERY / "config.json", {"path": "../../a.json"}),
+            "is not a place inside it",
+        ),
     ],
 )
 def test_damaged(written: Path, tmp_path: Path, damage: Callable[[Path], object], message: str) -> None:

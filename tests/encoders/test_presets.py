@@ -118,7 +118,7 @@ def test_arguments_without_a_place(method: str, options: dict[str, Any], message
 
 
 def test_unknown_method(tmp_path: Path) -> None:
-    with pytest.raises(EncoderError, match="'splade-v4' is no method; perhaps splade-v3"):
+    with pytest.raises(EncoderError, match="'splade-v4' is not a method; perhaps splade-v3"):
         build_encoder("splade-v4", tmp_path)
 
 

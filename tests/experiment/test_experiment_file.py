@@ -70,7 +70,7 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("", "at least one collection"),
-        ("x = ", "no valid TOML"),
+        ("x = ", "not valid TOML"),
         (MINIMAL.replace("collections", "collection"), "collection is unknown; perhaps collections?"),
         (MINIMAL.replace('["adi"]', '"adi"'), "collections is 'adi'; it must be a list"),
         (MINIMAL.replace('["adi"]', "[3]"), "collections[0] is 3; it must be a table"),
@@ -97,8 +97,8 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
         (MINIMAL.replace("systems.bm25", 'systems."a/b"'), "a name has up to 100 of"),
         (MINIMAL.replace("systems.bm25", "systems." + "a" * 101), "a name has up to 100 of"),
         (MINIMAL.replace("systems.bm25", 'systems."\u4e2d"'), "a name has up to 100 of"),
-        ("k = " + "1" * 5000 + "\n" + MINIMAL, "no valid TOML"),
-        ("k = " + "[" * 5000 + "]" * 5000 + "\n" + MINIMAL, "no valid TOML"),
+        ("k = " + "1" * 5000 + "\n" + MINIMAL, "not valid TOML"),
+        ("k = " + "[" * 5000 + "]" * 5000 + "\n" + MINIMAL, "not valid TOML"),
         *(
             (MINIMAL.replace('"bm25"', f'{{ name = "tiny", {option} }}'), said)
             for option, said in (

@@ -111,7 +111,7 @@ def test_no_filter() -> None:
         ([2**70], "the index has 5 documents"),
         ([2**63], "the index has 5 documents"),
         (np.array([2**63], np.uint64), "the index has 5 documents"),
-        (["f"], "'f' is allowed, but is no document of the index; check the ids"),
+        (["f"], "'f' is allowed, but is not a document of the index; check the ids"),
         (["a", "f", "b"], "'f' is allowed"),
         ("abc", "allowed is one text; give a collection of ids, or a mask"),
         (b"abc", "allowed is one text; give a collection of ids, or a mask"),

@@ -89,7 +89,7 @@ def test_whole_numbers_are_numbers(tmp_path: Path) -> None:
         ("[optimizer]", '[evaluation]\ncollection = "x"\nmeasure = "F1"\n[optimizer]', "F1"),
         ("[encoder]", "seed = -1\n[encoder]", "seed is -1"),
         ("[encoder]", "[[encoder]]", "encoder is [{"),
-        ("[encoder]", "= 3", "no valid TOML"),
+        ("[encoder]", "= 3", "not valid TOML"),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_told_with_its_place(tmp_path: Path, old: str, new: str, said: str) -> None:

@@ -61,7 +61,7 @@ class DenseEncoder(HasFacts):
         config = self._network.model.config
         if config.is_encoder_decoder or not isinstance(getattr(config, "hidden_size", None), int):
             kind = type(self._network.model).__name__
-            raise EncoderError(f"{self.name}: its network, {kind}, is no text encoder; {DENSE_WORKS}")
+            raise EncoderError(f"{self.name}: its network, {kind}, is not a text encoder; {DENSE_WORKS}")
         self.max_length = self._network.max_length
         self.dim: int = min(config.hidden_size, self._layout.truncate or config.hidden_size)
 
@@ -149,7 +149,7 @@ def load_dense_encoder(
     max_length: tokens of a text that are read, special tokens and prompt among them; None takes what the folder
         states; never more than the network has positions for.
 
-    Raises EncoderError for what cannot be found or is no such model, ParameterError for options that cannot work.
+    Raises EncoderError for what cannot be found or is not such a model, ParameterError for options that cannot work.
     """
     return _by_name(absolute_name(name_or_path), device, dtype, max_length)
 

@@ -44,7 +44,7 @@ def read_dense_layout(folder: Path) -> DenseLayout:
     """What a folder's JSON files say. Raises EncoderError for what lsr cannot do, or cannot read."""
     if not (folder / MODULES_FILE).is_file():
         raise EncoderError(
-            f"{folder}: has no {MODULES_FILE}, so that it is no sentence-transformers model; {DENSE_WORKS}"
+            f"{folder}: has no {MODULES_FILE}, so that it is not a sentence-transformers model; {DENSE_WORKS}"
         )
     kinds, places = zip(*read_modules(folder), strict=True)
     if kinds not in (("Transformer", "Pooling"), ("Transformer", "Pooling", "Normalize")):

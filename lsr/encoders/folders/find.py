@@ -151,7 +151,7 @@ def _downloaded(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=list(WANTED), ignore_patterns=list(UNWANTED)))
     except Exception as error:  # whatever an unreachable or refusing server raises in the libraries below
         raise EncoderError(
-            f"{name}: is no folder, and cannot be had from Hugging Face ({first_line(error)}); {WORKS}"
+            f"{name}: is not a folder, and cannot be had from Hugging Face ({first_line(error)}); {WORKS}"
         ) from error
     finally:
         if hide:

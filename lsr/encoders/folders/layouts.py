@@ -59,7 +59,7 @@ def read_layout(name: str, folder: Path, max_length: int | None) -> EncoderSpec:
         kind = what_is(folder)
         kept = f"an index, which keeps its encoder in {folder / ENCODER_FOLDER}" if kind == AN_INDEX else kind
         raise EncoderError(
-            f"{folder}: has neither {CONFIG_FILE} nor {MODULES_FILE}, and is no encoder, but {kept}; {WORKS}"
+            f"{folder}: has neither {CONFIG_FILE} nor {MODULES_FILE}, and is not an encoder, but {kept}; {WORKS}"
         )
     for inside, layout in QUERIES_INSIDE:
         if (folder / inside / CONFIG_FILE).is_file():

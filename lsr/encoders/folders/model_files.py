@@ -59,7 +59,7 @@ def chosen(path: Path, what: str, value: Any, known: Mapping[str, Chosen]) -> Ch
 def folder_inside(folder: Path, path: Any) -> Path:
     """`path`, which a JSON file gives, in `folder`; "" is the folder itself. Raises EncoderError where it leads out."""
     if not isinstance(path, str) or os.path.isabs(path) or ".." in Path(path).parts:
-        raise EncoderError(f"{folder}: refers to {path!r}, which is no place inside it; {AGAIN}")
+        raise EncoderError(f"{folder}: refers to {path!r}, which is not a place inside it; {AGAIN}")
     return folder / path
 
 
@@ -122,7 +122,7 @@ def _task(folder: Path, unstated: Task) -> Task:
     path = folder / CONFIG_FILE
     architectures = read_object(path).get("architectures") or []
     if not isinstance(architectures, list):
-        raise EncoderError(f"{path}: damaged (architectures is no list); {AGAIN}")
+        raise EncoderError(f"{path}: damaged (architectures is not a list); {AGAIN}")
     names = [str(each) for each in architectures]
     if not names:
         return unstated

@@ -47,7 +47,7 @@ Module = tuple[str, Path]  # class, folder
 def read_sentence_transformer(name: str, folder: Path, max_length: int | None) -> EncoderSpec:
     """The encoder of a folder with modules.json, as its encode_query and encode_document compute.
 
-    Raises EncoderError for parts that are no sparse encoder's.
+    Raises EncoderError for parts that are not a sparse encoder's.
     """
     modules = read_modules(folder)
     settings = read_object(folder / SETTINGS_FILE, optional=True)
@@ -72,7 +72,7 @@ def read_prompts(path: Path, settings: dict[str, Any]) -> dict[str, str | None]:
     """Name -> prompt, of the settings that were read from `path`. Raises EncoderError."""
     prompts = settings.get("prompts") or {}
     if not isinstance(prompts, dict) or not all(isinstance(text, str | None) for text in prompts.values()):
-        raise EncoderError(f"{path}: prompts are no texts; {AGAIN}")
+        raise EncoderError(f"{path}: prompts are not texts; {AGAIN}")
     return prompts
 
 
@@ -99,7 +99,7 @@ def _routes(modules: list[Module]) -> tuple[list[Module], list[Module]]:
     parameters = config.get("parameters") or {}
     mappings = parameters.get("route_mappings") or {} if isinstance(parameters, dict) else {}
     if not isinstance(mappings, dict):
-        raise EncoderError(f"{path}: damaged (route_mappings is no JSON object); {AGAIN}")
+        raise EncoderError(f"{path}: damaged (route_mappings is not a JSON object); {AGAIN}")
     routes = []
     for task in ("query", "document"):
         # The first of these that is mapped wins; they are written as Python writes tuples.

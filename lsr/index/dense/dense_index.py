@@ -78,7 +78,7 @@ class DenseIndex(HasFacts, FromFolder):
 
         ids: a name for each row, unique. threads: for the graph; None for all processors. Graphs of one thread are
         always the same, those of several differ a little from build to build.
-        Raises VectorsError for vectors that are no finite float32 matrix and ids that do not fit, ParameterError.
+        Raises VectorsError for vectors that are not a finite float32 matrix and ids that do not fit, ParameterError.
         """
         config = settings_of(DenseConfig, config)
         threads = checked_threads(threads)
@@ -364,7 +364,7 @@ def _open_graph(path: Path) -> Any:
     with _faiss_errors(IndexFormatError, f"{path}: damaged; build the index again"):
         graph: Any = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     if not isinstance(graph, faiss.IndexHNSWFlat) or graph.metric_type != faiss.METRIC_INNER_PRODUCT:
-        raise IndexFormatError(f"{path}: is no graph of lsr; build the index again")
+        raise IndexFormatError(f"{path}: is not a graph of lsr; build the index again")
     return graph
 
 

@@ -198,7 +198,7 @@ def store_presets(folder: str | os.PathLike[str], tuning: Tuning, opened: Mappin
     """Add what was chosen to the manifest of the index in `folder`; presets of other recalls are kept.
 
     opened: the manifest before the index was opened; raises StorageError if another index has taken its place since.
-    Raises IndexFormatError for what is no index or has damaged presets, StorageError where writing fails.
+    Raises IndexFormatError for a folder that is not an index or has damaged presets, StorageError where writing fails.
     """
 
     def change(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -537,9 +537,9 @@ PLAIN = [module("Transformer"), module("Pooling", "1_Pooling")]
         ({}, "no list of modules"),
         ([5], "no list of modules"),
         ([{"path": ""}], "has no type"),
-        ([module("Transformer", None), PLAIN[1]], "no place inside it"),
-        ([module("Transformer", "../other"), PLAIN[1]], "no place inside it"),
-        ([module("Transformer", "/etc"), PLAIN[1]], "no place inside it"),
+        ([module("Transformer", None), PLAIN[1]], "not a place inside it"),
+        ([module("Transformer", "../other"), PLAIN[1]], "not a place inside it"),
+        ([module("Transformer", "/etc"), PLAIN[1]], "not a place inside it"),
         ([module("Transformer"), module("Pooling", "elsewhere")], "elsewhere.*config.json: is missing"),
     ],
 )
@@ -592,8 +592,8 @@ def test_pooling_said_otherwise(tmp_path: Path, pooling: dict[str, Any]) -> None
         ("sentence_bert_config.json", '{"query_length": 32}', "query_length is 32, which lsr does not know"),
         ("sentence_bert_config.json", '{"transformer_task": "fill-mask"}', "transformer_task is 'fill-mask'"),
         ("sentence_bert_config.json", '{"modality_config": {"image": {}}}', "modality_config is"),
-        ("config_sentence_transformers.json", '{"prompts": ["a"]}', "prompts are no texts"),
-        ("config_sentence_transformers.json", '{"prompts": {"query": 5}}', "prompts are no texts"),
+        ("config_sentence_transformers.json", '{"prompts": ["a"]}', "prompts are not texts"),
+        ("config_sentence_transformers.json", '{"prompts": {"query": 5}}', "prompts are not texts"),
         ("config_sentence_transformers.json", '{"default_prompt_name": "x"}', "default_prompt_name is 'x'"),
         ("config_sentence_transformers.json", '{"default_prompt_name": []}', r"default_prompt_name is \[\]"),
         ("config_sentence_transformers.json", '{"truncate_dim": 0}', "truncate_dim is 0"),
@@ -644,7 +644,7 @@ def test_network_with_a_decoder(tmp_path: Path) -> None:
     folder = write_dense(tmp_path)
     config = transformers.T5Config(vocab_size=17, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)
     transformers.T5Model(config).save_pretrained(folder)
-    with pytest.raises(EncoderError, match="T5Model, is no text encoder"):
+    with pytest.raises(EncoderError, match="T5Model, is not a text encoder"):
         load(folder)
 
 

@@ -213,7 +213,7 @@ for _ in range(20):
     assert any(same(found, index.search(QUERIES)) for index in indexes)
 
 
-# What is no index
+# What is not an index
 
 
 def test_no_index(tmp_path: Path) -> None:
