@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from lsr.errors import LsrError, ParameterError
+from lsr.errors import LsrError, ParameterError, RunError
 
 _QUOTED = 60  # characters
 
@@ -62,7 +62,7 @@ def expanded(path: str | os.PathLike[str]) -> Path:
 
 
 def check_scores(run: object, name: str = "the run", of: str = "query id -> document id -> score") -> None:
-    """Raises ParameterError unless this is a dict of dicts of numbers. of: what they stand for."""
+    """Raises ParameterError unless this is a dict of dicts, RunError unless of numbers. of: what they stand for."""
     if not isinstance(run, Mapping):
         raise ParameterError(f"{name} is of type {type(run).__name__}; give a dict, {of}")
     for key, values in run.items():
@@ -70,8 +70,9 @@ def check_scores(run: object, name: str = "the run", of: str = "query id -> docu
         if not isinstance(values, Mapping):
             raise ParameterError(f"{name}: {key!r} has {shown(values)}; give a dict of dicts, {of}")
         for each, value in values.items():
-            if not isinstance(each, str) or isinstance(value, bool) or not isinstance(value, Real):
-                raise ParameterError(f"{name}: {key!r} has {shown(each)}: {shown(value)}; give text and a number, {of}")
+            number = isinstance(value, Real) and not isinstance(value, bool) and value == value  # which NaN is not
+            if not isinstance(each, str) or not number:
+                raise RunError(f"{name}: {key!r} has {shown(each)}: {shown(value)}; give text and a number, {of}")
 
 
 def is_utf8(text: str) -> bool:

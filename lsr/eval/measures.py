@@ -74,8 +74,9 @@ def evaluate_queries(
 
     A judged query without results counts as zero; a query of the run without judgments is ignored (trec_eval -c).
     Ties of scores are ordered by document id, see `lsr.collections.runs`. Warns of a run that has no judged document.
-    Raises ParameterError for a measure that is not understood; RunError if there are no judgments, or none for any
-    query of the run, or if judgments and run write the same ids in two ways.
+    Grades are whole numbers of any type, from -1000 to 1000. Raises ParameterError for a measure that is not
+    understood; RunError for other grades, for a score or grade that is missing or NaN, if there are no judgments, or
+    none for any query of the run, or if judgments and run write the same ids in two ways.
     """
     values = query_values(qrels, run, measures)
     check_run(qrels, run)
@@ -98,11 +99,12 @@ def query_values(
             f"the run and the judgments have no query in common (the run has {next(iter(run))!r}, "
             f"the judgments {next(iter(qrels))!r}); are they of the same collection and split?"
         )
+    grades = {q: {d: _whole(grade, q, d) for d, grade in judged.items()} for q, judged in qrels.items()}
     import ir_measures
 
     values: dict[ir_measures.Measure, dict[str, float]] = {measure: {} for measure in parsed.values()}
     try:
-        evaluator = ir_measures.evaluator([*values], {q: dict(d) for q, d in qrels.items()})
+        evaluator = ir_measures.evaluator([*values], grades)
         for metric in evaluator.iter_calc({q: {d: float(s) for d, s in docs.items()} for q, docs in run.items()}):
             if metric.query_id in qrels:
                 values[metric.measure][metric.query_id] = float(metric.value)
@@ -116,6 +118,16 @@ def query_values(
         if missing is not None:
             raise ParameterError(f"measure {name!r} has no value for query {missing!r}; choose another measure")
     return {name: {q: values[measure][q] for q in qrels} for name, measure in parsed.items()}
+
+
+def _whole(grade: float, query_id: str, doc_id: str) -> int:
+    """A grade, of whatever type. Raises RunError."""
+    if abs(grade) <= LARGEST_GRADE and grade == int(grade):
+        return int(grade)
+    raise RunError(
+        f"the judgments: {query_id!r} has {doc_id!r}: {grade}; grades are whole numbers from -{LARGEST_GRADE} to "
+        f"{LARGEST_GRADE}"
+    )
 
 
 def aggregate(per_query: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

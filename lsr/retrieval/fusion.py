@@ -127,7 +127,7 @@ def fuse_runs(
 ) -> dict[str, dict[str, float]]:
     """Runs (query id -> document id -> score) as one, over the queries that any of them has, k documents each.
 
-    Equal scores are ordered by document id, ascending. Raises ParameterError.
+    Equal scores are ordered by document id, ascending. Raises ParameterError, RunError.
     """
     check_choice("method", method, get_args(FusionMethod))
     if k is not None:

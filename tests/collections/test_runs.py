@@ -53,7 +53,7 @@ def test_ir_measures_reads_the_same_scores(tmp_path: Path) -> None:
         ({"q 1": {"d": 1.0}}, "query id 'q 1' is empty or contains white space"),
         ({"q": {"": 1.0}}, "document id '' is empty"),
         ({"q": {"d\u2003d": 1.0}}, "contains white space"),
-        ({"q": {"d": float("nan")}}, "the score is nan"),
+        ({"q": {"d": float("nan")}}, "'q' has 'd': nan"),
         ({"q": {"d": float("inf")}}, "the score is inf"),
     ],
 )

@@ -12,6 +12,7 @@ import pytest
 from lsr.collections.runs import read_qrels, read_run, write_run
 from lsr.errors import ParameterError, RunError
 from lsr.eval.measures import DEFAULT_MEASURES, aggregate, evaluate, evaluate_queries
+from lsr.eval.significance import compare
 
 QRELS = {"q1": {"a": 2, "b": 1, "c": 0}, "q2": {"a": 1}, "q3": {"z": 1}}
 RUN = {"q1": {"x": 9.0, "a": 8.0, "c": 7.0, "b": 6.0}, "q2": {"b": 2.0, "a": 1.0}, "unjudged": {"a": 1.0}}
@@ -111,3 +112,21 @@ def test_no_measures_no_judgments_nothing_in_common() -> None:
         evaluate({}, RUN)
     with pytest.raises(RunError, match=r"no query in common .*'other'.*'q1'"):
         evaluate(QRELS, {"other": {"a": 1.0}})
+
+
+@pytest.mark.parametrize("missing", [math.nan, np.float32("nan"), None])
+def test_a_missing_score_or_grade_is_refused(missing: float) -> None:
+    for qrels, run in (({"q1": {"d1": 1}}, {"q1": {"d1": missing}}), ({"q1": {"d1": missing}}, {"q1": {"d1": 1.0}})):
+        with pytest.raises(RunError, match=r"'q1' has 'd1': "):
+            evaluate(qrels, run, ["RR@10"])  # type: ignore[arg-type]
+    with pytest.raises(RunError, match=r"'RR@10' has 'q1': "):
+        compare({"RR@10": {"q1": missing}}, {"RR@10": {"q1": 1.0}})
+
+
+def test_grades_are_whole_numbers_of_any_type() -> None:
+    expected = evaluate(QRELS, RUN)
+    for of_type in (np.int64, np.float32, float):
+        assert evaluate({q: {d: of_type(g) for d, g in judged.items()} for q, judged in QRELS.items()}, RUN) == expected
+    for grade in (0.5, math.inf, 1001):
+        with pytest.raises(RunError, match=rf"'q1' has 'd1': {grade}; grades are whole numbers"):
+            evaluate({"q1": {"d1": grade}}, {"q1": {"d1": 1.0}})  # type: ignore[dict-item]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsr.errors import ParameterError
+from lsr.errors import ParameterError, RunError
 from lsr.retrieval.fusion import Fused, Ranking, fuse, fuse_runs, interpolate, normalized, reciprocal_rank_fusion
 from lsr.retrieval.request import Fusion
 from tests.naive import fusion as twin
@@ -144,7 +144,9 @@ def test_values_that_cannot_work_are_refused(wrong: dict[str, object]) -> None:
 def test_what_cannot_be_fused_is_refused() -> None:
     with pytest.raises(ParameterError, match="nothing to fuse"):
         fuse([])
-    for score in (float("nan"), float("inf"), 1e308):
+    with pytest.raises(RunError, match="'q' has 'a': nan"):
+        fuse_runs([{"q": {"a": float("nan")}}])
+    for score in (float("inf"), 1e308):
         with pytest.raises(ParameterError, match="a score is not a number"):
             fuse_runs([{"q": {"a": score}}, {"q": {"a": 1.0}}])
     with pytest.raises(ParameterError, match="weights? (are|is)"):
