@@ -1,14 +1,18 @@
-"""lsr where little is as usual: nothing can be written, there is no home, a process was forked."""
+"""lsr where little is as usual: nothing can be written, there is no home, a process was forked or moved."""
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from lsr import IndexConfig, SeismicIndex, load_encoder
+from lsr import IndexConfig, SeismicIndex, SparseVectors, Vocabulary, iter_vectors, load_collection, load_encoder
+from lsr.storage.reading import as_given
+from lsr.training.data.records import IdRecords
+from lsr.training.data.store import DocumentStore
 from tests.encoders.models import write_model
 from tests.processes import REPOSITORY
 from tests.processes import run_python as run_code
@@ -94,3 +98,43 @@ for kind in "flat", "hnsw":
 def test_a_fork_after_a_dense_search() -> None:
     """A child would wait for the threads of OpenMP, which its parent alone has."""
     assert run_code(FORK_DENSE).stdout == "0\n0\n"
+
+
+def test_what_was_opened_is_read_from_another_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("c", "m"):
+        Path(name).mkdir()
+    Path("c/corpus.jsonl").write_text('{"_id": "d", "text": "sea"}\n')
+    Path("m/collection.tsv").write_text("d\tsea\n")
+    Path("queries.jsonl").write_text('{"_id": "q", "text": "sea"}\n')
+    Path("m/queries.tsv").write_text("q\tsea\n")
+    shutil.copy("queries.jsonl", "c")
+    Path("qrels").write_text("q 0 d 1\n")
+    shutil.copy("qrels", "m/qrels.tsv")
+    Path("c/qrels").mkdir()
+    Path("c/qrels/test.tsv").write_text("q\td\t1\n")
+    Path("r.jsonl").write_text('{"query_id": "q", "positives": ["d"], "negatives": []}\n')
+    specs = ("c", "m", "c/corpus.jsonl,queries.jsonl,qrels")
+    collections = [load_collection(spec) for spec in specs]
+    collections += pickle.loads(pickle.dumps([load_collection(spec) for spec in specs]))
+    vectors, tokens = SparseVectors.from_dicts([{"sea": 1.0}], ["sea"]), Vocabulary(["sea"])
+    paths = ("v", "v.npz", "v.jsonl")
+    for path in paths:
+        vectors.write(path, tokens)
+    SeismicIndex.build(vectors, IndexConfig(), vocabulary=tokens).save("i")
+    batches, index = [iter_vectors(path) for path in paths], SeismicIndex.open("i")
+    store = DocumentStore.of(collections[0], "cache")
+    records, store = IdRecords("r.jsonl", collections[0], store), pickle.dumps(store)
+
+    monkeypatch.chdir("/")
+    for collection in collections:
+        assert [document.text for document in collection.documents()] == ["sea"]
+        assert (collection.queries(), collection.qrels()) == ({"q": "sea"}, {"q": {"d": 1}})
+    assert [len(next(each)) for each in batches] == [1, 1, 1]
+    assert index.vocabulary == tokens
+    assert [example.query for example in records.examples()] == ["sea"]
+    assert pickle.loads(store)[0].text == "sea"
+    shown = f"{tmp_path}/c/corpus.jsonl:1: text; {tmp_path}/c.tsv, {tmp_path}/c"
+    assert as_given(shown) == f"c/corpus.jsonl:1: text; {tmp_path}/c.tsv, c"

@@ -25,7 +25,7 @@ from lsr.display import HasFacts
 from lsr.errors import CollectionError
 from lsr.storage.files import STANDARD
 from lsr.storage.ids import UniqueIds
-from lsr.storage.reading import rereadable
+from lsr.storage.reading import anchored, rereadable
 from lsr.storage.recognize import JUDGMENTS, RUN, VECTORS, collection_around, what_is
 
 _ACCEPTED = (
@@ -209,16 +209,16 @@ def _duplicate(place: Place, identifier: str) -> CollectionError:
 def _find_source(spec: str, split: str | None) -> CollectionSource:
     path = expanded(spec)
     if path.is_dir():
-        if corpus := packed_or_plain(path / "corpus.jsonl"):
-            return BeirFolder(path, corpus)
-        if collection := packed_or_plain(path / "collection.tsv"):
-            return TextFiles.of_folder(path, collection)
+        if corpus := packed_or_plain(anchored(path) / "corpus.jsonl"):
+            return BeirFolder(anchored(path), corpus)
+        if collection := packed_or_plain(anchored(path) / "collection.tsv"):
+            return TextFiles.of_folder(anchored(path), collection)
         raise CollectionError(f"{path}: is {what_is(path)}, not a collection; {_ACCEPTED}")
     files = [path] if path.exists() or "," not in spec else [expanded(part) for part in spec.split(",")]
     if len(files) > 1 or path.exists() or path == STANDARD or _is_file_name(path):
         if len(files) > 3:
             raise CollectionError(f"{spec}: {len(files)} files; {_ACCEPTED}")
-        return _text_files([rereadable(file) for file in files], split)
+        return _text_files([anchored(rereadable(file)) for file in files], split)
     if path.is_absolute() or spec.startswith("."):
         raise CollectionError(f"{path}: there is no such file or folder; {_ACCEPTED}")
     try:

@@ -13,6 +13,7 @@ from lsr.errors import IndexFormatError, LsrError, StorageError
 from lsr.storage.arrays import Array, load_array, save_arrays
 from lsr.storage.id_column import IdColumn
 from lsr.storage.manifest import Extra, read_manifest, replacing_folder, write_manifest
+from lsr.storage.reading import anchored
 from lsr.vectors.vocabulary import Vocabulary
 
 IDS = "ids"
@@ -72,7 +73,7 @@ class IndexFolder:
     """
 
     def __init__(self, folder: str | os.PathLike[str], kind: str, versions: tuple[int, ...]) -> None:
-        self.path = expanded(folder)
+        self.path = anchored(expanded(folder))
         self.manifest = read_manifest(folder, versions, kind)
         self.version = int(self.manifest["format_version"])
 

@@ -26,6 +26,7 @@ from lsr.errors import CollectionError, LsrError, StorageError
 from lsr.progress import Advance
 from lsr.spelling import american
 from lsr.storage.files import lock_folder, replacing_file, storage_errors
+from lsr.storage.reading import anchored
 
 SETTINGS_KEY = "lsr"
 TEXTS_KEY = "lsr.texts"
@@ -95,7 +96,7 @@ class PartWriter(Generic[Kept]):
         inspect: Callable[[Path], Kept | None],
         beside: Sequence[str] = (),
     ) -> None:
-        self.folder = Path(folder)
+        self.folder = anchored(Path(folder))
         self.parts: list[Kept] = []
         with storage_errors(folder):
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 POINTER = "is a Git LFS pointer, not the file itself; run git lfs pull where it was cloned"
 _POINTER = b"version https://git-lfs"
 _PACKED = b"\x1f\x8b"
-_copies: dict[Path, tuple[Path, TemporaryDirectory[str]]] = {}  # of what; removed when the process ends
+_copies: list[TemporaryDirectory[str]] = []  # removed when the process ends
+_given: dict[Path, Path] = {}  # what is opened -> what was given
 
 
 class LfsPointerError(ValueError):
@@ -63,14 +65,22 @@ def rereadable(path: Path) -> Path:
         copy = Path(folder.name, "stdin" if path == STANDARD else path.name)
         with _open(path) as source, copy.open("wb") as target:
             shutil.copyfileobj(source, target)
-    _copies[copy] = path, folder
+    _copies.append(folder)
+    _given[copy] = path
     return copy
 
 
+def anchored(path: Path) -> Path:
+    """`path` from the root: for what is opened later, when another folder may be the working directory."""
+    if not path.is_absolute():
+        _given[path.absolute()] = path
+    return path.absolute()
+
+
 def as_given(message: str) -> str:
-    """`message`, with the names of pipes and of "-" in place of those of their copies."""
-    for copy, (path, _) in _copies.items():
-        message = message.replace(str(copy), str(path))
+    """`message`, with paths as they were given: those of pipes and of "-", not of their copies, and relative ones."""
+    for opened, path in _given.items():
+        message = str(path).join(re.split(rf"{re.escape(str(opened))}(?![\w.-])", message))
     return message
 
 

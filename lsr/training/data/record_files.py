@@ -11,7 +11,7 @@ from lsr.collections.lines import count_lines, read_lines
 from lsr.collections.sources import Place, jsonl_records
 from lsr.errors import CollectionError
 from lsr.storage.files import DAMAGE
-from lsr.storage.reading import POINTER, is_pointer, rereadable
+from lsr.storage.reading import POINTER, anchored, is_pointer, rereadable
 from lsr.storage.recognize import beginning
 
 Record = dict[str, Any]
@@ -25,7 +25,7 @@ _PAIR, _TRIPLE, _SCORED_TRIPLE = 2, 3, 5  # columns
 
 def parts_of(path: str | Path) -> list[Path]:
     """The files at `path`: itself, or those of a folder, by name. Raises CollectionError."""
-    path = rereadable(expanded(path))
+    path = anchored(rereadable(expanded(path)))
     if path.is_dir():
         parts = [each for each in sorted(path.iterdir()) if _kind(each) and not each.name.startswith(".")]
         if len({_kind(part) for part in parts}) != 1:

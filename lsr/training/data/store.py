@@ -16,6 +16,7 @@ from lsr.errors import CollectionError, IndexFormatError
 from lsr.progress import progress_bar
 from lsr.storage.files import DAMAGE, replacing_folder, storage_errors
 from lsr.storage.id_column import IdColumn
+from lsr.storage.reading import anchored
 from lsr.storage.strings import StringColumn
 
 MARKER = "documents.json"
@@ -53,7 +54,7 @@ class DocumentStore:
     @classmethod
     def open(cls, folder: str | Path, corpus: str | None = None) -> DocumentStore:
         """Open what `of` wrote; `corpus` is the Collection.corpus it must be of. Raises IndexFormatError."""
-        folder = expanded(folder)
+        folder = anchored(expanded(folder))
         try:
             manifest = json.loads((folder / MARKER).read_bytes())
             version, written_for, count = manifest["format_version"], manifest["corpus"], manifest["documents"]

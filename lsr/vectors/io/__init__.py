@@ -13,7 +13,7 @@ import numpy as np
 from lsr.checks import check_kind, check_whole, expanded
 from lsr.errors import VectorsError
 from lsr.storage.files import is_stream
-from lsr.storage.reading import rereadable
+from lsr.storage.reading import anchored, rereadable
 from lsr.storage.recognize import VECTORS, VECTORS_FOLDER, ZIP, beginning, kind_of_file, what_is
 from lsr.vectors.io import jsonl, npz, parquet
 from lsr.vectors.io.parquet import ParquetWriter
@@ -81,7 +81,7 @@ def iter_vectors(
         check_kind("the vocabulary", vocabulary, Vocabulary)
     if stored is not _JSONL and vocabulary is not None:
         _check_vocabulary(path, stored.read_info(path), vocabulary)
-    return stored.iterate(path, rows, vocabulary)
+    return stored.iterate(anchored(path), rows, vocabulary)
 
 
 def read_info(path: str | os.PathLike[str], vocabulary: Vocabulary | None = None) -> VectorsInfo:
