@@ -138,14 +138,9 @@ def judged_run(path: Path, drop_same_id: bool) -> Run:
     """A run, without the documents whose id is the query's where these are dropped."""
     run = read_run(path)
     if drop_same_id:
-        remark(_dropped(sum(query_id in ranking for query_id, ranking in run.items())))
-        for query_id, ranking in run.items():
-            ranking.pop(query_id, None)
+        count = sum(ranking.pop(query_id, None) is not None for query_id, ranking in run.items())
+        remark(f"left out {count} documents with the id of their query (--same-id)" if count else "")
     return run
-
-
-def _dropped(count: int) -> str:
-    return f"left out {count} documents with the id of their query (--same-id)" if count else ""
 
 
 def _queries_are_documents(run: Run) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,6 +34,14 @@ def test_mine(lsr: Lsr, library: Path, library_index: Path, tmp_path: Path) -> N
     assert set(negatives) == set(qrels)
     assert not any(set(qrels[query_id]).intersection(found) for query_id, found in negatives.items())
     assert max(map(len, negatives.values())) == 7
+
+
+def test_the_next_command_stands_on_a_terminal(
+    lsr: Lsr, library: Path, bm25_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    outcome = lsr("mine", bm25_index, library, tmp_path / "m.jsonl", "--split", "test", "--depth", 3)
+    assert shlex.split(outcome.out.splitlines()[-1])[2:] == ["train", "CONFIG"]
 
 
 def test_options_reach_the_search(
@@ -73,7 +83,7 @@ def test_what_is_left_out_is_told(lsr: Lsr, library: Path, bm25_index: Path, tmp
     [
         ((), "library: there is no split 'train'; splits with judgments: test"),
         (("--split", "test", "--depth", 0), "depth is 0"),
-        (("--split", "test", "--skip-top", 300), "skip_top is 300; it must be at least 0 and below depth, 200"),
+        (("--split", "test", "--skip-top", 300), "skip_top is 300; it must be below depth, 200"),
         (("--split", "test", "--max-score-ratio", 2), "max_score_ratio is 2.0"),
         (("--split", "test", "--side", "dense"), "there are no dense vectors beside this index"),
         (("--split", "test", "--side", "left"), "'left' is not one of 'sparse', 'dense'"),
