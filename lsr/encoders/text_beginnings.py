@@ -6,9 +6,10 @@ import json
 import re
 import string
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from tokenizers import Tokenizer
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 Tokens = TypeVar("Tokens")
 

@@ -34,6 +34,17 @@ print([name for name in {heavy!r} if name in sys.modules])
     assert run_python(code).stdout.splitlines()[-1] == "[]"
 
 
+def test_a_search_imports_only_what_it_needs(bm25_index: Path) -> None:
+    idle = ("lsr.retrieval.feedback_kernels", "tokenizers", "rich", "shlex", "pyarrow", "scipy.sparse", "torch")
+    code = f"""
+import sys
+from lsr.cli.main import main
+assert main(["search", {str(bm25_index)!r}, "information"]) == 0
+print([name for name in {idle!r} if name in sys.modules])
+"""
+    assert run_python(code).stdout.splitlines()[-1] == "[]"
+
+
 def test_help_names_every_command() -> None:
     ended = run_python(MAIN, "--help")
     assert (ended.returncode, ended.stderr) == (0, "")
