@@ -9,7 +9,7 @@ import typer
 
 from lsr.cli import options
 from lsr.cli.evaluate import MEASURES, judged_run, measure_names, read_judgments
-from lsr.cli.output import print_columns, print_json
+from lsr.cli.output import print_columns, print_json, remark
 
 if TYPE_CHECKING:
     from lsr.eval.significance import Comparison
@@ -45,7 +45,10 @@ def compare(
     names = measure_names(measures)
     options.check_output(plot)
     judgments, drop = read_judgments(qrels, split, options.drops(same_id))
-    values = [evaluate_queries(judgments, judged_run(path, drop), names) for path in (first, second)]
+    runs = [judged_run(path, drop) for path in (first, second)]
+    if same_id is None:
+        remark(options.same_id_note(*runs))
+    values = [evaluate_queries(judgments, each, names) for each in runs]
     compared = significance.compare(values[0], values[1], test)
     if plot is not None:
         differences = {query: values[1][names[0]][query] - values[0][names[0]][query] for query in judgments}

@@ -73,7 +73,7 @@ def evaluate(
         ranking = judged_run(system, drop)
         values = evaluate_queries(qrels, ranking, names)
     if same_id is None:
-        remark(_queries_are_documents(ranking))
+        remark(options.same_id_note(ranking))
     figures = aggregate(values)
     if json:
         record: dict[str, object] = {"queries": len(qrels), "measures": figures}
@@ -141,14 +141,3 @@ def judged_run(path: Path, drop_same_id: bool) -> Run:
         count = sum(ranking.pop(query_id, None) is not None for query_id, ranking in run.items())
         remark(f"left out {count} documents with the id of their query (--same-id)" if count else "")
     return run
-
-
-def _queries_are_documents(run: Run) -> str:
-    """A remark where most queries find a document of their own id first."""
-    first = [query_id == max(ranking, key=ranking.__getitem__) for query_id, ranking in run.items() if ranking]
-    if sum(first) < max(2, len(first) / 2):
-        return ""
-    return (
-        f"{sum(first)} of {len(first)} queries find a document of their own id first; if queries are documents, give "
-        "--same-id drop"
-    )

@@ -153,6 +153,28 @@ def drops(same_id: Literal["drop", "keep"] | None) -> bool | None:
     return None if same_id is None else same_id == "drop"
 
 
+def same_id_note(*runs: Mapping[str, Mapping[str, float]]) -> str:
+    """A remark where most queries of a run find a document of their own id first."""
+    notes = (
+        own_first(
+            sum(query_id == max(found, key=found.__getitem__) for query_id, found in run.items() if found),
+            sum(map(bool, run.values())),
+        )
+        for run in runs
+    )
+    return next(filter(None, notes), "")
+
+
+def own_first(count: int, queries: int) -> str:
+    """That remark, of so many queries that found anything."""
+    if count < max(2, queries / 2):
+        return ""
+    return (
+        f"{count} of {queries} queries find a document of their own id first; if queries are documents, give "
+        "--same-id drop"
+    )
+
+
 def check_folder(offline_data: Path | None) -> None:
     """Raises ParameterError for an --offline-data that is not there."""
     if offline_data is not None and not offline_data.is_dir():

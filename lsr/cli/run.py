@@ -45,6 +45,8 @@ def run(
         asked = open_with_queries(index, queries, split, drop_same_id=drop_same_id, encoder=encoder, device=device)
     found = asked.searcher.rankings(asked.queries, request, threads, asked.drop_same_id, progress=True)
     remark(asked.note)
+    if same_id is None:
+        remark(options.same_id_note(found))
     write_run(output, found, tag)
     print(f"{output}: {sum(map(len, found.values()))} documents for {len(found)} queries")
     print_next(["evaluate", output, "QRELS" if Path(queries).is_file() else queries])

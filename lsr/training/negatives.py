@@ -63,11 +63,16 @@ class Mining:
 
 
 class Mined(NamedTuple):
-    """Counts. left_out: queries none of whose relevant documents are in the index."""
+    """Counts. left_out: queries none of whose relevant documents are in the index.
+
+    own_first: queries for which the first searcher found a document of their own id first; see drop_same_id of
+    Collection.
+    """
 
     queries: int
     negatives: int
     left_out: int
+    own_first: int
 
 
 def mine_negatives(
@@ -120,13 +125,15 @@ def mine_negatives(
             f"mine with an index of this collection"
         )
     excluded = collection.relevant()
-    negatives = 0
+    negatives = own_first = 0
     with (
         record_writer(path, scorer is not None) as write,
         progress_bar("mining", len(wanted), "queries", progress) as advance,
     ):
         for batch in _batches(wanted):
             rankings = [_rankings(searcher, batch, request, threads, collection.drop_same_id) for searcher in searchers]
+            tops = ((query_id, each.rows[:1]) for query_id, each in zip(batch, rankings[0], strict=True))
+            own_first += sum(list(map(first.doc_id, top)) == [query_id] for query_id, top in tops)
             found = []
             for place, query_id in enumerate(batch):
                 known = {*excluded.get(query_id, ()), *([query_id] if collection.drop_same_id else ())}
@@ -141,7 +148,7 @@ def mine_negatives(
             )
             negatives += sum(map(len, found))
             advance(len(batch))
-    return Mined(len(wanted), negatives, judged - len(wanted))
+    return Mined(len(wanted), negatives, judged - len(wanted), own_first)
 
 
 class _Ranking(NamedTuple):

@@ -83,3 +83,16 @@ def test_queries_that_find_themselves_are_told_of(lsr: Lsr, tmp_path: Path) -> N
     assert "2 of 2 queries find a document of their own id first" in measured.err
     assert lsr("evaluate", run, qrels, "--measures", "RR", "--same-id", "drop").out.split() == ["RR", "1.0000"]
     assert lsr("evaluate", run, qrels, "--measures", "RR", "--same-id", "keep").err == ""
+    compared = ("compare", run, run, "--qrels", qrels, "--measures", "RR")
+    assert lsr(*compared).err.count("2 of 2 queries find a document of their own id first") == 1
+    assert lsr(*compared, "--same-id", "keep").err == ""
+
+    with (collection / "queries.jsonl").open("a") as file:
+        file.write('{"_id": "b", "text": "heart"}\n')
+    assert lsr("index", collection, tmp_path / "index", "--encoder", "bm25").status == 0
+    for words in (
+        ("run", tmp_path / "index", collection, tmp_path / "b.run"),
+        ("mine", tmp_path / "index", collection, tmp_path / "n.jsonl", "--split", "test"),
+    ):
+        assert "2 of 2 queries find a document of their own id first" in lsr(*words).err
+        assert lsr(*words, "--same-id", "keep").err == ""

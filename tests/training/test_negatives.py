@@ -92,7 +92,7 @@ def test_nothing_judged_relevant_by_any_split_is_a_negative(
     searcher, collection = nfcorpus
     mined = mine_negatives([searcher], collection, tmp_path / "m.jsonl", Mining(depth=100, negatives=20))
     records = read(tmp_path / "m.jsonl")
-    assert mined == Mined(2590, sum(len(record["negative_ids"]) for record in records), 0)
+    assert mined == Mined(2590, sum(len(record["negative_ids"]) for record in records), 0, 0)
     assert mined.negatives > 30_000
     relevant, qrels = collection.relevant(), collection.qrels()
     rankings = searcher.run(collection.queries(), 100)
@@ -195,7 +195,7 @@ def test_the_query_itself_is_no_negative(library: Callable[[str], Searcher], tmp
 def test_queries_without_a_document_in_the_index(small: Callable[..., Any], tmp_path: Path) -> None:
     train = {"q1": {"d1": 2, "gone": 1}, "q2": {"gone": 1}, "q3": {"d6": 0}}
     searcher, collection = small(train=train)
-    assert mine_negatives([searcher], collection, tmp_path / "m.jsonl") == Mined(1, 2, 1)
+    assert mine_negatives([searcher], collection, tmp_path / "m.jsonl") == Mined(1, 2, 1, 0)
     assert read(tmp_path / "m.jsonl") == [{"query_id": "q1", "positive_ids": ["d1"], "negative_ids": ["d2", "d3"]}]
 
 
@@ -219,7 +219,7 @@ def test_scores_of_a_teacher(small: Callable[..., Any], tmp_path: Path) -> None:
     mined = mine_negatives([searcher], collection, tmp_path / "m.jsonl", Mining(negatives=3), scorer=teacher)
     texts = {doc_id: text for doc_id, _, text in DOCUMENTS}
     records = read(tmp_path / "m.jsonl")
-    assert mined == Mined(3, 9, 0)
+    assert mined == Mined(3, 9, 0, 0)
     for record in records:
         query = QUERIES[record["query_id"]]
         documents = [texts[doc_id] for doc_id in record["positive_ids"] + record["negative_ids"]]
