@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from functools import wraps
+from importlib.resources import as_file
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any, TypeVar, cast, dataclass_transform, get_args, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -17,6 +20,8 @@ from pydantic.dataclasses import dataclass
 
 from lsr.errors import LsrError, ParameterError
 from lsr.spelling import RENAMED
+from lsr.storage.reading import LfsPointerError, open_binary
+from lsr.storage.recognize import kind_of_file, what_is
 
 Table = TypeVar("Table")
 
@@ -52,17 +57,24 @@ def table(kind: type[Table]) -> type[Table]:
 def read_toml(path: Traversable, kind: type[Table]) -> Table:
     """What a TOML file says, as a class made by `table`. Raises ParameterError, naming file and key."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        with as_file(path) as opened, open_binary(opened) as file:
+            content = tomllib.loads(file.read().decode("utf-8-sig"))
         # Checked as JSON, in which a list may become a tuple and a whole number a float, and nothing else changes.
         return TypeAdapter(kind).validate_json(json.dumps(content, default=str))
-    except OSError as error:
-        raise ParameterError(f"{path}: cannot be read ({error.strerror}); give the path of a TOML file") from error
+    except (OSError, EOFError, zlib.error) as error:  # of the file, or of what is packed in it
+        reason = f"is {what_is(path)}" if isinstance(path, Path) and path.is_dir() else getattr(error, "strerror", None)
+        raise ParameterError(f"{path}: cannot be read ({reason or error}); give the path of a TOML file") from error
+    except LfsPointerError as error:
+        raise ParameterError(f"{path}: {error}") from error
     except ValidationError as error:
         raise ParameterError(f"{path}: {_said(kind, error)}") from None
     except LsrError as error:
         raise ParameterError(f"{path}: {error}") from error
     except (ValueError, RecursionError) as error:  # numbers of thousands of digits, brackets in brackets
-        raise ParameterError(f"{path}: is not valid TOML ({error}); correct it") from error
+        other = kind_of_file(path) if isinstance(path, Path) else None
+        raise ParameterError(
+            f"{path}: is not valid TOML ({error}); {'correct it' if other is None else f'it seems to be {other}'}"
+        ) from error
 
 
 def _said(kind: type, error: ValidationError) -> str:

@@ -12,8 +12,8 @@ LSR = Path(__file__).resolve().parent.parent / "lsr"
 # From the bottom. A module of one floor may import from its own package and from those that stand before it.
 FLOORS = (
     *("version", "errors", "extras", "display", "checks", "threads"),
-    *("memory", "provenance", "progress", "spelling", "toml", "recipes"),
-    *("storage", "vectors", "collections", "index", "encoders", "retrieval", "eval", "experiment"),
+    *("memory", "provenance", "progress", "spelling", "recipes"),
+    *("storage", "toml", "vectors", "collections", "index", "encoders", "retrieval", "eval", "experiment"),
     *("training", "reproduce", "demo", "cli"),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -214,3 +215,27 @@ def test_offline_data_comes_first(tmp_path: Path) -> None:
     assert offline_folder(SUITES["msmarco"][1].path, tmp_path) == tmp_path / "msmarco"
     with pytest.raises(CollectionError):
         open_judged(Judged("x", "no-such-collection"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", r"is a Git LFS pointer, .* run git lfs pull"),
+        (b"\x1f\x8b\x08damaged", "cannot be read"),
+        (gzip.compress(MINIMAL.encode())[:-9], "cannot be read"),
+        (b"q1 Q0 d1 1 2.0 tag\n", "not valid TOML .*; it seems to be a run"),
+        (b'{"_id": "d", "text": "sea"}\n', "it seems to be a file of texts"),
+        (b"PK\x03\x04\xff", "it seems to be a file of vectors"),
+    ],
+)
+def test_a_file_of_another_kind(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "e.toml").write_bytes(content)
+    with pytest.raises(ParameterError, match=f"e.toml: .*{said}"):
+        read_experiment(tmp_path / "e.toml")
+
+
+def test_a_packed_file_and_a_collection(tmp_path: Path) -> None:
+    (tmp_path / "e.toml").write_bytes(gzip.compress(MINIMAL.encode()))
+    assert [each.name for each in read_experiment(tmp_path / "e.toml").collections] == ["adi"]
+    with pytest.raises(ParameterError, match="cannot be read \\(is a collection\\); give the path of a TOML file"):
+        read_experiment(LIBRARY)
