@@ -21,7 +21,7 @@ from pydantic.dataclasses import dataclass
 from lsr.errors import LsrError, ParameterError
 from lsr.spelling import RENAMED
 from lsr.storage.reading import LfsPointerError, open_binary
-from lsr.storage.recognize import kind_of_file, what_is
+from lsr.storage.recognize import CONFIGURATION, kind_of_file, what_is
 
 Table = TypeVar("Table")
 
@@ -72,9 +72,8 @@ def read_toml(path: Traversable, kind: type[Table]) -> Table:
         raise ParameterError(f"{path}: {error}") from error
     except (ValueError, RecursionError) as error:  # numbers of thousands of digits, brackets in brackets
         other = kind_of_file(path) if isinstance(path, Path) else None
-        raise ParameterError(
-            f"{path}: is not valid TOML ({error}); {'correct it' if other is None else f'it seems to be {other}'}"
-        ) from error
+        advice = "correct it" if other in (None, CONFIGURATION) else f"it seems to be {other}"
+        raise ParameterError(f"{path}: is not valid TOML ({error}); {advice}") from error
 
 
 def _said(kind: type, error: ValidationError) -> str:

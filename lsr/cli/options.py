@@ -141,11 +141,18 @@ def of_dense(loading: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_ids(path: Path | None) -> list[str] | None:
-    """The lines of an --only file. Raises ParameterError for what is not a text file."""
+    """The lines of an --only file. Raises ParameterError for what is not a file of ids."""
+    if path is None:
+        return None
     from lsr.checks import expanded
     from lsr.collections.lines import read_lines
+    from lsr.storage.recognize import kind_of_file
 
-    return None if path is None else [line for _, line in read_lines(expanded(path), ParameterError)]
+    path = expanded(path)
+    kind = kind_of_file(path) if path.is_file() else None
+    if kind is not None:
+        raise ParameterError(f"--only {path}: is {kind}, not of document ids; give a file with one id a line")
+    return [line for _, line in read_lines(path, ParameterError)]
 
 
 def drops(same_id: Literal["drop", "keep"] | None) -> bool | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lsr.errors import CollectionError, LsrError
 from lsr.storage.reading import LfsPointerError, open_binary
-from lsr.storage.recognize import what_is
+from lsr.storage.recognize import kind_of_binary, what_is
 
 LONGEST_LINE = 1 << 28  # bytes: a packed file of megabytes can hold a line that no memory holds
 
@@ -30,6 +30,8 @@ def read_lines(path: Path, error: type[LsrError]) -> Iterator[tuple[int, str]]:
                 try:
                     line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
                 except UnicodeDecodeError as cause:
+                    if kind := kind_of_binary(path):
+                        raise error(f"{path}: is {kind}, and text is wanted; give a text file") from cause
                     raise error(
                         f"{path}:{number}: byte {cause.start + 1} of the line is not UTF-8 ({cause.reason}); "
                         f"convert the file to UTF-8"

@@ -19,7 +19,7 @@ from lsr.errors import IndexFormatError, StorageError
 from lsr.storage import files
 from lsr.storage.files import left_aside, lock_folder, storage_errors
 from lsr.storage.reading import POINTER, is_pointer
-from lsr.storage.recognize import A_COLLECTION, VECTORS_FOLDER, what_is
+from lsr.storage.recognize import A_COLLECTION, AN_ENCODER, VECTORS_FOLDER, what_is
 
 MANIFEST = "manifest.json"
 PRODUCT = "lsr index"
@@ -124,6 +124,8 @@ def _load_manifest(folder: Path) -> dict[str, Any]:
         kind = what_is(folder)
         if kind in _INDEXED:
             hint = f"{kind}: build an index of it, lsr index {folder} INDEX{_INDEXED[kind]}, and give that"
+        elif kind == AN_ENCODER:
+            hint = f"{kind}: give the folder of an index that was built with it"
         raise IndexFormatError(f"{folder}: no index (there is no {MANIFEST}); {hint}") from error
     except NotADirectoryError as error:
         raise IndexFormatError(f"{folder}: is {what_is(folder)}, not an index; give the folder of an index") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +12,7 @@ from lsr.storage.files import DAMAGE
 from lsr.storage.reading import open_binary
 
 _READ = 1 << 16  # bytes of a file, at most, by which it is known
-AN_INDEX, A_COLLECTION, VECTORS_FOLDER = "an index", "a collection", "a folder of vectors"
+AN_INDEX, A_COLLECTION, AN_ENCODER, VECTORS_FOLDER = "an index", "a collection", "an encoder", "a folder of vectors"
 _MARKS = {  # of folders, the first that is there decides
     "manifest.json": AN_INDEX,
     "corpus.jsonl": A_COLLECTION,
@@ -20,20 +21,26 @@ _MARKS = {  # of folders, the first that is there decides
     "collection.tsv.gz": A_COLLECTION,
     "vectors.json": VECTORS_FOLDER,
     "part-00000.parquet": VECTORS_FOLDER,
-    "encoder.json": "an encoder",
-    "modules.json": "an encoder",
-    "config.json": "an encoder",
+    "encoder.json": AN_ENCODER,
+    "modules.json": AN_ENCODER,
+    "config.json": AN_ENCODER,
 }
 TEXTS, VECTORS, JUDGMENTS, RUN = "a file of texts", "a file of vectors", "a file of judgments", "a run"
-WEIGHTS = "a table of weights"
+WEIGHTS, CONFIGURATION = "a table of weights", "a TOML file"
 ZIP = b"PK\x03\x04"  # how .npz begins
+_BINARY = {ZIP: VECTORS, b"\x93NUMPY": "a NumPy array", b"PAR1": "a Parquet file"}
+_BEGUN = ["vocabulary.json"]  # what a folder of vectors holds before its first part
 _FIELD = re.compile(r'"((?:[^"\\]|\\.)*)"\s*:\s*(.)')  # a key of JSON, and how its value begins
 
 
 def what_is(path: Path) -> str:
     """Such as "an index"; "a folder" or "a file" for what lsr does not know."""
     if path.is_dir():
-        return next((kind for name, kind in _MARKS.items() if (path / name).is_file()), "a folder")
+        known = next((kind for name, kind in _MARKS.items() if (path / name).is_file()), "a folder")
+        with suppress(OSError):
+            if known == "a folder" and [each for each in os.listdir(path) if each[0] != "."] == _BEGUN:
+                return VECTORS_FOLDER
+        return known
     return kind_of_file(path) or "a file"
 
 
@@ -52,8 +59,8 @@ def collection_around(file: Path) -> Path | None:
 def kind_of_file(path: Path) -> str | None:
     """By its first line; None for what lsr does not know. Of a pipe, see `beginning`."""
     head = beginning(path)
-    if head.startswith(ZIP):
-        return VECTORS
+    if kind := _binary_kind(head):
+        return kind
     text = head.decode("utf-8-sig", "replace").lstrip()
     line = next(iter(text.splitlines()), "")
     if line.startswith("{"):
@@ -65,7 +72,18 @@ def kind_of_file(path: Path) -> str | None:
         return JUDGMENTS
     if len(cells) == 4 and _is_whole(cells[3]) and len(columns) in (1, 4):
         return JUDGMENTS
-    return TEXTS if len(columns) == 2 else None
+    if len(columns) == 2:
+        return TEXTS
+    return CONFIGURATION if path.suffix == ".toml" else None
+
+
+def kind_of_binary(path: Path) -> str | None:
+    """What a file is that is not text; None for what lsr does not know, and for pipes."""
+    return _binary_kind(beginning(path)) if path.is_file() else None
+
+
+def _binary_kind(head: bytes) -> str | None:
+    return next((kind for begins, kind in _BINARY.items() if head.startswith(begins)), None)
 
 
 def _kind_of_record(line: str, text: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lsr.encoders.folders.find import content_digest, find_checkpoint
@@ -135,3 +136,44 @@ def test_hidden_files_are_no_part_of_a_model(tmp_path: Path) -> None:
     for name in (".DS_Store", "._config.json"):
         (tmp_path / "model" / name).write_bytes(b"\x00")
     assert content_digest(str(tmp_path / "model")) == digest
+
+
+def test_what_is_given_as_a_file_of_ids(
+    lsr: Lsr, bm25_index: Path, library: Path, vectors: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.run").write_text("1 Q0 55 1 6.5 lsr\n")
+    (tmp_path / "e.toml").write_text("# of a shelf\n[encoder]\n")
+    for file, kind in (
+        (library / "corpus.jsonl", "a file of texts"),
+        (library / "qrels" / "test.tsv", "a file of judgments"),
+        (tmp_path / "a.run", "a run"),
+        (tmp_path / "e.toml", "a TOML file"),
+        (vectors / "part-00000.parquet", "a Parquet file"),
+    ):
+        said = f"--only {file}: is {kind}, not of document ids"
+        assert said in rejected(lsr("search", bm25_index, "tides", "--only", file))
+
+
+def test_an_encoder_given_as_an_index(lsr: Lsr, vectors: Path) -> None:
+    assert "an encoder: give the folder of an index that was built with it" in rejected(
+        lsr("search", vectors / "encoder", "tides")
+    )
+
+
+def test_an_encoding_that_was_killed_before_its_first_part(lsr: Lsr, vectors: Path, tmp_path: Path) -> None:
+    (tmp_path / "k").mkdir()
+    shutil.copy(vectors / "vocabulary.json", tmp_path / "k")
+    (tmp_path / "k" / ".part-00000.parquet.tmp-0").touch()
+    message = rejected(lsr("index", tmp_path / "k", tmp_path / "i"))
+    assert "the encoding has not finished; encode again into it, by the same lsr encode, to resume" in message
+
+
+def test_a_binary_file_where_text_is_read(lsr: Lsr, library: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "d.npy", np.ones((2, 2), np.float32))
+    np.savez(tmp_path / "v.npz", a=np.ones(2000))
+    (tmp_path / "a.run").write_text("1 Q0 55 1 6.5 lsr\n")
+    for words, said in (
+        (("index", tmp_path / "d.npy", tmp_path / "i", "--encoder", "bm25"), "d.npy: is a NumPy array, and text"),
+        (("evaluate", tmp_path / "a.run", tmp_path / "v.npz"), "v.npz: is a file of vectors, and text"),
+    ):
+        assert said in rejected(lsr(*words))

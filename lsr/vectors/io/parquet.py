@@ -290,7 +290,9 @@ def _read_manifest(folder: Path) -> Manifest:
     path = folder / VECTORS_FILE
     if not path.exists():
         if part_path(folder, 0).exists() or (folder / VOCABULARY).exists():
-            raise VectorsError(f"{folder}: the encoding has not finished; encode again into it to resume")
+            raise VectorsError(
+                f"{folder}: the encoding has not finished; encode again into it, by the same lsr encode, to resume"
+            )
         raise VectorsError(f"{folder}: there is no {VECTORS_FILE} in it; expected {WHAT}")
     with reading_errors(path, WHAT):
         content = json.loads(path.read_bytes())
