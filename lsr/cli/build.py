@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import print_next
+from lsr.cli.output import print_next, say
 from lsr.errors import ParameterError
 
 
@@ -48,5 +48,5 @@ def build(
         method, backbone, query_backbone=query_backbone, idf=table, device="cpu", max_length=max_length, seed=seed
     )
     encoder.save_pretrained(output)
-    print(f"{output}: {method}, {encoder.dim} components")
+    say(f"{output}: {method}, {encoder.dim} components")
     print_next(["inspect", output, "a text of yours"])

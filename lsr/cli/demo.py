@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import print_columns, print_json, print_next
+from lsr.cli.output import print_columns, print_json, print_next, say
 
 
 def demo(
@@ -35,7 +35,8 @@ def demo(
         for way, figures in ways.items()
     ]
     print_columns([["encoder", "search", *MEASURES, "µs a search"], *rows])
-    print(f"\nthe index stays in {index}; to try it:")
+    print()
+    say(f"the index stays in {index}; to try it:")
     print_next(
         ["search", index, "shuffle a deck of cards", "--explain"],
         ["why", index, "is it a leap year?", "calendar.monthrange"],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import print_json, print_next, print_table
+from lsr.cli.output import print_json, print_next, print_table, say
 from lsr.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ def experiment(
         from lsr.experiment.experiment_report import results_table
 
         print_table(results_table(described, results))
-        print(f"\nMarkdown, CSV and LaTeX, with tests, in {folder / 'tables'}; plots in {folder / 'plots'}")
+        print()
+        say(f"Markdown, CSV and LaTeX, with tests, in {folder / 'tables'}; plots in {folder / 'plots'}")
         print_next(_next(described, folder, offline_data))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import WORDS_TO_SEARCH, print_next, while_loading
+from lsr.cli.output import WORDS_TO_SEARCH, print_next, say, while_loading
 from lsr.errors import ParameterError
 from lsr.index.dense_config import DenseConfig, DenseKind, Metric
 from lsr.index.parameters import IndexConfig, Layout
@@ -154,7 +154,7 @@ def _report(folder: Path, built: SeismicIndex | DenseIndex) -> None:
     from lsr.index.seismic.seismic_index import SeismicIndex
 
     megabytes = sum(built.nbytes.values()) / 1e6
-    print(f"{folder}: {len(built)} documents, {megabytes:.1f} MB")
+    say(f"{folder}: {len(built)} documents, {megabytes:.1f} MB")
     recall = built.sample_recall if isinstance(built, SeismicIndex) else None
     if isinstance(built, SeismicIndex) and recall is not None and recall < LEAST_RECALL:
         print(

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import print_next, remark, while_loading
+from lsr.cli.output import print_next, remark, say, while_loading
 from lsr.cli.search_options import takes_request
 from lsr.errors import ParameterError
 from lsr.extras import need
@@ -100,5 +100,5 @@ def mine(
     if same_id is None:
         remark(options.own_first(mined.own_first, mined.queries))
     left_out = f"; {mined.left_out} without a relevant document in the index left out" if mined.left_out else ""
-    print(f"{output}: {mined.negatives} negatives for {mined.queries} queries{left_out}")
+    say(f"{output}: {mined.negatives} negatives for {mined.queries} queries{left_out}")
     print_next(["train", "CONFIG"])

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lsr.cli.output import typed
+from lsr.cli.output import say, typed
 from lsr.errors import ParameterError
 
 STARTER = Path(__file__).parent.parent / "starter"
@@ -28,7 +28,8 @@ def new(
             target.parent.mkdir(parents=True, exist_ok=True)
             with replacing_file(target) as file:
                 file.write(source.read_bytes())
-    print(f"{folder}: {', '.join(path.name for path in sorted(STARTER.iterdir()))}; next:\n")
+    say(f"{folder}: {', '.join(path.name for path in sorted(STARTER.iterdir()))}; next:")
+    print()
     print(typed("cd", folder))
     for words in (["experiment", "experiment.toml", "--plan"], ["experiment", "experiment.toml"]):
         print(typed("lsr", *words))

@@ -31,7 +31,12 @@ def while_loading(what: object) -> AbstractContextManager[None]:
     """Says on a terminal what is being loaded, if that takes a while."""
     from lsr.progress import waiting
 
-    return waiting(f"loading {what}", shown=True)
+    return waiting(printable(f"loading {what}"), shown=True)
+
+
+def say(line: str) -> None:
+    """A line on stdout, with names that somebody typed in it."""
+    print(printable(line))
 
 
 def remark(note: str) -> None:
@@ -123,7 +128,7 @@ def typed(program: str, *words: object) -> str:
         program = os.path.abspath(sys.argv[0])
     import shlex
 
-    return shlex.join([program, *map(str, words)])
+    return printable(shlex.join([program, *map(str, words)]))
 
 
 def printable(text: str, keep: str = "") -> str:

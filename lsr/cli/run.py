@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import print_next, remark, while_loading
+from lsr.cli.output import print_next, remark, say, while_loading
 from lsr.cli.search_options import takes_request
 from lsr.retrieval.request import SearchRequest
 
@@ -48,5 +48,5 @@ def run(
     if same_id is None:
         remark(options.same_id_note(found))
     write_run(output, found, tag)
-    print(f"{output}: {sum(map(len, found.values()))} documents for {len(found)} queries")
+    say(f"{output}: {sum(map(len, found.values()))} documents for {len(found)} queries")
     print_next(["evaluate", output, "QRELS" if Path(queries).is_file() else queries])

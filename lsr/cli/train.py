@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import print_json, print_next, remark, while_loading
+from lsr.cli.output import print_json, print_next, remark, say, while_loading
 from lsr.errors import ParameterError
 from lsr.extras import TRAINING, need
 from lsr.storage.files import is_stream
@@ -50,7 +50,7 @@ def train(
         print_json(described)
         return
     before = described["metrics_before"]
-    print(f"{folder / 'encoder'}: step {described['step']}")
+    say(f"{folder / 'encoder'}: step {described['step']}")
     for name, value in described["metrics"].items():
         print(f"{name} {value:.4g}" + (f", {before[name]:.4g} before training" if name in before else ""))
     commands = [["index", "COLLECTION", f"{folder}.index", "--encoder", folder / "encoder"]]

@@ -36,7 +36,8 @@ def test_nothing_that_a_terminal_obeys(lsr: Lsr, tmp_path: Path) -> None:
         (tmp_path / "c" / f"{name}.jsonl").write_text(json.dumps({"_id": identifier, "text": text}) + "\n")
     (tmp_path / "c" / "qrels").mkdir()
     (tmp_path / "c" / "qrels" / "test.tsv").write_bytes(f"q{HOSTILE}\td{HOSTILE}1\t1\n".replace("\r", "").encode())
-    index, evil = tmp_path / "i", tmp_path / f"x{HOSTILE}"
+    (tmp_path / "c" / "queries.tsv").write_text("q\tmountains\n")
+    index, evil, written = tmp_path / "i", tmp_path / f"x{HOSTILE}", tmp_path / f"w{HOSTILE}"
     assert lsr("index", tmp_path / "c", index, "--encoder", "bm25").status == 0
     found = lsr("search", index, "tides", "--explain")
     assert "nim\u200cfasele" in found.out  # a joiner of letters is a part of the text
@@ -49,7 +50,12 @@ def test_nothing_that_a_terminal_obeys(lsr: Lsr, tmp_path: Path) -> None:
         rejected(lsr("why", index, "tides", evil)),
         rejected(lsr("index", evil, tmp_path / "j", "--encoder", "bm25")),
         rejected(lsr("index", tmp_path / "c", tmp_path / "j", "--encoder", evil)),
+        lsr("index", tmp_path / "c", written / "i", "--encoder", "bm25").out,
+        lsr("run", index, tmp_path / "c" / "queries.tsv", written / "run").out,
+        lsr("encode", tmp_path / "c", written / "v", "--encoder", "bm25").out,
+        lsr("new", written / "new").out,
     ]
+    assert all(printed), printed
     for text in printed:
         assert all(each.isprintable() for each in text.replace("\n", "")), ascii(text)
     assert lsr("search", index, "tides", "--json").json["hits"][0]["doc_id"] == doc_id
