@@ -36,7 +36,7 @@ def demo(
     ]
     print_columns([["encoder", "search", *MEASURES, "µs a search"], *rows])
     print()
-    say(f"the index stays in {index}; to try it:")
+    say(f"the index stays in {index}")
     print_next(
         ["search", index, "shuffle a deck of cards", "--explain"],
         ["why", index, "is it a leap year?", "calendar.monthrange"],

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import print_columns, print_json
+from lsr.cli.output import print_columns, print_json, while_loading
 
 _PATIENCE = 10  # seconds of the self-test
 _LEAST_RECALL = 0.95
@@ -47,7 +47,8 @@ def doctor(json: options.Json = False) -> None:
     elif found["temporary"] is None:
         found["self_test"] = {"skipped": "there is no temporary folder"}
     else:
-        found["self_test"] = _self_test()
+        with while_loading("a small index"):
+            found["self_test"] = _self_test()
     found["advice"] = list(_advice(found))
     if json:
         print_json(found)

@@ -108,10 +108,10 @@ def index(
         raise ParameterError("options of sparse vectors change nothing of dense ones; add --encoder, or leave them out")
     dense_model = None
     if dense is not None:
-        from lsr.encoders.dense.dense_encoder import load_dense_encoder
-        from lsr.index.dense.dense_index import DenseIndex
+        with while_loading(dense):  # PyTorch and faiss, too
+            from lsr.encoders.dense.dense_encoder import load_dense_encoder
+            from lsr.index.dense.dense_index import DenseIndex
 
-        with while_loading(dense):
             dense_model = load_dense_encoder(dense, **of_dense)
     if beside is not None and dense_model is not None and not isinstance(documents, str):
         added = build_dense(

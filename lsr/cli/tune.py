@@ -46,6 +46,7 @@ def tune(
     Recall is the share of the exact top k that is found. Times are those of one thread; --threads are for the exact
     search that all others are compared with.
     """
+    from lsr.encoders.base import ENCODER_FOLDER
     from lsr.eval.plots import checked_format
     from lsr.index.tools.tuning import RECALLS, check_recall, sample_rows, store_presets
     from lsr.retrieval.asked import open_with_queries
@@ -81,7 +82,9 @@ def tune(
         return
     _print(tuning, given, opened.inverted)
     if not opened.inverted:
-        print_next(["search", index, WORDS_TO_SEARCH, "--recall", f"{recalls[0]:g}"])
+        encodes = encoder is None and (index / ENCODER_FOLDER).is_dir()
+        words = ["search", index, WORDS_TO_SEARCH] if encodes else ["run", index, queries, "OUT"]
+        print_next([*words, "--recall", f"{recalls[0]:g}"])
 
 
 def _plot(tuning: Tuning, index: Path, path: Path) -> None:
