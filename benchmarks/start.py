@@ -1,7 +1,7 @@
 """From nothing to an answer: whole processes, with Numba's cache and the system's file cache warm.
 
-    python benchmarks/start.py                                 of the package that is installed
-    PYTHONPATH=/another/checkout python benchmarks/start.py    of another one, by the same interpreter
+    python benchmarks/start.py                                         of the package that is installed
+    cd CHECKOUT && PYTHONPATH=. python /path/to/benchmarks/start.py    of another one, by the same interpreter
 
 `lsr --help`, and `lsr search` of three indexes of the same 1,000 texts: by BM25, by inference-free queries, and by the
 bundled `tiny`, whose queries run a network. Medians of wall and CPU seconds; the second do not tell of other programs.
