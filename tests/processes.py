@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import re
 import resource
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -51,6 +54,21 @@ def start_python(code: str, *arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
         _command(code, arguments), cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+
+
+def lines_on_terminal(code: str, *arguments: object) -> list[str]:
+    """What `code` shows on a terminal, without its control sequences; the process must end well."""
+    terminal, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm"}
+    process = subprocess.Popen(_command(code, arguments), cwd=REPOSITORY, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # what reading gives once the terminal's other side is closed
+        while chunk := os.read(terminal, 4096):
+            shown += chunk
+    os.close(terminal)
+    assert process.wait(120) == 0
+    return re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()))
 
 
 def _command(code: str, arguments: tuple[object, ...]) -> list[str]:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import re
-import subprocess
-import sys
 import time
-from contextlib import suppress
 
 import pytest
 
 from lsr import progress
 from lsr.progress import progress_bar
+from tests.processes import lines_on_terminal
 
 
 def lines_of(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -85,19 +81,7 @@ with progress_bar("training", 2, "steps", shown=True) as advance:
 
 
 def test_a_terminal_of_80_columns_shows_bars_within_bars() -> None:
-    terminal, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c", NESTED], stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm"}
-    )
-    os.close(theirs)
-    shown = b""
-    with suppress(OSError):  # what reading gives once the terminal's other side is closed
-        while chunk := os.read(terminal, 4096):
-            shown += chunk
-    os.close(terminal)
-    assert process.wait(60) == 0
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
-    lines = re.split(r"[\r\n]+", text)
+    lines = lines_on_terminal(NESTED)
     assert max(len(line) for line in lines if "━" in line) <= 80
     assert "loading tiny ... 1 s" in lines
     assert any(

@@ -18,6 +18,7 @@ import typer
 import typer.main
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from lsr.checks import expanded
 from lsr.cli.examples import EXAMPLES
 from lsr.cli.output import printable, watched
 from lsr.cli.panels import OUTPUT, panel
@@ -86,14 +87,14 @@ def _called(words: Sequence[str]) -> str:
 def _at_home(command: Callable[..., None]) -> Callable[..., None]:
     """With `~` in paths, which a shell leaves in quotes and behind =, as the user's home."""
 
-    def expanded(value: object) -> object:
+    def at_home(value: object) -> object:
         if isinstance(value, list):
-            return [expanded(each) for each in value]
-        return Path(os.path.expanduser(value)) if isinstance(value, Path) else value
+            return [at_home(each) for each in value]
+        return expanded(value) if isinstance(value, Path) else value
 
     @functools.wraps(command)
     def run(**given: object) -> None:
-        command(**{name: expanded(value) for name, value in given.items()})
+        command(**{name: at_home(value) for name, value in given.items()})
 
     return run
 
@@ -158,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _resumes(words: Sequence[str]) -> bool:
-    """Whether a command, given again, goes on where it was interrupted."""
+    """Whether the same command, given again, resumes the work that was interrupted."""
     command = _called(words)
     if command == "index":  # an index of vectors is built anew
         return any(word.startswith(("--encoder", "--dense")) for word in words)

@@ -191,7 +191,7 @@ def check_folder(offline_data: Path | None) -> None:
 def check_output(path: Path | None) -> None:
     """Raises StorageError for a file that cannot be written where it shall be: to know it before long work.
 
-    What is written to standard output has it for itself: what a command says beside goes to stderr.
+    Where the file is standard output, all other lines of the command go to stderr.
     """
     if path is None:
         return

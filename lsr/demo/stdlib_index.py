@@ -37,7 +37,7 @@ class Built:
 
 
 def open_or_build(library: StandardLibrary, encoder_name: str, folder: Path, progress: bool) -> tuple[Searcher, Built]:
-    """The index in `folder`, made if it is not there or out of date; encoding goes on where a killed one ended.
+    """The index in `folder`, made if it is not there or out of date; a killed encoding resumes.
 
     Raises EncoderError, and StorageError if the folder cannot be written or holds anything but an index of this kind.
     """

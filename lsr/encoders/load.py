@@ -28,7 +28,7 @@ from lsr.encoders.sparse.sparse_encoder import EncoderOptions, Expander, SparseE
 from lsr.errors import EncoderError, ParameterError
 from lsr.vectors.vocabulary import Vocabulary
 
-# What stands for an encoder wherever one is taken.
+# Every function that takes an encoder takes any of these.
 EncoderLike = Encoder | str | os.PathLike[str] | EncodesTexts | Encode
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import re
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.cli.commands import Lsr, Outcome
-from tests.processes import REPOSITORY, run_python
+from tests.processes import REPOSITORY, lines_on_terminal, run_python
 
 MAIN = "import sys\nfrom lsr.cli.main import main\nsys.exit(main())\n"
 COMMANDS = (
@@ -130,17 +127,7 @@ def test_a_terminal_that_cannot_show_every_letter(tmp_path: Path) -> None:
 
 
 def test_somebody_who_watches_sees_progress(library: Path, tmp_path: Path) -> None:
-    terminal, theirs = pty.openpty()
-    words = ["index", str(library), str(tmp_path / "i"), "--encoder", "bm25"]
-    process = subprocess.Popen([sys.executable, "-c", MAIN, *words], cwd=REPOSITORY, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    shown = b""
-    with suppress(OSError):  # what reading gives once the terminal's other side is closed
-        while chunk := os.read(terminal, 4096):
-            shown += chunk
-    os.close(terminal)
-    assert process.wait(120) == 0
-    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()))
+    lines = lines_on_terminal(MAIN, "index", library, tmp_path / "i", "--encoder", "bm25")
     last = [line for line in lines if line.startswith("encoding")][-1]
     assert re.fullmatch(r"encoding +\S+ 82 of 82, [\d,.]+ documents/s, took \d+:\d\d", last.rstrip())
     assert max(len(line) for line in lines if "━" in line) <= 80
