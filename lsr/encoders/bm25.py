@@ -8,6 +8,7 @@ import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -56,7 +57,7 @@ class BM25Encoder(HasFacts):
     stemmed. Scripts without spaces between words (Han, Kana, Hangul, Thai, Lao, Khmer, Myanmar) have no such runs: two
     neighboring characters are a token, as in Lucene's CJKAnalyzer. Documents have every single character, too, so that
     a query of one finds it. An encoder that an earlier version saved keeps its runs. dl counts the tokens of a
-    document. A token that was in no fitted text has no component.
+    document. A token that was in no fitted text has no component, unless `extended` gives it one.
 
     k1: how soon a repeated token stops counting, >= 0. b: how much a long text counts less, from 0 to 1.
     Raises ParameterError for other values.
@@ -74,6 +75,7 @@ class BM25Encoder(HasFacts):
         self._idf: npt.NDArray[np.float32] = np.zeros(0, np.float32)
         self._documents = 0
         self._tokens = 0
+        self._fitted_dim = 0  # what `extended` has added comes behind
 
     def _facts(self) -> dict[str, object]:
         fitted = {"components": self.dim, "documents": self._documents} if self.fitted else {"not fitted": True}
@@ -85,7 +87,7 @@ class BM25Encoder(HasFacts):
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The tokens of the fitted texts, sorted. Raises EncoderError before `fit`."""
+        """The tokens of the fitted texts, sorted, then those of `extended`. Raises EncoderError before `fit`."""
         if self._vocabulary is None:
             raise EncoderError("bm25 is not fitted: it needs the collection's statistics; call fit(texts) first")
         return self._vocabulary
@@ -120,9 +122,33 @@ class BM25Encoder(HasFacts):
         names = sorted(document_frequency)
         frequency = np.array([document_frequency[name] for name in names], np.float64)
         self._vocabulary = Vocabulary(names)
-        self._idf = np.log1p((documents - frequency + 0.5) / (frequency + 0.5)).astype(np.float32)
+        self._idf = idf_of(frequency, documents)
         self._documents, self._tokens = documents, tokens
+        self._fitted_dim = len(names)
         return self
+
+    def extended(self, texts: Iterable[str]) -> BM25Encoder:
+        """One that knows the tokens of further texts, too; itself where they have no new ones.
+
+        Components keep their numbers, and the statistics stay those of the fit: equal texts have equal weights before
+        and after. New tokens come behind, in the order of the texts, and each has the IDF of a token that is in one
+        fitted text: the largest there is, whichever texts come together. `lsr refit` counts them.
+
+        Texts stream; memory grows with the number of new tokens. Raises EncoderError before `fit`, and, naming the row,
+        for what is not valid text.
+        """
+        check_listable(texts, "texts", EncoderError)
+        id_of = self.vocabulary.id_of
+        new: dict[str, None] = {}
+        for row, text in enumerate(texts):
+            check_text(f"row {row}", text, EncoderError)
+            new.update((word, None) for word in tokenize(text, self._cuts_runs) if id_of(word) is None)
+        if not new:
+            return self
+        extended = copy(self)
+        extended._vocabulary = self.vocabulary.extended(new)
+        extended._idf = np.concatenate([self._idf, np.repeat(idf_of(np.ones(1), self._documents), len(new))])
+        return extended
 
     def encode_documents(
         self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False
@@ -163,6 +189,7 @@ class BM25Encoder(HasFacts):
             "tokens": self._tokens,
             "vocabulary_hash": self.vocabulary.hash,
             **({"unspaced": _BIGRAMS} if self._cuts_runs else {}),
+            **({"fitted_components": self._fitted_dim} if self._fitted_dim < self.dim else {}),
         }
 
     def check_saveable(self) -> None:
@@ -190,6 +217,7 @@ class BM25Encoder(HasFacts):
             encoder._documents, encoder._tokens = int(description["documents"]), int(description["tokens"])
             encoder._vocabulary = Vocabulary.read(folder / VOCABULARY_FILE)
             encoder._idf = np.load(folder / IDF_FILE, allow_pickle=False)
+            encoder._fitted_dim = int(description.get("fitted_components", encoder.dim))
         except DAMAGE as error:
             raise EncoderError(f"{folder}: a damaged bm25 encoder ({error}); fit and save it again") from error
         fitting = encoder._idf.dtype == np.float32 and encoder._idf.shape == (encoder.dim,)
@@ -197,6 +225,7 @@ class BM25Encoder(HasFacts):
             not fitting
             or encoder.vocabulary.hash != description.get("vocabulary_hash")
             or min(encoder._documents, encoder._tokens) < 1
+            or not 0 < encoder._fitted_dim <= encoder.dim
         ):
             raise EncoderError(f"{folder}: the files of this bm25 encoder do not fit together; fit and save it again")
         return encoder
@@ -217,6 +246,11 @@ class BM25Encoder(HasFacts):
             values.append(weights.astype(np.float32))
             ends.append(ends[-1] + len(components))
         return SparseVectors(np.array(ends), np.concatenate(indices), np.concatenate(values), self.dim)
+
+
+def idf_of(frequency: npt.NDArray[Any], documents: int) -> npt.NDArray[np.float32]:
+    """float32 [tokens]: the IDF of tokens that are in so many of the documents."""
+    return np.log1p((documents - frequency + 0.5) / (frequency + 0.5)).astype(np.float32)
 
 
 _ASCII_WORDS = re.compile(r"\w+", re.ASCII)

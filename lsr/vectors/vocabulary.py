@@ -31,7 +31,10 @@ class Vocabulary:
             tokens = sorted(tokens, key=tokens.__getitem__)
         self.tokens: tuple[str, ...] = tuple(listed(tokens, "tokens", VectorsError))
         self._ids: dict[str, int] = {}
-        for i, token in enumerate(self.tokens):
+        self._number(0)
+
+    def _number(self, begin: int) -> None:
+        for i, token in enumerate(self.tokens[begin:], begin):
             check_text(f"token {i} of the vocabulary", token, VectorsError)
             first = self._ids.setdefault(token, i)
             if first != i:
@@ -41,6 +44,23 @@ class Vocabulary:
     def of(cls, tokens: VocabularyLike) -> Vocabulary:
         """A Vocabulary as it is, and what the constructor takes as one."""
         return tokens if isinstance(tokens, Vocabulary) else cls(tokens)
+
+    def extended(self, tokens: Iterable[str]) -> Vocabulary:
+        """One with the tokens that this one lacks put behind its own, in their order; itself where it lacks none.
+
+        Raises VectorsError for a token that is not text or cannot be written as UTF-8.
+        """
+        new = [token for token in dict.fromkeys(tokens) if token not in self._ids]
+        if not new:
+            return self
+        extended = object.__new__(Vocabulary)
+        extended.tokens, extended._ids = (*self.tokens, *new), self._ids.copy()
+        extended._number(len(self))  # the others have been checked
+        return extended
+
+    def extends(self, other: Vocabulary) -> bool:
+        """Whether it begins with all tokens of `other`, so that components mean the same in both."""
+        return self.tokens[: len(other)] == other.tokens
 
     def __len__(self) -> int:
         return len(self.tokens)

@@ -233,3 +233,54 @@ print([name for name in ("torch", "numba", "transformers") if name in sys.module
 @given(st.text(st.characters(max_codepoint=127)))
 def test_ascii_texts_need_no_pattern_of_marks(text: str) -> None:
     assert tokenize(text) == [word for word in _word_pattern().findall(text.lower()) if word not in FUNCTION_WORDS]
+
+
+@given(fitted=TEXTS, added=TEXTS, k1=st.floats(0, 3), b=st.floats(0, 1))
+def test_further_texts_give_it_tokens_and_change_no_weight(
+    fitted: list[str], added: list[str], k1: float, b: float
+) -> None:
+    fitted = [*fitted, "alpha"]
+    encoder = BM25Encoder(k1, b).fit(fitted)
+    grown = encoder.extended(text for text in added)
+    lacking = dict.fromkeys(word for text in added for word in tokenize(text) if word not in encoder.vocabulary.tokens)
+    assert grown.vocabulary.tokens == (*encoder.vocabulary.tokens, *lacking)
+    assert (grown is encoder) == (not lacking)
+    assert grown.vocabulary.extends(encoder.vocabulary)
+    for before, after in (
+        (encoder.encode_documents(fitted), grown.encode_documents(fitted)),
+        (encoder.encode_queries(fitted), grown.encode_queries(fitted)),
+    ):
+        assert np.array_equal(before.to_dense(), after.to_dense()[:, : encoder.dim])
+    counts = [len(set(tokenize(text))) for text in added]
+    assert np.diff(grown.encode_documents(added).indptr).tolist() == counts
+    assert grown.idf.tolist()[encoder.dim :] == [
+        pytest.approx(math.log1p((len(fitted) - 0.5) / 1.5), rel=1e-6) for _ in lacking
+    ]
+    one_by_one = encoder
+    for text in added:
+        one_by_one = one_by_one.extended([text])
+    assert one_by_one.describe() == grown.describe()
+
+
+def test_added_tokens_are_saved(tmp_path: Path) -> None:
+    encoder = BM25Encoder().fit(["beta delta"])
+    assert encoder.extended([]) is encoder is encoder.extended(["delta", "beta, beta"])
+    grown = encoder.extended(["gamma alpha"]).extended(["beta 果园"])
+    assert grown.vocabulary.tokens == ("beta", "delta", "gamma", "alpha", "果", "园", "果园")
+    assert encoder.dim == 2
+    grown.save(tmp_path)
+    loaded = load_encoder(tmp_path)
+    assert loaded.describe() == grown.describe()
+    assert loaded.describe()["fitted_components"] == 2
+    assert "fitted_components" not in encoder.describe()
+    assert loaded.encode_queries(["alpha 果园"]) == grown.encode_queries(["alpha 果园"])
+    assert isinstance(loaded, BM25Encoder)
+    assert loaded.extended(["beta 园"]) is loaded
+    with pytest.raises(EncoderError, match="row 1"):
+        loaded.extended(["alpha", 3])  # type: ignore[list-item]
+    with pytest.raises(EncoderError, match="call fit"):
+        BM25Encoder().extended(["alpha"])
+    description = json.loads((tmp_path / "encoder.json").read_text())
+    (tmp_path / "encoder.json").write_text(json.dumps({**description, "fitted_components": 8}))
+    with pytest.raises(EncoderError, match="do not fit together"):
+        load_encoder(tmp_path)

@@ -135,3 +135,16 @@ def test_from_a_tokenizer() -> None:
         Vocabulary({"a": 0, "b": 2})
     with pytest.raises(VectorsError, match="a single text, 'abc'; give a list"):
         Vocabulary("abc")
+
+
+@given(token_lists, token_lists)
+def test_extended(first: list[str], more: list[str]) -> None:
+    vocabulary = Vocabulary(first)
+    extended = vocabulary.extended([*more, *more])
+    assert extended == Vocabulary([*first, *(token for token in more if token not in first)])
+    assert (extended is vocabulary) == (not set(more) - set(first))
+    assert vocabulary == Vocabulary(first)
+    assert extended.extends(vocabulary)
+    assert vocabulary.extends(extended) == (extended is vocabulary)
+    with pytest.raises(VectorsError, match="surrogate"):
+        vocabulary.extended(["\ud800"])
