@@ -17,6 +17,7 @@ EXTRAS = {
     "matplotlib": "eval",
     "accelerate": "train",
     "tensorboard": "train",
+    "pypdf": "pdf",
 }
 TRAINING = ("accelerate", "tensorboard", "torch", "transformers")
 

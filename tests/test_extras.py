@@ -29,6 +29,7 @@ ENTRIES = {
     "from lsr.eval.plots import CurvePoint, plot_curves\n"
     "plot_curves({'a': [CurvePoint(1.0, 1.0)]}, 'x', 'nDCG@10', 'title', 'plot.svg')": "matplotlib",
     "from lsr.training import train # again": "tensorboard",
+    "from lsr.extras import need; need('report.pdf', 'pypdf')": "pypdf",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -15,12 +15,42 @@ from lsr.errors import CollectionError, RunError
 from lsr.storage.recognize import JUDGMENTS, RUN, collection_around, what_is
 
 
+class _NoMetadata(Mapping[str, Any]):
+    """Empty for good, so that all documents can share it; they keep their hash and can be pickled."""
+
+    def __getitem__(self, name: str) -> Any:
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __repr__(self) -> str:
+        return "{}"
+
+    def __reduce__(self) -> str:
+        return "NO_METADATA"
+
+
+NO_METADATA = _NoMetadata()
+
+
 class Document(NamedTuple):
-    """One document of a collection. `title` is empty where the collection has none."""
+    """One document of a collection. `title` is empty where the collection has none.
+
+    metadata: everything else that is known of it, by name, as plain values: text, numbers, bool, dates and times, None,
+        and lists or dicts of these.
+    """
 
     doc_id: str
     title: str
     text: str
+    metadata: Mapping[str, Any] = NO_METADATA
 
     @property
     def full_text(self) -> str:

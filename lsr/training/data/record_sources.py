@@ -97,6 +97,6 @@ class Titles:
     def examples(self) -> Iterator[Example]:
         store = self.corpus.store
         for row in range(len(store)):
-            doc_id, title, text = store[row]
+            doc_id, title, text, _ = store[row]
             if title.strip() and text.strip():
                 yield make_example(Place(self.name, row + 1), text_id(title), title, [doc_id], ())

@@ -112,7 +112,7 @@ def _build(collection: Collection, corpus: str, folder: Path, progress: bool) ->
         def strings() -> Iterator[str]:
             for document in collection.documents():
                 if document.full_text.strip():
-                    yield from document
+                    yield from (document.doc_id, document.title, document.text)
                 advance(1)
 
         count = StringColumn.write(temporary, STRINGS, strings()) // STRINGS_PER_DOCUMENT
