@@ -51,9 +51,9 @@ def measure(searcher: Searcher, texts: list[str], plain: dict[str, str], fed_bac
     for text in [*texts[:5], *texts]:
         for which, request in requests.items():
             begin = time.perf_counter()
-            encoded = searcher.encode([text], request.sides)
+            encoded = searcher.snapshot.encode([text], request.sides)
             between = time.perf_counter()
-            searcher.find(encoded, request)
+            searcher.snapshot.find(encoded, request)
             end = time.perf_counter()
             seconds[f"{which}, text"].append(end - begin)
             seconds[f"{which}, vector"].append(end - between)

@@ -60,7 +60,7 @@ def evaluate(
         options.check_output(run)
         asked, qrels = _asked(system, judgments, queries, split, options.drops(same_id), encoder, device)
         if len(asked.searcher.index):
-            check_index(qrels, asked.searcher.rows_of, str(system), asked.searcher.doc_id(0))
+            check_index(qrels, asked.searcher.snapshot.rows_of, str(system), asked.searcher.snapshot.doc_id(0))
         ranking = asked.searcher.rankings(asked.queries, request, threads, asked.drop_same_id, progress=True)
         remark(asked.note)
         if run is not None:

@@ -89,8 +89,8 @@ def index(
     from lsr.encoders.base import ENCODER_FOLDER
     from lsr.encoders.load import load_encoder
     from lsr.index.seismic.seismic_index import SeismicIndex
+    from lsr.retrieval.dense_side import DENSE_FOLDER
     from lsr.retrieval.indexing import NO_TEXT, build_dense, build_searchable
-    from lsr.retrieval.searcher import DENSE_FOLDER
     from lsr.storage.manifest import check_replaceable
     from lsr.storage.reading import rereadable
     from lsr.vectors.io import is_vectors

@@ -20,7 +20,7 @@ def info(
     json: options.Json = False,
 ) -> None:
     """Show what an index, and the dense one in it, holds and how it was built."""
-    from lsr.retrieval.searcher import DENSE_FOLDER
+    from lsr.retrieval.dense_side import DENSE_FOLDER
     from lsr.storage.manifest import verify as verify_checksums
 
     described = _describe(index)

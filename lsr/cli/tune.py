@@ -63,7 +63,7 @@ def tune(
     opened = cast("SeismicIndex", asked.searcher.index)
     given = len(asked.ids)
     sampled = asked.chosen([asked.ids[row] for row in sample_rows(given)])  # fewer texts to encode
-    vectors = asked.searcher.encode(sampled.rows)[SPARSE]
+    vectors = asked.searcher.snapshot.encode(sampled.rows)[SPARSE]
     tuning = opened.tune(vectors, recalls=recalls, k=k, threads=threads, progress=True)
     remark(asked.note)
     store_presets(index, tuning, manifest)

@@ -57,15 +57,15 @@ def why(
     with while_loading(index):
         asked = open_with_query(index, query, queries, encoder)
     searcher = asked.searcher
-    row = int(searcher.rows_of([document])[0])
+    row = int(searcher.snapshot.rows_of([document])[0])
     if row < 0:
         raise ParameterError(f"{document!r} is not a document of {index}; check the id")
-    vector = searcher.encode(asked.rows)[SPARSE]
+    vector = searcher.snapshot.encode(asked.rows)[SPARSE]
     explained = cast("SeismicIndex", searcher.index).why(vector, row, request.k, request.params, request.allowed)
     if json:
-        print_json({"query": query, "doc_id": document, **_as_json(explained, request.params, searcher.token)})
+        print_json({"query": query, "doc_id": document, **_as_json(explained, request.params, searcher.snapshot.token)})
         return
-    _print(document, explained, request.params, searcher.token)
+    _print(document, explained, request.params, searcher.snapshot.token)
 
 
 def _print(document: str, explained: Why, given: SearchParams, token: Callable[[int], str]) -> None:

@@ -19,9 +19,10 @@ from lsr.encoders.folders.find import content_digest
 from lsr.encoders.load import load_encoder
 from lsr.experiment.experiment_file import NamedEncoder, System
 from lsr.index.dense_config import DenseConfig
+from lsr.retrieval.dense_side import Dense
 from lsr.retrieval.indexing import build_dense, build_searchable
 from lsr.retrieval.request import DENSE, SideName
-from lsr.retrieval.searcher import Dense, Searcher
+from lsr.retrieval.searcher import Searcher
 from lsr.storage.id_column import IdColumn
 from lsr.storage.manifest import MANIFEST
 
@@ -67,7 +68,7 @@ class Indexes:
         encoder = system.dense if side == DENSE and system.dense else system.encoder
         place = (collection, f"{side} {self.key(encoder)}")
         if place not in self._encoded:
-            self._encoded[place] = searcher.encode(list(collection.queries().values()), [side])[side]
+            self._encoded[place] = searcher.snapshot.encode(list(collection.queries().values()), [side])[side]
         return self._encoded[place]
 
     def key(self, encoder: NamedEncoder) -> str:

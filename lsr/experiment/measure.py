@@ -60,13 +60,15 @@ class Task(NamedTuple):
 
     def dropped(self) -> npt.NDArray[np.int64] | None:
         """int64[queries]: the row of each query's own document, where the collection has such; see Searcher.find."""
-        return self.searcher.rows_of(list(self.collection.queries())) if self.collection.drop_same_id else None
+        return self.searcher.snapshot.rows_of(list(self.collection.queries())) if self.collection.drop_same_id else None
 
 
 def measure_system(task: Task, measures: Mapping[str, str], run_file: Path, progress: bool) -> Figures:
     """Search for all queries, write the run, and measure it. measures: name -> measure as ir_measures knows it."""
     texts = list(task.collection.queries().values())
-    check_index(task.collection.qrels(), task.searcher.rows_of, task.collection.name, task.searcher.doc_id(0))
+    check_index(
+        task.collection.qrels(), task.searcher.snapshot.rows_of, task.collection.name, task.searcher.snapshot.doc_id(0)
+    )
     per_query: dict[str, dict[str, float]] = {name: {} for name in measures}
     with (
         run_writer(run_file) as write,
@@ -106,7 +108,7 @@ def _runs(task: Task) -> Iterator[dict[str, dict[str, float]]]:
     for start in range(0, len(query_ids), QUERIES_AT_ONCE):
         some = slice(start, start + QUERIES_AT_ONCE)
         encoded = {side: queries[some] for side, queries in task.encoded.items()}
-        yield task.searcher.rank_encoded(
+        yield task.searcher.snapshot.rank_encoded(
             query_ids[some], encoded, task.request, task.threads, task.collection.drop_same_id
         )
 
@@ -124,12 +126,12 @@ def _microseconds(task: Task, texts: Sequence[str]) -> tuple[float, float]:
     with one_torch_thread():
         for query in chosen:
             begin = time.perf_counter()
-            encoded.append(task.searcher.encode([texts[query]], task.request.sides))
+            encoded.append(task.searcher.snapshot.encode([texts[query]], task.request.sides))
             encode.append(time.perf_counter() - begin)
         for query, vectors in zip(chosen, encoded, strict=True):
             own = None if dropped is None else dropped[query : query + 1]
             begin = time.perf_counter()
-            task.searcher.find(vectors, request, dropped=own)
+            task.searcher.snapshot.find(vectors, request, dropped=own)
             search.append(time.perf_counter() - begin)
     return 1e6 * statistics.median(search[-len(timed) :]), 1e6 * statistics.median(encode[-len(timed) :])
 
@@ -139,7 +141,9 @@ def _recall_of_exact(task: Task) -> float:
     dropped = task.dropped()
     own = None if dropped is None else dropped[:COMPARED_QUERIES]
     found, exact = (
-        task.searcher.find(encoded, replace(task.request, k=TIMED_K, params=params), task.threads, own).lists.rows
+        task.searcher.snapshot.find(
+            encoded, replace(task.request, k=TIMED_K, params=params), task.threads, own
+        ).lists.rows
         for params in (task.request.params, SearchParams(exact=True))
     )
     wanted = (exact >= 0).sum()

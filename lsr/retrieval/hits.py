@@ -14,13 +14,13 @@ from lsr.display import ScoredList, beginning
 
 if TYPE_CHECKING:
     from lsr.encoders.base import Encoder
-    from lsr.retrieval.searcher import Searcher
+    from lsr.retrieval.snapshot import Snapshot
 
 TEXT_OF_REPR = 60  # characters
 
 
 def _text_of(hit: Hit) -> str | None:
-    texts = hit._searcher.texts
+    texts = hit._snapshot.texts
     return None if texts is None else texts[hit.row]
 
 
@@ -40,7 +40,7 @@ class Hit:
     """
 
     if TYPE_CHECKING:  # not fields: what is shown and copied of a hit is plain data
-        _searcher: Searcher
+        _snapshot: Snapshot
         _query: SearchedQuery
 
     doc_id: str
@@ -55,10 +55,10 @@ class Hit:
         score: float,
         row: int,
         scores: Mapping[str, float],
-        searcher: Searcher,
+        snapshot: Snapshot,
         query: SearchedQuery,
     ) -> None:
-        self.__dict__.update(doc_id=doc_id, score=score, row=row, scores=scores, _searcher=searcher, _query=query)
+        self.__dict__.update(doc_id=doc_id, score=score, row=row, scores=scores, _snapshot=snapshot, _query=query)
 
     def __repr__(self) -> str:
         text = "" if self.text is None else f", {beginning(self.text, TEXT_OF_REPR)!r}"
@@ -81,16 +81,16 @@ class Hit:
 
     @cached_property
     def _terms(self) -> dict[str, float]:
-        components, weights = self._searcher.index.vector(self.row)
+        components, weights = self._snapshot.index.vector(self.row)
         in_query_components, query_weights = self._query.sparse
         shared, in_query, in_document = np.intersect1d(in_query_components, components, return_indices=True)
         products = query_weights[in_query] * weights[in_document]
-        token = self._searcher.token
+        token = self._snapshot.token
         return {token(int(shared[at])): float(products[at]) for at in np.argsort(-products, kind="stable")}
 
     def __getstate__(self) -> dict[str, Any]:
         plain = {**self.__dict__, "text": self.text, "_terms": self._terms}
-        return {name: value for name, value in plain.items() if name not in ("_searcher", "_query")}
+        return {name: value for name, value in plain.items() if name not in ("_snapshot", "_query")}
 
 
 class Hits(ScoredList[Hit]):

@@ -19,8 +19,9 @@ from lsr.index.index_checks import settings_of
 from lsr.index.parameters import IndexConfig
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.memory import machine_memory
+from lsr.retrieval.dense_side import DENSE_FOLDER
 from lsr.retrieval.encoding import Documents, encode_documents
-from lsr.retrieval.searcher import DENSE_FOLDER, TEXTS_NAME
+from lsr.retrieval.searcher import TEXTS_NAME
 from lsr.storage.files import storage_errors
 from lsr.storage.id_column import IdColumn
 from lsr.storage.manifest import MANIFEST, check_replaceable, replacing_folder, write_manifest

@@ -83,7 +83,7 @@ def evaluate_encoder(
     vectors = encoder.encode_documents(on.texts, progress=progress)
     rows = encoder.encode_queries(list(on.queries.values()))
     searcher = Searcher(SeismicIndex.build(vectors.with_ids(on.ids), IndexConfig(), threads=threads), encoder)
-    run = searcher.rank_encoded(list(on.queries), {SPARSE: rows}, SearchRequest(k), threads, on.drop_same_id)
+    run = searcher.snapshot.rank_encoded(list(on.queries), {SPARSE: rows}, SearchRequest(k), threads, on.drop_same_id)
     per_query = query_values(on.qrels, run, list(measures))
     means = {measure: statistics.fmean(values.values()) for measure, values in per_query.items()}
     return Evaluated(means, rows.nnz / max(len(rows), 1), vectors.nnz / max(len(vectors), 1))

@@ -170,7 +170,7 @@ def _positives(searcher: Searcher, qrels: Mapping[str, Mapping[str, int]], grade
     }
     needed = {doc_id for doc_ids in relevant.values() for doc_id in doc_ids}
     # In one pass, which needs less memory than a table of all ids.
-    row_of = {doc_id: row for row in range(len(searcher.index)) if (doc_id := searcher.doc_id(row)) in needed}
+    row_of = {doc_id: row for row in range(len(searcher.index)) if (doc_id := searcher.snapshot.doc_id(row)) in needed}
     positives = {
         query_id: {doc_id: row_of[doc_id] for doc_id in doc_ids if doc_id in row_of}
         for query_id, doc_ids in relevant.items()
@@ -191,9 +191,9 @@ def _rankings(
     threads: int | None,
     drop_same_id: bool,
 ) -> list[_Ranking]:
-    encoded = searcher.encode(list(queries.values()), request.sides)
-    dropped = searcher.rows_of(list(queries)) if drop_same_id else None
-    found = searcher.find(encoded, request, threads, dropped)
+    encoded = searcher.snapshot.encode(list(queries.values()), request.sides)
+    dropped = searcher.snapshot.rows_of(list(queries)) if drop_same_id else None
+    found = searcher.snapshot.find(encoded, request, threads, dropped)
     columns = zip(*(array.tolist() for array in found.lists), strict=True)
     rankings = []
     for rows, scores in columns:
@@ -220,7 +220,7 @@ def _choose(
     random = Random(f"{mining.seed} {query_id}")
     chosen: _Chosen = {}
     for searcher, rows, scores in rankings:
-        ids = [searcher.doc_id(row) for row in rows]
+        ids = [searcher.snapshot.doc_id(row) for row in rows]
         limit = math.inf
         best = next((score for doc_id, score in zip(ids, scores, strict=True) if doc_id in positives), None)
         if mining.max_score_ratio is not None and best is not None:
@@ -241,7 +241,7 @@ def _fill_up(chosen: _Chosen, searcher: Searcher, known: set[str], count: int, r
     assert searcher.texts is not None
     for _ in range(RANDOM_TRIES * max(0, count - len(chosen))):
         row = random.randrange(len(searcher.index))
-        doc_id = searcher.doc_id(row)
+        doc_id = searcher.snapshot.doc_id(row)
         if doc_id not in known and searcher.texts[row].strip():
             chosen.setdefault(doc_id, (searcher, row))
             if len(chosen) == count:

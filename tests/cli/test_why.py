@@ -46,10 +46,10 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def explain(index: Path) -> Callable[..., Any]:
     """What the library says of a document by its id."""
     searcher = Searcher.open(index)
-    vector = searcher.encode([QUESTION])[SPARSE]
+    vector = searcher.snapshot.encode([QUESTION])[SPARSE]
 
     def of(document: str, k: int = 10, **params: Any) -> Any:
-        row = int(searcher.rows_of([document])[0])
+        row = int(searcher.snapshot.rows_of([document])[0])
         return searcher.index.why(vector, row, k, SearchParams(**params))  # type: ignore[attr-defined]
 
     return of

@@ -26,7 +26,8 @@ from lsr.experiment import Experiment, experiment_report, read_experiment, run_e
 from lsr.experiment import measure as measuring
 from lsr.experiment.indexes import digest
 from lsr.index.parameters import SearchParams
-from lsr.retrieval.searcher import Dense, Searcher
+from lsr.retrieval.dense_side import Dense
+from lsr.retrieval.searcher import Searcher
 from tests.data import FIXTURES, LIBRARY, NEWS, data_path
 from tests.processes import run_python, start_python
 

@@ -14,8 +14,9 @@ from lsr.errors import CollectionError, EncoderError, IndexFormatError, Paramete
 from lsr.index.dense import dense_index
 from lsr.index.dense.dense_index import DenseIndex
 from lsr.index.dense_config import DenseConfig
+from lsr.retrieval.dense_side import DENSE_FOLDER
 from lsr.retrieval.indexing import build_dense, build_searchable
-from lsr.retrieval.searcher import DENSE_FOLDER, Searcher
+from lsr.retrieval.searcher import Searcher
 from lsr.storage.manifest import verify
 from tests.retrieval.test_indexing import Doc, Listed, files
 

@@ -27,7 +27,7 @@ from lsr import (
     store_presets,
 )
 from lsr.index.index_folder import FromFolder
-from lsr.retrieval.searcher import Dense
+from lsr.retrieval.dense_side import Dense
 from tests import made_vectors
 from tests.index.samples import always_blocks
 from tests.processes import run_python

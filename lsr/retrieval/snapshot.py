@@ -1,0 +1,210 @@
+"""Snapshot: an index, its encoder, texts and dense vectors as they are at one moment, and the searches of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.checks import check_flag, check_kind, checked_texts, named_texts
+from lsr.errors import EncoderError, ParameterError
+from lsr.index.filters import Filter
+from lsr.progress import progress_bar
+from lsr.retrieval.dense_side import Dense
+from lsr.retrieval.hits import Hit, Hits, SearchedQuery
+from lsr.retrieval.pipeline import Found, Sides, search_pipeline
+from lsr.retrieval.request import DENSE, SPARSE, SearchRequest, SideName
+from lsr.threads import checked_threads
+from lsr.vectors.sparse_vectors import SparseVectors
+
+if TYPE_CHECKING:
+    from lsr.encoders.base import Encoder
+    from lsr.index.dense.dense_index import DenseIndex
+    from lsr.index.sparse_index import SparseIndex
+    from lsr.vectors.vocabulary import Vocabulary
+
+_QUERIES_AT_ONCE = 256
+
+
+class Texts(Protocol):
+    """Texts by row: a list, or a StringColumn that decodes one at a time."""
+
+    def __getitem__(self, row: int, /) -> str: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """What searches of one moment see: nothing of it changes, so that many threads may search it.
+
+    query_encoder: None where queries must be SparseVectors.
+    """
+
+    index: SparseIndex[Any]
+    query_encoder: Encoder | None
+    texts: Texts | None = None
+    dense: Dense | None = None
+
+    @property
+    def encoder(self) -> Encoder:
+        """What encodes queries. Raises EncoderError where there is none: queries must then be SparseVectors."""
+        if self.query_encoder is None:
+            raise EncoderError(
+                "the index was opened without its encoder, so it takes vectors; open it with Searcher.open"
+            )
+        return self.query_encoder
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary | None:
+        """The tokens of the components, the encoder's or those that the index keeps; None where it keeps none."""
+        return self.index.vocabulary if self.query_encoder is None else self.query_encoder.vocabulary
+
+    def token(self, component: int) -> str:
+        """What names a component: its token, or its number where the index keeps no vocabulary."""
+        return str(component) if self.vocabulary is None else self.vocabulary.token(component)
+
+    def hits(
+        self, queries: Sequence[str] | SparseVectors, request: SearchRequest, threads: int | None = 1
+    ) -> list[Hits]:
+        """The hits of each query, in their order, as `request` asks for them."""
+        check_kind("the request", request, SearchRequest)
+        texts = None if isinstance(queries, SparseVectors) else checked_texts(queries, "query")
+        found = self.find(self.encode(queries if texts is None else texts, request.sides), request, threads)
+        sparse = found.queries.get(SPARSE)
+        parts = {side: scores.tolist() for side, scores in found.parts.items()}
+        hits = []
+        for query, (rows, scores) in enumerate(zip(*(array.tolist() for array in found.lists), strict=True)):
+            row = None if sparse is None else sparse.row(query)
+            vector = SearchedQuery("" if texts is None else texts[query], self.query_encoder, row)
+            hits.append(
+                Hits(
+                    Hit(self.doc_id(row), scores[place], row, _scores(parts, query, place), self, vector)
+                    for place, row in enumerate(rows)
+                    if row >= 0
+                )
+            )
+        return hits
+
+    def rankings(
+        self,
+        queries: Mapping[str, str] | SparseVectors,
+        request: SearchRequest,
+        threads: int | None = 1,
+        drop_same_id: bool = False,
+        progress: bool = False,
+    ) -> dict[str, dict[str, float]]:
+        """As `run`, as `request` asks for them. progress: on standard error."""
+        check_kind("the request", request, SearchRequest)
+        check_flag("drop_same_id", drop_same_id)
+        asked: list[str] | SparseVectors
+        if isinstance(queries, SparseVectors):
+            names, asked = queries.ids or [str(row) for row in range(len(queries))], queries
+        else:
+            texts = named_texts(queries)
+            names, asked = list(texts), list(texts.values())
+        request = self._prepared(request)  # once, not for each batch
+        run: dict[str, dict[str, float]] = {}
+        with progress_bar("searching", len(names), "queries", progress) as advance:
+            for first in range(0, len(names), _QUERIES_AT_ONCE):
+                some = slice(first, first + _QUERIES_AT_ONCE)
+                encoded = self.encode(asked[some], request.sides)
+                run |= self.rank_encoded(names[some], encoded, request, threads, drop_same_id)
+                advance(len(names[some]))
+        return run
+
+    def rank_encoded(
+        self,
+        query_ids: Sequence[str],
+        encoded: Mapping[str, Any],
+        request: SearchRequest,
+        threads: int | None = 1,
+        drop_same_id: bool = False,
+    ) -> dict[str, dict[str, float]]:
+        """As `rankings`, for queries that `encode` has encoded."""
+        dropped = self.rows_of(query_ids) if drop_same_id else None
+        found = self.find(encoded, request, threads, dropped)
+        columns = zip(query_ids, *(array.tolist() for array in found.lists), strict=True)
+        return {
+            query_id: {self.doc_id(row): score for row, score in zip(rows, scores, strict=True) if row >= 0}
+            for query_id, rows, scores in columns
+        }
+
+    def encode(self, queries: Sequence[str] | SparseVectors, sides: Sequence[SideName] = (SPARSE,)) -> dict[str, Any]:
+        """Side -> the queries' vectors; SparseVectors are those of the sparse side. Raises ParameterError."""
+        if isinstance(queries, SparseVectors):
+            if DENSE in sides:
+                raise ParameterError(
+                    "the queries are sparse vectors, and a dense search needs their texts; give texts, or leave out "
+                    "side 'dense' and interpolation"
+                )
+            return {SPARSE: queries}
+        checked = checked_texts(queries, "query")
+        encoded: dict[str, Any] = {}
+        if SPARSE in sides:
+            encoded[SPARSE] = self.encoder.encode_queries(checked)
+        if DENSE in sides:
+            encoded[DENSE] = self._checked_dense.encoder.encode_queries(checked)
+        return encoded
+
+    def find(
+        self,
+        encoded: Mapping[str, Any],
+        request: SearchRequest,
+        threads: int | None = 1,
+        dropped: npt.NDArray[np.int64] | None = None,
+    ) -> Found:
+        """What `encode` made, searched for. dropped: int64[queries], a row for each query not to be found, or -1."""
+        dense = self._checked_dense.index if DENSE in request.sides else None
+        sides = Sides(self.index, dense, self._prepared(request), checked_threads(threads), dropped)
+        return search_pipeline(sides, encoded)
+
+    def _prepared(self, request: SearchRequest) -> SearchRequest:
+        """With a filter made once, not for each side and each search of a pipeline."""
+        if request.allowed is None:
+            return request
+        return replace(request, allowed=Filter.of(request.allowed, len(self.index), self.index.ids))
+
+    def rows_of(self, doc_ids: Sequence[str]) -> npt.NDArray[np.int64]:
+        """int64[ids]: the rows of documents, -1 for ids that no document has."""
+        ids = self.index.ids
+        if ids is not None:
+            return ids.rows(doc_ids)
+        of_text = {str(row): row for row in range(len(self.index))}
+        return np.array([of_text.get(doc_id, -1) for doc_id in doc_ids], np.int64)
+
+    def doc_id(self, row: int) -> str:
+        """The id of a document, its row as text if the index has none."""
+        ids = self.index.ids
+        return str(row) if ids is None else ids[row]
+
+    @cached_property
+    def _checked_dense(self) -> Dense:
+        if self.dense is None:
+            raise ParameterError(
+                "there are no dense vectors beside this index; build it with them (lsr index --dense minilm), "
+                "or leave out side 'dense' and interpolation"
+            )
+        _check_same_documents(self.index, self.dense.index)
+        return self.dense
+
+
+def _scores(parts: Mapping[SideName, list[list[float]]], query: int, place: int) -> dict[str, float]:
+    return {side: scores[query][place] for side, scores in parts.items() if not np.isnan(scores[query][place])}
+
+
+def _check_same_documents(sparse: SparseIndex[Any], dense: DenseIndex) -> None:
+    if len(sparse) != len(dense):
+        raise ParameterError(
+            f"the sparse index has {len(sparse)} documents, the dense one {len(dense)}; build both from one collection"
+        )
+    if sparse.ids is None or dense.ids is None or sparse.ids.equals(dense.ids):
+        return
+    pairs = enumerate(zip(sparse.ids, dense.ids, strict=True), start=1)
+    number, (ours, theirs) = next(pair for pair in pairs if pair[1][0] != pair[1][1])
+    raise ParameterError(
+        f"document {number} is {ours!r} in the sparse index and {theirs!r} in the dense one; "
+        f"build both from one collection"
+    )
