@@ -67,11 +67,14 @@ def load_array(folder: str | os.PathLike[str], name: str) -> npt.NDArray[Any]:
             raise ValueError("not a file")  # to open a pipe would be to wait for its writer
         return read_only(np.load(path, mmap_mode="r", allow_pickle=False))
     except DAMAGE as error:
-        if isinstance(error, OSError) and error.errno in EXHAUSTED:
-            raise IndexFormatError(
-                f"{path}: cannot be opened now ({error}); raise the limit of this process"
-            ) from error
-        raise IndexFormatError(f"{path}: missing or damaged ({error}); build the index again") from error
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, error: Exception) -> IndexFormatError:
+    """What to raise of an error of reading a file of an index."""
+    if isinstance(error, OSError) and error.errno in EXHAUSTED:
+        return IndexFormatError(f"{path}: cannot be opened now ({error}); raise the limit of this process")
+    return IndexFormatError(f"{path}: missing or damaged ({error}); build the index again")
 
 
 def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
