@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.checks import check_listable, check_number, check_text, expanded
+from lsr.collections.words import UNSPACED
 from lsr.display import HasFacts
 from lsr.encoders.base import ENCODER_FILE, check_batch_size, encodable
 from lsr.errors import EncoderError
@@ -255,12 +256,7 @@ def idf_of(frequency: npt.NDArray[Any], documents: int) -> npt.NDArray[np.float3
 
 _ASCII_WORDS = re.compile(r"\w+", re.ASCII)
 _BIGRAMS = "bigrams"
-# Thai and Lao, Myanmar, Hangul's letters, Khmer, Kana and Bopomofo, Han, Myanmar, Hangul, Han beyond the first plane.
-_UNSPACED = (
-    "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3005-\u3007\u3040-\u318f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
-    "\ua9e0-\ua9ff\uaa60-\uaa7f\uac00-\ud7ff\uf900-\ufaff\U0001b000-\U0001b16f\U00020000-\U000323af"
-)
-_UNSPACED_LETTER = re.compile(f"[{_UNSPACED}]")
+_UNSPACED_LETTER = re.compile(f"[{UNSPACED}]")
 
 
 def tokenize(text: str, cut_runs: bool = True, query: bool = False) -> list[str]:
@@ -293,7 +289,7 @@ def _word_pattern() -> re.Pattern[str]:
 
 @cache
 def _stretch_pattern() -> re.Pattern[str]:
-    return re.compile(f"(?:[{_UNSPACED}][{_marks()}]*)+|[^{_UNSPACED}]+")
+    return re.compile(f"(?:[{UNSPACED}][{_marks()}]*)+|[^{UNSPACED}]+")
 
 
 @cache
