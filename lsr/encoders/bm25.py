@@ -7,7 +7,7 @@ import re
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cache
 from itertools import pairwise
@@ -103,6 +103,22 @@ class BM25Encoder(HasFacts):
         _ = self.vocabulary
         return self._idf
 
+    @property
+    def documents(self) -> int:
+        """How many texts it was fitted on. Raises EncoderError before `fit`."""
+        _ = self.vocabulary
+        return self._documents
+
+    @property
+    def average_length(self) -> float:
+        """avgdl, in tokens. Raises EncoderError before `fit`."""
+        return self._tokens / self.documents
+
+    @property
+    def fitted_dim(self) -> int:
+        """Number of components that the fitted texts had; those behind are of `extended`."""
+        return self._fitted_dim
+
     def fit(self, texts: Iterable[str]) -> Self:
         """Take the statistics of a collection, in one pass, in place of earlier ones; returns itself.
 
@@ -118,12 +134,22 @@ class BM25Encoder(HasFacts):
             document_frequency.update(set(words))
             documents += 1
             tokens += len(words)
+        return self._take(document_frequency, documents, tokens)
+
+    def refitted(self, frequency: Mapping[str, int], documents: int, tokens: int) -> BM25Encoder:
+        """One of the same settings, fitted on texts that have been counted before.
+
+        frequency: token -> number of texts that have it, at least 1. documents, tokens: how many there are in all.
+        Raises EncoderError when there is no token.
+        """
+        return copy(self)._take(frequency, documents, tokens)
+
+    def _take(self, frequency: Mapping[str, int], documents: int, tokens: int) -> Self:
         if not tokens:
             raise EncoderError(f"bm25 cannot be fitted: there is no word in {documents} texts; give texts with words")
-        names = sorted(document_frequency)
-        frequency = np.array([document_frequency[name] for name in names], np.float64)
+        names = sorted(frequency)
         self._vocabulary = Vocabulary(names)
-        self._idf = idf_of(frequency, documents)
+        self._idf = idf_of(np.array([frequency[name] for name in names], np.float64), documents)
         self._documents, self._tokens = documents, tokens
         self._fitted_dim = len(names)
         return self
@@ -158,16 +184,19 @@ class BM25Encoder(HasFacts):
         check_batch_size(batch_size)
         _ = self.vocabulary
         checked = encodable(texts)
-        average = self._tokens / self._documents
 
         def rows() -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
             with progress_bar("encoding", len(checked), "documents", progress) as advance:
                 for text in checked:
                     components, counts, length = self._counts(text)
-                    yield components, counts / (counts + self.k1 * (1 - self.b + self.b * length / average))
+                    yield components, counts / (counts + self.saturation(length))
                     advance(1)
 
         return self._vectors(rows())
+
+    def saturation(self, length: Any) -> Any:
+        """K = k1 · (1 - b + b · dl / avgdl), of which as many occurrences count half. length: dl, or an array of it."""
+        return self.k1 * (1 - self.b + self.b * length / self.average_length)
 
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
         """Weights idf · qtf."""
