@@ -23,7 +23,7 @@ from lsr.retrieval.dense_side import Dense
 from lsr.retrieval.indexing import build_dense, build_searchable
 from lsr.retrieval.request import DENSE, SideName
 from lsr.retrieval.searcher import Searcher
-from lsr.storage.id_column import IdColumn
+from lsr.storage.id_column import Ids
 from lsr.storage.manifest import MANIFEST
 
 
@@ -86,7 +86,7 @@ class Indexes:
             build_searchable(collection, folder, encoder, threads=self._threads, progress=self._progress)
         return Searcher.open(folder, device=self._device)
 
-    def _open_dense(self, collection: Collection, spec: NamedEncoder, folder: Path, ids: IdColumn | None) -> Dense:
+    def _open_dense(self, collection: Collection, spec: NamedEncoder, folder: Path, ids: Ids | None) -> Dense:
         if not (folder / MANIFEST).exists():
             from lsr.encoders.dense.dense_encoder import load_dense_encoder  # loads torch
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lsr.errors import ParameterError
 from lsr.storage.arrays import Array, read_only
-from lsr.storage.id_column import IdColumn
+from lsr.storage.id_column import Ids
 from lsr.vectors.conversions import library_of
 
 
@@ -39,7 +39,7 @@ class Filter:
         self._of_blocks: dict[int, tuple[Array, MaskedBlocks]] = {}
 
     @classmethod
-    def of(cls, allowed: Allowed | None, documents: int, ids: IdColumn | None) -> Filter | None:
+    def of(cls, allowed: Allowed | None, documents: int, ids: Ids | None) -> Filter | None:
         """The filter of a mask, ids or row numbers; None for none.
 
         Raises ParameterError for a mask or filter of another length, ids where the index has none, an id or row that
@@ -111,7 +111,7 @@ def _check_length(mask: npt.NDArray[np.bool_], documents: int) -> None:
         raise ParameterError(f"the mask has shape {mask.shape}; give one value for each of {documents} documents")
 
 
-def _rows_of(wanted: list[str], ids: IdColumn | None) -> npt.NDArray[np.int64]:
+def _rows_of(wanted: list[str], ids: Ids | None) -> npt.NDArray[np.int64]:
     if wanted and ids is None:
         raise ParameterError("the index has no ids; allow documents by row number, or by a mask")
     rows = np.empty(0, np.int64) if ids is None else ids.rows(wanted)

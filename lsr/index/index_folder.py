@@ -6,12 +6,13 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, Self, SupportsIndex, TypeVar
+from pathlib import Path
+from typing import Any, NamedTuple, Self, SupportsIndex, TypeVar
 
 from lsr.checks import expanded
 from lsr.errors import IndexFormatError, LsrError, StorageError
 from lsr.storage.arrays import Array, load_array, save_arrays
-from lsr.storage.id_column import IdColumn
+from lsr.storage.id_column import IdColumn, Ids
 from lsr.storage.manifest import Extra, read_manifest, replacing_folder, write_manifest
 from lsr.storage.reading import anchored
 from lsr.vectors.vocabulary import Vocabulary
@@ -51,19 +52,53 @@ class FromFolder:
 
 def _open_again(kind: Any, arguments: Mapping[str, Any], identity: str) -> Any:
     found = kind.open(**arguments)
-    check_not_replaced(arguments["folder"], identity)
+    if found.identity != identity:
+        raise _replaced(arguments["folder"])
     return found
 
 
 def folder_identity(folder: str | os.PathLike[str]) -> str:
-    """A hash of what the manifest says of the files: equal for equal indexes alone. Raises IndexFormatError."""
-    return hashlib.sha256(json.dumps(read_manifest(folder)["files"], sort_keys=True).encode()).hexdigest()
+    """A hash of what the manifest says of the files: equal for equal indexes alone. Raises IndexFormatError.
+
+    Parameters that were tuned do not count.
+    """
+    return identity_of(read_manifest(folder))
+
+
+def identity_of(manifest: Mapping[str, Any]) -> str:
+    """The same of a manifest that was read."""
+    named = [manifest["files"], *([manifest["segments"]] if "segments" in manifest else [])]
+    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
 
 def check_not_replaced(folder: str | os.PathLike[str], identity: str) -> None:
     """Raises StorageError unless the folder still holds the index of this identity."""
     if folder_identity(folder) != identity:
-        raise StorageError(f"{folder}: another index has taken its place since it was opened; open it again")
+        raise _replaced(folder)
+
+
+def _replaced(folder: str | os.PathLike[str]) -> StorageError:
+    return StorageError(f"{folder}: another index has taken its place since it was opened; open it again")
+
+
+class StoredVocabulary(NamedTuple):
+    """The file of an index's vocabulary, and its SHA-256, None for an index that keeps none."""
+
+    path: Path
+    sha256: str | None
+
+    def read(self) -> Vocabulary | None:
+        """The tokens of the components, if they are kept. Raises StorageError if another index is there by now."""
+        if self.sha256 is None:
+            return None
+        try:
+            with self.path.open("rb") as file:
+                same = hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
+        except OSError:
+            same = False
+        if not same:
+            raise StorageError(f"{self.path}: is not the one of the index that was opened; open the index again")
+        return Vocabulary.read(self.path)
 
 
 class IndexFolder:
@@ -95,7 +130,7 @@ class IndexFolder:
         return load_array(self.path, name)
 
     def ids(self) -> IdColumn | None:
-        """The documents' ids, if they have any. Raises IndexFormatError."""
+        """The documents' ids, if they have any, one for each row. Raises IndexFormatError."""
         if not self.entry("has_ids", bool):
             return None
         ids, documents = IdColumn.open(self.path, IDS), self.number("documents")
@@ -103,20 +138,11 @@ class IndexFolder:
             raise IndexFormatError(f"{self.path}: {len(ids)} ids for {documents} documents; build the index again")
         return ids
 
-    def vocabulary(self) -> Vocabulary | None:
-        """The tokens of the components, if they are kept. Raises StorageError if another index is there by now."""
-        listed = self.entry("files", lambda files: files.get(VOCABULARY))
-        if listed is None:
-            return None
-        path = self.path / VOCABULARY
-        try:
-            with path.open("rb") as file:
-                same = hashlib.file_digest(file, "sha256").hexdigest() == listed["sha256"]
-        except OSError:
-            same = False
-        if not same:
-            raise StorageError(f"{path}: is not the one of the index that was opened; open the index again")
-        return Vocabulary.read(path)
+    @property
+    def vocabulary(self) -> StoredVocabulary:
+        """The tokens of the components, read when they are asked for. Raises IndexFormatError."""
+        listed = self.entry("files", lambda files: files.get(VOCABULARY, {}).get("sha256"))
+        return StoredVocabulary(self.path / VOCABULARY, listed)
 
     def check(self, fits: bool, what: str = "arrays") -> None:
         """Raises IndexFormatError unless what was read fits together."""
@@ -129,7 +155,7 @@ def write_index(
     manifest: Mapping[str, Any],
     arrays: Mapping[str, Array],
     documents: int,
-    ids: IdColumn | None,
+    ids: Ids | None,
     extra: Extra | None = None,
     vocabulary: Vocabulary | None = None,
 ) -> None:
@@ -154,13 +180,19 @@ def opened(folder: str | os.PathLike[str], read: Callable[[], F], **arguments: A
     Where one did, everything is read again. arguments: of its `open`, beside the folder. Raises what `read` raises.
     """
     folder = expanded(folder)
-    result, identity = _all_of_one(folder, lambda: (read(), folder_identity(folder)))
-    result.identity = identity
-    result.opened_with = {"folder": os.path.realpath(folder), **arguments}
-    return result
+
+    def identified() -> F:
+        result = read()
+        if result.opened_with is None:  # a generation knows its own
+            result.identity = folder_identity(folder)
+            result.opened_with = {"folder": os.path.realpath(folder), **arguments}
+        return result
+
+    return all_of_one(folder, identified)
 
 
-def _all_of_one(folder: str | os.PathLike[str], read: Callable[[], T]) -> T:
+def all_of_one(folder: str | os.PathLike[str], read: Callable[[], T]) -> T:
+    """What `read` reads of a folder, again where another one took its place meanwhile. Raises IndexFormatError."""
     for _ in range(ATTEMPTS):
         try:
             descriptor = os.open(folder, os.O_RDONLY)

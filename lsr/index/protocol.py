@@ -10,7 +10,7 @@ from lsr.index.parameters import SearchParams
 from lsr.index.result import SearchResult
 from lsr.index.rows import GatheredRows
 from lsr.storage.arrays import Array
-from lsr.storage.id_column import IdColumn
+from lsr.storage.id_column import Ids
 from lsr.vectors.sparse_vectors import SparseVectors
 
 
@@ -24,7 +24,7 @@ class Index(Protocol):
     @property
     def dim(self) -> int: ...
     @property
-    def ids(self) -> IdColumn | None: ...
+    def ids(self) -> Ids | None: ...
     @property
     def nbytes(self) -> dict[str, int]: ...
     def __len__(self) -> int: ...

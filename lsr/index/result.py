@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from lsr.display import HasFacts, ScoredList, Tabular
 from lsr.errors import ParameterError
-from lsr.storage.id_column import IdColumn
+from lsr.storage.id_column import Ids
 
 
 class ScoredDocument(NamedTuple):
@@ -46,7 +46,7 @@ class SearchResult(Tabular, HasFacts):
 
     scores: npt.NDArray[np.float32]
     rows: npt.NDArray[np.int64]
-    _ids: IdColumn | None = None
+    _ids: Ids | None = None
 
     columns: ClassVar[tuple[str, ...]] = ("query", "rank", *ScoredDocument._fields)
 

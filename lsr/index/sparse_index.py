@@ -11,13 +11,13 @@ import numpy as np
 from lsr.display import HasFacts, size_of
 from lsr.index.filters import Allowed, Filter
 from lsr.index.index_checks import checked_queries, checked_vocabulary, settings_of
-from lsr.index.index_folder import FromFolder, IndexFolder
+from lsr.index.index_folder import FromFolder, StoredVocabulary
 from lsr.index.parameters import SearchParams
 from lsr.index.protocol import Engine
 from lsr.index.result import SearchResult
 from lsr.index.rows import GatheredRows, checked_row, checked_rows
 from lsr.storage.arrays import Array
-from lsr.storage.id_column import IdColumn
+from lsr.storage.id_column import Ids
 from lsr.threads import checked_threads
 from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
 from lsr.vectors.vocabulary import Vocabulary, VocabularyLike
@@ -30,17 +30,17 @@ E = TypeVar("E", bound=Engine)
 class SparseIndex(HasFacts, FromFolder, Generic[E]):
     """Documents as sparse vectors: an engine that stores and searches them, and their ids by row, if they have any.
 
-    vocabulary: the tokens of the components, or the folder in which they are. Raises ParameterError for another number
+    vocabulary: the tokens of the components, or the file in which they are. Raises ParameterError for another number
     of tokens, VectorsError for what cannot be a vocabulary.
     """
 
     def __init__(
-        self, engine: E, ids: IdColumn | None = None, vocabulary: VocabularyLike | IndexFolder | None = None
+        self, engine: E, ids: Ids | None = None, vocabulary: VocabularyLike | StoredVocabulary | None = None
     ) -> None:
         self.engine = engine
         self.ids = ids
         self._vocabulary = (
-            vocabulary if isinstance(vocabulary, IndexFolder) else checked_vocabulary(vocabulary, engine.dim)
+            vocabulary if isinstance(vocabulary, StoredVocabulary) else checked_vocabulary(vocabulary, engine.dim)
         )
 
     @cached_property
@@ -50,7 +50,7 @@ class SparseIndex(HasFacts, FromFolder, Generic[E]):
         Raises StorageError if another index has taken the place of this one before that.
         """
         stored = self._vocabulary
-        return stored.vocabulary() if isinstance(stored, IndexFolder) else stored
+        return stored.read() if isinstance(stored, StoredVocabulary) else stored
 
     @property
     def dim(self) -> int:

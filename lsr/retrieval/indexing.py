@@ -23,7 +23,7 @@ from lsr.retrieval.dense_side import DENSE_FOLDER
 from lsr.retrieval.encoding import Documents, encode_documents
 from lsr.retrieval.searcher import TEXTS_NAME
 from lsr.storage.files import storage_errors
-from lsr.storage.id_column import IdColumn
+from lsr.storage.id_column import Ids
 from lsr.storage.manifest import MANIFEST, check_replaceable, replacing_folder, write_manifest
 from lsr.storage.strings import StringColumn
 from lsr.threads import checked_threads
@@ -126,7 +126,7 @@ def build_dense(
     encoder: DenseEncoder | str | Path,
     config: DenseConfig | None = None,
     *,
-    expected: IdColumn | None = None,
+    expected: Ids | None = None,
     batch_size: int | None = None,
     threads: int | None = None,
     progress: bool = False,
@@ -172,7 +172,7 @@ def _dense_encoding_of(folder: Path) -> Path:
 
 def _dense_writer(
     collection: Documents,
-    expected: IdColumn | None,
+    expected: Ids | None,
     encoding: Path,
     encoder: DenseEncoder,
     config: DenseConfig | None,
@@ -271,7 +271,7 @@ def _ids_in(folder: Path) -> StringColumn | list[str]:
     return StringColumn.open(folder, "ids") if (folder / "ids.offsets.npy").exists() else []
 
 
-def _same_documents(collection: Documents, ids: StringColumn | list[str], advice: str) -> Iterator[Document]:
+def _same_documents(collection: Documents, ids: Ids | StringColumn | list[str], advice: str) -> Iterator[Document]:
     """The documents of a collection, with a look at each that its id is the one expected. Raises CollectionError."""
     count = 0
     for document in collection.documents():

@@ -19,7 +19,7 @@ import sys
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
@@ -32,6 +32,7 @@ from lsr.errors import StorageError
 
 STANDARD = Path("-")  # standard output, or input
 _DESCRIPTOR = re.compile(r"/dev/std(in|out|err)|(?:/dev|/proc/(?:self|thread-self|(\d+)))/fd/(\d+)")
+_TEMPORARY = re.compile(r"\.(.+)\.(?:tmp|old)-[0-9a-f]{16}")
 _HELD = 1 << 26  # bytes that are kept in memory of what a stream is to get
 
 _ADVICE = {
@@ -173,10 +174,7 @@ def replacing_folder(path: str | os.PathLike[str], marker: str) -> Iterator[Path
         temporary, lock = _create_locked(target, folder=True)
         try:
             yield temporary
-            for folder, _, names in os.walk(temporary):
-                for name in names:
-                    _sync(Path(folder, name))
-                _sync(Path(folder))
+            sync_tree(temporary)
             refuse_foreign(target, marker)
             _take_place(temporary, target)
             _sync(target.parent)
@@ -232,6 +230,25 @@ def _make_folders(folder: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
 
 
+def remove_temporaries(folder: Path, ours: Callable[[str], bool]) -> None:
+    """Remove what killed writers left in `folder` of files and folders with names that are `ours`."""
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            match = _TEMPORARY.fullmatch(name)
+            if match is not None and ours(match[1]):
+                _remove_unlocked(folder / name)
+
+
+def sync_tree(path: Path) -> None:
+    """Make a file, or a folder and all that is in it, durable."""
+    for folder, _, names in os.walk(path):
+        for name in names:
+            _sync(Path(folder, name))
+        _sync(Path(folder))
+    if not path.is_dir():
+        _sync(path)
+
+
 def _siblings(target: Path, kind: str) -> list[Path]:
     prefix = f".{target.name}.{kind}-"
     with suppress(OSError), os.scandir(target.parent) as entries:
@@ -258,17 +275,21 @@ def _create_locked(target: Path, *, folder: bool) -> tuple[Path, int]:
 
 def _remove_stale(target: Path) -> None:
     for sibling in _siblings(target, "tmp"):
-        with suppress(OSError):
-            descriptor = os.open(sibling, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a FIFO would wait for a writer
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                mode = os.fstat(descriptor).st_mode
-                if stat.S_ISDIR(mode):
-                    shutil.rmtree(sibling)
-                elif stat.S_ISREG(mode):
-                    sibling.unlink()
-            finally:
-                os.close(descriptor)
+        _remove_unlocked(sibling)
+
+
+def _remove_unlocked(path: Path) -> None:
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a FIFO would wait for a writer
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mode = os.fstat(descriptor).st_mode
+            if stat.S_ISDIR(mode):
+                shutil.rmtree(path)
+            elif stat.S_ISREG(mode):
+                path.unlink()
+        finally:
+            os.close(descriptor)
 
 
 def refuse_foreign(target: Path, marker: str) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,16 @@ from lsr.storage.ids import check_unique
 from lsr.storage.strings import StringColumn
 
 STRINGS_AT_ONCE = 1 << 13
+
+
+class Ids(Protocol):
+    """An id for each row: an IdColumn, or several as one."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, row: int, /) -> str: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def rows(self, ids: Sequence[str]) -> npt.NDArray[np.int64]: ...
+    def equals(self, other: Any) -> bool: ...
 
 
 class IdColumn(StringColumn):

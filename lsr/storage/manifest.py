@@ -2,6 +2,9 @@
 
 The manifest holds the format version, the kind of index, its configuration and counts, and, under "files", the size and
 SHA-256 of every other file of the folder. Opening compares the sizes; `verify` the checksums too.
+
+The manifest of an index of segments (format 5) is a commit: it carries a checksum of itself, and names folders that
+have manifests of their own; see lsr.index.segments.commit.
 """
 
 from __future__ import annotations
@@ -9,8 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +22,36 @@ from lsr.checks import expanded
 from lsr.errors import IndexFormatError, StorageError
 from lsr.storage import files
 from lsr.storage.files import left_aside, lock_folder, storage_errors
-from lsr.storage.reading import POINTER, is_pointer
+from lsr.storage.reading import POINTER, is_pointer, open_regular
 from lsr.storage.recognize import A_COLLECTION, AN_ENCODER, VECTORS_FOLDER, what_is
 
 MANIFEST = "manifest.json"
 PRODUCT = "lsr index"
+COMMIT_FORMAT = 5
+GENERATION = "generation-"  # how the names of an index's commits begin
+_CHECKSUM = "checksum"
 _INDEXED = {A_COLLECTION: " --encoder NAME", VECTORS_FOLDER: ""}  # what an index is built from -> and how
 _PRODUCT_WITHIN = 100  # bytes: the first entry, so that a manifest that was cut short is still known
 
 Extra = Callable[[Path], Mapping[str, Any]]
 
 
-def replacing_folder(path: str | os.PathLike[str]) -> AbstractContextManager[Path]:
+@contextmanager
+def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """An empty folder to fill; it takes the place of the index at `path`, if there is one, when the body ends.
 
-    A folder that is not empty and no index is never replaced. Raises StorageError.
+    A folder that is not empty and no index is never replaced, nor an index that another process is writing.
+    Raises StorageError.
     """
     check_replaceable(path)
-    return files.replacing_folder(path, MANIFEST)
+    target = Path(os.path.realpath(expanded(path)))
+    lock = lock_folder(target) if has_generations(target) else None
+    try:
+        with files.replacing_folder(path, MANIFEST) as temporary:
+            yield temporary
+    finally:
+        if lock is not None:
+            os.close(lock)
 
 
 def check_replaceable(path: str | os.PathLike[str]) -> None:
@@ -76,7 +92,6 @@ def read_manifest(
     or when a file is missing or has another size.
     """
     folder = expanded(folder)
-    path = folder / MANIFEST
     manifest = _load_manifest(folder)
     if kind is not None and manifest.get("kind") != kind:
         raise IndexFormatError(
@@ -88,9 +103,34 @@ def read_manifest(
         advice = "upgrade lsr" if newer else "build the index again"
         known = " and ".join(map(str, formats))
         raise IndexFormatError(f"{folder}: format version {version}, this lsr reads {known}; {advice}")
-    for name, size in _listed_files(path, manifest, "bytes"):
-        _check_size(folder / name, size)
+    if version != COMMIT_FORMAT:  # what a commit names may be gone with it by now: whoever opens it holds it first
+        check_sizes(folder, manifest)
     return manifest
+
+
+def check_sizes(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Raises IndexFormatError where a file that the manifest lists is missing, is no file, or has another size."""
+    for name, size in _listed_files(folder / MANIFEST, manifest, "bytes"):
+        check_size(folder / name, size)
+
+
+def sealed(manifest: Mapping[str, Any]) -> bytes:
+    """The JSON of a manifest that carries its own checksum."""
+    body = {"product": PRODUCT, **{name: entry for name, entry in manifest.items() if name != _CHECKSUM}}
+    return json.dumps({**body, _CHECKSUM: _seal(body)}, indent=1).encode()
+
+
+def _seal(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical JSON of all entries but the checksum itself."""
+    body = {name: entry for name, entry in manifest.items() if name != _CHECKSUM}
+    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def has_generations(folder: Path) -> bool:
+    """Whether a folder holds an index of segments, even a damaged one."""
+    with suppress(OSError):
+        return any(name.startswith(GENERATION) for name in os.listdir(folder))
+    return False
 
 
 def update_manifest(folder: str | os.PathLike[str], change: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
@@ -115,10 +155,19 @@ def update_manifest(folder: str | os.PathLike[str], change: Callable[[dict[str, 
 
 
 def _load_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
+    return load_manifest(folder, MANIFEST)
+
+
+def load_manifest(folder: Path, name: str) -> dict[str, Any]:
+    """The manifest in a file of this name; of what it lists nothing is looked at. Raises IndexFormatError."""
+    path = folder / name
+    again = f"lsr repair {folder}" if has_generations(folder) else "build the index again"
     try:
-        manifest = json.loads(path.read_bytes())
+        with open_regular(path) as file:
+            manifest = json.loads(file.read())
     except FileNotFoundError as error:
+        if has_generations(folder):
+            raise IndexFormatError(f"{folder}: damaged (there is no {name}); {again}") from error
         aside = left_aside(folder)
         hint = f"an interrupted save left it at {aside}: rename it back" if aside else "give the folder of an index"
         kind = what_is(folder)
@@ -136,9 +185,11 @@ def _load_manifest(folder: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         if is_pointer(path):
             raise IndexFormatError(f"{path}: {POINTER}") from error
-        raise IndexFormatError(f"{path}: truncated or not JSON ({error}); build the index again") from error
+        raise IndexFormatError(f"{path}: truncated or not JSON ({error}); {again}") from error
     if not isinstance(manifest, dict) or manifest.get("product") != PRODUCT:
         raise IndexFormatError(f"{path}: not the manifest of an index; give the folder of an index that lsr built")
+    if manifest.get("format_version") == COMMIT_FORMAT and manifest.get(_CHECKSUM) != _seal(manifest):
+        raise IndexFormatError(f"{path}: damaged (its checksum is not that of its content); {again}")
     return manifest
 
 
@@ -149,13 +200,22 @@ def verify(folder: str | os.PathLike[str]) -> None:
     """
     folder = expanded(folder)
     path = folder / MANIFEST
+    manifest = _load_manifest(folder)
     try:
-        listed = _listed_files(path, _load_manifest(folder), "sha256")
+        listed = _listed_files(path, manifest, "sha256")
         for name, checksum in listed:
             if _checksum(folder / name) != checksum:
                 raise IndexFormatError(f"{folder / name}: its checksum is not the manifest's; build the index again")
     except OSError as error:
         raise IndexFormatError(f"{folder}: cannot be verified ({error}); build the index again") from error
+    if manifest.get("format_version") == COMMIT_FORMAT:
+        for segment in manifest["segments"]:
+            if _checksum(folder / segment["name"] / MANIFEST) != segment["manifest_sha256"]:
+                raise IndexFormatError(
+                    f"{folder / segment['name'] / MANIFEST}: its checksum is not the commit's; lsr repair {folder}"
+                )
+            verify(folder / segment["name"])
+        return
     for inner in folder.glob(f"*/{MANIFEST}"):
         if inner.relative_to(folder).as_posix() not in dict(listed):
             verify(inner.parent)
@@ -180,18 +240,21 @@ def _listed_files(path: Path, manifest: Any, key: str) -> list[tuple[str, Any]]:
         raise IndexFormatError(f"{path}: damaged ({error!r} is amiss); build the index again") from error
 
 
-def _check_size(path: Path, size: Any) -> None:
+def check_size(path: Path, size: Any, advice: str = "build the index again") -> None:
+    """Raises IndexFormatError unless there is a file of so many bytes."""
     try:
-        found = path.stat().st_size
+        found = path.stat()
     except (OSError, ValueError) as error:  # ValueError: no file can have this name
         said = error.strerror if isinstance(error, OSError) else error
-        raise IndexFormatError(f"{path}: {said}; build the index again") from error
-    if found != size and is_pointer(path):
+        raise IndexFormatError(f"{path}: {said}; {advice}") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise IndexFormatError(f"{path}: is not a file; {advice}")
+    if found.st_size != size and is_pointer(path):
         raise IndexFormatError(f"{path}: {POINTER}")
-    if found != size:
-        raise IndexFormatError(f"{path}: {found} bytes instead of {size}; build the index again")
+    if found.st_size != size:
+        raise IndexFormatError(f"{path}: {found.st_size} bytes instead of {size}; {advice}")
 
 
 def _checksum(path: Path) -> str:
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

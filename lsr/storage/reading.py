@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,6 +70,15 @@ def rereadable(path: Path) -> Path:
     _copies.append(folder)
     _given[copy] = path
     return copy
+
+
+def open_regular(path: Path) -> io.BufferedReader:
+    """A file to read. Raises OSError, also for a pipe, whose writer may never come, and for a device."""
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "is a pipe or a device, not a file", os.fspath(path))
+    return file
 
 
 def anchored(path: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -86,8 +86,10 @@ class StringColumn:
         encoded: bytes = self._text[self._offsets[i] : self._offsets[i + 1]].tobytes()
         return encoded
 
-    def equals(self, other: StringColumn) -> bool:
-        """Whether both hold the same strings, told without decoding any."""
+    def equals(self, other: StringColumn | Collection[str]) -> bool:
+        """Whether both hold the same strings; of two columns this is told without decoding any."""
+        if not isinstance(other, StringColumn):
+            return len(self) == len(other) and all(ours == theirs for ours, theirs in zip(self, other, strict=True))
         return np.array_equal(self._offsets, other._offsets) and np.array_equal(self._text, other._text)
 
     def __iter__(self) -> Iterator[str]:

@@ -108,7 +108,7 @@ def test_what_is_opened_is_of_one_index(old: Path) -> None:
             (old / "flat").rename(old / "aside")
             (old / "blocks").rename(old / "flat")
         seen.append(first)
-        return SimpleNamespace(content=first + (old / "flat" / "manifest.json").read_text())
+        return SimpleNamespace(opened_with=None, content=first + (old / "flat" / "manifest.json").read_text())
 
     both = opened(old / "flat", read)
     assert len(seen) == 2 and seen[0] != seen[1]

@@ -65,6 +65,6 @@ class ExactIndex(SparseIndex[InvertedEngine]):
 
         def read() -> ExactIndex:
             stored = IndexFolder(folder, KIND, (1, FORMAT_VERSION))
-            return cls(open_inverted(stored, with_rows=stored.version > 1), stored.ids(), stored)
+            return cls(open_inverted(stored, with_rows=stored.version > 1), stored.ids(), stored.vocabulary)
 
         return opened(folder, read)

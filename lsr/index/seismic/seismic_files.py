@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lsr.index.index_folder import IndexFolder
+from lsr.index.index_folder import IndexFolder, StoredVocabulary
 from lsr.index.inverted.inverted_engine import InvertedEngine
 from lsr.index.inverted.inverted_files import open_inverted
 from lsr.index.parameters import IndexConfig
+from lsr.index.segments.segmented_engine import SegmentedEngine
 from lsr.index.seismic.build.summarize import WINDOW
 from lsr.index.seismic.engine import BlockEngine
 from lsr.index.seismic.forward import HEAD_STEP, MAX_HEAD
@@ -44,7 +45,7 @@ ARRAYS: dict[str, type[np.generic] | None] = {
 class State(NamedTuple):
     """All that a SeismicIndex is made of, but for its documents' ids."""
 
-    engine: BlockEngine | InvertedEngine
+    engine: BlockEngine | InvertedEngine | SegmentedEngine
     config: IndexConfig
     sample_recall: float | None
     presets: Mapping[float, TunedPreset]
@@ -70,24 +71,29 @@ def manifest_of(state: State) -> dict[str, Any]:
     return manifest
 
 
-def open_files(folder: str | os.PathLike[str]) -> tuple[State, IdColumn | None, IndexFolder]:
-    """The index in `folder`, its documents' ids, if they have any, and the folder; its arrays are mapped into memory.
+def open_files(folder: str | os.PathLike[str]) -> tuple[State, IdColumn | None, StoredVocabulary]:
+    """The index in `folder`, its documents' ids, if they have any, and its vocabulary; arrays are mapped into memory.
 
     Raises IndexFormatError for a folder that holds no such index, or a damaged or newer one.
     """
     stored = IndexFolder(folder, KIND, FORMATS)
+    return open_state(stored), stored.ids(), stored.vocabulary
+
+
+def open_state(stored: IndexFolder) -> State:
+    """The index in a folder, without its ids; arrays are mapped into memory. Raises IndexFormatError."""
     config = stored.entry("config", lambda entries: IndexConfig(**entries))
     recall = stored.entry("sample_recall", lambda number: None if number is None else float(number))
-    engine: BlockEngine | InvertedEngine
+    return State(open_engine(stored), config, recall, read_presets(stored.manifest, stored.path))
+
+
+def open_engine(stored: IndexFolder) -> BlockEngine | InvertedEngine:
+    """The engine in a folder; its arrays are mapped into memory. Raises IndexFormatError."""
     if stored.version == 3:
         # Inverted lists stood beside blocks, which nobody searched any more.
         inverted = stored.entry("flat", bool)
-        engine = open_inverted(stored, "whole_", with_rows=False) if inverted else _open_blocks(stored)
-    elif stored.entry("storage", (BLOCKS, INVERTED).index):
-        engine = open_inverted(stored)
-    else:
-        engine = _open_blocks(stored)
-    return State(engine, config, recall, read_presets(stored.manifest, folder)), stored.ids(), stored
+        return open_inverted(stored, "whole_", with_rows=False) if inverted else _open_blocks(stored)
+    return open_inverted(stored) if stored.entry("storage", (BLOCKS, INVERTED).index) else _open_blocks(stored)
 
 
 def _open_blocks(stored: IndexFolder) -> BlockEngine:

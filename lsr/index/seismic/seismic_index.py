@@ -16,9 +16,11 @@ from lsr.checks import expanded
 from lsr.index.document_ids import document_ids
 from lsr.index.filters import Allowed, Filter
 from lsr.index.index_checks import check_lengths, checked_vocabulary, settings_of
-from lsr.index.index_folder import IndexFolder, opened, write_index
+from lsr.index.index_folder import StoredVocabulary, opened, write_index
 from lsr.index.inverted.inverted_engine import InvertedEngine
 from lsr.index.parameters import IndexConfig, SearchParams
+from lsr.index.segments.generation import Generation, open_generation
+from lsr.index.segments.segmented_engine import SegmentedEngine
 from lsr.index.seismic.build.graph import build_graph, rows_of
 from lsr.index.seismic.build.trial import choose_engine
 from lsr.index.seismic.engine import BlockEngine
@@ -26,8 +28,8 @@ from lsr.index.seismic.seismic_files import State, manifest_of, open_files
 from lsr.index.sparse_index import SparseIndex
 from lsr.index.tools.tuning import RECALLS, TunedPreset, Tuning, resolve, tune
 from lsr.storage.arrays import Array
-from lsr.storage.id_column import IdColumn
-from lsr.storage.manifest import Extra
+from lsr.storage.id_column import Ids
+from lsr.storage.manifest import COMMIT_FORMAT, Extra, read_manifest
 from lsr.threads import checked_threads, thread_pool
 from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
 from lsr.vectors.vocabulary import VocabularyLike
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from lsr.index.tools.why import Why
 
 
-class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine]):
+class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
     """An index of sparse vectors for approximate maximum inner product search; made by `build` or `open`.
 
     Scores are inner products with the documents' weights rounded to 16 bits (8 in the compact layout), off by at most
@@ -48,7 +50,7 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine]):
     """
 
     def __init__(
-        self, state: State, ids: IdColumn | None, vocabulary: VocabularyLike | IndexFolder | None = None
+        self, state: State, ids: Ids | None, vocabulary: VocabularyLike | StoredVocabulary | None = None
     ) -> None:
         super().__init__(state.engine, ids, vocabulary)
         self.config = state.config
@@ -57,6 +59,9 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine]):
 
     config: IndexConfig
     """How the index was built."""
+
+    generation: Generation | None = None
+    """What was opened, of an index of segments; it is held for as long as this object lives."""
 
     sample_recall: float | None
     """Recall@10 that blocks had for a sample of the documents as queries; None if documents were few."""
@@ -151,19 +156,25 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine]):
         Documents were few, or blocks of too even weights missed too many: `sample_recall` is the recall that blocks had
         in that trial; None if documents were few.
         """
-        return isinstance(self.engine, InvertedEngine)
+        engine = self.engine
+        if isinstance(engine, SegmentedEngine):
+            return all(isinstance(each.engine, InvertedEngine) for each in engine.segments)
+        return isinstance(engine, InvertedEngine)
 
     @property
     def knn(self) -> int:
         """Neighbors of each document in the kNN graph; 0 if there is none."""
-        return self.engine.knn if isinstance(self.engine, BlockEngine) else 0
+        return 0 if isinstance(self.engine, InvertedEngine) else self.engine.knn
 
     @property
     def neighbors(self) -> Array:
-        """The kNN graph: rows int64[documents, knn], nearest first, -1 where a document has fewer neighbors."""
-        if isinstance(self.engine, InvertedEngine):
-            return np.empty((len(self), 0), np.int64)
-        return rows_of(self.engine.graph, self.engine.blocks.rows, self.engine.blocks.positions)
+        """The kNN graph: rows int64[documents, knn], nearest first, -1 where a document has fewer neighbors.
+
+        Neighbors of a document are in its own segment.
+        """
+        if isinstance(self.engine, SegmentedEngine):
+            return _neighbors_within(self.engine)
+        return _neighbors(self.engine)
 
     def tune(
         self,
@@ -206,17 +217,60 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine]):
         """Write the index into a folder, in place of an index that is there, in one step.
 
         extra: writes more files into the folder that it is given, and returns more entries of the manifest.
-        Raises StorageError.
+        Several segments are written as one, which is built in memory, and is not tuned.
+        Raises StorageError, and VectorsError for an index of passages.
         """
+        if isinstance(self.engine, SegmentedEngine):
+            vectors = SparseVectors.concatenate([SparseVectors.empty(self.dim), *self.iter_vectors()])
+            SeismicIndex.build(vectors, self.config, vocabulary=self.vocabulary).save(folder, extra)
+            return
         state = State(self.engine, self.config, self.sample_recall, self.presets)
         write_index(folder, manifest_of(state), self.engine.arrays(), len(self), self.ids, extra, self.vocabulary)
 
     @classmethod
-    def open(cls, folder: str | os.PathLike[str]) -> SeismicIndex:
-        """Open an index that `save` wrote; its arrays are mapped into memory.
+    def open(cls, folder: str | os.PathLike[str], generation: int | None = None) -> SeismicIndex:
+        """Open an index that `save` or an IndexWriter wrote; its arrays are mapped into memory.
 
         Where documents lie is read, to see that searches stay inside the arrays; the rest is not.
+        generation: of an index of segments; the newest if None.
 
-        Raises IndexFormatError for a folder that holds no such index, or a damaged or newer one.
+        Raises IndexFormatError for a folder that holds no such index, or a damaged or newer one, and StorageError for a
+        generation that is not there any more.
         """
-        return opened(folder, lambda: cls(*open_files(folder)))
+
+        def read() -> SeismicIndex:
+            if generation is None and read_manifest(folder).get("format_version") != COMMIT_FORMAT:
+                return cls(*open_files(folder))
+            return cls.of_generation(open_generation(folder, generation))
+
+        return opened(folder, read)
+
+    @classmethod
+    def of_generation(cls, generation: Generation) -> SeismicIndex:
+        """The index that a generation is; a pickle of it opens that generation again."""
+        commit = generation.commit
+        state = State(generation.engine, commit.config, commit.sample_recall, commit.presets)
+        index = cls(state, generation.ids, generation.vocabulary)
+        index.generation, index.identity = generation, generation.identity
+        index.opened_with = {"folder": os.path.realpath(generation.folder), "generation": generation.number}
+        return index
+
+
+def _neighbors(engine: BlockEngine | InvertedEngine) -> Array:
+    if isinstance(engine, InvertedEngine):
+        return np.empty((len(engine), 0), np.int64)
+    return rows_of(engine.graph, engine.blocks.rows, engine.blocks.positions)
+
+
+def _neighbors_within(engine: SegmentedEngine) -> Array:
+    neighbors = np.full((len(engine), engine.knn), -1, np.int64)
+    for number, segment in enumerate(engine.segments):
+        inside = _neighbors(segment.engine)
+        live = np.delete(np.arange(len(inside)), segment.deleted)
+        known = np.full(inside.shape, -1, np.int64)
+        known[inside >= 0] = engine.rows.numbers(number, inside[inside >= 0])
+        known = known[live]
+        nearest = np.argsort(known < 0, axis=1, kind="stable")
+        rows = slice(engine.rows.starts[number], engine.rows.starts[number + 1])
+        neighbors[rows, : inside.shape[1]] = np.take_along_axis(known, nearest, axis=1)
+    return neighbors

@@ -20,6 +20,7 @@ from lsr.index.index_checks import checked_queries
 from lsr.index.inverted.inverted_engine import InvertedEngine
 from lsr.index.parameters import SearchParams
 from lsr.index.rows import checked_row
+from lsr.index.segments.segmented_engine import SegmentedEngine
 from lsr.index.seismic.build.summarize import DENSE, WINDOW, Blocks, run_length
 from lsr.index.seismic.engine import BlockEngine, Trail
 from lsr.index.seismic.forward import fine_score
@@ -163,12 +164,37 @@ class Why(HasFacts):
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    """One query, and the row of the document that is looked for. allowed: the documents that may be found."""
+    """One query, and the row of the document that is looked for. allowed: the documents that may be found.
 
-    engine: BlockEngine | InvertedEngine
+    home: the engine of the document's segment, which is `engine` itself where there is but one; home_row and
+    home_allowed: the same in it.
+    """
+
+    engine: BlockEngine | InvertedEngine | SegmentedEngine
     query: SparseVectors
     row: int
     allowed: Filter | None
+    home: BlockEngine | InvertedEngine
+    home_row: int
+    home_allowed: Filter | None
+
+    @classmethod
+    def of(
+        cls,
+        engine: BlockEngine | InvertedEngine | SegmentedEngine,
+        query: SparseVectors,
+        row: int,
+        allowed: Filter | None,
+    ) -> _Search:
+        if not isinstance(engine, SegmentedEngine):
+            return cls(engine, query, row, allowed, engine, row, allowed)
+        segment, inside = engine.locate(row)
+        mask = np.ones(len(segment.engine), bool)
+        mask[segment.deleted] = False
+        if allowed is not None:
+            first = row - (inside - int(np.searchsorted(segment.deleted, inside)))  # of the segment's live rows
+            mask[mask] = allowed.mask[first : first + int(mask.sum())]
+        return cls(engine, query, row, allowed, segment.engine, inside, None if mask.all() else Filter(mask))
 
     @property
     def may_be_found(self) -> bool:
@@ -195,7 +221,7 @@ class _InBlocks:
 
 
 def explain_search(
-    engine: BlockEngine | InvertedEngine,
+    engine: BlockEngine | InvertedEngine | SegmentedEngine,
     query: VectorsLike,
     row: int,
     k: int,
@@ -204,6 +230,7 @@ def explain_search(
 ) -> Why:
     """Why the document in `row` is, or is not, among the k found for `query`, one row.
 
+    Of several segments, what happened to the document's block is told of a search of its segment alone.
     params: what was tuned for a recall, not the recall. Takes one search of a document that is returned, and as many of
     another as the query has terms and some dozens, among them exact ones, which find its rank and a remedy.
     Raises ParameterError for any number of queries but one, a row that does not exist, and as SeismicIndex.search does.
@@ -212,15 +239,16 @@ def explain_search(
     k = int(k)
     if len(query) != 1:
         raise ParameterError(f"there are {len(query)} queries; give one")
-    search = _Search(engine, query, checked_row(row, len(engine)), allowed)
+    search = _Search.of(engine, query, checked_row(row, len(engine)), allowed)
+    home = search.home
     found_scores, found_rows = (each[0] for each in engine.search(query, k, params, 1, allowed))
     exact = _why_exact(search, k, params)
     inside, trail = None, None
-    if isinstance(engine, BlockEngine):
-        prepared, factors, _ = engine.prepare(query)
-        inside = _InBlocks(engine, search.row, prepared, float(factors[0]))
-        if exact is None and (allowed is None or len(allowed.rows)):
-            trail = engine.trace(query, search.row, k, params, allowed)
+    if isinstance(home, BlockEngine):
+        prepared, factors, _ = home.prepare(query)
+        inside = _InBlocks(home, search.home_row, prepared, float(factors[0]))
+        if exact is None and (search.home_allowed is None or len(search.home_allowed.rows)):
+            trail = home.trace(query, search.home_row, k, params, search.home_allowed)
             if trail.lacks:
                 exact, trail = "too few found", None
     rank = _rank_in(found_rows, search.row)
@@ -254,11 +282,11 @@ def _rank_in(rows: Array, row: int) -> int | None:
 
 def _why_exact(search: _Search, k: int, params: SearchParams) -> Reason | None:
     """Why a search is exact from the start."""
-    if isinstance(search.engine, InvertedEngine):
+    if isinstance(search.home, InvertedEngine):
         return "inverted"
     if params.exact:
         return "asked for"
-    return "few allowed" if search.engine.limits(params, k, search.allowed).exact else None
+    return "few allowed" if search.home.limits(params, k, search.home_allowed).exact else None
 
 
 def _weights(search: _Search) -> dict[int, float]:
@@ -410,12 +438,12 @@ def _remedy(search: _Search, depths: Iterable[int], params: SearchParams) -> Rem
 def _changes(search: _Search, k: int, params: SearchParams) -> Iterator[SearchParams]:
     """Parameters that may return the document: the same, more terms, more blocks, more neighbors, exact search."""
     yield params
-    engine = search.engine
+    engine = search.home
     if params.exact or isinstance(engine, InvertedEngine):
         return
     for query_cut in range(params.query_cut + 1, search.query.nnz + 1):
         yield replace(params, query_cut=query_cut)
-    most, n_blocks = engine.limits(params, k, search.allowed).max_blocks, len(engine.blocks.offsets) - 1
+    most, n_blocks = engine.limits(params, k, search.home_allowed).max_blocks, len(engine.blocks.offsets) - 1
     all_blocks = replace(params, max_blocks=max(most, n_blocks))
     yield from _lower_factor(search, k, params)
     yield from _more_blocks(search, k, all_blocks, most)

@@ -1,0 +1,248 @@
+"""A commit: the one small file that says what an index of segments holds (format 5).
+
+manifest.json            the commit in force, replaced in one step; a copy of its generation's file
+generation-000012.json   the same, for those who read it: it stays as long as somebody holds a lock on it
+segment-000001/          an index by itself, never changed: format 4, with ids, texts, metadata and dense vectors
+deleted-000012-segment-000001.npy   uint8[rows / 8, rounded up]: a bit for each deleted row, the lowest first
+encoder-000001/, vocabulary-000001.json
+
+Names have the number of the generation that was being written, and -1, -2 where it wrote several.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+from lsr.errors import IndexFormatError, LsrError
+from lsr.index.parameters import IndexConfig
+from lsr.index.tools.tuning import TunedPreset, presets_as_json, read_presets
+from lsr.storage.manifest import COMMIT_FORMAT, GENERATION, MANIFEST, load_manifest, read_manifest
+
+KIND = "seismic"
+SEGMENT, DELETED, ENCODER, VOCABULARY = "segment", "deleted", "encoder", "vocabulary"
+_NUMBER = r"\d{6,18}(-\d{1,6})?"
+_SEGMENT = re.compile(rf"{SEGMENT}-{_NUMBER}", re.ASCII)
+_DELETED = re.compile(rf"{DELETED}-{_NUMBER}-{_SEGMENT.pattern}\.npy", re.ASCII)
+_ENCODER = re.compile(rf"{ENCODER}-{_NUMBER}", re.ASCII)
+_VOCABULARY = re.compile(rf"{VOCABULARY}-{_NUMBER}\.json", re.ASCII)
+_GENERATION = re.compile(rf"{GENERATION}(\d{{6,18}})\.json", re.ASCII)
+OURS = re.compile("|".join(f"({each.pattern})" for each in (_SEGMENT, _DELETED, _ENCODER, _VOCABULARY)), re.ASCII)
+"""What a writer names, and may remove again."""
+_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_PART = re.compile(r"(?!\.\.?$)[^/\\\0]+")
+_MOST = 1 << 62  # of whatever is counted
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file that a commit names: its size and its SHA-256, in hexadecimal."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedRows:
+    """The bitmap of a segment's deleted rows; the file is among those of the commit. rows: how many are set."""
+
+    file: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEntry:
+    """A segment as a commit names it. rows: vectors in it, deleted ones too. documents: those not deleted."""
+
+    name: str
+    rows: int
+    documents: int
+    manifest_sha256: str
+    deleted: DeletedRows | None = None
+
+    @property
+    def live(self) -> int:
+        """Rows that are not deleted."""
+        return self.rows - (self.deleted.rows if self.deleted else 0)
+
+
+@dataclass(frozen=True)
+class Commit:
+    """All that one generation of an index names.
+
+    encoder: what the encoder says of itself. presets: recall -> parameters, as tuned on generation `tuned`.
+    files: those in the index's own folder, by name: bitmaps, vocabulary and encoder. more: further entries, JSON.
+    """
+
+    generation: int
+    dim: int
+    config: IndexConfig
+    segments: tuple[SegmentEntry, ...] = ()
+    has_ids: bool = False
+    has_texts: bool = False
+    sample_recall: float | None = None
+    presets: Mapping[float, TunedPreset] = field(default_factory=dict)
+    tuned: int | None = None
+    source: str | None = None
+    encoder: Mapping[str, Any] | None = None
+    encoder_folder: str | None = None
+    vocabulary_file: str | None = None
+    files: Mapping[str, StoredFile] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def documents(self) -> int:
+        """Documents that are not deleted."""
+        return sum(each.documents for each in self.segments)
+
+    @property
+    def rows(self) -> int:
+        """Vectors that are not deleted: as many as documents, or more where these have several passages."""
+        return sum(each.live for each in self.segments)
+
+    def as_json(self) -> dict[str, Any]:
+        """What the manifest holds, but for the product and the checksum."""
+        entries = {
+            "format_version": COMMIT_FORMAT,
+            "kind": KIND,
+            **{each.name: getattr(self, each.name) for each in fields(self) if each.name != "more"},
+            "documents": self.documents,
+            "rows": self.rows,
+            "config": asdict(self.config),
+            "presets": presets_as_json(self.presets),
+            "segments": [asdict(each) for each in self.segments],
+            "files": {name: asdict(self.files[name]) for name in sorted(self.files)},
+        }
+        return {**entries, **{name: entry for name, entry in self.more.items() if name not in entries}}
+
+    @classmethod
+    def of(cls, manifest: Mapping[str, Any], folder: Path) -> Self:
+        """A commit of a manifest that was read, all of it checked. Raises IndexFormatError, which names the folder."""
+        try:
+            return cls._checked(manifest, folder)
+        except LsrError as error:
+            if isinstance(error, IndexFormatError):
+                raise
+            raise _damaged(folder, str(error)) from error
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise _damaged(folder, f"{error!r} is amiss") from error
+
+    @classmethod
+    def _checked(cls, manifest: Mapping[str, Any], folder: Path) -> Self:
+        version, kind = manifest["format_version"], manifest["kind"]
+        if version != COMMIT_FORMAT or kind != KIND:
+            raise IndexFormatError(f"{folder}: no index of segments; open it as what it is")
+        known = {each.name for each in fields(cls)} | {"format_version", "kind", "documents", "rows"}
+        known |= {"product", "checksum"}
+        files = {
+            _path(name): StoredFile(_whole(each["bytes"]), _match(_DIGEST, each["sha256"]))
+            for name, each in manifest["files"].items()
+        }
+        segments = tuple(_segment(each, files) for each in manifest["segments"])
+        if len({each.name for each in segments}) != len(segments):
+            raise ValueError("a segment that is named twice")
+        folder_of_encoder = _optional(manifest["encoder_folder"], lambda name: _match(_ENCODER, name))
+        vocabulary = _optional(manifest["vocabulary_file"], lambda name: _match(_VOCABULARY, name))
+        named = {each.deleted.file for each in segments if each.deleted} | ({vocabulary} if vocabulary else set())
+        if len(named) < sum(each.deleted is not None for each in segments) + (vocabulary is not None):
+            raise ValueError("a bitmap that is named twice")
+        for name in files.keys() | named:
+            if name not in files or not (name in named or name.split("/")[0] == folder_of_encoder):
+                raise ValueError(f"file {name!r}")
+        commit = cls(
+            generation=_whole(manifest["generation"], 1),
+            dim=_whole(manifest["dim"]),
+            config=IndexConfig(**manifest["config"]),
+            segments=segments,
+            has_ids=_flag(manifest["has_ids"]),
+            has_texts=_flag(manifest["has_texts"]),
+            sample_recall=_optional(manifest["sample_recall"], float),
+            presets=read_presets(manifest, folder),
+            tuned=_optional(manifest["tuned"], _whole),
+            source=_optional(manifest["source"], _text),
+            encoder=_optional(manifest["encoder"], lambda entries: dict(entries.items())),
+            encoder_folder=folder_of_encoder,
+            vocabulary_file=vocabulary,
+            files=files,
+            more={name: entry for name, entry in manifest.items() if name not in known},
+        )
+        if (commit.documents, commit.rows) != (manifest["documents"], manifest["rows"]):
+            raise ValueError("the number of documents")
+        return commit
+
+
+def read_commit(folder: Path, number: int | None = None) -> Commit:
+    """The commit in force, or that of a generation. Raises IndexFormatError, of a damaged one with what repairs it."""
+    if number is None:
+        return Commit.of(read_manifest(folder, (COMMIT_FORMAT,), KIND), folder)
+    commit = Commit.of(load_manifest(folder, generation_file(number)), folder)
+    if commit.generation != number:
+        raise _damaged(folder, f"{generation_file(number)} is that of generation {commit.generation}")
+    return commit
+
+
+def generation_file(number: int) -> str:
+    """The name of a generation's commit."""
+    return f"{GENERATION}{number:06}.json"
+
+
+def generation_of(name: str) -> int | None:
+    """The generation of a file of this name; None for any other."""
+    match = _GENERATION.fullmatch(name)
+    return None if match is None else int(match[1])
+
+
+def _damaged(folder: Path, what: str) -> IndexFormatError:
+    return IndexFormatError(f"{folder / MANIFEST}: damaged ({what}); lsr repair {folder}")
+
+
+def _segment(entry: Mapping[str, Any], files: Mapping[str, StoredFile]) -> SegmentEntry:
+    deleted = entry["deleted"]
+    checked = SegmentEntry(
+        _match(_SEGMENT, entry["name"]),
+        _whole(entry["rows"]),
+        _whole(entry["documents"]),
+        _match(_DIGEST, entry["manifest_sha256"]),
+        None if deleted is None else DeletedRows(_match(_DELETED, deleted["file"]), _whole(deleted["rows"], 1)),
+    )
+    if not 0 <= checked.documents <= checked.live:
+        raise ValueError(f"the rows of {checked.name}")
+    return checked
+
+
+def _optional(value: Any, check: Any) -> Any:
+    return None if value is None else check(value)
+
+
+def _whole(value: Any, least: int = 0) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < _MOST:
+        raise ValueError(f"number {value!r}")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r}, neither true nor false,")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r}, which is no text,")
+    return value
+
+
+def _match(pattern: re.Pattern[str], value: Any) -> str:
+    if not pattern.fullmatch(_text(value)):
+        raise ValueError(f"name {value!r}")
+    return str(value)
+
+
+def _path(name: Any) -> str:
+    """A path inside the folder: neither absolute nor upwards."""
+    if not all(_PART.fullmatch(part) for part in _text(name).split("/")):
+        raise ValueError(f"name {name!r}")
+    return str(name)

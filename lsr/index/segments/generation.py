@@ -1,0 +1,310 @@
+"""A generation of an index of segments: opened, held, and seen as one index."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import weakref
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from lsr.checks import expanded
+from lsr.errors import IndexFormatError, StorageError
+from lsr.index.index_folder import ATTEMPTS, IDS, IndexFolder, StoredVocabulary, all_of_one, identity_of
+from lsr.index.inverted.inverted_engine import InvertedEngine
+from lsr.index.segments.commit import KIND, Commit, SegmentEntry, generation_file, read_commit
+from lsr.index.segments.row_map import RowMap
+from lsr.index.segments.segment_columns import ColumnPart, SegmentColumn, SegmentIds
+from lsr.index.segments.segmented_engine import Segment, SegmentedEngine
+from lsr.index.seismic.engine import BlockEngine
+from lsr.index.seismic.seismic_files import FORMATS, open_engine
+from lsr.storage.arrays import Array, load_array, read_only
+from lsr.storage.id_column import IdColumn
+from lsr.storage.manifest import COMMIT_FORMAT, MANIFEST, check_size, read_manifest
+from lsr.storage.reading import anchored, open_regular
+from lsr.storage.strings import StringColumn
+
+TEXTS, PASSAGES, SPANS = "texts", "passages.starts", "passages.spans"
+METADATA, DENSE = "metadata.arrow", "dense"
+NOTHING_DELETED = read_only(np.empty(0, np.uint32))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedSegment:
+    """A segment of a generation, opened.
+
+    deleted: uint32[m], rising. starts: int64[documents + 1], the rows of each document, where it is split into
+    passages, and spans int64[rows, 2], where these begin and end in its text; None where each row is a document.
+    """
+
+    entry: SegmentEntry
+    folder: Path
+    engine: BlockEngine | InvertedEngine
+    deleted: Array
+    starts: Array | None
+    spans: Array | None
+    ids: IdColumn | None
+    texts: StringColumn | None
+
+    def __len__(self) -> int:
+        """Number of rows, deleted ones too."""
+        return self.entry.rows
+
+    @property
+    def documents(self) -> int:
+        """Number of documents, deleted ones too."""
+        return self.entry.rows if self.starts is None else len(self.starts) - 1
+
+    @property
+    def metadata(self) -> Path | None:
+        """Where the documents' metadata is, one row for each, deleted ones too."""
+        path = self.folder / METADATA
+        return path if path.exists() else None
+
+    @property
+    def dense(self) -> Path | None:
+        """The folder of the dense vectors."""
+        path = self.folder / DENSE
+        return path if path.is_dir() else None
+
+    @property
+    def plain(self) -> bool:
+        """Whether its rows are those of a generation that has it alone."""
+        return not len(self.deleted) and self.starts is None
+
+
+class Generation:
+    """One state of an index of segments. Nothing of it is removed or changed for as long as this object lives."""
+
+    def __init__(self, folder: Path, commit: Commit, segments: Sequence[OpenedSegment], lock: int) -> None:
+        self.folder = folder
+        self.commit = commit
+        self.segments = tuple(segments)
+        weakref.finalize(self, os.close, lock)
+
+    @property
+    def number(self) -> int:
+        return self.commit.generation
+
+    @property
+    def identity(self) -> str:
+        """See folder_identity."""
+        return identity_of(self.commit.as_json())
+
+    @cached_property
+    def engine(self) -> BlockEngine | InvertedEngine | SegmentedEngine:
+        """What searches its rows."""
+        if len(self.segments) == 1 and self.segments[0].plain and self.segments[0].engine.dim == self.commit.dim:
+            return self.segments[0].engine
+        return SegmentedEngine(
+            [Segment(each.engine, each.deleted, each.starts) for each in self.segments], self.commit.dim
+        )
+
+    @cached_property
+    def rows(self) -> RowMap:
+        """How live rows are numbered."""
+        if isinstance(self.engine, SegmentedEngine):
+            return self.engine.rows
+        return RowMap([len(each) for each in self.segments], [each.deleted for each in self.segments])
+
+    @cached_property
+    def ids(self) -> IdColumn | SegmentIds | None:
+        """The id of each row's document."""
+        if not self.commit.has_ids:
+            return None
+        parts = [ColumnPart(each.ids, each.starts) for each in self.segments if each.ids is not None]
+        return parts[0].strings if self._alone else SegmentIds(parts, self.rows)
+
+    @cached_property
+    def texts(self) -> StringColumn | SegmentColumn[StringColumn] | None:
+        """The text of each row's document, all of it."""
+        if not self.commit.has_texts:
+            return None
+        parts = [ColumnPart(each.texts, each.starts) for each in self.segments if each.texts is not None]
+        return parts[0].strings if self._alone else SegmentColumn(parts, self.rows)
+
+    @property
+    def _alone(self) -> bool:
+        return len(self.segments) == 1 and self.segments[0].plain
+
+    @property
+    def vocabulary(self) -> StoredVocabulary:
+        """The tokens of the components, read when they are asked for."""
+        name = self.commit.vocabulary_file
+        return StoredVocabulary(self.folder / (name or ""), self.commit.files[name].sha256 if name else None)
+
+    @property
+    def encoder_folder(self) -> Path | None:
+        """Where the encoder is."""
+        name = self.commit.encoder_folder
+        return None if name is None else self.folder / name
+
+
+def open_generation(
+    folder: str | os.PathLike[str], number: int | None = None, reuse: Generation | None = None
+) -> Generation:
+    """The newest generation of the index in `folder`, or the one of this number.
+
+    reuse: an older one, whose segments need not be opened again.
+    Raises IndexFormatError for a folder that holds no index of segments, or a damaged one, and StorageError for a
+    generation that is not there any more.
+    """
+    folder = anchored(expanded(folder))
+    known = {} if reuse is None or reuse.folder != folder else {each.entry.name: each for each in reuse.segments}
+
+    def read() -> Generation:
+        commit, lock = _held(folder, number)
+        try:
+            for name, file in commit.files.items():
+                check_size(folder / name, file.bytes, f"lsr repair {folder}")
+            segments = [_open_segment(folder, commit, each, known.get(each.name)) for each in commit.segments]
+            _check_alike(folder, commit, segments)
+            return Generation(folder, commit, segments, lock)
+        except BaseException:
+            os.close(lock)
+            raise
+
+    return all_of_one(folder, read)
+
+
+def _held(folder: Path, number: int | None) -> tuple[Commit, int]:
+    """A commit and the descriptor that holds its generation."""
+    for _ in range(ATTEMPTS):
+        wanted = read_manifest(folder, (COMMIT_FORMAT,), KIND)["generation"] if number is None else number
+        if isinstance(wanted, bool) or not isinstance(wanted, int):
+            read_commit(folder)  # says what is wrong
+        lock = lock_generation(folder / generation_file(wanted), fcntl.LOCK_SH)
+        if lock is not None:
+            try:
+                return read_commit(folder, wanted), lock
+            except BaseException:
+                os.close(lock)
+                raise
+        if number is not None:
+            raise StorageError(f"{folder}: generation {number} is not there any more; open the newest one")
+    raise IndexFormatError(f"{folder / MANIFEST}: damaged (there is no {generation_file(wanted)}); lsr repair {folder}")
+
+
+def lock_generation(path: Path, kind: int) -> int | None:
+    """A descriptor that holds the commit in `path`; None if it is not there, or if others hold it in another way."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+    held = True
+    try:
+        fcntl.flock(descriptor, kind if kind == fcntl.LOCK_SH else kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        held = False
+    except OSError:  # a file system without locks: readers go on, and nothing is removed
+        held = kind == fcntl.LOCK_SH
+    with suppress(OSError):
+        if held and os.path.samestat(os.fstat(descriptor), os.stat(path)):  # or else it was removed meanwhile
+            return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _open_segment(folder: Path, commit: Commit, entry: SegmentEntry, known: OpenedSegment | None) -> OpenedSegment:
+    path = folder / entry.name
+    same_deletions = known is not None and known.entry.deleted == entry.deleted
+    if known is not None and known.entry.manifest_sha256 == entry.manifest_sha256 and same_deletions:
+        return known
+    try:
+        if known is not None and known.entry.manifest_sha256 == entry.manifest_sha256:
+            deleted = read_deleted(folder, entry)
+            opened = OpenedSegment(
+                entry, path, known.engine, deleted, known.starts, known.spans, known.ids, known.texts
+            )
+        else:
+            opened = _opened(path, entry, read_deleted(folder, entry))
+        if (
+            live_documents(opened.starts, opened.deleted, entry.rows) != entry.documents
+            or opened.engine.dim > commit.dim
+        ):
+            raise IndexFormatError(f"{path}: is not what the commit says; build the index again")
+        return opened
+    except IndexFormatError as error:
+        said = str(error).removesuffix("build the index again").rstrip("; ")
+        raise IndexFormatError(f"{said}; lsr repair {folder}") from error
+
+
+def _opened(path: Path, entry: SegmentEntry, deleted: Array) -> OpenedSegment:
+    try:
+        with open_regular(path / MANIFEST) as file:
+            content = file.read()
+    except OSError as error:
+        raise IndexFormatError(f"{path}: cannot be read ({error.strerror})") from error
+    if hashlib.sha256(content).hexdigest() != entry.manifest_sha256:
+        raise IndexFormatError(f"{path / MANIFEST}: its checksum is not that of the commit")
+    stored = IndexFolder(path, KIND, FORMATS)
+    engine = open_engine(stored)
+    listed = stored.entry("files", dict)
+    starts = spans = None
+    if f"{PASSAGES}.npy" in listed:
+        starts = stored.array(PASSAGES)
+        stored.check(
+            starts.dtype == np.int64
+            and starts.ndim == 1
+            and len(starts) > 0
+            and starts[0] == 0
+            and int(starts[-1]) == len(engine)
+            and bool((np.diff(starts) > 0).all()),
+            "passages",
+        )
+    if f"{SPANS}.npy" in listed:
+        spans = stored.array(SPANS)
+        stored.check(spans.dtype == np.int64 and spans.shape == (len(engine), 2), "passages")
+    documents = len(engine) if starts is None else len(starts) - 1
+    ids = IdColumn.open(path, IDS) if stored.entry("has_ids", bool) else None
+    texts = StringColumn.open(path, TEXTS) if f"{TEXTS}.offsets.npy" in listed else None
+    stored.check(len(engine) == entry.rows, "rows and commit")
+    stored.check(all(each is None or len(each) == documents for each in (ids, texts)), "ids, texts and vectors")
+    return OpenedSegment(entry, path, engine, deleted, starts, spans, ids, texts)
+
+
+def read_deleted(folder: Path, entry: SegmentEntry) -> Array:
+    """The deleted rows of a segment, uint32[m], rising. Raises IndexFormatError."""
+    if entry.deleted is None:
+        return NOTHING_DELETED
+    return read_only(np.flatnonzero(unpacked(read_bitmap(folder, entry), entry.rows)).astype(np.uint32))
+
+
+def read_bitmap(folder: Path, entry: SegmentEntry) -> Array:
+    """uint8[rows / 8, rounded up]: the deleted rows as they are stored. Raises IndexFormatError."""
+    if entry.deleted is None:
+        return np.zeros(-(-entry.rows // 8), np.uint8)
+    bits = load_array(folder, entry.deleted.file.removesuffix(".npy"))
+    if (
+        bits.dtype != np.uint8
+        or bits.shape != (-(-entry.rows // 8),)
+        or int(unpacked(bits, entry.rows).sum()) != entry.deleted.rows
+        or unpacked(bits[-1:], 8)[(entry.rows - 1) % 8 + 1 :].any()
+    ):
+        raise IndexFormatError(f"{folder / entry.deleted.file}: damaged; lsr repair {folder}")
+    return bits
+
+
+def unpacked(bits: Array, rows: int) -> Array:
+    """bool[rows] of a bitmap."""
+    return np.unpackbits(bits, count=rows, bitorder="little").view(bool)
+
+
+def live_documents(starts: Array | None, deleted: Array, rows: int) -> int:
+    """How many documents have a row that is not deleted; all rows of one are, or none."""
+    if starts is None:
+        return rows - len(deleted)
+    at = np.searchsorted(starts, deleted)
+    return len(starts) - 1 - int((starts[np.minimum(at, len(starts) - 1)] == deleted).sum())
+
+
+def _check_alike(folder: Path, commit: Commit, segments: Sequence[OpenedSegment]) -> None:
+    for each in segments:
+        if (each.ids is not None) != commit.has_ids or (commit.has_texts and each.texts is None):
+            raise IndexFormatError(f"{each.folder}: lacks ids or texts that the others have; lsr repair {folder}")

@@ -1,0 +1,470 @@
+"""IndexWriter: documents added to an index of segments, deleted from it, and both made visible in one step."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from lsr.checks import check_kind, checked_texts, expanded
+from lsr.errors import IndexFormatError, LsrError, ParameterError, StorageError
+from lsr.index.index_checks import settings_of
+from lsr.index.index_folder import ATTEMPTS, IDS
+from lsr.index.parameters import IndexConfig
+from lsr.index.segments.cleanup import clean_up
+from lsr.index.segments.commit import (
+    DELETED,
+    ENCODER,
+    KIND,
+    SEGMENT,
+    VOCABULARY,
+    Commit,
+    DeletedRows,
+    SegmentEntry,
+    StoredFile,
+    generation_file,
+    read_commit,
+)
+from lsr.index.segments.generation import PASSAGES, TEXTS, read_bitmap
+from lsr.index.segments.upgrade import upgrade
+from lsr.index.seismic.seismic_files import FORMATS
+from lsr.storage.arrays import Array, load_array
+from lsr.storage.files import lock_folder, replacing_file, storage_errors, sync_tree
+from lsr.storage.id_column import IdColumn
+from lsr.storage.manifest import (
+    COMMIT_FORMAT,
+    MANIFEST,
+    has_generations,
+    read_manifest,
+    replacing_folder,
+    sealed,
+)
+from lsr.storage.steps import reached
+from lsr.vectors.vocabulary import Vocabulary
+
+
+class OpenSegment:
+    """A segment of the next commit, and which of its rows are deleted by now."""
+
+    def __init__(self, folder: Path, entry: SegmentEntry, bits: Array | None = None) -> None:
+        self.folder = folder  # of the index
+        self.entry = entry
+        self.changed = False
+        self._bits = bits
+        self._ids: IdColumn | None = None
+        self._starts: Array | None = None
+
+    @property
+    def path(self) -> Path:
+        return self.folder / self.entry.name
+
+    @property
+    def ids(self) -> IdColumn:
+        """Opened when they are first asked for."""
+        if self._ids is None:
+            self._ids = IdColumn.open(self.path, IDS)
+            if (self.path / f"{PASSAGES}.npy").exists():
+                self._starts = load_array(self.path, PASSAGES)
+        return self._ids
+
+    @property
+    def bits(self) -> Array:
+        """uint8[rows / 8, rounded up], which deletions change."""
+        if self._bits is None:
+            self._bits = np.array(read_bitmap(self.folder, self.entry))
+        return self._bits
+
+    def find(self, ids: Sequence[str]) -> tuple[Array, Array]:
+        """bool[m]: whether a live document has the id; (first row, end), int64[m, 2], of those that do."""
+        documents = self.ids.rows(ids)
+        known = documents >= 0
+        documents = documents[known]
+        starts = self._starts
+        rows = np.stack([documents, documents + 1] if starts is None else [starts[documents], starts[documents + 1]], 1)
+        first = rows[:, 0]
+        live = (self.bits[first >> 3] >> (first & 7).astype(np.uint8)) & 1 == 0
+        known[known] = live
+        return known, rows[live]
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Mark the rows of live documents with these ids, all different; returns how many documents there were."""
+        _, rows = self.find(ids)
+        if len(rows):
+            lengths = rows[:, 1] - rows[:, 0]
+            ends = np.cumsum(lengths)
+            every = np.repeat(rows[:, 0] - (ends - lengths), lengths) + np.arange(ends[-1])
+            self.mark(every, len(rows))
+        return len(rows)
+
+    def mark(self, rows: Array, documents: int) -> None:
+        """Delete rows, int64[m], all of them live, which are so many documents."""
+        np.bitwise_or.at(self.bits, rows >> 3, np.left_shift(1, rows & 7).astype(np.uint8))
+        deleted = len(rows) + (self.entry.deleted.rows if self.entry.deleted else 0)
+        file = self.entry.deleted.file if self.entry.deleted else ""
+        self.entry = replace(self.entry, documents=self.entry.documents - documents, deleted=DeletedRows(file, deleted))
+        self.changed = True
+
+
+class IndexWriter:
+    """The one writer of an index of segments: what it adds and deletes is seen when `commit` returns, and not before.
+
+    Readers go on with the generation that they hold. Ids of live documents are unique: a document that is added takes
+    the place of the one that has its id. A context manager; leaving it drops what was not committed.
+    Methods raise StorageError where writing fails; then nothing has been committed, unless the error says so.
+    """
+
+    def __init__(self, folder: Path, base: Commit, lock: int | None, new: AbstractContextManager[Path] | None) -> None:
+        self._folder = folder
+        self._target = folder
+        self._base = base
+        self._lock = lock
+        self._new = new  # the folder that takes the place of another with the first commit
+        if new is not None:
+            self._folder = new.__enter__()
+        self._entries: dict[str, Any] = {}
+        self._files: dict[str, StoredFile] = dict(base.files)
+        self._given: set[str] = set()  # names that are not to be cleaned up after, as they are not committed yet
+        self._segments = [OpenSegment(self._folder, each) for each in base.segments]
+        self._changed = False
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str]) -> IndexWriter:
+        """The writer of an index that is there; one of an earlier format is upgraded first, in one step.
+
+        What earlier writers left behind is removed. Raises StorageError while another one is open, IndexFormatError for
+        a folder that holds no SeismicIndex, or a damaged one.
+        """
+        target = Path(os.path.realpath(expanded(folder)))
+        for _ in range(ATTEMPTS):
+            manifest = read_manifest(target, (*FORMATS, COMMIT_FORMAT), KIND)
+            if manifest["format_version"] != COMMIT_FORMAT:
+                upgrade(target)
+                continue
+            lock = _locked(target)
+            if lock is None:
+                continue
+            try:
+                commit = read_commit(target)
+                clean_up(target, commit)
+                return cls(target, commit, lock, None)
+            except BaseException:
+                os.close(lock)
+                raise
+        raise StorageError(f"{target}: is being replaced again and again; write to it when that is over")
+
+    @classmethod
+    def create(cls, folder: str | os.PathLike[str], config: IndexConfig | None = None) -> IndexWriter:
+        """The writer of a new index, which takes the place of the one that is there, if any, with its first commit.
+
+        config: with which segments are merged; that of the first segment, if None.
+        Raises StorageError for a folder that holds anything but an index, or one that is being written.
+        """
+        target = Path(os.path.realpath(expanded(folder)))
+        config = settings_of(IndexConfig, config) if config is not None else None
+        if has_generations(target):
+            with cls.open(target) as writer:
+                number = writer._base.generation
+                lock, writer._lock = writer._lock, None
+            commit = Commit(number, 0, config or IndexConfig())
+            created = cls(target, commit, lock, None)
+        else:
+            created = cls(target, Commit(0, 0, config or IndexConfig()), None, replacing_folder(target))
+        created._changed = True
+        created._takes_config = config is None
+        return created
+
+    _takes_config = False
+
+    @property
+    def folder(self) -> Path:
+        """Where the next commit goes."""
+        return self._folder
+
+    @property
+    def generation(self) -> int:
+        """The number of the last commit; 0 before the first."""
+        return self._base.generation
+
+    @property
+    def base(self) -> Commit:
+        """The last commit."""
+        return self._base
+
+    @property
+    def documents(self) -> int:
+        """Documents that the next commit has."""
+        return sum(each.entry.documents for each in self._segments)
+
+    def new_segment(self) -> Path:
+        """Where an index can be saved, to be given to `add_segment`."""
+        return self._folder / self._new_name(SEGMENT)
+
+    def add_segment(self, path: Path) -> int:
+        """Let an index, which was saved where new_segment said, belong to the next commit.
+
+        Documents that have the same ids are deleted; returns how many. Raises IndexFormatError for what is no such
+        index, ParameterError where it has ids and the others have none, or the other way round.
+        """
+        self._check_open()
+        name = Path(path).name
+        if name not in self._given or Path(path).parent != self._folder or not name.startswith(SEGMENT):
+            raise ParameterError(f"{path}: give a folder that new_segment has named, and that has not been added yet")
+        manifest = read_manifest(path, FORMATS, KIND)
+        content = (self._folder / name / MANIFEST).read_bytes()
+        rows = int(manifest["documents"])
+        listed = manifest["files"]
+        documents = len(load_array(path, PASSAGES)) - 1 if f"{PASSAGES}.npy" in listed else rows
+        has_ids = bool(manifest["has_ids"])
+        others = [each for each in self._segments if each.entry.documents]
+        if others and has_ids != self._has_ids():
+            raise ParameterError(f"{path}: has {'ids' if has_ids else 'no ids'}, unlike the rest of the index")
+        added = OpenSegment(self._folder, SegmentEntry(name, rows, documents, hashlib.sha256(content).hexdigest()))
+        replaced = self._delete(list(added.ids)) if others and has_ids else 0
+        self._segments.append(added)
+        self._note_added(manifest, rows)
+        reached("add:after-segment")
+        return replaced
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Delete the documents with these ids, in segments added before, too; returns how many there were.
+
+        Raises ParameterError for an index without ids.
+        """
+        self._check_open()
+        wanted = checked_texts(ids, "id")
+        if self._segments and not self._has_ids():
+            raise ParameterError(f"{self._target}: has no ids, by which documents could be deleted")
+        return self._delete(wanted)
+
+    def contains(self, ids: Sequence[str]) -> Array:
+        """bool[m]: whether the next commit has a document with each id."""
+        wanted = checked_texts(ids, "id")
+        found = np.zeros(len(wanted), bool)
+        for segment in self._segments if self._has_ids() else []:
+            found |= segment.find(wanted)[0]
+        return found
+
+    def set_encoder(self, save: Callable[[Path], object] | None, described: Mapping[str, Any] | None) -> None:
+        """Keep another encoder with the index, or none. save: writes it into the folder that it is given.
+
+        described: what the encoder says of itself, JSON.
+        """
+        self._check_open()
+        self._forget(self._entry("encoder_folder"))
+        name = None
+        if save is not None:
+            name = self._new_name(ENCODER)
+            path = self._folder / name
+            with storage_errors(path):
+                path.mkdir()
+                save(path)
+                reached("encoder:before-sync")
+                sync_tree(path)
+                for each in sorted(path.rglob("*")):
+                    if each.is_file():
+                        self._files[each.relative_to(self._folder).as_posix()] = _described(each)
+        self._set(encoder_folder=name, encoder=None if described is None else dict(described))
+
+    def set_vocabulary(self, vocabulary: Vocabulary | None) -> None:
+        """Keep other tokens of the components with the index, or none. They may be more than before."""
+        self._check_open()
+        self._forget(self._entry("vocabulary_file"))
+        name = None
+        if vocabulary is not None:
+            check_kind("the vocabulary", vocabulary, Vocabulary)
+            name = self._new_name(VOCABULARY)
+            vocabulary.write(self._folder / name)
+            self._files[name] = _described(self._folder / name)
+            self._entries["dim"] = max(len(vocabulary), self._entry("dim"))
+        self._set(vocabulary_file=name)
+
+    def commit(self, **entries: Any) -> int:
+        """Make everything visible in one step; returns the number of the generation, the last one if nothing changed.
+
+        entries: of the commit: source, presets, tuned (see Commit), and others of one's own, JSON.
+        """
+        self._check_open()
+        own = {"source", "presets", "tuned"}
+        self._set(**{name: entry for name, entry in entries.items() if name in own})
+        more = {name: entry for name, entry in entries.items() if name not in own}
+        if more:
+            self._set(more={**self._entry("more"), **more})
+        if not self._changed:
+            return self.generation
+        commit = self._next_commit()
+        try:
+            if self._new is not None:
+                self._publish_folder(commit)
+            else:
+                self._publish(commit)
+        except BaseException:
+            with suppress(LsrError):
+                if read_commit(self._target) == commit:  # what failed came after the step that counts
+                    self._committed(commit)
+            raise
+        self._committed(commit)
+        reached("commit:before-cleanup")
+        clean_up(self._folder, commit, self._given)
+        reached("commit:after-cleanup")
+        return commit.generation
+
+    def close(self) -> None:
+        """Drop what was not committed, and let others write."""
+        new, self._new = self._new, None
+        if new is not None:
+            with suppress(_DroppedError):
+                new.__exit__(_DroppedError, _DroppedError(), None)
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            with suppress(OSError, LsrError):
+                if self._is_here(lock):
+                    clean_up(self._target, read_commit(self._target))
+            os.close(lock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        if self._lock is None and self._new is None:
+            raise StorageError(f"{self._target}: this writer is closed; open another one")
+
+    def _is_here(self, lock: int) -> bool:
+        return os.path.samestat(os.fstat(lock), os.stat(self._target))
+
+    def _new_name(self, kind: str) -> str:
+        self._check_open()
+        name = first = f"{kind}-{self._base.generation + 1:06}"
+        suffix = ".json" if kind == VOCABULARY else ""
+        count = 0
+        while name + suffix in self._given or (self._folder / f"{name}{suffix}").exists():
+            count += 1
+            name = f"{first}-{count}"
+        self._given.add(name + suffix)
+        return name + suffix
+
+    def _entry(self, name: str) -> Any:
+        return self._entries.get(name, getattr(self._base, name))
+
+    def _set(self, **entries: Any) -> None:
+        for name, entry in entries.items():
+            if self._entry(name) != entry:
+                self._entries[name] = entry
+                self._changed = True
+
+    def _forget(self, name: str | None) -> None:
+        self._files = {each: file for each, file in self._files.items() if each.split("/")[0] != name}
+
+    def _has_ids(self) -> bool:
+        return bool(self._entry("has_ids"))
+
+    def _delete(self, ids: list[str]) -> int:
+        wanted = list(dict.fromkeys(ids))
+        deleted = sum(each.delete(wanted) for each in self._segments)
+        self._changed |= deleted > 0
+        reached("delete:after-marking")
+        return deleted
+
+    def _note_added(self, manifest: Mapping[str, Any], rows: int) -> None:
+        """What the index is from now on, with one more segment."""
+        alone = len(self._segments) == 1
+        self._entries["dim"] = max(self._entry("dim"), int(manifest["dim"]))
+        self._entries["has_ids"] = bool(manifest["has_ids"])
+        texts = f"{TEXTS}.offsets.npy" in manifest["files"]
+        self._entries["has_texts"] = texts and (alone or self._entry("has_texts"))
+        if rows >= max(each.entry.rows for each in self._segments):
+            self._entries["sample_recall"] = manifest["sample_recall"]
+        if self._takes_config and alone:
+            try:
+                self._entries["config"] = IndexConfig(**manifest["config"])
+            except (TypeError, ParameterError) as error:
+                raise IndexFormatError(f"{self._folder}: damaged manifest ({error})") from error
+        self._changed = True
+
+    def _next_commit(self) -> Commit:
+        """What is written next, after bitmaps have been; segments without live rows are left out."""
+        number = self._base.generation + 1
+        self._segments = [each for each in self._segments if each.entry.live]
+        for each in self._segments:
+            if each.changed:
+                assert each.entry.deleted is not None
+                name = f"{DELETED}-{number:06}-{each.entry.name}.npy"
+                self._given.add(name)
+                with storage_errors(self._folder / name), open(self._folder / name, "wb") as file:
+                    np.save(file, each.bits, allow_pickle=False)
+                    file.flush()
+                    os.fsync(file.fileno())
+                each.entry = replace(each.entry, deleted=DeletedRows(name, each.entry.deleted.rows))
+                self._files[name] = _described(self._folder / name)
+                reached("commit:after-bitmap")
+        bitmaps = {each.entry.deleted.file for each in self._segments if each.entry.deleted}
+        files = {name: file for name, file in self._files.items() if not name.startswith(DELETED) or name in bitmaps}
+        entries = {**self._entries, "segments": tuple(each.entry for each in self._segments), "files": files}
+        return replace(self._base, generation=number, **entries)
+
+    def _publish(self, commit: Commit) -> None:
+        assert self._lock is not None
+        content = sealed(commit.as_json())
+        with storage_errors(self._folder):
+            if not self._is_here(self._lock):
+                raise StorageError(f"{self._target}: another folder has taken its place; open a writer again")
+            reached("commit:before-generation")
+            with replacing_file(self._folder / generation_file(commit.generation)) as file:
+                file.write(content)
+            reached("commit:before-manifest")
+            with replacing_file(self._folder / MANIFEST) as file:
+                file.write(content)
+            reached("commit:after-manifest")
+
+    def _publish_folder(self, commit: Commit) -> None:
+        """The first commit: the folder takes the place of what was there."""
+        content = sealed(commit.as_json())
+        for name in (generation_file(commit.generation), MANIFEST):
+            with storage_errors(self._folder), replacing_file(self._folder / name) as file:
+                file.write(content)
+        reached("commit:before-folder")
+        new, self._new = self._new, None
+        assert new is not None
+        new.__exit__(None, None, None)
+        reached("commit:after-folder")
+        self._folder = self._target
+        self._lock = lock_folder(self._target)
+
+    def _committed(self, commit: Commit) -> None:
+        self._base, self._entries, self._changed, self._takes_config = commit, {}, False, False
+        self._files = dict(commit.files)
+        self._given = {name for name in self._given if name not in {each.name for each in commit.segments}}
+        self._given = {name for name in self._given if name.startswith(SEGMENT)}
+        for each in self._segments:
+            each.changed, each.folder = False, self._folder
+
+
+class _DroppedError(Exception):
+    """The body of a folder to be written is left without writing it."""
+
+
+def _locked(folder: Path) -> int | None:
+    """The writer's lock on a folder; None if another one takes its place meanwhile."""
+    with storage_errors(folder):
+        lock = lock_folder(folder)
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(lock), os.stat(folder)):
+                return lock
+        os.close(lock)
+        return None
+
+
+def _described(path: Path) -> StoredFile:
+    with path.open("rb") as file:
+        return StoredFile(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())

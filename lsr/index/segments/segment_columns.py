@@ -1,0 +1,82 @@
+"""The ids and texts of a generation's rows, which lie segment by segment, and once for each document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Generic, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.errors import ParameterError
+from lsr.index.segments.row_map import RowMap
+from lsr.storage.arrays import Array
+from lsr.storage.id_column import IdColumn
+from lsr.storage.strings import StringColumn
+
+C = TypeVar("C", bound=StringColumn)
+ROWS_AT_ONCE = 1 << 13
+
+
+class ColumnPart(NamedTuple, Generic[C]):
+    """What a segment has of a column, a string for each document. starts: see Segment."""
+
+    strings: C
+    starts: Array | None
+
+    def documents(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The documents, int64[n], whose rows these are."""
+        return rows if self.starts is None else np.searchsorted(self.starts, rows, side="right") - 1
+
+
+class SegmentColumn(Generic[C]):
+    """A string for each live row: that of its document, of whose passages each has the same."""
+
+    def __init__(self, parts: Sequence[ColumnPart[C]], rows: RowMap) -> None:
+        self._parts = tuple(parts)
+        self._rows = rows
+
+    def __len__(self) -> int:
+        """Number of live rows."""
+        return len(self._rows)
+
+    def __getitem__(self, row: int) -> str:
+        """The string of a row. Raises ParameterError when there is none, IndexFormatError for a damaged file."""
+        if not 0 <= row < len(self):
+            raise ParameterError(f"row {row} does not exist; there are {len(self)} rows")
+        return self.take(np.array([row], np.int64))[0]
+
+    def take(self, rows: npt.NDArray[np.int64]) -> list[str]:
+        """The strings of rows, int64[n], all of which exist."""
+        segments, inside = self._rows.locate(rows)
+        documents = inside.copy()
+        for segment in np.unique(segments).tolist():
+            documents[segments == segment] = self._parts[segment].documents(inside[segments == segment])
+        pairs = zip(segments.tolist(), documents.tolist(), strict=True)
+        return [self._parts[segment].strings[document] for segment, document in pairs]
+
+    def __iter__(self) -> Iterator[str]:
+        for begin in range(0, len(self), ROWS_AT_ONCE):
+            yield from self.take(np.arange(begin, min(begin + ROWS_AT_ONCE, len(self))))
+
+    def equals(self, other: StringColumn | SegmentColumn[StringColumn]) -> bool:
+        """Whether both hold the same strings."""
+        return len(self) == len(other) and all(ours == theirs for ours, theirs in zip(self, other, strict=True))
+
+
+class SegmentIds(SegmentColumn[IdColumn]):
+    """The ids of a generation's rows, each the id of one document."""
+
+    def rows(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
+        """int64[m]: the row of each id, the first of its passages; -1 for ids that no live document has."""
+        found = np.full(len(ids), -1, np.int64)
+        for segment in range(len(self._parts) - 1, -1, -1):  # most questions are about what is new
+            missing = np.flatnonzero(found < 0)
+            if not len(missing):
+                break
+            strings, starts = self._parts[segment]
+            documents = strings.rows([ids[each] for each in missing.tolist()])
+            known = documents >= 0
+            rows = documents[known] if starts is None else starts[documents[known]]
+            found[missing[known]] = self._rows.numbers(segment, rows)
+        return found
