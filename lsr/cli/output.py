@@ -27,6 +27,11 @@ def watched() -> bool:
     return sys.stderr.isatty()
 
 
+def bold() -> tuple[str, str]:
+    """What begins and ends bold text on a terminal; nothing where stdout is none."""
+    return ("\x1b[1m", "\x1b[22m") if sys.stdout.isatty() else ("", "")
+
+
 def while_loading(what: object) -> AbstractContextManager[None]:
     """Says on a terminal what is being loaded, if that takes a while."""
     from lsr.progress import waiting

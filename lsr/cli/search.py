@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
+import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import JOINERS, print_json, printable, while_loading
+from lsr.cli.output import JOINERS, bold, print_json, printable, while_loading
 from lsr.cli.search_options import takes_request
 from lsr.retrieval.request import SearchRequest
 
@@ -37,7 +37,7 @@ def search(
         asked = open_with_query(index, query, queries, encoder, device)
         hits = asked.searcher.hits(asked.rows, request)[0]
     if json:
-        shown_hits = [{"rank": rank, **hit.as_dict(explain)} for rank, hit in enumerate(hits, start=1)]
+        shown_hits = [{"rank": rank, **hit.as_dict(explain, _SNIPPET)} for rank, hit in enumerate(hits, start=1)]
         print_json({"query": query, "hits": shown_hits})
         return
     if not hits:
@@ -49,12 +49,20 @@ def search(
     for rank, hit in enumerate(hits, start=1):
         print(f"{rank:>3}  {hit.score:.4f}  {printable(hit.doc_id)}{_parts(hit)}")
         if hit.text:
-            print(f"     {printable(textwrap.shorten(hit.text, _SNIPPET, placeholder=' ...'), JOINERS)}")
+            print(f"     {_snippet(hit, hit.text)}")
         if explain:
             terms = list(hit.explain().items())
             shown = "  ".join(f"{printable(term)} {value:.3f}" for term, value in terms[:_TERMS_SHOWN])
             more = f"  and {len(terms) - _TERMS_SHOWN} more" if len(terms) > _TERMS_SHOWN else ""
             print(f"     {shown}{more}")
+
+
+def _snippet(hit: Hit, text: str) -> str:
+    """On one line, with what counts in bold where that can be seen."""
+    snippet = hit.snippet(_SNIPPET)
+    marked = snippet.marked(*bold(), lambda piece: printable(re.sub(r"\s+", " ", piece), JOINERS))
+    before = "... " if text[: snippet.begin].strip() else ""
+    return f"{before}{marked}{' ...' if text[snippet.end :].strip() else ''}"
 
 
 def _parts(hit: Hit) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import numpy.typing as npt
 
 from lsr.checks import check_flag, check_whole
 from lsr.collections.sources import Document
-from lsr.collections.words import word_places
+from lsr.collections.words import whole_character, word_places
 from lsr.errors import ParameterError
 
 Rows = npt.NDArray[np.int64]
@@ -25,7 +24,6 @@ FEWEST_TOKENS = 8
 LONGEST_TOKEN = 64  # characters; what is longer, such as a word that no vocabulary has, counts as several
 TITLE_SHARE = 4  # a title takes at most a quarter of the tokens
 _PIECE = 1 << 15  # characters that are tokenized at once, which bounds the memory that tokens need
-_JOINED = "\u200c\u200d\ufe0e\ufe0f"  # characters that belong to the one before, beside marks
 # Where a text can be cut, the best first: before a heading and between paragraphs, between sentences, lines, words.
 _BORDERS = tuple(
     map(
@@ -78,7 +76,7 @@ class PassageSplit:
         room = self.tokens
         while len(begins) - first > room:
             cut = self._end(text, begins, first, room)
-            end = _whole_character(text, int(begins[cut]), begin)
+            end = whole_character(text, int(begins[cut]), begin)
             spans.append((begin, end))
             first = cut
             if self.overlap and cut < len(begins):
@@ -88,7 +86,7 @@ class PassageSplit:
                 first += 1
             if first == len(begins):
                 break
-            begin = max(_whole_character(text, int(begins[first]), begin), begin + 1)
+            begin = max(whole_character(text, int(begins[first]), begin), begin + 1)
             room = self.tokens - title_tokens
         if not spans or spans[-1][1] < len(text):
             spans.append((begin, len(text)))
@@ -119,7 +117,7 @@ class PassageSplit:
         begins = _token_begins(title, places)
         most = self.tokens // TITLE_SHARE
         if len(begins) > most:
-            title = title[: _whole_character(title, int(begins[most]), 0)].rstrip()
+            title = title[: whole_character(title, int(begins[most]), 0)].rstrip()
         return title, min(len(begins), most)
 
 
@@ -183,7 +181,7 @@ def _piece_begins(text: str) -> Iterator[int]:
             return
         blank = max(text.rfind("\n", middle, end), -1)
         blank = text.rfind(" ", middle, end) if blank < 0 else blank
-        begin = blank if blank >= 0 else _whole_character(text, end, begin)
+        begin = blank if blank >= 0 else whole_character(text, end, begin)
 
 
 def _border(text: str, begins: Rows, low: int, high: int, last: bool) -> int:
@@ -196,14 +194,6 @@ def _border(text: str, begins: Rows, low: int, high: int, last: bool) -> int:
         if found:
             return low + int(np.searchsorted(tokens, found[-1] if last else found[0]))
     return high if last else low
-
-
-def _whole_character(text: str, at: int, least: int) -> int:
-    """`at`, or the place before it where no mark is parted from its letter; never so low as `least`."""
-    place = at
-    while place > least and (text[place] in _JOINED or unicodedata.category(text[place])[0] == "M"):
-        place -= 1
-    return place if place > least else at
 
 
 def _stripped(text: str, begin: int, end: int) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import unicodedata
 from functools import cache
 
 import numpy as np
@@ -13,6 +14,7 @@ UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3005-\u3007\u3040-\u318f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
     "\ua9e0-\ua9ff\uaa60-\uaa7f\uac00-\ud7ff\uf900-\ufaff\U0001b000-\U0001b16f\U00020000-\U000323af"
 )
+_JOINED = "\u200c\u200d\ufe0e\ufe0f"  # characters that belong to the one before, as marks do
 _OTHER, _BLANK, _UNSPACED = range(3)
 
 
@@ -27,6 +29,14 @@ def word_places(text: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]
     first[1:] &= ~other[:-1]
     last[:-1] &= ~other[1:]
     return np.flatnonzero(first | alone), np.flatnonzero(last | alone) + 1
+
+
+def whole_character(text: str, at: int, least: int) -> int:
+    """`at`, or the place before it where no mark is parted from its letter; never so low as `least`."""
+    place = at
+    while place > least and (text[place] in _JOINED or unicodedata.category(text[place])[0] == "M"):
+        place -= 1
+    return place if place > least else at
 
 
 @cache

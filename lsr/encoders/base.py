@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self, get_args
+from typing import Any, Literal, NamedTuple, Protocol, Self, get_args
+
+import numpy as np
+import numpy.typing as npt
 
 from lsr.checks import check_choice, check_whole, checked_texts, shown
 from lsr.display import HasFacts
@@ -19,6 +22,23 @@ ENCODER_FOLDER = "encoder"  # of an index, or of stored vectors
 
 Dtype = Literal["float32", "bfloat16"]  # what networks compute with
 LongDocuments = Literal["first", "max"]
+
+
+class TokenSpans(NamedTuple):
+    """The tokens of a text, special tokens left out: int64[tokens] each.
+
+    components: of the tokens; -1 for a token that has none, or shares it with all unknown ones. begins, ends: their
+    characters in the text.
+    """
+
+    components: npt.NDArray[np.int64]
+    begins: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, spans: Sequence[tuple[int, int, int]]) -> Self:
+        """Of (component, begin, end) of each token."""
+        return cls(*np.array(spans, np.int64).reshape(-1, 3).T)
 
 
 class Encoder(Protocol):
@@ -58,6 +78,9 @@ class Encoder(Protocol):
 
     def literal(self, text: str, query: bool = False) -> set[int]:
         """The components that are tokens of the document, or query, itself: all others of its row are expansion."""
+
+    def spans(self, text: str) -> TokenSpans | None:
+        """The tokens of a document, all of it, and where they are; None where that is not known."""
 
     def describe(self) -> dict[str, Any]:
         """JSON: "kind", "name", and every setting that changes a vector."""

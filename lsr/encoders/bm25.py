@@ -20,7 +20,7 @@ import numpy.typing as npt
 from lsr.checks import check_listable, check_number, check_text, expanded
 from lsr.collections.words import UNSPACED
 from lsr.display import HasFacts
-from lsr.encoders.base import ENCODER_FILE, check_batch_size, encodable
+from lsr.encoders.base import ENCODER_FILE, TokenSpans, check_batch_size, encodable
 from lsr.errors import EncoderError
 from lsr.progress import progress_bar
 from lsr.storage.files import DAMAGE, replacing_file, storage_errors
@@ -208,6 +208,12 @@ class BM25Encoder(HasFacts):
         """The components of the text's tokens: all that its row has. Raises EncoderError before `fit`."""
         return set(self._counts(text, query)[0].tolist())
 
+    def spans(self, text: str) -> TokenSpans:
+        """The tokens of a document and their characters. Raises EncoderError before `fit`."""
+        id_of = self.vocabulary.id_of
+        tokens = ((id_of(word), begin, end) for word, begin, end in token_spans(text, self._cuts_runs))
+        return TokenSpans.of([(-1 if known is None else known, begin, end) for known, begin, end in tokens])
+
     def describe(self) -> dict[str, Any]:
         """JSON; documents and tokens are the statistics it was fitted on. Raises EncoderError before `fit`."""
         return {
@@ -283,32 +289,77 @@ def idf_of(frequency: npt.NDArray[Any], documents: int) -> npt.NDArray[np.float3
     return np.log1p((documents - frequency + 0.5) / (frequency + 0.5)).astype(np.float32)
 
 
-_ASCII_WORDS = re.compile(r"\w+", re.ASCII)
+_ASCII_WORDS, _WORDS = re.compile(r"\w+", re.ASCII), re.compile(r"\w+")
+_WORD_JOINERS = "\u200c\u200d"  # they join letters of Persian and of Indic scripts, and are no marks by category
+_MARKS = ("Mn", "Mc", "Me")
 _BIGRAMS = "bigrams"
 _UNSPACED_LETTER = re.compile(f"[{UNSPACED}]")
 
 
 def tokenize(text: str, cut_runs: bool = True, query: bool = False) -> list[str]:
     """The tokens of a text, in order; see BM25Encoder. cut_runs: of scripts without spaces."""
-    # Most queries are ASCII, which has no marks: a search need not wait for the pattern that knows them all.
-    pattern = _ASCII_WORDS if text.isascii() else _word_pattern()
     text = unicodedata.normalize("NFKC", text).lower()
-    words: list[str] = pattern.findall(text)
+    words: list[str] = _pattern_of(text).findall(text)
     if cut_runs and not text.isascii() and _UNSPACED_LETTER.search(text):
-        words = [part for word in words for part in _cut(word, query)]
+        words = [word[begin:end] for word in words for begin, end in _cut(word, query)]
     return [word for word in words if word not in FUNCTION_WORDS]
 
 
-def _cut(word: str, query: bool) -> Iterator[str]:
+def token_spans(text: str, cut_runs: bool = True) -> Iterator[tuple[str, int, int]]:
+    """The tokens of a document, as `tokenize` finds them, with the characters that each is made of."""
+    text, begins, ends = _normalized(text)
+    for match in _pattern_of(text).finditer(text):
+        word, start = match[0], match.start()
+        unspaced = cut_runs and not word.isascii() and _UNSPACED_LETTER.search(word)
+        for begin, end in _cut(word, query=False) if unspaced else ((0, len(word)),):
+            if word[begin:end] not in FUNCTION_WORDS:
+                yield word[begin:end], begins[start + begin], ends[start + end - 1]
+
+
+def _normalized(text: str) -> tuple[str, Sequence[int], Sequence[int]]:
+    """The text in form NFKC and lower case, and of each of its characters begin and end in the text as it was."""
+    if text.isascii():
+        return text.lower(), range(len(text)), range(1, len(text) + 1)
+    normal: list[str] = []
+    begins: list[int] = []
+    ends: list[int] = []
+    begin = 0
+    while begin < len(text):
+        end = begin + 1
+        while end < len(text) and not text[end].isascii() and _joins(text[end]):
+            end += 1
+        # What a letter becomes with its marks, character by character, some of which have two in lower case.
+        for each in unicodedata.normalize("NFKC", text[begin:end]):
+            normal.append(each)
+            length = len(each.lower())
+            begins += [begin] * length
+            ends += [end] * length
+        begin = end
+    return "".join(normal).lower(), begins, ends
+
+
+def _cut(word: str, query: bool) -> Iterator[tuple[int, int]]:
     """The stretches of a run of word characters: whole, or, of a script without spaces, in letters and in pairs."""
-    for stretch in _stretch_pattern().findall(word):
-        if not _UNSPACED_LETTER.match(stretch):
-            yield stretch
+    for stretch in _stretch_pattern().finditer(word):
+        if not _UNSPACED_LETTER.match(stretch[0]):
+            yield stretch.span()
             continue
-        letters = _letter_pattern().findall(stretch)
+        letters = [letter.span() for letter in _letter_pattern().finditer(word, *stretch.span())]
         if not query or len(letters) == 1:
             yield from letters
-        yield from map("".join, pairwise(letters))
+        yield from ((first, last) for (first, _), (_, last) in pairwise(letters))
+
+
+def _pattern_of(text: str) -> re.Pattern[str]:
+    # Most texts have no marks: a search need not wait for the pattern that knows them all.
+    if text.isascii():
+        return _ASCII_WORDS
+    return _word_pattern() if any(map(_joins, set(text))) else _WORDS
+
+
+def _joins(character: str) -> bool:
+    """Whether it belongs to the letter before it."""
+    return unicodedata.category(character) in _MARKS or character in _WORD_JOINERS
 
 
 @cache
@@ -329,13 +380,13 @@ def _letter_pattern() -> re.Pattern[str]:
 @cache
 def _marks() -> str:
     # \w has letters and digits, but no marks: it would cut words in the middle where a letter with its accents is not
-    # one character. \u200c and \u200d, which join letters of Persian and of Indic scripts, are no marks by category.
+    # one character.
     ranges: list[list[int]] = []
     for code in range(sys.maxunicode + 1):
-        if unicodedata.category(chr(code)) in ("Mn", "Mc", "Me"):
+        if unicodedata.category(chr(code)) in _MARKS:
             if ranges and ranges[-1][1] == code - 1:
                 ranges[-1][1] = code
             else:
                 ranges.append([code, code])
     marks = "".join(f"{chr(first)}-{chr(last)}" for first, last in ranges)
-    return f"{marks}\\u200c\\u200d"
+    return marks + _WORD_JOINERS

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lsr.checks import expanded
-from lsr.encoders.base import Encoder, PretrainedEncoder, check_batch_size, encodable
+from lsr.encoders.base import Encoder, PretrainedEncoder, TokenSpans, check_batch_size, encodable
 from lsr.encoders.folders.saved import OWN, write_saved
 from lsr.errors import EncoderError, LsrError
 from lsr.progress import progress_bar
@@ -97,6 +97,10 @@ class OwnEncoder(PretrainedEncoder):
     def literal(self, text: str, query: bool = False) -> set[int]:
         """Empty: nothing is known of the tokens of a text."""
         return set()
+
+    def spans(self, text: str) -> TokenSpans | None:
+        """None: nothing is known of the tokens of a text."""
+        return None
 
     def describe(self) -> dict[str, Any]:
         """What the user's class says, or its name and its components."""

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.display import ScoredList, beginning
+from lsr.errors import ParameterError
+from lsr.retrieval.snippets import Snippet, make_snippet
 
 if TYPE_CHECKING:
     from lsr.encoders.base import Encoder
@@ -64,6 +66,12 @@ class Hit:
         text = "" if self.text is None else f", {beginning(self.text, TEXT_OF_REPR)!r}"
         return f"Hit({self.doc_id!r}, {self.score:.6g}{text})"
 
+    @cached_property
+    def passage(self) -> tuple[int, int] | None:
+        """Begin and end of its best passage, in characters of the text; None where documents are not split."""
+        passages = self._snapshot.passages
+        return None if passages is None else passages.span(self.row)
+
     def explain(self) -> dict[str, float]:
         """Term -> query weight x document weight, largest first; they add up to the sparse score, scores["sparse"].
 
@@ -74,23 +82,47 @@ class Hit:
         """
         return dict(self._terms)
 
-    def as_dict(self, explain: bool = False) -> dict[str, Any]:
-        """What JSON shows of it; explain: with its terms."""
+    def snippet(self, length: int = 300) -> Snippet:
+        """The part of its text, or of its passage, in which the terms are that contribute most, which are marked.
+
+        length: characters, at most. Where no term is in the text, its beginning. Raises ParameterError for less than
+        20, and where the index keeps no texts.
+        """
+        if self.text is None:
+            raise ParameterError("the index keeps no texts to show; build it from a collection")
+        if "_snapshot" not in self.__dict__:  # it was pickled: its tokens are looked for as words
+            names = list(self._terms)
+            weights = dict(enumerate(self._terms.values()))
+            return make_snippet(self.text, weights, names.__getitem__, None, length, self.passage)
+        snapshot = self._snapshot
+        spans = getattr(snapshot.query_encoder, "spans", None)
+        return make_snippet(self.text, self._contributions, snapshot.token, spans, length, self.passage)
+
+    def as_dict(self, explain: bool = False, snippet: int | None = None) -> dict[str, Any]:
+        """What JSON shows of it; explain: with its terms; snippet: with one of so many characters, if it has a text."""
         shown = {name: getattr(self, name) for name in Hits.columns}
-        return {**shown, "scores": dict(self.scores), **({"terms": self.explain()} if explain else {})}
+        shown["scores"] = dict(self.scores)
+        if snippet is not None and self.text is not None:
+            shown["snippet"] = self.snippet(snippet).as_dict()
+        return {**shown, **({"terms": self.explain()} if explain else {})}
 
     @cached_property
     def _terms(self) -> dict[str, float]:
+        token = self._snapshot.token
+        return {token(component): product for component, product in self._contributions.items()}
+
+    @cached_property
+    def _contributions(self) -> dict[int, float]:
+        """Component -> what it adds to the score, the most first."""
         components, weights = self._snapshot.index.vector(self.row)
         in_query_components, query_weights = self._query.sparse
         shared, in_query, in_document = np.intersect1d(in_query_components, components, return_indices=True)
         products = query_weights[in_query] * weights[in_document]
-        token = self._snapshot.token
-        return {token(int(shared[at])): float(products[at]) for at in np.argsort(-products, kind="stable")}
+        return {int(shared[at]): float(products[at]) for at in np.argsort(-products, kind="stable")}
 
     def __getstate__(self) -> dict[str, Any]:
-        plain = {**self.__dict__, "text": self.text, "_terms": self._terms}
-        return {name: value for name, value in plain.items() if name not in ("_snapshot", "_query")}
+        plain = {**self.__dict__, "text": self.text, "passage": self.passage, "_terms": self._terms}
+        return {name: value for name, value in plain.items() if name not in ("_snapshot", "_query", "_contributions")}
 
 
 class Hits(ScoredList[Hit]):
@@ -101,9 +133,9 @@ class Hits(ScoredList[Hit]):
     def _records(self) -> Iterator[dict[str, Any]]:
         return (hit.as_dict() for hit in self)
 
-    def to_dicts(self, explain: bool = False) -> list[dict[str, Any]]:
-        """doc_id, score, row, scores and text of each hit; explain: with its terms."""
-        return [hit.as_dict(explain) for hit in self]
+    def to_dicts(self, explain: bool = False, snippet: int | None = None) -> list[dict[str, Any]]:
+        """doc_id, score, row, scores and text of each hit; explain: with its terms; snippet: see Hit.as_dict."""
+        return [hit.as_dict(explain, snippet) for hit in self]
 
 
 class SearchedQuery:

@@ -36,17 +36,24 @@ class Texts(Protocol):
     def __getitem__(self, row: int, /) -> str: ...
 
 
+class PassageSpans(Protocol):
+    """Where the passages of documents are, by row: begin and end in characters of the document's text."""
+
+    def span(self, row: int, /) -> tuple[int, int]: ...
+
+
 @dataclass(frozen=True, eq=False)
 class Snapshot:
     """What searches of one moment see: nothing of it changes, so that many threads may search it.
 
-    query_encoder: None where queries must be SparseVectors.
+    query_encoder: None where queries must be SparseVectors. passages: None where documents are not split.
     """
 
     index: SparseIndex[Any]
     query_encoder: Encoder | None
     texts: Texts | None = None
     dense: Dense | None = None
+    passages: PassageSpans | None = None
 
     @property
     def encoder(self) -> Encoder:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save
 
-from lsr.encoders.base import TEXTS_AT_ONCE
+from lsr.encoders.base import TEXTS_AT_ONCE, TokenSpans
 from lsr.encoders.idf import Table, checked_table, read_table
 from lsr.encoders.sparse.tokens import FolderTokenizer
 from lsr.encoders.spec import LookupSpec
@@ -85,6 +85,10 @@ class LookupSide:
     def literal(self, text: str) -> set[int]:
         """The components that are tokens of the text, special tokens left out."""
         return set(self._ids([text], "")[0]) - self.tokens.special
+
+    def spans(self, text: str) -> TokenSpans:
+        """All tokens of a text, and their characters."""
+        return self.tokens.spans(text, self.spec.lower_case)
 
     def describe(self) -> dict[str, Any]:
         """JSON: every setting that changes a vector."""

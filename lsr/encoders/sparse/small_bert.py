@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
 
+from lsr.encoders.base import TokenSpans
 from lsr.encoders.folders.model_files import limit_of, read_object, shortest
 from lsr.encoders.sparse.tokens import FolderTokenizer, prepared_texts
 from lsr.encoders.spec import HeadSpec, TransformerSpec
@@ -73,6 +74,10 @@ class SmallBert:
     @property
     def vocabulary(self) -> Vocabulary:
         return self.tokens.vocabulary
+
+    def spans(self, text: str) -> TokenSpans:
+        """All tokens of a text, and their characters."""
+        return self.tokens.spans(text, self.spec.lower_case)
 
     def encode(self, texts: Sequence[str]) -> SparseVectors:
         """As TransformerSide.encode. Raises EncoderError where the network gives numbers that are not finite."""

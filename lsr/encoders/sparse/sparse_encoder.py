@@ -13,6 +13,7 @@ from lsr.encoders.base import (
     Dtype,
     LongDocuments,
     PretrainedEncoder,
+    TokenSpans,
     check_batch_size,
     check_dtype,
     check_max_length,
@@ -181,6 +182,10 @@ class SparseEncoder(PretrainedEncoder):
     def literal(self, text: str, query: bool = False) -> set[int]:
         """The components that are tokens of a document, or query, as far as it is read; special tokens left out."""
         return (self.query_side if query else self.document_side).literal(text)
+
+    def spans(self, text: str) -> TokenSpans | None:
+        """All tokens of a text, special tokens left out; None for a tokenizer that does not tell where they are."""
+        return (self._small or self.query_side).spans(text)
 
     def set_query_table(self, table: Table) -> None:
         """Look queries up in another table from now on: float32 [components], as training leaves it.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from lsr.encoders.base import TokenSpans
 from lsr.encoders.folders.model_files import AGAIN, NO_LIMIT, TOKENIZER_CONFIG_FILE, read_object
 from lsr.encoders.text_beginnings import TextBeginnings
 from lsr.errors import EncoderError
@@ -61,6 +64,11 @@ class FolderTokenizer:
         encoded = self._beginnings.tokenize(texts, max_length, self._encode, len)
         return [each.ids[:max_length] for each in encoded]
 
+    def spans(self, text: str, lower_case: bool = False) -> TokenSpans:
+        """All tokens of a text, without special tokens around them, and their characters."""
+        encoded: Encoding = self._tokenizer.encode(lowered(text) if lower_case else text, add_special_tokens=False)
+        return spans_of(encoded.ids, encoded.offsets, self.special)
+
     def _encode(self, texts: list[str]) -> list[Encoding]:
         encoded: list[Encoding] = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return encoded
@@ -95,6 +103,19 @@ def prepared_texts(texts: Sequence[str], prompt: str, lower_case: bool) -> list[
     """What a network's tokenizer is given; "" where there is nothing to read, whatever prompt goes before it."""
     prepared = [(prompt + text).strip() if text else "" for text in map(str.strip, texts)]
     return [text.lower() for text in prepared] if lower_case else prepared
+
+
+def spans_of(ids: Sequence[int], offsets: Sequence[tuple[int, int]], special: Collection[int]) -> TokenSpans:
+    """What a tokenizer returns, without the components of special tokens, such as that of all unknown words."""
+    places, components = np.array(offsets, np.int64).reshape(-1, 2), np.array(ids, np.int64)
+    components[np.isin(components, list(special))] = -1
+    return TokenSpans(components, places[:, 0], places[:, 1])
+
+
+def lowered(text: str) -> str:
+    """The text in lower case, but for the few characters that would become several: places stay what they are."""
+    lower = text.lower()
+    return lower if len(lower) == len(text) else "".join(e.lower() if len(e.lower()) == 1 else e for e in text)
 
 
 def _tokenizer(folder: Path, config: dict[str, Any]) -> Any:

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lsr.encoders.base import TEXTS_AT_ONCE, Dtype
+from lsr.encoders.base import TEXTS_AT_ONCE, Dtype, TokenSpans
 from lsr.encoders.batches import by_length, collate, computed, find_device, find_dtype, move, pad_id
 from lsr.encoders.sparse.backbone import load_backbone, load_tensors, load_tokenizer, seeded
 from lsr.encoders.sparse.heads import Batch, Head
 from lsr.encoders.sparse.text_windows import Windows
-from lsr.encoders.sparse.tokens import prepared_texts, vocabulary_of
+from lsr.encoders.sparse.tokens import lowered, prepared_texts, spans_of, vocabulary_of
 from lsr.encoders.spec import TransformerSpec
 from lsr.encoders.text_beginnings import TextBeginnings
 from lsr.errors import EncoderError, ParameterError
@@ -152,6 +152,14 @@ class TransformerSide:
         """The components that are tokens of the text as far as it is read, special tokens left out."""
         (tokens,) = self.tokenize([text], prompt="")
         return set(tokens.ids[~tokens.special].tolist())
+
+    def spans(self, text: str) -> TokenSpans | None:
+        """All tokens of a text, and their characters; None for a tokenizer that does not tell these."""
+        if not self.tokenizer.is_fast:
+            return None
+        read = lowered(text) if self.spec.lower_case else text
+        encoded = self._tokenizer_call(read, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        return spans_of(encoded["input_ids"], encoded["offset_mapping"], self.tokenizer.all_special_ids)
 
     def set_window(self, window: int | None) -> None:
         """Keep so many of the largest weights from now on (HeadSpec.window), as training leaves it."""

@@ -1,0 +1,27 @@
+"""How an encoder counts the tokens of a text, so that a passage is no longer than what it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.collections.words import word_places
+from lsr.encoders.base import Encoder
+from lsr.encoders.sparse.sparse_encoder import SparseEncoder
+
+Places = npt.NDArray[np.int64]
+
+
+def token_places(encoder: Encoder) -> Callable[[str], tuple[Places, Places]]:
+    """What PassageSplit counts with: the tokens of a network, the words of a text for all other encoders."""
+    if not isinstance(encoder, SparseEncoder) or encoder.spans("") is None:
+        return word_places
+
+    def places(text: str) -> tuple[Places, Places]:
+        spans = encoder.spans(text)
+        assert spans is not None
+        return spans.begins, spans.ends
+
+    return places
