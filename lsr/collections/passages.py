@@ -43,8 +43,8 @@ class PassageSplit:
     """How long documents become passages.
 
     tokens: of a passage, at most, as its encoder counts them. overlap: tokens that a passage shares with the one before
-    it, at most, and at least about half as many. title: whether the title is put before the passages that lack it, when
-    they are encoded; it counts among the tokens.
+    it, at most, and at least about half as many; None for a fifth of `tokens`. title: whether the title is put before
+    the passages that lack it, when they are encoded; it counts among the tokens.
 
     A passage ends at the best border within its last quarter: between paragraphs, else sentences, lines, words. Those
     of one document are about equally long. Raises ParameterError for fewer than 8 tokens, and for an overlap of more
@@ -52,17 +52,23 @@ class PassageSplit:
     """
 
     tokens: int = 200
-    overlap: int = 40
+    overlap: int | None = None
     title: bool = True
 
     def __post_init__(self) -> None:
         check_whole("tokens of a passage", self.tokens, FEWEST_TOKENS)
-        check_whole("overlap of passages", self.overlap, 0)
+        if self.overlap is not None:
+            check_whole("overlap of passages", self.overlap, 0)
         check_flag("title", self.title)
-        if self.overlap > self.tokens // 2:
+        if self.shared > self.tokens // 2:
             raise ParameterError(
                 f"the overlap is {self.overlap} of {self.tokens} tokens; passages can share half of them at most"
             )
+
+    @property
+    def shared(self) -> int:
+        """The overlap in tokens."""
+        return self.tokens // 5 if self.overlap is None else self.overlap
 
     def split(self, text: str, places: TokenPlaces = word_places, title_tokens: int = 0) -> Rows:
         """int64[passages, 2]: begin and end of each passage, in characters of `text`, in reading order.
@@ -79,8 +85,8 @@ class PassageSplit:
             end = whole_character(text, int(begins[cut]), begin)
             spans.append((begin, end))
             first = cut
-            if self.overlap and cut < len(begins):
-                low, high = cut - self.overlap, cut - (self.overlap + 1) // 2
+            if self.shared and cut < len(begins):
+                low, high = cut - self.shared, cut - (self.shared + 1) // 2
                 first = _border(text, begins, low, high, last=False)
             while first < len(begins) and begins[first] <= begin:  # several tokens of one character
                 first += 1
@@ -100,12 +106,12 @@ class PassageSplit:
 
     def _end(self, text: str, begins: Rows, first: int, room: int) -> int:
         """The token before which the passage that begins with token `first` ends."""
-        rest = len(begins) - first - self.overlap
-        passages = -(-rest // (room - self.overlap))
-        even = -(-rest // passages) + self.overlap
+        rest = len(begins) - first - self.shared
+        passages = -(-rest // (room - self.shared))
+        even = -(-rest // passages) + self.shared
         slack = room // 4
         high = first + min(room, even + slack // 2)
-        low = max(first + self.overlap + 1, high - slack)
+        low = max(first + self.shared + 1, high - slack)
         cut = _border(text, begins, low, high, last=True)
         while cut < len(begins) and begins[cut] <= begins[first]:
             cut += 1

@@ -9,14 +9,14 @@ import numpy.typing as npt
 
 from lsr.collections.words import word_places
 from lsr.encoders.base import Encoder
-from lsr.encoders.sparse.sparse_encoder import SparseEncoder
+from lsr.encoders.bm25 import BM25Encoder
 
 Places = npt.NDArray[np.int64]
 
 
 def token_places(encoder: Encoder) -> Callable[[str], tuple[Places, Places]]:
     """What PassageSplit counts with: the tokens of a network, the words of a text for all other encoders."""
-    if not isinstance(encoder, SparseEncoder) or encoder.spans("") is None:
+    if isinstance(encoder, BM25Encoder) or encoder.spans("") is None:
         return word_places
 
     def places(text: str) -> tuple[Places, Places]:

@@ -33,7 +33,7 @@ PIECES = (
 )
 TEXTS = st.lists(st.sampled_from(PIECES) | st.text(max_size=4), max_size=80).map("".join)
 SPLITS = st.integers(8, 40).flatmap(
-    lambda tokens: st.builds(PassageSplit, st.just(tokens), st.integers(0, tokens // 2))
+    lambda tokens: st.builds(PassageSplit, st.just(tokens), st.none() | st.integers(0, tokens // 2))
 )
 
 
@@ -71,7 +71,7 @@ def test_passages_have_no_more_tokens_than_asked_for(text: str, split: PassageSp
         begins, ends = word_places(text[begin:end])
         assert (-(-(ends - begins) // 64)).sum() <= room + 1  # a long word may be cut, and its rest counts as one more
         if number and begin < spans[number - 1][1]:
-            assert len(word_places(text[begin : spans[number - 1][1]])[0]) <= split.overlap + 1
+            assert len(word_places(text[begin : spans[number - 1][1]])[0]) <= split.shared + 1
 
 
 def test_passages_end_at_the_best_border_near() -> None:

@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any
 
 from lsr.checks import expanded
-from lsr.encoders.base import ENCODER_FILE, Encoder, PretrainedEncoder, check_batch_size, encodable
+from lsr.encoders.base import ENCODER_FILE, Encoder, PretrainedEncoder, TokenSpans, check_batch_size, encodable
 from lsr.encoders.folders.find import refuse_pointers
 from lsr.encoders.folders.model_files import folder_inside
 from lsr.encoders.pruning import Pruning
@@ -134,6 +134,10 @@ class SavedLookup(PretrainedEncoder):
         if query:
             return self._query.literal(text)
         return self._named().literal(text)
+
+    def spans(self, text: str) -> TokenSpans:
+        """All tokens of a text, special tokens left out, and their characters."""
+        return self._query.spans(text)
 
     def describe(self) -> dict[str, Any]:
         """As the encoder that was saved."""
