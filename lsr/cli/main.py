@@ -37,6 +37,7 @@ PANELS = {
     "Train": ("mine", "train", "reproduce"),
     "Begin": ("demo", "new", "doctor", "warmup"),
 }
+RESUMING = ("train", "experiment", "reproduce", "demo")  # others do where something is kept, and say what
 COMMANDS = {name: panel for panel, names in PANELS.items() for name in names}
 HELP = (
     "Learned sparse retrieval: encode text, index it, search it, measure the result. `lsr demo` shows all of it on a "
@@ -94,9 +95,16 @@ def _at_home(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(**given: object) -> None:
-        command(**{name: at_home(value) for name, value in given.items()})
+        try:
+            command(**{name: at_home(value) for name, value in given.items()})
+        except KeyboardInterrupt as stop:  # of which Typer would leave its number alone
+            raise _Stopped(*getattr(stop, "__notes__", ())) from None
 
     return run
+
+
+class _Stopped(Exception):  # noqa: N818 (a Ctrl-C is no error)
+    """A Ctrl-C, and what it left that the same command resumes from."""
 
 
 def _prepare_help(command: TyperGroup | TyperCommand) -> None:
@@ -140,8 +148,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if status == INTERRUPTED:  # what Typer makes of Ctrl-C
             raise KeyboardInterrupt
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        _complain("interrupted; the same command resumes" if _resumes(words) else "interrupted")
+    except (KeyboardInterrupt, _Stopped) as stop:
+        kept = stop.args if isinstance(stop, _Stopped) else ()
+        resumes = kept or _called(words) in RESUMING
+        _complain("; ".join(["interrupted", *kept, *(["the same command resumes"] if resumes else [])]))
         return INTERRUPTED
     except BrokenPipeError:
         # Python flushes stdout once more at exit: give it somewhere to go.
@@ -156,14 +166,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         sys.stdout = stdout  # which check_output may have changed
     return status if isinstance(status, int) else 0
-
-
-def _resumes(words: Sequence[str]) -> bool:
-    """Whether the same command, given again, resumes the work that was interrupted."""
-    command = _called(words)
-    if command == "index":  # an index of vectors is built anew
-        return any(word.startswith(("--encoder", "--dense")) for word in words)
-    return command in ("train", "experiment", "reproduce", "demo") or (command == "encode" and "--queries" not in words)
 
 
 def _completed() -> list[str]:

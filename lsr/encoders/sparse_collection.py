@@ -17,9 +17,9 @@ from lsr.vectors.io.parquet import ParquetWriter
 from lsr.vectors.sparse_vectors import SparseVectors
 
 ROWS_PER_PART = 8192
-# Encoded at once: few enough for progress to move every few seconds; 1,024 would take 1 to 5 % less time. Steps do not
-# depend on the time that they take, or weights would differ between runs, by rounding.
-ROWS_PER_STEP = 256
+# Encoded at once: few enough for a kill to lose no more than a minute where 2 are encoded a second. On processors, 256
+# take as long. Steps do not depend on the time that they take, or weights would differ between runs, by rounding.
+ROWS_PER_STEP = 64
 
 IdAndText = tuple[str, str]
 Vectors = TypeVar("Vectors")
@@ -55,8 +55,13 @@ def encode_collection(
         ParquetWriter(folder, encoder.dim, encoder.vocabulary, encoder.describe()) as writer,
         progress_bar("encoding", total, "documents", progress) as advance,
     ):
-        write_parts(writer, documents, work, rows_per_part, ROWS_PER_STEP, advance)
+        write_parts(writer, documents, work, rows_per_part, rows_per_step(batch_size), advance)
     return folder
+
+
+def rows_per_step(batch_size: int | None) -> int:
+    """Texts that are encoded at once: those of a batch, where they are more than usual."""
+    return max(ROWS_PER_STEP, batch_size or 0)
 
 
 def document_work(

@@ -25,6 +25,7 @@ from lsr.retrieval.searcher import TEXTS_NAME
 from lsr.storage.files import storage_errors
 from lsr.storage.id_column import Ids
 from lsr.storage.manifest import MANIFEST, check_replaceable, replacing_folder, write_manifest
+from lsr.storage.parts import noting_kept
 from lsr.storage.strings import StringColumn
 from lsr.threads import checked_threads
 from lsr.vectors.io import is_vectors, read_info, read_vocabulary
@@ -101,7 +102,8 @@ def build_searchable(
             (temporary / DENSE_FOLDER).mkdir()
             write(temporary / DENSE_FOLDER)
 
-    index = _index_vectors(encodings[0], folder, encoder, config, threads, memory, progress, source, add_dense)
+    with noting_kept(encodings[0]):
+        index = _index_vectors(encodings[0], folder, encoder, config, threads, memory, progress, source, add_dense)
     for done in encodings:
         with storage_errors(done):
             shutil.rmtree(done)
@@ -147,7 +149,7 @@ def build_dense(
     beside = folder.name == DENSE_FOLDER and (folder.parent / MANIFEST).exists()
     encoding = _dense_encoding_of(folder.parent) if beside else folder.with_name(f"{folder.name}.encoding")
     write = _dense_writer(source, expected, encoding, encoder, config, batch_size, threads, progress)
-    with replacing_folder(folder) as temporary:
+    with noting_kept(encoding), replacing_folder(folder) as temporary:
         write(temporary)
     with storage_errors(encoding):
         shutil.rmtree(encoding)

@@ -12,6 +12,7 @@ import os
 import re
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from time import monotonic
@@ -210,12 +211,37 @@ def write_parts(
             if not room or monotonic() - began >= SECONDS_PER_PART:
                 flush()
                 began, room = monotonic(), rows_per_part
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         flush()  # what is done is kept
+        note_kept(stop, writer.folder, work.items)
         raise
     flush()
     writer.finish()
     return count
+
+
+def note_kept(stop: KeyboardInterrupt, folder: Path, items: str) -> None:
+    """Add a note of what the parts in a folder hold, if there are any, to the Ctrl-C that stopped work on it.
+
+    The command line shows notes, and says that the same command resumes.
+    """
+    try:
+        rows = sum(pq.read_metadata(path).num_rows for path in folder.iterdir() if _PART_NAME.fullmatch(path.name))
+    except (OSError, pa.ArrowException):
+        return  # nothing, or nothing that can be relied on
+    note = f"{rows:,} {items} are kept in {os.path.relpath(folder)}"
+    if rows and note not in getattr(stop, "__notes__", ()):
+        stop.add_note(note)
+
+
+@contextmanager
+def noting_kept(folder: Path, items: str = "documents") -> Iterator[None]:
+    """`note_kept` for a Ctrl-C in the body, which goes on from finished parts."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        note_kept(stop, folder, items)
+        raise
 
 
 def _skip_complete(writer: PartWriter[Any], items: Iterator[Item], work: PartWork[Item, Any]) -> int:

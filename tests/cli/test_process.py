@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lsr.encoders.bm25 import BM25Encoder
 from tests.cli.commands import Lsr, Outcome
 from tests.processes import REPOSITORY, lines_on_terminal, run_python
 
@@ -67,17 +71,15 @@ lsr.collections.collection.load_collection = lambda *_: signal.raise_signal(sign
         + MAIN
     )
     ended = run_python(code, "index", "c", "i", "--encoder", "bm25")
-    said = "lsr: interrupted; the same command resumes\n"
+    said = "lsr: interrupted\n"
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", said)
 
 
 @pytest.mark.parametrize(
     ("line", "resumes"),
     [
-        ("index c i --encoder=bm25", True),
+        ("index c i --encoder=bm25", False),  # nothing is kept yet
         ("index v.npz i", False),
-        ("encode c out --encoder bm25", True),
-        ("encode c out --encoder bm25 --queries", False),
         ("evaluate a.run c", False),
         ("experiment e.toml", True),
     ],
@@ -91,6 +93,37 @@ def test_what_ctrl_c_says_of_resuming(lsr: Lsr, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr("lsr.vectors.io.is_vectors", lambda path: str(path) == "v.npz" and interrupt())
     said = "lsr: interrupted; the same command resumes\n" if resumes else "lsr: interrupted\n"
     assert lsr(*line.split()) == Outcome(130, "", said)
+
+
+@pytest.mark.parametrize(
+    ("command", "during", "kept"),
+    [
+        ("index", "lsr.encoders.bm25.BM25Encoder.encode_documents", "64 documents are kept in out.encoding"),
+        ("index", "lsr.retrieval.indexing._index_vectors", "100 documents are kept in out.encoding"),
+        ("encode", "lsr.encoders.bm25.BM25Encoder.encode_documents", "64 documents are kept in out"),
+    ],
+)
+def test_ctrl_c_says_what_is_kept(
+    lsr: Lsr, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str, during: str, kept: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text("".join(json.dumps({"_id": str(i), "text": f"word{i} words"}) + "\n" for i in range(100)))
+    called, real = itertools.count(), BM25Encoder.encode_documents
+
+    def interrupt(*given: Any) -> Any:
+        if next(called) or "indexing" in during:
+            raise KeyboardInterrupt
+        return real(*given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(during, interrupt)
+        stopped = lsr(command, str(texts), "out", "--encoder", "bm25")
+    assert (stopped.status, stopped.err.splitlines()[-1]) == (
+        130,
+        f"lsr: interrupted; {kept}; the same command resumes",
+    )
+    assert lsr(command, str(texts), "out", "--encoder", "bm25").status == 0
 
 
 @pytest.mark.parametrize("copies", [1, 2000])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +17,7 @@ from lsr.encoders.sparse_collection import encode_collection
 from lsr.errors import CollectionError, EncoderError, LsrError, ParameterError, VectorsError
 from lsr.vectors.io import read_info
 from lsr.vectors.sparse_vectors import SparseVectors
-from tests.processes import start_python
+from tests.processes import REPOSITORY, start_python
 
 DOCUMENTS = [(f"d{i}", f"alpha {'beta ' * (i % 4)} word{i % 7}") for i in range(50)]
 
@@ -181,3 +183,47 @@ def test_killed_and_gone_on_with(tmp_path: Path) -> None:
     found = SparseVectors.read(tmp_path / "out")
     assert len(found) == documents
     assert found == SparseVectors.read(tmp_path / "whole")
+
+
+SLOW = """
+import sys, time
+import numpy as np
+from lsr import SparseVectors
+from lsr.encoders.own_encoder import encoder_from
+from lsr.encoders.sparse_collection import encode_collection
+from lsr.encoders.dense.dense_collection import encode_dense_collection
+from lsr.storage import parts
+parts.SECONDS_PER_PART = 0.3
+
+def slowly(texts):
+    time.sleep(0.01 * len(texts))  # .64 s a step
+    print(len(texts), flush=True)
+    return np.ones((len(texts), 2), np.float32)
+
+class Slow:
+    dim = 2
+    def encode_documents(self, texts, batch_size=None):
+        return slowly(texts)
+    def describe(self):
+        return {"name": "slow"}
+
+documents = ((str(i), f"text {i}") for i in range(512))
+if sys.argv[1] == "sparse":
+    encode_collection(encoder_from(slowly, dim=2, name="slow"), documents, sys.argv[2])
+else:
+    encode_dense_collection(Slow(), documents, sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("kind", ["sparse", "dense"])
+def test_a_kill_loses_no_more_than_the_last_part(tmp_path: Path, kind: str) -> None:
+    command = [sys.executable, "-c", SLOW, kind, str(tmp_path / "out")]
+    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    encoded = [process.stdout.readline() for _ in range(3)]
+    process.kill()
+    process.communicate()
+    assert encoded == ["64\n"] * 3
+    # The third step may have been lost, the others are kept: a part ends with the step in which it becomes old enough.
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert sum(map(int, done.stdout.split())) in (512 - 192, 512 - 128)

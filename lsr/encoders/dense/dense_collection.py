@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lsr.encoders.sparse_collection import ROWS_PER_PART, ROWS_PER_STEP, IdAndText, document_work
+from lsr.encoders.sparse_collection import ROWS_PER_PART, IdAndText, document_work, rows_per_step
 from lsr.errors import VectorsError
 from lsr.progress import progress_bar
 from lsr.storage.parts import SETTINGS_KEY, PartWriter, part_path, rows_of_settings, write_part, write_parts
@@ -60,7 +60,7 @@ def encode_dense_collection(
         ) as writer,
         progress_bar("encoding, dense", total, "documents", progress) as advance,
     ):
-        return write_parts(writer, documents, work, rows_per_part, ROWS_PER_STEP, advance)
+        return write_parts(writer, documents, work, rows_per_part, rows_per_step(batch_size), advance)
 
 
 def read_dense_parts(folder: str | os.PathLike[str]) -> Iterator[tuple[list[str], Rows]]:
