@@ -20,7 +20,8 @@ from pydantic.dataclasses import dataclass
 
 from lsr.errors import LsrError, ParameterError
 from lsr.spelling import RENAMED
-from lsr.storage.reading import LfsPointerError, open_binary
+from lsr.storage.limits import UnreadableInputError
+from lsr.storage.reading import open_binary
 from lsr.storage.recognize import CONFIGURATION, kind_of_file, what_is
 
 Table = TypeVar("Table")
@@ -64,7 +65,7 @@ def read_toml(path: Traversable, kind: type[Table]) -> Table:
     except (OSError, EOFError, zlib.error) as error:  # of the file, or of what is packed in it
         reason = f"is {what_is(path)}" if isinstance(path, Path) and path.is_dir() else getattr(error, "strerror", None)
         raise ParameterError(f"{path}: cannot be read ({reason or error}); give the path of a TOML file") from error
-    except LfsPointerError as error:
+    except UnreadableInputError as error:
         raise ParameterError(f"{path}: {error}") from error
     except ValidationError as error:
         raise ParameterError(f"{path}: {_said(kind, error)}") from None

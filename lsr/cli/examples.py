@@ -3,6 +3,8 @@
 EXAMPLES = {
     "index": (
         "lsr index scifact scifact.index --encoder tiny",
+        "lsr index 'news/**/*.md' news.index --encoder bm25",
+        "lsr index faq.csv faq.index --encoder bm25 --text answer",
         "lsr index scifact scifact.index --dense minilm",
     ),
     "search": (

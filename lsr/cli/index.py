@@ -18,6 +18,7 @@ from lsr.memory import parse_size
 if TYPE_CHECKING:
     from lsr.index.dense.dense_index import DenseIndex
     from lsr.index.seismic.seismic_index import SeismicIndex
+    from lsr.retrieval.encoding import Documents
 
 _DEFAULTS = IndexConfig()
 _DENSE = DenseConfig()
@@ -25,18 +26,19 @@ _DENSE = DenseConfig()
 
 @options.takes_encoder
 def index(
-    source: Annotated[
-        str,
+    sources: Annotated[
+        list[str],
         typer.Argument(
-            metavar="COLLECTION|VECTORS",
-            help="A BEIR folder, one of MS MARCO TSV files, a file of texts (lines of JSON, or of id, tab and text), "
-            "an ir_datasets id, or vectors: .npz, .jsonl[.gz] or a folder that lsr encode wrote. - is standard input.",
+            metavar="DOCUMENTS|VECTORS...",
+            help="A folder of .md, .html, .txt and .pdf, a .csv, .tsv, .jsonl or .parquet file, a BEIR folder, one of "
+            "MS MARCO TSV files, an ir_datasets id; several of these, or a pattern in quotes: 'news/*.md'. Or vectors: "
+            ".npz, .jsonl[.gz] or a folder that lsr encode wrote. - is standard input.",
         ),
     ],
     index: Annotated[Path, typer.Argument(metavar="INDEX", help="The folder to write; an index there is replaced.")],
     encoder: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="tiny, bm25, a model's folder or Hugging Face id; needed for a collection."),
+        typer.Option(metavar="NAME", help="tiny, bm25, a model's folder or Hugging Face id; needed for documents."),
     ] = None,
     dense: Annotated[
         str | None,
@@ -64,6 +66,9 @@ def index(
         int, typer.Option(help="Neighbors of each document to keep, for searches with --knn.")
     ] = _DEFAULTS.knn,
     batch_size: options.BatchSize = None,
+    id: options.IdColumn = None,
+    text: options.TextColumn = None,
+    title: options.TitleColumn = None,
     *,
     loading: dict[str, Any],
     threads: options.Threads = None,
@@ -76,7 +81,7 @@ def index(
         ),
     ] = None,
 ) -> None:
-    """Encode a collection and index it, or index vectors. A killed job resumes when the same command is given again."""
+    """Encode documents and index them, or index vectors. A killed job resumes when the same command is given again."""
     config = dataclasses.replace(
         _DEFAULTS, block_size=block_size, summary_energy=summary_energy, layout=layout, knn=knn
     )
@@ -85,7 +90,7 @@ def index(
         raise ParameterError("--dense-index and --metric are of dense vectors; add --dense, or leave them out")
 
     from lsr.checks import expanded
-    from lsr.collections.collection import load_collection
+    from lsr.collections.documents import as_documents
     from lsr.encoders.base import ENCODER_FOLDER
     from lsr.encoders.load import load_encoder
     from lsr.index.seismic.seismic_index import SeismicIndex
@@ -98,10 +103,13 @@ def index(
     # All that can be wrong without a model is found before one is loaded.
     check_replaceable(index)
     budget = None if memory is None else parse_size(memory)
-    source = str(rereadable(expanded(source)))
-    documents = source if is_vectors(source) else load_collection(source)
-    if isinstance(documents, str) and dense is not None:
-        raise ParameterError(NO_TEXT.format(source))
+    vectors = str(rereadable(expanded(sources[0])))
+    documents: Documents | str = vectors
+    if len(sources) > 1 or (id, text, title) != (None, None, None) or not is_vectors(vectors):
+        given = vectors if len(sources) == 1 else [Path(each) for each in sources]
+        documents = as_documents(given, id=id, text=text, title=title)
+    elif dense is not None:
+        raise ParameterError(NO_TEXT.format(vectors))
     beside = SeismicIndex.open(index) if dense is not None and encoder is None else None
     of_dense = options.of_dense(loading)
     if beside is not None and (config != _DEFAULTS or memory is not None or loading != of_dense):

@@ -181,8 +181,8 @@ def _reason(message: str, command: str) -> str:
     extra = re.fullmatch(r"Got unexpected extra argument\(s\) \((.*)\)", message, re.DOTALL)
     if extra is not None:
         return (
-            f"{command} was given more than it takes: {_cut(extra[1], 80)}; put several words in quotes, and "
-            "give a folder instead of the names of its files (*)"
+            f"{command} was given more than it takes: {_cut(extra[1], 80)}; put several words, and names with *, in "
+            "quotes"
         )
     message = message.replace("Value error, ", "").rstrip(".")  # words of pydantic's
     return _cut(re.sub(r"(\S{80})\S+", r"\1...", message), LONGEST_COMPLAINT)

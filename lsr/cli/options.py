@@ -51,6 +51,19 @@ Threads = Annotated[int | None, typer.Option(min=1, help="Threads; by default al
 Measures = Annotated[str, typer.Option(metavar="NAMES", help="Measures by ir_measures' names, commas between them.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
+IdColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--id", metavar="COLUMN", help="Column of the ids; by default _id, id or docno, else rows are counted"
+    ),
+]
+TextColumn = Annotated[
+    str | None,
+    typer.Option("--text", metavar="COLUMN", help="Column of the texts; by default text, body, content or passage"),
+]
+TitleColumn = Annotated[
+    str | None, typer.Option("--title", metavar="COLUMN", help="Column of the titles; by default title or headline")
+]
 BatchSize = Annotated[int | None, typer.Option(help="Texts encoded at once; by default the encoder's choice")]
 MaxLength = Annotated[
     int | None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,10 +20,10 @@ from lsr.collections.sources import (
     packed_or_plain,
     read_queries,
 )
+from lsr.collections.unique_documents import repeated_id, unique_documents
 from lsr.display import HasFacts
 from lsr.errors import CollectionError
 from lsr.storage.files import STANDARD
-from lsr.storage.ids import UniqueIds
 from lsr.storage.reading import anchored, rereadable
 from lsr.storage.recognize import JUDGMENTS, RUN, VECTORS, collection_around, what_is
 
@@ -33,7 +32,6 @@ _ACCEPTED = (
     "(collection.tsv, queries*.tsv, qrels*.tsv), the files themselves (COLLECTION,QUERIES,QRELS; lines of id, tab and "
     'text, or of JSON with "_id" and "text"), or an ir_datasets id such as beir/scifact/test'
 )
-_BATCH = 1024  # documents read ahead, so that their ids are checked together
 # Collections whose queries are documents, as BEIR and ir_datasets name them; splits of these, too.
 _QUERIES_ARE_DOCUMENTS = {
     *("arguana", "quora", "beir/arguana", "beir/quora"),
@@ -111,18 +109,7 @@ class Collection(HasFacts):
 
     def documents(self) -> Iterator[Document]:
         """Every document once, in the collection's order; memory grows by 16 bytes a document, to find duplicates."""
-        unique = UniqueIds()
-        source = self._source.documents()
-        batch = list(islice(source, _BATCH))
-        if not batch:
-            raise CollectionError(f"{self.name}: the collection is empty; it needs at least one document")
-        while batch:
-            repeated = unique.add([document.doc_id for _, document in batch])
-            if repeated is not None:
-                place, document = batch[repeated]
-                raise _duplicate(place, document.doc_id)
-            yield from (document for _, document in batch)
-            batch = list(islice(source, _BATCH))
+        return unique_documents(self.name, self._source.documents)
 
     def queries(self) -> dict[str, str]:
         """Query id -> text, of the judged queries if the collection has judgments, else of all."""
@@ -195,15 +182,11 @@ def _gather(queries: Iterator[tuple[Place, Query]], name: str) -> dict[str, str]
     gathered: dict[str, str] = {}
     for place, query in queries:
         if query.query_id in gathered:
-            raise _duplicate(place, query.query_id)
+            raise repeated_id(place, query.query_id)
         gathered[query.query_id] = query.text
     if not gathered:
         raise CollectionError(f"{name}: there are no queries; it needs at least one")
     return gathered
-
-
-def _duplicate(place: Place, identifier: str) -> CollectionError:
-    return CollectionError(f"{place}: the id {identifier!r} occurred before; ids must be unique")
 
 
 def _find_source(spec: str, split: str | None) -> CollectionSource:

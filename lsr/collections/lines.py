@@ -9,24 +9,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lsr.errors import CollectionError, LsrError
-from lsr.storage.reading import LfsPointerError, open_binary
+from lsr.storage.limits import UnreadableInputError
+from lsr.storage.reading import bounded_lines, open_binary
 from lsr.storage.recognize import kind_of_binary, what_is
 
-LONGEST_LINE = 1 << 28  # bytes: a packed file of megabytes can hold a line that no memory holds
 
-
-def read_lines(path: Path, error: type[LsrError]) -> Iterator[tuple[int, str]]:
+def read_lines(path: Path, error: type[LsrError], whole: bool = False) -> Iterator[tuple[int, str]]:
     """(number from 1, text without its line end) of every line of a UTF-8 file that is not blank.
 
-    Streams: one line is in memory at a time. Raises `error` for a file that cannot be read, a damaged .gz and, naming
-    the line, bytes that are not UTF-8 and lines longer than LONGEST_LINE.
+    whole: blank lines, too, and every line with its end. Streams: one line is in memory at a time. Raises `error` for a
+    file that cannot be read, a damaged .gz, what is more than lsr.storage.limits allows and, naming the line, bytes
+    that are not UTF-8.
     """
     number = 0
     try:
         with open_binary(path) as file:
-            for number, raw in enumerate(iter(lambda: file.readline(LONGEST_LINE + 1), b""), start=1):
-                if len(raw) > LONGEST_LINE:
-                    raise error(f"{path}:{number}: the line has more than {LONGEST_LINE} bytes; cut it into several")
+            for number, raw in enumerate(bounded_lines(file), start=1):
                 try:
                     line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
                 except UnicodeDecodeError as cause:
@@ -36,9 +34,11 @@ def read_lines(path: Path, error: type[LsrError]) -> Iterator[tuple[int, str]]:
                         f"{path}:{number}: byte {cause.start + 1} of the line is not UTF-8 ({cause.reason}); "
                         f"convert the file to UTF-8"
                     ) from cause
-                if line.strip():
+                if whole:
+                    yield number, line
+                elif line.strip():
                     yield number, line.rstrip("\r\n")
-    except LfsPointerError as cause:
+    except UnreadableInputError as cause:
         raise error(f"{path}: {cause}") from cause
     except IsADirectoryError as cause:
         raise error(f"{path}: is {what_is(path)}, and a file is wanted; give the file") from cause
@@ -56,8 +56,8 @@ def count_lines(path: Path) -> int | None:
     """How many lines that are not blank a file has; None where it cannot be read. Decodes nothing, so it is quick."""
     try:
         with open_binary(path) as file:
-            return sum(1 for line in file if not line.isspace())
-    except (OSError, EOFError, zlib.error, MemoryError, LfsPointerError):
+            return sum(1 for line in bounded_lines(file) if not line.isspace())
+    except (OSError, EOFError, zlib.error, MemoryError, UnreadableInputError):
         return None
 
 

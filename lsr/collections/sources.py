@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from lsr.checks import check_text
+from lsr.checks import check_text, is_utf8
 from lsr.collections.lines import count_lines, file_digest, read_lines
 from lsr.collections.runs import Qrels, read_qrels
 from lsr.errors import CollectionError, RunError
 from lsr.storage.recognize import JUDGMENTS, RUN, collection_around, what_is
+
+_ID_KEYS, _TEXT_KEYS = ("_id", "id"), ("title", "text")
+_SURROGATE = re.compile(r"\\u[dD]")  # an escape of one, or of half a character
 
 
 class _NoMetadata(Mapping[str, Any]):
@@ -216,7 +220,8 @@ def jsonl_documents(path: Path) -> Iterator[tuple[Place, Document]]:
             continue  # as a blank line: there is nothing to find, nor a name to find it by
         identifier, text = _id(place, record), _string(place, record, "text")
         title = "" if record.get("title") is None else _string(place, record, "title")
-        yield place, Document(identifier, title, text)
+        rest = {key: value for key, value in record.items() if key not in (*_ID_KEYS, *_TEXT_KEYS) and value != {}}
+        yield place, Document(identifier, title, text, rest) if rest else Document(identifier, title, text)
 
 
 def read_queries(path: Path) -> Iterator[tuple[Place, Query]]:
@@ -270,6 +275,10 @@ def jsonl_records(path: Path) -> Iterator[tuple[Place, dict[str, Any]]]:
             raise CollectionError(f"{place}: not valid JSON ({cause}); each line must be one object") from cause
         if not isinstance(record, dict):
             raise CollectionError(f"{place}: {line[:40]!r} is not an object; each line must be one JSON object")
+        if _SURROGATE.search(line):
+            for key, value in record.items():
+                shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+                check_text(f'{place}: "{key}"', f"{key}{shown}" if not is_utf8(key) else shown, CollectionError)
         yield place, record
 
 

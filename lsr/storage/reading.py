@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from lsr.storage.files import STANDARD, storage_errors
+from lsr.storage.limits import MAX_LINE, UnreadableInputError, check_unpacked, longest_line
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
 POINTER = "is a Git LFS pointer, not the file itself; run git lfs pull where it was cloned"
 _POINTER = b"version https://git-lfs"
 _PACKED = b"\x1f\x8b"
+_AT_ONCE = 1 << 16  # bytes
 _copies: list[TemporaryDirectory[str]] = []  # removed when the process ends
 _given: dict[Path, Path] = {}  # what is opened -> what was given
 
 
-class LfsPointerError(ValueError):
+class LfsPointerError(UnreadableInputError):
     """A file is not there itself: Git left a pointer in its place."""
 
     def __init__(self) -> None:
@@ -38,7 +40,8 @@ class LfsPointerError(ValueError):
 def open_binary(path: Path) -> Iterator[BinaryIO]:
     """The bytes of a file, or of "-", standard input; those inside it where it is packed by gzip. A pipe is read once.
 
-    Raises OSError, LfsPointerError.
+    Raises OSError, and UnreadableInputError for a pointer of Git LFS and, while it is read, for a packed file that
+    holds more than lsr.storage.limits allows.
     """
     with _open(path) as file:
         head = file.read(len(_POINTER))  # waits for as many, where peek would not
@@ -49,10 +52,35 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
         else:
             file = io.BufferedReader(_Replayed(head, file))
         if head.startswith(_PACKED):
+            packed = os.fstat(file.fileno()).st_size if file.seekable() else None
             with gzip.GzipFile(fileobj=file) as unpacked:
-                yield cast(BinaryIO, unpacked)
+                yield cast(BinaryIO, io.BufferedReader(_Measured(unpacked, packed), _AT_ONCE))
         else:
             yield cast(BinaryIO, file)
+
+
+@contextmanager
+def open_regular(path: Path) -> Iterator[BinaryIO]:
+    """The bytes of a file that is really one: a pipe or a device, which might keep one waiting, is an OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "it is a pipe or a device, not a file")
+        yield file
+
+
+def bounded_lines(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file with their ends. Raises UnreadableInputError, naming the line, for one that is too long."""
+    most = longest_line()
+    for number, line in enumerate(iter(lambda: file.readline(most + 1), b""), start=1):
+        if len(line) > most:
+            raise UnreadableInputError(
+                f"line {number} has more than {most} bytes; cut it into several, or allow more by {MAX_LINE}"
+            )
+        yield line
 
 
 def rereadable(path: Path) -> Path:
@@ -106,6 +134,22 @@ def is_pointer(path: Path) -> bool:
 
 def _open(path: Path) -> io.BufferedReader:
     return os.fdopen(os.dup(0), "rb") if path == STANDARD else path.open("rb")
+
+
+class _Measured(io.RawIOBase):
+    """What a packed file of so many bytes holds, as long as that is not too much."""
+
+    def __init__(self, unpacked: gzip.GzipFile, packed: int | None) -> None:
+        self._unpacked, self._packed, self._held = unpacked, packed, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        count = self._unpacked.readinto(buffer)
+        self._held += count
+        check_unpacked(self._held, self._packed)
+        return count
 
 
 class _Replayed(io.RawIOBase):

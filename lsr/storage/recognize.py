@@ -44,6 +44,12 @@ def what_is(path: Path) -> str:
     return kind_of_file(path) or "a file"
 
 
+def is_output(folder: Path) -> bool:
+    """Whether lsr wrote an index or vectors there; manifest.json alone may be anybody's."""
+    kind = what_is(folder)
+    return kind == VECTORS_FOLDER or (kind == AN_INDEX and b'"format_version"' in beginning(folder / "manifest.json"))
+
+
 def beginning(path: Path) -> bytes:
     """The first 64 KiB of a file, unpacked; nothing of one that cannot be read. A pipe loses them: see `rereadable`."""
     with suppress(*DAMAGE), open_binary(path) as file:

@@ -113,10 +113,12 @@ def test_commands_stand_in_panels_by_purpose(lsr: Lsr) -> None:
 
 
 def test_too_many_arguments_cost_a_short_line(lsr: Lsr) -> None:
-    message = rejected(lsr("index", *(f"mydocs/news/{number:04}.md" for number in range(300)), "my.index"))
-    assert "mydocs/news/0002.md" in message
-    assert "give a folder" in message
+    names = [f"mydocs/news/{number:04}.md" for number in range(300)]
+    message = rejected(lsr("info", *names))
+    assert "mydocs/news/0001.md" in message
+    assert "in quotes" in message
     assert len(message) < 300
+    assert rejected(lsr("index", *names, "my.index")).startswith("mydocs/news/0000.md: there is no such file")
     message = rejected(lsr("index", "c", "i", "--layout", "x" * 4000))
     assert message.startswith("Invalid value for '--layout': 'xxx")
     assert len(message) < 700

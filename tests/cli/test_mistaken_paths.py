@@ -40,7 +40,10 @@ def test_what_is_given_as_a_collection(
         (("run", bm25_index, test, run), "test.tsv: is a file of judgments; expected lines of 2 columns"),
         (("evaluate", bm25_index, bm25_index), "is an index, not a collection; give"),
         (("run", bm25_index, vectors / "encoder", run), "is an encoder, not a collection; give"),
-        (("index", tmp_path, tmp_path / "i", "--encoder", "tiny"), "is a folder, not a collection; give a BEIR folder"),
+        (
+            ("index", tmp_path, tmp_path / "i", "--encoder", "tiny"),
+            "not a collection, and has no documents in it; lsr reads .md",
+        ),
     ):
         with pytest.raises(AssertionError, match=said):
             raise AssertionError(rejected(lsr(*words)))
@@ -91,11 +94,13 @@ def test_what_is_given_as_a_run_judgments_or_an_encoder(
 
 def test_files_that_are_no_collection_are_told_before_a_model_is_loaded(lsr: Lsr, tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "a.md").write_text("# Tides\n")
-    (tmp_path / "faq.csv").write_text("id,text\n1,tides\n")
+    (tmp_path / "docs" / "a.rst").write_text("Tides\n")
+    (tmp_path / "faq.csv").write_text("id,answer\n1,tides\n")
+    (tmp_path / "faq.jsonl").write_text('{"answer": "tides"}\n')
     for name, said in (
-        ("docs", "is a folder, not a collection; give a BEIR"),
-        ("faq.csv", "faq.csv:1: 1 columns; expected"),
+        ("docs", "is a folder, not a collection, and has no documents in it; lsr reads .md"),
+        ("faq.csv", "faq.csv: no column has a name that texts have"),
+        ("faq.jsonl", "faq.jsonl:1: no column has a name that texts have"),
     ):
         message = rejected(lsr("index", tmp_path / name, tmp_path / "i", "--encoder", "./no-such-model"))
         assert said in message

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import pytest
 
-from lsr.collections import lines
 from lsr.collections.collection import load_collection, load_queries
 from lsr.collections.sources import Document
 from lsr.errors import CollectionError
@@ -127,14 +126,14 @@ def test_same_ids_are_dropped_of_the_collections_of_that_name(tmp_path: Path, na
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_a_line_that_is_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
-    monkeypatch.setattr(lines, "LONGEST_LINE", 100)
+    monkeypatch.setenv("LSR_MAX_LINE", "100")
     packed = gzip.compress if suffix else bytes
     longest = b'{"_id": "1", "text": "%s"}' % (b"x" * 75) + b"\n"
     assert len(longest) == 100
     (tmp_path / f"corpus.jsonl{suffix}").write_bytes(packed(longest))
     assert len(list(load_collection(tmp_path).documents())) == 1
     (tmp_path / f"corpus.jsonl{suffix}").write_bytes(packed(longest + b" " + longest))
-    with pytest.raises(CollectionError, match=rf"corpus.jsonl{suffix}:2: the line has more than 100 bytes"):
+    with pytest.raises(CollectionError, match=rf"corpus.jsonl{suffix}: line 2 has more than 100 bytes"):
         list(load_collection(tmp_path).documents())
 
 

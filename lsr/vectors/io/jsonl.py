@@ -18,7 +18,7 @@ from lsr.checks import is_utf8
 from lsr.errors import VectorsError
 from lsr.storage.files import replacing_file
 from lsr.storage.ids import UniqueIds, check_unique
-from lsr.storage.reading import open_binary
+from lsr.storage.reading import bounded_lines, open_binary
 from lsr.vectors.io.vectors_info import VectorsInfo, reading_errors
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
@@ -192,4 +192,4 @@ def _records(path: Path) -> Iterator[tuple[int, str, tuple[tuple[str, Any], ...]
 
 def _lines(path: Path) -> Iterator[bytes]:
     with reading_errors(path, WHAT), open_binary(path) as file:
-        yield from file
+        yield from bounded_lines(file)

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from lsr.errors import VectorsError
 from lsr.storage.files import replacing_file
+from lsr.storage.limits import check_unpacked
 from lsr.vectors.io.vectors_info import VectorsInfo, reading_errors, row_names
 from lsr.vectors.normalize import check_dim, normalize
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -116,6 +117,7 @@ def _open(path: Path) -> Iterator[zipfile.ZipFile]:
             if f"{name}.npy" not in archive.namelist():
                 found = ", ".join(sorted(archive.namelist())[:8]) or "nothing"
                 raise VectorsError(f"there is no array {name} in it, but {found}; expected {WHAT}")
+        check_unpacked(sum(each.file_size for each in archive.infolist()), path.stat().st_size)
         yield archive
 
 

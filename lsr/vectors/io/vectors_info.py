@@ -12,6 +12,7 @@ from typing import Any
 
 from lsr.errors import VectorsError
 from lsr.storage.files import DAMAGE
+from lsr.storage.limits import UnreadableInputError
 from lsr.storage.reading import POINTER, is_pointer
 from lsr.vectors.normalize import RowName
 
@@ -44,6 +45,8 @@ def reading_errors(path: str | os.PathLike[str], what: str) -> Iterator[None]:
             raise VectorsError(f"{path}: {POINTER}") from error
         if isinstance(error, VectorsError):
             raise VectorsError(f"{path}: {error}") from error.__cause__
+        if isinstance(error, UnreadableInputError):
+            raise VectorsError(f"{path}: {error}") from error
         cause = str(error) or type(error).__name__
         raise VectorsError(f"{path}: truncated, damaged or foreign ({cause}); expected {what}") from error
 

@@ -1,0 +1,329 @@
+"""Documents from whatever a user has: files and folders, tables and data frames, Python's own objects."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from lsr.checks import check_text, expanded, shown
+from lsr.collections.arrow_tables import ArrowFiles, ArrowObject, dataset_on_disk, is_table, table_of
+from lsr.collections.collection import load_collection
+from lsr.collections.column_roles import AskedColumns
+from lsr.collections.delimited_tables import DelimitedTable, names_columns
+from lsr.collections.page_folders import Pages, files_below
+from lsr.collections.pages import READERS
+from lsr.collections.records_as_documents import JsonLines, PythonDocuments, RowPlace
+from lsr.collections.sources import Document, Place, packed_or_plain
+from lsr.collections.spooled_documents import SpooledDocuments
+from lsr.collections.tables_as_documents import TableDocuments
+from lsr.collections.unique_documents import unique_documents
+from lsr.display import HasFacts
+from lsr.errors import CollectionError
+from lsr.storage.columns import unified
+from lsr.storage.reading import anchored, rereadable
+from lsr.storage.recognize import (
+    A_COLLECTION,
+    AN_ENCODER,
+    JUDGMENTS,
+    RUN,
+    VECTORS,
+    beginning,
+    is_output,
+    what_is,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ARROW = (".parquet", ".pq", ".arrow", ".feather", ".ipc")
+_DELIMITED = (".csv", ".tsv", ".tab")
+_JSON_LINES = (".jsonl", ".ndjson")
+_READ = "lsr reads .md, .html, .txt, .pdf, .csv, .tsv, .jsonl and .parquet"
+_MAGIC = frozenset("*?[")
+
+
+class DocumentReading(Protocol):
+    """One kind of source. Whatever is wrong is a CollectionError that names its place."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def schema(self) -> pa.Schema | None: ...
+    def count(self) -> int | None: ...
+    def documents(self) -> Iterator[tuple[Place, Document]]: ...
+
+
+class DocumentSet(HasFacts):
+    """Documents, as as_documents finds them; they stream, and every pass gives the same in the same order.
+
+    name: short, for messages.
+    """
+
+    def __init__(self, reading: DocumentReading) -> None:
+        self._reading = reading
+        self.name = reading.name
+
+    def _facts(self) -> dict[str, object]:
+        return {"name": self.name}
+
+    @property
+    def count(self) -> int | None:
+        """The number of documents, for progress bars; None where only reading them all would tell."""
+        return self._count
+
+    @cached_property
+    def _count(self) -> int | None:
+        return self._reading.count()
+
+    @cached_property
+    def metadata_schema(self) -> pa.Schema | None:
+        """Types of the metadata, as the source has them; None where its values alone tell. Raises CollectionError."""
+        return self._reading.schema
+
+    def documents(self) -> Iterator[Document]:
+        """Every document once; memory grows by 16 bytes a document, to find ids that occur twice.
+
+        Raises CollectionError, which names the place: the file and line, or row.
+        """
+        return unique_documents(self.name, self._reading.documents)
+
+
+class Documented(Protocol):
+    """What has documents already: a Collection, or anything like it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def count(self) -> int | None: ...
+    def documents(self) -> Iterator[Document]: ...
+
+
+def as_documents(
+    source: Any, *, id: str | None = None, text: str | None = None, title: str | None = None
+) -> Documented:
+    """The documents of `source`, which may be:
+
+    - a path: a folder of pages (.md, .html, .txt, .pdf; in its subfolders, too; hidden files are passed over), else of
+      Parquet files, else of .csv, .tsv and .jsonl; one such file, .gz too; a folder that datasets' save_to_disk wrote;
+      or whatever load_collection takes, such as a BEIR folder. "-" is standard input;
+    - a pattern with *, ** or ?, and a list of Path: all of these, in the order of the paths;
+    - a data frame of pandas or polars, an Arrow table or reader, a Hugging Face dataset;
+    - texts, dicts or Documents: a list or another iterable. What can be gone through only once, such as a generator, is
+      written to a temporary folder by the first pass;
+    - a Collection, or another object with name, count and documents(), which is returned as it is.
+
+    id, text, title: columns of a table, keys of lines of JSON or of dicts. By default the first of _id, id, docno,
+    doc_id and docid; of text, body, content, contents, passage and abstract; of title and headline, in upper or lower
+    case. An id is text or a whole number. Without such a column documents are numbered by row, from 0, after the name
+    of the file and a colon where there are several files.
+
+    A page's id is its path below the folder, or below what the pattern begins with, or the name of a file alone; its
+    title the page's own, else its first heading, else its file's name.
+
+    All other columns are metadata, with the types that the table has. In .csv and .tsv files, which have a row of
+    names, types are found by reading them once (see DelimitedTable). In lines of JSON and dicts each value has a type
+    of its own, and a column of different types becomes one of floats, if they are numbers, or of text.
+
+    Reads no documents yet. Raises CollectionError for what is no source of documents, and MissingExtraError for PDFs
+    without pypdf.
+    """
+    asked = AskedColumns(id, text, title)
+    for role, column in zip(("id", "text", "title"), asked[:3], strict=True):
+        if column is not None:
+            check_text(f"the column of the {role}", column, CollectionError)
+    if isinstance(source, str | os.PathLike):
+        return _of_path(os.fspath(source), asked)
+    if hasattr(source, "documents") and hasattr(source, "name"):
+        _refuse_columns(asked, f"{source.name}")
+        return source  # type: ignore[no-any-return]
+    if hasattr(source, "read_next_batch"):  # a reader of Arrow, which ends
+        return DocumentSet(_spooled_reader(source, asked))
+    if is_table(source):
+        return DocumentSet(TableDocuments(table_of(source), asked))
+    if isinstance(source, Mapping):
+        splits = f": source[{next(iter(source))!r}]" if source else ""
+        raise CollectionError(
+            f"what to index is a {type(source).__name__}; give one of its values{splits}, or a list of dicts with texts"
+        )
+    if isinstance(source, bytes) or not isinstance(source, Iterable):
+        raise CollectionError(
+            f"what to index is {shown(source)}, of type {type(source).__name__}; give a path, a table, texts or dicts"
+        )
+    if isinstance(source, list | tuple) and source and all(isinstance(each, os.PathLike) for each in source):
+        return _of_paths([os.fspath(each) for each in source], asked)
+    documents = PythonDocuments(source, asked)
+    if isinstance(source, Iterator):
+        return DocumentSet(SpooledDocuments(documents.name, documents.documents()))
+    return DocumentSet(documents)
+
+
+def _of_path(given: str, asked: AskedColumns) -> Documented:
+    check_text("the source", given, CollectionError)
+    path = rereadable(expanded(given))
+    if path.is_dir():
+        reading = _of_folder(path, asked)
+    elif path.exists():
+        reading = _of_file(anchored(path), asked)
+    elif _MAGIC.isdisjoint(given):
+        reading = None
+    else:
+        reading = _of_pattern(path, asked)
+    if reading is not None:
+        return DocumentSet(reading)
+    if not path.exists() and "," not in given and _suffix(path) in (*READERS, *_ARROW, *_DELIMITED, *_JSON_LINES):
+        raise CollectionError(f"{given}: there is no such file or folder; check the path")
+    _refuse_columns(asked, given)
+    return load_collection(given)
+
+
+def _of_paths(given: Sequence[str], asked: AskedColumns) -> Documented:
+    """Several paths, as a shell makes them of a pattern."""
+    if len(given) == 1:
+        return _of_path(given[0], asked)
+    paths = [rereadable(expanded(each)) for each in given]
+    if not all(path.is_file() for path in paths):
+        documented = [_of_path(each, asked._replace(prefix=f"{each}:")) for each in given]
+        return DocumentSet(Joined(f"{len(given)} sources", [_Known(each) for each in documented]))
+    if any(path.is_absolute() or ".." in path.parts for path in paths):
+        paths = [Path(os.path.abspath(path)) for path in paths]
+    below = Path(os.path.commonpath([path.parent for path in paths]) or ".")
+    return DocumentSet(_of_files(f"{len(given)} files", below, sorted(set(paths)), asked))
+
+
+def _of_pattern(pattern: Path, asked: AskedColumns) -> DocumentReading:
+    matched = [Path(each) for each in glob.iglob(str(pattern), recursive=True) if not os.path.isdir(each)]
+    # One of the paths that lead to a file, where links of folders make several: the shortest.
+    real = {(os.path.realpath(each.parent), each.name): each for each in sorted(matched, key=_longest_first)}
+    found = list(real.values())
+    if not found:
+        raise CollectionError(f"{pattern}: no file goes with this pattern; check it")
+    plain = next(at for at, part in enumerate(pattern.parts) if not _MAGIC.isdisjoint(part))
+    return _of_files(str(pattern), Path(*pattern.parts[:plain]), sorted(found), asked)
+
+
+def _of_folder(path: Path, asked: AskedColumns) -> DocumentReading | None:
+    """None for what load_collection takes, or refuses."""
+    folder = anchored(path)
+    if corpus := packed_or_plain(folder / "corpus.jsonl"):
+        return JsonLines(corpus, asked) if asked != AskedColumns() else None
+    if what_is(folder) in (A_COLLECTION, AN_ENCODER) or is_output(folder):
+        return None
+    if dataset := dataset_on_disk(folder):
+        return TableDocuments(dataset, asked)
+    files = files_below(folder)
+    for kinds in (tuple(READERS), _ARROW, (*_DELIMITED, *_JSON_LINES)):
+        some = [file for file in files if _suffix(file) in kinds and not file.name.startswith("_")]
+        if some:
+            return _of_files(folder.name, folder, some, asked)
+    raise CollectionError(f"{path}: is {what_is(path)}, not a collection, and has no documents in it; {_READ}")
+
+
+def _of_files(name: str, below: Path, files: Sequence[Path], asked: AskedColumns) -> DocumentReading:
+    """Files of any kinds below a folder, in this order."""
+    start = anchored(below)
+    files = [start / file.relative_to(below) for file in files]
+    kinds = {_suffix(file) for file in files}
+    if kinds <= READERS.keys():
+        _refuse_columns(asked._replace(prefix=""), f"{name}: these are pages")
+        return Pages(name, start, files)
+    if kinds <= set(_ARROW):
+        return TableDocuments(ArrowFiles(name, name, files), asked)
+    readings: list[DocumentReading] = []
+    for file in files:
+        own = asked._replace(prefix=f"{file.relative_to(start).as_posix()}:" if len(files) > 1 else "")
+        reading = Pages(file.name, start, [file]) if _suffix(file) in READERS else _of_file(file, own)
+        if reading is None:
+            raise CollectionError(f"{file}: is {what_is(file)}, not of documents; {_READ}")
+        readings.append(reading)
+    return readings[0] if len(readings) == 1 else Joined(name, readings)
+
+
+def _of_file(file: Path, asked: AskedColumns) -> DocumentReading | None:
+    """None for what load_collection takes, or refuses."""
+    suffix, head = _suffix(file), beginning(file).lstrip(b"\xef\xbb\xbf \t\r\n")
+    if suffix in _ARROW or head.startswith((b"PAR1", b"ARROW1")):
+        return _checked(TableDocuments(ArrowFiles(file.name, str(file), [file]), asked))
+    kind = what_is(file)
+    if suffix in READERS and not (suffix == ".txt" and kind != "a file"):
+        _refuse_columns(asked, f"{file}: this is a page")
+        return Pages(file.name, file.parent, [file])
+    if head.startswith(b"[") and suffix in (*_JSON_LINES, ".json"):
+        raise CollectionError(f"{file}: is a list in JSON; write one object a line: jq -c '.[]' FILE > FILE.jsonl")
+    if suffix in _JSON_LINES or head.startswith(b"{"):
+        refused = kind in (VECTORS, JUDGMENTS, RUN) and asked == AskedColumns()
+        return None if refused else _checked(JsonLines(file, asked))
+    first = head.split(b"\n", 1)[0].decode("utf-8", "replace")
+    if suffix == ".csv" or (suffix in _DELIMITED and (asked.text is not None or names_columns(first))):
+        return _checked(TableDocuments(DelimitedTable(file, asked), asked))
+    return None
+
+
+def _checked(reading: JsonLines | TableDocuments) -> DocumentReading:
+    """What can be told without long work is told now. Raises CollectionError."""
+    if isinstance(reading, TableDocuments):
+        reading.check()
+    else:
+        next(reading.documents(), None)
+    return reading
+
+
+def _spooled_reader(reader: Any, asked: AskedColumns) -> DocumentReading:
+    """What a reader of Arrow gives once."""
+    rows = TableDocuments(ArrowObject("the reader", reader.schema, None, lambda: iter(reader)), asked)
+    return SpooledDocuments("the reader", rows.documents(), rows.schema)
+
+
+def _longest_first(path: Path) -> tuple[int, Path]:
+    return -len(path.parts), path
+
+
+def _suffix(path: Path) -> str:
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
+def _refuse_columns(asked: AskedColumns, where: str) -> None:
+    if asked != AskedColumns():
+        raise CollectionError(f"{where}, without columns to choose from; leave --id, --text and --title out")
+
+
+class Joined:
+    """Several sources, one after another."""
+
+    def __init__(self, name: str, readings: Sequence[DocumentReading]) -> None:
+        self.name = name
+        self._readings = readings
+
+    @property
+    def schema(self) -> pa.Schema | None:
+        """Of the columns whose types go together; those of others are told by their values."""
+        schemas = [reading.schema for reading in self._readings]
+        known = [schema for schema in schemas if schema is not None]
+        return unified(known) if known and len(known) == len(schemas) else None
+
+    def count(self) -> int | None:
+        counts = [reading.count() for reading in self._readings]
+        return None if None in counts else sum(filter(None, counts))
+
+    def documents(self) -> Iterator[tuple[Place, Document]]:
+        for reading in self._readings:
+            yield from reading.documents()
+
+
+class _Known:
+    """Documents among other sources that are read without their places."""
+
+    def __init__(self, documented: Documented) -> None:
+        self._documented = documented
+        self.name = documented.name
+        self.schema = getattr(documented, "metadata_schema", None)
+
+    def count(self) -> int | None:
+        return self._documented.count
+
+    def documents(self) -> Iterator[tuple[Place, Document]]:
+        for row, document in enumerate(self._documented.documents()):
+            yield RowPlace(self.name, row), document

@@ -1,0 +1,78 @@
+"""Folders of pages: every file a document, whose id is its path below the folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lsr.collections.pages import read_page
+from lsr.collections.sources import Document, Place
+from lsr.errors import CollectionError
+from lsr.storage.reading import as_given
+from lsr.storage.recognize import is_output
+
+
+class PagePlace(Place):
+    """A file as a whole."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self.where
+
+
+class Pages:
+    """Files, each a document: its id is its path below `below`, with slashes.
+
+    Metadata: path, the file's path as given; modified, the time of its last change, in UTC, without a time zone; and
+    the front matter of Markdown, but for these two names.
+    """
+
+    schema = None
+
+    def __init__(self, name: str, below: Path, paths: Sequence[Path]) -> None:
+        self.name = name
+        self._below = below
+        self._paths = paths
+
+    def count(self) -> int | None:
+        return len(self._paths)
+
+    def documents(self) -> Iterator[tuple[Place, Document]]:
+        for path in self._paths:
+            page = read_page(path)
+            doc_id = path.relative_to(self._below).as_posix()
+            try:
+                doc_id.encode()
+                modified = datetime.fromtimestamp(path.stat().st_mtime, UTC).replace(tzinfo=None)
+            except UnicodeEncodeError as cause:
+                raise CollectionError(f"{os.fsencode(path)!r}: the name of the file is not UTF-8; rename it") from cause
+            except (OSError, ValueError, OverflowError) as cause:
+                raise CollectionError(f"{path}: its time cannot be read ({cause}); check the file") from cause
+            metadata = {**page.metadata, "path": as_given(str(path)), "modified": modified}
+            yield PagePlace(str(path), 0), Document(doc_id, page.title or path.stem, page.text, metadata)
+
+
+def files_below(folder: Path) -> list[Path]:
+    """All files in a folder and its subfolders, hidden ones aside, in the order of their paths.
+
+    Subfolders that lsr wrote are passed over. A folder that several links lead to is gone through once. Raises
+    CollectionError for a folder that cannot be read.
+    """
+
+    def refuse(cause: OSError) -> None:
+        raise CollectionError(f"{cause.filename}: cannot be read ({cause.strerror}); check its permissions") from cause
+
+    found: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
+        state = os.stat(parent)
+        if (state.st_dev, state.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((state.st_dev, state.st_ino))
+        folders[:] = sorted(each for each in folders if each[0] != "." and not is_output(Path(parent, each)))
+        found += [Path(parent, name) for name in names if not name.startswith(".")]
+    return sorted(found, key=lambda path: path.parts)

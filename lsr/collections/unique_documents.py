@@ -1,0 +1,37 @@
+"""No two documents with one id."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+from lsr.collections.sources import Document, Place
+from lsr.errors import CollectionError
+from lsr.storage.ids import UniqueIds
+
+_BATCH = 1024  # documents read ahead, so that their ids are checked together
+
+
+def unique_documents(name: str, read: Callable[[], Iterator[tuple[Place, Document]]]) -> Iterator[Document]:
+    """What `read` gives; memory grows by 16 bytes a document.
+
+    Raises CollectionError for an id that occurs twice, naming both places, and where there is no document at all.
+    """
+    unique = UniqueIds()
+    source = read()
+    batch = list(islice(source, _BATCH))
+    if not batch:
+        raise CollectionError(f"{name}: the collection is empty; it needs at least one document")
+    while batch:
+        repeated = unique.add([document.doc_id for _, document in batch])
+        if repeated is not None:
+            place, document = batch[repeated]
+            first = next((at for at, other in read() if other.doc_id == document.doc_id), None)
+            raise repeated_id(place, document.doc_id, first)
+        yield from (document for _, document in batch)
+        batch = list(islice(source, _BATCH))
+
+
+def repeated_id(place: Place, identifier: str, first: Place | None = None) -> CollectionError:
+    before = "before" if first is None else f"before, at {first}"
+    return CollectionError(f"{place}: the id {identifier!r} occurred {before}; ids must be unique")
