@@ -59,19 +59,6 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
             yield cast(BinaryIO, file)
 
 
-@contextmanager
-def open_regular(path: Path) -> Iterator[BinaryIO]:
-    """The bytes of a file that is really one: a pipe or a device, which might keep one waiting, is an OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, "it is a pipe or a device, not a file")
-        yield file
-
-
 def bounded_lines(file: BinaryIO) -> Iterator[bytes]:
     """The lines of a file with their ends. Raises UnreadableInputError, naming the line, for one that is too long."""
     most = longest_line()
