@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 BATCH_ROWS = 1024
 
 
-class Table(Protocol):
+class BatchedTable(Protocol):
     """Rows that can be gone through again, in the same order. Whatever is wrong is a CollectionError."""
 
     @property
@@ -35,7 +35,7 @@ class Table(Protocol):
 class TableDocuments:
     """The rows of a table as documents; all columns but those of id, text and title are metadata."""
 
-    def __init__(self, table: Table, asked: AskedColumns) -> None:
+    def __init__(self, table: BatchedTable, asked: AskedColumns) -> None:
         self.name = table.name
         self._table = table
         self._asked = asked
