@@ -9,7 +9,7 @@ The steps are those of Li et al., SIGIR 2022 (arXiv 2205.00235), for either side
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from lsr.index.sparse_index import SparseIndex
 
 RowNumbers = npt.NDArray[np.int64]
+# From rows to the first row of each one's document, -1 for -1.
+Firsts = Callable[[RowNumbers], RowNumbers]
 
 
 class Lists(NamedTuple):
@@ -39,8 +41,9 @@ class Lists(NamedTuple):
 class Found(NamedTuple):
     """What a pipeline found.
 
-    lists: the final ranking. parts: side -> score of each of its documents in the last list of that side, NaN if it is
-    not there. queries: side -> its last queries, those made by feedback among them.
+    lists: the final ranking; where documents are split, each by its best passage: of the sparse side, where the lists
+    of both sides have it. parts: side -> score of each of its documents in the last list of that side, NaN if it is not
+    there. queries: side -> its last queries, those made by feedback among them.
     """
 
     lists: Lists
@@ -53,7 +56,8 @@ class Sides:
     """The indexes of both kinds of vectors, searched alike.
 
     sparse: its queries are SparseVectors. dense: float32[queries, dim]; None where no dense side is searched.
-    dropped: int64[queries], a row never to be found, or -1.
+    dropped: int64[queries], a row never to be found, or -1. firsts: where documents are split into passages, whose
+    first rows then stand for them; each side gives a document's best passage, which may be another on the other side.
     """
 
     sparse: SparseIndex[Any]
@@ -61,6 +65,11 @@ class Sides:
     request: SearchRequest
     threads: int = 1
     dropped: RowNumbers | None = None
+    firsts: Firsts | None = None
+
+    def documents(self, rows: RowNumbers) -> RowNumbers:
+        """The rows of the documents that these are of."""
+        return rows if self.firsts is None else self.firsts(rows)
 
     def search(self, side: SideName, queries: Any, k: int) -> Lists:
         """A search that does not find what is to be dropped."""
@@ -72,7 +81,8 @@ class Sides:
         if dropped is None:
             return Lists(result.rows, result.scores)
         rows, scores = result.rows.copy(), result.scores.copy()
-        for query, place in zip(*np.nonzero((rows == dropped[:, None]) & (rows >= 0)), strict=True):
+        unwanted = (self.documents(rows) == dropped[:, None]) & (rows >= 0)
+        for query, place in zip(*np.nonzero(unwanted), strict=True):
             for array, nothing in ((rows, -1), (scores, -np.inf)):
                 array[query, place:-1] = array[query, place + 1 :]
                 array[query, -1] = nothing
@@ -120,13 +130,14 @@ def search_pipeline(sides: Sides, encoded: Mapping[str, Any]) -> Found:
     if feedback is not None:
         source = lists[main] = sides.search(main, queries[main], first_depth)
         if before:
-            source = _fused({side: _cut(each, first_depth) for side, each in lists.items()}, fusion, first_depth).lists
+            whole_lists = {side: _cut(each, first_depth) for side, each in lists.items()}
+            source = _fused(whole_lists, fusion, first_depth, sides, main).lists
         negatives = _last(source.rows[:, top:], feedback.negatives)
         queries[main] = sides.feed_back(main, queries[main], source.rows[:, :top], negatives, feedback)
     lists[main] = sides.search(main, queries[main], last_depth)
     if after:
         lists[other] = _cut(lists[other], last_depth)
-        return _fused(lists, fusion, k)._replace(queries=queries)
+        return _fused(lists, fusion, k, sides, SPARSE)._replace(queries=queries)
     return Found(lists[main], {main: lists[main].scores}, queries)
 
 
@@ -145,24 +156,26 @@ def _last(rows: RowNumbers, count: int) -> RowNumbers:
     return last
 
 
-def _fused(lists: Mapping[SideName, Lists], fusion: Fusion, k: int) -> Found:
-    """The lists of both sides as one, k documents a query."""
+def _fused(lists: Mapping[SideName, Lists], fusion: Fusion, k: int, sides: Sides, first: SideName) -> Found:
+    """The lists of both sides as one, k documents a query. first: whose row stands for a document that both have."""
     n = len(lists[SPARSE].rows)
     k = min(k, sum(each.rows.shape[1] for each in lists.values()))
     rows, scores = np.full((n, k), -1, np.int64), np.full((n, k), -np.inf)
     parts = {side: np.full((n, k), np.nan) for side in SIDES}
+    documents = {side: sides.documents(each.rows) for side, each in lists.items()}
     for query in range(n):
-        rankings = {side: _ranking(lists[side], query) for side in SIDES}
+        rankings = {side: _ranking(documents[side][query], lists[side].scores[query]) for side in SIDES}
         fused = interpolate(rankings[SPARSE], rankings[DENSE], fusion)
         m = min(k, len(fused.documents))
-        rows[query, :m], scores[query, :m] = fused.documents[:m], fused.scores[:m]
-        for column, side in enumerate(SIDES):
-            places = fused.places[:m, column]
-            if len(rankings[side].scores):
-                parts[side][query, :m] = np.where(places >= 0, rankings[side].scores[places], np.nan)
+        scores[query, :m] = fused.scores[:m]
+        for side in sorted(SIDES, key=lambda side: side == first):  # so that its rows replace the other's
+            places = fused.places[:m, SIDES.index(side)]
+            there = places >= 0
+            rows[query, :m][there] = lists[side].rows[query, places[there]]
+            parts[side][query, :m][there] = lists[side].scores[query, places[there]]
     return Found(Lists(rows, scores), parts, {})
 
 
-def _ranking(lists: Lists, query: int) -> Ranking:
-    found = lists.rows[query] >= 0
-    return Ranking(lists.rows[query, found], lists.scores[query, found])
+def _ranking(documents: RowNumbers, scores: npt.NDArray[np.floating]) -> Ranking:
+    found = documents >= 0
+    return Ranking(documents[found], scores[found])

@@ -24,6 +24,7 @@ from lsr.vectors.sparse_vectors import SparseVectors
 if TYPE_CHECKING:
     from lsr.encoders.base import Encoder
     from lsr.index.dense.dense_index import DenseIndex
+    from lsr.index.segments.generation_passages import GenerationPassages
     from lsr.index.sparse_index import SparseIndex
     from lsr.vectors.vocabulary import Vocabulary
 
@@ -36,24 +37,23 @@ class Texts(Protocol):
     def __getitem__(self, row: int, /) -> str: ...
 
 
-class PassageSpans(Protocol):
-    """Where the passages of documents are, by row: begin and end in characters of the document's text."""
-
-    def span(self, row: int, /) -> tuple[int, int]: ...
-
-
 @dataclass(frozen=True, eq=False)
 class Snapshot:
     """What searches of one moment see: nothing of it changes, so that many threads may search it.
 
-    query_encoder: None where queries must be SparseVectors. passages: None where documents are not split.
+    query_encoder: None where queries must be SparseVectors.
     """
 
     index: SparseIndex[Any]
     query_encoder: Encoder | None
     texts: Texts | None = None
     dense: Dense | None = None
-    passages: PassageSpans | None = None
+
+    @cached_property
+    def passages(self) -> GenerationPassages | None:
+        """Which document each row is a passage of; None where documents are not split."""
+        generation = getattr(self.index, "generation", None)
+        return None if generation is None else generation.passages
 
     @property
     def encoder(self) -> Encoder:
@@ -165,7 +165,8 @@ class Snapshot:
     ) -> Found:
         """What `encode` made, searched for. dropped: int64[queries], a row for each query not to be found, or -1."""
         dense = self._checked_dense.index if DENSE in request.sides else None
-        sides = Sides(self.index, dense, self._prepared(request), checked_threads(threads), dropped)
+        firsts = None if self.passages is None else self.passages.firsts
+        sides = Sides(self.index, dense, self._prepared(request), checked_threads(threads), dropped, firsts)
         return search_pipeline(sides, encoded)
 
     def _prepared(self, request: SearchRequest) -> SearchRequest:

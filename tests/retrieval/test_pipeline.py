@@ -11,6 +11,8 @@ from lsr.errors import ParameterError
 from lsr.index.dense.dense_index import DenseIndex
 from lsr.index.inverted.exact_index import ExactIndex
 from lsr.index.parameters import SearchParams
+from lsr.index.result import SearchResult
+from lsr.retrieval.fusion import Ranking, interpolate
 from lsr.retrieval.pipeline import Found, Sides, search_pipeline
 from lsr.retrieval.request import DENSE, SPARSE, WORDS, Feedback, Fusion, SearchRequest, word_types
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -291,3 +293,77 @@ def test_words_of_files_and_command_lines_make_the_same_request() -> None:
     )
     assert SearchRequest.from_words({}) == SearchRequest()
     assert word_types().keys() == WORDS.keys()
+
+
+class Grouped:
+    """An index whose documents are split: three rows each, of which results have the best one."""
+
+    def __init__(self, index: Any) -> None:
+        self.index = index
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.index, name)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def search(self, queries: Any, k: int, *others: Any) -> SearchResult:
+        found = self.index.search(queries, len(self.index), *others)
+        scores, rows = np.full((len(found), k), -np.inf), np.full((len(found), k), -1)
+        for query, documents in enumerate(found):
+            best: dict[int, tuple[float, int]] = {}
+            for each in documents:
+                best.setdefault(each.row // 3, (each.score, each.row))
+            for place, (score, row) in enumerate(list(best.values())[:k]):
+                scores[query, place], rows[query, place] = score, row
+        return SearchResult(scores, rows)
+
+
+def firsts(rows: np.ndarray) -> np.ndarray:
+    return np.where(rows < 0, -1, rows // 3 * 3)
+
+
+@pytest.mark.parametrize("method", ["interpolation", "rrf"])
+def test_documents_are_fused_not_their_passages(world: World, method: Any) -> None:
+    fusion = Fusion(method, depth=8)
+    request = SearchRequest(6, interpolate="after", fusion=fusion)
+    index, dense = Grouped(world.index), Grouped(world.dense_index)
+    dropped = np.full(QUERIES, -1)
+    dropped[0] = 9
+    sides: Any = Sides(index, dense, request, 1, dropped, firsts)  # type: ignore[arg-type]
+    encoded = {SPARSE: world.to_vectors(world.sparse_queries), DENSE: world.dense_queries}
+    found = search_pipeline(sides, encoded)
+    lists = {side: sides.search(side, encoded[side], 8) for side in (SPARSE, DENSE)}
+    for query in range(QUERIES):
+        best = {
+            side: {
+                int(row) // 3 * 3: (float(score), int(row))
+                for row, score in zip(each.rows[query], each.scores[query], strict=True)
+                if row >= 0
+            }
+            for side, each in lists.items()
+        }
+        rankings = [
+            Ranking(np.array(list(each)), np.array([score for score, _ in each.values()])) for each in best.values()
+        ]
+        expected = interpolate(rankings[0], rankings[1], fusion)
+        rows = found.lists.rows[query]
+        np.testing.assert_array_equal(firsts(rows), expected.documents[:6])
+        np.testing.assert_allclose(found.lists.scores[query], expected.scores[:6])
+        for place, row in enumerate(rows.tolist()):
+            document = row // 3 * 3
+            assert row == (best[SPARSE].get(document) or best[DENSE][document])[1]
+            for side in (SPARSE, DENSE):
+                score = best[side].get(document, (np.nan, 0))[0]
+                np.testing.assert_allclose(found.parts[side][query, place], score)
+    assert 9 not in firsts(found.lists.rows[0])
+
+
+def test_feedback_learns_from_the_best_passages(world: World) -> None:
+    request = SearchRequest(5, feedback=Feedback(depth=3))
+    index: Any = Grouped(world.index)
+    queries = world.to_vectors(world.sparse_queries)
+    found = search_pipeline(Sides(index, None, request, 1, None, firsts), {SPARSE: queries})
+    top = index.search(queries, 3, request.params, 1, None).rows
+    second = Sides(index, None, request).feed_back(SPARSE, queries, top, top[:, :0], Feedback(depth=3).on_side(SPARSE))
+    np.testing.assert_array_equal(found.lists.rows, index.search(second, 5, request.params, 1, None).rows)

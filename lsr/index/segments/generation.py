@@ -19,6 +19,7 @@ from lsr.errors import IndexFormatError, StorageError
 from lsr.index.index_folder import ATTEMPTS, IDS, IndexFolder, StoredVocabulary, all_of_one, identity_of
 from lsr.index.inverted.inverted_engine import InvertedEngine
 from lsr.index.segments.commit import KIND, Commit, SegmentEntry, generation_file, read_commit
+from lsr.index.segments.generation_passages import GenerationPassages
 from lsr.index.segments.row_map import RowMap
 from lsr.index.segments.segment_columns import ColumnPart, SegmentColumn, SegmentIds
 from lsr.index.segments.segmented_engine import Segment, SegmentedEngine
@@ -128,6 +129,12 @@ class Generation:
             return None
         parts = [ColumnPart(each.texts, each.starts) for each in self.segments if each.texts is not None]
         return parts[0].strings if self._alone else SegmentColumn(parts, self.rows)
+
+    @cached_property
+    def passages(self) -> GenerationPassages | None:
+        """Which document each row is of; None where each row is one."""
+        starts, spans = [each.starts for each in self.segments], [each.spans for each in self.segments]
+        return None if all(each is None for each in starts) else GenerationPassages(self.rows, starts, spans)
 
     @property
     def _alone(self) -> bool:
