@@ -16,7 +16,7 @@ import numpy as np
 
 from lsr.checks import expanded
 from lsr.errors import IndexFormatError, StorageError
-from lsr.index.index_folder import ATTEMPTS, IDS, IndexFolder, StoredVocabulary, all_of_one, identity_of
+from lsr.index.index_folder import ATTEMPTS, IDS, PASSAGES, IndexFolder, StoredVocabulary, all_of_one, identity_of
 from lsr.index.inverted.inverted_engine import InvertedEngine
 from lsr.index.segments.commit import KIND, Commit, SegmentEntry, generation_file, read_commit
 from lsr.index.segments.generation_passages import GenerationPassages
@@ -31,7 +31,7 @@ from lsr.storage.manifest import COMMIT_FORMAT, MANIFEST, check_size, read_manif
 from lsr.storage.reading import anchored, open_regular
 from lsr.storage.strings import StringColumn
 
-TEXTS, PASSAGES, SPANS = "texts", "passages.starts", "passages.spans"
+TEXTS, SPANS = "texts", "passages.spans"
 METADATA, DENSE = "metadata.arrow", "dense"
 NOTHING_DELETED = read_only(np.empty(0, np.uint32))
 

@@ -221,8 +221,10 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
         Raises StorageError, and VectorsError for an index of passages.
         """
         if isinstance(self.engine, SegmentedEngine):
-            vectors = SparseVectors.concatenate([SparseVectors.empty(self.dim), *self.iter_vectors()])
-            SeismicIndex.build(vectors, self.config, vocabulary=self.vocabulary).save(folder, extra)
+            parts = [SparseVectors.empty(self.dim), *(each.with_ids(None) for each in self.iter_vectors())]
+            names = None if self.ids is None else list(self.ids)
+            built = SeismicIndex.build(SparseVectors.concatenate(parts), self.config, names, vocabulary=self.vocabulary)
+            built.save(folder, extra)
             return
         state = State(self.engine, self.config, self.sample_recall, self.presets)
         write_index(folder, manifest_of(state), self.engine.arrays(), len(self), self.ids, extra, self.vocabulary)
