@@ -147,6 +147,19 @@ class IdColumn(StringColumn):
         differ = np.concatenate([np.zeros(1, np.int64), np.cumsum(ours != theirs)])
         return np.where(inside & (differ[stops] == differ[stops - lengths]), rows, -1)
 
+    def check(self) -> None:
+        """Read all. Raises IndexFormatError unless ids are valid, each occurs once, and the digests are theirs."""
+        super().check()
+        fresh, ours = IdColumn(self._text, self._offsets)._by_digest(), self._by_digest()
+        if not all(np.array_equal(*each) for each in zip(fresh, ours, strict=True)):
+            raise IndexFormatError("the digests of the ids are not theirs; build the index again")
+        digests, rows = fresh
+        alike = np.flatnonzero(digests[1:] == digests[:-1]).tolist()  # which two different ids may be, too
+        if len({self._bytes(rows[each]) for at in alike for each in (at, at + 1)}) < len(
+            {each for at in alike for each in (at, at + 1)}
+        ):
+            raise IndexFormatError("an id occurs twice; build the index again")
+
     def _by_digest(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[Any]]:
         if self._sorted is None:
             if (np.diff(self._offsets) < 0).any():

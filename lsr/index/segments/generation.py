@@ -170,7 +170,7 @@ def open_generation(
         try:
             for name, file in commit.files.items():
                 check_size(folder / name, file.bytes, f"lsr repair {folder}")
-            segments = [_open_segment(folder, commit, each, known.get(each.name)) for each in commit.segments]
+            segments = [open_segment(folder, commit, each, known.get(each.name)) for each in commit.segments]
             _check_alike(folder, commit, segments)
             return Generation(folder, commit, segments, lock)
         except BaseException:
@@ -218,7 +218,10 @@ def lock_generation(path: Path, kind: int) -> int | None:
     return None
 
 
-def _open_segment(folder: Path, commit: Commit, entry: SegmentEntry, known: OpenedSegment | None) -> OpenedSegment:
+def open_segment(
+    folder: Path, commit: Commit, entry: SegmentEntry, known: OpenedSegment | None = None
+) -> OpenedSegment:
+    """A segment of a commit of an index. known: as an earlier generation had it. Raises IndexFormatError."""
     path = folder / entry.name
     same_deletions = known is not None and known.entry.deleted == entry.deleted
     if known is not None and known.entry.manifest_sha256 == entry.manifest_sha256 and same_deletions:
