@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lsr.checks import expanded
+from lsr.encoders.base import ENCODER_FOLDER
 from lsr.errors import EncoderError
 from lsr.index.index_folder import check_not_replaced
 
 if TYPE_CHECKING:
     from lsr.encoders.dense.dense_encoder import DenseEncoder
     from lsr.index.dense.dense_index import DenseIndex
+    from lsr.index.segments.generation import Generation
+    from lsr.index.segments.segmented_dense import SegmentedDense
 
 DENSE_FOLDER = "dense"
 
@@ -20,16 +23,16 @@ DENSE_FOLDER = "dense"
 class Dense:
     """The dense vectors of the documents, and their encoder: what is in a folder is opened by the first query for it.
 
-    index: a dense index, or its folder. encoder: a dense encoder, or what load_dense_encoder takes. Raises then, not
-    when made, IndexFormatError for a damaged index, and EncoderError if the encoder cannot be loaded or its vectors
-    have another number of components than the index.
+    index: a dense index, its folder, or the generation whose segments have dense vectors. encoder: a dense encoder, or
+    what load_dense_encoder takes. Raises then, not when made, IndexFormatError for a damaged index, and EncoderError if
+    the encoder cannot be loaded or its vectors have another number of components than the index.
     beside: the identity of the sparse index around it; StorageError if another one is there when the dense index is
     opened.
     """
 
     def __init__(
         self,
-        index: DenseIndex | Path,
+        index: DenseIndex | SegmentedDense | Path | Generation,
         encoder: DenseEncoder | str | Path,
         device: str | None = None,
         beside: str | None = None,
@@ -40,9 +43,13 @@ class Dense:
         self._beside = beside
 
     @cached_property
-    def index(self) -> DenseIndex:
+    def index(self) -> DenseIndex | SegmentedDense:
         from lsr.index.dense.dense_index import DenseIndex
+        from lsr.index.segments.generation import Generation
+        from lsr.index.segments.segmented_dense import SegmentedDense
 
+        if isinstance(self._index, Generation):
+            return SegmentedDense.of_generation(self._index)
         if not isinstance(self._index, Path):
             return self._index
         index = DenseIndex.open(self._index)
@@ -55,8 +62,8 @@ class Dense:
         from lsr.encoders.dense.dense_encoder import load_dense_encoder
 
         given = self._encoder
-        if isinstance(given, Path) and isinstance(self._index, Path) and not given.is_dir():
-            raise EncoderError(f"{self._index}: was built from vectors and has no encoder; build it with build_dense")
+        if isinstance(given, Path) and given.name == ENCODER_FOLDER and not given.is_dir():
+            raise EncoderError(f"{given.parent}: was built from vectors and has no encoder; build it with build_dense")
         loaded = load_dense_encoder(given, device=self._device) if isinstance(given, str | Path) else given
         if loaded.dim != self.index.dim:
             raise EncoderError(
@@ -68,7 +75,12 @@ class Dense:
     @classmethod
     def open(cls, folder: str | Path, device: str | None = None, beside: str | None = None) -> Dense:
         """What build_dense wrote. Raises nothing yet."""
-        from lsr.encoders.base import ENCODER_FOLDER
-
         folder = expanded(folder).absolute()  # it is opened later, perhaps from another working directory
         return cls(folder, folder / ENCODER_FOLDER, device, beside)
+
+    @classmethod
+    def of_generation(cls, generation: Generation, device: str | None = None) -> Dense | None:
+        """The dense vectors of a generation's segments, None where none has any. Raises nothing yet."""
+        folders = (each.dense for each in generation.segments)
+        first = next((folder for folder in folders if folder is not None), None)
+        return None if first is None else cls(generation, first / ENCODER_FOLDER, device)

@@ -21,6 +21,7 @@ from lsr.retrieval.request import DENSE, SIDES, SPARSE, Feedback, Fusion, Search
 
 if TYPE_CHECKING:
     from lsr.index.dense.dense_index import DenseIndex
+    from lsr.index.segments.segmented_dense import SegmentedDense
     from lsr.index.sparse_index import SparseIndex
 
 RowNumbers = npt.NDArray[np.int64]
@@ -61,7 +62,7 @@ class Sides:
     """
 
     sparse: SparseIndex[Any]
-    dense: DenseIndex | None
+    dense: DenseIndex | SegmentedDense | None
     request: SearchRequest
     threads: int = 1
     dropped: RowNumbers | None = None
@@ -102,7 +103,7 @@ class Sides:
         up, down = ([index.gather(row[row >= 0]) for row in rows] for rows in (relevant, not_relevant))
         return dense_feedback(index.comparable(queries), up, down, feedback)
 
-    def _index(self, side: SideName) -> SparseIndex[Any] | DenseIndex:
+    def _index(self, side: SideName) -> SparseIndex[Any] | DenseIndex | SegmentedDense:
         if side == SPARSE:
             return self.sparse
         assert self.dense is not None

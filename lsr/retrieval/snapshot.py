@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lsr.encoders.base import Encoder
     from lsr.index.dense.dense_index import DenseIndex
     from lsr.index.segments.generation_passages import GenerationPassages
+    from lsr.index.segments.segmented_dense import SegmentedDense
     from lsr.index.sparse_index import SparseIndex
     from lsr.vectors.vocabulary import Vocabulary
 
@@ -203,12 +204,12 @@ def _scores(parts: Mapping[SideName, list[list[float]]], query: int, place: int)
     return {side: scores[query][place] for side, scores in parts.items() if not np.isnan(scores[query][place])}
 
 
-def _check_same_documents(sparse: SparseIndex[Any], dense: DenseIndex) -> None:
+def _check_same_documents(sparse: SparseIndex[Any], dense: DenseIndex | SegmentedDense) -> None:
     if len(sparse) != len(dense):
         raise ParameterError(
             f"the sparse index has {len(sparse)} documents, the dense one {len(dense)}; build both from one collection"
         )
-    if sparse.ids is None or dense.ids is None or sparse.ids.equals(dense.ids):
+    if sparse.ids is None or dense.ids is None or sparse.ids is dense.ids or sparse.ids.equals(dense.ids):
         return
     pairs = enumerate(zip(sparse.ids, dense.ids, strict=True), start=1)
     number, (ours, theirs) = next(pair for pair in pairs if pair[1][0] != pair[1][1])

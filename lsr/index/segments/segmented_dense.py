@@ -62,16 +62,11 @@ class SegmentedDense:
         self.segments, self.rows, self.ids = tuple(segments), rows, ids
 
     @classmethod
-    def of_generation(cls, generation: Generation) -> SegmentedDense | None:
-        """The dense vectors of a generation, None where it has none.
-
-        Raises IndexFormatError for those that are damaged, or missing in some segments.
-        """
-        folders = [each.dense for each in generation.segments]
-        if not any(folders):
-            return None
+    def of_generation(cls, generation: Generation) -> SegmentedDense:
+        """The dense vectors of a generation. Raises IndexFormatError where some are damaged or missing."""
         segments = []
-        for folder, segment in zip(folders, generation.segments, strict=True):
+        for segment in generation.segments:
+            folder = segment.dense
             if folder is None:
                 raise IndexFormatError(f"{segment.folder}: lacks the dense vectors that others have; build it again")
             index = DenseIndex.open(folder)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -125,10 +128,34 @@ def test_spans_are_those_of_rows() -> None:
         passages.span(2)
 
 
-def test_a_generation_has_dense_vectors_in_all_segments_or_in_none(tmp_path: object) -> None:
-    segment = SimpleNamespace(dense=None, folder="segment-000001")
-    generation = SimpleNamespace(segments=(segment,), folder="index")
-    assert SegmentedDense.of_generation(generation) is None  # type: ignore[arg-type]
-    other = SimpleNamespace(dense="there", folder="segment-000002")
-    with pytest.raises(IndexFormatError, match="segment-000001: lacks"):
-        SegmentedDense.of_generation(SimpleNamespace(segments=(segment, other), folder="index"))  # type: ignore[arg-type]
+def test_a_generation_has_dense_vectors_in_all_segments(tmp_path: Path) -> None:
+    made = Made(1, [5, 4], [True, False])
+    segments = []
+    for number, each in enumerate(made.segments):
+        each.index.save(tmp_path / str(number))
+        segments.append(OfSegment(tmp_path / str(number), "a segment", each.deleted, each.starts, len(each.index)))
+    generation: Any = SimpleNamespace(segments=segments, folder="index", rows=made.rows, ids=made.ids)
+    found = SegmentedDense.of_generation(generation).search(made.queries, 5)
+    np.testing.assert_array_equal(found.scores, made.index.search(made.queries, 5).scores)
+    generation.segments = [segments[0], replace(segments[1], dense=None)]
+    with pytest.raises(IndexFormatError, match="a segment: lacks"):
+        SegmentedDense.of_generation(generation)
+    generation.segments = [segments[0], replace(segments[1], rows=3)]
+    with pytest.raises(IndexFormatError, match="4 dense vectors for 3"):
+        SegmentedDense.of_generation(generation)
+    DenseIndex.build(np.ones((4, DIM + 1), np.float32)).save(tmp_path / "1")
+    generation.segments = segments
+    with pytest.raises(IndexFormatError, match="several kinds"):
+        SegmentedDense.of_generation(generation)
+
+
+@dataclass
+class OfSegment:
+    dense: Path | None
+    folder: str
+    deleted: Any
+    starts: Any
+    rows: int
+
+    def __len__(self) -> int:
+        return self.rows
