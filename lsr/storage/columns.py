@@ -414,6 +414,8 @@ def plain_value(scalar: pa.Scalar) -> Any:
     """A value as Python has it, without what Python's is too coarse or too short for: nanoseconds, years after 9999."""
     import pyarrow as pa
 
+    if pa.types.is_dictionary(scalar.type) and scalar.is_valid:
+        scalar = scalar.value
     kind = scalar.type
     try:
         if getattr(kind, "unit", None) == "ns":
@@ -445,7 +447,7 @@ def _codes(values: Any, kind: Any) -> Any:
     """The type of a column that is a dictionary of these values."""
     import pyarrow as pa
 
-    return pa.dictionary(pa.uint8() if len(values) <= 1 << 8 else pa.uint16(), kind)
+    return pa.dictionary(pa.uint8() if len(values) < 1 << 8 else pa.uint16(), kind)
 
 
 def _encoded(column: Any, values: Any) -> Any:
@@ -469,5 +471,5 @@ def _damage(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except (*DAMAGE, IndexError, pa.ArrowException) as error:
+    except (*DAMAGE, IndexError, ArithmeticError, pa.ArrowException) as error:
         raise damaged(path, error) from error

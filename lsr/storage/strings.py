@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ import numpy.typing as npt
 from lsr.errors import IndexFormatError, ParameterError, VectorsError
 from lsr.storage.arrays import load_array, write_header
 from lsr.storage.files import storage_errors
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 STRINGS_PER_WRITE = 4096
 
@@ -66,23 +69,6 @@ class StringColumn:
             raise IndexFormatError(f"{folder}: the strings {name} are damaged; build the index again")
         return cls(text, offsets)
 
-    def check(self) -> None:
-        """Read all. Raises IndexFormatError unless each string is valid Unicode."""
-        text, offsets = self._text, self._offsets
-        if (np.diff(offsets) < 0).any():
-            raise IndexFormatError("the offsets of strings do not rise; build the index again")
-        begins = offsets[:-1]
-        if ((text[begins[begins < len(text)]] & 0xC0) == 0x80).any():
-            raise IndexFormatError("a string begins within a character; build the index again")
-        for first in range(0, len(self), STRINGS_PER_WRITE):
-            some = offsets[first : first + STRINGS_PER_WRITE + 1]
-            try:
-                text[some[0] : some[-1]].tobytes().decode()
-            except UnicodeDecodeError as error:
-                raise IndexFormatError(
-                    f"strings from {first} on are damaged ({error}); build the index again"
-                ) from None
-
     @property
     def nbytes(self) -> int:
         return self._text.nbytes + self._offsets.nbytes
@@ -108,6 +94,18 @@ class StringColumn:
         if not isinstance(other, StringColumn):
             return len(self) == len(other) and all(ours == theirs for ours, theirs in zip(self, other, strict=True))
         return np.array_equal(self._offsets, other._offsets) and np.array_equal(self._text, other._text)
+
+    def as_arrow(self) -> pa.LargeStringArray:
+        """The strings as Arrow has them; nothing is copied. Raises IndexFormatError when a file is damaged."""
+        import pyarrow as pa
+
+        buffers = [None, pa.py_buffer(self._offsets), pa.py_buffer(self._text)]
+        strings = pa.Array.from_buffers(pa.large_string(), len(self), buffers)
+        try:
+            strings.validate(full=True)
+        except pa.ArrowException as error:
+            raise IndexFormatError(f"strings are damaged ({error}); build the index again") from error
+        return strings
 
     def __iter__(self) -> Iterator[str]:
         return (self[i] for i in range(len(self)))

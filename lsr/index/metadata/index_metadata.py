@@ -1,0 +1,127 @@
+"""IndexMetadata: the metadata of all documents of an index, the filters that conditions make, and counts of values."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from lsr.errors import ParameterError
+from lsr.index.filters import Filter
+from lsr.index.metadata.condition import Condition, parsed, refused
+from lsr.index.metadata.matching import Mask
+from lsr.index.metadata.segment_metadata import Kinds, SegmentMetadata
+from lsr.index.segments.row_map import RowMap
+from lsr.storage.arrays import Array
+from lsr.storage.columns import unified
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ID_NAMES = ("id", "_id")  # of a document's id in a condition, unless a column has that name
+
+_FILTER_BYTES = 1 << 28
+_BYTES_OF_A_ROW = 16  # of a filter that was prepared for searches, at most
+_FEWEST_FILTERS = 8
+
+
+class MetadataPart(NamedTuple):
+    """A segment's share. starts, deleted: as of a Segment."""
+
+    metadata: SegmentMetadata
+    starts: Array | None
+    deleted: Array
+
+    def rows_of(self, documents: Mask) -> Mask:
+        """bool[live rows]: those of documents, bool[documents]."""
+        rows = documents if self.starts is None else np.repeat(documents, np.diff(self.starts))
+        return np.delete(rows, self.deleted) if len(self.deleted) else rows
+
+    def live(self) -> Mask:
+        """bool[documents]: those that are not deleted, of which all rows are, or none."""
+        rows = np.ones(self.metadata.documents if self.starts is None else int(self.starts[-1]), bool)
+        rows[self.deleted] = False
+        return rows if self.starts is None else rows[self.starts[:-1]]
+
+
+class IndexMetadata:
+    """The columns of an index, which may lie in several segments. Safe for many threads.
+
+    rows: how the live rows of the parts are numbered.
+    """
+
+    def __init__(self, parts: Sequence[MetadataPart], rows: RowMap) -> None:
+        self._parts = tuple(parts)
+        self._rows = rows
+        filters = _FILTER_BYTES // (_BYTES_OF_A_ROW * max(len(rows), 1))
+        self._filters = lru_cache(max(_FEWEST_FILTERS, filters))(self._made)
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The name of each column, with a type that holds the values of all segments."""
+        return unified([each.metadata.schema for each in self._parts])
+
+    def row(self, row: int) -> dict[str, Any]:
+        """The metadata of the document of a row: each column, None where nothing is known."""
+        segments, inside = self._rows.locate(np.array([row], np.int64))
+        part = self._parts[int(segments[0])]
+        at = int(inside[0])
+        document = at if part.starts is None else int(np.searchsorted(part.starts, at, side="right")) - 1
+        return {**dict.fromkeys(self.schema.names), **part.metadata.row(document)}
+
+    def filter(self, where: str) -> Filter:
+        """The rows of the documents of which a condition is true. It is made once, and kept for as long as this is.
+
+        Raises ParameterError for what is no condition, or not on columns of the index.
+        """
+        return self._filters(where)
+
+    def _made(self, where: str) -> Filter:
+        condition, kinds = self._understood(where)
+        masks = [each.rows_of(each.metadata.matching(condition, kinds)) for each in self._parts]
+        return Filter(np.concatenate([np.empty(0, bool), *masks]))
+
+    def counts(self, name: str, where: str | None = None) -> Counter[Any]:
+        """Value of a column -> in how many documents it is, of those that match, or of all; of a list, each value.
+
+        Raises ParameterError for a column that is not there, or whose values cannot be counted.
+        """
+        if name not in self.schema.names:
+            raise ParameterError(f"there is no column {name!r}; {self._columns()}")
+        condition, kinds = (None, ()) if where is None else self._understood(where)
+        total: Counter[Any] = Counter()
+        for each in self._parts:
+            chosen = each.live()
+            if condition is not None:
+                chosen &= each.metadata.matching(condition, kinds)
+            total.update(each.metadata.counts(name, chosen))
+        return total
+
+    def _understood(self, where: str) -> tuple[Condition, Kinds]:
+        condition = parsed(where)
+        meant = {spelling: self._meant(where, spelling) for spelling in condition.spellings}
+        for first in condition.names:
+            if len({meant[each] for each in meant if each.lower() == first.lower()}) > 1:
+                raise refused(where, f"columns that differ in capitals alone, as {first!r}, cannot be told apart")
+        types = {each.name: each.type for each in self.schema}
+        return condition, tuple((each, meant[each], types.get(meant[each])) for each in condition.names)
+
+    def _meant(self, where: str, spelling: str) -> str | None:
+        """The column of that name, capitals or not; None for the id. Raises ParameterError."""
+        names = self.schema.names
+        alike = [spelling] if spelling in names else [each for each in names if each.lower() == spelling.lower()]
+        if len(alike) == 1:
+            return str(alike[0])
+        if not alike and spelling.lower() in ID_NAMES and all(each.metadata.ids is not None for each in self._parts):
+            return None
+        which = "there is no column" if not alike else "there are several columns"
+        quotes = "" if alike else f" (a text stands in single quotes: '{spelling}')"
+        raise refused(where, f"{which} {spelling!r}{quotes}; {self._columns()}")
+
+    def _columns(self) -> str:
+        if not self.schema.names:
+            return "the index keeps no metadata: it was built from documents without other columns than id and text"
+        return "columns: " + ", ".join(f"{each.name} ({each.type})" for each in self.schema)

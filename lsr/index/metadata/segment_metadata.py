@@ -1,0 +1,128 @@
+"""SegmentMetadata: what a segment knows of its documents, and which of them conditions are true of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
+
+from lsr.errors import IndexFormatError, ParameterError
+from lsr.index.metadata.condition import Condition
+from lsr.index.metadata.matching import Mask, matching
+from lsr.storage.arrays import read_only
+from lsr.storage.columns import Columns, converted, plain_value
+from lsr.storage.id_column import IdColumn
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Kinds = tuple[tuple[str, str | None, Any], ...]  # spelling in a condition, column, or None for the id, and type
+
+_MASK_BYTES = 1 << 26  # of conditions that were evaluated, for the next generations
+_FEWEST_MASKS = 8
+
+
+class SegmentMetadata:
+    """The metadata of the documents of a segment, deleted ones too. Safe for many threads.
+
+    columns: a row for each document; None where nothing is known of any. ids: None where they have none.
+    Raises IndexFormatError, when files are first read, for damaged ones.
+    """
+
+    def __init__(self, columns: Columns | None, ids: IdColumn | None, documents: int) -> None:
+        self._columns = columns
+        self.ids = ids
+        self.documents = documents
+        self._matching = lru_cache(max(_FEWEST_MASKS, _MASK_BYTES // max(documents, 1)))(self._evaluated)
+
+    @cached_property
+    def columns(self) -> Columns | None:
+        if self._columns is not None and len(self._columns) != self.documents:
+            raise IndexFormatError(
+                f"metadata of {len(self._columns)} documents for {self.documents}; build the index again"
+            )
+        return self._columns
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The name and type of each column."""
+        import pyarrow as pa
+
+        return pa.schema([]) if self.columns is None else self.columns.schema
+
+    def row(self, document: int) -> dict[str, Any]:
+        """The value of each column that a document of this segment has."""
+        return {} if self.columns is None else self.columns.row(document)
+
+    def matching(self, condition: Condition, kinds: Kinds) -> Mask:
+        """bool[documents]: of which a condition is true. It is evaluated once.
+
+        kinds: what its names stand for.
+        """
+        return self._matching(condition, kinds)
+
+    def _evaluated(self, condition: Condition, kinds: Kinds) -> Mask:
+        import pyarrow as pa
+
+        columns = {}
+        for spelling, name, kind in kinds:
+            if name is not None:
+                columns[spelling] = self._of_type(name, kind)
+            elif self.ids is not None:
+                columns[spelling] = pa.chunked_array([self.ids.as_arrow()])
+        return read_only(matching(condition, columns, self.documents))
+
+    def _of_type(self, name: str, kind: Any) -> Any:
+        import pyarrow as pa
+
+        if self.columns is None or name not in self.schema.names:
+            return pa.chunked_array([pa.nulls(self.documents, kind)])
+        column = self.columns.column(name)
+        if self.schema.field(name).type == kind:
+            return column
+        if not pa.types.is_dictionary(column.type):
+            return pa.chunked_array([converted(chunk, kind) for chunk in column.chunks], kind)
+        return pa.chunked_array(
+            [
+                pa.DictionaryArray.from_arrays(chunk.indices, converted(chunk.dictionary, kind))
+                for chunk in column.chunks
+            ]
+        )
+
+    def counts(self, name: str, chosen: Mask) -> Counter[Any]:
+        """Value -> in how many of the chosen documents, bool[documents], it is; of a list, each of its values."""
+        import pyarrow as pa
+
+        if self.columns is None or name not in self.schema.names or pa.types.is_null(self.schema.field(name).type):
+            return Counter()
+        counts: Counter[Any] = Counter()
+        begin = 0
+        for chunk in self.columns.column(name).chunks:
+            counts.update(_counted(name, chunk.filter(pa.array(chosen[begin : begin + len(chunk)]))))
+            begin += len(chunk)
+        return counts
+
+
+def _counted(name: str, values: Any) -> dict[Any, int]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
+        of_document, values = pc.list_parent_indices(values), pc.list_flatten(values)
+        _check_countable(name, values.type)
+        coded = values.dictionary_encode()
+        pairs = pa.table({"document": of_document, "value": coded.indices}).group_by(["document", "value"])
+        values = coded.dictionary.take(pairs.aggregate([])["value"].combine_chunks())
+    _check_countable(name, values.type)
+    counted = pc.value_counts(values.drop_null())
+    return dict(zip(map(plain_value, counted.field(0)), counted.field(1).to_pylist(), strict=True))
+
+
+def _check_countable(name: str, kind: Any) -> None:
+    import pyarrow as pa
+
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if pa.types.is_nested(kind):
+        raise ParameterError(
+            f"the column {name!r} is of type {kind}; count values of texts, numbers, dates or lists of them"
+        )
