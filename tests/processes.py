@@ -6,11 +6,14 @@ import os
 import pty
 import re
 import resource
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from lsr.errors import LsrError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -69,6 +72,27 @@ def lines_on_terminal(code: str, *arguments: object) -> list[str]:
     os.close(terminal)
     assert process.wait(120) == 0
     return re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()))
+
+
+def outcome_of(action: Callable[[], object], seconds: int = 20) -> str:
+    """How `action` ends in a forked process: "returned", the name of the error it raises, or that of a signal."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        signal.alarm(seconds)
+        try:
+            action()
+            ending = "returned"
+        except LsrError as error:
+            ending = type(error).__name__
+        except BaseException as error:
+            ending = f"{type(error).__name__}: {error}"
+        os.write(writer, ending.encode()[:4000])
+        os._exit(0)
+    os.close(writer)
+    status = os.waitpid(child, 0)[1]
+    with open(reader, "rb") as told:
+        return signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else told.read().decode()
 
 
 def _command(code: str, arguments: tuple[object, ...]) -> list[str]:

@@ -19,6 +19,14 @@ EXAMPLES = {
         "lsr info scifact.index",
         "lsr info scifact.index --verify",
     ),
+    "check": (
+        "lsr check scifact.index",
+        "lsr check scifact.index --json",
+    ),
+    "repair": (
+        "lsr repair scifact.index --dry-run",
+        "lsr repair scifact.index",
+    ),
     "tune": (
         "lsr tune scifact.index --queries scifact --recall 0.97",
         "lsr tune scifact.index --queries queries.tsv --plot recall.svg",

@@ -18,6 +18,7 @@ from lsr.storage.reading import anchored
 from lsr.vectors.vocabulary import Vocabulary
 
 IDS = "ids"
+PASSAGES = "passages.starts"  # int64[documents + 1]: where the rows of each document begin, and the last ones end
 VOCABULARY = "vocabulary.json"
 ATTEMPTS = 20  # a folder that is replaced this often while it is opened will not stop
 
@@ -130,8 +131,8 @@ class IndexFolder:
         return load_array(self.path, name)
 
     def ids(self) -> IdColumn | None:
-        """The documents' ids, if they have any, one for each row. Raises IndexFormatError."""
-        if not self.entry("has_ids", bool):
+        """The documents' ids, if they have any, and rows are documents, not passages. Raises IndexFormatError."""
+        if not self.entry("has_ids", bool) or f"{PASSAGES}.npy" in self.entry("files", dict):
             return None
         ids, documents = IdColumn.open(self.path, IDS), self.number("documents")
         if len(ids) != documents:

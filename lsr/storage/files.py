@@ -183,6 +183,18 @@ def replacing_folder(path: str | os.PathLike[str], marker: str) -> Iterator[Path
             os.close(lock)
 
 
+@contextmanager
+def scratch_folder(target: Path) -> Iterator[Path]:
+    """An empty folder beside `target`, which may not be there; it is removed at the end, or by a later writer."""
+    with storage_errors(target):
+        temporary, lock = _create_locked(target, folder=True)
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        os.close(lock)
+
+
 def own_folder(folder: Path, marker: str, what: str) -> int:
     """Make `folder` where there is none, and lock it: a descriptor as lock_folder gives it.
 

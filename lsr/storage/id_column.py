@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,28 @@ class Ids(Protocol):
     def __iter__(self) -> Iterator[str]: ...
     def rows(self, ids: Sequence[str]) -> npt.NDArray[np.int64]: ...
     def equals(self, other: Any) -> bool: ...
+
+
+class IdKeys(NamedTuple):
+    """Ids as they are looked for: UTF-8 end to end, uint8, where each begins, int64[n + 1], and digests, uint64[n]."""
+
+    text: npt.NDArray[np.uint8]
+    offsets: npt.NDArray[np.int64]
+    digests: npt.NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, ids: Sequence[str]) -> IdKeys:
+        """Of ids, even those with surrogates, which no column has."""
+        text, offsets = _joined([each.encode(errors="surrogatepass") for each in ids])
+        return cls(text, offsets, digests_of(text, offsets))
+
+    @property
+    def size(self) -> int:
+        return len(self.digests)
+
+    def encoded(self, i: int) -> bytes:
+        encoded: bytes = self.text[self.offsets[i] : self.offsets[i + 1]].tobytes()
+        return encoded
 
 
 class IdColumn(StringColumn):
@@ -75,19 +97,68 @@ class IdColumn(StringColumn):
 
     def rows(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
         """int64[m]: the row of each id, -1 for ids that are not there. Takes O(m log n)."""
-        found = np.full(len(ids), -1, np.int64)
-        encoded = [each.encode(errors="surrogatepass") for each in ids]
-        wanted = digests_of(*_joined(encoded))
+        return self.find(IdKeys.of(ids))
+
+    @property
+    def keys(self) -> IdKeys:
+        """All ids, to be found in another column."""
+        by_digest, rows = self._by_digest()
+        digests = np.zeros(len(self), np.uint64)
+        inside = (rows >= 0) & (rows < len(self))
+        digests[rows[inside]] = by_digest[inside]
+        return IdKeys(self._text, self._offsets, digests)
+
+    def find(self, keys: IdKeys) -> npt.NDArray[np.int64]:
+        """As `rows`, of ids that are to be found in several columns."""
+        found = np.full(keys.size, -1, np.int64)
         digests, rows = self._by_digest()
-        begins, ends = (np.searchsorted(digests, wanted, side).tolist() for side in ("left", "right"))
-        alike: dict[bytes, int] = {}
-        of_range = (0, 0)
-        for i in np.argsort(wanted).tolist():
-            if of_range != (begins[i], ends[i]):  # ids of one digest are read once: who names them can make thousands
-                of_range = begin, end = begins[i], ends[i]
-                alike = {self._bytes(row): row for row in rows[begin:end][::-1].tolist() if 0 <= row < len(self)}
-            found[i] = alike.get(encoded[i], -1)
+        order = np.argsort(keys.digests)  # neighbors lie side by side, in memory and on the disk
+        begins = np.searchsorted(digests, keys.digests[order])
+        there = begins < len(digests)
+        there[there] = digests[begins[there]] == keys.digests[order[there]]
+        order, begins = order[there], begins[there]
+        after = np.minimum(begins + 1, len(digests) - 1)
+        alike = (after > begins) & (digests[after] == keys.digests[order])
+        found[order[~alike]] = self._confirmed(rows[begins[~alike]].astype(np.int64), keys, order[~alike])
+        known: dict[bytes, int] = {}
+        of_digest = -1
+        for i, begin in zip(order[alike].tolist(), begins[alike].tolist(), strict=True):
+            if of_digest != begin:  # ids of one digest are read once: who names them can make thousands
+                of_digest = begin
+                end = int(np.searchsorted(digests, digests[begin], side="right"))
+                known = {self._bytes(row): row for row in rows[begin:end][::-1].tolist() if 0 <= row < len(self)}
+            found[i] = known.get(keys.encoded(i), -1)
         return found
+
+    def _confirmed(
+        self, rows: npt.NDArray[np.int64], keys: IdKeys, which: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        """`rows` where their bytes are those of these keys, elsewhere -1; nothing is read beyond the text's end."""
+        inside = (rows >= 0) & (rows < len(self))
+        safe = np.where(inside, rows, 0)
+        begins, ends = self._offsets[safe], self._offsets[safe + 1]
+        lengths = keys.offsets[which + 1] - keys.offsets[which]
+        inside &= (begins >= 0) & (ends <= len(self._text)) & (ends - begins == lengths)
+        lengths = np.where(inside, lengths, 0)
+        stops = np.cumsum(lengths)
+        within = np.arange(lengths.sum()) - np.repeat(stops - lengths, lengths)
+        ours = self._text[np.repeat(begins, lengths) + within]
+        theirs = keys.text[np.repeat(keys.offsets[which], lengths) + within]
+        differ = np.concatenate([np.zeros(1, np.int64), np.cumsum(ours != theirs)])
+        return np.where(inside & (differ[stops] == differ[stops - lengths]), rows, -1)
+
+    def check(self) -> None:
+        """Read all. Raises IndexFormatError unless ids are valid, each occurs once, and the digests are theirs."""
+        super().check()
+        fresh, ours = IdColumn(self._text, self._offsets)._by_digest(), self._by_digest()
+        if not all(np.array_equal(*each) for each in zip(fresh, ours, strict=True)):
+            raise IndexFormatError("the digests of the ids are not theirs; build the index again")
+        digests, rows = fresh
+        alike = np.flatnonzero(digests[1:] == digests[:-1]).tolist()  # which two different ids may be, too
+        if len({self._bytes(rows[each]) for at in alike for each in (at, at + 1)}) < len(
+            {each for at in alike for each in (at, at + 1)}
+        ):
+            raise IndexFormatError("an id occurs twice; build the index again")
 
     def _by_digest(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[Any]]:
         if self._sorted is None:

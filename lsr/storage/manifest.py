@@ -1,7 +1,8 @@
 """The on-disk format of an index: a folder with one manifest, manifest.json, and the arrays that it lists.
 
 The manifest holds the format version, the kind of index, its configuration and counts, and, under "files", the size and
-SHA-256 of every other file of the folder. Opening compares the sizes; `verify` the checksums too.
+SHA-256 of every other file of the folder, and of one that is larger than a MiB a short checksum of each MiB. Opening
+compares the sizes; `verify` the checksums too.
 
 The manifest of an index of segments (format 5) is a commit: it carries a checksum of itself, and names folders that
 have manifests of their own; see lsr.index.segments.commit.
@@ -16,9 +17,10 @@ import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from random import sample
+from typing import Any, Literal, get_args
 
-from lsr.checks import expanded
+from lsr.checks import check_choice, expanded
 from lsr.errors import IndexFormatError, StorageError
 from lsr.storage import files
 from lsr.storage.files import left_aside, lock_folder, storage_errors
@@ -32,6 +34,11 @@ GENERATION = "generation-"  # how the names of an index's commits begin
 _CHECKSUM = "checksum"
 _INDEXED = {A_COLLECTION: " --encoder NAME", VECTORS_FOLDER: ""}  # what an index is built from -> and how
 _PRODUCT_WITHIN = 100  # bytes: the first entry, so that a manifest that was cut short is still known
+
+CHUNK = 1 << 20  # bytes that have a checksum of their own
+SAMPLED = 64  # chunks that verify="sample" reads
+Verify = Literal["none", "sample", "full"]
+VERIFY: tuple[Verify, ...] = get_args(Verify)
 
 Extra = Callable[[Path], Mapping[str, Any]]
 
@@ -76,7 +83,7 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     path = folder / MANIFEST
     with storage_errors(folder):
         listed = {
-            each.relative_to(folder).as_posix(): {"bytes": each.stat().st_size, "sha256": _checksum(each)}
+            each.relative_to(folder).as_posix(): _described(each)
             for each in sorted(folder.rglob("*"))
             if each.is_file() and each != path and not _within_another(each, folder)
         }
@@ -110,8 +117,8 @@ def read_manifest(
 
 def check_sizes(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Raises IndexFormatError where a file that the manifest lists is missing, is no file, or has another size."""
-    for name, size in _listed_files(folder / MANIFEST, manifest, "bytes"):
-        check_size(folder / name, size)
+    for name, entry in _listed_files(folder / MANIFEST, manifest):
+        check_size(folder / name, entry["bytes"])
 
 
 def sealed(manifest: Mapping[str, Any]) -> bytes:
@@ -193,32 +200,130 @@ def load_manifest(folder: Path, name: str) -> dict[str, Any]:
     return manifest
 
 
-def verify(folder: str | os.PathLike[str]) -> None:
-    """Read every file of an index, and of indexes in it, and compare its checksum.
+def verify(folder: str | os.PathLike[str], how: Verify = "full", manifest: Mapping[str, Any] | None = None) -> None:
+    """Compare checksums of an index's files, and of indexes in it, with those of its manifest.
 
-    Raises IndexFormatError for the first that differs.
+    how: "full" reads every byte, "sample" some MiB of all files, chosen at random, "none" nothing.
+    manifest: of another generation than the one in force. Raises IndexFormatError for the first file that differs,
+    ParameterError for another `how`.
     """
     folder = expanded(folder)
+    check_choice("verify", how, VERIFY)
+    if how == "none":
+        return
+    if how == "full":
+        for path, said in damaged_files(folder, manifest):
+            raise IndexFormatError(f"{path}: {said}; {advice_for(folder)}")
+        return
+    chunks = [(path, entry, at) for path, entry in _all_listed(folder, manifest) for at in _chunks_of(entry)]
+    for path, entry, at in sample(chunks, min(SAMPLED, len(chunks))):
+        damage = _chunk_damage(path, entry, at)
+        if damage is not None:
+            raise IndexFormatError(f"{path}: {damage}; {advice_for(folder)}")
+
+
+def damaged_files(
+    folder: Path, manifest: Mapping[str, Any] | None = None, progress: Callable[[int], object] = lambda _: None
+) -> Iterator[tuple[Path, str]]:
+    """(path, what is wrong) of each file that is missing, or is not what the manifests say.
+
+    progress: told the bytes of each file that was read. Raises IndexFormatError for a manifest that cannot be read.
+    """
+    for path, entry in _all_listed(folder, manifest):
+        damage = _damage(path, entry)
+        if damage is not None:
+            yield path, damage
+        progress(int(entry["bytes"]))
+
+
+def total_bytes(folder: Path, manifest: Mapping[str, Any] | None = None) -> int:
+    """Bytes of all files that `damaged_files` reads. Raises IndexFormatError."""
+    return sum(int(entry["bytes"]) for _, entry in _all_listed(folder, manifest))
+
+
+def advice_for(folder: Path) -> str:
+    """What to do about a damaged index."""
+    return f"lsr repair {folder}" if has_generations(folder) else "build the index again"
+
+
+def _all_listed(folder: Path, manifest: Mapping[str, Any] | None = None) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """(path, entry) of each file of an index and of those in it."""
     path = folder / MANIFEST
-    manifest = _load_manifest(folder)
-    try:
-        listed = _listed_files(path, manifest, "sha256")
-        for name, checksum in listed:
-            if _checksum(folder / name) != checksum:
-                raise IndexFormatError(f"{folder / name}: its checksum is not the manifest's; build the index again")
-    except OSError as error:
-        raise IndexFormatError(f"{folder}: cannot be verified ({error}); build the index again") from error
+    manifest = _load_manifest(folder) if manifest is None else manifest
+    listed = _listed_files(path, manifest)
+    yield from ((folder / name, entry) for name, entry in listed)
     if manifest.get("format_version") == COMMIT_FORMAT:
         for segment in manifest["segments"]:
-            if _checksum(folder / segment["name"] / MANIFEST) != segment["manifest_sha256"]:
-                raise IndexFormatError(
-                    f"{folder / segment['name'] / MANIFEST}: its checksum is not the commit's; lsr repair {folder}"
-                )
-            verify(folder / segment["name"])
+            inner = folder / segment["name"]
+            seal = {"bytes": _size(inner / MANIFEST), "sha256": segment["manifest_sha256"]}
+            yield inner / MANIFEST, seal
+            yield from _listed_within(inner)
         return
-    for inner in folder.glob(f"*/{MANIFEST}"):
-        if inner.relative_to(folder).as_posix() not in dict(listed):
-            verify(inner.parent)
+    for each in sorted(folder.glob(f"*/{MANIFEST}")):
+        if each.relative_to(folder).as_posix() not in dict(listed):
+            yield from _listed_within(each.parent)
+
+
+def _listed_within(inner: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    try:
+        yield from _all_listed(inner)
+    except IndexFormatError:
+        yield inner / MANIFEST, {"bytes": _size(inner / MANIFEST), "sha256": "of one that can be read"}
+
+
+def _size(path: Path) -> int:
+    with suppress(OSError):
+        return path.stat().st_size
+    return 0
+
+
+def _damage(path: Path, entry: Mapping[str, Any]) -> str | None:
+    """What is wrong with a file."""
+    try:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size != entry["bytes"]:
+                return f"{size} bytes instead of {entry['bytes']}"
+            if hashlib.file_digest(file, "sha256").hexdigest() != entry["sha256"]:
+                return "its checksum is not the manifest's"
+    except (OSError, ValueError) as error:  # ValueError: no file can have this name
+        return f"cannot be read ({getattr(error, 'strerror', None) or error})"
+    return None
+
+
+def _chunks_of(entry: Mapping[str, Any]) -> list[int]:
+    """The chunks that have checksums of their own; the first one for a file that is read as a whole."""
+    chunks = entry.get("chunks")
+    if isinstance(chunks, list):
+        return list(range(len(chunks)))
+    return [0] if entry["bytes"] <= SAMPLED * CHUNK else []
+
+
+def _chunk_damage(path: Path, entry: Mapping[str, Any], at: int) -> str | None:
+    if "chunks" not in entry:
+        return _damage(path, entry)
+    try:
+        with open_regular(path) as file:
+            file.seek(at * CHUNK)
+            same = _chunk_digest(file.read(CHUNK)) == entry["chunks"][at]
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return None if same else f"the checksum of bytes {at * CHUNK} on is not the manifest's"
+
+
+def _chunk_digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
+
+
+def _described(path: Path) -> dict[str, Any]:
+    """What a manifest says of a file: of a large one also a checksum of each MiB, of which some can be compared."""
+    whole, chunks = hashlib.sha256(), []
+    with open(path, "rb") as file:
+        while content := file.read(CHUNK):
+            whole.update(content)
+            chunks.append(_chunk_digest(content))
+    described = {"bytes": path.stat().st_size, "sha256": whole.hexdigest()}
+    return {**described, "chunks": chunks} if len(chunks) > 1 else described
 
 
 def _is_index(folder: Path) -> bool:
@@ -233,11 +338,15 @@ def _within_another(file: Path, folder: Path) -> bool:
     return any(_is_index(parent) for parent in file.parents if folder in parent.parents)
 
 
-def _listed_files(path: Path, manifest: Any, key: str) -> list[tuple[str, Any]]:
+def _listed_files(path: Path, manifest: Any) -> list[tuple[str, dict[str, Any]]]:
     try:
-        return [(name, entry[key]) for name, entry in manifest["files"].items()]
-    except (AttributeError, KeyError, TypeError) as error:
+        listed = [(name, {**entry, "bytes": int(entry["bytes"])}) for name, entry in manifest["files"].items()]
+        outside = [name for name, _ in listed if name.startswith("/") or ".." in name.split("/")]
+        if outside or not all(isinstance(entry["sha256"], str) for _, entry in listed):
+            raise ValueError(f"{outside or 'checksums'}")
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise IndexFormatError(f"{path}: damaged ({error!r} is amiss); build the index again") from error
+    return listed
 
 
 def check_size(path: Path, size: Any, advice: str = "build the index again") -> None:
@@ -253,8 +362,3 @@ def check_size(path: Path, size: Any, advice: str = "build the index again") -> 
         raise IndexFormatError(f"{path}: {POINTER}")
     if found.st_size != size:
         raise IndexFormatError(f"{path}: {found.st_size} bytes instead of {size}; {advice}")
-
-
-def _checksum(path: Path) -> str:
-    with open_regular(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -69,6 +69,23 @@ class StringColumn:
             raise IndexFormatError(f"{folder}: the strings {name} are damaged; build the index again")
         return cls(text, offsets)
 
+    def check(self) -> None:
+        """Read all. Raises IndexFormatError unless each string is valid Unicode."""
+        text, offsets = self._text, self._offsets
+        if (np.diff(offsets) < 0).any():
+            raise IndexFormatError("the offsets of strings do not rise; build the index again")
+        begins = offsets[:-1]
+        if ((text[begins[begins < len(text)]] & 0xC0) == 0x80).any():
+            raise IndexFormatError("a string begins within a character; build the index again")
+        for first in range(0, len(self), STRINGS_PER_WRITE):
+            some = offsets[first : first + STRINGS_PER_WRITE + 1]
+            try:
+                text[some[0] : some[-1]].tobytes().decode()
+            except UnicodeDecodeError as error:
+                raise IndexFormatError(
+                    f"strings from {first} on are damaged ({error}); build the index again"
+                ) from None
+
     @property
     def nbytes(self) -> int:
         return self._text.nbytes + self._offsets.nbytes

@@ -17,7 +17,15 @@ from lsr.index.parameters import IndexConfig, SearchParams
 from lsr.index.result import SearchResult
 from lsr.index.seismic.build import in_memory as building
 from lsr.index.seismic.build import trial
-from lsr.index.seismic.forward import Components, Forward, count_components, head_layout, quantize, weight_scale
+from lsr.index.seismic.forward import (
+    Components,
+    Forward,
+    count_components,
+    head_layout,
+    quantize,
+    table_size,
+    weight_scale,
+)
 from lsr.index.seismic.search.kernels import NOTHING
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.storage.arrays import Array, read_only
@@ -103,6 +111,11 @@ def make_forward(
     with ThreadPoolExecutor(2) as executor:
         arrays = quantize(order, vectors.indptr, internal, vectors.values, scale, head_size, compact, executor)
     return Forward.of(*arrays, scale, head_size), components
+
+
+def sample_table(n_components: int) -> npt.NDArray[np.float32]:
+    """A query with a weight, perhaps zero, for each component."""
+    return np.random.default_rng(7).integers(0, 5, table_size(n_components, 4)).astype(np.float32)
 
 
 def build(vectors: SparseVectors, config: IndexConfig | None = None, rare: int = 128, threads: int = 1) -> SeismicIndex:

@@ -36,7 +36,8 @@ from lsr.storage.arrays import growing_array, read_only
 from lsr.storage.files import storage_errors
 from lsr.storage.id_column import IdColumn
 from lsr.storage.ids import check_ids
-from lsr.storage.manifest import Extra
+from lsr.storage.manifest import Extra, Verify
+from lsr.storage.manifest import verify as check_files
 from lsr.threads import checked_threads, openmp_team
 from lsr.vectors.conversions import library_of
 
@@ -107,16 +108,25 @@ class DenseIndex(HasFacts, FromFolder):
         write_index(folder, _manifest_of(self.config, self.dim), arrays, len(self), self.ids, with_graph)
 
     @classmethod
-    def open(cls, folder: str | os.PathLike[str]) -> DenseIndex:
-        """Open what `save` wrote; vectors and graph are mapped into memory, not read. Raises IndexFormatError."""
+    def open(cls, folder: str | os.PathLike[str], *, verify: Verify = "none") -> DenseIndex:
+        """Open what `save` wrote; vectors and graph are mapped into memory, not read.
+
+        verify: "full" compares the checksum of every file first, "sample" those of some MiB chosen at random; a weight
+        that was damaged on disk changes scores, and nothing else tells.
+        Raises IndexFormatError.
+        """
 
         def read() -> DenseIndex:
+            check_files(folder, verify)
             stored = IndexFolder(folder, KIND, (1, FORMAT_VERSION))
             config = stored.entry("config", lambda entries: DenseConfig(**american(entries)))
             graph = None if config.kind == "flat" else _open_graph(stored.path / GRAPH)
             vectors = stored.array(VECTORS) if graph is None else _vectors_of(graph)
             shape = stored.number("documents"), stored.number("dim")
-            stored.check(vectors.dtype == np.float32 and vectors.shape == shape, "vectors and manifest")
+            stored.check(
+                vectors.dtype == np.float32 and vectors.shape == shape and vectors.flags.c_contiguous,
+                "vectors and manifest",
+            )
             return cls(vectors, config, stored.ids(), graph)
 
         return opened(folder, read)

@@ -11,7 +11,8 @@ from lsr.index.inverted.inverted_engine import InvertedEngine
 from lsr.index.inverted.inverted_files import open_inverted
 from lsr.index.parameters import IndexConfig
 from lsr.index.sparse_index import SparseIndex
-from lsr.storage.manifest import Extra
+from lsr.storage.manifest import Extra, Verify
+from lsr.storage.manifest import verify as check_files
 from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
 from lsr.vectors.vocabulary import VocabularyLike
 
@@ -57,13 +58,17 @@ class ExactIndex(SparseIndex[InvertedEngine]):
         write_index(folder, manifest, self.engine.arrays(), len(self), self.ids, extra, self.vocabulary)
 
     @classmethod
-    def open(cls, folder: str | os.PathLike[str]) -> ExactIndex:
+    def open(cls, folder: str | os.PathLike[str], *, verify: Verify = "none") -> ExactIndex:
         """Open what `save` wrote; its arrays are mapped into memory.
 
-        Rows are read, to see that searches stay inside the arrays; weights are not. Raises IndexFormatError.
+        Where lists begin is read, to see that searches stay inside the arrays; postings are not.
+        verify: "full" compares the checksum of every file first, "sample" those of some MiB chosen at random; a weight
+        that was damaged on disk changes scores, and nothing else tells.
+        Raises IndexFormatError.
         """
 
         def read() -> ExactIndex:
+            check_files(folder, verify)
             stored = IndexFolder(folder, KIND, (1, FORMAT_VERSION))
             return cls(open_inverted(stored, with_rows=stored.version > 1), stored.ids(), stored.vocabulary)
 

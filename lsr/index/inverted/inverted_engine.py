@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from lsr.errors import IndexFormatError
 from lsr.index.filters import Filter
 from lsr.index.index_checks import empty_result
 from lsr.index.inverted.inverted_kernels import (
@@ -27,6 +28,7 @@ from lsr.vectors.normalize import indptr_of
 from lsr.vectors.sparse_vectors import SparseVectors
 
 QUERIES_PER_TASK = 32
+DAMAGED_LISTS = "posting lists name rows that are not in them; lsr check INDEX tells which files differ"
 
 
 class ListsOfRows(NamedTuple):
@@ -45,7 +47,8 @@ class InvertedEngine:
     Scores are float32: products and partial sums are rounded one by one, in the order of rising components, so that
     they are the same for any number of threads.
 
-    of_rows: worked out when first needed if None. idle: the sums that searches leave to each other.
+    of_rows: worked out when first needed if None. idle: the sums that searches leave to each other. checked:
+    uint8[lists], not zero for those that a search has found in order.
     """
 
     def __init__(self, inverted: Inverted, documents: int, dim: int, of_rows: ListsOfRows | None = None) -> None:
@@ -54,6 +57,7 @@ class InvertedEngine:
         self._documents = documents
         if of_rows is not None:
             self.of_rows = ListsOfRows(*(read_only(array) for array in of_rows))
+        self.checked = np.zeros(len(inverted.components), np.uint8)
         self.idle: list[npt.NDArray[np.float32]] = []
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -73,7 +77,9 @@ class InvertedEngine:
 
     @cached_property
     def of_rows(self) -> ListsOfRows:
-        """Which lists have each row."""
+        """Which lists have each row. Raises IndexFormatError for a damaged file."""
+        if self.postings and int(self.inverted.rows.max()) >= len(self):
+            raise IndexFormatError(DAMAGED_LISTS)
         indptr = indptr_of(np.bincount(self.inverted.rows, minlength=len(self)))
         lists = np.empty(self.postings, list_type(len(self.inverted.components)))
         transpose_lists(self.inverted, indptr[:-1].copy(), lists)
@@ -101,17 +107,24 @@ class InvertedEngine:
         return {**self.inverted._asdict(), **self.of_rows._asdict()}
 
     def gather(self, rows: npt.NDArray[np.int64]) -> GatheredRows:
-        """The vectors of documents, int64[n], all of which exist, their components rising."""
+        """The vectors of documents, int64[n], all of which exist, their components rising.
+
+        Raises IndexFormatError for a damaged file.
+        """
         of_rows = self.of_rows
         indptr = indptr_of(np.diff(of_rows.indptr)[rows])
         gathered = GatheredRows(indptr, np.empty(indptr[-1], np.uint32), np.empty(indptr[-1], np.float32))
-        read_rows(self.inverted, *of_rows, rows, gathered)
+        if not read_rows(self.inverted, *of_rows, rows, gathered):
+            raise IndexFormatError(DAMAGED_LISTS)
         return gathered
 
     def search(
         self, queries: SparseVectors, k: int, params: SearchParams, threads: int, allowed: Filter | None
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        """Scores float32[queries, k] and rows int64[queries, k] of the best documents, whatever the parameters."""
+        """Scores float32[queries, k] and rows int64[queries, k] of the best documents, whatever the parameters.
+
+        Raises IndexFormatError for a damaged file.
+        """
         scores, rows = empty_result(len(queries), k)
         starts, lists, weights = find_terms(self.inverted, queries)
         may_be_found = np.empty(0, np.float32) if allowed is None else allowed.factors
@@ -120,17 +133,19 @@ class InvertedEngine:
         def search_some(first: int) -> None:
             last = min(first + QUERIES_PER_TASK, len(queries))
             sums = self._borrow()
-            search_queries(
+            if not search_queries(
                 starts[first : last + 1],
                 lists,
                 weights,
                 self.inverted,
                 may_be_found,
+                self.checked,
                 sums,
                 sums.view(np.int32),
                 scores[first:last, :filled],
                 rows[first:last, :filled],
-            )
+            ):
+                raise IndexFormatError(DAMAGED_LISTS)
             self.idle.append(sums)
 
         if filled:

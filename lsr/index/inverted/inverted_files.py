@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lsr.index.array_checks import rises
 from lsr.index.index_folder import IndexFolder
 from lsr.index.inverted.inverted_engine import InvertedEngine, ListsOfRows
 from lsr.index.inverted.inverted_kernels import Inverted
@@ -17,17 +18,18 @@ def open_inverted(stored: IndexFolder, prefix: str = "", with_rows: bool = True)
     inverted = Inverted(*(stored.array(f"{prefix}{name}") for name in Inverted._fields))
     documents, dim = stored.number("documents"), stored.number("dim")
     components, starts, rows, weights = inverted
+    # Rows are looked at list by list, when a search first needs them, and lists of rows when they are read.
     stored.check(
         [array.dtype for array in inverted] == [np.uint32, np.int64, np.uint32, np.float32]
         and all(array.ndim == 1 for array in inverted)
+        and documents >= 0
         and len(starts) == len(components) + 1
-        and starts[0] == 0
-        and bool((np.diff(starts) >= 0).all())
-        and len(rows) == len(weights) == starts[-1],
+        and len(rows) == len(weights)
+        and rises(starts, len(rows), strictly=True)
+        and bool((components[1:] > components[:-1]).all())
+        and (not len(components) or int(components[-1]) < dim),
         "posting lists",
     )
-    # Kernels add to the sum of each row that they read.
-    stored.check(documents >= 0 and (not len(rows) or int(rows.max()) < documents), "documents and posting lists")
     if not with_rows:
         return InvertedEngine(inverted, documents, dim)
     indptr, lists = of_rows = ListsOfRows(stored.array("indptr"), stored.array("lists"))
@@ -36,9 +38,6 @@ def open_inverted(stored: IndexFolder, prefix: str = "", with_rows: bool = True)
         and indptr.shape == (documents + 1,)
         and lists.dtype in (np.uint16, np.uint32)
         and lists.shape == rows.shape
-        and indptr[0] == 0
-        and bool((np.diff(indptr) >= 0).all())
-        and indptr[-1] == len(lists)
-        and (not len(lists) or int(lists.max()) < len(components)),
+        and rises(indptr, len(lists)),
     )
     return InvertedEngine(inverted, documents, dim, of_rows)

@@ -86,16 +86,19 @@ def read_rows(
     lists: npt.NDArray[Any],
     wanted: npt.NDArray[np.int64],
     out: GatheredRows,
-) -> None:
+) -> bool:
     """The vectors of the `wanted` rows into `out`, whose indptr is filled; each weight is looked up in its list.
 
-    indptr int64[n + 1], lists T[postings]: the lists of each row, rising.
+    indptr int64[n + 1], lists T[postings]: the lists of each row, rising. Returns whether each row is in its lists, as
+    it is unless a file is damaged.
     """
     for i in range(len(wanted)):
         row = wanted[i]
         first = indptr[row]
         for entry in range(out.indptr[i + 1] - out.indptr[i]):
             chosen = lists[first + entry]
+            if chosen >= inverted.components.size:
+                return False
             low, high = inverted.starts[chosen], inverted.starts[chosen + 1] - 1
             while low < high:
                 middle = (low + high) // 2
@@ -103,8 +106,11 @@ def read_rows(
                     low = middle + 1
                 else:
                     high = middle
+            if inverted.rows[low] != row:
+                return False
             out.indices[out.indptr[i] + entry] = inverted.components[chosen]
             out.values[out.indptr[i] + entry] = inverted.weights[low]
+    return True
 
 
 @kernel
@@ -114,25 +120,31 @@ def search_queries(
     query_weights: npt.NDArray[np.float32],
     inverted: Inverted,
     allowed: npt.NDArray[np.float32],
+    checked: npt.NDArray[np.uint8],
     sums: npt.NDArray[np.float32],
     bits: npt.NDArray[np.int32],
     scores: npt.NDArray[np.float32],
     rows: npt.NDArray[np.int64],
-) -> None:
+) -> bool:
     """The best documents of each query, best first.
 
     query_starts int64[q + 1], query_lists int64 (list of each query term, rising), query_weights float32;
     allowed float32[documents], 1 for documents that may be found and 0 for others, or empty if all may be;
+    checked uint8[lists]: not zero for lists all of whose rows exist, which is seen when a list is first used;
     sums float32[documents], all zero before and after; bits int32[documents], the memory of the sums;
     scores float32[q, k] and rows int64[q, k], prefilled with the padding, k at most the number of documents.
 
     A score is the sum of query weight x document weight, each product and each partial sum rounded to float32, by
-    rising component.
+    rising component. Returns whether all lists were in order; if not, nothing that was filled is of use.
     """
     for query in range(len(query_starts) - 1):
         for i in range(query_starts[query], query_starts[query + 1]):
             weight = query_weights[i]
             chosen = query_lists[i]
+            if not checked[chosen]:
+                if not rows_exist(inverted, chosen, sums.size):
+                    return False
+                checked[chosen] = 1
             for at in range(np.uint64(inverted.starts[chosen]), np.uint64(inverted.starts[chosen + 1])):
                 sums[inverted.rows[at]] += weight * inverted.weights[at]
         if allowed.size:
@@ -147,6 +159,16 @@ def search_queries(
             scores[query, 0], scores[query, end] = scores[query, end], scores[query, 0]
             rows[query, 0], rows[query, end] = rows[query, end], rows[query, 0]
             sift_down(scores[query], rows[query], 0, end)
+    return True
+
+
+@kernel
+def rows_exist(inverted: Inverted, chosen: int, documents: int) -> bool:
+    """Whether a list names rows below `documents` alone."""
+    largest = np.uint32(0)
+    for at in range(np.uint64(inverted.starts[chosen]), np.uint64(inverted.starts[chosen + 1])):
+        largest = max(largest, inverted.rows[at])
+    return bool(largest < documents)
 
 
 @kernel

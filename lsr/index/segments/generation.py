@@ -16,7 +16,7 @@ import numpy as np
 
 from lsr.checks import expanded
 from lsr.errors import IndexFormatError, StorageError
-from lsr.index.index_folder import ATTEMPTS, IDS, IndexFolder, StoredVocabulary, all_of_one, identity_of
+from lsr.index.index_folder import ATTEMPTS, IDS, PASSAGES, IndexFolder, StoredVocabulary, all_of_one, identity_of
 from lsr.index.inverted.inverted_engine import InvertedEngine
 from lsr.index.segments.commit import KIND, Commit, SegmentEntry, generation_file, read_commit
 from lsr.index.segments.generation_passages import GenerationPassages
@@ -31,7 +31,7 @@ from lsr.storage.manifest import COMMIT_FORMAT, MANIFEST, check_size, read_manif
 from lsr.storage.reading import anchored, open_regular
 from lsr.storage.strings import StringColumn
 
-TEXTS, PASSAGES, SPANS = "texts", "passages.starts", "passages.spans"
+TEXTS, SPANS = "texts", "passages.spans"
 METADATA, DENSE = "metadata.arrow", "dense"
 NOTHING_DELETED = read_only(np.empty(0, np.uint32))
 
@@ -170,7 +170,7 @@ def open_generation(
         try:
             for name, file in commit.files.items():
                 check_size(folder / name, file.bytes, f"lsr repair {folder}")
-            segments = [_open_segment(folder, commit, each, known.get(each.name)) for each in commit.segments]
+            segments = [open_segment(folder, commit, each, known.get(each.name)) for each in commit.segments]
             _check_alike(folder, commit, segments)
             return Generation(folder, commit, segments, lock)
         except BaseException:
@@ -218,7 +218,10 @@ def lock_generation(path: Path, kind: int) -> int | None:
     return None
 
 
-def _open_segment(folder: Path, commit: Commit, entry: SegmentEntry, known: OpenedSegment | None) -> OpenedSegment:
+def open_segment(
+    folder: Path, commit: Commit, entry: SegmentEntry, known: OpenedSegment | None = None
+) -> OpenedSegment:
+    """A segment of a commit of an index. known: as an earlier generation had it. Raises IndexFormatError."""
     path = folder / entry.name
     same_deletions = known is not None and known.entry.deleted == entry.deleted
     if known is not None and known.entry.manifest_sha256 == entry.manifest_sha256 and same_deletions:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
 from lsr.checks import check_kind, checked_texts, expanded
-from lsr.errors import IndexFormatError, LsrError, ParameterError, StorageError
+from lsr.errors import IndexFormatError, LsrError, LsrWarning, ParameterError, StorageError
 from lsr.index.index_checks import settings_of
-from lsr.index.index_folder import ATTEMPTS, IDS
+from lsr.index.index_folder import ATTEMPTS, PASSAGES
 from lsr.index.parameters import IndexConfig
 from lsr.index.segments.cleanup import clean_up
 from lsr.index.segments.commit import (
@@ -32,12 +34,14 @@ from lsr.index.segments.commit import (
     generation_file,
     read_commit,
 )
-from lsr.index.segments.generation import PASSAGES, TEXTS, read_bitmap
+from lsr.index.segments.generation import DENSE, TEXTS, open_generation
+from lsr.index.segments.merging import Merge, choose
+from lsr.index.segments.pending_segment import PendingSegment
 from lsr.index.segments.upgrade import upgrade
 from lsr.index.seismic.seismic_files import FORMATS
 from lsr.storage.arrays import Array, load_array
 from lsr.storage.files import lock_folder, replacing_file, storage_errors, sync_tree
-from lsr.storage.id_column import IdColumn
+from lsr.storage.id_column import IdKeys
 from lsr.storage.manifest import (
     COMMIT_FORMAT,
     MANIFEST,
@@ -48,68 +52,6 @@ from lsr.storage.manifest import (
 )
 from lsr.storage.steps import reached
 from lsr.vectors.vocabulary import Vocabulary
-
-
-class OpenSegment:
-    """A segment of the next commit, and which of its rows are deleted by now."""
-
-    def __init__(self, folder: Path, entry: SegmentEntry, bits: Array | None = None) -> None:
-        self.folder = folder  # of the index
-        self.entry = entry
-        self.changed = False
-        self._bits = bits
-        self._ids: IdColumn | None = None
-        self._starts: Array | None = None
-
-    @property
-    def path(self) -> Path:
-        return self.folder / self.entry.name
-
-    @property
-    def ids(self) -> IdColumn:
-        """Opened when they are first asked for."""
-        if self._ids is None:
-            self._ids = IdColumn.open(self.path, IDS)
-            if (self.path / f"{PASSAGES}.npy").exists():
-                self._starts = load_array(self.path, PASSAGES)
-        return self._ids
-
-    @property
-    def bits(self) -> Array:
-        """uint8[rows / 8, rounded up], which deletions change."""
-        if self._bits is None:
-            self._bits = np.array(read_bitmap(self.folder, self.entry))
-        return self._bits
-
-    def find(self, ids: Sequence[str]) -> tuple[Array, Array]:
-        """bool[m]: whether a live document has the id; (first row, end), int64[m, 2], of those that do."""
-        documents = self.ids.rows(ids)
-        known = documents >= 0
-        documents = documents[known]
-        starts = self._starts
-        rows = np.stack([documents, documents + 1] if starts is None else [starts[documents], starts[documents + 1]], 1)
-        first = rows[:, 0]
-        live = (self.bits[first >> 3] >> (first & 7).astype(np.uint8)) & 1 == 0
-        known[known] = live
-        return known, rows[live]
-
-    def delete(self, ids: Sequence[str]) -> int:
-        """Mark the rows of live documents with these ids, all different; returns how many documents there were."""
-        _, rows = self.find(ids)
-        if len(rows):
-            lengths = rows[:, 1] - rows[:, 0]
-            ends = np.cumsum(lengths)
-            every = np.repeat(rows[:, 0] - (ends - lengths), lengths) + np.arange(ends[-1])
-            self.mark(every, len(rows))
-        return len(rows)
-
-    def mark(self, rows: Array, documents: int) -> None:
-        """Delete rows, int64[m], all of them live, which are so many documents."""
-        np.bitwise_or.at(self.bits, rows >> 3, np.left_shift(1, rows & 7).astype(np.uint8))
-        deleted = len(rows) + (self.entry.deleted.rows if self.entry.deleted else 0)
-        file = self.entry.deleted.file if self.entry.deleted else ""
-        self.entry = replace(self.entry, documents=self.entry.documents - documents, deleted=DeletedRows(file, deleted))
-        self.changed = True
 
 
 class IndexWriter:
@@ -131,8 +73,10 @@ class IndexWriter:
         self._entries: dict[str, Any] = {}
         self._files: dict[str, StoredFile] = dict(base.files)
         self._given: set[str] = set()  # names that are not to be cleaned up after, as they are not committed yet
-        self._segments = [OpenSegment(self._folder, each) for each in base.segments]
+        self._segments = [PendingSegment(self._folder, each) for each in base.segments]
         self._changed = False
+        self._takes_config = False  # of the first segment
+        self._merging: tuple[Merge, Thread] | None = None
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> IndexWriter:
@@ -180,8 +124,6 @@ class IndexWriter:
         created._takes_config = config is None
         return created
 
-    _takes_config = False
-
     @property
     def folder(self) -> Path:
         """Where the next commit goes."""
@@ -210,25 +152,22 @@ class IndexWriter:
         """Let an index, which was saved where new_segment said, belong to the next commit.
 
         Documents that have the same ids are deleted; returns how many. Raises IndexFormatError for what is no such
-        index, ParameterError where it has ids and the others have none, or the other way round.
+        index, ParameterError where it lacks ids, texts or dense vectors, and the others have them, or the other way
+        round.
         """
         self._check_open()
         name = Path(path).name
         if name not in self._given or Path(path).parent != self._folder or not name.startswith(SEGMENT):
             raise ParameterError(f"{path}: give a folder that new_segment has named, and that has not been added yet")
-        manifest = read_manifest(path, FORMATS, KIND)
-        content = (self._folder / name / MANIFEST).read_bytes()
-        rows = int(manifest["documents"])
-        listed = manifest["files"]
-        documents = len(load_array(path, PASSAGES)) - 1 if f"{PASSAGES}.npy" in listed else rows
+        added, manifest = self._saved(self._folder / name)
         has_ids = bool(manifest["has_ids"])
         others = [each for each in self._segments if each.entry.documents]
-        if others and has_ids != self._has_ids():
-            raise ParameterError(f"{path}: has {'ids' if has_ids else 'no ids'}, unlike the rest of the index")
-        added = OpenSegment(self._folder, SegmentEntry(name, rows, documents, hashlib.sha256(content).hexdigest()))
-        replaced = self._delete(list(added.ids)) if others and has_ids else 0
+        if others and not added.entry.rows:
+            return 0
+        self._check_alike(added, manifest)
+        replaced = self._delete(added.ids.keys) if others and has_ids else 0
         self._segments.append(added)
-        self._note_added(manifest, rows)
+        self._note_added(manifest, added.entry.rows)
         reached("add:after-segment")
         return replaced
 
@@ -241,12 +180,12 @@ class IndexWriter:
         wanted = checked_texts(ids, "id")
         if self._segments and not self._has_ids():
             raise ParameterError(f"{self._target}: has no ids, by which documents could be deleted")
-        return self._delete(wanted)
+        return self._delete(IdKeys.of(list(dict.fromkeys(wanted))))
 
     def contains(self, ids: Sequence[str]) -> Array:
         """bool[m]: whether the next commit has a document with each id."""
-        wanted = checked_texts(ids, "id")
-        found = np.zeros(len(wanted), bool)
+        wanted = IdKeys.of(checked_texts(ids, "id"))
+        found = np.zeros(wanted.size, bool)
         for segment in self._segments if self._has_ids() else []:
             found |= segment.find(wanted)[0]
         return found
@@ -291,6 +230,8 @@ class IndexWriter:
         entries: of the commit: source, presets, tuned (see Commit), and others of one's own, JSON.
         """
         self._check_open()
+        if self._merging is not None and not self._merging[1].is_alive():
+            self._wait()
         own = {"source", "presets", "tuned"}
         self._set(**{name: entry for name, entry in entries.items() if name in own})
         more = {name: entry for name, entry in entries.items() if name not in own}
@@ -315,8 +256,41 @@ class IndexWriter:
         reached("commit:after-cleanup")
         return commit.generation
 
+    def merge(self, all: bool = False, memory: int | None = None) -> int:
+        """Commit, and make one segment of several wherever that is due, or of all; returns how many were merged.
+
+        memory: bytes for vectors and their index, by default half of what the machine has; where they need more, a
+        merge goes by way of the disk. Each merge is a commit. Raises StorageError.
+        """
+        self._wait()
+        self.commit()
+        merged = 0
+        while (job := self._next_merge(all, memory)) is not None:
+            job.run()
+            merged += self._take(job)
+            del job  # which holds its generation
+            reached("merge:before-commit")
+            self.commit()
+        return merged
+
+    def merge_in_background(self, memory: int | None = None) -> bool:
+        """Commit, and begin one merge that is due in a thread, unless one is running; returns whether one is.
+
+        The first commit after its end makes it visible, without what was deleted meanwhile. A merge that fails is
+        dropped with a LsrWarning. `close` waits for it.
+        """
+        self.commit()
+        job = self._next_merge(False, memory) if self._merging is None else None
+        if job is not None:
+            self._merging = job, Thread(target=job.run, name="lsr merge")
+            self._merging[1].start()
+        return self._merging is not None
+
     def close(self) -> None:
         """Drop what was not committed, and let others write."""
+        if self._merging is not None:
+            self._merging[1].join()
+            self._merging = None
         new, self._new = self._new, None
         if new is not None:
             with suppress(_DroppedError):
@@ -369,20 +343,76 @@ class IndexWriter:
     def _has_ids(self) -> bool:
         return bool(self._entry("has_ids"))
 
-    def _delete(self, ids: list[str]) -> int:
-        wanted = list(dict.fromkeys(ids))
-        deleted = sum(each.delete(wanted) for each in self._segments)
+    def _delete(self, keys: IdKeys) -> int:
+        deleted = sum(each.delete(keys) for each in self._segments)
         self._changed |= deleted > 0
         reached("delete:after-marking")
         return deleted
 
+    def _next_merge(self, every: bool, memory: int | None) -> Merge | None:
+        names = choose([each.entry for each in self._segments], every)
+        if not names:
+            return None
+        generation = open_generation(self._folder, self.generation)
+        return Merge(generation, names, self._new_name(SEGMENT), memory)
+
+    def _wait(self) -> None:
+        """Take what a merge in the background has made, once it has."""
+        if self._merging is None:
+            return
+        job, thread = self._merging
+        thread.join()
+        self._merging = None
+        if job.error is None:
+            self._take(job)
+        else:
+            warnings.warn(f"{self._target}: segments could not be merged ({job.error})", LsrWarning, stacklevel=3)
+
+    def _take(self, job: Merge) -> int:
+        """Let a merged segment take the place of those it was made of; returns how many these were."""
+        if job.error is not None:
+            raise job.error
+        names = [each.entry.name for each in job.segments]
+        merged, _ = self._saved(self._folder / job.name)
+        merged.mark(
+            *job.deleted_since({each.entry.name: each.bits for each in self._segments if each.entry.name in names})
+        )
+        places = [at for at, each in enumerate(self._segments) if each.entry.name in names]
+        rest = [each for each in self._segments if each.entry.name not in names]
+        self._segments = [*rest[: min(places, default=0)], merged, *rest[min(places, default=0) :]]
+        self._changed = True
+        return len(names)
+
+    def _saved(self, path: Path) -> tuple[PendingSegment, dict[str, Any]]:
+        """A segment that was written, with its manifest. Raises IndexFormatError."""
+        manifest = read_manifest(path, FORMATS, KIND)
+        rows = int(manifest["documents"])
+        documents = len(load_array(path, PASSAGES)) - 1 if f"{PASSAGES}.npy" in manifest["files"] else rows
+        digest = hashlib.sha256((path / MANIFEST).read_bytes()).hexdigest()
+        return PendingSegment(self._folder, SegmentEntry(path.name, rows, documents, digest)), manifest
+
+    def _check_alike(self, added: PendingSegment, manifest: Mapping[str, Any]) -> None:
+        others = [each for each in self._segments if each.entry.documents]
+        if not others or not added.entry.rows:
+            return
+        parts = {
+            "ids": (bool(manifest["has_ids"]), self._has_ids()),
+            "texts": (f"{TEXTS}.offsets.npy" in manifest["files"], bool(self._entry("has_texts"))),
+            "dense vectors": ((added.path / DENSE).is_dir(), (others[0].path / DENSE).is_dir()),
+        }
+        for what, (ours, theirs) in parts.items():
+            if ours != theirs:
+                raise ParameterError(
+                    f"{added.path}: has {what if ours else f'no {what}'}, and the rest of the index has "
+                    f"{what if theirs else 'none'}; add documents of the same kind"
+                )
+
     def _note_added(self, manifest: Mapping[str, Any], rows: int) -> None:
         """What the index is from now on, with one more segment."""
-        alone = len(self._segments) == 1
+        alone = not any(each.entry.documents for each in self._segments[:-1])
         self._entries["dim"] = max(self._entry("dim"), int(manifest["dim"]))
         self._entries["has_ids"] = bool(manifest["has_ids"])
-        texts = f"{TEXTS}.offsets.npy" in manifest["files"]
-        self._entries["has_texts"] = texts and (alone or self._entry("has_texts"))
+        self._entries["has_texts"] = f"{TEXTS}.offsets.npy" in manifest["files"]
         if rows >= max(each.entry.rows for each in self._segments):
             self._entries["sample_recall"] = manifest["sample_recall"]
         if self._takes_config and alone:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from lsr.errors import ParameterError
 from lsr.index.segments.row_map import RowMap
 from lsr.storage.arrays import Array
-from lsr.storage.id_column import IdColumn
+from lsr.storage.id_column import IdColumn, IdKeys
 from lsr.storage.strings import StringColumn
 
 C = TypeVar("C", bound=StringColumn)
@@ -69,14 +69,12 @@ class SegmentIds(SegmentColumn[IdColumn]):
 
     def rows(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
         """int64[m]: the row of each id, the first of its passages; -1 for ids that no live document has."""
+        keys = IdKeys.of(ids)
         found = np.full(len(ids), -1, np.int64)
-        for segment in range(len(self._parts) - 1, -1, -1):  # most questions are about what is new
-            missing = np.flatnonzero(found < 0)
-            if not len(missing):
-                break
-            strings, starts = self._parts[segment]
-            documents = strings.rows([ids[each] for each in missing.tolist()])
-            known = documents >= 0
+        for segment, (strings, starts) in enumerate(self._parts):
+            documents = strings.find(keys)
+            known = np.flatnonzero(documents >= 0)
             rows = documents[known] if starts is None else starts[documents[known]]
-            found[missing[known]] = self._rows.numbers(segment, rows)
+            numbers = self._rows.numbers(segment, rows)
+            found[known[numbers >= 0]] = numbers[numbers >= 0]  # a live document is in one segment alone
         return found

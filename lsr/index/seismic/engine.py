@@ -19,7 +19,7 @@ from lsr.index.parameters import IndexConfig, SearchParams
 from lsr.index.rows import GatheredRows
 from lsr.index.seismic.build.in_memory import Parts, build_parts
 from lsr.index.seismic.build.summarize import Blocks
-from lsr.index.seismic.forward import Components, Forward, document_rows, tail_of
+from lsr.index.seismic.forward import Components, Forward, document_rows, table_size, tail_of
 from lsr.index.seismic.search import kernels
 from lsr.index.seismic.search.kernels import NOTHING, SMALLEST, STRIP, Limits, Scratch
 from lsr.index.seismic.search.queries import Prepared, prepare
@@ -168,6 +168,8 @@ class BlockEngine:
         if (factors != 1).any():
             with np.errstate(over="ignore"):
                 scores *= factors[:, None]
+            none = scores == 0  # the product is smaller than any float32
+            scores[none], rows[none] = -np.inf, -1
         return scores, rows
 
     def trace(self, query: SparseVectors, row: int, k: int, params: SearchParams, allowed: Filter | None) -> Trail:
@@ -269,11 +271,11 @@ class ScratchPool:
 
     def new(self, heap_size: int, query_cut: int) -> Scratch:
         """Scratch memory of this size, of which the pool does not know."""
-        n_blocks = len(self._parts.blocks.offsets) - 1
+        forward, n_blocks = self._parts.forward, len(self._parts.blocks.offsets) - 1
         n_strips = -(-n_blocks // STRIP)
         return Scratch(
-            table=np.zeros(max(1, len(self._parts.components.external)), np.float32),
-            estimates=np.zeros(n_strips * STRIP, np.float32),
+            table=np.zeros(table_size(len(forward.scale), forward.heads.itemsize), np.float32),
+            estimates=kernels.new_estimates(n_blocks),
             strips=np.zeros(n_strips, np.float32),
             reaching=np.empty(n_strips, np.uint32),
             queue=np.empty(n_blocks, np.uint32),

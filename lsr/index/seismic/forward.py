@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from lsr.errors import IndexFormatError
 from lsr.index.jit import allocating, inlined_kernel, kernel
 from lsr.index.rows import GatheredRows
 from lsr.storage.arrays import Array, Scalar, read_only
@@ -151,6 +152,17 @@ def tail_of(forward: Forward, document: Scalar) -> tuple[Scalar, Scalar]:
     """(start in `tails`, length in components) of a document's tail."""
     meta = forward.head_meta[document, forward.head_size * (forward.heads.itemsize + 1) // 8]
     return np.int64(meta >> TAIL_LENGTH_BITS), np.int64(meta & TAIL_LENGTH_MASK)
+
+
+def table_size(n_components: int, itemsize: int) -> int:
+    """Floats in a table of the weights of a query: as many as components can name, or a power of two (see slot_of)."""
+    return 1 << (16 if itemsize == 2 else max(n_components - 1, 1).bit_length())
+
+
+@inlined_kernel
+def slot_of(component: Scalar, table: Array) -> Scalar:
+    """Where a component stands in a table of table_size, inside it whatever a damaged file says."""
+    return np.uint64(component) & np.uint64(table.size - 1)
 
 
 @kernel
@@ -319,32 +331,33 @@ def read_document(document: Scalar, forward: Forward, components: Array, codes16
 
 @kernel
 def fine_score(document: Scalar, table: Array, forward: Forward) -> Scalar:
-    """Inner product of the query in `table` (float32[components]) with a document, by all bits that its codes have."""
+    """Inner product of the query in `table` (float32[table_size]) with a document, by all bits that its codes have."""
     heads, head_bytes, tails, tail_bytes = forward.heads, forward.head_bytes, forward.tails, forward.tail_bytes
     itemsize = heads.itemsize
     head_size = forward.head_size
     start, length = tail_of(forward, document)
-    score = np.float32(0)
+    score: Scalar = np.float32(0)
     if tails.itemsize == 1:
         for j in range(head_size):
-            score += table[heads[document, j]] * np.float32(head_bytes[document, head_size * itemsize + j])
+            head = slot_of(heads[document, j], table)
+            score += table[head] * np.float32(head_bytes[document, head_size * itemsize + j])
         at, component = start + length, np.int64(0)
         for j in range(length):
             distance, at = read_distance(at, tail_bytes)
             component += distance
-            score += table[component] * np.float32(tail_bytes[start + j])
+            score += table[slot_of(component, table)] * np.float32(tail_bytes[start + j])
         return score
     codes_at = (start + length) * itemsize
     residuals_at = codes_at + length
     step = np.float32(1 / CODE_STEPS)
     for j in range(head_size):
         residual = np.float32(np.int8(tail_bytes[residuals_at + j]))
-        score += table[heads[document, j]] * (
+        score += table[slot_of(heads[document, j], table)] * (
             np.float32(head_bytes[document, head_size * itemsize + j]) + step * residual
         )
     for j in range(length):
         residual = np.float32(np.int8(tail_bytes[residuals_at + head_size + j]))
-        score += table[tails[start + j]] * (np.float32(tail_bytes[codes_at + j]) + step * residual)
+        score += table[slot_of(tails[start + j], table)] * (np.float32(tail_bytes[codes_at + j]) + step * residual)
     return score
 
 
@@ -410,18 +423,27 @@ def _wait(jobs: Iterable[Future[None]]) -> None:
 
 
 def document_rows(forward: Forward, documents: Array, components: Components) -> GatheredRows:
-    """The vectors of many documents (int64[n]), their components external but unsorted."""
+    """The vectors of many documents (int64[n]), their components external but unsorted.
+
+    Raises IndexFormatError for a damaged file.
+    """
     most = 0
     for document in documents.tolist():
         most += forward.head_size + int(tail_of(forward, document)[1])
     read = GatheredRows(np.zeros(len(documents) + 1, np.int64), np.empty(most, np.uint32), np.empty(most, np.float32))
-    read_rows(forward, documents, components.external, read)
+    if not read_rows(forward, documents, components.external, read):
+        raise IndexFormatError(
+            "a document has components that its index lacks; lsr check INDEX tells which files differ"
+        )
     return GatheredRows(read.indptr, read.indices[: read.indptr[-1]], read.values[: read.indptr[-1]])
 
 
 @allocating
-def read_rows(forward: Forward, documents: Array, external: Array, out: GatheredRows) -> None:
-    """The vectors of the documents into `out`, whose arrays have room for heads and tails; fills its indptr."""
+def read_rows(forward: Forward, documents: Array, external: Array, out: GatheredRows) -> bool:
+    """The vectors of the documents into `out`, whose arrays have room for heads and tails; fills its indptr.
+
+    False where a component is none of the index.
+    """
     entry = np.int64(0)
     for at in range(documents.size):
         room = forward.head_size + tail_of(forward, documents[at])[1]
@@ -429,7 +451,10 @@ def read_rows(forward: Forward, documents: Array, external: Array, out: Gathered
         n = read_document(documents[at], forward, components, codes16)
         for j in range(n):
             component = components[j]
+            if not 0 <= component < external.size:
+                return False
             out.indices[entry] = external[component]
             out.values[entry] = forward.scale[component] * (np.float32(codes16[j]) / np.float32(CODE_STEPS))
             entry += 1
         out.indptr[at + 1] = entry
+    return True

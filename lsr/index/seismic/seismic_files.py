@@ -14,11 +14,9 @@ from lsr.index.inverted.inverted_engine import InvertedEngine
 from lsr.index.inverted.inverted_files import open_inverted
 from lsr.index.parameters import IndexConfig
 from lsr.index.segments.segmented_engine import SegmentedEngine
-from lsr.index.seismic.build.summarize import WINDOW
+from lsr.index.seismic.block_checks import ARRAYS, blocks_fit
 from lsr.index.seismic.engine import BlockEngine
-from lsr.index.seismic.forward import HEAD_STEP, MAX_HEAD
 from lsr.index.tools.tuning import TunedPreset, presets_as_json, read_presets
-from lsr.storage.arrays import Array
 from lsr.storage.id_column import IdColumn
 
 KIND = "seismic"
@@ -27,19 +25,6 @@ FORMATS = (3, FORMAT_VERSION)
 
 # How posting lists are stored, under "storage" in the manifest.
 BLOCKS, INVERTED = "blocks", "inverted"
-
-# Every array of a saved index of blocks and its type; None is the type of the components, uint16 or uint32.
-ARRAYS: dict[str, type[np.generic] | None] = {
-    "components": np.uint32,
-    "heads": None,
-    "scale": np.float32,
-    "rows": np.uint32,
-    "positions": np.uint32,
-    "blocks": np.uint32,
-    "summary_windows": np.int64,
-    "summary_starts": np.uint32,
-    "summaries": np.uint16,
-}
 
 
 class State(NamedTuple):
@@ -101,42 +86,8 @@ def _open_blocks(stored: IndexFolder) -> BlockEngine:
         stored.number(name) for name in ("dim", "documents", "postings", "head_size", "frequent_components", "knn")
     )
     arrays = {name: stored.array(name) for name in (*ARRAYS, "tails")}
-    stored.check(_fit(arrays, documents, head_size, n_frequent))
+    stored.check(blocks_fit(arrays, documents, dim, head_size, n_frequent))
     if knn:
         graph = arrays["graph"] = stored.array("graph")
         stored.check(graph.dtype == np.uint32 and graph.shape == (documents, knn), "documents and kNN graph")
     return BlockEngine.of(arrays, head_size, n_frequent, dim, postings)
-
-
-def _fit(arrays: Mapping[str, Array], documents: int, head_size: int, n_frequent: int) -> bool:
-    """Kernels trust their arrays: whether the sizes fit together, so that none reads beyond an end."""
-    heads, component_dtype = arrays["heads"], arrays["heads"].dtype
-    fits = (
-        component_dtype in (np.uint16, np.uint32)
-        and all(arrays[name].dtype == (dtype or component_dtype) for name, dtype in ARRAYS.items())
-        and arrays["tails"].dtype in (np.uint8, component_dtype)
-        and all(array.ndim == (2 if name == "heads" else 1) for name, array in arrays.items())
-        and head_size in range(HEAD_STEP, MAX_HEAD + 1, HEAD_STEP)
-        and heads.flags.c_contiguous
-        and heads.shape[1] * component_dtype.itemsize >= head_size * (component_dtype.itemsize + 1) + 8
-        and heads.shape[1] * component_dtype.itemsize % 8 == 0
-        and len(heads) == len(arrays["rows"]) == len(arrays["positions"]) == documents
-        and len(arrays["scale"]) == len(arrays["components"])
-        and 0 <= n_frequent <= len(arrays["components"])
-    )
-    if not fits:
-        return False
-    offsets, windows, starts = (arrays[name] for name in ("blocks", "summary_windows", "summary_starts"))
-    n_blocks, n_windows = len(offsets) - 1, len(windows) - 1
-    return (
-        n_windows >= 0
-        and n_blocks >= 0
-        and n_windows == -(-n_blocks // WINDOW)
-        and offsets[0] == windows[0] == 0
-        and int(offsets[-1]) == documents
-        and bool((offsets[1:] >= offsets[:-1]).all())
-        and all(bool((arrays[name] < documents).all()) for name in ("rows", "positions"))
-        and int(windows[-1]) == len(arrays["summaries"])
-        and len(starts) == n_windows * (len(arrays["components"]) + 1)
-        and bool((starts.reshape(n_windows, -1)[:, -1] <= np.diff(windows)).all() if n_windows else True)
-    )

@@ -29,7 +29,8 @@ from lsr.index.sparse_index import SparseIndex
 from lsr.index.tools.tuning import RECALLS, TunedPreset, Tuning, resolve, tune
 from lsr.storage.arrays import Array
 from lsr.storage.id_column import Ids
-from lsr.storage.manifest import COMMIT_FORMAT, Extra, read_manifest
+from lsr.storage.manifest import COMMIT_FORMAT, Extra, Verify, read_manifest
+from lsr.storage.manifest import verify as check_files
 from lsr.threads import checked_threads, thread_pool
 from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
 from lsr.vectors.vocabulary import VocabularyLike
@@ -221,18 +222,24 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
         Raises StorageError, and VectorsError for an index of passages.
         """
         if isinstance(self.engine, SegmentedEngine):
-            vectors = SparseVectors.concatenate([SparseVectors.empty(self.dim), *self.iter_vectors()])
-            SeismicIndex.build(vectors, self.config, vocabulary=self.vocabulary).save(folder, extra)
+            parts = [SparseVectors.empty(self.dim), *(each.with_ids(None) for each in self.iter_vectors())]
+            names = None if self.ids is None else list(self.ids)
+            built = SeismicIndex.build(SparseVectors.concatenate(parts), self.config, names, vocabulary=self.vocabulary)
+            built.save(folder, extra)
             return
         state = State(self.engine, self.config, self.sample_recall, self.presets)
         write_index(folder, manifest_of(state), self.engine.arrays(), len(self), self.ids, extra, self.vocabulary)
 
     @classmethod
-    def open(cls, folder: str | os.PathLike[str], generation: int | None = None) -> SeismicIndex:
+    def open(
+        cls, folder: str | os.PathLike[str], generation: int | None = None, *, verify: Verify = "none"
+    ) -> SeismicIndex:
         """Open an index that `save` or an IndexWriter wrote; its arrays are mapped into memory.
 
         Where documents lie is read, to see that searches stay inside the arrays; the rest is not.
         generation: of an index of segments; the newest if None.
+        verify: "full" compares the checksum of every file first, "sample" those of some MiB chosen at random; a weight
+        that was damaged on disk changes scores, and nothing else tells.
 
         Raises IndexFormatError for a folder that holds no such index, or a damaged or newer one, and StorageError for a
         generation that is not there any more.
@@ -240,8 +247,11 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
 
         def read() -> SeismicIndex:
             if generation is None and read_manifest(folder).get("format_version") != COMMIT_FORMAT:
+                check_files(folder, verify)
                 return cls(*open_files(folder))
-            return cls.of_generation(open_generation(folder, generation))
+            held = open_generation(folder, generation)
+            check_files(folder, verify, held.commit.as_json())
+            return cls.of_generation(held)
 
         return opened(folder, read)
 

@@ -76,9 +76,12 @@ def test_search_queries(drawn: tuple[SparseVectors, SparseVectors, int], mask: l
     inverted = inverted_of(documents)
     starts, lists, query_weights = find_terms(inverted, queries)
     sums = np.zeros(len(documents), np.float32)
+    checked = np.zeros(len(inverted.components), np.uint8)
     scores = np.full((len(queries), k), -np.inf, np.float32)
     rows = np.full((len(queries), k), -1, np.int64)
-    search_queries(starts, lists, query_weights, inverted, masked, sums, sums.view(np.int32), scores, rows)
+    search_queries(starts, lists, query_weights, inverted, masked, checked, sums, sums.view(np.int32), scores, rows)
+    assert checked[np.unique(lists)].all()
+    assert checked.sum() == len(np.unique(lists))
     expected_scores, expected_rows = naive.search_queries(starts, lists, query_weights, inverted, allowed, k)
     np.testing.assert_array_equal(rows, expected_rows)
     np.testing.assert_array_equal(scores, expected_scores)  # to the last bit

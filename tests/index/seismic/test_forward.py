@@ -22,7 +22,7 @@ from lsr.index.seismic.forward import (
 )
 from lsr.storage.arrays import Array
 from lsr.vectors.sparse_vectors import SparseVectors
-from tests.index.samples import NARROW, WIDE, make_forward, vectors_and_queries, zipf_vectors
+from tests.index.samples import NARROW, WIDE, make_forward, sample_table, vectors_and_queries, zipf_vectors
 from tests.naive import forward as naive
 from tests.strategies import from_pairs, sparse_vectors
 
@@ -217,7 +217,7 @@ def test_fine_score(drawn: tuple[SparseVectors, SparseVectors], dtype: type[np.u
     forward, components = make_forward(vectors, dtype, compact)
     documents = naive.read_documents(forward)
     # Heads are padded with component 0, whether or not there is one.
-    table = np.random.default_rng(7).integers(0, 5, len(components.external) + 1).astype(np.float32)
+    table = sample_table(len(components.external))
     for row, document in enumerate(documents):
         assert fine_score(row, table, forward) == pytest.approx(naive.fine_score(document, dict(enumerate(table))))
 

@@ -16,7 +16,8 @@ from lsr.errors import IndexFormatError, StorageError
 from lsr.index.inverted.exact_index import ExactIndex
 from lsr.index.parameters import IndexConfig, SearchParams
 from lsr.index.result import SearchResult
-from lsr.index.seismic.seismic_files import ARRAYS, FORMAT_VERSION, FORMATS
+from lsr.index.seismic.block_checks import ARRAYS
+from lsr.index.seismic.seismic_files import FORMAT_VERSION, FORMATS
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.storage.manifest import verify
 from lsr.vectors.sparse_vectors import SparseVectors

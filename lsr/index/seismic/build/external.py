@@ -30,6 +30,7 @@ from lsr.index.index_folder import VOCABULARY
 from lsr.index.inverted.inverted_engine import InvertedEngine, ListsOfRows, list_type
 from lsr.index.inverted.inverted_kernels import Inverted, find_lists, scatter_postings
 from lsr.index.parameters import IndexConfig
+from lsr.index.seismic.block_checks import ARRAYS
 from lsr.index.seismic.build import trial
 from lsr.index.seismic.build.cluster import SKETCH, Sketches, cluster, find_sketches
 from lsr.index.seismic.build.graph import build_graph
@@ -48,7 +49,7 @@ from lsr.index.seismic.forward import (
     quantize,
     scale_of,
 )
-from lsr.index.seismic.seismic_files import ARRAYS, State, manifest_of
+from lsr.index.seismic.seismic_files import State, manifest_of
 from lsr.progress import progress_bar
 from lsr.storage.arrays import Array, growing_array, load_array, read_only, save_arrays
 from lsr.storage.files import storage_errors

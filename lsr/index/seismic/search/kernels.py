@@ -22,7 +22,7 @@ from numba.extending import intrinsic
 
 from lsr.index.jit import Kernel, allocating, inlined_kernel, kernel, summing_kernel
 from lsr.index.seismic.build.summarize import DENSE, WINDOW, Blocks, run_length
-from lsr.index.seismic.forward import CACHE_LINE, HEAD_STEP, Forward, fine_score, read_distance, tail_of
+from lsr.index.seismic.forward import CACHE_LINE, HEAD_STEP, Forward, fine_score, read_distance, slot_of, tail_of
 from lsr.index.seismic.search.queries import Queries
 from lsr.storage.arrays import Array, Scalar
 
@@ -70,8 +70,8 @@ class Limits(NamedTuple):
 class Scratch(NamedTuple):
     """What one thread needs, allocated once."""
 
-    table: Array  # float32[components]: the query, dense; zero between queries
-    estimates: Array  # float32[blocks, rounded up to whole strips]; zero beyond the blocks
+    table: Array  # float32[table_size]: the query, dense; zero between queries
+    estimates: Array  # float32[blocks, rounded up to whole strips]; zero beyond the blocks (see new_estimates)
     strips: Array  # float32[strips]: the largest estimate of each
     reaching: Array  # uint32[strips]: the strips that reach the bands that are visited
     queue: Array  # uint32[blocks]: the blocks of a band
@@ -102,6 +102,12 @@ def _prefetch(typing_context: Any, array: Any, index: Any) -> Any:
 
 # prefetch(array, index): fetch the cache line of an element of a contiguous array without waiting for it; cannot fault.
 prefetch: Kernel = intrinsic(_prefetch)
+
+
+def new_estimates(n_blocks: int) -> Array:
+    """Scratch.estimates. What follows them in memory takes what any block number of 16 bits may add to them."""
+    size = -(-n_blocks // STRIP) * STRIP
+    return np.zeros(size + (1 << 16), np.float32)[:size]
 
 
 @inlined_kernel
@@ -140,11 +146,13 @@ def score_head(document: Scalar, table: Array, forward: Forward) -> Scalar:
     """Inner product of the query with the head of a document, by its high bytes."""
     heads, head_bytes = forward.heads, forward.head_bytes
     code_at = forward.head_size * heads.itemsize
-    score = np.float32(0)
+    score: Scalar = np.float32(0)
     for step in range(0, forward.head_size, HEAD_STEP):
         for j in range(HEAD_STEP):
             at = np.uint64(step + j)
-            score += table[heads[document, at]] * np.float32(head_bytes[document, np.uint64(code_at) + at])
+            score += table[slot_of(heads[document, at], table)] * np.float32(
+                head_bytes[document, np.uint64(code_at) + at]
+            )
     return score
 
 
@@ -152,18 +160,18 @@ def score_head(document: Scalar, table: Array, forward: Forward) -> Scalar:
 def score_tail(start: Scalar, length: Scalar, table: Array, forward: Forward) -> Scalar:
     """Inner product of the query with a tail, by its high bytes."""
     tails, tail_bytes = forward.tails, forward.tail_bytes
-    score = np.float32(0)
+    score: Scalar = np.float32(0)
     if tails.itemsize == 1:
         at, component = start + length, np.int64(0)
         for j in range(length):
             distance, at = read_distance(at, tail_bytes)
             component += distance
-            score += table[np.uint64(component)] * np.float32(tail_bytes[np.uint64(start + j)])
+            score += table[slot_of(component, table)] * np.float32(tail_bytes[np.uint64(start + j)])
         return score
     codes_at = (start + length) * tails.itemsize
     for j in range(length):
         # Unsigned indices spare Numba's test for negative ones, which keeps LLVM from unrolling.
-        component = tails[np.uint64(start + j)]
+        component = slot_of(tails[np.uint64(start + j)], table)
         score += table[component] * np.float32(tail_bytes[np.uint64(codes_at + j)])
     return score
 
@@ -297,7 +305,7 @@ def estimate_blocks(
     """
     estimates, run_starts, run_lengths = scratch.estimates, scratch.run_starts, scratch.run_lengths
     n_windows, n_blocks = blocks.windows.size - 1, blocks.offsets.size - 1
-    stride = scratch.table.size + 1
+    stride = blocks.starts.size // max(n_windows, 1)
     for window in range(n_windows):
         for term in chosen:
             prefetch(blocks.starts, window * stride + components[term])
@@ -325,6 +333,8 @@ def estimate_blocks(
             else:
                 add_run(estimates, base, blocks.stream, blocks.stream_bytes, start, length, weights[term])
             pair += 1
+        for block in range(min(n_blocks, end), end):
+            estimates[block] = 0  # no run of an intact index adds to these
         for block in range(base, min(end, opened.size)):
             estimates[block] *= opened[block]
         strip_maxima(estimates[base:end], scratch.strips[base // STRIP : end // STRIP])
@@ -449,7 +459,7 @@ def search_blocks(
 @kernel
 def visit_neighbors(limits: Limits, graph: Array, forward: Forward, blocks: Blocks, scratch: Scratch) -> None:
     """Score the nearest limits.knn neighbors of each document of the heap; graph uint32[n, neighbors]."""
-    n_neighbors = min(limits.knn, graph.shape[1])
+    n_documents, n_neighbors = blocks.rows.size, min(limits.knn, graph.shape[1])
     for i in range(scratch.snapshot.size):
         scratch.snapshot[i] = scratch.heap_rows[i]
         if scratch.snapshot[i] != NOTHING:
@@ -459,10 +469,10 @@ def visit_neighbors(limits: Limits, graph: Array, forward: Forward, blocks: Bloc
         if row != NOTHING:
             neighbors = graph[blocks.positions[row]]
             for j in range(n_neighbors):
-                if neighbors[j] != NOTHING:
+                if neighbors[j] < n_documents:  # NOTHING is none, nor is what a damaged file may say
                     fetch_heads(neighbors[j], np.int64(neighbors[j]) + 1, forward)
             for j in range(n_neighbors):
-                if neighbors[j] != NOTHING:
+                if neighbors[j] < n_documents:
                     n_pending = visit(neighbors[j], True, n_pending, limits, forward, blocks.rows, scratch)
     score_tails(n_pending, True, forward, blocks.rows, scratch)
 
@@ -517,7 +527,7 @@ def clear_heap(scratch: Scratch) -> None:
 
 @allocating
 def rank(forward: Forward, positions: Array, scratch: Scratch, out_scores: Array, out_rows: Array) -> None:
-    """The heap's rows by falling 16-bit score, equal ones by row; where fewer, -inf and -1."""
+    """The heap's rows by falling 16-bit score, equal ones by row; where fewer have one above zero, -inf and -1."""
     rows = scratch.heap_rows
     found = np.sort(rows)[: np.sum(rows != NOTHING)]
     fine = np.empty(found.size, np.float32)
@@ -527,8 +537,9 @@ def rank(forward: Forward, positions: Array, scratch: Scratch, out_scores: Array
     out_scores[:] = -np.inf
     out_rows[:] = -1
     for i in range(min(found.size, out_rows.size)):
-        out_scores[i] = fine[order[i]]
-        out_rows[i] = found[order[i]]
+        if fine[order[i]] > 0:  # not where every product underflows
+            out_scores[i] = fine[order[i]]
+            out_rows[i] = found[order[i]]
 
 
 @allocating

@@ -41,6 +41,7 @@ from tests.index.samples import (
     build,
     configs,
     make_forward,
+    sample_table,
     unrounded,
     vectors_and_queries,
     whole_numbers,
@@ -147,7 +148,7 @@ def test_threshold(factor: float, worst: float, limit: float) -> None:
 def check_heads_and_tails(vectors: SparseVectors, dtype: type[np.unsignedinteger], compact: bool) -> None:
     forward, components = make_forward(unrounded(vectors), dtype, compact)
     # Heads are padded with component 0, whether or not there is one.
-    table = np.random.default_rng(7).integers(0, 5, len(components.external) + 1).astype(np.float32)
+    table = sample_table(len(components.external))
     query = dict(enumerate(table.tolist()))
     for at, document in enumerate(read_documents(forward)):
         assert kernels.score_head(at, table, forward) == naive.score_head(document, query)

@@ -1,0 +1,28 @@
+"""lsr check"""
+
+from __future__ import annotations
+
+import typer
+
+from lsr.cli import options
+from lsr.cli.output import print_columns, print_json, say
+
+
+def check(index: options.IndexFolder, json: options.Json = False) -> None:
+    """Read all of an index, and compare it with its checksums; ends with status 1 where it is damaged."""
+    from lsr.index.tools.check import check_index
+
+    report = check_index(index, progress=not json)
+    if json:
+        print_json(report.as_json())
+    else:
+        print_columns([each.file, each.problem] for each in report.findings)
+        for remark in report.remarks:
+            say(remark)
+        segments = f" in {report.segments} segments" if report.segments > 1 else ""
+        state = "intact" if report.intact else f"{len(report.findings)} damaged"
+        say(f"{report.documents:,} documents{segments}, {report.bytes:,} bytes: {state}")
+        if not report.intact and report.generation is not None:
+            say(f"lsr repair {index} leaves out what is damaged")
+    if not report.intact:
+        raise typer.Exit(1)

@@ -1,0 +1,251 @@
+"""Merging: several segments become one, without the rows that were deleted of them.
+
+A weight that a block rounds is rounded again in the block that it is merged into: by at most 1/130,560 of its
+component's largest weight for each merge that it goes through.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.index.index_folder import IDS, PASSAGES
+from lsr.index.parameters import IndexConfig
+from lsr.index.segments.commit import SegmentEntry
+from lsr.index.segments.generation import DENSE, METADATA, SPANS, TEXTS, Generation, OpenedSegment, unpacked
+from lsr.index.seismic.seismic_index import SeismicIndex
+from lsr.memory import machine_memory
+from lsr.storage.arrays import Array, growing_array, save_arrays
+from lsr.storage.files import scratch_folder, storage_errors
+from lsr.storage.id_column import IdColumn
+from lsr.storage.manifest import read_manifest, write_manifest
+from lsr.storage.steps import reached
+from lsr.storage.strings import StringColumn
+from lsr.vectors.sparse_vectors import SparseVectors
+
+TIER = 8  # so many segments of a size, those within a factor of as much, become one
+WASTE = 1 / 8  # of all rows, which may be deleted or outside the largest segment
+BUILD_BYTES = 40  # for each non-zero, to have vectors and build their index in memory
+ROWS_AT_ONCE = 4096
+PART_POSTINGS = 1 << 22
+
+
+def choose(segments: Sequence[SegmentEntry], every: bool = False) -> list[str]:
+    """The names of the segments to be merged next; none where the index is settled, or, for `every`, is one segment.
+
+    All of them, once searches of what is outside the largest segment, and past what is deleted, begin to take time;
+    before that, those of a size, once they are many.
+    """
+    live = sum(each.live for each in segments)
+    largest = max((each.live for each in segments), default=0)
+    deleted = sum(each.rows - each.live for each in segments)
+    wasted = live - largest + deleted
+    if (every and wasted) or wasted > WASTE * live:
+        return [each.name for each in segments]
+    sizes: dict[int, list[str]] = {}
+    for each in segments:
+        sizes.setdefault(int(math.log(max(each.live, 1), TIER)), []).append(each.name)
+    return next((names for _, names in sorted(sizes.items()) if len(names) >= TIER), [])
+
+
+class LiveRows(NamedTuple):
+    """What is left of a segment. rows, documents: int64[m], rising; without passages these are the same."""
+
+    segment: OpenedSegment
+    rows: npt.NDArray[np.int64]
+    documents: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, segment: OpenedSegment) -> LiveRows:
+        alive = np.ones(len(segment), bool)
+        alive[segment.deleted] = False
+        rows = np.flatnonzero(alive)
+        starts = segment.starts
+        return cls(segment, rows, rows if starts is None else np.flatnonzero(alive[starts[:-1]]))
+
+    @property
+    def nnz(self) -> int:
+        """Non-zeros of the rows, about."""
+        return self.segment.engine.postings * len(self.rows) // max(len(self.segment), 1)
+
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """int64[documents]: how many rows each has."""
+        starts = self.segment.starts
+        return np.ones(len(self.documents), np.int64) if starts is None else np.diff(starts)[self.documents]
+
+
+class Merge:
+    """A merge of some segments of a generation, which it holds; it may run in a thread of its own.
+
+    name: of the segment that is written.
+    """
+
+    def __init__(self, generation: Generation, names: Sequence[str], name: str, memory: int | None = None) -> None:
+        self.segments = [each for each in generation.segments if each.entry.name in names]
+        self.name = name
+        self.error: BaseException | None = None
+        self._generation = generation
+        self._memory = memory
+
+    def run(self) -> None:
+        """Write the segment. What goes wrong is kept in `error`."""
+        commit = self._generation.commit
+        path = self._generation.folder / self.name
+        try:
+            write_merged(path, self.segments, commit.config, commit.dim, self._memory)
+        except BaseException as error:
+            self.error = error
+
+    def deleted_since(self, bits: Mapping[str, Array]) -> tuple[npt.NDArray[np.int64], int]:
+        """(rows of the merged segment, int64[m], that have been deleted since the merge began, how many documents).
+
+        bits: the deleted rows of the segments as they are now, by name; all of one that is not there.
+        """
+        rows, documents, first = [np.empty(0, np.int64)], 0, 0
+        for part in map(LiveRows.of, self.segments):
+            now = bits.get(part.segment.entry.name)
+            gone = np.ones(len(part.segment), bool) if now is None else unpacked(now, len(part.segment))
+            rows.append(first + np.flatnonzero(gone[part.rows]))
+            starts = part.segment.starts
+            documents += int(gone[part.documents if starts is None else starts[part.documents]].sum())
+            first += len(part.rows)
+        return np.concatenate(rows), documents
+
+
+def write_merged(
+    folder: Path,
+    segments: Sequence[OpenedSegment],
+    config: IndexConfig,
+    dim: int,
+    memory: int | None = None,
+    threads: int | None = None,
+) -> None:
+    """Write a segment of the live rows of others, in their order, with all that belongs to them.
+
+    memory: bytes for vectors and their index, by default half of what the machine has; where they need more, the merge
+    goes by way of the disk. Raises StorageError, and IndexFormatError for what is damaged.
+    """
+    parts = [LiveRows.of(each) for each in segments]
+    memory = machine_memory() // 2 if memory is None else memory
+
+    def carry(new: Path) -> dict[str, Any]:
+        reached("merge:before-columns")
+        _carry(new, parts)
+        reached("merge:after-columns")
+        return {"has_ids": segments[0].ids is not None}
+
+    if sum(part.nnz for part in parts) * BUILD_BYTES <= memory:
+        vectors = SparseVectors.concatenate([SparseVectors.empty(dim), *_vectors(parts, dim)])
+        reached("merge:before-build")
+        SeismicIndex.build(vectors, config, threads=threads).save(folder, carry)
+        return
+    from lsr.index.seismic.build.external import build_folder
+    from lsr.vectors.io import ParquetWriter
+
+    with scratch_folder(folder) as scratch:
+        writer = ParquetWriter(scratch / "vectors", dim)
+        for some in _of_size(_vectors(parts, dim)):
+            writer.write_part(some)
+            reached("merge:after-part")
+        writer.finish()
+        build_folder(scratch / "vectors", folder, config, memory=memory, threads=threads, extra=carry)
+
+
+def _vectors(parts: Iterable[LiveRows], dim: int) -> Iterator[SparseVectors]:
+    for segment, rows, _ in parts:
+        for begin in range(0, len(rows), ROWS_AT_ONCE):
+            yield segment.engine.gather(rows[begin : begin + ROWS_AT_ONCE]).as_vectors(dim)
+
+
+def _of_size(batches: Iterable[SparseVectors]) -> Iterator[SparseVectors]:
+    """The same rows in batches of about PART_POSTINGS non-zeros."""
+    pending: list[SparseVectors] = []
+    for batch in batches:
+        pending.append(batch)
+        if sum(each.nnz for each in pending) >= PART_POSTINGS:
+            yield SparseVectors.concatenate(pending)
+            pending = []
+    if pending:
+        yield SparseVectors.concatenate(pending)
+
+
+def _carry(new: Path, parts: Sequence[LiveRows]) -> None:
+    """All that segments have beside their vectors."""
+    segments = [part.segment for part in parts]
+    for path in new.glob(f"{IDS}.*.npy"):
+        path.unlink()  # numbers of rows, which a build by way of the disk takes for ids
+    if all(each.ids is not None for each in segments):
+        IdColumn.write(new, IDS, _strings((part.segment.ids, part.documents) for part in parts))
+    if all(each.texts is not None for each in segments):
+        StringColumn.write(new, TEXTS, _strings((part.segment.texts, part.documents) for part in parts))
+    if any(each.starts is not None for each in segments):
+        lengths = np.concatenate([part.lengths() for part in parts])
+        save_arrays(new, {PASSAGES: np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])})
+        with growing_array(new, SPANS, np.int64, (2,)) as add:
+            for part in parts:
+                _add_spans(add, part)
+    if any(each.metadata is not None for each in segments):
+        from lsr.storage.columns import Columns, merge_columns
+
+        name = METADATA.removesuffix(".arrow")
+        merge_columns(
+            new,
+            name,
+            [
+                (Columns.open(part.segment.folder, name) if part.segment.metadata else None, part.documents)
+                for part in parts
+            ],
+        )
+    if all(each.dense is not None for each in segments):
+        _carry_dense(new / DENSE, parts)
+
+
+def _strings(columns: Iterable[tuple[StringColumn | None, Array]]) -> Iterator[str]:
+    for column, documents in columns:
+        assert column is not None
+        yield from (column[document] for document in documents.tolist())
+
+
+def _add_spans(add: Any, part: LiveRows) -> None:
+    spans, texts = part.segment.spans, part.segment.texts
+    if spans is not None:
+        add(spans[part.rows])
+    elif texts is not None:  # one passage for each document: all of its text
+        for begin in range(0, len(part.documents), ROWS_AT_ONCE):
+            some = part.documents[begin : begin + ROWS_AT_ONCE].tolist()
+            add(np.array([(0, len(texts[document])) for document in some], np.int64).reshape(-1, 2))
+    else:
+        add(np.zeros((len(part.rows), 2), np.int64))
+
+
+def _carry_dense(new: Path, parts: Sequence[LiveRows]) -> None:
+    from lsr.index.dense.dense_index import DenseIndex, write_dense  # loads faiss
+
+    opened = [DenseIndex.open(part.segment.folder / DENSE) for part in parts]
+    # A vector for each row, or for each document.
+    rows = [
+        part.rows if len(dense) == len(part.segment) else part.documents
+        for dense, part in zip(opened, parts, strict=True)
+    ]
+
+    def batches() -> Iterator[tuple[list[str], Any]]:
+        for dense, kept in zip(opened, rows, strict=True):
+            for begin in range(0, len(kept), ROWS_AT_ONCE):
+                some = kept[begin : begin + ROWS_AT_ONCE]
+                names = [str(row) if dense.ids is None else dense.ids[row] for row in some.tolist()]
+                yield names, dense.gather(some)
+
+    newest = parts[-1].segment.folder / DENSE
+    manifest = read_manifest(newest)
+    with storage_errors(new):
+        new.mkdir()
+        entries = write_dense(new, batches(), sum(map(len, rows)), opened[-1].dim, opened[-1].config)
+        if (newest / "encoder").is_dir():
+            shutil.copytree(newest / "encoder", new / "encoder")
+    write_manifest(new, {**entries, **{name: manifest[name] for name in ("source", "encoder") if name in manifest}})

@@ -1,0 +1,228 @@
+"""Whether an index is what its manifests say: every checksum, and every number that one file has of another."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lsr.checks import expanded
+from lsr.errors import IndexFormatError, LsrError
+from lsr.index.index_folder import IDS
+from lsr.index.open_index import open_index
+from lsr.index.segments.cleanup import named_by
+from lsr.index.segments.commit import OURS, Commit, SegmentEntry, StoredFile, generation_file, generation_of
+from lsr.index.segments.generation import DENSE, METADATA, TEXTS, OpenedSegment, open_segment
+from lsr.progress import progress_bar
+from lsr.storage.columns import Columns
+from lsr.storage.ids import UniqueIds
+from lsr.storage.manifest import (
+    COMMIT_FORMAT,
+    MANIFEST,
+    damaged_files,
+    has_generations,
+    load_manifest,
+    total_bytes,
+)
+from lsr.storage.strings import StringColumn
+
+IDS_AT_ONCE = 1 << 13
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A file that is damaged, by its path within the index, and the segment that is lost with it, if it is of one."""
+
+    file: str
+    problem: str
+    segment: str | None = None
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What was checked, and found. remarks: what does no harm."""
+
+    folder: Path
+    generation: int | None
+    documents: int
+    segments: int
+    bytes: int
+    findings: list[Finding] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def intact(self) -> bool:
+        return not self.findings
+
+    def as_json(self) -> dict[str, Any]:
+        found = [{"file": each.file, "problem": each.problem, "segment": each.segment} for each in self.findings]
+        counts = {"documents": self.documents, "segments": self.segments, "bytes": self.bytes}
+        whole = {"index": str(self.folder), "intact": self.intact, "generation": self.generation, **counts}
+        return {**whole, "damaged": found, "remarks": self.remarks}
+
+
+def check_index(folder: str | os.PathLike[str], progress: bool = False) -> CheckReport:
+    """Read all of an index, and compare what can be compared. Raises IndexFormatError where there is none."""
+    folder = expanded(folder)
+    if has_generations(folder):
+        return _check_segments(folder, progress)
+    try:
+        manifest = load_manifest(folder, MANIFEST)
+        size = total_bytes(folder, manifest)
+    except IndexFormatError as error:
+        if not (folder / MANIFEST).is_file():
+            raise
+        return CheckReport(folder, None, 0, 0, 0, [Finding(MANIFEST, _said(error))])
+    with progress_bar("checking", size, "bytes", progress) as advance:
+        findings = [
+            Finding(path.relative_to(folder).as_posix(), said) for path, said in damaged_files(folder, None, advance)
+        ]
+    documents = 0
+    try:
+        index = open_index(folder)
+        documents = len(index)
+        findings += _of_parts(folder, folder, None, documents, index.ids)
+    except LsrError as error:
+        findings += [] if findings else [Finding(MANIFEST, _said(error))]
+    return CheckReport(folder, None, documents, 0, size, findings)
+
+
+def commit_in_force(folder: Path) -> tuple[Commit | None, list[Finding]]:
+    """The commit of the manifest, or of the newest generation that can be read; and which of these are damaged."""
+    commit, findings = None, []
+    try:
+        commit = Commit.of(load_manifest(folder, MANIFEST), folder)
+    except IndexFormatError as error:
+        findings.append(Finding(MANIFEST, _said(error)))
+    if commit is not None:
+        name = generation_file(commit.generation)
+        try:
+            same = (folder / name).read_bytes() == (folder / MANIFEST).read_bytes()
+        except OSError:
+            same = False
+        return commit, findings if same else [Finding(name, f"is not there, or is not what {MANIFEST} says")]
+    for number in sorted(filter(None, map(generation_of, os.listdir(folder))), reverse=True):
+        try:
+            return _of_number(folder, number), findings
+        except IndexFormatError as error:
+            findings.append(Finding(generation_file(number), _said(error)))
+    return None, findings
+
+
+def check_segment(folder: Path, commit: Commit, entry: SegmentEntry) -> tuple[list[Finding], OpenedSegment | None]:
+    """(what is wrong with a segment, the segment if it can be opened): of its files, and of how they fit together."""
+    path = folder / entry.name
+    bitmap = {} if entry.deleted is None else {entry.deleted.file: commit.files[entry.deleted.file]}
+    segment = {"name": entry.name, "manifest_sha256": entry.manifest_sha256}
+    findings = [
+        Finding(damaged.relative_to(folder).as_posix(), said, entry.name)
+        for damaged, said in damaged_files(folder, {**only_files(bitmap), "segments": [segment]})
+    ]
+    if findings:
+        return findings, None
+    try:
+        opened = open_segment(folder, commit, entry)
+        documents = opened.documents
+        return list(_of_parts(folder, path, entry.name, documents, opened.ids)), opened
+    except LsrError as error:
+        return [Finding(entry.name, _said(error), entry.name)], None
+
+
+def _check_segments(folder: Path, progress: bool) -> CheckReport:
+    commit, findings = commit_in_force(folder)
+    if commit is None:
+        return CheckReport(folder, None, 0, 0, 0, findings)
+    size = documents = 0
+    of_segments = {each.deleted.file for each in commit.segments if each.deleted}
+    others = {name: file for name, file in commit.files.items() if name not in of_segments}
+    for path, said in damaged_files(folder, only_files(others)):
+        findings.append(Finding(path.relative_to(folder).as_posix(), said))
+    seen = UniqueIds()
+    with progress_bar("checking", len(commit.segments), "segments", progress) as advance:
+        for entry in commit.segments:
+            found, opened = check_segment(folder, commit, entry)
+            findings += found
+            if opened is not None:
+                documents += entry.documents
+                findings += _repeated(opened, seen)
+            size += sum(each.stat().st_size for each in (folder / entry.name).rglob("*") if each.is_file())
+            advance(1)
+    known = named_by(commit)
+    orphans = sorted(name for name in os.listdir(folder) if OURS.fullmatch(name) and name not in known)
+    remarks = [f"{name}: is not of generation {commit.generation}; the next writer removes it" for name in orphans]
+    return CheckReport(folder, commit.generation, documents, len(commit.segments), size, findings, remarks)
+
+
+def only_files(files: Mapping[str, StoredFile]) -> dict[str, Any]:
+    """A manifest of these files of a commit, and of no segments."""
+    listed = {name: {"bytes": file.bytes, "sha256": file.sha256} for name, file in files.items()}
+    return {"format_version": COMMIT_FORMAT, "files": listed, "segments": []}
+
+
+def live_ids(segment: OpenedSegment) -> Iterator[str]:
+    """The ids of a segment's documents that are not deleted."""
+    if segment.ids is None:
+        return
+    first = np.arange(segment.documents) if segment.starts is None else segment.starts[:-1]
+    live = ~np.isin(first, segment.deleted)
+    yield from (segment.ids[row] for row in np.flatnonzero(live).tolist())
+
+
+def _of_number(folder: Path, number: int) -> Commit:
+    commit = Commit.of(load_manifest(folder, generation_file(number)), folder)
+    if commit.generation != number:
+        raise IndexFormatError(f"{folder / generation_file(number)}: is that of generation {commit.generation}")
+    return commit
+
+
+def _of_parts(root: Path, folder: Path, segment: str | None, documents: int, ids: Any) -> Iterator[Finding]:
+    """What does not fit together among ids, texts, metadata and dense vectors."""
+
+    def finding(name: str, problem: str) -> Finding:
+        return Finding((folder / name).relative_to(root).as_posix(), problem, segment)
+
+    columns: list[tuple[str, StringColumn]] = [(IDS, ids)] if isinstance(ids, StringColumn) else []
+    try:
+        if (folder / f"{TEXTS}.offsets.npy").exists():
+            columns.append((TEXTS, StringColumn.open(folder, TEXTS)))
+        for name, column in columns:
+            if len(column) != documents:
+                yield finding(f"{name}.offsets.npy", f"{len(column)} {name} for {documents} documents")
+            column.check()
+    except IndexFormatError as error:
+        yield finding(f"{columns[-1][0] if columns else TEXTS}.text.npy", _said(error))
+    if (folder / METADATA).exists():
+        try:
+            rows = Columns.open(folder, METADATA.removesuffix(".arrow"))
+            if len(rows) != documents:
+                yield finding(METADATA, f"{len(rows)} rows for {documents} documents")
+            for name in rows.names:
+                rows.column(name)
+        except LsrError as error:
+            yield finding(METADATA, _said(error))
+    if (folder / DENSE / MANIFEST).exists():
+        try:
+            found = len(open_index(folder / DENSE))
+            if found != documents and segment is None:
+                yield finding(f"{DENSE}/{MANIFEST}", f"{found} dense vectors for {documents} documents")
+        except LsrError as error:
+            yield finding(f"{DENSE}/{MANIFEST}", _said(error))
+
+
+def _repeated(segment: OpenedSegment, seen: UniqueIds) -> Iterator[Finding]:
+    ids = list(live_ids(segment))
+    for begin in range(0, len(ids), IDS_AT_ONCE):
+        at = seen.add(ids[begin : begin + IDS_AT_ONCE])
+        if at is not None:
+            problem = f"{ids[begin + at]!r} is the id of two documents"
+            yield Finding(f"{segment.entry.name}/{IDS}.text.npy", problem, segment.entry.name)
+            return
+
+
+def _said(error: LsrError) -> str:
+    """A message without its advice, which is not that of a check."""
+    return str(error).rsplit("; ", 1)[0]
