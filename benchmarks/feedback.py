@@ -24,7 +24,7 @@ from rich.table import Table
 from lsr import Searcher
 from lsr.collections.collection import load_collection
 from lsr.encoders.dense.dense_encoder import load_dense_encoder
-from lsr.retrieval.indexing import build_searchable
+from lsr.retrieval.indexing import build_index
 from lsr.retrieval.request import SearchRequest
 
 DATA = Path(os.environ.get("LSR_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
@@ -41,7 +41,7 @@ def open_searcher(name: str, encoder: str, cache: Path) -> Searcher:
     folder = cache / f"{name}.{encoder}"
     if not folder.exists():
         dense = load_dense_encoder("minilm", dtype="bfloat16")
-        build_searchable(load_collection(DATA / name), folder, encoder, dense=dense, progress=True)
+        build_index(load_collection(DATA / name), folder, encoder, dense=dense, progress=True)
     return Searcher.open(folder)
 
 

@@ -42,11 +42,11 @@ from .index.seismic.seismic_index import SeismicIndex as SeismicIndex
 from .index.tools.tuning import Tuning as Tuning
 from .index.tools.tuning import store_presets as store_presets
 from .index.tools.why import Why as Why
+from .retrieval.dense_building import build_dense as build_dense
 from .retrieval.fusion import fuse_runs as fuse_runs
 from .retrieval.hits import Hit as Hit
 from .retrieval.hits import Hits as Hits
-from .retrieval.indexing import build_dense as build_dense
-from .retrieval.indexing import build_searchable as build_searchable
+from .retrieval.indexing import build_index as build_index
 from .retrieval.request import Feedback as Feedback
 from .retrieval.request import Fusion as Fusion
 from .retrieval.request import SearchRequest as SearchRequest

@@ -24,7 +24,7 @@ from lsr import (
     SeismicIndex,
     SparseVectors,
     Vocabulary,
-    build_searchable,
+    build_index,
     encoder_from,
     load_collection,
 )
@@ -84,7 +84,7 @@ def calls(folder: Path) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
     collection = load_collection(LIBRARY)
     index.save(folder / "index")
     vectors.write(folder / "v.npz", encoder.vocabulary)
-    build_searchable(collection, folder / "library", "bm25")
+    build_index(collection, folder / "library", "bm25")
     library = Searcher.open(folder / "library")
     training = read_training(write_config(folder / "training", optimizer="steps = 1"))
     (folder / "experiment.toml").write_text(f'collections = ["{LIBRARY}"]\n[systems.bm25]\nencoder = "bm25"\n')
@@ -119,8 +119,8 @@ def calls(folder: Path) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "SeismicIndex.open": (SeismicIndex.open, {"folder": folder / "index"}),
         "open_index": (lsr.open_index, {"folder": folder / "index"}),
         "index.save": (index.save, {"folder": folder / "saved"}),
-        "build_searchable": (
-            build_searchable,
+        "build_index": (
+            build_index,
             {"source": collection, "folder": folder / "built", "encoder": "bm25", "config": None, "batch_size": None,
              "threads": None, "memory": None, "dense": None, "dense_config": None},
         ),

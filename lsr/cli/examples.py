@@ -7,6 +7,18 @@ EXAMPLES = {
         "lsr index faq.csv faq.index --encoder bm25 --text answer",
         "lsr index scifact scifact.index --dense minilm",
     ),
+    "add": (
+        "lsr add notes.index notes/new.md",
+        "lsr add faq.index faq.csv --id number --text answer",
+    ),
+    "update": (
+        "lsr update notes.index notes/",
+        "lsr update products.index products.parquet",
+    ),
+    "delete": (
+        "lsr delete notes.index new.md old.md",
+        "lsr delete products.index --from gone.txt",
+    ),
     "search": (
         'lsr search scifact.index "vitamin D and bone density" -k 5 --explain',
         'lsr search scifact.index "bone density" --interpolate after --weight 0.3',

@@ -16,9 +16,7 @@ from lsr.index.parameters import IndexConfig, Layout
 from lsr.memory import parse_size
 
 if TYPE_CHECKING:
-    from lsr.index.dense.dense_index import DenseIndex
-    from lsr.index.seismic.seismic_index import SeismicIndex
-    from lsr.retrieval.encoding import Documents
+    from lsr.retrieval.searcher import Searcher
 
 _DEFAULTS = IndexConfig()
 _DENSE = DenseConfig()
@@ -69,6 +67,15 @@ def index(
     id: options.IdColumn = None,
     text: options.TextColumn = None,
     title: options.TitleColumn = None,
+    passages: Annotated[
+        int | None,
+        typer.Option(
+            metavar="TOKENS", help="Split documents into passages of so many tokens, and search these; finds documents."
+        ),
+    ] = None,
+    overlap: Annotated[
+        int | None, typer.Option(metavar="TOKENS", help="What a passage shares with the one before; by default a fifth")
+    ] = None,
     *,
     loading: dict[str, Any],
     threads: options.Threads = None,
@@ -89,82 +96,70 @@ def index(
     if dense is None and dense_config != _DENSE:
         raise ParameterError("--dense-index and --metric are of dense vectors; add --dense, or leave them out")
 
-    from lsr.checks import expanded
-    from lsr.collections.documents import as_documents
-    from lsr.encoders.base import ENCODER_FOLDER
+    from lsr.collections.passages import PassageSplit
     from lsr.encoders.load import load_encoder
-    from lsr.index.seismic.seismic_index import SeismicIndex
-    from lsr.retrieval.dense_side import DENSE_FOLDER
-    from lsr.retrieval.indexing import NO_TEXT, build_dense, build_searchable
+    from lsr.index.open_index import open_index
+    from lsr.retrieval.dense_building import NO_TEXT, add_dense
+    from lsr.retrieval.indexing import build_index
+    from lsr.retrieval.searcher import Searcher
     from lsr.storage.manifest import check_replaceable
-    from lsr.storage.reading import rereadable
-    from lsr.vectors.io import is_vectors
 
     # All that can be wrong without a model is found before one is loaded.
     check_replaceable(index)
     budget = None if memory is None else parse_size(memory)
-    vectors = str(rereadable(expanded(sources[0])))
-    documents: Documents | str = vectors
-    if len(sources) > 1 or (id, text, title) != (None, None, None) or not is_vectors(vectors):
-        given = vectors if len(sources) == 1 else [Path(each) for each in sources]
-        documents = as_documents(given, id=id, text=text, title=title)
-    elif dense is not None:
-        raise ParameterError(NO_TEXT.format(vectors))
-    beside = SeismicIndex.open(index) if dense is not None and encoder is None else None
+    documents = options.documents_of(sources, id, text, title)
+    if isinstance(documents, str) and dense is not None:
+        raise ParameterError(NO_TEXT.format(documents))
     of_dense = options.of_dense(loading)
-    if beside is not None and (config != _DEFAULTS or memory is not None or loading != of_dense):
+    later = dense is not None and encoder is None
+    if later and (config != _DEFAULTS or memory is not None or loading != of_dense):
         raise ParameterError("options of sparse vectors change nothing of dense ones; add --encoder, or leave them out")
     dense_model = None
     if dense is not None:
+        if later:
+            open_index(index)  # says what is wrong before a model is loaded
         with while_loading(dense):  # PyTorch and faiss, too
             from lsr.encoders.dense.dense_encoder import load_dense_encoder
-            from lsr.index.dense.dense_index import DenseIndex
 
             dense_model = load_dense_encoder(dense, **of_dense)
-    if beside is not None and dense_model is not None and not isinstance(documents, str):
-        added = build_dense(
-            documents,
-            index / DENSE_FOLDER,
-            dense_model,
-            dense_config,
-            expected=beside.ids,
-            batch_size=batch_size,
-            threads=threads,
-            progress=True,
-        )
-        _report(index / DENSE_FOLDER, added)
+    if later and dense_model is not None:
+        add_dense(index, dense_model, dense_config, documents, batch_size=batch_size, threads=threads, progress=True)
+        _report(index, Searcher.open_for_vectors(index))
         print_next(["search", index, WORDS_TO_SEARCH, "--interpolate", "after"])
         return
     if dense is not None and encoder == "bm25":  # which has none of the options of a network
         loading = {name: value for name, value in loading.items() if name not in of_dense}
     with while_loading(encoder):
         model = None if encoder is None else load_encoder(encoder, **loading)
-    built = build_searchable(
+    built = build_index(
         documents,
         index,
         model,
+        dense_model,
         config,
-        dense=dense_model,
         dense_config=dense_config,
+        passages=None if passages is None else PassageSplit(passages, overlap),
         batch_size=batch_size,
         threads=threads,
         memory=budget,
         progress=True,
     )
     _report(index, built)
-    if dense_model is not None:
-        _report(index / DENSE_FOLDER, DenseIndex.open(index / DENSE_FOLDER))
-    print_next(["search", index, WORDS_TO_SEARCH] if (index / ENCODER_FOLDER).is_dir() else ["info", index])
+    print_next(["search", index, WORDS_TO_SEARCH] if built.encodes else ["info", index])
 
 
-def _report(folder: Path, built: SeismicIndex | DenseIndex) -> None:
+def _report(folder: Path, built: Searcher) -> None:
     from lsr.index.seismic.build.trial import LEAST_RECALL
     from lsr.index.seismic.seismic_index import SeismicIndex
 
-    megabytes = sum(built.nbytes.values()) / 1e6
-    say(f"{folder}: {len(built)} documents, {megabytes:.1f} MB")
-    recall = built.sample_recall if isinstance(built, SeismicIndex) else None
-    if isinstance(built, SeismicIndex) and recall is not None and recall < LEAST_RECALL:
+    index, dense = built.index, built.dense
+    assert isinstance(index, SeismicIndex)
+    rows = f" in {len(index)} passages" if len(index) != built.documents else ""
+    for name, each in (("", index), (" dense vectors,", None if dense is None else dense.index)):
+        if each is not None:
+            say(f"{folder}:{name} {built.documents} documents{rows}, {sum(each.nbytes.values()) / 1e6:.1f} MB")
+    recall = index.sample_recall
+    if recall is not None and recall < LEAST_RECALL:
         print(
             f"blocks would find {recall:.2f} of the best documents only, on a sample, because the weights of these "
             "vectors differ so little; the index has inverted lists instead, and every search is exact"

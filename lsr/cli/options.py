@@ -9,11 +9,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from errno import EACCES, EISDIR, ENOTDIR
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from lsr.errors import ParameterError
+
+if TYPE_CHECKING:
+    from lsr.retrieval.encoding import Documents
 
 CollectionSpec = Annotated[
     str,
@@ -151,6 +154,19 @@ takes_encoder = in_place_of("loading", _LOADING, dict)
 def of_dense(loading: Mapping[str, Any]) -> dict[str, Any]:
     """Those that load_dense_encoder has, too."""
     return {each.name: loading[each.name] for each in _DENSE_LOADING if each.name in loading}
+
+
+def documents_of(sources: Sequence[str], id: str | None, text: str | None, title: str | None) -> Documents | str:
+    """The documents of the arguments, or the path of stored vectors. Raises CollectionError."""
+    from lsr.checks import expanded
+    from lsr.collections.documents import as_documents
+    from lsr.storage.reading import rereadable
+    from lsr.vectors.io import is_vectors
+
+    first = str(rereadable(expanded(sources[0])))
+    if len(sources) == 1 and (id, text, title) == (None, None, None) and is_vectors(first):
+        return first
+    return as_documents(first if len(sources) == 1 else [Path(each) for each in sources], id=id, text=text, title=title)
 
 
 def read_ids(path: Path | None) -> list[str] | None:

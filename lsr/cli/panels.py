@@ -7,6 +7,7 @@ _PANELS = {
     "Search": "k only side query_cut heap_factor max_blocks knn exact recall search.queries why.queries",
     "Feedback": "feedback feedback_depth feedback_terms alpha beta gamma negatives",
     "Sparse and dense together": "interpolate fusion weight normalize missing fusion_depth",
+    "Documents": "id text title passages overlap from_file",
     "Collection": "queries split same_id offline_data index.id index.text index.title",
     "Encoder": "encoder dense query_backbone idf query k1 b max_length long_documents stride prune_documents "
     "prune_queries dtype build.seed",

@@ -162,6 +162,11 @@ class PassageRows:
         return np.array(self._spans, np.int64).reshape(-1, 2)
 
 
+def first_row_of(doc_id: str) -> str:
+    """The id of the first passage of a document."""
+    return f"{doc_id}#0"
+
+
 def document_of(row_id: str) -> str:
     """The id of the document that a row of PassageRows is of."""
     return row_id.rpartition("#")[0]

@@ -12,7 +12,7 @@ from lsr.demo.stdlib import StandardLibrary
 from lsr.encoders.load import load_encoder
 from lsr.errors import LsrError, StorageError
 from lsr.retrieval.encoding import encode_documents, fit_if_needed
-from lsr.retrieval.indexing import build_searchable
+from lsr.retrieval.indexing import build_index
 from lsr.retrieval.searcher import Searcher
 from lsr.storage.files import DAMAGE, replacing_file
 from lsr.storage.manifest import MANIFEST, check_replaceable
@@ -58,7 +58,7 @@ def open_or_build(library: StandardLibrary, encoder_name: str, folder: Path, pro
     begin = time.perf_counter()
     encode_documents(library, folder.with_name(f"{folder.name}.encoding"), encoder, progress=progress)
     encoded = time.perf_counter()
-    build_searchable(library, folder, encoder, progress=progress)  # resumes from FOLDER.encoding
+    build_index(library, folder, encoder, progress=progress)  # resumes from FOLDER.encoding
     done = time.perf_counter()
     built = Built(
         library.name, description, __version__, library.count, library.count / (encoded - begin), done - encoded

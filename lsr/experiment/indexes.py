@@ -19,8 +19,9 @@ from lsr.encoders.folders.find import content_digest
 from lsr.encoders.load import load_encoder
 from lsr.experiment.experiment_file import NamedEncoder, System
 from lsr.index.dense_config import DenseConfig
+from lsr.retrieval.dense_building import build_dense
 from lsr.retrieval.dense_side import Dense
-from lsr.retrieval.indexing import build_dense, build_searchable
+from lsr.retrieval.indexing import build_index
 from lsr.retrieval.request import DENSE, SideName
 from lsr.retrieval.searcher import Searcher
 from lsr.storage.id_column import Ids
@@ -31,7 +32,7 @@ class Indexes:
     """The indexes of an experiment in a folder, CORPUS.ENCODER, and the queries that their encoders have encoded.
 
     What systems share on the collections of one corpus is built, opened, loaded and encoded once; then it is let go.
-    Methods raise as build_searchable and build_dense do.
+    Methods raise as build_index and build_dense do.
     """
 
     def __init__(self, folder: Path, device: str | None, threads: int, progress: bool) -> None:
@@ -83,7 +84,7 @@ class Indexes:
     def _open_sparse(self, collection: Collection, spec: NamedEncoder, folder: Path) -> Searcher:
         if not (folder / MANIFEST).exists():
             encoder = load_encoder(spec.name, device=self._device, **spec.options)
-            build_searchable(collection, folder, encoder, threads=self._threads, progress=self._progress)
+            build_index(collection, folder, encoder, threads=self._threads, progress=self._progress)
         return Searcher.open(folder, device=self._device)
 
     def _open_dense(self, collection: Collection, spec: NamedEncoder, folder: Path, ids: Ids | None) -> Dense:

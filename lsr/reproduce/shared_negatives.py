@@ -8,7 +8,7 @@ from typing import Any
 
 from lsr.collections.collection import Collection
 from lsr.encoders.load import load_encoder
-from lsr.retrieval.indexing import build_searchable
+from lsr.retrieval.indexing import build_index
 from lsr.retrieval.searcher import Searcher
 from lsr.training.distillation import Ensemble, Scores, Teacher, TextGroup
 from lsr.training.negatives import Mining, mine_negatives
@@ -36,7 +36,7 @@ def mine_for(
         return
     if not index.exists():
         encoder = load_encoder(start, device=device, max_length=max_length)
-        build_searchable(collection, index, encoder, threads=threads, progress=progress)
+        build_index(collection, index, encoder, threads=threads, progress=progress)
     searcher = Searcher.open(index, device=device)
     opened: dict[TeacherConfig, Teacher] = {}
     for path, config in missing.items():

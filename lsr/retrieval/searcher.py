@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from lsr.checks import check_kind, check_text, checked_texts, expanded
+from lsr.checks import check_flag, check_kind, check_text, checked_texts, expanded
 from lsr.display import HasFacts
-from lsr.errors import EncoderError, IndexFormatError, ParameterError
+from lsr.errors import EncoderError, ParameterError
 from lsr.index.filters import Allowed
-from lsr.index.index_folder import FromFolder, opened
+from lsr.index.index_folder import FromFolder
 from lsr.index.parameters import SearchParams
-from lsr.retrieval.dense_side import DENSE_FOLDER, Dense
+from lsr.retrieval.dense_side import Dense
 from lsr.retrieval.hits import Hits
 from lsr.retrieval.request import Feedback, FeedbackMethod, Fusion, FusionMethod, Place, SearchRequest, SideName
 from lsr.retrieval.snapshot import Snapshot, Texts
-from lsr.storage.manifest import read_manifest
+from lsr.storage.reading import anchored
 from lsr.storage.strings import StringColumn
 from lsr.vectors.sparse_vectors import SparseVectors
 
@@ -24,9 +26,9 @@ if TYPE_CHECKING:
     from lsr.encoders.base import Encoder
     from lsr.encoders.load import EncoderLike
     from lsr.index.sparse_index import SparseIndex
+    from lsr.retrieval.changes import Changes
+    from lsr.retrieval.snapshot_reader import SnapshotReader
     from lsr.vectors.vocabulary import Vocabulary
-
-TEXTS_NAME = "texts"
 
 
 class Searcher(HasFacts, FromFolder):
@@ -63,11 +65,11 @@ class Searcher(HasFacts, FromFolder):
                 raise ParameterError(f"there are {len(texts)} texts for {len(index)} documents; give one for each")
         if dense is not None:
             check_kind("the dense vectors", dense, Dense, ", which Searcher.open finds where build_dense has put it")
-        self.snapshot = Snapshot(index, chosen, texts, dense)
+        self._snapshot = Snapshot(index, chosen, texts, dense)
 
     def _facts(self) -> dict[str, object]:
         return {
-            "documents": len(self.index),
+            "documents": self.documents,
             "components": self.index.dim,
             "encoder": None if self.snapshot.query_encoder is None else self.encoder.name,
             "texts": self.texts is not None,
@@ -75,12 +77,71 @@ class Searcher(HasFacts, FromFolder):
             "index": type(self.index).__name__,
         }
 
-    snapshot: Snapshot
-    """What searches see now; one that takes several steps holds on to it."""
+    _reader: SnapshotReader | None = None
+    _changes: Changes | None = None
+    _refreshing: Lock
+    _follow = False
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What searches see now; one that takes several steps holds on to it."""
+        if self._follow and self._checked_reader.has_changed():
+            self.refresh()
+        return self._snapshot
+
+    @property
+    def _checked_reader(self) -> SnapshotReader:
+        if self._reader is None:
+            raise ParameterError("the searcher was made in memory, and has no index on disk; make one with build_index")
+        return self._reader
+
+    @property
+    def _checked_changes(self) -> Changes:
+        from lsr.retrieval.changes import Changes
+
+        if self._changes is None:
+            self._changes = Changes(self._checked_reader.folder, self._snapshot)
+        return self._changes
+
+    def _add(
+        self,
+        documents: Any,
+        ids: Sequence[str] | None,
+        id: str | None,
+        text: str | None,
+        title: str | None,
+        batch_size: int | None,
+        progress: bool,
+        replace: bool,
+    ) -> int:
+        from lsr.collections.documents import as_documents
+        from lsr.vectors.conversions import MATRICES, library_of
+        from lsr.vectors.io import is_vectors
+
+        changes = self._checked_changes
+        if isinstance(documents, str | os.PathLike) and is_vectors(os.fspath(documents)):
+            documents = SparseVectors.read(expanded(documents), self._snapshot.vocabulary)
+        if isinstance(documents, SparseVectors) or library_of(documents) in MATRICES:
+            return changes.add_vectors(documents, ids, replace=replace, progress=progress)
+        if ids is not None:
+            raise ParameterError("ids are of vectors; documents bring theirs, or are dicts with the key that id names")
+        source = as_documents(documents, id=id, text=text, title=title)
+        return changes.add_documents(source, replace=replace, batch_size=batch_size, progress=progress)
 
     @property
     def index(self) -> SparseIndex[Any]:
         return self.snapshot.index
+
+    @property
+    def documents(self) -> int:
+        """Number of documents, of which an index may have several rows each: passages."""
+        generation = self.snapshot.generation
+        return len(self.index) if generation is None else generation.commit.documents
+
+    @property
+    def encodes(self) -> bool:
+        """Whether there is an encoder, so that queries may be texts."""
+        return self.snapshot.query_encoder is not None
 
     @property
     def encoder(self) -> Encoder:
@@ -102,27 +163,45 @@ class Searcher(HasFacts, FromFolder):
         return self.snapshot.vocabulary
 
     @classmethod
-    def open(cls, folder: str | Path, device: str | None = None, *, encoder: EncoderLike | None = None) -> Searcher:
-        """Open what `lsr index` or `build_searchable` wrote. Arrays and texts are memory-mapped.
+    def open(
+        cls,
+        folder: str | Path,
+        device: str | None = None,
+        *,
+        encoder: EncoderLike | None = None,
+        follow: bool = False,
+        generation: int | None = None,
+    ) -> Searcher:
+        """Open what `lsr index` or `build_index` wrote. Arrays and texts are memory-mapped.
 
-        Dense vectors beside the index are opened by the first search of them.
+        A searcher sees one generation of the index, whatever is written meanwhile, until `refresh` is called. Dense
+        vectors are opened by the first search of them.
 
         device: where queries are encoded, such as "cpu" or "cuda"; None lets the encoder choose.
         encoder: in place of the one that the index was built with; needed where that was code of one's own, and where
             the index was built from vectors. As the constructor takes it.
+        follow: refresh before each search if there is something new. generation: the newest if None.
 
-        Raises IndexFormatError if the folder is not an index or is damaged, EncoderError if the index has no encoder
-        and none is given, or if the vocabulary of the one given is not the index's. Where the index holds vectors of
-        another origin, that vocabulary may be a part of the encoder's: queries are then matched to it by token.
+        Raises IndexFormatError if the folder is not an index or is damaged, StorageError for a generation that is not
+        there any more, EncoderError if the index has no encoder and none is given, or if the vocabulary of the one
+        given is not the index's. Where the index holds vectors of another origin, that vocabulary may be a part of the
+        encoder's: queries are then matched to it by token.
         """
+        from lsr.encoders.bm25 import BM25Encoder
         from lsr.encoders.load import as_encoder, load_encoder
+        from lsr.retrieval.snapshot_reader import SnapshotReader, matched
 
+        check_flag("follow", follow)
         folder = expanded(folder)
+        first = True
 
-        def choose(index: SparseIndex[Any], kept: Path | None) -> Encoder:
-            if encoder is not None:
+        def choose(index: SparseIndex[Any], described: Mapping[str, Any], kept: Path | None) -> Encoder:
+            nonlocal first
+            grown = not first and described.get("kind") == BM25Encoder.name and kept is not None
+            first = False
+            if encoder is not None and not grown:  # BM25 has another vocabulary by now
                 chosen = as_encoder(encoder, device=device, dim=index.dim, vocabulary=lambda: index.vocabulary)
-                return _matched(folder, index, chosen)
+                return matched(folder, index, described, chosen)
             if kept is None:
                 raise EncoderError(
                     f"{folder}: was built from vectors and has no encoder, so it cannot be searched with text; give "
@@ -130,7 +209,11 @@ class Searcher(HasFacts, FromFolder):
                 )
             return load_encoder(kept, device=device)
 
-        return cls._open(folder, choose, device, encoder)
+        reader = SnapshotReader(anchored(folder), choose, device)
+        searcher = cls._of(reader.read(generation), reader)
+        searcher._follow = follow
+        searcher.opened_with = {**(searcher.opened_with or {}), "device": device, "encoder": encoder}
+        return searcher
 
     @classmethod
     def open_for_vectors(cls, folder: str | Path) -> Searcher:
@@ -139,45 +222,118 @@ class Searcher(HasFacts, FromFolder):
         Raises IndexFormatError.
         """
         from lsr.encoders.load import load_encoder
+        from lsr.retrieval.snapshot_reader import SnapshotReader
 
-        def choose(index: SparseIndex[Any], kept: Path | None) -> Encoder | None:
+        def choose(index: SparseIndex[Any], described: Mapping[str, Any], kept: Path | None) -> Encoder | None:
             # Indexes of earlier versions have their tokens from the encoder.
             return load_encoder(kept) if kept is not None and index.vocabulary is None else None
 
-        searcher = cls._open(expanded(folder), choose)
+        reader = SnapshotReader(anchored(expanded(folder)), choose)
+        searcher = cls._of(reader.read(), reader)
         searcher.opened_with = None  # a pickle of it would be opened by `open`
         return searcher
 
     @classmethod
-    def _open(
-        cls,
-        folder: Path,
-        choose: Callable[[SparseIndex[Any], Path | None], Encoder | None],
-        device: str | None = None,
-        encoder: EncoderLike | None = None,
-    ) -> Searcher:
-        """choose: the encoder, of the index and the folder of the encoder kept with it."""
-        from lsr.encoders.base import ENCODER_FOLDER
-        from lsr.index.open_index import open_index
-        from lsr.index.sparse_index import SparseIndex
+    def _of(cls, snapshot: Snapshot, reader: SnapshotReader) -> Searcher:
+        searcher = cls.__new__(cls)
+        searcher._reader, searcher._refreshing = reader, Lock()
+        searcher._see(snapshot)
+        return searcher
 
-        def read() -> Searcher:
-            index = open_index(folder)
-            if not isinstance(index, SparseIndex):
-                raise IndexFormatError(f"{folder}: an index of dense vectors alone; open the sparse one beside it")
-            manifest = read_manifest(folder)
-            kept = folder / ENCODER_FOLDER
-            chosen = choose(index, kept if kept.is_dir() else None)
-            texts = StringColumn.open(folder, TEXTS_NAME) if manifest.get("has_texts") else None
-            if texts is not None and len(texts) != len(index):
-                raise IndexFormatError(
-                    f"{folder}: {len(texts)} texts for {len(index)} documents; build the index again"
-                )
-            beside = folder / DENSE_FOLDER
-            dense = Dense.open(beside, device, index.identity) if beside.is_dir() else None
-            return cls(index, chosen, texts, dense)
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_snapshot": self._snapshot}  # of one that no `open` makes again
 
-        return opened(folder, read, device=device, encoder=encoder)
+    def _see(self, snapshot: Snapshot) -> None:
+        opened_with = snapshot.index.opened_with
+        if self.opened_with is not None and opened_with is not None:
+            opened_with = {**self.opened_with, **opened_with}
+        self.identity, self.opened_with = snapshot.index.identity, opened_with
+        self._snapshot = snapshot
+
+    def refresh(self) -> bool:
+        """See the newest generation of the index from now on; returns whether it is another one.
+
+        Searches that are under way end with the one that they began with. Raises ParameterError for a searcher that was
+        not opened from a folder, and what `open` raises; it then stays as it is.
+        """
+        reader = self._checked_reader
+        with self._refreshing:
+            snapshot = reader.read(previous=self._snapshot)
+            changed = snapshot is not self._snapshot
+            self._see(snapshot)
+        return changed
+
+    def add(
+        self,
+        documents: Any,
+        ids: Sequence[str] | None = None,
+        *,
+        id: str | None = None,
+        text: str | None = None,
+        title: str | None = None,
+        batch_size: int | None = None,
+        progress: bool = False,
+    ) -> int:
+        """Add documents, which are searched after `commit`; returns how many.
+
+        documents: as build_index takes them; SparseVectors, or what SparseVectors.of takes of SciPy, torch or NumPy,
+            where the index was built from vectors. ids: of the vectors.
+        id, text, title: columns of a table, or keys; see build_index.
+
+        The first change makes this searcher the one writer of the index, until `commit` or `rollback`; StorageError
+        while another one is at work. Where this call was killed, the same one resumes. Raises CollectionError or
+        VectorsError for an id that the index has; `update` replaces its document.
+        """
+        return self._add(documents, ids, id, text, title, batch_size, progress, replace=False)
+
+    def update(
+        self,
+        documents: Any,
+        ids: Sequence[str] | None = None,
+        *,
+        id: str | None = None,
+        text: str | None = None,
+        title: str | None = None,
+        batch_size: int | None = None,
+        progress: bool = False,
+    ) -> int:
+        """As `add`, but documents take the place of those that have the same ids; returns how many were given."""
+        return self._add(documents, ids, id, text, title, batch_size, progress, replace=True)
+
+    def delete(self, ids: str | Sequence[str]) -> int:
+        """Delete documents by their ids, which takes effect with `commit`; returns how many of them there were."""
+        return self._checked_changes.delete([ids] if isinstance(ids, str) else ids)
+
+    def commit(self) -> int:
+        """Make all changes since the last commit visible in one step, here and to whoever opens or refreshes.
+
+        Returns the number of the generation. What this call has acknowledged survives a crash. Raises StorageError.
+        """
+        changes, self._changes = self._changes, None
+        if changes is None:
+            generation = self._snapshot.generation
+            return 0 if generation is None else generation.number
+        try:
+            number = changes.commit()
+        finally:
+            changes.close()
+        self.refresh()
+        return number
+
+    def rollback(self) -> None:
+        """Drop the changes since the last commit."""
+        changes, self._changes = self._changes, None
+        if changes is not None:
+            changes.close()
+
+    def merge(self, everything: bool = False) -> int:
+        """Merge segments that have become many, or have many deleted documents; returns how many.
+
+        everything: make one segment of all. Changes that were made before are committed with it.
+        """
+        merged = self._checked_changes.merge(everything)
+        self.commit()
+        return merged
 
     def search(
         self,
@@ -269,30 +425,3 @@ class Searcher(HasFacts, FromFolder):
     ) -> dict[str, dict[str, float]]:
         """As `run`, as `request` asks for them. progress: on standard error."""
         return self.snapshot.rankings(queries, request, threads, drop_same_id, progress)
-
-
-def _matched(folder: Path, index: SparseIndex[Any], encoder: Encoder) -> Encoder:
-    """The encoder over the vocabulary of the index. Raises EncoderError where the two do not belong together."""
-    described = read_manifest(folder).get("encoder") or {}
-    tokens = index.vocabulary
-    if "vocabulary_hash" not in described and tokens is not None and tokens.named and encoder.vocabulary.named:
-        if tokens == encoder.vocabulary:
-            return encoder
-        if all(encoder.vocabulary.id_of(token) is not None for token in tokens.tokens):
-            from lsr.encoders.own_encoder import encoder_from
-            from lsr.vectors.io import match_tokens  # imports pyarrow
-
-            def over_tokens(encode: Callable[[list[str]], SparseVectors]) -> Callable[[list[str]], SparseVectors]:
-                return lambda texts: match_tokens(encode(texts), encoder.vocabulary, tokens)[0]
-
-            documents, queries = over_tokens(encoder.encode_documents), over_tokens(encoder.encode_queries)
-            return encoder_from(documents, queries=queries, vocabulary=tokens, name=encoder.name)
-        stored: str | None = tokens.hash
-    else:
-        stored = described.get("vocabulary_hash")
-    if encoder.dim == index.dim and stored not in (None, encoder.vocabulary.hash):  # or else the dim is told
-        raise EncoderError(
-            f"{folder}: was built with another vocabulary than that of {encoder.name!r}; give an encoder with the "
-            f"vocabulary of {described.get('name', 'the vectors that it was built from')!r}"
-        )
-    return encoder

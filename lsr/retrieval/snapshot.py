@@ -24,6 +24,7 @@ from lsr.vectors.sparse_vectors import SparseVectors
 if TYPE_CHECKING:
     from lsr.encoders.base import Encoder
     from lsr.index.dense.dense_index import DenseIndex
+    from lsr.index.segments.generation import Generation
     from lsr.index.segments.generation_passages import GenerationPassages
     from lsr.index.segments.segmented_dense import SegmentedDense
     from lsr.index.sparse_index import SparseIndex
@@ -53,8 +54,12 @@ class Snapshot:
     @cached_property
     def passages(self) -> GenerationPassages | None:
         """Which document each row is a passage of; None where documents are not split."""
-        generation = getattr(self.index, "generation", None)
-        return None if generation is None else generation.passages
+        return None if self.generation is None else self.generation.passages
+
+    @property
+    def generation(self) -> Generation | None:
+        """The state of the index on disk; None for one that is in memory, or of a former format."""
+        return getattr(self.index, "generation", None)
 
     @property
     def encoder(self) -> Encoder:

@@ -80,6 +80,10 @@ def rows_of_settings(
     return len(table)
 
 
+class OtherItemsError(CollectionError):
+    """The items are not those that an earlier writer worked on."""
+
+
 class PartWriter(Generic[Kept]):
     """Adds parts to a folder, after the intact ones that an earlier writer left there.
 
@@ -186,7 +190,7 @@ def write_parts(
     A part has rows_per_part rows, or fewer whole steps of rows_per_step where these have taken SECONDS_PER_PART.
     Memory is bounded by a part.
 
-    Raises CollectionError where `items` does not begin with those of the complete parts, ParameterError for a part
+    Raises OtherItemsError where `items` does not begin with those of the complete parts, ParameterError for a part
     without rows; what `work` raises.
     """
     check_whole("rows of a part", rows_per_part)
@@ -261,10 +265,10 @@ def _skip_complete(writer: PartWriter[Any], items: Iterator[Item], work: PartWor
                 was, now = old[0], "there is none now"
                 if new is not None:
                     was, now = next((a, f"it is {b!r} now") for a, b in zip(old, new, strict=True) if a != b)
-                raise CollectionError(f"{span}: number {at} was {was!r}, {now}; {remedy}")
+                raise OtherItemsError(f"{span}: number {at} was {was!r}, {now}; {remedy}")
         digest = (table.schema.metadata or {}).get(TEXTS_KEY.encode())
         if digest is not None and digest.decode() != _digest(text for item in again for text in work.texts(item)):
-            raise CollectionError(f"{span}: their texts have changed; {remedy}")
+            raise OtherItemsError(f"{span}: their texts have changed; {remedy}")
         count += len(rows)
     return count
 

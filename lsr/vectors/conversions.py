@@ -15,6 +15,8 @@ from lsr.vectors.vocabulary import Vocabulary
 
 Arrays = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], int]
 
+MATRICES = ("scipy", "torch", "numpy")  # packages whose objects are rows of numbers
+
 HOW = "give SparseVectors (from_scipy, from_torch, from_dense and from_dicts make them), one row each"
 
 

@@ -61,7 +61,7 @@ def test_every_path_of_a_command(lsr: Lsr, home: Path, monkeypatch: pytest.Monke
 
 def test_every_path_of_a_function(home: Path) -> None:
     collection = package.load_collection("~/coll")
-    index = package.build_searchable(collection, "~/i", BM25Encoder())
+    index = package.build_index(collection, "~/i", BM25Encoder())
     vectors = SparseVectors([0, 1], [0], [1.0], 2, ["a"])
     vectors.write("~/v.npz")
     assert SparseVectors.read("~/v.npz").ids == ["a"]

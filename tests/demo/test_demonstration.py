@@ -54,7 +54,7 @@ def test_the_index_is_reused_shown_and_open_to_other_commands(
     def build(*_: object, **__: object) -> None:
         raise AssertionError("built again")
 
-    monkeypatch.setattr(demo_index, "build_searchable", build)
+    monkeypatch.setattr(demo_index, "build_index", build)
     main(["demo", "-k", "2", "--index", str(folder)])
     out = capsys.readouterr().out
     header = next(line for line in out.splitlines() if line.startswith("encoder"))

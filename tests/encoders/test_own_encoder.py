@@ -12,7 +12,7 @@ import scipy.sparse
 import torch
 from sentence_transformers import SparseEncoder
 
-from lsr import BM25Encoder, Searcher, SeismicIndex, SparseVectors, build_searchable, encoder_from
+from lsr import BM25Encoder, Searcher, SeismicIndex, SparseVectors, build_index, encoder_from
 from lsr.encoders.folders.find import find_checkpoint
 from lsr.encoders.load import as_encoder, load_encoder
 from lsr.errors import EncoderError, LsrError, ParameterError, VectorsError
@@ -140,7 +140,7 @@ def test_rows_that_do_not_fit() -> None:
 def test_an_index_of_an_own_encoder_takes_it_again(tmp_path: Path) -> None:
     collection = Listed([Doc(f"d{i}", text) for i, text in enumerate(TEXTS)])
     mine = encoder_from(ROWS["tokens"], vocabulary=WORDS)
-    build_searchable(collection, tmp_path / "index", mine)
+    build_index(collection, tmp_path / "index", mine)
     with pytest.raises(EncoderError, match=r"code and not stored; give it: Searcher.open\(index, encoder=...\)"):
         Searcher.open(tmp_path / "index")
     [hit] = Searcher.open(tmp_path / "index", encoder=mine).search("salt")
@@ -174,7 +174,7 @@ def test_an_own_encoder_that_can_save_is_kept(tmp_path: Path) -> None:
         def save(self, folder: str) -> None:
             self.inner.save(folder)
 
-    build_searchable(Listed([Doc("a", TEXTS[0])]), tmp_path / "index", Wrapped())
+    build_index(Listed([Doc("a", TEXTS[0])]), tmp_path / "index", Wrapped())
     assert isinstance(load_encoder(tmp_path / "index" / "encoder"), BM25Encoder)
     assert Searcher.open(tmp_path / "index").search("heart")[0].doc_id == "a"
 
@@ -194,7 +194,7 @@ def test_an_index_of_vectors_is_searched_with_the_encoder_given(tmp_path: Path) 
 def test_an_encoder_meets_the_tokens_of_vectors_that_it_made(tmp_path: Path) -> None:
     encoder = encoder_from(ROWS["tokens"], vocabulary=WORDS)
     encoder.encode_documents(TEXTS[:2]).write(tmp_path / "v.jsonl", encoder.vocabulary)  # none has "salt"
-    build_searchable(tmp_path / "v.jsonl", tmp_path / "index")
+    build_index(tmp_path / "v.jsonl", tmp_path / "index")
     searcher = Searcher.open(tmp_path / "index", encoder=encoder)
     assert searcher.index.dim == 2
     first, second = searcher.search("salt blood heart")

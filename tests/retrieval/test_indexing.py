@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,12 +12,14 @@ import pandas as pd
 import pytest
 
 from lsr.collections.collection import load_collection
+from lsr.collections.sources import NO_METADATA
 from lsr.encoders.bm25 import BM25Encoder
 from lsr.encoders.sparse_collection import encode_collection
 from lsr.errors import CollectionError, EncoderError, ParameterError, StorageError
 from lsr.index.seismic.seismic_index import SeismicIndex
-from lsr.retrieval import indexing
-from lsr.retrieval.indexing import build_dense, build_searchable
+from lsr.retrieval import segment_maker
+from lsr.retrieval.dense_building import build_dense
+from lsr.retrieval.indexing import build_index
 from lsr.retrieval.searcher import Searcher
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.data import LIBRARY
@@ -26,6 +28,7 @@ from tests.data import LIBRARY
 class Doc(NamedTuple):
     doc_id: str
     full_text: str
+    metadata: Mapping[str, Any] = NO_METADATA
 
 
 @dataclass
@@ -80,7 +83,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_in_one_go(collection: Listed, tmp_path: Path) -> None:
-    build_searchable(collection, tmp_path / "deep" / "index", "bm25")
+    build_index(collection, tmp_path / "deep" / "index", "bm25")
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["index"]
     hit = Searcher.open(tmp_path / "deep" / "index").search("word42")[0]
     assert (hit.doc_id, hit.row, hit.text) == ("d42", 42, "word42 common text number 0")
@@ -92,8 +95,8 @@ def test_by_way_of_the_disk(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(SeismicIndex, "build", None)
-        patch.setattr(indexing, "BUILD_BYTES", 1 << 20)
-        index = build_searchable(collection, tmp_path / "index", fitted, memory=1 << 28)
+        patch.setattr(segment_maker, "BUILD_BYTES", 1 << 20)
+        index = build_index(collection, tmp_path / "index", fitted, memory=1 << 28).index
     assert index.inverted
     hit = Searcher.open(tmp_path / "index").search("word42")[0]
     assert (hit.doc_id, hit.row, hit.text) == ("d42", 42, "word42 common text number 0")
@@ -103,22 +106,22 @@ def test_by_way_of_the_disk(
 def test_less_memory_than_any_way_takes(
     collection: Listed, fitted: BM25Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(indexing, "BUILD_BYTES", 1 << 20)
+    monkeypatch.setattr(segment_maker, "BUILD_BYTES", 1 << 20)
     with pytest.raises(ParameterError, match=r"memory is 1\.0 MB; .* give at least"):
-        build_searchable(collection, tmp_path / "index", fitted, memory=1_000_000)
+        build_index(collection, tmp_path / "index", fitted, memory=1_000_000)
     assert [path.name for path in tmp_path.iterdir()] == ["index.encoding"]
-    build_searchable(collection, tmp_path / "index", fitted)
+    build_index(collection, tmp_path / "index", fitted)
     assert [path.name for path in tmp_path.iterdir()] == ["index"]
 
 
 def test_killed_while_encoding(collection: Listed, fitted: BM25Encoder, tmp_path: Path) -> None:
-    build_searchable(collection, tmp_path / "whole", fitted)
+    build_index(collection, tmp_path / "whole", fitted)
     encoder = Counting(fitted, fail_at="word60 common text number 4")
     pairs = [(document.doc_id, document.full_text) for document in collection.texts]
     with pytest.raises(KeyboardInterrupt):
         encode_collection(encoder, pairs, tmp_path / "index.encoding", rows_per_part=25)
     encoder = Counting(fitted)
-    build_searchable(collection, tmp_path / "index", encoder)
+    build_index(collection, tmp_path / "index", encoder)
     assert sorted(encoder.encoded) == sorted(document.full_text for document in collection.texts[50:])
     assert files(tmp_path / "index") == files(tmp_path / "whole")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["index", "whole"]
@@ -132,10 +135,10 @@ def test_killed_while_building(
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(SeismicIndex, "save", fail)
-        build_searchable(collection, tmp_path / "index", fitted)
+        build_index(collection, tmp_path / "index", fitted)
     assert not (tmp_path / "index").exists()
     encoder = Counting(fitted)
-    build_searchable(collection, tmp_path / "index", encoder)
+    build_index(collection, tmp_path / "index", encoder)
     assert encoder.encoded == []
     assert Searcher.open(tmp_path / "index").search("word7")[0].text == "word7 common text number 0"
 
@@ -151,7 +154,7 @@ def test_a_collection_that_changes_between_two_passes(fitted: BM25Encoder, tmp_p
 
     collection = Changing([Doc("d1", "common"), Doc("d2", "text")])
     with pytest.raises(CollectionError, match=r"listed: .*the collection has changed since it was encoded"):
-        build_searchable(collection, tmp_path / "index", fitted)
+        build_index(collection, tmp_path / "index", fitted)
     assert not (tmp_path / "index").exists()
 
 
@@ -159,29 +162,35 @@ def test_a_foreign_folder_is_refused_before_any_work(collection: Listed, tmp_pat
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("")
     with pytest.raises(StorageError, match="mine"):
-        build_searchable(collection, tmp_path / "mine", "bm25")
+        build_index(collection, tmp_path / "mine", "bm25")
     assert collection.passes == 0
     assert [path.name for path in tmp_path.rglob("*")] == ["mine", "thesis.tex"]
 
 
 def test_text_needs_an_encoder(collection: Listed, tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match="listed holds text, which needs an encoder"):
-        build_searchable(collection, tmp_path / "index")
+        build_index(collection, tmp_path / "index")
 
 
-@pytest.mark.parametrize("source", [["a text"], [{"_id": "a", "text": "b"}], pd.DataFrame({"text": ["a"]}), None])
+@pytest.mark.parametrize("source", [None, 7, b"bytes", {"train": [{"text": "a"}]}])
 def test_what_is_no_collection_is_refused_before_a_model_is_loaded(source: Any, tmp_path: Path) -> None:
     with patch("lsr.encoders.load.load_encoder", side_effect=AssertionError):
-        with pytest.raises(CollectionError, match=r"is of type .*; give a collection, its path or that of stored"):
-            build_searchable(source, tmp_path / "index", "tiny")
-    with pytest.raises(CollectionError, match=r"is of type .*; give a collection, its path"):
+        with pytest.raises(CollectionError, match="what to index is"):
+            build_index(source, tmp_path / "index", "tiny")
+    with pytest.raises(CollectionError, match="what to index is"):
         build_dense(source, tmp_path / "index", "minilm")
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("source", [["a text"], [{"_id": "0", "text": "a text"}], pd.DataFrame({"text": ["a text"]})])
+def test_texts_dicts_and_frames_are_indexed(source: Any, tmp_path: Path) -> None:
+    hit = build_index(source, tmp_path / "index", "bm25").search("text")[0]
+    assert (hit.doc_id, hit.text) == ("0", "a text")
+
+
 def test_a_collection_may_be_given_by_its_path(tmp_path: Path) -> None:
     for name, source in (("path", LIBRARY), ("text", str(LIBRARY)), ("collection", load_collection(LIBRARY))):
-        build_searchable(source, tmp_path / name, "bm25")
+        build_index(source, tmp_path / name, "bm25")
     hits = [Searcher.open(tmp_path / name).search("information retrieval") for name in ("path", "text", "collection")]
     assert len(hits[0]) == 10
     assert hits[0] == hits[1] == hits[2]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,9 @@ from lsr.errors import CollectionError, EncoderError, IndexFormatError, Paramete
 from lsr.index.dense import dense_index
 from lsr.index.dense.dense_index import DenseIndex
 from lsr.index.dense_config import DenseConfig
-from lsr.retrieval.dense_side import DENSE_FOLDER
-from lsr.retrieval.indexing import build_dense, build_searchable
+from lsr.retrieval.dense_building import add_dense, build_dense
+from lsr.retrieval.dense_side import DENSE_FOLDER, Dense
+from lsr.retrieval.indexing import build_index
 from lsr.retrieval.searcher import Searcher
 from lsr.storage.manifest import verify
 from tests.retrieval.test_indexing import Doc, Listed, files
@@ -47,7 +47,7 @@ def counted(encoder: DenseEncoder, monkeypatch: pytest.MonkeyPatch) -> list[str]
 
 
 def test_built_with_the_sparse_index(collection: Listed, minilm: DenseEncoder, tmp_path: Path) -> None:
-    build_searchable(collection, tmp_path / "index", "bm25", dense=minilm)
+    build_index(collection, tmp_path / "index", "bm25", dense=minilm)
     assert [path.name for path in tmp_path.iterdir()] == ["index"]
     verify(tmp_path / "index")
     searcher = Searcher.open(tmp_path / "index")
@@ -60,35 +60,36 @@ def test_built_with_the_sparse_index(collection: Listed, minilm: DenseEncoder, t
 
 
 def test_added_later_it_is_the_same(collection: Listed, minilm: DenseEncoder, tmp_path: Path) -> None:
-    build_searchable(collection, tmp_path / "at-once", "bm25", dense=minilm)
-    build_searchable(collection, tmp_path / "index", "bm25")
-    index = Searcher.open(tmp_path / "index").index
-    build_dense(collection, tmp_path / "index" / DENSE_FOLDER, minilm, expected=index.ids)
-    assert files(tmp_path / "index") == files(tmp_path / "at-once")
+    build_index(collection, tmp_path / "at-once", "bm25", dense=minilm)
+    before = build_index(collection, tmp_path / "index", "bm25")
+    assert add_dense(tmp_path / "index", minilm) == 2
+    assert files(tmp_path / "index" / "segment-000002") == files(tmp_path / "at-once" / "segment-000001")
+    assert before.dense is None
+    searchers = [Searcher.open(tmp_path / name) for name in ("at-once", "index")]
+    first, second = (searcher.search("night sky", k=6, side="dense") for searcher in searchers)
+    assert (first.ids, first.scores) == (second.ids, second.scores)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["at-once", "index"]
 
 
 def test_one_kind_takes_the_place_of_another(collection: Listed, minilm: DenseEncoder, tmp_path: Path) -> None:
-    build_searchable(collection, tmp_path / "index", "bm25", dense=minilm)
-    sparse = {name: content for name, content in files(tmp_path / "index").items() if "dense/" not in name}
-    build_dense(collection, tmp_path / "index" / DENSE_FOLDER, minilm, DenseConfig("hnsw", "cosine"))
-    assert DenseIndex.open(tmp_path / "index" / DENSE_FOLDER).config == DenseConfig("hnsw", "cosine")
-    now = files(tmp_path / "index")
-    assert {name: content for name, content in now.items() if "dense/" not in name} == sparse
-    assert "dense/graph.faiss" in now
-    assert "dense/vectors.npy" not in now
+    build_index(collection, tmp_path / "index", "bm25", dense=minilm)
+    add_dense(tmp_path / "index", minilm, DenseConfig("hnsw", "cosine"))
+    segment = tmp_path / "index" / "segment-000002"
+    assert DenseIndex.open(segment / DENSE_FOLDER).config == DenseConfig("hnsw", "cosine")
+    assert {"dense/graph.faiss"} <= files(segment).keys() and "dense/vectors.npy" not in files(segment)
+    assert not (tmp_path / "index" / "segment-000001").exists()
 
 
 def test_rebuilding_without_dense_vectors_leaves_none(collection: Listed, minilm: DenseEncoder, tmp_path: Path) -> None:
-    build_searchable(collection, tmp_path / "index", "bm25", dense=minilm)
-    build_searchable(collection, tmp_path / "index", "bm25")
+    build_index(collection, tmp_path / "index", "bm25", dense=minilm)
+    build_index(collection, tmp_path / "index", "bm25")
     assert Searcher.open(tmp_path / "index").dense is None
 
 
 def test_interrupted_it_goes_on(
     collection: Listed, minilm: DenseEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build_searchable(collection, tmp_path / "index", "bm25")
+    build_index(collection, tmp_path / "index", "bm25")
     before = files(tmp_path / "index")
     pairs = [(document.doc_id, document.full_text) for document in collection.texts]
 
@@ -105,13 +106,13 @@ def test_interrupted_it_goes_on(
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(dense_index, "write_dense", interrupted)
-        build_dense(collection, tmp_path / "index" / DENSE_FOLDER, minilm)
+        add_dense(tmp_path / "index", minilm)
     assert asked == TEXTS[4:]
     assert files(tmp_path / "index") == before
-    build_dense(collection, tmp_path / "index" / DENSE_FOLDER, minilm)
+    add_dense(tmp_path / "index", minilm)
     assert asked == TEXTS[4:]
     assert [path.name for path in tmp_path.iterdir()] == ["index"]
-    index = DenseIndex.open(tmp_path / "index" / DENSE_FOLDER)
+    index = DenseIndex.open(tmp_path / "index" / "segment-000002" / DENSE_FOLDER)
     # batches of other sizes round otherwise
     np.testing.assert_allclose(index.gather(np.arange(6)), minilm.encode_documents(TEXTS), atol=1e-5)
 
@@ -132,35 +133,30 @@ def test_other_documents_are_refused_and_not_encoded(
     documents: list[Doc],
     said: str,
 ) -> None:
-    build_searchable(collection, tmp_path / "index", "bm25")
+    build_index(collection, tmp_path / "index", "bm25")
     asked = counted(minilm, monkeypatch)
-    index = Searcher.open(tmp_path / "index").index
+    before = files(tmp_path / "index")
     with pytest.raises(CollectionError, match=said):
-        build_dense(Listed(documents), tmp_path / "index" / DENSE_FOLDER, minilm, expected=index.ids)
+        add_dense(tmp_path / "index", minilm, documents=Listed(documents))
     assert asked == []
-    assert not (tmp_path / "index" / DENSE_FOLDER).exists()
+    assert files(tmp_path / "index") == before
 
 
 def test_dense_vectors_of_other_documents_are_not_searched(
     collection: Listed, minilm: DenseEncoder, tmp_path: Path
 ) -> None:
-    build_searchable(collection, tmp_path / "index", "bm25")
-    for name, documents in (
-        ("order", collection.texts[::-1]),
-        ("fewer", collection.texts[:3]),
-    ):
+    built = build_index(collection, tmp_path / "index", "bm25")
+    for name, documents in (("order", collection.texts[::-1]), ("fewer", collection.texts[:3])):
         build_dense(Listed(documents), tmp_path / name, minilm)
-        shutil.copytree(tmp_path / name, tmp_path / "index" / DENSE_FOLDER)
-        searcher = Searcher.open(tmp_path / "index")
+        searcher = Searcher(built.index, built.encoder, built.texts, Dense.open(tmp_path / name))
         assert searcher.search("cat", k=1)[0].doc_id == "d1"
         with pytest.raises(ParameterError, match="build both from one collection"):
             searcher.search("cat", side="dense")
-        shutil.rmtree(tmp_path / "index" / DENSE_FOLDER)
 
 
 def test_damaged_dense_vectors_are_told(collection: Listed, minilm: DenseEncoder, tmp_path: Path) -> None:
-    build_searchable(collection, tmp_path / "index", "bm25", dense=minilm)
-    path = tmp_path / "index" / DENSE_FOLDER / "vectors.npy"
+    build_index(collection, tmp_path / "index", "bm25", dense=minilm)
+    path = tmp_path / "index" / "segment-000001" / DENSE_FOLDER / "vectors.npy"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
@@ -176,10 +172,10 @@ def test_damaged_dense_vectors_are_told(collection: Listed, minilm: DenseEncoder
 def test_dense_vectors_without_an_encoder_are_no_matter_for_sparse_search(
     collection: Listed, minilm: DenseEncoder, tmp_path: Path
 ) -> None:
-    build_searchable(collection, tmp_path / "index", "bm25")
+    built = build_index(collection, tmp_path / "index", "bm25")
     ids = [document.doc_id for document in collection.texts]
-    DenseIndex.build(minilm.encode_documents(TEXTS), ids=ids).save(tmp_path / "index" / DENSE_FOLDER)
-    searcher = Searcher.open(tmp_path / "index")
+    DenseIndex.build(minilm.encode_documents(TEXTS), ids=ids).save(tmp_path / "dense")
+    searcher = Searcher(built.index, built.encoder, built.texts, Dense.open(tmp_path / "dense"))
     assert searcher.search("cat", k=1)[0].doc_id == "d1"
     with pytest.raises(EncoderError, match="has no encoder"):
         searcher.search("cat", side="dense")
@@ -189,10 +185,10 @@ def test_what_lies_beside_an_index_stays(collection: Listed, minilm: DenseEncode
     gathered = tmp_path / "index.dense.encoding"
     gathered.mkdir()
     (gathered / "thesis.tex").write_text("mine")
-    build_searchable(collection, tmp_path / "index", "bm25")
+    build_index(collection, tmp_path / "index", "bm25")
     assert (gathered / "thesis.tex").read_text() == "mine"
     with pytest.raises(StorageError, match="index.dense.encoding"):
-        build_searchable(collection, tmp_path / "index", "bm25", dense=minilm)
+        build_index(collection, tmp_path / "index", "bm25", dense=minilm)
     assert [path.name for path in gathered.iterdir()] == ["thesis.tex"]
 
 
@@ -200,7 +196,7 @@ def test_an_index_may_be_named_dense(collection: Listed, minilm: DenseEncoder, t
     folder = tmp_path / "project"
     folder.mkdir()
     (tmp_path / "project.dense.encoding").mkdir()
-    build_searchable(collection, folder / "dense", "bm25", dense=minilm)
+    build_index(collection, folder / "dense", "bm25", dense=minilm)
     assert Searcher.open(folder / "dense").search("night sky", k=1, side="dense")[0].doc_id == "d2"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["project", "project.dense.encoding"]
     assert [path.name for path in folder.iterdir()] == ["dense"]
@@ -208,7 +204,7 @@ def test_an_index_may_be_named_dense(collection: Listed, minilm: DenseEncoder, t
 
 def test_dense_vectors_need_text(collection: Listed, minilm: DenseEncoder, tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match="a dense index needs text"):
-        build_searchable(tmp_path / "vectors.npz", tmp_path / "index", "bm25", dense=minilm)
+        build_index(tmp_path / "vectors.npz", tmp_path / "index", "bm25", dense=minilm)
 
 
 @pytest.mark.parametrize("options", [{}, {"dtype": "bfloat16", "max_length": 20}])

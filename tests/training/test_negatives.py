@@ -14,7 +14,7 @@ import pytest
 from lsr.collections.collection import Collection, load_collection
 from lsr.encoders.dense.dense_encoder import load_dense_encoder
 from lsr.errors import CollectionError, EncoderError, LsrError, ParameterError
-from lsr.retrieval.indexing import build_searchable
+from lsr.retrieval.indexing import build_index
 from lsr.retrieval.request import SearchRequest
 from lsr.retrieval.searcher import Searcher
 from lsr.training.data import DocumentStore, GroupStream, IdRecords
@@ -62,7 +62,7 @@ def small(tmp_path: Path) -> Callable[..., tuple[Searcher, Collection]]:
 
     def build(name: str = "c", split: str = "train", **splits: Qrels) -> tuple[Searcher, Collection]:
         collection = load_collection(write_collection(tmp_path / name, DOCUMENTS, QUERIES, **splits), split)
-        build_searchable(collection, tmp_path / "index", "bm25")
+        build_index(collection, tmp_path / "index", "bm25")
         return Searcher.open(tmp_path / "index"), collection
 
     return build
@@ -73,7 +73,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Searche
     folder = tmp_path_factory.mktemp("library")
     collection = load_collection(LIBRARY)
     for encoder in ("bm25", "tiny"):
-        build_searchable(collection, folder / encoder, encoder)
+        build_index(collection, folder / encoder, encoder)
     return lambda encoder: Searcher.open(folder / encoder)
 
 
@@ -81,7 +81,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Searche
 def nfcorpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Searcher, Collection]:
     folder = tmp_path_factory.mktemp("nfcorpus")
     collection = load_collection(collection_path("nfcorpus", folder), "train")
-    build_searchable(collection, folder / "index", "bm25")
+    build_index(collection, folder / "index", "bm25")
     return Searcher.open(folder / "index"), collection
 
 
@@ -297,7 +297,7 @@ def test_every_kind_of_file_holds_the_same(small: Callable[..., Any], tmp_path: 
 
 def test_dense_search_and_empty_documents(tmp_path: Path) -> None:
     collection = load_collection(write_collection(tmp_path / "c", DOCUMENTS, QUERIES, train={"q1": {"d1": 1}}), "train")
-    build_searchable(collection, tmp_path / "index", "bm25", dense=load_dense_encoder("minilm", device="cpu"))
+    build_index(collection, tmp_path / "index", "bm25", dense=load_dense_encoder("minilm", device="cpu"))
     searcher = Searcher.open(tmp_path / "index", device="cpu")
     mine_negatives([searcher], collection, tmp_path / "m.jsonl", request=SearchRequest(side="dense"))
     [record] = read(tmp_path / "m.jsonl")

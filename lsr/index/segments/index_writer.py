@@ -34,7 +34,7 @@ from lsr.index.segments.commit import (
     generation_file,
     read_commit,
 )
-from lsr.index.segments.generation import DENSE, TEXTS, open_generation
+from lsr.index.segments.generation import DENSE, TEXTS, open_generation, unpacked
 from lsr.index.segments.merging import Merge, choose
 from lsr.index.segments.pending_segment import PendingSegment
 from lsr.index.segments.upgrade import upgrade
@@ -170,6 +170,24 @@ class IndexWriter:
         self._note_added(manifest, added.entry.rows)
         reached("add:after-segment")
         return replaced
+
+    def replace_segment(self, name: str, path: Path) -> None:
+        """Let an index of the same rows, saved where new_segment said, take the place of a segment of the last commit.
+
+        Rows that are deleted stay so. Where this adds or drops texts, or dense vectors, all segments need it.
+        Raises IndexFormatError for what is no such index, ParameterError for another number of rows.
+        """
+        self._check_open()
+        place = next(place for place, each in enumerate(self._segments) if each.entry.name == name)
+        old, (new, manifest) = self._segments[place], self._saved(self._folder / path.name)
+        if new.entry.rows != old.entry.rows:
+            raise ParameterError(f"{path}: has {new.entry.rows} rows, and {name} has {old.entry.rows}")
+        deleted = np.flatnonzero(unpacked(old.bits, old.entry.rows))
+        new.mark(deleted, new.entry.documents - old.entry.documents)
+        self._segments[place] = new
+        self._entries["dim"] = max(self._entry("dim"), int(manifest["dim"]))
+        self._entries["has_texts"] = f"{TEXTS}.offsets.npy" in manifest["files"]
+        self._changed = True
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete the documents with these ids, in segments added before, too; returns how many there were.

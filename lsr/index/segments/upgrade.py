@@ -70,12 +70,12 @@ def _fill(new: Path, old: Path, manifest: Mapping[str, Any]) -> None:
         else:
             to = f"{segment}/{name}"
             kept[name] = entry
-        _link(old / name, new / to)
+        link_tree(old / name, new / to)
     (new / segment).mkdir(exist_ok=True)
     listed = {name.partition("/")[0] for name in manifest["files"]} | {MANIFEST}
     for each in sorted(old.iterdir()):
         if each.name not in listed:
-            _link(each, new / segment / DENSE if each.name == DENSE else new / each.name)
+            link_tree(each, new / segment / DENSE if each.name == DENSE else new / each.name)
     entries = {name: entry for name, entry in manifest.items() if name not in _OF_COMMIT}
     content = json.dumps({"product": PRODUCT, **entries, "files": kept}, indent=1).encode()
     (new / segment / MANIFEST).write_bytes(content)
@@ -99,12 +99,13 @@ def _fill(new: Path, old: Path, manifest: Mapping[str, Any]) -> None:
         (new / name).write_bytes(sealed(commit.as_json()))
 
 
-def _link(old: Path, new: Path) -> None:
-    """A file, or a folder and all that is in it."""
+def link_tree(old: Path, new: Path, but: str | None = None) -> None:
+    """A file, or a folder and all that is in it `but` what has that name, linked where it can be, else copied."""
     if old.is_dir():
         new.mkdir(parents=True, exist_ok=True)
         for each in old.iterdir():
-            _link(each, new / each.name)
+            if each.name != but:
+                link_tree(each, new / each.name)
         return
     new.parent.mkdir(parents=True, exist_ok=True)
     try:

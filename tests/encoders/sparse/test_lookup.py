@@ -25,7 +25,7 @@ from lsr.encoders.sparse.lookup import LookupSide
 from lsr.encoders.sparse.tokens import FolderTokenizer
 from lsr.encoders.spec import LookupSpec
 from lsr.errors import EncoderError
-from lsr.retrieval.indexing import build_searchable
+from lsr.retrieval.indexing import build_index
 from tests.data import LIBRARY, data_path
 from tests.encoders.models import change_json, write_model
 from tests.processes import run_python
@@ -245,7 +245,7 @@ def test_damaged_tokenizers(name: str, tmp_path: Path) -> None:
 def test_a_search_server_loads_no_torch(tmp_path: Path) -> None:
     encoder = build_encoder("opensearch-doc-v2-distill", "tiny", idf=np.ones(30522, np.float32), device="cpu")
     encoder.save_pretrained(tmp_path / "encoder")
-    build_searchable(load_collection(LIBRARY), tmp_path / "index", tmp_path / "encoder")
+    build_index(load_collection(LIBRARY), tmp_path / "index", tmp_path / "encoder")
     code = """
 import sys
 from lsr import Searcher, load_encoder

@@ -1,0 +1,162 @@
+"""Changes: what is added to an index and deleted from it, before one commit makes all of it visible."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lsr.collections.passages import PassageSplit
+from lsr.collections.sources import Document
+from lsr.encoders.bm25 import BM25Encoder
+from lsr.errors import CollectionError, EncoderError, LsrError, ParameterError, StorageError, VectorsError
+from lsr.index.dense_config import DenseConfig
+from lsr.index.segments.index_writer import IndexWriter
+from lsr.retrieval.encoding import Documents
+from lsr.retrieval.segment_maker import SegmentMaker, remove_encodings
+from lsr.storage.ids import check_ids
+from lsr.storage.parts import OtherItemsError
+from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
+
+if TYPE_CHECKING:
+    from lsr.encoders.base import Encoder
+    from lsr.retrieval.snapshot import Snapshot
+
+PASSAGES = "passages"  # what a commit says of how documents are split
+_IDS_AT_ONCE = 1024
+
+
+class Changes:
+    """The one writer of an index that is searched, and how its segments are made; `close` drops what is
+    not committed.
+
+    snapshot: what is searched, with the encoders for what is added. Raises StorageError while another process writes,
+    or where the index has another encoder by now.
+    """
+
+    def __init__(self, folder: Path, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._encoder = snapshot.query_encoder
+        self._writer = IndexWriter.open(folder)
+        seen = snapshot.generation
+        if seen is not None and self._writer.base.encoder_folder != seen.commit.encoder_folder:
+            self.close()
+            raise StorageError(f"{folder}: has another encoder by now; refresh the searcher, and try again")
+        self._encodings: list[Path] = []
+
+    def add_documents(self, documents: Documents, *, replace: bool, batch_size: int | None, progress: bool) -> int:
+        """Encode documents and add them; returns how many.
+
+        replace: they take the place of those that have their ids; without it, such an id is a CollectionError. Words
+        that BM25's vocabulary lacks are added to it. A killed call resumes where INDEX.adding has what was encoded.
+        """
+        if self._encoder is None:
+            raise EncoderError(
+                f"{self._writer.folder}: has no encoder, as it was built from vectors; add vectors, or lsr attach one"
+            )
+        checked = documents if replace else _New(documents, self._writer)
+        self._encoder = self._encoder_of(checked)
+        encoding = self._writer.folder.with_name(f"{self._writer.folder.name}.adding")
+        if self._encodings:
+            encoding = encoding.with_name(f"{encoding.stem}-{len(self._encodings)}{encoding.suffix}")
+        before = self._writer.documents
+        segment = self._writer.new_segment()
+        maker = self._maker(batch_size, progress)
+        try:
+            maker.from_documents(checked, segment, encoding)
+        except (OtherItemsError, VectorsError):  # what a killed call left of other documents, or of another encoder
+            if not encoding.exists():
+                raise
+            remove_encodings(encoding, self._snapshot.dense is not None)
+            maker.from_documents(checked, segment, encoding)
+        self._encodings.append(encoding)
+        replaced = self._writer.add_segment(segment)
+        return self._writer.documents - before + replaced
+
+    def add_vectors(self, vectors: VectorsLike, ids: Sequence[str] | None, *, replace: bool, progress: bool) -> int:
+        """Add the rows of vectors; returns how many. See add_documents."""
+        base = self._writer.base
+        if self._snapshot.dense is not None or base.has_texts:
+            raise ParameterError(
+                f"{self._writer.folder}: keeps texts or dense vectors, which vectors lack; add documents"
+            )
+        rows = SparseVectors.of(vectors, dim=base.dim, vocabulary=self._snapshot.vocabulary)
+        if rows.dim != base.dim:
+            raise ParameterError(
+                f"the vectors have {rows.dim} components, the index {base.dim}; give vectors of its encoder"
+            )
+        names = rows.ids if ids is None else check_ids(ids, len(rows))
+        if names is not None and not replace:
+            known = self._writer.contains(names)
+            if known.any():
+                raise _known(names[int(known.argmax())], VectorsError)
+        segment = self._writer.new_segment()
+        self._maker(None, progress).from_vectors(rows if names is None else rows.with_ids(names), segment)
+        self._writer.add_segment(segment)
+        return len(rows)
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Returns how many documents there were."""
+        return self._writer.delete(ids)
+
+    def commit(self) -> int:
+        """The number of the generation that has all of it."""
+        generation = self._writer.commit()
+        for encoding in self._encodings:
+            remove_encodings(encoding, self._snapshot.dense is not None)
+        self._encodings = []
+        return generation
+
+    def merge(self, everything: bool) -> int:
+        """Commit, and return how many segments became others."""
+        self.commit()
+        return self._writer.merge(everything)
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def _encoder_of(self, documents: Documents) -> Encoder:
+        """The encoder with all words of the documents, which is kept with the index if it is another one."""
+        encoder = self._encoder
+        assert encoder is not None
+        if isinstance(encoder, BM25Encoder):
+            encoder = encoder.extended(document.full_text for document in documents.documents())
+            if encoder is not self._encoder:
+                self._writer.set_encoder(encoder.save, encoder.describe())
+                self._writer.set_vocabulary(encoder.vocabulary)
+        return encoder
+
+    def _maker(self, batch_size: int | None, progress: bool) -> SegmentMaker:
+        base, dense = self._writer.base, self._snapshot.dense
+        split = base.more.get(PASSAGES)
+        return SegmentMaker(
+            self._encoder,
+            base.config,
+            None if dense is None else dense.encoder,
+            DenseConfig() if dense is None else dense.index.config,
+            None if split is None else PassageSplit(**split),
+            batch_size=batch_size,
+            progress=progress,
+        )
+
+
+class _New:
+    """Documents whose ids an index does not have yet. Raises CollectionError for the first that it has."""
+
+    def __init__(self, documents: Documents, writer: IndexWriter) -> None:
+        self.name, self.count = documents.name, documents.count
+        self.metadata_schema = getattr(documents, "metadata_schema", None)
+        self._documents, self._writer = documents, writer
+
+    def documents(self) -> Iterator[Document]:
+        remaining = self._documents.documents()
+        while some := list(islice(remaining, _IDS_AT_ONCE)):
+            known = self._writer.contains([document.doc_id for document in some])
+            if known.any():
+                raise _known(some[int(known.argmax())].doc_id, CollectionError)
+            yield from some
+
+
+def _known(doc_id: str, error: type[LsrError]) -> LsrError:
+    return error(f"{doc_id!r} is the id of a document that the index has; update it, or give another id")

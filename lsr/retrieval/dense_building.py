@@ -1,0 +1,197 @@
+"""Dense vectors of documents: an index of their own, or added to an index that is there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lsr.checks import check_kind, expanded
+from lsr.collections.documents import as_documents
+from lsr.encoders.sparse_collection import IdAndText
+from lsr.errors import EncoderError, ParameterError
+from lsr.index.dense_config import DenseConfig
+from lsr.index.index_checks import settings_of
+from lsr.index.segments.upgrade import link_tree
+from lsr.retrieval.dense_side import DENSE_FOLDER
+from lsr.retrieval.encoding import Documents
+from lsr.retrieval.segment_maker import DocumentTexts, encodings, same_documents, write_dense_beside
+from lsr.storage.files import storage_errors
+from lsr.storage.id_column import Ids
+from lsr.storage.manifest import check_replaceable, replacing_folder
+from lsr.storage.parts import noting_kept
+from lsr.threads import checked_threads
+from lsr.vectors.io import is_vectors
+
+if TYPE_CHECKING:
+    from lsr.encoders.dense.dense_encoder import DenseEncoder
+    from lsr.index.dense.dense_index import DenseIndex
+    from lsr.index.segments.generation import Generation
+
+NO_TEXT = "{}: a dense index needs text, not sparse vectors; give the collection"
+_OF_INDEX = "it is not the one that the index was built from; give that one"
+
+
+def build_dense(
+    documents: Any,
+    folder: str | Path,
+    encoder: DenseEncoder | str | Path,
+    config: DenseConfig | None = None,
+    *,
+    expected: Ids | None = None,
+    batch_size: int | None = None,
+    threads: int | None = None,
+    progress: bool = False,
+) -> DenseIndex:
+    """Build a dense index of documents in a folder of its own, in place of one that is there.
+
+    documents: as build_index takes them. expected: the ids that they must have, in this order. Resumes after a kill,
+    from FOLDER.encoding, which is removed at the end.
+    Raises CollectionError, VectorsError, EncoderError and StorageError as build_index does.
+    """
+    from lsr.encoders.dense.dense_collection import encode_dense_collection, read_dense_parts
+    from lsr.index.dense.dense_index import DenseIndex
+
+    if isinstance(documents, str | os.PathLike) and is_vectors(os.fspath(documents)):
+        raise EncoderError(NO_TEXT.format(documents))
+    source = as_documents(documents)
+    config = settings_of(DenseConfig, config)
+    folder = Path(os.path.realpath(expanded(folder)))
+    check_replaceable(folder)
+    checked_threads(threads)
+    encoder = as_dense(encoder)
+    encoding = folder.with_name(f"{folder.name}.encoding")
+    rows = encode_dense_collection(
+        encoder,
+        DocumentTexts(source) if expected is None else _Expected(source, expected),
+        encoding,
+        total=source.count if progress else None,
+        progress=progress,
+        batch_size=batch_size,
+    )
+    with noting_kept(encoding), replacing_folder(folder) as temporary:
+        write_dense_beside(temporary, read_dense_parts(encoding), rows, encoder, config, threads, progress)
+    with storage_errors(encoding):
+        shutil.rmtree(encoding)
+    return DenseIndex.open(folder)
+
+
+def add_dense(
+    folder: str | Path,
+    encoder: DenseEncoder | str | Path,
+    config: DenseConfig | None = None,
+    documents: Any = None,
+    *,
+    batch_size: int | None = None,
+    threads: int | None = None,
+    progress: bool = False,
+) -> int:
+    """Add dense vectors to an index, in place of those that it has, in one commit; returns its generation.
+
+    documents: those that the index was built from, as build_index takes them, which are compared with it by their ids;
+    needed only where the index keeps no texts. Resumes after a kill, from FOLDER.dense.encoding.
+    Raises CollectionError for other documents, ParameterError for an index without texts, StorageError.
+    """
+    from lsr.encoders.dense.dense_collection import encode_dense_collection, read_dense_parts
+    from lsr.index.segments.generation import open_generation
+    from lsr.index.segments.index_writer import IndexWriter
+
+    config = settings_of(DenseConfig, config)
+    checked_threads(threads)
+    encoder = as_dense(encoder)
+    target = Path(os.path.realpath(expanded(folder)))
+    source = None if documents is None else as_documents(documents)
+    encoding = encodings(target.with_name(f"{target.name}.encoding"))[1]
+    with IndexWriter.open(target) as writer:
+        rows = _rows_to_encode(open_generation(target), source)
+        total = sum(each.rows for each in writer.base.segments) if progress else None
+        encode_dense_collection(encoder, rows, encoding, total=total, progress=progress, batch_size=batch_size)
+        parts = read_dense_parts(encoding)
+        rest: list[tuple[list[str], Any]] = []
+        for segment in writer.base.segments:
+            new = writer.new_segment()
+            link_tree(target / segment.name, new, but=DENSE_FOLDER)
+            mine = _first_rows(parts, rest, segment.rows)
+            write_dense_beside(new / DENSE_FOLDER, mine, segment.rows, encoder, config, threads, progress)
+            writer.replace_segment(segment.name, new)
+        del rows  # which hold the generation, and so its files
+        number = writer.commit()
+    with storage_errors(encoding):
+        shutil.rmtree(encoding)
+    return number
+
+
+def _rows_to_encode(generation: Generation, source: Documents | None) -> _StoredRows | _Expected:
+    """All rows that a generation stores, with their texts. Raises CollectionError, ParameterError."""
+    expected = None
+    if source is not None and generation.ids is not None:
+        expected = _Expected(source, generation.ids)
+        for _ in expected:  # says where they differ
+            pass
+    if generation.commit.has_texts:
+        return _StoredRows(generation)
+    if expected is None or len(generation.rows) < sum(map(len, generation.segments)):
+        raise ParameterError(
+            f"{generation.folder}: keeps no texts; give the documents that it was built from, after lsr merge --all"
+        )
+    return expected
+
+
+def as_dense(given: DenseEncoder | str | Path) -> DenseEncoder:
+    """A dense encoder, loaded where its name or folder is given. Raises EncoderError."""
+    from lsr.encoders.dense.dense_encoder import DenseEncoder, load_dense_encoder  # loads torch
+
+    if isinstance(given, str | Path):
+        return load_dense_encoder(given)
+    check_kind("the dense encoder", given, DenseEncoder, ", its name or folder")
+    return given
+
+
+def _first_rows(
+    parts: Iterator[tuple[list[str], Any]], rest: list[tuple[list[str], Any]], count: int
+) -> Iterator[tuple[list[str], Any]]:
+    """The next `count` rows of some parts; what is left of the last one stays in `rest`."""
+    while count:
+        ids, vectors = rest.pop() if rest else next(parts)
+        if len(ids) > count:
+            rest.append((ids[count:], vectors[count:]))
+        yield ids[:count], vectors[:count]
+        count -= min(count, len(ids))
+
+
+class _StoredRows:
+    """(id, text) of all rows that a generation stores, deleted ones too."""
+
+    def __init__(self, generation: Generation) -> None:
+        self._generation = generation
+
+    def __iter__(self) -> Iterator[IdAndText]:
+        for segment in self._generation.segments:
+            assert segment.texts is not None
+            lengths = [1] * len(segment) if segment.starts is None else np.diff(segment.starts).tolist()
+            row = 0
+            for document, length in enumerate(lengths):
+                text = segment.texts[document]
+                doc_id = str(row) if segment.ids is None else segment.ids[document]
+                for number in range(length):
+                    if segment.spans is None:
+                        yield doc_id, text
+                    else:
+                        begin, end = segment.spans[row].tolist()
+                        yield f"{doc_id}#{number}", text[begin:end]
+                    row += 1
+
+
+class _Expected:
+    """(id, full text) of documents that must have certain ids, in order. Raises CollectionError for others."""
+
+    def __init__(self, documents: Documents, ids: Ids) -> None:
+        self._documents, self._ids = documents, ids
+
+    def __iter__(self) -> Iterator[IdAndText]:
+        for document in same_documents(self._documents, self._ids, range(len(self._ids)), str, _OF_INDEX):
+            yield document.doc_id, document.full_text

@@ -1,0 +1,235 @@
+"""How documents, or vectors, become one segment of an index: encoded, indexed, and stored with all that is known."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lsr.collections.passages import PassageRows, PassageSplit, document_of, first_row_of
+from lsr.collections.sources import Document
+from lsr.encoders.base import ENCODER_FOLDER, Encoder
+from lsr.encoders.sparse_collection import IdAndText, encode_collection
+from lsr.encoders.token_places import token_places
+from lsr.errors import CollectionError
+from lsr.index.dense_config import DenseConfig
+from lsr.index.index_folder import IDS, PASSAGES
+from lsr.index.parameters import IndexConfig
+from lsr.index.segments.generation import METADATA, SPANS, TEXTS
+from lsr.index.seismic.seismic_index import SeismicIndex
+from lsr.memory import machine_memory
+from lsr.retrieval.dense_side import DENSE_FOLDER
+from lsr.retrieval.encoding import Documents
+from lsr.storage.arrays import save_arrays
+from lsr.storage.columns import ColumnsWriter
+from lsr.storage.files import storage_errors
+from lsr.storage.id_column import IdColumn, Ids
+from lsr.storage.manifest import Extra, write_manifest
+from lsr.storage.parts import noting_kept
+from lsr.storage.strings import StringColumn
+from lsr.vectors.io import read_info
+from lsr.vectors.sparse_vectors import SparseVectors
+from lsr.vectors.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from lsr.encoders.dense.dense_encoder import DenseEncoder
+
+# Bytes that reading vectors and building their index in memory takes for each non-zero; measured: 35 to 37.
+BUILD_BYTES = 40
+
+_CHANGED = "the collection has changed since it was encoded; index it again"
+_ROWS_AT_ONCE = 1024
+
+
+@dataclass(frozen=True)
+class SegmentMaker:
+    """How segments of an index are made.
+
+    dense: for dense vectors beside the sparse ones. split: for passages in place of whole documents.
+    memory: bytes that may hold vectors and their index; half of what the machine has if None.
+    """
+
+    encoder: Encoder | None
+    config: IndexConfig
+    dense: DenseEncoder | None = None
+    dense_config: DenseConfig = field(default_factory=DenseConfig)
+    split: PassageSplit | None = None
+    batch_size: int | None = None
+    threads: int | None = None
+    memory: int | None = None
+    progress: bool = False
+
+    def from_documents(self, documents: Documents, segment: Path, encoding: Path) -> None:
+        """Encode documents into `encoding`, from which a killed call resumes, and make them the segment.
+
+        The encoding stays until the segment is committed; see `encodings`. Raises CollectionError, VectorsError,
+        EncoderError and StorageError.
+        """
+        assert self.encoder is not None
+        rows = _rows_of(documents, self.split, self.encoder)
+        options: dict[str, Any] = {
+            "total": documents.count if self.progress and self.split is None else None,
+            "progress": self.progress,
+            "batch_size": self.batch_size,
+        }
+        encode_collection(self.encoder, rows, encoding, **options)
+        dense_rows = 0
+        if self.dense is not None:
+            from lsr.encoders.dense.dense_collection import encode_dense_collection
+
+            dense_rows = encode_dense_collection(self.dense, rows, encodings(encoding)[1], **options)
+
+        def beside(folder: Path) -> dict[str, Any]:
+            from lsr.encoders.dense.dense_collection import read_dense_parts
+
+            _write_documents(folder, documents, rows if isinstance(rows, PassageRows) else None)
+            if self.dense is not None:
+                parts = read_dense_parts(encodings(encoding)[1])
+                write_dense_beside(
+                    folder / DENSE_FOLDER,
+                    parts,
+                    dense_rows,
+                    self.dense,
+                    self.dense_config,
+                    self.threads,
+                    self.progress,
+                )
+            return {"has_ids": True}
+
+        with noting_kept(encoding):
+            self.from_vectors(encoding, segment, beside)
+
+    def from_vectors(
+        self,
+        vectors: Path | SparseVectors,
+        segment: Path,
+        beside: Extra | None = None,
+        vocabulary: Vocabulary | None = None,
+    ) -> None:
+        """Make vectors, stored or in memory, the segment.
+
+        beside: see SeismicIndex.save. vocabulary: of stored vectors.
+        """
+        if isinstance(vectors, Path):
+            memory = machine_memory() // 2 if self.memory is None else self.memory
+            if read_info(vectors, vocabulary).nnz * BUILD_BYTES > memory:
+                SeismicIndex.build_from(
+                    vectors,
+                    segment,
+                    self.config,
+                    memory=memory,
+                    threads=self.threads,
+                    vocabulary=vocabulary,
+                    progress=self.progress,
+                    extra=beside,
+                )
+                return
+            vectors = SparseVectors.read(vectors, vocabulary)
+        index = SeismicIndex.build(vectors, self.config, threads=self.threads, progress=self.progress)
+        del vectors  # their memory may be needed
+        index.save(segment, beside)
+
+
+def write_dense_beside(
+    folder: Path,
+    parts: Iterable[tuple[Sequence[str], Any]],
+    rows: int,
+    encoder: DenseEncoder,
+    config: DenseConfig,
+    threads: int | None,
+    progress: bool,
+) -> None:
+    """Write a dense index, with its encoder. parts: (ids, float32[n, dim]), so many rows in all."""
+    from lsr.index.dense.dense_index import write_dense
+
+    with storage_errors(folder):
+        folder.mkdir(exist_ok=True)
+    manifest = write_dense(folder, parts, rows, encoder.dim, config, threads, progress)
+    encoder.save(folder / ENCODER_FOLDER)
+    write_manifest(folder, {**manifest, "encoder": encoder.describe()})
+
+
+def encodings(encoding: Path) -> tuple[Path, Path]:
+    """Where sparse and dense vectors are gathered: X.encoding and X.dense.encoding."""
+    return encoding, encoding.with_suffix(f".{DENSE_FOLDER}{encoding.suffix}")
+
+
+def remove_encodings(encoding: Path, dense: bool) -> None:
+    """When what was encoded is in the index. Raises StorageError."""
+    for folder in encodings(encoding)[: 1 + dense]:
+        if folder.exists():
+            with storage_errors(folder):
+                shutil.rmtree(folder)
+
+
+class DocumentTexts:
+    """(id, full text) of each document, from the start with every iteration."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+
+    def __iter__(self) -> Iterator[IdAndText]:
+        return ((document.doc_id, document.full_text) for document in self._documents.documents())
+
+
+def _rows_of(documents: Documents, split: PassageSplit | None, encoder: Encoder) -> DocumentTexts | PassageRows:
+    if split is None:
+        return DocumentTexts(documents)
+    return PassageRows(_Again(documents), split, token_places(encoder))
+
+
+class _Again:
+    """Documents from the start with every iteration."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+
+    def __iter__(self) -> Iterator[Document]:
+        return self._documents.documents()
+
+
+def _write_documents(folder: Path, documents: Documents, passages: PassageRows | None) -> None:
+    """Ids, texts and metadata of documents, which must be those whose rows have the ids that are in the folder."""
+    row_ids = IdColumn.open(folder, IDS) if (folder / f"{IDS}.offsets.npy").exists() else IdColumn.of([])
+    firsts = range(len(row_ids)) if passages is None else passages.starts[:-1].tolist()
+    with ColumnsWriter(folder, METADATA.removesuffix(".arrow"), getattr(documents, "metadata_schema", None)) as columns:
+
+        def texts() -> Iterator[str]:
+            held: list[Document] = []
+            name = str if passages is None else first_row_of
+            for document in same_documents(documents, row_ids, firsts, name, _CHANGED):
+                yield document.full_text
+                held.append(document)
+                if len(held) == _ROWS_AT_ONCE:
+                    columns.add([each.metadata for each in held])
+                    held = []
+            columns.add([each.metadata for each in held])
+
+        StringColumn.write(folder, TEXTS, texts())
+        columns.finish()
+    if passages is not None:
+        save_arrays(folder, {PASSAGES: passages.starts, SPANS: passages.spans})
+        # Beside the ids of passages, which are read meanwhile, and then in their place.
+        IdColumn.write(folder, f"document-{IDS}", (document_of(row_ids[first]) for first in firsts))
+        for path in folder.glob(f"document-{IDS}.*"):
+            os.replace(path, folder / path.name.removeprefix("document-"))
+
+
+def same_documents(
+    documents: Documents, row_ids: Ids | Sequence[str], firsts: Sequence[int], name: Callable[[str], str], advice: str
+) -> Iterator[Document]:
+    """The documents, with a look at each that its first row is the one expected. Raises CollectionError.
+
+    name: the id of the first row of a document with this id.
+    """
+    count = 0
+    for document in documents.documents():
+        if count == len(firsts) or row_ids[firsts[count]] != name(document.doc_id):
+            raise CollectionError(f"{documents.name}: document {count + 1}, {document.doc_id!r}, is new; {advice}")
+        yield document
+        count += 1
+    if count < len(firsts):
+        raise CollectionError(f"{documents.name}: {count} documents are left of {len(firsts)}; {advice}")

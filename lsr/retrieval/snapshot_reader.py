@@ -1,0 +1,114 @@
+"""SnapshotReader: opens what is in an index's folder, one generation after the other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lsr.encoders.base import ENCODER_FOLDER
+from lsr.errors import EncoderError, IndexFormatError
+from lsr.index.index_folder import all_of_one
+from lsr.index.open_index import open_index
+from lsr.index.segments.generation import TEXTS, open_generation
+from lsr.index.seismic.seismic_index import SeismicIndex
+from lsr.index.sparse_index import SparseIndex
+from lsr.retrieval.dense_side import DENSE_FOLDER, Dense
+from lsr.retrieval.snapshot import Snapshot
+from lsr.storage.manifest import COMMIT_FORMAT, MANIFEST, read_manifest
+from lsr.storage.strings import StringColumn
+from lsr.vectors.sparse_vectors import SparseVectors
+
+if TYPE_CHECKING:
+    from lsr.encoders.base import Encoder
+
+# From an index, what its manifest says of its encoder, and the folder of the encoder kept with it, to the one to take.
+Choose = Callable[[SparseIndex[Any], Mapping[str, Any], Path | None], "Encoder | None"]
+
+
+class SnapshotReader:
+    """choose: the encoder of queries. device: where dense queries are encoded."""
+
+    def __init__(self, folder: Path, choose: Choose, device: str | None = None) -> None:
+        self.folder = folder
+        self._choose = choose
+        self._device = device
+        self._seen: tuple[int, int, int] | None = None  # the manifest that was read last
+
+    def has_changed(self) -> bool:
+        """Whether there is another manifest than the one that was read last; takes a microsecond."""
+        with suppress(OSError):
+            return self._stamp() != self._seen
+        return False
+
+    def read(self, number: int | None = None, previous: Snapshot | None = None) -> Snapshot:
+        """What is there now, or the generation of this number. previous: parts that are still the same are taken over.
+
+        Raises IndexFormatError, StorageError for a generation that is not there any more, EncoderError.
+        """
+        with suppress(OSError):
+            self._seen = self._stamp()  # first, so that what comes meanwhile is seen the next time
+        if number is None and read_manifest(self.folder).get("format_version") != COMMIT_FORMAT:
+            return all_of_one(self.folder, self._former)
+        before = None if previous is None else previous.generation
+        generation = open_generation(self.folder, number, before)
+        if previous is not None and before is not None and before.identity == generation.identity:
+            return previous
+        index = SeismicIndex.of_generation(generation)
+        commit = generation.commit
+        if previous is not None and before is not None and before.encoder_folder == generation.encoder_folder:
+            encoder = previous.query_encoder
+        else:
+            encoder = self._choose(index, commit.encoder or {}, generation.encoder_folder)
+        return Snapshot(index, encoder, generation.texts, Dense.of_generation(generation, self._device))
+
+    def _former(self) -> Snapshot:
+        """An index of a former format: all in one folder, which another one may take the place of."""
+        folder = self.folder
+        index = open_index(folder)
+        if not isinstance(index, SparseIndex):
+            raise IndexFormatError(f"{folder}: an index of dense vectors alone; open the sparse one beside it")
+        manifest = read_manifest(folder)
+        kept = folder / ENCODER_FOLDER
+        encoder = self._choose(index, manifest.get("encoder") or {}, kept if kept.is_dir() else None)
+        texts = StringColumn.open(folder, TEXTS) if manifest.get("has_texts") else None
+        if texts is not None and len(texts) != len(index):
+            raise IndexFormatError(f"{folder}: {len(texts)} texts for {len(index)} documents; build the index again")
+        beside = folder / DENSE_FOLDER
+        dense = Dense.open(beside, self._device, index.identity) if beside.is_dir() else None
+        return Snapshot(index, encoder, texts, dense)
+
+    def _stamp(self) -> tuple[int, int, int]:
+        found = os.stat(self.folder / MANIFEST)
+        return found.st_dev, found.st_ino, found.st_mtime_ns
+
+
+def matched(folder: Path, index: SparseIndex[Any], described: Mapping[str, Any], encoder: Encoder) -> Encoder:
+    """The encoder over the vocabulary of the index. Raises EncoderError where the two do not belong together.
+
+    described: what the index says of the encoder that it was built with.
+    """
+    tokens = index.vocabulary
+    if "vocabulary_hash" not in described and tokens is not None and tokens.named and encoder.vocabulary.named:
+        if tokens == encoder.vocabulary:
+            return encoder
+        if all(encoder.vocabulary.id_of(token) is not None for token in tokens.tokens):
+            from lsr.encoders.own_encoder import encoder_from
+            from lsr.vectors.io import match_tokens  # imports pyarrow
+
+            def over_tokens(encode: Callable[[list[str]], SparseVectors]) -> Callable[[list[str]], SparseVectors]:
+                return lambda texts: match_tokens(encode(texts), encoder.vocabulary, tokens)[0]
+
+            documents, queries = over_tokens(encoder.encode_documents), over_tokens(encoder.encode_queries)
+            return encoder_from(documents, queries=queries, vocabulary=tokens, name=encoder.name)
+        stored: str | None = tokens.hash
+    else:
+        stored = described.get("vocabulary_hash")
+    if encoder.dim == index.dim and stored not in (None, encoder.vocabulary.hash):  # or else the dim is told
+        raise EncoderError(
+            f"{folder}: was built with another vocabulary than that of {encoder.name!r}; give an encoder with the "
+            f"vocabulary of {described.get('name', 'the vectors that it was built from')!r}"
+        )
+    return encoder
