@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +34,8 @@ WASTE = 1 / 8  # of all rows, which may be deleted or outside the largest segmen
 BUILD_BYTES = 40  # for each non-zero, to have vectors and build their index in memory
 ROWS_AT_ONCE = 4096
 PART_POSTINGS = 1 << 22
+
+Renew = Callable[[SparseVectors], SparseVectors]  # vectors of a segment as they are in the one that is written
 
 
 def choose(segments: Sequence[SegmentEntry], every: bool = False) -> list[str]:
@@ -125,9 +127,11 @@ def write_merged(
     dim: int,
     memory: int | None = None,
     threads: int | None = None,
+    renew: Renew | None = None,
 ) -> None:
     """Write a segment of the live rows of others, in their order, with all that belongs to them.
 
+    dim: of their components, or of those that `renew` gives their vectors.
     memory: bytes for vectors and their index, by default half of what the machine has; where they need more, the merge
     goes by way of the disk. Raises StorageError, and IndexFormatError for what is damaged.
     """
@@ -141,7 +145,7 @@ def write_merged(
         return {"has_ids": segments[0].ids is not None}
 
     if sum(part.nnz for part in parts) * BUILD_BYTES <= memory:
-        vectors = SparseVectors.concatenate([SparseVectors.empty(dim), *_vectors(parts, dim)])
+        vectors = SparseVectors.concatenate([SparseVectors.empty(dim), *_vectors(parts, dim, renew)])
         reached("merge:before-build")
         SeismicIndex.build(vectors, config, threads=threads).save(folder, carry)
         return
@@ -150,17 +154,18 @@ def write_merged(
 
     with scratch_folder(folder) as scratch:
         writer = ParquetWriter(scratch / "vectors", dim)
-        for some in _of_size(_vectors(parts, dim)):
+        for some in _of_size(_vectors(parts, dim, renew)):
             writer.write_part(some)
             reached("merge:after-part")
         writer.finish()
         build_folder(scratch / "vectors", folder, config, memory=memory, threads=threads, extra=carry)
 
 
-def _vectors(parts: Iterable[LiveRows], dim: int) -> Iterator[SparseVectors]:
+def _vectors(parts: Iterable[LiveRows], dim: int, renew: Renew | None) -> Iterator[SparseVectors]:
     for segment, rows, _ in parts:
         for begin in range(0, len(rows), ROWS_AT_ONCE):
-            yield segment.engine.gather(rows[begin : begin + ROWS_AT_ONCE]).as_vectors(dim)
+            gathered = segment.engine.gather(rows[begin : begin + ROWS_AT_ONCE])
+            yield gathered.as_vectors(dim) if renew is None else renew(gathered.as_vectors(segment.engine.dim))
 
 
 def _of_size(batches: Iterable[SparseVectors]) -> Iterator[SparseVectors]:
