@@ -213,9 +213,20 @@ def _schema_of(path: Path) -> pa.Schema:
 
     with _damage(path), open_regular(path) as file:
         if _is_parquet(path):
-            return pq.ParquetFile(file).schema_arrow
-        with _opened(file) as reader:
-            return reader.schema
+            schema = pq.ParquetFile(file).schema_arrow
+        else:
+            with _opened(file) as reader:
+                schema = reader.schema
+        for field in schema:
+            _read_names(field)
+        return schema
+
+
+def _read_names(field: pa.Field) -> None:
+    """Raises UnicodeDecodeError for a name that is damaged, here rather than wherever it is used."""
+    _ = field.name
+    for at in range(field.type.num_fields):
+        _read_names(field.type.field(at))
 
 
 def _read(path: Path) -> Iterator[pa.RecordBatch]:

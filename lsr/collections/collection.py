@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lsr.checks import check_flag, check_text, expanded
 from lsr.collections.ir_datasets_source import IrDataset
@@ -26,6 +26,9 @@ from lsr.errors import CollectionError
 from lsr.storage.files import STANDARD
 from lsr.storage.reading import anchored, rereadable
 from lsr.storage.recognize import JUDGMENTS, RUN, VECTORS, collection_around, what_is
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _ACCEPTED = (
     "give a BEIR folder (corpus.jsonl[.gz], queries.jsonl[.gz], qrels/*.tsv), a folder of MS MARCO files "
@@ -69,6 +72,8 @@ class Collection(HasFacts):
     drop_same_id: a document with the id of the query does not answer it, and must be dropped from its ranking. None
         means True for folders and ids called arguana or quora, whose queries are documents of the collection.
     """
+
+    metadata_schema: pa.Schema | None = None  # the values of the metadata tell their types
 
     def __init__(self, source: CollectionSource, split: str | None = None, drop_same_id: bool | None = None) -> None:
         if split is not None and split not in source.splits:

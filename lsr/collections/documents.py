@@ -66,6 +66,7 @@ class DocumentSet(HasFacts):
     def __init__(self, reading: DocumentReading) -> None:
         self._reading = reading
         self.name = reading.name
+        self._count: int | None = None
 
     def _facts(self) -> dict[str, object]:
         return {"name": self.name}
@@ -73,11 +74,9 @@ class DocumentSet(HasFacts):
     @property
     def count(self) -> int | None:
         """The number of documents, for progress bars; None where only reading them all would tell."""
+        if self._count is None:
+            self._count = self._reading.count()
         return self._count
-
-    @cached_property
-    def _count(self) -> int | None:
-        return self._reading.count()
 
     @cached_property
     def metadata_schema(self) -> pa.Schema | None:
@@ -167,7 +166,7 @@ def _of_path(given: str, asked: AskedColumns) -> Documented:
     if path.is_dir():
         reading = _of_folder(path, asked)
     elif path.exists():
-        reading = _of_file(anchored(path), asked)
+        reading = _of_file(path, asked)
     elif _MAGIC.isdisjoint(given):
         reading = None
     else:
@@ -214,11 +213,11 @@ def _of_folder(path: Path, asked: AskedColumns) -> DocumentReading | None:
         return None
     if dataset := dataset_on_disk(folder):
         return TableDocuments(dataset, asked)
-    files = files_below(folder)
+    files = files_below(path)
     for kinds in (tuple(READERS), _ARROW, (*_DELIMITED, *_JSON_LINES)):
         some = [file for file in files if _suffix(file) in kinds and not file.name.startswith("_")]
         if some:
-            return _of_files(folder.name, folder, some, asked)
+            return _of_files(folder.name, path, some, asked)
     raise CollectionError(f"{path}: is {what_is(path)}, not a collection, and has no documents in it; {_READ}")
 
 
@@ -229,28 +228,31 @@ def _of_files(name: str, below: Path, files: Sequence[Path], asked: AskedColumns
     kinds = {_suffix(file) for file in files}
     if kinds <= READERS.keys():
         _refuse_columns(asked._replace(prefix=""), f"{name}: these are pages")
-        return Pages(name, start, files)
+        return Pages(name, start, files, below)
     if kinds <= set(_ARROW):
         return TableDocuments(ArrowFiles(name, name, files), asked)
     readings: list[DocumentReading] = []
     for file in files:
         own = asked._replace(prefix=f"{file.relative_to(start).as_posix()}:" if len(files) > 1 else "")
-        reading = Pages(file.name, start, [file]) if _suffix(file) in READERS else _of_file(file, own)
+        reading = Pages(file.name, start, [file], below) if _suffix(file) in READERS else _of_file(file, own)
         if reading is None:
             raise CollectionError(f"{file}: is {what_is(file)}, not of documents; {_READ}")
         readings.append(reading)
     return readings[0] if len(readings) == 1 else Joined(name, readings)
 
 
-def _of_file(file: Path, asked: AskedColumns) -> DocumentReading | None:
+def _of_file(given: Path, asked: AskedColumns) -> DocumentReading | None:
     """None for what load_collection takes, or refuses."""
+    file = anchored(given)
+    if not file.is_file():  # to open a pipe is to wait for its writer
+        raise CollectionError(f"{file}: is a pipe, a device, or a link to nothing; remove it, or give it by itself")
     suffix, head = _suffix(file), beginning(file).lstrip(b"\xef\xbb\xbf \t\r\n")
     if suffix in _ARROW or head.startswith((b"PAR1", b"ARROW1")):
         return _checked(TableDocuments(ArrowFiles(file.name, str(file), [file]), asked))
     kind = what_is(file)
     if suffix in READERS and not (suffix == ".txt" and kind != "a file"):
         _refuse_columns(asked, f"{file}: this is a page")
-        return Pages(file.name, file.parent, [file])
+        return Pages(file.name, file.parent, [file], given.parent)
     if head.startswith(b"[") and suffix in (*_JSON_LINES, ".json"):
         raise CollectionError(f"{file}: is a list in JSON; write one object a line: jq -c '.[]' FILE > FILE.jsonl")
     if suffix in _JSON_LINES or head.startswith(b"{"):

@@ -10,7 +10,6 @@ from pathlib import Path
 from lsr.collections.pages import read_page
 from lsr.collections.sources import Document, Place
 from lsr.errors import CollectionError
-from lsr.storage.reading import as_given
 from lsr.storage.recognize import is_output
 
 
@@ -24,7 +23,7 @@ class PagePlace(Place):
 
 
 class Pages:
-    """Files, each a document: its id is its path below `below`, with slashes.
+    """Files, each a document: its id is its path below `below`, with slashes. shown: `below` as it was given.
 
     Metadata: path, the file's path as given; modified, the time of its last change, in UTC, without a time zone; and
     the front matter of Markdown, but for these two names.
@@ -32,8 +31,9 @@ class Pages:
 
     schema = None
 
-    def __init__(self, name: str, below: Path, paths: Sequence[Path]) -> None:
+    def __init__(self, name: str, below: Path, paths: Sequence[Path], shown: Path) -> None:
         self.name = name
+        self._shown = shown
         self._below = below
         self._paths = paths
 
@@ -51,7 +51,7 @@ class Pages:
                 raise CollectionError(f"{os.fsencode(path)!r}: the name of the file is not UTF-8; rename it") from cause
             except (OSError, ValueError, OverflowError) as cause:
                 raise CollectionError(f"{path}: its time cannot be read ({cause}); check the file") from cause
-            metadata = {**page.metadata, "path": as_given(str(path)), "modified": modified}
+            metadata = {**page.metadata, "path": str(self._shown / doc_id), "modified": modified}
             yield PagePlace(str(path), 0), Document(doc_id, page.title or path.stem, page.text, metadata)
 
 

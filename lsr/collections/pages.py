@@ -103,11 +103,9 @@ def _read_markdown(path: Path, content: bytes) -> Page:
     text = _decoded(path, content)
     front = _FRONT.match(text)
     metadata = {} if front is None else front_matter(front[1])
-    page = _page_of_html(
-        MarkdownIt("commonmark").enable("table").render(text if front is None else text[front.end() :])
-    )
+    html = MarkdownIt("commonmark").enable("table").render(text if front is None else text[front.end() :])
     title = metadata.pop("title", None)
-    return Page(page.title if title is None else str(title), page.text, metadata)
+    return _page_of_html(html, None if title is None else str(title))._replace(metadata=metadata)
 
 
 def _read_pdf(path: Path, content: bytes) -> Page:
@@ -163,13 +161,17 @@ def _unquoted(text: str) -> str:
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
-def _page_of_html(html: str) -> Page:
-    """Title and text without scripts, styles and navigation, of the main part where the page says which that is."""
+def _page_of_html(html: str, title: str | None = None) -> Page:
+    """Title and text without scripts, styles and navigation, of the main part where the page says which that is.
+
+    title: if it is known; else it is the page's own, or its first heading.
+    """
     from bs4 import BeautifulSoup
 
     soup = BeautifulSoup(html.translate({1: " ", 2: " "}), "html.parser")
-    titles = [_line_of(each) for each in (soup.title, soup.find(_HEADINGS)) if each is not None]
-    title = next(filter(None, titles), "")
+    if title is None:
+        titles = [_line_of(each) for each in (soup.title, soup.find(_HEADINGS)) if each is not None]
+        title = next(filter(None, titles), "")
     for tag in soup.find_all(_UNREAD):
         tag.extract()
     main = soup.find("main") or soup
