@@ -7,7 +7,7 @@ from collections.abc import Callable
 from lsr.storage.arrays import Array
 from lsr.threads import processors, thread_pool
 
-AT_ONCE = 1 << 16  # elements, so that what NumPy makes of them stays in the processor's caches
+AT_ONCE = 1 << 14  # elements, so that what NumPy makes of them stays in the processor's caches
 MOST_THREADS = 2  # memory is no quicker for more
 
 

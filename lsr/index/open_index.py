@@ -6,25 +6,26 @@ import os
 
 from lsr.errors import IndexFormatError
 from lsr.index.protocol import Index
-from lsr.storage.manifest import read_manifest
+from lsr.storage.manifest import Verify, read_manifest
 
 
-def open_index(folder: str | os.PathLike[str]) -> Index:
+def open_index(folder: str | os.PathLike[str], *, verify: Verify = "none") -> Index:
     """The SeismicIndex, ExactIndex or DenseIndex in a folder; its arrays are mapped into memory.
 
+    verify: compare checksums first, see SeismicIndex.open.
     Raises IndexFormatError for a folder that holds no index, or a damaged or newer one.
     """
     kind = read_manifest(folder).get("kind")
     if kind == "seismic":
         from lsr.index.seismic.seismic_index import SeismicIndex
 
-        return SeismicIndex.open(folder)
+        return SeismicIndex.open(folder, verify=verify)
     if kind == "exact":
         from lsr.index.inverted.exact_index import ExactIndex
 
-        return ExactIndex.open(folder)
+        return ExactIndex.open(folder, verify=verify)
     if kind == "dense":
         from lsr.index.dense.dense_index import DenseIndex  # loads faiss
 
-        return DenseIndex.open(folder)
+        return DenseIndex.open(folder, verify=verify)
     raise IndexFormatError(f"{os.fspath(folder)}: an index of kind {kind!r}, which this lsr does not know; upgrade lsr")

@@ -77,9 +77,7 @@ class InvertedEngine:
 
     @cached_property
     def of_rows(self) -> ListsOfRows:
-        """Which lists have each row. Raises IndexFormatError for a damaged file."""
-        if self.postings and int(self.inverted.rows.max()) >= len(self):
-            raise IndexFormatError(DAMAGED_LISTS)
+        """Which lists have each row."""
         indptr = indptr_of(np.bincount(self.inverted.rows, minlength=len(self)))
         lists = np.empty(self.postings, list_type(len(self.inverted.components)))
         transpose_lists(self.inverted, indptr[:-1].copy(), lists)

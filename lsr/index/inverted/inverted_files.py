@@ -22,7 +22,6 @@ def open_inverted(stored: IndexFolder, prefix: str = "", with_rows: bool = True)
     stored.check(
         [array.dtype for array in inverted] == [np.uint32, np.int64, np.uint32, np.float32]
         and all(array.ndim == 1 for array in inverted)
-        and documents >= 0
         and len(starts) == len(components) + 1
         and len(rows) == len(weights)
         and rises(starts, len(rows), strictly=True)
@@ -30,11 +29,13 @@ def open_inverted(stored: IndexFolder, prefix: str = "", with_rows: bool = True)
         and (not len(components) or int(components[-1]) < dim),
         "posting lists",
     )
-    if not with_rows:
+    if not with_rows:  # an earlier format, of few documents
+        stored.check(documents >= 0 and (not len(rows) or int(rows.max()) < documents), "documents and posting lists")
         return InvertedEngine(inverted, documents, dim)
     indptr, lists = of_rows = ListsOfRows(stored.array("indptr"), stored.array("lists"))
     stored.check(
-        indptr.dtype == np.int64
+        documents >= 0
+        and indptr.dtype == np.int64
         and indptr.shape == (documents + 1,)
         and lists.dtype in (np.uint16, np.uint32)
         and lists.shape == rows.shape

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ class CheckReport:
 def check_index(folder: str | os.PathLike[str], progress: bool = False) -> CheckReport:
     """Read all of an index, and compare what can be compared. Raises IndexFormatError where there is none."""
     folder = expanded(folder)
-    if has_generations(folder):
+    if of_segments(folder):
         return _check_segments(folder, progress)
     try:
         manifest = load_manifest(folder, MANIFEST)
@@ -85,10 +86,18 @@ def check_index(folder: str | os.PathLike[str], progress: bool = False) -> Check
     try:
         index = open_index(folder)
         documents = len(index)
-        findings += _of_parts(folder, folder, None, documents, index.ids)
+        if not findings:
+            findings += _of_parts(folder, folder, None, documents, index.ids)
     except LsrError as error:
         findings += [] if findings else [Finding(MANIFEST, _said(error))]
     return CheckReport(folder, None, documents, 0, size, findings)
+
+
+def of_segments(folder: Path) -> bool:
+    """Whether a folder holds an index of segments, even a damaged one."""
+    with suppress(IndexFormatError):
+        return load_manifest(folder, MANIFEST).get("format_version") == COMMIT_FORMAT or has_generations(folder)
+    return has_generations(folder)
 
 
 def commit_in_force(folder: Path) -> tuple[Commit | None, list[Finding]]:
@@ -137,8 +146,8 @@ def _check_segments(folder: Path, progress: bool) -> CheckReport:
     if commit is None:
         return CheckReport(folder, None, 0, 0, 0, findings)
     size = documents = 0
-    of_segments = {each.deleted.file for each in commit.segments if each.deleted}
-    others = {name: file for name, file in commit.files.items() if name not in of_segments}
+    bitmaps = {each.deleted.file for each in commit.segments if each.deleted}
+    others = {name: file for name, file in commit.files.items() if name not in bitmaps}
     for path, said in damaged_files(folder, only_files(others)):
         findings.append(Finding(path.relative_to(folder).as_posix(), said))
     seen = UniqueIds()

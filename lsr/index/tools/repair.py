@@ -13,11 +13,11 @@ from lsr.errors import IndexFormatError, LsrError
 from lsr.index.index_folder import IDS, PASSAGES
 from lsr.index.segments.commit import Commit, SegmentEntry, generation_file, generation_of
 from lsr.index.segments.generation import read_deleted
-from lsr.index.tools.check import Finding, check_segment, commit_in_force, only_files
+from lsr.index.tools.check import Finding, check_segment, commit_in_force, of_segments, only_files
 from lsr.storage.arrays import load_array
 from lsr.storage.files import lock_folder, replacing_file, storage_errors
 from lsr.storage.id_column import IdColumn
-from lsr.storage.manifest import MANIFEST, damaged_files, has_generations, sealed
+from lsr.storage.manifest import MANIFEST, damaged_files, sealed
 
 ASIDE = "damaged-"
 
@@ -70,7 +70,7 @@ def repair_index(
     segments, and where no commit can be read.
     """
     folder = expanded(folder)
-    if not has_generations(folder):
+    if not of_segments(folder):
         raise IndexFormatError(f"{folder}: has no segments that could be left out; build the index again")
     with storage_errors(folder):
         lock = lock_folder(folder)

@@ -50,5 +50,5 @@ def rows_of(graph: Array, rows: Array, positions: Array) -> Array:
     if not graph.shape[1]:
         return np.empty((len(rows), 0), np.int64)
     linked = graph[positions]
-    known = linked != NOTHING
+    known = linked < len(rows)  # NOTHING is none, nor is what a damaged file may say
     return np.where(known, rows[np.where(known, linked, 0)].astype(np.int64), -1)
