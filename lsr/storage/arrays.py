@@ -65,16 +65,22 @@ def load_array(folder: str | os.PathLike[str], name: str) -> npt.NDArray[Any]:
     try:
         if path.exists() and not path.is_file():
             raise ValueError("not a file")  # to open a pipe would be to wait for its writer
-        return read_only(np.load(path, mmap_mode="r", allow_pickle=False))
+        return read_only(np.lib.format.open_memmap(path, mode="r"))
     except DAMAGE as error:
         raise damaged(path, error) from error
 
 
 def damaged(path: Path, error: Exception) -> IndexFormatError:
     """What to raise of an error of reading a file of an index."""
-    if isinstance(error, OSError) and error.errno in EXHAUSTED:
+    if is_exhausted(error):
         return IndexFormatError(f"{path}: cannot be opened now ({error}); raise the limit of this process")
     return IndexFormatError(f"{path}: missing or damaged ({error}); build the index again")
+
+
+def is_exhausted(error: BaseException) -> bool:
+    """Whether an error, or its cause, is of the process or the machine and says nothing about a file."""
+    cause = error if isinstance(error, OSError) else error.__cause__
+    return isinstance(cause, OSError) and cause.errno in EXHAUSTED
 
 
 def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

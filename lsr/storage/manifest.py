@@ -23,6 +23,7 @@ from typing import Any, Literal, get_args
 from lsr.checks import check_choice, expanded
 from lsr.errors import IndexFormatError, StorageError
 from lsr.storage import files
+from lsr.storage.arrays import damaged, is_exhausted
 from lsr.storage.files import left_aside, lock_folder, storage_errors
 from lsr.storage.reading import POINTER, is_pointer, open_regular
 from lsr.storage.recognize import A_COLLECTION, AN_ENCODER, VECTORS_FOLDER, what_is
@@ -186,6 +187,8 @@ def load_manifest(folder: Path, name: str) -> dict[str, Any]:
     except NotADirectoryError as error:
         raise IndexFormatError(f"{folder}: is {what_is(folder)}, not an index; give the folder of an index") from error
     except OSError as error:
+        if is_exhausted(error):
+            raise damaged(path, error) from error
         raise IndexFormatError(
             f"{folder}: no index can be read: {error.strerror}; give the folder of an index"
         ) from error
@@ -267,7 +270,9 @@ def _all_listed(folder: Path, manifest: Mapping[str, Any] | None = None) -> Iter
 def _listed_within(inner: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     try:
         yield from _all_listed(inner)
-    except IndexFormatError:
+    except IndexFormatError as error:
+        if is_exhausted(error):
+            raise
         yield inner / MANIFEST, {"bytes": _size(inner / MANIFEST), "sha256": "of one that can be read"}
 
 
@@ -287,6 +292,8 @@ def _damage(path: Path, entry: Mapping[str, Any]) -> str | None:
             if hashlib.file_digest(file, "sha256").hexdigest() != entry["sha256"]:
                 return "its checksum is not the manifest's"
     except (OSError, ValueError) as error:  # ValueError: no file can have this name
+        if is_exhausted(error):
+            raise damaged(path, error) from error
         return f"cannot be read ({getattr(error, 'strerror', None) or error})"
     return None
 
@@ -307,6 +314,8 @@ def _chunk_damage(path: Path, entry: Mapping[str, Any], at: int) -> str | None:
             file.seek(at * CHUNK)
             same = _chunk_digest(file.read(CHUNK)) == entry["chunks"][at]
     except OSError as error:
+        if is_exhausted(error):
+            raise damaged(path, error) from error
         return f"cannot be read ({error.strerror})"
     return None if same else f"the checksum of bytes {at * CHUNK} on is not the manifest's"
 

@@ -32,12 +32,13 @@ from lsr.index.result import SearchResult
 from lsr.index.rows import checked_row, checked_rows
 from lsr.progress import progress_bar
 from lsr.spelling import american
-from lsr.storage.arrays import growing_array, read_only
+from lsr.storage.arrays import damaged, growing_array, read_only
 from lsr.storage.files import storage_errors
 from lsr.storage.id_column import IdColumn
 from lsr.storage.ids import check_ids
 from lsr.storage.manifest import Extra, Verify
 from lsr.storage.manifest import verify as check_files
+from lsr.storage.reading import open_regular
 from lsr.threads import checked_threads, openmp_team
 from lsr.vectors.conversions import library_of
 
@@ -371,6 +372,10 @@ def _write_graph(graph: Any, path: Path) -> None:
 
 
 def _open_graph(path: Path) -> Any:
+    try:
+        open_regular(path).close()  # faiss does not tell what is missing from what is damaged
+    except OSError as error:
+        raise damaged(path, error) from error
     with _faiss_errors(IndexFormatError, f"{path}: damaged; build the index again"):
         graph: Any = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     if not isinstance(graph, faiss.IndexHNSWFlat) or graph.metric_type != faiss.METRIC_INNER_PRODUCT:

@@ -25,7 +25,7 @@ from lsr.index.segments.segment_columns import ColumnPart, SegmentColumn, Segmen
 from lsr.index.segments.segmented_engine import Segment, SegmentedEngine
 from lsr.index.seismic.engine import BlockEngine
 from lsr.index.seismic.seismic_files import FORMATS, open_engine
-from lsr.storage.arrays import Array, load_array, read_only
+from lsr.storage.arrays import Array, damaged, is_exhausted, load_array, read_only
 from lsr.storage.id_column import IdColumn
 from lsr.storage.manifest import COMMIT_FORMAT, MANIFEST, check_size, read_manifest
 from lsr.storage.reading import anchored, open_regular
@@ -202,7 +202,9 @@ def lock_generation(path: Path, kind: int) -> int | None:
     """A descriptor that holds the commit in `path`; None if it is not there, or if others hold it in another way."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    except OSError:
+    except OSError as error:
+        if is_exhausted(error):
+            raise damaged(path, error) from error
         return None
     held = True
     try:
@@ -241,6 +243,8 @@ def open_segment(
             raise IndexFormatError(f"{path}: is not what the commit says; build the index again")
         return opened
     except IndexFormatError as error:
+        if is_exhausted(error):
+            raise
         said = str(error).removesuffix("build the index again").rstrip("; ")
         raise IndexFormatError(f"{said}; lsr repair {folder}") from error
 

@@ -44,7 +44,7 @@ def blocks_fit(arrays: Mapping[str, Array], documents: int, dim: int, head_size:
     return (
         _sizes_fit(arrays, documents, head_size, n_frequent)
         and _components_fit(arrays["components"], arrays["scale"], dim)
-        and _summaries_fit(*(arrays[name] for name in ("blocks", "summary_windows", "summary_starts", "summaries")))
+        and _summaries_fit(arrays)
         and rises(arrays["blocks"], documents, strictly=True)
         and all(_each_once(arrays[name]) for name in ("rows", "positions"))
         and _tails_fit(arrays["heads"], arrays["tails"], head_size)
@@ -78,15 +78,17 @@ def _components_fit(components: Array, scale: Array, dim: int) -> bool:
     )
 
 
-def _summaries_fit(offsets: Array, windows: Array, starts: Array, stream: Array) -> bool:
-    n_blocks, n_windows = len(offsets) - 1, len(windows) - 1
-    if n_blocks < 0 or n_windows != -(-n_blocks // WINDOW) or not rises(windows, len(stream)):
+def _summaries_fit(arrays: Mapping[str, Array]) -> bool:
+    windows, starts = arrays["summary_windows"], arrays["summary_starts"]
+    n_blocks, n_windows, n_components = len(arrays["blocks"]) - 1, len(windows) - 1, len(arrays["components"])
+    if (
+        n_blocks < 0
+        or n_windows != -(-n_blocks // WINDOW)
+        or len(starts) != n_windows * (n_components + 1)
+        or not rises(windows, len(arrays["summaries"]))
+    ):
         return False
-    if not n_windows:
-        return not len(starts)
-    if len(starts) % n_windows:
-        return False
-    of_windows = starts.reshape(n_windows, -1)
+    of_windows = starts.reshape(n_windows, n_components + 1)
     return all(rises(each, int(each[-1])) for each in of_windows) and bool(
         (of_windows[:, -1] <= np.diff(windows)).all()
     )

@@ -19,6 +19,7 @@ from lsr.index.segments.cleanup import named_by
 from lsr.index.segments.commit import OURS, Commit, SegmentEntry, StoredFile, generation_file, generation_of
 from lsr.index.segments.generation import DENSE, METADATA, TEXTS, OpenedSegment, open_segment
 from lsr.progress import progress_bar
+from lsr.storage.arrays import is_exhausted
 from lsr.storage.columns import Columns
 from lsr.storage.ids import UniqueIds
 from lsr.storage.manifest import (
@@ -106,6 +107,8 @@ def commit_in_force(folder: Path) -> tuple[Commit | None, list[Finding]]:
     try:
         commit = Commit.of(load_manifest(folder, MANIFEST), folder)
     except IndexFormatError as error:
+        if is_exhausted(error):
+            raise
         findings.append(Finding(MANIFEST, _said(error)))
     if commit is not None:
         name = generation_file(commit.generation)
@@ -138,6 +141,8 @@ def check_segment(folder: Path, commit: Commit, entry: SegmentEntry) -> tuple[li
         documents = opened.documents
         return list(_of_parts(folder, path, entry.name, documents, opened.ids)), opened
     except LsrError as error:
+        if is_exhausted(error):
+            raise
         return [Finding(entry.name, _said(error), entry.name)], None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from lsr.index.tools.check import check_index
 from lsr.index.tools.repair import repair_index
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.index.whole_use import save_segments, use
+from tests.processes import outcome_of
 
 FIRST, SECOND = "segment-000001", "segment-000001-1"
 DELETED = set(range(3, 200, 7))
@@ -145,6 +147,19 @@ def test_what_cannot_be_repaired(folder: Path, tmp_path: Path) -> None:
         check_index(tmp_path)
     with pytest.raises(IndexFormatError, match="no segments"):
         repair_index(tmp_path)
+
+
+@pytest.mark.parametrize("tool", [check_index, repair_index, SeismicIndex.open])
+def test_too_few_descriptors_are_no_damage(folder: Path, tool: Callable[[Path], object]) -> None:
+    def run(free: int) -> None:
+        used = max(int(each) for each in os.listdir("/proc/self/fd"))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used + free, used + free))
+        tool(folder)
+
+    for free in (1, 2, 3, 5):
+        assert outcome_of(lambda free=free: run(free)) in ("IndexFormatError", "StorageError")
+    assert check_index(folder).intact
+    assert rows_of(folder) == LIVE
 
 
 def test_an_index_of_one_folder(tmp_path: Path) -> None:
