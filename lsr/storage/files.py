@@ -42,6 +42,8 @@ _ADVICE = {
     errno.EACCES: "write where you have permission to",
     errno.EPERM: "write where you have permission to",
     errno.EROFS: "write where you have permission to",
+    errno.EMFILE: "raise the limit of this process",
+    errno.ENFILE: "raise the limit of this machine",
 }
 
 # What reading a file raises that is missing, or whose bytes make no sense to json, zipfile, gzip, numpy, pyarrow or

@@ -1,0 +1,42 @@
+"""Writers of an index of segments are killed, and their system calls fail; nothing that was committed is lost."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.processes import REPOSITORY
+
+
+def run_module(*arguments: object) -> str:
+    """What a module of these tests prints: in a process of its own, which forks, and has no threads."""
+    command = [sys.executable, "-m", *map(str, arguments)]
+    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=3000, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def test_a_killed_writer_leaves_the_index_before_or_after(tmp_path: Path) -> None:
+    said = run_module("tests.index.segments.kills", "--kills", 30, "--seed", 5, "--folder", tmp_path / "kills")
+    assert int(said.split()[0]) >= 30, said
+
+
+@pytest.mark.slow
+def test_five_hundred_kills(tmp_path: Path) -> None:
+    print(run_module("tests.index.segments.kills", "--kills", 500, "--seed", 1, "--folder", tmp_path / "kills"))
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+@pytest.mark.slow
+def test_a_fault_is_an_error_and_loses_nothing() -> None:
+    said = run_module("tests.index.segments.faults", "--every", 9, "--kinds", "add", "several commits", "merge")
+    assert all("refused" in line for line in said.splitlines() if line.startswith("ENOSPC of write"))
+
+
+@pytest.mark.slow
+def test_readers_and_a_writer_live_together() -> None:
+    print(run_module("tests.index.segments.living_readers", "--seconds", 20))
