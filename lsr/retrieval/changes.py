@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from lsr.collections.passages import PassageSplit
@@ -44,6 +45,7 @@ class Changes:
             self.close()
             raise StorageError(f"{folder}: has another encoder by now; refresh the searcher, and try again")
         self._encodings: list[Path] = []
+        self.pending = False  # whether there is anything to commit
 
     def add_documents(self, documents: Documents, *, replace: bool, batch_size: int | None, progress: bool) -> int:
         """Encode documents and add them; returns how many.
@@ -60,6 +62,7 @@ class Changes:
         encoding = self._writer.folder.with_name(f"{self._writer.folder.name}.adding")
         if self._encodings:
             encoding = encoding.with_name(f"{encoding.stem}-{len(self._encodings)}{encoding.suffix}")
+        self.pending = True
         before = self._writer.documents
         segment = self._writer.new_segment()
         maker = self._maker(batch_size, progress)
@@ -91,6 +94,7 @@ class Changes:
             known = self._writer.contains(names)
             if known.any():
                 raise _known(names[int(known.argmax())], VectorsError)
+        self.pending = True
         segment = self._writer.new_segment()
         self._maker(None, progress).from_vectors(rows if names is None else rows.with_ids(names), segment)
         self._writer.add_segment(segment)
@@ -98,11 +102,13 @@ class Changes:
 
     def delete(self, ids: Sequence[str]) -> int:
         """Returns how many documents there were."""
+        self.pending = True
         return self._writer.delete(ids)
 
     def commit(self) -> int:
         """The number of the generation that has all of it."""
         generation = self._writer.commit()
+        self.pending = False
         for encoding in self._encodings:
             remove_encodings(encoding, self._snapshot.dense is not None)
         self._encodings = []
@@ -112,6 +118,10 @@ class Changes:
         """Commit, and return how many segments became others."""
         self.commit()
         return self._writer.merge(everything)
+
+    def merge_in_background(self) -> Thread | None:
+        """The thread of a merge that is due, if one is: what it makes is visible with the commit after its end."""
+        return self._writer.merge_in_background()
 
     def close(self) -> None:
         self._writer.close()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
+from threading import Lock, RLock, Thread
 from typing import TYPE_CHECKING, Any
 
 from lsr.checks import check_flag, check_kind, check_text, checked_texts, expanded
 from lsr.display import HasFacts
-from lsr.errors import EncoderError, ParameterError
+from lsr.errors import EncoderError, LsrError, LsrWarning, ParameterError
 from lsr.index.filters import Allowed
 from lsr.index.index_folder import FromFolder
 from lsr.index.parameters import SearchParams
@@ -79,7 +81,9 @@ class Searcher(HasFacts, FromFolder):
 
     _reader: SnapshotReader | None = None
     _changes: Changes | None = None
+    _merging: Thread | None = None
     _refreshing: Lock
+    _writing: RLock
     _follow = False
 
     @property
@@ -95,13 +99,15 @@ class Searcher(HasFacts, FromFolder):
             raise ParameterError("the searcher was made in memory, and has no index on disk; make one with build_index")
         return self._reader
 
-    @property
-    def _checked_changes(self) -> Changes:
+    @contextmanager
+    def _writing_changes(self) -> Iterator[Changes]:
         from lsr.retrieval.changes import Changes
 
-        if self._changes is None:
-            self._changes = Changes(self._checked_reader.folder, self._snapshot)
-        return self._changes
+        reader = self._checked_reader
+        with self._writing:
+            if self._changes is None:
+                self._changes = Changes(reader.folder, self._snapshot)
+            yield self._changes
 
     def _add(
         self,
@@ -118,15 +124,16 @@ class Searcher(HasFacts, FromFolder):
         from lsr.vectors.conversions import MATRICES, library_of
         from lsr.vectors.io import is_vectors
 
-        changes = self._checked_changes
         if isinstance(documents, str | os.PathLike) and is_vectors(os.fspath(documents)):
             documents = SparseVectors.read(expanded(documents), self._snapshot.vocabulary)
-        if isinstance(documents, SparseVectors) or library_of(documents) in MATRICES:
-            return changes.add_vectors(documents, ids, replace=replace, progress=progress)
-        if ids is not None:
+        vectors = isinstance(documents, SparseVectors) or library_of(documents) in MATRICES
+        if ids is not None and not vectors:
             raise ParameterError("ids are of vectors; documents bring theirs, or are dicts with the key that id names")
-        source = as_documents(documents, id=id, text=text, title=title)
-        return changes.add_documents(source, replace=replace, batch_size=batch_size, progress=progress)
+        source = None if vectors else as_documents(documents, id=id, text=text, title=title)
+        with self._writing_changes() as changes:
+            if source is None:
+                return changes.add_vectors(documents, ids, replace=replace, progress=progress)
+            return changes.add_documents(source, replace=replace, batch_size=batch_size, progress=progress)
 
     @property
     def index(self) -> SparseIndex[Any]:
@@ -236,7 +243,7 @@ class Searcher(HasFacts, FromFolder):
     @classmethod
     def _of(cls, snapshot: Snapshot, reader: SnapshotReader) -> Searcher:
         searcher = cls.__new__(cls)
-        searcher._reader, searcher._refreshing = reader, Lock()
+        searcher._reader, searcher._refreshing, searcher._writing = reader, Lock(), RLock()
         searcher._see(snapshot)
         return searcher
 
@@ -302,37 +309,60 @@ class Searcher(HasFacts, FromFolder):
 
     def delete(self, ids: str | Sequence[str]) -> int:
         """Delete documents by their ids, which takes effect with `commit`; returns how many of them there were."""
-        return self._checked_changes.delete([ids] if isinstance(ids, str) else ids)
+        with self._writing_changes() as changes:
+            return changes.delete([ids] if isinstance(ids, str) else ids)
 
     def commit(self) -> int:
         """Make all changes since the last commit visible in one step, here and to whoever opens or refreshes.
 
-        Returns the number of the generation. What this call has acknowledged survives a crash. Raises StorageError.
+        Returns the number of the generation. What this call has acknowledged survives a crash. Where segments have
+        become many, they are merged in a thread: until that has ended, this searcher stays the index's writer.
+        Raises StorageError.
         """
-        changes, self._changes = self._changes, None
-        if changes is None:
-            generation = self._snapshot.generation
-            return 0 if generation is None else generation.number
-        try:
-            number = changes.commit()
-        finally:
-            changes.close()
-        self.refresh()
+        self._checked_reader  # noqa: B018 (raises)
+        with self._writing:
+            changes = self._changes
+            if changes is None:
+                return self._snapshot.generation.number if self._snapshot.generation is not None else 0
+            merging = None
+            try:
+                number = changes.commit()
+                merging = changes.merge_in_background()
+            finally:
+                if merging is None:
+                    self.rollback()
+            if merging is not None and merging is not self._merging:
+                self._merging = merging
+                Thread(target=self._end_merge, args=(changes, merging), name="lsr commit").start()
+            self.refresh()
         return number
 
+    def _end_merge(self, changes: Changes, merging: Thread) -> None:
+        """Make a merge visible when it has ended, unless there are changes, whose commit does that."""
+        merging.join()
+        with self._writing:
+            if self._changes is changes and not changes.pending:
+                try:
+                    self.commit()
+                except LsrError as error:
+                    warnings.warn(f"segments could not be merged ({error})", LsrWarning, stacklevel=2)
+
     def rollback(self) -> None:
-        """Drop the changes since the last commit."""
-        changes, self._changes = self._changes, None
-        if changes is not None:
-            changes.close()
+        """Drop the changes since the last commit, and let others write."""
+        self._checked_reader  # noqa: B018 (raises)
+        with self._writing:
+            changes, self._changes = self._changes, None
+            if changes is not None:
+                changes.close()
 
     def merge(self, everything: bool = False) -> int:
         """Merge segments that have become many, or have many deleted documents; returns how many.
 
         everything: make one segment of all. Changes that were made before are committed with it.
         """
-        merged = self._checked_changes.merge(everything)
-        self.commit()
+        with self._writing_changes() as changes:
+            merged = changes.merge(everything)
+            self.commit()
         return merged
 
     def search(

@@ -291,8 +291,8 @@ class IndexWriter:
             self.commit()
         return merged
 
-    def merge_in_background(self, memory: int | None = None) -> bool:
-        """Commit, and begin one merge that is due in a thread, unless one is running; returns whether one is.
+    def merge_in_background(self, memory: int | None = None) -> Thread | None:
+        """Commit, and begin one merge that is due in a thread, unless one is running; returns the thread of that one.
 
         The first commit after its end makes it visible, without what was deleted meanwhile. A merge that fails is
         dropped with a LsrWarning. `close` waits for it.
@@ -302,7 +302,7 @@ class IndexWriter:
         if job is not None:
             self._merging = job, Thread(target=job.run, name="lsr merge")
             self._merging[1].start()
-        return self._merging is not None
+        return None if self._merging is None else self._merging[1]
 
     def close(self) -> None:
         """Drop what was not committed, and let others write."""
