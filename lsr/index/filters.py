@@ -114,8 +114,8 @@ def _check_length(mask: npt.NDArray[np.bool_], documents: int) -> None:
 def _rows_of(wanted: list[str], ids: Ids | None) -> npt.NDArray[np.int64]:
     if wanted and ids is None:
         raise ParameterError("the index has no ids; allow documents by row number, or by a mask")
-    rows = np.empty(0, np.int64) if ids is None else ids.rows(wanted)
-    if len(rows) and rows.min() < 0:
-        missing = wanted[int(rows.argmin())]
+    rows = np.empty(0, np.int64) if ids is None else ids.all_rows(wanted)
+    if ids is not None and len(rows) and rows.min() < 0:
+        missing = wanted[int(ids.rows(wanted).argmin())]
         raise ParameterError(f"{missing!r} is allowed, but is not a document of the index; check the ids")
     return rows

@@ -25,6 +25,7 @@ class Ids(Protocol):
     def __getitem__(self, row: int, /) -> str: ...
     def __iter__(self) -> Iterator[str]: ...
     def rows(self, ids: Sequence[str]) -> npt.NDArray[np.int64]: ...
+    def all_rows(self, ids: Sequence[str]) -> npt.NDArray[np.int64]: ...
     def equals(self, other: Any) -> bool: ...
 
 
@@ -159,6 +160,10 @@ class IdColumn(StringColumn):
             {each for at in alike for each in (at, at + 1)}
         ):
             raise IndexFormatError("an id occurs twice; build the index again")
+
+    def all_rows(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
+        """The row of each id, as `rows` gives them: no document has several."""
+        return self.rows(ids)
 
     def _by_digest(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[Any]]:
         if self._sorted is None:

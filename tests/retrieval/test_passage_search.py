@@ -12,6 +12,7 @@ import pytest
 from lsr.collections.passages import PassageRows, PassageSplit
 from lsr.collections.sources import Document
 from lsr.encoders.bm25 import BM25Encoder
+from lsr.errors import ParameterError
 from lsr.index.dense.dense_index import DenseIndex
 from lsr.index.segments.index_writer import IndexWriter
 from lsr.index.seismic.seismic_index import SeismicIndex
@@ -101,6 +102,19 @@ def test_the_two_sides_may_find_different_passages_of_a_document(snapshot: Snaps
     assert both.ids[0] == "tides" and len(set(both.ids)) == len(both.ids) == 4
     assert both[0].row == one[SPARSE][0].row
     assert both[0].scores == {side: pytest.approx(one[side][0].score) for side in (SPARSE, DENSE)}
+
+
+def test_a_document_that_is_allowed_is_searched_with_all_its_passages(snapshot: Snapshot) -> None:
+    for side in (SPARSE, DENSE):
+        every = snapshot.hits(["sun seas seas seas seas"], SearchRequest(5, side=side))[0]
+        (hit,) = snapshot.hits(["sun seas seas seas seas"], SearchRequest(5, side=side, allowed=["tides"]))[0]
+        assert (hit.doc_id, hit.row, hit.score) == (every[0].doc_id, every[0].row, pytest.approx(every[0].score))
+    ids = snapshot.index.ids
+    assert ids is not None
+    assert [ids[row] for row in ids.all_rows(["bread", "tides"]).tolist()].count("bread") > 1
+    assert set(ids.all_rows(["empty", "gone", "moon"]).tolist()) >= {-1}
+    with pytest.raises(ParameterError, match="'gone' is allowed"):
+        snapshot.hits(["sun"], SearchRequest(5, allowed=["moon", "gone"]))
 
 
 def test_a_document_with_the_id_of_the_query_is_dropped_with_all_its_passages(snapshot: Snapshot) -> None:

@@ -78,3 +78,17 @@ class SegmentIds(SegmentColumn[IdColumn]):
             numbers = self._rows.numbers(segment, rows)
             found[known[numbers >= 0]] = numbers[numbers >= 0]  # a live document is in one segment alone
         return found
+
+    def all_rows(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
+        """The rows of all passages of the documents with these ids; -1 for an id that no live document has."""
+        firsts = self.rows(ids)
+        found = [firsts[firsts < 0]]
+        segments, inside = self._rows.locate(firsts[firsts >= 0])
+        for segment in np.unique(segments).tolist():
+            begins, starts = inside[segments == segment], self._parts[segment].starts
+            rows = begins
+            if starts is not None:
+                lengths = starts[np.searchsorted(starts, begins, side="right")] - begins
+                rows = np.repeat(begins - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
+            found.append(self._rows.numbers(segment, rows))
+        return np.concatenate(found)
