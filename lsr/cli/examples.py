@@ -75,6 +75,14 @@ EXAMPLES = {
         "lsr build splade-max bert-base-uncased my-encoder",
         "lsr build opensearch-doc-v2-distill tiny my-encoder --idf scifact",
     ),
+    "refit": (
+        "lsr refit bm25.index",
+        "lsr refit bm25.index --memory 4GB",
+    ),
+    "attach": (
+        "lsr attach vectors.index --encoder tiny",
+        "lsr attach vectors.index --texts scifact",
+    ),
     "mine": (
         "lsr mine scifact.index scifact negatives.jsonl.gz",
         "lsr mine bm25.index scifact negatives.jsonl --depth 100 --skip-top 5",

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lsr.cli import options
+from lsr.cli.drift_lines import drift_lines
 from lsr.cli.output import print_columns, print_json
+
+if TYPE_CHECKING:
+    from lsr.encoders.bm25_statistics import Drift
 
 _NAMES = {"postings": "non-zero weights"}  # of entries whose names are not everybody's
 
@@ -27,10 +32,14 @@ def info(
     if verify:  # before faiss reads a graph, which it does unchecked
         verify_checksums(index)
     dense = _describe(index / DENSE_FOLDER) if (index / DENSE_FOLDER).is_dir() else None
+    drift = _drift(index, described)
     if json:
-        print_json({**described, "dense": dense, "verified": verify})
+        print_json({**described, "dense": dense, "verified": verify, "drift": drift and asdict(drift)})
         return
     _print(described, verify)
+    if drift is not None:
+        print("\nstatistics of bm25 (lsr refit renews them)\n")
+        print_columns(drift_lines(drift))
     if dense is not None:
         print("\ndense vectors\n")
         _print(dense, verify)
@@ -43,6 +52,18 @@ def _describe(folder: Path) -> dict[str, Any]:
     opened, manifest = open_index(folder), read_manifest(folder)
     files = {name: entry["bytes"] for name, entry in manifest.pop("files").items()}
     return {**manifest, "bytes": opened.nbytes, "files": files}
+
+
+def _drift(folder: Path, described: dict[str, Any]) -> Drift | None:
+    """Of an index that can have changed, and has bm25."""
+    from lsr.storage.manifest import COMMIT_FORMAT
+
+    if described["format_version"] != COMMIT_FORMAT or (described.get("encoder") or {}).get("kind") != "bm25":
+        return None
+    from lsr.index.segments.generation import open_generation
+    from lsr.retrieval.refit import drift
+
+    return drift(open_generation(folder))
 
 
 def _print(described: dict[str, Any], verified: bool) -> None:

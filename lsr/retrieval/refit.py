@@ -74,6 +74,7 @@ def refit_index(folder: str | os.PathLike[str], memory: int | None = None, progr
         writer.add_segment(path)
         writer.set_encoder(refit.encoder.save, refit.encoder.describe())
         writer.set_vocabulary(refit.encoder.vocabulary)
+        del generation  # or its files would stay
         writer.commit(source=commit.source, **commit.more)
     return behind
 

@@ -196,7 +196,7 @@ class Searcher(HasFacts, FromFolder):
         """
         from lsr.encoders.bm25 import BM25Encoder
         from lsr.encoders.load import as_encoder, load_encoder
-        from lsr.retrieval.snapshot_reader import SnapshotReader, matched
+        from lsr.retrieval.snapshot_reader import MATCHED, SnapshotReader, matched
 
         check_flag("follow", follow)
         folder = expanded(folder)
@@ -214,7 +214,8 @@ class Searcher(HasFacts, FromFolder):
                     f"{folder}: was built from vectors and has no encoder, so it cannot be searched with text; give "
                     f"the one that made them (--encoder, Searcher.open(folder, encoder=...)), or search with vectors"
                 )
-            return load_encoder(kept, device=device)
+            loaded = load_encoder(kept, device=device)
+            return matched(folder, index, described, loaded) if described.get(MATCHED) else loaded
 
         reader = SnapshotReader(anchored(folder), choose, device)
         searcher = cls._of(reader.read(generation), reader)

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 Choose = Callable[[SparseIndex[Any], Mapping[str, Any], Path | None], "Encoder | None"]
 
 
+MATCHED = "matched_by_token"  # what a manifest says of an encoder of whose vocabulary the index has a part
+
+
 class SnapshotReader:
     """choose: the encoder of queries. device: where dense queries are encoded."""
 

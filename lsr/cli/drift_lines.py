@@ -1,0 +1,30 @@
+"""How commands show the drift of BM25's statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lsr.encoders.bm25_statistics import Drift
+
+
+def drift_lines(drift: Drift) -> Iterator[list[str]]:
+    """Names and values, as columns."""
+    more = drift.documents - drift.fitted_documents
+    yield ["fitted on", f"{drift.fitted_documents:,} rows; {drift.documents:,} now, {abs(more):,} {_direction(more)}"]
+    yield ["new words", f"{drift.new_tokens:,}"]
+    if drift.average_length is not None:
+        change = drift.average_length / drift.fitted_average_length - 1
+        lengths = f"{drift.fitted_average_length:.1f} words; {drift.average_length:.1f} now, {change:+.1%}"
+        yield ["average length", lengths]
+    if drift.most_changed is not None:
+        change = drift.idf_change / drift.mean_idf if drift.mean_idf else 0.0
+        most = f"{drift.most_changed!r} from {drift.idf_used:.2f} to {drift.idf_now:.2f}"
+        yield ["IDF", f"{change:.1%} of it has changed, most that of {most}"]
+    if drift.sampled < drift.documents:
+        yield ["", f"(estimated from {drift.sampled:,} rows)"]
+
+
+def _direction(more: int) -> str:
+    return "more" if more >= 0 else "fewer"
