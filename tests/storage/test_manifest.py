@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lsr.errors import IndexFormatError, StorageError
+from lsr.errors import IndexFormatError, ParameterError, StorageError
 from lsr.index.index_folder import write_index
 from lsr.storage import files
 from lsr.storage.arrays import growing_array, load_array, save_arrays
-from lsr.storage.manifest import read_manifest, replacing_folder, verify
+from lsr.storage.manifest import CHUNK, Verify, read_manifest, replacing_folder, verify
 
 ARRAYS: dict[str, np.ndarray[Any, Any]] = {
     "numbers": np.arange(1000, dtype=np.uint16),
@@ -183,3 +183,31 @@ def test_an_index_left_aside_is_pointed_out(folder: Path, tmp_path: Path) -> Non
         IndexFormatError, match=r"an interrupted save left it at .*\.index\.old-0123456789abcdef: rename"
     ):
         read_manifest(folder, (3,))
+
+
+@pytest.mark.parametrize("how", ["sample", "full"])
+def test_large_files_have_checksums_of_their_parts(tmp_path: Path, how: Verify) -> None:
+    size = 3 * CHUNK // 4 + 5
+    write_index(tmp_path / "index", MANIFEST, {"large": np.arange(size, dtype=np.float32), **ARRAYS}, 0, None)
+    path = tmp_path / "index" / "large.npy"
+    assert len(read_manifest(tmp_path / "index")["files"]["large.npy"]["chunks"]) == 4
+    verify(tmp_path / "index", how)
+    for at in (0, CHUNK, path.stat().st_size - 1):
+        whole = path.read_bytes()
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        verify(tmp_path / "index", "none")
+        with pytest.raises(
+            IndexFormatError, match=rf"{path}: .*checksum.* is not the manifest's; build the index again"
+        ):
+            verify(tmp_path / "index", how)
+        path.write_bytes(whole)
+    with pytest.raises(ParameterError, match="verify"):
+        verify(tmp_path / "index", "some")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../other", "encoder/../../other"])
+def test_no_file_outside_is_looked_at(folder: Path, name: str) -> None:
+    change_manifest(folder, lambda m: m["files"].update({name: {"bytes": 0, "sha256": ""}}))
+    for read in (read_manifest, verify):
+        with pytest.raises(IndexFormatError, match="damaged"):
+            read(folder)

@@ -43,8 +43,8 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
     """An index of sparse vectors for approximate maximum inner product search; made by `build` or `open`.
 
     Scores are inner products with the documents' weights rounded to 16 bits (8 in the compact layout), off by at most
-    1/130,560 of each component's largest weight. Which documents are scored is the approximation;
-    `SearchParams(exact=True)` scores all.
+    1/130,560 of each component's largest weight, or by 3e-41 where that is below 3e-36. Which documents are scored is
+    the approximation; `SearchParams(exact=True)` scores all.
 
     A collection that is small or of even weights (BM25's; see trial.py) is stored as inverted lists, not as blocks:
     every search is then exact, `inverted` is true, and weights are not rounded.

@@ -238,3 +238,13 @@ def test_an_infinite_score_hides_no_other_document(params: SearchParams) -> None
     result = finish(lambda: SeismicIndex.build(vectors).search(query, 6, params))
     assert result.rows.tolist() == expected.rows.tolist() == [[0, 3, 4, 2, 1, -1]]
     assert result.scores[0].tolist() == pytest.approx([np.inf] * 3 + [2.0, 1.0, -np.inf])
+
+
+@pytest.mark.parametrize("params", [EVERYTHING, EXACT], ids=["everything", "exact"])
+def test_scores_too_small_for_a_float_are_no_hits(params: SearchParams) -> None:
+    vectors = from_pairs([[(0, 1e-30)], [(0, 1e-30), (1, 1e-8)], [(2, 1.0)]], 3)
+    queries = from_pairs([[(0, 1e-30)], [(0, 1e-30), (1, 1e-30)]], 3)
+    expected = ExactIndex.build(vectors).search(queries, 2)
+    result = SeismicIndex.build(vectors).search(queries, 2, params)
+    assert result.rows.tolist() == expected.rows.tolist() == [[-1, -1], [1, -1]]
+    assert np.isneginf(result.scores[expected.rows < 0]).all()

@@ -238,7 +238,7 @@ def change_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) ->
 
 
 def test_newer_and_older_formats(folder: Path) -> None:
-    change_manifest(folder, lambda manifest: manifest.update(format_version=FORMAT_VERSION + 1))
+    change_manifest(folder, lambda manifest: manifest.update(format_version=FORMAT_VERSION + 2))
     with pytest.raises(IndexFormatError, match="upgrade lsr"):
         SeismicIndex.open(folder)
     for older in range(min(FORMATS)):

@@ -152,8 +152,10 @@ def test_what_cannot_be_repaired(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("tool", [check_index, repair_index, SeismicIndex.open])
 def test_too_few_descriptors_are_no_damage(folder: Path, tool: Callable[[Path], object]) -> None:
     def run(free: int) -> None:
-        used = max(int(each) for each in os.listdir("/proc/self/fd"))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (used + free, used + free))
+        most = max(int(each) for each in os.listdir("/proc/self/fd"))
+        while (used := os.open(os.devnull, os.O_RDONLY)) <= most:  # until there are no gaps
+            pass
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used + 1 + free, used + 1 + free))
         tool(folder)
 
     for free in (1, 2, 3, 5):
