@@ -26,6 +26,7 @@ from lsr.encoders.own_encoder import METHODS, Encode, EncodesTexts, encoder_from
 from lsr.encoders.pruning import Pruning
 from lsr.encoders.sparse.sparse_encoder import EncoderOptions, Expander, SparseEncoder
 from lsr.errors import EncoderError, ParameterError
+from lsr.storage.reading import refuse_special
 from lsr.vectors.vocabulary import Vocabulary
 
 # Every function that takes an encoder takes any of these.
@@ -114,6 +115,7 @@ def _load(
         return SparseEncoder(spec, options, device, expander, light=light)
 
     folder = Path(name)
+    refuse_special(folder, EncoderError)
     saved = read_saved(folder)
     kind = saved.get("kind")
     if kind != WHOLE and options.given():

@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from lsr.errors import LsrError
 from lsr.storage.files import STANDARD, storage_errors
 from lsr.storage.limits import MAX_LINE, UnreadableInputError, check_unpacked, longest_line
 
@@ -57,6 +58,13 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
                 yield cast(BinaryIO, io.BufferedReader(_Measured(unpacked, packed), _AT_ONCE))
         else:
             yield cast(BinaryIO, file)
+
+
+def refuse_special(folder: Path, error: type[LsrError]) -> None:
+    """Raises `error` for a pipe, a socket or a device in a folder: what opens it by name would wait for its writer."""
+    for path in folder.rglob("*"):
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise error(f"{path}: is a pipe or a device, and no file may be one here; remove it")
 
 
 def bounded_lines(file: BinaryIO) -> Iterator[bytes]:

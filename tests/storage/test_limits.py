@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -10,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from lsr import SparseVectors, load_collection
+from lsr import BM25Encoder, SparseVectors, load_collection, load_encoder
 from lsr.collections.documents import as_documents
-from lsr.errors import CollectionError, ParameterError, VectorsError
+from lsr.errors import CollectionError, EncoderError, ParameterError, VectorsError
 from lsr.storage.limits import longest_line, most_unpacked
 from lsr.vectors.io import read_vectors
 
@@ -100,3 +101,18 @@ def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setenv(name, wrong)
             with pytest.raises(ParameterError, match=f"{name} is '{wrong[:20]}"):
                 read()
+
+
+@pytest.mark.parametrize("name", ["encoder.json", "vectors.json", "more/part-00001.parquet"])
+def test_pipes_in_folders_are_refused(tmp_path: Path, name: str) -> None:
+    SparseVectors.from_dicts([{0: 1.0}], dim=2).write(tmp_path / "v")
+    BM25Encoder().fit(["sea"]).save(tmp_path / "e")
+    for folder in ("v", "e"):
+        path = tmp_path / folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.unlink(missing_ok=True)
+        os.mkfifo(path)
+    with pytest.raises(VectorsError, match=f"{name}: is a pipe"):
+        read_vectors(tmp_path / "v")
+    with pytest.raises(EncoderError, match="is a pipe|no such encoder|not the folder"):
+        load_encoder(tmp_path / "e")

@@ -15,7 +15,7 @@ from lsr.checks import shown
 from lsr.encoders.base import first_line
 from lsr.errors import EncoderError
 from lsr.extras import need
-from lsr.storage.reading import POINTER, is_pointer
+from lsr.storage.reading import POINTER, is_pointer, refuse_special
 from lsr.storage.recognize import what_is
 
 WORKS = (
@@ -92,6 +92,7 @@ def refuse_pointers(folder: Path) -> None:
 
     It looks into small files alone.
     """
+    refuse_special(folder, EncoderError)
     for path in _files_of(folder):
         if path.stat().st_size < _LARGEST_POINTER and is_pointer(path):
             raise EncoderError(f"{path}: {POINTER}")

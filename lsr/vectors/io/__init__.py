@@ -13,7 +13,7 @@ import numpy as np
 from lsr.checks import check_kind, check_whole, expanded
 from lsr.errors import VectorsError
 from lsr.storage.files import is_stream
-from lsr.storage.reading import anchored, rereadable
+from lsr.storage.reading import anchored, refuse_special, rereadable
 from lsr.storage.recognize import VECTORS, VECTORS_FOLDER, ZIP, beginning, kind_of_file, what_is
 from lsr.vectors.io import jsonl, npz, parquet
 from lsr.vectors.io.parquet import ParquetWriter
@@ -173,6 +173,7 @@ def _stored(path: str | os.PathLike[str]) -> tuple[Path, _Format]:
     """Where vectors can be read, and how: by what is there, whatever its name."""
     path = rereadable(expanded(path))
     if path.is_dir():
+        refuse_special(path, VectorsError)
         return path, _PARQUET
     if not path.exists():
         raise VectorsError(f"{path}: no such file or folder; {_EXPECTED}")
