@@ -50,6 +50,9 @@ def _describe(folder: Path) -> dict[str, Any]:
     from lsr.storage.manifest import read_manifest
 
     opened, manifest = open_index(folder), read_manifest(folder)
+    generation = getattr(opened, "generation", None)
+    if generation is not None and generation.metadata.stored:
+        manifest["metadata"] = {each.name: str(each.type) for each in generation.metadata.schema}
     files = {name: entry["bytes"] for name, entry in manifest.pop("files").items()}
     return {**manifest, "bytes": opened.nbytes, "files": files}
 

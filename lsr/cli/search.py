@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from textwrap import shorten
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import JOINERS, bold, print_json, printable, while_loading
+from lsr.cli.output import JOINERS, bold, print_columns, print_json, printable, while_loading
 from lsr.cli.search_options import takes_request
 from lsr.retrieval.request import SearchRequest
 
 if TYPE_CHECKING:
-    from lsr.retrieval.hits import Hit
+    from lsr.retrieval.hits import Hit, Hits
+    from lsr.retrieval.snapshot import Snapshot
 
 _SNIPPET = 300
 _TERMS_SHOWN = 12
+_VALUES_SHOWN = 10
+_METADATA = 200  # characters
 
 
 @takes_request(k=10)
@@ -28,6 +33,10 @@ def search(
     queries: options.Queries = None,
     encoder: options.OfQueries = None,
     device: options.Device = None,
+    facet: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Count the values of a column of metadata; may be given several times."),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Print the best documents for one query."""
@@ -35,19 +44,23 @@ def search(
 
     with while_loading(index):
         asked = open_with_query(index, query, queries, encoder, device)
-        hits = asked.searcher.hits(asked.rows, request)[0]
+        snapshot = asked.searcher.snapshot
+        hits = snapshot.hits(asked.rows, request)[0]
+        facets = {name: counted(snapshot, name, hits, request.where) for name in facet or ()}
     if json:
         shown_hits = [{"rank": rank, **hit.as_dict(explain, _SNIPPET)} for rank, hit in enumerate(hits, start=1)]
-        print_json({"query": query, "hits": shown_hits})
+        print_json({"query": query, "hits": shown_hits, **({"facets": facets} if facets else {})})
         return
     if not hits:
         print(
             "no document shares a term with the query"
-            if request.allowed is None
+            if request.allowed is None and request.where is None
             else "none of these shares a term with the query"
         )
     for rank, hit in enumerate(hits, start=1):
         print(f"{rank:>3}  {hit.score:.4f}  {printable(hit.doc_id)}{_parts(hit)}")
+        if hit.metadata:
+            print(f"     {printable(_columns(hit.as_dict()['metadata']))}")
         if hit.text:
             print(f"     {_snippet(hit, hit.text)}")
         if explain:
@@ -55,6 +68,25 @@ def search(
             shown = "  ".join(f"{printable(term)} {value:.3f}" for term, value in terms[:_TERMS_SHOWN])
             more = f"  and {len(terms) - _TERMS_SHOWN} more" if len(terms) > _TERMS_SHOWN else ""
             print(f"     {shown}{more}")
+    for name, values in facets.items():
+        print()
+        lines = [[str(each["value"]), f"{each['hits']:,}", f"{each['documents']:,}"] for each in values]
+        print_columns([[name, "hits", "documents" if request.where is None else "matching"], *lines])
+
+
+def counted(snapshot: Snapshot, name: str, hits: Hits, where: str | None) -> list[dict[str, Any]]:
+    """The most frequent values of a column: in how many hits, and in how many documents that may be found."""
+    from lsr.retrieval.hits import as_json
+
+    in_hits = snapshot.facets(name, hits, k=None)
+    in_all = snapshot.facets(name, where=where, k=None)
+    most = sorted(in_all, key=lambda value: (-in_hits.get(value, 0), -in_all[value], str(value)))[:_VALUES_SHOWN]
+    return [{"value": as_json(each), "hits": in_hits.get(each, 0), "documents": in_all[each]} for each in most]
+
+
+def _columns(metadata: Mapping[str, Any]) -> str:
+    shown = (f"{name} {value}" for name, value in metadata.items() if value is not None)
+    return shorten(", ".join(shown), _METADATA, placeholder=" ...")
 
 
 def _snippet(hit: Hit, text: str) -> str:

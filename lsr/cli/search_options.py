@@ -33,6 +33,8 @@ _HELP = {
     "negatives": "How many of the last documents --gamma is about (rocchio).",
     "interpolate": "Add up sparse and dense scores: before the feedback, after it, or both times. Without feedback, "
     "give after.",
+    "where": "An SQL expression over the documents' metadata: only those of which it is true are found, as in "
+    "\"year >= 2020 and category in ('cs', 'math')\". lsr info names the columns.",
     "side": "Which vectors are searched and fed back; by default sparse, and dense with --interpolate",
     "fusion": "What is added up: scores, or reciprocal ranks (rrf).",
     "weight": "Weight of the sparse scores, from 0 to 1; the dense scores have the rest.",

@@ -41,7 +41,7 @@ _EXACT: dict[Reason, str] = {
 }
 
 
-@takes_request(k=10, words=PARAMS)
+@takes_request(k=10, words=[*PARAMS, "where"])
 def why(
     index: options.IndexFolder,
     query: Annotated[str, typer.Argument(metavar="QUERY", help="The query's text, in quotes; or its id.")],
@@ -61,7 +61,9 @@ def why(
     if row < 0:
         raise ParameterError(f"{document!r} is not a document of {index}; check the id")
     vector = searcher.snapshot.encode(asked.rows)[SPARSE]
-    explained = cast("SeismicIndex", searcher.index).why(vector, row, request.k, request.params, request.allowed)
+    explained = cast("SeismicIndex", searcher.index).why(
+        vector, row, request.k, request.params, searcher.snapshot.allowed(request)
+    )
     if json:
         print_json({"query": query, "doc_id": document, **_as_json(explained, request.params, searcher.snapshot.token)})
         return

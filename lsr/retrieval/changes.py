@@ -148,6 +148,7 @@ class Changes:
             None if split is None else PassageSplit(**split),
             batch_size=batch_size,
             progress=progress,
+            known_columns=self._snapshot.metadata.schema if self._snapshot.metadata.stored else None,
         )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date, time
 from functools import cached_property
+from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -26,6 +28,10 @@ def _text_of(hit: Hit) -> str | None:
     return None if texts is None else texts[hit.row]
 
 
+def _metadata_of(hit: Hit) -> dict[str, Any]:
+    return hit._snapshot.metadata.row(hit.row)
+
+
 @dataclass(frozen=True, repr=False, init=False)
 class Hit:
     """One document found for one query.
@@ -36,9 +42,10 @@ class Hit:
     scores: "sparse" and "dense" -> its inner product in the list of that side, before any normalization; without the
         sides that were not searched, and those whose list does not have it.
     text: title and text; None if the index keeps no texts.
+    metadata: name -> value of each column that the index keeps of its documents, None for a missing value.
 
-    Text and terms are read from the index when they are asked for, or when the hit is pickled: a pickle holds both,
-    and no index.
+    Text, metadata and terms are read from the index when they are asked for, or when the hit is pickled: a pickle holds
+    them, and no index.
     """
 
     if TYPE_CHECKING:  # not fields: what is shown and copied of a hit is plain data
@@ -50,6 +57,7 @@ class Hit:
     row: int
     scores: Mapping[str, float] = field(compare=False)
     text: str | None = field(compare=False, default=cached_property(_text_of))  # type: ignore[assignment]
+    metadata: Mapping[str, Any] = field(compare=False, default=cached_property(_metadata_of))  # type: ignore[arg-type]
 
     def __init__(
         self,
@@ -102,6 +110,8 @@ class Hit:
         """What JSON shows of it; explain: with its terms; snippet: with one of so many characters, if it has a text."""
         shown = {name: getattr(self, name) for name in Hits.columns}
         shown["scores"] = dict(self.scores)
+        if self.metadata:
+            shown["metadata"] = as_json(self.metadata)
         if snippet is not None and self.text is not None:
             shown["snippet"] = self.snippet(snippet).as_dict()
         return {**shown, **({"terms": self.explain()} if explain else {})}
@@ -121,7 +131,13 @@ class Hit:
         return {int(shared[at]): float(products[at]) for at in np.argsort(-products, kind="stable")}
 
     def __getstate__(self) -> dict[str, Any]:
-        plain = {**self.__dict__, "text": self.text, "passage": self.passage, "_terms": self._terms}
+        plain = {
+            **self.__dict__,
+            "text": self.text,
+            "passage": self.passage,
+            "metadata": self.metadata,
+            "_terms": self._terms,
+        }
         return {name: value for name, value in plain.items() if name not in ("_snapshot", "_query", "_contributions")}
 
 
@@ -130,12 +146,40 @@ class Hits(ScoredList[Hit]):
 
     columns: ClassVar[tuple[str, ...]] = ("doc_id", "score", "row", "scores", "text")
 
+    def _to_arrow(self) -> Any:
+        """With the metadata, a column for each of its names; those that are names of other columns follow a dot."""
+        import pyarrow as pa
+
+        table = super()._to_arrow()
+        for name in self[0].metadata if self else ():
+            column = pa.array([hit.metadata[name] for hit in self])
+            table = table.append_column(f"metadata.{name}" if name in self.columns else name, column)
+        return table
+
     def _records(self) -> Iterator[dict[str, Any]]:
         return (hit.as_dict() for hit in self)
 
     def to_dicts(self, explain: bool = False, snippet: int | None = None) -> list[dict[str, Any]]:
-        """doc_id, score, row, scores and text of each hit; explain: with its terms; snippet: see Hit.as_dict."""
+        """What JSON shows of each hit; explain: with its terms; snippet: see Hit.as_dict."""
         return [hit.as_dict(explain, snippet) for hit in self]
+
+
+def as_json(value: Any) -> Any:
+    """A value as JSON has it: dates in ISO 8601, bytes in hexadecimal, and what JSON has not as text."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if isfinite(value) else str(value)
+        case Mapping():
+            return {str(name): as_json(each) for name, each in value.items()}
+        case list() | tuple():
+            return [as_json(each) for each in value]
+        case bytes():
+            return value.hex()
+        case date() | time():
+            return value.isoformat()
+    return str(value)
 
 
 class SearchedQuery:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args, get_type_
 
 from lsr.checks import check_choice, check_number, check_whole, shown
 from lsr.errors import ParameterError
+from lsr.index.metadata.condition import parsed
 from lsr.index.parameters import SearchParams
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ class SearchRequest:
     interpolate: the sparse and the dense list become one "before" the feedback, "after" it, or "both" times (Li et al.,
         SIGIR 2022); "none" searches `side` alone. Without feedback "after" is all there is.
     fusion: how two lists become one.
+    where: an SQL expression over the documents' metadata, which must be true of what is found; see Searcher.search.
 
     Raises ParameterError for values that do not go together.
     """
@@ -148,9 +150,12 @@ class SearchRequest:
     feedback: Feedback | None = None
     interpolate: Place = "none"
     fusion: Fusion = field(default_factory=Fusion)
+    where: str | None = None
 
     def __post_init__(self) -> None:
         check_whole("k", self.k)
+        if self.where is not None:
+            parsed(self.where)
         check_choice("interpolate", self.interpolate, get_args(Place))
         for name, kind, optional in (
             ("params", SearchParams, False),
@@ -197,6 +202,7 @@ class SearchRequest:
         feedback: Feedback | FeedbackMethod | None = None,
         interpolate: Place = "none",
         fusion: Fusion | FusionMethod = Fusion(),
+        where: str | None = None,
     ) -> Self:
         """The request, where names stand for a Feedback and a Fusion with their default values."""
         return cls(
@@ -207,6 +213,7 @@ class SearchRequest:
             Feedback(feedback) if isinstance(feedback, str) else feedback,
             interpolate,
             Fusion(fusion) if isinstance(fusion, str) else fusion,
+            where,
         )
 
     @classmethod
@@ -238,7 +245,7 @@ WORDS: dict[str, tuple[type, str]] = {
     "feedback_depth": (Feedback, "depth"),
     "feedback_terms": (Feedback, "terms"),
     **{name: (Feedback, name) for name in ("alpha", "beta", "gamma", "negatives")},
-    **{name: (SearchRequest, name) for name in ("interpolate", "side")},
+    **{name: (SearchRequest, name) for name in ("interpolate", "side", "where")},
     "fusion": (Fusion, "method"),
     **{name: (Fusion, name) for name in ("weight", "normalize", "missing")},
     "fusion_depth": (Fusion, "depth"),

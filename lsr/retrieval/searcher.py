@@ -17,7 +17,7 @@ from lsr.index.filters import Allowed
 from lsr.index.index_folder import FromFolder
 from lsr.index.parameters import SearchParams
 from lsr.retrieval.dense_side import Dense
-from lsr.retrieval.hits import Hits
+from lsr.retrieval.hits import Hit, Hits
 from lsr.retrieval.request import Feedback, FeedbackMethod, Fusion, FusionMethod, Place, SearchRequest, SideName
 from lsr.retrieval.snapshot import Snapshot, Texts
 from lsr.storage.reading import anchored
@@ -377,6 +377,7 @@ class Searcher(HasFacts, FromFolder):
         feedback: Feedback | FeedbackMethod | None = None,
         interpolate: Place = "none",
         fusion: Fusion | FusionMethod = Fusion(),  # noqa: B008 (frozen)
+        where: str | None = None,
     ) -> Hits:
         """At most k hits for one query, best first; a sparse search finds none for a query without any known token.
 
@@ -389,6 +390,9 @@ class Searcher(HasFacts, FromFolder):
         feedback: "rocchio", "average" (dense only), or a Feedback with values of one's own.
         interpolate: "before", "after" or "both" (before and after the feedback); without feedback "after" is all.
         fusion: "rrf" for reciprocal ranks, or a Fusion: weight, normalization, documents missing from a list, depth.
+        where: an SQL expression over the documents' metadata, such as "year >= 2020 and category in ('cs', 'math')",
+            which must be true of what is found: neither false nor null. `id` is a document's id. With `allowed`, both
+            must hold. It is evaluated once, by DuckDB, and kept; times are in UTC.
 
         Raises ParameterError for k < 1 and values that do not go together or need dense vectors that are not there.
         """
@@ -397,7 +401,9 @@ class Searcher(HasFacts, FromFolder):
             raise ParameterError(f"there are {len(queries)} queries; give one, or many to search_batch")
         if queries is not text:
             check_text("the query", text, many="search_batch")
-        return self.snapshot.hits(queries, SearchRequest.of(k, params, allowed, side, feedback, interpolate, fusion))[0]
+        return self.snapshot.hits(
+            queries, SearchRequest.of(k, params, allowed, side, feedback, interpolate, fusion, where)
+        )[0]
 
     def search_batch(
         self,
@@ -411,10 +417,11 @@ class Searcher(HasFacts, FromFolder):
         feedback: Feedback | FeedbackMethod | None = None,
         interpolate: Place = "none",
         fusion: Fusion | FusionMethod = Fusion(),  # noqa: B008 (frozen)
+        where: str | None = None,
     ) -> list[Hits]:
         """The hits of each text, in the order of the texts. threads: None for all processors. See `search`."""
         return self.snapshot.hits(
-            texts, SearchRequest.of(k, params, allowed, side, feedback, interpolate, fusion), threads
+            texts, SearchRequest.of(k, params, allowed, side, feedback, interpolate, fusion, where), threads
         )
 
     def run(
@@ -430,6 +437,7 @@ class Searcher(HasFacts, FromFolder):
         feedback: Feedback | FeedbackMethod | None = None,
         interpolate: Place = "none",
         fusion: Fusion | FusionMethod = Fusion(),  # noqa: B008 (frozen)
+        where: str | None = None,
     ) -> dict[str, dict[str, float]]:
         """Query id -> document id -> score, best first, for queries given as id -> text, or as SparseVectors with
         ids: what lsr.eval measures.
@@ -437,8 +445,20 @@ class Searcher(HasFacts, FromFolder):
         drop_same_id: a document whose id is the query's is never found: k others are returned, and it is not fed back.
         threads: None for all processors. See `search`.
         """
-        request = SearchRequest.of(k, params, allowed, side, feedback, interpolate, fusion)
+        request = SearchRequest.of(k, params, allowed, side, feedback, interpolate, fusion, where)
         return self.snapshot.rankings(queries, request, threads, drop_same_id)
+
+    def facets(
+        self, column: str, hits: Iterable[Hit] | None = None, *, where: str | None = None, k: int | None = 10
+    ) -> dict[Any, int]:
+        """The k most frequent values of a column of metadata, None for all -> in how many documents each is.
+
+        hits: those that are counted; else all documents of which `where` is true, or all of the index. Of a column of
+        lists, each value of a list counts once; missing values do not count.
+        Raises ParameterError for a column that is not there, or whose values are not texts, numbers, dates or lists of
+        these.
+        """
+        return self.snapshot.facets(column, hits, where, k)
 
     def hits(
         self, queries: Sequence[str] | SparseVectors, request: SearchRequest, threads: int | None = 1

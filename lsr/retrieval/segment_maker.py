@@ -35,6 +35,8 @@ from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from lsr.encoders.dense.dense_encoder import DenseEncoder
 
 # Bytes that reading vectors and building their index in memory takes for each non-zero; measured: 35 to 37.
@@ -49,6 +51,7 @@ class SegmentMaker:
     """How segments of an index are made.
 
     dense: for dense vectors beside the sparse ones. split: for passages in place of whole documents.
+    known_columns: the index's metadata, which that of the segment must go with.
     memory: bytes that may hold vectors and their index; half of what the machine has if None.
     """
 
@@ -61,6 +64,7 @@ class SegmentMaker:
     threads: int | None = None
     memory: int | None = None
     progress: bool = False
+    known_columns: pa.Schema | None = None
 
     def from_documents(self, documents: Documents, segment: Path, encoding: Path) -> None:
         """Encode documents into `encoding`, from which a killed call resumes, and make them the segment.
@@ -85,7 +89,8 @@ class SegmentMaker:
         def beside(folder: Path) -> dict[str, Any]:
             from lsr.encoders.dense.dense_collection import read_dense_parts
 
-            _write_documents(folder, documents, rows if isinstance(rows, PassageRows) else None)
+            passages = rows if isinstance(rows, PassageRows) else None
+            _write_documents(folder, documents, passages, self.known_columns)
             if self.dense is not None:
                 parts = read_dense_parts(encodings(encoding)[1])
                 write_dense_beside(
@@ -191,11 +196,12 @@ class _Again:
         return self._documents.documents()
 
 
-def _write_documents(folder: Path, documents: Documents, passages: PassageRows | None) -> None:
+def _write_documents(folder: Path, documents: Documents, passages: PassageRows | None, known: pa.Schema | None) -> None:
     """Ids, texts and metadata of documents, which must be those whose rows have the ids that are in the folder."""
     row_ids = IdColumn.open(folder, IDS) if (folder / f"{IDS}.offsets.npy").exists() else IdColumn.of([])
     firsts = range(len(row_ids)) if passages is None else passages.starts[:-1].tolist()
-    with ColumnsWriter(folder, METADATA.removesuffix(".arrow"), getattr(documents, "metadata_schema", None)) as columns:
+    schema = getattr(documents, "metadata_schema", None)
+    with ColumnsWriter(folder, METADATA.removesuffix(".arrow"), schema, known) as columns:
 
         def texts() -> Iterator[str]:
             held: list[Document] = []

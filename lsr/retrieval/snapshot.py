@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from lsr.checks import check_flag, check_kind, checked_texts, named_texts
+from lsr.checks import check_flag, check_kind, check_whole, checked_texts, named_texts
 from lsr.errors import EncoderError, ParameterError
 from lsr.index.filters import Filter
 from lsr.progress import progress_bar
@@ -24,6 +25,7 @@ from lsr.vectors.sparse_vectors import SparseVectors
 if TYPE_CHECKING:
     from lsr.encoders.base import Encoder
     from lsr.index.dense.dense_index import DenseIndex
+    from lsr.index.metadata.index_metadata import IndexMetadata
     from lsr.index.segments.generation import Generation
     from lsr.index.segments.generation_passages import GenerationPassages
     from lsr.index.segments.segmented_dense import SegmentedDense
@@ -55,6 +57,33 @@ class Snapshot:
     def passages(self) -> GenerationPassages | None:
         """Which document each row is a passage of; None where documents are not split."""
         return None if self.generation is None else self.generation.passages
+
+    @cached_property
+    def metadata(self) -> IndexMetadata:
+        """What is known of the documents beside id and text."""
+        from lsr.index.metadata.index_metadata import IndexMetadata
+
+        return IndexMetadata.without_columns(self.index) if self.generation is None else self.generation.metadata
+
+    def filter(self, where: str) -> Filter:
+        """The documents of which a condition is true. It is made once. Raises ParameterError."""
+        return self.metadata.filter(where)
+
+    def facets(
+        self, column: str, hits: Iterable[Hit] | None = None, where: str | None = None, k: int | None = 10
+    ) -> dict[Any, int]:
+        """See Searcher.facets."""
+        if k is not None:
+            check_whole("k", k)
+        if hits is None:
+            counts = self.metadata.counts(column, where)
+        else:
+            self.metadata.check_countable(column)
+            values = (hit.metadata[column] for hit in hits)
+            counts = Counter(each for value in values for each in (set(value) if isinstance(value, list) else (value,)))
+            counts.pop(None, None)
+        # Values that are in equally many documents are in the order of their text.
+        return dict(sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))[:k])
 
     @property
     def generation(self) -> Generation | None:
@@ -177,9 +206,16 @@ class Snapshot:
 
     def _prepared(self, request: SearchRequest) -> SearchRequest:
         """With a filter made once, not for each side and each search of a pipeline."""
-        if request.allowed is None:
-            return request
-        return replace(request, allowed=Filter.of(request.allowed, len(self.index), self.index.ids))
+        allowed = self.allowed(request)
+        return request if allowed is None else replace(request, allowed=allowed, where=None)
+
+    def allowed(self, request: SearchRequest) -> Filter | None:
+        """The documents that a request may find: all if None. Raises ParameterError."""
+        allowed = Filter.of(request.allowed, len(self.index), self.index.ids)
+        if request.where is None:
+            return allowed
+        matching = self.filter(request.where)
+        return matching if allowed is None else Filter(allowed.mask & matching.mask)
 
     def rows_of(self, doc_ids: Sequence[str]) -> npt.NDArray[np.int64]:
         """int64[ids]: the rows of documents, -1 for ids that no document has."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
+from lsr.checks import shown
 from lsr.errors import ParameterError
 from lsr.index.filters import Filter
 from lsr.index.metadata.condition import Condition, parsed, refused
@@ -17,9 +18,12 @@ from lsr.index.metadata.segment_metadata import Kinds, SegmentMetadata
 from lsr.index.segments.row_map import RowMap
 from lsr.storage.arrays import Array
 from lsr.storage.columns import unified
+from lsr.storage.id_column import IdColumn
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from lsr.index.sparse_index import SparseIndex
 
 ID_NAMES = ("id", "_id")  # of a document's id in a condition, unless a column has that name
 
@@ -59,6 +63,18 @@ class IndexMetadata:
         filters = _FILTER_BYTES // (_BYTES_OF_A_ROW * max(len(rows), 1))
         self._filters = lru_cache(max(_FEWEST_FILTERS, filters))(self._made)
 
+    @classmethod
+    def without_columns(cls, index: SparseIndex[Any]) -> Self:
+        """That of an index that keeps none, whose documents have ids at best."""
+        ids = index.ids if isinstance(index.ids, IdColumn) else None
+        part = MetadataPart(SegmentMetadata(None, ids, len(index)), None, np.empty(0, np.uint32))
+        return cls([part], RowMap([len(index)], [part.deleted]))
+
+    @property
+    def stored(self) -> bool:
+        """Whether there are any columns."""
+        return any(each.metadata.stored for each in self._parts)
+
     @cached_property
     def schema(self) -> pa.Schema:
         """The name of each column, with a type that holds the values of all segments."""
@@ -66,6 +82,8 @@ class IndexMetadata:
 
     def row(self, row: int) -> dict[str, Any]:
         """The metadata of the document of a row: each column, None where nothing is known."""
+        if not self.stored:
+            return {}
         segments, inside = self._rows.locate(np.array([row], np.int64))
         part = self._parts[int(segments[0])]
         at = int(inside[0])
@@ -89,8 +107,7 @@ class IndexMetadata:
 
         Raises ParameterError for a column that is not there, or whose values cannot be counted.
         """
-        if name not in self.schema.names:
-            raise ParameterError(f"there is no column {name!r}; {self._columns()}")
+        self.check_countable(name)
         condition, kinds = (None, ()) if where is None else self._understood(where)
         total: Counter[Any] = Counter()
         for each in self._parts:
@@ -99,6 +116,18 @@ class IndexMetadata:
                 chosen &= each.metadata.matching(condition, kinds)
             total.update(each.metadata.counts(name, chosen))
         return total
+
+    def check_countable(self, name: str) -> None:
+        """Raises ParameterError for a column that is not there, or whose values cannot be counted."""
+        import pyarrow as pa
+
+        if name not in self.schema.names:
+            raise ParameterError(f"there is no column {shown(name)}; {self._columns()}")
+        kind = self.schema.field(name).type
+        if pa.types.is_nested(kind.value_type if pa.types.is_list(kind) or pa.types.is_large_list(kind) else kind):
+            raise ParameterError(
+                f"the column {name!r} is of type {kind}; count values of texts, numbers, dates or lists of these"
+            )
 
     def _understood(self, where: str) -> tuple[Condition, Kinds]:
         condition = parsed(where)
@@ -117,9 +146,9 @@ class IndexMetadata:
             return str(alike[0])
         if not alike and spelling.lower() in ID_NAMES and all(each.metadata.ids is not None for each in self._parts):
             return None
-        which = "there is no column" if not alike else "there are several columns"
-        quotes = "" if alike else f" (a text stands in single quotes: '{spelling}')"
-        raise refused(where, f"{which} {spelling!r}{quotes}; {self._columns()}")
+        which = "there are several columns" if alike else "there is no column"
+        quotes = f" (a text stands in single quotes: '{spelling}')" if '"' in where and not alike else ""
+        raise ParameterError(f"where {shown(where)}: {which} {shown(spelling)}{quotes}; {self._columns()}")
 
     def _columns(self) -> str:
         if not self.schema.names:

@@ -6,7 +6,7 @@ from collections import Counter
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from lsr.errors import IndexFormatError, ParameterError
+from lsr.errors import IndexFormatError
 from lsr.index.metadata.condition import Condition
 from lsr.index.metadata.matching import Mask, matching
 from lsr.storage.arrays import read_only
@@ -34,6 +34,11 @@ class SegmentMetadata:
         self.ids = ids
         self.documents = documents
         self._matching = lru_cache(max(_FEWEST_MASKS, _MASK_BYTES // max(documents, 1)))(self._evaluated)
+
+    @property
+    def stored(self) -> bool:
+        """Whether anything is known of its documents."""
+        return self._columns is not None
 
     @cached_property
     def columns(self) -> Columns | None:
@@ -98,31 +103,19 @@ class SegmentMetadata:
         counts: Counter[Any] = Counter()
         begin = 0
         for chunk in self.columns.column(name).chunks:
-            counts.update(_counted(name, chunk.filter(pa.array(chosen[begin : begin + len(chunk)]))))
+            counts.update(_counted(chunk.filter(pa.array(chosen[begin : begin + len(chunk)]))))
             begin += len(chunk)
         return counts
 
 
-def _counted(name: str, values: Any) -> dict[Any, int]:
+def _counted(values: Any) -> dict[Any, int]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
         of_document, values = pc.list_parent_indices(values), pc.list_flatten(values)
-        _check_countable(name, values.type)
         coded = values.dictionary_encode()
         pairs = pa.table({"document": of_document, "value": coded.indices}).group_by(["document", "value"])
         values = coded.dictionary.take(pairs.aggregate([])["value"].combine_chunks())
-    _check_countable(name, values.type)
     counted = pc.value_counts(values.drop_null())
     return dict(zip(map(plain_value, counted.field(0)), counted.field(1).to_pylist(), strict=True))
-
-
-def _check_countable(name: str, kind: Any) -> None:
-    import pyarrow as pa
-
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if pa.types.is_nested(kind):
-        raise ParameterError(
-            f"the column {name!r} is of type {kind}; count values of texts, numbers, dates or lists of them"
-        )

@@ -18,6 +18,8 @@ from lsr.checks import expanded
 from lsr.errors import IndexFormatError, StorageError
 from lsr.index.index_folder import ATTEMPTS, IDS, PASSAGES, IndexFolder, StoredVocabulary, all_of_one, identity_of
 from lsr.index.inverted.inverted_engine import InvertedEngine
+from lsr.index.metadata.index_metadata import IndexMetadata, MetadataPart
+from lsr.index.metadata.segment_metadata import SegmentMetadata
 from lsr.index.segments.commit import KIND, Commit, SegmentEntry, generation_file, read_commit
 from lsr.index.segments.generation_passages import GenerationPassages
 from lsr.index.segments.row_map import RowMap
@@ -26,6 +28,7 @@ from lsr.index.segments.segmented_engine import Segment, SegmentedEngine
 from lsr.index.seismic.engine import BlockEngine
 from lsr.index.seismic.seismic_files import FORMATS, open_engine
 from lsr.storage.arrays import Array, damaged, is_exhausted, load_array, read_only
+from lsr.storage.columns import Columns
 from lsr.storage.id_column import IdColumn
 from lsr.storage.manifest import COMMIT_FORMAT, MANIFEST, check_size, read_manifest
 from lsr.storage.reading import anchored, open_regular
@@ -52,6 +55,7 @@ class OpenedSegment:
     spans: Array | None
     ids: IdColumn | None
     texts: StringColumn | None
+    metadata: SegmentMetadata
 
     def __len__(self) -> int:
         """Number of rows, deleted ones too."""
@@ -61,12 +65,6 @@ class OpenedSegment:
     def documents(self) -> int:
         """Number of documents, deleted ones too."""
         return self.entry.rows if self.starts is None else len(self.starts) - 1
-
-    @property
-    def metadata(self) -> Path | None:
-        """Where the documents' metadata is, one row for each, deleted ones too."""
-        path = self.folder / METADATA
-        return path if path.exists() else None
 
     @property
     def dense(self) -> Path | None:
@@ -135,6 +133,13 @@ class Generation:
         """Which document each row is of; None where each row is one."""
         starts, spans = [each.starts for each in self.segments], [each.spans for each in self.segments]
         return None if all(each is None for each in starts) else GenerationPassages(self.rows, starts, spans)
+
+    @cached_property
+    def metadata(self) -> IndexMetadata:
+        """What is known of the documents beside id and text."""
+        return IndexMetadata(
+            [MetadataPart(each.metadata, each.starts, each.deleted) for each in self.segments], self.rows
+        )
 
     @property
     def _alone(self) -> bool:
@@ -232,7 +237,7 @@ def open_segment(
         if known is not None and known.entry.manifest_sha256 == entry.manifest_sha256:
             deleted = read_deleted(folder, entry)
             opened = OpenedSegment(
-                entry, path, known.engine, deleted, known.starts, known.spans, known.ids, known.texts
+                entry, path, known.engine, deleted, known.starts, known.spans, known.ids, known.texts, known.metadata
             )
         else:
             opened = _opened(path, entry, read_deleted(folder, entry))
@@ -280,7 +285,9 @@ def _opened(path: Path, entry: SegmentEntry, deleted: Array) -> OpenedSegment:
     texts = StringColumn.open(path, TEXTS) if f"{TEXTS}.offsets.npy" in listed else None
     stored.check(len(engine) == entry.rows, "rows and commit")
     stored.check(all(each is None or len(each) == documents for each in (ids, texts)), "ids, texts and vectors")
-    return OpenedSegment(entry, path, engine, deleted, starts, spans, ids, texts)
+    columns = Columns.open(path, METADATA.removesuffix(".arrow")) if METADATA in listed else None
+    metadata = SegmentMetadata(columns, ids, documents)
+    return OpenedSegment(entry, path, engine, deleted, starts, spans, ids, texts, metadata)
 
 
 def read_deleted(folder: Path, entry: SegmentEntry) -> Array:

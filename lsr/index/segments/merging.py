@@ -22,6 +22,7 @@ from lsr.index.segments.generation import DENSE, METADATA, SPANS, TEXTS, Generat
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.memory import machine_memory
 from lsr.storage.arrays import Array, growing_array, save_arrays
+from lsr.storage.columns import merge_columns
 from lsr.storage.files import scratch_folder, storage_errors
 from lsr.storage.id_column import IdColumn
 from lsr.storage.manifest import read_manifest, write_manifest
@@ -195,18 +196,9 @@ def _carry(new: Path, parts: Sequence[LiveRows]) -> None:
         with growing_array(new, SPANS, np.int64, (2,)) as add:
             for part in parts:
                 _add_spans(add, part)
-    if any(each.metadata is not None for each in segments):
-        from lsr.storage.columns import Columns, merge_columns
-
-        name = METADATA.removesuffix(".arrow")
-        merge_columns(
-            new,
-            name,
-            [
-                (Columns.open(part.segment.folder, name) if part.segment.metadata else None, part.documents)
-                for part in parts
-            ],
-        )
+    if any(each.metadata.stored for each in segments):
+        columns = [(part.segment.metadata.columns, part.documents) for part in parts]
+        merge_columns(new, METADATA.removesuffix(".arrow"), columns)
     if all(each.dense is not None for each in segments):
         _carry_dense(new / DENSE, parts)
 
