@@ -4,7 +4,7 @@ OUTPUT = "Output"
 
 # By parameter; COMMAND.parameter where it has another purpose there.
 _PANELS = {
-    "Search": "k only side query_cut heap_factor max_blocks knn exact recall search.queries why.queries",
+    "Search": "k only where side query_cut heap_factor max_blocks knn exact recall search.queries why.queries",
     "Feedback": "feedback feedback_depth feedback_terms alpha beta gamma negatives",
     "Sparse and dense together": "interpolate fusion weight normalize missing fusion_depth",
     "Documents": "id text title passages overlap from_file",
@@ -17,7 +17,7 @@ _PANELS = {
     "Teachers": "dense_teacher sparse_teacher cross_teacher mine.normalize scale",
     "Training": "seeds steps",
     "Machine": "threads memory batch_size device",
-    OUTPUT: "json explain plot per_query run tag output plan index against inspect.k",
+    OUTPUT: "json explain facet plot per_query run tag output plan index against inspect.k",
 }
 PANEL_OF = {name: panel for panel, names in _PANELS.items() for name in names.split()}
 

@@ -67,5 +67,5 @@ def _option(word: str) -> inspect.Parameter:
     flag = (f"--{word}",) if word_types()[word] is bool else ()
     kind, name = WORDS[word]
     default = None if word == "feedback" else next(each.default for each in fields(kind) if each.name == name)
-    option = typer.Option(*flag, help=_HELP[word])
+    option = typer.Option(*flag, help=_HELP[word], metavar="EXPRESSION" if word == "where" else None)
     return options.parameter(word, Annotated[word_types()[word], option], default)
