@@ -222,7 +222,7 @@ def test_offline_data_comes_first(tmp_path: Path) -> None:
     [
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", r"is a Git LFS pointer, .* run git lfs pull"),
         (b"\x1f\x8b\x08damaged", "cannot be read"),
-        (gzip.compress(MINIMAL.encode())[:-9], "cannot be read"),
+        (gzip.compress(MINIMAL.encode(), mtime=0)[:-9], "cannot be read"),
         (b"q1 Q0 d1 1 2.0 tag\n", "not valid TOML .*; it seems to be a run"),
         (b'{"_id": "d", "text": "sea"}\n', "it seems to be a file of texts"),
         (b"PK\x03\x04\xff", "it seems to be a file of vectors"),
