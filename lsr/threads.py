@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -22,6 +22,20 @@ def thread_pool(threads: int | None) -> Iterator[Executor]:
         yield executor
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def in_chunks(count: int, size: int, threads: int, run: Callable[[int, int], None]) -> None:
+    """Call run(begin, end) for chunks, of a size, of 0..count, in so many threads at once.
+
+    What is one chunk is not given to a thread: to start one takes longer than a search.
+    """
+    begins = range(0, count, size)
+    if threads == 1 or len(begins) <= 1:
+        for begin in begins:
+            run(begin, min(begin + size, count))
+        return
+    with thread_pool(threads) as pool:
+        list(pool.map(lambda begin: run(begin, min(begin + size, count)), begins))  # to the end, or to the first error
 
 
 @contextmanager

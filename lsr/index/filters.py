@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from lsr.errors import ParameterError
-from lsr.storage.arrays import Array, read_only
+from lsr.storage.arrays import read_only
 from lsr.storage.id_column import Ids
 from lsr.vectors.conversions import library_of
 
-
-class MaskedBlocks(NamedTuple):
-    """A filter in the order of the blocks of an index.
-
-    documents: uint8[n], 1 for those that may be found. open: float32[blocks], 1 for blocks that have any.
-    scanned: uint32[m], those that may be found, rising.
-    """
-
-    documents: Array
-    open: Array
-    scanned: Array
+T = TypeVar("T")
 
 
 class Filter:
@@ -35,8 +25,8 @@ class Filter:
 
     def __init__(self, mask: npt.NDArray[np.bool_]) -> None:
         self.mask = read_only(np.array(mask, bool))
-        # The arrays of blocks that it was prepared for, kept so that no others take their addresses, and the result.
-        self._of_blocks: dict[int, tuple[Array, MaskedBlocks]] = {}
+        # What it was prepared for, kept so that nothing else takes its address, and the result.
+        self._prepared: dict[int, tuple[object, Any]] = {}
 
     @classmethod
     def of(cls, allowed: Allowed | None, documents: int, ids: Ids | None) -> Filter | None:
@@ -78,6 +68,11 @@ class Filter:
         return cls(mask)
 
     @cached_property
+    def count(self) -> int:
+        """How many may be found."""
+        return int(np.count_nonzero(self.mask))
+
+    @cached_property
     def rows(self) -> npt.NDArray[np.int64]:
         """int64[m]: the rows that may be found, rising."""
         return np.flatnonzero(self.mask)
@@ -92,15 +87,13 @@ class Filter:
         """uint8[documents / 8, rounded up]: a bit for each document, the lowest first."""
         return np.packbits(self.mask, bitorder="little")
 
-    def of_blocks(self, rows: Array, offsets: Array) -> MaskedBlocks:
-        """The filter in the order of some blocks: rows uint32[n] of the documents, offsets uint32[blocks + 1]."""
-        known = self._of_blocks.get(id(rows))
+    def prepared(self, key: object, make: Callable[[], T]) -> T:
+        """What `make` returns, which is called once for each key: the array, say, whose order the filter shall have."""
+        known = self._prepared.get(id(key))
         if known is None:
-            documents = self.mask[rows].view(np.uint8)
-            blocks = np.maximum.reduceat(documents, offsets[:-1]) if len(rows) else documents
-            masked = MaskedBlocks(documents, blocks.astype(np.float32), np.flatnonzero(documents).astype(np.uint32))
-            known = self._of_blocks[id(rows)] = rows, masked
-        return known[1]
+            known = self._prepared[id(key)] = key, make()
+        value: T = known[1]
+        return value
 
 
 Allowed = npt.NDArray[np.bool_] | npt.NDArray[np.integer] | Collection[str] | Collection[int] | Filter

@@ -24,7 +24,9 @@ from lsr.index.result import SearchResult
 from lsr.index.seismic import engine as seismic
 from lsr.index.seismic.build import trial
 from lsr.index.seismic.build.in_memory import Parts
+from lsr.index.seismic.build.summarize import Blocks
 from lsr.index.seismic.engine import BlockEngine
+from lsr.index.seismic.search.masked_blocks import FEW_CLOSED, mask_blocks
 from lsr.index.seismic.seismic_files import State
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.storage.id_column import IdColumn
@@ -143,13 +145,24 @@ def test_ids_of_an_index_that_has_none() -> None:
 def test_masked_documents(mask: list[bool], random: Any) -> None:
     rows = random.sample(range(len(mask)), len(mask))
     offsets = np.append(np.arange(0, len(mask), 3), len(mask)).astype(np.uint32)
-    chosen, places = Filter(np.array(mask, bool)), np.array(rows, np.uint32)
-    masked, blocks, documents = chosen.of_blocks(places, offsets)
-    assert chosen.of_blocks(places, offsets)[0] is masked
-    assert (masked.dtype, blocks.dtype, documents.dtype) == (np.uint8, np.float32, np.uint32)
-    assert blocks.tolist() == [float(any(mask[row] for row in rows[at : at + 3])) for at in range(0, len(rows), 3)]
-    assert masked.tolist() == [int(mask[row]) for row in rows]
-    assert documents.tolist() == [document for document, row in enumerate(rows) if mask[row]]
+    places, nothing = np.array(rows, np.uint32), np.empty(0, np.int64)
+    blocks = Blocks.of([places, places, offsets, nothing, nothing, nothing.astype(np.uint16)], 0)
+    masked = mask_blocks(np.array(mask, bool), blocks)
+    assert (masked.documents.dtype, masked.open.dtype, masked.listed.dtype) == (np.uint8, np.float32, np.uint32)
+    is_open = [any(mask[row] for row in rows[at : at + 3]) for at in range(0, len(rows), 3)]
+    few_closed = is_open.count(False) * FEW_CLOSED <= len(is_open)
+    assert masked.open.tolist() == ([] if few_closed else [float(each) for each in is_open])
+    assert masked.documents.tolist() == [int(mask[row]) for row in rows]
+    assert masked.listed.tolist() == [document for document, row in enumerate(rows) if mask[row]]
+    assert masked.count == sum(mask)
+
+
+def test_a_filter_is_prepared_once_for_each_key() -> None:
+    chosen, keys = Filter(THREE), (np.empty(1), np.empty(1))
+    made = [chosen.prepared(key, object) for key in keys]
+    assert made[0] is not made[1]
+    assert [chosen.prepared(key, object) for key in keys] == made
+    assert chosen.count == 3
 
 
 # What every index makes of a filter

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from lsr.index.inverted.inverted_kernels import Inverted
+from lsr.vectors.sparse_vectors import SparseVectors
 
 
 def find_lists(indices: npt.NDArray[np.integer], components: npt.NDArray[np.uint32]) -> list[int]:
@@ -24,33 +27,28 @@ def scatter_postings(
     return [row for row, _ in flat], [weight for _, weight in flat]
 
 
-def search_queries(
-    query_starts: npt.NDArray[np.int64],
-    query_lists: npt.NDArray[np.int64],
-    query_weights: npt.NDArray[np.float32],
-    inverted: Inverted,
-    allowed: list[bool],
-    k: int,
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """scores and rows, padded. allowed: of each document whether it may be found."""
-    documents = len(allowed)
-    scores = np.full((len(query_starts) - 1, k), -np.inf, np.float32)
-    rows = np.full((len(query_starts) - 1, k), -1, np.int64)
-    for query in range(len(query_starts) - 1):
-        sums = [np.float32(0)] * documents
-        for i in range(query_starts[query], query_starts[query + 1]):
-            chosen = query_lists[i]
-            for at in range(inverted.starts[chosen], inverted.starts[chosen + 1]):
-                sums[inverted.rows[at]] += query_weights[i] * inverted.weights[at]
-        found = [row for row in range(documents) if sums[row] > 0 and allowed[row]]
-        hits = sorted(found, key=lambda row: (-sums[row], row))[:k]
-        scores[query, : len(hits)] = [sums[row] for row in hits]
-        rows[query, : len(hits)] = hits
-    return scores, rows
+def search_lists(
+    engines: Sequence[Inverted],
+    queries: SparseVectors,
+    documents: Sequence[tuple[int, int]],
+    allowed: Sequence[bool],
+) -> list[list[tuple[float, int]]]:
+    """(score, row) of each query's documents, best first, by their best rows.
 
-
-def is_heap(scores: npt.NDArray[np.float32], rows: npt.NDArray[np.int64], size: int) -> bool:
-    """Whether every hit is at least as good as its parent; of equal scores the lower row is the better."""
-    return all(
-        (scores[child], -rows[child]) >= (scores[(child - 1) // 2], -rows[(child - 1) // 2]) for child in range(1, size)
-    )
+    documents: of each row, all engines' end to end, its engine and its document. allowed: whether a row may be found.
+    """
+    firsts = [sum(each < engine for each, _ in documents) for engine in range(len(engines))]
+    found = []
+    for query in range(len(queries)):
+        sums = [np.float32(0)] * len(documents)
+        for component, weight in zip(*queries.row(query), strict=True):
+            for engine, inverted in enumerate(engines):
+                for at in np.flatnonzero(inverted.components == component):
+                    for posting in range(inverted.starts[at], inverted.starts[at + 1]):
+                        sums[firsts[engine] + inverted.rows[posting]] += weight * inverted.weights[posting]
+        best: dict[tuple[int, int], tuple[float, int]] = {}
+        for row in sorted(range(len(documents)), key=lambda row: (-sums[row], row)):
+            if sums[row] > 0 and allowed[row]:
+                best.setdefault(documents[row], (float(sums[row]), row))
+        found.append(list(best.values()))
+    return found

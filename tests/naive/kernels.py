@@ -20,10 +20,14 @@ ZERO = np.float32(0)
 
 
 class Heap:
-    """The best rows so far, at most `size` of them, by score and then by row."""
+    """The best rows so far, at most `size` of them, by score and then by row.
 
-    def __init__(self, size: int) -> None:
+    documents: of each row, if they are passages, of which there is one for each document.
+    """
+
+    def __init__(self, size: int, documents: Sequence[int] | None = None) -> None:
         self.size = size
+        self.documents = documents
         self.rows: dict[int, np.float32] = {}
 
     @property
@@ -31,9 +35,17 @@ class Heap:
         """The score to beat: the worst row's, or zero as long as there is room."""
         return ZERO if len(self.rows) < self.size else min(self.rows.values(), default=ZERO)
 
-    def replace_worst(self, score: np.float32, row: int) -> None:
-        """Put a row in, and the worst one out if there is no room."""
-        if len(self.rows) == self.size:
+    def offer(self, score: np.float32, row: int) -> None:
+        """Put a row in if it is better than another of its document, or than the worst where there is no room."""
+        same = [each for each in self.rows if self.documents and self.documents[each] == self.documents[row]]
+        if row in self.rows or (same and (-self.rows[same[0]], same[0]) < (-score, row)):
+            return
+        if same:
+            del self.rows[same[0]]
+        elif len(self.rows) == self.size:
+            worst = max(self.rows, key=lambda each: (-self.rows[each], each))
+            if (-self.rows[worst], worst) < (-score, row):
+                return
             del self.rows[max(self.rows, key=lambda each: (-self.rows[each], each))]
         self.rows[row] = score
 
@@ -143,14 +155,14 @@ class Search:
                 self.score_tails(once)
 
     def score_tails(self, once: bool) -> None:
-        """Heads and tails of the pending documents. once: what the heap has is left out."""
+        """Heads and tails of the pending documents. once: some may be in the heap."""
         for document in self.pending:
             score = coarse_score(self.documents[document], self.query)
             if score == 0 == self.heap.threshold:
                 score = fine_score(self.documents[document], self.query)
             row = self.rows[document]
-            if score > self.heap.threshold and not (once and row in self.heap.rows):
-                self.heap.replace_worst(score, row)
+            if score > self.heap.threshold:
+                self.heap.offer(score, row)
         self.pending = []
 
     def visit_queue(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -13,22 +14,45 @@ from lsr.errors import IndexFormatError
 from lsr.index.filters import Filter
 from lsr.index.index_checks import empty_result
 from lsr.index.inverted.inverted_kernels import (
+    ALLOWED,
+    CHECKED,
+    COLUMNS,
+    COMPONENTS,
+    DELETED,
+    DOCUMENTS,
+    FIRST,
+    N_ALLOWED,
+    N_DELETED,
+    N_LISTS,
+    N_PASSAGES,
+    N_POSTINGS,
+    NOTHING,
+    PASSAGES,
+    ROWS,
+    STARTS,
+    WEIGHTS,
     Inverted,
     find_lists,
     read_rows,
     scatter_postings,
-    search_queries,
+    search_lists,
     transpose_lists,
 )
+from lsr.index.numbered_rows import ALL_ROWS, NumberedRows
 from lsr.index.parameters import SearchParams
 from lsr.index.rows import GatheredRows
-from lsr.storage.arrays import read_only
-from lsr.threads import thread_pool
+from lsr.storage.arrays import Array, read_only
+from lsr.threads import in_chunks
 from lsr.vectors.normalize import indptr_of
 from lsr.vectors.sparse_vectors import SparseVectors
 
-QUERIES_PER_TASK = 32
+JOB_QUERIES = 32  # between two chances to stop a search
 DAMAGED_LISTS = "posting lists name rows that are not in them; lsr check INDEX tells which files differ"
+
+NO_LISTS = Inverted(*(read_only(np.empty(0, kind)) for kind in (np.uint32, np.int64, np.uint32, np.float32)))
+NO_FLAGS = np.empty(0, np.uint8)
+
+Search = Callable[[int, int, Array, Array, Array], None]
 
 
 class ListsOfRows(NamedTuple):
@@ -47,8 +71,8 @@ class InvertedEngine:
     Scores are float32: products and partial sums are rounded one by one, in the order of rising components, so that
     they are the same for any number of threads.
 
-    of_rows: worked out when first needed if None. idle: the sums that searches leave to each other. checked:
-    uint8[lists], not zero for those that a search has found in order.
+    of_rows: worked out when first needed if None. checked: uint8[lists], not zero for those that a search has found in
+    order.
     """
 
     def __init__(self, inverted: Inverted, documents: int, dim: int, of_rows: ListsOfRows | None = None) -> None:
@@ -58,7 +82,6 @@ class InvertedEngine:
         if of_rows is not None:
             self.of_rows = ListsOfRows(*(read_only(array) for array in of_rows))
         self.checked = np.zeros(len(inverted.components), np.uint8)
-        self.idle: list[npt.NDArray[np.float32]] = []
 
     def __reduce__(self) -> tuple[Any, ...]:
         return InvertedEngine, (self.inverted, self._documents, self.dim, self.__dict__.get("of_rows"))
@@ -124,56 +147,84 @@ class InvertedEngine:
         Raises IndexFormatError for a damaged file.
         """
         scores, rows = empty_result(len(queries), k)
-        starts, lists, weights = find_terms(self.inverted, queries)
-        may_be_found = np.empty(0, np.float32) if allowed is None else allowed.factors
-        filled = min(k, len(self))  # so that the kernel's heap never exceeds the documents
+        search = self.lists.search_with(
+            queries, min(k, len(self)), self.lists.table if allowed is None else self.lists.table_of([allowed])
+        )
+        if search:
+            kept = np.empty((len(queries), 0))
+            in_chunks(len(queries), JOB_QUERIES, threads, lambda begin, end: search(begin, end, kept, scores, rows))
+        return scores, rows
 
-        def search_some(first: int) -> None:
-            last = min(first + QUERIES_PER_TASK, len(queries))
+    @cached_property
+    def lists(self) -> ListTable:
+        """What a search needs, of this engine alone."""
+        return ListTable([self], [ALL_ROWS])
+
+
+class ListTable:
+    """Where the arrays of several engines are, so that one call of a kernel searches all of them.
+
+    table: int64[engines, columns], as the kernel reads it. idle: the sums that searches leave to each other.
+    """
+
+    def __init__(self, engines: Sequence[InvertedEngine], live: Sequence[NumberedRows]) -> None:
+        self._engines, self._live = tuple(engines), tuple(live)  # whose arrays stay where they are
+        self._largest = max(map(len, engines), default=0)
+        self.idle: list[npt.NDArray[np.float32]] = []
+        self.table = np.zeros((len(engines), COLUMNS), np.int64)
+        for line, engine, rows in zip(self.table, engines, live, strict=True):
+            inverted = engine.inverted
+            for at, array in ((COMPONENTS, inverted.components), (STARTS, inverted.starts), (ROWS, inverted.rows)):
+                line[at] = address_of(array)
+            line[WEIGHTS], line[N_LISTS] = address_of(inverted.weights), len(inverted.components)
+            line[N_POSTINGS], line[DOCUMENTS], line[FIRST] = engine.postings, len(engine), rows.first
+            line[CHECKED] = address_of(engine.checked)
+            line[DELETED : N_DELETED + 1] = address_of(rows.deleted), len(rows.deleted)
+            line[PASSAGES : N_PASSAGES + 1] = address_of(rows.starts), len(rows.starts)
+
+    def table_of(self, filters: Sequence[Filter]) -> npt.NDArray[np.int64]:
+        """The table for a filter of each engine, without those of which nothing may be found; filters must outlive it.
+
+        Filters are of rows that are not deleted.
+        """
+        table = self.table.copy()
+        for line, chosen in zip(table, filters, strict=True):
+            line[ALLOWED : N_ALLOWED + 1] = address_of(chosen.factors), len(chosen.factors)
+        return table[[chosen.count > 0 for chosen in filters]]
+
+    def search_with(self, queries: SparseVectors, most: int, table: npt.NDArray[np.int64]) -> Search | None:
+        """The search of queries begin..end, in any thread; None where nothing may be found.
+
+        most: hits, at most, of a query. table: of this or of some of its lines.
+        Its arguments are those of search_lists: begin, end, kept, scores, rows.
+        """
+        if not most or not len(table):
+            return None
+        # Arrays of one kind, whatever the query's, so that Numba compiles once.
+        rows_of = queries.indptr.astype(np.int64), queries.indices.astype(np.uint32), queries.values.astype(np.float32)
+
+        def search(begin: int, end: int, kept: Array, scores: Array, rows: Array) -> None:
             sums = self._borrow()
-            if not search_queries(
-                starts[first : last + 1],
-                lists,
-                weights,
-                self.inverted,
-                may_be_found,
-                self.checked,
-                sums,
-                sums.view(np.int32),
-                scores[first:last, :filled],
-                rows[first:last, :filled],
-            ):
+            nothing = np.full(kept.shape[1], NOTHING)
+            best = np.empty(most, np.float32)
+            work = sums, sums.view(np.int32), best, best.view(np.int32), np.empty(most, np.int64)
+            if not search_lists(*rows_of, begin, end, table, NO_LISTS, NO_FLAGS, kept, nothing, *work, scores, rows):
                 raise IndexFormatError(DAMAGED_LISTS)
             self.idle.append(sums)
 
-        if filled:
-            tasks = range(0, len(queries), QUERIES_PER_TASK)
-            if threads == 1 or len(tasks) == 1:  # starting a thread takes longer than a search
-                for first in tasks:
-                    search_some(first)
-            else:
-                with thread_pool(threads) as pool:
-                    list(pool.map(search_some, tasks))  # to the end, or to the first error
-        return scores, rows
+        return search
 
     def _borrow(self) -> npt.NDArray[np.float32]:
         """A zero for each document: what a former search has left, if it is done."""
         with suppress(IndexError):  # another thread may take the last one
             return self.idle.pop()
-        return np.zeros(len(self), np.float32)
+        return np.zeros(self._largest, np.float32)
 
 
-def find_terms(
-    inverted: Inverted, queries: SparseVectors
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """The queries' rows with lists instead of components, without those that occur in no document."""
-    components = inverted.components
-    lists = np.searchsorted(components, queries.indices)
-    known = np.zeros(queries.nnz, bool)
-    inside = lists < len(components)
-    known[inside] = components[lists[inside]] == queries.indices[inside]
-    starts = np.concatenate([[0], np.cumsum(known)])[queries.indptr]
-    return starts, lists[known], queries.values[known]
+def address_of(array: npt.NDArray[Any]) -> int:
+    """Of the first byte."""
+    address: int = array.__array_interface__["data"][0]
+    return address
 
 
 def list_type(n_lists: int) -> np.dtype[Any]:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from lsr.index.filters import Filter
 from lsr.index.index_checks import empty_result
-from lsr.index.inverted.inverted_engine import InvertedEngine
+from lsr.index.inverted.inverted_engine import InvertedEngine, ListTable
+from lsr.index.numbered_rows import NO_PASSAGES, NumberedRows
 from lsr.index.parameters import SearchParams
 from lsr.index.rows import GatheredRows
 from lsr.index.segments.row_map import RowMap
-from lsr.index.seismic.engine import BlockEngine
+from lsr.index.seismic.engine import JOB_QUERIES, BlockEngine, Search, check_knn, heap_size
+from lsr.index.seismic.search.kernels import Limits
 from lsr.storage.arrays import Array
+from lsr.threads import in_chunks
 from lsr.vectors.normalize import indptr_of
 from lsr.vectors.sparse_vectors import SparseVectors
 
@@ -32,16 +37,36 @@ class Segment(NamedTuple):
     starts: Array | None
 
 
+class _Parts(NamedTuple):
+    """A filter as segments take it. filters: of the rows of each. table: of those that have posting lists."""
+
+    filters: Sequence[Filter | None]
+    table: Array
+
+
 class SegmentedEngine:
     """The live rows of several segments as one engine; `rows` says how they are numbered.
 
     Where documents are split into passages, results have k different documents, each as the row of its best passage.
+
+    Segments of blocks are searched one by one, the largest first, then all that have posting lists. Each begins with
+    the scores that those before it kept, so that what is worse is skipped.
     """
 
     def __init__(self, segments: Sequence[Segment], dim: int) -> None:
         self.segments = tuple(segments)
         self.dim = dim
         self.rows = RowMap([len(each.engine) for each in segments], [each.deleted for each in segments])
+        sizes = np.diff(self.rows.starts)
+        self._live = [
+            NumberedRows(
+                int(first), each.deleted, NO_PASSAGES if each.starts is None else each.starts, size / max(1, len(self))
+            )
+            for each, first, size in zip(segments, self.rows.starts, sizes.tolist(), strict=False)
+        ]
+        largest = [number for number in np.argsort(-sizes, kind="stable").tolist() if sizes[number]]
+        self._blocks = [number for number in largest if isinstance(segments[number].engine, BlockEngine)]
+        self._inverted = [number for number in largest if number not in self._blocks]
 
     def __reduce__(self) -> tuple[type[SegmentedEngine], tuple[object, ...]]:
         return SegmentedEngine, (self.segments, self.dim)
@@ -94,32 +119,55 @@ class SegmentedEngine:
     ) -> tuple[Array, Array]:
         """Scores float32[queries, k] and rows int64[queries, k] of the best documents. Raises ParameterError."""
         scores, rows = empty_result(len(queries), k)
-        for number, segment in enumerate(self.segments):
-            mask = np.zeros(len(segment.engine), bool)
-            live = np.delete(np.arange(len(mask)), segment.deleted)
-            mine = slice(self.rows.starts[number], self.rows.starts[number + 1])
-            mask[live] = True if allowed is None else allowed.mask[mine]
-            wanted = min(k if segment.starts is None else max(k, len(mask)), len(mask))
-            if not wanted:
-                continue
-            found, local = segment.engine.search(queries, wanted, params, threads, Filter(mask))
-            if segment.starts is not None:
-                found, local = best_of_documents(found, local, segment.starts)
-            numbers = np.where(
-                local < 0, -1, self.rows.numbers(number, np.maximum(local, 0).ravel()).reshape(local.shape)
-            )
-            scores, rows = np.hstack([scores, found]), np.hstack([rows, numbers])
-            order = np.lexsort((rows, -scores), axis=1)[:, :k]
-            scores, rows = np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
+        searches = [each for _, each in self._searches(queries, k, params, allowed)]
+
+        def search(begin: int, end: int) -> None:
+            kept = np.zeros((end - begin, heap_size(k, len(self))))
+            for each in searches:
+                each(begin, end, kept, scores, rows)
+
+        if searches:
+            in_chunks(len(queries), max(1, min(JOB_QUERIES, -(-len(queries) // threads))), threads, search)
         return scores, rows
 
+    def _searches(
+        self, queries: SparseVectors, k: int, params: SearchParams, allowed: Filter | None
+    ) -> Iterator[tuple[Sequence[int], Search]]:
+        """The searches, in their order, and the segments that each is of."""
+        check_knn(params.knn, self.knn)
+        parts = self._parts if allowed is None else allowed.prepared(self.rows, lambda: self._parts_of(allowed))
+        for number in self._blocks:
+            chosen = parts.filters[number]
+            if chosen is None or chosen.count:
+                engine, limits = self._limits(number, params, k, chosen)
+                search = engine.search_with(queries, limits, heap_size(k, len(self)))
+                if search:
+                    yield [number], search
+        search = self._lists.search_with(queries, min(k, len(self)), parts.table)
+        if search:
+            yield self._inverted, search
 
-def best_of_documents(scores: Array, rows: Array, starts: Array) -> tuple[Array, Array]:
-    """The same hits, of each document only the first; others become -inf and -1."""
-    scores, rows = scores.copy(), rows.copy()
-    for query in range(len(rows)):
-        documents = np.where(rows[query] < 0, -1, np.searchsorted(starts, rows[query], side="right") - 1)
-        first = np.zeros(len(documents), bool)
-        first[np.unique(documents, return_index=True)[1]] = True
-        scores[query, ~first], rows[query, ~first] = -np.inf, -1
-    return scores, rows
+    def _limits(self, number: int, params: SearchParams, k: int, chosen: Filter | None) -> tuple[BlockEngine, Limits]:
+        engine = self.segments[number].engine
+        assert isinstance(engine, BlockEngine)
+        mine = replace(params, knn=engine.knn) if params.knn > engine.knn else params
+        return engine, engine.limits(mine, k, chosen, self._live[number])
+
+    @cached_property
+    def _lists(self) -> ListTable:
+        ordered = [self.segments[number].engine for number in self._inverted]
+        engines = [each for each in ordered if isinstance(each, InvertedEngine)]
+        return ListTable(engines, [self._live[number] for number in self._inverted])
+
+    @cached_property
+    def _parts(self) -> _Parts:
+        return _Parts([None] * len(self.segments), self._lists.table)
+
+    def _parts_of(self, allowed: Filter) -> _Parts:
+        filters = []
+        for number, segment in enumerate(self.segments):
+            mask = allowed.mask[self.rows.starts[number] : self.rows.starts[number + 1]]
+            # Where deleted rows come between live ones, which np.insert counts.
+            gone = segment.deleted - np.arange(len(segment.deleted))
+            filters.append(Filter(np.insert(mask, gone, False) if len(gone) else mask))
+        return _Parts(filters, self._lists.table_of([filters[number] for number in self._inverted]))

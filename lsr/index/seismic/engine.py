@@ -6,15 +6,16 @@ Nothing here knows names, texts or files, so that an index may have several.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lsr.errors import ParameterError
-from lsr.index.filters import Filter, MaskedBlocks
+from lsr.index.filters import Filter
 from lsr.index.index_checks import empty_result
+from lsr.index.numbered_rows import ALL_ROWS, NO_ROWS, NumberedRows
 from lsr.index.parameters import IndexConfig, SearchParams
 from lsr.index.rows import GatheredRows
 from lsr.index.seismic.build.in_memory import Parts, build_parts
@@ -22,9 +23,10 @@ from lsr.index.seismic.build.summarize import Blocks
 from lsr.index.seismic.forward import Components, Forward, document_rows, table_size, tail_of
 from lsr.index.seismic.search import kernels
 from lsr.index.seismic.search.kernels import NOTHING, SMALLEST, STRIP, Limits, Scratch
+from lsr.index.seismic.search.masked_blocks import NO_BLOCKS, MaskedBlocks, mask_blocks
 from lsr.index.seismic.search.queries import Prepared, prepare
 from lsr.storage.arrays import Array, read_only
-from lsr.threads import thread_pool
+from lsr.threads import in_chunks
 from lsr.vectors.sparse_vectors import SparseVectors
 
 # Queries between two chances to stop a search.
@@ -36,10 +38,16 @@ BLOCKS_PER_ROOT = 100
 # Scoring so few documents one by one takes no longer than estimating blocks, and misses none.
 FEW_ALLOWED = 2048
 
+# Standard deviations of the number of a query's best blocks that are in one of several segments.
+MORE_BLOCKS = 3
+
 BLOCK_ARRAYS = ("rows", "positions", "blocks", "summary_windows", "summary_starts", "summaries")
 
 NO_GRAPH = read_only(np.empty((0, 0), np.uint32))
-NO_FILTER = MaskedBlocks(np.empty(0, np.uint8), np.empty(0, np.float32), np.empty(0, np.uint32))
+ALONE = np.empty((1, 0))  # the scores that other segments kept
+
+
+Search = Callable[[int, int, Array, Array, Array], None]
 
 
 class Trail(NamedTuple):
@@ -143,34 +151,30 @@ class BlockEngine:
     ) -> tuple[Array, Array]:
         """Scores float32[queries, k] and rows int64[queries, k] of the best documents. Raises ParameterError."""
         scores, rows = empty_result(len(queries), k)
-        limits = self.limits(params, k, allowed)
-        if not len(self) or not (allowed is None or len(limits.scanned)):
-            return scores, rows
+        search = self.search_with(queries, self.limits(params, k, allowed), self.heap_size(k))
+        if search:
+            kept = np.empty((len(queries), 0))
+            size = max(1, min(JOB_QUERIES, -(-len(queries) // threads)))
+            in_chunks(len(queries), size, threads, lambda begin, end: search(begin, end, kept, scores, rows))
+        return scores, rows
+
+    def search_with(self, queries: SparseVectors, limits: Limits, heap_size: int) -> Search | None:
+        """The search of queries begin..end, in any thread; None where nothing may be found.
+
+        Its arguments are those of kernels.search_batch: begin, end, kept, scores, rows.
+        """
+        if not limits.candidates:
+            return None
         prepared, factors, longest = self.prepare(queries)
         limits = limits._replace(query_cut=min(limits.query_cut, max(longest, 1)))
-        jobs = range(0, len(queries), max(1, min(JOB_QUERIES, -(-len(queries) // threads))))
 
-        def run(begin: int) -> None:
-            whole, scratch = self.scratch.borrow(self.heap_size(k), limits.query_cut)
-            end = min(begin + jobs.step, len(queries))
-            kernels.search_batch(
-                prepared, begin, end, limits, self.forward, self.blocks, self.graph, scratch, scores, rows
-            )
+        def search(begin: int, end: int, kept: Array, scores: Array, rows: Array) -> None:
+            whole, scratch = self.scratch.borrow(heap_size, limits.query_cut)
+            arrays = self.forward, self.blocks, self.graph, scratch
+            kernels.search_batch(prepared, factors, begin, end, limits, *arrays, kept, scores, rows)
             self.scratch.idle.append(whole)
 
-        if threads == 1:
-            for begin in jobs:
-                run(begin)
-        else:
-            with thread_pool(threads) as executor:
-                for job in [executor.submit(run, begin) for begin in jobs]:
-                    job.result()
-        if (factors != 1).any():
-            with np.errstate(over="ignore"):
-                scores *= factors[:, None]
-            none = scores == 0  # the product is smaller than any float32
-            scores[none], rows[none] = -np.inf, -1
-        return scores, rows
+        return search
 
     def trace(self, query: SparseVectors, row: int, k: int, params: SearchParams, allowed: Filter | None) -> Trail:
         """What a search for one query does with the document in `row`, if it estimates blocks: limits(...).exact tells.
@@ -185,7 +189,7 @@ class BlockEngine:
         scratch = self.scratch.new(self.heap_size(k), limits.query_cut)
         document = blocks.positions[row]
         scratch.table[components] = weights
-        kernels.clear_heap(scratch)
+        kernels.start_heap(ALONE[0], 1.0, scratch)
         kernels.search_blocks(components, weights, limits, forward, blocks, scratch)
         kept_by_blocks = scratch.heap_scores[0]
         highest = np.float32(kernels.largest_of(scratch.strips))
@@ -220,21 +224,56 @@ class BlockEngine:
         """The queries as kernels take them."""
         return prepare(queries, self.components, self.forward.scale)
 
-    def limits(self, params: SearchParams, k: int, allowed: Filter | None) -> Limits:
-        """How far a search goes. Raises ParameterError for more neighbors than there are."""
-        if params.knn > self.knn:
-            raise ParameterError(
-                f"knn is {params.knn}, the index has a graph of {self.knn} neighbors; "
-                "build it with IndexConfig(knn=...) or --knn"
-            )
-        masked = NO_FILTER if allowed is None else allowed.of_blocks(self.blocks.rows, self.blocks.offsets)
-        exact = params.exact or 0 < len(masked.scanned) <= FEW_ALLOWED
+    def limits(self, params: SearchParams, k: int, allowed: Filter | None, live: NumberedRows = ALL_ROWS) -> Limits:
+        """How far a search goes. allowed: of rows that are not deleted.
+
+        max_blocks are those of all segments, of which one gets its share, and three standard deviations more: nearly
+        always that is as many of the best blocks as it has.
+        Raises ParameterError for more neighbors than there are.
+        """
+        check_knn(params.knn, self.knn)
         most = min(params.max_blocks or math.ceil(BLOCKS_PER_ROOT * math.sqrt(k)), len(self))
-        return Limits(params.query_cut, np.float32(params.heap_factor), most, params.knn, exact, k, *masked)
+        if live.share < 1:
+            mean = most * live.share
+            most = min(most, math.ceil(mean + MORE_BLOCKS * math.sqrt(mean)))
+        if allowed is None:
+            masked = MaskedBlocks(live.mask(self.blocks.positions), NO_BLOCKS, len(self) - len(live.deleted))
+        else:
+            masked = allowed.prepared(self.blocks.rows, lambda: mask_blocks(allowed.mask, self.blocks))
+        few = allowed is not None and masked.count <= FEW_ALLOWED
+        return Limits(
+            query_cut=params.query_cut,
+            heap_factor=np.float32(params.heap_factor),
+            max_blocks=most,
+            knn=params.knn,
+            exact=params.exact or few,
+            k=k,
+            candidates=live.found_at_most(masked.count),
+            allowed=masked.documents,
+            open=masked.open,
+            scanned=masked.listed if few else NO_ROWS,
+            first=live.first,
+            deleted=live.deleted,
+            starts=live.starts,
+        )
 
     def heap_size(self, k: int) -> int:
-        """Documents that a search for k keeps, whose order the last step may change."""
-        return min(k + k // 4 + 2, len(self))
+        """Documents that a search for k keeps."""
+        return heap_size(k, len(self))
+
+
+def heap_size(k: int, documents: int) -> int:
+    """Documents that a search for k of so many keeps, whose order the last step may change."""
+    return min(k + k // 4 + 2, documents)
+
+
+def check_knn(asked: int, there_are: int) -> None:
+    """Raises ParameterError for more neighbors than the graph has."""
+    if asked > there_are:
+        raise ParameterError(
+            f"knn is {asked}, the index has a graph of {there_are} neighbors; "
+            "build it with IndexConfig(knn=...) or --knn"
+        )
 
 
 class ScratchPool:

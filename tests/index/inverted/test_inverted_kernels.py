@@ -6,12 +6,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lsr.index.filters import Filter
 from lsr.index.inverted.exact_index import ExactIndex
-from lsr.index.inverted.inverted_engine import InvertedEngine, find_terms
-from lsr.index.inverted.inverted_kernels import Inverted, find_lists, scatter_postings, search_queries, sift_down
+from lsr.index.inverted.inverted_engine import InvertedEngine, ListTable
+from lsr.index.inverted.inverted_kernels import find_lists, scatter_postings
+from lsr.index.numbered_rows import NumberedRows
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.naive import inverted_kernels as naive
-from tests.strategies import DIMS, sparse_vectors, weights
+from tests.strategies import DIMS, sparse_vectors
 
 
 @given(sparse_vectors())
@@ -58,42 +60,63 @@ def test_rows_are_read_back_from_lists(vectors: SparseVectors) -> None:
         assert gathered.values.tolist() == expected_rows.values.tolist()
 
 
-def inverted_of(vectors: SparseVectors) -> Inverted:
-    return ExactIndex.build(vectors).engine.inverted
-
-
 @given(
-    st.sampled_from(DIMS).flatmap(
-        lambda dim: st.tuples(sparse_vectors(dim, min_rows=1), sparse_vectors(dim), st.integers(1, 14))
+    drawn=st.sampled_from(DIMS).flatmap(
+        lambda dim: st.tuples(
+            st.lists(sparse_vectors(dim, max_rows=6), max_size=3), sparse_vectors(dim, max_rows=4), st.integers(1, 9)
+        )
     ),
-    st.one_of(st.none(), st.lists(st.booleans(), min_size=12, max_size=12)),
+    length=st.sampled_from([None, 1, 3]),
+    share=st.sampled_from([None, 0.5]),
+    more=st.sampled_from([None, 0, 3]),
+    kept_before=st.integers(0, 9),
+    seed=st.integers(0, 99),
 )
-def test_search_queries(drawn: tuple[SparseVectors, SparseVectors, int], mask: list[bool] | None) -> None:
-    documents, queries, k = drawn
-    allowed = [True] * len(documents) if mask is None else mask[: len(documents)]
-    masked = np.array([] if mask is None else allowed, np.float32)
-    k = min(k, len(documents))
-    inverted = inverted_of(documents)
-    starts, lists, query_weights = find_terms(inverted, queries)
-    sums = np.zeros(len(documents), np.float32)
-    checked = np.zeros(len(inverted.components), np.uint8)
+def test_search_lists(
+    drawn: tuple[list[SparseVectors], SparseVectors, int],
+    length: int | None,
+    share: float | None,
+    more: int | None,
+    kept_before: int,
+    seed: int,
+) -> None:
+    # Several engines, deleted documents, passages of one or three rows, a filter, and scores that others kept.
+    parts, queries, k = drawn
+    heap_size = 0 if more is None else k + more
+    rng = np.random.default_rng(seed)
+    gone = (rng.random(sum(map(len, parts))) < 0.2).tolist()
+    mask = None if share is None else (rng.random(len(gone)) < share).tolist()
+    firsts = np.cumsum([0, *map(len, parts)]).tolist()
+    rows = [range(first, first + len(part)) for first, part in zip(firsts, parts, strict=False)]
+    live = [
+        NumberedRows(
+            100 + sum(not each for each in gone[: mine.start]),
+            np.flatnonzero(gone[mine.start : mine.stop]).astype(np.uint32),
+            np.empty(0, np.int64) if length is None else np.array([*range(0, len(mine), length), len(mine)]),
+        )
+        for mine in rows
+    ]
+    engines = [InvertedEngine.build(part) for part in parts]
+    lists = ListTable(engines, live)
+    allowed = [not each and (mask is None or mask[row]) for row, each in enumerate(gone)]
+    filters = [Filter(np.array(allowed[mine.start : mine.stop], bool)) for mine in rows]
+    table = lists.table if mask is None else lists.table_of(filters)
     scores = np.full((len(queries), k), -np.inf, np.float32)
-    rows = np.full((len(queries), k), -1, np.int64)
-    search_queries(starts, lists, query_weights, inverted, masked, checked, sums, sums.view(np.int32), scores, rows)
-    assert checked[np.unique(lists)].all()
-    assert checked.sum() == len(np.unique(lists))
-    expected_scores, expected_rows = naive.search_queries(starts, lists, query_weights, inverted, allowed, k)
-    np.testing.assert_array_equal(rows, expected_rows)
-    np.testing.assert_array_equal(scores, expected_scores)  # to the last bit
-    assert not sums.any()
-
-
-@given(st.lists(st.tuples(weights(), st.integers(0, 99)), min_size=1, max_size=40, unique_by=lambda hit: hit[1]))
-def test_sift_down(hits: list[tuple[float, int]]) -> None:
-    scores = np.array([score for score, _ in hits], np.float32)
-    rows = np.array([row for _, row in hits], np.int64)
-    before = sorted(zip(scores.tolist(), rows.tolist(), strict=True))
-    for at in range(len(hits) - 1, -1, -1):
-        sift_down(scores, rows, at, len(hits))
-    assert naive.is_heap(scores, rows, len(hits))
-    assert sorted(zip(scores.tolist(), rows.tolist(), strict=True)) == before
+    found = np.full((len(queries), k), -1, np.int64)
+    kept = np.full((len(queries), heap_size), kept_before / 2)
+    search = lists.search_with(queries, k, table)
+    if search:
+        search(0, len(queries), kept, scores, found)
+    documents = [(at, row // (length or 1)) for at, part in enumerate(parts) for row in range(len(part))]
+    expected = naive.search_lists([each.inverted for each in engines], queries, documents, allowed)
+    numbers = np.cumsum([not each for each in gone]) + 99
+    floor = kept_before / 2 if heap_size else 0
+    for query, hits in enumerate(expected):
+        wanted = [(score, numbers[row]) for score, row in hits[:k] if score >= floor]
+        there = zip(scores[query].tolist(), found[query].tolist(), strict=True)
+        assert [(score, row) for score, row in there if row >= 0 and score >= floor] == wanted
+        # Each engine hands on its k best.
+        least, most = (sorted([floor] * heap_size + [score for score, _ in each]) for each in (hits[:k], hits))
+        for at, score in enumerate(sorted(kept[query].tolist(), reverse=True), start=1):
+            assert least[-at] <= score <= most[-at]
+    assert not any(each.any() for each in lists.idle)

@@ -434,7 +434,7 @@ def test_inverted_lists_share_their_sums(packages: SparseVectors, package_querie
     expected = index.search(package_queries, 10)
     for at in range(20):
         assert np.array_equal(index.search(package_queries[at], 10).scores[0], expected.scores[at])
-    assert len(index.engine.idle) == 1
+    assert len(index.engine.lists.idle) == 1
 
 
 def _fresh(index: SeismicIndex) -> SeismicIndex:

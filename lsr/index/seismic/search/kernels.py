@@ -20,6 +20,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from lsr.index.heaps import count_below, merge_hits, offer
 from lsr.index.jit import Kernel, allocating, inlined_kernel, kernel, summing_kernel
 from lsr.index.seismic.build.summarize import DENSE, WINDOW, Blocks, run_length
 from lsr.index.seismic.forward import CACHE_LINE, HEAD_STEP, Forward, fine_score, read_distance, slot_of, tail_of
@@ -62,9 +63,13 @@ class Limits(NamedTuple):
     knn: int
     exact: bool
     k: int
+    candidates: int  # that may be found
     allowed: Array  # uint8[n], zero for documents that must not be found; empty if all may be
-    open: Array  # float32[blocks], zero for blocks that have none of these; empty likewise
-    scanned: Array  # uint32[m]: the documents that may be found, for exact search; empty if all may be
+    open: Array  # float32[blocks], zero for blocks that have none of these; empty if nearly all have some
+    scanned: Array  # uint32[m]: the documents that may be found, if they are few; otherwise empty
+    first: int  # the number of the first row in results, and the next two as in NumberedRows
+    deleted: Array
+    starts: Array
 
 
 class Scratch(NamedTuple):
@@ -111,31 +116,6 @@ def new_estimates(n_blocks: int) -> Array:
 
 
 @inlined_kernel
-def is_worse(score: Scalar, document: Scalar, other_score: Scalar, other_document: Scalar) -> bool:
-    """Whether a document ranks behind another: a smaller score, or the same one and a higher row."""
-    worse: bool = score < other_score or (score == other_score and document > other_document)
-    return worse
-
-
-@kernel
-def replace_worst(score: Scalar, document: Scalar, scores: Array, documents: Array) -> None:
-    """Put a document in place of the root of a heap whose worst document stands first."""
-    size = scores.size
-    at = 0
-    while True:
-        child = 2 * at + 1
-        if child >= size:
-            break
-        if child + 1 < size and is_worse(scores[child + 1], documents[child + 1], scores[child], documents[child]):
-            child += 1
-        if not is_worse(scores[child], documents[child], score, document):
-            break
-        scores[at], documents[at] = scores[child], documents[child]
-        at = child
-    scores[at], documents[at] = score, document
-
-
-@inlined_kernel
 def threshold(heap_factor: Scalar, scores: Array) -> Scalar:
     """What an estimate must reach: heap_factor times the worst score kept; a number even where that is infinite."""
     return heap_factor * min(scores[0], LARGEST)
@@ -177,22 +157,13 @@ def score_tail(start: Scalar, length: Scalar, table: Array, forward: Forward) ->
 
 
 @kernel
-def holds(rows: Array, row: Scalar) -> bool:
-    """Whether a heap holds a row."""
-    found = False
-    for each in rows:
-        found |= each == row
-    return found
-
-
-@kernel
-def score_tails(n: Scalar, once: bool, forward: Forward, rows: Array, scratch: Scratch) -> None:
+def score_tails(n: Scalar, once: bool, limits: Limits, forward: Forward, rows: Array, scratch: Scratch) -> None:
     """Score the tails of the first n pending documents and push those that belong there into the heap.
 
     once: a document may be in the heap already; it is not pushed again.
     """
     table, pending, partial = scratch.table, scratch.pending, scratch.partial
-    scores, heap_rows = scratch.heap_scores, scratch.heap_rows
+    scores = scratch.heap_scores
     for i in range(n):
         document = pending[i]
         start, length = tail_of(forward, document)
@@ -200,9 +171,7 @@ def score_tails(n: Scalar, once: bool, forward: Forward, rows: Array, scratch: S
         if score == 0 and scores[0] == 0:
             score = fine_score(document, table, forward)  # high bytes of zero, and there is room
         if score > scores[0]:
-            row = rows[document]
-            if not (once and holds(heap_rows, row)):
-                replace_worst(score, row, scores, heap_rows)
+            offer(score, rows[document], once, limits.starts, scores, scratch.heap_rows)
 
 
 @inlined_kernel
@@ -227,14 +196,16 @@ def visit(
     scratch.partial[n_pending] = score
     n_pending += 1
     if n_pending == BATCH:
-        score_tails(n_pending, once, forward, rows, scratch)
+        score_tails(n_pending, once, limits, forward, rows, scratch)
         n_pending = 0
     return n_pending
 
 
 @inlined_kernel
-def fetch_heads(begin: Scalar, end: Scalar, forward: Forward) -> None:
-    """Have the heads of documents begin..end brought from memory."""
+def fetch_heads(begin: Scalar, end: Scalar, limits: Limits, forward: Forward) -> None:
+    """Have the heads of documents begin..end brought from memory, and whether the first of them may be found."""
+    if limits.allowed.size > 0:
+        prefetch(limits.allowed, begin)
     line = forward.head_bytes.shape[1]
     for at in range(np.int64(begin) * line, np.int64(end) * line, CACHE_LINE):
         prefetch(forward.head_bytes, at)
@@ -246,17 +217,17 @@ def visit_queue(n_queued: Scalar, limits: Limits, forward: Forward, blocks: Bloc
     offsets, queue = blocks.offsets, scratch.queue
     for i in range(min(AHEAD, n_queued)):
         block = np.uint64(queue[i])
-        fetch_heads(offsets[block], offsets[block + np.uint64(1)], forward)
+        fetch_heads(offsets[block], offsets[block + np.uint64(1)], limits, forward)
     n_pending = 0
     for i in range(n_queued):
         if i + AHEAD < n_queued:
             block = np.uint64(queue[i + AHEAD])
-            fetch_heads(offsets[block], offsets[block + np.uint64(1)], forward)
+            fetch_heads(offsets[block], offsets[block + np.uint64(1)], limits, forward)
         block = np.uint64(queue[i])
         if scratch.estimates[block] >= threshold(limits.heap_factor, scratch.heap_scores):
             for document in range(offsets[block], offsets[block + np.uint64(1)]):
                 n_pending = visit(document, False, n_pending, limits, forward, blocks.rows, scratch)
-    score_tails(n_pending, False, forward, blocks.rows, scratch)
+    score_tails(n_pending, False, limits, forward, blocks.rows, scratch)
 
 
 @inlined_kernel
@@ -470,11 +441,11 @@ def visit_neighbors(limits: Limits, graph: Array, forward: Forward, blocks: Bloc
             neighbors = graph[blocks.positions[row]]
             for j in range(n_neighbors):
                 if neighbors[j] < n_documents:  # NOTHING is none, nor is what a damaged file may say
-                    fetch_heads(neighbors[j], np.int64(neighbors[j]) + 1, forward)
+                    fetch_heads(neighbors[j], np.int64(neighbors[j]) + 1, limits, forward)
             for j in range(n_neighbors):
                 if neighbors[j] < n_documents:
                     n_pending = visit(neighbors[j], True, n_pending, limits, forward, blocks.rows, scratch)
-    score_tails(n_pending, True, forward, blocks.rows, scratch)
+    score_tails(n_pending, True, limits, forward, blocks.rows, scratch)
 
 
 @kernel
@@ -483,68 +454,88 @@ def may_lack(components: Array, limits: Limits, blocks: Blocks, scratch: Scratch
 
     Summaries have all that there is of rare terms; of others they may lack what would have been needed.
     """
-    found = 0
-    for score in scratch.heap_scores:
-        found += score > 0
-    candidates = limits.scanned.size if limits.scanned.size > 0 else blocks.rows.size
+    found = found_here = 0
+    for i in range(scratch.heap_scores.size):
+        found += scratch.heap_scores[i] > 0
+        found_here += scratch.heap_rows[i] != NOTHING
     complete = components.size <= limits.query_cut
     for component in components:
         complete &= component >= blocks.n_frequent
-    lacks: bool = found < min(limits.k, candidates) and not complete
+    lacks: bool = found < limits.k and found_here < limits.candidates and not complete
     return lacks
 
 
 @kernel
-def scan(documents: Array, weights: Array, forward: Forward, rows: Array, scratch: Scratch) -> None:
-    """Fill the heap with the best of some documents, or of all if there are none, by their 16-bit weights.
+def scan(limits: Limits, weights: Array, forward: Forward, rows: Array, scratch: Scratch) -> None:
+    """Fill the heap with the best of all documents that may be found, by their 16-bit weights.
 
     High bytes alone are off by half a code at most, which bounds what the fine score can add: only documents that the
     bound lets pass are scored twice, which takes 8 ms instead of 20.
     """
-    table, scores = scratch.table, scratch.heap_scores
+    table, scores, listed, allowed = scratch.table, scratch.heap_scores, limits.scanned, limits.allowed
     error = np.float32(0)
     for weight in weights:
         error += weight
     error *= np.float32(0.5001)  # and a little for the rounding of the sums themselves
-    some = documents.size > 0
-    for i in range(documents.size if some else rows.size):
-        document = documents[i] if some else np.uint32(i)
+    some = listed.size > 0
+    for i in range(listed.size if some else rows.size):
+        document = listed[i] if some else np.uint32(i)
+        if allowed.size > 0 and allowed[np.uint64(document)] == 0:
+            continue
         start, length = tail_of(forward, document)
         coarse = score_head(document, table, forward) + score_tail(start, length, table, forward)
         if coarse + error >= scores[0]:
             score = fine_score(document, table, forward)
-            row = rows[document]
-            if score > 0 and is_worse(scores[0], scratch.heap_rows[0], score, row):
-                replace_worst(score, row, scores, scratch.heap_rows)
+            if score > 0:
+                offer(score, rows[document], False, limits.starts, scores, scratch.heap_rows)
 
 
 @kernel
-def clear_heap(scratch: Scratch) -> None:
-    """Slots that hold no document have score 0 and row NOTHING."""
-    scratch.heap_scores[:] = 0
+def start_heap(kept: Array, factor: Scalar, scratch: Scratch) -> None:
+    """Let the heap have the scores that former segments kept, float64[heap size], or be empty, if `kept` is.
+
+    Slots that hold no document of this segment have row NOTHING; their score is 0 if none was kept. factor: by which
+    scores here must be multiplied to be comparable with others.
+    """
     scratch.heap_rows[:] = NOTHING
+    scratch.heap_scores[:] = 0
+    for i in range(kept.size):
+        scratch.heap_scores[i] = min(kept[i] / factor, np.float64(LARGEST))
 
 
 @allocating
-def rank(forward: Forward, positions: Array, scratch: Scratch, out_scores: Array, out_rows: Array) -> None:
-    """The heap's rows by falling 16-bit score, equal ones by row; where fewer have one above zero, -inf and -1."""
+def rank(
+    factor: Scalar,
+    limits: Limits,
+    forward: Forward,
+    positions: Array,
+    scratch: Scratch,
+    out_scores: Array,
+    out_rows: Array,
+) -> None:
+    """Merge the heap's rows into results, by falling 16-bit score, equal ones by row; -inf and -1 where there are none.
+
+    factor: by which scores are multiplied. Those of which every product underflows are no hits.
+    """
     rows = scratch.heap_rows
     found = np.sort(rows)[: np.sum(rows != NOTHING)]
     fine = np.empty(found.size, np.float32)
     for i in range(found.size):
         fine[i] = fine_score(positions[found[i]], scratch.table, forward)
     order = np.argsort(-fine, kind="mergesort")
-    out_scores[:] = -np.inf
-    out_rows[:] = -1
-    for i in range(min(found.size, out_rows.size)):
-        if fine[order[i]] > 0:  # not where every product underflows
-            out_scores[i] = fine[order[i]]
-            out_rows[i] = found[order[i]]
+    scores, numbers = np.empty(found.size, np.float32), np.empty(found.size, np.int64)
+    n = 0
+    for i in order:
+        scores[n] = fine[i] * factor
+        numbers[n] = limits.first + found[i] - count_below(found[i], limits.deleted)
+        n += scores[n] > 0
+    merge_hits(scores, numbers, n, out_scores, out_rows)
 
 
 @allocating
 def search_batch(
     queries: Queries,
+    factors: Array,
     begin: Scalar,
     end: Scalar,
     limits: Limits,
@@ -552,29 +543,35 @@ def search_batch(
     blocks: Blocks,
     graph: Array,
     scratch: Scratch,
+    kept: Array,
     out_scores: Array,
     out_rows: Array,
 ) -> None:
     """Search for queries begin..end.
 
-    The hits of query i go into row i of out_scores, float32[n, k], and of out_rows, int64[n, k].
+    The hits of query i are merged into row i of out_scores, float32[n, k], and of out_rows, int64[n, k].
+    factors: float64[n], by which scores are multiplied. kept: float64[end - begin, heap size], the heaps that segments
+    searched before this one have left, updated; float64[end - begin, 0] if there are no others.
     """
     for i in range(begin, end):
         first, stop = queries.indptr[i], queries.indptr[i + 1]
         components, weights = queries.components[first:stop], queries.weights[first:stop]
         for j in range(components.size):
             scratch.table[components[j]] = weights[j]
-        clear_heap(scratch)
+        before = kept[i - begin]
+        start_heap(before, factors[i], scratch)
         exact = limits.exact
         if not exact:
             search_blocks(components, weights, limits, forward, blocks, scratch)
             if limits.knn > 0:
                 visit_neighbors(limits, graph, forward, blocks, scratch)
             if scratch.heap_scores[0] == 0 and may_lack(components, limits, blocks, scratch):
-                clear_heap(scratch)
+                start_heap(before, factors[i], scratch)
                 exact = True
         if exact:
-            scan(limits.scanned, weights, forward, blocks.rows, scratch)
-        rank(forward, blocks.positions, scratch, out_scores[i], out_rows[i])
+            scan(limits, weights, forward, blocks.rows, scratch)
+        rank(factors[i], limits, forward, blocks.positions, scratch, out_scores[i], out_rows[i])
+        for j in range(before.size):
+            before[j] = scratch.heap_scores[j] * factors[i]
         for component in components:
             scratch.table[component] = 0

@@ -23,12 +23,13 @@ from lsr.index.parameters import IndexConfig, SearchParams
 from lsr.index.result import SearchResult
 from lsr.index.seismic.build.in_memory import Parts
 from lsr.index.seismic.build.summarize import WINDOW, Blocks, invert_summaries
-from lsr.index.seismic.engine import NO_GRAPH, ScratchPool
+from lsr.index.seismic.engine import ALONE, NO_GRAPH, ScratchPool
 from lsr.index.seismic.forward import tail_of
 from lsr.index.seismic.search import kernels
 from lsr.index.seismic.search.kernels import HEAD_REACH, LARGEST, NOTHING, SMALLEST, STRIP, Limits, Scratch
 from lsr.index.seismic.search.queries import Queries
 from lsr.index.seismic.seismic_index import SeismicIndex
+from lsr.storage.arrays import read_only
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests import made_vectors
 from tests.data import load_vectors
@@ -81,7 +82,7 @@ def scratch_for(index: SeismicIndex, query: naive.Query, heap_size: int = 5) -> 
     scratch = index.engine.scratch.new(heap_size, max(1, len(query)))
     for component, weight in query.items():
         scratch.table[component] = weight
-    kernels.clear_heap(scratch)
+    kernels.start_heap(ALONE[0], 1.0, scratch)
     return scratch
 
 
@@ -112,29 +113,6 @@ def layout(compact: bool) -> IndexConfig:
 
 
 # The heap
-
-
-@given(scores=st.lists(st.sampled_from([0.0, 1.0, 2.0, 3.5, 7.0]), min_size=1, max_size=60), size=st.integers(1, 20))
-def test_heap(scores: list[float], size: int) -> None:
-    heap_scores, heap_rows = np.zeros(size, np.float32), np.full(size, NOTHING, np.uint32)
-    heap = naive.Heap(size)
-    for row, score in enumerate(scores):
-        assert heap_scores[0] == heap.threshold
-        if score > heap.threshold:
-            kernels.replace_worst(np.float32(score), np.uint32(row), heap_scores, heap_rows)
-            heap.replace_worst(np.float32(score), row)
-    found = {row: score for row, score in zip(heap_rows.tolist(), heap_scores.tolist(), strict=True) if row != NOTHING}
-    assert found == heap.rows
-    for row in range(len(scores)):
-        assert kernels.holds(heap_rows, np.uint32(row)) == (row in found)
-
-
-@pytest.mark.parametrize(
-    ("score", "row", "other_score", "other_row", "worse"),
-    [(1, 5, 2, 9, True), (2, 5, 1, 9, False), (1, 5, 1, 4, True), (1, 5, 1, 6, False), (1, 5, 1, 5, False)],
-)
-def test_worse(score: float, row: int, other_score: float, other_row: int, worse: bool) -> None:
-    assert kernels.is_worse(np.float32(score), np.uint32(row), np.float32(other_score), np.uint32(other_row)) == worse
 
 
 @pytest.mark.parametrize(("factor", "worst", "limit"), [(0.5, 3.0, 1.5), (0, np.inf, 0), (1, np.inf, LARGEST)])
@@ -189,7 +167,7 @@ def visit_all(
         )
         search.visit(document, once=False)
         assert scratch.pending[:n_pending].tolist() == search.pending
-    kernels.score_tails(n_pending, False, index.engine.forward, index.engine.blocks.rows, scratch)
+    kernels.score_tails(n_pending, False, limits, index.engine.forward, index.engine.blocks.rows, scratch)
     search.score_tails(once=False)
     assert heap_of(scratch) == search.heap.rows
 
@@ -376,7 +354,7 @@ def check_search_of_blocks(
     estimated = {component: query[component] for at, component in enumerate(query) if at in chosen}
     allowed = [True] * len(index) if not limits.allowed.size else limits.allowed.astype(bool).tolist()
     estimates = [
-        estimate if any(allowed[document] for document in documents) else 0
+        estimate if not limits.open.size or any(allowed[document] for document in documents) else 0
         for documents, estimate in zip(
             twin.blocks, naive.estimate_blocks(estimated, twin.runs, len(twin.blocks)), strict=True
         )
@@ -508,7 +486,7 @@ def test_lacking(
     mask = None if n_allowed is None else np.arange(6) < n_allowed
     limits = limits_for(index, k=k, mask=mask)._replace(query_cut=query_cut)
     scratch = scratch_for(index, {}, 7)
-    scratch.heap_scores[7 - n_found :] = 1
+    scratch.heap_scores[7 - n_found :], scratch.heap_rows[7 - n_found :] = 1, np.arange(n_found)
     lacks = kernels.may_lack(np.array(query, np.uint32), limits, blocks, scratch)
     candidates = 6 if n_allowed is None else n_allowed
     assert lacks == naive.may_lack(dict.fromkeys(query, 1.0), n_found, k, candidates, query_cut, n_frequent)
@@ -519,10 +497,14 @@ def test_lacking(
 
 def check_scan(index: SeismicIndex, twin: NaiveIndex, query: naive.Query, k: int, allowed: list[int] | None) -> None:
     scratch = scratch_for(index, query, k)
-    documents = np.array(allowed or [], np.uint32)
-    kernels.scan(documents, arrays_of(query)[1], index.engine.forward, index.engine.blocks.rows, scratch)
     expected = naive.scan(query, twin.documents, twin.rows, allowed or range(len(index)))
-    assert sorted(heap_of(scratch)) == sorted(expected[:k])
+    limits, mask = limits_for(index), np.zeros(len(index), np.uint8)
+    mask[allowed or []] = 1
+    listed = limits._replace(scanned=read_only(np.array(allowed or [], np.uint32)))
+    for each in (listed, limits._replace(allowed=read_only(mask)) if allowed else limits):
+        kernels.scan(each, arrays_of(query)[1], index.engine.forward, index.engine.blocks.rows, scratch)
+        assert sorted(heap_of(scratch)) == sorted(expected[:k])
+        kernels.start_heap(ALONE[0], 1.0, scratch)
 
 
 @given(
@@ -570,8 +552,8 @@ def test_rank(drawn: Drawn, k: int, data: st.DataObject, compact: bool) -> None:
     query = dict.fromkeys(range(len(twin.external)), 1.0)
     scratch = scratch_for(index, query, heap_size=90)
     scratch.heap_rows[data.draw(st.permutations(range(90)))[: len(found)]] = found
-    scores, ranked = np.empty(k, np.float32), np.empty(k, np.int64)
-    kernels.rank(index.engine.forward, index.engine.blocks.positions, scratch, scores, ranked)
+    scores, ranked = np.full(k, -np.inf, np.float32), np.full(k, -1, np.int64)
+    kernels.rank(1.0, limits_for(index), index.engine.forward, index.engine.blocks.positions, scratch, scores, ranked)
     expected = naive.rank(found, query, twin.documents, twin.rows, k)
     assert hits(SearchResult(scores[None], ranked[None])) == [expected]
 
@@ -595,15 +577,14 @@ def test_batch(drawn: Drawn, config: IndexConfig, params: SearchParams, k: int) 
     queries, heap_size = queries_of(prepared), min(k + 3, len(index))
     for each in (params, SearchParams(exact=True)):
         scratch = index.engine.scratch.new(heap_size, 20)
-        scores, rows = np.full((12, k), 7, np.float32), np.full((12, k), 7, np.int64)
+        scores, rows = np.full((12, k), -np.inf, np.float32), np.full((12, k), -1, np.int64)
         limits = limits_for(index, each, k)._replace(query_cut=min(each.query_cut, 20))
-        kernels.search_batch(
-            queries, 2, 10, limits, index.engine.forward, index.engine.blocks, NO_GRAPH, scratch, scores, rows
-        )
+        arrays = index.engine.forward, index.engine.blocks, NO_GRAPH, scratch
+        kernels.search_batch(queries, np.ones(12), 2, 10, limits, *arrays, np.empty((8, 0)), scores, rows)
         assert not scratch.table.any()
         outside = np.r_[:2, 10:12]
-        assert (scores[outside] == 7).all()
-        assert (rows[outside] == 7).all()
+        assert np.isneginf(scores[outside]).all()
+        assert (rows[outside] == -1).all()
         found = hits(SearchResult(scores[2:10], rows[2:10]))
         if each.exact:
             assert found == expected[2:10]
@@ -646,21 +627,20 @@ def test_other_threads_go_on_during_a_search(packages_index: SeismicIndex, packa
     # One call of a kernel, watched from here: a middle state can be seen only if the call does not hold the GIL.
     index = packages_index
     engine = index.engine
-    queries, _, _ = engine.prepare(SparseVectors.concatenate([package_queries] * 5))
+    queries, factors, _ = engine.prepare(SparseVectors.concatenate([package_queries] * 5))
     n = len(queries.indptr) - 1
-    scores = np.empty((n, 10), np.float32)
     limits = limits_for(index, SearchParams(exact=True), 10)
     for _ in range(10):
-        rows = np.full((n, 10), -2, np.int64)
+        scores, rows = np.full((n, 10), -np.inf, np.float32), np.full((n, 10), -1, np.int64)
         arguments: tuple[Any, ...] = (
-            queries, 0, n, limits, engine.forward, engine.blocks, engine.graph, engine.scratch.new(12, 1000),
-            scores, rows,
+            queries, factors, 0, n, limits, engine.forward, engine.blocks, engine.graph, engine.scratch.new(12, 1000),
+            np.empty((n, 0)), scores, rows,
         )  # fmt: skip
         thread = Thread(target=kernels.search_batch, args=arguments)
         thread.start()
         seen_half_done = False
         while thread.is_alive():
-            seen_half_done |= bool(rows[0, 0] != -2 and rows[-1, 0] == -2)
+            seen_half_done |= bool(rows[0, 0] != -1 and rows[-1, 0] == -1)
         thread.join()
         if seen_half_done:
             return
