@@ -21,7 +21,7 @@ from lsr.retrieval.changes import PASSAGES
 from lsr.retrieval.dense_building import NO_TEXT, as_dense
 from lsr.retrieval.encoding import fit_if_needed
 from lsr.retrieval.searcher import Searcher
-from lsr.retrieval.segment_maker import SegmentMaker, remove_encodings
+from lsr.retrieval.segment_maker import SegmentMaker, remove_encodings, rows_of
 from lsr.storage.manifest import check_replaceable
 from lsr.threads import checked_threads
 from lsr.vectors.io import is_vectors, read_info, read_vocabulary
@@ -97,7 +97,10 @@ def build_index(
     if encoder is None:
         raise EncoderError(f"{source.name} holds text, which needs an encoder; name one, such as tiny or bm25")
     chosen = as_encoder(encoder)
-    fit_if_needed(chosen, source, progress)
+    if split is None:
+        fit_if_needed(chosen, source, progress)
+    elif not chosen.fitted:  # on what is searched
+        chosen.fit(text for _, text in rows_of(source, split, chosen))
     chosen.check_saveable()
     encoding = target.with_name(f"{target.name}.encoding")
     with IndexWriter.create(target, config) as writer:

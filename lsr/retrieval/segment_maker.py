@@ -73,7 +73,7 @@ class SegmentMaker:
         EncoderError and StorageError.
         """
         assert self.encoder is not None
-        rows = _rows_of(documents, self.split, self.encoder)
+        rows = rows_of(documents, self.split, self.encoder)
         options: dict[str, Any] = {
             "total": documents.count if self.progress and self.split is None else None,
             "progress": self.progress,
@@ -180,7 +180,8 @@ class DocumentTexts:
         return ((document.doc_id, document.full_text) for document in self._documents.documents())
 
 
-def _rows_of(documents: Documents, split: PassageSplit | None, encoder: Encoder) -> DocumentTexts | PassageRows:
+def rows_of(documents: Documents, split: PassageSplit | None, encoder: Encoder) -> DocumentTexts | PassageRows:
+    """(id, text) of what becomes a row: each document, or each of its passages."""
     if split is None:
         return DocumentTexts(documents)
     return PassageRows(_Again(documents), split, token_places(encoder))

@@ -99,7 +99,7 @@ def test_what_ctrl_c_says_of_resuming(lsr: Lsr, monkeypatch: pytest.MonkeyPatch,
     ("command", "during", "kept"),
     [
         ("index", "lsr.encoders.bm25.BM25Encoder.encode_documents", "64 documents are kept in out.encoding"),
-        ("index", "lsr.retrieval.indexing._index_vectors", "100 documents are kept in out.encoding"),
+        ("index", "lsr.retrieval.segment_maker.SegmentMaker.from_vectors", "100 documents are kept in out.encoding"),
         ("encode", "lsr.encoders.bm25.BM25Encoder.encode_documents", "64 documents are kept in out"),
     ],
 )
@@ -112,7 +112,7 @@ def test_ctrl_c_says_what_is_kept(
     called, real = itertools.count(), BM25Encoder.encode_documents
 
     def interrupt(*given: Any) -> Any:
-        if next(called) or "indexing" in during:
+        if next(called) or "segment_maker" in during:
             raise KeyboardInterrupt
         return real(*given)
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsr import SparseVectors
+from lsr import SparseVectors, build_index
 from lsr.collections.collection import load_collection
 from lsr.encoders.bm25 import BM25Encoder
 from lsr.encoders.load import load_encoder
@@ -162,3 +162,17 @@ def test_what_cannot_be_refitted(tmp_path: Path) -> None:
     living.delete(["a", "b"])
     with pytest.raises(EncoderError, match="no word in 0 texts"):
         refit_index(living.folder)
+
+
+def test_passages_are_what_is_counted(tmp_path: Path) -> None:
+    texts = {f"d{number}": f"alpha word{number}. " * (number + 3) for number in range(6)}
+    documents = [{"id": name, "text": text} for name, text in texts.items()]
+    searcher = build_index(documents[:4], tmp_path / "living", encoder="bm25", passages=8)
+    searcher.add(documents[4:])
+    searcher.delete("d0")
+    searcher.commit()
+    searcher.merge()  # waits for the one in the background, which has the lock
+    behind = refit_index(tmp_path / "living")
+    build_index(documents[1:], tmp_path / "fresh", encoder="bm25", passages=8)
+    assert encoder_of(tmp_path / "living").describe() == encoder_of(tmp_path / "fresh").describe()
+    assert behind.documents == len(SeismicIndex.open(tmp_path / "fresh")) > 6
