@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import faiss
@@ -49,6 +50,8 @@ ROWS_AT_ONCE = 4096  # checked, scaled, or added to a graph, which is the time b
 QUERIES_AT_ONCE = 1024
 
 LARGEST = 1e15  # of a component, so that inner products stay finite
+
+_reading = Lock()  # the limit that faiss reads by is one of the process
 
 Vectors = npt.NDArray[np.float32]
 
@@ -377,10 +380,23 @@ def _open_graph(path: Path) -> Any:
     except OSError as error:
         raise damaged(path, error) from error
     with _faiss_errors(IndexFormatError, f"{path}: damaged; build the index again"):
-        graph: Any = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        graph: Any = _read_within(path, path.stat().st_size)
     if not isinstance(graph, faiss.IndexHNSWFlat) or graph.metric_type != faiss.METRIC_INNER_PRODUCT:
         raise IndexFormatError(f"{path}: is not a graph of lsr; build the index again")
     return graph
+
+
+def _read_within(path: Path, limit: int) -> Any:
+    """The graph in a file, no vector of which may take more bytes: faiss makes room, of terabytes, before it reads."""
+    if not hasattr(faiss, "set_deserialization_vector_byte_limit"):  # before version 1.14
+        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+    with _reading:
+        before = faiss.get_deserialization_vector_byte_limit()
+        faiss.set_deserialization_vector_byte_limit(limit)
+        try:
+            return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        finally:
+            faiss.set_deserialization_vector_byte_limit(before)
 
 
 def _vectors_of(graph: Any) -> Vectors:
