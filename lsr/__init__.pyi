@@ -39,8 +39,8 @@ from .index.result import ScoredDocument as ScoredDocument
 from .index.result import ScoredDocuments as ScoredDocuments
 from .index.result import SearchResult as SearchResult
 from .index.seismic.seismic_index import SeismicIndex as SeismicIndex
+from .index.tools.stored_presets import store_presets as store_presets
 from .index.tools.tuning import Tuning as Tuning
-from .index.tools.tuning import store_presets as store_presets
 from .index.tools.why import Why as Why
 from .retrieval.dense_building import build_dense as build_dense
 from .retrieval.fusion import fuse_runs as fuse_runs

@@ -43,6 +43,14 @@ EXAMPLES = {
         "lsr tune scifact.index --queries scifact --recall 0.97",
         "lsr tune scifact.index --queries queries.tsv --plot recall.svg",
     ),
+    "merge": (
+        "lsr merge scifact.index",
+        "lsr merge scifact.index --all --memory 2GB",
+    ),
+    "upgrade": (
+        "lsr upgrade scifact.index",
+        "lsr upgrade scifact.index --json",
+    ),
     "run": (
         "lsr run scifact.index scifact scifact.run",
         "lsr run scifact.index queries.tsv my.run.gz -k 100 --feedback rocchio",

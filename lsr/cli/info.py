@@ -15,6 +15,7 @@ from lsr.cli.output import print_columns, print_json
 
 if TYPE_CHECKING:
     from lsr.encoders.bm25_statistics import Drift
+    from lsr.index.segments.generation import OpenedSegment
 
 _NAMES = {"postings": "non-zero weights"}  # of entries whose names are not everybody's
 
@@ -51,9 +52,13 @@ def _describe(folder: Path) -> dict[str, Any]:
 
     opened, manifest = open_index(folder), read_manifest(folder)
     generation = getattr(opened, "generation", None)
+    if generation is not None:
+        manifest = {**generation.commit.as_json(), "postings": generation.engine.postings}
     if generation is not None and generation.metadata.stored:
         manifest["metadata"] = {each.name: str(each.type) for each in generation.metadata.schema}
     files = {name: entry["bytes"] for name, entry in manifest.pop("files").items()}
+    if generation is not None:
+        manifest["segments"] = [_segment(each, files) for each in generation.segments]
     return {**manifest, "bytes": opened.nbytes, "files": files}
 
 
@@ -69,16 +74,39 @@ def _drift(folder: Path, described: dict[str, Any]) -> Drift | None:
     return drift(open_generation(folder))
 
 
+def _segment(segment: OpenedSegment, files: dict[str, int]) -> dict[str, Any]:
+    """A segment in few words; its files are added to those of the index."""
+    from lsr.index.seismic.engine import BlockEngine
+    from lsr.storage.manifest import read_manifest
+
+    listed = read_manifest(segment.folder)["files"]
+    files.update({f"{segment.entry.name}/{name}": entry["bytes"] for name, entry in listed.items()})
+    return {
+        "name": segment.entry.name,
+        "documents": segment.entry.documents,
+        "rows": segment.entry.rows,
+        "deleted": len(segment.deleted),
+        "storage": "blocks" if isinstance(segment.engine, BlockEngine) else "inverted",
+    }
+
+
 def _print(described: dict[str, Any], verified: bool) -> None:
     nbytes, files = described.pop("bytes"), described.pop("files")
-    presets = described.pop("presets", [])
+    presets, segments = described.pop("presets", []), described.pop("segments", [])
     print_columns([_NAMES.get(name, name.replace("_", " ")), _shown(value)] for name, value in described.items())
+    if segments:
+        print()
+        print_columns([("segment", "documents", "deleted rows", "storage"), *map(_of_segment, segments)])
     print()
     print_columns(_sizes(nbytes, described.get("documents", 0), described.get("postings", 0)))
     if presets:
         print()
         print_columns([f"recall@{each['k']} {each['asked']:g}", _shown_preset(each)] for each in presets)
     print(f"\n{len(files)} files, {sum(files.values()):,} bytes on disk{', all intact' if verified else ''}")
+
+
+def _of_segment(segment: dict[str, Any]) -> tuple[str, ...]:
+    return segment["name"], f"{segment['documents']:,}", f"{segment['deleted']:,}", segment["storage"]
 
 
 def _sizes(nbytes: dict[str, int], documents: int, postings: int) -> Iterator[list[str]]:

@@ -48,7 +48,8 @@ def tune(
     """
     from lsr.encoders.base import ENCODER_FOLDER
     from lsr.eval.plots import checked_format
-    from lsr.index.tools.tuning import RECALLS, check_recall, sample_rows, store_presets
+    from lsr.index.tools.stored_presets import store_presets
+    from lsr.index.tools.tuning import RECALLS, check_recall, sample_rows
     from lsr.retrieval.asked import open_with_queries
     from lsr.retrieval.request import SPARSE
     from lsr.storage.manifest import read_manifest

@@ -99,7 +99,12 @@ def test_the_panel_of_every_option(whole: TyperGroup) -> None:
         for each in command.params
         if isinstance(each, TyperOption)
     ]
-    assert {(name, option) for name, option, shown_in in options if shown_in is None} == {("info", "verify")}
+    assert {(name, option) for name, option, shown_in in options if shown_in is None} == {
+        ("info", "verify"),
+        ("merge", "every"),
+        ("repair", "forget_deletions"),
+        ("repair", "dry_run"),
+    }
     assert ("mine", "negatives", "Negatives") in options
     assert ("search", "negatives", "Feedback") in options
     known = {option for _, option, _ in options} | {f"{name}.{option}" for name, option, _ in options}

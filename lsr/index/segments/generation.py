@@ -30,7 +30,7 @@ from lsr.index.seismic.seismic_files import FORMATS, open_engine
 from lsr.storage.arrays import Array, damaged, is_exhausted, load_array, read_only
 from lsr.storage.columns import Columns
 from lsr.storage.id_column import IdColumn
-from lsr.storage.manifest import COMMIT_FORMAT, MANIFEST, check_size, read_manifest
+from lsr.storage.manifest import MANIFEST, check_size
 from lsr.storage.reading import anchored, open_regular
 from lsr.storage.strings import StringColumn
 
@@ -188,9 +188,7 @@ def open_generation(
 def _held(folder: Path, number: int | None) -> tuple[Commit, int]:
     """A commit and the descriptor that holds its generation."""
     for _ in range(ATTEMPTS):
-        wanted = read_manifest(folder, (COMMIT_FORMAT,), KIND)["generation"] if number is None else number
-        if isinstance(wanted, bool) or not isinstance(wanted, int):
-            read_commit(folder)  # says what is wrong
+        wanted = read_commit(folder).generation if number is None else number
         lock = lock_generation(folder / generation_file(wanted), fcntl.LOCK_SH)
         if lock is not None:
             try:
@@ -259,7 +257,7 @@ def _opened(path: Path, entry: SegmentEntry, deleted: Array) -> OpenedSegment:
         with open_regular(path / MANIFEST) as file:
             content = file.read()
     except OSError as error:
-        raise IndexFormatError(f"{path}: cannot be read ({error.strerror})") from error
+        raise IndexFormatError(f"{path / MANIFEST}: cannot be read ({error.strerror})") from error
     if hashlib.sha256(content).hexdigest() != entry.manifest_sha256:
         raise IndexFormatError(f"{path / MANIFEST}: its checksum is not that of the commit")
     stored = IndexFolder(path, KIND, FORMATS)

@@ -187,7 +187,7 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
     ) -> Tuning:
         """Find, on `queries`, the parameters that reach each recall@k in the least time; see lsr.index.tools.tuning.
 
-        SearchParams.at_recall works with this index afterwards; `lsr tune`, or tuning.store_presets, writes that down.
+        SearchParams.at_recall works with this index afterwards; `lsr tune`, or store_presets, writes that down.
         """
         tuning = tune(
             self, self._checked(queries, k), recalls, k, threads, progress, knn=self.knn, always_exact=self.inverted

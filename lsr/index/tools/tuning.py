@@ -19,12 +19,12 @@ import numpy.typing as npt
 
 from lsr.checks import check_number, check_whole, listed
 from lsr.display import HasFacts
-from lsr.errors import IndexFormatError, ParameterError, StorageError
+from lsr.errors import IndexFormatError, ParameterError
 from lsr.index.index_checks import checked_queries
 from lsr.index.parameters import SearchParams
 from lsr.index.protocol import Index
 from lsr.progress import progress_bar
-from lsr.storage.manifest import MANIFEST, update_manifest
+from lsr.storage.manifest import MANIFEST
 from lsr.threads import checked_threads
 from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
 
@@ -192,22 +192,6 @@ def resolve(presets: Mapping[float, TunedPreset], recall: float) -> SearchParams
             return presets[asked].point.params
     tuned = f"the index is tuned for {', '.join(map(str, sorted(presets)))}" if presets else "the index is not tuned"
     raise ParameterError(f"recall is {recall}: {tuned}; run lsr tune INDEX --queries Q --recall {recall}")
-
-
-def store_presets(folder: str | os.PathLike[str], tuning: Tuning, opened: Mapping[str, Any] | None = None) -> None:
-    """Add what was chosen to the manifest of the index in `folder`; presets of other recalls are kept.
-
-    opened: the manifest before the index was opened; raises StorageError if another index has taken its place since.
-    Raises IndexFormatError for a folder that is not an index or has damaged presets, StorageError where writing fails.
-    """
-
-    def change(manifest: Mapping[str, Any]) -> dict[str, Any]:
-        if opened is not None and manifest.get("files") != opened.get("files"):
-            raise StorageError(f"{os.fspath(folder)}: the index was replaced while it was tuned; tune it again")
-        presets = {**read_presets(manifest, folder), **tuning.presets}
-        return {ENTRY: presets_as_json(presets)}
-
-    update_manifest(folder, change)
 
 
 def presets_as_json(presets: Mapping[float, TunedPreset]) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from lsr.index.rows import checked_row
 from lsr.index.segments.segmented_engine import SegmentedEngine
 from lsr.index.seismic.build.summarize import DENSE, WINDOW, Blocks, run_length
 from lsr.index.seismic.engine import BlockEngine, Trail
-from lsr.index.seismic.forward import fine_score
+from lsr.index.seismic.forward import fine_score, table_size
 from lsr.index.seismic.search import kernels
 from lsr.index.seismic.search.kernels import HEAD_REACH, SMALLEST
 from lsr.index.seismic.search.queries import Queries
@@ -304,12 +304,16 @@ def _score(search: _Search, document: dict[int, float]) -> float:
 
 def _block_score(inside: _InBlocks) -> float:
     """The score that a result would have, 0 if nothing is shared."""
-    # Empty places of a head name component 0, which an index of empty documents does not have.
-    table = np.zeros(max(1, len(inside.engine.components.external)), np.float32)
+    table = _empty_table(inside.engine)
     table[inside.prepared.components] = inside.prepared.weights
     fine = float(fine_score(inside.document, table, inside.engine.forward))
     with np.errstate(over="ignore"):
         return float(np.float32(fine * inside.factor))
+
+
+def _empty_table(engine: BlockEngine) -> Array:
+    """Where kernels look up a query's weights."""
+    return np.zeros(table_size(len(engine.forward.scale), engine.forward.heads.itemsize), np.float32)
 
 
 def _stages(inside: _InBlocks, trail: Trail, visited: bool | None) -> Stages:
@@ -378,7 +382,7 @@ def _term_stages(inside: _InBlocks, trail: Trail) -> dict[int, tuple[bool, bool,
     engine, prepared = inside.engine, inside.prepared
     external, scale = engine.components.external, engine.forward.scale
     codes = _block_codes(engine.blocks, engine.block_of(inside.row), prepared.components, scale)
-    alone = np.zeros(len(external), np.float32)
+    alone = _empty_table(engine)
     chosen = set(trail.chosen.tolist())
     known = {}
     for at, (component, weight, code) in enumerate(zip(prepared.components, prepared.weights, codes, strict=True)):

@@ -10,13 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lsr.errors import StorageError
+from lsr.errors import IndexFormatError, ParameterError, StorageError
 from lsr.index.inverted.exact_index import ExactIndex
 from lsr.index.open_index import open_index
+from lsr.index.parameters import SearchParams
 from lsr.index.segments.index_writer import IndexWriter
 from lsr.index.seismic.seismic_index import SeismicIndex
+from lsr.index.tools.stored_presets import store_presets
+from lsr.storage.manifest import read_manifest
 from lsr.vectors.sparse_vectors import SparseVectors
-from tests.index.samples import EXACT, zipf_vectors
+from tests.index.samples import EXACT, always_blocks, zipf_vectors
 from tests.processes import run_python
 
 DIM = 40
@@ -159,7 +162,7 @@ with IndexWriter.open(sys.argv[1]) as writer:
 def test_there_is_one_writer(folder: Path) -> None:
     code = """
 import sys
-from lsr.errors import StorageError
+from lsr.errors import IndexFormatError, ParameterError, StorageError
 from lsr.index.segments.index_writer import IndexWriter
 for open_writer in (IndexWriter.open, IndexWriter.create):
     try:
@@ -216,3 +219,91 @@ def test_an_index_of_the_former_format_is_upgraded(tmp_path: Path, held: Documen
     assert_holds(SeismicIndex.open(tmp_path / "index"), held)
     assert names(tmp_path) == ["index"]
     assert np.all(SeismicIndex.open(tmp_path / "index").vector(0)[1] > 0)
+
+
+def test_an_index_that_others_write_is_not_replaced(folder: Path, held: Documents) -> None:
+    with IndexWriter.open(folder) as writer:
+        with pytest.raises(StorageError, match="another process is writing here"):
+            SeismicIndex.build(stacked(held)).save(folder)
+        writer.delete(["d1"])
+        assert writer.commit() == 2
+    SeismicIndex.build(stacked(held)).save(folder)
+    assert_holds(SeismicIndex.open(folder), held)
+
+
+def test_a_folder_that_was_exchanged_is_not_written_to(folder: Path, tmp_path: Path, held: Documents) -> None:
+    with IndexWriter.open(folder) as writer:
+        writer.delete(["d1"])
+        folder.rename(tmp_path / "aside")
+        SeismicIndex.build(stacked(held)).save(folder)
+        with pytest.raises(StorageError, match="another folder has taken its place"):
+            writer.commit()
+    assert names(folder).count("generation-000002.json") == 0
+    assert_holds(SeismicIndex.open(folder), held)
+
+
+def test_only_segments_that_were_asked_for_are_added(folder: Path, tmp_path: Path, held: Documents) -> None:
+    SeismicIndex.build(stacked(held)).save(tmp_path / "segment-000002")
+    with IndexWriter.open(folder) as writer:
+        for path in (tmp_path / "segment-000002", folder / "segment-000001", folder / "segment-000009"):
+            with pytest.raises(ParameterError, match="give a folder that new_segment has named"):
+                writer.add_segment(path)
+        path = writer.new_segment()
+        assert writer.new_segment() != path
+        with pytest.raises(IndexFormatError, match="no index"):
+            writer.add_segment(path)
+        SeismicIndex.build(stacked(held).with_ids(None)).save(path)
+        with pytest.raises(ParameterError, match="has no ids, and the rest of the index has ids"):
+            writer.add_segment(path)
+    with pytest.raises(StorageError, match="this writer is closed"):
+        writer.commit()
+
+
+def test_presets_are_a_commit(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = read_manifest(folder)
+    index = SeismicIndex.open(folder)
+    queries = zipf_vectors(6, 60, DIM, 5, 4)
+    store_presets(folder, index.tune(queries, [0.9]), opened)
+    with IndexWriter.open(folder) as writer:
+        add(writer, documents(7, ["e"]))
+        writer.commit()
+    tuned = SeismicIndex.open(folder)
+    assert tuned.generation is not None and tuned.generation.commit.tuned == 1 and tuned.generation.number == 3
+    assert set(tuned.presets) == {0.9}
+    assert (tuned.search(queries, 3, SearchParams.at_recall(0.9)).rows >= 0).any()
+    with IndexWriter.create(folder) as writer:
+        add(writer, documents(7, ["e"]))
+        writer.commit()
+    with pytest.raises(StorageError, match="was replaced while it was tuned"):
+        store_presets(folder, index.tune(queries, [0.9]), opened)
+
+
+def test_why_looks_into_the_segment_of_the_document(folder: Path, held: Documents) -> None:
+    with always_blocks(), IndexWriter.open(folder) as writer:
+        add(writer, documents(9, (f"e{i}" for i in range(50))))
+        writer.delete(["d0", "e1"])
+        writer.commit()
+    index = SeismicIndex.open(folder)
+    result = index.search(QUERIES, 5)
+    reasons = set()
+    for query in range(len(QUERIES)):
+        returned = result.rows[query].tolist()
+        for row in range(len(index)):
+            why = index.why(QUERIES[query : query + 1], row, 5)
+            reasons.add(why.verdict)
+            assert (why.rank is not None) == (row in returned)
+            if why.rank is not None:
+                assert returned[why.rank - 1] == row
+                assert why.score == pytest.approx(result.scores[query][why.rank - 1])
+    assert {"returned", "score too low", "no shared term"} <= reasons
+
+
+def test_saved_again_several_segments_are_one(folder: Path, tmp_path: Path, held: Documents) -> None:
+    new = documents(2, ["d3", "e1"])
+    with IndexWriter.open(folder) as writer:
+        add(writer, new)
+        writer.commit()
+    SeismicIndex.open(folder).save(tmp_path / "saved")
+    saved = SeismicIndex.open(tmp_path / "saved")
+    assert saved.generation is None
+    assert_holds(saved, {**held, **new})

@@ -23,6 +23,7 @@ from lsr.index.parameters import SearchParams
 from lsr.index.result import SearchResult
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.index.tools import tuning
+from lsr.index.tools.stored_presets import store_presets
 from lsr.index.tools.tuning import (
     BLOCKS,
     EXACT,
@@ -33,7 +34,6 @@ from lsr.index.tools.tuning import (
     frontier_of,
     read_presets,
     resolve,
-    store_presets,
 )
 from lsr.storage.manifest import read_manifest, update_manifest, verify
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -462,7 +462,7 @@ STORE = """
 import sys
 from pathlib import Path
 from tests.index.tools.test_tuning import preset, tuning_of
-from lsr.index.tools.tuning import store_presets
+from lsr.index.tools.stored_presets import store_presets
 first = int(sys.argv[2])
 for percent in range(first, first + 20):
     store_presets(sys.argv[1], tuning_of({percent / 100: preset(percent / 100)}))
@@ -522,7 +522,7 @@ def test_stored_through_a_link(folder: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_no_index_has_no_presets(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="nowhere: cannot be written: No such file"):
+    with pytest.raises(IndexFormatError, match="nowhere: no index"):
         store_presets(tmp_path / "nowhere", tuning_of(PRESETS))
     (tmp_path / "manifest.json").write_text(json.dumps({"name": "something else"}))
     with pytest.raises(IndexFormatError, match="not the manifest of an index"):
