@@ -104,7 +104,7 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         if target.is_dir():
             raise StorageError(f"{path}: cannot be written: there is a folder of that name; choose another path")
         _make_folders(target.parent)
-        _remove_stale(target)
+        remove_stale(target)
         temporary, lock = _create_locked(target, folder=False)
         try:
             with open(temporary, "wb") as file:
@@ -172,7 +172,7 @@ def replacing_folder(path: str | os.PathLike[str], marker: str) -> Iterator[Path
         target = Path(os.path.realpath(path))
         refuse_foreign(target, marker)
         _make_folders(target.parent)
-        _remove_stale(target)
+        remove_stale(target)
         temporary, lock = _create_locked(target, folder=True)
         try:
             yield temporary
@@ -287,7 +287,8 @@ def _create_locked(target: Path, *, folder: bool) -> tuple[Path, int]:
             os.close(descriptor)
 
 
-def _remove_stale(target: Path) -> None:
+def remove_stale(target: Path) -> None:
+    """Remove what killed writers left beside `target`, which was to take its place, or has given it up."""
     for sibling in _siblings(target, "tmp"):
         _remove_unlocked(sibling)
 

@@ -40,7 +40,7 @@ from lsr.index.segments.pending_segment import PendingSegment
 from lsr.index.segments.upgrade import upgrade
 from lsr.index.seismic.seismic_files import FORMATS
 from lsr.storage.arrays import Array, load_array
-from lsr.storage.files import lock_folder, replacing_file, storage_errors, sync_tree
+from lsr.storage.files import lock_folder, remove_stale, replacing_file, storage_errors, sync_tree
 from lsr.storage.id_column import IdKeys
 from lsr.storage.manifest import (
     COMMIT_FORMAT,
@@ -96,6 +96,7 @@ class IndexWriter:
                 continue
             try:
                 commit = read_commit(target)
+                remove_stale(target)
                 clean_up(target, commit)
                 return cls(target, commit, lock, None)
             except BaseException:
@@ -488,6 +489,8 @@ class IndexWriter:
         reached("commit:after-folder")
         self._folder = self._target
         self._lock = lock_folder(self._target)
+        if read_commit(self._target) != commit:
+            raise StorageError(f"{self._target}: another writer has changed it since; open a writer again")
 
     def _committed(self, commit: Commit) -> None:
         self._base, self._entries, self._changed, self._takes_config = commit, {}, False, False
