@@ -281,7 +281,6 @@ KINDS = (
     "several commits",
     "refit",
     "merge",
-    "merge",
     "merge of what is due",
     "merge in background",
     "replacement",
