@@ -20,7 +20,7 @@ FREE = (0, 1, 2, 4, 6, 10, 14, 20, 30)  # blocks of 4,096 bytes
 def main(place: Path) -> None:
     folder, filler = place / "index", place / "filler"
     folder.parent.mkdir(exist_ok=True)
-    world: World | None = World({name: 1 for name in IDS[:30]})
+    world: World | None = World(dict.fromkeys(IDS[:30], 1))
     assert world is not None
     perform(Operation("first build", (("add", world.documents), COMMIT), replaces=True), folder)
     refused = done = 0

@@ -40,3 +40,13 @@ def test_a_fault_is_an_error_and_loses_nothing() -> None:
 @pytest.mark.slow
 def test_readers_and_a_writer_live_together() -> None:
     print(run_module("tests.index.segments.living_readers", "--seconds", 20))
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_an_error(tmp_path: Path) -> None:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", tmp_path], check=False).returncode:
+        pytest.skip("no small file system can be mounted here")
+    try:
+        print(run_module("tests.index.segments.full_disk", tmp_path))
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
