@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -109,3 +112,17 @@ def test_a_cache_that_nobody_may_read_is_left_alone(folder: Path) -> None:
         cache.chmod(0o755)
     assert output == COMPILED
     assert errors.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_processes_compile_at_once_on_an_empty_cache(folder: Path) -> None:
+    cache = folder / "kernels"
+    variables = {**os.environ, "PYTHONPATH": os.getcwd(), "NUMBA_CACHE_DIR": str(cache)}
+    processes = [
+        subprocess.Popen([sys.executable, "module.py"], cwd=folder, env=variables, stdout=PIPE, stderr=PIPE, text=True)
+        for _ in range(32)
+    ]
+    ended = [(*process.communicate(timeout=600), process.returncode) for process in processes]
+    assert all(output in (COMPILED, LOADED) and not errors and not code for output, errors, code in ended), ended
+    assert sum(output == COMPILED for output, _, _ in ended) > 1, "they did not meet"
+    assert run(folder, NUMBA_CACHE_DIR=str(cache)) == (LOADED, "")

@@ -407,7 +407,7 @@ class IndexWriter:
         manifest = read_manifest(path, FORMATS, KIND)
         rows = int(manifest["documents"])
         documents = len(load_array(path, PASSAGES)) - 1 if f"{PASSAGES}.npy" in manifest["files"] else rows
-        digest = hashlib.sha256((path / MANIFEST).read_bytes()).hexdigest()
+        digest = _described(path / MANIFEST).sha256
         return PendingSegment(self._folder, SegmentEntry(path.name, rows, documents, digest)), manifest
 
     def _check_alike(self, added: PendingSegment, manifest: Mapping[str, Any]) -> None:
@@ -517,5 +517,5 @@ def _locked(folder: Path) -> int | None:
 
 
 def _described(path: Path) -> StoredFile:
-    with path.open("rb") as file:
+    with storage_errors(path), path.open("rb") as file:
         return StoredFile(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())

@@ -15,6 +15,7 @@ import random
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -58,6 +59,7 @@ class Faults:
         self.seed = seed
         self.outcomes: Counter[tuple[str, Fault, str]] = Counter()
         self.messages: Counter[str] = Counter()
+        self.failures: list[str] = []
         self._log = root.parent / f"{root.name}.strace"
         self._world: World | None = None
         self._trials = 0
@@ -130,7 +132,11 @@ def run_all(faults: Faults, kinds: Sequence[str], every: int) -> None:
         for fault in FAULTS:
             calls = faults.calls_of(kind, fault)
             for number, at in enumerate(range(1, calls + 1, every)):
-                faults.trial(kind, fault, at, lasting=number % 2 == 1)
+                try:
+                    faults.trial(kind, fault, at, lasting=number % 2 == 1)
+                except AssertionError as error:
+                    faults.failures.append(str(error))
+                    print(error, file=sys.stderr)
 
 
 def main() -> None:
@@ -150,6 +156,7 @@ def main() -> None:
         print(f"{fault.error} of {fault.calls}:", ", ".join(f"{count} {name}" for name, count in sorted(found.items())))
     for message, count in faults.messages.most_common():
         print(count, message)
+    sys.exit(min(len(faults.failures), 1))
 
 
 if __name__ == "__main__":
