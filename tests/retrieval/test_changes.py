@@ -1,0 +1,88 @@
+"""A searcher that changes its index against a dict of id -> text, beside searchers that follow it and that do not."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from random import Random
+
+import pytest
+
+import lsr
+from lsr.errors import CollectionError, ParameterError, StorageError
+from lsr.retrieval.searcher import Searcher
+
+WORDS = [f"word{number}" for number in range(12)]
+IDS = [f"d{number}" for number in range(9)]
+
+
+def contents(searcher: Searcher) -> dict[str, str]:
+    return {hit.doc_id: hit.text or "" for word in WORDS for hit in searcher.search(word, k=len(IDS))}
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_searcher_does_as_a_dict_does(tmp_path: Path, seed: int) -> None:
+    random = Random(seed)
+    committed = {"d0": "word0"}
+    searcher = lsr.build_index([{"id": "d0", "text": "word0"}], tmp_path / "index", encoder="bm25")
+    following = Searcher.open(tmp_path / "index", follow=True)
+    kept = [(Searcher.open(tmp_path / "index"), committed)]
+    for _ in range(5):
+        documents = dict(committed)
+        for _ in range(random.randint(1, 3)):
+            some = {each: " ".join(random.sample(WORDS, 2)) for each in random.sample(IDS, 2)}
+            given = [{"id": each, "text": text} for each, text in some.items()]
+            match random.choice(["update", "add", "delete"]):
+                case "update":
+                    assert searcher.update(given) == len(some)
+                    documents |= some
+                case "add" if some.keys() & documents.keys():
+                    with pytest.raises(CollectionError, match="is the id of a document that the index has"):
+                        searcher.add(given)
+                case "add":
+                    assert searcher.add(given) == len(some)
+                    documents |= some
+                case "delete":
+                    assert searcher.delete(list(some)) == len(some.keys() & documents.keys())
+                    documents = {each: text for each, text in documents.items() if each not in some}
+        assert contents(searcher) == contents(following) == committed
+        match random.choice(["commit", "rollback", "merge"]):
+            case "rollback":
+                searcher.rollback()
+            case "commit":
+                searcher.commit()
+                committed = documents
+            case "merge":
+                searcher.merge(everything=True)
+                committed = documents
+        for each in threading.enumerate():
+            if each.name == "lsr commit":
+                each.join()
+        kept.append((Searcher.open(tmp_path / "index"), committed))
+        for reader, held in [(searcher, committed), (following, committed), *kept]:
+            assert contents(reader) == held
+            assert reader.documents == len(held)
+    for reader, _ in kept:
+        reader.refresh()
+        assert contents(reader) == committed
+        assert not reader.refresh()
+
+
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    searcher = lsr.build_index(["first text"], tmp_path / "index", encoder="bm25")
+    other = Searcher.open(tmp_path / "index")
+    searcher.add([{"id": "a", "text": "second text"}])
+    with pytest.raises(StorageError, match="another process is writing here"):
+        other.delete("0")
+    searcher.rollback()
+    assert other.delete(["0", "nothing"]) == 1
+    assert other.commit() == 2
+    assert searcher.documents == 1 and searcher.refresh() and searcher.documents == 0
+
+
+def test_an_index_in_memory_has_no_commits() -> None:
+    encoder = lsr.load_encoder("bm25").fit(["a text"])
+    searcher = Searcher(lsr.SeismicIndex.build(encoder.encode_documents(["a text"])), encoder)
+    for change in (searcher.commit, searcher.rollback, searcher.refresh, searcher.merge, lambda: searcher.delete("0")):
+        with pytest.raises(ParameterError, match="made in memory"):
+            change()
