@@ -2,6 +2,7 @@ from . import eval as eval
 from . import training as training
 from .collections.collection import Collection as Collection
 from .collections.collection import load_collection as load_collection
+from .collections.passages import PassageSplit as PassageSplit
 from .collections.runs import read_qrels as read_qrels
 from .collections.runs import read_run as read_run
 from .collections.runs import write_run as write_run
@@ -42,6 +43,7 @@ from .index.seismic.seismic_index import SeismicIndex as SeismicIndex
 from .index.tools.stored_presets import store_presets as store_presets
 from .index.tools.tuning import Tuning as Tuning
 from .index.tools.why import Why as Why
+from .retrieval.dense_building import add_dense as add_dense
 from .retrieval.dense_building import build_dense as build_dense
 from .retrieval.fusion import fuse_runs as fuse_runs
 from .retrieval.hits import Hit as Hit
@@ -51,6 +53,7 @@ from .retrieval.request import Feedback as Feedback
 from .retrieval.request import Fusion as Fusion
 from .retrieval.request import SearchRequest as SearchRequest
 from .retrieval.searcher import Searcher as Searcher
+from .retrieval.snippets import Snippet as Snippet
 from .vectors.io import iter_vectors as iter_vectors
 from .vectors.io import read_vocabulary as read_vocabulary
 from .vectors.sparse_vectors import SparseVectors as SparseVectors

@@ -17,20 +17,20 @@ README = (REPOSITORY / "README.md").read_text()
 DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 
-def run(*arguments: str) -> str:
+def run(*arguments: str, folder: Path = REPOSITORY) -> str:
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 @pytest.mark.slow
-def test_python_of_the_readme() -> None:
+def test_python_of_the_readme(tmp_path: Path) -> None:
     first, *others = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert run("-c", first).startswith("[['salt'")
+    assert run("-c", first, folder=tmp_path).startswith("[['salt'")
     for code in others:
-        run("-c", code)
+        run("-c", code, folder=tmp_path)
 
 
 def test_the_experiments_shown_can_be_read(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_files_that_the_documents_name_exist() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["index_and_search", "bring_your_own_vectors"])
+@pytest.mark.parametrize("name", ["index_and_search", "bring_your_own_vectors", "living_index"])
 def test_examples(name: str) -> None:
     assert run(f"examples/{name}.py")
 
