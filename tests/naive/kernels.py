@@ -198,6 +198,6 @@ def scan(query: Query, documents: Sequence[Document], rows: Sequence[int], allow
 def rank(
     found: Iterable[int], query: Query, documents: Sequence[Document], rows: Sequence[int], k: int
 ) -> list[tuple[float, int]]:
-    """The k best (score, row) of these rows, equal ones by row."""
+    """The k best (score, row) of these rows, equal ones by row, without those that score nothing."""
     scored = [(fine_score(documents[rows.index(row)], query), row) for row in found]
-    return sorted(scored, key=lambda hit: (-hit[0], hit[1]))[:k]
+    return sorted((hit for hit in scored if hit[0] > 0), key=lambda hit: (-hit[0], hit[1]))[:k]
