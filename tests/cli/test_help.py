@@ -100,6 +100,7 @@ def test_the_panel_of_every_option(whole: TyperGroup) -> None:
         if isinstance(each, TyperOption)
     ]
     assert {(name, option) for name, option, shown_in in options if shown_in is None} == {
+        ("attach", "texts"),
         ("info", "verify"),
         ("merge", "every"),
         ("repair", "forget_deletions"),
