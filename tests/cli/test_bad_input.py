@@ -228,9 +228,15 @@ def test_a_newer_format(lsr: Lsr, bm25_index: Path, tmp_path: Path) -> None:
 
 def test_every_file_of_an_index_cut_short_or_missing(lsr: Lsr, bm25_index: Path, tmp_path: Path) -> None:
     index = copy_of(bm25_index, tmp_path)
-    names = json.loads((index / "manifest.json").read_text())["files"]
-    assert any(name.startswith("encoder/") for name in names)
-    for name in names:
+    files = {path.relative_to(index).as_posix() for path in index.rglob("*") if path.is_file()}
+    assert {name.partition("-")[0] for name in files} == {
+        "encoder",
+        "generation",
+        "manifest.json",
+        "segment",
+        "vocabulary",
+    }
+    for name in files:
         whole = (index / name).read_bytes()
         (index / name).write_bytes(whole[: len(whole) // 2])
         assert name in rejected(lsr("search", index, "heart"))
@@ -242,7 +248,7 @@ def test_every_file_of_an_index_cut_short_or_missing(lsr: Lsr, bm25_index: Path,
 
 def test_changed_bytes_are_found_by_verify(lsr: Lsr, bm25_index: Path, tmp_path: Path) -> None:
     index = copy_of(bm25_index, tmp_path)
-    path = index / "texts.text.npy"
+    path = index / "segment-000001" / "texts.text.npy"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)

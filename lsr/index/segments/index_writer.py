@@ -113,13 +113,13 @@ class IndexWriter:
         """
         target = Path(os.path.realpath(expanded(folder)))
         config = settings_of(IndexConfig, config) if config is not None else None
+        created = None
         if has_generations(target):
-            with cls.open(target) as writer:
-                number = writer._base.generation
+            with suppress(IndexFormatError), cls.open(target) as writer:  # what is damaged is replaced as a whole
+                commit = Commit(writer._base.generation, 0, config or IndexConfig())
                 lock, writer._lock = writer._lock, None
-            commit = Commit(number, 0, config or IndexConfig())
-            created = cls(target, commit, lock, None)
-        else:
+                created = cls(target, commit, lock, None)
+        if created is None:
             created = cls(target, Commit(0, 0, config or IndexConfig()), None, replacing_folder(target))
         created._changed = True
         created._takes_config = config is None
