@@ -133,7 +133,7 @@ def mine_negatives(
         for batch in _batches(wanted):
             rankings = [_rankings(searcher, batch, request, threads, collection.drop_same_id) for searcher in searchers]
             tops = ((query_id, each.rows[:1]) for query_id, each in zip(batch, rankings[0], strict=True))
-            own_first += sum(list(map(first.doc_id, top)) == [query_id] for query_id, top in tops)
+            own_first += sum(list(map(first.snapshot.doc_id, top)) == [query_id] for query_id, top in tops)
             found = []
             for place, query_id in enumerate(batch):
                 known = {*excluded.get(query_id, ()), *([query_id] if collection.drop_same_id else ())}
