@@ -228,11 +228,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kinds", nargs="*", default=KINDS, help="of operations")
     parser.add_argument("--folder", type=Path, help="where, which is left as it is after a failure")
     options = parser.parse_args()
     root = options.folder or Path(tempfile.mkdtemp(prefix="lsr-kills-"))
     root.mkdir(exist_ok=True)
-    kills, began = Kills(root, options.seed), time.monotonic()
+    kills, began = Kills(root, options.seed, options.kinds), time.monotonic()
     while kills.kills < options.kills:
         kills.trial()
     print(

@@ -21,7 +21,9 @@ def run_module(*arguments: object) -> str:
 
 
 def test_a_killed_writer_leaves_the_index_before_or_after(tmp_path: Path) -> None:
-    said = run_module("tests.index.segments.kills", "--kills", 30, "--seed", 5, "--folder", tmp_path / "kills")
+    kinds = "add", "delete", "merge", "replacement"
+    some = "--kills", 30, "--seed", 5, "--kinds", *kinds, "--folder", tmp_path / "kills"
+    said = run_module("tests.index.segments.kills", *some)
     assert int(said.split()[0]) >= 30, said
 
 
