@@ -21,11 +21,14 @@ def add(
     id: options.IdColumn = None,
     text: options.TextColumn = None,
     title: options.TitleColumn = None,
-    encoder: options.OfQueries = None,
+    encoder: options.OfDocuments = None,
     batch_size: options.BatchSize = None,
     device: options.Device = None,
 ) -> None:
-    """Add documents to an index. A killed job resumes when the same command is given again."""
+    """Add documents to an index, in one commit. A killed job resumes when the same command is given again.
+
+    An id that the index has is refused: lsr update replaces its document.
+    """
     change(index, sources, id, text, title, encoder, batch_size, device, update=False)
 
 

@@ -19,7 +19,7 @@ def delete(
         Path | None, typer.Option("--from", metavar="FILE", help="A file of ids, one a line; - is standard input.")
     ] = None,
 ) -> None:
-    """Delete documents by their ids."""
+    """Delete documents by their ids, in one commit. Ids that the index does not have are told, and do no harm."""
     from lsr.index.segments.index_writer import IndexWriter
 
     wanted = [*(ids or []), *(options.read_ids(from_file) or [])]

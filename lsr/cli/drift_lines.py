@@ -18,7 +18,9 @@ def drift_lines(drift: Drift) -> Iterator[list[str]]:
         change = drift.average_length / drift.fitted_average_length - 1
         lengths = f"{drift.fitted_average_length:.1f} words; {drift.average_length:.1f} now, {change:+.1%}"
         yield ["average length", lengths]
-    if drift.most_changed is not None:
+    if drift.most_changed is not None and not drift.idf_change:
+        yield ["IDF", "as it was"]
+    elif drift.most_changed is not None:
         change = drift.idf_change / drift.mean_idf if drift.mean_idf else 0.0
         most = f"{drift.most_changed!r} from {drift.idf_used:.2f} to {drift.idf_now:.2f}"
         yield ["IDF", f"{change:.1%} of it has changed, most that of {most}"]

@@ -33,7 +33,10 @@ def index(
             ".npz, .jsonl[.gz] or a folder that lsr encode wrote. - is standard input.",
         ),
     ],
-    index: Annotated[Path, typer.Argument(metavar="INDEX", help="The folder to write; an index there is replaced.")],
+    index: Annotated[
+        Path,
+        typer.Argument(metavar="INDEX", help="The folder to write. An index there is replaced: lsr add adds to it."),
+    ],
     encoder: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="tiny, bm25, a model's folder or Hugging Face id; needed for documents."),
@@ -70,7 +73,7 @@ def index(
     passages: Annotated[
         int | None,
         typer.Option(
-            metavar="TOKENS", help="Split documents into passages of so many tokens, and search these; finds documents."
+            metavar="TOKENS", help="Split documents into passages of at most so many tokens, and search these."
         ),
     ] = None,
     overlap: Annotated[

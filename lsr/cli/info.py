@@ -25,7 +25,11 @@ def info(
     verify: Annotated[bool, typer.Option("--verify", help="Also read every file and compare its checksum.")] = False,
     json: options.Json = False,
 ) -> None:
-    """Show what an index, and the dense one in it, holds and how it was built."""
+    """Show what an index holds and how it was built.
+
+    Its segments, the columns of its metadata, its dense vectors, and how far BM25's statistics are behind its
+    documents.
+    """
     from lsr.retrieval.dense_side import DENSE_FOLDER
     from lsr.storage.manifest import verify as verify_checksums
 

@@ -26,7 +26,8 @@ def merge(
 ) -> None:
     """Make one segment of several where searches would begin to take longer, and drop deleted documents for good.
 
-    Searches go on meanwhile, and see the result when they open the index again. Changes wait until this is done.
+    Searches go on meanwhile, and see the result when they open the index again. Nobody else can change the index until
+    this is done.
     """
     from lsr.index.segments.index_writer import IndexWriter
     from lsr.memory import parse_size

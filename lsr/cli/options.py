@@ -26,6 +26,14 @@ CollectionSpec = Annotated[
     ),
 ]
 Encoder = Annotated[str, typer.Option(metavar="NAME", help="tiny, bm25, a model's folder, or a Hugging Face id.")]
+OfDocuments = Annotated[
+    str | None,
+    typer.Option(
+        "--encoder",
+        metavar="NAME",
+        help="Encodes the documents; for an index that keeps no encoder, as one of vectors.",
+    ),
+]
 OfQueries = Annotated[
     str | None,
     typer.Option(
@@ -57,12 +65,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 IdColumn = Annotated[
     str | None,
     typer.Option(
-        "--id", metavar="COLUMN", help="Column of the ids; by default _id, id or docno, else rows are counted"
+        "--id", metavar="COLUMN", help="Column of the ids; by default _id, id or docno, else the number of the row"
     ),
 ]
 TextColumn = Annotated[
     str | None,
-    typer.Option("--text", metavar="COLUMN", help="Column of the texts; by default text, body, content or passage"),
+    typer.Option(
+        "--text", metavar="COLUMN", help="Column of the texts; by default text, body, content, passage or abstract"
+    ),
 ]
 TitleColumn = Annotated[
     str | None, typer.Option("--title", metavar="COLUMN", help="Column of the titles; by default title or headline")

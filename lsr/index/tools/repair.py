@@ -17,7 +17,7 @@ from lsr.index.tools.check import Finding, check_segment, commit_in_force, of_se
 from lsr.storage.arrays import load_array
 from lsr.storage.files import lock_folder, replacing_file, storage_errors
 from lsr.storage.id_column import IdColumn
-from lsr.storage.manifest import MANIFEST, damaged_files, sealed
+from lsr.storage.manifest import MANIFEST, damaged_files, load_manifest, sealed
 
 ASIDE = "damaged-"
 
@@ -71,6 +71,7 @@ def repair_index(
     """
     folder = expanded(folder)
     if not of_segments(folder):
+        load_manifest(folder, MANIFEST)  # says so where there is no index at all
         raise IndexFormatError(f"{folder}: has no segments that could be left out; build the index again")
     with storage_errors(folder):
         lock = lock_folder(folder)
