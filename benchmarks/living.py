@@ -1,29 +1,39 @@
-"""What an index costs that changes: python benchmarks/living.py search.
+"""What an index costs that changes: python benchmarks/living.py search|change|filter.
 
 search: recall@10 and microseconds a query, on one thread, of ten segments that nobody has merged, and of one segment of
 which a fifth is deleted, beside fresh builds of the same documents. Times are of the processor, the engines taking
 turns, so that other work on the machine counts little.
+change: milliseconds to add 10,000 vectors and commit, to delete 10,000 ids and commit, to see either, and to open an
+index and its writer. filter: milliseconds of the first use of a condition on metadata, and of later ones.
+--vectors takes an .npz file of more vectors than the 500,000 of the data.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from search_worker import read_documents, read_queries
 
-from lsr import ExactIndex, SearchParams, SeismicIndex, SparseVectors
+from lsr import ExactIndex, Searcher, SearchParams, SeismicIndex, SparseVectors
 from lsr.index.inverted.inverted_engine import InvertedEngine
+from lsr.index.segments.generation import open_generation
+from lsr.index.segments.index_writer import IndexWriter
 from lsr.index.segments.segmented_engine import Segment, SegmentedEngine
+from lsr.storage.columns import write_columns
 
 ROUNDS = 7
 K = 10
 SMALL = 10_000
 SINGLE = 300  # queries that are searched for one by one
 PARAMS = SearchParams()
+CHANGED, CHANGES = 10_000, 5
+CONDITIONS = ("year >= 2020 and category in ('cs', 'math')", "category = 'law'", "year % 7 = 3")
 
 
 def main() -> None:
@@ -31,8 +41,17 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     search = commands.add_parser("search", help="searches of segments beside fresh builds")
     search.add_argument("--rows", type=int, default=500_000)
+    change = commands.add_parser("change", help="adding, deleting, refreshing and opening")
+    change.add_argument("--rows", type=int, default=500_000)
+    change.add_argument("--vectors", help="an .npz file, in place of the packages")
+    condition = commands.add_parser("filter", help="conditions on metadata")
+    condition.add_argument("--rows", type=int, default=1_000_000)
     arguments = parser.parse_args()
-    jobs: Mapping[str, Callable[[argparse.Namespace], None]] = {"search": search_segments}
+    jobs: Mapping[str, Callable[[argparse.Namespace], None]] = {
+        "search": search_segments,
+        "change": change_index,
+        "filter": filter_documents,
+    }
     jobs[arguments.command](arguments)
 
 
@@ -78,6 +97,87 @@ def compare(documents: SparseVectors, queries: SparseVectors, engines: Mapping[s
         batch, single = np.median(taken, axis=0)
         ratios = np.median(taken / first, axis=0)
         print(f"  {name:12} {recalls[name]:.4f} {batch:6.0f} {single:6.0f}   {ratios[0]:.2f} {ratios[1]:.2f}")
+
+
+def change_index(arguments: argparse.Namespace) -> None:
+    documents = SparseVectors.read(arguments.vectors) if arguments.vectors else read_documents("packages", 500_000)
+    documents = documents[np.arange(min(arguments.rows, len(documents)))]
+    ids = [f"document-{row}" for row in range(len(documents))]
+    new = documents[np.arange(CHANGED)]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "index"
+        with IndexWriter.create(folder) as writer:
+            SeismicIndex.build(documents.with_ids(ids), threads=2).save(segment := writer.new_segment())
+            writer.add_segment(segment)
+            writer.commit()
+        SeismicIndex.build(new)  # compiles
+        times: dict[str, list[float]] = {}
+        for turn in range(CHANGES + 1):
+            generation = timed(times, "open", open_generation, folder)
+            writer = timed(times, "open a writer", IndexWriter.open, folder)
+            named = new.with_ids([f"new-{turn}-{row}" for row in range(CHANGED)])
+            timed(times, f"add {CHANGED:,} and commit", add, writer, named)
+            seen = timed(times, "refresh", open_generation, folder, reuse=generation)
+            gone = [ids[row] for row in np.random.default_rng(turn).choice(len(ids), CHANGED, replace=False)]
+            timed(times, f"delete {CHANGED:,} and commit", delete, writer, gone)
+            timed(times, "refresh after deleting", open_generation, folder, reuse=seen)
+            writer.close()
+            del generation, seen
+    print(f"{len(documents):,} documents: milliseconds, median and largest of {CHANGES}, after one to warm up")
+    for what, each in times.items():
+        print(f"  {what:28} {np.median(each[1:]):8.1f} {max(each[1:]):8.1f}")
+
+
+def add(writer: IndexWriter, vectors: SparseVectors) -> None:
+    SeismicIndex.build(vectors).save(segment := writer.new_segment())
+    writer.add_segment(segment)
+    writer.commit()
+
+
+def filter_documents(arguments: argparse.Namespace) -> None:
+    documents, queries = read_documents("packages", 500_000), read_queries("packages", 300)
+    copies = -(-arguments.rows // len(documents))
+    documents = SparseVectors.concatenate([documents] * copies)[np.arange(arguments.rows)]
+    rng = np.random.default_rng(0)
+    years = rng.integers(1990, 2026, len(documents)).tolist()
+    categories = rng.choice(["cs", "math", "bio", "law"], len(documents)).tolist()
+
+    def beside(segment: Path) -> dict[str, Any]:
+        pairs = zip(years, categories, strict=True)
+        write_columns(segment, "metadata", ({"year": year, "category": category} for year, category in pairs))
+        return {}
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "index"
+        with IndexWriter.create(folder) as writer:
+            SeismicIndex.build(documents, threads=2).save(segment := writer.new_segment(), beside)
+            writer.add_segment(segment)
+            writer.commit()
+        times: dict[str, list[float]] = {}
+        for turn in range(CHANGES + 1):
+            searcher = Searcher.open_for_vectors(folder)
+            searcher.run(queries[:10], k=K)
+            began = "first condition of a process" if turn == 0 else "another condition"
+            timed(times, began, searcher.run, queries[:1], k=K, where="year < 1995")
+            for where in CONDITIONS:
+                timed(times, f"first: {where}", searcher.run, queries[:1], k=K, where=where)
+                timed(times, f"later: {where}, 300 queries", searcher.run, queries, k=K, where=where)
+            timed(times, "without a condition, 300 queries", searcher.run, queries, k=K)
+    print(f"{len(documents):,} documents: milliseconds, median and largest of {CHANGES}")
+    for what, each in times.items():
+        print(f"  {what:75} {np.median(each[-CHANGES:]):8.1f} {max(each[-CHANGES:]):8.1f}")
+
+
+def delete(writer: IndexWriter, ids: list[str]) -> None:
+    writer.delete(ids)
+    writer.commit()
+
+
+def timed(times: dict[str, list[float]], what: str, job: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    begin = time.perf_counter()
+    result = job(*given, **named)
+    times.setdefault(what, []).append(1e3 * (time.perf_counter() - begin))
+    return result
 
 
 if __name__ == "__main__":
