@@ -56,6 +56,7 @@ def change(
     put = searcher.update if update else searcher.add
     count = put(documents, batch_size=batch_size, progress=True)
     searcher.commit()
-    say(f"{index}: {count} documents {'updated' if update else 'added'}, {searcher.documents} in all")
+    done = "added or changed" if update else "added"
+    say(f"{index}: {count} documents {done}, {searcher.documents} in all")
     searcher.merge()
     print_next(["info" if vectors else "search", index, *([] if vectors else [WORDS_TO_SEARCH])])

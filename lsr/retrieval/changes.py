@@ -50,14 +50,19 @@ class Changes:
     def add_documents(self, documents: Documents, *, replace: bool, batch_size: int | None, progress: bool) -> int:
         """Encode documents and add them; returns how many.
 
-        replace: they take the place of those that have their ids; without it, such an id is a CollectionError. Words
-        that BM25's vocabulary lacks are added to it. A killed call resumes where INDEX.adding has what was encoded.
+        replace: they take the place of those that have their ids, unless these have the same text and metadata; without
+        it, such an id is a CollectionError. Words that BM25's vocabulary lacks are added to it. A killed call resumes
+        where INDEX.adding has what was encoded.
         """
         if self._encoder is None:
             raise EncoderError(
                 f"{self._writer.folder}: has no encoder, as it was built from vectors; add vectors, or lsr attach one"
             )
-        checked = documents if replace else _New(documents, self._writer)
+        checked: Documents = _Changed(documents, self._snapshot) if replace else _New(documents, self._writer)
+        if replace and (self.pending or not self._sees_last_commit):
+            checked = documents
+        if next(checked.documents(), None) is None:
+            return 0
         self._encoder = self._encoder_of(checked)
         encoding = self._writer.folder.with_name(f"{self._writer.folder.name}.adding")
         if self._encodings:
@@ -126,6 +131,11 @@ class Changes:
     def close(self) -> None:
         self._writer.close()
 
+    @property
+    def _sees_last_commit(self) -> bool:
+        seen = self._snapshot.generation
+        return seen is not None and seen.number == self._writer.generation
+
     def _encoder_of(self, documents: Documents) -> Encoder:
         """The encoder with all words of the documents, which is kept with the index if it is another one."""
         encoder = self._encoder
@@ -167,6 +177,31 @@ class _New:
             if known.any():
                 raise _known(some[int(known.argmax())].doc_id, CollectionError)
             yield from some
+
+
+class _Changed:
+    """Documents that an index lacks, or has with another text or other metadata."""
+
+    def __init__(self, documents: Documents, snapshot: Snapshot) -> None:
+        self.name, self.count = documents.name, documents.count
+        self.metadata_schema = getattr(documents, "metadata_schema", None)
+        self._documents, self._snapshot = documents, snapshot
+
+    def documents(self) -> Iterator[Document]:
+        remaining = self._documents.documents()
+        while some := list(islice(remaining, _IDS_AT_ONCE)):
+            rows = self._snapshot.rows_of([document.doc_id for document in some]).tolist()
+            yield from (document for document, row in zip(some, rows, strict=True) if not self._has(document, row))
+
+    def _has(self, document: Document, row: int) -> bool:
+        texts, generation = self._snapshot.texts, self._snapshot.generation
+        if row < 0 or texts is None or generation is None or texts[row] != document.full_text:
+            return False
+        stored = generation.metadata.row(row) if generation.metadata.stored else {}
+        known, given = (
+            {name: value for name, value in each.items() if value is not None} for each in (stored, document.metadata)
+        )
+        return known == given
 
 
 def _known(doc_id: str, error: type[LsrError]) -> LsrError:

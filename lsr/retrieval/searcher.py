@@ -20,6 +20,7 @@ from lsr.retrieval.dense_side import Dense
 from lsr.retrieval.hits import Hit, Hits
 from lsr.retrieval.request import Feedback, FeedbackMethod, Fusion, FusionMethod, Place, SearchRequest, SideName
 from lsr.retrieval.snapshot import Snapshot, Texts
+from lsr.storage.manifest import Verify
 from lsr.storage.reading import anchored
 from lsr.storage.strings import StringColumn
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -178,6 +179,7 @@ class Searcher(HasFacts, FromFolder):
         encoder: EncoderLike | None = None,
         follow: bool = False,
         generation: int | None = None,
+        verify: Verify = "none",
     ) -> Searcher:
         """Open what `lsr index` or `build_index` wrote. Arrays and texts are memory-mapped.
 
@@ -188,6 +190,7 @@ class Searcher(HasFacts, FromFolder):
         encoder: in place of the one that the index was built with; needed where that was code of one's own, and where
             the index was built from vectors. As the constructor takes it.
         follow: refresh before each search if there is something new. generation: the newest if None.
+        verify: compare checksums first, see SeismicIndex.open.
 
         Raises IndexFormatError if the folder is not an index or is damaged, StorageError for a generation that is not
         there any more, EncoderError if the index has no encoder and none is given, or if the vocabulary of the one
@@ -218,7 +221,7 @@ class Searcher(HasFacts, FromFolder):
             return matched(folder, index, described, loaded) if described.get(MATCHED) else loaded
 
         reader = SnapshotReader(anchored(folder), choose, device)
-        searcher = cls._of(reader.read(generation), reader)
+        searcher = cls._of(reader.read(generation, verify=verify), reader)
         searcher._follow = follow
         searcher.opened_with = {**(searcher.opened_with or {}), "device": device, "encoder": encoder}
         return searcher
@@ -305,7 +308,10 @@ class Searcher(HasFacts, FromFolder):
         batch_size: int | None = None,
         progress: bool = False,
     ) -> int:
-        """As `add`, but documents take the place of those that have the same ids; returns how many were given."""
+        """As `add`, but documents take the place of those that have the same ids; returns how many were put there.
+
+        Documents whose text and metadata are those of the index are left as they are, and not encoded again.
+        """
         return self._add(documents, ids, id, text, title, batch_size, progress, replace=True)
 
     def delete(self, ids: str | Sequence[str]) -> int:

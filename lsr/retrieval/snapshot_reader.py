@@ -17,7 +17,8 @@ from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.index.sparse_index import SparseIndex
 from lsr.retrieval.dense_side import DENSE_FOLDER, Dense
 from lsr.retrieval.snapshot import Snapshot
-from lsr.storage.manifest import COMMIT_FORMAT, MANIFEST, read_manifest
+from lsr.storage.manifest import COMMIT_FORMAT, MANIFEST, Verify, read_manifest
+from lsr.storage.manifest import verify as check_files
 from lsr.storage.strings import StringColumn
 from lsr.vectors.sparse_vectors import SparseVectors
 
@@ -46,19 +47,22 @@ class SnapshotReader:
             return self._stamp() != self._seen
         return False
 
-    def read(self, number: int | None = None, previous: Snapshot | None = None) -> Snapshot:
-        """What is there now, or the generation of this number. previous: parts that are still the same are taken over.
+    def read(self, number: int | None = None, previous: Snapshot | None = None, verify: Verify = "none") -> Snapshot:
+        """What is there now, or the generation of this number.
+
+        previous: parts that are still the same are taken over. verify: compare checksums first, see SeismicIndex.open.
 
         Raises IndexFormatError, StorageError for a generation that is not there any more, EncoderError.
         """
         with suppress(OSError):
             self._seen = self._stamp()  # first, so that what comes meanwhile is seen the next time
         if number is None and read_manifest(self.folder).get("format_version") != COMMIT_FORMAT:
-            return all_of_one(self.folder, self._former)
+            return all_of_one(self.folder, lambda: self._former(verify))
         before = None if previous is None else previous.generation
         generation = open_generation(self.folder, number, before)
         if previous is not None and before is not None and before.identity == generation.identity:
             return previous
+        check_files(self.folder, verify, generation.commit.as_json())
         index = SeismicIndex.of_generation(generation)
         commit = generation.commit
         if previous is not None and before is not None and before.encoder_folder == generation.encoder_folder:
@@ -67,10 +71,10 @@ class SnapshotReader:
             encoder = self._choose(index, commit.encoder or {}, generation.encoder_folder)
         return Snapshot(index, encoder, generation.texts, Dense.of_generation(generation, self._device))
 
-    def _former(self) -> Snapshot:
+    def _former(self, verify: Verify) -> Snapshot:
         """An index of a former format: all in one folder, which another one may take the place of."""
         folder = self.folder
-        index = open_index(folder)
+        index = open_index(folder, verify=verify)
         if not isinstance(index, SparseIndex):
             raise IndexFormatError(f"{folder}: an index of dense vectors alone; open the sparse one beside it")
         manifest = read_manifest(folder)
