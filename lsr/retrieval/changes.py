@@ -129,6 +129,7 @@ class Changes:
         return self._writer.merge_in_background()
 
     def close(self) -> None:
+        vars(self).pop("_snapshot", None)  # which holds a generation that is cleaned up now
         self._writer.close()
 
     @property

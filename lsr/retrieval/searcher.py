@@ -335,13 +335,13 @@ class Searcher(HasFacts, FromFolder):
             try:
                 number = changes.commit()
                 merging = changes.merge_in_background()
+                if merging is not None and merging is not self._merging:
+                    self._merging = merging
+                    Thread(target=self._end_merge, args=(changes, merging), name="lsr commit").start()
+                self.refresh()
             finally:
                 if merging is None:
-                    self.rollback()
-            if merging is not None and merging is not self._merging:
-                self._merging = merging
-                Thread(target=self._end_merge, args=(changes, merging), name="lsr commit").start()
-            self.refresh()
+                    self.rollback()  # and clean up, now that the generation before is not held here
         return number
 
     def _end_merge(self, changes: Changes, merging: Thread) -> None:
