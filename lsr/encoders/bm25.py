@@ -23,6 +23,7 @@ from lsr.display import HasFacts
 from lsr.encoders.base import ENCODER_FILE, TokenSpans, check_batch_size, encodable
 from lsr.errors import EncoderError
 from lsr.progress import progress_bar
+from lsr.storage.arrays import write_array
 from lsr.storage.files import DAMAGE, replacing_file, storage_errors
 from lsr.vectors.normalize import component_dtype
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -240,7 +241,7 @@ class BM25Encoder(HasFacts):
             folder.mkdir(parents=True, exist_ok=True)
         self.vocabulary.write(folder / VOCABULARY_FILE)
         with replacing_file(folder / IDF_FILE) as file:
-            np.save(file, self._idf, allow_pickle=False)
+            write_array(file, self._idf)
         with replacing_file(folder / ENCODER_FILE) as file:
             file.write(json.dumps(description, indent=1).encode())
 

@@ -26,8 +26,17 @@ def save_arrays(folder: str | os.PathLike[str], arrays: Mapping[str, npt.NDArray
     """Write each array to NAME.npy. Raises StorageError."""
     for name, array in arrays.items():
         path = Path(folder, f"{name}.npy")
-        with storage_errors(path):
-            np.save(path, array, allow_pickle=False)
+        with storage_errors(path), open(path, "wb") as file:
+            write_array(file, array)
+
+
+def write_array(file: BinaryIO, array: npt.NDArray[Any]) -> None:
+    """Write an .npy file.
+
+    np.save would leave small arrays to C's buffers, and not hear of a disk that is full when these are written.
+    """
+    write_header(file, array.dtype, array.shape)
+    file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
 @contextmanager

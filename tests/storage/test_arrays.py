@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lsr.errors import IndexFormatError
-from lsr.storage.arrays import load_array
+from lsr.errors import IndexFormatError, StorageError
+from lsr.storage.arrays import load_array, save_arrays
+from tests.processes import full_disk
 
 
 def test_too_many_open_files(tmp_path: Path) -> None:
@@ -31,3 +32,8 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "rows.npy")
     with pytest.raises(IndexFormatError, match="not a file"):
         load_array(tmp_path, "rows")
+
+
+def test_an_array_that_fits_in_a_buffer_is_not_lost_on_a_full_disk(tmp_path: Path) -> None:
+    with full_disk(130), pytest.raises(StorageError):
+        save_arrays(tmp_path, {"small": np.arange(20)})

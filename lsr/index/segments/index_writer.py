@@ -39,7 +39,7 @@ from lsr.index.segments.merging import Merge, choose
 from lsr.index.segments.pending_segment import PendingSegment
 from lsr.index.segments.upgrade import upgrade
 from lsr.index.seismic.seismic_files import FORMATS
-from lsr.storage.arrays import Array, load_array
+from lsr.storage.arrays import Array, load_array, save_arrays
 from lsr.storage.files import lock_folder, remove_stale, replacing_file, storage_errors, sync_tree
 from lsr.storage.id_column import IdKeys
 from lsr.storage.manifest import (
@@ -450,10 +450,9 @@ class IndexWriter:
                 assert each.entry.deleted is not None
                 name = f"{DELETED}-{number:06}-{each.entry.name}.npy"
                 self._given.add(name)
-                with storage_errors(self._folder / name), open(self._folder / name, "wb") as file:
-                    np.save(file, each.bits, allow_pickle=False)
-                    file.flush()
-                    os.fsync(file.fileno())
+                save_arrays(self._folder, {name.removesuffix(".npy"): each.bits})
+                with storage_errors(self._folder / name):
+                    sync_tree(self._folder / name)
                 each.entry = replace(each.entry, deleted=DeletedRows(name, each.entry.deleted.rows))
                 self._files[name] = _described(self._folder / name)
                 reached("commit:after-bitmap")
