@@ -88,10 +88,10 @@ class Filter:
         return np.packbits(self.mask, bitorder="little")
 
     def prepared(self, key: object, make: Callable[[], T]) -> T:
-        """What `make` returns, which is called once for each key: the array, say, whose order the filter shall have."""
+        """What `make` returns, which is kept for each key: the array, say, whose order the filter shall have."""
         known = self._prepared.get(id(key))
         if known is None:
-            known = self._prepared[id(key)] = key, make()
+            known = self._prepared.setdefault(id(key), (key, make()))  # another thread may have been first
         value: T = known[1]
         return value
 

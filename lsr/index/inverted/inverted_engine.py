@@ -55,6 +55,17 @@ NO_FLAGS = np.empty(0, np.uint8)
 Search = Callable[[int, int, Array, Array, Array], None]
 
 
+class Lines(NamedTuple):
+    """Lines of a ListTable, int64[engines, columns], and arrays that they have the addresses of.
+
+    Whoever searches with the lines holds all of it: two threads that use a filter for the first time may make its
+    arrays twice, of which the filter itself keeps one.
+    """
+
+    table: npt.NDArray[np.int64]
+    held: Sequence[Array] = ()
+
+
 class ListsOfRows(NamedTuple):
     """Which posting lists have each row, rising: indptr int64[n + 1], lists uint16 or uint32[postings].
 
@@ -147,9 +158,9 @@ class InvertedEngine:
         Raises IndexFormatError for a damaged file.
         """
         scores, rows = empty_result(len(queries), k)
-        search = self.lists.search_with(
-            queries, min(k, len(self)), self.lists.table if allowed is None else self.lists.table_of([allowed])
-        )
+        lists = self.lists
+        lines = lists.lines if allowed is None else lists.lines_of([allowed])
+        search = lists.search_with(queries, min(k, len(self)), lines)
         if search:
             kept = np.empty((len(queries), 0))
             in_chunks(len(queries), JOB_QUERIES, threads, lambda begin, end: search(begin, end, kept, scores, rows))
@@ -164,15 +175,15 @@ class InvertedEngine:
 class ListTable:
     """Where the arrays of several engines are, so that one call of a kernel searches all of them.
 
-    table: int64[engines, columns], as the kernel reads it. idle: the sums that searches leave to each other.
+    lines: one for each engine, as the kernel reads them. idle: the sums that searches leave to each other.
     """
 
     def __init__(self, engines: Sequence[InvertedEngine], live: Sequence[NumberedRows]) -> None:
         self._engines, self._live = tuple(engines), tuple(live)  # whose arrays stay where they are
         self._largest = max(map(len, engines), default=0)
         self.idle: list[npt.NDArray[np.float32]] = []
-        self.table = np.zeros((len(engines), COLUMNS), np.int64)
-        for line, engine, rows in zip(self.table, engines, live, strict=True):
+        self.lines = Lines(np.zeros((len(engines), COLUMNS), np.int64))
+        for line, engine, rows in zip(self.lines.table, engines, live, strict=True):
             inverted = engine.inverted
             for at, array in ((COMPONENTS, inverted.components), (STARTS, inverted.starts), (ROWS, inverted.rows)):
                 line[at] = address_of(array)
@@ -182,23 +193,23 @@ class ListTable:
             line[DELETED : N_DELETED + 1] = address_of(rows.deleted), len(rows.deleted)
             line[PASSAGES : N_PASSAGES + 1] = address_of(rows.starts), len(rows.starts)
 
-    def table_of(self, filters: Sequence[Filter]) -> npt.NDArray[np.int64]:
-        """The table for a filter of each engine, without those of which nothing may be found; filters must outlive it.
+    def lines_of(self, filters: Sequence[Filter]) -> Lines:
+        """The lines for a filter of each engine, without those of which nothing may be found.
 
         Filters are of rows that are not deleted.
         """
-        table = self.table.copy()
-        for line, chosen in zip(table, filters, strict=True):
-            line[ALLOWED : N_ALLOWED + 1] = address_of(chosen.factors), len(chosen.factors)
-        return table[[chosen.count > 0 for chosen in filters]]
+        table, factors = self.lines.table.copy(), [chosen.factors for chosen in filters]
+        for line, allowed in zip(table, factors, strict=True):
+            line[ALLOWED : N_ALLOWED + 1] = address_of(allowed), len(allowed)
+        return Lines(table[[chosen.count > 0 for chosen in filters]], factors)
 
-    def search_with(self, queries: SparseVectors, most: int, table: npt.NDArray[np.int64]) -> Search | None:
+    def search_with(self, queries: SparseVectors, most: int, lines: Lines) -> Search | None:
         """The search of queries begin..end, in any thread; None where nothing may be found.
 
-        most: hits, at most, of a query. table: of this or of some of its lines.
+        most: hits, at most, of a query. lines: all of this table, or what lines_of made.
         Its arguments are those of search_lists: begin, end, kept, scores, rows.
         """
-        if not most or not len(table):
+        if not most or not len(lines.table):
             return None
         # Arrays of one kind, whatever the query's, so that Numba compiles once.
         rows_of = queries.indptr.astype(np.int64), queries.indices.astype(np.uint32), queries.values.astype(np.float32)
@@ -208,7 +219,9 @@ class ListTable:
             nothing = np.full(kept.shape[1], NOTHING)
             best = np.empty(most, np.float32)
             work = sums, sums.view(np.int32), best, best.view(np.int32), np.empty(most, np.int64)
-            if not search_lists(*rows_of, begin, end, table, NO_LISTS, NO_FLAGS, kept, nothing, *work, scores, rows):
+            if not search_lists(
+                *rows_of, begin, end, lines.table, NO_LISTS, NO_FLAGS, kept, nothing, *work, scores, rows
+            ):
                 raise IndexFormatError(DAMAGED_LISTS)
             self.idle.append(sums)
 

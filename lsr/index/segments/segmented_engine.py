@@ -12,7 +12,7 @@ import numpy as np
 
 from lsr.index.filters import Filter
 from lsr.index.index_checks import empty_result
-from lsr.index.inverted.inverted_engine import InvertedEngine, ListTable
+from lsr.index.inverted.inverted_engine import InvertedEngine, Lines, ListTable
 from lsr.index.numbered_rows import NO_PASSAGES, NumberedRows
 from lsr.index.parameters import SearchParams
 from lsr.index.rows import GatheredRows
@@ -38,10 +38,10 @@ class Segment(NamedTuple):
 
 
 class _Parts(NamedTuple):
-    """A filter as segments take it. filters: of the rows of each. table: of those that have posting lists."""
+    """A filter as segments take it. filters: of the rows of each. lines: of those that have posting lists."""
 
     filters: Sequence[Filter | None]
-    table: Array
+    lines: Lines
 
 
 class SegmentedEngine:
@@ -143,7 +143,7 @@ class SegmentedEngine:
                 search = engine.search_with(queries, limits, heap_size(k, len(self)))
                 if search:
                     yield [number], search
-        search = self._lists.search_with(queries, min(k, len(self)), parts.table)
+        search = self._lists.search_with(queries, min(k, len(self)), parts.lines)
         if search:
             yield self._inverted, search
 
@@ -161,7 +161,7 @@ class SegmentedEngine:
 
     @cached_property
     def _parts(self) -> _Parts:
-        return _Parts([None] * len(self.segments), self._lists.table)
+        return _Parts([None] * len(self.segments), self._lists.lines)
 
     def _parts_of(self, allowed: Filter) -> _Parts:
         filters = []
@@ -170,4 +170,4 @@ class SegmentedEngine:
             # Where deleted rows come between live ones, which np.insert counts.
             gone = segment.deleted - np.arange(len(segment.deleted))
             filters.append(Filter(np.insert(mask, gone, False) if len(gone) else mask))
-        return _Parts(filters, self._lists.table_of([filters[number] for number in self._inverted]))
+        return _Parts(filters, self._lists.lines_of([filters[number] for number in self._inverted]))

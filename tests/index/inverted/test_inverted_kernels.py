@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,11 +103,11 @@ def test_search_lists(
     lists = ListTable(engines, live)
     allowed = [not each and (mask is None or mask[row]) for row, each in enumerate(gone)]
     filters = [Filter(np.array(allowed[mine.start : mine.stop], bool)) for mine in rows]
-    table = lists.table if mask is None else lists.table_of(filters)
+    lines = lists.lines if mask is None else lists.lines_of(filters)
     scores = np.full((len(queries), k), -np.inf, np.float32)
     found = np.full((len(queries), k), -1, np.int64)
     kept = np.full((len(queries), heap_size), kept_before / 2)
-    search = lists.search_with(queries, k, table)
+    search = lists.search_with(queries, k, lines)
     if search:
         search(0, len(queries), kept, scores, found)
     documents = [(at, row // (length or 1)) for at, part in enumerate(parts) for row in range(len(part))]
@@ -120,3 +123,24 @@ def test_search_lists(
         for at, score in enumerate(sorted(kept[query].tolist(), reverse=True), start=1):
             assert least[-at] <= score <= most[-at]
     assert not any(each.any() for each in lists.idle)
+
+
+def test_a_search_holds_the_arrays_whose_addresses_it_has() -> None:
+    """As when two threads make those of a filter at once, of which it keeps one."""
+    vectors = SparseVectors.from_dicts([{0: 1.0}, {0: 2.0}], dim=1)
+    lists, chosen = InvertedEngine.build(vectors).lists, Filter(np.array([True, False]))
+    search = lists.search_with(vectors, 1, lists.lines_of([chosen]))
+    assert search is not None
+    factors = weakref.ref(chosen.factors)
+    del chosen.factors
+    gc.collect()
+    assert factors() is not None
+    scores, rows = np.full((2, 1), -np.inf, np.float32), np.full((2, 1), -1, np.int64)
+    search(0, 2, np.empty((2, 0)), scores, rows)
+    assert rows.tolist() == [[0], [0]]
+
+
+def test_what_two_threads_prepare_at_once_is_the_same() -> None:
+    chosen, key = Filter(np.array([True])), object()
+    first = chosen.prepared(key, lambda: [chosen.prepared(key, lambda: ["of the other thread"]), "of this one"])
+    assert first == chosen.prepared(key, list) == ["of the other thread"]
