@@ -18,8 +18,8 @@ def update(
 ) -> None:
     """Replace the documents that have the same ids, and add the others. A killed job resumes as lsr add does.
 
-    The id of a page is its path below the folder, or below what a pattern begins with: give the same folder, or a
-    pattern in it, as when it was indexed. Documents that are not given stay: lsr delete removes those whose files are
-    gone.
+    Documents with the text and metadata that the index has are left alone. The id of a page is its path below the
+    folder, or below what a pattern begins with: give the folder, or a pattern in it, as when it was indexed. Documents
+    that are not given stay: lsr delete removes those whose files are gone.
     """
     change(index, sources, id, text, title, encoder, batch_size, device, update=True)
