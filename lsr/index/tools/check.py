@@ -16,7 +16,15 @@ from lsr.errors import IndexFormatError, LsrError
 from lsr.index.index_folder import IDS
 from lsr.index.open_index import open_index
 from lsr.index.segments.cleanup import named_by
-from lsr.index.segments.commit import OURS, Commit, SegmentEntry, StoredFile, generation_file, generation_of
+from lsr.index.segments.commit import (
+    OURS,
+    Commit,
+    SegmentEntry,
+    StoredFile,
+    generation_file,
+    generation_of,
+    read_commit,
+)
 from lsr.index.segments.generation import DENSE, METADATA, TEXTS, OpenedSegment, open_segment
 from lsr.progress import progress_bar
 from lsr.storage.arrays import is_exhausted
@@ -119,7 +127,7 @@ def commit_in_force(folder: Path) -> tuple[Commit | None, list[Finding]]:
         return commit, findings if same else [Finding(name, f"is not there, or is not what {MANIFEST} says")]
     for number in sorted(filter(None, map(generation_of, os.listdir(folder))), reverse=True):
         try:
-            return _of_number(folder, number), findings
+            return read_commit(folder, number), findings
         except IndexFormatError as error:
             findings.append(Finding(generation_file(number), _said(error)))
     return None, findings
@@ -184,13 +192,6 @@ def live_ids(segment: OpenedSegment) -> Iterator[str]:
     first = np.arange(segment.documents) if segment.starts is None else segment.starts[:-1]
     live = ~np.isin(first, segment.deleted)
     yield from (segment.ids[row] for row in np.flatnonzero(live).tolist())
-
-
-def _of_number(folder: Path, number: int) -> Commit:
-    commit = Commit.of(load_manifest(folder, generation_file(number)), folder)
-    if commit.generation != number:
-        raise IndexFormatError(f"{folder / generation_file(number)}: is that of generation {commit.generation}")
-    return commit
 
 
 def _of_parts(root: Path, folder: Path, segment: str | None, documents: int, ids: Any) -> Iterator[Finding]:
