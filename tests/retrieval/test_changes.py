@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from pathlib import Path
 from random import Random
@@ -78,6 +79,13 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
     assert other.delete(["0", "nothing"]) == 1
     assert other.commit() == 2
     assert searcher.documents == 1 and searcher.refresh() and searcher.documents == 0
+
+
+def test_a_searcher_that_is_dropped_lets_others_write(tmp_path: Path) -> None:
+    lsr.build_index(["first text"], tmp_path / "index", encoder="bm25").delete("0")
+    gc.collect()
+    other = Searcher.open(tmp_path / "index")
+    assert other.delete("0") == 1
 
 
 def test_an_index_in_memory_has_no_commits() -> None:

@@ -321,6 +321,11 @@ class IndexWriter:
                     clean_up(self._target, read_commit(self._target))
             os.close(lock)
 
+    def __del__(self) -> None:
+        lock = self.__dict__.pop("_lock", None)
+        if lock is not None:  # whoever dropped a writer without closing it must not keep others from writing
+            os.close(lock)
+
     def __enter__(self) -> Self:
         return self
 
