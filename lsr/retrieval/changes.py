@@ -29,8 +29,9 @@ _IDS_AT_ONCE = 1024
 
 
 class Changes:
-    """The one writer of an index that is searched, and how its segments are made; `close` drops what is
-    not committed.
+    """The one writer of an index that is searched, and how its segments are made.
+
+    `close` drops what is not committed.
 
     snapshot: what is searched, with the encoders for what is added. Raises StorageError while another process writes,
     or where the index has another encoder by now.
@@ -41,7 +42,7 @@ class Changes:
         self._encoder = snapshot.query_encoder
         self._writer = IndexWriter.open(folder)
         seen = snapshot.generation
-        if seen is not None and self._writer.base.encoder_folder != seen.commit.encoder_folder:
+        if seen is not None and self._writer.base.encoding != seen.commit.encoding:
             self.close()
             raise StorageError(f"{folder}: has another encoder by now; refresh the searcher, and try again")
         self._encodings: list[Path] = []

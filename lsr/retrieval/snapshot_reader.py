@@ -56,8 +56,16 @@ class SnapshotReader:
         """
         with suppress(OSError):
             self._seen = self._stamp()  # first, so that what comes meanwhile is seen the next time
-        if number is None and read_manifest(self.folder).get("format_version") != COMMIT_FORMAT:
-            return all_of_one(self.folder, lambda: self._former(verify))
+        try:
+            return self._read(number, previous, verify)
+        except BaseException:
+            self._seen = None  # the next search of one that follows tries again
+            raise
+
+    def _read(self, number: int | None, previous: Snapshot | None, verify: Verify) -> Snapshot:
+        former = all_of_one(self.folder, lambda: self._former(verify)) if number is None else None
+        if former is not None:
+            return former
         before = None if previous is None else previous.generation
         generation = open_generation(self.folder, number, before)
         if previous is not None and before is not None and before.identity == generation.identity:
@@ -65,19 +73,21 @@ class SnapshotReader:
         check_files(self.folder, verify, generation.commit.as_json())
         index = SeismicIndex.of_generation(generation)
         commit = generation.commit
-        if previous is not None and before is not None and before.encoder_folder == generation.encoder_folder:
+        if previous is not None and before is not None and before.commit.encoding == commit.encoding:
             encoder = previous.query_encoder
         else:
             encoder = self._choose(index, commit.encoder or {}, generation.encoder_folder)
         return Snapshot(index, encoder, generation.texts, Dense.of_generation(generation, self._device))
 
-    def _former(self, verify: Verify) -> Snapshot:
-        """An index of a former format: all in one folder, which another one may take the place of."""
+    def _former(self, verify: Verify) -> Snapshot | None:
+        """An index of a former format, all in one folder, which another one may take the place of; else None."""
         folder = self.folder
+        manifest = read_manifest(folder)
+        if manifest.get("format_version") == COMMIT_FORMAT:
+            return None
         index = open_index(folder, verify=verify)
         if not isinstance(index, SparseIndex):
             raise IndexFormatError(f"{folder}: an index of dense vectors alone; open the sparse one beside it")
-        manifest = read_manifest(folder)
         kept = folder / ENCODER_FOLDER
         encoder = self._choose(index, manifest.get("encoder") or {}, kept if kept.is_dir() else None)
         texts = StringColumn.open(folder, TEXTS) if manifest.get("has_texts") else None

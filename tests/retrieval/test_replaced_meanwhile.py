@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
@@ -9,7 +10,8 @@ from unittest.mock import patch
 import pytest
 
 import lsr.encoders.load
-from lsr import Searcher, build_index
+import lsr.retrieval.snapshot_reader
+from lsr import IndexFormatError, Searcher, StorageError, build_index
 from lsr.index.segments.upgrade import upgrade
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.retrieval.hits import Hits
@@ -63,6 +65,26 @@ def test_a_searcher_that_follows_sees_what_takes_the_place(folder: Path) -> None
     searcher = Searcher.open(folder, follow=True)
     assert texts_of(searcher.search("number", 20)) == set(FIRST)
     replace(folder)
+    assert texts_of(searcher.search("number", 20)) == set(SECOND)
+
+
+def test_an_index_that_is_removed_and_built_again_has_an_encoder_of_its_own(folder: Path) -> None:
+    """Its files have the names of those before."""
+    follower, writer = Searcher.open(folder, follow=True), Searcher.open(folder)
+    shutil.rmtree(folder)
+    replace(folder)
+    assert texts_of(follower.search("b1", 20)) == {SECOND[1]}
+    with pytest.raises(StorageError, match="has another encoder by now"):
+        writer.add(["a1 again"])
+    assert follower.add([{"id": "new", "text": "b1 again"}]) == 1
+
+
+def test_a_searcher_that_follows_tries_again(folder: Path) -> None:
+    searcher = Searcher.open(folder, follow=True)
+    replace(folder)
+    with patch.object(lsr.retrieval.snapshot_reader, "open_generation", side_effect=IndexFormatError("no descriptor")):
+        with pytest.raises(IndexFormatError, match="no descriptor"):
+            searcher.search("number")
     assert texts_of(searcher.search("number", 20)) == set(SECOND)
 
 

@@ -103,6 +103,15 @@ class Commit:
         """Vectors that are not deleted: as many as documents, or more where these have several passages."""
         return sum(each.live for each in self.segments)
 
+    @property
+    def encoding(self) -> tuple[object, ...]:
+        """Equal for two commits whose vectors one encoder makes, over the same vocabulary.
+
+        Names alone do not tell: those of an index that was removed and built again begin with 1 again.
+        """
+        files = {name: file for name, file in self.files.items() if not name.startswith(DELETED)}
+        return self.encoder_folder, self.encoder, files
+
     def as_json(self) -> dict[str, Any]:
         """What the manifest holds, but for the product and the checksum."""
         entries = {
