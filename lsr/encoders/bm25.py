@@ -21,9 +21,9 @@ from lsr.checks import check_listable, check_number, check_text, expanded
 from lsr.collections.words import UNSPACED
 from lsr.display import HasFacts
 from lsr.encoders.base import ENCODER_FILE, TokenSpans, check_batch_size, encodable
-from lsr.errors import EncoderError
+from lsr.errors import EncoderError, IndexFormatError
 from lsr.progress import progress_bar
-from lsr.storage.arrays import write_array
+from lsr.storage.arrays import load_array, write_array
 from lsr.storage.files import DAMAGE, replacing_file, storage_errors
 from lsr.vectors.normalize import component_dtype
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -33,6 +33,7 @@ FORMAT_VERSION = 1
 LARGEST_K1 = 1e6
 VOCABULARY_FILE = "vocabulary.json"
 IDF_FILE = "idf.npy"
+_DAMAGE: tuple[type[Exception], ...] = (*DAMAGE, IndexFormatError)
 
 # Of the words that English grammar needs everywhere, those that say least about what a text is about.
 FUNCTION_WORDS = frozenset(
@@ -253,9 +254,9 @@ class BM25Encoder(HasFacts):
             encoder._cuts_runs = description.get("unspaced") == _BIGRAMS
             encoder._documents, encoder._tokens = int(description["documents"]), int(description["tokens"])
             encoder._vocabulary = Vocabulary.read(folder / VOCABULARY_FILE)
-            encoder._idf = np.load(folder / IDF_FILE, allow_pickle=False)
+            encoder._idf = np.array(load_array(folder, IDF_FILE.removesuffix(".npy")))
             encoder._fitted_dim = int(description.get("fitted_components", encoder.dim))
-        except DAMAGE as error:
+        except _DAMAGE as error:
             raise EncoderError(f"{folder}: a damaged bm25 encoder ({error}); fit and save it again") from error
         fitting = encoder._idf.dtype == np.float32 and encoder._idf.shape == (encoder.dim,)
         if (

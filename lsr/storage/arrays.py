@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,12 @@ EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 Array = npt.NDArray[Any]
 Scalar = Any  # inside a kernel: the NumPy number that Numba makes of it
+
+_MAGIC = b"\x93NUMPY\1\0"  # of version 1.0, the one that NumPy writes where headers are short
+_HEADER = re.compile(
+    rb"\{'descr': '([<>|][biuf]\d{1,2})', 'fortran_order': (True|False), "
+    rb"'shape': \((|\d{1,19},|\d{1,19}(?:, \d{1,19})+)\), \}\s*"
+)
 
 
 def save_arrays(folder: str | os.PathLike[str], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -74,9 +81,27 @@ def load_array(folder: str | os.PathLike[str], name: str) -> npt.NDArray[Any]:
     try:
         if path.exists() and not path.is_file():
             raise ValueError("not a file")  # to open a pipe would be to wait for its writer
-        return read_only(np.lib.format.open_memmap(path, mode="r"))
+        with open(path, "rb") as file:
+            dtype, shape, order = _read_header(file)
+            return read_only(np.memmap(file, dtype, "r", file.tell(), shape, order))
     except DAMAGE as error:
         raise damaged(path, error) from error
+
+
+def _read_header(file: BinaryIO) -> tuple[np.dtype[Any], tuple[int, ...], Literal["C", "F"]]:
+    """(type, shape, order) of an array of numbers, of whose header the file is then past. Raises ValueError.
+
+    NumPy's own reader is not for threads: it parses headers as Python, where Python 3.11 raises SystemError while
+    another thread does so too.
+    """
+    if file.read(len(_MAGIC)) != _MAGIC:
+        raise ValueError("no .npy file")
+    length = int.from_bytes(file.read(2), "little")
+    match = _HEADER.fullmatch(file.read(length))
+    if match is None:
+        raise ValueError("its header is not that of an array of numbers")
+    shape = tuple(int(each) for each in match[3].split(b",") if each)
+    return np.dtype(match[1].decode()), shape, "F" if match[2] == b"True" else "C"
 
 
 def damaged(path: Path, error: Exception) -> IndexFormatError:
