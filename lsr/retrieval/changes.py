@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from threading import Thread
@@ -13,14 +13,18 @@ from lsr.collections.sources import Document
 from lsr.encoders.bm25 import BM25Encoder
 from lsr.errors import CollectionError, EncoderError, LsrError, ParameterError, StorageError, VectorsError
 from lsr.index.dense_config import DenseConfig
+from lsr.index.segments.generation import METADATA
 from lsr.index.segments.index_writer import IndexWriter
 from lsr.retrieval.encoding import Documents
 from lsr.retrieval.segment_maker import SegmentMaker, remove_encodings
+from lsr.storage.columns import Columns, unified
 from lsr.storage.ids import check_ids
 from lsr.storage.parts import OtherItemsError
 from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from lsr.encoders.base import Encoder
     from lsr.retrieval.snapshot import Snapshot
 
@@ -46,6 +50,7 @@ class Changes:
             self.close()
             raise StorageError(f"{folder}: has another encoder by now; refresh the searcher, and try again")
         self._encodings: list[Path] = []
+        self._begun: dict[Path, None] = {}  # those of calls that failed, too
         self.pending = False  # whether there is anything to commit
 
     def add_documents(self, documents: Documents, *, replace: bool, batch_size: int | None, progress: bool) -> int:
@@ -67,7 +72,8 @@ class Changes:
         self._encoder = self._encoder_of(checked)
         encoding = self._writer.folder.with_name(f"{self._writer.folder.name}.adding")
         if self._encodings:
-            encoding = encoding.with_name(f"{encoding.stem}-{len(self._encodings)}{encoding.suffix}")
+            encoding = encoding.with_name(f"{encoding.name}-{len(self._encodings)}")
+        self._begun[encoding] = None
         self.pending = True
         before = self._writer.documents
         segment = self._writer.new_segment()
@@ -115,8 +121,7 @@ class Changes:
         """The number of the generation that has all of it."""
         generation = self._writer.commit()
         self.pending = False
-        for encoding in self._encodings:
-            remove_encodings(encoding, self._snapshot.dense is not None)
+        self._remove(self._encodings)
         self._encodings = []
         return generation
 
@@ -129,9 +134,20 @@ class Changes:
         """The thread of a merge that is due, if one is: what it makes is visible with the commit after its end."""
         return self._writer.merge_in_background()
 
+    def drop(self) -> None:
+        """As `close`, but nothing is left either from which a call could resume. Raises StorageError."""
+        try:
+            self._remove(self._begun)
+        finally:
+            self.close()
+
     def close(self) -> None:
         vars(self).pop("_snapshot", None)  # which holds a generation that is cleaned up now
         self._writer.close()
+
+    def _remove(self, encodings: Iterable[Path]) -> None:
+        for encoding in encodings:
+            remove_encodings(encoding, self._snapshot.dense is not None)
 
     @property
     def _sees_last_commit(self) -> bool:
@@ -160,8 +176,14 @@ class Changes:
             None if split is None else PassageSplit(**split),
             batch_size=batch_size,
             progress=progress,
-            known_columns=self._snapshot.metadata.schema if self._snapshot.metadata.stored else None,
+            known_columns=self._known_columns(),
         )
+
+    def _known_columns(self) -> pa.Schema | None:
+        """Those of the last commit, which may be newer than what is searched, and of what was added since."""
+        folders = [each for each in self._writer.segments if (each / METADATA).exists()]
+        schemas = [Columns.open(each, METADATA.removesuffix(".arrow")).schema for each in folders]
+        return unified(schemas) if schemas else None
 
 
 class _New:

@@ -341,7 +341,7 @@ class Searcher(HasFacts, FromFolder):
                 self.refresh()
             finally:
                 if merging is None:
-                    self.rollback()  # and clean up, now that the generation before is not held here
+                    self._end_changes(drop=False)  # and clean up, now that the generation before is not held here
         return number
 
     def _end_merge(self, changes: Changes, merging: Thread) -> None:
@@ -357,10 +357,13 @@ class Searcher(HasFacts, FromFolder):
     def rollback(self) -> None:
         """Drop the changes since the last commit, and let others write."""
         self._checked_reader  # noqa: B018 (raises)
+        self._end_changes(drop=True)
+
+    def _end_changes(self, drop: bool) -> None:
         with self._writing:
             changes, self._changes = self._changes, None
             if changes is not None:
-                changes.close()
+                changes.drop() if drop else changes.close()
 
     def merge(self, everything: bool = False) -> int:
         """Merge segments that have become many, or have many deleted documents; returns how many.
@@ -368,7 +371,11 @@ class Searcher(HasFacts, FromFolder):
         everything: make one segment of all. Changes that were made before are committed with it.
         """
         with self._writing_changes() as changes:
-            merged = changes.merge(everything)
+            try:
+                merged = changes.merge(everything)
+            except BaseException:
+                self._end_changes(drop=False)  # as a commit that fails
+                raise
             self.commit()
         return merged
 

@@ -54,13 +54,12 @@ class SnapshotReader:
 
         Raises IndexFormatError, StorageError for a generation that is not there any more, EncoderError.
         """
+        stamp = None
         with suppress(OSError):
-            self._seen = self._stamp()  # first, so that what comes meanwhile is seen the next time
-        try:
-            return self._read(number, previous, verify)
-        except BaseException:
-            self._seen = None  # the next search of one that follows tries again
-            raise
+            stamp = self._stamp()  # first, so that what comes meanwhile is seen the next time
+        snapshot = self._read(number, previous, verify)
+        self._seen = stamp  # last, so that other threads wait for what is new, and try again after an error
+        return snapshot
 
     def _read(self, number: int | None, previous: Snapshot | None, verify: Verify) -> Snapshot:
         former = all_of_one(self.folder, lambda: self._former(verify)) if number is None else None

@@ -11,6 +11,7 @@ import pytest
 
 import lsr
 from lsr.errors import CollectionError, ParameterError, StorageError
+from lsr.retrieval.changes import Changes
 from lsr.retrieval.searcher import Searcher
 
 WORDS = [f"word{number}" for number in range(12)]
@@ -19,6 +20,12 @@ IDS = [f"d{number}" for number in range(9)]
 
 def contents(searcher: Searcher) -> dict[str, str]:
     return {hit.doc_id: hit.text or "" for word in WORDS for hit in searcher.search(word, k=len(IDS))}
+
+
+def end_merges() -> None:
+    for each in threading.enumerate():
+        if each.name == "lsr commit":
+            each.join()
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -56,9 +63,7 @@ def test_a_searcher_does_as_a_dict_does(tmp_path: Path, seed: int) -> None:
             case "merge":
                 searcher.merge(everything=True)
                 committed = documents
-        for each in threading.enumerate():
-            if each.name == "lsr commit":
-                each.join()
+        end_merges()
         kept.append((Searcher.open(tmp_path / "index"), committed))
         for reader, held in [(searcher, committed), (following, committed), *kept]:
             assert contents(reader) == held
@@ -104,3 +109,41 @@ def test_a_commit_leaves_no_file_of_the_generation_before(tmp_path: Path) -> Non
     searcher.merge(everything=True)
     for kind in ("generation", "encoder", "vocabulary", "segment"):
         assert len([each for each in (tmp_path / "i").iterdir() if each.name.startswith(kind)]) == 1, kind
+
+
+def test_a_rollback_leaves_nothing_beside_the_index(tmp_path: Path) -> None:
+    searcher = lsr.build_index([{"id": "a", "text": "first text"}], tmp_path / "index", encoder="bm25")
+    for number in range(3):
+        searcher.add([{"id": f"b{number}", "text": "second text"}])
+    with pytest.raises(CollectionError, match="is the id of a document that the index has"):
+        searcher.add([*({"id": f"c{number}", "text": "text"} for number in range(2000)), {"id": "a", "text": "third"}])
+    searcher.rollback()
+    assert [path.name for path in tmp_path.iterdir()] == ["index"]
+
+
+def test_types_of_columns_are_those_of_what_was_added_last(tmp_path: Path) -> None:
+    searcher = lsr.build_index([{"id": "a", "text": "first text"}], tmp_path / "index", encoder="bm25")
+    stale = Searcher.open(tmp_path / "index")
+    searcher.add([{"id": "b", "text": "first", "year": 2020}])
+    with pytest.raises(CollectionError, match="the column 'year' of the index holds int64, and a document has 'none'"):
+        searcher.add([{"id": "c", "text": "first", "year": "none"}])
+    searcher.commit()
+    end_merges()
+    with pytest.raises(CollectionError, match="the column 'year' of the index holds int64"):
+        stale.add([{"id": "c", "text": "first", "year": "none"}])
+    stale.rollback()
+    searcher.add([{"id": "c", "text": "first", "year": "2021"}])
+    searcher.merge(everything=True)
+    assert [hit.doc_id for hit in searcher.search("first", where="year > 2020")] == ["c"]
+
+
+def test_a_merge_that_fails_lets_others_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> int:
+        raise StorageError("no space left")
+
+    searcher = lsr.build_index([{"id": "a", "text": "first text"}], tmp_path / "index", encoder="bm25")
+    searcher.delete("a")
+    monkeypatch.setattr(Changes, "merge", fail)
+    with pytest.raises(StorageError, match="no space"):
+        searcher.merge()
+    assert Searcher.open(tmp_path / "index").delete("a") == 1

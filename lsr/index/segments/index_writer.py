@@ -145,6 +145,11 @@ class IndexWriter:
         """Documents that the next commit has."""
         return sum(each.entry.documents for each in self._segments)
 
+    @property
+    def segments(self) -> list[Path]:
+        """The folders of the segments that the next commit has."""
+        return [each.path for each in self._segments if each.entry.live]
+
     def new_segment(self) -> Path:
         """Where an index can be saved, to be given to `add_segment`."""
         return self._folder / self._new_name(SEGMENT)
