@@ -145,7 +145,7 @@ def test_what_cannot_be_repaired(folder: Path, tmp_path: Path) -> None:
     assert {each.file for each in check_index(folder).findings} == {"manifest.json", "generation-000002.json"}
     with pytest.raises(IndexFormatError, match="no index"):
         check_index(tmp_path)
-    with pytest.raises(IndexFormatError, match="no segments"):
+    with pytest.raises(IndexFormatError, match="no index"):
         repair_index(tmp_path)
 
 
