@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import json
 import pickle
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,20 @@ DOCUMENTS: list[dict[str, Any]] = [
 @pytest.fixture
 def searcher(tmp_path: Path) -> Searcher:
     return lsr.build_index(DOCUMENTS, tmp_path / "index", encoder="bm25")
+
+
+def test_a_generation_that_nobody_reads_is_let_go_at_once(searcher: Searcher, tmp_path: Path) -> None:
+    snapshot = searcher.snapshot
+    assert snapshot.generation is not None and len(searcher.search("red", where="year >= 2020")) == 2
+    known = snapshot, snapshot.generation, snapshot.metadata, snapshot.generation.segments[0].metadata
+    kept = [weakref.ref(each) for each in known]
+    gc.disable()
+    try:
+        del known, snapshot
+        lsr.build_index(DOCUMENTS, tmp_path / "index", encoder="bm25")
+        assert searcher.refresh() and [each() for each in kept] == [None] * 4
+    finally:
+        gc.enable()
 
 
 def test_searches_find_what_matches(searcher: Searcher) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
@@ -61,7 +62,8 @@ class IndexMetadata:
         self._parts = tuple(parts)
         self._rows = rows
         filters = _FILTER_BYTES // (_BYTES_OF_A_ROW * max(len(rows), 1))
-        self._filters = lru_cache(max(_FEWEST_FILTERS, filters))(self._made)
+        weak = weakref.proxy(self)  # the cache of an old generation must not keep its files mapped
+        self._filters = lru_cache(max(_FEWEST_FILTERS, filters))(lambda where: weak._made(where))
 
     @classmethod
     def without_columns(cls, index: SparseIndex[Any]) -> Self:
@@ -95,7 +97,8 @@ class IndexMetadata:
 
         Raises ParameterError for what is no condition, or not on columns of the index.
         """
-        return self._filters(where)
+        made: Filter = self._filters(where)
+        return made
 
     def _made(self, where: str) -> Filter:
         condition, kinds = self._understood(where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,10 @@ class SegmentMetadata:
         self._columns = columns
         self.ids = ids
         self.documents = documents
-        self._matching = lru_cache(max(_FEWEST_MASKS, _MASK_BYTES // max(documents, 1)))(self._evaluated)
+        weak, masks = weakref.proxy(self), _MASK_BYTES // max(documents, 1)  # weak, as in IndexMetadata
+        self._matching = lru_cache(max(_FEWEST_MASKS, masks))(
+            lambda condition, kinds: weak._evaluated(condition, kinds)
+        )
 
     @property
     def stored(self) -> bool:
@@ -64,7 +68,8 @@ class SegmentMetadata:
 
         kinds: what its names stand for.
         """
-        return self._matching(condition, kinds)
+        found: Mask = self._matching(condition, kinds)
+        return found
 
     def _evaluated(self, condition: Condition, kinds: Kinds) -> Mask:
         import pyarrow as pa
