@@ -202,6 +202,8 @@ class Searcher(HasFacts, FromFolder):
         from lsr.retrieval.snapshot_reader import MATCHED, SnapshotReader, matched
 
         check_flag("follow", follow)
+        if follow and generation is not None:
+            raise ParameterError("a searcher that follows goes on to newer generations; leave out one of the two")
         folder = expanded(folder)
         first = True
 
@@ -324,7 +326,7 @@ class Searcher(HasFacts, FromFolder):
 
         Returns the number of the generation. What this call has acknowledged survives a crash. Where segments have
         become many, they are merged in a thread: until that has ended, this searcher stays the index's writer.
-        Raises StorageError.
+        Raises StorageError; the changes are dropped then.
         """
         self._checked_reader  # noqa: B018 (raises)
         with self._writing:

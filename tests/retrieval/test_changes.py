@@ -93,6 +93,12 @@ def test_a_searcher_that_is_dropped_lets_others_write(tmp_path: Path) -> None:
     assert other.delete("0") == 1
 
 
+def test_a_searcher_that_follows_is_not_of_one_generation(tmp_path: Path) -> None:
+    lsr.build_index(["a text"], tmp_path / "index", encoder="bm25")
+    with pytest.raises(ParameterError, match="leave out one of the two"):
+        Searcher.open(tmp_path / "index", follow=True, generation=1)
+
+
 def test_an_index_in_memory_has_no_commits() -> None:
     encoder = lsr.load_encoder("bm25").fit(["a text"])
     searcher = Searcher(lsr.SeismicIndex.build(encoder.encode_documents(["a text"])), encoder)
