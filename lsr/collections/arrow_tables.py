@@ -41,7 +41,7 @@ class ArrowFiles:
 
     @cached_property
     def _schema(self) -> pa.Schema:
-        return joined_schema(self.where, [(str(path), _schema_of(path)) for path in self._paths])
+        return joined_schema([(str(path), _schema_of(path)) for path in self._paths])
 
     def count(self) -> int | None:
         import pyarrow.parquet as pq
@@ -148,7 +148,7 @@ def dataset_on_disk(folder: Path) -> ArrowFiles | None:
     return ArrowFiles(folder.absolute().name, str(folder), paths)
 
 
-def joined_schema(where: str, schemas: Sequence[tuple[str, pa.Schema]]) -> pa.Schema:
+def joined_schema(schemas: Sequence[tuple[str, pa.Schema]]) -> pa.Schema:
     """One schema with the columns of all. Raises CollectionError, naming both, for types that do not go together."""
     import pyarrow as pa
 

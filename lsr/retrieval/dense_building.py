@@ -19,7 +19,7 @@ from lsr.index.index_checks import settings_of
 from lsr.index.segments.upgrade import link_tree
 from lsr.retrieval.dense_side import DENSE_FOLDER
 from lsr.retrieval.encoding import Documents
-from lsr.retrieval.segment_maker import DocumentTexts, encodings, same_documents, write_dense_beside
+from lsr.retrieval.segment_maker import Anew, encodings, same_documents, whole_documents, write_dense_beside
 from lsr.storage.files import storage_errors
 from lsr.storage.id_column import Ids
 from lsr.storage.manifest import check_replaceable, replacing_folder
@@ -67,7 +67,7 @@ def build_dense(
     encoding = folder.with_name(f"{folder.name}.encoding")
     rows = encode_dense_collection(
         encoder,
-        DocumentTexts(source) if expected is None else _Expected(source, expected),
+        whole_documents(source) if expected is None else _expected(source, expected),
         encoding,
         total=source.count if progress else None,
         progress=progress,
@@ -125,15 +125,15 @@ def add_dense(
     return number
 
 
-def _rows_to_encode(generation: Generation, source: Documents | None) -> _StoredRows | _Expected:
+def _rows_to_encode(generation: Generation, source: Documents | None) -> Anew[IdAndText]:
     """All rows that a generation stores, with their texts. Raises CollectionError, ParameterError."""
     expected = None
     if source is not None and generation.ids is not None:
-        expected = _Expected(source, generation.ids)
+        expected = _expected(source, generation.ids)
         for _ in expected:  # says where they differ
             pass
     if generation.commit.has_texts:
-        return _StoredRows(generation)
+        return Anew(lambda: _stored_rows(generation))
     if expected is None or len(generation.rows) < sum(map(len, generation.segments)):
         raise ParameterError(
             f"{generation.folder}: keeps no texts; give the documents that it was built from, after lsr merge --all"
@@ -163,35 +163,29 @@ def _first_rows(
         count -= min(count, len(ids))
 
 
-class _StoredRows:
+def _stored_rows(generation: Generation) -> Iterator[IdAndText]:
     """(id, text) of all rows that a generation stores, deleted ones too."""
-
-    def __init__(self, generation: Generation) -> None:
-        self._generation = generation
-
-    def __iter__(self) -> Iterator[IdAndText]:
-        for segment in self._generation.segments:
-            assert segment.texts is not None
-            lengths = [1] * len(segment) if segment.starts is None else np.diff(segment.starts).tolist()
-            row = 0
-            for document, length in enumerate(lengths):
-                text = segment.texts[document]
-                doc_id = str(row) if segment.ids is None else segment.ids[document]
-                for number in range(length):
-                    if segment.spans is None:
-                        yield doc_id, text
-                    else:
-                        begin, end = segment.spans[row].tolist()
-                        yield f"{doc_id}#{number}", text[begin:end]
-                    row += 1
+    for segment in generation.segments:
+        assert segment.texts is not None
+        lengths = [1] * len(segment) if segment.starts is None else np.diff(segment.starts).tolist()
+        row = 0
+        for document, length in enumerate(lengths):
+            text = segment.texts[document]
+            doc_id = str(row) if segment.ids is None else segment.ids[document]
+            for number in range(length):
+                if segment.spans is None:
+                    yield doc_id, text
+                else:
+                    begin, end = segment.spans[row].tolist()
+                    yield f"{doc_id}#{number}", text[begin:end]
+                row += 1
 
 
-class _Expected:
+def _expected(documents: Documents, ids: Ids) -> Anew[IdAndText]:
     """(id, full text) of documents that must have certain ids, in order. Raises CollectionError for others."""
 
-    def __init__(self, documents: Documents, ids: Ids) -> None:
-        self._documents, self._ids = documents, ids
-
-    def __iter__(self) -> Iterator[IdAndText]:
-        for document in same_documents(self._documents, self._ids, range(len(self._ids)), str, _OF_INDEX):
+    def pairs() -> Iterator[IdAndText]:
+        for document in same_documents(documents, ids, range(len(ids)), str, _OF_INDEX):
             yield document.doc_id, document.full_text
+
+    return Anew(pairs)

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from lsr.collections.passages import PassageRows, PassageSplit, document_of, first_row_of
 from lsr.collections.sources import Document
@@ -19,6 +19,7 @@ from lsr.index.dense_config import DenseConfig
 from lsr.index.index_folder import IDS, PASSAGES
 from lsr.index.parameters import IndexConfig
 from lsr.index.segments.generation import METADATA, SPANS, TEXTS
+from lsr.index.segments.merging import BUILD_BYTES
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.memory import machine_memory
 from lsr.retrieval.dense_side import DENSE_FOLDER
@@ -39,8 +40,7 @@ if TYPE_CHECKING:
 
     from lsr.encoders.dense.dense_encoder import DenseEncoder
 
-# Bytes that reading vectors and building their index in memory takes for each non-zero; measured: 35 to 37.
-BUILD_BYTES = 40
+T = TypeVar("T")
 
 _CHANGED = "the collection has changed since it was encoded; index it again"
 _ROWS_AT_ONCE = 1024
@@ -170,31 +170,26 @@ def remove_encodings(encoding: Path, dense: bool) -> None:
                 shutil.rmtree(folder)
 
 
-class DocumentTexts:
-    """(id, full text) of each document, from the start with every iteration."""
+class Anew(Generic[T]):
+    """What a function yields, from the start with every iteration."""
 
-    def __init__(self, documents: Documents) -> None:
-        self._documents = documents
+    def __init__(self, start: Callable[[], Iterator[T]]) -> None:
+        self._start = start
 
-    def __iter__(self) -> Iterator[IdAndText]:
-        return ((document.doc_id, document.full_text) for document in self._documents.documents())
+    def __iter__(self) -> Iterator[T]:
+        return self._start()
 
 
-def rows_of(documents: Documents, split: PassageSplit | None, encoder: Encoder) -> DocumentTexts | PassageRows:
+def whole_documents(documents: Documents) -> Anew[IdAndText]:
+    """(id, full text) of each document."""
+    return Anew(lambda: ((document.doc_id, document.full_text) for document in documents.documents()))
+
+
+def rows_of(documents: Documents, split: PassageSplit | None, encoder: Encoder) -> Anew[IdAndText] | PassageRows:
     """(id, text) of what becomes a row: each document, or each of its passages."""
     if split is None:
-        return DocumentTexts(documents)
-    return PassageRows(_Again(documents), split, token_places(encoder))
-
-
-class _Again:
-    """Documents from the start with every iteration."""
-
-    def __init__(self, documents: Documents) -> None:
-        self._documents = documents
-
-    def __iter__(self) -> Iterator[Document]:
-        return self._documents.documents()
+        return whole_documents(documents)
+    return PassageRows(Anew(documents.documents), split, token_places(encoder))
 
 
 def _write_documents(folder: Path, documents: Documents, passages: PassageRows | None, known: pa.Schema | None) -> None:

@@ -58,10 +58,6 @@ class Vocabulary:
         extended._number(len(self))  # the others have been checked
         return extended
 
-    def extends(self, other: Vocabulary) -> bool:
-        """Whether it begins with all tokens of `other`, so that components mean the same in both."""
-        return self.tokens[: len(other)] == other.tokens
-
     def __len__(self) -> int:
         return len(self.tokens)
 

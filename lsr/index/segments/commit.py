@@ -150,7 +150,7 @@ class Commit:
             _path(name): StoredFile(_whole(each["bytes"]), _match(_DIGEST, each["sha256"]))
             for name, each in manifest["files"].items()
         }
-        segments = tuple(_segment(each, files) for each in manifest["segments"])
+        segments = tuple(_segment(each) for each in manifest["segments"])
         if len({each.name for each in segments}) != len(segments):
             raise ValueError("a segment that is named twice")
         folder_of_encoder = _optional(manifest["encoder_folder"], lambda name: _match(_ENCODER, name))
@@ -208,7 +208,7 @@ def _damaged(folder: Path, what: str) -> IndexFormatError:
     return IndexFormatError(f"{folder / MANIFEST}: damaged ({what}); lsr repair {folder}")
 
 
-def _segment(entry: Mapping[str, Any], files: Mapping[str, StoredFile]) -> SegmentEntry:
+def _segment(entry: Mapping[str, Any]) -> SegmentEntry:
     deleted = entry["deleted"]
     checked = SegmentEntry(
         _match(_SEGMENT, entry["name"]),

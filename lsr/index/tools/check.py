@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lsr.checks import expanded
 from lsr.errors import IndexFormatError, LsrError
 from lsr.index.index_folder import IDS
@@ -26,6 +24,7 @@ from lsr.index.segments.commit import (
     read_commit,
 )
 from lsr.index.segments.generation import DENSE, METADATA, TEXTS, OpenedSegment, open_segment
+from lsr.index.segments.merging import LiveRows
 from lsr.progress import progress_bar
 from lsr.storage.arrays import is_exhausted
 from lsr.storage.columns import Columns
@@ -185,15 +184,6 @@ def only_files(files: Mapping[str, StoredFile]) -> dict[str, Any]:
     return {"format_version": COMMIT_FORMAT, "files": listed, "segments": []}
 
 
-def live_ids(segment: OpenedSegment) -> Iterator[str]:
-    """The ids of a segment's documents that are not deleted."""
-    if segment.ids is None:
-        return
-    first = np.arange(segment.documents) if segment.starts is None else segment.starts[:-1]
-    live = ~np.isin(first, segment.deleted)
-    yield from (segment.ids[row] for row in np.flatnonzero(live).tolist())
-
-
 def _of_parts(root: Path, folder: Path, segment: str | None, documents: int, ids: Any) -> Iterator[Finding]:
     """What does not fit together among ids, texts, metadata and dense vectors."""
 
@@ -229,7 +219,7 @@ def _of_parts(root: Path, folder: Path, segment: str | None, documents: int, ids
 
 
 def _repeated(segment: OpenedSegment, seen: UniqueIds) -> Iterator[Finding]:
-    ids = list(live_ids(segment))
+    ids = [] if segment.ids is None else [segment.ids[each] for each in LiveRows.of(segment).documents.tolist()]
     for begin in range(0, len(ids), IDS_AT_ONCE):
         at = seen.add(ids[begin : begin + IDS_AT_ONCE])
         if at is not None:
