@@ -106,9 +106,14 @@ class Searcher(HasFacts, FromFolder):
 
         reader = self._checked_reader
         with self._writing:
-            if self._changes is None:
-                self._changes = Changes(reader.folder, self._snapshot)
-            yield self._changes
+            begun = self._changes is None
+            changes = self._changes = self._changes or Changes(reader.folder, self._snapshot)
+            try:
+                yield changes
+            except BaseException:
+                if begun and not changes.pending:  # nothing was changed: others may write
+                    self.rollback()
+                raise
 
     def _add(
         self,

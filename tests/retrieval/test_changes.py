@@ -81,6 +81,8 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="another process is writing here"):
         other.delete("0")
     searcher.rollback()
+    with pytest.raises(CollectionError, match="is the id of a document that the index has"):
+        searcher.add([{"id": "0", "text": "another text"}])
     assert other.delete(["0", "nothing"]) == 1
     assert other.commit() == 2
     assert searcher.documents == 1 and searcher.refresh() and searcher.documents == 0
