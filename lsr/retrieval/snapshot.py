@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -80,7 +81,8 @@ class Snapshot:
         else:
             self.metadata.check_countable(column)
             values = (hit.metadata[column] for hit in hits)
-            counts = Counter(each for value in values for each in (set(value) if isinstance(value, list) else (value,)))
+            lists = ({*map(_one_nan, value)} if isinstance(value, list) else (_one_nan(value),) for value in values)
+            counts = Counter(each for some in lists for each in some)
             counts.pop(None, None)
         # Values that are in equally many documents are in the order of their text.
         return dict(sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))[:k])
@@ -239,6 +241,11 @@ class Snapshot:
             )
         _check_same_documents(self.index, self.dense.index)
         return self.dense
+
+
+def _one_nan(value: Any) -> Any:
+    """NaN as one object, since only that equals itself as a key."""
+    return math.nan if isinstance(value, float) and math.isnan(value) else value
 
 
 def _scores(parts: Mapping[SideName, list[list[float]]], query: int, place: int) -> dict[str, float]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 import gc
 import json
+import math
 import pickle
 import weakref
 from pathlib import Path
@@ -89,6 +90,13 @@ def test_facets(searcher: Searcher) -> None:
             searcher.facets(column, hits)  # type: ignore[arg-type]
     with pytest.raises(ParameterError, match="k is 0"):
         searcher.facets("kind", k=0)
+
+
+def test_nan_is_one_value_of_facets(tmp_path: Path) -> None:
+    documents = [{"text": "red", "price": price} for price in (math.nan, float("nan"), 2.0)]
+    searcher = lsr.build_index(documents, tmp_path / "index", encoder="bm25")
+    for counts in (searcher.facets("price"), searcher.facets("price", searcher.search("red"))):
+        assert [(str(value), count) for value, count in counts.items()] == [("nan", 2), ("2.0", 1)]
 
 
 def test_changes_of_the_index(searcher: Searcher) -> None:

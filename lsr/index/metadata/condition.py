@@ -113,6 +113,8 @@ def parsed(text: str) -> Condition:
     need("where", "duckdb")
     import duckdb
 
+    if not text.strip():
+        raise refused(text, "it is empty")
     if len(text) > LONGEST:
         raise ParameterError(f"where has {len(text):,} characters, and at most {LONGEST:,} are read; filter by ids")
     try:

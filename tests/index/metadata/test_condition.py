@@ -148,6 +148,12 @@ def test_settings_cannot_be_changed(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_nothing_is_no_condition(text: str) -> None:
+    with pytest.raises(ParameterError, match="it is empty; give one SQL expression"):
+        parsed(text)
+
+
 def test_what_is_named() -> None:
     condition = parsed('Year > 1 and year < 3 or "odd ""name""" = \'x\' and who.name = lower(other)')
     assert condition.spellings == ("Year", "year", 'odd "name"', "who", "other")
