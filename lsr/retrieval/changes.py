@@ -13,7 +13,7 @@ from lsr.collections.sources import Document
 from lsr.encoders.bm25 import BM25Encoder
 from lsr.errors import CollectionError, EncoderError, LsrError, ParameterError, StorageError, VectorsError
 from lsr.index.dense_config import DenseConfig
-from lsr.index.segments.generation import METADATA
+from lsr.index.segments.generation import METADATA, METADATA_FILE
 from lsr.index.segments.index_writer import IndexWriter
 from lsr.retrieval.encoding import Documents
 from lsr.retrieval.segment_maker import SegmentMaker, remove_encodings
@@ -181,8 +181,8 @@ class Changes:
 
     def _known_columns(self) -> pa.Schema | None:
         """Those of the last commit, which may be newer than what is searched, and of what was added since."""
-        folders = [each for each in self._writer.segments if (each / METADATA).exists()]
-        schemas = [Columns.open(each, METADATA.removesuffix(".arrow")).schema for each in folders]
+        folders = [each for each in self._writer.segments if (each / METADATA_FILE).exists()]
+        schemas = [Columns.open(each, METADATA).schema for each in folders]
         return unified(schemas) if schemas else None
 
 

@@ -197,7 +197,7 @@ def _write_documents(folder: Path, documents: Documents, passages: PassageRows |
     row_ids = IdColumn.open(folder, IDS) if (folder / f"{IDS}.offsets.npy").exists() else IdColumn.of([])
     firsts = range(len(row_ids)) if passages is None else passages.starts[:-1].tolist()
     schema = getattr(documents, "metadata_schema", None)
-    with ColumnsWriter(folder, METADATA.removesuffix(".arrow"), schema, known) as columns:
+    with ColumnsWriter(folder, METADATA, schema, known) as columns:
 
         def texts() -> Iterator[str]:
             held: list[Document] = []

@@ -62,7 +62,7 @@ def save_segments(folder: Path) -> None:
             def extra(temporary: Path, first: int = first, rows: int = rows) -> dict[str, object]:
                 StringColumn.write(temporary, TEXTS, (f"text of {first + row}, äöü" for row in range(rows)))
                 columns = ({"year": 1990 + row % 30, "kind": "ab"[row % 2], "n": row / 2} for row in range(rows))
-                write_columns(temporary, METADATA.removesuffix(".arrow"), columns)
+                write_columns(temporary, METADATA, columns)
                 save_dense("flat", temporary / DENSE, rows)
                 return {"has_texts": True}
 
@@ -131,7 +131,7 @@ def _use_generation(generation: Generation) -> None:
         list(generation.texts)
     for segment in generation.segments:
         if segment.metadata is not None:
-            columns = Columns.open(segment.folder, METADATA.removesuffix(".arrow"))
+            columns = Columns.open(segment.folder, METADATA)
             for row in (0, len(columns) - 1):
                 columns.row(row)
             columns.take(np.arange(len(columns)))

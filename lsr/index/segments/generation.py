@@ -35,7 +35,7 @@ from lsr.storage.reading import anchored, open_regular
 from lsr.storage.strings import StringColumn
 
 TEXTS, SPANS = "texts", "passages.spans"
-METADATA, DENSE = "metadata.arrow", "dense"
+METADATA, METADATA_FILE, DENSE = "metadata", "metadata.arrow", "dense"
 NOTHING_DELETED = read_only(np.empty(0, np.uint32))
 
 
@@ -283,7 +283,7 @@ def _opened(path: Path, entry: SegmentEntry, deleted: Array) -> OpenedSegment:
     texts = StringColumn.open(path, TEXTS) if f"{TEXTS}.offsets.npy" in listed else None
     stored.check(len(engine) == entry.rows, "rows and commit")
     stored.check(all(each is None or len(each) == documents for each in (ids, texts)), "ids, texts and vectors")
-    columns = Columns.open(path, METADATA.removesuffix(".arrow")) if METADATA in listed else None
+    columns = Columns.open(path, METADATA) if METADATA_FILE in listed else None
     metadata = SegmentMetadata(columns, ids, documents)
     return OpenedSegment(entry, path, engine, deleted, starts, spans, ids, texts, metadata)
 

@@ -198,7 +198,7 @@ def _carry(new: Path, parts: Sequence[LiveRows]) -> None:
                 _add_spans(add, part)
     if any(each.metadata.stored for each in segments):
         columns = [(part.segment.metadata.columns, part.documents) for part in parts]
-        merge_columns(new, METADATA.removesuffix(".arrow"), columns)
+        merge_columns(new, METADATA, columns)
     if all(each.dense is not None for each in segments):
         _carry_dense(new / DENSE, parts)
 

@@ -23,7 +23,7 @@ from lsr.index.segments.commit import (
     generation_of,
     read_commit,
 )
-from lsr.index.segments.generation import DENSE, METADATA, TEXTS, OpenedSegment, open_segment
+from lsr.index.segments.generation import DENSE, METADATA, METADATA_FILE, TEXTS, OpenedSegment, open_segment
 from lsr.index.segments.merging import LiveRows
 from lsr.progress import progress_bar
 from lsr.storage.arrays import is_exhausted
@@ -200,15 +200,15 @@ def _of_parts(root: Path, folder: Path, segment: str | None, documents: int, ids
             column.check()
     except IndexFormatError as error:
         yield finding(f"{columns[-1][0] if columns else TEXTS}.text.npy", _said(error))
-    if (folder / METADATA).exists():
+    if (folder / METADATA_FILE).exists():
         try:
-            rows = Columns.open(folder, METADATA.removesuffix(".arrow"))
+            rows = Columns.open(folder, METADATA)
             if len(rows) != documents:
-                yield finding(METADATA, f"{len(rows)} rows for {documents} documents")
+                yield finding(METADATA_FILE, f"{len(rows)} rows for {documents} documents")
             for name in rows.names:
                 rows.column(name)
         except LsrError as error:
-            yield finding(METADATA, _said(error))
+            yield finding(METADATA_FILE, _said(error))
     if (folder / DENSE / MANIFEST).exists():
         try:
             found = len(open_index(folder / DENSE))

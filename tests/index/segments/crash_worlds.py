@@ -38,7 +38,7 @@ from tests.index.samples import EXACT, always_blocks
 
 DIM, DENSE_DIM = 40, 4
 IDS = [f"d{number}" for number in range(60)]
-COLUMNS = METADATA.removesuffix(".arrow")
+COLUMNS = METADATA
 ENCODER_FILE = "encoder.json"
 
 
