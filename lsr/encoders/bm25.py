@@ -33,6 +33,7 @@ FORMAT_VERSION = 1
 LARGEST_K1 = 1e6
 VOCABULARY_FILE = "vocabulary.json"
 IDF_FILE = "idf.npy"
+_MOST = 1 << 62  # documents, and their tokens
 _DAMAGE: tuple[type[Exception], ...] = (*DAMAGE, IndexFormatError)
 
 # Of the words that English grammar needs everywhere, those that say least about what a text is about.
@@ -263,6 +264,7 @@ class BM25Encoder(HasFacts):
             not fitting
             or encoder.vocabulary.hash != description.get("vocabulary_hash")
             or min(encoder._documents, encoder._tokens) < 1
+            or max(encoder._documents, encoder._tokens) > _MOST
             or not 0 < encoder._fitted_dim <= encoder.dim
         ):
             raise EncoderError(f"{folder}: the files of this bm25 encoder do not fit together; fit and save it again")

@@ -6,12 +6,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lsr.collections.passages import PassageSplit
 from lsr.collections.sources import Document
 from lsr.encoders.bm25 import BM25Encoder
-from lsr.errors import CollectionError, EncoderError, LsrError, ParameterError, StorageError, VectorsError
+from lsr.errors import (
+    CollectionError,
+    EncoderError,
+    IndexFormatError,
+    LsrError,
+    ParameterError,
+    StorageError,
+    VectorsError,
+)
 from lsr.index.dense_config import DenseConfig
 from lsr.index.segments.generation import METADATA, METADATA_FILE
 from lsr.index.segments.index_writer import IndexWriter
@@ -167,17 +175,25 @@ class Changes:
 
     def _maker(self, batch_size: int | None, progress: bool) -> SegmentMaker:
         base, dense = self._writer.base, self._snapshot.dense
-        split = base.more.get(PASSAGES)
+        split = self._split(base.more.get(PASSAGES))
         return SegmentMaker(
             self._encoder,
             base.config,
             None if dense is None else dense.encoder,
             DenseConfig() if dense is None else dense.index.config,
-            None if split is None else PassageSplit(**split),
+            split,
             batch_size=batch_size,
             progress=progress,
             known_columns=self._known_columns(),
         )
+
+    def _split(self, entry: Any) -> PassageSplit | None:
+        try:
+            return None if entry is None else PassageSplit(**entry)
+        except (TypeError, ParameterError) as error:
+            raise IndexFormatError(
+                f"{self._writer.folder}: the passages in manifest.json are damaged ({error}); build the index again"
+            ) from error
 
     def _known_columns(self) -> pa.Schema | None:
         """Those of the last commit, which may be newer than what is searched, and of what was added since."""

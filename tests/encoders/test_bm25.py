@@ -281,6 +281,7 @@ def test_added_tokens_are_saved(tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match="call fit"):
         BM25Encoder().extended(["alpha"])
     description = json.loads((tmp_path / "encoder.json").read_text())
-    (tmp_path / "encoder.json").write_text(json.dumps({**description, "fitted_components": 8}))
-    with pytest.raises(EncoderError, match="do not fit together"):
-        load_encoder(tmp_path)
+    for damaged in ({"fitted_components": 8}, {"documents": 10**400}):
+        (tmp_path / "encoder.json").write_text(json.dumps({**description, **damaged}))
+        with pytest.raises(EncoderError, match="do not fit together"):
+            load_encoder(tmp_path)

@@ -10,9 +10,11 @@ from random import Random
 import pytest
 
 import lsr
-from lsr.errors import CollectionError, ParameterError, StorageError
+from lsr.errors import CollectionError, IndexFormatError, ParameterError, StorageError
+from lsr.index.segments.commit import read_commit
 from lsr.retrieval.changes import Changes
 from lsr.retrieval.searcher import Searcher
+from lsr.storage.manifest import sealed
 
 WORDS = [f"word{number}" for number in range(12)]
 IDS = [f"d{number}" for number in range(9)]
@@ -155,3 +157,13 @@ def test_a_merge_that_fails_lets_others_write(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(StorageError, match="no space"):
         searcher.merge()
     assert Searcher.open(tmp_path / "index").delete("a") == 1
+
+
+@pytest.mark.parametrize("entry", [{"tokens": "x"}, {"other": 1}, 5])
+def test_damaged_passages_of_a_commit(tmp_path: Path, entry: object) -> None:
+    lsr.build_index([{"id": "a", "text": "first text"}], tmp_path / "index", encoder="bm25")
+    content = sealed({**read_commit(tmp_path / "index").as_json(), "passages": entry})
+    for name in ("manifest.json", "generation-000001.json"):
+        (tmp_path / "index" / name).write_bytes(content)
+    with pytest.raises(IndexFormatError, match="the passages in manifest.json are damaged"):
+        Searcher.open(tmp_path / "index").add(["second text"])
