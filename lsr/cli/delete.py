@@ -34,4 +34,4 @@ def delete(
     unknown = len(wanted) - int(known.sum())
     if unknown:
         first = wanted[int((~known).argmax())]
-        say(f"{unknown} of the ids are not in the index, {first!r} the first")
+        say(f"not in the index: {first!r}{f' and {unknown - 1} more of the ids' if unknown > 1 else ''}")

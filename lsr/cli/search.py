@@ -52,11 +52,8 @@ def search(
         print_json({"query": query, "hits": shown_hits, **({"facets": facets} if facets else {})})
         return
     if not hits:
-        print(
-            "no document shares a term with the query"
-            if request.allowed is None and request.where is None
-            else "none of these shares a term with the query"
-        )
+        narrowed = request.allowed is not None or request.where is not None
+        print(f"no document {'that may be found ' if narrowed else ''}shares a term with the query")
     for rank, hit in enumerate(hits, start=1):
         print(f"{rank:>3}  {hit.score:.4f}  {printable(hit.doc_id)}{_parts(hit)}")
         if hit.metadata:

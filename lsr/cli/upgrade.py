@@ -17,5 +17,5 @@ def upgrade(index: options.IndexFolder, json: options.Json = False) -> None:
     if json:
         print_json({"index": str(index), "upgraded": upgraded})
         return
-    say(f"{index}: {'upgraded' if upgraded else 'has this form already'}")
+    say(f"{index}: {'upgraded' if upgraded else 'nothing to do, it has the present form'}")
     print_next(["info", index])

@@ -110,6 +110,8 @@ class Changes:
                 f"the vectors have {rows.dim} components, the index {base.dim}; give vectors of its encoder"
             )
         names = rows.ids if ids is None else check_ids(ids, len(rows))
+        if names is None and base.has_ids and base.documents:
+            raise VectorsError("the vectors have no ids, and the index has; give ids, one for each row")
         if names is not None and not replace:
             known = self._writer.contains(names)
             if known.any():

@@ -110,6 +110,8 @@ class Hit:
         """What JSON shows of it; explain: with its terms; snippet: with one of so many characters, if it has a text."""
         shown = {name: getattr(self, name) for name in Hits.columns}
         shown["scores"] = dict(self.scores)
+        if self.passage is not None:
+            shown["passage"] = list(self.passage)
         if self.metadata:
             shown["metadata"] = as_json(self.metadata)
         if snippet is not None and self.text is not None:

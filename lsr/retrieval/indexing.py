@@ -12,7 +12,7 @@ from lsr.collections.documents import as_documents
 from lsr.collections.passages import PassageSplit
 from lsr.encoders.base import ENCODER_FOLDER
 from lsr.encoders.load import EncoderLike, as_encoder
-from lsr.errors import EncoderError
+from lsr.errors import EncoderError, ParameterError
 from lsr.index.dense_config import DenseConfig
 from lsr.index.index_checks import settings_of
 from lsr.index.parameters import IndexConfig
@@ -24,7 +24,9 @@ from lsr.retrieval.searcher import Searcher
 from lsr.retrieval.segment_maker import SegmentMaker, remove_encodings, rows_of
 from lsr.storage.manifest import check_replaceable
 from lsr.threads import checked_threads
+from lsr.vectors.conversions import is_matrix
 from lsr.vectors.io import is_vectors, read_info, read_vocabulary
+from lsr.vectors.sparse_vectors import SparseVectors
 
 if TYPE_CHECKING:
     from lsr.encoders.dense.dense_encoder import DenseEncoder
@@ -93,6 +95,11 @@ def build_index(
     )
     if stored:
         return _index_vectors(expanded(documents), target, encoder, maker)
+    if isinstance(documents, SparseVectors) or is_matrix(documents):
+        raise ParameterError(
+            "these are vectors: build and save them with SeismicIndex.build(vectors, ids=[...]).save(folder), and "
+            "change them with Searcher.open_for_vectors(folder)"
+        )
     source = as_documents(documents, id=id, text=text, title=title)
     if encoder is None:
         raise EncoderError(f"{source.name} holds text, which needs an encoder; name one, such as tiny or bm25")

@@ -127,12 +127,12 @@ class Searcher(HasFacts, FromFolder):
         replace: bool,
     ) -> int:
         from lsr.collections.documents import as_documents
-        from lsr.vectors.conversions import MATRICES, library_of
+        from lsr.vectors.conversions import is_matrix
         from lsr.vectors.io import is_vectors
 
         if isinstance(documents, str | os.PathLike) and is_vectors(os.fspath(documents)):
             documents = SparseVectors.read(expanded(documents), self._snapshot.vocabulary)
-        vectors = isinstance(documents, SparseVectors) or library_of(documents) in MATRICES
+        vectors = isinstance(documents, SparseVectors) or is_matrix(documents)
         if ids is not None and not vectors:
             raise ParameterError("ids are of vectors; documents bring theirs, or are dicts with the key that id names")
         source = None if vectors else as_documents(documents, id=id, text=text, title=title)
@@ -150,6 +150,12 @@ class Searcher(HasFacts, FromFolder):
         """Number of documents, of which an index may have several rows each: passages."""
         generation = self.snapshot.generation
         return len(self.index) if generation is None else generation.commit.documents
+
+    @property
+    def generation(self) -> int | None:
+        """The number of what searches see, as `commit` returns it; None in memory, and for indexes before format 5."""
+        generation = self.snapshot.generation
+        return None if generation is None else generation.number
 
     @property
     def encodes(self) -> bool:

@@ -225,7 +225,10 @@ def lock_folder(folder: Path, *, wait: bool = False) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise StorageError(f"{folder}: another process is writing here; wait for it or choose another path") from None
+        raise StorageError(
+            f"{folder}: another process is writing here, or a searcher of this one has yet to commit or roll back; "
+            f"wait for it or choose another path"
+        ) from None
     except OSError:
         pass  # a file system without locks: two writers at once are then the user's to avoid
     return descriptor

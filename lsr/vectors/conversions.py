@@ -25,6 +25,11 @@ def library_of(given: object) -> str:
     return type(given).__module__.partition(".")[0]
 
 
+def is_matrix(given: object) -> bool:
+    """Whether an object is of SciPy, torch or NumPy, and no array of texts or other objects."""
+    return library_of(given) in MATRICES and getattr(getattr(given, "dtype", None), "kind", "f") not in "OSUT"
+
+
 def parts_of_scipy(matrix: Any) -> Arrays:
     import scipy.sparse  # slow to import, and only wanted here
 

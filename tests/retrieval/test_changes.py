@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
 
 import lsr
@@ -88,6 +89,14 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
     assert other.delete(["0", "nothing"]) == 1
     assert other.commit() == 2
     assert searcher.documents == 1 and searcher.refresh() and searcher.documents == 0
+
+
+def test_what_holds_numbers_is_told_from_what_holds_texts(tmp_path: Path) -> None:
+    searcher = lsr.build_index(np.array(["red wine", "red tea"]), tmp_path / "index", encoder="bm25")
+    assert searcher.generation == 1 and searcher.update(np.array(["blue wine"])) == 1 and searcher.commit() == 2
+    assert searcher.generation == 2 and searcher.search("blue")[0].doc_id == "0"
+    with pytest.raises(ParameterError, match="these are vectors"):
+        lsr.build_index(np.ones((2, 3), np.float32), tmp_path / "other", encoder="bm25")
 
 
 def test_a_searcher_that_is_dropped_lets_others_write(tmp_path: Path) -> None:

@@ -89,6 +89,7 @@ def test_documents_are_found_and_shown_by_their_best_passage(snapshot: Snapshot,
         scores = (query @ encoder.encode_documents([text for _, text in rows]).to_scipy().T).toarray()[0]
         assert hit.score == pytest.approx(scores.max(), rel=1e-3) == sum(hit.explain().values())
         assert hit.text == document.full_text and hit.passage == tuple(rows.spans[scores.argmax()].tolist())
+        assert hit.as_dict()["passage"] == list(hit.passage)
         snippet = hit.snippet(60)
         assert hit.passage[0] <= snippet.begin <= snippet.end <= hit.passage[1]
         assert {snippet.text[begin:end].lower() for begin, end in snippet.highlights} == {"moon", "seas"}

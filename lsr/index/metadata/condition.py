@@ -7,6 +7,7 @@ compute, each from its arguments alone to a result of about their size.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -106,10 +107,14 @@ class Condition:
         return replace(self, spellings=_names_in(node), _node=node)
 
 
-@lru_cache(maxsize=256)
 def parsed(text: str) -> Condition:
     """The condition that a text is. Raises ParameterError for all but one expression that only computes."""
     check_text("where", text)
+    return _parsed(text)
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> Condition:
     need("where", "duckdb")
     import duckdb
 
@@ -136,6 +141,10 @@ def parsed(text: str) -> Condition:
 def refused(text: str, why: object) -> ParameterError:
     """What to raise for a condition that cannot be evaluated."""
     reason = str(why).strip().split("\n")[0] or type(why).__name__
+    if reason.endswith('at or near ")"') and text.count("(") >= text.count(")"):  # that of the statement around it
+        reason = "it ends too early"
+    elif (near := re.search(r'syntax error at or near "(\w+)"$', reason)) and near[1] in re.findall(r"\w+", text):
+        reason += f' (a column that is called so stands in double quotes: "{near[1]}")'
     return ParameterError(
         f"where {shown(text)}: {reason.rstrip('.!')}; give one SQL expression that is true or false, such as "
         "year >= 2020 and category in ('cs', 'math')"

@@ -154,6 +154,15 @@ def test_nothing_is_no_condition(text: str) -> None:
         parsed(text)
 
 
+def test_what_is_wrong_is_told_of_the_text_itself() -> None:
+    with pytest.raises(ParameterError, match="'year >': it ends too early"):
+        parsed("year >")
+    with pytest.raises(ParameterError, match='stands in double quotes: "when"'):
+        parsed("when > 3")
+    with pytest.raises(ParameterError, match="of type dict"):
+        parsed({"year": 3})  # type: ignore[arg-type]
+
+
 def test_what_is_named() -> None:
     condition = parsed('Year > 1 and year < 3 or "odd ""name""" = \'x\' and who.name = lower(other)')
     assert condition.spellings == ("Year", "year", 'odd "name"', "who", "other")
