@@ -105,8 +105,8 @@ def test_hits_are_a_list_of_plain_data(hits: Hits) -> None:
     expected: list[dict[str, Any]] = [{name: getattr(hit, name) for name in names} for hit in hits]
     assert hits.to_dicts() == json.loads(hits.to_json()) == expected
     assert hits.to_dicts(explain=True)[0]["terms"] == hits[0].explain()
-    assert dataclasses.asdict(hits[0]) == expected[0]
-    assert tuple(get_type_hints(type(hits[0]))) == names  # as polars reads them
+    assert dataclasses.asdict(hits[0]) == {**expected[0], "metadata": {}}
+    assert tuple(get_type_hints(type(hits[0]))) == (*names, "metadata")  # as polars reads them
     frame = hits.to_pandas()
     assert frame.to_dict("records") == expected
     assert list(hits[:0].to_pandas().columns) == list(names)
@@ -117,7 +117,7 @@ def test_hits_are_a_list_of_plain_data(hits: Hits) -> None:
 
 def test_a_hit_has_its_text_and_hides_no_error(searcher: Searcher, monkeypatch: pytest.MonkeyPatch) -> None:
     [hit] = searcher.search("salt")
-    assert "text" in dir(hit) and "text" not in vars(hit) and not hasattr(hit, "metadata")
+    assert "text" in dir(hit) and "text" not in vars(hit) and not hasattr(hit, "texts")
     assert (hit.text, vars(hit)["text"]) == ("salt", "salt")
     monkeypatch.setattr(searcher.index.engine, "gather", lambda rows: rows.nonsense)
     with pytest.raises(AttributeError, match="'numpy.ndarray' object has no attribute 'nonsense'"):
@@ -145,7 +145,7 @@ def test_polars_takes_the_same_table(hits: Hits, result: SearchResult, monkeypat
         frame = table.to_polars()
         assert isinstance(frame, polars.DataFrame)
         assert (tuple(frame.columns), frame.to_dicts()) == (table.columns, table.to_dicts())
-    assert polars.DataFrame(hits).to_dicts() == hits.to_dicts()
+    assert polars.DataFrame(hits).drop("metadata").to_dicts() == hits.to_dicts()
     for package in ("pandas", "polars"):
         monkeypatch.setitem(sys.modules, package, None)
         with pytest.raises(MissingExtraError, match=f"a data frame needs {package}; install it: pip install {package}"):

@@ -121,8 +121,9 @@ def calls(folder: Path) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "index.save": (index.save, {"folder": folder / "saved"}),
         "build_index": (
             build_index,
-            {"source": collection, "folder": folder / "built", "encoder": "bm25", "config": None, "batch_size": None,
-             "threads": None, "memory": None, "dense": None, "dense_config": None},
+            {"documents": collection, "folder": folder / "built", "encoder": "bm25", "dense": None, "config": None,
+             "dense_config": None, "passages": None, "id": None, "text": None, "title": None, "batch_size": None,
+             "threads": None, "memory": None},
         ),
         "bm25.fit": (BM25Encoder().fit, {"texts": TEXTS}),
         "BM25Encoder": (BM25Encoder, {"k1": 0.9, "b": 0.4}),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lsr.checks import check_text
-from lsr.encoders.base import Encoder
+from lsr.encoders.base import Encoder, check_batch_size
 from lsr.errors import EncoderError
 from lsr.progress import progress_bar
 from lsr.storage.ids import check_ids
@@ -61,6 +61,7 @@ def encode_collection(
 
 def rows_per_step(batch_size: int | None) -> int:
     """Texts that are encoded at once: those of a batch, where they are more than usual."""
+    check_batch_size(batch_size)
     return max(ROWS_PER_STEP, batch_size or 0)
 
 

@@ -74,7 +74,7 @@ def build_index(
     """
     stored = isinstance(documents, str | os.PathLike) and is_vectors(os.fspath(documents))
     config = settings_of(IndexConfig, config)
-    split = PassageSplit(passages) if isinstance(passages, int) else passages
+    split = passages if passages is None or isinstance(passages, PassageSplit) else PassageSplit(passages)
     target = Path(os.path.realpath(expanded(folder)))
     check_replaceable(target)
     checked_threads(threads)

@@ -57,11 +57,6 @@ class Searcher(HasFacts, FromFolder):
 
         check_kind("the index", index, SparseIndex, ", such as a SeismicIndex or an ExactIndex")
         chosen = None if encoder is None else as_encoder(encoder, dim=index.dim, vocabulary=lambda: index.vocabulary)
-        if chosen is not None and chosen.dim != index.dim:
-            raise EncoderError(
-                f"encoder {chosen.name!r} makes vectors of {chosen.dim} components, the index holds {index.dim}; "
-                f"search with the encoder that the index was built with"
-            )
         if isinstance(texts, Iterable) and not isinstance(texts, StringColumn):
             texts = checked_texts(texts, "text")
             if len(texts) != len(index):

@@ -46,13 +46,22 @@ class Texts(Protocol):
 class Snapshot:
     """What searches of one moment see: nothing of it changes, so that many threads may search it.
 
-    query_encoder: None where queries must be SparseVectors.
+    query_encoder: None where queries must be SparseVectors. Raises EncoderError for one whose vectors have another
+    number of components than the index.
     """
 
     index: SparseIndex[Any]
     query_encoder: Encoder | None
     texts: Texts | None = None
     dense: Dense | None = None
+
+    def __post_init__(self) -> None:
+        encoder = self.query_encoder
+        if encoder is not None and encoder.dim != self.index.dim:
+            raise EncoderError(
+                f"encoder {encoder.name!r} makes vectors of {encoder.dim} components, the index holds "
+                f"{self.index.dim}; search with the encoder that the index was built with"
+            )
 
     @cached_property
     def passages(self) -> GenerationPassages | None:

@@ -175,7 +175,7 @@ def test_an_own_encoder_that_can_save_is_kept(tmp_path: Path) -> None:
             self.inner.save(folder)
 
     build_index(Listed([Doc("a", TEXTS[0])]), tmp_path / "index", Wrapped())
-    assert isinstance(load_encoder(tmp_path / "index" / "encoder"), BM25Encoder)
+    assert isinstance(load_encoder(tmp_path / "index" / "encoder-000001"), BM25Encoder)
     assert Searcher.open(tmp_path / "index").search("heart")[0].doc_id == "a"
 
 

@@ -1,7 +1,7 @@
 """Merging: several segments become one, without the rows that were deleted of them.
 
 A weight that a block rounds is rounded again in the block that it is merged into: by at most 1/130,560 of its
-component's largest weight for each merge that it goes through.
+component's largest weight (1/510 in the compact layout) for each merge that it goes through.
 """
 
 from __future__ import annotations
