@@ -176,7 +176,12 @@ def _of_path(given: str, asked: AskedColumns) -> Documented:
     if not path.exists() and "," not in given and _suffix(path) in (*READERS, *_ARROW, *_DELIMITED, *_JSON_LINES):
         raise CollectionError(f"{given}: there is no such file or folder; check the path")
     _refuse_columns(asked, given)
-    return load_collection(given)
+    try:
+        return load_collection(given)
+    except CollectionError as error:
+        if path.exists() or "," in given:
+            raise
+        raise CollectionError(f"{error}; or a folder or file of documents: {_READ}") from error.__cause__
 
 
 def _of_paths(given: Sequence[str], asked: AskedColumns) -> Documented:
