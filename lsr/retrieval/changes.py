@@ -171,8 +171,9 @@ class Changes:
         if isinstance(encoder, BM25Encoder):
             encoder = encoder.extended(document.full_text for document in documents.documents())
             if encoder is not self._encoder:
-                self._writer.set_encoder(encoder.save, encoder.describe())
-                self._writer.set_vocabulary(encoder.vocabulary)
+                with self._writer.together():
+                    self._writer.set_encoder(encoder.save, encoder.describe())
+                    self._writer.set_vocabulary(encoder.vocabulary)
         return encoder
 
     def _maker(self, batch_size: int | None, progress: bool) -> SegmentMaker:

@@ -16,6 +16,7 @@ from lsr.index.segments.commit import read_commit
 from lsr.retrieval.changes import Changes
 from lsr.retrieval.searcher import Searcher
 from lsr.storage.manifest import sealed
+from lsr.vectors.vocabulary import Vocabulary
 
 WORDS = [f"word{number}" for number in range(12)]
 IDS = [f"d{number}" for number in range(9)]
@@ -176,3 +177,33 @@ def test_damaged_passages_of_a_commit(tmp_path: Path, entry: object) -> None:
         (tmp_path / "index" / name).write_bytes(content)
     with pytest.raises(IndexFormatError, match="the passages in manifest.json are damaged"):
         Searcher.open(tmp_path / "index").add(["second text"])
+
+
+@pytest.mark.parametrize("calls", [0, 1])
+def test_a_commit_after_a_vocabulary_that_could_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: int
+) -> None:
+    """The encoder's, or the index's, which is written after it."""
+    remaining = [None] * calls
+    write = Vocabulary.write
+
+    def fail(vocabulary: Vocabulary, path: Path) -> None:
+        if not remaining:
+            raise StorageError("no space left")
+        remaining.pop()
+        write(vocabulary, path)
+
+    searcher = lsr.build_index([{"id": "a", "text": "one"}, {"id": "b", "text": "one"}], tmp_path / "i", encoder="bm25")
+    files = read_commit(tmp_path / "i").files
+    assert searcher.delete("a") == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(Vocabulary, "write", fail)
+        with pytest.raises(StorageError, match="no space"):
+            searcher.add([{"id": "c", "text": "another"}])
+    searcher.commit()
+    assert files.items() <= read_commit(tmp_path / "i").files.items()
+    assert Searcher.open(tmp_path / "i").search("one").ids == ["b"]
+    end_merges()
+    searcher.add([{"id": "c", "text": "another"}])
+    searcher.commit()
+    assert Searcher.open(tmp_path / "i").search("another").ids == ["c"]

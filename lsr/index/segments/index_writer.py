@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -214,14 +214,23 @@ class IndexWriter:
             found |= segment.find(wanted)[0]
         return found
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """An encoder and a vocabulary that are set inside are both set, or neither is."""
+        kept = {**self._entries}, {**self._files}, self._changed
+        try:
+            yield
+        except BaseException:
+            self._entries, self._files, self._changed = kept
+            raise
+
     def set_encoder(self, save: Callable[[Path], object] | None, described: Mapping[str, Any] | None) -> None:
         """Keep another encoder with the index, or none. save: writes it into the folder that it is given.
 
         described: what the encoder says of itself, JSON.
         """
         self._check_open()
-        self._forget(self._entry("encoder_folder"))
-        name = None
+        name, files = None, {}
         if save is not None:
             name = self._new_name(ENCODER)
             path = self._folder / name
@@ -232,20 +241,23 @@ class IndexWriter:
                 sync_tree(path)
                 for each in sorted(path.rglob("*")):
                     if each.is_file():
-                        self._files[each.relative_to(self._folder).as_posix()] = _described(each)
+                        files[each.relative_to(self._folder).as_posix()] = _described(each)
+        self._forget(self._entry("encoder_folder"))  # now that nothing can fail any more
+        self._files |= files
         self._set(encoder_folder=name, encoder=None if described is None else dict(described))
 
     def set_vocabulary(self, vocabulary: Vocabulary | None) -> None:
         """Keep other tokens of the components with the index, or none. They may be more than before."""
         self._check_open()
-        self._forget(self._entry("vocabulary_file"))
-        name = None
+        name, files = None, {}
         if vocabulary is not None:
             check_kind("the vocabulary", vocabulary, Vocabulary)
             name = self._new_name(VOCABULARY)
             vocabulary.write(self._folder / name)
-            self._files[name] = _described(self._folder / name)
+            files[name] = _described(self._folder / name)
             self._entries["dim"] = max(len(vocabulary), self._entry("dim"))
+        self._forget(self._entry("vocabulary_file"))
+        self._files |= files
         self._set(vocabulary_file=name)
 
     def commit(self, **entries: Any) -> int:
