@@ -222,10 +222,14 @@ def test_a_bitmap_with_other_bits(folder: Path, held: Documents) -> None:
             open_generation(folder)
 
 
-def test_a_damaged_index_is_not_replaced_by_a_writer_but_as_a_whole(folder: Path, held: Documents) -> None:
+def test_a_damaged_index_is_not_written_to_but_replaced_as_a_whole(folder: Path, held: Documents) -> None:
     (folder / "manifest.json").write_bytes((folder / "manifest.json").read_bytes()[:200])
+    before = names(folder)
     with pytest.raises(IndexFormatError, match="lsr repair"):
-        IndexWriter.create(folder)
+        IndexWriter.open(folder)
+    with IndexWriter.create(folder) as writer:
+        assert writer.generation == 0
+    assert names(folder) == before
     check_replaceable(folder)
     SeismicIndex.build(next(iter(held.values()))).save(folder)
     assert len(SeismicIndex.open(folder)) == 1
