@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lsr.checks import expanded
-from lsr.encoders.base import ENCODER_FOLDER
+from lsr.encoders.base import ENCODER_FILE, ENCODER_FOLDER
 from lsr.errors import EncoderError
 from lsr.index.index_folder import check_not_replaced
 
@@ -41,6 +42,7 @@ class Dense:
         self._encoder = encoder
         self._device = device
         self._beside = beside
+        self._described = b""  # the file of the encoder
 
     @cached_property
     def index(self) -> DenseIndex | SegmentedDense:
@@ -79,8 +81,21 @@ class Dense:
         return cls(folder, folder / ENCODER_FOLDER, device, beside)
 
     @classmethod
-    def of_generation(cls, generation: Generation, device: str | None = None) -> Dense | None:
-        """The dense vectors of a generation's segments, None where none has any. Raises nothing yet."""
+    def of_generation(
+        cls, generation: Generation, device: str | None = None, before: Dense | None = None
+    ) -> Dense | None:
+        """The dense vectors of a generation's segments, None where none has any. Raises nothing yet.
+
+        before: those of an earlier generation, whose encoder need not be loaded again if it is the same.
+        """
         folders = (each.dense for each in generation.segments)
         first = next((folder for folder in folders if folder is not None), None)
-        return None if first is None else cls(generation, first / ENCODER_FOLDER, device)
+        if first is None:
+            return None
+        dense = cls(generation, first / ENCODER_FOLDER, device)
+        with suppress(OSError):
+            dense._described = (first / ENCODER_FOLDER / ENCODER_FILE).read_bytes()
+        loaded = None if before is None else before.__dict__.get("encoder")
+        if before is not None and loaded is not None and dense._described == before._described != b"":
+            dense._encoder = loaded
+        return dense

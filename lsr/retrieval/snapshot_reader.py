@@ -76,7 +76,8 @@ class SnapshotReader:
             encoder = previous.query_encoder
         else:
             encoder = self._choose(index, commit.encoder or {}, generation.encoder_folder)
-        return Snapshot(index, encoder, generation.texts, Dense.of_generation(generation, self._device))
+        dense = Dense.of_generation(generation, self._device, None if previous is None else previous.dense)
+        return Snapshot(index, encoder, generation.texts, dense)
 
     def _former(self, verify: Verify) -> Snapshot | None:
         """An index of a former format, all in one folder, which another one may take the place of; else None."""

@@ -71,6 +71,22 @@ def test_added_later_it_is_the_same(collection: Listed, minilm: DenseEncoder, tm
     assert sorted(path.name for path in tmp_path.iterdir()) == ["at-once", "index"]
 
 
+def test_what_is_added_is_found_with_the_same_encoder(collection: Listed, minilm: DenseEncoder, tmp_path: Path) -> None:
+    build_index(collection, tmp_path / "index", "bm25", dense=minilm)
+    searcher = Searcher.open(tmp_path / "index")
+    searcher.search("night sky", side="dense")
+    encoder = searcher.dense and searcher.dense.encoder
+    searcher.add([{"id": "new", "text": "the moon lights the night sky"}])
+    searcher.delete("d1")
+    searcher.commit()
+    for _ in range(2):
+        found = searcher.search("night sky", k=9, side="dense")
+        assert found.ids[0] == "new" and len(found) == 6 and "d1" not in found.ids
+        assert searcher.search("night moon", k=1, interpolate="after").ids == ["new"]
+        assert searcher.dense is not None and searcher.dense.encoder is encoder
+        searcher.merge(everything=True)
+
+
 def test_one_kind_takes_the_place_of_another(collection: Listed, minilm: DenseEncoder, tmp_path: Path) -> None:
     build_index(collection, tmp_path / "index", "bm25", dense=minilm)
     add_dense(tmp_path / "index", minilm, DenseConfig("hnsw", "cosine"))

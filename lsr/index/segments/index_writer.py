@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import warnings
@@ -336,6 +337,8 @@ class IndexWriter:
             with suppress(OSError, LsrError):
                 if self._is_here(lock):
                     clean_up(self._target, read_commit(self._target))
+            with suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_UN)  # or a process that was forked meanwhile would hold on to it
             os.close(lock)
 
     def __del__(self) -> None:

@@ -103,7 +103,7 @@ class Merge:
         try:
             write_merged(path, self.segments, commit.config, commit.dim, self._memory)
         except BaseException as error:
-            self.error = error
+            self.error = error.with_traceback(None)  # whose frames hold the generation
 
     def deleted_since(self, bits: Mapping[str, Array]) -> tuple[npt.NDArray[np.int64], int]:
         """(rows of the merged segment, int64[m], that have been deleted since the merge began, how many documents).
