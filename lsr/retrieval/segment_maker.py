@@ -87,11 +87,11 @@ class SegmentMaker:
             dense_rows = encode_dense_collection(self.dense, rows, encodings(encoding)[1], **options)
 
         def beside(folder: Path) -> dict[str, Any]:
-            from lsr.encoders.dense.dense_collection import read_dense_parts
-
             passages = rows if isinstance(rows, PassageRows) else None
             _write_documents(folder, documents, passages, self.known_columns)
             if self.dense is not None:
+                from lsr.encoders.dense.dense_collection import read_dense_parts
+
                 parts = read_dense_parts(encodings(encoding)[1])
                 write_dense_beside(
                     folder / DENSE_FOLDER,
