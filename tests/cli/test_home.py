@@ -69,7 +69,7 @@ def test_every_path_of_a_function(home: Path) -> None:
     ExactIndex.build(vectors).save("~/exact")
     SeismicIndex.build(vectors).save("~/seismic")
     assert len(ExactIndex.open("~/exact")) == len(SeismicIndex.open("~/seismic")) == len(open_index("~/exact")) == 1
-    assert len(open_index("~/i")) == len(index)
+    assert len(open_index("~/i")) == len(index.index)
     searcher = Searcher.open("~/i")
     package.write_run("~/a.run", searcher.run(collection.queries(), k=2))
     assert package.read_run("~/a.run").keys() == package.read_qrels("~/coll/qrels/test.tsv").keys()

@@ -115,7 +115,7 @@ def test_graphs_are_added_to_an_index_that_is_there(lsr: Lsr, hybrid: Path, tmp_
     shutil.copytree(hybrid, index)
     flags = ("--dense", "minilm", "--dense-index", "hnsw", "--metric", "cosine")
     outcome = lsr("index", LIBRARY, index, *flags)
-    assert outcome.out.startswith(f"{index / 'dense'}: 82 documents, ")
+    assert outcome.out.splitlines()[1].startswith(f"{index}: dense vectors, 82 documents, ")
     shown = lsr("info", index, "--json", "--verify").json
     assert shown["documents"] == shown["dense"]["documents"] == 82
     assert (shown["dense"]["config"]["kind"], shown["dense"]["config"]["metric"]) == ("hnsw", "cosine")

@@ -115,7 +115,7 @@ def test_pointers_of_git_lfs(lsr: Lsr, bm25_index: Path, library: Path, vectors:
         collection / "corpus.jsonl": ("index", collection, tmp_path / "j", "--encoder", "bm25"),
         collection / "queries.jsonl": ("run", bm25_index, collection, run),
         collection / "qrels" / "test.tsv": ("evaluate", bm25_index, collection),
-        index / "components.npy": ("search", index, "tides"),
+        index / "segment-000001" / "components.npy": ("search", index, "tides"),
         index / "manifest.json": ("search", index, "tides"),
         vectors / "part-00000.parquet": ("index", vectors, tmp_path / "j"),
         vectors / "vectors.json": ("index", vectors, tmp_path / "j"),

@@ -45,7 +45,7 @@ def test_nothing_that_a_terminal_obeys(lsr: Lsr, tmp_path: Path) -> None:
     printed = [
         found.out.replace("\u200c", ""),
         lsr("why", index, "tides", doc_id).out,
-        lsr("inspect", index / "encoder", f"tides {HOSTILE}").out,
+        lsr("inspect", index / "encoder-000001", f"tides {HOSTILE}").out,
         rejected(lsr("search", evil, "tides")),
         rejected(lsr("why", index, "tides", evil)),
         rejected(lsr("index", evil, tmp_path / "j", "--encoder", "bm25")),

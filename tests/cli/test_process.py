@@ -88,7 +88,11 @@ def test_what_ctrl_c_says_of_resuming(lsr: Lsr, monkeypatch: pytest.MonkeyPatch,
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    for name in ("lsr.collections.collection.load_collection", "lsr.experiment.experiment_file.read_experiment"):
+    for name in (
+        "lsr.collections.documents.as_documents",
+        "lsr.collections.collection.load_collection",
+        "lsr.experiment.experiment_file.read_experiment",
+    ):
         monkeypatch.setattr(name, interrupt)
     monkeypatch.setattr("lsr.vectors.io.is_vectors", lambda path: str(path) == "v.npz" and interrupt())
     said = "lsr: interrupted; the same command resumes\n" if resumes else "lsr: interrupted\n"

@@ -101,12 +101,14 @@ def test_an_index_keeps_its_vocabulary(index: Any, tmp_path: Path) -> None:
 def test_an_index_with_an_encoder_takes_vectors_without_it(
     lsr: Lsr, bm25_index: Path, library: Path, tmp_path: Path
 ) -> None:
-    assert lsr("encode", library, tmp_path / "q.npz", "--queries", "--encoder", bm25_index / "encoder").status == 0
+    assert (
+        lsr("encode", library, tmp_path / "q.npz", "--queries", "--encoder", bm25_index / "encoder-000001").status == 0
+    )
     for queries in (library, tmp_path / "q.npz"):
         assert lsr("run", bm25_index, queries, tmp_path / f"{queries.name}.run").status == 0
     runs = [read_run(tmp_path / f"{name}.run") for name in (library.name, "q.npz")]
     assert runs[0] == runs[1] and len(runs[0]) > 20
-    assert Searcher.open_for_vectors(bm25_index).vocabulary == load_encoder(bm25_index / "encoder").vocabulary
+    assert Searcher.open_for_vectors(bm25_index).vocabulary == load_encoder(bm25_index / "encoder-000001").vocabulary
 
 
 def test_what_cannot_be_matched(lsr: Lsr, published: Path, tmp_path: Path) -> None:
@@ -147,7 +149,7 @@ def test_numbers_that_stand_in_for_tokens_are_components(lsr: Lsr, tmp_path: Pat
 
 
 def test_an_encoder_for_an_index_of_vectors(lsr: Lsr, bm25_index: Path, library: Path, tmp_path: Path) -> None:
-    encoder = bm25_index / "encoder"
+    encoder = bm25_index / "encoder-000001"
     assert lsr("encode", library, tmp_path / "v.npz", "--encoder", encoder).status == 0
     assert lsr("index", tmp_path / "v.npz", tmp_path / "index").status == 0
     query = "scientific documents"

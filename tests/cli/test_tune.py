@@ -88,7 +88,8 @@ def test_json_says_what_is_stored(lsr: Lsr, index: Path, queries: Path) -> None:
     shown = outcome.json
     assert (shown["k"], shown["queries"]) == (5, 60)
     after = json.loads((index / "manifest.json").read_text())
-    assert after == {**before, "presets": shown["presets"]}
+    changed = {"presets": shown["presets"], "generation": 2, "tuned": 1, "checksum": after["checksum"]}
+    assert after == {**before, **changed}
     assert [(each["asked"], each["k"], each["queries"]) for each in shown["presets"]] == [(0.9, 5, 60), (1.0, 5, 60)]
     assert shown["presets"][1]["exact"]
     assert all(point in shown["points"] for point in shown["frontier"])
@@ -141,7 +142,7 @@ def test_vectors_of_every_format(
     lsr: Lsr, library_indexes: Callable[[str], Path], some_queries: SparseVectors, tmp_path: Path
 ) -> None:
     index = Path(shutil.copytree(library_indexes("tiny"), tmp_path / "index"))
-    vocabulary = load_encoder(index / "encoder").vocabulary
+    vocabulary = load_encoder(index / "encoder-000001").vocabulary
     counts = []
     for name in ("q.npz", "q.jsonl", "q.jsonl.gz", "q"):
         some_queries.write(tmp_path / name, vocabulary)

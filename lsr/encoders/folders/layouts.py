@@ -57,7 +57,8 @@ def read_layout(name: str, folder: Path, max_length: int | None) -> EncoderSpec:
             return _encoder(name, splade_max(queries, max_length), folder, max_length, "naver")
     if not (folder / CONFIG_FILE).is_file():
         kind = what_is(folder)
-        kept = f"an index, which keeps its encoder in {folder / ENCODER_FOLDER}" if kind == AN_INDEX else kind
+        place = max(folder.glob(f"{ENCODER_FOLDER}*"), default=folder / ENCODER_FOLDER)
+        kept = f"an index, which keeps its encoder in {place}" if kind == AN_INDEX else kind
         raise EncoderError(
             f"{folder}: has neither {CONFIG_FILE} nor {MODULES_FILE}, and is not an encoder, but {kept}; {WORKS}"
         )
