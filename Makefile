@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PARALLEL := --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test test-random lint bench clean
+.PHONY: demo test test-random test-long lint bench clean
 
 demo: .venv/.demo
 	$(BIN)/lsr demo
@@ -17,6 +17,11 @@ test: .venv/.dev
 # New examples each time, and more of them; what fails is tried again first.
 test-random: .venv/.dev
 	LSR_HYPOTHESIS=random $(BIN)/pytest -m hypothesis $(PARALLEL)
+
+# Hundreds of kills and faults, ten thousand changed bytes, readers beside a writer: half an hour.
+test-long: .venv/.dev
+	$(BIN)/lsr warmup
+	$(BIN)/pytest -m long
 
 lint: .venv/.dev
 	$(BIN)/ruff format --check

@@ -11,7 +11,7 @@ from tests.index.whole_use import SAVED, use
 
 
 @pytest.mark.parametrize("kind", SAVED)
-@pytest.mark.parametrize("count", [25, pytest.param(1250, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [25, pytest.param(1250, marks=pytest.mark.long)])
 def test_a_changed_byte_gives_an_error_or_hits(tmp_path: Path, kind: str, count: int) -> None:
     SAVED[kind](tmp_path / "index")
     use(tmp_path / "index")

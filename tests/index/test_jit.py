@@ -114,7 +114,7 @@ def test_a_cache_that_nobody_may_read_is_left_alone(folder: Path) -> None:
     assert errors.count("\n") == 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_processes_compile_at_once_on_an_empty_cache(folder: Path) -> None:
     cache = folder / "kernels"
     variables = {**os.environ, "PYTHONPATH": os.getcwd(), "NUMBA_CACHE_DIR": str(cache)}
