@@ -30,13 +30,12 @@ def info(
     Its segments, the columns of its metadata, its dense vectors, and how far BM25's statistics are behind its
     documents.
     """
-    from lsr.retrieval.dense_side import DENSE_FOLDER
     from lsr.storage.manifest import verify as verify_checksums
 
     described = _describe(index)
     if verify:  # before faiss reads a graph, which it does unchecked
         verify_checksums(index)
-    dense = _describe(index / DENSE_FOLDER) if (index / DENSE_FOLDER).is_dir() else None
+    dense = _dense_in(index)
     drift = _drift(index, described)
     if json:
         print_json({**described, "dense": dense, "verified": verify, "drift": drift and asdict(drift)})
@@ -48,6 +47,27 @@ def info(
     if dense is not None:
         print("\ndense vectors\n")
         _print(dense, verify)
+
+
+def _dense_in(folder: Path) -> dict[str, Any] | None:
+    """Of the dense vectors in an index, all segments together, as the first describes them."""
+    from lsr.index.open_index import open_index
+    from lsr.retrieval.dense_side import DENSE_FOLDER
+
+    generation = getattr(open_index(folder), "generation", None)
+    folders = [folder / DENSE_FOLDER] if generation is None else [each.dense for each in generation.segments]
+    found = [_describe(each) for each in folders if each is not None and each.is_dir()]
+    if not found:
+        return None
+    first = found[0]
+    for other in found[1:]:
+        first["documents"] += other["documents"]
+        first["bytes"] = {part: size + other["bytes"].get(part, 0) for part, size in first["bytes"].items()}
+        first["files"] = {
+            **first["files"],
+            **{f"{len(first['files'])}-{name}": size for name, size in other["files"].items()},
+        }
+    return first
 
 
 def _describe(folder: Path) -> dict[str, Any]:
