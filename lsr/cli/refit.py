@@ -19,7 +19,7 @@ def refit(
         str | None,
         typer.Option(
             metavar="SIZE",
-            help="What this may use, such as 4GB; a larger index goes by way of the disk. By default half the "
+            help="What this may use, such as 4GB; a larger index is built on disk. By default half the "
             "machine's memory",
         ),
     ] = None,

@@ -118,7 +118,7 @@ class PassageSplit:
         return cut if cut < len(begins) else len(begins) - 1
 
     def title_of(self, document: Document, places: TokenPlaces = word_places) -> tuple[str, int]:
-        """What is put before the passages that lack the title, and its number of tokens; "" and 0 for nothing."""
+        """The title, as it precedes the passages that lack it, and its number of tokens; "" and 0 for none."""
         title = document.title.strip()[: LONGEST_TOKEN * self.tokens] if self.title else ""
         begins = _token_begins(title, places)
         most = self.tokens // TITLE_SHARE

@@ -32,7 +32,7 @@ FEWEST_SAMPLED = 10  # documents with a token, from which its IDF can be estimat
 
 
 class Counts(NamedTuple):
-    """What was counted in documents: occurrences float64[nnz], of each weight, and lengths float64[rows], in tokens."""
+    """Counts of documents: occurrences float64[nnz], of each weight, and lengths float64[rows], in tokens."""
 
     occurrences: npt.NDArray[np.float64]
     lengths: npt.NDArray[np.float64]

@@ -17,6 +17,7 @@ from lsr.errors import CollectionError, EncoderError, ParameterError
 from lsr.index.index_folder import IDS
 from lsr.index.segments.generation import TEXTS, Generation, OpenedSegment, open_generation
 from lsr.index.segments.index_writer import IndexWriter
+from lsr.index.segments.merging import LiveRows
 from lsr.index.segments.upgrade import link_tree
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.progress import progress_bar
@@ -121,10 +122,8 @@ def _texts_of(
     segment: OpenedSegment, texts: StringColumn, ids: IdColumn | None, first: int, name: str
 ) -> Iterator[str]:
     """The text of each document of a segment, none for those that are deleted."""
-    dead = np.zeros(len(segment), bool)
-    dead[segment.deleted] = True
-    if segment.starts is not None:
-        dead = dead[segment.starts[:-1]]
+    dead = np.ones(segment.documents, bool)
+    dead[LiveRows.of(segment).documents] = False
     numbers = first + np.cumsum(~dead) - 1
     for begin in range(0, segment.documents, _ROWS_AT_ONCE):
         some = range(begin, min(begin + _ROWS_AT_ONCE, segment.documents))

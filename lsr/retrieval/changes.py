@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from threading import Thread
@@ -72,9 +73,11 @@ class Changes:
             raise EncoderError(
                 f"{self._writer.folder}: has no encoder, as it was built from vectors; add vectors, or lsr attach one"
             )
-        checked: Documents = _Changed(documents, self._snapshot) if replace else _New(documents, self._writer)
-        if replace and (self.pending or not self._sees_last_commit):
-            checked = documents
+        checked = documents
+        if not replace:
+            checked = _Chosen(documents, partial(_all_new, writer=self._writer))
+        elif self._sees_last_commit and not self.pending:
+            checked = _Chosen(documents, partial(_changed, snapshot=self._snapshot))
         if next(checked.documents(), None) is None:
             return 0
         self._encoder = self._encoder_of(checked)
@@ -205,46 +208,43 @@ class Changes:
         return unified(schemas) if schemas else None
 
 
-class _New:
-    """Documents whose ids an index does not have yet. Raises CollectionError for the first that it has."""
+class _Chosen:
+    """Those of some documents that `choose` leaves of a list of them."""
 
-    def __init__(self, documents: Documents, writer: IndexWriter) -> None:
+    def __init__(self, documents: Documents, choose: Callable[[list[Document]], Iterable[Document]]) -> None:
         self.name, self.count = documents.name, documents.count
         self.metadata_schema = getattr(documents, "metadata_schema", None)
-        self._documents, self._writer = documents, writer
+        self._documents, self._choose = documents, choose
 
     def documents(self) -> Iterator[Document]:
         remaining = self._documents.documents()
         while some := list(islice(remaining, _IDS_AT_ONCE)):
-            known = self._writer.contains([document.doc_id for document in some])
-            if known.any():
-                raise _known(some[int(known.argmax())].doc_id, CollectionError)
-            yield from some
+            yield from self._choose(some)
 
 
-class _Changed:
-    """Documents that an index lacks, or has with another text or other metadata."""
+def _all_new(some: list[Document], writer: IndexWriter) -> list[Document]:
+    """Raises CollectionError for the first whose id the index has."""
+    known = writer.contains([document.doc_id for document in some])
+    if known.any():
+        raise _known(some[int(known.argmax())].doc_id, CollectionError)
+    return some
 
-    def __init__(self, documents: Documents, snapshot: Snapshot) -> None:
-        self.name, self.count = documents.name, documents.count
-        self.metadata_schema = getattr(documents, "metadata_schema", None)
-        self._documents, self._snapshot = documents, snapshot
 
-    def documents(self) -> Iterator[Document]:
-        remaining = self._documents.documents()
-        while some := list(islice(remaining, _IDS_AT_ONCE)):
-            rows = self._snapshot.rows_of([document.doc_id for document in some]).tolist()
-            yield from (document for document, row in zip(some, rows, strict=True) if not self._has(document, row))
+def _changed(some: list[Document], snapshot: Snapshot) -> list[Document]:
+    """Those that the index lacks, or has with another text or other metadata."""
+    rows = snapshot.rows_of([document.doc_id for document in some]).tolist()
+    return [document for document, row in zip(some, rows, strict=True) if not _has(snapshot, document, row)]
 
-    def _has(self, document: Document, row: int) -> bool:
-        texts, generation = self._snapshot.texts, self._snapshot.generation
-        if row < 0 or texts is None or generation is None or texts[row] != document.full_text:
-            return False
-        stored = generation.metadata.row(row) if generation.metadata.stored else {}
-        known, given = (
-            {name: value for name, value in each.items() if value is not None} for each in (stored, document.metadata)
-        )
-        return known == given
+
+def _has(snapshot: Snapshot, document: Document, row: int) -> bool:
+    texts, generation = snapshot.texts, snapshot.generation
+    if row < 0 or texts is None or generation is None or texts[row] != document.full_text:
+        return False
+    stored = generation.metadata.row(row) if generation.metadata.stored else {}
+    known, given = (
+        {name: value for name, value in each.items() if value is not None} for each in (stored, document.metadata)
+    )
+    return known == given
 
 
 def _known(doc_id: str, error: type[LsrError]) -> LsrError:

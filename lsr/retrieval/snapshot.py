@@ -70,7 +70,7 @@ class Snapshot:
 
     @cached_property
     def metadata(self) -> IndexMetadata:
-        """What is known of the documents beside id and text."""
+        """The metadata of the documents."""
         from lsr.index.metadata.index_metadata import IndexMetadata
 
         return IndexMetadata.without_columns(self.index) if self.generation is None else self.generation.metadata

@@ -136,7 +136,7 @@ class Generation:
 
     @cached_property
     def metadata(self) -> IndexMetadata:
-        """What is known of the documents beside id and text."""
+        """The metadata of the documents."""
         return IndexMetadata(
             [MetadataPart(each.metadata, each.starts, each.deleted) for each in self.segments], self.rows
         )
