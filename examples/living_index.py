@@ -42,3 +42,4 @@ with TemporaryDirectory() as temporary:
     searcher.commit()
     show(searcher, "every night on the second floor", where="year >= 2023 and topic = 'operations'")
     print("\ntopics:", searcher.facets("topic"))
+    searcher.close()  # waits for segments that are being merged

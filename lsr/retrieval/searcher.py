@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock, RLock, Thread
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 from lsr.checks import check_flag, check_kind, check_text, checked_texts, expanded
 from lsr.display import HasFacts
@@ -78,6 +79,7 @@ class Searcher(HasFacts, FromFolder):
     _reader: SnapshotReader | None = None
     _changes: Changes | None = None
     _merging: Thread | None = None
+    _ending: Thread | None = None  # makes visible what that one merges
     _refreshing: Lock
     _writing: RLock
     _follow = False
@@ -345,7 +347,8 @@ class Searcher(HasFacts, FromFolder):
                 merging = changes.merge_in_background()
                 if merging is not None and merging is not self._merging:
                     self._merging = merging
-                    Thread(target=self._end_merge, args=(changes, merging), name="lsr commit").start()
+                    self._ending = Thread(target=self._end_merge, args=(changes, merging), name="lsr commit")
+                    self._ending.start()
                 self.refresh()
             finally:
                 if merging is None:
@@ -366,6 +369,25 @@ class Searcher(HasFacts, FromFolder):
         """Drop the changes since the last commit, and let others write."""
         self._checked_reader  # noqa: B018 (raises)
         self._end_changes(drop=True)
+
+    def close(self) -> None:
+        """Wait for merges in the background, drop what is not committed, and let others write.
+
+        A searcher is closed at the end of a `with` block, too. It can still search, and begin other changes.
+        """
+        while (ending := self._ending) is not None:
+            ending.join()
+            if self._ending is ending:
+                self._ending = None
+        self._end_changes(drop=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
     def _end_changes(self, drop: bool) -> None:
         with self._writing:

@@ -13,6 +13,7 @@ import pytest
 import lsr
 from lsr.errors import CollectionError, IndexFormatError, ParameterError, StorageError
 from lsr.index.segments.commit import read_commit
+from lsr.index.segments.index_writer import IndexWriter
 from lsr.retrieval.changes import Changes
 from lsr.retrieval.searcher import Searcher
 from lsr.storage.manifest import sealed
@@ -139,6 +140,15 @@ def test_a_rollback_leaves_nothing_beside_the_index(tmp_path: Path) -> None:
         searcher.add([*({"id": f"c{number}", "text": "text"} for number in range(2000)), {"id": "a", "text": "third"}])
     searcher.rollback()
     assert [path.name for path in tmp_path.iterdir()] == ["index"]
+
+
+def test_a_closed_searcher_has_ended_its_merges(tmp_path: Path) -> None:
+    with lsr.build_index(["one", "two", "three"], tmp_path / "index", encoder="bm25") as searcher:
+        searcher.add([{"id": "d", "text": "four"}])
+        committed = searcher.commit()  # which begins to merge what is small
+    assert searcher.generation is not None and searcher.generation > committed
+    assert len(list((tmp_path / "index").glob("segment-*"))) == 1
+    IndexWriter.open(tmp_path / "index").close()
 
 
 def test_types_of_columns_are_those_of_what_was_added_last(tmp_path: Path) -> None:
