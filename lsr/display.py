@@ -139,6 +139,11 @@ def size_of(parts: Mapping[str, int]) -> str:
     return f"{sum(parts.values()) / 1e6:,.1f} MB"
 
 
+def counted(count: int, what: str, several: str | None = None) -> str:
+    """A number with what it counts: "1 document", "1,000 documents". several: of a word that does not just add an s."""
+    return f"{count:,} {what if count == 1 else several or f'{what}s'}"
+
+
 def beginning(text: str, width: int) -> str:
     """The beginning of a text, without its line breaks."""
     return shorten(text[: 10 * width], width, placeholder=" ...")

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import WORDS_TO_SEARCH, print_next, say, while_loading
+from lsr.cli.output import WORDS_TO_SEARCH, print_json, print_next, say, while_loading
+from lsr.display import counted
 
 Sources = Annotated[
     list[str],
@@ -24,12 +25,13 @@ def add(
     encoder: options.OfDocuments = None,
     batch_size: options.BatchSize = None,
     device: options.Device = None,
+    json: options.Json = False,
 ) -> None:
     """Add documents to an index, in one commit. A killed job resumes when the same command is given again.
 
     An id that the index has is refused: lsr update replaces its document.
     """
-    change(index, sources, id, text, title, encoder, batch_size, device, update=False)
+    change(index, sources, id, text, title, encoder, batch_size, device, json, update=False)
 
 
 def change(
@@ -41,6 +43,7 @@ def change(
     encoder: str | None,
     batch_size: int | None,
     device: str | None,
+    json: bool,
     *,
     update: bool,
 ) -> None:
@@ -54,9 +57,14 @@ def change(
     with while_loading(index):
         searcher = Searcher.open_for_vectors(index) if vectors else Searcher.open(index, device=device, encoder=encoder)
     put = searcher.update if update else searcher.add
-    count = put(documents, batch_size=batch_size, progress=True)
+    count = put(documents, batch_size=batch_size, progress=not json)
     searcher.commit()
-    done = "added or changed" if update else "added"
-    say(f"{index}: {count} documents {done}, {searcher.documents} in all")
+    if not json:
+        done = "added or changed" if update else "added"
+        say(f"{index}: {counted(count, 'document')} {done}, {searcher.documents:,} in all")
     searcher.merge()
+    if json:
+        counts = {"documents": searcher.documents, "generation": searcher.generation}
+        print_json({"index": str(index), "changed" if update else "added": count, **counts})
+        return
     print_next(["info" if vectors else "search", index, *([] if vectors else [WORDS_TO_SEARCH])])

@@ -9,6 +9,7 @@ import typer
 
 from lsr.cli import options
 from lsr.cli.output import print_next, say
+from lsr.display import counted
 from lsr.errors import ParameterError
 
 
@@ -48,5 +49,5 @@ def build(
         method, backbone, query_backbone=query_backbone, idf=table, device="cpu", max_length=max_length, seed=seed
     )
     encoder.save_pretrained(output)
-    say(f"{output}: {method}, {encoder.dim} components")
+    say(f"{output}: {method}, {counted(encoder.dim, 'component')}")
     print_next(["inspect", output, "a text of yours"])

@@ -6,6 +6,7 @@ import typer
 
 from lsr.cli import options
 from lsr.cli.output import print_columns, print_json, say
+from lsr.display import counted
 
 
 def check(index: options.IndexFolder, json: options.Json = False) -> None:
@@ -19,9 +20,9 @@ def check(index: options.IndexFolder, json: options.Json = False) -> None:
         print_columns([each.file, each.problem] for each in report.findings)
         for remark in report.remarks:
             say(remark)
-        segments = f" in {report.segments} segments" if report.segments > 1 else ""
-        state = "intact" if report.intact else f"{len(report.findings)} damaged"
-        say(f"{report.documents:,} documents{segments}, {report.bytes:,} bytes: {state}")
+        segments = f" in {counted(report.segments, 'segment')}" if report.segments > 1 else ""
+        state = "intact" if report.intact else counted(len(report.findings), "damaged file")
+        say(f"{counted(report.documents, 'document')}{segments}, {counted(report.bytes, 'byte')}: {state}")
         if not report.intact and report.generation is not None:
             say(f"lsr repair {index} leaves out what is damaged")
     if not report.intact:

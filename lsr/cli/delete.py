@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import say
+from lsr.cli.output import print_json, say
+from lsr.display import counted
 from lsr.errors import ParameterError
 
 
@@ -18,6 +19,7 @@ def delete(
     from_file: Annotated[
         Path | None, typer.Option("--from", metavar="FILE", help="A file of ids, one a line; - is standard input.")
     ] = None,
+    json: options.Json = False,
 ) -> None:
     """Delete documents by their ids, in one commit. Ids that the index does not have are told, and do no harm."""
     from lsr.index.segments.index_writer import IndexWriter
@@ -28,10 +30,14 @@ def delete(
     with IndexWriter.open(index) as writer:
         known = writer.contains(wanted)
         deleted = writer.delete(wanted)
-        writer.commit()
+        generation = writer.commit()
         left = writer.documents
-    say(f"{index}: {deleted} documents deleted, {left} left")
-    unknown = len(wanted) - int(known.sum())
+    unknown = [each for each, found in zip(wanted, known.tolist(), strict=True) if not found]
+    if json:
+        counts = {"deleted": deleted, "unknown": unknown, "documents": left, "generation": generation}
+        print_json({"index": str(index), **counts})
+        return
+    say(f"{index}: {counted(deleted, 'document')} deleted, {left:,} left")
     if unknown:
-        first = wanted[int((~known).argmax())]
-        say(f"not in the index: {first!r}{f' and {unknown - 1} more of the ids' if unknown > 1 else ''}")
+        more = f" and {len(unknown) - 1:,} more of the ids" if len(unknown) > 1 else ""
+        say(f"not in the index: {unknown[0]!r}{more}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from lsr.display import counted
+
 if TYPE_CHECKING:
     from lsr.encoders.bm25_statistics import Drift
 
@@ -12,7 +14,10 @@ if TYPE_CHECKING:
 def drift_lines(drift: Drift) -> Iterator[list[str]]:
     """Names and values, as columns."""
     more = drift.documents - drift.fitted_documents
-    yield ["fitted on", f"{drift.fitted_documents:,} rows; {drift.documents:,} now, {abs(more):,} {_direction(more)}"]
+    yield [
+        "fitted on",
+        f"{counted(drift.fitted_documents, 'row')}; {drift.documents:,} now, {abs(more):,} {_direction(more)}",
+    ]
     yield ["new words", f"{drift.new_tokens:,}"]
     if drift.average_length is not None:
         change = drift.average_length / drift.fitted_average_length - 1
@@ -25,7 +30,7 @@ def drift_lines(drift: Drift) -> Iterator[list[str]]:
         most = f"{drift.most_changed!r} from {drift.idf_used:.2f} to {drift.idf_now:.2f}"
         yield ["IDF", f"{change:.1%} of it has changed, most that of {most}"]
     if drift.sampled < drift.documents:
-        yield ["", f"(estimated from {drift.sampled:,} rows)"]
+        yield ["", f"(estimated from {counted(drift.sampled, 'row')})"]
 
 
 def _direction(more: int) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from lsr.cli import options
 from lsr.cli.output import print_next, say, while_loading
+from lsr.display import counted
 
 
 @options.takes_encoder
@@ -49,6 +50,6 @@ def encode(
         stored = encode_to_file(texts, output, model, batch_size=batch_size, progress=True)
     else:
         stored = encode_documents(texts, output, model, batch_size=batch_size, progress=True)
-    say(f"{output}: {stored.rows} rows, {stored.nnz / max(stored.rows, 1):.1f} weights a row")
+    say(f"{output}: {counted(stored.rows, 'row')}, {stored.nnz / max(stored.rows, 1):.1f} weights a row")
     if not queries:
         print_next(["index", output, output.with_suffix(".index")])

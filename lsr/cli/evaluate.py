@@ -13,6 +13,7 @@ from lsr.cli import options
 from lsr.cli.output import print_columns, print_json, remark, while_loading
 from lsr.cli.search_options import takes_request
 from lsr.collections.runs import Qrels, Run, read_qrels, read_run, write_run
+from lsr.display import counted
 from lsr.errors import ParameterError
 from lsr.eval.judged_documents import check_index
 from lsr.eval.measures import DEFAULT_MEASURES, aggregate, evaluate_queries, parse_measures, query_values
@@ -139,5 +140,5 @@ def judged_run(path: Path, drop_same_id: bool) -> Run:
     run = read_run(path)
     if drop_same_id:
         count = sum(ranking.pop(query_id, None) is not None for query_id, ranking in run.items())
-        remark(f"left out {count} documents with the id of their query (--same-id)" if count else "")
+        remark(f"left out {counted(count, 'document')} with the id of the query (--same-id)" if count else "")
     return run

@@ -10,6 +10,7 @@ import typer
 
 from lsr.cli import options
 from lsr.cli.output import WORDS_TO_SEARCH, print_next, say, while_loading
+from lsr.display import counted, size_of
 from lsr.errors import ParameterError
 from lsr.index.dense_config import DenseConfig, DenseKind, Metric
 from lsr.index.parameters import IndexConfig, Layout
@@ -157,10 +158,10 @@ def _report(folder: Path, built: Searcher) -> None:
 
     index, dense = built.index, built.dense
     assert isinstance(index, SeismicIndex)
-    rows = f" in {len(index)} passages" if len(index) != built.documents else ""
+    rows = f" in {counted(len(index), 'passage')}" if len(index) != built.documents else ""
     for name, each in (("", index), (" dense vectors,", None if dense is None else dense.index)):
         if each is not None:
-            say(f"{folder}:{name} {built.documents} documents{rows}, {sum(each.nbytes.values()) / 1e6:.1f} MB")
+            say(f"{folder}:{name} {counted(built.documents, 'document')}{rows}, {size_of(each.nbytes)}")
     recall = index.sample_recall
     if recall is not None and recall < LEAST_RECALL:
         print(

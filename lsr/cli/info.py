@@ -12,6 +12,7 @@ import typer
 from lsr.cli import options
 from lsr.cli.drift_lines import drift_lines
 from lsr.cli.output import print_columns, print_json
+from lsr.display import counted
 
 if TYPE_CHECKING:
     from lsr.encoders.bm25_statistics import Drift
@@ -126,7 +127,8 @@ def _print(described: dict[str, Any], verified: bool) -> None:
     if presets:
         print()
         print_columns([f"recall@{each['k']} {each['asked']:g}", _shown_preset(each)] for each in presets)
-    print(f"\n{len(files)} files, {sum(files.values()):,} bytes on disk{', all intact' if verified else ''}")
+    disk = f"{counted(len(files), 'file')}, {counted(sum(files.values()), 'byte')} on disk"
+    print(f"\n{disk}{', all intact' if verified else ''}")
 
 
 def _of_segment(segment: dict[str, Any]) -> tuple[str, ...]:
@@ -138,7 +140,7 @@ def _sizes(nbytes: dict[str, int], documents: int, postings: int) -> Iterator[li
     for part, size in [*nbytes.items(), ("together", sum(nbytes.values()))]:
         each = [f"{size / documents:,.1f} a document"] if documents else []
         each += [f"{size / postings:,.2f} a weight"] if postings else []
-        yield [part, f"{size:,} bytes", *each]
+        yield [part, counted(size, "byte"), *each]
 
 
 def _shown(value: object) -> str:
@@ -150,5 +152,5 @@ def _shown(value: object) -> str:
 def _shown_preset(preset: dict[str, Any]) -> str:
     settings = ("query_cut", "max_blocks", "knn")
     how = "exact" if preset["exact"] else ", ".join(f"{name} {preset[name]}" for name in settings)
-    reached = f"{preset['held_out']:.4f} on {preset['queries'] // 2} queries held out"
+    reached = f"{preset['held_out']:.4f} on {counted(preset['queries'] // 2, 'query', 'queries')} held out"
     return f"{how}: {reached}, {preset['microseconds']:,.0f} µs a query"

@@ -9,6 +9,7 @@ import typer
 
 from lsr.cli import options
 from lsr.cli.output import print_columns, print_json, while_loading
+from lsr.display import counted
 from lsr.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _print_terms(side: str, inspected: Inspection, k: int) -> None:
 
 
 def _print_comparison(compared: ScoreInspection, k: int) -> None:
-    print(f"score {compared.score:.4f} from {_count(len(compared.shared), 'shared term')}")
+    print(f"score {compared.score:.4f} from {counted(len(compared.shared), 'shared term')}")
     print(_summary("document", compared.document))
     print(_summary("query", compared.query))
     document, query = compared.not_shared
@@ -98,17 +99,13 @@ def _summary(side: str, inspected: Inspection) -> str:
         return f"{side}: no terms"
     literal, expanded, share = len(inspected.literal), len(inspected.expanded), inspected.literal_share
     return (
-        f"{side}: {_count(len(inspected.terms), 'term')}, {literal} literal with {share:.1%} of the weight, "
+        f"{side}: {counted(len(inspected.terms), 'term')}, {literal} literal with {share:.1%} of the weight, "
         f"{expanded} expanded with {1 - share:.1%}"
     )
 
 
 def _kind(literal: bool) -> str:
     return "literal" if literal else "expanded"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _print_rest(number: int) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from lsr.cli import options
 from lsr.cli.output import print_json, print_next, printable, say
+from lsr.display import counted
 
 
 def merge(
@@ -48,7 +49,8 @@ def merge(
             }
         )
         return
-    done = f"{merged} segments merged" if merged else "nothing to merge"
-    segments = "1 segment" if len(commit.segments) == 1 else f"{len(commit.segments)} segments"
-    say(f"{index}: {done}; it has {commit.documents:,} documents in {segments}")
+    done = f"{counted(merged, 'segment')} merged" if merged else "nothing to merge"
+    say(
+        f"{index}: {done}; it has {counted(commit.documents, 'document')} in {counted(len(commit.segments), 'segment')}"
+    )
     print_next(["info", index])

@@ -10,6 +10,7 @@ import typer
 from lsr.cli import options
 from lsr.cli.output import print_next, remark, say, while_loading
 from lsr.cli.search_options import takes_request
+from lsr.display import counted
 from lsr.errors import ParameterError
 from lsr.extras import need
 from lsr.retrieval.request import SearchRequest
@@ -100,5 +101,5 @@ def mine(
     if same_id is None:
         remark(options.own_first(mined.own_first, mined.queries))
     left_out = f"; {mined.left_out} without a relevant document in the index left out" if mined.left_out else ""
-    say(f"{output}: {mined.negatives} negatives for {mined.queries} queries{left_out}")
+    say(f"{output}: {counted(mined.negatives, 'negative')} for {counted(mined.queries, 'query', 'queries')}{left_out}")
     print_next(["train", "CONFIG"])

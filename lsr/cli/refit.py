@@ -10,6 +10,7 @@ import typer
 from lsr.cli import options
 from lsr.cli.drift_lines import drift_lines
 from lsr.cli.output import print_columns, print_json, say
+from lsr.display import counted
 from lsr.memory import parse_size
 
 
@@ -32,9 +33,9 @@ def refit(
     from lsr.retrieval.refit import refit_index
 
     budget = None if memory is None else parse_size(memory)
-    drift = refit_index(index, budget, progress=not json)
+    drift = refit_index(index, memory=budget, progress=not json)
     if json:
         print_json({"before": asdict(drift)})
         return
-    say(f"{index}: bm25 is fitted on its {drift.documents:,} rows; before, it was")
+    say(f"{index}: bm25 is fitted on its {counted(drift.documents, 'row')}; before, it was")
     print_columns(drift_lines(drift))

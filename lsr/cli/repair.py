@@ -8,6 +8,7 @@ import typer
 
 from lsr.cli import options
 from lsr.cli.output import print_json, say
+from lsr.display import counted
 
 _LISTED = 20  # ids; JSON has all
 
@@ -41,7 +42,7 @@ def repair(
             say(f"{name}: kept, and documents that had been deleted are found again")
         for lost in report.lost:
             where = "nothing of it is there" if lost.aside is None else f"now {lost.aside}; remove it when you like"
-            say(f"{lost.name}: left out ({where}); {lost.documents:,} documents are lost")
+            say(f"{lost.name}: left out ({where}), and with it, {counted(lost.documents, 'document')}")
             ids = lost.ids or []
             for each in ids[:_LISTED]:
                 say(f"  {each}")
@@ -50,6 +51,6 @@ def repair(
         for found in report.unrepaired:
             say(f"{found.file}: {found.problem}; build the index again")
         done = "would have" if dry_run else "has"
-        say(f"generation {report.generation} {done} {report.documents:,} documents")
+        say(f"generation {report.generation} {done} {counted(report.documents, 'document')}")
     if report.unrepaired:
         raise typer.Exit(1)

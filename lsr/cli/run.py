@@ -10,6 +10,7 @@ import typer
 from lsr.cli import options
 from lsr.cli.output import print_next, remark, say, while_loading
 from lsr.cli.search_options import takes_request
+from lsr.display import counted
 from lsr.retrieval.request import SearchRequest
 
 
@@ -48,5 +49,5 @@ def run(
     if same_id is None:
         remark(options.same_id_note(found))
     write_run(output, found, tag)
-    say(f"{output}: {sum(map(len, found.values()))} documents for {len(found)} queries")
+    say(f"{output}: {counted(sum(map(len, found.values())), 'document')} for {counted(len(found), 'query', 'queries')}")
     print_next(["evaluate", output, "QRELS" if Path(queries).is_file() else queries])

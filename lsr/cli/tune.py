@@ -9,6 +9,7 @@ import typer
 
 from lsr.cli import options
 from lsr.cli.output import WORDS_TO_SEARCH, print_columns, print_json, print_next, remark, while_loading
+from lsr.display import counted
 
 if TYPE_CHECKING:
     from lsr.index.seismic.seismic_index import SeismicIndex
@@ -103,7 +104,7 @@ def _print(tuning: Tuning, given: int, inverted: bool) -> None:
     from lsr.index.tools.tuning import MOST_QUERIES
 
     many = f", sampled of {given:,}" if given > MOST_QUERIES else ""
-    print(f"recall@{tuning.k} on {tuning.queries:,} queries{many}, every second of them held out\n")
+    print(f"recall@{tuning.k} on {counted(tuning.queries, 'query', 'queries')}{many}, every second of them held out\n")
     print_columns([_COLUMNS, *map(_cells, tuning.frontier)], _LEAST)
     print("\nkept with the index\n")
     chosen = [(f"{asked:g}", *_cells(each)) for asked, each in tuning.chosen.items()]

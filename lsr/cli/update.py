@@ -15,6 +15,7 @@ def update(
     encoder: options.OfDocuments = None,
     batch_size: options.BatchSize = None,
     device: options.Device = None,
+    json: options.Json = False,
 ) -> None:
     """Replace the documents that have the same ids, and add the others. A killed job resumes as lsr add does.
 
@@ -22,4 +23,4 @@ def update(
     folder, or below what a pattern begins with: give the folder, or a pattern in it, as when it was indexed. Documents
     that are not given stay: lsr delete removes those whose files are gone.
     """
-    change(index, sources, id, text, title, encoder, batch_size, device, update=True)
+    change(index, sources, id, text, title, encoder, batch_size, device, json, update=True)

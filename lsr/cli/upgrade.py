@@ -11,9 +11,9 @@ def upgrade(index: options.IndexFolder, json: options.Json = False) -> None:
 
     Commands that change an index do so by themselves. Earlier versions of lsr do not read the result.
     """
-    from lsr.index.segments.upgrade import upgrade as upgrade_folder
+    from lsr.index.segments.upgrade import upgrade_index
 
-    upgraded = upgrade_folder(index)
+    upgraded = upgrade_index(index)
     if json:
         print_json({"index": str(index), "upgraded": upgraded})
         return

@@ -11,6 +11,7 @@ import typer
 from lsr.cli import options
 from lsr.cli.output import print_columns, print_json, printable, while_loading
 from lsr.cli.search_options import PARAMS, takes_request
+from lsr.display import counted
 from lsr.errors import ParameterError
 from lsr.index.parameters import SearchParams
 from lsr.retrieval.request import SPARSE, SearchRequest
@@ -97,7 +98,7 @@ def _score(explained: Why) -> str:
     if explained.exact_rank is not None:
         parts.append(f", rank {explained.exact_rank} of an exact search")
     if explained.threshold is None:
-        parts.append(f"; fewer than {explained.k} documents were found")
+        parts.append(f"; fewer than {counted(explained.k, 'document')} found")
     else:
         parts.append(f"; the last of {explained.k} returned has {explained.threshold:.4f}")
     return "".join(parts)

@@ -36,6 +36,9 @@ def attach(
     encoder: EncoderLike | None = None,
     documents: Any = None,
     *,
+    id: str | None = None,
+    text: str | None = None,
+    title: str | None = None,
     progress: bool = False,
 ) -> int:
     """Give an index an encoder, texts, or both, in one commit; returns the number of the generation.
@@ -43,6 +46,7 @@ def attach(
     encoder: that made its vectors, or one of the same vocabulary, as Searcher.open takes it; it takes the place of one
         that the index has. documents: with the ids of the index, or, where it has none, in its order; as build_index
         takes them. Documents that the index lacks are left out, and so is their metadata.
+    id, text, title: columns of a table, or keys; see build_index.
 
     Vectors stay as they are: their files are linked. Raises EncoderError for an encoder of another vocabulary or
     dimension, or one that cannot be kept, CollectionError where a document of the index has no text, ParameterError for
@@ -51,7 +55,7 @@ def attach(
     if encoder is None and documents is None:
         raise ParameterError("there is nothing to attach; give an encoder, or documents")
     target = Path(os.path.realpath(expanded(folder)))
-    source = None if documents is None else as_documents(documents)
+    source = None if documents is None else as_documents(documents, id=id, text=text, title=title)
     with IndexWriter.open(target) as writer:
         generation = open_generation(target)
         if encoder is not None:

@@ -138,10 +138,10 @@ class Changes:
         self._encodings = []
         return generation
 
-    def merge(self, everything: bool) -> int:
+    def merge(self, everything: bool, memory: int | None) -> int:
         """Commit, and return how many segments became others."""
         self.commit()
-        return self._writer.merge(everything)
+        return self._writer.merge(everything, memory)
 
     def merge_in_background(self) -> Thread | None:
         """The thread of a merge that is due, if one is: what it makes is visible with the commit after its end."""

@@ -17,7 +17,7 @@ from lsr.index.parameters import IndexConfig
 from lsr.index.segments.generation import Generation, open_generation
 from lsr.index.segments.index_writer import IndexWriter
 from lsr.index.segments.merging import write_merged
-from lsr.index.segments.upgrade import upgrade
+from lsr.index.segments.upgrade import upgrade_index
 from lsr.index.sparse_index import ROWS_AT_ONCE
 from lsr.progress import Advance, progress_bar
 from lsr.storage.arrays import Array
@@ -42,18 +42,19 @@ def drift(generation: Generation, sampled: int | None = SAMPLED) -> Drift | None
     return drift_of(encoder, live, _vectors(generation, rows), _rounding(generation.commit.config))
 
 
-def refit_index(folder: str | os.PathLike[str], memory: int | None = None, progress: bool = False) -> Drift:
+def refit_index(folder: str | os.PathLike[str], *, memory: int | None = None, progress: bool = False) -> Drift:
     """Renew the statistics of an index's BM25 from its documents, in one commit; returns how far they were behind.
 
     Weights, IDF and vocabulary become those of an index that is built of these documents anew; no text is read. All
     segments become one, without what was deleted. Presets of `tune` are dropped: they were measured on other weights.
-    memory: as for a merge.
+    memory: bytes for vectors and their index, by default half of what the machine has; a larger index goes by way of
+    the disk.
 
     Raises EncoderError where the encoder is no BM25 or its weights do not tell what to count (k1, b, words left out),
     StorageError while somebody else writes, IndexFormatError.
     """
     target = Path(os.path.realpath(expanded(folder)))
-    upgrade(target)
+    upgrade_index(target)
     with IndexWriter.create(target) as writer:  # all segments will be new
         generation = open_generation(target)
         commit = generation.commit

@@ -11,7 +11,7 @@ from threading import Lock, RLock, Thread
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from lsr.checks import check_flag, check_kind, check_text, checked_texts, expanded
+from lsr.checks import check_flag, check_kind, check_text, check_whole, checked_texts, expanded
 from lsr.display import HasFacts
 from lsr.errors import EncoderError, LsrError, LsrWarning, ParameterError
 from lsr.index.filters import Allowed
@@ -395,14 +395,18 @@ class Searcher(HasFacts, FromFolder):
             if changes is not None:
                 changes.drop() if drop else changes.close()
 
-    def merge(self, everything: bool = False) -> int:
+    def merge(self, everything: bool = False, *, memory: int | None = None) -> int:
         """Merge segments that have become many, or have many deleted documents; returns how many.
 
-        everything: make one segment of all. Changes that were made before are committed with it.
+        everything: make one segment of all. memory: bytes for vectors and their index, by default half of what the
+        machine has; a larger merge goes by way of the disk. Changes that were made before are committed with it.
+        Raises StorageError.
         """
+        if memory is not None:
+            check_whole("memory", memory)
         with self._writing_changes() as changes:
             try:
-                merged = changes.merge(everything)
+                merged = changes.merge(everything, memory)
             except BaseException:
                 self._end_changes(drop=False)  # as a commit that fails
                 raise

@@ -60,7 +60,7 @@ def test_a_run_is_measured_as_its_collection_asks(
     for judgments in (collection, collection / "qrels" / "test.tsv"):
         measured = lsr("evaluate", run, judgments, "--measures", "RR", "--json", *flags)
         assert measured.json["measures"] == {"RR": mrr}
-        assert measured.err == ("" if flags else "left out 1 documents with the id of their query (--same-id)\n")
+        assert measured.err == ("" if flags else "left out 1 document with the id of the query (--same-id)\n")
     compared = lsr("compare", run, run, "--qrels", collection, "--measures", "RR", "--json", *flags).json
     assert compared["measures"][0]["first"] == mrr
 

@@ -12,7 +12,7 @@ import pytest
 import lsr.encoders.load
 import lsr.retrieval.snapshot_reader
 from lsr import IndexFormatError, Searcher, StorageError, build_index
-from lsr.index.segments.upgrade import upgrade
+from lsr.index.segments.upgrade import upgrade_index
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.retrieval.hits import Hits
 
@@ -92,5 +92,5 @@ def test_an_index_of_the_former_format_may_be_upgraded_under_a_reader(tmp_path: 
     SeismicIndex.open(folder).save(tmp_path / "former")
     former = SeismicIndex.open(tmp_path / "former")
     ids = list(former.ids or [])
-    assert upgrade(tmp_path / "former") and former.ids is not None
+    assert upgrade_index(tmp_path / "former") and former.ids is not None
     assert list(former.ids) == ids == list(SeismicIndex.open(tmp_path / "former").ids or [])

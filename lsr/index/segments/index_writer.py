@@ -38,7 +38,7 @@ from lsr.index.segments.commit import (
 from lsr.index.segments.generation import DENSE, TEXTS, open_generation, unpacked
 from lsr.index.segments.merging import Merge, choose
 from lsr.index.segments.pending_segment import PendingSegment
-from lsr.index.segments.upgrade import upgrade
+from lsr.index.segments.upgrade import upgrade_index
 from lsr.index.seismic.seismic_files import FORMATS
 from lsr.storage.arrays import Array, load_array, save_arrays
 from lsr.storage.files import lock_folder, remove_stale, replacing_file, storage_errors, sync_tree
@@ -90,7 +90,7 @@ class IndexWriter:
         for _ in range(ATTEMPTS):
             manifest = read_manifest(target, (*FORMATS, COMMIT_FORMAT), KIND)
             if manifest["format_version"] != COMMIT_FORMAT:
-                upgrade(target)
+                upgrade_index(target)
                 continue
             lock = _locked(target)
             if lock is None:

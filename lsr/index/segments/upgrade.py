@@ -33,7 +33,7 @@ _FOLDER_OF_ENCODER = "encoder"
 _OF_COMMIT = ("product", "source", "encoder", "presets", "has_texts", "files")  # which a segment's manifest lacks
 
 
-def upgrade(folder: str | os.PathLike[str]) -> bool:
+def upgrade_index(folder: str | os.PathLike[str]) -> bool:
     """Make an index of format 3 or 4 one of segments, in one step; returns False for one that is of segments already.
 
     Files are linked where they can be, else copied. Readers keep what they have opened. Raises IndexFormatError for a

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lsr.checks import expanded
+from lsr.display import HasFacts
 from lsr.errors import IndexFormatError, LsrError
 from lsr.index.index_folder import IDS
 from lsr.index.open_index import open_index
@@ -51,9 +52,14 @@ class Finding:
     segment: str | None = None
 
 
-@dataclass(frozen=True)
-class CheckReport:
-    """What was checked, and found. remarks: what does no harm."""
+@dataclass(frozen=True, repr=False)
+class CheckReport(HasFacts):
+    """What was checked, and found.
+
+    generation: None for an index of formats 3 and 4, and where no commit can be read. documents: of the segments that
+    can be opened. segments: 0 for an index of formats 3 and 4. bytes: that were read. findings: what is damaged.
+    remarks: what does no harm.
+    """
 
     folder: Path
     generation: int | None
@@ -63,19 +69,28 @@ class CheckReport:
     findings: list[Finding] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
+    def _facts(self) -> dict[str, object]:
+        counts = {"documents": self.documents, "segments": self.segments, "bytes": self.bytes}
+        return {**counts, "intact": self.intact, "damaged": [each.file for each in self.findings] or None}
+
     @property
     def intact(self) -> bool:
+        """Whether nothing is damaged."""
         return not self.findings
 
     def as_json(self) -> dict[str, Any]:
+        """What `lsr check --json` prints."""
         found = [{"file": each.file, "problem": each.problem, "segment": each.segment} for each in self.findings]
         counts = {"documents": self.documents, "segments": self.segments, "bytes": self.bytes}
         whole = {"index": str(self.folder), "intact": self.intact, "generation": self.generation, **counts}
         return {**whole, "damaged": found, "remarks": self.remarks}
 
 
-def check_index(folder: str | os.PathLike[str], progress: bool = False) -> CheckReport:
-    """Read all of an index, and compare what can be compared. Raises IndexFormatError where there is none."""
+def check_index(folder: str | os.PathLike[str], *, progress: bool = False) -> CheckReport:
+    """Read all of an index, and compare every checksum, and what one file says of another.
+
+    What is damaged is in the report, and raises nothing. Raises IndexFormatError where there is no index.
+    """
     folder = expanded(folder)
     if of_segments(folder):
         return _check_segments(folder, progress)

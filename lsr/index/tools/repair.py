@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lsr.checks import expanded
+from lsr.display import HasFacts
 from lsr.errors import IndexFormatError, LsrError
 from lsr.index.index_folder import IDS, PASSAGES
 from lsr.index.segments.commit import Commit, SegmentEntry, generation_file, generation_of
@@ -35,12 +36,13 @@ class LostSegment:
     ids: list[str] | None
 
 
-@dataclass(frozen=True)
-class RepairReport:
+@dataclass(frozen=True, repr=False)
+class RepairReport(HasFacts):
     """What was damaged, and what was done.
 
-    lost: segments left out. resurrected: segments of which deleted documents are found again. restored: files written
-    anew. unrepaired: damaged files that only a new build replaces.
+    generation, documents: that the index has now, or would have. lost: segments left out. resurrected: segments of
+    which deleted documents are found again. restored: files written anew. unrepaired: damaged files that only a new
+    build replaces.
     """
 
     folder: Path
@@ -51,7 +53,14 @@ class RepairReport:
     restored: list[str]
     unrepaired: list[Finding]
 
+    def _facts(self) -> dict[str, object]:
+        counts = {"generation": str(self.generation), "documents": self.documents}
+        lost = sum(each.documents for each in self.lost)
+        files = {"restored": self.restored or None, "unrepaired": [each.file for each in self.unrepaired] or None}
+        return {**counts, "documents lost": lost, "resurrected": self.resurrected or None, **files}
+
     def as_json(self) -> dict[str, Any]:
+        """What `lsr repair --json` prints."""
         lost = [{**vars(each)} for each in self.lost]
         unrepaired = [{"file": each.file, "problem": each.problem} for each in self.unrepaired]
         counts = {"generation": self.generation, "documents": self.documents}

@@ -27,7 +27,7 @@ from lsr.index.segments.cleanup import named_by
 from lsr.index.segments.commit import Commit, generation_file
 from lsr.index.segments.generation import DENSE, METADATA, TEXTS, Generation, open_generation
 from lsr.index.segments.index_writer import IndexWriter
-from lsr.index.segments.upgrade import upgrade
+from lsr.index.segments.upgrade import upgrade_index
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.storage.columns import Columns, write_columns
 from lsr.storage.manifest import MANIFEST, check_sizes, load_manifest, write_manifest
@@ -82,7 +82,7 @@ def worlds(operation: Operation, before: World | None) -> list[World | None]:
 def perform(operation: Operation, folder: Path, acknowledge: Callable[[], None] = lambda: None) -> None:
     """Do it. acknowledge: called when a commit has returned."""
     if operation.kind == "upgrade":
-        upgrade(folder)
+        upgrade_index(folder)
         acknowledge()
         return
     with (IndexWriter.create if operation.replaces else IndexWriter.open)(folder) as writer:

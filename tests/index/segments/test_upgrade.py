@@ -18,7 +18,7 @@ from lsr.index.open_index import open_index
 from lsr.index.parameters import IndexConfig
 from lsr.index.segments.generation import open_generation
 from lsr.index.segments.index_writer import IndexWriter
-from lsr.index.segments.upgrade import upgrade
+from lsr.index.segments.upgrade import upgrade_index
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.storage.files import lock_folder
 from lsr.storage.manifest import verify
@@ -56,8 +56,8 @@ def test_all_of_an_index_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     inode = (folder / "texts.text.npy").stat().st_ino
     if not linked:
         monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError(1, "no links")))
-    assert upgrade(folder)
-    assert not upgrade(folder)
+    assert upgrade_index(folder)
+    assert not upgrade_index(folder)
     assert names(folder) == [
         *("encoder-000001", "generation-000001.json", "manifest.json", "notes.txt", "segment-000001"),
         "vocabulary-000001.json",
@@ -102,12 +102,12 @@ def test_what_cannot_be_upgraded(tmp_path: Path) -> None:
     with pytest.raises(IndexFormatError, match="an index of kind 'exact', not 'seismic'"):
         IndexWriter.open(tmp_path / "exact")
     with pytest.raises(IndexFormatError, match="nowhere: no index"):
-        upgrade(tmp_path / "nowhere")
+        upgrade_index(tmp_path / "nowhere")
     save_everything(tmp_path / "index")
     manifest = json.loads((tmp_path / "index" / "manifest.json").read_text())
     (tmp_path / "index" / "manifest.json").write_text(json.dumps({**manifest, "format_version": 9}))
     with pytest.raises(IndexFormatError, match="format version 9, this lsr reads 3 and 4 and 5; upgrade lsr"):
-        upgrade(tmp_path / "index")
+        upgrade_index(tmp_path / "index")
 
 
 def test_an_index_is_upgraded_by_one_process(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_an_index_is_upgraded_by_one_process(tmp_path: Path) -> None:
         IndexWriter.open(tmp_path / "index")
     os.close(lock)
     assert names(tmp_path) == ["index"]
-    assert upgrade(tmp_path / "index")
+    assert upgrade_index(tmp_path / "index")
 
 
 def test_an_index_that_cannot_be_upgraded_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,12 +127,12 @@ def test_an_index_that_cannot_be_upgraded_stays(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError(1, "no links")))
     monkeypatch.setattr(shutil, "copy2", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(StorageError, match="No space left on device; free some space"):
-        upgrade(folder)
+        upgrade_index(folder)
     assert names(folder) == before and names(tmp_path) == ["index"]
 
 
 def test_an_index_of_nothing(tmp_path: Path) -> None:
     SeismicIndex.build(zipf_vectors(1, 0, DIM, 5, 4)).save(tmp_path / "index")
-    assert upgrade(tmp_path / "index")
+    assert upgrade_index(tmp_path / "index")
     assert len(SeismicIndex.open(tmp_path / "index")) == 0
     assert open_generation(tmp_path / "index").commit.dim == DIM
