@@ -35,9 +35,10 @@ def encode(
     from lsr.collections.collection import load_collection
     from lsr.encoders.load import load_encoder
     from lsr.retrieval.encoding import encode_documents, encode_queries, encode_to_file, fit_if_needed
-    from lsr.vectors.io import is_file_format
+    from lsr.vectors.io import check_keeps_ids, is_file_format
 
     texts = load_collection(collection, split)
+    check_keeps_ids(output)
     if is_file_format(output):
         options.check_output(output)
     wanted = texts.queries() if queries else {}

@@ -31,7 +31,7 @@ def index(
             metavar="DOCUMENTS|VECTORS...",
             help="A folder of .md, .html, .txt and .pdf, a .csv, .tsv, .jsonl or .parquet file, a BEIR folder, one of "
             "MS MARCO TSV files, an ir_datasets id; several of these, or a pattern in quotes: 'news/*.md'. Or vectors: "
-            ".npz, .jsonl[.gz] or a folder that lsr encode wrote. - is standard input.",
+            ".npz, .jsonl[.gz], .csr or a folder that lsr encode wrote. - is standard input.",
         ),
     ],
     index: Annotated[

@@ -26,7 +26,7 @@ def tune(
         typer.Option(
             metavar="QUERIES|VECTORS",
             help="Some hundreds, like those to come: a collection, a queries.jsonl[.gz], a TSV of id and text, or "
-            "vectors: .npz, .jsonl[.gz] or a folder that lsr encode wrote.",
+            "vectors: .npz, .jsonl[.gz], .csr or a folder that lsr encode wrote.",
         ),
     ],
     recall: Annotated[

@@ -15,7 +15,7 @@ from lsr.encoders.base import ENCODER_FOLDER, Encoder
 from lsr.encoders.sparse_collection import encode_collection
 from lsr.progress import Advance, progress_bar
 from lsr.storage.files import is_stream, storage_errors
-from lsr.vectors.io import VectorsInfo, read_info
+from lsr.vectors.io import VectorsInfo, check_keeps_ids, read_info
 from lsr.vectors.sparse_vectors import SparseVectors
 
 
@@ -78,8 +78,9 @@ def encode_to_file(
     """Encode every document into one file, .npz or .jsonl[.gz], by way of the folder PATH.encoding.
 
     Standard output ("-") and pipes get JSON lines. Needs the memory to hold all vectors at once. The
-    encoder is not kept with them.
+    encoder is not kept with them. Raises VectorsError for a .csr file, which has no place for ids.
     """
+    check_keeps_ids(Path(path))
     with storage_errors(path), TemporaryDirectory() if is_stream(path) else nullcontext(f"{path}.encoding") as encoding:
         encode_documents(collection, encoding, encoder, batch_size=batch_size, progress=progress)
         vectors = SparseVectors.read(encoding)
@@ -91,8 +92,10 @@ def encode_to_file(
 def encode_queries(queries: Mapping[str, str], path: str | Path, encoder: Encoder) -> VectorsInfo:
     """Encode queries (id -> text) into a folder of Parquet, an .npz or a .jsonl[.gz] file, replaced if it is there.
 
-    Raises EncoderError for an encoder that is not fitted, StorageError.
+    Raises EncoderError for an encoder that is not fitted, StorageError, and VectorsError for a .csr file, which has no
+    place for ids.
     """
+    check_keeps_ids(Path(path))
     rows = encoder.encode_queries(list(queries.values()))
     vectors = SparseVectors.from_normalized(rows.indptr, rows.indices, rows.values, rows.dim, list(queries))
     vectors.write(path, encoder.vocabulary, encoder.describe())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import struct
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,6 +29,7 @@ _MARKS = {  # of folders, the first that is there decides
 TEXTS, VECTORS, JUDGMENTS, RUN = "a file of texts", "a file of vectors", "a file of judgments", "a run"
 WEIGHTS, CONFIGURATION = "a table of weights", "a TOML file"
 ZIP = b"PK\x03\x04"  # how .npz begins
+CSR_HEADER = 24  # bytes that begin a .csr file: int64 rows, components, weights
 _BINARY = {ZIP: VECTORS, b"\x93NUMPY": "a NumPy array", b"PAR1": "a Parquet file"}
 _BEGUN = ["vocabulary.json"]  # what a folder of vectors holds before its first part
 _FIELD = re.compile(r'"((?:[^"\\]|\\.)*)"\s*:\s*(.)')  # a key of JSON, and how its value begins
@@ -67,6 +69,8 @@ def kind_of_file(path: Path) -> str | None:
     head = beginning(path)
     if kind := _binary_kind(head):
         return kind
+    if is_csr(path):
+        return VECTORS
     text = head.decode("utf-8-sig", "replace").lstrip()
     line = next(iter(text.splitlines()), "")
     if line.startswith("{"):
@@ -83,9 +87,26 @@ def kind_of_file(path: Path) -> str | None:
     return CONFIGURATION if path.suffix == ".toml" else None
 
 
+def csr_size(rows: int, weights: int) -> int:
+    """Bytes of a .csr file (lsr.vectors.io.csr) of so many rows and weights."""
+    return CSR_HEADER + 8 * (rows + 1) + 8 * weights
+
+
+def is_csr(path: Path) -> bool:
+    """Whether a file is as long as the header of a .csr file, which has no other mark, says; False for pipes."""
+    if not path.is_file():
+        return False
+    with suppress(OSError), path.open("rb") as file:
+        rows, _, weights = struct.unpack("<3q", file.read(CSR_HEADER).ljust(CSR_HEADER, b"\xff"))
+        return rows >= 0 and weights >= 0 and path.stat().st_size == csr_size(rows, weights)
+    return False
+
+
 def kind_of_binary(path: Path) -> str | None:
     """What a file is that is not text; None for what lsr does not know, and for pipes."""
-    return _binary_kind(beginning(path)) if path.is_file() else None
+    if not path.is_file():
+        return None
+    return _binary_kind(beginning(path)) or (VECTORS if is_csr(path) else None)
 
 
 def _binary_kind(head: bytes) -> str | None:

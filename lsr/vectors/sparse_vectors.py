@@ -212,7 +212,7 @@ class SparseVectors(HasFacts):
     def read(
         cls, path: str | os.PathLike[str], vocabulary: Vocabulary | None = None, *, drop_unknown: bool = False
     ) -> SparseVectors:
-        """Read .npz, .jsonl, .jsonl.gz or a folder of Parquet parts; see lsr.vectors.io.
+        """Read .npz, .jsonl, .jsonl.gz, .csr or a folder of Parquet parts; see lsr.vectors.io.
 
         vocabulary: gives the tokens of a JSONL file their components; without one they are numbered by first
         appearance (lsr.vectors.io.read_vocabulary tells which is which). drop_unknown: leave out the tokens that the
@@ -227,11 +227,11 @@ class SparseVectors(HasFacts):
         vocabulary: Vocabulary | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write .npz, .jsonl or .jsonl.gz by the suffix; any other name becomes a folder of Parquet parts.
+        """Write .npz, .jsonl, .jsonl.gz or .csr by the suffix; any other name becomes a folder of Parquet parts.
 
-        vocabulary: tokens of the components; JSONL needs it.
-        metadata: the encoder's description, JSON; JSONL has no place for it.
-        Raises StorageError where writing fails, and VectorsError.
+        vocabulary: tokens of the components; JSONL needs it, .csr has no place for it.
+        metadata: the encoder's description, JSON; JSONL and .csr have no place for it.
+        Rows with ids cannot be written as .csr. Raises StorageError where writing fails, and VectorsError.
         """
         SparseVectors._files().write_vectors(path, self, vocabulary, metadata)
 

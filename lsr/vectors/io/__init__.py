@@ -1,4 +1,4 @@
-"""Sparse vectors on disk: .npz, .jsonl, .jsonl.gz, and folders of Parquet parts. All of them are read as streams."""
+"""Sparse vectors on disk: .npz, .jsonl, .jsonl.gz, .csr, and folders of Parquet parts. All are read as streams."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from lsr.checks import check_kind, check_whole, expanded
 from lsr.errors import VectorsError
 from lsr.storage.files import is_stream
 from lsr.storage.reading import anchored, refuse_special, rereadable
-from lsr.storage.recognize import VECTORS, VECTORS_FOLDER, ZIP, beginning, kind_of_file, what_is
-from lsr.vectors.io import jsonl, npz, parquet
+from lsr.storage.recognize import VECTORS, VECTORS_FOLDER, ZIP, beginning, is_csr, kind_of_file, what_is
+from lsr.vectors.io import csr, jsonl, npz, parquet
 from lsr.vectors.io.parquet import ParquetWriter
 from lsr.vectors.io.vectors_info import VectorsInfo, as_json
 from lsr.vectors.normalize import component_dtype, indptr_of, rows_of
@@ -25,6 +25,7 @@ from lsr.vectors.vocabulary import Vocabulary
 __all__ = [
     "ParquetWriter",
     "VectorsInfo",
+    "check_keeps_ids",
     "is_file_format",
     "is_vectors",
     "iter_vectors",
@@ -50,22 +51,30 @@ class _Format:
 
 _NPZ = _Format((".npz",), npz.read_info, npz.read_vocabulary, npz.iterate, npz.write)
 _JSONL = _Format((".jsonl", ".jsonl.gz"), jsonl.read_info, jsonl.read_vocabulary, jsonl.iterate, jsonl.write)
+_CSR = _Format((".csr", ".csr.gz"), csr.read_info, csr.read_vocabulary, csr.iterate, csr.write)  # .gz is refused
 _PARQUET = _Format(("",), parquet.read_info, parquet.read_vocabulary, parquet.iterate, parquet.write)
-_FORMATS = (_NPZ, _JSONL, _PARQUET)
-_EXPECTED = "give an .npz or .jsonl file or a folder of Parquet parts"
+_FORMATS = (_NPZ, _JSONL, _CSR, _PARQUET)
+_BY_NAME = _NPZ.suffixes + _CSR.suffixes  # known before there is a file, and where it is damaged
+_EXPECTED = "give an .npz, .jsonl or .csr file or a folder of Parquet parts"
 
 
 def is_vectors(source: str) -> bool:
     """Whether `source` names stored vectors, finished or not, rather than a collection."""
     path = expanded(source)
     if path.is_file():
-        return path.suffix == ".npz" or kind_of_file(path) == VECTORS
-    return source.endswith(_NPZ.suffixes) or what_is(path) == VECTORS_FOLDER
+        return path.name.endswith(_BY_NAME) or kind_of_file(path) == VECTORS
+    return source.endswith(_BY_NAME) or what_is(path) == VECTORS_FOLDER
 
 
 def is_file_format(path: Path) -> bool:
     """Whether vectors that are written there make one file, and no folder."""
     return _written(path) is not _PARQUET
+
+
+def check_keeps_ids(path: Path) -> None:
+    """Raises VectorsError if rows that are written there cannot have ids."""
+    if _written(path) is _CSR:
+        csr.refuse_ids(path)
 
 
 def iter_vectors(
@@ -180,6 +189,8 @@ def _stored(path: str | os.PathLike[str]) -> tuple[Path, _Format]:
     named = _written(path)
     if kind_of_file(path) != VECTORS and named is _PARQUET:
         raise VectorsError(f"{path}: is {what_is(path)}, not one of vectors; {_EXPECTED}")
+    if named is _CSR or is_csr(path):
+        return path, _CSR
     return path, _NPZ if path.suffix == ".npz" or beginning(path).startswith(ZIP) else _JSONL
 
 
