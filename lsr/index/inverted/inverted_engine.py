@@ -15,12 +15,12 @@ from lsr.index.filters import Filter
 from lsr.index.index_checks import empty_result
 from lsr.index.inverted.inverted_kernels import (
     ALLOWED,
-    CHECKED,
     COLUMNS,
     COMPONENTS,
     DELETED,
     DOCUMENTS,
     FIRST,
+    MAXIMA,
     N_ALLOWED,
     N_DELETED,
     N_LISTS,
@@ -32,6 +32,7 @@ from lsr.index.inverted.inverted_kernels import (
     STARTS,
     WEIGHTS,
     Inverted,
+    Terms,
     find_lists,
     read_rows,
     scatter_postings,
@@ -50,7 +51,6 @@ JOB_QUERIES = 32  # between two chances to stop a search
 DAMAGED_LISTS = "posting lists name rows that are not in them; lsr check INDEX tells which files differ"
 
 NO_LISTS = Inverted(*(read_only(np.empty(0, kind)) for kind in (np.uint32, np.int64, np.uint32, np.float32)))
-NO_FLAGS = np.empty(0, np.uint8)
 
 Search = Callable[[int, int, Array, Array, Array], None]
 
@@ -82,8 +82,8 @@ class InvertedEngine:
     Scores are float32: products and partial sums are rounded one by one, in the order of rising components, so that
     they are the same for any number of threads.
 
-    of_rows: worked out when first needed if None. checked: uint8[lists], not zero for those that a search has found in
-    order.
+    of_rows: worked out when first needed if None. maxima: float32[lists], the largest weight of those that a search has
+    used, and found in order; -1 of others.
     """
 
     def __init__(self, inverted: Inverted, documents: int, dim: int, of_rows: ListsOfRows | None = None) -> None:
@@ -92,7 +92,7 @@ class InvertedEngine:
         self._documents = documents
         if of_rows is not None:
             self.of_rows = ListsOfRows(*(read_only(array) for array in of_rows))
-        self.checked = np.zeros(len(inverted.components), np.uint8)
+        self.maxima = np.full(len(inverted.components), -1, np.float32)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return InvertedEngine, (self.inverted, self._documents, self.dim, self.__dict__.get("of_rows"))
@@ -189,7 +189,7 @@ class ListTable:
                 line[at] = address_of(array)
             line[WEIGHTS], line[N_LISTS] = address_of(inverted.weights), len(inverted.components)
             line[N_POSTINGS], line[DOCUMENTS], line[FIRST] = engine.postings, len(engine), rows.first
-            line[CHECKED] = address_of(engine.checked)
+            line[MAXIMA] = address_of(engine.maxima)
             line[DELETED : N_DELETED + 1] = address_of(rows.deleted), len(rows.deleted)
             line[PASSAGES : N_PASSAGES + 1] = address_of(rows.starts), len(rows.starts)
 
@@ -214,14 +214,17 @@ class ListTable:
         # Arrays of one kind, whatever the query's, so that Numba compiles once.
         rows_of = queries.indptr.astype(np.int64), queries.indices.astype(np.uint32), queries.values.astype(np.float32)
 
+        longest = len(queries.indices)
+
         def search(begin: int, end: int, kept: Array, scores: Array, rows: Array) -> None:
             sums = self._borrow()
             nothing = np.full(kept.shape[1], NOTHING)
             best = np.empty(most, np.float32)
+            terms = Terms(
+                *(np.empty(longest, kind) for kind in (np.int64, np.float32, np.float64, np.float64, np.int64))
+            )
             work = sums, sums.view(np.int32), best, best.view(np.int32), np.empty(most, np.int64)
-            if not search_lists(
-                *rows_of, begin, end, lines.table, NO_LISTS, NO_FLAGS, kept, nothing, *work, scores, rows
-            ):
+            if not search_lists(*rows_of, begin, end, lines.table, NO_LISTS, kept, nothing, terms, *work, scores, rows):
                 raise IndexFormatError(DAMAGED_LISTS)
             self.idle.append(sums)
 

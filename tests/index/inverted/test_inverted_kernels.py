@@ -6,13 +6,21 @@ import gc
 import weakref
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lsr.index.filters import Filter
 from lsr.index.inverted.exact_index import ExactIndex
 from lsr.index.inverted.inverted_engine import InvertedEngine, ListTable
-from lsr.index.inverted.inverted_kernels import find_lists, scatter_postings
+from lsr.index.inverted.inverted_kernels import (
+    SKIPPED,
+    Terms,
+    find_lists,
+    find_terms,
+    scatter_postings,
+    skip_lists,
+)
 from lsr.index.numbered_rows import NumberedRows
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.naive import inverted_kernels as naive
@@ -123,6 +131,41 @@ def test_search_lists(
         for at, score in enumerate(sorted(kept[query].tolist(), reverse=True), start=1):
             assert least[-at] <= score <= most[-at]
     assert not any(each.any() for each in lists.idle)
+
+
+def test_lists_are_skipped_where_others_are_better(packages: SparseVectors, package_queries: SparseVectors) -> None:
+    engines = [InvertedEngine.build(packages[begin : begin + 4000]) for begin in (0, 4000, 8000)]
+    lists = ListTable(engines, [NumberedRows(first) for first in (0, 4000, 8000)])
+    search, n = lists.search_with(package_queries, 30, lists.lines), len(package_queries)
+    assert search is not None
+    kept_before = np.empty((n, 0))
+    for _ in range(2):
+        scores, rows = np.full((n, 30), -np.inf, np.float32), np.full((n, 30), -1, np.int64)
+        search(0, n, kept_before.copy(), scores, rows)
+        if not kept_before.size:
+            expected = scores, rows
+            kept_before = np.repeat(np.maximum(scores[:, 9:10], 0).astype(float), 14, axis=1)
+    found = expected[0] >= kept_before[:, :1]
+    assert found.sum() > 9 * n
+    assert [each[found].tolist() for each in (scores, rows)] == [each[found].tolist() for each in expected]
+    assert (rows >= 0).sum() < 1.1 * found.sum()
+
+    inverted, maxima, skipped = engines[0].inverted, engines[0].maxima, 0
+    for query, (floor, *_) in enumerate(kept_before):
+        components, weights = package_queries.row(query)
+        made = [np.empty(len(components), kind) for kind in (np.int64, np.float32, float, float, np.int64)]
+        shared = find_terms(components, weights, inverted, maxima, 4000, Terms(*made))
+        terms = Terms(*(each[:shared] for each in made))
+        rest = skip_lists(np.float32(floor), inverted, maxima, terms)
+        largest = [
+            inverted.weights[inverted.starts[chosen] : inverted.starts[chosen + 1]].max() for chosen in terms.lists
+        ]
+        assert rest == pytest.approx(terms.bounds.sum())
+        assert rest <= SKIPPED * floor
+        bounds = terms.weights * np.array(largest, np.float32)
+        assert terms.bounds[terms.bounds > 0].tolist() == bounds[terms.bounds > 0].tolist()
+        skipped += np.count_nonzero(terms.bounds)
+    assert skipped > n
 
 
 def test_a_search_holds_the_arrays_whose_addresses_it_has() -> None:

@@ -13,15 +13,13 @@ Timings below: 300,000 SPLADE rows of 46 non-zeros, queries of 21, one core of a
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from lsr.index.heaps import count_below, merge_hits, offer
-from lsr.index.jit import Kernel, allocating, inlined_kernel, kernel, summing_kernel
+from lsr.index.jit import allocating, inlined_kernel, kernel, summing_kernel
+from lsr.index.prefetch import prefetch
 from lsr.index.seismic.build.summarize import DENSE, WINDOW, Blocks, run_length
 from lsr.index.seismic.forward import CACHE_LINE, HEAD_STEP, Forward, fine_score, read_distance, slot_of, tail_of
 from lsr.index.seismic.search.queries import Queries
@@ -88,25 +86,6 @@ class Scratch(NamedTuple):
     heap_scores: Array  # float32[heap size], smallest first
     heap_rows: Array  # uint32[heap size]
     snapshot: Array  # uint32[heap size]: the heap's rows before it takes in neighbors
-
-
-def _prefetch(typing_context: Any, array: Any, index: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        byte_pointer, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
-        address = builder.bitcast(builder.gep(data, [arguments[1]]), byte_pointer)
-        kind = ir.FunctionType(ir.VoidType(), [byte_pointer, i32, i32, i32])
-        name = "llvm.prefetch.p0"
-        function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-        read, keep_in_all_caches, data_cache = ir.Constant(i32, 0), ir.Constant(i32, 3), ir.Constant(i32, 1)
-        builder.call(function, [address, read, keep_in_all_caches, data_cache])
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp), generate
-
-
-# prefetch(array, index): fetch the cache line of an element of a contiguous array without waiting for it; cannot fault.
-prefetch: Kernel = intrinsic(_prefetch)
 
 
 def new_estimates(n_blocks: int) -> Array:
