@@ -52,6 +52,7 @@ from .index.tools.stored_presets import store_presets as store_presets
 from .index.tools.tuning import Tuning as Tuning
 from .index.tools.why import Why as Why
 from .retrieval.attach import attach as attach
+from .retrieval.changes import UpdateReport as UpdateReport
 from .retrieval.dense_building import add_dense as add_dense
 from .retrieval.dense_building import build_dense as build_dense
 from .retrieval.fusion import fuse_runs as fuse_runs

@@ -12,7 +12,8 @@ EXAMPLES = {
         "lsr add faq.index faq.csv --id number --text answer",
     ),
     "update": (
-        "lsr update notes.index notes/",
+        "lsr update notes.index notes/sub/coffee.md",
+        "lsr update notes.index notes/ --delete-missing --dry-run",
         "lsr update products.index products.parquet",
     ),
     "delete": (

@@ -146,6 +146,8 @@ def _sizes(nbytes: dict[str, int], documents: int, postings: int) -> Iterator[li
 def _shown(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_shown(each)}" for name, each in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value))
     return "-" if value is None else str(value)
 
 

@@ -160,13 +160,27 @@ _LOADING = [
 # Decorator of a command: the options of load_encoder, those given, in place of its parameter `loading`.
 takes_encoder = in_place_of("loading", _LOADING, dict)
 
+_CHANGING = [
+    parameter("id", IdColumn),
+    parameter("text", TextColumn),
+    parameter("title", TitleColumn),
+    parameter("encoder", OfDocuments),
+    parameter("batch_size", BatchSize),
+    parameter("device", Device),
+]
+
+# Decorator of a command: how documents are added, in place of its parameter `how`.
+takes_change = in_place_of("how", _CHANGING, dict)
+
 
 def of_dense(loading: Mapping[str, Any]) -> dict[str, Any]:
     """Those that load_dense_encoder has, too."""
     return {each.name: loading[each.name] for each in _DENSE_LOADING if each.name in loading}
 
 
-def documents_of(sources: Sequence[str], id: str | None, text: str | None, title: str | None) -> Documents | str:
+def documents_of(
+    sources: Sequence[str], id: str | None = None, text: str | None = None, title: str | None = None
+) -> Documents | str:
     """The documents of the arguments, or the path of stored vectors. Raises CollectionError."""
     from lsr.checks import expanded
     from lsr.collections.documents import as_documents

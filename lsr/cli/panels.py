@@ -7,7 +7,7 @@ _PANELS = {
     "Search": "k only where side query_cut heap_factor max_blocks knn exact recall search.queries why.queries",
     "Feedback": "feedback feedback_depth feedback_terms alpha beta gamma negatives",
     "Sparse and dense together": "interpolate fusion weight normalize missing fusion_depth",
-    "Documents": "id text title passages overlap from_file",
+    "Documents": "id text title passages overlap from_file delete_missing",
     "Collection": "queries split same_id offline_data index.id index.text index.title",
     "Encoder": "encoder dense query_backbone idf query k1 b max_length long_documents stride prune_documents "
     "prune_queries dtype build.seed",
@@ -17,7 +17,7 @@ _PANELS = {
     "Teachers": "dense_teacher sparse_teacher cross_teacher mine.normalize scale",
     "Training": "seeds steps",
     "Machine": "threads memory batch_size device",
-    OUTPUT: "json explain facet plot per_query run tag output plan index against inspect.k",
+    OUTPUT: "json explain facet plot per_query run tag output plan index against inspect.k update.dry_run",
 }
 PANEL_OF = {name: panel for panel, names in _PANELS.items() for name in names.split()}
 

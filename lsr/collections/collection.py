@@ -116,6 +116,10 @@ class Collection(HasFacts):
         """Every document once, in the collection's order; memory grows by 16 bytes a document, to find duplicates."""
         return unique_documents(self.name, self._source.documents)
 
+    def place_of(self, doc_id: str) -> Place | None:
+        """Where a document is: the file and line. Reads the documents before it."""
+        return next((place for place, document in self._source.documents() if document.doc_id == doc_id), None)
+
     def queries(self) -> dict[str, str]:
         """Query id -> text, of the judged queries if the collection has judgments, else of all."""
         return self._queries

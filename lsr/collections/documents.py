@@ -23,7 +23,7 @@ from lsr.collections.tables_as_documents import TableDocuments
 from lsr.collections.unique_documents import unique_documents
 from lsr.display import HasFacts
 from lsr.errors import CollectionError
-from lsr.storage.columns import unified
+from lsr.storage.column_types import unified
 from lsr.storage.reading import anchored, rereadable
 from lsr.storage.recognize import (
     A_COLLECTION,
@@ -90,6 +90,25 @@ class DocumentSet(HasFacts):
         """
         return unique_documents(self.name, self._reading.documents)
 
+    @property
+    def folders(self) -> list[str]:
+        """The folders below which the ids of pages are their paths."""
+        return list(getattr(self._reading, "folders", []))
+
+    @property
+    def partial(self) -> bool:
+        """Whether these are pages of a part of the folders of `within`, and nothing else."""
+        return bool(getattr(self._reading, "partial", False))
+
+    def within(self, folders: Sequence[str]) -> DocumentSet:
+        """The same documents, where pages that are in one of these folders have their paths below it as ids."""
+        within = getattr(self._reading, "within", None)
+        return self if within is None or not folders else DocumentSet(within(folders))
+
+    def place_of(self, doc_id: str) -> Place | None:
+        """Where a document is: the file and line, or row. Reads the documents before it."""
+        return next((place for place, document in self._reading.documents() if document.doc_id == doc_id), None)
+
 
 class Documented(Protocol):
     """What has documents already: a Collection, or anything like it."""
@@ -120,7 +139,8 @@ def as_documents(
     case. An id is text or a whole number. Without such a column documents are numbered by row, from 0, after the name
     of the file and a colon where there are several files.
 
-    A page's id is its path below the folder, or below what the pattern begins with, or the name of a file alone; its
+    A page's id is its path below the folder, or below what the pattern begins with, or the name of a file alone; below
+    the folder that an index was built of, where it is added to that and lies in it. A page's
     title the page's own, else its first heading, else its file's name.
 
     All other columns are metadata, with the types that the table has. In .csv and .tsv files, which have a row of
@@ -257,7 +277,7 @@ def _of_file(given: Path, asked: AskedColumns) -> DocumentReading | None:
     kind = what_is(file)
     if suffix in READERS and not (suffix == ".txt" and kind != "a file"):
         _refuse_columns(asked, f"{file}: this is a page")
-        return Pages(file.name, file.parent, [file], given.parent)
+        return Pages(file.name, file.parent, [file], given.parent, alone=True)
     if head.startswith(b"[") and suffix in (*_JSON_LINES, ".json"):
         raise CollectionError(f"{file}: is a list in JSON; write one object a line: jq -c '.[]' FILE > FILE.jsonl")
     if suffix in _JSON_LINES or head.startswith(b"{"):
@@ -311,6 +331,17 @@ class Joined:
         known = [schema for schema in schemas if schema is not None]
         return unified(known) if known and len(known) == len(schemas) else None
 
+    @property
+    def folders(self) -> list[str]:
+        return [folder for reading in self._readings for folder in getattr(reading, "folders", [])]
+
+    @property
+    def partial(self) -> bool:
+        return all(getattr(reading, "partial", False) for reading in self._readings)
+
+    def within(self, folders: Sequence[str]) -> Joined:
+        return Joined(self.name, [each.within(folders) if hasattr(each, "within") else each for each in self._readings])
+
     def count(self) -> int | None:
         counts = [reading.count() for reading in self._readings]
         return None if None in counts else sum(filter(None, counts))
@@ -327,6 +358,18 @@ class _Known:
         self._documented = documented
         self.name = documented.name
         self.schema = getattr(documented, "metadata_schema", None)
+
+    @property
+    def folders(self) -> list[str]:
+        return list(getattr(self._documented, "folders", []))
+
+    @property
+    def partial(self) -> bool:
+        return bool(getattr(self._documented, "partial", False))
+
+    def within(self, folders: Sequence[str]) -> _Known:
+        within = getattr(self._documented, "within", None)
+        return self if within is None else _Known(within(folders))
 
     def count(self) -> int | None:
         return self._documented.count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from copy import copy
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,19 +24,40 @@ class PagePlace(Place):
 
 
 class Pages:
-    """Files, each a document: its id is its path below `below`, with slashes. shown: `below` as it was given.
+    """Files, each a document: its id is its path below `below`, with slashes.
 
+    shown: `below` as it was given. alone: the one file of a source, whose folder was not given. partial: whether they
+    are a part of a folder that is known by `within`.
     Metadata: path, the file's path as given; modified, the time of its last change, in UTC, without a time zone; and
     the front matter of Markdown, but for these two names.
     """
 
     schema = None
+    partial = False
 
-    def __init__(self, name: str, below: Path, paths: Sequence[Path], shown: Path) -> None:
+    def __init__(self, name: str, below: Path, paths: Sequence[Path], shown: Path, alone: bool = False) -> None:
         self.name = name
         self._shown = shown
+        self._start = below
         self._below = below
         self._paths = paths
+        self._alone = alone
+
+    @property
+    def folders(self) -> list[str]:
+        """The folder below which ids are paths, from the root; none for a file alone."""
+        return [] if self._alone else [os.path.abspath(self._below)]
+
+    def within(self, folders: Sequence[str]) -> Pages:
+        """The same files with ids below the nearest of these folders that they are in, if they are in any."""
+        start = Path(os.path.abspath(self._start))
+        around = [each for each in map(Path, folders) if start.is_relative_to(each)]
+        if not around:
+            return self
+        same = copy(self)
+        same._below = max(around, key=lambda each: len(each.parts))
+        same.partial = self._alone or same._below != start
+        return same
 
     def count(self) -> int | None:
         return len(self._paths)
@@ -43,7 +65,7 @@ class Pages:
     def documents(self) -> Iterator[tuple[Place, Document]]:
         for path in self._paths:
             page = read_page(path)
-            doc_id = path.relative_to(self._below).as_posix()
+            doc_id = self._id_of(path)
             try:
                 doc_id.encode()
                 modified = datetime.fromtimestamp(path.stat().st_mtime, UTC).replace(tzinfo=None)
@@ -51,8 +73,13 @@ class Pages:
                 raise CollectionError(f"{os.fsencode(path)!r}: the name of the file is not UTF-8; rename it") from cause
             except (OSError, ValueError, OverflowError) as cause:
                 raise CollectionError(f"{path}: its time cannot be read ({cause}); check the file") from cause
-            metadata = {**page.metadata, "path": str(self._shown / doc_id), "modified": modified}
+            metadata = {**page.metadata, "path": str(self._shown / path.relative_to(self._start)), "modified": modified}
             yield PagePlace(str(path), 0), Document(doc_id, page.title or path.stem, page.text, metadata)
+
+    def _id_of(self, path: Path) -> str:
+        if self._below == self._start:
+            return path.relative_to(self._start).as_posix()
+        return Path(os.path.abspath(path)).relative_to(self._below).as_posix()
 
 
 def files_below(folder: Path) -> list[Path]:

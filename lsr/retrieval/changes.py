@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lsr.checks import expanded, is_utf8
+from lsr.collections.documents import DocumentSet, as_documents
 from lsr.collections.passages import PassageSplit
 from lsr.collections.sources import Document
 from lsr.encoders.bm25 import BM25Encoder
@@ -24,11 +27,15 @@ from lsr.errors import (
 from lsr.index.dense_config import DenseConfig
 from lsr.index.segments.generation import METADATA, METADATA_FILE
 from lsr.index.segments.index_writer import IndexWriter
+from lsr.retrieval.chosen_documents import ChosenDocuments, changed
 from lsr.retrieval.encoding import Documents
 from lsr.retrieval.segment_maker import SegmentMaker, remove_encodings
-from lsr.storage.columns import Columns, unified
+from lsr.storage.column_types import unified
+from lsr.storage.columns import Columns
 from lsr.storage.ids import check_ids
 from lsr.storage.parts import OtherItemsError
+from lsr.vectors.conversions import is_matrix
+from lsr.vectors.io import is_vectors
 from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
 
 if TYPE_CHECKING:
@@ -36,9 +43,23 @@ if TYPE_CHECKING:
 
     from lsr.encoders.base import Encoder
     from lsr.retrieval.snapshot import Snapshot
+    from lsr.vectors.vocabulary import Vocabulary
 
 PASSAGES = "passages"  # what a commit says of how documents are split
-_IDS_AT_ONCE = 1024
+FOLDERS = "folders"  # and of those below which the ids of pages are their paths
+
+
+class UpdateReport(NamedTuple):
+    """What an update did, or would do.
+
+    added, changed, unchanged: documents that are new, that took the place of others, and that were left alone. deleted:
+    the ids of documents that were not given.
+    """
+
+    added: int
+    changed: int
+    unchanged: int
+    deleted: list[str]
 
 
 class Changes:
@@ -60,70 +81,79 @@ class Changes:
             raise StorageError(f"{folder}: has another encoder by now; refresh the searcher, and try again")
         self._encodings: list[Path] = []
         self._begun: dict[Path, None] = {}  # those of calls that failed, too
+        self._folders: list[str] = []  # of the pages that were added
         self.pending = False  # whether there is anything to commit
 
-    def add_documents(self, documents: Documents, *, replace: bool, batch_size: int | None, progress: bool) -> int:
+    def add_documents(self, documents: Documents, *, batch_size: int | None, progress: bool) -> int:
         """Encode documents and add them; returns how many.
 
-        replace: they take the place of those that have their ids, unless these have the same text and metadata; without
-        it, such an id is a CollectionError. Words that BM25's vocabulary lacks are added to it. A killed call resumes
-        where INDEX.adding has what was encoded.
+        Raises CollectionError for an id that the index has. Words that BM25's vocabulary lacks are added to it. A
+        killed call resumes where INDEX.adding has what was encoded.
         """
-        if self._encoder is None:
-            raise EncoderError(
-                f"{self._writer.folder}: has no encoder, as it was built from vectors; add vectors, or lsr attach one"
-            )
-        checked = documents
-        if not replace:
-            checked = _Chosen(documents, partial(_all_new, writer=self._writer))
-        elif self._sees_last_commit and not self.pending:
-            checked = _Chosen(documents, partial(_changed, snapshot=self._snapshot))
-        if next(checked.documents(), None) is None:
-            return 0
-        self._encoder = self._encoder_of(checked)
-        encoding = self._writer.folder.with_name(f"{self._writer.folder.name}.adding")
-        if self._encodings:
-            encoding = encoding.with_name(f"{encoding.name}-{len(self._encodings)}")
-        self._begun[encoding] = None
-        self.pending = True
-        before = self._writer.documents
-        segment = self._writer.new_segment()
-        maker = self._maker(batch_size, progress)
-        try:
-            maker.from_documents(checked, segment, encoding)
-        except (OtherItemsError, VectorsError):  # what a killed call left of other documents, or of another encoder
-            if not encoding.exists():
-                raise
-            remove_encodings(encoding, self._snapshot.dense is not None)
-            maker.from_documents(checked, segment, encoding)
-        self._encodings.append(encoding)
-        replaced = self._writer.add_segment(segment)
-        return self._writer.documents - before + replaced
+        documents = self._within(documents)
+        chosen = ChosenDocuments(documents, partial(_all_new, writer=self._writer))
+        encoder = self._surveyed(chosen, lambda ids: None, progress)
+        return sum(self._put(documents, chosen, encoder, batch_size, progress))
 
-    def add_vectors(self, vectors: VectorsLike, ids: Sequence[str] | None, *, replace: bool, progress: bool) -> int:
-        """Add the rows of vectors; returns how many. See add_documents."""
-        base = self._writer.base
-        if self._snapshot.dense is not None or base.has_texts:
-            raise ParameterError(
-                f"{self._writer.folder}: keeps texts or dense vectors, which vectors lack; add documents"
+    def update_documents(
+        self, documents: Documents, *, delete_missing: bool, dry_run: bool, batch_size: int | None, progress: bool
+    ) -> UpdateReport:
+        """As add_documents, but they take the place of those that have their ids, unless these are the same.
+
+        Documents are compared by their text and metadata, where the last commit is what is searched, and nothing is
+        uncommitted.
+        """
+        documents = self._within(documents)
+        if delete_missing and isinstance(documents, DocumentSet) and documents.partial:
+            raise CollectionError(
+                f"{documents.name}: is a part of the folder that was indexed, and the rest would be deleted; give the "
+                "whole folder"
             )
-        rows = SparseVectors.of(vectors, dim=base.dim, vocabulary=self._snapshot.vocabulary)
-        if rows.dim != base.dim:
-            raise ParameterError(
-                f"the vectors have {rows.dim} components, the index {base.dim}; give vectors of its encoder"
-            )
-        names = rows.ids if ids is None else check_ids(ids, len(rows))
-        if names is None and base.has_ids and base.documents:
-            raise VectorsError("the vectors have no ids, and the index has; give ids, one for each row")
-        if names is not None and not replace:
-            known = self._writer.contains(names)
+        compared = self._sees_last_commit and not self.pending
+        choose = partial(changed, snapshot=self._snapshot) if compared else list
+        chosen = ChosenDocuments(documents, choose)
+        missing = self._writer.unnamed() if delete_missing else None
+        encoder = self._surveyed(chosen, (lambda ids: None) if missing is None else missing.name, progress)
+        deleted = [] if missing is None else missing.ids()
+        if missing is not None and not chosen.given:
+            raise CollectionError(f"{chosen.name}: has no documents, so that all would be deleted; check the source")
+        if dry_run:
+            known = sum(int(self._writer.contains(ids).sum()) for ids in chosen.ids())
+            put = (chosen.count or 0) - known, known
+        else:
+            put = self._put(documents, chosen, encoder, batch_size, progress)
+        if deleted and not dry_run:
+            self.delete(deleted)
+        return UpdateReport(*put, chosen.given - sum(put), deleted)
+
+    def add_vectors(self, vectors: VectorsLike, ids: Sequence[str] | None, *, progress: bool) -> int:
+        """Add the rows of vectors; returns how many. Raises VectorsError for an id that the index has."""
+        rows = self._checked(vectors, ids)
+        if rows.ids is not None:
+            known = self._writer.contains(rows.ids)
             if known.any():
-                raise _known(names[int(known.argmax())], VectorsError)
-        self.pending = True
-        segment = self._writer.new_segment()
-        self._maker(None, progress).from_vectors(rows if names is None else rows.with_ids(names), segment)
-        self._writer.add_segment(segment)
-        return len(rows)
+                raise _known(rows.ids[int(known.argmax())], VectorsError)
+        return sum(self._put_vectors(rows, progress))
+
+    def update_vectors(
+        self, vectors: VectorsLike, ids: Sequence[str] | None, *, delete_missing: bool, dry_run: bool, progress: bool
+    ) -> UpdateReport:
+        """As add_vectors, but rows take the place of those that have their ids. See update_documents."""
+        rows = self._checked(vectors, ids)
+        deleted: list[str] = []
+        if delete_missing:
+            missing = self._writer.unnamed()
+            missing.name(rows.ids or [])
+            deleted = missing.ids()
+            if not len(rows):
+                raise VectorsError("there are no vectors, so that all would be deleted; check the source")
+        if dry_run:
+            known = 0 if rows.ids is None else int(self._writer.contains(rows.ids).sum())
+            return UpdateReport(len(rows) - known, known, 0, deleted)
+        put = self._put_vectors(rows, progress)
+        if deleted:
+            self.delete(deleted)
+        return UpdateReport(*put, 0, deleted)
 
     def delete(self, ids: Sequence[str]) -> int:
         """Returns how many documents there were."""
@@ -132,8 +162,10 @@ class Changes:
 
     def commit(self) -> int:
         """The number of the generation that has all of it."""
-        generation = self._writer.commit()
-        self.pending = False
+        folders = self._known_folders() if self._folders else []
+        new = [each for each in dict.fromkeys(self._folders) if each not in folders]
+        generation = self._writer.commit(**({FOLDERS: [*folders, *new]} if new else {}))
+        self.pending, self._folders = False, []
         self._remove(self._encodings)
         self._encodings = []
         return generation
@@ -167,17 +199,92 @@ class Changes:
         seen = self._snapshot.generation
         return seen is not None and seen.number == self._writer.generation
 
-    def _encoder_of(self, documents: Documents) -> Encoder:
-        """The encoder with all words of the documents, which is kept with the index if it is another one."""
+    def _within(self, documents: Documents) -> Documents:
+        """With the ids that pages have in the folders that the index was built of."""
+        return documents.within(self._known_folders()) if isinstance(documents, DocumentSet) else documents
+
+    def _known_folders(self) -> list[str]:
+        found = self._writer.base.more.get(FOLDERS, [])
+        if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+            raise IndexFormatError(
+                f"{self._writer.folder}: the folders in manifest.json are damaged; build the index again"
+            )
+        return found
+
+    def _surveyed(self, chosen: ChosenDocuments, see: Callable[[Sequence[str]], None], progress: bool) -> Encoder:
+        """The encoder with all words of the documents, after all that can be wrong with them has been told."""
         encoder = self._encoder
-        assert encoder is not None
+        if encoder is None:
+            raise EncoderError(
+                f"{self._writer.folder}: has no encoder, as it was built from vectors; add vectors, or lsr attach one"
+            )
+        texts = chosen.survey(self._known_columns(), see, progress)
         if isinstance(encoder, BM25Encoder):
-            encoder = encoder.extended(document.full_text for document in documents.documents())
-            if encoder is not self._encoder:
-                with self._writer.together():
-                    self._writer.set_encoder(encoder.save, encoder.describe())
-                    self._writer.set_vocabulary(encoder.vocabulary)
+            return encoder.extended(texts)
+        deque(texts, maxlen=0)
         return encoder
+
+    def _put(
+        self,
+        documents: Documents,
+        chosen: ChosenDocuments,
+        encoder: Encoder,
+        batch_size: int | None,
+        progress: bool,
+    ) -> tuple[int, int]:
+        """Encode what was chosen, and add it; returns how many are new, and how many took the place of others."""
+        if not chosen.count:
+            return 0, 0
+        if encoder is not self._encoder:
+            with self._writer.together():
+                self._writer.set_encoder(encoder.save, encoder.describe())
+                self._writer.set_vocabulary(encoder.vocabulary)
+            self._encoder = encoder
+        encoding = self._writer.folder.with_name(f"{self._writer.folder.name}.adding")
+        if self._encodings:
+            encoding = encoding.with_name(f"{encoding.name}-{len(self._encodings)}")
+        self._begun[encoding] = None
+        self.pending = True
+        before = self._writer.documents
+        segment = self._writer.new_segment()
+        maker = self._maker(batch_size, progress)
+        try:
+            maker.from_documents(chosen, segment, encoding)
+        except (OtherItemsError, VectorsError):  # what a killed call left of other documents, or of another encoder
+            if not encoding.exists():
+                raise
+            remove_encodings(encoding, self._snapshot.dense is not None)
+            maker.from_documents(chosen, segment, encoding)
+        self._encodings.append(encoding)
+        self._folders += folders_of(documents)
+        replaced = self._writer.add_segment(segment)
+        return self._writer.documents - before, replaced
+
+    def _checked(self, vectors: VectorsLike, ids: Sequence[str] | None) -> SparseVectors:
+        """Vectors that the index can hold, with their ids."""
+        base = self._writer.base
+        if self._snapshot.dense is not None or base.has_texts:
+            raise ParameterError(
+                f"{self._writer.folder}: keeps texts or dense vectors, which vectors lack; add documents"
+            )
+        rows = SparseVectors.of(vectors, dim=base.dim, vocabulary=self._snapshot.vocabulary)
+        if rows.dim != base.dim:
+            raise ParameterError(
+                f"the vectors have {rows.dim} components, the index {base.dim}; give vectors of its encoder"
+            )
+        names = rows.ids if ids is None else check_ids(ids, len(rows))
+        if names is None and base.has_ids and base.documents:
+            raise VectorsError("the vectors have no ids, and the index has; give ids, one for each row")
+        return rows if names is None else rows.with_ids(names)
+
+    def _put_vectors(self, rows: SparseVectors, progress: bool) -> tuple[int, int]:
+        """As _put."""
+        self.pending = True
+        before = self._writer.documents
+        segment = self._writer.new_segment()
+        self._maker(None, progress).from_vectors(rows, segment)
+        replaced = self._writer.add_segment(segment)
+        return self._writer.documents - before, replaced
 
     def _maker(self, batch_size: int | None, progress: bool) -> SegmentMaker:
         base, dense = self._writer.base, self._snapshot.dense
@@ -208,20 +315,6 @@ class Changes:
         return unified(schemas) if schemas else None
 
 
-class _Chosen:
-    """Those of some documents that `choose` leaves of a list of them."""
-
-    def __init__(self, documents: Documents, choose: Callable[[list[Document]], Iterable[Document]]) -> None:
-        self.name, self.count = documents.name, documents.count
-        self.metadata_schema = getattr(documents, "metadata_schema", None)
-        self._documents, self._choose = documents, choose
-
-    def documents(self) -> Iterator[Document]:
-        remaining = self._documents.documents()
-        while some := list(islice(remaining, _IDS_AT_ONCE)):
-            yield from self._choose(some)
-
-
 def _all_new(some: list[Document], writer: IndexWriter) -> list[Document]:
     """Raises CollectionError for the first whose id the index has."""
     known = writer.contains([document.doc_id for document in some])
@@ -230,21 +323,32 @@ def _all_new(some: list[Document], writer: IndexWriter) -> list[Document]:
     return some
 
 
-def _changed(some: list[Document], snapshot: Snapshot) -> list[Document]:
-    """Those that the index lacks, or has with another text or other metadata."""
-    rows = snapshot.rows_of([document.doc_id for document in some]).tolist()
-    return [document for document, row in zip(some, rows, strict=True) if not _has(snapshot, document, row)]
+def read_given(
+    documents: Any,
+    ids: Sequence[str] | None,
+    vocabulary: Vocabulary | None,
+    *,
+    id: str | None,
+    text: str | None,
+    title: str | None,
+) -> tuple[Any, Documents | None]:
+    """What is added to an index: (vectors, None) or (None, documents); see Searcher.add.
+
+    vocabulary: of the index, for stored vectors. Raises CollectionError, VectorsError, ParameterError.
+    """
+    if isinstance(documents, str | os.PathLike) and is_vectors(os.fspath(documents)):
+        documents = SparseVectors.read(expanded(documents), vocabulary)
+    if isinstance(documents, SparseVectors) or is_matrix(documents):
+        return documents, None
+    if ids is not None:
+        raise ParameterError("ids are of vectors; documents bring theirs, or are dicts with the key that id names")
+    return None, as_documents(documents, id=id, text=text, title=title)
 
 
-def _has(snapshot: Snapshot, document: Document, row: int) -> bool:
-    texts, generation = snapshot.texts, snapshot.generation
-    if row < 0 or texts is None or generation is None or texts[row] != document.full_text:
-        return False
-    stored = generation.metadata.row(row) if generation.metadata.stored else {}
-    known, given = (
-        {name: value for name, value in each.items() if value is not None} for each in (stored, document.metadata)
-    )
-    return known == given
+def folders_of(documents: Documents) -> list[str]:
+    """The folders below which the ids of pages are their paths, those that JSON can name."""
+    folders = documents.folders if isinstance(documents, DocumentSet) else []
+    return [each for each in folders if is_utf8(each)]
 
 
 def _known(doc_id: str, error: type[LsrError]) -> LsrError:

@@ -17,7 +17,7 @@ from lsr.index.dense_config import DenseConfig
 from lsr.index.index_checks import settings_of
 from lsr.index.parameters import IndexConfig
 from lsr.index.segments.index_writer import IndexWriter
-from lsr.retrieval.changes import PASSAGES
+from lsr.retrieval.changes import FOLDERS, PASSAGES, folders_of
 from lsr.retrieval.dense_building import NO_TEXT, as_dense
 from lsr.retrieval.encoding import fit_if_needed
 from lsr.retrieval.searcher import Searcher
@@ -116,7 +116,8 @@ def build_index(
         writer.add_segment(segment)
         writer.set_encoder(chosen.save, chosen.describe())
         writer.set_vocabulary(chosen.vocabulary)
-        writer.commit(source=source.name, **({} if split is None else {PASSAGES: asdict(split)}))
+        entries = {PASSAGES: None if split is None else asdict(split), FOLDERS: folders_of(source)}
+        writer.commit(source=source.name, **{name: entry for name, entry in entries.items() if entry})
     remove_encodings(encoding, dense is not None)
     return Searcher.open(target, encoder=chosen)
 

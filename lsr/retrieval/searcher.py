@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from lsr.encoders.base import Encoder
     from lsr.encoders.load import EncoderLike
     from lsr.index.sparse_index import SparseIndex
-    from lsr.retrieval.changes import Changes
+    from lsr.retrieval.changes import Changes, UpdateReport
     from lsr.retrieval.snapshot_reader import SnapshotReader
     from lsr.vectors.vocabulary import Vocabulary
 
@@ -111,32 +110,6 @@ class Searcher(HasFacts, FromFolder):
                 if begun and not changes.pending:  # nothing was changed: others may write
                     self.rollback()
                 raise
-
-    def _add(
-        self,
-        documents: Any,
-        ids: Sequence[str] | None,
-        id: str | None,
-        text: str | None,
-        title: str | None,
-        batch_size: int | None,
-        progress: bool,
-        replace: bool,
-    ) -> int:
-        from lsr.collections.documents import as_documents
-        from lsr.vectors.conversions import is_matrix
-        from lsr.vectors.io import is_vectors
-
-        if isinstance(documents, str | os.PathLike) and is_vectors(os.fspath(documents)):
-            documents = SparseVectors.read(expanded(documents), self._snapshot.vocabulary)
-        vectors = isinstance(documents, SparseVectors) or is_matrix(documents)
-        if ids is not None and not vectors:
-            raise ParameterError("ids are of vectors; documents bring theirs, or are dicts with the key that id names")
-        source = None if vectors else as_documents(documents, id=id, text=text, title=title)
-        with self._writing_changes() as changes:
-            if source is None:
-                return changes.add_vectors(documents, ids, replace=replace, progress=progress)
-            return changes.add_documents(source, replace=replace, batch_size=batch_size, progress=progress)
 
     @property
     def index(self) -> SparseIndex[Any]:
@@ -301,11 +274,20 @@ class Searcher(HasFacts, FromFolder):
             where the index was built from vectors. ids: of the vectors.
         id, text, title: columns of a table, or keys; see build_index.
 
+        Pages that are in a folder that the index was built of have their paths below that folder as ids.
+
         The first change makes this searcher the one writer of the index, until `commit` or `rollback`; StorageError
         while another one is at work. Where this call was killed, the same one resumes. Raises CollectionError or
-        VectorsError for an id that the index has; `update` replaces its document.
+        VectorsError for an id that the index has (`update` replaces its document), and CollectionError, with the place,
+        for metadata of another type than the index's, before anything is encoded.
         """
-        return self._add(documents, ids, id, text, title, batch_size, progress, replace=False)
+        from lsr.retrieval.changes import read_given
+
+        vectors, source = read_given(documents, ids, self._snapshot.vocabulary, id=id, text=text, title=title)
+        with self._writing_changes() as changes:
+            if source is None:
+                return changes.add_vectors(vectors, ids, progress=progress)
+            return changes.add_documents(source, batch_size=batch_size, progress=progress)
 
     def update(
         self,
@@ -315,14 +297,36 @@ class Searcher(HasFacts, FromFolder):
         id: str | None = None,
         text: str | None = None,
         title: str | None = None,
+        delete_missing: bool = False,
+        dry_run: bool = False,
         batch_size: int | None = None,
         progress: bool = False,
-    ) -> int:
-        """As `add`, but documents take the place of those that have the same ids; returns how many were put there.
+    ) -> UpdateReport:
+        """As `add`, but documents take the place of those that have the same ids; returns what became of them.
 
-        Documents whose text and metadata are those of the index are left as they are, and not encoded again.
+        Documents whose text and metadata are those of the index are left as they are, and not encoded again; after
+        changes that are not committed, all are encoded.
+        delete_missing: delete the documents of the index whose ids are not among those given, so that it has these and
+            no others. Raises CollectionError or VectorsError where none are given, ParameterError for an index without
+            ids.
+        dry_run: only tell what would be done.
         """
-        return self._add(documents, ids, id, text, title, batch_size, progress, replace=True)
+        from lsr.retrieval.changes import read_given
+
+        check_flag("delete_missing", delete_missing)
+        check_flag("dry_run", dry_run)
+        vectors, source = read_given(documents, ids, self._snapshot.vocabulary, id=id, text=text, title=title)
+        with self._writing:
+            begun = self._changes is None
+            with self._writing_changes() as changes:
+                how = {"delete_missing": delete_missing, "dry_run": dry_run, "progress": progress}
+                if source is None:
+                    report = changes.update_vectors(vectors, ids, **how)
+                else:
+                    report = changes.update_documents(source, batch_size=batch_size, **how)
+            if begun and dry_run:
+                self._end_changes(drop=False)
+        return report
 
     def delete(self, ids: str | Sequence[str]) -> int:
         """Delete documents by their ids, which takes effect with `commit`; returns how many of them there were."""

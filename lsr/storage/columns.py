@@ -6,12 +6,10 @@ different values, all of them integers, texts, dates or truth values, is stored 
 
 from __future__ import annotations
 
-import json
 import os
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from datetime import date, datetime, time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -21,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from lsr.checks import check_text, shown
-from lsr.errors import CollectionError, ParameterError
+from lsr.errors import ParameterError
 from lsr.storage.arrays import damaged
+from lsr.storage.column_types import ColumnTypes, plain_type, plain_value
 from lsr.storage.files import DAMAGE, storage_errors
 
 if TYPE_CHECKING:
@@ -122,9 +120,7 @@ class Columns:
 class ColumnsWriter:
     """Rows of columns, added in any number of calls; `finish` writes NAME.arrow, `close` drops what is not finished.
 
-    schema: types of some columns. Others have the type of their values, texts where these go together in no other.
-    known: columns that these are to go with, such as those of the index that they are added to: values take the type
-        of the column that is known, or both take one that holds all values of both (integers and floats are floats).
+    schema, known: see ColumnTypes.
 
     Holds few rows in memory: what is added goes to a file without a name in `folder` first, because types and
     dictionaries are known at the end.
@@ -134,10 +130,7 @@ class ColumnsWriter:
         self, folder: str | os.PathLike[str], name: str, schema: pa.Schema | None = None, known: pa.Schema | None = None
     ) -> None:
         self._path = path_of(folder, name)
-        self._given = {} if schema is None else {each.name: plain_type(each.type) for each in schema}
-        self._known = {} if known is None else {each.name: plain_type(each.type) for each in known}
-        of_both = {name: self._known.get(name, kind) for name, kind in self._given.items()}
-        self._types = {name: promoted(self._given[name], kind) or kind for name, kind in of_both.items()}
+        self._types = ColumnTypes(schema, known)
         self._spooled: list[tuple[int, int]] = []  # bytes and rows of each batch
         with storage_errors(self._path):
             self._spool = TemporaryFile(dir=folder)  # noqa: SIM115 (closed by `close`)
@@ -158,8 +151,7 @@ class ColumnsWriter:
         """
         remaining = iter(rows)
         while some := list(islice(remaining, ROWS_AT_ONCE)):
-            names = list(dict.fromkeys(name for row in some for name in row))
-            self._append({name: self._column_of(name, [row.get(name) for row in some]) for name in names}, len(some))
+            self._append(self._types.columns_of(some), len(some))
 
     def add_columns(self, columns: Columns, rows: npt.NDArray[np.integer]) -> None:
         """Some rows of columns that were written before, in this order."""
@@ -175,8 +167,8 @@ class ColumnsWriter:
         """Write NAME.arrow, unless there are no columns; returns their schema. Raises StorageError."""
         import pyarrow as pa
 
-        schema = pa.schema(list(self._types.items()))
-        if self._spooled and self._types:
+        schema = pa.schema(list(self._types.found.items()))
+        if self._spooled and self._types.found:
             values = self._values()
             stored = pa.schema(
                 [
@@ -193,27 +185,12 @@ class ColumnsWriter:
         self.close()
         return schema
 
-    def _column_of(self, name: str, values: list[Any]) -> Any:
-        import pyarrow as pa
-
-        if not isinstance(name, str):
-            raise CollectionError(f"a document has metadata named {shown(name)}; names of metadata are texts")
-        check_text("a name of metadata", name, CollectionError)
-        if any(isinstance(each, datetime) for each in values):  # Arrow would cut the time off, if a date comes first
-            values = [datetime.combine(each, time()) if type(each) is date else each for each in values]
-        with suppress(pa.ArrowException, OverflowError, ValueError, TypeError):
-            return pa.array(values, type=self._given.get(name))
-        with suppress(pa.ArrowException, OverflowError, ValueError, TypeError):
-            if all(isinstance(each, int | float | None) and not isinstance(each, bool) for each in values):
-                return pa.array([None if each is None else float(each) for each in values])  # integers beyond 64 bits
-        return pa.array([_text_of(name, each) for each in values], pa.string())
-
     def _append(self, columns: dict[str, Any], count: int) -> None:
         """Columns of `count` values each, to the spool, each of the type that it and those before it have by now."""
         import pyarrow as pa
 
         for name, column in columns.items():
-            columns[name] = self._agreed(name, column.cast(plain_type(column.type)))
+            columns[name] = self._types.agreed(name, column)
         held = pa.BufferOutputStream()
         if columns:
             batch = pa.RecordBatch.from_pydict(columns)
@@ -221,32 +198,6 @@ class ColumnsWriter:
                 stream.write_batch(batch)
         with storage_errors(self._path):
             self._spooled.append((self._spool.write(held.getvalue()), count))
-
-    def _agreed(self, name: str, column: Any) -> Any:
-        import pyarrow as pa
-
-        known = self._known.get(name)
-        if known is not None and promoted(known, column.type) is None:
-            column = self._as_known(name, column, known)
-        before = self._types.get(name, pa.null() if known is None else known)
-        self._types[name] = promoted(before, column.type) or pa.string()
-        return column
-
-    def _as_known(self, name: str, column: Any, known: Any) -> Any:
-        import pyarrow as pa
-
-        try:
-            return converted(column, known)
-        except (pa.ArrowException, ValueError, OverflowError):
-            for value in column:
-                try:
-                    value.cast(known)
-                except (pa.ArrowException, ValueError, OverflowError):
-                    break
-            raise CollectionError(
-                f"the column {name!r} of the index holds {known}, and a document has {shown(value.as_py())} there; "
-                "correct the value, leave it out, or name the column differently"
-            ) from None
 
     def _read(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """The rows and the columns of each batch of the spool, in the columns' types."""
@@ -258,19 +209,7 @@ class ColumnsWriter:
             with storage_errors(self._path):
                 held = self._spool.read(nbytes)
             batch = pa.ipc.open_stream(held).read_next_batch() if held else pa.record_batch([])
-            yield count, {name: self._final(name, batch.column(name)) for name in batch.schema.names}
-
-    def _final(self, name: str, column: Any) -> Any:
-        import pyarrow as pa
-
-        kind = self._types[name]
-        try:
-            return converted(column, kind)
-        except pa.ArrowException as error:
-            raise CollectionError(
-                f"the metadata {name!r} is of types {column.type} and {kind}, which do not go together ({error}); "
-                "give all of them one type"
-            ) from error
+            yield count, {name: self._types.final(name, batch.column(name)) for name in batch.schema.names}
 
     def _batches(self) -> Iterator[dict[str, Any]]:
         """All rows as batches of the file: name -> array."""
@@ -283,7 +222,7 @@ class ColumnsWriter:
             if pending and (rows + count > BATCH_ROWS or size + nbytes > BATCH_BYTES):
                 yield _joined(pending)
                 pending, rows, size = [], 0, 0
-            pending.append({name: columns.get(name, pa.nulls(count, kind)) for name, kind in self._types.items()})
+            pending.append({name: columns.get(name, pa.nulls(count, kind)) for name, kind in self._types.found.items()})
             rows, size = rows + count, size + nbytes
         yield _joined(pending)
 
@@ -294,7 +233,9 @@ class ColumnsWriter:
 
         types = pa.types
         fits = (types.is_integer, types.is_string, types.is_date, types.is_timestamp, types.is_boolean)
-        values = {name: pa.array([], kind) for name, kind in self._types.items() if any(fit(kind) for fit in fits)}
+        values = {
+            name: pa.array([], kind) for name, kind in self._types.found.items() if any(fit(kind) for fit in fits)
+        }
         most = min(MOST_VALUES, sum(count for _, count in self._spooled) // ROWS_PER_VALUE)
         for _, columns in self._read():
             for name in values.keys() & columns.keys():
@@ -341,106 +282,6 @@ def merge_columns(
 def path_of(folder: str | os.PathLike[str], name: str) -> Path:
     """The file of the columns."""
     return Path(folder, f"{name}.arrow")
-
-
-def unified(schemas: Sequence[pa.Schema]) -> pa.Schema:
-    """The columns of several segments as one: all names, each with a type that holds the values of all."""
-    import pyarrow as pa
-
-    types: dict[str, Any] = {}
-    for schema in schemas:
-        for each in schema:
-            types[each.name] = promoted(types.get(each.name, pa.null()), each.type) or pa.string()
-    return pa.schema(list(types.items()))
-
-
-def promoted(first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
-    """The type that holds the values of both; None where there is none."""
-    import pyarrow as pa
-
-    types = pa.types
-    if types.is_timestamp(first) and types.is_timestamp(second) and first.tz == second.tz and first != second:
-        return pa.timestamp("us", first.tz)  # in nanoseconds there are no years before 1677 or after 2262
-    for one, other in ((first, second), (second, first)):
-        if types.is_date(one) and types.is_timestamp(other) and other.tz is None:
-            return pa.timestamp("us")
-        if types.is_uint64(one) and types.is_signed_integer(other):
-            return pa.float64()
-    try:
-        return pa.unify_schemas(
-            [pa.schema([("", first)]), pa.schema([("", second)])], promote_options="permissive"
-        ).types[0]
-    except pa.ArrowException:
-        return None
-
-
-def plain_type(kind: pa.DataType) -> pa.DataType:
-    """A type without what encodes its values: dictionaries, runs, views, extensions."""
-    import pyarrow as pa
-
-    types = pa.types
-    if isinstance(kind, pa.BaseExtensionType):
-        return plain_type(kind.storage_type)
-    if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
-        return plain_type(kind.value_type)
-    if types.is_string_view(kind):
-        return pa.string()
-    if types.is_binary_view(kind):
-        return pa.binary()
-    if types.is_list(kind):
-        return pa.list_(plain_type(kind.value_type))
-    if types.is_struct(kind):
-        return pa.struct([each.with_type(plain_type(each.type)) for each in kind])
-    return kind
-
-
-def converted(column: pa.Array, kind: pa.DataType) -> pa.Array:
-    """A column as one of another type: of texts, if need be in JSON. Raises pyarrow's errors for values that do not go.
-
-    Of integers become floats, even those that floats round.
-    """
-    import pyarrow as pa
-
-    types = pa.types
-    if column.type == kind:
-        return column
-    if types.is_string(kind) or types.is_large_string(kind):
-        return pa.array([_text_of("", plain_value(each)) for each in column], kind)
-    rounded = types.is_floating if types.is_integer(column.type) else types.is_timestamp
-    return column.cast(kind, safe=not (rounded(kind) and promoted(column.type, kind) == kind))
-
-
-def plain_value(scalar: pa.Scalar) -> Any:
-    """A value as Python has it, without what Python's is too coarse or too short for: nanoseconds, years after 9999."""
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(scalar.type) and scalar.is_valid:
-        scalar = scalar.value
-    kind = scalar.type
-    try:
-        if getattr(kind, "unit", None) == "ns":
-            finer = {pa.types.is_timestamp: pa.timestamp("us", getattr(kind, "tz", None))}
-            finer |= {pa.types.is_duration: pa.duration("us"), pa.types.is_time: pa.time64("us")}
-            scalar = scalar.cast(next(coarse for fits, coarse in finer.items() if fits(kind)), safe=False)
-        return scalar.as_py()
-    except (ValueError, OverflowError):
-        return str(scalar.cast(pa.string()).as_py())
-
-
-def _text_of(name: str, value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        text = value
-    elif isinstance(value, bool | list | tuple | dict):
-        text = json.dumps(value, ensure_ascii=False, default=str)
-    elif str(value) == object.__repr__(value):  # which says where it is, and not what
-        raise CollectionError(
-            f"the metadata {name!r} of a document is {shown(value)}; give texts, numbers, dates or lists"
-        )
-    else:
-        text = str(value)
-    if text is not None:
-        check_text(f"the metadata {name!r} of a document", text, CollectionError)
-    return text
 
 
 def _codes(values: Any, kind: Any) -> Any:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import scipy.sparse
 
 import lsr as package
 from tests.cli.commands import Lsr
@@ -45,6 +47,54 @@ def test_changes_as_json_and_in_words(lsr: Lsr, index: Path, tmp_path: Path) -> 
     assert lsr("delete", index, "x", "a", "b").out == (
         f"{index}: 1 document deleted, 3 left\nnot in the index: 'a' and 1 more of the ids\n"
     )
+
+
+def ids(lsr: Lsr, index: Path, query: str) -> list[str]:
+    return [hit["doc_id"] for hit in lsr("search", index, query, "--json").json["hits"]]
+
+
+def test_a_file_is_the_same_document_alone_and_in_its_folder(
+    lsr: Lsr, index: Path, notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coffee = notes / "drinks" / "coffee.md"
+    for given in (coffee, notes / "drinks", notes / "drinks" / "*.md", Path("coffee.md"), notes, Path("../drinks")):
+        monkeypatch.chdir(notes / "drinks")
+        word = f"word{len(str(given))}"
+        coffee.write_text(f"# Coffee\n\nBeans are {word}.\n")
+        assert lsr("update", index, given).out.startswith(f"{index}: 0 documents added, 1 changed")
+        assert ids(lsr, index, word) == ["drinks/coffee.md"]
+    assert "is the id of a document that the index has" in lsr("add", index, coffee).err
+    (notes / "drinks" / "tea.md").write_text("Leaves.")
+    assert lsr("add", index, notes / "drinks" / "tea.md").status == 0
+    assert ids(lsr, index, "leaves") == ["drinks/tea.md"]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "water.md").write_text("Springs.")
+    assert lsr("add", index, tmp_path / "other").status == 0
+    assert lsr("update", index, tmp_path / "other" / "water.md").out.endswith("1 unchanged, 4 in all\n")
+    assert ids(lsr, index, "springs") == ["water.md"]
+    lsr("refit", index)
+    assert lsr("info", index, "--json").json["folders"] == [str(notes), str(tmp_path / "other")]
+    assert lsr("update", index, notes).out.startswith(f"{index}: 0 documents added, ")
+
+
+def test_what_is_missing_is_deleted_if_asked(lsr: Lsr, index: Path, notes: Path) -> None:
+    (notes / "backup.md").unlink()
+    (notes / "tea.md").write_text("Leaves.")
+    assert lsr("update", index, notes, "--dry-run").out.endswith(": 1 document added, 0 changed, 1 unchanged\n")
+    planned = lsr("update", index, notes, "--delete-missing", "--dry-run")
+    assert planned.out.endswith(": 1 document added, 0 changed, 1 unchanged, 1 deleted\n  backup.md deleted\n")
+    assert generation(lsr, index) == 1
+    assert "is a part of the folder" in lsr("update", index, notes / "drinks", "--delete-missing").err
+    assert "is a part of the folder" in lsr("update", index, notes / "tea.md", "--delete-missing").err
+    done = lsr("update", index, notes, "--delete-missing", "--json").json
+    assert done["deleted"] == ["backup.md"] and (done["added"], done["unchanged"], done["documents"]) == (1, 1, 2)
+    assert ids(lsr, index, "disks") == []
+
+
+def test_a_matrix_of_scipy_is_added(lsr: Lsr, tmp_path: Path) -> None:
+    scipy.sparse.save_npz(tmp_path / "m.npz", scipy.sparse.csr_array(np.eye(4)))
+    assert lsr("index", tmp_path / "m.npz", tmp_path / "v.index").status == 0
+    assert lsr("add", tmp_path / "v.index", tmp_path / "m.npz").out.endswith("4 documents added, 8 in all\n")
 
 
 def test_python_returns_what_commands_print(lsr: Lsr, index: Path, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from lsr.errors import CollectionError, IndexFormatError, LsrError, ParameterError
 from lsr.storage import columns as module
-from lsr.storage.columns import Columns, ColumnsWriter, merge_columns, unified, write_columns
+from lsr.storage.column_types import unified
+from lsr.storage.columns import Columns, ColumnsWriter, merge_columns, write_columns
 
 NAME = "metadata"
 

@@ -18,7 +18,7 @@ from lsr.index.metadata.matching import Mask
 from lsr.index.metadata.segment_metadata import Kinds, SegmentMetadata
 from lsr.index.segments.row_map import RowMap
 from lsr.storage.arrays import Array
-from lsr.storage.columns import unified
+from lsr.storage.column_types import unified
 from lsr.storage.id_column import IdColumn
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from lsr.errors import IndexFormatError
 from lsr.index.metadata.condition import Condition
 from lsr.index.metadata.matching import Mask, matching
 from lsr.storage.arrays import read_only
-from lsr.storage.columns import Columns, converted, plain_value
+from lsr.storage.column_types import converted, plain_value
+from lsr.storage.columns import Columns
 from lsr.storage.id_column import IdColumn
 
 if TYPE_CHECKING:

@@ -38,6 +38,7 @@ from lsr.index.segments.commit import (
 from lsr.index.segments.generation import DENSE, TEXTS, open_generation, unpacked
 from lsr.index.segments.merging import Merge, choose
 from lsr.index.segments.pending_segment import PendingSegment
+from lsr.index.segments.unnamed_documents import UnnamedDocuments
 from lsr.index.segments.upgrade import upgrade_index
 from lsr.index.seismic.seismic_files import FORMATS
 from lsr.storage.arrays import Array, load_array, save_arrays
@@ -214,6 +215,12 @@ class IndexWriter:
         for segment in self._segments if self._has_ids() else []:
             found |= segment.find(wanted)[0]
         return found
+
+    def unnamed(self) -> UnnamedDocuments:
+        """All documents that the next commit has by now, to be named or not. Raises ParameterError without ids."""
+        if self._segments and not self._has_ids():
+            raise ParameterError(f"{self._target}: has no ids, by which documents could be told from those given")
+        return UnnamedDocuments(self._segments)
 
     @contextmanager
     def together(self) -> Iterator[None]:

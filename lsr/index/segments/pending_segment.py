@@ -42,6 +42,12 @@ class PendingSegment:
         return self._ids
 
     @property
+    def starts(self) -> Array | None:
+        """int64[documents + 1], the first row of each document; None where each row is one."""
+        _ = self.ids
+        return self._starts
+
+    @property
     def bits(self) -> Array:
         """uint8[rows / 8, rounded up], which deletions change."""
         if self._bits is None:

@@ -3,6 +3,8 @@
 Arrays: indptr, indices, values (float16 or float32), dim. Optional: ids, as text (NumPy's <U), whole numbers or, as lsr
 writes them, UTF-8 bytes, end to end, with ids_offsets (int64[rows + 1]); encoder and vocabulary (JSON, as bytes).
 Nothing is pickled.
+
+What scipy.sparse.save_npz writes of a CSR matrix is read, too: data in place of values, and shape in place of dim.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
 WHAT = "an .npz archive with indptr, indices, values and dim"
+_ARRAYS = ("indptr", "indices", "values", "dim")
 _IDS = "text: save np.array(ids, dtype=str), as objects are pickles, which are never read"
 
 
@@ -52,9 +55,10 @@ def read_vocabulary(path: Path) -> Vocabulary | None:
 def iterate(path: Path, rows: int, _vocabulary: Vocabulary | None) -> Iterator[SparseVectors]:
     """Batches of `rows` rows; only one is in memory at a time."""
     with _open(path) as archive:
-        dim = _read_dim(archive)
+        scipy, dim = _is_scipy(archive), _read_dim(archive)
         indptr, indices, values = (
-            _Column(archive, name, kinds) for name, kinds in (("indptr", "iu"), ("indices", "iu"), ("values", "f"))
+            _Column(archive, name, kinds)
+            for name, kinds in (("indptr", "iu"), ("indices", "iu"), ("data", "fiub") if scipy else ("values", "f"))
         )
         ids = _ids(archive)
         total = indptr.length - 1
@@ -113,12 +117,27 @@ def _as_json(content: Any) -> npt.NDArray[np.uint8]:
 @contextmanager
 def _open(path: Path) -> Iterator[zipfile.ZipFile]:
     with reading_errors(path, WHAT), zipfile.ZipFile(path) as archive:
-        for name in ("indptr", "indices", "values", "dim"):
+        for name in ("indptr", "indices", "data", "shape") if _is_scipy(archive) else _ARRAYS:
             if f"{name}.npy" not in archive.namelist():
                 found = ", ".join(sorted(archive.namelist())[:8]) or "nothing"
                 raise VectorsError(f"there is no array {name} in it, but {found}; expected {WHAT}")
         check_unpacked(sum(each.file_size for each in archive.infolist()), path.stat().st_size)
         yield archive
+
+
+def _is_scipy(archive: zipfile.ZipFile) -> bool:
+    """Whether scipy.sparse.save_npz wrote it. Raises VectorsError for a matrix of another format than CSR."""
+    names = archive.namelist()
+    if not {"format.npy", "shape.npy", "data.npy"} <= {*names} or "values.npy" in names:
+        return False
+    with archive.open("format.npy") as file:
+        stored = str(np.lib.format.read_array(file, allow_pickle=False).astype(str).item())
+    if stored != "csr":
+        raise VectorsError(
+            f"it is a SciPy matrix of format {stored!r}, whose rows cannot be read one by one; save it as CSR: "
+            "scipy.sparse.save_npz(path, matrix.tocsr())"
+        )
+    return True
 
 
 class _Column:
@@ -203,6 +222,11 @@ class _PackedIds:
 
 
 def _read_dim(archive: zipfile.ZipFile) -> int:
+    if _is_scipy(archive):
+        shape = _Column(archive, "shape", "iu")
+        if shape.length != 2:
+            raise VectorsError(f"the matrix has {shape.length} dimensions; expected rows and components")
+        return check_dim(int(shape.read(2)[1]))
     return check_dim(int(_Column(archive, "dim", "iu").read(1)[0]))
 
 

@@ -190,8 +190,11 @@ def test_a_header_that_promises_too_much(tmp_path: Path) -> None:
 
 def test_foreign_archives(tmp_path: Path) -> None:
     path = tmp_path / "v.npz"
-    scipy.sparse.save_npz(path, scipy.sparse.csr_array(np.eye(3)))
-    with pytest.raises(VectorsError, match=r"there is no array values in it, but _is_array\.npy, data\.npy"):
+    scipy.sparse.save_npz(path, scipy.sparse.csc_array(np.eye(3)))
+    with pytest.raises(VectorsError, match=r"a SciPy matrix of format 'csc'.*matrix\.tocsr"):
+        SparseVectors.read(path)
+    np.savez(path, data=np.ones(3), indptr=np.arange(4))
+    with pytest.raises(VectorsError, match=r"there is no array indices in it, but data\.npy, indptr\.npy"):
         SparseVectors.read(path)
     with zipfile.ZipFile(path, "w"):
         pass
@@ -200,6 +203,19 @@ def test_foreign_archives(tmp_path: Path) -> None:
     path.write_text("indptr, indices, values, dim")
     with pytest.raises(VectorsError, match="truncated, damaged or foreign"):
         SparseVectors.read(path)
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.int64, np.bool_])
+@pytest.mark.parametrize("compressed", [True, False])
+def test_matrices_of_scipy_are_read_as_scipy_reads_them(tmp_path: Path, kind: Any, compressed: bool) -> None:
+    matrix = scipy.sparse.random_array((70, 30), density=0.2, format="csr", rng=np.random.default_rng(1))
+    matrix.data = np.ceil(matrix.data * 9)
+    matrix = matrix.astype(kind)
+    path = tmp_path / "v.npz"
+    scipy.sparse.save_npz(path, matrix, compressed=compressed)
+    wanted = SparseVectors.of(scipy.sparse.load_npz(path))
+    assert (np.asarray(read_whole_and_as_stream(path).toarray()) == wanted.toarray()).all()
+    assert (read_info(path).rows, read_info(path).dim, read_info(path).nnz) == (70, 30, matrix.nnz)
 
 
 def test_nothing_is_unpickled(tmp_path: Path) -> None:
@@ -212,6 +228,11 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
         trap[0] = Trap()
         with pytest.raises(VectorsError):
             SparseVectors.read(save(tmp_path / "v.npz", **{name: trap}))
+        for other in ("data", "shape", "format"):
+            arrays = {"data": np.ones(1), "shape": np.ones(2, int), "format": np.array(b"csr"), other: trap}
+            np.savez(tmp_path / "v.npz", indptr=np.arange(2), indices=np.zeros(1, int), **arrays)
+            with pytest.raises(VectorsError):
+                SparseVectors.read(tmp_path / "v.npz")
     assert not (tmp_path / "sprung").exists()
 
 

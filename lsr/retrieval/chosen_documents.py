@@ -1,0 +1,107 @@
+"""Which of the documents that are given an index takes, told by one pass over all before any of them is encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from lsr.collections.sources import Document
+from lsr.errors import CollectionError
+from lsr.progress import progress_bar
+from lsr.retrieval.encoding import Documents
+from lsr.storage.column_types import ColumnTypes
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from lsr.retrieval.snapshot import Snapshot
+
+_AT_ONCE = 1024
+
+Choose = Callable[[list[Document]], Iterable[Document]]
+
+
+class ChosenDocuments:
+    """Those of some documents that `choose` leaves of a list of them.
+
+    given, count: how many there are, and how many of them are chosen, once `survey` has been gone through.
+    """
+
+    def __init__(self, documents: Documents, choose: Choose) -> None:
+        self.name = documents.name
+        self.metadata_schema: pa.Schema | None = getattr(documents, "metadata_schema", None)
+        self.given = 0
+        self.count: int | None = None
+        self._documents, self._choose = documents, choose
+
+    def documents(self) -> Iterator[Document]:
+        for some in _lists(self._documents.documents()):
+            yield from self._choose(some)
+
+    def ids(self) -> Iterator[list[str]]:
+        """The ids of the chosen documents, in batches."""
+        for some in _lists(self.documents()):
+            yield [document.doc_id for document in some]
+
+    def survey(self, known: pa.Schema | None, see: Callable[[Sequence[str]], None], progress: bool) -> Iterator[str]:
+        """The text of each chosen document, with a look at what can be wrong.
+
+        known: the index's metadata, with which theirs must go. see: is given the ids of all documents, in batches.
+        Raises CollectionError, which names the place, for a value that does not go with its column.
+        """
+        types = ColumnTypes(self.metadata_schema, known)
+        self.given = count = 0
+        held: list[Document] = []
+        with progress_bar("comparing", self._documents.count if progress else None, "documents", progress) as advance:
+            for some in _lists(self._documents.documents()):
+                see([document.doc_id for document in some])
+                for document in self._choose(some):
+                    yield document.full_text
+                    count += 1
+                    held.append(document)
+                    if len(held) == _AT_ONCE:  # as many as are written at once: types come out alike
+                        self._check(held, types)
+                        held = []
+                self.given += len(some)
+                advance(len(some))
+        self._check(held, types)
+        self.count = count
+
+    def _check(self, documents: Sequence[Document], types: ColumnTypes) -> None:
+        try:
+            types.check([document.metadata for document in documents])
+        except CollectionError as error:
+            for document in documents:
+                try:
+                    types.check([document.metadata])
+                except CollectionError as alone:
+                    raise CollectionError(f"{self._place_of(document.doc_id)}: {alone}") from alone
+            raise CollectionError(f"{self.name}: {error}") from error
+
+    def _place_of(self, doc_id: str) -> Any:
+        place_of = getattr(self._documents, "place_of", None)
+        place = None if place_of is None else place_of(doc_id)
+        return f"{self.name}: document {doc_id!r}" if place is None else place
+
+
+def changed(some: list[Document], snapshot: Snapshot) -> list[Document]:
+    """Those that the index lacks, or has with another text or other metadata."""
+    rows = snapshot.rows_of([document.doc_id for document in some]).tolist()
+    return [document for document, row in zip(some, rows, strict=True) if not _has(snapshot, document, row)]
+
+
+def _has(snapshot: Snapshot, document: Document, row: int) -> bool:
+    texts, generation = snapshot.texts, snapshot.generation
+    if row < 0 or texts is None or generation is None or texts[row] != document.full_text:
+        return False
+    stored = generation.metadata.row(row) if generation.metadata.stored else {}
+    known, given = (
+        {name: value for name, value in each.items() if value is not None} for each in (stored, document.metadata)
+    )
+    return known == given
+
+
+def _lists(documents: Iterator[Document]) -> Iterator[list[Document]]:
+    while some := list(islice(documents, _AT_ONCE)):
+        yield some
