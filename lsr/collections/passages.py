@@ -137,19 +137,19 @@ class PassageRows:
 
     def __init__(self, documents: Iterable[Document], split: PassageSplit, places: TokenPlaces = word_places) -> None:
         self._documents, self._split, self._places = documents, split, places
-        self._starts, self._spans = array("q", [0]), array("q")
+        self._starts, self._spans, self._titles = array("q", [0]), array("q"), array("q")
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
-        starts, spans = self._starts, self._spans = array("q", [0]), array("q")
+        starts, spans, titles = self._starts, self._spans, self._titles = array("q", [0]), array("q"), array("q")
         for document in self._documents:
             text = document.full_text
             title, title_tokens = self._split.title_of(document, self._places)
             passages = self._split.split(text, self._places, title_tokens)
             spans.extend(passages.ravel().tolist())
             starts.append(len(spans) // 2)
+            titles.append(len(title))
             for number, (begin, end) in enumerate(passages.tolist()):
-                passage = text[begin:end]
-                yield f"{document.doc_id}#{number}", f"{title} {passage}" if number and title else passage
+                yield f"{document.doc_id}#{number}", passage_text(text, number, begin, end, len(title))
 
     @property
     def starts(self) -> Rows:
@@ -160,6 +160,17 @@ class PassageRows:
     def spans(self) -> Rows:
         """int64[rows, 2]: begin and end of each passage in characters of Document.full_text."""
         return np.array(self._spans, np.int64).reshape(-1, 2)
+
+    @property
+    def titles(self) -> Rows:
+        """int64[documents]: how many characters of Document.full_text are put before the passages that lack them."""
+        return np.array(self._titles, np.int64)
+
+
+def passage_text(text: str, number: int, begin: int, end: int, title: int) -> str:
+    """What is encoded of a passage, the `number`-th of its document, from 0. title: see PassageRows.titles."""
+    passage = text[begin:end]
+    return f"{text[:title]} {passage}" if number and title else passage
 
 
 def first_row_of(doc_id: str) -> str:

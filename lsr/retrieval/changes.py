@@ -28,6 +28,7 @@ from lsr.index.dense_config import DenseConfig
 from lsr.index.segments.generation import METADATA, METADATA_FILE
 from lsr.index.segments.index_writer import IndexWriter
 from lsr.retrieval.chosen_documents import ChosenDocuments, changed
+from lsr.retrieval.dense_side import described_in, first_dense
 from lsr.retrieval.encoding import Documents
 from lsr.retrieval.segment_maker import SegmentMaker, remove_encodings
 from lsr.storage.column_types import unified
@@ -79,6 +80,10 @@ class Changes:
         if seen is not None and self._writer.base.encoding != seen.commit.encoding:
             self.close()
             raise StorageError(f"{folder}: has another encoder by now; refresh the searcher, and try again")
+        dense = snapshot.dense
+        if described_in(first_dense(self._writer.segments)) != (b"" if dense is None else dense.described):
+            self.close()
+            raise StorageError(f"{folder}: has other dense vectors by now; refresh the searcher, and try again")
         self._encodings: list[Path] = []
         self._begun: dict[Path, None] = {}  # those of calls that failed, too
         self._folders: list[str] = []  # of the pages that were added

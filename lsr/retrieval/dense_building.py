@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,10 @@ import numpy as np
 
 from lsr.checks import check_kind, expanded
 from lsr.collections.documents import as_documents
+from lsr.collections.passages import passage_text
+from lsr.display import counted
 from lsr.encoders.sparse_collection import IdAndText
-from lsr.errors import EncoderError, ParameterError
+from lsr.errors import CollectionError, EncoderError, ParameterError
 from lsr.index.dense_config import DenseConfig
 from lsr.index.index_checks import settings_of
 from lsr.index.segments.upgrade import link_tree
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
 NO_TEXT = "{}: a dense index needs text, not sparse vectors; give the collection"
 _OF_INDEX = "it is not the one that the index was built from; give that one"
+_IDS_AT_ONCE = 1024
 
 
 def build_dense(
@@ -92,8 +96,9 @@ def add_dense(
 ) -> int:
     """Add dense vectors to an index, in place of those that it has, in one commit; returns its generation.
 
-    documents: those that the index was built from, as build_index takes them, which are compared with it by their ids;
-    needed only where the index keeps no texts. Resumes after a kill, from FOLDER.dense.encoding.
+    documents: those that the index has, as build_index takes them, which are compared with it by their ids; needed only
+    where the index keeps no texts, and then in its order. Passages are encoded as build_index encodes them. Resumes
+    after a kill, from FOLDER.dense.encoding.
     Raises CollectionError for other documents, ParameterError for an index without texts, StorageError.
     """
     from lsr.encoders.dense.dense_collection import encode_dense_collection, read_dense_parts
@@ -127,18 +132,31 @@ def add_dense(
 
 def _rows_to_encode(generation: Generation, source: Documents | None) -> Anew[IdAndText]:
     """All rows that a generation stores, with their texts. Raises CollectionError, ParameterError."""
-    expected = None
-    if source is not None and generation.ids is not None:
-        expected = _expected(source, generation.ids)
-        for _ in expected:  # says where they differ
-            pass
     if generation.commit.has_texts:
+        if source is not None and generation.ids is not None:
+            _check_same(source, generation.ids, generation.commit.documents)
         return Anew(lambda: _stored_rows(generation))
-    if expected is None or len(generation.rows) < sum(map(len, generation.segments)):
+    if source is None or generation.ids is None or len(generation.rows) < sum(map(len, generation.segments)):
         raise ParameterError(
             f"{generation.folder}: keeps no texts; give the documents that it was built from, after lsr merge --all"
         )
+    expected = _expected(source, generation.ids)
+    for _ in expected:  # says where they differ
+        pass
     return expected
+
+
+def _check_same(documents: Documents, ids: Ids, count: int) -> None:
+    """Raises CollectionError unless these are the documents of an index, in any order."""
+    given, remaining = 0, documents.documents()
+    while some := [document.doc_id for document in islice(remaining, _IDS_AT_ONCE)]:
+        unknown = ids.rows(some) < 0
+        if unknown.any():
+            at = int(unknown.argmax())
+            raise CollectionError(f"{documents.name}: document {given + at + 1}, {some[at]!r}, is new; {_OF_INDEX}")
+        given += len(some)
+    if given < count:
+        raise CollectionError(f"{documents.name}: {counted(given, 'document')} left of {count}; {_OF_INDEX}")
 
 
 def as_dense(given: DenseEncoder | str | Path) -> DenseEncoder:
@@ -172,12 +190,13 @@ def _stored_rows(generation: Generation) -> Iterator[IdAndText]:
         for document, length in enumerate(lengths):
             text = segment.texts[document]
             doc_id = str(row) if segment.ids is None else segment.ids[document]
+            title = 0 if segment.titles is None else int(segment.titles[document])
             for number in range(length):
                 if segment.spans is None:
                     yield doc_id, text
                 else:
                     begin, end = segment.spans[row].tolist()
-                    yield f"{doc_id}#{number}", text[begin:end]
+                    yield f"{doc_id}#{number}", passage_text(text, number, begin, end, title)
                 row += 1
 
 

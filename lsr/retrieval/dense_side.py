@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lsr.checks import expanded
 from lsr.encoders.base import ENCODER_FILE, ENCODER_FOLDER
-from lsr.errors import EncoderError
+from lsr.errors import EncoderError, IndexFormatError
 from lsr.index.index_folder import check_not_replaced
+from lsr.index.segments.generation import Generation
+from lsr.storage.manifest import MANIFEST, load_manifest
 
 if TYPE_CHECKING:
     from lsr.encoders.dense.dense_encoder import DenseEncoder
     from lsr.index.dense.dense_index import DenseIndex
-    from lsr.index.segments.generation import Generation
     from lsr.index.segments.segmented_dense import SegmentedDense
 
 DENSE_FOLDER = "dense"
@@ -42,16 +45,17 @@ class Dense:
         self._encoder = encoder
         self._device = device
         self._beside = beside
-        self._described = b""  # the file of the encoder
+        self._reused: SegmentedDense | None = None  # of an earlier generation
+        self.described = b""  # see described_in
 
     @cached_property
     def index(self) -> DenseIndex | SegmentedDense:
         from lsr.index.dense.dense_index import DenseIndex
-        from lsr.index.segments.generation import Generation
         from lsr.index.segments.segmented_dense import SegmentedDense
 
         if isinstance(self._index, Generation):
-            return SegmentedDense.of_generation(self._index)
+            reused, self._reused = self._reused, None
+            return SegmentedDense.of_generation(self._index, reused)
         if not isinstance(self._index, Path):
             return self._index
         index = DenseIndex.open(self._index)
@@ -74,11 +78,19 @@ class Dense:
             )
         return loaded
 
+    @property
+    def _segments(self) -> SegmentedDense | None:
+        """The vectors of segments, if they have been opened."""
+        opened: Any = vars(self).get("index")
+        return opened if isinstance(self._index, Generation) else None
+
     @classmethod
     def open(cls, folder: str | Path, device: str | None = None, beside: str | None = None) -> Dense:
         """What build_dense wrote. Raises nothing yet."""
         folder = expanded(folder).absolute()  # it is opened later, perhaps from another working directory
-        return cls(folder, folder / ENCODER_FOLDER, device, beside)
+        dense = cls(folder, folder / ENCODER_FOLDER, device, beside)
+        dense.described = described_in(folder)
+        return dense
 
     @classmethod
     def of_generation(
@@ -86,16 +98,30 @@ class Dense:
     ) -> Dense | None:
         """The dense vectors of a generation's segments, None where none has any. Raises nothing yet.
 
-        before: those of an earlier generation, whose encoder need not be loaded again if it is the same.
+        before: those of an earlier generation, of which what is the same need not be loaded again: the encoder, and
+        the vectors of segments.
         """
-        folders = (each.dense for each in generation.segments)
-        first = next((folder for folder in folders if folder is not None), None)
+        first = first_dense(each.folder for each in generation.segments)
         if first is None:
             return None
         dense = cls(generation, first / ENCODER_FOLDER, device)
-        with suppress(OSError):
-            dense._described = (first / ENCODER_FOLDER / ENCODER_FILE).read_bytes()
-        loaded = None if before is None else before.__dict__.get("encoder")
-        if before is not None and loaded is not None and dense._described == before._described != b"":
-            dense._encoder = loaded
+        dense.described = described_in(first)
+        if before is not None:
+            dense._reused = before._segments
+            if "encoder" in vars(before) and dense.described == before.described != b"":
+                dense._encoder = before.encoder
         return dense
+
+
+def first_dense(segments: Iterable[Path]) -> Path | None:
+    """The folder of the dense vectors of the first of some segments that has any."""
+    return next((folder / DENSE_FOLDER for folder in segments if (folder / DENSE_FOLDER).is_dir()), None)
+
+
+def described_in(folder: Path | None) -> bytes:
+    """What tells dense vectors of one encoder and configuration from others; nothing where there are none."""
+    with suppress(OSError, IndexFormatError):
+        if folder is not None:
+            config = json.dumps(load_manifest(folder, MANIFEST).get("config"), sort_keys=True)
+            return config.encode() + (folder / ENCODER_FOLDER / ENCODER_FILE).read_bytes()
+    return b""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from lsr.collections.passages import PassageRows, PassageSplit, document_of, first_row_of
 from lsr.collections.sources import Document
+from lsr.display import counted
 from lsr.encoders.base import ENCODER_FOLDER, Encoder
 from lsr.encoders.sparse_collection import IdAndText, encode_collection
 from lsr.encoders.token_places import token_places
@@ -18,7 +19,7 @@ from lsr.errors import CollectionError
 from lsr.index.dense_config import DenseConfig
 from lsr.index.index_folder import IDS, PASSAGES
 from lsr.index.parameters import IndexConfig
-from lsr.index.segments.generation import METADATA, SPANS, TEXTS
+from lsr.index.segments.generation import METADATA, SPANS, TEXTS, TITLES
 from lsr.index.segments.merging import BUILD_BYTES
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.memory import machine_memory
@@ -213,7 +214,7 @@ def _write_documents(folder: Path, documents: Documents, passages: PassageRows |
         StringColumn.write(folder, TEXTS, texts())
         columns.finish()
     if passages is not None:
-        save_arrays(folder, {PASSAGES: passages.starts, SPANS: passages.spans})
+        save_arrays(folder, {PASSAGES: passages.starts, SPANS: passages.spans, TITLES: passages.titles})
         # Beside the ids of passages, which are read meanwhile, and then in their place.
         IdColumn.write(folder, f"document-{IDS}", (document_of(row_ids[first]) for first in firsts))
         for path in folder.glob(f"document-{IDS}.*"):
@@ -234,4 +235,4 @@ def same_documents(
         yield document
         count += 1
     if count < len(firsts):
-        raise CollectionError(f"{documents.name}: {count} documents are left of {len(firsts)}; {advice}")
+        raise CollectionError(f"{documents.name}: {counted(count, 'document')} left of {len(firsts)}; {advice}")

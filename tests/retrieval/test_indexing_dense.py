@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
+from lsr.collections.passages import PassageSplit
+from lsr.collections.sources import Document
 from lsr.encoders.dense.dense_collection import encode_dense_collection
 from lsr.encoders.dense.dense_encoder import DenseEncoder, load_dense_encoder
 from lsr.errors import CollectionError, EncoderError, IndexFormatError, ParameterError, StorageError
 from lsr.index.dense import dense_index
 from lsr.index.dense.dense_index import DenseIndex
 from lsr.index.dense_config import DenseConfig
+from lsr.index.segments.index_writer import IndexWriter
 from lsr.retrieval.dense_building import add_dense, build_dense
 from lsr.retrieval.dense_side import DENSE_FOLDER, Dense
 from lsr.retrieval.indexing import build_index
@@ -71,6 +76,32 @@ def test_added_later_it_is_the_same(collection: Listed, minilm: DenseEncoder, tm
     assert sorted(path.name for path in tmp_path.iterdir()) == ["at-once", "index"]
 
 
+@pytest.mark.parametrize("title", [True, False])
+def test_added_later_to_passages_it_is_the_same(minilm: DenseEncoder, tmp_path: Path, title: bool) -> None:
+    sentences = [f"{text or 'Nothing'} in year {year}." for year in range(6) for text in TEXTS]
+    documents = [
+        Document(f"d{row}", name, " ".join(sentences[row : row + 20]))
+        for row, name in enumerate(["Stars", "", "  Of cats and dogs ", "A title of very many words " * 3])
+    ]
+    split = PassageSplit(24, 4, title)
+    build_index(documents, tmp_path / "at-once", "bm25", dense=minilm, passages=split)
+    build_index(documents, tmp_path / "index", "bm25", passages=split)
+    add_dense(tmp_path / "index", minilm, documents=documents)
+    added, built = tmp_path / "index" / "segment-000002", tmp_path / "at-once" / "segment-000001"
+    assert files(added) == files(built)
+    with Searcher.open(tmp_path / "index") as searcher:  # and what is left of several segments
+        searcher.add([Document("e0", "Moons", documents[0].text)])
+        searcher.delete("d1")
+        searcher.merge(everything=True)
+        kept = searcher.dense
+        assert kept is not None
+        vectors = kept.index.gather(np.arange(len(searcher.index)))
+    add_dense(tmp_path / "index", minilm, documents=[Document("e0", "", ""), *documents[2:], documents[0]])
+    with Searcher.open(tmp_path / "index") as searcher:
+        assert searcher.dense is not None
+        np.testing.assert_allclose(searcher.dense.index.gather(np.arange(len(searcher.index))), vectors, atol=1e-5)
+
+
 def test_what_is_added_is_found_with_the_same_encoder(collection: Listed, minilm: DenseEncoder, tmp_path: Path) -> None:
     build_index(collection, tmp_path / "index", "bm25", dense=minilm)
     searcher = Searcher.open(tmp_path / "index")
@@ -85,6 +116,56 @@ def test_what_is_added_is_found_with_the_same_encoder(collection: Listed, minilm
         assert searcher.search("night moon", k=1, interpolate="after").ids == ["new"]
         assert searcher.dense is not None and searcher.dense.encoder is encoder
         searcher.merge(everything=True)
+
+
+def test_a_follower_opens_only_what_is_new(collection: Listed, minilm: DenseEncoder, tmp_path: Path) -> None:
+    build_index(collection, tmp_path / "index", "bm25", dense=minilm)
+    add_dense(tmp_path / "index", minilm, DenseConfig("hnsw"))
+    following, writer = Searcher.open(tmp_path / "index", follow=True), Searcher.open(tmp_path / "index")
+    open_ = DenseIndex.open
+    opened = []
+
+    def counting(folder: Path) -> DenseIndex:
+        opened.append(folder.parent.name)
+        return open_(folder)
+
+    for row in range(4):
+        with patch.object(DenseIndex, "open", counting):
+            found = following.search("night sky", k=9, side="dense")
+        assert len(found) == 6 + row
+        again = Searcher.open(tmp_path / "index").search("night sky", k=9, side="dense")
+        assert (found.ids, found.scores) == (again.ids, again.scores)
+        with patch.object(IndexWriter, "merge_in_background", lambda self: None):
+            writer.add([{"id": f"new{row}", "text": "the moon lights the night sky"}])
+            writer.commit()
+    assert len(opened) == len(set(opened)) == 4
+    build_index(collection, tmp_path / "other", "bm25", dense=minilm)
+    shutil.rmtree(tmp_path / "index")  # another index with segments of the same names
+    (tmp_path / "other").rename(tmp_path / "index")
+    add_dense(tmp_path / "index", minilm, DenseConfig("flat", "cosine"))
+    assert following.search("night sky", k=9, side="dense").scores == pytest.approx(
+        Searcher.open(tmp_path / "index").search("night sky", k=9, side="dense").scores
+    )
+    assert following.dense is not None and following.dense.index.config.kind == "flat"
+
+
+@pytest.mark.parametrize("how", ["encoder", "metric", "none"])
+def test_other_dense_vectors_are_refused_by_who_has_not_seen_them(
+    collection: Listed, minilm: DenseEncoder, tmp_path: Path, how: str
+) -> None:
+    if how == "none":
+        build_index(collection, tmp_path / "index", "bm25")
+    else:
+        build_index(collection, tmp_path / "index", "bm25", dense=minilm)
+    stale = Searcher.open(tmp_path / "index")
+    other = load_dense_encoder("minilm", device="cpu", max_length=16) if how == "encoder" else minilm
+    add_dense(tmp_path / "index", other, DenseConfig(metric="cosine" if how == "metric" else "inner-product"))
+    with pytest.raises(StorageError, match="has other dense vectors by now; refresh the searcher"):
+        stale.add([{"id": "new", "text": "the moon"}])
+    assert stale.refresh() and stale.add([{"id": "new", "text": "the moon"}]) == 1
+    stale.commit()
+    stale.close()
+    assert Searcher.open(tmp_path / "index").search("moon", side="dense")[0].doc_id == "new"
 
 
 def test_one_kind_takes_the_place_of_another(collection: Listed, minilm: DenseEncoder, tmp_path: Path) -> None:
@@ -138,7 +219,7 @@ def test_interrupted_it_goes_on(
     [
         ([Doc("x", "other"), Doc("d1", "")], "document 1, 'x', is new; it is not the one that the index was built"),
         ([Doc(f"d{row}", text) for row, text in enumerate([*TEXTS, "more"])], "document 7, 'd6', is new"),
-        ([Doc("d0", TEXTS[0])], "1 documents are left of 6"),
+        ([Doc("d0", TEXTS[0])], "1 document left of 6"),
     ],
 )
 def test_other_documents_are_refused_and_not_encoded(

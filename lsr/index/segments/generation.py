@@ -8,7 +8,7 @@ import os
 import weakref
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -34,7 +34,7 @@ from lsr.storage.manifest import MANIFEST, check_size
 from lsr.storage.reading import anchored, open_regular
 from lsr.storage.strings import StringColumn
 
-TEXTS, SPANS = "texts", "passages.spans"
+TEXTS, SPANS, TITLES = "texts", "passages.spans", "passages.titles"
 METADATA, METADATA_FILE, DENSE = "metadata", "metadata.arrow", "dense"
 NOTHING_DELETED = read_only(np.empty(0, np.uint32))
 
@@ -45,6 +45,8 @@ class OpenedSegment:
 
     deleted: uint32[m], rising. starts: int64[documents + 1], the rows of each document, where it is split into
     passages, and spans int64[rows, 2], where these begin and end in its text; None where each row is a document.
+    titles: int64[documents], how many characters of its text are put before the passages that lack them; None where
+    that is not known.
     """
 
     entry: SegmentEntry
@@ -56,6 +58,7 @@ class OpenedSegment:
     ids: IdColumn | None
     texts: StringColumn | None
     metadata: SegmentMetadata
+    titles: Array | None = None
 
     def __len__(self) -> int:
         """Number of rows, deleted ones too."""
@@ -234,9 +237,7 @@ def open_segment(
     try:
         if known is not None and known.entry.manifest_sha256 == entry.manifest_sha256:
             deleted = read_deleted(folder, entry)
-            opened = OpenedSegment(
-                entry, path, known.engine, deleted, known.starts, known.spans, known.ids, known.texts, known.metadata
-            )
+            opened = replace(known, entry=entry, folder=path, deleted=deleted)
         else:
             opened = _opened(path, entry, read_deleted(folder, entry))
         if (
@@ -279,13 +280,15 @@ def _opened(path: Path, entry: SegmentEntry, deleted: Array) -> OpenedSegment:
         spans = stored.array(SPANS)
         stored.check(spans.dtype == np.int64 and spans.shape == (len(engine), 2), "passages")
     documents = len(engine) if starts is None else len(starts) - 1
+    titles = stored.array(TITLES) if f"{TITLES}.npy" in listed else None
+    stored.check(titles is None or (titles.dtype == np.int64 and titles.shape == (documents,)), "passages")
     ids = IdColumn.open(path, IDS) if stored.entry("has_ids", bool) else None
     texts = StringColumn.open(path, TEXTS) if f"{TEXTS}.offsets.npy" in listed else None
     stored.check(len(engine) == entry.rows, "rows and commit")
     stored.check(all(each is None or len(each) == documents for each in (ids, texts)), "ids, texts and vectors")
     columns = Columns.open(path, METADATA) if METADATA_FILE in listed else None
     metadata = SegmentMetadata(columns, ids, documents)
-    return OpenedSegment(entry, path, engine, deleted, starts, spans, ids, texts, metadata)
+    return OpenedSegment(entry, path, engine, deleted, starts, spans, ids, texts, metadata, titles)
 
 
 def read_deleted(folder: Path, entry: SegmentEntry) -> Array:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from lsr.index.index_folder import IDS, PASSAGES
 from lsr.index.parameters import IndexConfig
 from lsr.index.segments.commit import SegmentEntry
-from lsr.index.segments.generation import DENSE, METADATA, SPANS, TEXTS, Generation, OpenedSegment, unpacked
+from lsr.index.segments.generation import DENSE, METADATA, SPANS, TEXTS, TITLES, Generation, OpenedSegment, unpacked
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.memory import machine_memory
 from lsr.storage.arrays import Array, growing_array, save_arrays
@@ -193,6 +193,9 @@ def _carry(new: Path, parts: Sequence[LiveRows]) -> None:
     if any(each.starts is not None for each in segments):
         lengths = np.concatenate([part.lengths() for part in parts])
         save_arrays(new, {PASSAGES: np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])})
+        if all(each.titles is not None for each in segments):
+            titles = [part.segment.titles[part.documents] for part in parts if part.segment.titles is not None]
+            save_arrays(new, {TITLES: np.concatenate(titles)})
         with growing_array(new, SPANS, np.int64, (2,)) as add:
             for part in parts:
                 _add_spans(add, part)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +25,7 @@ from lsr.index.segments.generation import Generation
 from lsr.index.segments.row_map import RowMap
 from lsr.storage.arrays import Array
 from lsr.storage.id_column import Ids
+from lsr.storage.manifest import MANIFEST
 
 ROWS_AT_ONCE = 4096
 _DEEPER = 2  # times as many passages, where those that were found belong to too few documents
@@ -61,15 +66,22 @@ class SegmentedDense:
     def __init__(self, segments: Sequence[DenseSegment], rows: RowMap, ids: Ids | None) -> None:
         self.segments, self.rows, self.ids = tuple(segments), rows, ids
 
+    _opened: Mapping[tuple[object, ...], DenseIndex] = MappingProxyType({})
+
     @classmethod
-    def of_generation(cls, generation: Generation) -> SegmentedDense:
-        """The dense vectors of a generation. Raises IndexFormatError where some are damaged or missing."""
-        segments = []
+    def of_generation(cls, generation: Generation, before: SegmentedDense | None = None) -> SegmentedDense:
+        """The dense vectors of a generation. Raises IndexFormatError where some are damaged or missing.
+
+        before: those of an earlier one, of which segments that are still the same are not opened again.
+        """
+        segments, opened = [], {}
+        known = {} if before is None else before._opened
         for segment in generation.segments:
             folder = segment.dense
             if folder is None:
                 raise IndexFormatError(f"{segment.folder}: lacks the dense vectors that others have; build it again")
-            index = DenseIndex.open(folder)
+            key = _file_of(folder)
+            index = opened[key] = known[key] if key in known else DenseIndex.open(folder)
             if len(index) != len(segment):
                 raise IndexFormatError(
                     f"{folder}: {len(index)} dense vectors for {len(segment)} sparse ones; build the index again"
@@ -77,7 +89,9 @@ class SegmentedDense:
             segments.append(DenseSegment(index, segment.deleted, segment.starts))
         if len({(each.index.dim, each.index.config.metric) for each in segments}) > 1:
             raise IndexFormatError(f"{generation.folder}: its dense vectors are of several kinds; build it again")
-        return cls(segments, generation.rows, generation.ids)
+        dense = cls(segments, generation.rows, generation.ids)
+        dense._opened = opened
+        return dense
 
     @property
     def dim(self) -> int:
@@ -151,6 +165,14 @@ class SegmentedDense:
         for number in np.unique(segments).tolist():
             vectors[segments == number] = self.segments[number].index.gather(inside[segments == number])
         return vectors
+
+
+def _file_of(folder: Path) -> tuple[object, ...]:
+    """What tells dense vectors from those that had the same name in an index that was there before."""
+    with suppress(OSError):
+        found = os.stat(folder / MANIFEST)
+        return folder, found.st_dev, found.st_ino, found.st_mtime_ns
+    return (folder,)
 
 
 def _best(
