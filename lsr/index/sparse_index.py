@@ -23,6 +23,7 @@ from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
 from lsr.vectors.vocabulary import Vocabulary, VocabularyLike
 
 ROWS_AT_ONCE = 4096
+DEFAULTS = SearchParams()  # made once: it checks itself, which takes 6 us
 
 E = TypeVar("E", bound=Engine)
 
@@ -136,4 +137,4 @@ class SparseIndex(HasFacts, FromFolder, Generic[E]):
 
     def resolved(self, params: SearchParams | None) -> SearchParams:
         """The parameters that hold: the defaults for None. Raises ParameterError."""
-        return settings_of(SearchParams, params)
+        return DEFAULTS if params is None else settings_of(SearchParams, params)

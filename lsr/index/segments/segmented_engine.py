@@ -40,8 +40,12 @@ class Segment(NamedTuple):
 class _Parts(NamedTuple):
     """A filter as segments take it. filters: of the rows of each. lines: of those that have posting lists."""
 
-    filters: Sequence[Filter | None]
+    filters: Sequence[Filter]
     lines: Lines
+
+
+# How far a search goes: segments of blocks, in their order, with their limits, and the lines of those of lists.
+_Prepared = tuple[Sequence[tuple[int, Limits]], Lines]
 
 
 class SegmentedEngine:
@@ -67,6 +71,8 @@ class SegmentedEngine:
         largest = [number for number in np.argsort(-sizes, kind="stable").tolist() if sizes[number]]
         self._blocks = [number for number in largest if isinstance(segments[number].engine, BlockEngine)]
         self._inverted = [number for number in largest if number not in self._blocks]
+        # What the last search without a filter prepared, and for which k and parameters.
+        self._known: tuple[int, SearchParams, _Prepared] | None = None
 
     def __reduce__(self) -> tuple[type[SegmentedEngine], tuple[object, ...]]:
         return SegmentedEngine, (self.segments, self.dim)
@@ -93,10 +99,10 @@ class SegmentedEngine:
         """Neighbors of each document in the largest kNN graph of a segment; 0 if there is none."""
         return max((each.engine.knn for each in self.segments if isinstance(each.engine, BlockEngine)), default=0)
 
-    def locate(self, row: int) -> tuple[Segment, int]:
-        """The segment that a live row is in, and its row there."""
+    def locate(self, row: int) -> tuple[int, int]:
+        """The number of the segment that a live row is in, and its row there."""
         segments, rows = self.rows.locate(np.array([row], np.int64))
-        return self.segments[int(segments[0])], int(rows[0])
+        return int(segments[0]), int(rows[0])
 
     def gather(self, rows: Array) -> GatheredRows:
         """The vectors of live rows, int64[n], all of which exist, as a search scores them; unsorted within a row."""
@@ -130,38 +136,62 @@ class SegmentedEngine:
             in_chunks(len(queries), max(1, min(JOB_QUERIES, -(-len(queries) // threads))), threads, search)
         return scores, rows
 
+    def before(
+        self, number: int, query: SparseVectors, k: int, params: SearchParams, allowed: Filter | None
+    ) -> tuple[Limits | None, Array]:
+        """How a search for one query begins in a segment of blocks: how far it may go there, and the heap that the
+        segments before it have left, float64[heap size]. Limits are None where nothing may be found.
+        """
+        scores, rows = empty_result(1, k)
+        kept = np.zeros((1, heap_size(k, len(self))))
+        for numbers, search in self._searches(query, k, params, allowed):
+            if number in numbers:
+                break
+            search(0, 1, kept, scores, rows)
+        limits, _ = self._prepared(k, params, allowed)
+        return dict(limits).get(number), kept[0]
+
     def _searches(
         self, queries: SparseVectors, k: int, params: SearchParams, allowed: Filter | None
     ) -> Iterator[tuple[Sequence[int], Search]]:
         """The searches, in their order, and the segments that each is of."""
-        check_knn(params.knn, self.knn)
-        parts = self._parts if allowed is None else allowed.prepared(self.rows, lambda: self._parts_of(allowed))
-        for number in self._blocks:
-            chosen = parts.filters[number]
-            if chosen is None or chosen.count:
-                engine, limits = self._limits(number, params, k, chosen)
-                search = engine.search_with(queries, limits, heap_size(k, len(self)))
-                if search:
-                    yield [number], search
-        search = self._lists.search_with(queries, min(k, len(self)), parts.lines)
+        limits, lines = self._prepared(k, params, allowed)
+        for number, each in limits:
+            engine = self.segments[number].engine
+            assert isinstance(engine, BlockEngine)
+            search = engine.search_with(queries, each, heap_size(k, len(self)))
+            if search:
+                yield [number], search
+        search = self._lists.search_with(queries, min(k, len(self)), lines)
         if search:
             yield self._inverted, search
 
-    def _limits(self, number: int, params: SearchParams, k: int, chosen: Filter | None) -> tuple[BlockEngine, Limits]:
-        engine = self.segments[number].engine
-        assert isinstance(engine, BlockEngine)
-        mine = replace(params, knn=engine.knn) if params.knn > engine.knn else params
-        return engine, engine.limits(mine, k, chosen, self._live[number])
+    def _prepared(self, k: int, params: SearchParams, allowed: Filter | None) -> _Prepared:
+        if allowed is not None:
+            parts = allowed.prepared(self.rows, lambda: self._parts_of(allowed))
+            return self._limits(k, params, parts.filters), parts.lines
+        known = self._known
+        if known is None or known[:2] != (k, params):  # nearly always they are what they were
+            limits = self._limits(k, params, [None] * len(self.segments))
+            self._known = known = k, params, (limits, self._lists.lines)
+        return known[2]
+
+    def _limits(self, k: int, params: SearchParams, filters: Sequence[Filter | None]) -> list[tuple[int, Limits]]:
+        check_knn(params.knn, self.knn)
+        limits = []
+        for number in self._blocks:
+            engine, chosen = self.segments[number].engine, filters[number]
+            assert isinstance(engine, BlockEngine)
+            if chosen is None or chosen.count:
+                mine = replace(params, knn=engine.knn) if params.knn > engine.knn else params
+                limits.append((number, engine.limits(mine, k, chosen, self._live[number])))
+        return limits
 
     @cached_property
     def _lists(self) -> ListTable:
         ordered = [self.segments[number].engine for number in self._inverted]
         engines = [each for each in ordered if isinstance(each, InvertedEngine)]
         return ListTable(engines, [self._live[number] for number in self._inverted])
-
-    @cached_property
-    def _parts(self) -> _Parts:
-        return _Parts([None] * len(self.segments), self._lists.lines)
 
     def _parts_of(self, allowed: Filter) -> _Parts:
         filters = []

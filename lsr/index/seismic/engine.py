@@ -44,7 +44,6 @@ MORE_BLOCKS = 3
 BLOCK_ARRAYS = ("rows", "positions", "blocks", "summary_windows", "summary_starts", "summaries")
 
 NO_GRAPH = read_only(np.empty((0, 0), np.uint32))
-ALONE = np.empty((1, 0))  # the scores that other segments kept
 
 
 Search = Callable[[int, int, Array, Array, Array], None]
@@ -176,20 +175,20 @@ class BlockEngine:
 
         return search
 
-    def trace(self, query: SparseVectors, row: int, k: int, params: SearchParams, allowed: Filter | None) -> Trail:
-        """What a search for one query does with the document in `row`, if it estimates blocks: limits(...).exact tells.
+    def trace(self, query: SparseVectors, row: int, limits: Limits, heap_size: int, kept_before: Array) -> Trail:
+        """What a search for one query does with the document in `row`, of blocks: limits.exact must be false.
 
-        There must be a document that may be found.
+        kept_before: float64[heap size], the scores that segments searched before this one kept, or float64[0]. There
+        must be a document that may be found.
         """
-        limits = self.limits(params, k, allowed)
-        prepared, _, longest = self.prepare(query)
+        prepared, factors, longest = self.prepare(query)
         limits = limits._replace(query_cut=min(limits.query_cut, max(longest, 1)))
         components, weights = prepared.components, prepared.weights
         forward, blocks, graph = self.forward, self.blocks, self.graph
-        scratch = self.scratch.new(self.heap_size(k), limits.query_cut)
+        scratch = self.scratch.new(heap_size, limits.query_cut)
         document = blocks.positions[row]
         scratch.table[components] = weights
-        kernels.start_heap(ALONE[0], 1.0, scratch)
+        kernels.start_heap(kept_before, factors[0], scratch)
         kernels.search_blocks(components, weights, limits, forward, blocks, scratch)
         kept_by_blocks = scratch.heap_scores[0]
         highest = np.float32(kernels.largest_of(scratch.strips))
@@ -232,10 +231,10 @@ class BlockEngine:
         Raises ParameterError for more neighbors than there are.
         """
         check_knn(params.knn, self.knn)
-        most = min(params.max_blocks or math.ceil(BLOCKS_PER_ROOT * math.sqrt(k)), len(self))
+        most = min(blocks_asked(params, k), len(self) / live.share)
         if live.share < 1:
             mean = most * live.share
-            most = min(most, math.ceil(mean + MORE_BLOCKS * math.sqrt(mean)))
+            most = min(most, mean + MORE_BLOCKS * math.sqrt(mean))
         if allowed is None:
             masked = MaskedBlocks(live.mask(self.blocks.positions), NO_BLOCKS, len(self) - len(live.deleted))
         else:
@@ -244,7 +243,7 @@ class BlockEngine:
         return Limits(
             query_cut=params.query_cut,
             heap_factor=np.float32(params.heap_factor),
-            max_blocks=most,
+            max_blocks=min(math.ceil(most), len(self)),
             knn=params.knn,
             exact=params.exact or few,
             k=k,
@@ -265,6 +264,11 @@ class BlockEngine:
 def heap_size(k: int, documents: int) -> int:
     """Documents that a search for k of so many keeps, whose order the last step may change."""
     return min(k + k // 4 + 2, documents)
+
+
+def blocks_asked(params: SearchParams, k: int) -> int:
+    """How many blocks a search for k visits, about, if there are so many."""
+    return params.max_blocks or math.ceil(BLOCKS_PER_ROOT * math.sqrt(k))
 
 
 def check_knn(asked: int, there_are: int) -> None:

@@ -22,10 +22,10 @@ from lsr.index.parameters import SearchParams
 from lsr.index.rows import checked_row
 from lsr.index.segments.segmented_engine import SegmentedEngine
 from lsr.index.seismic.build.summarize import DENSE, WINDOW, Blocks, run_length
-from lsr.index.seismic.engine import BlockEngine, Trail
+from lsr.index.seismic.engine import BlockEngine, Trail, blocks_asked, heap_size
 from lsr.index.seismic.forward import fine_score, table_size
 from lsr.index.seismic.search import kernels
-from lsr.index.seismic.search.kernels import HEAD_REACH, SMALLEST
+from lsr.index.seismic.search.kernels import HEAD_REACH, SMALLEST, Limits
 from lsr.index.seismic.search.queries import Queries
 from lsr.index.tools.tuning import EXACT
 from lsr.storage.arrays import Array
@@ -92,7 +92,8 @@ class Stages:
     head, head_limit: score of the document's heaviest components, by 8-bit weights, and what it had to reach for the
     others to be read.
     kept_by_blocks, kept: the score, by 8-bit weights, of the worst document that the search kept, before and after it
-    visited neighbors; 0 if it had room for more. It keeps a few more documents than it returns.
+    visited neighbors; 0 if it had room for more. It keeps a few more documents than it returns, and those of other
+    segments that it searched before.
     """
 
     estimate: float
@@ -166,8 +167,8 @@ class Why(HasFacts):
 class _Search:
     """One query, and the row of the document that is looked for. allowed: the documents that may be found.
 
-    home: the engine of the document's segment, which is `engine` itself where there is but one; home_row and
-    home_allowed: the same in it.
+    home: the engine of the document's segment, which is `engine` itself where there is but one; home_row: the row in
+    it. number: of the segment. share: that it has of all documents that are searched.
     """
 
     engine: BlockEngine | InvertedEngine | SegmentedEngine
@@ -176,7 +177,8 @@ class _Search:
     allowed: Filter | None
     home: BlockEngine | InvertedEngine
     home_row: int
-    home_allowed: Filter | None
+    number: int = 0
+    share: float = 1.0
 
     @classmethod
     def of(
@@ -187,14 +189,17 @@ class _Search:
         allowed: Filter | None,
     ) -> _Search:
         if not isinstance(engine, SegmentedEngine):
-            return cls(engine, query, row, allowed, engine, row, allowed)
-        segment, inside = engine.locate(row)
-        mask = np.ones(len(segment.engine), bool)
-        mask[segment.deleted] = False
-        if allowed is not None:
-            first = row - (inside - int(np.searchsorted(segment.deleted, inside)))  # of the segment's live rows
-            mask[mask] = allowed.mask[first : first + int(mask.sum())]
-        return cls(engine, query, row, allowed, segment.engine, inside, None if mask.all() else Filter(mask))
+            return cls(engine, query, row, allowed, engine, row)
+        number, inside = engine.locate(row)
+        share = float(np.diff(engine.rows.starts)[number]) / len(engine)
+        return cls(engine, query, row, allowed, engine.segments[number].engine, inside, number, share)
+
+    def begin(self, k: int, params: SearchParams) -> tuple[Limits | None, Array]:
+        """How a search begins in the document's blocks: see SegmentedEngine.before."""
+        if isinstance(self.engine, SegmentedEngine):
+            return self.engine.before(self.number, self.query, k, params, self.allowed)
+        assert isinstance(self.home, BlockEngine)
+        return self.home.limits(params, k, self.allowed), np.empty(0)
 
     @property
     def may_be_found(self) -> bool:
@@ -230,7 +235,8 @@ def explain_search(
 ) -> Why:
     """Why the document in `row` is, or is not, among the k found for `query`, one row.
 
-    Of several segments, what happened to the document's block is told of a search of its segment alone.
+    Of several segments, what happened to the document's block is told of the search of its segment, which begins with
+    the scores that those before it kept.
     params: what was tuned for a recall, not the recall. Takes one search of a document that is returned, and as many of
     another as the query has terms and some dozens, among them exact ones, which find its rank and a remedy.
     Raises ParameterError for any number of queries but one, a row that does not exist, and as SeismicIndex.search does.
@@ -242,13 +248,15 @@ def explain_search(
     search = _Search.of(engine, query, checked_row(row, len(engine)), allowed)
     home = search.home
     found_scores, found_rows = (each[0] for each in engine.search(query, k, params, 1, allowed))
-    exact = _why_exact(search, k, params)
+    exact: Reason | None = "inverted"
     inside, trail = None, None
     if isinstance(home, BlockEngine):
         prepared, factors, _ = home.prepare(query)
         inside = _InBlocks(home, search.home_row, prepared, float(factors[0]))
-        if exact is None and (search.home_allowed is None or len(search.home_allowed.rows)):
-            trail = home.trace(query, search.home_row, k, params, search.home_allowed)
+        limits, kept = search.begin(k, params)
+        exact = _why_exact(params, limits)
+        if limits and exact is None:
+            trail = home.trace(query, search.home_row, limits, heap_size(k, len(engine)), kept)
             if trail.lacks:
                 exact, trail = "too few found", None
     rank = _rank_in(found_rows, search.row)
@@ -280,13 +288,11 @@ def _rank_in(rows: Array, row: int) -> int | None:
     return int(at[0]) + 1 if len(at) else None
 
 
-def _why_exact(search: _Search, k: int, params: SearchParams) -> Reason | None:
-    """Why a search is exact from the start."""
-    if isinstance(search.home, InvertedEngine):
-        return "inverted"
+def _why_exact(params: SearchParams, limits: Limits | None) -> Reason | None:
+    """Why a search of blocks is exact from the start."""
     if params.exact:
         return "asked for"
-    return "few allowed" if search.home.limits(params, k, search.home_allowed).exact else None
+    return "few allowed" if limits is None or limits.exact else None
 
 
 def _weights(search: _Search) -> dict[int, float]:
@@ -447,8 +453,8 @@ def _changes(search: _Search, k: int, params: SearchParams) -> Iterator[SearchPa
         return
     for query_cut in range(params.query_cut + 1, search.query.nnz + 1):
         yield replace(params, query_cut=query_cut)
-    most, n_blocks = engine.limits(params, k, search.home_allowed).max_blocks, len(engine.blocks.offsets) - 1
-    all_blocks = replace(params, max_blocks=max(most, n_blocks))
+    most, n_blocks = blocks_asked(params, k), len(engine.blocks.offsets) - 1
+    all_blocks = replace(params, max_blocks=max(most, math.ceil(n_blocks / search.share)))
     yield from _lower_factor(search, k, params)
     yield from _more_blocks(search, k, all_blocks, most)
     for lower in _lower_factor(search, k, all_blocks):

@@ -9,8 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsr.index.filters import Filter
+from lsr.index.numbered_rows import NumberedRows
 from lsr.index.parameters import SearchParams
 from lsr.index.result import SearchResult
+from lsr.index.seismic.engine import BlockEngine
+from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.index.samples import EXACT, same, unrounded, vectors_and_queries, whole_numbers
 from tests.index.segments.made_segments import Made, make, segmentations
@@ -49,9 +52,17 @@ def test_rows_are_gathered_from_all_segments(made: Made, rows: list[int]) -> Non
     assert gathered.indptr.tolist() == made.live[wanted].indptr.tolist()
     assert gathered.indices.tolist() == made.live[wanted].indices.tolist()
     for row in wanted[:3].tolist():
-        segment, inside = made.engine.locate(row)
-        vector = segment.engine.gather(np.array([inside])).as_vectors(made.engine.dim)
+        number, inside = made.engine.locate(row)
+        vector = made.engine.segments[number].engine.gather(np.array([inside])).as_vectors(made.engine.dim)
         assert vector.indices.tolist() == made.live[row : row + 1].indices.tolist()
+
+
+def test_a_small_segment_can_be_searched_as_a_whole(packages_index: SeismicIndex) -> None:
+    engine, rows = packages_index.engine, NumberedRows(share=0.01)
+    assert isinstance(engine, BlockEngine)
+    asked = (1, 400, 10**6, 10**7, 10**400)
+    most = [engine.limits(SearchParams(max_blocks=each), 10, None, rows).max_blocks for each in asked]
+    assert most == [1, 10, 10_300, len(engine), len(engine)]
 
 
 def test_a_pickle_finds_the_same(packages: SparseVectors, package_queries: SparseVectors) -> None:

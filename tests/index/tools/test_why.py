@@ -13,11 +13,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lsr.errors import ParameterError
+from lsr.index.inverted.inverted_engine import InvertedEngine
 from lsr.index.parameters import IndexConfig, SearchParams
+from lsr.index.segments.segmented_engine import Segment, SegmentedEngine
 from lsr.index.seismic.build import trial
 from lsr.index.seismic.engine import BlockEngine
 from lsr.index.seismic.forward import Forward, fine_score
 from lsr.index.seismic.search import kernels
+from lsr.index.seismic.seismic_files import State
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.index.tools import why as why_module
 from lsr.index.tools.tuning import TunedPreset, TuningPoint
@@ -357,6 +360,56 @@ def test_any_search(
             check(index, query, index.why(query, row, k, params, allowed), allowed)
 
 
+def of_segments(parts: list[SparseVectors], deleted: np.ndarray, config: IndexConfig, lists: int = 0) -> SeismicIndex:
+    """An index of several segments, the last `lists` of them of posting lists. deleted: bool, of all rows."""
+    engines = [build(each, config, rare=0).engine for each in parts[: len(parts) - lists]]
+    engines += [InvertedEngine.build(each) for each in parts[len(parts) - lists :]]
+    ends = np.cumsum([len(each) for each in parts])
+    gone = [np.flatnonzero(each).astype(np.uint32) for each in np.split(deleted, ends[:-1])]
+    segments = [Segment(engine, each, None) for engine, each in zip(engines, gone, strict=True)]
+    return SeismicIndex(State(SegmentedEngine(segments, parts[0].dim), config, None, {}), None)
+
+
+def test_skipped_for_what_another_segment_has() -> None:
+    few = [{0: 0.5}] * 40 + [{0: 1.0, 1: 0.9}]
+    query, params = query_of({0: 1.0, 1: 1.0}), SearchParams(heap_factor=0.8, max_blocks=1000)
+    assert index_of(few, energy=0.5).why(query, 40, k=2, params=params).verdict == "returned"
+    parts = [from_pairs([list(each.items()) for each in part], DIM) for part in (STRONG, few)]
+    config = IndexConfig(block_size=1, summary_energy=0.5)
+    index = of_segments(parts, np.zeros(441, bool), config)
+    why = index.why(query, 440, k=2, params=params)
+    check(index, query, why)
+    assert (why.verdict, set(changed(why))) == ("block skipped", {"k", "heap_factor"})
+    assert why.stages is not None
+    assert why.stages.kept_by_blocks == pytest.approx(1.8, rel=0.01)
+    # Where these are deleted, nothing is in its way.
+    alone = of_segments(parts, np.arange(441) < 390, config)
+    assert alone.why(query, 50, k=2, params=params).verdict == "returned"
+
+
+@settings(max_examples=30)
+@given(vectors_and_queries(max_rows=120), configs(), st.data())
+def test_any_search_of_segments(
+    drawn: tuple[SparseVectors, SparseVectors], config: IndexConfig, data: st.DataObject
+) -> None:
+    vectors, queries = drawn
+    assume(len(vectors))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(vectors)), max_size=3)))
+    parts = [vectors[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(vectors)], strict=True)]
+    deleted = np.random.default_rng(data.draw(st.integers(0, 99))).random(len(vectors)) < 0.2
+    index = of_segments(parts, deleted, config, data.draw(st.integers(0, 1)))
+    assume(len(index))
+    params = SearchParams(
+        query_cut=data.draw(st.integers(1, 6)),
+        heap_factor=data.draw(st.sampled_from([0.0, 1.0, 30.0])),
+        max_blocks=data.draw(st.sampled_from([None, 1, 3])),
+    )
+    allowed = data.draw(st.sampled_from([None, np.arange(len(index)) % 3 > 0]))
+    for query in queries[:3]:
+        for row in data.draw(st.lists(st.integers(0, len(index) - 1), max_size=6, unique=True)):
+            check(index, query, index.why(query, row, data.draw(st.sampled_from([1, 3, 10])), params, allowed), allowed)
+
+
 @pytest.mark.parametrize("layout", ["fast", "compact"])
 def test_nothing_but_empty_documents(layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
     tables = []
@@ -473,3 +526,32 @@ def test_explaining_leaves_the_index_alone(strong: SeismicIndex) -> None:
     strong.why(query, 0, k=5)
     assert [id(each.table) for each in strong.engine.scratch.idle] == [id(each.table) for each in idle]
     assert np.array_equal(strong.search(query, 5).rows, before.rows)
+
+
+def test_real_searches_of_segments(packages: SparseVectors, package_queries: SparseVectors, visited: list[int]) -> None:
+    """What is told of a segment is what the search did in it: the heap that it left to the next one says so."""
+    deleted = np.random.default_rng(3).random(7000) < 0.2
+    parts = [packages[:3000], packages[3000:6000], packages[6000:7000]]
+    index = of_segments(parts, deleted, IndexConfig(), lists=1)
+    engine = index.engine
+    rng, verdicts = np.random.default_rng(5), Counter[str]()
+    order = [0, 1, 2] if engine.rows.starts[1] * 2 >= engine.rows.starts[2] else [1, 0, 2]  # the largest first
+    for turn in range(24):
+        query, k = package_queries[turn], (1, 10, 40)[turn % 3]
+        params = SearchParams(
+            query_cut=(2, 4, 10)[turn // 3 % 3], heap_factor=(0.6, 1.0, 1.3)[turn % 3], max_blocks=(None, 20)[turn % 2]
+        )
+        exact, found = (index.search(query, k, each).rows[0] for each in (EXACT, params))
+        lost = exact[~np.isin(exact, found)][:6]
+        for row in {int(found[0]), *lost.tolist(), *rng.integers(0, len(index), 2).tolist()}:
+            visited.clear()
+            why = index.why(query, row, k, params)
+            check(index, query, why)
+            verdicts[why.verdict] += 1
+            number, inside = engine.locate(row)
+            if why.stages:
+                _, kept = engine.before(order[order.index(number) + 1], query, k, params, None)
+                assert why.stages.kept == pytest.approx(kept[0], rel=1e-6)
+                was_visited = int(engine.segments[number].engine.blocks.positions[inside]) in visited
+                assert why.stages.visited in (None, was_visited)
+    assert {"returned", "score too low", "block skipped", "out of blocks"} <= set(verdicts)
