@@ -18,12 +18,11 @@ from lsr.index.index_folder import IDS
 from lsr.index.segments.generation import TEXTS, Generation, OpenedSegment, open_generation
 from lsr.index.segments.index_writer import IndexWriter
 from lsr.index.segments.merging import LiveRows
-from lsr.index.segments.upgrade import link_tree
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.progress import progress_bar
 from lsr.retrieval.encoding import Documents
 from lsr.retrieval.snapshot_reader import MATCHED, matched
-from lsr.storage.files import scratch_folder, storage_errors
+from lsr.storage.files import scratch_folder
 from lsr.storage.id_column import IdColumn
 from lsr.storage.manifest import MANIFEST, read_manifest, write_manifest
 from lsr.storage.strings import StringColumn
@@ -112,13 +111,11 @@ def _attach_texts(writer: IndexWriter, generation: Generation, documents: Docume
             )
         first = 0  # the number of a segment's first live row, where there are no ids
         for segment in generation.segments:
-            new = writer.new_segment()
             manifest = read_manifest(segment.folder)
-            with storage_errors(new):
-                link_tree(segment.folder, new, but=MANIFEST)
-            StringColumn.write(new, TEXTS, _texts_of(segment, texts, ids, first, documents.name))
-            write_manifest(new, {name: entry for name, entry in manifest.items() if name not in ("product", "files")})
-            writer.replace_segment(segment.entry.name, new)
+            kept = {name: entry for name, entry in manifest.items() if name not in ("product", "files")}
+            with writer.revised_segment(segment.entry.name, but=MANIFEST) as new:
+                StringColumn.write(new, TEXTS, _texts_of(segment, texts, ids, first, documents.name))
+                write_manifest(new, kept)
             first += segment.entry.live
 
 

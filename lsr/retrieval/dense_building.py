@@ -19,7 +19,6 @@ from lsr.encoders.sparse_collection import IdAndText
 from lsr.errors import CollectionError, EncoderError, ParameterError
 from lsr.index.dense_config import DenseConfig
 from lsr.index.index_checks import settings_of
-from lsr.index.segments.upgrade import link_tree
 from lsr.retrieval.dense_side import DENSE_FOLDER
 from lsr.retrieval.encoding import Documents
 from lsr.retrieval.segment_maker import Anew, encodings, same_documents, whole_documents, write_dense_beside
@@ -118,11 +117,9 @@ def add_dense(
         parts = read_dense_parts(encoding)
         rest: list[tuple[list[str], Any]] = []
         for segment in writer.base.segments:
-            new = writer.new_segment()
-            link_tree(target / segment.name, new, but=DENSE_FOLDER)
             mine = _first_rows(parts, rest, segment.rows)
-            write_dense_beside(new / DENSE_FOLDER, mine, segment.rows, encoder, config, threads, progress)
-            writer.replace_segment(segment.name, new)
+            with writer.revised_segment(segment.name, but=DENSE_FOLDER) as new:
+                write_dense_beside(new / DENSE_FOLDER, mine, segment.rows, encoder, config, threads, progress)
         del rows  # which hold the generation, and so its files
         number = writer.commit()
     with storage_errors(encoding):

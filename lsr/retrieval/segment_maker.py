@@ -20,9 +20,8 @@ from lsr.index.dense_config import DenseConfig
 from lsr.index.index_folder import IDS, PASSAGES
 from lsr.index.parameters import IndexConfig
 from lsr.index.segments.generation import METADATA, SPANS, TEXTS, TITLES
-from lsr.index.segments.merging import BUILD_BYTES
+from lsr.index.segments.merging import memory_of_disk_build
 from lsr.index.seismic.seismic_index import SeismicIndex
-from lsr.memory import machine_memory
 from lsr.retrieval.dense_side import DENSE_FOLDER
 from lsr.retrieval.encoding import Documents
 from lsr.storage.arrays import save_arrays
@@ -120,13 +119,13 @@ class SegmentMaker:
         beside: see SeismicIndex.save. vocabulary: of stored vectors.
         """
         if isinstance(vectors, Path):
-            memory = machine_memory() // 2 if self.memory is None else self.memory
-            if read_info(vectors, vocabulary).nnz * BUILD_BYTES > memory:
+            limit = memory_of_disk_build(read_info(vectors, vocabulary).nnz, self.memory)
+            if limit is not None:
                 SeismicIndex.build_from(
                     vectors,
                     segment,
                     self.config,
-                    memory=memory,
+                    memory=limit,
                     threads=self.threads,
                     vocabulary=vocabulary,
                     progress=self.progress,

@@ -16,8 +16,8 @@ from lsr.collections.sources import NO_METADATA
 from lsr.encoders.bm25 import BM25Encoder
 from lsr.encoders.sparse_collection import encode_collection
 from lsr.errors import CollectionError, EncoderError, ParameterError, StorageError
+from lsr.index.segments import merging
 from lsr.index.seismic.seismic_index import SeismicIndex
-from lsr.retrieval import segment_maker
 from lsr.retrieval.dense_building import build_dense
 from lsr.retrieval.indexing import build_index
 from lsr.retrieval.searcher import Searcher
@@ -95,7 +95,7 @@ def test_by_way_of_the_disk(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(SeismicIndex, "build", None)
-        patch.setattr(segment_maker, "BUILD_BYTES", 1 << 20)
+        patch.setattr(merging, "BUILD_BYTES", 1 << 20)
         index = build_index(collection, tmp_path / "index", fitted, memory=1 << 28).index
     assert index.inverted
     hit = Searcher.open(tmp_path / "index").search("word42")[0]
@@ -106,7 +106,7 @@ def test_by_way_of_the_disk(
 def test_less_memory_than_any_way_takes(
     collection: Listed, fitted: BM25Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segment_maker, "BUILD_BYTES", 1 << 20)
+    monkeypatch.setattr(merging, "BUILD_BYTES", 1 << 20)
     with pytest.raises(ParameterError, match=r"memory is 1\.0 MB; .* give at least"):
         build_index(collection, tmp_path / "index", fitted, memory=1_000_000)
     assert [path.name for path in tmp_path.iterdir()] == ["index.encoding"]

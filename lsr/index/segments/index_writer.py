@@ -39,7 +39,7 @@ from lsr.index.segments.generation import DENSE, TEXTS, open_generation, unpacke
 from lsr.index.segments.merging import Merge, choose
 from lsr.index.segments.pending_segment import PendingSegment
 from lsr.index.segments.unnamed_documents import UnnamedDocuments
-from lsr.index.segments.upgrade import upgrade_index
+from lsr.index.segments.upgrade import link_tree, upgrade_index
 from lsr.index.seismic.seismic_files import FORMATS
 from lsr.storage.arrays import Array, load_array, save_arrays
 from lsr.storage.files import lock_folder, remove_stale, replacing_file, storage_errors, sync_tree
@@ -196,6 +196,18 @@ class IndexWriter:
         self._entries["dim"] = max(self._entry("dim"), int(manifest["dim"]))
         self._entries["has_texts"] = f"{TEXTS}.offsets.npy" in manifest["files"]
         self._changed = True
+
+    @contextmanager
+    def revised_segment(self, name: str, but: str) -> Iterator[Path]:
+        """A folder in which the files of a segment are linked, `but` what has that name, and which takes its place.
+
+        The body writes what is to be there instead. See replace_segment.
+        """
+        new = self.new_segment()
+        with storage_errors(new):
+            link_tree(self._folder / name, new, but)
+        yield new
+        self.replace_segment(name, new)
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete the documents with these ids, in segments added before, too; returns how many there were.

@@ -121,6 +121,15 @@ class Merge:
         return np.concatenate(rows), documents
 
 
+def memory_of_disk_build(nnz: int, memory: int | None) -> int | None:
+    """Bytes that a build by way of the disk may use; None where the vectors and their index fit in memory.
+
+    memory: bytes for these, by default half of what the machine has.
+    """
+    memory = machine_memory() // 2 if memory is None else memory
+    return memory if nnz * BUILD_BYTES > memory else None
+
+
 def write_merged(
     folder: Path,
     segments: Sequence[OpenedSegment],
@@ -137,7 +146,6 @@ def write_merged(
     goes by way of the disk. Raises StorageError, and IndexFormatError for what is damaged.
     """
     parts = [LiveRows.of(each) for each in segments]
-    memory = machine_memory() // 2 if memory is None else memory
 
     def carry(new: Path) -> dict[str, Any]:
         reached("merge:before-columns")
@@ -145,7 +153,8 @@ def write_merged(
         reached("merge:after-columns")
         return {"has_ids": segments[0].ids is not None}
 
-    if sum(part.nnz for part in parts) * BUILD_BYTES <= memory:
+    limit = memory_of_disk_build(sum(part.nnz for part in parts), memory)
+    if limit is None:
         vectors = SparseVectors.concatenate([SparseVectors.empty(dim), *_vectors(parts, dim, renew)])
         reached("merge:before-build")
         SeismicIndex.build(vectors, config, threads=threads).save(folder, carry)
@@ -159,7 +168,7 @@ def write_merged(
             writer.write_part(some)
             reached("merge:after-part")
         writer.finish()
-        build_folder(scratch / "vectors", folder, config, memory=memory, threads=threads, extra=carry)
+        build_folder(scratch / "vectors", folder, config, memory=limit, threads=threads, extra=carry)
 
 
 def _vectors(parts: Iterable[LiveRows], dim: int, renew: Renew | None) -> Iterator[SparseVectors]:
