@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from lsr.collections.sources import Document
 from lsr.errors import CollectionError
 from lsr.progress import progress_bar
 from lsr.retrieval.encoding import Documents
-from lsr.storage.column_types import ColumnTypes
+from lsr.storage.column_types import ColumnTypes, stored_value
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -95,11 +96,20 @@ def _has(snapshot: Snapshot, document: Document, row: int) -> bool:
     texts, generation = snapshot.texts, snapshot.generation
     if row < 0 or texts is None or generation is None or texts[row] != document.full_text:
         return False
-    stored = generation.metadata.row(row) if generation.metadata.stored else {}
-    known, given = (
-        {name: value for name, value in each.items() if value is not None} for each in (stored, document.metadata)
-    )
-    return known == given
+    metadata = generation.metadata
+    stored = metadata.row(row) if metadata.stored else {}
+    names = stored.keys() | document.metadata.keys()
+    return all(_same(stored.get(name), document.metadata.get(name), metadata.schema, name) for name in names)
+
+
+def _same(stored: Any, given: Any, schema: pa.Schema, name: str) -> bool:
+    """Whether a value is what a column has: perhaps in the type of the column, such as a number among texts."""
+    if stored is None or given is None:
+        return stored is given
+    with suppress(CollectionError):
+        given = given if stored == given else stored_value(given, schema.field(name).type)
+        return bool(stored == given or (stored != stored and given != given))  # NaN
+    return False
 
 
 def _lists(documents: Iterator[Document]) -> Iterator[list[Document]]:

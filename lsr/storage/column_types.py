@@ -96,6 +96,15 @@ class ColumnTypes:
             ) from None
 
 
+def stored_value(value: Any, kind: pa.DataType) -> Any:
+    """A value as it comes back from a column of this type. Raises CollectionError where it does not go with it."""
+    import pyarrow as pa
+
+    types = ColumnTypes(known=pa.schema([("", kind)]))
+    column = types.agreed("", types.columns_of([{"": value}])[""])
+    return plain_value(types.final("", column)[0])
+
+
 def unified(schemas: Sequence[pa.Schema]) -> pa.Schema:
     """The columns of several segments as one: all names, each with a type that holds the values of all."""
     import pyarrow as pa

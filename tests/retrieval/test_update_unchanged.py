@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date, datetime
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -100,6 +102,22 @@ def test_vectors_become_what_is_given(tmp_path: Path) -> None:
     assert searcher.update(given, ids=["b", "new"], delete_missing=True) == planned
     searcher.commit()
     assert searcher.index.ids is not None and sorted(searcher.index.ids) == ["b", "new"]
+
+
+def test_values_are_compared_in_the_type_of_their_column(tmp_path: Path) -> None:
+    first = [
+        {"id": "a", "text": "one", "year": 2020, "when": date(2024, 5, 1), "size": 1, "tags": ["x"], "ratio": math.nan},
+        {"id": "b", "text": "two", "year": "soon", "when": datetime(2024, 5, 1, 12), "size": 2.5, "tags": "y"},
+        {"id": "c", "text": "three", "year": True, "when": None, "size": 2**70, "tags": {"of": 1}, "ratio": 0.5},
+    ]
+    searcher = build_index(first, tmp_path / "index", "bm25")
+    assert searcher.update(first) == (0, 0, 3, [])
+    for name, value in (("year", 2021), ("when", date(2024, 5, 2)), ("size", 1.5), ("tags", ["y"]), ("ratio", 1.0)):
+        changed = [{**first[0], name: value}, *first[1:]]
+        assert searcher.update(changed, dry_run=True) == (0, 1, 2, []), name
+        del changed[0][name]
+        assert searcher.update(changed, dry_run=True) == (0, 1, 2, []), name
+    assert searcher.update([{**first[1], "new": 1}], dry_run=True) == (0, 1, 0, [])
 
 
 def test_nothing_given_deletes_nothing(tmp_path: Path) -> None:
