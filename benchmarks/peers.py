@@ -1,4 +1,4 @@
-"""The engines of benchmarks/search.py behind one interface: lsr, pyseismic-lsr, kannolo and bmp.
+"""The engines of benchmarks/search.py and scale.py behind one interface: lsr, pyseismic-lsr, kannolo, bmp and SINDI.
 
 Only `build`, `search` and `search_one` are timed. What an engine needs besides, queries and documents in its own form
 or rows out of its answers, is done before or after.
@@ -7,6 +7,7 @@ or rows out of its answers, is done before or after.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -257,7 +258,69 @@ class Bmp(Engine):
             return [], []
 
 
-ENGINES: dict[str, type[Engine]] = {engine.name: engine for engine in (Lsr, Pyseismic, Kannolo, Bmp)}
+class Sindi(Engine):
+    """SINDI of VSAG, by its Python package. A version passes over parameters that it does not know."""
+
+    name, module, threads = "pyvsag", "pyvsag", "one"
+    WINDOW = 50_000  # documents; VSAG's default, which takes 10,000 to 60,000
+
+    @staticmethod
+    def ingest(documents: SparseVectors) -> tuple[dict[str, Any], dict[str, int]]:
+        arrays = dict(zip(("index_pointers", "indices", "values"), unsigned(documents), strict=True))
+        longest = int(np.diff(documents.indptr).max(initial=1))
+        return {**arrays, "ids": np.arange(len(documents))}, {"dim": longest, "term_id_limit": documents.dim}
+
+    @staticmethod
+    def build(documents: Any, parameters: Parameters, threads: int, folder: Path) -> Any:
+        arrays, sizes = documents
+        described = Sindi.described({**parameters, "term_id_limit": sizes["term_id_limit"]}, sizes["dim"])
+        (folder / "parameters.json").write_text(described)  # which loading needs
+        index = Sindi.new(described)
+        index.build(**arrays)
+        return index
+
+    @staticmethod
+    def described(parameters: Parameters, longest: int) -> str:
+        """dim: not of the vocabulary, but the most components that a document has."""
+        of_index = {"window_size": Sindi.WINDOW, **parameters}
+        return json.dumps({"dtype": "sparse", "metric_type": "ip", "dim": longest, "index_param": of_index})
+
+    @staticmethod
+    def new(described: str) -> Any:
+        import pyvsag
+
+        pyvsag.set_logger_off()
+        return pyvsag.Index("sindi", described)
+
+    @staticmethod
+    def save(index: Any, folder: Path) -> None:
+        with silence():
+            index.save(f"{folder}/index")
+
+    @classmethod
+    def load(cls, folder: Path) -> Sindi:
+        index = cls.new((folder / "parameters.json").read_text())
+        with silence():
+            index.load(f"{folder}/index")
+        return cls(index)
+
+    def prepare(self, queries: SparseVectors) -> Any:
+        return unsigned(queries)
+
+    def search(self, prepared: Any, parameters: Parameters, threads: int = 1) -> Any:
+        return self.index.knn_search(*prepared, K, json.dumps({"sindi": parameters}))
+
+    def rows(self, found: Any, n_queries: int) -> np.ndarray:
+        return np.asarray(found[0]).reshape(n_queries, K)
+
+    def prepare_each(self, queries: SparseVectors) -> list[Any]:
+        return [unsigned(query) for query in queries]
+
+    def search_one(self, prepared: Any, parameters: Parameters) -> Any:
+        return self.search(prepared, parameters)
+
+
+ENGINES: dict[str, type[Engine]] = {engine.name: engine for engine in (Lsr, Pyseismic, Kannolo, Bmp, Sindi)}
 
 
 def installed(name: str) -> bool:
@@ -274,6 +337,11 @@ def engine_version(name: str) -> str:
 def flat_arrays(vectors: SparseVectors) -> tuple[np.ndarray, np.ndarray]:
     """Components and weights of all rows, one after the other, in kannolo's types."""
     return vectors.indices.astype(np.int32), vectors.values
+
+
+def unsigned(vectors: SparseVectors) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """indptr, components and weights in VSAG's types."""
+    return vectors.indptr.astype(np.uint32), vectors.indices.astype(np.uint32), vectors.values
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import json
 import shutil
 import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,12 +134,22 @@ class Collection:
 
     def recall(self, rows: np.ndarray) -> float:
         """Share of the true top 10 found; a document as good as the 10th counts, whichever of equals came first."""
-        hit = (rows[:, :, None] == self.top[:, None, :]).any(axis=2) & (rows >= 0)
-        query, place = np.nonzero(~hit & (rows >= 0))
         documents, queries = self._scipy
-        scores = np.asarray(documents[rows[query, place]].multiply(queries[query]).sum(axis=1)).ravel()
-        hit[query, place] = scores >= self._least[query]
-        return min(1.0, hit.sum() / (self.top >= 0).sum())
+
+        def scores(of_queries: np.ndarray, of_rows: np.ndarray) -> np.ndarray:
+            return np.asarray(documents[of_rows].multiply(queries[of_queries]).sum(axis=1)).ravel()
+
+        return recall_of(rows, self.top, self._least, scores)
+
+
+def recall_of(
+    rows: np.ndarray, top: np.ndarray, least: np.ndarray, scores: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> float:
+    """Share of the true top that was found. least: what counts as one of it; scores: of pairs of query and row."""
+    hit = (rows[:, :, None] == top[:, None, :]).any(axis=2) & (rows >= 0)
+    query, place = np.nonzero(~hit & (rows >= 0))
+    hit[query, place] = scores(query, rows[query, place]) >= least[query]
+    return min(1.0, hit.sum() / (top >= 0).sum())
 
 
 @dataclass(frozen=True)
@@ -161,6 +171,10 @@ class Contender:
         """A query's, all in one batch, and what was found."""
         seconds, found = seconds_of(lambda: self.engine.search(self.prepared, parameters, threads))
         return 1e6 * seconds / self.n_queries, found
+
+    def rows(self, found: Any) -> np.ndarray:
+        """What was found as rows of the documents."""
+        return self.engine.rows(found, self.n_queries)
 
 
 @dataclass(frozen=True)
@@ -187,7 +201,7 @@ def sweep(contender: Contender, searches: Sequence[Parameters], collection: Coll
     points = []
     for parameters in searches:
         microseconds, found = contender.microseconds(parameters)
-        recall = collection.recall(contender.engine.rows(found, contender.n_queries))
+        recall = collection.recall(contender.rows(found))
         points.append(Point(contender, parameters, recall, microseconds))
     return points
 

@@ -1,4 +1,4 @@
-"""Sections build, size, growth and start of benchmarks/search.py: what an index costs besides its searches."""
+"""Sections build, size and start of benchmarks/search.py: what an index costs besides its searches."""
 
 from __future__ import annotations
 
@@ -7,21 +7,15 @@ import statistics
 import tempfile
 from collections.abc import Iterator
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from search_common import Built, Collection, Contender, Point, Run, Turns, fastest, sweep, table_of, text_of
 from search_worker import PEER_WARM_UP, WARM_UP, read_documents, run_job, seconds_of
 
 from lsr import IndexConfig, SeismicIndex
-from lsr.eval.plots import CurvePoint, plot_curves
 
 # Built on one thread too; of the sets named, only where slow figures are asked for.
 ONE_THREAD = {"lsr": (), "pyseismic-lsr": ("wiki",)}
-GROWTH = (30_000, 100_000, 300_000, 500_000)  # documents of packages
-PEER_GROWTH = 3  # of these sizes, the smallest
-GROWTH_TARGET = 0.95
 LAYOUT_TARGETS = (0.95, 0.99)
 FORWARD_POSTING = 4  # bytes of a posting in pyseismic-lsr's forward index: a float16 weight, a uint16 component
 
@@ -133,45 +127,6 @@ def layouts(run: Run, data_set: str) -> list[dict[str, Any]]:
             results.append({**point.as_dict(), "layout": layout, "target": target, **figures})
     run.console.print(table)
     return results
-
-
-def growth(run: Run, plot: Path | None) -> dict[str, Any]:
-    """Microseconds a query at one recall over ever more packages; with --rows, the largest has so many."""
-    sizes = [size * run.n_rows // GROWTH[-1] for size in GROWTH] if run.n_rows else list(GROWTH)
-    curves: dict[str, list[CurvePoint]] = {}
-    table = table_of("documents", "engine", "search", "recall@10", "µs a query", text=3)
-    results = []
-    for place, rows in enumerate(sizes):
-        collection = Collection("packages", rows, run.n_queries)
-        engines = [name for name in ("lsr", "pyseismic-lsr") if name in run.engines]
-        best = [grow(run, name, collection) for name in (engines if place < PEER_GROWTH else engines[:1])]
-        turns = Turns(best)
-        for point in filter(None, best):
-            engine, microseconds = point.contender.label, turns.microseconds(point)
-            curves.setdefault(engine, []).append(CurvePoint(rows / 1000, microseconds))
-            cells = text_of(point.parameters), f"{point.recall:.4f}", f"{microseconds:.0f}"
-            table.add_row(f"{rows:,}", engine, *cells)
-            results.append({**point.as_dict(), "documents": rows, "microseconds": microseconds})
-    run.console.print(table)
-    tenfold = {engine: per_tenfold(points) for engine, points in curves.items() if len(points) > 1}
-    for engine, ratio in tenfold.items():
-        run.console.print(f"{engine}: tenfold documents take {ratio:.2f} times as long, by least squares of logarithms")
-    if plot:
-        measure = f"µs a query at recall@10 ≥ {GROWTH_TARGET}"
-        plot_curves(curves, "thousand documents", measure, "Descriptions of packages, one thread", plot)
-    return {"points": results, "per_tenfold": tenfold}
-
-
-def grow(run: Run, engine: str, collection: Collection) -> Point | None:
-    grid = run.grids[engine]
-    built = run.indexes.get(engine, collection.name, len(collection.documents), grid.builds[0])
-    points = sweep(Contender.open(built, collection.queries), grid.searches, collection)
-    return fastest(points, GROWTH_TARGET)
-
-
-def per_tenfold(points: list[CurvePoint]) -> float:
-    slope, _ = np.polyfit(np.log10([point.x for point in points]), np.log10([point.value for point in points]), 1)
-    return float(10**slope)
 
 
 def start(run: Run) -> dict[str, Any]:

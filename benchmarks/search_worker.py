@@ -1,12 +1,14 @@
-"""What benchmarks/search.py measures in a process of its own: python benchmarks/search_worker.py JOB RESULT, both JSON.
+"""What is measured in a process of its own: python benchmarks/search_worker.py JOB RESULT, both JSON.
 
 A job names a function below and its arguments. Importing this module imports nothing that is measured.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 DATA = Path(os.environ.get("LSR_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data") / "vectors"
 # Documents, queries, and of how many documents the set is by default.
@@ -26,30 +28,76 @@ SETS = {
 WARM_UP, PEER_WARM_UP = 70_000, 100  # lsr stores what is smaller as inverted lists
 
 
-def run_job(function: str, environment: dict[str, str] | None = None, **arguments: Any) -> Any:
-    """What a function of this module returns in a fresh process; an argument `threads` holds for all of its engines."""
+class JobError(SystemExit):
+    """A job failed, or was stopped; what it says is one line, then what the process wrote."""
+
+
+class Limit(NamedTuple):
+    """What a job may take: seconds, and bytes of memory besides files that are mapped."""
+
+    seconds: float
+    bytes: int
+
+    def broken(self, begin: float, pid: int) -> str:
+        """How it is broken; empty where it is kept."""
+        import psutil
+
+        if time.perf_counter() - begin > self.seconds:
+            return f"takes more than {self.seconds:,.0f} s"
+        with suppress(psutil.NoSuchProcess):
+            held = psutil.Process(pid).memory_info()
+            if held.rss - held.shared > self.bytes:
+                return f"takes more than {self.bytes / 1e9:.1f} GB of memory"
+        return ""
+
+
+def run_job(
+    function: str, environment: dict[str, str] | None = None, limit: Limit | None = None, **arguments: Any
+) -> Any:
+    """What a function of this module returns in a fresh process; an argument `threads` holds for all of its engines.
+
+    Raises JobError if the process fails, or breaks the limit, and is killed.
+    """
     threads = str(arguments.get("threads", 1))
     with tempfile.TemporaryDirectory() as folder:
-        job, result = Path(folder) / "job.json", Path(folder) / "result.json"
+        job, result, said = (Path(folder) / name for name in ("job.json", "result.json", "said"))
         job.write_text(json.dumps({"function": function, "arguments": arguments}))
         limits = {"RAYON_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
-        done = subprocess.run(
-            [sys.executable, __file__, str(job), str(result)],
-            env={**os.environ, **limits, **(environment or {})},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        if done.returncode:
-            raise SystemExit(f"{function} {arguments} ended with status {done.returncode}:\n{done.stderr[-4000:]}")
+        begin = time.perf_counter()
+        with (
+            said.open("w") as errors,
+            subprocess.Popen(
+                [sys.executable, __file__, str(job), str(result)],
+                env={**os.environ, **limits, **(environment or {})},
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+            ) as process,
+        ):
+            try:
+                while process.poll() is None:
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(0.5)
+                    if limit and process.poll() is None and (broken := limit.broken(begin, process.pid)):
+                        raise JobError(broken)
+            finally:
+                process.kill()
+        if process.returncode:
+            raise JobError(
+                f"{function} {arguments} ended with status {process.returncode}:\n{said.read_text()[-4000:]}"
+            )
         return json.loads(result.read_text())
 
 
 def read_documents(data_set: str, rows: int) -> Any:
-    """The first so many of a set, without keeping the others in memory."""
+    """The first so many of a set, or of the file that grown.py made at that path; the others are not kept in memory."""
     import numpy as np
 
     from lsr import SparseVectors
+
+    if data_set not in SETS:
+        from grown import Grown
+
+        return Grown(Path(data_set)).slice(0, rows)
 
     vectors = SparseVectors.read(DATA / SETS[data_set][0])
     return vectors if len(vectors) <= rows else vectors[np.arange(rows)]
@@ -90,6 +138,13 @@ def build(
         "imports_bytes": imports_bytes,
         "peak_bytes": peak_bytes,
     }
+
+
+def grow(data_set: str, rows: int, folder: str) -> None:
+    """See grown.py."""
+    from grown import grow
+
+    grow(data_set, rows, folder)
 
 
 def warm_up(adapter: Any, documents: Any, parameters: dict[str, Any], threads: int) -> float:
@@ -165,6 +220,13 @@ def reset_peak() -> None:
         file.write("5")
 
 
+def end_with_parent() -> None:
+    """A run that is killed and begun again must not find the machine full of jobs of the first one."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, of Linux
+
+
 if __name__ == "__main__":
+    end_with_parent()
     job = json.loads(Path(sys.argv[1]).read_text())
     Path(sys.argv[2]).write_text(json.dumps(globals()[job["function"]](**job["arguments"])))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lsr.errors import ParameterError
 from lsr.extras import need
@@ -54,10 +54,12 @@ def plot_curves(
     title: str,
     path: str | Path,
     *more: str | Path,
+    logarithmic: bool = False,
 ) -> None:
     """Curves by name, their points joined from left to right over a logarithmic axis. Raises as plot_against_latency.
 
     label: of that axis, whose values must be above 0. more: further files for the same plot, as of all plots here.
+    logarithmic: the axis of the measure, too, whose values must then be above 0 as well.
     """
     if not any(curves.values()):
         raise ParameterError(f"{path}: there is nothing to plot; give at least one curve with a point")
@@ -76,6 +78,8 @@ def plot_curves(
                 capsize=2,
             )
         _logarithmic(axes, [point.x for points in curves.values() for point in points])
+        if logarithmic:
+            _logarithmic(axes, [point.value for points in curves.values() for point in points], "y")
         axes.set_xlabel(label)
         axes.set_ylabel(measure)
         axes.set_title(_plain(title), parse_math=False)
@@ -158,15 +162,16 @@ def _draw_frontier(axes: Axes, points: Sequence[SystemPoint], measure: str, titl
     axes.set_title(_plain(title), parse_math=False)
 
 
-def _logarithmic(axes: Axes, xs: Sequence[float]) -> None:
-    """The horizontal axis, with plain numbers at its ticks."""
+def _logarithmic(axes: Axes, values: Sequence[float], which: Literal["x", "y"] = "x") -> None:
+    """The horizontal axis or the other one, with plain numbers at its ticks."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-    axes.set_xscale("log")
-    narrow = max(xs) < NARROW_AXIS * min(xs)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, *range(2, 10)) if narrow else (1, 2, 5)))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axes.set(**{f"{which}scale": "log"})
+    narrow = max(values) < NARROW_AXIS * min(values)
+    axis.set_major_locator(LogLocator(subs=(1, 1.5, *range(2, 10)) if narrow else (1, 2, 5)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _end_at_one(axes: Axes, points: Sequence[SystemPoint]) -> None:

@@ -121,6 +121,16 @@ def test_curves_go_from_left_to_right_over_a_logarithmic_axis(tmp_path: Path) ->
         assert bars[round(x, 2)] == pytest.approx(2 * deviation / 0.2 * (first[1] - third[1]), rel=1e-3)
 
 
+def test_curves_over_two_logarithmic_axes(tmp_path: Path) -> None:
+    path = tmp_path / "plot.svg"
+    squares = [CurvePoint(x, x * x) for x in (1.0, 10.0, 100.0)]
+    plot_curves({"squares": squares}, "x", "y", "title", path, logarithmic=True)
+    [[first, second, third]] = lines_of(path, "#4d4d4d", 3)
+    for axis in (0, 1):
+        assert second[axis] - first[axis] == pytest.approx((third[axis] - first[axis]) / 2, abs=1e-3)
+    assert "10000" in text_of(path)
+
+
 def test_the_order_of_points_does_not_matter(tmp_path: Path) -> None:
     PLOTS[2](tmp_path / "a.svg")
     turned = {name: points[::-1] for name, points in CURVES.items()}

@@ -1,0 +1,151 @@
+"""Real sparse vectors, and more like them, in a .csr file whose beginnings are smaller collections.
+
+The first rows are the real ones. Each further row mixes a real row with one of its neighbors in the order of lsr's
+blocks, in which similar rows lie side by side. So the grown rows have the components of real ones, weights like theirs,
+about their length, and neighbors: what the time of a search depends on. They are no sample of a larger collection: a
+figure measured on them has to say that they are grown.
+"""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+from search_worker import DATA, SETS
+
+from lsr import SeismicIndex, SparseVectors
+from lsr.vectors.normalize import component_dtype
+
+CHUNK = 100_000  # rows that one state of the random numbers makes, so that a larger file begins with the smaller
+SEED = 20_261_130
+REACH = 24  # places in the order, either way, where a row's neighbors are
+# What a mixture keeps: components of both rows, of the row itself and of its neighbor, each with this probability. A
+# row and its neighbor share about a third of their components; this leaves the length as it is.
+OF_BOTH, OF_ROW, OF_NEIGHBOR = 0.9, 0.62, 0.38
+NOISE = 0.12  # deviation of the logarithm of a weight
+
+
+class Grown:
+    """The rows of a .csr file that `grow` wrote, mapped into memory."""
+
+    def __init__(self, path: Path) -> None:
+        n, self.dim, nnz = np.fromfile(path, np.int64, 3).tolist()
+        self.indptr = np.memmap(path, np.int64, "r", 24, (n + 1,))
+        self._indices = np.memmap(path, np.int32, "r", 24 + 8 * (n + 1), (nnz,))
+        self._values = np.memmap(path, np.float32, "r", 24 + 8 * (n + 1) + 4 * nnz, (nnz,))
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    def slice(self, begin: int, end: int) -> SparseVectors:
+        """Rows begin..end, copied into memory."""
+        indptr = np.array(self.indptr[begin : end + 1])
+        first, last = indptr[0], indptr[-1]
+        indices = self._indices[first:last].astype(component_dtype(self.dim))
+        return SparseVectors.from_normalized(indptr - first, indices, np.array(self._values[first:last]), self.dim)
+
+    def row(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """Components and weights of one row."""
+        begin, end = self.indptr[row], self.indptr[row + 1]
+        return self._indices[begin:end], self._values[begin:end]
+
+
+def grow(data_set: str, rows: int, folder: str) -> None:
+    """Make `folder`/documents.csr of at least so many rows, unless it is there.
+
+    The order of the real rows is kept beside it, so that a larger file begins with the same rows.
+    """
+    path, order_path = Path(folder) / "documents.csr", Path(folder) / "order.npy"
+    if path.exists() and len(Grown(path)) >= rows:
+        return
+    real = SparseVectors.read(DATA / SETS[data_set][0])
+    if rows > len(real) and not order_path.exists():
+        np.save(order_path, SeismicIndex.build(real, threads=None).engine.arrays()["rows"].astype(np.int64))
+    parts = [real[: min(rows, len(real))]]
+    if rows > len(real):
+        parts += mixtures(real, np.load(order_path), rows - len(real))
+    grown = SparseVectors.concatenate(parts) if len(parts) > 1 else parts[0]
+    grown.write(path)
+    lengths = {"real": real.nnz / len(real), "all": grown.nnz / len(grown)}
+    about = {"set": data_set, "rows": len(grown), "real_rows": min(rows, len(real)), "components_a_row": lengths}
+    (Path(folder) / "documents.json").write_text(json.dumps(about, indent=1))
+
+
+def mixtures(real: SparseVectors, order: np.ndarray, rows: int) -> list[SparseVectors]:
+    """So many mixtures, the first of the first row, and so on, several of each where there are more than real rows."""
+    places = np.empty(len(order), np.int64)
+    places[order] = np.arange(len(order))
+    arrays = real.indptr, real.indices, real.values, order, places
+
+    def part(begin: int) -> SparseVectors:
+        end = min(begin + CHUNK, rows)
+        indptr, indices, values = mix(*arrays, begin, end, SEED + begin // CHUNK)
+        rounded = values.astype(np.float16).astype(np.float32)  # as the real ones are
+        return SparseVectors.from_normalized(indptr, indices, rounded, real.dim)
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(part, range(0, rows, CHUNK)))
+
+
+@numba.njit(nogil=True)
+def mix(indptr: Any, indices: Any, values: Any, order: Any, places: Any, begin: int, end: int, seed: int) -> Any:
+    """Mixtures begin..end: indptr, components in rising order, weights."""
+    np.random.seed(seed)
+    n = len(order)
+    longest = 0
+    for row in range(n):
+        longest = max(longest, indptr[row + 1] - indptr[row])
+    starts = np.zeros(end - begin + 1, np.int64)
+    room = np.int64((end - begin) * (indptr[n] // n + 1) * 1.5) + 2 * longest
+    components, weights = np.empty(room, indices.dtype), np.empty(room, np.float32)
+    filled = np.int64(0)
+    for made in range(end - begin):
+        row = (begin + made) % n
+        neighbor = order[place_beside(places[row], n)]
+        if filled + 2 * longest > room:
+            room *= 2
+            components, weights = enlarged(components, room), enlarged(weights, room)
+        a, b = indptr[row], indptr[neighbor]
+        first = filled
+        while a < indptr[row + 1] or b < indptr[neighbor + 1]:
+            in_row, in_neighbor = a < indptr[row + 1], b < indptr[neighbor + 1]
+            if in_row and in_neighbor:
+                in_row, in_neighbor = indices[a] <= indices[b], indices[b] <= indices[a]
+            if in_row and in_neighbor:
+                component, kept = indices[a], OF_BOTH
+                weight = values[a] if np.random.random() < 0.5 else values[b]
+            elif in_row:
+                component, kept, weight = indices[a], OF_ROW, values[a]
+            else:
+                component, kept, weight = indices[b], OF_NEIGHBOR, values[b]
+            a += in_row
+            b += in_neighbor
+            if np.random.random() < kept:
+                components[filled] = component
+                weights[filled] = weight * np.exp(np.random.normal(0.0, NOISE))
+                filled += 1
+        if filled == first and indptr[row] < indptr[row + 1]:  # no row becomes empty
+            components[filled], weights[filled] = indices[indptr[row]], values[indptr[row]]
+            filled += 1
+        starts[made + 1] = filled
+    return starts, components[:filled].copy(), weights[:filled].copy()
+
+
+@numba.njit(nogil=True)
+def place_beside(place: int, n: int) -> int:
+    """Another place at most REACH away."""
+    while True:
+        other = place + np.random.randint(-REACH, REACH + 1)
+        if other != place and 0 <= other < n:
+            return other
+
+
+@numba.njit(nogil=True)
+def enlarged(array: Any, room: int) -> Any:
+    larger = np.empty(room, array.dtype)
+    larger[: len(array)] = array
+    return larger
