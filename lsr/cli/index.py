@@ -92,7 +92,11 @@ def index(
         ),
     ] = None,
 ) -> None:
-    """Encode documents and index them, or index vectors. A killed job resumes when the same command is given again."""
+    """Encode documents and index them, or index vectors. A killed job resumes when the same command is given again.
+
+    The id of a page is its path below the folder, which the index keeps: lsr add and lsr update give the same ids to
+    files and subfolders of it.
+    """
     config = dataclasses.replace(
         _DEFAULTS, block_size=block_size, summary_energy=summary_energy, layout=layout, knn=knn
     )

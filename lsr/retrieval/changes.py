@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -27,7 +27,7 @@ from lsr.errors import (
 from lsr.index.dense_config import DenseConfig
 from lsr.index.segments.generation import METADATA, METADATA_FILE
 from lsr.index.segments.index_writer import IndexWriter
-from lsr.retrieval.chosen_documents import ChosenDocuments, changed
+from lsr.retrieval.chosen_documents import ChosenDocuments, See, changed
 from lsr.retrieval.dense_side import described_in, first_dense
 from lsr.retrieval.encoding import Documents
 from lsr.retrieval.segment_maker import SegmentMaker, remove_encodings
@@ -97,7 +97,7 @@ class Changes:
         """
         documents = self._within(documents)
         chosen = ChosenDocuments(documents, partial(_all_new, writer=self._writer))
-        encoder = self._surveyed(chosen, lambda ids: None, progress)
+        encoder = self._surveyed(chosen, lambda given, taken: None, progress)
         return sum(self._put(documents, chosen, encoder, batch_size, progress))
 
     def update_documents(
@@ -118,12 +118,20 @@ class Changes:
         choose = partial(changed, snapshot=self._snapshot) if compared else list
         chosen = ChosenDocuments(documents, choose)
         missing = self._writer.unnamed() if delete_missing else None
-        encoder = self._surveyed(chosen, (lambda ids: None) if missing is None else missing.name, progress)
+        known = 0
+
+        def see(given: list[Document], taken: list[Document]) -> None:
+            nonlocal known
+            if missing is not None:
+                missing.name([document.doc_id for document in given])
+            if dry_run:
+                known += int(self._writer.contains([document.doc_id for document in taken]).sum())
+
+        encoder = self._surveyed(chosen, see, progress)
         deleted = [] if missing is None else missing.ids()
         if missing is not None and not chosen.given:
             raise CollectionError(f"{chosen.name}: has no documents, so that all would be deleted; check the source")
         if dry_run:
-            known = sum(int(self._writer.contains(ids).sum()) for ids in chosen.ids())
             put = (chosen.count or 0) - known, known
         else:
             put = self._put(documents, chosen, encoder, batch_size, progress)
@@ -216,7 +224,7 @@ class Changes:
             )
         return found
 
-    def _surveyed(self, chosen: ChosenDocuments, see: Callable[[Sequence[str]], None], progress: bool) -> Encoder:
+    def _surveyed(self, chosen: ChosenDocuments, see: See, progress: bool) -> Encoder:
         """The encoder with all words of the documents, after all that can be wrong with them has been told."""
         encoder = self._encoder
         if encoder is None:

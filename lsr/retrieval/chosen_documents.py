@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 1024
 
 Choose = Callable[[list[Document]], Iterable[Document]]
+See = Callable[[list[Document], list[Document]], None]  # those that are given, and those of them that are chosen
 
 
 class ChosenDocuments:
@@ -40,15 +41,10 @@ class ChosenDocuments:
         for some in _lists(self._documents.documents()):
             yield from self._choose(some)
 
-    def ids(self) -> Iterator[list[str]]:
-        """The ids of the chosen documents, in batches."""
-        for some in _lists(self.documents()):
-            yield [document.doc_id for document in some]
-
-    def survey(self, known: pa.Schema | None, see: Callable[[Sequence[str]], None], progress: bool) -> Iterator[str]:
+    def survey(self, known: pa.Schema | None, see: See, progress: bool) -> Iterator[str]:
         """The text of each chosen document, with a look at what can be wrong.
 
-        known: the index's metadata, with which theirs must go. see: is given the ids of all documents, in batches.
+        known: the index's metadata, with which theirs must go. see: is given all documents, in batches.
         Raises CollectionError, which names the place, for a value that does not go with its column.
         """
         types = ColumnTypes(self.metadata_schema, known)
@@ -56,8 +52,9 @@ class ChosenDocuments:
         held: list[Document] = []
         with progress_bar("comparing", self._documents.count if progress else None, "documents", progress) as advance:
             for some in _lists(self._documents.documents()):
-                see([document.doc_id for document in some])
-                for document in self._choose(some):
+                chosen = list(self._choose(some))
+                see(some, chosen)
+                for document in chosen:
                     yield document.full_text
                     count += 1
                     held.append(document)
