@@ -141,9 +141,10 @@ def _index_vectors(path: Path, folder: Path, encoder: EncoderLike | None, maker:
         )
     with IndexWriter.create(folder, maker.config) as writer:
         segment = writer.new_segment()
-        maker.from_vectors(path, segment, vocabulary=named if chosen is None else chosen.vocabulary)
+        vocabulary = named if chosen is None else chosen.vocabulary
+        replace(maker, encoder=chosen).from_vectors(path, segment, vocabulary=vocabulary)
         writer.add_segment(segment)
         writer.set_encoder(None if chosen is None else chosen.save, made_by if chosen is None else chosen.describe())
-        writer.set_vocabulary(named if chosen is None else chosen.vocabulary)
+        writer.set_vocabulary(vocabulary)
         writer.commit(source=path.name)
     return Searcher.open_for_vectors(folder) if chosen is None else Searcher.open(folder, encoder=chosen)

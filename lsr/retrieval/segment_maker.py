@@ -21,6 +21,7 @@ from lsr.index.index_folder import IDS, PASSAGES
 from lsr.index.parameters import IndexConfig
 from lsr.index.segments.generation import METADATA, SPANS, TEXTS, TITLES
 from lsr.index.segments.merging import memory_of_disk_build
+from lsr.index.seismic.build.trial import has_few_terms
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.retrieval.dense_side import DENSE_FOLDER
 from lsr.retrieval.encoding import Documents
@@ -118,6 +119,7 @@ class SegmentMaker:
 
         beside: see SeismicIndex.save. vocabulary: of stored vectors.
         """
+        few_terms = self.encoder is not None and has_few_terms(self.encoder.describe())
         if isinstance(vectors, Path):
             limit = memory_of_disk_build(read_info(vectors, vocabulary).nnz, self.memory)
             if limit is not None:
@@ -130,10 +132,13 @@ class SegmentMaker:
                     vocabulary=vocabulary,
                     progress=self.progress,
                     extra=beside,
+                    few_terms=few_terms,
                 )
                 return
             vectors = SparseVectors.read(vectors, vocabulary)
-        index = SeismicIndex.build(vectors, self.config, threads=self.threads, progress=self.progress)
+        index = SeismicIndex.build(
+            vectors, self.config, threads=self.threads, progress=self.progress, few_terms=few_terms
+        )
         del vectors  # their memory may be needed
         index.save(segment, beside)
 

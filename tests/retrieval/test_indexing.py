@@ -8,15 +8,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from lsr.collections.collection import load_collection
 from lsr.collections.sources import NO_METADATA
 from lsr.encoders.bm25 import BM25Encoder
+from lsr.encoders.build import build_encoder
+from lsr.encoders.folders.find import find_checkpoint
+from lsr.encoders.sparse.tokens import FolderTokenizer
 from lsr.encoders.sparse_collection import encode_collection
 from lsr.errors import CollectionError, EncoderError, ParameterError, StorageError
 from lsr.index.segments import merging
+from lsr.index.seismic.build import trial
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.retrieval.dense_building import build_dense
 from lsr.retrieval.indexing import build_index
@@ -101,6 +106,21 @@ def test_by_way_of_the_disk(
     hit = Searcher.open(tmp_path / "index").search("word42")[0]
     assert (hit.doc_id, hit.row, hit.text) == ("d42", 42, "word42 common text number 0")
     assert [path.name for path in tmp_path.iterdir()] == ["index"]
+
+
+def test_queries_that_are_looked_up_are_searched_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a merge, too."""
+    monkeypatch.setattr(trial, "INVERTED_BELOW", 0)
+    tiny = find_checkpoint("tiny").folder
+    table = np.ones(len(FolderTokenizer(tiny).vocabulary), np.float32)
+    build_encoder("opensearch-doc-v2-distill", tiny, idf=table).save_pretrained(tmp_path / "encoder")
+    for encoder, inverted in ((str(tmp_path / "encoder"), True), ("tiny", False)):
+        searcher = build_index(["the sea", "a river to the sea", "mountains"], tmp_path / "index", encoder)
+        searcher.add([{"id": "more", "text": "of the sea"}])
+        searcher.merge(everything=True)
+        assert isinstance(searcher.index, SeismicIndex)
+        assert searcher.index.inverted == inverted
+        assert {hit.doc_id for hit in searcher.search("sea")} >= {"more"}
 
 
 def test_less_memory_than_any_way_takes(

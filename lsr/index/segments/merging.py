@@ -19,6 +19,7 @@ from lsr.index.index_folder import IDS, PASSAGES
 from lsr.index.parameters import IndexConfig
 from lsr.index.segments.commit import SegmentEntry
 from lsr.index.segments.generation import DENSE, METADATA, SPANS, TEXTS, TITLES, Generation, OpenedSegment, unpacked
+from lsr.index.seismic.build.trial import has_few_terms
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.memory import machine_memory
 from lsr.storage.arrays import Array, growing_array, save_arrays
@@ -101,7 +102,8 @@ class Merge:
         commit = self._generation.commit
         path = self._generation.folder / self.name
         try:
-            write_merged(path, self.segments, commit.config, commit.dim, self._memory)
+            few_terms = has_few_terms(commit.encoder)
+            write_merged(path, self.segments, commit.config, commit.dim, self._memory, few_terms=few_terms)
         except BaseException as error:
             self.error = error.with_traceback(None)  # whose frames hold the generation
 
@@ -138,10 +140,11 @@ def write_merged(
     memory: int | None = None,
     threads: int | None = None,
     renew: Renew | None = None,
+    few_terms: bool = False,
 ) -> None:
     """Write a segment of the live rows of others, in their order, with all that belongs to them.
 
-    dim: of their components, or of those that `renew` gives their vectors.
+    dim: of their components, or of those that `renew` gives their vectors. few_terms: see SeismicIndex.build.
     memory: bytes for vectors and their index, by default half of what the machine has; where they need more, the merge
     goes by way of the disk. Raises StorageError, and IndexFormatError for what is damaged.
     """
@@ -157,7 +160,7 @@ def write_merged(
     if limit is None:
         vectors = SparseVectors.concatenate([SparseVectors.empty(dim), *_vectors(parts, dim, renew)])
         reached("merge:before-build")
-        SeismicIndex.build(vectors, config, threads=threads).save(folder, carry)
+        SeismicIndex.build(vectors, config, threads=threads, few_terms=few_terms).save(folder, carry)
         return
     from lsr.index.seismic.build.external import build_folder
     from lsr.vectors.io import ParquetWriter
@@ -168,7 +171,9 @@ def write_merged(
             writer.write_part(some)
             reached("merge:after-part")
         writer.finish()
-        build_folder(scratch / "vectors", folder, config, memory=limit, threads=threads, extra=carry)
+        build_folder(
+            scratch / "vectors", folder, config, memory=limit, threads=threads, extra=carry, few_terms=few_terms
+        )
 
 
 def _vectors(parts: Iterable[LiveRows], dim: int, renew: Renew | None) -> Iterator[SparseVectors]:

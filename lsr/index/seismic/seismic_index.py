@@ -79,6 +79,8 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
         threads: int | None = None,
         progress: bool = False,
         vocabulary: VocabularyLike | None = None,
+        *,
+        few_terms: bool = False,
     ) -> SeismicIndex:
         """Index the rows of `vectors`; equal input gives equal indexes, whatever the number of threads.
 
@@ -86,6 +88,8 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
         ids: a name for each row, unique; by default those of the vectors, if they have any.
         threads: None for all processors. progress: bars on standard error.
         vocabulary: the tokens of the components, which are kept with the index.
+        few_terms: queries will have a few terms with the weights of a table, as inference-free encoders make them: the
+        documents are stored as inverted lists, and every search is exact.
         Raises VectorsError for ids that are not unique, ParameterError for threads < 1 and a vocabulary of
         another size.
         """
@@ -100,7 +104,9 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
             with thread_pool(threads) as executor:
                 return BlockEngine.build(rows, config, executor, progress)
 
-        engine, recall = choose_engine(len(rows), blocks, lambda: InvertedEngine.build(rows), config.seed, threads)
+        engine, recall = choose_engine(
+            len(rows), blocks, lambda: InvertedEngine.build(rows), config.seed, threads, few_terms
+        )
         if isinstance(engine, BlockEngine) and config.knn:
             engine.graph = build_graph(engine, config.knn, threads, progress)
         return cls(State(engine, config, recall, {}), names, vocabulary)
@@ -117,6 +123,7 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
         vocabulary: VocabularyLike | None = None,
         progress: bool = False,
         extra: Extra | None = None,
+        few_terms: bool = False,
     ) -> SeismicIndex:
         """Index vectors on disk, more of them than fit in memory, into a folder, and open it: as `build` and `save` do.
 
@@ -134,6 +141,7 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
             vocabulary=vocabulary,
             progress=progress,
             extra=extra,
+            few_terms=few_terms,
         )
         return cls.open(folder)
 
@@ -224,7 +232,13 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
         if isinstance(self.engine, SegmentedEngine):
             parts = [SparseVectors.empty(self.dim), *(each.with_ids(None) for each in self.iter_vectors())]
             names = None if self.ids is None else list(self.ids)
-            built = SeismicIndex.build(SparseVectors.concatenate(parts), self.config, names, vocabulary=self.vocabulary)
+            built = SeismicIndex.build(
+                SparseVectors.concatenate(parts),
+                self.config,
+                names,
+                vocabulary=self.vocabulary,
+                few_terms=self.inverted,
+            )
             built.save(folder, extra)
             return
         state = State(self.engine, self.config, self.sample_recall, self.presets)

@@ -105,6 +105,7 @@ def build_folder(
     vocabulary: VocabularyLike | None = None,
     progress: bool = False,
     extra: Extra | None = None,
+    few_terms: bool = False,
 ) -> None:
     """Write the index of stored vectors into a folder, in place of an index that is there, in one step.
 
@@ -112,7 +113,7 @@ def build_folder(
         size of the vectors, 6 or 8 bytes for each non-zero, and about 100 for each document.
     vocabulary: as for SparseVectors.read, and kept with the index. threads: None for all processors. progress: bars on
     standard error.
-    extra: as for write_index; ids are there already.
+    extra: as for write_index; ids are there already. few_terms: see SeismicIndex.build.
     Raises ParameterError for less memory than it takes, which is named, and else what SeismicIndex.build, reading
     vectors, and write_index raise.
     """
@@ -127,7 +128,9 @@ def build_folder(
     with replacing_folder(folder) as temporary:
         with thread_pool(threads) as executor, TemporaryDirectory(prefix="spill-", dir=temporary) as spill:
             ahead = min(threads, AHEAD)
-            state = _Build(vectors, temporary, Path(spill), config, memory, executor, threads, ahead, progress).run()
+            state = _Build(
+                vectors, temporary, Path(spill), config, memory, executor, threads, ahead, progress, few_terms
+            ).run()
         has_ids = (temporary / "ids.offsets.npy").exists()
         if known is not None:
             known.write(temporary / VOCABULARY)
@@ -300,6 +303,7 @@ class _Build:
     threads: int
     ahead: int
     progress: bool
+    few_terms: bool
 
     def run(self) -> State:
         counts = self._count()
@@ -313,6 +317,7 @@ class _Build:
             lambda: self._invert(counts),
             self.config.seed,
             self.threads,
+            self.few_terms,
         )
         if isinstance(engine, BlockEngine) and self.config.knn:
             graph = build_graph(engine, self.config.knn, self.threads, self.progress)

@@ -59,6 +59,36 @@ def test_few_documents_do_without_blocks(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not SeismicIndex.build(learned).inverted
 
 
+def test_queries_of_few_terms_get_inverted_lists_of_any_documents(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    learned = made_vectors.short_documents(6000)
+    monkeypatch.setattr(trial, "sample_recall", None)  # nothing is tried
+    index = SeismicIndex.build(learned, few_terms=True)
+    learned.write(tmp_path / "vectors")
+    by_disk = SeismicIndex.build_from(tmp_path / "vectors", tmp_path / "index", memory=1 << 28, few_terms=True)
+    queries = made_vectors.short_queries(50)
+    expected = ExactIndex.build(learned).search(queries, 20)
+    for each in (index, by_disk):
+        assert each.inverted
+        assert each.sample_recall is None
+        assert np.array_equal(each.search(queries, 20).scores, expected.scores)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "few"),
+    [
+        (None, False),
+        ({"kind": "bm25"}, False),
+        ({"query": "mine"}, False),
+        ({"query": {"head": "mlm"}}, False),
+        ({"query": {"head": "lookup"}}, True),
+    ],
+)
+def test_who_has_queries_of_few_terms(encoder: dict[str, object] | None, few: bool) -> None:
+    assert trial.has_few_terms(encoder) == few
+
+
 def test_saved_and_opened(tmp_path: Path) -> None:
     index, queries = SeismicIndex.build(even_vectors()), even_vectors()[:50].top_k(10)
     index.save(tmp_path / "index")
