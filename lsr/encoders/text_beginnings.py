@@ -71,7 +71,7 @@ def _added(tokenizer: Tokenizer) -> list[str]:
 def _shortens(tokenizer: Tokenizer) -> bool:
     """Whether a word longer than _LONG_WORD is one unknown token, so that one shorter stands for it."""
     limit = getattr(tokenizer.model, "max_input_chars_per_word", None)  # of WordPiece
-    splits = _states(tokenizer.pre_tokenizer)
+    splits = states_of(tokenizer.pre_tokenizer)
     return (
         splits == [{"type": "BertPreTokenizer"}]
         and isinstance(limit, int)
@@ -86,7 +86,7 @@ def _border(tokenizer: Tokenizer) -> re.Pattern[str] | None:
     Behind a letter or plain punctuation: other characters may be one grapheme with the blank, or nothing by themselves.
     BERT makes a token of each punctuation mark, so that blanks are not needed, but for marks of added tokens.
     """
-    normalizers, splits = _states(tokenizer.normalizer), _states(tokenizer.pre_tokenizer)
+    normalizers, splits = states_of(tokenizer.normalizer), states_of(tokenizer.pre_tokenizer)
     local = {each["type"] for each in normalizers} <= _LOCAL
     added = _added(tokenizer)
     if not splits or not local or any(re.search(r"\S\s", each) for each in added):
@@ -108,7 +108,7 @@ def _border(tokenizer: Tokenizer) -> re.Pattern[str] | None:
     return re.compile(border)
 
 
-def _states(part: Any) -> list[dict[str, Any]]:
+def states_of(part: Any) -> list[dict[str, Any]]:
     """The settings of a normalizer or pre-tokenizer, or of those that it is a sequence of."""
     if part is None:
         return []

@@ -59,6 +59,7 @@ class LookupSide:
         weights.flags.writeable = False
         self.weights = weights
         self._table: list[float] = weights.tolist()
+        self._dtype = component_dtype(len(weights))
 
     @property
     def dim(self) -> int:
@@ -122,13 +123,16 @@ class LookupSide:
 
     def _row(self, ids: list[int]) -> SparseVectors:
         """As _rows for one text: a search server's queries come one at a time, and few tokens need no NumPy."""
-        counts = Counter(ids)
         table = self._table
-        times = counts if self.spec.counts else dict.fromkeys(counts, 1)
-        weights = [(token, table[token] * times[token]) for token in sorted(counts) if table[token] > 0]
-        indices = np.array([token for token, _ in weights], component_dtype(self.dim))
-        values = np.array([weight for _, weight in weights], np.float32)
-        return SparseVectors.from_normalized(np.array([0, len(weights)]), indices, values, self.dim)
+        if self.spec.counts:
+            counts = Counter(ids)
+            tokens = sorted(token for token in counts if table[token] > 0)
+            weights = [table[token] * counts[token] for token in tokens]
+        else:
+            tokens = sorted({token for token in ids if table[token] > 0})
+            weights = [table[token] for token in tokens]
+        indices, values = np.array(tokens, self._dtype), np.array(weights, np.float32)
+        return SparseVectors.from_normalized(np.array([0, len(tokens)]), indices, values, self.dim)
 
     def bags(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], ...]:
         """(texts, components, counts), int64 each: the tokens of the texts, once each, and how often they occur."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from lsr.encoders.base import TokenSpans
 from lsr.encoders.folders.model_files import AGAIN, NO_LIMIT, TOKENIZER_CONFIG_FILE, read_object
+from lsr.encoders.sparse.known_words import KnownWords
 from lsr.encoders.text_beginnings import TextBeginnings
 from lsr.errors import EncoderError
 from lsr.vectors.vocabulary import Vocabulary
@@ -38,6 +39,7 @@ class FolderTokenizer:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._beginnings = TextBeginnings(self._tokenizer)
+        self._words = KnownWords(self._tokenizer)
         ids = self._tokenizer.get_vocab(with_added_tokens=True)
         self.vocabulary = vocabulary_of(str(self.folder), ids, components)
 
@@ -61,8 +63,10 @@ class FolderTokenizer:
 
     def ids(self, texts: Sequence[str], max_length: int) -> list[list[int]]:
         """The first max_length tokens of each text, without special tokens around them."""
-        encoded = self._beginnings.tokenize(texts, max_length, self._encode, len)
-        return [each.ids[:max_length] for each in encoded]
+        found = [self._words.ids(text) for text in texts]
+        unknown = [text for text, ids in zip(texts, found, strict=True) if ids is None]
+        encoded = iter(self._beginnings.tokenize(unknown, max_length, self._encode, len))
+        return [(next(encoded).ids if ids is None else ids)[:max_length] for ids in found]
 
     def spans(self, text: str, lower_case: bool = False) -> TokenSpans:
         """All tokens of a text, without special tokens around them, and their characters."""
