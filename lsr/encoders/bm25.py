@@ -203,9 +203,21 @@ class BM25Encoder(HasFacts):
 
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
         """Weights idf · qtf."""
-        _ = self.vocabulary
-        counted = (self._counts(text, query=True) for text in encodable(texts))
-        return self._vectors((components, counts * self._idf[components]) for components, counts, _ in counted)
+        id_of, idf = self.vocabulary.id_of, self._idf
+        components: list[int] = []
+        times: list[int] = []
+        ends = [0]
+        for text in encodable(texts):
+            # Few tokens need no NumPy.
+            words = tokenize(text, self._cuts_runs, query=True)
+            known = Counter(component for word in words if (component := id_of(word)) is not None)
+            mine = sorted(known)
+            components += mine
+            times += [known[component] for component in mine]
+            ends.append(len(components))
+        indices = np.array(components, component_dtype(self.dim))
+        weights = (np.array(times, np.float64) * idf[indices]).astype(np.float32)
+        return SparseVectors.from_normalized(np.array(ends), indices, weights, self.dim)
 
     def literal(self, text: str, query: bool = False) -> set[int]:
         """The components of the text's tokens: all that its row has. Raises EncoderError before `fit`."""
@@ -259,7 +271,11 @@ class BM25Encoder(HasFacts):
             encoder._fitted_dim = int(description.get("fitted_components", encoder.dim))
         except _DAMAGE as error:
             raise EncoderError(f"{folder}: a damaged bm25 encoder ({error}); fit and save it again") from error
-        fitting = encoder._idf.dtype == np.float32 and encoder._idf.shape == (encoder.dim,)
+        fitting = (
+            encoder._idf.dtype == np.float32
+            and encoder._idf.shape == (encoder.dim,)
+            and bool((np.isfinite(encoder._idf) & (encoder._idf > 0)).all())
+        )
         if (
             not fitting
             or encoder.vocabulary.hash != description.get("vocabulary_hash")

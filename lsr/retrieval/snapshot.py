@@ -127,14 +127,22 @@ class Snapshot:
         texts = None if isinstance(queries, SparseVectors) else checked_texts(queries, "query")
         found = self.find(self.encode(queries if texts is None else texts, request.sides), request, threads)
         sparse = found.queries.get(SPARSE)
-        parts = {side: scores.tolist() for side, scores in found.parts.items()}
+        parts = [(side, scores.tolist()) for side, scores in found.parts.items()]
         hits = []
         for query, (rows, scores) in enumerate(zip(*(array.tolist() for array in found.lists), strict=True)):
             row = None if sparse is None else sparse.row(query)
             vector = SearchedQuery("" if texts is None else texts[query], self.query_encoder, row)
             hits.append(
                 Hits(
-                    Hit(self.doc_id(row), scores[place], row, _scores(parts, query, place), self, vector)
+                    Hit(
+                        self.doc_id(row),
+                        scores[place],
+                        row,
+                        # NaN, of documents that a side did not find, is not itself.
+                        {side: score for side, of_side in parts if (score := of_side[query][place]) == score},
+                        self,
+                        vector,
+                    )
                     for place, row in enumerate(rows)
                     if row >= 0
                 )
@@ -255,10 +263,6 @@ class Snapshot:
 def _one_nan(value: Any) -> Any:
     """NaN as one object, since only that equals itself as a key."""
     return math.nan if isinstance(value, float) and math.isnan(value) else value
-
-
-def _scores(parts: Mapping[SideName, list[list[float]]], query: int, place: int) -> dict[str, float]:
-    return {side: scores[query][place] for side, scores in parts.items() if not np.isnan(scores[query][place])}
 
 
 def _check_same_documents(sparse: SparseIndex[Any], dense: DenseIndex | SegmentedDense) -> None:

@@ -17,6 +17,7 @@ from lsr import load_encoder
 from lsr.collections.collection import load_collection
 from lsr.encoders.bm25 import FUNCTION_WORDS, BM25Encoder, _word_pattern, tokenize
 from lsr.errors import EncoderError, ParameterError
+from lsr.vectors.sparse_vectors import SparseVectors
 from tests.data import collection_path
 from tests.processes import run_python
 
@@ -285,3 +286,28 @@ def test_added_tokens_are_saved(tmp_path: Path) -> None:
         (tmp_path / "encoder.json").write_text(json.dumps({**description, **damaged}))
         with pytest.raises(EncoderError, match="do not fit together"):
             load_encoder(tmp_path)
+
+
+@pytest.mark.parametrize("weight", [0, -1, np.nan, np.inf])
+def test_an_idf_that_none_can_be(weight: float, tmp_path: Path) -> None:
+    BM25Encoder().fit(["the deep sea", "a river"]).save(tmp_path)
+    table = np.load(tmp_path / "idf.npy")
+    table[0] = weight
+    np.save(tmp_path / "idf.npy", table)
+    with pytest.raises(EncoderError, match="do not fit together"):
+        load_encoder(tmp_path)
+
+
+@given(st.lists(st.text("ab 1é潮汐"), max_size=4))
+def test_queries_are_in_normal_form(texts: list[str]) -> None:
+    encoder = BM25Encoder().fit(["a b ab ba aa bb 1 é 潮汐", "a"])
+    vectors = encoder.encode_queries(texts)
+    assert vectors == SparseVectors(vectors.indptr, vectors.indices, vectors.values, encoder.dim)
+    for row, text in enumerate(texts):
+        counts = Counter(tokenize(text, query=True))
+        expected = {encoder.vocabulary.id_of(word): times for word, times in counts.items()}
+        expected.pop(None, None)
+        components, weights = vectors.row(row)
+        assert components.tolist() == sorted(expected)
+        times = np.array([expected[component] for component in components.tolist()])
+        assert weights.tolist() == (times * encoder.idf[components].astype(np.float64)).astype(np.float32).tolist()
