@@ -51,7 +51,8 @@ class Terms(NamedTuple):
     """Terms of one query that an engine has, by rising component.
 
     lists: int64[m]. weights: float32[m], of the query. bounds: float64[m], what a list that is skipped adds to a score
-    at most; 0 for others. worths float64[m], order int64[m]: memory to choose these.
+    at most; 0 for others. worths: float64[m], what a list adds at most for its length, falling. order: int64[m], the
+    terms in this order. Neither is filled where nothing is skipped.
     """
 
     lists: Array
@@ -303,15 +304,12 @@ def skip_lists(floor: Scalar, inverted: Inverted, maxima: Array, terms: Terms) -
         chosen = terms.lists[i]
         worths[i] = terms.weights[i] * maxima[chosen] / max(inverted.starts[chosen + 1] - inverted.starts[chosen], 1)
         order[i] = i
-    for at in range(n // 2 - 1, -1, -1):
-        put(worths[at], order[at], at, worths, order)
-    for left in range(n - 1, -1, -1):
-        i = order[0]
+    sort_hits(worths, order, True)
+    for i in order[::-1]:
         bound = np.float64(terms.weights[i] * maxima[terms.lists[i]])
         if rest + bound <= SKIPPED * floor:
             rest += bound
             terms.bounds[i] = bound
-        put(worths[left], order[left], 0, worths[:left], order[:left])
     return rest
 
 
@@ -346,7 +344,7 @@ def whole_score(row: int, score: float, least: float, rest: float, inverted: Inv
 
     score: by the lists that are not skipped. rest: what the others add at most.
     """
-    for i in range(terms.lists.size):
+    for i in terms.order:  # what adds much, and is in a short list, tells most
         if terms.bounds[i] > 0:
             rest -= terms.bounds[i]
             score += np.float64(impact(row, i, inverted, terms))
