@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import WORDS_TO_SEARCH, print_next, say, while_loading
+from lsr.cli.output import WORDS_TO_SEARCH, print_json, print_next, say, while_loading
 from lsr.errors import ParameterError
 
 
@@ -27,6 +27,7 @@ def attach(
     title: options.TitleColumn = None,
     *,
     loading: dict[str, Any],
+    json: options.Json = False,
 ) -> None:
     """Give an index that was built from vectors its encoder, and the texts of its documents."""
     if encoder is None and (texts is None or loading):
@@ -41,7 +42,11 @@ def attach(
         raise ParameterError(f"--texts {texts}: holds vectors; give the documents that they were made of")
     with while_loading(encoder):
         model = None if encoder is None else load_encoder(encoder, **loading)
-    attach_to(index, model, documents, progress=True)
+    generation = attach_to(index, model, documents, progress=not json)
+    if json:
+        has = {"encoder": None if model is None else model.name, "texts": texts is not None}
+        print_json({"index": str(index), **has, "generation": generation})
+        return
     attached = [*([] if model is None else [f"encoder {model.name}"]), *([] if texts is None else ["texts"])]
     say(f"{index}: has {' and '.join(attached)} now")
     print_next(["search", index, WORDS_TO_SEARCH])

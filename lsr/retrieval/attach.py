@@ -20,6 +20,7 @@ from lsr.index.segments.index_writer import IndexWriter
 from lsr.index.segments.merging import LiveRows
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.progress import progress_bar
+from lsr.retrieval.changes import FOLDERS, folders_of
 from lsr.retrieval.encoding import Documents
 from lsr.retrieval.snapshot_reader import MATCHED, matched
 from lsr.storage.files import scratch_folder
@@ -62,7 +63,8 @@ def attach(
         if source is not None:
             _attach_texts(writer, generation, source, progress)
         del generation  # or its files would stay
-        return writer.commit()
+        folders = [] if source is None else folders_of(source)
+        return writer.commit(**({FOLDERS: folders} if folders else {}))
 
 
 def _attach_encoder(writer: IndexWriter, generation: Generation, given: EncoderLike) -> None:

@@ -53,6 +53,8 @@ def test_vectors_become_searchable(lsr: Lsr, tmp_path: Path) -> None:
     assert "bm25" in rejected(lsr("refit", index))
     assert "nothing to attach" in rejected(lsr("attach", index))
     assert "holds vectors" in rejected(lsr("attach", index, "--texts", vectors))
+    told = lsr("attach", index, "--encoder", tmp_path / "encoder", "--json").json
+    assert told == {"index": str(index), "encoder": "bm25", "texts": False, "generation": 2}
     done = lsr("attach", index, "--encoder", tmp_path / "encoder", "--texts", write(tmp_path / "t.jsonl", texts))
     assert (done.status, done.out) == (0, f"{index}: has encoder bm25 and texts now\n")
     hits = lsr("search", index, "gamma", "--json").json["hits"]

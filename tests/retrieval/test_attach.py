@@ -124,3 +124,15 @@ def test_what_does_not_belong_there(tmp_path: Path, encoder: BM25Encoder) -> Non
     with pytest.raises(ParameterError, match="nothing to attach"):
         attach(tmp_path / "index")
     assert open_generation(tmp_path / "index").number == before
+
+
+def test_pages_keep_the_ids_that_they_have_in_their_folder(tmp_path: Path, encoder: BM25Encoder) -> None:
+    for name in TEXTS:
+        page = tmp_path / "notes" / "sub" / f"{name}.txt"
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(TEXTS[name])
+    vectors = encoder.encode_documents(list(TEXTS.values())).with_ids([f"sub/{name}.txt" for name in TEXTS])
+    SeismicIndex.build(vectors, vocabulary=encoder.vocabulary).save(tmp_path / "index")
+    attach(tmp_path / "index", encoder, tmp_path / "notes")
+    searcher = Searcher.open(tmp_path / "index")
+    assert searcher.update(tmp_path / "notes" / "sub" / "d1.txt", dry_run=True)[:3] == (0, 1, 0)
