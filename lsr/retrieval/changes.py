@@ -19,7 +19,6 @@ from lsr.errors import (
     CollectionError,
     EncoderError,
     IndexFormatError,
-    LsrError,
     ParameterError,
     StorageError,
     VectorsError,
@@ -27,7 +26,7 @@ from lsr.errors import (
 from lsr.index.dense_config import DenseConfig
 from lsr.index.segments.generation import METADATA, METADATA_FILE
 from lsr.index.segments.index_writer import IndexWriter
-from lsr.retrieval.chosen_documents import ChosenDocuments, See, changed
+from lsr.retrieval.chosen_documents import ChosenDocuments, See, changed, place_of
 from lsr.retrieval.dense_side import described_in, first_dense
 from lsr.retrieval.encoding import Documents
 from lsr.retrieval.segment_maker import SegmentMaker, remove_encodings
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
 
 PASSAGES = "passages"  # what a commit says of how documents are split
 FOLDERS = "folders"  # and of those below which the ids of pages are their paths
+_KNOWN = "{!r} is the id of a document that the index has; update it, or give another id"
 
 
 class UpdateReport(NamedTuple):
@@ -96,7 +96,7 @@ class Changes:
         killed call resumes where INDEX.adding has what was encoded.
         """
         documents = self._within(documents)
-        chosen = ChosenDocuments(documents, partial(_all_new, writer=self._writer))
+        chosen = ChosenDocuments(documents, partial(_all_new, documents=documents, writer=self._writer))
         encoder = self._surveyed(chosen, lambda given, taken: None, progress)
         return sum(self._put(documents, chosen, encoder, batch_size, progress))
 
@@ -145,7 +145,7 @@ class Changes:
         if rows.ids is not None:
             known = self._writer.contains(rows.ids)
             if known.any():
-                raise _known(rows.ids[int(known.argmax())], VectorsError)
+                raise VectorsError(_KNOWN.format(rows.ids[int(known.argmax())]))
         return sum(self._put_vectors(rows, progress))
 
     def update_vectors(
@@ -328,11 +328,12 @@ class Changes:
         return unified(schemas) if schemas else None
 
 
-def _all_new(some: list[Document], writer: IndexWriter) -> list[Document]:
+def _all_new(some: list[Document], documents: Documents, writer: IndexWriter) -> list[Document]:
     """Raises CollectionError for the first whose id the index has."""
     known = writer.contains([document.doc_id for document in some])
     if known.any():
-        raise _known(some[int(known.argmax())].doc_id, CollectionError)
+        doc_id = some[int(known.argmax())].doc_id
+        raise CollectionError(f"{place_of(documents, doc_id)}: {_KNOWN.format(doc_id)}")
     return some
 
 
@@ -362,7 +363,3 @@ def folders_of(documents: Documents) -> list[str]:
     """The folders below which the ids of pages are their paths, those that JSON can name."""
     folders = documents.folders if isinstance(documents, DocumentSet) else []
     return [each for each in folders if is_utf8(each)]
-
-
-def _known(doc_id: str, error: type[LsrError]) -> LsrError:
-    return error(f"{doc_id!r} is the id of a document that the index has; update it, or give another id")

@@ -74,13 +74,15 @@ class ChosenDocuments:
                 try:
                     types.check([document.metadata])
                 except CollectionError as alone:
-                    raise CollectionError(f"{self._place_of(document.doc_id)}: {alone}") from alone
+                    raise CollectionError(f"{place_of(self._documents, document.doc_id)}: {alone}") from alone
             raise CollectionError(f"{self.name}: {error}") from error
 
-    def _place_of(self, doc_id: str) -> Any:
-        place_of = getattr(self._documents, "place_of", None)
-        place = None if place_of is None else place_of(doc_id)
-        return f"{self.name}: document {doc_id!r}" if place is None else place
+
+def place_of(documents: Documents, doc_id: str) -> str:
+    """Where a document is: file and line, or row, if these are known."""
+    find = getattr(documents, "place_of", None)
+    place = None if find is None else find(doc_id)
+    return f"{documents.name}: document {doc_id!r}" if place is None else str(place)
 
 
 def changed(some: list[Document], snapshot: Snapshot) -> list[Document]:

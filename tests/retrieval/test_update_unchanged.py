@@ -146,6 +146,9 @@ def test_conflicts_of_types_are_told_with_their_place_before_anything_is_encoded
             for put in (searcher.add, searcher.update):
                 with pytest.raises(CollectionError, match=f"{place}: the column 'year' of the index holds int64"):
                     put(given)
+        path.write_text('{"id": "n", "text": "more"}\n{"id": "d3", "text": "more"}\n')
+        with pytest.raises(CollectionError, match=rf"{path}:2: 'd3' is the id of a document that the index has"):
+            searcher.add(path)
     IndexWriter.open(tmp_path / "index").close()  # others may write
 
 
