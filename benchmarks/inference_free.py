@@ -67,7 +67,8 @@ def make_searcher(collection: Collection, name: str, cache: Path) -> tuple[Searc
         # The same network: the documents of `tiny` are those of this encoder.
         encode_documents(collection, folder, load_encoder("tiny", device="cpu"), progress=True)
     vectors = SparseVectors.read(folder)
-    return Searcher(SeismicIndex.build(vectors), encoder), vectors.ids or []
+    # As build_index stores them for such an encoder.
+    return Searcher(SeismicIndex.build(vectors, few_terms=True), encoder), vectors.ids or []
 
 
 def make_peer(texts: list[str]) -> Callable[[list[str]], tuple[np.ndarray, np.ndarray]]:

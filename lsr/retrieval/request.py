@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args, get_type_hints
 
 from lsr.checks import check_choice, check_number, check_whole, shown
@@ -127,6 +127,9 @@ class Fusion:
                 raise ParameterError(f"fusion: {each.name} is {value}, and {why}, or leave {each.name} out")
 
 
+_DEFAULT_FUSION = Fusion()
+
+
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
     """Everything that is asked of one search, or of many alike.
@@ -204,8 +207,12 @@ class SearchRequest:
         interpolate: Place = "none",
         fusion: Fusion | FusionMethod = Fusion(),
         where: str | None = None,
-    ) -> Self:
+    ) -> SearchRequest:
         """The request, where names stand for a Feedback and a Fusion with their default values."""
+        others = (params, allowed, side, feedback, where)
+        plain = all(each is None for each in others) and type(interpolate) is str and interpolate == "none"
+        if plain and type(k) is int and type(fusion) is Fusion and fusion == _DEFAULT_FUSION:
+            return _plain(k)
         return cls(
             k,
             _DEFAULT_PARAMS if params is None else params,
@@ -258,3 +265,9 @@ def word_types() -> dict[str, Any]:
     """The annotation of each of WORDS."""
     hints = {kind: get_type_hints(kind, localns={"Allowed": object}) for kind, _ in WORDS.values()}
     return {word: hints[kind][name] for word, (kind, name) in WORDS.items()}
+
+
+@lru_cache(maxsize=64)
+def _plain(k: int) -> SearchRequest:
+    """The request of k documents and nothing else, which most are: to check it takes longer than to look it up."""
+    return SearchRequest(k, _DEFAULT_PARAMS)
