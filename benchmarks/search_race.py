@@ -24,7 +24,7 @@ from search_common import (
 )
 from search_worker import seconds_of
 
-from lsr import ExactIndex
+from lsr import ExactIndex, SearchParams, SeismicIndex
 
 CALL_TARGETS = (0.95, 0.99)  # at which single calls and two threads are measured
 ORACLE_QUERIES = 200
@@ -157,11 +157,15 @@ def exhaustive(run: Run, data_set: str) -> dict[str, Any]:
     oracle = true_top(collection, ORACLE_QUERIES)
     batch, found = median_of(lambda: index.search(queries, K), len(queries))
     each, _ = median_of(lambda: [index.search(query, K) for query in queries], len(queries))
+    ours = run.indexes.get("lsr", data_set, run.rows(data_set), run.grids["lsr"].builds[0])
+    blocks = SeismicIndex.open(ours.folder / "index")
+    of_blocks, found_by_blocks = median_of(lambda: blocks.search(queries, K, SearchParams(exact=True)), len(queries))
     scipy_us, scipy_way = fastest_scipy(collection)
     n_oracle = len(oracle)
     rows = [
         ("ExactIndex", "a batch", batch, found.rows[:n_oracle]),
         ("ExactIndex", "one query a call", each, None),
+        ("SeismicIndex", "a batch, exact=True", of_blocks, found_by_blocks.rows[:n_oracle]),
         ("scipy", scipy_way, scipy_us, None),
     ]
     if "bmp" in run.engines:

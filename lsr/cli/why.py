@@ -34,6 +34,10 @@ _REASONS: dict[Verdict, str] = {
     "tail not read": "its heaviest terms score too little for the others to be read",
     "rounded away": "by weights rounded to 8 bits, others are better",
 }
+_OF_SUPERBLOCK: dict[Verdict, str] = {
+    "not estimated": "no term that estimates superblocks is in the summary of its superblock",
+    "out of blocks": "enough other superblocks have higher estimates than its superblock",
+}
 _EXACT: dict[Reason, str] = {
     "inverted": "this index has inverted lists, and every search of it is exact",
     "asked for": "an exact search was asked for",
@@ -75,7 +79,7 @@ def _print(document: str, explained: Why, given: SearchParams, token: Callable[[
     if explained.rank is not None:
         print(f"{printable(document)} is returned, at rank {explained.rank}")
     else:
-        print(f"{printable(document)} is not returned: {_REASONS[explained.verdict]}")
+        print(f"{printable(document)} is not returned: {_reason(explained)}")
     print()
     lines = [("score", _score(explained))]
     if explained.exact:
@@ -91,6 +95,13 @@ def _print(document: str, explained: Why, given: SearchParams, token: Callable[[
         print_columns(_table(used, explained.stages is not None, token))
     if len(explained.terms) > len(used):
         print(f"and {len(explained.terms) - len(used)} more")
+
+
+def _reason(explained: Why) -> str:
+    stages = explained.stages
+    if stages and (stages.superblock or 0) < (stages.superblock_floor or 0):
+        return _OF_SUPERBLOCK.get(explained.verdict, _REASONS[explained.verdict])
+    return _REASONS[explained.verdict]
 
 
 def _score(explained: Why) -> str:
@@ -111,7 +122,12 @@ def _stage_lines(stages: Stages, params: SearchParams) -> list[tuple[str, str]]:
     how = {True: "visited", False: "not visited", None: "visited only if met early, when less was required"}[
         stages.visited
     ]
+    superblock = []
+    if stages.superblock is not None and stages.superblock_floor is not None:
+        looked_into = f"its blocks are estimated from {stages.superblock_floor:.4f} on"
+        superblock.append(("superblock", f"estimate {stages.superblock:.4f}; {looked_into}"))
     return [
+        *superblock,
         ("block", f"estimate {stages.estimate:.4f}, {how}"),
         ("required", required),
         ("head", f"{stages.head:.4f}; the rest of a document is read from {stages.head_limit:.4f} on"),

@@ -17,6 +17,7 @@ from lsr.collections.runs import Qrels, run_writer
 from lsr.eval.judged_documents import check_index
 from lsr.eval.measures import query_values
 from lsr.index.parameters import SearchParams
+from lsr.index.seismic.engine import EXACT_LISTS
 from lsr.progress import progress_bar
 from lsr.retrieval.request import DENSE, SPARSE, SearchRequest
 from lsr.retrieval.searcher import Searcher
@@ -168,7 +169,8 @@ def _bytes(task: Task) -> int:
     searcher, sides = task.searcher, task.request.sides
     parts: list[int] = []
     if SPARSE in sides:
-        parts += searcher.index.nbytes.values()
+        # Without what depends on how many searches there were before.
+        parts += (size for part, size in searcher.index.nbytes.items() if part != EXACT_LISTS)
     if DENSE in sides and searcher.dense is not None:
         parts += searcher.dense.index.nbytes.values()
     return sum(parts)

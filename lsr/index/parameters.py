@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from lsr.checks import check_choice, check_flag, check_number, check_whole
 from lsr.errors import ParameterError
 
 Layout = Literal["fast", "compact"]
+
+_RETIRED = ("centroid_fraction", "min_cluster_size")
 
 
 def _to_python(settings: IndexConfig | SearchParams) -> None:
@@ -25,9 +28,7 @@ def _to_python(settings: IndexConfig | SearchParams) -> None:
 class IndexConfig:
     """The decisions of a build.
 
-    block_size: documents of a block, at most. Smaller blocks mean fewer documents scored and more estimates.
-    centroid_fraction: centroids sampled in the last step of the clustering, as a share of the documents.
-    min_cluster_size: clusters of this size or smaller are dissolved into the nearest of the others.
+    block_size: documents of a block. Smaller blocks mean fewer documents scored and more estimates.
     doc_cut: components, heaviest first, by which documents and centroids are compared; at most 16.
     summary_energy: share of a block's component-wise maxima, by L1 mass, that its summary keeps (Seismic, Bruch et al.,
         SIGIR 2024, section 4.3).
@@ -41,8 +42,6 @@ class IndexConfig:
     """
 
     block_size: int = 4
-    centroid_fraction: float = 0.35
-    min_cluster_size: int = 2
     doc_cut: int = 15
     summary_energy: float = 0.7
     layout: Layout = "fast"
@@ -52,13 +51,18 @@ class IndexConfig:
     def __post_init__(self) -> None:
         check_choice("layout", self.layout, get_args(Layout))
         check_whole("block_size", self.block_size, 1, 255)
-        check_number("centroid_fraction", self.centroid_fraction, 1e-9, 1)
-        check_whole("min_cluster_size", self.min_cluster_size, 0, 2**32 - 1)
         check_whole("doc_cut", self.doc_cut, 1, 16)
         check_number("summary_energy", self.summary_energy, 1e-9, 1)
         check_whole("knn", self.knn, 0, 1000)
         check_whole("seed", self.seed, 0, 2**32 - 1)
         _to_python(self)
+
+    @classmethod
+    def from_json(cls, entries: Mapping[str, Any]) -> IndexConfig:
+        """What a manifest holds, without settings of earlier versions. Raises TypeError and ParameterError."""
+        if not isinstance(entries, Mapping):
+            raise TypeError("the config is not an object")
+        return cls(**{name: value for name, value in entries.items() if name not in _RETIRED})
 
 
 @dataclass(frozen=True, slots=True)

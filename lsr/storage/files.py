@@ -247,6 +247,21 @@ def _make_folders(folder: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
 
 
+def link_tree(old: Path, new: Path, but: str | None = None) -> None:
+    """A file, or a folder and all that is in it `but` what has that name, linked where it can be, else copied."""
+    if old.is_dir():
+        new.mkdir(parents=True, exist_ok=True)
+        for each in old.iterdir():
+            if each.name != but:
+                link_tree(each, new / each.name)
+        return
+    new.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(old, new)
+    except OSError:
+        shutil.copy2(old, new)
+
+
 def remove_temporaries(folder: Path, ours: Callable[[str], bool]) -> None:
     """Remove what killed writers left in `folder` of files and folders with names that are `ours`."""
     with suppress(OSError):

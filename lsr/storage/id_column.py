@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.errors import IndexFormatError
-from lsr.storage.arrays import load_array, save_arrays
+from lsr.storage.arrays import growing_array, load_array
 from lsr.storage.ids import check_unique
 from lsr.storage.strings import StringColumn
 
 STRINGS_AT_ONCE = 1 << 13
+SORTED_AT_ONCE = 1 << 18
 
 
 class Ids(Protocol):
@@ -71,14 +72,35 @@ class IdColumn(StringColumn):
 
     @staticmethod
     def write(folder: Path, name: str, strings: Iterable[str]) -> int:
-        """Write NAME.*.npy, holding few strings at a time, but some numbers of each; returns how many there were.
+        """Write NAME.*.npy, holding few strings and numbers at a time; returns how many strings there were.
 
         Raises as StringColumn.write does. Ids are not compared.
         """
         count = StringColumn.write(folder, name, strings)
         written = StringColumn.open(folder, name)  # without the digests of ids that may have been there before
-        digests, rows = IdColumn(written._text, written._offsets)._by_digest()
-        save_arrays(folder, {f"{name}.digests": digests, f"{name}.rows": rows})
+        unsorted = f"{name}.unsorted"
+        with growing_array(folder, unsorted, np.uint64) as add:
+            for begin in range(0, count, STRINGS_AT_ONCE):
+                add(digests_of(written._text, written._offsets[begin : begin + STRINGS_AT_ONCE + 1]))
+        # Sorted a range of digests at a time; each is about as frequent as any other.
+        parts = 1 + count // SORTED_AT_ONCE
+        with (
+            growing_array(folder, f"{name}.digests", np.uint64) as add_digests,
+            growing_array(folder, f"{name}.rows", _row_type(count)) as add_rows,
+        ):
+            for part in range(parts):
+                rows = [np.empty(0, np.int64)]
+                for begin in range(0, count, SORTED_AT_ONCE):
+                    digests = load_array(folder, unsorted)[begin : begin + SORTED_AT_ONCE]
+                    rows.append(
+                        np.flatnonzero((digests >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32) == part) + begin
+                    )
+                chosen = np.concatenate(rows)
+                digests = load_array(folder, unsorted)[chosen]
+                order = np.argsort(digests, kind="stable")
+                add_digests(digests[order])
+                add_rows(chosen[order])
+        (folder / f"{unsorted}.npy").unlink()
         return count
 
     @classmethod
@@ -171,8 +193,29 @@ class IdColumn(StringColumn):
                 raise IndexFormatError("the offsets of the ids are damaged; build the index again")
             digests = digests_of(self._text, self._offsets)
             order = np.argsort(digests, kind="stable")
-            self._sorted = digests[order], order.astype(np.uint32) if len(order) <= 1 << 32 else order
+            self._sorted = digests[order], order.astype(_row_type(len(order)))
         return self._sorted
+
+    def first_repeated(self) -> int | None:
+        """The first row whose id an earlier row has, too; None if there is none."""
+        digests, rows = self._by_digest()
+        first = len(self)
+        of_digest, known = -1, set[bytes]()
+        for begin in range(0, len(self), STRINGS_AT_ONCE):
+            some = digests[begin : begin + STRINGS_AT_ONCE + 1]
+            for at in (np.flatnonzero(some[1:] == some[:-1]) + begin).tolist():
+                if of_digest != digests[at]:
+                    of_digest, known = int(digests[at]), {self._bytes(int(rows[at]))}
+                row = int(rows[at + 1])  # those of one digest rise
+                if self._bytes(row) in known:
+                    first = min(first, row)
+                known.add(self._bytes(row))
+        return first if first < len(self) else None
+
+
+def _row_type(count: int) -> np.dtype[Any]:
+    """The type of the rows of so many ids."""
+    return np.dtype(np.uint32 if count <= 1 << 32 else np.int64)
 
 
 def digests_of(text: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:

@@ -109,7 +109,7 @@ def read_manifest(
     if formats is not None and (not isinstance(version, int) or version not in formats):
         newer = isinstance(version, int) and version > max(formats)
         advice = "upgrade lsr" if newer else "build the index again"
-        known = " and ".join(map(str, formats))
+        known = " and ".join(map(str, sorted(formats)))
         raise IndexFormatError(f"{folder}: format version {version}, this lsr reads {known}; {advice}")
     if version != COMMIT_FORMAT:  # what a commit names may be gone with it by now: whoever opens it holds it first
         check_sizes(folder, manifest)

@@ -222,7 +222,7 @@ def test_a_manifest_cut_short(lsr: Lsr, bm25_index: Path, tmp_path: Path) -> Non
 def test_a_newer_format(lsr: Lsr, bm25_index: Path, tmp_path: Path) -> None:
     manifest = copy_of(bm25_index, tmp_path) / "manifest.json"
     record = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps({**record, "format_version": record["format_version"] + 1}))
+    manifest.write_text(json.dumps({**record, "format_version": record["format_version"] + 2}))
     assert "upgrade lsr" in rejected(lsr("search", manifest.parent, "heart"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import unpack_archive
 
 import pytest
 
@@ -10,6 +11,7 @@ from lsr.index.segments.index_writer import IndexWriter
 from lsr.index.seismic.seismic_index import SeismicIndex
 from tests.cli.commands import Lsr, rejected
 from tests.index.samples import zipf_vectors
+from tests.index.test_formats import FIXTURES
 
 DIM = 30
 
@@ -54,3 +56,19 @@ def test_what_cannot_be_merged(lsr: Lsr, index: Path, tmp_path: Path) -> None:
     content = (index / "manifest.json").read_bytes()
     (index / "manifest.json").write_bytes(content[:100])
     assert f"lsr repair {index}" in rejected(lsr("merge", index))
+
+
+def test_blocks_of_an_earlier_version(lsr: Lsr, tmp_path: Path) -> None:
+    unpack_archive(FIXTURES / "format4.zip", tmp_path)
+    for name in ("folder", "segments"):
+        index = tmp_path / name
+        advice = f"{index}: has blocks of an earlier version, to be built anew; lsr upgrade {index}"
+        for words in (("info", index), ("merge", index), ("search", index, "token"), ("delete", index, "d1")):
+            assert rejected(lsr(*words)) == advice
+        checked = lsr("check", index)
+        assert (checked.status, advice in checked.out, "intact" in checked.out) == (0, True, True)
+        upgraded = lsr("upgrade", index)
+        assert upgraded.out == f"{index}: upgraded\n"
+        assert f"{index}: was tuned on other blocks; tune it again: lsr tune {index}" in upgraded.err
+        assert lsr("info", index, "--verify").out.endswith("all intact\n")
+        assert lsr("upgrade", index, "--json").json == {"index": str(index), "upgraded": False}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lsr.cli.main import main
-from lsr.cli.why import _words
+from lsr.cli.why import _OF_SUPERBLOCK, _REASONS, _words
 from lsr.index.parameters import SearchParams
 from lsr.index.seismic.build import trial
 from lsr.index.tools.why import Remedy, Why
@@ -22,6 +22,7 @@ from lsr.retrieval.searcher import Searcher
 from tests import made_vectors
 from tests.cli.commands import Lsr, rejected
 from tests.fixtures.make import NEWS, documents
+from tests.index.superblocks import always_superblocks
 
 QUESTION = "do rain and drought change the milk price, the interest rate and the share price"
 DOCUMENTS = 1500
@@ -92,7 +93,7 @@ def test_a_score_too_low(lsr: Lsr, index: Path) -> None:
 def test_stages_are_told(lsr: Lsr, index: Path, explain: Callable[..., Any]) -> None:
     """One document for each verdict."""
     reasons: dict[str, str] = {}
-    for document in ranked(lsr, index, "-k", 12, "--exact"):
+    for document in ranked(lsr, index, "-k", 60, "--exact"):
         for cut, factor, most in ((1, 1.5, 1000), (2, 1.0, 1), (10, 0.6, 1)):
             explained = explain(document, 5, query_cut=cut, heap_factor=factor, max_blocks=most)
             if explained.verdict in ("returned", *reasons):
@@ -114,6 +115,26 @@ def test_stages_are_told(lsr: Lsr, index: Path, explain: Callable[..., Any]) -> 
             assert remedy.endswith(f", which returns it at rank {explained.remedy.rank}")
     assert set(reasons) >= {"score too low", "not estimated", "out of blocks", "block skipped"}
     assert len(set(reasons.values())) == len(reasons)
+
+
+def test_superblocks_are_told(lsr: Lsr, index: Path, tmp_path: Path) -> None:
+    words = ("index", index.parent / "corpus.jsonl", tmp_path / "index", "--encoder", "tiny", "--summary-energy", 0.2)
+    with always_superblocks():
+        assert lsr(*words).status == 0
+    exact = ranked(lsr, tmp_path / "index", "-k", 40, "--exact")
+    reasons = set()
+    for document in exact:
+        asked = ("-k", 5, "--query-cut", 2, "--max-blocks", 1)
+        lines = lsr("why", tmp_path / "index", QUESTION, document, *asked).out.splitlines()
+        superblock, block = (line for line in lines if "block" in line[:10])
+        stages = lsr("why", tmp_path / "index", QUESTION, document, *asked, "--json").json["stages"]
+        estimate, floor = stages["superblock"], stages["superblock_floor"]
+        assert superblock == f"superblock  estimate {estimate:.4f}; its blocks are estimated from {floor:.4f} on"
+        assert block.startswith(f"block       estimate {stages['estimate']:.4f}, ")
+        if estimate < floor:
+            reasons.add(lines[0].removeprefix(f"{document} is not returned: "))
+    assert "enough other superblocks have higher estimates than its superblock" in reasons
+    assert reasons <= {*_OF_SUPERBLOCK.values(), *_REASONS.values()}
 
 
 def test_json(lsr: Lsr, index: Path, explain: Callable[..., Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from threading import Thread
 from typing import TypeVar
 from unittest.mock import patch
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from lsr.index.parameters import IndexConfig, SearchParams
 from lsr.index.result import SearchResult
 from lsr.index.seismic.build import in_memory as building
-from lsr.index.seismic.build import trial
+from lsr.index.seismic.build import node_plan, trial
 from lsr.index.seismic.forward import (
     Components,
     Forward,
@@ -55,6 +55,13 @@ def always_blocks() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def nodes_are(superblocks: bool) -> Iterator[None]:
+    """Indexes built meanwhile have summaries of superblocks, and pages, or of blocks, however many the documents."""
+    with patch.object(node_plan, "SUPERBLOCKS_FROM", 0 if superblocks else 1 << 32):
+        yield
+
+
 def zipf_vectors(seed: int, rows: int, dim: int, mean_length: float, levels: int) -> SparseVectors:
     """Rows of few components, some of them in most rows, and of weights k / 8 with k from 1 to `levels`."""
     rng = np.random.default_rng(seed)
@@ -84,8 +91,6 @@ def configs(draw: st.DrawFn) -> IndexConfig:
     """Settings that make a difference to a few hundred documents."""
     return IndexConfig(
         block_size=draw(st.sampled_from([1, 3, 6, 255])),
-        centroid_fraction=draw(st.sampled_from([0.05, 0.35, 1.0])),
-        min_cluster_size=draw(st.sampled_from([0, 2, 10])),
         doc_cut=draw(st.sampled_from([1, 3, 16])),
         summary_energy=draw(st.sampled_from([0.1, 0.5, 1.0])),
         layout=draw(st.sampled_from(LAYOUTS)),
@@ -118,9 +123,18 @@ def sample_table(n_components: int) -> npt.NDArray[np.float32]:
     return np.random.default_rng(7).integers(0, 5, table_size(n_components, 4)).astype(np.float32)
 
 
-def build(vectors: SparseVectors, config: IndexConfig | None = None, rare: int = 128, threads: int = 1) -> SeismicIndex:
-    """An index whose summaries keep all there is of components of up to `rare` documents."""
-    with patch.object(building, "RARE", rare):
+def build(
+    vectors: SparseVectors,
+    config: IndexConfig | None = None,
+    rare: int = 128,
+    threads: int = 1,
+    superblocks: bool | None = None,
+) -> SeismicIndex:
+    """An index whose summaries keep all there is of components of up to `rare` documents.
+
+    superblocks: whether it has them; None for as many documents as it takes.
+    """
+    with patch.object(building, "RARE", rare), nullcontext() if superblocks is None else nodes_are(superblocks):
         return SeismicIndex.build(vectors, config, threads=threads)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +45,7 @@ from tests.index.samples import (
     vectors_and_queries,
     whole_numbers,
 )
+from tests.index.superblocks import always_superblocks
 from tests.strategies import from_pairs
 
 Index = ExactIndex | SeismicIndex
@@ -141,17 +143,22 @@ def test_ids_of_an_index_that_has_none() -> None:
         Filter.of(["a"], 5, None)
 
 
-@given(st.lists(st.booleans(), max_size=20), st.randoms())
-def test_masked_documents(mask: list[bool], random: Any) -> None:
+@given(st.lists(st.booleans(), max_size=60), st.randoms(), st.booleans())
+def test_masked_documents(mask: list[bool], random: Any, paged: bool) -> None:
     rows = random.sample(range(len(mask)), len(mask))
-    offsets = np.append(np.arange(0, len(mask), 3), len(mask)).astype(np.uint32)
     places, nothing = np.array(rows, np.uint32), np.empty(0, np.int64)
-    blocks = Blocks.of([places, places, offsets, nothing, nothing, nothing.astype(np.uint16)], 0)
+    pages = np.zeros(len(mask) if paged else 0, np.uint8)  # of which only the size is asked
+    blocks = Blocks.of([places, places, nothing, nothing, nothing.astype(np.uint16), pages], 3, 0)
     masked = mask_blocks(np.array(mask, bool), blocks)
-    assert (masked.documents.dtype, masked.open.dtype, masked.listed.dtype) == (np.uint8, np.float32, np.uint32)
+    assert (masked.documents.dtype, masked.open.dtype, masked.listed.dtype) == (np.uint8, np.uint8, np.uint32)
     is_open = [any(mask[row] for row in rows[at : at + 3]) for at in range(0, len(rows), 3)]
-    few_closed = is_open.count(False) * FEW_CLOSED <= len(is_open)
-    assert masked.open.tolist() == ([] if few_closed else [float(each) for each in is_open])
+    of_node = 4 if paged else 1
+    bits = [
+        sum(1 << at for at, each in enumerate(is_open[first : first + of_node]) if each)
+        for first in range(0, len(is_open), of_node)
+    ]
+    closed = sum(each != (1 << of_node) - 1 for each in bits)
+    assert masked.open.tolist() == ([] if closed * FEW_CLOSED <= len(bits) else bits)
     assert masked.documents.tolist() == [int(mask[row]) for row in rows]
     assert masked.listed.tolist() == [document for document, row in enumerate(rows) if mask[row]]
     assert masked.count == sum(mask)
@@ -168,10 +175,13 @@ def test_a_filter_is_prepared_once_for_each_key() -> None:
 # What every index makes of a filter
 
 
-@pytest.fixture(params=["exact", "blocks", "inverted"])
+@pytest.fixture(params=["exact", "blocks", "superblocks", "inverted"])
 def make(request: pytest.FixtureRequest) -> Iterator[Callable[[SparseVectors], Index]]:
     if request.param == "exact":
         yield ExactIndex.build
+    elif request.param == "superblocks":
+        with always_superblocks():
+            yield SeismicIndex.build
     else:
         below = 1 << 30 if request.param == "inverted" else 0
         with patch.object(trial, "INVERTED_BELOW", below):
@@ -290,7 +300,9 @@ def test_as_many_are_found_as_match(
     vectors, queries = unrounded(drawn[0]), whole_numbers(drawn[1])
     vectors = SparseVectors(vectors.indptr, vectors.indices, np.ceil(vectors.values), vectors.dim)
     mask = data.draw(masks(len(vectors)))
-    index, params = build(vectors, config, rare), SearchParams(query_cut, heap_factor, max_blocks)
+    with always_superblocks() if data.draw(st.booleans()) else nullcontext():
+        index = build(vectors, config, rare)
+    params = SearchParams(query_cut, heap_factor, max_blocks)
     with patch.object(seismic, "FEW_ALLOWED", 0):
         result = index.search(queries, k, params, allowed=mask)
     found = result.rows >= 0
@@ -345,10 +357,11 @@ class Many:
         return recall(found, self.index.search(self.queries, 10, EXACT, threads=2, allowed=mask))
 
 
-@pytest.fixture(scope="module")
-def many() -> Many:
+@pytest.fixture(scope="module", params=["blocks", "superblocks"])
+def many(request: pytest.FixtureRequest) -> Many:
     """So many documents that also one in thirty are more than are scored one by one."""
-    index = SeismicIndex.build(made_vectors.short_documents(100_000))
+    with always_superblocks() if request.param == "superblocks" else nullcontext():
+        index = SeismicIndex.build(made_vectors.short_documents(100_000))
     return Many(index, made_vectors.short_queries(500))
 
 

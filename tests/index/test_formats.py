@@ -1,8 +1,12 @@
-"""Indexes that older versions wrote open, and find what they found. fixtures/format3.zip was written at c6be4e3."""
+"""Indexes that older versions wrote open, and find what they found; what has blocks is to be upgraded first.
+
+fixtures/format3.zip was written at c6be4e3, format4.zip at 6841fc3.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from shutil import unpack_archive
 from types import SimpleNamespace
@@ -10,19 +14,28 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lsr import DenseIndex, ExactIndex, Searcher, SearchParams, SeismicIndex, SparseVectors
+from lsr import DenseIndex, ExactIndex, Searcher, SeismicIndex, SparseVectors
 from lsr.errors import IndexFormatError
 from lsr.index.index_folder import opened
 from lsr.index.open_index import open_index
-from tests.index.samples import EXACT, same
+from lsr.index.segments.index_writer import IndexWriter
+from lsr.index.segments.upgrade import upgrade_index
+from tests.index.samples import same
 
-FIXTURE = Path(__file__).resolve().parent.parent / "fixtures" / "format3.zip"
+FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 
 
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
-    unpack_archive(FIXTURE, tmp_path / "old")
+    unpack_archive(FIXTURES / "format3.zip", tmp_path / "old")
     return tmp_path / "old"
+
+
+@pytest.fixture
+def fourth(tmp_path: Path) -> Path:
+    """Indexes of format 4, in a folder and in segments, with all that an index may have, and their vectors."""
+    unpack_archive(FIXTURES / "format4.zip", tmp_path / "fourth")
+    return tmp_path / "fourth"
 
 
 def test_inverted_lists_of_format_3(old: Path, tmp_path: Path) -> None:
@@ -64,25 +77,23 @@ def test_postings_that_lead_nowhere_are_damage(old: Path, tmp_path: Path, name: 
         list(index.iter_vectors())
 
 
-@pytest.mark.parametrize("name", ["rows", "positions", "blocks"])
+@pytest.mark.parametrize("name", ["rows", "positions"])
 def test_documents_of_blocks_that_are_nowhere_are_damage(old: Path, name: str) -> None:
     array = np.load(old / "blocks" / f"{name}.npy")
     array[1] = 2**32 - 1
     np.save(old / "blocks" / f"{name}.npy", array)
+    before = {path.name: path.read_bytes() for path in (old / "blocks").iterdir()}
     with pytest.raises(IndexFormatError, match="do not fit together"):
-        open_index(old / "blocks")
+        upgrade_index(old / "blocks")
+    assert {path.name: path.read_bytes() for path in (old / "blocks").iterdir()} == before
 
 
-def test_blocks_of_format_3(old: Path, tmp_path: Path) -> None:
-    vectors = SparseVectors.read(old / "vectors.npz")
-    index, built = SeismicIndex.open(old / "blocks"), SeismicIndex.build(vectors)
-    assert not index.inverted and index.knn == 2
-    queries = vectors[:9].top_k(4)
-    for params in (SearchParams(), SearchParams(knn=2), EXACT):
-        assert same(index.search(queries, 10, params), built.search(queries, 10, SearchParams(exact=params.exact)))
-    assert index.search(queries, allowed=["document 7"]).rows[:, 0].max() == 7  # its ids have no digests
-    index.save(tmp_path / "again")
-    assert same(SeismicIndex.open(tmp_path / "again").search(queries), index.search(queries))
+def test_blocks_of_earlier_versions_are_to_be_upgraded(old: Path, fourth: Path) -> None:
+    for folder in (old / "blocks", fourth / "folder", fourth / "compact", fourth / "segments"):
+        advice = re.escape(f"{folder}: has blocks of an earlier version, to be built anew; lsr upgrade {folder}")
+        for opening in (open_index, SeismicIndex.open, Searcher.open, IndexWriter.open):
+            with pytest.raises(IndexFormatError, match=f"^{advice}$"):
+                opening(folder)
 
 
 def test_dense_vectors_and_texts_of_that_time(old: Path) -> None:

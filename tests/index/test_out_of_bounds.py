@@ -21,7 +21,7 @@ Change = Callable[[Any, int], None]
 
 BEYOND = 0xFFFFFFF0
 
-KINDS = ("inverted", "blocks", "wide", "compact", "wide compact")
+KINDS = ("inverted", "blocks", "superblocks", "wide", "compact", "wide compact")
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ CASES: list[tuple[str, str, Change, set[str]]] = [
     ("inverted", "weights", everything(np.nan), {HITS, "VectorsError"}),
     ("inverted", "weights", everything(-np.inf), {HITS, "VectorsError"}),
 ]
-for kind in ("blocks", "wide", "compact", "wide compact"):
+for kind in ("blocks", "superblocks", "wide", "compact", "wide compact"):
     CASES += [
         (kind, "heads", tails(1 << 39, 1000), {ERROR}),
         (kind, "heads", tails(0, 0xFFFFFF), {ERROR}),
@@ -108,7 +108,6 @@ for kind in ("blocks", "wide", "compact", "wide compact"):
         (kind, "heads", components_of_heads, {ERROR}),
         (kind, "tails", ones, {ERROR}),
         (kind, "tails", end_of_tails, {ERROR, HITS}),
-        (kind, "blocks", inner(0xF0000000), {ERROR}),
         (kind, "rows", everything(0xF0000000), {ERROR}),
         (kind, "rows", one(5, 0xF0000000), {ERROR}),
         (kind, "positions", everything(0xF0000000), {ERROR}),
@@ -123,7 +122,8 @@ for kind in ("blocks", "wide", "compact", "wide compact"):
         (kind, "scale", one(0, -1), {ERROR}),
         (kind, "scale", one(0, 0), {ERROR}),
     ]
-for kind in ("blocks", "wide"):
+CASES += [("superblocks", "pages", change, {HITS}) for change in (everything(0), everything(255), one(22, 77))]
+for kind in ("blocks", "superblocks", "wide"):
     CASES += [(kind, "graph", everything(0xF0000000), {HITS}), (kind, "graph", one(9, ROWS), {HITS})]
 
 

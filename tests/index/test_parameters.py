@@ -19,8 +19,6 @@ from tests.strategies import from_pairs
 def test_defaults_are_those_of_the_docs() -> None:
     assert asdict(IndexConfig()) == {
         "block_size": 4,
-        "centroid_fraction": 0.35,
-        "min_cluster_size": 2,
         "doc_cut": 15,
         "summary_energy": 0.7,
         "layout": "fast",
@@ -49,11 +47,9 @@ def test_settings_are_frozen_and_make_themselves_again(settings: IndexConfig | S
     [
         {"block_size": 1, "layout": "compact"},
         {"block_size": 255, "knn": 1000},
-        {"centroid_fraction": 1e-9},
-        {"centroid_fraction": 1, "summary_energy": 1},
-        {"min_cluster_size": 0, "doc_cut": 1},
+        {"summary_energy": 1e-9, "doc_cut": 1},
+        {"summary_energy": 1, "seed": 2**32 - 1},
         {"doc_cut": 16, "seed": 0},
-        {"min_cluster_size": 2**32 - 1, "seed": 2**32 - 1},
     ],
 )
 def test_index_settings_at_their_limits(accepted: dict[str, Any]) -> None:
@@ -80,8 +76,6 @@ def test_search_settings_at_their_limits(accepted: dict[str, Any]) -> None:
         ("block_size", [0, -1, 256]),
         ("layout", ["small", "", None, 1, "FAST"]),
         ("knn", [-1, 1001]),
-        ("centroid_fraction", [0.0, -0.1, 1.01, math.inf, math.nan]),
-        ("min_cluster_size", [-1, 2**32]),
         ("doc_cut", [0, -1, 17]),
         ("summary_energy", [0.0, -0.5, 1.01, math.inf, math.nan]),
         ("seed", [-1, 2**32]),
@@ -110,11 +104,11 @@ def test_search_settings_beyond_their_limits(name: str, refused: list[Any]) -> N
 
 
 NO_NUMBERS = ["4", True, [1], 1j]
-WHOLE_NUMBERS = ("block_size", "min_cluster_size", "doc_cut", "knn", "seed")
+WHOLE_NUMBERS = ("block_size", "doc_cut", "knn", "seed")
 SEARCH_NUMBERS = ("query_cut", "max_blocks", "knn")
 
 
-@pytest.mark.parametrize("name", [*WHOLE_NUMBERS, "centroid_fraction", "summary_energy"])
+@pytest.mark.parametrize("name", [*WHOLE_NUMBERS, "summary_energy"])
 def test_index_settings_that_are_no_numbers(name: str) -> None:
     for value in [*NO_NUMBERS, None, *([2.5] if name in WHOLE_NUMBERS else [])]:
         with pytest.raises(ParameterError, match=f"^{name} is "):
@@ -170,6 +164,12 @@ def test_settings_that_no_machine_number_can_hold(params: SearchParams) -> None:
     assert SeismicIndex.build(vectors).search(vectors[:1], 1, params).rows.tolist() == [[199]]
 
 
-def test_the_largest_clusters_that_may_be_dissolved() -> None:
-    vectors = from_pairs([[(0, 1.0 + row)] for row in range(200)], 1)
-    assert len(SeismicIndex.build(vectors, IndexConfig(min_cluster_size=2**32 - 1))) == 200
+def test_settings_of_earlier_versions_are_left_out_of_a_manifest() -> None:
+    earlier = {"block_size": 6, "centroid_fraction": 0.35, "min_cluster_size": 2, "seed": 3}
+    assert IndexConfig.from_json(earlier) == IndexConfig(block_size=6, seed=3)
+    assert IndexConfig.from_json(asdict(IndexConfig(knn=4))) == IndexConfig(knn=4)
+    for entries in ({"color": 1}, None, [], "block_size"):
+        with pytest.raises(TypeError):
+            IndexConfig.from_json(entries)  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match="^block_size is 0"):
+        IndexConfig.from_json({"block_size": 0})

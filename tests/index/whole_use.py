@@ -22,6 +22,7 @@ from lsr.storage.columns import Columns, write_columns
 from lsr.storage.strings import StringColumn
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.index.samples import EXACT, always_blocks, build, zipf_vectors
+from tests.index.superblocks import always_superblocks
 
 ROWS = 400
 NARROW_DIM, WIDE_DIM, DENSE_DIM = 300, 1 << 20, 16
@@ -84,9 +85,15 @@ def _blocks(save: Callable[[Path], None]) -> Callable[[Path], None]:
     return saving
 
 
+def _save_superblocks(folder: Path) -> None:
+    with always_superblocks():
+        build(named(sample()), IndexConfig(knn=4)).save(folder)
+
+
 SAVED: dict[str, Callable[[Path], None]] = {
     "inverted": lambda folder: ExactIndex.build(named(sample())).save(folder),
     "blocks": _blocks(lambda folder: build(named(sample()), IndexConfig(knn=4)).save(folder)),
+    "superblocks": _save_superblocks,
     "wide": _blocks(lambda folder: build(named(wide_sample()), IndexConfig(knn=4)).save(folder)),
     "compact": _blocks(lambda folder: build(sample(), IndexConfig(layout="compact")).save(folder)),
     "wide compact": _blocks(lambda folder: build(wide_sample(), IndexConfig(layout="compact")).save(folder)),

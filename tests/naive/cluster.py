@@ -2,24 +2,23 @@
 
 Scores are added up as 32-bit floats and in the same order, or ties would differ.
 
-A sketch is a list of (component, weight), heaviest first; blocks are lists of rows.
+A sketch is a list of (component, weight), heaviest first.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import islice, pairwise
+from itertools import islice
 from math import sqrt
 
 import numpy as np
 
 from lsr.index.parameters import IndexConfig
-from lsr.index.seismic.build.cluster import COARSE, LEAF, MOST_CENTROIDS, SKETCH, STUCK
+from lsr.index.seismic.build.cluster import COARSE, DISSOLVED, LEAF, MOST_CENTROIDS, SKETCH, STUCK
 from tests.naive.forward import Row
 
 Sketch = list[tuple[int, np.float32]]
-Block = list[int]
 
 
 def find_sketches(rows: Sequence[Row]) -> list[Sketch]:
@@ -90,14 +89,19 @@ def nearest_centroids(
     return chosen
 
 
-def split(
-    documents: Sequence[int], k: int, sketches: Sequence[Sketch], min_cluster_size: int, doc_cut: int, seed: int
-) -> list[list[int]]:
+def split(documents: Sequence[int], k: int, sketches: Sequence[Sketch], doc_cut: int, seed: int) -> list[list[int]]:
     """The clusters around k of the documents, in the order of their centroids; small ones are dissolved."""
+    return _clusters_around(k, documents, sketches, doc_cut, seed, DISSOLVED)
+
+
+def _clusters_around(
+    k: int, documents: Sequence[int], sketches: Sequence[Sketch], doc_cut: int, seed: int, dissolved: int
+) -> list[list[int]]:
+    """dissolved: the largest of those clusters whose documents go elsewhere."""
     centroids = [of_unit_length(sketches[documents[at]]) for at in sample_without_replacement(len(documents), k, seed)]
     vectors = [cut_sketch(sketches[document], doc_cut) for document in documents]
     slots = nearest_centroids(vectors, centroids, [True] * k)
-    alive = [slots.count(slot) > min_cluster_size for slot in range(k)]
+    alive = [slots.count(slot) > dissolved for slot in range(k)]
     first = alive.index(True) if any(alive) else 0
     second = nearest_centroids(vectors, centroids, alive)
     for i, slot in enumerate(slots):
@@ -107,48 +111,31 @@ def split(
     return [cluster for cluster in clusters if cluster]
 
 
-def coarse_centroids(n: int) -> int:
-    """How many centroids share out n documents above the leaves."""
+def number_of_centroids(n: int) -> int:
+    """How many centroids share out n documents."""
     return min(max(2, n // COARSE), MOST_CENTROIDS)
 
 
-def cut_evenly(documents: Sequence[int], block_size: int) -> list[Block]:
-    """As few blocks as will do, their sizes at most one apart."""
-    n, pieces = len(documents), -(-len(documents) // block_size)
-    bounds = [n * piece // pieces for piece in range(pieces + 1)]
-    return [list(documents[begin:end]) for begin, end in pairwise(bounds)]
-
-
 def grow_tree(
-    documents: Sequence[int],
-    sketches: Sequence[Sketch],
-    config: IndexConfig,
-    seed: int,
-    begin: int = 0,
-    final: bool | None = None,
-) -> list[Block]:
-    """The blocks of some documents. begin: how many documents of the tree stand before these."""
-    n = len(documents)
-    final = n <= LEAF if final is None else final
-    k = max(1, int(config.centroid_fraction * min(n, LEAF))) if final else coarse_centroids(n)
-    blocks = []
-    for part in split(documents, k, sketches, config.min_cluster_size, config.doc_cut, seed + begin):
-        if final:
-            blocks += cut_evenly(part, config.block_size)
-        else:
-            blocks += grow_tree(part, sketches, config, seed, begin, len(part) <= LEAF or len(part) > STUCK * n)
-            begin += len(part)
-    return blocks
+    documents: Sequence[int], sketches: Sequence[Sketch], doc_cut: int, seed: int, begin: int = 0
+) -> list[int]:
+    """Some documents in the order of their clusters. begin: how many documents of the tree stand before these."""
+    n, order = len(documents), []
+    for part in split(documents, number_of_centroids(n), sketches, doc_cut, seed + begin):
+        is_leaf = len(part) <= LEAF or len(part) > STUCK * n
+        order += part if is_leaf else grow_tree(part, sketches, doc_cut, seed, begin)
+        begin += len(part)
+    return order
 
 
-def cluster(sketches: Sequence[Sketch], config: IndexConfig) -> list[Block]:
-    """All documents: beyond a leaf, a tree for each of the clusters that a first step makes."""
+def cluster(sketches: Sequence[Sketch], config: IndexConfig) -> list[int]:
+    """All rows, in the order of their clusters: a tree for each of those beyond a leaf that a first step makes."""
     rows = list(range(len(sketches)))
-    groups = [rows]
-    if len(rows) > LEAF:
-        groups = split(rows, coarse_centroids(len(rows)), sketches, -1, config.doc_cut, config.seed)
-    return [
-        block
-        for at, group in enumerate(groups)
-        for block in grow_tree(group, sketches, config, (config.seed << 32) + at)
-    ]
+    if len(rows) <= LEAF:
+        return rows
+    groups = _clusters_around(number_of_centroids(len(rows)), rows, sketches, config.doc_cut, config.seed, -1)
+    order = []
+    for at, group in enumerate(groups):
+        seed = (config.seed << 32) + at
+        order += group if len(group) <= LEAF else grow_tree(group, sketches, config.doc_cut, seed)
+    return order

@@ -1,4 +1,4 @@
-"""Twins of lsr/index/seismic/search/kernels.py: the search, on dictionaries.
+"""Twins of lsr/index/seismic/search/{estimates,kernels}.py: the search, on dictionaries.
 
 Queries are {internal component: weight x scale}. Batches and what lets a document's tail be read are the real ones, so
 that with arithmetic that rounds nothing the same documents come out.
@@ -6,13 +6,18 @@ that with arithmetic that rounds nothing the same documents come out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from lsr.index.seismic.search.kernels import BAND_STEP, BATCH, FEW_OF_STRIPS, HEAD_REACH, LARGEST
+from lsr.index.seismic.build.summarize import STEP, SUPER
+from lsr.index.seismic.build.superblock_pages import UNIT
+from lsr.index.seismic.search.estimates import LARGEST_ESTIMATE, WEIGHTS
+from lsr.index.seismic.search.kernels import BATCH, BINS, HEAD_REACH, LARGEST, MORE_NODES, SMALLEST
+from lsr.index.seismic.search.lanes import LANES
 from tests.naive.forward import Document, fine_score, split_code
 from tests.naive.summarize import Runs
+from tests.naive.superblock_pages import Page, codes_of
 
 Query = Mapping[int, float]
 
@@ -74,55 +79,71 @@ def choose_terms(weights: Sequence[float], query_cut: int) -> list[int]:
     return sorted(range(len(weights)), key=lambda at: -weights[at])[:query_cut]
 
 
-def estimate_blocks(query: Query, runs: Runs, n_blocks: int) -> list[np.float32]:
-    """What the query's terms could contribute in each block."""
-    sums = [0.0] * n_blocks
-    for term, weight in query.items():
-        for block, code in runs.get(term, []):
-            sums[block] += weight * code
-    return [np.float32(each) for each in sums]
+def whole_weights(weights: Sequence[float]) -> tuple[list[int], np.float32]:
+    """(weights of the chosen terms as whole numbers from 1 on, whose sum is WEIGHTS at most, the unit of estimates)."""
+    total = 0.0
+    for weight in weights:  # one by one, because sum() rounds less from Python 3.12 on
+        total += float(weight)
+    factor = (WEIGHTS - len(weights)) / total if total else 1.0
+    return [1 + int(float(weight) * factor) for weight in weights], np.float32(STEP / factor)
 
 
-def strips_of(estimates: Sequence[np.float32], strip: int, window: int) -> list[np.float32]:
-    """Of each window in turn the largest of every n-th block from its first, second, ..., n-th: n strips."""
-    strips = []
-    for begin in range(0, len(estimates), window):
-        mine = estimates[begin : begin + window]
-        n_strips = -(-len(mine) // strip)
-        strips += [max(mine[first::n_strips], default=ZERO) for first in range(n_strips)]
-    return strips
+def estimate_nodes(whole: Mapping[int, int], runs: Runs, n_nodes: int, is_open: Sequence[bool] = ()) -> list[int]:
+    """What terms of whole weights could contribute in each node, 0 where it is not open; empty: all are."""
+    sums = [0] * n_nodes
+    for term, weight in whole.items():
+        for node, code in runs.get(term, []):
+            sums[node] += weight * code
+    return [estimate if not is_open or is_open[node] else 0 for node, estimate in enumerate(sums)]
 
 
-def largest_of(strips: Sequence[np.float32]) -> np.float32:
-    """The largest, or what is largest of all finite numbers."""
-    return min(max(strips, default=ZERO), LARGEST)
+def list_nodes(floor: int, above: int, estimates: Sequence[int]) -> list[int]:
+    """The nodes with floor <= estimate < above."""
+    return [node for node, estimate in enumerate(estimates) if floor <= estimate < above]
 
 
-def count_reaching(estimate: np.float32, strips: Sequence[np.float32]) -> int:
-    """How many strips reach an estimate."""
-    return sum(strip >= estimate for strip in strips)
+def lists_of(nodes: Sequence[int], n_nodes: int, room: int) -> list[list[int]]:
+    """Some of all nodes in lists, each of the next lines of LANES, as many as there is certainly room for."""
+    lists: list[list[int]] = [[]]
+    for line in range(0, n_nodes, LANES):
+        if len(lists[-1]) + LANES > room:
+            lists.append([])
+        lists[-1] += [node for node in nodes if line <= node < line + LANES]
+    return lists
 
 
-def band_floor(
-    floor: np.float32, limit: np.float32, wanted: int, strips: Sequence[np.float32], estimates: Sequence[np.float32]
-) -> np.float32:
-    """The first of floor x step, floor x step x step, ..., that so many reach; `limit` if none above it is.
+def estimate_blocks(query: Query, page: Page, estimate: int, is_open: Sequence[bool] = ()) -> list[np.float32]:
+    """What the query's terms could contribute in each block of a superblock; next to nothing if its page does not say.
 
-    Strips are counted, or blocks where many are wanted; `limit`, too, where no more reach it than are wanted.
+    query: the chosen terms, in the order in which they are added up. estimate: of the superblock.
     """
-    counted = strips if wanted * FEW_OF_STRIPS <= len(strips) else estimates
-    if count_reaching(limit, counted) <= wanted:
-        return limit
-    while floor > limit:
-        floor = floor * BAND_STEP
-        if count_reaching(floor, counted) >= wanted:
-            break
-    return max(floor, limit)
+    faint = SMALLEST * np.float32(max(estimate, 1))
+    sums = [ZERO] * SUPER
+    for term, weight in query.items():
+        for block, code in enumerate(codes_of(page, term)):
+            sums[block] += np.float32(weight) * np.float32(UNIT) * np.float32(code) * np.float32(code)
+    return [max(each, faint) if not is_open or is_open[block] else ZERO for block, each in enumerate(sums)]
 
 
-def queue_band(floor: np.float32, above: np.float32, estimates: Sequence[np.float32]) -> list[int]:
-    """The blocks with estimates in a band; a band of which `above` is no number has no upper end."""
-    return [block for block, estimate in enumerate(estimates) if floor <= estimate and not estimate >= above]
+def order_blocks(scores: Sequence[np.float32], wanted: int) -> tuple[list[int], float]:
+    """(positions of so many of the best, about, by bins of falling score, what they reach); none that scores nothing.
+
+    Bins are equal shares of the largest score; in a bin the order remains.
+    """
+    largest = min(max(scores, default=ZERO), LARGEST)
+    if largest == 0:
+        return [], 0.0
+    to_bin = (BINS - 1) / float(largest)
+    bins: list[list[int]] = [[] for _ in range(BINS)]
+    for at, score in enumerate(scores):
+        if score > 0:
+            bins[int(float(min(score, LARGEST)) * to_bin)].append(at)
+    ordered: list[int] = []
+    number = BINS
+    while number > 0 and len(ordered) < wanted:
+        number -= 1
+        ordered += bins[number]
+    return ordered, max(number / to_bin, float(SMALLEST))
 
 
 class Search:
@@ -165,15 +186,48 @@ class Search:
                 self.heap.offer(score, row)
         self.pending = []
 
-    def visit_queue(
-        self, queue: Iterable[int], blocks: Sequence[Sequence[int]], estimates: Sequence[float], heap_factor: np.float32
+    def visit_blocks(
+        self, ordered: Iterable[tuple[int, np.float32]], block_size: int, heap_factor: np.float32, once: bool
     ) -> None:
-        """Visit the documents of queued blocks, as long as their estimate reaches the threshold."""
-        for block in queue:
-            if estimates[block] >= heap_factor * self.heap.threshold:
-                for document in blocks[block]:
-                    self.visit(document, once=False)
-        self.score_tails(once=False)
+        """Visit the documents of (block, estimate), as long as the estimate reaches the threshold."""
+        for block, estimate in ordered:
+            if estimate >= heap_factor * self.heap.threshold:
+                for document in range(block * block_size, min((block + 1) * block_size, len(self.documents))):
+                    self.visit(document, once)
+        self.score_tails(once)
+
+    def search_blocks(
+        self,
+        estimates: Sequence[int],
+        queued: Callable[[int], Iterable[tuple[int, np.float32]]],
+        floor_of: Callable[[int, int, Sequence[int]], int],
+        nodes: int,
+        max_blocks: int,
+        room: int,
+        block_size: int,
+        heap_factor: np.float32,
+        by_all_terms: tuple[Sequence[int], Callable[[int], Iterable[tuple[int, np.float32]]]] | None = None,
+    ) -> None:
+        """Visit the best blocks of the best nodes, and then of the next best, until the heap is full.
+
+        queued: (block, estimate) of the blocks of a node. floor_of: what about so many nodes of some estimates reach,
+        below another estimate. room: nodes of a list; blocks are put in order list by list. by_all_terms: of
+        superblocks, estimates and `queued` for a second turn, in which all blocks are visited.
+        """
+        above, all_blocks = LARGEST_ESTIMATE + 1, False
+        while above > 1:
+            floor = floor_of(nodes, above, estimates)
+            for listed in lists_of(list_nodes(floor, above, estimates), len(estimates), room):
+                pairs = [pair for node in listed for pair in queued(node)]
+                wanted = len(pairs) if all_blocks or not by_all_terms else max_blocks
+                ordered, _ = order_blocks([estimate for _, estimate in pairs], wanted)
+                self.visit_blocks([pairs[at] for at in ordered], block_size, heap_factor, all_blocks)
+            if self.heap.threshold > 0:
+                break
+            above, nodes, max_blocks = floor, MORE_NODES * nodes, MORE_NODES * max_blocks
+            if by_all_terms and not all_blocks:
+                above, all_blocks = LARGEST_ESTIMATE + 1, True
+                estimates, queued = by_all_terms
 
     def visit_neighbors(self, starts: Iterable[int], graph: Mapping[int, Sequence[int]]) -> None:
         """Visit the neighbors of each of the rows `starts`, by row; graph: of documents by document."""

@@ -9,22 +9,25 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from lsr.index.seismic.build.summarize import ENERGY_BINS, SPARSE_SHARE, WINDOW, Blocks
+from lsr.index.seismic.build.summarize import ENERGY_BINS, SPARSE_SHARE, STEP, WINDOW, Blocks
 from tests.naive.forward import Document, split_code
 
-Entry = tuple[int, int, int]  # component, block, code
-Runs = dict[int, list[tuple[int, int]]]  # of each component the (block, code) of its entries
+Entry = tuple[int, int, int]  # component, node, code of 1 to 255
+Runs = dict[int, list[tuple[int, int]]]  # of each component the (node, code of 1 to 15) of its entries
 
 
-def block_maxima(documents: Sequence[Document]) -> dict[int, int]:
-    """{component: largest code}, above zero, in the order in which the components are met."""
-    maxima: dict[int, int] = {}
+def node_codes(documents: Sequence[Document], mean_share: float) -> dict[int, int]:
+    """{component: code}, above zero, in the order in which the components are met: between the maximum and the mean."""
+    codes: dict[int, list[int]] = defaultdict(list)
     for document in documents:
         for component, code16 in document:
-            code = max(1, split_code(code16)[0])
-            if code > maxima.get(component, 0):
-                maxima[component] = code
-    return maxima
+            codes[component].append(max(1, split_code(code16)[0]))
+    return {component: _toward_mean(each, len(documents), mean_share) for component, each in codes.items()}
+
+
+def _toward_mean(codes: Sequence[int], n: int, mean_share: float) -> int:
+    below = mean_share * (max(codes) - sum(codes) / n)
+    return max(codes) - math.floor(below + 0.5)
 
 
 def keep_energy(maxima: Mapping[int, int], scale: Sequence[np.float32], energy: float, n_frequent: int) -> list[int]:
@@ -60,51 +63,55 @@ def _mass(weights: Mapping[int, np.float32], components: Iterable[int]) -> float
     return mass
 
 
-def summarize_blocks(
-    blocks: Sequence[Sequence[Document]],
+def summarize_nodes(
+    nodes: Sequence[Sequence[Document]],
+    mean_share: float,
     scale: Sequence[np.float32],
     energy: float,
     n_frequent: int,
 ) -> list[Entry]:
-    """What the summaries of blocks keep, block by block."""
+    """What the summaries of nodes keep, node by node."""
     entries = []
-    for block, documents in enumerate(blocks):
-        maxima = block_maxima(documents)
-        entries += [(each, block, maxima[each]) for each in keep_energy(maxima, scale, energy, n_frequent)]
+    for node, documents in enumerate(nodes):
+        codes = node_codes(documents, mean_share)
+        entries += [(each, node, codes[each]) for each in keep_energy(codes, scale, energy, n_frequent)]
     return entries
 
 
 def invert_summaries(entries: Iterable[Entry]) -> Runs:
-    """The entries by component."""
+    """The entries by component, their codes rounded to 17ths, none to zero."""
     runs: Runs = defaultdict(list)
-    for component, block, code in entries:
-        runs[component].append((block, code))
+    for component, node, code in entries:
+        runs[component].append((node, max(1, math.floor(code / STEP + 0.5))))
     return dict(runs)
 
 
-def read_window(starts: npt.NDArray[np.uint32], stream: npt.NDArray[np.uint16], n_blocks: int) -> Runs:
-    """What the arrays of a window of so many blocks hold: of few blocks numbers and codes, of many a code for each."""
+def read_window(starts: npt.NDArray[np.uint32], stream: npt.NDArray[np.uint16], n_nodes: int) -> Runs:
+    """What the arrays of a window of so many nodes hold: of few nodes numbers and codes, of many a code for each."""
     runs: Runs = {}
     for component, (begin, end) in enumerate(zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)):
-        longest = n_blocks // SPARSE_SHARE
+        longest = n_nodes // SPARSE_SHARE
         if end - begin <= math.ceil(1.5 * longest):
             length = math.floor((end - begin) / 1.5)
             codes = stream[begin + length : end].tobytes()[:length]
             run = list(zip(stream[begin : begin + length].tolist(), codes, strict=True))
         else:
-            run = [(block, code) for block, code in enumerate(stream[begin:end].tobytes()[:n_blocks]) if code]
+            text = stream[begin:end].tobytes()[: math.ceil(n_nodes / 2)]
+            of_all = [byte % 16 for byte in text] + [byte // 16 for byte in text]
+            assert not any(of_all[n_nodes:])
+            run = [(node, code) for node, code in enumerate(of_all) if code]
         if run:
             runs[component] = run
     return runs
 
 
 def read_runs(blocks: Blocks) -> Runs:
-    """What all windows hold; blocks are numbered through."""
+    """What all windows hold; nodes are numbered through."""
     runs: Runs = defaultdict(list)
     n_windows = len(blocks.windows) - 1
     for window, starts in enumerate(blocks.starts.reshape(n_windows, -1) if n_windows else []):
         begin, end = blocks.windows[window : window + 2]
-        size = min(len(blocks.offsets) - 1 - window * WINDOW, WINDOW)
+        size = min(blocks.nodes - window * WINDOW, WINDOW)
         for component, run in read_window(starts, blocks.stream[begin:end], size).items():
-            runs[component] += [(window * WINDOW + block, code) for block, code in run]
+            runs[component] += [(window * WINDOW + node, code) for node, code in run]
     return dict(runs)

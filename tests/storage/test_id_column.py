@@ -42,6 +42,32 @@ def test_written_again(tmp_path: Path) -> None:
         assert IdColumn.open(tmp_path, "ids").rows(ids).tolist() == list(range(len(ids)))
 
 
+@pytest.mark.parametrize("at_once", [1, 40, 999, 1004, 1 << 18])
+def test_sorted_in_parts_as_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    ids = [f"id{row}" for row in range(1000)] + ["", "\0", "\0\0", "ü"]
+    monkeypatch.setattr(id_column, "SORTED_AT_ONCE", at_once)
+    IdColumn.write(tmp_path, "ids", ids)
+    digests, rows = IdColumn.of(ids)._by_digest()
+    for name, expected in {"digests": digests, "rows": rows}.items():
+        found = np.load(tmp_path / f"ids.{name}.npy")
+        assert found.dtype == expected.dtype
+        assert found.tolist() == expected.tolist()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"ids.{name}.npy" for name in ("digests", "offsets", "rows", "text")
+    ]
+
+
+@given(st.lists(st.sampled_from(["a", "b", "ab", "ba", "c", "", "abc", "cab"]), max_size=12), st.integers(1, 4))
+def test_first_repeated(tmp_path_factory: pytest.TempPathFactory, ids: list[str], at_once: int) -> None:
+    folder = tmp_path_factory.mktemp("ids")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(id_column, "_factors", lambda count: np.ones(count, np.uint64))  # anagrams are alike
+        patch.setattr(id_column, "STRINGS_AT_ONCE", at_once)
+        IdColumn.write(folder, "ids", ids)
+        found = IdColumn.open(folder, "ids").first_repeated()
+    assert found == next((row for row, each in enumerate(ids) if each in ids[:row]), None)
+
+
 def test_ids_of_one_digest_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(id_column, "digests_of", lambda text, offsets: np.zeros(len(offsets) - 1, np.uint64))
     assert IdColumn.of(["a", "b", "c"]).rows(["c", "a", "d", "b"]).tolist() == [2, 0, -1, 1]

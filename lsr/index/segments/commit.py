@@ -2,7 +2,7 @@
 
 manifest.json            the commit in force, replaced in one step; a copy of its generation's file
 generation-000012.json   the same, for those who read it: it stays as long as somebody holds a lock on it
-segment-000001/          an index by itself, never changed: format 4, with ids, texts, metadata and dense vectors
+segment-000001/          an index by itself, never changed: format 6, with ids, texts, metadata and dense vectors
 deleted-000012-segment-000001.npy   uint8[rows / 8, rounded up]: a bit for each deleted row, the lowest first
 encoder-000001/, vocabulary-000001.json
 
@@ -164,7 +164,7 @@ class Commit:
         commit = cls(
             generation=_whole(manifest["generation"], 1),
             dim=_whole(manifest["dim"]),
-            config=IndexConfig(**manifest["config"]),
+            config=IndexConfig.from_json(manifest["config"]),
             segments=segments,
             has_ids=_flag(manifest["has_ids"]),
             has_texts=_flag(manifest["has_texts"]),

@@ -26,11 +26,11 @@ from lsr.index.segments.row_map import RowMap
 from lsr.index.segments.segment_columns import ColumnPart, SegmentColumn, SegmentIds
 from lsr.index.segments.segmented_engine import Segment, SegmentedEngine
 from lsr.index.seismic.engine import BlockEngine
-from lsr.index.seismic.seismic_files import FORMATS, open_engine
+from lsr.index.seismic.seismic_files import FORMATS, earlier_blocks, has_earlier_blocks, open_engine
 from lsr.storage.arrays import Array, damaged, is_exhausted, load_array, read_only
 from lsr.storage.columns import Columns
 from lsr.storage.id_column import IdColumn
-from lsr.storage.manifest import MANIFEST, check_size
+from lsr.storage.manifest import MANIFEST, check_size, load_manifest
 from lsr.storage.reading import anchored, open_regular
 from lsr.storage.strings import StringColumn
 
@@ -47,6 +47,7 @@ class OpenedSegment:
     passages, and spans int64[rows, 2], where these begin and end in its text; None where each row is a document.
     titles: int64[documents], how many characters of its text are put before the passages that lack them; None where
     that is not known.
+    earlier: whether it has blocks of an earlier version, so that its documents can be gathered, and not searched for.
     """
 
     entry: SegmentEntry
@@ -58,6 +59,7 @@ class OpenedSegment:
     ids: IdColumn | None
     texts: StringColumn | None
     metadata: SegmentMetadata
+    earlier: bool
     titles: Array | None = None
 
     def __len__(self) -> int:
@@ -162,13 +164,18 @@ class Generation:
 
 
 def open_generation(
-    folder: str | os.PathLike[str], number: int | None = None, reuse: Generation | None = None
+    folder: str | os.PathLike[str],
+    number: int | None = None,
+    reuse: Generation | None = None,
+    *,
+    earlier: bool = False,
 ) -> Generation:
     """The newest generation of the index in `folder`, or the one of this number.
 
-    reuse: an older one, whose segments need not be opened again.
-    Raises IndexFormatError for a folder that holds no index of segments, or a damaged one, and StorageError for a
-    generation that is not there any more.
+    reuse: an older one, whose segments need not be opened again. earlier: segments may have blocks of an earlier
+    version, which cannot be searched.
+    Raises IndexFormatError for a folder that holds no index of segments, or a damaged one, or blocks of an earlier
+    version, and StorageError for a generation that is not there any more.
     """
     folder = anchored(expanded(folder))
     known = {} if reuse is None or reuse.folder != folder else {each.entry.name: each for each in reuse.segments}
@@ -180,6 +187,8 @@ def open_generation(
                 check_size(folder / name, file.bytes, f"lsr repair {folder}")
             segments = [open_segment(folder, commit, each, known.get(each.name)) for each in commit.segments]
             _check_alike(folder, commit, segments)
+            if not earlier and any(each.earlier for each in segments):
+                raise earlier_blocks(folder)
             return Generation(folder, commit, segments, lock)
         except BaseException:
             os.close(lock)
@@ -239,7 +248,7 @@ def open_segment(
             deleted = read_deleted(folder, entry)
             opened = replace(known, entry=entry, folder=path, deleted=deleted)
         else:
-            opened = _opened(path, entry, read_deleted(folder, entry))
+            opened = opened_segment(path, entry, read_deleted(folder, entry))
         if (
             live_documents(opened.starts, opened.deleted, entry.rows) != entry.documents
             or opened.engine.dim > commit.dim
@@ -253,7 +262,8 @@ def open_segment(
         raise IndexFormatError(f"{said}; lsr repair {folder}") from error
 
 
-def _opened(path: Path, entry: SegmentEntry, deleted: Array) -> OpenedSegment:
+def opened_segment(path: Path, entry: SegmentEntry, deleted: Array) -> OpenedSegment:
+    """A segment in a folder, whatever commit it is of. Raises IndexFormatError."""
     try:
         with open_regular(path / MANIFEST) as file:
             content = file.read()
@@ -288,7 +298,18 @@ def _opened(path: Path, entry: SegmentEntry, deleted: Array) -> OpenedSegment:
     stored.check(all(each is None or len(each) == documents for each in (ids, texts)), "ids, texts and vectors")
     columns = Columns.open(path, METADATA) if METADATA_FILE in listed else None
     metadata = SegmentMetadata(columns, ids, documents)
-    return OpenedSegment(entry, path, engine, deleted, starts, spans, ids, texts, metadata, titles)
+    earlier = has_earlier_blocks(stored.manifest)
+    return OpenedSegment(entry, path, engine, deleted, starts, spans, ids, texts, metadata, earlier, titles)
+
+
+def earlier_segments(folder: Path, commit: Commit) -> list[str]:
+    """The names of segments that have blocks of an earlier version; of manifests that can be read no more is asked."""
+    names = []
+    for entry in commit.segments:
+        with suppress(IndexFormatError):
+            if has_earlier_blocks(load_manifest(folder / entry.name, MANIFEST)):
+                names.append(entry.name)
+    return names
 
 
 def read_deleted(folder: Path, entry: SegmentEntry) -> Array:

@@ -35,14 +35,14 @@ from lsr.index.segments.commit import (
     generation_file,
     read_commit,
 )
-from lsr.index.segments.generation import DENSE, TEXTS, open_generation, unpacked
+from lsr.index.segments.generation import DENSE, TEXTS, earlier_segments, open_generation, unpacked
+from lsr.index.segments.into_segments import into_segments
 from lsr.index.segments.merging import Merge, choose
 from lsr.index.segments.pending_segment import PendingSegment
 from lsr.index.segments.unnamed_documents import UnnamedDocuments
-from lsr.index.segments.upgrade import link_tree, upgrade_index
-from lsr.index.seismic.seismic_files import FORMATS
+from lsr.index.seismic.seismic_files import FORMATS, earlier_blocks, has_earlier_blocks
 from lsr.storage.arrays import Array, load_array, save_arrays
-from lsr.storage.files import lock_folder, remove_stale, replacing_file, storage_errors, sync_tree
+from lsr.storage.files import link_tree, lock_folder, remove_stale, replacing_file, storage_errors, sync_tree
 from lsr.storage.id_column import IdKeys
 from lsr.storage.manifest import (
     COMMIT_FORMAT,
@@ -81,23 +81,28 @@ class IndexWriter:
         self._merging: tuple[Merge, Thread] | None = None
 
     @classmethod
-    def open(cls, folder: str | os.PathLike[str]) -> IndexWriter:
-        """The writer of an index that is there; one of an earlier format is upgraded first, in one step.
+    def open(cls, folder: str | os.PathLike[str], *, earlier: bool = False) -> IndexWriter:
+        """The writer of an index that is there; one without segments becomes one of segments first, in one step.
 
         What earlier writers left behind is removed. Raises StorageError while another one is open, IndexFormatError for
-        a folder that holds no SeismicIndex, or a damaged one.
+        a folder that holds no SeismicIndex, or a damaged one, or blocks of an earlier version.
+        earlier: segments may have such blocks, for `renew_blocks`.
         """
         target = Path(os.path.realpath(expanded(folder)))
         for _ in range(ATTEMPTS):
             manifest = read_manifest(target, (*FORMATS, COMMIT_FORMAT), KIND)
             if manifest["format_version"] != COMMIT_FORMAT:
-                upgrade_index(target)
+                if has_earlier_blocks(manifest):
+                    raise earlier_blocks(target)
+                into_segments(target)
                 continue
             lock = _locked(target)
             if lock is None:
                 continue
             try:
                 commit = read_commit(target)
+                if not earlier and earlier_segments(target, commit):
+                    raise earlier_blocks(target)
                 remove_stale(target)
                 clean_up(target, commit)
                 return cls(target, commit, lock, None)
@@ -329,6 +334,24 @@ class IndexWriter:
             self.commit()
         return merged
 
+    def renew_blocks(self, memory: int | None = None) -> int:
+        """Build the blocks of segments anew that an earlier version wrote, in one commit; returns how many segments.
+
+        What was tuned on them is dropped. memory: as for `merge`. Raises StorageError.
+        """
+        self._wait()
+        generation = open_generation(self._folder, self.generation, earlier=True)
+        names = [each.entry.name for each in generation.segments if each.earlier]
+        for name in names:
+            job = Merge(generation, [name], self._new_name(SEGMENT), memory)
+            job.run()
+            self._take(job)
+            del job
+        del generation  # or its files would stay
+        if names:
+            self.commit(presets={}, tuned=None)
+        return len(names)
+
     def merge_in_background(self, memory: int | None = None) -> Thread | None:
         """Commit, and begin one merge that is due in a thread, unless one is running; returns the thread of that one.
 
@@ -480,7 +503,7 @@ class IndexWriter:
             self._entries["sample_recall"] = manifest["sample_recall"]
         if self._takes_config and alone:
             try:
-                self._entries["config"] = IndexConfig(**manifest["config"])
+                self._entries["config"] = IndexConfig.from_json(manifest["config"])
             except (TypeError, ParameterError) as error:
                 raise IndexFormatError(f"{self._folder}: damaged manifest ({error})") from error
         self._changed = True

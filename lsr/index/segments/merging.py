@@ -24,7 +24,7 @@ from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.memory import machine_memory
 from lsr.storage.arrays import Array, growing_array, save_arrays
 from lsr.storage.columns import merge_columns
-from lsr.storage.files import scratch_folder, storage_errors
+from lsr.storage.files import link_tree, scratch_folder, storage_errors
 from lsr.storage.id_column import IdColumn
 from lsr.storage.manifest import read_manifest, write_manifest
 from lsr.storage.steps import reached
@@ -239,6 +239,9 @@ def _add_spans(add: Any, part: LiveRows) -> None:
 
 
 def _carry_dense(new: Path, parts: Sequence[LiveRows]) -> None:
+    if len(parts) == 1 and len(parts[0].rows) == len(parts[0].segment):
+        link_tree(parts[0].segment.folder / DENSE, new)
+        return
     from lsr.index.dense.dense_index import DenseIndex, write_dense  # loads faiss
 
     opened = [DenseIndex.open(part.segment.folder / DENSE) for part in parts]

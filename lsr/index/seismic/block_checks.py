@@ -8,9 +8,9 @@
 | tails: distances | read: as many of them as the last documents need end before `tails` does |
 | scale | read: finite and above zero |
 | rows, positions | read: all exist, and their sum is that of all numbers once |
-| blocks | read: rising |
 | summary_windows, summary_starts | read: rising |
-| summaries | estimates have room for whatever 16 bits can name (kernels.new_estimates) |
+| summaries | estimates have room for whatever 16 bits can name (estimates.new_estimates) |
+| pages | of each superblock one; whatever their bytes, kernels stay in a line |
 | graph | kernels leave out what is no document |
 """
 
@@ -21,9 +21,17 @@ from collections.abc import Mapping
 import numpy as np
 
 from lsr.index.array_checks import AT_ONCE, everywhere, rises
-from lsr.index.seismic.build.summarize import WINDOW
+from lsr.index.seismic.build.summarize import SUPER, WINDOW
+from lsr.index.seismic.build.superblock_pages import PAGE
 from lsr.index.seismic.forward import HEAD_STEP, MAX_HEAD, TAIL_LENGTH_BITS, TAIL_LENGTH_MASK, tail_elements
 from lsr.storage.arrays import Array
+
+OF_SUMMARIES: dict[str, type[np.generic]] = {
+    "summary_windows": np.int64,
+    "summary_starts": np.uint32,
+    "summaries": np.uint16,
+    "pages": np.uint8,
+}
 
 # Every array of a saved index of blocks and its type; None is the type of the components, uint16 or uint32.
 ARRAYS: dict[str, type[np.generic] | None] = {
@@ -32,22 +40,39 @@ ARRAYS: dict[str, type[np.generic] | None] = {
     "scale": np.float32,
     "rows": np.uint32,
     "positions": np.uint32,
-    "blocks": np.uint32,
-    "summary_windows": np.int64,
-    "summary_starts": np.uint32,
-    "summaries": np.uint16,
+    **OF_SUMMARIES,
 }
 
 
-def blocks_fit(arrays: Mapping[str, Array], documents: int, dim: int, head_size: int, n_frequent: int) -> bool:
-    """Whether these arrays, ARRAYS and "tails", are those of an index. Reads some numbers of each document."""
+def documents_fit(arrays: Mapping[str, Array], documents: int, dim: int, head_size: int, n_frequent: int) -> bool:
+    """Whether these arrays, ARRAYS and "tails", are those of an index, whatever those OF_SUMMARIES hold.
+
+    Reads some numbers of each document.
+    """
     return (
         _sizes_fit(arrays, documents, head_size, n_frequent)
         and _components_fit(arrays["components"], arrays["scale"], dim)
-        and _summaries_fit(arrays)
-        and rises(arrays["blocks"], documents, strictly=True)
         and all(_each_once(arrays[name]) for name in ("rows", "positions"))
         and _tails_fit(arrays["heads"], arrays["tails"], head_size)
+    )
+
+
+def summaries_fit(arrays: Mapping[str, Array], documents: int, block_size: int) -> bool:
+    """Whether the arrays OF_SUMMARIES are those of the blocks of documents_fit."""
+    windows, starts, pages = arrays["summary_windows"], arrays["summary_starts"], arrays["pages"]
+    n_blocks = -(-documents // block_size)
+    n_windows, n_components = len(windows) - 1, len(arrays["components"])
+    n_superblocks = -(-n_blocks // SUPER)
+    if (
+        len(pages) not in (0, n_superblocks * PAGE)
+        or n_windows != -(-(n_superblocks if len(pages) else n_blocks) // WINDOW)
+        or len(starts) != n_windows * (n_components + 1)
+        or not rises(windows, len(arrays["summaries"]))
+    ):
+        return False
+    of_windows = starts.reshape(n_windows, n_components + 1)
+    return all(rises(each, int(each[-1])) for each in of_windows) and bool(
+        (of_windows[:, -1] <= np.diff(windows)).all()
     )
 
 
@@ -75,22 +100,6 @@ def _components_fit(components: Array, scale: Array, dim: int) -> bool:
         bool((in_order[1:] > in_order[:-1]).all())
         and (not len(in_order) or int(in_order[-1]) < dim)
         and bool(((scale > 0) & (scale < np.inf)).all())
-    )
-
-
-def _summaries_fit(arrays: Mapping[str, Array]) -> bool:
-    windows, starts = arrays["summary_windows"], arrays["summary_starts"]
-    n_blocks, n_windows, n_components = len(arrays["blocks"]) - 1, len(windows) - 1, len(arrays["components"])
-    if (
-        n_blocks < 0
-        or n_windows != -(-n_blocks // WINDOW)
-        or len(starts) != n_windows * (n_components + 1)
-        or not rises(windows, len(arrays["summaries"]))
-    ):
-        return False
-    of_windows = starts.reshape(n_windows, n_components + 1)
-    return all(rises(each, int(each[-1])) for each in of_windows) and bool(
-        (of_windows[:, -1] <= np.diff(windows)).all()
     )
 
 

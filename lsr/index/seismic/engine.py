@@ -19,11 +19,15 @@ from lsr.index.numbered_rows import ALL_ROWS, NO_ROWS, NumberedRows
 from lsr.index.parameters import IndexConfig, SearchParams
 from lsr.index.rows import GatheredRows
 from lsr.index.seismic.build.in_memory import Parts, build_parts
-from lsr.index.seismic.build.summarize import Blocks
+from lsr.index.seismic.build.summarize import SUPER, Blocks
+from lsr.index.seismic.exact_lists import ExactLists
 from lsr.index.seismic.forward import Components, Forward, document_rows, table_size, tail_of
 from lsr.index.seismic.search import kernels
-from lsr.index.seismic.search.kernels import NOTHING, SMALLEST, STRIP, Limits, Scratch
-from lsr.index.seismic.search.masked_blocks import NO_BLOCKS, MaskedBlocks, mask_blocks
+from lsr.index.seismic.search.estimates import MOST_TERMS, choose_terms, new_estimates
+from lsr.index.seismic.search.kernels import NOTHING, SUPERBLOCKS_OF_BLOCK, Limits, Scratch
+from lsr.index.seismic.search.lanes import LANES
+from lsr.index.seismic.search.list_kernels import LIST_WINDOW
+from lsr.index.seismic.search.masked_blocks import NO_NODES, MaskedBlocks, mask_blocks
 from lsr.index.seismic.search.queries import Prepared, prepare
 from lsr.storage.arrays import Array, read_only
 from lsr.threads import in_chunks
@@ -41,7 +45,17 @@ FEW_ALLOWED = 2048
 # Standard deviations of the number of a query's best blocks that are in one of several segments.
 MORE_BLOCKS = 3
 
-BLOCK_ARRAYS = ("rows", "positions", "blocks", "summary_windows", "summary_starts", "summaries")
+BLOCK_ARRAYS = ("rows", "positions", "summary_windows", "summary_starts", "summaries", "pages")
+
+# Room for documents listed in an exact search, of which more are scored halfway: of 300,000 documents nine are listed
+# for each that the heap holds.
+LISTED_OF_HEAP, MORE_LISTED = 12, 256
+
+# Room for so many nodes more than are asked for, as it is not known before how many are listed.
+MORE_NODES = 1024
+
+# What nbytes calls the posting lists that many exact queries have made.
+EXACT_LISTS = "lists of exact searches"
 
 NO_GRAPH = read_only(np.empty((0, 0), np.uint32))
 
@@ -53,15 +67,18 @@ class Trail(NamedTuple):
     """What an approximate search left behind, its scores not yet multiplied by the factor of the query.
 
     chosen: positions of the query's terms that estimated blocks. estimate: of the document's block. floor: what
-    max_blocks left of it. limit: heap_factor x kept_by_blocks. kept_by_blocks, kept: the worst score that the search
-    kept, before and after it visited neighbors. head, coarse: the document's score by its head, and by all of it, of
-    8-bit weights. held: whether the document was among those kept. linked: whether it is a neighbor of a document that
-    was. lacks: whether too few were found.
+    max_blocks left of it, the most of several lists. listed: of its superblock, equal to the block's where nodes are
+    blocks; listed_floor: what the last list of nodes had to reach. limit: heap_factor x kept_by_blocks.
+    kept_by_blocks, kept: the worst score that the search kept, before and after it visited neighbors. head, coarse:
+    the document's score by its head, and by all of it, of 8-bit weights. held: whether the document was among those
+    kept. linked: whether it is a neighbor of a document that was. lacks: whether too few were found.
     """
 
     chosen: Array
     estimate: np.float32
     floor: np.float32
+    listed: np.float32
+    listed_floor: np.float32
     limit: np.float32
     kept_by_blocks: np.float32
     kept: np.float32
@@ -76,6 +93,7 @@ class BlockEngine:
     """Documents in blocks, in the order of which `document` is counted; `row` is a document's place in the input.
 
     components, forward, blocks: the arrays of a search. graph: uint32[documents, neighbors], in the order of blocks.
+    exact_lists: what exact searches have, once there are many.
     """
 
     def __init__(self, parts: Parts, dim: int, postings: int, graph: Array = NO_GRAPH) -> None:
@@ -84,6 +102,7 @@ class BlockEngine:
         self.dim = dim
         self.postings = postings
         self.scratch = ScratchPool(parts)
+        self.exact_lists = ExactLists(self.forward, postings)
 
     @classmethod
     def build(cls, vectors: SparseVectors, config: IndexConfig, executor: Executor, progress: bool) -> BlockEngine:
@@ -91,17 +110,20 @@ class BlockEngine:
         return cls(build_parts(vectors, config, executor, progress), vectors.dim, vectors.nnz)
 
     @classmethod
-    def of(cls, arrays: Mapping[str, Array], head_size: int, n_frequent: int, dim: int, postings: int) -> BlockEngine:
+    def of(
+        cls, arrays: Mapping[str, Array], head_size: int, block_size: int, n_frequent: int, dim: int, postings: int
+    ) -> BlockEngine:
         """From what `arrays` returns."""
         parts = Parts(
             Components.of(arrays["components"]),
             Forward.of(arrays["heads"], arrays["tails"], arrays["scale"], head_size),
-            Blocks.of([arrays[name] for name in BLOCK_ARRAYS], n_frequent),
+            Blocks.of([arrays[name] for name in BLOCK_ARRAYS], block_size, n_frequent),
         )
         return cls(parts, dim, postings, read_only(arrays.get("graph", NO_GRAPH)))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return self.of, (self.arrays(), self.forward.head_size, self.blocks.n_frequent, self.dim, self.postings)
+        sizes = self.forward.head_size, self.blocks.block_size, self.blocks.n_frequent
+        return self.of, (self.arrays(), *sizes, self.dim, self.postings)
 
     def __len__(self) -> int:
         """Number of documents."""
@@ -118,10 +140,12 @@ class BlockEngine:
         forward, blocks = self.forward, self.blocks
         return {
             "forward index": forward.heads.nbytes + forward.tails.nbytes + forward.scale.nbytes,
-            "blocks": blocks.offsets.nbytes + blocks.rows.nbytes + blocks.positions.nbytes,
+            "rows": blocks.rows.nbytes + blocks.positions.nbytes,
             "summaries": blocks.windows.nbytes + blocks.starts.nbytes + blocks.stream.nbytes,
+            **({"pages": blocks.pages.nbytes} if blocks.pages.size else {}),
             "components": sum(part.nbytes for part in self.components),
             **({"kNN graph": self.graph.nbytes} if self.knn else {}),
+            **({EXACT_LISTS: self.exact_lists.nbytes} if self.exact_lists.nbytes else {}),
         }
 
     def arrays(self) -> dict[str, Array]:
@@ -134,10 +158,10 @@ class BlockEngine:
             "scale": forward.scale,
             "rows": blocks.rows,
             "positions": blocks.positions,
-            "blocks": blocks.offsets,
             "summary_windows": blocks.windows,
             "summary_starts": blocks.starts,
             "summaries": blocks.stream,
+            "pages": blocks.pages,
             **({"graph": self.graph} if self.knn else {}),
         }
 
@@ -165,11 +189,12 @@ class BlockEngine:
         if not limits.candidates:
             return None
         prepared, factors, longest = self.prepare(queries)
-        limits = limits._replace(query_cut=min(limits.query_cut, max(longest, 1)))
+        limits = limits._replace(query_cut=min(limits.query_cut, max(longest, 1), MOST_TERMS))
+        lists = self.exact_lists.after(len(queries) if limits.exact and not limits.scanned.size else 0)
 
         def search(begin: int, end: int, kept: Array, scores: Array, rows: Array) -> None:
-            whole, scratch = self.scratch.borrow(heap_size, limits.query_cut)
-            arrays = self.forward, self.blocks, self.graph, scratch
+            whole, scratch = self.scratch.borrow(heap_size, limits)
+            arrays = self.forward, self.blocks, self.graph, lists, scratch
             kernels.search_batch(prepared, factors, begin, end, limits, *arrays, kept, scores, rows)
             self.scratch.idle.append(whole)
 
@@ -182,17 +207,23 @@ class BlockEngine:
         must be a document that may be found.
         """
         prepared, factors, longest = self.prepare(query)
-        limits = limits._replace(query_cut=min(limits.query_cut, max(longest, 1)))
+        limits = limits._replace(query_cut=min(limits.query_cut, max(longest, 1), MOST_TERMS))
         components, weights = prepared.components, prepared.weights
         forward, blocks, graph = self.forward, self.blocks, self.graph
-        scratch = self.scratch.new(heap_size, limits.query_cut)
+        scratch = self.scratch.new(heap_size, limits)
         document = blocks.positions[row]
         scratch.table[components] = weights
         kernels.start_heap(kept_before, factors[0], scratch)
-        kernels.search_blocks(components, weights, limits, forward, blocks, scratch)
+        unit = kernels.search_blocks(components, weights, limits, forward, blocks, scratch)
         kept_by_blocks = scratch.heap_scores[0]
-        highest = np.float32(kernels.largest_of(scratch.strips))
-        floor = np.float32(kernels.band_floor(highest, SMALLEST, limits.max_blocks, scratch.strips, scratch.estimates))
+        chosen = scratch.chosen[: choose_terms(weights, limits.query_cut, scratch.chosen)].copy()
+        listed_floor, floor = scratch.floors.tolist()
+        listed = estimate = np.float32(unit * scratch.estimates[int(document) // blocks.span])
+        if blocks.pages.size:
+            superblock, block = divmod(int(document) // blocks.block_size, SUPER)
+            scratch.nodes[0] = superblock
+            kernels.open_superblocks(1, components, weights, chosen, limits.open, blocks.pages, scratch)
+            estimate = scratch.queue_scores[block]
         limit = np.float32(kernels.threshold(limits.heap_factor, scratch.heap_scores))
         linked = False
         if limits.knn:
@@ -202,9 +233,11 @@ class BlockEngine:
         kept = scratch.heap_scores[0]
         head = np.float32(kernels.score_head(document, scratch.table, forward))
         return Trail(
-            chosen=scratch.chosen[: kernels.choose_terms(weights, limits.query_cut, scratch.chosen)].copy(),
-            estimate=scratch.estimates[self.block_of(row)],
-            floor=floor,
+            chosen=chosen,
+            estimate=estimate,
+            floor=np.float32(floor),
+            listed=listed,
+            listed_floor=np.float32(listed_floor),
             limit=limit,
             kept_by_blocks=kept_by_blocks,
             kept=kept,
@@ -214,10 +247,6 @@ class BlockEngine:
             linked=linked,
             lacks=bool(kept == 0 and kernels.may_lack(components, limits, blocks, scratch)),
         )
-
-    def block_of(self, row: int) -> int:
-        """The block of the document in `row`."""
-        return int(np.searchsorted(self.blocks.offsets, self.blocks.positions[row], side="right")) - 1
 
     def prepare(self, queries: SparseVectors) -> Prepared:
         """The queries as kernels take them."""
@@ -236,7 +265,7 @@ class BlockEngine:
             mean = most * live.share
             most = min(most, mean + MORE_BLOCKS * math.sqrt(mean))
         if allowed is None:
-            masked = MaskedBlocks(live.mask(self.blocks.positions), NO_BLOCKS, len(self) - len(live.deleted))
+            masked = MaskedBlocks(live.mask(self.blocks.positions), NO_NODES, len(self) - len(live.deleted))
         else:
             masked = allowed.prepared(self.blocks.rows, lambda: mask_blocks(allowed.mask, self.blocks))
         few = allowed is not None and masked.count <= FEW_ALLOWED
@@ -244,6 +273,7 @@ class BlockEngine:
             query_cut=params.query_cut,
             heap_factor=np.float32(params.heap_factor),
             max_blocks=min(math.ceil(most), len(self)),
+            nodes=min(math.ceil(most * (SUPERBLOCKS_OF_BLOCK if self.blocks.pages.size else 1)), len(self)),
             knn=params.knn,
             exact=params.exact or few,
             k=k,
@@ -291,52 +321,66 @@ class ScratchPool:
         self._parts = parts
         self.idle: list[Scratch] = []
 
-    def borrow(self, heap_size: int, query_cut: int) -> tuple[Scratch, Scratch]:
+    def borrow(self, heap_size: int, limits: Limits) -> tuple[Scratch, Scratch]:
         """(what goes back to `idle`, that part of it which a search of this size works in), for one thread."""
+        query_cut, listed = limits.query_cut, self._listed(limits)
         try:
             whole = self.idle.pop()
         except IndexError:  # there is none, or another thread took the last one
-            whole = self.new(heap_size, query_cut)
-        if len(whole.heap_scores) < heap_size or len(whole.chosen) < query_cut:
+            whole = self.new(heap_size, limits)
+        if len(whole.heap_scores) < heap_size or len(whole.chosen) < query_cut or len(whole.nodes) < listed:
             sizes = max(heap_size, len(whole.heap_scores)), max(query_cut, len(whole.chosen))
-            whole = whole._replace(**self._of_query(*sizes))
-        if (len(whole.heap_scores), len(whole.chosen)) == (heap_size, query_cut):  # cutting takes 4 us
+            whole = whole._replace(**self._of_query(*sizes, max(listed, len(whole.nodes))))
+        if len(whole.heap_scores) == heap_size:  # cutting takes 2 us
             return whole, whole
-        of_pairs = self._windows * query_cut
         return whole, whole._replace(
-            chosen=whole.chosen[:query_cut],
-            run_starts=whole.run_starts[:of_pairs],
-            run_lengths=whole.run_lengths[:of_pairs],
             heap_scores=whole.heap_scores[:heap_size],
             heap_rows=whole.heap_rows[:heap_size],
             snapshot=whole.snapshot[:heap_size],
+            gate_scores=whole.gate_scores[:heap_size],
+            gate_rows=whole.gate_rows[:heap_size],
         )
 
-    def new(self, heap_size: int, query_cut: int) -> Scratch:
+    def new(self, heap_size: int, limits: Limits) -> Scratch:
         """Scratch memory of this size, of which the pool does not know."""
-        forward, n_blocks = self._parts.forward, len(self._parts.blocks.offsets) - 1
-        n_strips = -(-n_blocks // STRIP)
+        forward = self._parts.forward
+        sums, reach = np.zeros(min(LIST_WINDOW, len(forward.heads)), np.float32), np.zeros(1, np.float32)
         return Scratch(
             table=np.zeros(table_size(len(forward.scale), forward.heads.itemsize), np.float32),
-            estimates=kernels.new_estimates(n_blocks),
-            strips=np.zeros(n_strips, np.float32),
-            reaching=np.empty(n_strips, np.uint32),
-            queue=np.empty(n_blocks, np.uint32),
+            estimates=new_estimates(self._parts.blocks.nodes),
+            bins=np.empty(kernels.BINS, np.int64),
+            floors=np.zeros(2, np.float32),
             pending=np.empty(kernels.BATCH, np.uint32),
             partial=np.empty(kernels.BATCH, np.float32),
-            **self._of_query(heap_size, query_cut),
+            sums=sums,
+            sum_bits=sums.view(np.int32),
+            reach=reach,
+            reach_bits=reach.view(np.int32),
+            **self._of_query(heap_size, limits.query_cut, self._listed(limits)),
         )
 
-    @property
-    def _windows(self) -> int:
-        return len(self._parts.blocks.windows) - 1
+    def _listed(self, limits: Limits) -> int:
+        """Nodes that there is room for: all that are asked for, and those of a line at least."""
+        return min(limits.nodes + MORE_NODES, self._parts.blocks.nodes + LANES)
 
-    def _of_query(self, heap_size: int, query_cut: int) -> dict[str, Array]:
+    def _of_query(self, heap_size: int, query_cut: int, listed: int) -> dict[str, Array]:
+        blocks = self._parts.blocks
+        runs, queued = (len(blocks.windows) - 1) * query_cut, listed * (SUPER if blocks.pages.size else 1)
         return {
+            "nodes": np.empty(listed, np.uint32),
+            "queue": np.empty(queued, np.uint32),
+            "queue_scores": np.empty(queued, np.float32),
+            "ordered": np.empty(queued, np.uint32),
+            "ordered_scores": np.empty(queued, np.float32),
             "chosen": np.empty(query_cut, np.uint32),
-            "run_starts": np.empty(self._windows * query_cut, np.int64),
-            "run_lengths": np.empty(self._windows * query_cut, np.int64),
+            "whole": np.empty(query_cut, np.uint16),
+            "run_starts": np.empty(runs, np.int64),
+            "run_lengths": np.empty(runs, np.int64),
             "heap_scores": np.empty(heap_size, np.float32),
             "heap_rows": np.empty(heap_size, np.uint32),
             "snapshot": np.empty(heap_size, np.uint32),
+            "gate_scores": np.empty(heap_size, np.float32),
+            "gate_rows": np.empty(heap_size, np.uint32),
+            "listed": np.empty(LISTED_OF_HEAP * heap_size + MORE_LISTED, np.uint32),
+            "listed_sums": np.empty(LISTED_OF_HEAP * heap_size + MORE_LISTED, np.float32),
         }

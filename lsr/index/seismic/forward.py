@@ -40,11 +40,13 @@ MAX_HEAD = 64
 HEAD_SHARE = 0.35  # of the average document
 CACHE_LINE = 64
 JOB_ROWS = 16384
+SHORT = 96  # weights that are sorted by insertion, which takes less than half of the time for 46 of them
 SMALL_TABLE = 1 << 20  # components; a table of more is made only where at least as many are looked up
 TAIL_LENGTH_BITS = np.uint64(24)
 TAIL_LENGTH_MASK = np.uint64((1 << 24) - 1)
 CODE_STEPS = 256  # 16-bit steps in one unit of code
 MAX_CODE16 = 255 * CODE_STEPS  # so that the rounded high byte never exceeds 255
+DAMAGED_DOCUMENTS = "a document has components that its index lacks; lsr check INDEX tells which files differ"
 
 
 class Forward(NamedTuple):
@@ -211,7 +213,21 @@ def read_distance(at: Scalar, tail_bytes: Array) -> tuple[Scalar, Scalar]:
 @allocating
 def weight_order(values: Array) -> Array:
     """Positions by falling weight, int64[m]; stable, so that of equal weights the smaller component comes first."""
-    return np.argsort(-values, kind="mergesort")
+    if values.size > SHORT:
+        return np.argsort(-values, kind="mergesort")
+    # By insertion, of a weight and its position as one number: the bits of positive floats rise as they do.
+    bits = values.view(np.uint32)
+    keys = np.empty(values.size, np.int64)
+    for i in range(values.size):
+        key = i - (np.int64(bits[i]) << 32)
+        j = i
+        while j > 0 and keys[j - 1] > key:
+            keys[j] = keys[j - 1]
+            j -= 1
+        keys[j] = key
+    for i in range(values.size):
+        keys[i] &= 0xFFFFFFFF
+    return keys
 
 
 @allocating
@@ -432,9 +448,7 @@ def document_rows(forward: Forward, documents: Array, components: Components) ->
         most += forward.head_size + int(tail_of(forward, document)[1])
     read = GatheredRows(np.zeros(len(documents) + 1, np.int64), np.empty(most, np.uint32), np.empty(most, np.float32))
     if not read_rows(forward, documents, components.external, read):
-        raise IndexFormatError(
-            "a document has components that its index lacks; lsr check INDEX tells which files differ"
-        )
+        raise IndexFormatError(DAMAGED_DOCUMENTS)
     return GatheredRows(read.indptr, read.indices[: read.indptr[-1]], read.values[: read.indptr[-1]])
 
 

@@ -9,22 +9,29 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lsr.errors import IndexFormatError
 from lsr.index.index_folder import IndexFolder, StoredVocabulary
 from lsr.index.inverted.inverted_engine import InvertedEngine
 from lsr.index.inverted.inverted_files import open_inverted
 from lsr.index.parameters import IndexConfig
 from lsr.index.segments.segmented_engine import SegmentedEngine
-from lsr.index.seismic.block_checks import ARRAYS, blocks_fit
+from lsr.index.seismic.block_checks import ARRAYS, OF_SUMMARIES, documents_fit, summaries_fit
 from lsr.index.seismic.engine import BlockEngine
 from lsr.index.tools.tuning import TunedPreset, presets_as_json, read_presets
 from lsr.storage.id_column import IdColumn
 
 KIND = "seismic"
-FORMAT_VERSION = 4
-FORMATS = (3, FORMAT_VERSION)
+FORMAT_VERSION = 6  # 5 is COMMIT_FORMAT
+FORMATS = (3, 4, FORMAT_VERSION)
 
 # How posting lists are stored, under "storage" in the manifest.
 BLOCKS, INVERTED = "blocks", "inverted"
+
+# Of blocks of an earlier version only the documents are read.
+_NO_SUMMARIES = {
+    "summary_windows": np.zeros(1, np.int64),
+    **{name: np.empty(0, dtype) for name, dtype in OF_SUMMARIES.items() if name != "summary_windows"},
+}
 
 
 class State(NamedTuple):
@@ -59,21 +66,39 @@ def manifest_of(state: State) -> dict[str, Any]:
 def open_files(folder: str | os.PathLike[str]) -> tuple[State, IdColumn | None, StoredVocabulary]:
     """The index in `folder`, its documents' ids, if they have any, and its vocabulary; arrays are mapped into memory.
 
-    Raises IndexFormatError for a folder that holds no such index, or a damaged or newer one.
+    Raises IndexFormatError for a folder that holds no such index, or a damaged or newer one, or blocks of an earlier
+    version.
     """
     stored = IndexFolder(folder, KIND, FORMATS)
+    if has_earlier_blocks(stored.manifest):
+        raise earlier_blocks(stored.path)
     return open_state(stored), stored.ids(), stored.vocabulary
 
 
 def open_state(stored: IndexFolder) -> State:
     """The index in a folder, without its ids; arrays are mapped into memory. Raises IndexFormatError."""
-    config = stored.entry("config", lambda entries: IndexConfig(**entries))
+    config = stored.entry("config", IndexConfig.from_json)
     recall = stored.entry("sample_recall", lambda number: None if number is None else float(number))
     return State(open_engine(stored), config, recall, read_presets(stored.manifest, stored.path))
 
 
+def has_earlier_blocks(manifest: Mapping[str, Any]) -> bool:
+    """Whether an index has blocks of formats 3 or 4, of which only the documents are read, to build blocks of them."""
+    version = manifest.get("format_version")
+    return (version == 3 and not manifest.get("flat")) or (version == 4 and manifest.get("storage") != INVERTED)
+
+
+def earlier_blocks(folder: str | os.PathLike[str]) -> IndexFormatError:
+    """What to raise where an index that has_earlier_blocks is to be searched or changed."""
+    folder = os.fspath(folder)
+    return IndexFormatError(f"{folder}: has blocks of an earlier version, to be built anew; lsr upgrade {folder}")
+
+
 def open_engine(stored: IndexFolder) -> BlockEngine | InvertedEngine:
-    """The engine in a folder; its arrays are mapped into memory. Raises IndexFormatError."""
+    """The engine in a folder; its arrays are mapped into memory. Raises IndexFormatError.
+
+    Where the folder has_earlier_blocks, documents can be gathered, and not be searched for.
+    """
     if stored.version == 3:
         # Inverted lists stood beside blocks, which nobody searched any more.
         inverted = stored.entry("flat", bool)
@@ -82,12 +107,16 @@ def open_engine(stored: IndexFolder) -> BlockEngine | InvertedEngine:
 
 
 def _open_blocks(stored: IndexFolder) -> BlockEngine:
+    earlier = has_earlier_blocks(stored.manifest)
     dim, documents, postings, head_size, n_frequent, knn = (
         stored.number(name) for name in ("dim", "documents", "postings", "head_size", "frequent_components", "knn")
     )
-    arrays = {name: stored.array(name) for name in (*ARRAYS, "tails")}
-    stored.check(blocks_fit(arrays, documents, dim, head_size, n_frequent))
-    if knn:
+    block_size = stored.entry("config", IndexConfig.from_json).block_size
+    names = (name for name in (*ARRAYS, "tails") if not (earlier and name in OF_SUMMARIES))
+    arrays = {name: stored.array(name) for name in names} | (_NO_SUMMARIES if earlier else {})
+    fit = documents_fit(arrays, documents, dim, head_size, n_frequent)
+    stored.check(fit and (earlier or summaries_fit(arrays, documents, block_size)))
+    if knn and not earlier:
         graph = arrays["graph"] = stored.array("graph")
         stored.check(graph.dtype == np.uint32 and graph.shape == (documents, knn), "documents and kNN graph")
-    return BlockEngine.of(arrays, head_size, n_frequent, dim, postings)
+    return BlockEngine.of(arrays, head_size, block_size, n_frequent, dim, postings)

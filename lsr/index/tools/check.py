@@ -12,10 +12,11 @@ from typing import Any
 from lsr.checks import expanded
 from lsr.display import HasFacts
 from lsr.errors import IndexFormatError, LsrError
-from lsr.index.index_folder import IDS
+from lsr.index.index_folder import IDS, IndexFolder
 from lsr.index.open_index import open_index
 from lsr.index.segments.cleanup import named_by
 from lsr.index.segments.commit import (
+    KIND,
     OURS,
     Commit,
     SegmentEntry,
@@ -24,11 +25,21 @@ from lsr.index.segments.commit import (
     generation_of,
     read_commit,
 )
-from lsr.index.segments.generation import DENSE, METADATA, METADATA_FILE, TEXTS, OpenedSegment, open_segment
+from lsr.index.segments.generation import (
+    DENSE,
+    METADATA,
+    METADATA_FILE,
+    TEXTS,
+    OpenedSegment,
+    earlier_segments,
+    open_segment,
+)
 from lsr.index.segments.merging import LiveRows
+from lsr.index.seismic.seismic_files import FORMATS, earlier_blocks, has_earlier_blocks, open_engine
 from lsr.progress import progress_bar
 from lsr.storage.arrays import is_exhausted
 from lsr.storage.columns import Columns
+from lsr.storage.id_column import Ids
 from lsr.storage.ids import UniqueIds
 from lsr.storage.manifest import (
     COMMIT_FORMAT,
@@ -105,15 +116,21 @@ def check_index(folder: str | os.PathLike[str], *, progress: bool = False) -> Ch
         findings = [
             Finding(path.relative_to(folder).as_posix(), said) for path, said in damaged_files(folder, None, advance)
         ]
-    documents = 0
+    documents, remarks = 0, []
+    ids: Ids | None
     try:
-        index = open_index(folder)
-        documents = len(index)
+        if has_earlier_blocks(manifest):
+            remarks.append(str(earlier_blocks(folder)))
+            stored = IndexFolder(folder, KIND, FORMATS)
+            documents, ids = len(open_engine(stored)), stored.ids()
+        else:
+            index = open_index(folder)
+            documents, ids = len(index), index.ids
         if not findings:
-            findings += _of_parts(folder, folder, None, documents, index.ids)
+            findings += _of_parts(folder, folder, None, documents, ids)
     except LsrError as error:
         findings += [] if findings else [Finding(MANIFEST, _said(error))]
-    return CheckReport(folder, None, documents, 0, size, findings)
+    return CheckReport(folder, None, documents, 0, size, findings, remarks)
 
 
 def of_segments(folder: Path) -> bool:
@@ -190,6 +207,7 @@ def _check_segments(folder: Path, progress: bool) -> CheckReport:
     known = named_by(commit)
     orphans = sorted(name for name in os.listdir(folder) if OURS.fullmatch(name) and name not in known)
     remarks = [f"{name}: is not of generation {commit.generation}; the next writer removes it" for name in orphans]
+    remarks += [str(earlier_blocks(folder))] if earlier_segments(folder, commit) else []
     return CheckReport(folder, commit.generation, documents, len(commit.segments), size, findings, remarks)
 
 

@@ -12,7 +12,9 @@ import numpy as np
 from lsr.index.inverted.exact_index import ExactIndex
 from lsr.index.parameters import IndexConfig, Layout, SearchParams
 from lsr.index.seismic.build.graph import build_graph
+from lsr.index.seismic.build.superblock_pages import fill_pages
 from lsr.index.seismic.engine import BlockEngine
+from lsr.index.seismic.exact_lists import ENOUGH
 from lsr.index.seismic.seismic_files import State
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.progress import progress_bar
@@ -23,7 +25,7 @@ from lsr.vectors.sparse_vectors import SparseVectors
 FEW, MANY = 100, (1 << 16) + 1
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 DOCUMENTS = 50
-ENOUGH = 1 << 30  # bytes
+MEMORY = 1 << 30  # bytes
 
 
 def warm_up(progress: bool = False) -> None:
@@ -35,6 +37,7 @@ def warm_up(progress: bool = False) -> None:
             with thread_pool(1) as executor:
                 engine = BlockEngine.build(vectors, config, executor, progress=False)
             engine.graph = build_graph(engine, 1, 1, progress=False)
+            fill_pages(0, 1, config.block_size, engine.forward)  # which only large collections have
             blocks = SeismicIndex(State(engine, config, None, {}), None)
             for index in (blocks, ExactIndex.build(vectors)):
                 for params in (SearchParams(), SearchParams(exact=True)):
@@ -43,9 +46,10 @@ def warm_up(progress: bool = False) -> None:
                 index.gather(np.arange(2))
                 index.vector(0)
             blocks.search(vectors[:2], 1, SearchParams(knn=1))
+            engine.exact_lists.after(ENOUGH)
             with TemporaryDirectory() as folder:
                 vectors.write(Path(folder, "vectors"))
-                SeismicIndex.build_from(Path(folder, "vectors"), Path(folder, "index"), config, memory=ENOUGH)
+                SeismicIndex.build_from(Path(folder, "vectors"), Path(folder, "index"), config, memory=MEMORY)
             advance(1)
 
 

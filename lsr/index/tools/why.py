@@ -21,11 +21,11 @@ from lsr.index.inverted.inverted_engine import InvertedEngine
 from lsr.index.parameters import SearchParams
 from lsr.index.rows import checked_row
 from lsr.index.segments.segmented_engine import SegmentedEngine
-from lsr.index.seismic.build.summarize import DENSE, WINDOW, Blocks, run_length
+from lsr.index.seismic.block_codes import block_codes
 from lsr.index.seismic.engine import BlockEngine, Trail, blocks_asked, heap_size
 from lsr.index.seismic.forward import fine_score, table_size
 from lsr.index.seismic.search import kernels
-from lsr.index.seismic.search.kernels import HEAD_REACH, SMALLEST, Limits
+from lsr.index.seismic.search.kernels import FAINT, HEAD_REACH, SMALLEST, Limits
 from lsr.index.seismic.search.queries import Queries
 from lsr.index.tools.tuning import EXACT
 from lsr.storage.arrays import Array
@@ -61,10 +61,10 @@ class Term:
     component: external. query_weight; document_weight: as the index scores it, 0 if the document lacks the term.
     contribution: their product. in_head: whether the document's head, which is read first, has the term.
     in_query_cut: whether the term was among those that estimated blocks.
-    block_code: of the term in the summary of the document's block, 1 to 255, or 0 if it is not there.
-    block_maximum: the weight that this code stands for: the largest of the block's documents.
+    block_maximum: the largest weight of the block's documents, as the block's summary, or its superblock's page, has it
+    in four bits; 0 if the term is not there.
     estimated: what the term added to the estimate of the block.
-    After an exact search, which asks neither heads nor blocks, the last five are False and 0.
+    After an exact search, which asks neither heads nor blocks, the last four are False and 0.
     """
 
     component: int
@@ -73,7 +73,6 @@ class Term:
     contribution: float
     in_head: bool
     in_query_cut: bool
-    block_code: int
     block_maximum: float
     estimated: float
 
@@ -86,6 +85,8 @@ class Stages:
     more documents, any estimate does.
     floor: what max_blocks left: so many blocks, about, have this estimate or a higher one. The least positive number if
     there are not so many.
+    superblock, superblock_floor: the same of the superblock that the block is in, of which four times as many are
+    looked into; None where the collection is too small for superblocks.
     limit: heap_factor x `kept_by_blocks`; it rises during a search.
     visited: whether the document was scored. True for an estimate that reaches both; None if it was scored only in case
     its block was met when less was required.
@@ -98,6 +99,8 @@ class Stages:
 
     estimate: float
     floor: float
+    superblock: float | None
+    superblock_floor: float | None
     limit: float
     visited: bool | None
     head: float
@@ -125,8 +128,8 @@ class Why(HasFacts):
         no shared term  it has no term of the query with a weight that the index keeps
         score too low   k documents with a higher score were returned
         tied            k documents with its score or a higher one were returned
-        not estimated   no term that estimates blocks is in the summary of its block
-        out of blocks   max_blocks others have a higher estimate than its block, about
+        not estimated   no term that estimates blocks is in the summary of its block, or of its superblock
+        out of blocks   max_blocks others have a higher estimate than its block, about, or its superblock is out
         block skipped   its block's estimate is below heap_factor x the worst score kept in the end
         tail not read   its heaviest components alone scored too little for the others to be read
         rounded away    it was scored, but by its 8-bit weights other documents are better
@@ -324,10 +327,12 @@ def _empty_table(engine: BlockEngine) -> Array:
 
 def _stages(inside: _InBlocks, trail: Trail, visited: bool | None) -> Stages:
     kept = trail.kept if trail.linked else trail.kept_by_blocks
-    factor = inside.factor
+    factor, paged = inside.factor, bool(inside.engine.blocks.pages.size)
     return Stages(
-        estimate=float(trail.estimate) * factor,
+        estimate=float(trail.estimate) * factor if trail.estimate >= FAINT else 0.0,
         floor=float(trail.floor) * factor,
+        superblock=float(trail.listed) * factor if paged else None,
+        superblock_floor=float(trail.listed_floor) * factor if paged else None,
         limit=float(trail.limit) * factor,
         visited=visited,
         head=float(trail.head) * factor,
@@ -340,11 +345,12 @@ def _stages(inside: _InBlocks, trail: Trail, visited: bool | None) -> Stages:
 def _visited(search: _Search, trail: Trail) -> bool | None:
     if not search.may_be_found:
         return False
-    if trail.held or trail.linked or trail.estimate >= max(trail.floor, trail.limit):
+    listed = trail.listed >= trail.listed_floor
+    if trail.held or trail.linked or (listed and trail.estimate >= max(trail.floor, trail.limit)):
         return True
     # A search that scores the document keeps it if it passes both what is required of heads and what of scores.
     passes = trail.head * HEAD_REACH >= trail.kept_by_blocks and trail.coarse > trail.kept * (1 + SAME_SCORE)
-    return False if passes or trail.estimate < SMALLEST else None
+    return False if passes or not listed or trail.estimate < SMALLEST else None
 
 
 def _verdict(
@@ -367,27 +373,28 @@ def _verdict(
 
 
 def _block_verdict(stages: Stages) -> Verdict:
-    if stages.estimate == 0:
+    if 0 in (stages.estimate, stages.superblock):
         return "not estimated"
-    return "out of blocks" if stages.estimate < stages.floor else "block skipped"
+    out = stages.estimate < stages.floor or (stages.superblock or 0) < (stages.superblock_floor or 0)
+    return "out of blocks" if out else "block skipped"
 
 
 def _terms(
-    search: _Search, document: dict[int, float], stages: dict[int, tuple[bool, bool, int, float, float]]
+    search: _Search, document: dict[int, float], stages: dict[int, tuple[bool, bool, float, float]]
 ) -> tuple[Term, ...]:
     terms = []
     for component, query_weight in zip(*(array.tolist() for array in search.query.row(0)), strict=True):
         weight = document.get(component, 0.0)
-        known = stages.get(component, (False, False, 0, 0.0, 0.0))
+        known = stages.get(component, (False, False, 0.0, 0.0))
         terms.append(Term(component, query_weight, weight, query_weight * weight, *known))
     return tuple(sorted(terms, key=lambda term: (-term.contribution, -term.query_weight, term.component)))
 
 
-def _term_stages(inside: _InBlocks, trail: Trail) -> dict[int, tuple[bool, bool, int, float, float]]:
-    """External component -> (in_head, in_query_cut, block_code, block_maximum, estimated), where it is indexed."""
+def _term_stages(inside: _InBlocks, trail: Trail) -> dict[int, tuple[bool, bool, float, float]]:
+    """External component -> (in_head, in_query_cut, block_maximum, estimated), where it is indexed."""
     engine, prepared = inside.engine, inside.prepared
     external, scale = engine.components.external, engine.forward.scale
-    codes = _block_codes(engine.blocks, engine.block_of(inside.row), prepared.components, scale)
+    codes = block_codes(engine.blocks, int(inside.document) // engine.blocks.block_size, prepared.components)
     alone = _empty_table(engine)
     chosen = set(trail.chosen.tolist())
     known = {}
@@ -397,26 +404,8 @@ def _term_stages(inside: _InBlocks, trail: Trail) -> dict[int, tuple[bool, bool,
         alone[component] = 0
         maximum = float(scale[component]) * code
         estimated = float(weight * np.float32(code)) * inside.factor if at in chosen else 0.0
-        known[int(external[component])] = (bool(in_head), at in chosen, code, maximum, estimated)
+        known[int(external[component])] = (bool(in_head), at in chosen, maximum, estimated)
     return known
-
-
-def _block_codes(blocks: Blocks, block: int, components: Array, scale: Array) -> list[int]:
-    """The codes of components, internal, in the summary of a block; 0 for those that it lacks."""
-    window, number = divmod(block, WINDOW)
-    size = min(len(blocks.offsets) - 1 - window * WINDOW, WINDOW)
-    codes = []
-    for component in components.tolist():
-        at = window * (len(scale) + 1) + component
-        start, stop = (int(blocks.windows[window]) + int(each) for each in blocks.starts[at : at + 2])
-        length = run_length(stop - start, size)
-        if length == DENSE:
-            codes.append(int(blocks.stream_bytes[2 * start + number]))
-            continue
-        place = int(np.searchsorted(blocks.stream[start : start + length], number))
-        there = place < length and blocks.stream[start + place] == number
-        codes.append(int(blocks.stream_bytes[2 * (start + length) + place]) if there else 0)
-    return codes
 
 
 def _exact_rank(search: _Search, k: int) -> int | None:
@@ -453,7 +442,7 @@ def _changes(search: _Search, k: int, params: SearchParams) -> Iterator[SearchPa
         return
     for query_cut in range(params.query_cut + 1, search.query.nnz + 1):
         yield replace(params, query_cut=query_cut)
-    most, n_blocks = blocks_asked(params, k), len(engine.blocks.offsets) - 1
+    most, n_blocks = blocks_asked(params, k), -(-len(engine) // engine.blocks.block_size)
     all_blocks = replace(params, max_blocks=max(most, math.ceil(n_blocks / search.share)))
     yield from _lower_factor(search, k, params)
     yield from _more_blocks(search, k, all_blocks, most)

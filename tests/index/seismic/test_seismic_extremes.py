@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -56,8 +58,8 @@ def test_many_components(n_components: int, itemsize: int, dim: int) -> None:
     vectors = unrounded(wide_vectors(400, n_components, dim, seed=1))
     queries = whole_numbers(vectors[:20].top_k(20))
     expected = ExactIndex.build(vectors).search(queries)
-    for layout in LAYOUTS:
-        index = build(vectors, IndexConfig(layout=layout))
+    for layout, superblocks in product(LAYOUTS, (False, True)):
+        index = build(vectors, IndexConfig(layout=layout), superblocks=superblocks)
         assert index.engine.forward.heads.itemsize == itemsize
         assert len(index.engine.components.external) == n_components
         assert index.engine.blocks.n_frequent == 3
@@ -142,10 +144,11 @@ def test_a_query_of_a_hundred_thousand_terms() -> None:
 
 @pytest.mark.parametrize("params", [SearchParams(), EVERYTHING, EXACT], ids=["default", "everything", "exact"])
 @pytest.mark.parametrize("length", [2, 40])
-def test_a_thousand_times_the_same_document(length: int, params: SearchParams) -> None:
+@pytest.mark.parametrize("superblocks", [False, True])
+def test_a_thousand_times_the_same_document(length: int, params: SearchParams, superblocks: bool) -> None:
     pairs = [(component, 1.0 + component) for component in range(length)]
     vectors = from_pairs([[(41, 9.0)], *([pairs] * 1000), [(0, 0.5)]], 42)
-    index = SeismicIndex.build(vectors)
+    index = build(vectors, superblocks=superblocks)
     query = from_pairs([[(0, 1.0), (1, 2.0)]], 42)
     result = index.search(query, 10, params)
     rows = result.rows[0].tolist()
@@ -213,12 +216,13 @@ def test_the_largest_weight() -> None:
 @pytest.mark.filterwarnings("ignore:overflow encountered")
 @pytest.mark.parametrize("heap_factor", [0.0, 0.8, 1.0])
 @pytest.mark.parametrize("huge", [100, 300], ids=["rare", "frequent"])
-def test_scores_that_no_float_can_hold(huge: int, heap_factor: float) -> None:
+@pytest.mark.parametrize("superblocks", [False, True])
+def test_scores_that_no_float_can_hold(huge: int, heap_factor: float, superblocks: bool) -> None:
     # 1e38 x 1e5 is infinite, as ExactIndex has it. Such documents come first; the search ends, and others are found.
     rows = [[(0, 1e38 * (1 - row / 1000)), (1, 1.0), (3 + row % 20, 1e37)] for row in range(huge)]
     rows += [[(1, 1.0), (2, 1.0)] for _ in range(300)]
     vectors = from_pairs(rows, 23)
-    index = SeismicIndex.build(vectors)
+    index = build(vectors, superblocks=superblocks)
     queries = from_pairs([[(0, 1e5), (1, 1.0)], [(0, 1e5), (2, 2.0)], [(2, 1.0)]], 23)
     expected = ExactIndex.build(vectors).search(queries, 5)
     params = SearchParams(heap_factor=heap_factor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.storage.manifest import verify
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.index.samples import EXACT, LAYOUTS, build, zipf_vectors
+from tests.index.superblocks import always_superblocks
 from tests.processes import run_python, start_python
 from tests.strategies import from_pairs
 
@@ -32,12 +34,13 @@ ALL_ARRAYS = (*ARRAYS, "tails", "graph")
 ID_ARRAYS = ("ids.text", "ids.offsets", "ids.digests", "ids.rows")
 
 
-def sample(seed: int = 1, layout: str = "fast", with_ids: bool = True) -> SeismicIndex:
+def sample(seed: int = 1, layout: str = "fast", with_ids: bool = True, superblocks: bool = True) -> SeismicIndex:
     """Three hundred documents with ids and neighbors; some have tails, some components are frequent."""
     vectors = zipf_vectors(seed, 300, DIM, 12, 1000)
     if with_ids:
         vectors = vectors.with_ids([f"document {row} of {seed}" for row in range(len(vectors))])
-    return build(vectors, IndexConfig(seed=seed, layout=layout, knn=3), rare=20)
+    with always_superblocks() if superblocks else nullcontext():
+        return build(vectors, IndexConfig(seed=seed, layout=layout, knn=3), rare=20)
 
 
 QUERIES = zipf_vectors(9, 40, DIM, 5, 4)
@@ -74,8 +77,9 @@ def folder(saved: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("with_ids", [True, False])
-def test_opened_index_is_the_saved_one(tmp_path: Path, with_ids: bool, layout: str) -> None:
-    index = sample(layout=layout, with_ids=with_ids)
+@pytest.mark.parametrize("superblocks", [True, False])
+def test_opened_index_is_the_saved_one(tmp_path: Path, with_ids: bool, layout: str, superblocks: bool) -> None:
+    index = sample(layout=layout, with_ids=with_ids, superblocks=superblocks)
     index.save(tmp_path / "index")
     opened = SeismicIndex.open(tmp_path / "index")
     assert (len(opened), opened.dim, opened.config) == (len(index), index.dim, index.config)
@@ -341,7 +345,8 @@ def replace_array(folder: Path, name: str, change: Callable[[np.ndarray], np.nda
 @pytest.mark.parametrize("name", [name for name in ALL_ARRAYS if name not in OF_ANY_LENGTH])
 def test_array_of_a_smaller_index(folder: Path, tmp_path: Path, name: str) -> None:
     smaller = zipf_vectors(5, 100, DIM, 8, 1000)
-    build(smaller, IndexConfig(knn=3), rare=20).save(tmp_path / "other")
+    with always_superblocks():
+        build(smaller, IndexConfig(knn=3), rare=20).save(tmp_path / "other")
     path = folder / f"{name}.npy"
     shutil.copy(tmp_path / "other" / path.name, path)
     tell_size(folder, path)
@@ -360,6 +365,9 @@ SIZES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 @pytest.mark.parametrize("name", [name for name in ALL_ARRAYS if name not in OF_ANY_LENGTH])
 def test_array_of_another_size(folder: Path, name: str, size: str) -> None:
     replace_array(folder, name, SIZES[size])
+    if (name, size) == ("pages", "none"):  # as if summaries were those of blocks: searches find less
+        SeismicIndex.open(folder).search(QUERIES, 10)
+        return
     with pytest.raises(IndexFormatError, match=r"not fit.*; build the index again"):
         SeismicIndex.open(folder)
 
@@ -406,8 +414,6 @@ def test_heads_that_cannot_be_read(folder: Path, change: Callable[[np.ndarray], 
 @pytest.mark.parametrize(
     ("name", "at", "value"),
     [
-        ("blocks", 0, 1),
-        ("blocks", -1, 299),
         ("summary_windows", 0, 1),
         ("summary_windows", -1, 7),
         ("summary_starts", -1, 1 << 31),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from itertools import chain
 from typing import Any
 from unittest.mock import patch
@@ -19,7 +19,7 @@ from lsr.index.inverted.exact_index import ExactIndex
 from lsr.index.parameters import IndexConfig, SearchParams
 from lsr.index.result import SearchResult
 from lsr.index.seismic import forward
-from lsr.index.seismic.build import cluster, trial
+from lsr.index.seismic.build import cluster, halving, node_plan, trial
 from lsr.index.seismic.build import in_memory as building
 from lsr.index.seismic.build.in_memory import Parts
 from lsr.index.seismic.engine import BlockEngine
@@ -40,6 +40,7 @@ from tests.index.samples import (
     vectors_and_queries,
     whole_numbers,
 )
+from tests.index.superblocks import always_superblocks
 from tests.strategies import from_pairs
 
 Drawn = tuple[SparseVectors, SparseVectors]
@@ -92,16 +93,22 @@ def check_same_up_to_ties(result: SearchResult, expected: SearchResult) -> None:
 # Build
 
 
+@pytest.mark.parametrize("superblocks", [False, True], ids=["blocks", "superblocks"])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_builds_do_not_depend_on_threads_or_jobs(packages: SparseVectors, layout: str) -> None:
-    vectors = packages[:3000]
+def test_builds_do_not_depend_on_threads_or_jobs(packages: SparseVectors, layout: str, superblocks: bool) -> None:
+    with always_superblocks() if superblocks else nullcontext():
+        check_builds(packages[:3000], layout)
+
+
+def check_builds(vectors: SparseVectors, layout: str) -> None:
     config = IndexConfig(layout=layout)
     first = arrays_of(SeismicIndex.build(vectors, config, threads=1))
     assert arrays_of(SeismicIndex.build(vectors, config, threads=1)) == first
     for threads, rows in ((2, 100), (7, 1000), (None, 5)):
         with ExitStack() as patches:
-            for module in (building, cluster, forward):
+            for module in (building, cluster, forward, halving):
                 patches.enter_context(patch.object(module, "JOB_ROWS", rows))
+            patches.enter_context(patch.object(node_plan, "PAGES_AT_ONCE", max(1, rows // 10)))
             assert arrays_of(SeismicIndex.build(vectors, config, threads=threads)) == first
     assert arrays_of(SeismicIndex.build(vectors, IndexConfig(seed=1, layout=layout))) != first
 
@@ -122,22 +129,27 @@ def test_input_is_left_as_it_was(packages: SparseVectors, package_queries: Spars
     assert [vectors, package_queries] == copies
 
 
-def test_attributes(packages: SparseVectors) -> None:
-    index = SeismicIndex.build(packages[:500], IndexConfig(seed=3))
+@pytest.mark.parametrize("superblocks", [False, True])
+def test_attributes(packages: SparseVectors, superblocks: bool) -> None:
+    with always_superblocks() if superblocks else nullcontext():
+        index = SeismicIndex.build(packages[:500], IndexConfig(seed=3))
+    assert ("pages" in index.nbytes) == superblocks
     assert (len(index), index.dim, index.config, index.ids) == (500, packages.dim, IndexConfig(seed=3), None)
     assert (index.postings, index.inverted, index.knn) == (packages[:500].nnz, False, 0)
     parts = [
         *index.engine.components,
         *index.engine.forward[:4:3],
         index.engine.forward.scale,
-        *index.engine.blocks[:6],
+        *index.engine.blocks[:5],
+        index.engine.blocks.pages,
     ]
     assert sum(index.nbytes.values()) == sum(part.nbytes for part in parts)
 
 
 def test_compact_indexes_are_smaller(packages_index: SeismicIndex, compact_index: SeismicIndex) -> None:
     assert compact_index.nbytes["forward index"] < 0.8 * packages_index.nbytes["forward index"]
-    assert compact_index.nbytes["blocks"] == packages_index.nbytes["blocks"]
+    assert compact_index.nbytes["rows"] == packages_index.nbytes["rows"]
+    assert compact_index.nbytes["summaries"] == pytest.approx(packages_index.nbytes["summaries"], rel=1e-3)
 
 
 @pytest.mark.parametrize("threads", [0, -1])
@@ -171,7 +183,8 @@ def test_ids_that_do_not_fit(ids: list[str]) -> None:
 @settings(max_examples=50)
 def test_results_of_drawn_vectors(drawn: Drawn, config: IndexConfig, k: int, data: st.DataObject) -> None:
     vectors, queries = drawn
-    index = build(vectors, config, rare=data.draw(st.sampled_from([0, 5, 128])))
+    with always_superblocks() if data.draw(st.booleans()) else nullcontext():
+        index = build(vectors, config, rare=data.draw(st.sampled_from([0, 5, 128])))
     drawn_params = SearchParams(
         data.draw(st.integers(1, 6)), data.draw(st.floats(0, 2)), data.draw(st.sampled_from([1, 3, None]))
     )
@@ -230,7 +243,8 @@ def with_codes(vectors: SparseVectors) -> SparseVectors:
 @given(drawn=vectors_and_queries(), layout=st.sampled_from(LAYOUTS), k=st.sampled_from([1, 10]))
 @settings(max_examples=50)
 def test_search_that_skips_nothing_finds_the_best(drawn: Drawn, layout: str, k: int) -> None:
-    # Short documents have no tails, which alone could still be skipped.
+    # Short documents have no tails, which alone could still be skipped. Pages leave out what their lines have no room
+    # for, and so cannot promise as much.
     vectors, queries = with_codes(drawn[0].top_k(16)), whole_numbers(drawn[1])
     index = build(vectors, IndexConfig(summary_energy=WHOLE.summary_energy, layout=layout), rare=0)
     result, expected = index.search(queries, k, EVERYTHING), ExactIndex.build(vectors).search(queries, k)
@@ -248,13 +262,22 @@ def test_search_that_skips_nothing_finds_the_best(drawn: Drawn, layout: str, k: 
     query_cut=st.integers(1, 6),
     heap_factor=st.floats(0, 2),
     max_blocks=st.sampled_from([1, 5, None]),
+    superblocks=st.booleans(),
 )
 @settings(max_examples=100)
 def test_as_many_are_found_as_there_are(
-    drawn: Drawn, config: IndexConfig, rare: int, k: int, query_cut: int, heap_factor: float, max_blocks: int | None
+    drawn: Drawn,
+    config: IndexConfig,
+    rare: int,
+    k: int,
+    query_cut: int,
+    heap_factor: float,
+    max_blocks: int | None,
+    superblocks: bool,
 ) -> None:
     vectors, queries = with_codes(drawn[0]), whole_numbers(drawn[1])
-    index = build(vectors, config, rare)
+    with always_superblocks() if superblocks else nullcontext():
+        index = build(vectors, config, rare)
     params = SearchParams(query_cut, heap_factor, max_blocks)
     assert count(index.search(queries, k, params)) == count(ExactIndex.build(vectors).search(queries, k))
 
@@ -262,6 +285,23 @@ def test_as_many_are_found_as_there_are(
 def count(result: SearchResult) -> list[int]:
     found: list[int] = (result.rows >= 0).sum(axis=1).tolist()
     return found
+
+
+@pytest.mark.parametrize("block_size", [1, 4])
+@pytest.mark.parametrize("max_blocks", [1, 20, None])
+def test_what_pages_have_no_room_for_is_found(block_size: int, max_blocks: int | None) -> None:
+    """A rare component beside many heavier ones, and in every thirtieth document; in one it is heavy."""
+    rng = np.random.default_rng(1)
+    rows = [[(component, 5 + rng.random()) for component in 1 + rng.choice(2000, 60, False)] for _ in range(3000)]
+    for row in range(0, 3000, 30):
+        rows[row].append((0, 0.1 + rng.random()))
+    rows[5].append((0, 5.0))
+    vectors, query = from_pairs(rows, 2001), from_pairs([[(0, 1.0)]], 2001)
+    with always_superblocks():
+        index = build(vectors, IndexConfig(block_size=block_size))
+    assert (index.search(query, 200, SearchParams(max_blocks=max_blocks)).rows >= 0).sum() == 101
+    best = ExactIndex.build(vectors).search(query, 1).rows.tolist()
+    assert index.search(query, 1, SearchParams(max_blocks=max_blocks)).rows.tolist() == best
 
 
 def test_a_weight_too_light_for_a_byte_is_found_where_too_few_are() -> None:
@@ -325,7 +365,7 @@ def test_recall_falls_as_the_heap_factor_rises(packages_index: SeismicIndex, pac
     factors = (0, 0.6, 0.9, 1.1, 1.5, 3.0)
     found = recalls(packages_index, package_queries, [SearchParams(heap_factor=factor) for factor in factors])
     assert found == sorted(found, reverse=True)
-    assert found[0] - found[-1] > 0.3
+    assert found[0] - found[-1] > 0.25
 
 
 def test_recall_rises_with_the_query_cut(packages_index: SeismicIndex, package_queries: SparseVectors) -> None:
@@ -422,7 +462,7 @@ def test_queries_of_any_length_share_one_scratch(packages: SparseVectors, packag
     # Longer queries and more documents need more of what depends on them, and of nothing else.
     index.search(package_queries[0].top_k(16), 500)
     (grown,) = index.engine.scratch.idle
-    assert grown.estimates is first.estimates and grown.table is first.table and grown.queue is first.queue
+    assert grown.estimates is first.estimates and grown.table is first.table and grown.bins is first.bins
     assert len(grown.chosen) > len(first.chosen)
     assert len(grown.heap_scores) == index.engine.heap_size(500)
     index.search(package_queries[0].top_k(5), 10)

@@ -1,13 +1,14 @@
-"""Clustering: documents are put in an order, and cut into blocks, such that those of a block have much in common.
+"""Clustering: documents are put in an order such that those near each other have much in common.
 
 Seismic (Bruch et al., SIGIR 2024, section 4.2) clusters each posting list by itself, by sampled centroids. Here the
 whole collection is clustered once, by the same means but as a tree: a centroid for every 512 documents, then one for
-every 512 of a cluster, and so on; in the leaves one for every three documents or so. All posting lists then have the
-same blocks, which makes one summary of each enough (ARCHITECTURE.md says what that saves).
+every 512 of a cluster, and so on, down to leaves of 1,024; halving.py makes blocks of what stands side by side. All
+posting lists then have the same blocks, which makes one summary of each enough (ARCHITECTURE.md says what that saves).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from lsr.index.jit import allocating, kernel
 from lsr.index.parameters import IndexConfig
+from lsr.index.seismic.forward import weight_order
 from lsr.storage.arrays import Array, Scalar
 
 # Components of a sketch, by which a document or centroid is known: whole vectors make no better blocks.
@@ -26,6 +28,9 @@ LEAF = 1024
 
 # Centroids of one step, so that it stays fast whatever the collection: a document meets them in a table of 16 KB.
 MOST_CENTROIDS = 4096
+
+# Clusters of so few documents, or fewer, are no more than their centroid.
+DISSOLVED = 2
 
 # A cluster this like its parent is not going to come apart: copies of one document, or documents with nothing.
 STUCK = 0.9
@@ -39,6 +44,10 @@ class Sketches(NamedTuple):
 
     components: Array  # T[n, SKETCH]
     weights: Array  # float32[n, SKETCH]
+
+    def of(self, documents: Array | slice) -> Sketches:
+        """Those of some documents."""
+        return Sketches(self.components[documents], self.weights[documents])
 
 
 class Runs(NamedTuple):
@@ -55,7 +64,7 @@ def find_sketches(
     """The sketches of rows begin..end, of equal weights the component that comes first in its row."""
     for row in range(begin, end):
         first = indptr[row]
-        order = np.argsort(-values[first : indptr[row + 1]], kind="mergesort")
+        order = weight_order(values[first : indptr[row + 1]])
         for j in range(min(SKETCH, order.size)):
             sketches.components[row, j] = internal[first + order[j]]
             sketches.weights[row, j] = values[first + order[j]]
@@ -186,17 +195,11 @@ def group_by_slot(documents: Array, slots: Array, n_slots: Scalar) -> tuple[Arra
 
 @allocating
 def split(
-    documents: Array,
-    k: Scalar,
-    sketches: Sketches,
-    min_cluster_size: Scalar,
-    doc_cut: Scalar,
-    seed: Scalar,
-    runs: Runs,
+    documents: Array, k: Scalar, sketches: Sketches, doc_cut: Scalar, seed: Scalar, runs: Runs
 ) -> tuple[Array, Array]:
     """(documents cluster by cluster, offsets int64[clusters + 1]): one step, with k of the documents for centroids.
 
-    Clusters of `min_cluster_size` or fewer are dissolved: their documents go to the nearest surviving centroid, or to
+    Clusters of DISSOLVED or fewer are dissolved: their documents go to the nearest surviving centroid, or to
     the first one if none survives or none is near. `runs` is scratch, zero before and after.
     """
     n = documents.size
@@ -211,7 +214,7 @@ def split(
     for slot in slots:
         if slot != NOWHERE:
             sizes[slot] += 1
-    alive[:] = sizes > min_cluster_size
+    alive[:] = sizes > DISSOLVED
     first = np.uint32(np.argmax(alive))  # 0 if none survives
     n_lost = 0
     for i in range(n):
@@ -231,88 +234,84 @@ def split(
 
 
 @allocating
-def grow_tree(
-    documents: Array,
-    sketches: Sketches,
-    centroid_fraction: Scalar,
-    min_cluster_size: Scalar,
-    doc_cut: Scalar,
-    block_size: Scalar,
-    seed: Scalar,
-    runs: Runs,
-) -> tuple[Array, Array]:
-    """(documents block by block, sizes of the blocks uint8): cluster some documents, down to blocks."""
+def grow_tree(documents: Array, sketches: Sketches, doc_cut: Scalar, seed: Scalar, runs: Runs) -> Array:
+    """Some documents in the order of their clusters, which have at most LEAF of them."""
     order = documents.copy()
-    sizes = np.empty(documents.size, np.uint8)
-    n_blocks = 0
-    begins, ends, finals = [0], [documents.size], [documents.size <= LEAF]
+    begins, ends = [0], [documents.size]
     while len(begins) > 0:
-        # Last in, first out: children are put on the stack in reverse, so that blocks come in the order of documents.
-        begin, end, final = begins.pop(), ends.pop(), finals.pop()
+        begin, end = begins.pop(), ends.pop()
         n = end - begin
-        k = max(1, np.int64(centroid_fraction * min(n, LEAF))) if final else min(max(2, n // COARSE), MOST_CENTROIDS)
-        ordered, offsets = split(
-            order[begin:end], k, sketches, min_cluster_size, doc_cut, seed + np.uint64(begin), runs
-        )
+        k = min(max(2, n // COARSE), MOST_CENTROIDS)
+        ordered, offsets = split(order[begin:end], k, sketches, doc_cut, seed + np.uint64(begin), runs)
         order[begin:end] = ordered
-        for i in range(offsets.size - 1):
-            child = i if final else offsets.size - 2 - i
-            first, size = begin + offsets[child], offsets[child + 1] - offsets[child]
-            if final:
-                pieces = (size + block_size - 1) // block_size
-                for piece in range(pieces):
-                    sizes[n_blocks] = size * (piece + 1) // pieces - size * piece // pieces
-                    n_blocks += 1
-            else:
-                begins.append(first)
-                ends.append(first + size)
-                finals.append(size <= LEAF or size > STUCK * n)
-    return order, sizes[:n_blocks]
+        for child in range(offsets.size - 1):
+            size = offsets[child + 1] - offsets[child]
+            if LEAF < size <= STUCK * n:
+                begins.append(begin + offsets[child])
+                ends.append(begin + offsets[child + 1])
+    return order
 
 
-def cluster(sketches: Sketches, n_components: int, config: IndexConfig, executor: Executor) -> tuple[Array, Array]:
-    """(rows uint32[n] in the order of their blocks, block offsets uint32[blocks + 1]), whatever the number of threads.
-
-    Blocks have 1 to config.block_size rows.
-    """
+def cluster(sketches: Sketches, n_components: int, config: IndexConfig, executor: Executor) -> Array:
+    """Rows, uint32[n], in the order of their clusters, whatever the number of threads."""
     n = len(sketches.weights)
-    rows = np.arange(n, dtype=np.uint32)
-    groups = [rows] if n else []
-    if n > LEAF:
-        groups = _first_split(rows, sketches, n_components, config, executor)
+    if n <= LEAF:
+        return np.arange(n, dtype=np.uint32)
+    centroids = sampled_centroids(n, config)
+    first = FirstSplit.of(sketches.of(centroids), n_components, config)
+    begins = range(0, n, JOB_ROWS)
+    slots = np.concatenate(
+        [*executor.map(lambda begin: first.slots(sketches.of(slice(begin, begin + JOB_ROWS))), begins)]
+    )
+    rows, offsets = group_by_slot(np.arange(n, dtype=np.uint32), slots, len(centroids))
+    return grow_groups(np.split(rows, offsets[1:-1]), 0, sketches, n_components, config, executor)
 
-    def grow(group: Array, seed: int) -> tuple[Array, Array]:
-        fraction, smallest = config.centroid_fraction, config.min_cluster_size
-        runs = _runs(n_components)
+
+def sampled_centroids(n: int, config: IndexConfig) -> Array:
+    """The rows, uint32[k], that are the centroids of the first split of n documents."""
+    k = min(max(2, n // COARSE), MOST_CENTROIDS)
+    return sample_without_replacement(n, k, np.uint64(config.seed))  # type: ignore[no-any-return]
+
+
+class FirstSplit(NamedTuple):
+    """The first split, of all documents, which are given to their slots some at a time: one thread would take long."""
+
+    k: int
+    doc_cut: int
+    runs: Runs
+    run_slots: Array
+    run_weights: Array
+
+    @classmethod
+    def of(cls, centroids: Sketches, n_components: int, config: IndexConfig) -> FirstSplit:
+        """By the sketches of sampled_centroids."""
+        k, runs = len(centroids.weights), _runs(n_components)
+        _, run_slots, run_weights = centroid_runs(np.arange(k, dtype=np.uint32), centroids, runs)
+        return cls(k, config.doc_cut, runs, run_slots, run_weights)
+
+    def slots(self, sketches: Sketches) -> Array:
+        """The slots, uint32[m], of some documents."""
+        todo = np.arange(len(sketches.weights))
+        slots = np.empty(len(todo), np.uint32)
+        alive, scores = np.ones(self.k, bool), np.empty(self.k, np.float32)
+        runs, documents = (self.runs, self.run_slots, self.run_weights), todo.astype(np.uint32)
+        nearest_centroids(documents, todo, alive, *runs, sketches, self.doc_cut, scores, slots)
+        slots[slots == NOWHERE] = 0
+        return slots
+
+
+def grow_groups(
+    groups: Sequence[Array], first: int, sketches: Sketches, n_components: int, config: IndexConfig, executor: Executor
+) -> Array:
+    """The documents of groups `first` and those after it, each group in the order of its clusters."""
+
+    def grow(group: Array, seed: int) -> Array:
+        if len(group) <= LEAF:
+            return group
         own_seed = np.uint64(config.seed << 32) + np.uint64(seed)
-        return grow_tree(group, sketches, fraction, smallest, config.doc_cut, config.block_size, own_seed, runs)  # type: ignore[no-any-return]
+        return grow_tree(group, sketches, config.doc_cut, own_seed, _runs(n_components))  # type: ignore[no-any-return]
 
-    jobs = [executor.submit(grow, group, at) for at, group in enumerate(groups)]
-    parts = [job.result() for job in jobs]
-    sizes = np.concatenate([np.zeros(1, np.uint8), *(part[1] for part in parts)])
-    return np.concatenate([np.empty(0, np.uint32), *(part[0] for part in parts)]), np.cumsum(sizes, dtype=np.uint32)
-
-
-def _first_split(
-    rows: Array, sketches: Sketches, n_components: int, config: IndexConfig, executor: Executor
-) -> list[Array]:
-    """The clusters of all documents, in jobs of some documents each: one thread would dwell on this step."""
-    k = min(max(2, len(rows) // COARSE), MOST_CENTROIDS)
-    runs = _runs(n_components)
-    centroids = sample_without_replacement(len(rows), k, np.uint64(config.seed))
-    _, run_slots, run_weights = centroid_runs(centroids, sketches, runs)
-    slots = np.empty(len(rows), np.uint32)
-
-    def assign(begin: int) -> None:
-        todo = np.arange(begin, min(begin + JOB_ROWS, len(rows)))
-        alive, scores = np.ones(k, bool), np.empty(k, np.float32)
-        nearest_centroids(rows, todo, alive, runs, run_slots, run_weights, sketches, config.doc_cut, scores, slots)
-
-    for job in [executor.submit(assign, begin) for begin in range(0, len(rows), JOB_ROWS)]:
-        job.result()
-    slots[slots == NOWHERE] = 0
-    ordered, offsets = group_by_slot(rows, slots, k)
-    return np.split(ordered, offsets[1:-1])
+    return np.concatenate([*executor.map(grow, groups, range(first, first + len(groups)))])
 
 
 def _runs(n_components: int) -> Runs:

@@ -1,10 +1,10 @@
 """Building an index of more vectors than fit in memory: by way of the disk, and byte for byte as it is built in memory.
 
 For blocks the vectors are read three times: to count components and copy ids; to gather the sketches of all documents
-in a file, from which they are clustered; and to deal each row to its range of documents, in the order of the blocks.
-Range by range documents are then quantized and appended to the index, and window by window blocks are summarized from
-what is there. What is in memory for each document is its sketch and a few numbers. Postings are there as far as the
-limit has room.
+in a file, from which they are put in order (external_order.py); and to deal each row to its range of documents, in that
+order. Range by range documents are then quantized and appended to the index, and window by window blocks are summarized
+from what is there, and summaries are inverted a range of components after the other. What is in memory for each
+document is its length and place, four numbers at once. All else is there as far as the limit has room.
 
 Inverted lists are written a range of lists after the other, for each of which the vectors are read once.
 """
@@ -16,9 +16,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -32,15 +33,20 @@ from lsr.index.inverted.inverted_kernels import Inverted, find_lists, scatter_po
 from lsr.index.parameters import IndexConfig
 from lsr.index.seismic.block_checks import ARRAYS
 from lsr.index.seismic.build import trial
-from lsr.index.seismic.build.cluster import SKETCH, Sketches, cluster, find_sketches
+from lsr.index.seismic.build.cluster import SKETCH, Sketches, find_sketches
+from lsr.index.seismic.build.external_order import growing_bytes, order_groups, split_groups
 from lsr.index.seismic.build.graph import build_graph
-from lsr.index.seismic.build.in_memory import Parts, component_type, count_frequent, positions_of
-from lsr.index.seismic.build.summarize import WINDOW, Blocks, invert_summaries, summarize_blocks
+from lsr.index.seismic.build.in_memory import Entries, Parts, component_type, count_frequent, positions_of
+from lsr.index.seismic.build.node_plan import NodePlan
+from lsr.index.seismic.build.spill import Spill, range_begins
+from lsr.index.seismic.build.summarize import WINDOW, Blocks, add_to_runs, run_starts
+from lsr.index.seismic.build.superblock_pages import PAGE
 from lsr.index.seismic.engine import BLOCK_ARRAYS, BlockEngine
 from lsr.index.seismic.forward import (
     Components,
     Forward,
     component_maxima,
+    count_occurrences,
     document_frequencies,
     head_layout,
     head_width,
@@ -52,9 +58,7 @@ from lsr.index.seismic.forward import (
 from lsr.index.seismic.seismic_files import State, manifest_of
 from lsr.progress import progress_bar
 from lsr.storage.arrays import Array, growing_array, load_array, read_only, save_arrays
-from lsr.storage.files import storage_errors
 from lsr.storage.id_column import IdColumn
-from lsr.storage.ids import UniqueIds
 from lsr.storage.manifest import Extra, replacing_folder, write_manifest
 from lsr.threads import checked_threads, thread_pool
 from lsr.vectors.io import iter_vectors, read_info
@@ -67,25 +71,20 @@ BATCH_POSTINGS = 1 << 17
 BATCH_ROWS = 8192
 AHEAD = 4
 
-# Blocks summarized at once by one thread: what a thread reads of the index stays in memory until it is done.
-SLICE = 1024
-
 # Bytes that a build takes: whatever is built, most of it to read vectors; for each component; for each non-zero of the
-# longest document; for each document besides its sketch, until documents are in order, and after; for each document of
-# those that are quantized at once, besides its head; for each entry of a window's summaries, most of them in runs that
-# have a code for every block.
+# longest document; for each document; for each document of those that are quantized at once, besides its head.
 FIXED = 24 << 20
 OF_COMPONENT = 64
 OF_LONGEST = 48
-OF_DOCUMENT = 28
-OF_ORDERED = 24
+OF_DOCUMENT = 16
 OF_QUANTIZED = 64
 OF_LISTED = 8  # and for each posting of those lists that are written at once
-OF_ENTRY = 13
 
-# Entries of summaries for each posting of a block when all energy is kept; when less is, fewer by its square. Measured.
-ENTRIES = 0.75
-DOCUMENTS_OF_BLOCK = 5  # on average, unless blocks are smaller
+# Ranges to which documents are dealt to be quantized, about, when there is no more memory than it takes.
+MOST_RANGES = 64
+
+# Entries of summaries read at once.
+BATCH_ENTRIES = 1 << 18
 
 # Components counted before the counts of batches are added up.
 PENDING = 1 << 17
@@ -109,8 +108,9 @@ def build_folder(
 ) -> None:
     """Write the index of stored vectors into a folder, in place of an index that is there, in one step.
 
-    memory: bytes that this may use, above what the process uses already. On the disk, beside the index, it takes the
-        size of the vectors, 6 or 8 bytes for each non-zero, and about 100 for each document.
+    memory: bytes that this may use, above what the process uses already. The trial of blocks maps the index, whose
+        pages the system can take back at any time, beside that. On the disk, beside the index, it takes the size of the
+        vectors, 6 or 8 bytes for each non-zero, or about 200 for each document if that is more.
     vocabulary: as for SparseVectors.read, and kept with the index. threads: None for all processors. progress: bars on
     standard error.
     extra: as for write_index; ids are there already. few_terms: see SeismicIndex.build.
@@ -121,7 +121,7 @@ def build_folder(
     check_whole("memory", memory)
     threads = checked_threads(threads)
     info = read_info(source)
-    _check_memory(memory, _Sizes(info.rows, info.nnz), config)
+    _check_memory(memory, _Sizes(info.rows, info.nnz))
     rows = min(max(BATCH_POSTINGS * info.rows // max(info.nnz, 1), 1), BATCH_ROWS)
     known = None if vocabulary is None else Vocabulary.of(vocabulary)
     vectors = _Source(source, known, info.dim if known is None else len(known), rows)
@@ -146,10 +146,11 @@ class _Sizes(NamedTuple):
     postings: int
     components: int = 0
     longest: int = 0  # non-zeros of a document
+    largest: int = 0  # documents of a group of the first split
 
 
-def _check_memory(memory: int, sizes: _Sizes, config: IndexConfig) -> None:
-    needed = _needed(sizes, config)
+def _check_memory(memory: int, sizes: _Sizes) -> None:
+    needed = _needed(sizes)
     if memory < needed:
         raise ParameterError(
             f"memory is {memory / 1e6:.1f} MB; to index {sizes.documents} documents with {sizes.postings} non-zeros, "
@@ -157,20 +158,27 @@ def _check_memory(memory: int, sizes: _Sizes, config: IndexConfig) -> None:
         )
 
 
-def _needed(sizes: _Sizes, config: IndexConfig) -> int:
+def _needed(sizes: _Sizes) -> int:
     """Bytes without which a build cannot do, about."""
-    if sizes.documents < trial.INVERTED_BELOW:
-        return _fixed(sizes.components, sizes.longest) + sizes.documents * (OF_ORDERED + OF_LISTED)
-    sketch = SKETCH * (component_type(sizes.components).itemsize + np.dtype(np.float32).itemsize)
-    clustering = sizes.documents * (sketch + OF_DOCUMENT)
-    window = min(1, WINDOW * min(config.block_size, DOCUMENTS_OF_BLOCK) / max(sizes.documents, 1)) * sizes.postings
-    entries = int(window * ENTRIES * config.summary_energy**2)
-    summarizing = sizes.documents * OF_ORDERED + entries * OF_ENTRY
-    return _fixed(sizes.components, sizes.longest) + max(clustering, summarizing)
+    of_posting, of_document = _quantized_bytes(sizes)
+    quantizing = (sizes.postings * of_posting + sizes.documents * of_document) // MOST_RANGES
+    inverting = sizes.documents * OF_LISTED  # a list can have all documents
+    clustering = sizes.largest * growing_bytes(sizes.components)
+    return _kept(sizes) + max(quantizing, inverting, clustering)
 
 
-def _fixed(components: int, longest: int) -> int:
-    return FIXED + components * OF_COMPONENT + longest * OF_LONGEST
+def _kept(sizes: _Sizes) -> int:
+    """Bytes that are not for what is made in ranges."""
+    lasting = sizes.components * OF_COMPONENT + sizes.documents * OF_DOCUMENT
+    return FIXED + lasting + sizes.longest * OF_LONGEST
+
+
+def _quantized_bytes(sizes: _Sizes) -> tuple[int, int]:
+    """What each posting and each document of a range takes while the range is quantized."""
+    itemsize = component_type(sizes.components).itemsize
+    width = head_width(head_layout(sizes.postings, sizes.documents), itemsize)
+    # As read, and as a tail: a component, and weights of 32 and of 16 bits.
+    return 2 * itemsize + 4 + 2, width * itemsize + OF_QUANTIZED
 
 
 class _Source(NamedTuple):
@@ -235,12 +243,10 @@ class _Counts(NamedTuple):
     components: Components
     frequency: Array  # int64[components], of each, in their order
 
-
-class _Order(NamedTuple):
-    """Which row each document is, uint32[n], and where blocks begin, uint32[blocks + 1]; as in Blocks."""
-
-    rows: Array
-    offsets: Array
+    @property
+    def sizes(self) -> _Sizes:
+        postings, longest = int(self.lengths.sum(dtype=np.int64)), int(self.lengths.max(initial=0))
+        return _Sizes(len(self.lengths), postings, len(self.components.external), longest)
 
 
 class _Scale(NamedTuple):
@@ -248,46 +254,6 @@ class _Scale(NamedTuple):
 
     scale: Array
     head_size: int
-
-
-class _Spill:
-    """Rows in two files, range by range; those of a range in the order in which they are read.
-
-    starts: int64[ranges + 1], where each range begins, counted in postings.
-    """
-
-    def __init__(self, folder: Path, dtype: np.dtype[Any], starts: Array) -> None:
-        self._paths = folder / "rows.internal", folder / "rows.values"
-        self._dtypes = dtype, np.dtype(np.float32)
-        self._starts = starts
-
-    def fill(self, batches: Iterable[tuple[Array, Array, Array]]) -> None:
-        """Write batches of (internal T[m], values float32[m], and where in them each range begins, int64[ranges + 1]).
-
-        Raises StorageError.
-        """
-        cursors = self._starts[:-1].copy()
-        with storage_errors(self._paths[0]), open(self._paths[0], "wb") as first, open(self._paths[1], "wb") as second:
-            for *arrays, starts in batches:
-                for at in np.flatnonzero(np.diff(starts)):
-                    for file, array in zip((first, second), arrays, strict=True):
-                        file.seek(int(cursors[at]) * array.itemsize)
-                        file.write(array[starts[at] : starts[at + 1]].view(np.uint8).data)
-                    cursors[at] += starts[at + 1] - starts[at]
-
-    def read(self, at: int) -> tuple[Array, Array]:
-        """(internal T[m], values float32[m]) of the rows of a range."""
-        begin, end = int(self._starts[at]), int(self._starts[at + 1])
-        internal, values = (
-            np.fromfile(path, dtype, end - begin, offset=begin * dtype.itemsize)
-            for path, dtype in zip(self._paths, self._dtypes, strict=True)
-        )
-        return internal, values
-
-    def remove(self) -> None:
-        """Make room on the disk."""
-        for path in self._paths:
-            path.unlink()
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,13 +273,11 @@ class _Build:
 
     def run(self) -> State:
         counts = self._count()
-        n, postings = len(counts.lengths), int(counts.lengths.sum(dtype=np.int64))
-        n_components = len(counts.components.external)
-        sizes = _Sizes(n, postings, n_components, int(counts.lengths.max(initial=0)))
-        _check_memory(self.memory, sizes, self.config)
+        sizes = counts.sizes
+        _check_memory(self.memory, sizes)
         engine, recall = trial.choose_engine(
-            n,
-            lambda: self._build_blocks(counts, postings),
+            sizes.documents,
+            lambda: self._build_blocks(counts),
             lambda: self._invert(counts),
             self.config.seed,
             self.threads,
@@ -325,20 +289,22 @@ class _Build:
             engine.graph = load_array(self.folder, "graph")
         return State(engine, self.config, recall, {})
 
-    def _build_blocks(self, counts: _Counts, postings: int) -> BlockEngine:
+    def _build_blocks(self, counts: _Counts) -> BlockEngine:
         """Write all arrays of blocks."""
+        sizes = counts.sizes
         maxima = self._gather_sketches(counts)
-        order = self._cluster(len(counts.frequency))
-        scale = _Scale(scale_of(maxima), head_layout(postings, len(counts.lengths)))
-        arrays = {"components": counts.components.external, "scale": scale.scale, "blocks": order.offsets}
-        positions = positions_of(order.rows)
-        save_arrays(self.folder, {**arrays, "rows": order.rows, "positions": positions})
+        rows = self._order(sizes)
+        scale = _Scale(scale_of(maxima), head_layout(sizes.postings, sizes.documents))
+        positions = positions_of(rows)
+        arrays = {"components": counts.components.external, "scale": scale.scale}
+        save_arrays(self.folder, {**arrays, "rows": rows, "positions": positions})
         n_frequent = count_frequent(counts.frequency)
-        self._write_forward(counts, order, positions, scale)
-        self._write_summaries(order.offsets, scale, n_frequent)
-        blocks = Blocks.of([load_array(self.folder, name) for name in BLOCK_ARRAYS], n_frequent)
+        self._write_forward(counts, rows, positions, scale)
+        self._write_summaries(sizes, scale, n_frequent)
+        parts = [load_array(self.folder, name) for name in BLOCK_ARRAYS]
+        blocks = Blocks.of(parts, self.config.block_size, n_frequent)
         forward = self._forward(_Scale(load_array(self.folder, "scale"), scale.head_size))
-        return BlockEngine(Parts(counts.components, forward, blocks), self.source.dim, postings)
+        return BlockEngine(Parts(counts.components, forward, blocks), self.source.dim, sizes.postings)
 
     def _invert(self, counts: _Counts) -> InvertedEngine:
         """Write inverted lists in the place of blocks, if there are any."""
@@ -348,8 +314,7 @@ class _Build:
         starts = indptr_of(counts.frequency[counts.components.sorted_internal])
         indptr = indptr_of(counts.lengths)
         save_arrays(self.folder, {"components": components, "starts": starts, "indptr": indptr})
-        room = self.memory - _fixed(len(components), int(counts.lengths.max(initial=0))) - n * OF_ORDERED
-        ranges = list(row_steps(starts, max(room, 0) // OF_LISTED)) or [(0, 0)]
+        ranges = list(row_steps(starts, self._room(counts.sizes) // OF_LISTED)) or [(0, 0)]
 
         def listed(item: Batch) -> tuple[int, SparseVectors, Array]:
             first, batch = item
@@ -380,30 +345,31 @@ class _Build:
 
     def _count(self) -> _Counts:
         """Read the vectors for the first time, and write ids.*.npy if they have ids."""
-        lengths, frequencies = [np.empty(0, np.uint32)], _Frequencies()
-        with progress_bar("counting", None, "documents", self.progress) as advance:
+        frequencies = _Frequencies()
+        with (
+            growing_array(self.spill, "lengths", np.uint32) as add_lengths,
+            progress_bar("counting", None, "documents", self.progress) as advance,
+        ):
 
             def ids() -> Iterator[str]:
-                unique = UniqueIds()
                 for first, batch in self.source.batches():
                     check_lengths(np.diff(batch.indptr), first)
-                    lengths.append(np.diff(batch.indptr).astype(np.uint32))
+                    add_lengths(np.diff(batch.indptr))
                     frequencies.add(*document_frequencies(batch.indices, batch.dim))
-                    names = batch.ids or []
-                    repeated = unique.add(names)
-                    if repeated is not None:
-                        raise VectorsError(
-                            f"row {first + repeated}: id {names[repeated]!r} occurs a second time; ids must be unique"
-                        )
-                    yield from names
+                    yield from batch.ids or []
                     advance(len(batch))
 
             has_ids = IdColumn.write(self.folder, "ids", ids()) > 0
-        if not has_ids:
+        if has_ids:
+            written = IdColumn.open(self.folder, "ids")
+            repeated = written.first_repeated()
+            if repeated is not None:
+                raise VectorsError(f"row {repeated}: id {written[repeated]!r} occurs a second time; ids must be unique")
+        else:
             for path in self.folder.glob("ids.*.npy"):
                 path.unlink()
         components, frequency = number_components(*frequencies.merged())
-        return _Counts(np.concatenate(lengths), components, frequency)
+        return _Counts(np.array(load_array(self.spill, "lengths")), components, frequency)
 
     def _gather_sketches(self, counts: _Counts) -> Array:
         """Write the sketches of all documents; returns the largest weight of each component."""
@@ -430,23 +396,21 @@ class _Build:
                 advance(len(sketches.weights))
         return maxima
 
-    def _cluster(self, n_components: int) -> _Order:
+    def _order(self, sizes: _Sizes) -> Array:
         """Order the documents by their sketches, which are removed."""
-        paths = [self.spill / f"{name}.npy" for name in Sketches._fields]
-        # "c" maps what a kernel could write to, like an array in memory, for which it has been compiled.
-        sketches = Sketches(*(np.load(path, mmap_mode="c").view(np.ndarray) for path in paths))
-        order = _Order(*cluster(sketches, n_components, self.config, self.executor))
-        for path in paths:
-            path.unlink()
-        return order
+        groups = split_groups(self.spill, sizes.components, self.config, self._in_order)
+        _check_memory(self.memory, sizes._replace(largest=groups.largest))
+        room = self._room(sizes)
+        return order_groups(self.spill, groups, sizes.components, self.config, self.executor, self._in_order, room)
 
-    def _write_forward(self, counts: _Counts, order: _Order, positions: Array, scale: _Scale) -> None:
+    def _write_forward(self, counts: _Counts, rows: Array, positions: Array, scale: _Scale) -> None:
         """Write heads.npy and tails.npy, a range of documents at a time."""
-        rows, lengths = order.rows, counts.lengths
+        lengths = counts.lengths
         dtype = component_type(len(counts.components.external))
         width = head_width(scale.head_size, dtype.itemsize)
-        ranges = self._ranges(lengths[rows], dtype.itemsize, width, len(scale.scale))
-        spill = self._deal(counts, order, positions, ranges)
+        begins = range_begins(rows, lengths, *_quantized_bytes(counts.sizes), self._room(counts.sizes))
+        ranges = list(pairwise([*begins.tolist(), len(rows)]))
+        spill = self._deal(counts, rows, positions, ranges)
         compact = self.config.layout == "compact"
 
         def quantized(at: int) -> tuple[Array, Array]:
@@ -469,13 +433,13 @@ class _Build:
                 del heads, tails  # before there are the next ones
         spill.remove()
 
-    def _deal(self, counts: _Counts, order: _Order, positions: Array, ranges: list[tuple[int, int]]) -> _Spill:
+    def _deal(self, counts: _Counts, rows: Array, positions: Array, ranges: list[tuple[int, int]]) -> Spill:
         """Read the vectors for the last time, and write each row to the range that its document is in."""
         begins = np.array([begin for begin, _ in ranges], np.int64)
-        postings = [int(counts.lengths[order.rows[begin:end]].sum(dtype=np.int64)) for begin, end in ranges]
+        postings = [int(counts.lengths[rows[begin:end]].sum(dtype=np.int64)) for begin, end in ranges]
         dtype = component_type(len(counts.components.external))
-        spill = _Spill(self.spill, dtype, np.cumsum([0, *postings], dtype=np.int64))
-        with progress_bar("dealing", len(order.rows), "documents", self.progress) as advance:
+        spill = Spill(self.spill, dtype, np.cumsum([0, *postings], dtype=np.int64))
+        with progress_bar("dealing", len(rows), "documents", self.progress) as advance:
 
             def deal(item: Batch) -> tuple[Array, Array, Array]:
                 first, batch = item
@@ -492,56 +456,67 @@ class _Build:
             spill.fill(self._in_order(deal, batches()))
         return spill
 
-    def _ranges(self, lengths: Array, itemsize: int, width: int, n_components: int) -> list[tuple[int, int]]:
-        """Ranges of documents, of these lengths, that can be quantized in the memory there is."""
-        room = self.memory - _fixed(n_components, int(lengths.max(initial=0))) - len(lengths) * OF_ORDERED
-        # As read, and as a tail: a component, and weights of 32 and of 16 bits.
-        of_posting = 2 * itemsize + 4 + 2
-        costs = lengths.astype(np.int64) * of_posting + (width * itemsize + OF_QUANTIZED)
-        return list(row_steps(np.concatenate([np.zeros(1, np.int64), np.cumsum(costs)]), room))
-
-    def _write_summaries(self, offsets: Array, scale: _Scale, n_frequent: int) -> None:
-        """Write the summaries of all blocks, a window at a time."""
-        n_blocks = len(offsets) - 1
+    def _write_summaries(self, sizes: _Sizes, scale: _Scale, n_frequent: int) -> None:
+        """Write the summaries of all nodes, a window at a time, and the pages of superblocks."""
+        plan, room = NodePlan.of(sizes.documents, self.config), self._room(sizes)
         windows = [0]
         with (
             growing_array(self.folder, "summary_starts", np.uint32) as add_starts,
             growing_array(self.folder, "summaries", np.uint16) as add_stream,
-            progress_bar("summarizing", n_blocks, "blocks", self.progress) as advance,
+            growing_array(self.folder, "pages", np.uint8) as add_pages,
+            progress_bar("summarizing", plan.nodes * (1 + plan.paged), plan.unit, self.progress) as advance,
         ):
-            for first in range(0, n_blocks, WINDOW):
-                last = min(first + WINDOW, n_blocks)
-                entries = self._summarize(first, last, offsets, scale, n_frequent)
-                starts, stream = invert_summaries(*entries, len(scale.scale), last - first)
+            for first in range(0, plan.nodes, WINDOW):
+                last = min(first + WINDOW, plan.nodes)
+                counts = self._summarize(first, last, plan, scale, n_frequent)
+                starts = run_starts(counts, last - first)
                 add_starts(starts)
-                add_stream(stream)
-                windows.append(windows[-1] + len(stream))
+                for components in row_steps(starts.astype(np.int64), room // 2):
+                    add_stream(self._runs(*components, counts, starts, last - first))
+                windows.append(windows[-1] + int(starts[-1]))
                 advance(last - first)
+            for pages in self._in_order(lambda first: plan.pages(first, self._forward(scale)), plan.page_firsts):
+                add_pages(pages)
+                advance(len(pages) // PAGE)
         save_arrays(self.folder, {"summary_windows": np.array(windows, np.int64)})
 
-    def _summarize(self, first: int, last: int, offsets: Array, scale: _Scale, n_frequent: int) -> list[Array]:
-        """The summaries of a window, as summarize_blocks gives them, slice by slice, by way of the disk."""
+    def _summarize(self, first: int, last: int, plan: NodePlan, scale: _Scale, n_frequent: int) -> Array:
+        """Write the entries of a window, slice by slice; returns how many each component has, int64[components]."""
+        counts = np.zeros(len(scale.scale), np.int64)
 
-        def work(begin: int) -> tuple[Array, Array, Array]:
+        def work(nodes: tuple[int, int]) -> Entries:
             # Mapped for each slice anew, so that what it has read leaves memory with it.
-            forward = self._forward(scale)
-            end = min(begin + SLICE, last)
-            return summarize_blocks(begin, end, first, offsets, forward, self.config.summary_energy, n_frequent)  # type: ignore[no-any-return]
+            return plan.summarize(*nodes, first, self._forward(scale), n_frequent)
 
         with (
-            growing_array(self.spill, "components", component_type(len(scale.scale))) as add_components,
-            growing_array(self.spill, "blocks", np.uint16) as add_blocks,
+            growing_array(self.spill, "components", component_type(len(counts))) as add_components,
+            growing_array(self.spill, "nodes", np.uint16) as add_nodes,
             growing_array(self.spill, "codes", np.uint8) as add_codes,
         ):
-            for components, blocks, codes in self._in_order(work, range(first, last, SLICE)):
+            for components, nodes, codes in self._in_order(work, plan.slices(first, last)):
+                count_occurrences(components, counts)
                 add_components(components)
-                add_blocks(blocks)
+                add_nodes(nodes)
                 add_codes(codes)
-        # Read, not mapped: what can be written has the type for which the kernel has been compiled.
-        return [np.load(self.spill / f"{name}.npy") for name in ("components", "blocks", "codes")]
+        return counts
+
+    def _runs(self, first: int, last: int, counts: Array, starts: Array, n_nodes: int) -> Array:
+        """The runs of components first..last of a window's entries."""
+        names = "components", "nodes", "codes"
+        runs, cursors = np.zeros(int(starts[last]) - int(starts[first]), np.uint16), np.zeros(len(counts), np.uint32)
+        for begin in range(0, len(load_array(self.spill, names[0])), BATCH_ENTRIES):
+            # Copies, which can be written and so have the type for which the kernel has been compiled.
+            entries = [np.array(load_array(self.spill, name)[begin : begin + BATCH_ENTRIES]) for name in names]
+            add_to_runs(*entries, n_nodes, counts, starts, first, last, cursors, runs)
+        return runs
 
     def _forward(self, scale: _Scale) -> Forward:
         return Forward.of(load_array(self.folder, "heads"), load_array(self.folder, "tails"), *scale)
+
+    def _room(self, sizes: _Sizes) -> int:
+        """Bytes for what is made in ranges."""
+        room = self.memory - _kept(sizes)
+        return room - room // 8  # the process does not give back all that it has freed
 
     def _in_order(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """What `work` returns of each item, in order; threads work on a few items ahead."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lsr.index.parameters import IndexConfig
 from lsr.index.seismic.build.cluster import JOB_ROWS, SKETCH, Sketches, cluster, find_sketches
-from lsr.index.seismic.build.summarize import RARE, WINDOW, Blocks, summarize_window
+from lsr.index.seismic.build.halving import halve_windows
+from lsr.index.seismic.build.node_plan import NodePlan
+from lsr.index.seismic.build.summarize import RARE, WINDOW, Blocks, invert_summaries
+from lsr.index.seismic.build.superblock_pages import PAGE
 from lsr.index.seismic.forward import (
     Components,
     Forward,
@@ -22,6 +26,8 @@ from lsr.index.seismic.forward import (
 from lsr.progress import progress_bar
 from lsr.storage.arrays import Array, read_only
 from lsr.vectors.sparse_vectors import SparseVectors
+
+Entries = tuple[Array, Array, Array]  # of summaries, as summarize_nodes gives them
 
 
 class Parts(NamedTuple):
@@ -39,7 +45,8 @@ def build_parts(vectors: SparseVectors, config: IndexConfig, executor: Executor,
     dtype = component_type(n_components)
     internal = components.renumber(vectors.indices, dtype)
     sketches = all_sketches(vectors.indptr, internal, vectors.values, executor)
-    rows, offsets = cluster(sketches, n_components, config, executor)
+    rows = cluster(sketches, n_components, config, executor)
+    halve_windows(rows, sketches, n_components, config, executor)
     del sketches
     scale = weight_scale(internal, vectors.values, n_components)
     head_size = head_layout(vectors.nnz, len(vectors))
@@ -50,7 +57,7 @@ def build_parts(vectors: SparseVectors, config: IndexConfig, executor: Executor,
     count_occurrences(internal, frequency)
     del internal
     n_frequent = count_frequent(frequency)
-    return Parts(components, forward, build_blocks(rows, offsets, forward, n_frequent, config, executor, progress))
+    return Parts(components, forward, build_blocks(rows, forward, n_frequent, config, executor, progress))
 
 
 def component_type(n_components: int) -> np.dtype[Any]:
@@ -85,35 +92,31 @@ def all_sketches(indptr: Array, internal: Array, values: Array, executor: Execut
 
 
 def build_blocks(
-    rows: Array,
-    offsets: Array,
-    forward: Forward,
-    n_frequent: int,
-    config: IndexConfig,
-    executor: Executor,
-    progress: bool,
+    rows: Array, forward: Forward, n_frequent: int, config: IndexConfig, executor: Executor, progress: bool
 ) -> Blocks:
-    """Summarize the blocks that `cluster` made."""
-    n_blocks = len(offsets) - 1
-    jobs = [
-        executor.submit(
-            summarize_window,
-            first,
-            min(first + WINDOW, n_blocks),
-            offsets,
-            forward,
-            config.summary_energy,
-            n_frequent,
-        )
-        for first in range(0, n_blocks, WINDOW)
-    ]
-    starts, streams = [np.empty(0, np.uint32)], [np.empty(0, np.uint16)]
-    with progress_bar("summarizing", n_blocks, "blocks", progress) as advance:
-        for first, job in zip(range(0, n_blocks, WINDOW), jobs, strict=True):
-            window_starts, stream = job.result()
+    """Summarize documents that stand in the order of their blocks, uint32[n] rows."""
+    plan = NodePlan.of(len(rows), config)
+    windows = [(first, min(first + WINDOW, plan.nodes)) for first in range(0, plan.nodes, WINDOW)]
+
+    def inverted(jobs: Sequence[Future[Entries]], n_nodes: int) -> tuple[Array, Array]:
+        # Waits for jobs that stand before this one in the queue, so that some thread has begun each of them.
+        entries = [np.concatenate(each) for each in zip(*(job.result() for job in jobs), strict=True)]
+        return invert_summaries(*entries, len(forward.scale), n_nodes)  # type: ignore[no-any-return]
+
+    def submitted(first: int, last: int) -> Future[tuple[Array, Array]]:
+        jobs = [executor.submit(plan.summarize, *each, first, forward, n_frequent) for each in plan.slices(first, last)]
+        return executor.submit(inverted, jobs, last - first)
+
+    starts, streams, pages = [np.empty(0, np.uint32)], [np.empty(0, np.uint16)], [np.empty(0, np.uint8)]
+    with progress_bar("summarizing", plan.nodes * (1 + plan.paged), plan.unit, progress) as advance:
+        for (first, last), window in zip(windows, [submitted(*window) for window in windows], strict=True):
+            window_starts, stream = window.result()
             starts.append(window_starts)
             streams.append(stream)
-            advance(min(WINDOW, n_blocks - first))
-    windows = np.cumsum([len(stream) for stream in streams], dtype=np.int64)
-    arrays = (rows, positions_of(rows), offsets, windows, np.concatenate(starts), np.concatenate(streams))
-    return Blocks.of(arrays, n_frequent)
+            advance(last - first)
+        for some in executor.map(lambda first: plan.pages(first, forward), plan.page_firsts):
+            pages.append(some)
+            advance(len(some) // PAGE)
+    stream_starts = np.cumsum([len(stream) for stream in streams], dtype=np.int64)
+    arrays = (rows, positions_of(rows), stream_starts, *(np.concatenate(each) for each in (starts, streams, pages)))
+    return Blocks.of(arrays, config.block_size, n_frequent)

@@ -1,12 +1,15 @@
 """The Numba kernels of search: pure functions over arrays that engine.py and seismic_files.py have checked.
 
-One query goes through four stages:
+One query goes through five stages:
 
-1. `estimate_blocks` adds up, for every block, what the query's heaviest terms could contribute.
-2. Blocks are visited in bands of falling estimate: there is nothing to sort, and the best documents come first, so that
-   the threshold that lets blocks be skipped rises early. A block's documents lie side by side.
-3. If asked for, the neighbors of the best documents in the kNN graph are visited too.
-4. The heap's documents are scored again with 16-bit weights, and the k best returned.
+1. Every node, a block or a superblock, is estimated by the query's heaviest terms, and the best are listed
+   (estimates.py).
+2. Where nodes are superblocks, their pages are opened, and their blocks estimated in turn
+   (superblock_pages.py tells how).
+3. The best blocks are visited in the order of their estimates: the best documents come first, so that the threshold
+   that lets blocks be skipped rises early. A block's documents lie side by side.
+4. If asked for, the neighbors of the best documents in the kNN graph are visited too.
+5. The heap's documents are scored again with 16-bit weights, and the k best returned.
 
 Timings below: 300,000 SPLADE rows of 46 non-zeros, queries of 21, one core of an AMD EPYC (Zen 5).
 """
@@ -20,13 +23,28 @@ import numpy as np
 from lsr.index.heaps import count_below, merge_hits, offer
 from lsr.index.jit import allocating, inlined_kernel, kernel, summing_kernel
 from lsr.index.prefetch import prefetch
-from lsr.index.seismic.build.summarize import DENSE, WINDOW, Blocks, run_length
+from lsr.index.seismic.build.summarize import SUPER, Blocks
+from lsr.index.seismic.build.superblock_pages import CODES_AT, PAGE, TAGS, UNIT, line_of, tag_of
 from lsr.index.seismic.forward import CACHE_LINE, HEAD_STEP, Forward, fine_score, read_distance, slot_of, tail_of
+from lsr.index.seismic.search.estimates import (
+    LARGEST_ESTIMATE,
+    choose_terms,
+    estimate_nodes,
+    floor_of,
+    list_nodes,
+    node_count,
+    whole_weights,
+)
+from lsr.index.seismic.search.lanes import LANES, equal_lanes, lowest_bit
+from lsr.index.seismic.search.list_kernels import PostingLists, scan_lists
 from lsr.index.seismic.search.queries import Queries
 from lsr.storage.arrays import Array, Scalar
 
 # Blocks whose heads are fetched before the first of them is scored: a head scored at once waits 170 ns for memory.
 AHEAD = 8
+
+# Superblocks whose lines are fetched before the first is read.
+PAGES_AHEAD = 2
 
 # Documents whose tails are fetched before the first is scored.
 BATCH = 32
@@ -34,22 +52,20 @@ BATCH = 32
 # A document's tail is read only if its head's score, times this, reaches the worst that the heap keeps.
 HEAD_REACH = np.float32(2.6)
 
-# The first band has so many strips' best blocks, or as many as half the heap; while the heap is not full, each further
-# one has four times as many, and then the last one has the rest. More bands find no more, and each takes 5 us.
-FIRST_BAND = 16
-BAND_STEP = np.float32(0.95)
+# While the heap is not full, each further list of nodes is to have so many times more of them.
+MORE_NODES = 4
 
-# Estimates of which only the largest is compared with a band: most strips have none that reaches it. A window of S
-# strips has in its strip s the blocks s, s + S, s + 2 S, ..., so that many strips' maxima are found at once.
-STRIP = 32
-STRIPS_OF_WINDOW = WINDOW // STRIP
+# Blocks are put in order by so many bins of their estimates, which takes 2 ns a block.
+BINS = 256
 
-# Up to this share of the strips, strips that reach a floor are as good as blocks that do, and quicker to count.
-FEW_OF_STRIPS = 4
+# Superblocks listed for each block that is to be visited, about. They are listed by two thirds of the terms that
+# estimate blocks, the heaviest: of 8.8 million rows .95 of the true top ten take an eighth less time so.
+SUPERBLOCKS_OF_BLOCK = 4
 
 NOTHING = np.uint32(0xFFFFFFFF)
 LARGEST = np.finfo(np.float32).max
 SMALLEST = np.finfo(np.float32).tiny
+FAINT = SMALLEST * np.float32(1 << 16)  # above what a block has of which its superblock's page says nothing
 
 
 class Limits(NamedTuple):
@@ -58,12 +74,13 @@ class Limits(NamedTuple):
     query_cut: int
     heap_factor: Scalar  # float32
     max_blocks: int
+    nodes: int  # that are listed, about: blocks, or superblocks
     knn: int
     exact: bool
     k: int
     candidates: int  # that may be found
     allowed: Array  # uint8[n], zero for documents that must not be found; empty if all may be
-    open: Array  # float32[blocks], zero for blocks that have none of these; empty if nearly all have some
+    open: Array  # uint8[nodes], a bit for each block that has any that may be; empty if nearly all have some
     scanned: Array  # uint32[m]: the documents that may be found, if they are few; otherwise empty
     first: int  # the number of the first row in results, and the next two as in NumberedRows
     deleted: Array
@@ -74,24 +91,31 @@ class Scratch(NamedTuple):
     """What one thread needs, allocated once."""
 
     table: Array  # float32[table_size]: the query, dense; zero between queries
-    estimates: Array  # float32[blocks, rounded up to whole strips]; zero beyond the blocks (see new_estimates)
-    strips: Array  # float32[strips]: the largest estimate of each
-    reaching: Array  # uint32[strips]: the strips that reach the bands that are visited
-    queue: Array  # uint32[blocks]: the blocks of a band
+    estimates: Array  # uint16[nodes, rounded up to whole lines]; zero beyond the nodes (see new_estimates)
+    nodes: Array  # uint32[m]: those listed
+    queue: Array  # uint32[SUPER * m]: blocks, unordered and with their estimates
+    queue_scores: Array  # float32[SUPER * m]
+    ordered: Array  # uint32[SUPER * m]: those of them to be visited, in order, and their estimates
+    ordered_scores: Array  # float32[SUPER * m]
+    bins: Array  # int64[BINS]
     chosen: Array  # uint32[query_cut]: the query's terms that estimate
+    whole: Array  # uint16[query_cut]: their weights
+    floors: Array  # float32[2]: what the last list of nodes had to reach, and the most that a list of blocks had to
     run_starts: Array  # int64[windows * query_cut]: where the runs of the chosen terms begin in the stream
-    run_lengths: Array  # int64, likewise; DENSE for those that have a code for every block
+    run_lengths: Array  # int64, likewise; DENSE for those that have a code for every node
     pending: Array  # uint32[BATCH]: documents whose tails are on their way
     partial: Array  # float32[BATCH]: scores of their heads
     heap_scores: Array  # float32[heap size], smallest first
     heap_rows: Array  # uint32[heap size]
     snapshot: Array  # uint32[heap size]: the heap's rows before it takes in neighbors
-
-
-def new_estimates(n_blocks: int) -> Array:
-    """Scratch.estimates. What follows them in memory takes what any block number of 16 bits may add to them."""
-    size = -(-n_blocks // STRIP) * STRIP
-    return np.zeros(size + (1 << 16), np.float32)[:size]
+    sums: Array  # float32[LIST_WINDOW or fewer]: scores by posting lists, times CODE_STEPS; zero between windows
+    sum_bits: Array  # int32, the memory of the sums: floats above zero are ordered as their bits are
+    reach: Array  # float32[1]: what a sum must exceed
+    reach_bits: Array  # int32[1], its memory
+    gate_scores: Array  # float32[heap size] and uint32[heap size]: the heap that it would be by these scores
+    gate_rows: Array
+    listed: Array  # uint32[m]: documents that may be among the best by these scores, and their sums
+    listed_sums: Array  # float32[m]
 
 
 @inlined_kernel
@@ -190,220 +214,159 @@ def fetch_heads(begin: Scalar, end: Scalar, limits: Limits, forward: Forward) ->
         prefetch(forward.head_bytes, at)
 
 
-@kernel
-def visit_queue(n_queued: Scalar, limits: Limits, forward: Forward, blocks: Blocks, scratch: Scratch) -> None:
-    """Visit the queued blocks, as far as the threshold, which may rise meanwhile, lets them pass."""
-    offsets, queue = blocks.offsets, scratch.queue
-    for i in range(min(AHEAD, n_queued)):
-        block = np.uint64(queue[i])
-        fetch_heads(offsets[block], offsets[block + np.uint64(1)], limits, forward)
-    n_pending = 0
-    for i in range(n_queued):
-        if i + AHEAD < n_queued:
-            block = np.uint64(queue[i + AHEAD])
-            fetch_heads(offsets[block], offsets[block + np.uint64(1)], limits, forward)
-        block = np.uint64(queue[i])
-        if scratch.estimates[block] >= threshold(limits.heap_factor, scratch.heap_scores):
-            for document in range(offsets[block], offsets[block + np.uint64(1)]):
-                n_pending = visit(document, False, n_pending, limits, forward, blocks.rows, scratch)
-    score_tails(n_pending, False, limits, forward, blocks.rows, scratch)
-
-
 @inlined_kernel
-def add_run(
-    estimates: Array,
-    base: Scalar,
-    stream: Array,
-    stream_bytes: Array,
-    start: Scalar,
-    length: Scalar,
-    weight: Scalar,
-) -> None:
-    """estimates[base + block] += weight x code, over one run."""
-    codes_at = 2 * (start + length)
-    for i in range(length):
-        block = np.uint64(base + stream[np.uint64(start + i)])
-        estimates[block] += weight * np.float32(stream_bytes[np.uint64(codes_at + i)])
+def fetch_block(block: Scalar, limits: Limits, forward: Forward, blocks: Blocks) -> None:
+    """fetch_heads of a block's documents."""
+    begin = np.int64(block) * blocks.block_size
+    fetch_heads(begin, min(begin + blocks.block_size, blocks.rows.size), limits, forward)
 
 
 @kernel
-def add_codes(estimates: Array, codes: Array, weight: Scalar) -> None:
-    """estimates[block] += weight x code, of all blocks. A kernel of its own, so that 16 are added at once."""
-    for block in range(codes.size):
-        estimates[np.uint64(block)] += weight * np.float32(codes[np.uint64(block)])
+def visit_blocks(n: Scalar, once: bool, limits: Limits, forward: Forward, blocks: Blocks, scratch: Scratch) -> None:
+    """Visit the first n ordered blocks, as far as the threshold, which rises meanwhile, lets them pass.
 
-
-@kernel
-def strip_maxima(estimates: Array, strips: Array) -> None:
-    """The largest of each strip of a window. A kernel of its own, or LLVM does not compare 16 at once; 0.5 us so."""
-    # Floats above zero are ordered as their bits are, and integers are compared many at once.
-    bits, largest = estimates.view(np.int32), strips.view(np.int32)
-    largest[:] = 0
-    for first in range(0, bits.size, largest.size):
-        for strip in range(largest.size):
-            largest[np.uint64(strip)] = max(largest[np.uint64(strip)], bits[np.uint64(first + strip)])
-
-
-@kernel
-def estimate_blocks(
-    components: Array, weights: Array, chosen: Array, opened: Array, blocks: Blocks, scratch: Scratch
-) -> None:
-    """Estimates of all blocks by the chosen terms, and the largest of each strip; opened: Limits.open.
-
-    Three passes over all pairs of window and term, so that none waits for memory: fetch where the run's place is
-    written, read it and fetch the run, add the run. A window is done with while it is in the nearest caches.
+    once: some may have been visited already.
     """
-    estimates, run_starts, run_lengths = scratch.estimates, scratch.run_starts, scratch.run_lengths
-    n_windows, n_blocks = blocks.windows.size - 1, blocks.offsets.size - 1
-    stride = blocks.starts.size // max(n_windows, 1)
-    for window in range(n_windows):
-        for term in chosen:
-            prefetch(blocks.starts, window * stride + components[term])
-    pair = 0
-    for window in range(n_windows):
-        size = min(n_blocks - window * WINDOW, WINDOW)
-        for term in chosen:
-            at = np.uint64(window * stride + components[term])
-            start = blocks.starts[at]
-            run_starts[pair] = blocks.windows[window] + start
-            run_lengths[pair] = run_length(np.int64(blocks.starts[at + np.uint64(1)] - start), size)
-            prefetch(blocks.stream, run_starts[pair])
-            prefetch(blocks.stream, run_starts[pair] + CACHE_LINE // 2)
-            pair += 1
-    pair = 0
-    for window in range(n_windows):
-        base, end = window * WINDOW, min((window + 1) * WINDOW, estimates.size)
-        size = min(n_blocks - base, WINDOW)
-        estimates[base:end] = 0
-        for term in chosen:
-            start, length = run_starts[pair], run_lengths[pair]
-            if length == DENSE:
-                codes = blocks.stream_bytes[2 * start : 2 * start + size]
-                add_codes(estimates[base : base + size], codes, weights[term])
-            else:
-                add_run(estimates, base, blocks.stream, blocks.stream_bytes, start, length, weights[term])
-            pair += 1
-        for block in range(min(n_blocks, end), end):
-            estimates[block] = 0  # no run of an intact index adds to these
-        for block in range(base, min(end, opened.size)):
-            estimates[block] *= opened[block]
-        strip_maxima(estimates[base:end], scratch.strips[base // STRIP : end // STRIP])
+    ordered, block_size, n_documents = scratch.ordered, blocks.block_size, np.int64(blocks.rows.size)
+    for i in range(min(AHEAD, n)):
+        fetch_block(ordered[i], limits, forward, blocks)
+    n_pending = 0
+    for i in range(n):
+        if i + AHEAD < n:
+            fetch_block(ordered[np.uint64(i + AHEAD)], limits, forward, blocks)
+        if scratch.ordered_scores[i] >= threshold(limits.heap_factor, scratch.heap_scores):
+            begin = np.int64(ordered[i]) * block_size
+            for document in range(begin, min(begin + block_size, n_documents)):
+                n_pending = visit(np.uint32(document), once, n_pending, limits, forward, blocks.rows, scratch)
+    score_tails(n_pending, once, limits, forward, blocks.rows, scratch)
 
 
 @kernel
-def choose_terms(weights: Array, query_cut: Scalar, chosen: Array) -> Scalar:
-    """The positions of the query_cut heaviest terms, heaviest first, into `chosen`; returns their number."""
-    n_chosen = 0
-    for i in range(weights.size):
-        at = min(n_chosen, query_cut - 1)
-        if n_chosen == query_cut:
-            if weights[i] <= weights[chosen[at]]:
-                continue
-        else:
-            n_chosen += 1
-        while at > 0 and weights[chosen[at - 1]] < weights[i]:
-            chosen[at] = chosen[at - 1]
-            at -= 1
-        chosen[at] = i
-    return n_chosen
+def fetch_lines(superblock: Scalar, components: Array, chosen: Array, pages: Array) -> None:
+    """Have the lines of a page brought from memory that the chosen terms read."""
+    for term in chosen:
+        prefetch(pages, np.int64(superblock) * PAGE + line_of(components[term]))
 
 
 @kernel
-def largest_of(strips: Array) -> Scalar:
-    """The largest of float32 numbers, none negative, or the largest finite number."""
-    bits = strips.view(np.int32)
-    largest = np.int32(0)
-    for strip in range(bits.size):
-        largest = max(largest, bits[np.uint64(strip)])
-    return min(np.int32(largest).view(np.float32), LARGEST)
+def open_superblocks(
+    n: Scalar, components: Array, weights: Array, chosen: Array, opened: Array, pages: Array, scratch: Scratch
+) -> None:
+    """Queue the blocks of the first n listed superblocks, SUPER of each, with their estimates; opened: Limits.open.
 
-
-@kernel
-def count_reaching(floor: Scalar, strips: Array) -> Scalar:
-    """How many of some float32 numbers, none negative, reach a floor. A kernel of its own, as strip_maxima is."""
-    bits, least = strips.view(np.int32), np.float32(floor).view(np.int32)
-    n = np.int32(0)
-    for strip in range(bits.size):
-        n += np.int32(bits[np.uint64(strip)] >= least)
-    return n
-
-
-@kernel
-def band_floor(floor: Scalar, limit: Scalar, wanted: Scalar, strips: Array, estimates: Array) -> Scalar:
-    """An estimate, at most `floor` and at least `limit`, that about `wanted` blocks reach, or all if they are fewer."""
-    # Where so many are wanted that the best of several blocks would share a strip, blocks are counted themselves.
-    counted = strips if wanted * FEW_OF_STRIPS <= strips.size else estimates
-    if count_reaching(np.float32(limit), counted) <= wanted:
-        return limit
-    while floor > limit:
-        floor *= BAND_STEP
-        if count_reaching(np.float32(floor), counted) >= wanted:
-            break
-    return max(floor, limit)
-
-
-@kernel
-def reaching_strips(floor: Scalar, scratch: Scratch) -> Scalar:
-    """List the strips that reach a floor; returns their number. Without branches, which takes half the time."""
-    strips, reaching = scratch.strips, scratch.reaching
-    n_reaching = 0
-    for strip in range(strips.size):
-        reaching[n_reaching] = strip
-        n_reaching += strips[np.uint64(strip)] >= floor
-    return n_reaching
-
-
-@kernel
-def queue_band(floor: Scalar, above: Scalar, n_reaching: Scalar, offsets: Array, scratch: Scratch) -> Scalar:
-    """Queue the blocks with floor <= estimate < above, fetching their offsets; returns their number.
-
-    n_reaching: of strips in scratch.reaching, all that reach the floor among them.
+    A page lacks light components, so that a block of which it says nothing may yet have what the query asks for: an
+    estimate below FAINT, by its superblock's, lets a search find it that has no better block.
     """
-    estimates, strips, queue = scratch.estimates, scratch.strips, scratch.queue
-    n_queued = 0
-    for strip in scratch.reaching[:n_reaching]:
-        if strips[strip] >= floor:
-            window = np.int64(strip) // STRIPS_OF_WINDOW
-            begin = window * STRIPS_OF_WINDOW
-            step = STRIPS_OF_WINDOW if begin + STRIPS_OF_WINDOW <= strips.size else strips.size - begin
-            first = window * WINDOW + strip - begin
-            for block in range(first, first + step * STRIP, step):
-                estimate = estimates[np.uint64(block)]
-                if estimate >= floor and not estimate >= above:
-                    queue[n_queued] = block
-                    prefetch(offsets, block)
-                    n_queued += 1
-    return n_queued
+    nodes, queue, scores = scratch.nodes, scratch.queue, scratch.queue_scores
+    for i in range(min(PAGES_AHEAD, n)):
+        fetch_lines(nodes[i], components, chosen, pages)
+    for i in range(n):
+        if i + PAGES_AHEAD < n:
+            fetch_lines(nodes[np.uint64(i + PAGES_AHEAD)], components, chosen, pages)
+        page = np.int64(nodes[i]) * PAGE
+        first = second = third = fourth = np.float32(0)
+        for term in chosen:
+            line = page + line_of(components[term])
+            equal = equal_lanes(pages, line, tag_of(components[term])) & np.uint32((1 << TAGS) - 1)
+            if equal != 0:
+                at = np.uint64(line + CODES_AT + 2 * np.int64(lowest_bit(equal)))
+                low, high = pages[at], pages[at + np.uint64(1)]
+                weight = weights[term] * np.float32(UNIT)
+                root = np.float32(low & 15)
+                first += weight * root * root
+                root = np.float32(low >> 4)
+                second += weight * root * root
+                root = np.float32(high & 15)
+                third += weight * root * root
+                root = np.float32(high >> 4)
+                fourth += weight * root * root
+        least = SMALLEST * np.float32(max(scratch.estimates[nodes[i]], np.uint16(1)))
+        bits = np.int64(opened[nodes[i]]) if opened.size > 0 else np.int64((1 << SUPER) - 1)
+        to = SUPER * i
+        for block in range(SUPER):
+            queue[to + block] = SUPER * np.int64(nodes[i]) + block
+        scores[to] = max(first, least) * np.float32(bits & 1)
+        scores[to + 1] = max(second, least) * np.float32((bits >> 1) & 1)
+        scores[to + 2] = max(third, least) * np.float32((bits >> 2) & 1)
+        scores[to + 3] = max(fourth, least) * np.float32(bits >> 3)
+
+
+@kernel
+def order_blocks(n: Scalar, wanted: Scalar, scratch: Scratch) -> tuple[Scalar, Scalar]:
+    """Put about `wanted` of the best of the first n queued blocks in order, by falling estimate, roughly.
+
+    Returns (how many, what they all reach).
+    """
+    queue, scores, bins = scratch.queue, scratch.queue_scores, scratch.bins
+    largest = np.float32(0)
+    for i in range(n):
+        largest = max(largest, scores[i])
+    if not largest > 0:
+        return 0, np.float32(0)
+    largest = min(largest, LARGEST)
+    to_bin = np.float64(BINS - 1) / np.float64(largest)
+    bins[:] = 0
+    for i in range(n):
+        bins[BINS - 1 - np.int64(min(scores[i], largest) * to_bin)] += scores[i] > 0
+    n_bins, n_ordered = 0, 0
+    while n_bins < BINS and n_ordered < wanted:
+        size = bins[n_bins]
+        bins[n_bins] = n_ordered
+        n_ordered += size
+        n_bins += 1
+    for i in range(n):
+        at = BINS - 1 - np.int64(min(scores[i], largest) * to_bin)
+        if at < n_bins and scores[i] > 0:
+            scratch.ordered[bins[at]], scratch.ordered_scores[bins[at]] = queue[i], scores[i]
+            bins[at] += 1
+    return n_ordered, max(np.float32((BINS - n_bins) / to_bin), SMALLEST)
 
 
 @kernel
 def search_blocks(
     components: Array, weights: Array, limits: Limits, forward: Forward, blocks: Blocks, scratch: Scratch
-) -> None:
-    """Fill the heap with the best documents of the blocks whose estimate lets them through."""
-    scores = scratch.heap_scores
+) -> Scalar:
+    """Fill the heap with the best documents of the blocks whose estimate lets them through; returns the unit.
+
+    However few blocks were asked for, those are visited that it takes to find k documents. Where superblocks were not
+    enough, they are estimated by all chosen terms, and all of their blocks visited, as pages lack light components.
+    """
+    estimates, heap, paged = scratch.estimates, scratch.heap_scores, blocks.pages.size > 0
     chosen = scratch.chosen[: choose_terms(weights, limits.query_cut, scratch.chosen)]
-    estimate_blocks(components, weights, chosen, limits.open, blocks, scratch)
-    highest = largest_of(scratch.strips)
-    if highest == 0:
-        return
-    least = band_floor(highest, SMALLEST, limits.max_blocks, scratch.strips, scratch.estimates)
-    listed, n_reaching = least, reaching_strips(least, scratch)
-    above, floor = np.float32(np.nan), highest  # nothing is above the first band
-    wanted = max(FIRST_BAND, scores.size // 2)
-    while True:
-        # However few blocks were asked for, those are visited that it takes to find k documents.
-        full = scores[0] > 0
-        limit = max(threshold(limits.heap_factor, scores), least if full else SMALLEST)
-        floor = limit if full else band_floor(floor, limit, wanted, scratch.strips, scratch.estimates)
-        if floor < listed:
-            listed, n_reaching = floor, reaching_strips(floor, scratch)
-        n_queued = queue_band(floor, above, n_reaching, blocks.offsets, scratch)
-        visit_queue(n_queued, limits, forward, blocks, scratch)
-        if floor == limit:
+    listing = chosen[: (2 * chosen.size + 2) // 3] if paged and limits.nodes < node_count(blocks) else chosen
+    runs = scratch.run_starts, scratch.run_lengths
+    unit = whole_weights(weights, listing, scratch.whole)
+    estimate_nodes(components, listing, scratch.whole, limits.open, blocks, *runs, estimates)
+    above, nodes, most, all_blocks = LARGEST_ESTIMATE + 1, limits.nodes, limits.max_blocks, False
+    scratch.floors[:] = 0
+    while above > 1:
+        floor = floor_of(nodes, above, estimates)
+        scratch.floors[0] = unit * np.float32(floor)
+        line = 0
+        while line < estimates.size // LANES:
+            n, line = list_nodes(line, floor, above, estimates, scratch.nodes)
+            if paged:
+                open_superblocks(n, components, weights, chosen, limits.open, blocks.pages, scratch)
+                n *= SUPER
+            else:
+                for i in range(n):
+                    scratch.queue[i] = scratch.nodes[i]
+                    scratch.queue_scores[i] = unit * np.float32(estimates[scratch.nodes[i]])
+            n, reached = order_blocks(n, most if paged and not all_blocks else n, scratch)
+            if not all_blocks:
+                scratch.floors[1] = max(scratch.floors[1], reached)
+            visit_blocks(n, all_blocks, limits, forward, blocks, scratch)
+        if heap[0] > 0:
             break
+        nodes *= MORE_NODES
+        most *= MORE_NODES
         above = floor
-        wanted *= 4
+        if paged and not all_blocks:
+            all_blocks, above = True, LARGEST_ESTIMATE + 1
+            scratch.floors[1] = SMALLEST
+            unit = whole_weights(weights, chosen, scratch.whole)
+            estimate_nodes(components, chosen, scratch.whole, limits.open, blocks, *runs, estimates)
+    return unit
 
 
 @kernel
@@ -488,6 +451,7 @@ def rank(
     limits: Limits,
     forward: Forward,
     positions: Array,
+    scored: bool,
     scratch: Scratch,
     out_scores: Array,
     out_rows: Array,
@@ -495,12 +459,13 @@ def rank(
     """Merge the heap's rows into results, by falling 16-bit score, equal ones by row; -inf and -1 where there are none.
 
     factor: by which scores are multiplied. Those of which every product underflows are no hits.
+    scored: whether the heap has 16-bit scores.
     """
-    rows = scratch.heap_rows
-    found = np.sort(rows)[: np.sum(rows != NOTHING)]
-    fine = np.empty(found.size, np.float32)
-    for i in range(found.size):
-        fine[i] = fine_score(positions[found[i]], scratch.table, forward)
+    by_row = np.argsort(scratch.heap_rows)[: np.sum(scratch.heap_rows != NOTHING)]
+    found, fine = scratch.heap_rows[by_row], scratch.heap_scores[by_row]
+    if not scored:
+        for i in range(found.size):
+            fine[i] = fine_score(positions[found[i]], scratch.table, forward)
     order = np.argsort(-fine, kind="mergesort")
     scores, numbers = np.empty(found.size, np.float32), np.empty(found.size, np.int64)
     n = 0
@@ -521,6 +486,7 @@ def search_batch(
     forward: Forward,
     blocks: Blocks,
     graph: Array,
+    lists: PostingLists,
     scratch: Scratch,
     kept: Array,
     out_scores: Array,
@@ -529,6 +495,7 @@ def search_batch(
     """Search for queries begin..end.
 
     The hits of query i are merged into row i of out_scores, float32[n, k], and of out_rows, int64[n, k].
+    lists: for exact searches, or NO_LISTS.
     factors: float64[n], by which scores are multiplied. kept: float64[end - begin, heap size], the heaps that segments
     searched before this one have left, updated; float64[end - begin, 0] if there are no others.
     """
@@ -547,9 +514,11 @@ def search_batch(
             if scratch.heap_scores[0] == 0 and may_lack(components, limits, blocks, scratch):
                 start_heap(before, factors[i], scratch)
                 exact = True
-        if exact:
+        if exact and lists.starts.size > 0 and limits.scanned.size == 0:
+            scan_lists(components, weights, lists, limits, forward, blocks.rows, scratch)
+        elif exact:
             scan(limits, weights, forward, blocks.rows, scratch)
-        rank(factors[i], limits, forward, blocks.positions, scratch, out_scores[i], out_rows[i])
+        rank(factors[i], limits, forward, blocks.positions, exact, scratch, out_scores[i], out_rows[i])
         for j in range(before.size):
             before[j] = scratch.heap_scores[j] * factors[i]
         for component in components:

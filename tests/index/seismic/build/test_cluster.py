@@ -1,4 +1,4 @@
-"""Clustering: documents in an order, cut into blocks, against twins, and what holds of all blocks."""
+"""Clustering: documents in an order, against twins, and what holds of every order."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from lsr.index.parameters import IndexConfig
 from lsr.index.seismic.build.cluster import (
     COARSE,
+    DISSOLVED,
     LEAF,
     NOWHERE,
     SKETCH,
@@ -54,21 +55,17 @@ def no_runs(n_components: int) -> Runs:
     return Runs(*np.zeros((2, n_components), np.uint32))
 
 
-def blocks_of(vectors: SparseVectors, config: IndexConfig, threads: int = 1, dtype: type = NARROW) -> list[list[int]]:
-    """The blocks that `cluster` makes, after a look at what holds of all blocks."""
+def order_of(vectors: SparseVectors, config: IndexConfig, threads: int = 1, dtype: type = NARROW) -> list[int]:
+    """The rows as `cluster` puts them in order; each is there once."""
     sketches, _, n_components = sketches_of(vectors, dtype)
     with ThreadPoolExecutor(threads) as executor:
-        rows, offsets = cluster(sketches, n_components, config, executor)
-    assert (rows.dtype, offsets.dtype) == (np.uint32, np.uint32)
+        rows = cluster(sketches, n_components, config, executor)
+    assert rows.dtype == np.uint32
     assert np.array_equal(np.sort(rows), np.arange(len(vectors)))
-    assert (offsets[0], offsets[-1]) == (0, len(vectors))
-    sizes = np.diff(offsets.astype(np.int64))
-    assert sizes.min(initial=1) >= 1
-    assert sizes.max(initial=1) <= config.block_size
-    return as_blocks(rows, offsets)
+    return [int(row) for row in rows]
 
 
-def as_blocks(rows: Sequence[int], offsets: Sequence[int]) -> list[list[int]]:
+def as_clusters(rows: Sequence[int], offsets: Sequence[int]) -> list[list[int]]:
     return [list(map(int, rows[begin:end])) for begin, end in pairwise(map(int, offsets))]
 
 
@@ -180,168 +177,136 @@ def test_split(drawn: Drawn, config: IndexConfig, share: float, dtype: type) -> 
     documents = np.arange(0, len(twins), 2, dtype=np.uint32)
     k = max(1, int(share * len(documents)))
     runs = no_runs(n_components)
-    smallest, doc_cut = config.min_cluster_size, config.doc_cut
-    ordered, offsets = split(documents, k, sketches, smallest, doc_cut, np.uint64(config.seed), runs)
-    clusters = as_blocks(ordered, offsets)
-    assert clusters == naive.split(documents.tolist(), k, twins, smallest, doc_cut, config.seed)
+    ordered, offsets = split(documents, k, sketches, config.doc_cut, np.uint64(config.seed), runs)
+    clusters = as_clusters(ordered, offsets)
+    assert clusters == naive.split(documents.tolist(), k, twins, config.doc_cut, config.seed)
     for members in clusters:
         assert members == sorted(members)
-        assert len(members) > smallest or len(clusters) == 1
+        assert len(members) > DISSOLVED or len(clusters) == 1
     assert not runs.starts.any()
     assert not runs.ends.any()
 
 
-def split_all(vectors: SparseVectors, k: int, min_cluster_size: int) -> list[list[int]]:
+def split_all(vectors: SparseVectors, k: int) -> list[list[int]]:
     sketches, _, n_components = sketches_of(vectors)
     rows = np.arange(len(vectors), dtype=np.uint32)
-    return as_blocks(*split(rows, k, sketches, min_cluster_size, 16, np.uint64(1), no_runs(n_components)))
+    return as_clusters(*split(rows, k, sketches, 16, np.uint64(1), no_runs(n_components)))
 
 
 def test_no_cluster_large_enough() -> None:
     vectors = from_pairs([[(row, 1.0)] for row in range(40)], 40)
-    assert split_all(vectors, 40, 1) == [list(range(40))]
+    assert split_all(vectors, 40) == [list(range(40))]
 
 
 def test_documents_near_no_survivor_join_the_first() -> None:
     # Rows of component 0 make the one cluster that is large enough; those of the others share nothing with it.
     vectors = from_pairs([[(0 if row < 10 else row, 1.0)] for row in range(15)], 15)
-    assert split_all(vectors, 15, 2) == [list(range(15))]
+    assert split_all(vectors, 15) == [list(range(15))]
 
 
 def test_clusters_of_equal_documents() -> None:
     vectors = from_pairs([[(row % 3, 1.0), (5, 0.5)] for row in range(90)], 6)
-    assert sorted(split_all(vectors, 45, 2)) == [list(range(first, 90, 3)) for first in range(3)]
+    assert sorted(split_all(vectors, 45)) == [list(range(first, 90, 3)) for first in range(3)]
 
 
 def test_heavy_centroids_attract_no_more_than_others() -> None:
-    vectors = from_pairs([[(0, 1e6), (1, 1e6)], [(1, 1.0)], [(0, 1.0), (1, 1e-3)], [(0, 5.0), (1, 5.0)]], 2)
+    rows = [[(0, 1e6), (1, 1e6)], [(1, 1.0)], [(0, 1.0), (1, 1e-3)], [(0, 5.0), (1, 5.0)]]
     # Each is nearest to the centroid of its own direction, of equal ones to the first.
-    assert sorted(split_all(vectors, 4, 0)) == [[0, 3], [1], [2]]
+    directions = [[0, 3, 4, 7, 8, 11], [1, 5, 9], [2, 6, 10]]
+    assert sorted(split_all(from_pairs(rows * 3, 2), 12)) == directions
 
 
 # Trees
 
 
+def test_what_fits_in_a_leaf_keeps_its_order(packages: SparseVectors) -> None:
+    assert order_of(packages[:LEAF], IndexConfig()) == list(range(LEAF))
+    assert order_of(packages[: LEAF + 1], IndexConfig()) != list(range(LEAF + 1))
+
+
+@pytest.mark.parametrize("config", [IndexConfig(), IndexConfig(doc_cut=4, seed=7)], ids=["default", "other"])
 @pytest.mark.parametrize("dtype", [NARROW, WIDE])
-@given(drawn=vectors_and_queries(min_rows=1), config=configs())
-@settings(max_examples=40)
-def test_small_trees(drawn: Drawn, config: IndexConfig, dtype: type) -> None:
-    vectors, _ = drawn
-    _, twins, _ = sketches_of(vectors, dtype)
-    assert blocks_of(vectors, config, dtype=dtype) == naive.cluster(twins, config)
-
-
-@pytest.mark.parametrize(
-    "config",
-    [IndexConfig(), IndexConfig(block_size=255, min_cluster_size=20, doc_cut=4, seed=7)],
-    ids=["default", "other"],
-)
-def test_tree_of_several_steps(packages: SparseVectors, config: IndexConfig) -> None:
+def test_tree_of_several_steps(packages: SparseVectors, config: IndexConfig, dtype: type) -> None:
     vectors = packages[:2700]
-    sketches, twins, n_components = sketches_of(vectors)
+    sketches, twins, n_components = sketches_of(vectors, dtype)
     documents = np.arange(1, len(vectors), dtype=np.uint32)
     runs = no_runs(n_components)
-    ordered, sizes = grow_tree(
-        documents,
-        sketches,
-        config.centroid_fraction,
-        config.min_cluster_size,
-        config.doc_cut,
-        config.block_size,
-        np.uint64(config.seed),
-        runs,
-    )
-    expected = naive.grow_tree(documents.tolist(), twins, config, config.seed)
+    ordered = grow_tree(documents, sketches, config.doc_cut, np.uint64(config.seed), runs)
     assert len(documents) // COARSE > 2
-    assert as_blocks(ordered, np.r_[0, np.cumsum(sizes, dtype=np.int64)]) == expected
+    assert ordered.tolist() == naive.grow_tree(documents.tolist(), twins, config.doc_cut, config.seed)
     assert not runs.starts.any()
     assert not runs.ends.any()
 
 
-def test_clustering_beyond_a_leaf(packages: SparseVectors) -> None:
-    vectors = packages[: LEAF + 400]
+@pytest.mark.parametrize("rows", [LEAF + 1, 2 * LEAF + 400])
+@pytest.mark.parametrize("doc_cut", [1, 15])
+def test_orders_beyond_a_leaf(packages: SparseVectors, rows: int, doc_cut: int) -> None:
+    vectors, config = packages[:rows], IndexConfig(doc_cut=doc_cut)
     _, twins, _ = sketches_of(vectors)
-    assert blocks_of(vectors, IndexConfig()) == naive.cluster(twins, IndexConfig())
+    assert order_of(vectors, config, threads=2) == naive.cluster(twins, config)
 
 
-# What holds of all blocks: blocks_of looks at that
+# What holds of every order: order_of looks at that
 
 
-@given(drawn=vectors_and_queries(min_rows=1), config=configs(), threads=st.sampled_from([1, 2]))
-@settings(max_examples=30)
-def test_blocks_of_drawn_vectors(drawn: Drawn, config: IndexConfig, threads: int) -> None:
-    blocks_of(drawn[0], config, threads)
+def test_orders_depend_on_the_seed_and_not_on_threads(packages: SparseVectors) -> None:
+    first = order_of(packages, IndexConfig(), threads=1)
+    assert order_of(packages, IndexConfig(), threads=2) == first
+    assert order_of(packages, IndexConfig(seed=2), threads=2) != first
 
 
-@pytest.mark.parametrize("block_size", [1, 2, 6, 255])
-def test_blocks_of_real_vectors(packages: SparseVectors, block_size: int) -> None:
-    blocks_of(packages, IndexConfig(block_size=block_size))
+def test_documents_of_a_leaf_have_much_in_common(packages: SparseVectors) -> None:
+    # In leaves documents stand in the order of rows, so that neighbors are any two of a cluster.
+    order = order_of(packages, IndexConfig())
+    assert shared_components(packages, order) > 1.5 * shared_components(packages, range(len(packages)))
 
 
-def test_blocks_depend_on_the_seed_and_not_on_threads(packages: SparseVectors) -> None:
-    first = blocks_of(packages, IndexConfig(), threads=1)
-    assert blocks_of(packages, IndexConfig(), threads=2) == first
-    assert blocks_of(packages, IndexConfig(seed=2), threads=2) != first
-
-
-def test_documents_of_a_block_have_much_in_common(packages: SparseVectors) -> None:
-    vectors = packages[:4000]
-    by_block = shared_components(vectors, blocks_of(vectors, IndexConfig()))
-    in_turn = shared_components(vectors, [list(range(begin, begin + 6)) for begin in range(0, 3996, 6)])
-    assert by_block > 3 * in_turn
-
-
-def shared_components(vectors: SparseVectors, blocks: list[list[int]]) -> float:
-    """Mean number of the ten heaviest components that neighbors in a block share."""
+def shared_components(vectors: SparseVectors, order: Sequence[int]) -> float:
+    """Mean number of the ten heaviest components that neighbors share."""
     heaviest = vectors.top_k(10)
     tops = [set(heaviest.row(row)[0].tolist()) for row in range(len(vectors))]
-    return float(np.mean([len(tops[a] & tops[b]) for block in blocks for a, b in pairwise(block)]))
+    return float(np.mean([len(tops[a] & tops[b]) for a, b in pairwise(order)]))
 
 
 @pytest.mark.parametrize("copies", [LEAF, LEAF + 1, 20_000])
 @pytest.mark.parametrize("length", [1, 30])
 def test_identical_documents(copies: int, length: int) -> None:
     document = from_pairs([[(component, 1.0 + component) for component in range(length)]], 40)
-    blocks = blocks_of(document[np.zeros(copies, int)], IndexConfig(block_size=6))
-    assert {len(block) for block in blocks} <= {5, 6}
+    assert order_of(document[np.zeros(copies, int)], IndexConfig()) == list(range(copies))
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2, 7, 3000])
 def test_empty_documents(rows: int) -> None:
-    blocks_of(SparseVectors(np.zeros(rows + 1, int), [], [], 5), IndexConfig())
+    assert order_of(SparseVectors(np.zeros(rows + 1, int), [], [], 5), IndexConfig()) == list(range(rows))
 
 
 def test_empty_documents_among_others(packages: SparseVectors) -> None:
     empty = SparseVectors(np.zeros(1501, int), [], [], packages.dim)
     vectors = SparseVectors.concatenate([empty, packages[:1500], empty])
-    assert blocks_of(vectors, IndexConfig()) == blocks_of(vectors, IndexConfig(), threads=2)
+    _, twins, _ = sketches_of(vectors)
+    assert order_of(vectors, IndexConfig(), threads=2) == naive.cluster(twins, IndexConfig())
 
 
-@pytest.mark.parametrize("rows", [100, 3000])
-def test_one_component(rows: int) -> None:
-    blocks_of(from_pairs([[(0, 1.0 + row)] for row in range(rows)], 1), IndexConfig())
+def test_one_component() -> None:
+    assert order_of(from_pairs([[(0, 1.0 + row)] for row in range(3000)], 1), IndexConfig()) == list(range(3000))
 
 
 @pytest.mark.parametrize("weight", [2.0**-149, 2.0**-126, 1e-20, LARGEST])
 def test_weights_of_all_sizes(weight: float) -> None:
-    vectors = from_pairs([[(row % 3, weight), (5, weight / 2)] for row in range(90)], 6)
+    vectors = from_pairs([[(row % 3, weight), (5, weight / 2)] for row in range(8 * COARSE)], 6)
     _, twins, _ = sketches_of(vectors)
-    blocks = blocks_of(vectors, IndexConfig())
-    assert blocks == naive.cluster(twins, IndexConfig())
-    # What is alike stays together, however light or heavy it is.
-    assert all(len({row % 3 for row in block}) == 1 for block in blocks)
+    order = order_of(vectors, IndexConfig())
+    assert order == naive.cluster(twins, IndexConfig())
+    # What is alike stays together, however light or heavy it is: there are eight centroids.
+    kinds = [row % 3 for row in order]
+    assert sum(a != b for a, b in pairwise(kinds)) <= 7
 
 
 def test_weights_of_very_different_sizes() -> None:
     sizes = [2.0**-149, 1e-30, 1.0, 1e30, LARGEST]
-    rows = [[(row % 7, sizes[row % 5]), (7 + row % 3, sizes[row % 4])] for row in range(400)]
+    rows = [[(row % 7, sizes[row % 5]), (7 + row % 3, sizes[row % 4])] for row in range(LEAF + 100)]
     _, twins, _ = sketches_of(from_pairs(rows, 10))
-    assert blocks_of(from_pairs(rows, 10), IndexConfig()) == naive.cluster(twins, IndexConfig())
-
-
-@pytest.mark.parametrize("weight", [2.0**-149, LARGEST])
-def test_extreme_weights_beyond_a_leaf(weight: float) -> None:
-    blocks_of(from_pairs([[(row % 30, weight), (30 + row % 7, weight)] for row in range(2 * LEAF)], 40), IndexConfig())
+    assert order_of(from_pairs(rows, 10), IndexConfig()) == naive.cluster(twins, IndexConfig())
 
 
 def test_70000_components() -> None:
@@ -350,6 +315,4 @@ def test_70000_components() -> None:
     vectors = SparseVectors.concatenate([rare, rare[np.arange(0, 5000, 2)]])
     _, twins, n_components = sketches_of(vectors, WIDE)
     assert n_components == 70_000
-    assert blocks_of(vectors, IndexConfig(min_cluster_size=0), dtype=WIDE) == naive.cluster(
-        twins, IndexConfig(min_cluster_size=0)
-    )
+    assert order_of(vectors, IndexConfig(), dtype=WIDE) == naive.cluster(twins, IndexConfig())

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,16 +19,19 @@ from hypothesis import strategies as st
 from lsr.errors import ParameterError, StorageError, VectorsError
 from lsr.index import index_checks as request
 from lsr.index.parameters import IndexConfig
-from lsr.index.seismic.build import external, trial
+from lsr.index.seismic.build import external, external_order, node_plan, trial
 from lsr.index.seismic.build import in_memory as building
 from lsr.index.seismic.build.external import build_folder
+from lsr.index.seismic.build.summarize import WINDOW
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.storage.arrays import load_array
 from lsr.storage.manifest import read_manifest, verify
 from lsr.vectors.io import ParquetWriter, iter_vectors, parquet
+from lsr.vectors.normalize import row_steps
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 from tests.index.samples import configs, vectors_and_queries
+from tests.index.superblocks import always_superblocks
 from tests.processes import FULL_DISK, run_python, start_python
 from tests.strategies import from_pairs
 
@@ -87,13 +91,27 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
+@pytest.fixture(params=[False, True], ids=["blocks", "superblocks"])
+def _superblocks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Once with summaries of blocks, and once with superblocks and pages, filled a few at a time."""
+    if not request.param:
+        yield
+        return
+    with always_superblocks(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(node_plan, "PAGES_AT_ONCE", 70)
+        yield
+
+
 @pytest.fixture
 def _small_steps() -> Iterator[None]:
     """Many batches, windows and slices, and no memory beyond what vectors take."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"FIXED": 0, "BATCH_POSTINGS": 5000, "PENDING": 2000, "SLICE": 50, "WINDOW": 300}.items():
+        for name, value in {"FIXED": 0, "BATCH_POSTINGS": 5000, "PENDING": 2000, "WINDOW": 60}.items():
             patch.setattr(external, name, value)
-        patch.setattr(building, "WINDOW", 300)
+        patch.setattr(building, "WINDOW", 60)
+        patch.setattr(node_plan, "SLICE", 50)
+        patch.setattr(external, "BATCH_ENTRIES", 3000)
+        patch.setattr(external_order, "BATCH", 500)
         yield
 
 
@@ -109,7 +127,7 @@ def wide_vectors(rows: int = 3000) -> SparseVectors:
 # The same as in memory
 
 
-@pytest.mark.usefixtures("_small_steps")
+@pytest.mark.usefixtures("_small_steps", "_superblocks")
 @pytest.mark.parametrize("layout", ["fast", "compact"])
 @pytest.mark.parametrize(("parts", "threads"), [(1, 1), (1, 2), (7, 2)])
 def test_real_vectors(
@@ -122,7 +140,7 @@ def test_real_vectors(
     assert load_array(out / "external", "heads").dtype == np.uint16
 
 
-@pytest.mark.usefixtures("_small_steps")
+@pytest.mark.usefixtures("_small_steps", "_superblocks")
 @pytest.mark.parametrize("layout", ["fast", "compact"])
 def test_more_components_than_16_bits_number(tmp_path: Path, out: Path, layout: Layout) -> None:
     source = written(wide_vectors(), tmp_path / "vectors", 3)
@@ -130,7 +148,7 @@ def test_more_components_than_16_bits_number(tmp_path: Path, out: Path, layout: 
     assert load_array(out / "external", "heads").dtype == np.uint32
 
 
-@pytest.mark.usefixtures("_small_steps")
+@pytest.mark.usefixtures("_small_steps", "_superblocks")
 @pytest.mark.parametrize("layout", ["fast", "compact"])
 def test_the_least_memory_that_it_asks_for(
     packages: SparseVectors, tmp_path: Path, out: Path, layout: Layout, monkeypatch: pytest.MonkeyPatch
@@ -151,35 +169,59 @@ def test_the_least_memory_that_it_asks_for(
     assert sum(ranges) == 3000
 
 
-@given(drawn=vectors_and_queries(), config=configs(), layout=st.sampled_from(["fast", "compact"]))
+@given(
+    drawn=vectors_and_queries(),
+    config=configs(),
+    layout=st.sampled_from(["fast", "compact"]),
+    superblocks=st.booleans(),
+)
 @settings(max_examples=30)
 def test_drawn_vectors(
     tmp_path_factory: pytest.TempPathFactory,
     drawn: tuple[SparseVectors, SparseVectors],
     config: IndexConfig,
     layout: Layout,
+    superblocks: bool,
 ) -> None:
     folder = tmp_path_factory.mktemp("drawn")
     (folder / "out").mkdir()
-    check_same(written(drawn[0], folder / "vectors", 2), folder / "out", replace(config, layout=layout), threads=2)
+    source = written(drawn[0], folder / "vectors", 2)
+    with always_superblocks() if superblocks else nullcontext():
+        check_same(source, folder / "out", replace(config, layout=layout), threads=2)
 
 
 NOTHING: list[dict[int, float]] = []
 
 
-@pytest.mark.usefixtures("_small_steps")
+@pytest.mark.usefixtures("_small_steps", "_superblocks")
 @pytest.mark.parametrize("layout", ["fast", "compact"])
 @pytest.mark.parametrize("rows", [NOTHING, [[]], [[]] * 40, [[], [(3, 1.0)], []], [[(7, 0.5)]]])
 def test_hardly_anything(tmp_path: Path, out: Path, rows: list[list[tuple[int, float]]], layout: Layout) -> None:
     check_same(written(from_pairs(rows, 10), tmp_path / "vectors"), out, IndexConfig(layout=layout))
 
 
-@pytest.mark.usefixtures("_small_steps")
+@pytest.mark.usefixtures("_small_steps", "_superblocks")
 def test_long_documents_among_empty_ones(tmp_path: Path, out: Path) -> None:
     long = [(component, 1 + component % 7) for component in range(20_000)]
     rows = [[], long, [(1, 2.0)], [], long[::3], []] * 5
     source = written(from_pairs(rows, 1 << 17), tmp_path / "vectors", 3)
     check_same(source, out, memory=least_memory(source))
+
+
+@pytest.mark.usefixtures("_small_steps")
+def test_runs_of_a_few_components_at_a_time(
+    packages: SparseVectors, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(external, "row_steps", lambda starts, _: row_steps(starts, 1500))
+    check_same(written(packages[:1000], tmp_path / "vectors"), out, threads=2)
+
+
+@pytest.mark.usefixtures("_small_steps")
+def test_a_group_that_has_all_documents(tmp_path: Path, out: Path) -> None:
+    source = written(from_pairs([[(row % 2, 1.0)] for row in range(5000)], 2), tmp_path / "vectors")
+    memory = least_memory(source)
+    assert memory > 2500 * external_order.growing_bytes(2)  # which is known only when the vectors have been read
+    check_same(source, out, memory=memory)
 
 
 @pytest.mark.parametrize("name", ["v.npz", "v.jsonl"])
@@ -192,6 +234,7 @@ def test_other_files_of_vectors(packages: SparseVectors, tmp_path: Path, out: Pa
     assert files(out / "external") == files(out / "in memory")
 
 
+@pytest.mark.usefixtures("_superblocks")
 @pytest.mark.parametrize("layout", ["fast", "compact"])
 def test_a_graph(packages: SparseVectors, tmp_path: Path, out: Path, layout: Layout) -> None:
     check_same(written(packages[:300], tmp_path / "vectors"), out, IndexConfig(layout=layout, knn=2))
@@ -252,18 +295,19 @@ BUILD = """
 import sys
 from pathlib import Path
 from lsr.index.parameters import IndexConfig
-from lsr.index.seismic.build import trial
+from lsr.index.seismic.build import external, node_plan, trial
 from lsr.index.seismic.build.external import build_folder
 
 def build(source, memory, folder):
-    build_folder(Path(source), Path(folder), IndexConfig(block_size=1), memory=memory, threads=2)
+    build_folder(Path(source), Path(folder), IndexConfig(block_size=int(block_size)), memory=memory, threads=2)
 
 def resident(entry):
     # Not getrusage, whose peak may be that of the process which started this one.
     status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
     return int(status[entry].split()[0]) * 1024
 
-little, source, folder, memory = sys.argv[1:]
+little, source, folder, memory, block_size, superblocks_from, window = sys.argv[1:]
+node_plan.SUPERBLOCKS_FROM, external.WINDOW = int(superblocks_from), int(window)
 # A trial reads all of the index, which is mapped and counts as memory.
 trial.INVERTED_BELOW, trial.sample_recall = 0, lambda *_: 1.0
 build(little, 1 << 30, folder)  # loads what is compiled
@@ -290,17 +334,28 @@ def write_synthetic(folder: Path, rows: int, length: int, parts: int) -> int:
 
 
 @pytest.mark.slow
-def test_peak_memory(tmp_path: Path) -> None:
-    limit = 70_000_000
+@pytest.mark.parametrize(
+    ("block_size", "superblocks", "window"),
+    [(1, False, 1 << 12), (1, True, 1 << 12), (4, False, 1 << 12), (4, True, WINDOW)],
+)
+def test_peak_memory(tmp_path: Path, block_size: int, superblocks: bool, window: int) -> None:
+    """What a build asks for is enough; windows of few nodes leave little to the estimate of their summaries."""
     size = write_synthetic(tmp_path / "vectors", 72_000, 500, 4)
-    assert size > 3 * limit
     write_synthetic(tmp_path / "little", 1000, 500, 2)
     # What is compiled for the first time takes more memory than the vectors.
     build(tmp_path / "little", tmp_path / "index")
-    ended = run_python(BUILD, tmp_path / "little", tmp_path / "vectors", tmp_path / "index", limit)
+    folders = tmp_path / "little", tmp_path / "vectors", tmp_path / "index"
+    limit, found = 25_000_000, re.compile(r"give at least ([\d.]+) MB")
+    while True:
+        ended = run_python(BUILD, *folders, limit, block_size, 0 if superblocks else 1 << 30, window)
+        asked = found.search(ended.stderr)
+        if asked is None:
+            break
+        limit = int(float(asked[1]) * 1e6)
     assert ended.returncode == 0, ended.stderr
     assert int(ended.stdout) < limit
-    assert len(SeismicIndex.open(tmp_path / "index")) == 72_000
+    assert window == WINDOW or size > 2.5 * limit
+    assert read_manifest(tmp_path / "index")["documents"] == 72_000
 
 
 @pytest.mark.parametrize("memory", [0, -5, 1.5, True, "4GB"])
@@ -336,7 +391,10 @@ def check_nothing_left(old: tuple[Path, Path, dict[str, bytes]]) -> None:
     assert names(folder.parent) == ["index", "vectors"]
 
 
-@pytest.mark.parametrize("step", ["document_frequencies", "find_sketches", "cluster", "quantize", "summarize_blocks"])
+STEPS = ("document_frequencies", "find_sketches", "split_groups", "order_groups", "quantize", "add_to_runs")
+
+
+@pytest.mark.parametrize("step", [*STEPS, "summarize_nodes", "fill_pages"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_interrupted(
     old: tuple[Path, Path, dict[str, bytes]], monkeypatch: pytest.MonkeyPatch, step: str, error: type[BaseException]
@@ -344,8 +402,8 @@ def test_interrupted(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(external, step, fail)
-    with pytest.raises(error):
+    monkeypatch.setattr(external if step in STEPS else node_plan, step, fail)
+    with always_superblocks(), pytest.raises(error):
         build(old[0], old[1], threads=2)
     check_nothing_left(old)
 
@@ -353,14 +411,14 @@ def test_interrupted(
 KILLED = """
 import sys, time
 from pathlib import Path
-from lsr.index.seismic.build import external, trial
+from lsr.index.seismic.build import external, external_order, node_plan, trial
 from lsr.index.parameters import IndexConfig
 
 def slowly(*_):
     print("now", flush=True)
     time.sleep(60)
 
-external.cluster = slowly
+external.split_groups = slowly
 trial.INVERTED_BELOW = 0
 external.build_folder(Path(sys.argv[1]), Path(sys.argv[2]), IndexConfig(), memory=1 << 30, threads=2)
 """

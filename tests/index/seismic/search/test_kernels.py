@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from threading import Thread
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import numpy.typing as npt
@@ -21,13 +23,16 @@ from hypothesis import strategies as st
 from lsr.index.filters import Filter
 from lsr.index.parameters import IndexConfig, SearchParams
 from lsr.index.result import SearchResult
-from lsr.index.seismic.build.in_memory import Parts
-from lsr.index.seismic.build.summarize import WINDOW, Blocks, invert_summaries
-from lsr.index.seismic.engine import ALONE, NO_GRAPH, ScratchPool
+from lsr.index.seismic import engine
+from lsr.index.seismic.build.summarize import SUPER
+from lsr.index.seismic.engine import NO_GRAPH
 from lsr.index.seismic.forward import tail_of
 from lsr.index.seismic.search import kernels
-from lsr.index.seismic.search.kernels import HEAD_REACH, LARGEST, NOTHING, SMALLEST, STRIP, Limits, Scratch
-from lsr.index.seismic.search.queries import Queries
+from lsr.index.seismic.search.estimates import floor_of, new_estimates
+from lsr.index.seismic.search.kernels import BINS, HEAD_REACH, LARGEST, NOTHING, SMALLEST, Limits, Scratch
+from lsr.index.seismic.search.lanes import LANES
+from lsr.index.seismic.search.list_kernels import NO_LISTS
+from lsr.index.seismic.search.queries import LARGEST_PRODUCT, SMALLEST_PRODUCT, Queries
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.storage.arrays import read_only
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -36,6 +41,7 @@ from tests.data import load_vectors
 from tests.index.samples import (
     DIMS,
     EVERYTHING,
+    EXACT,
     LAYOUTS,
     NARROW,
     WIDE,
@@ -51,12 +57,12 @@ from tests.index.samples import (
 from tests.naive import kernels as naive
 from tests.naive.forward import read_documents
 from tests.naive.seismic import Hits, NaiveIndex
-from tests.naive.summarize import read_runs
 from tests.strategies import from_pairs
 
 Drawn = tuple[SparseVectors, SparseVectors]
 
 both_layouts = pytest.mark.parametrize("compact", [False, True], ids=["fast", "compact"])
+both_nodes = pytest.mark.parametrize("superblocks", [False, True], ids=["blocks", "superblocks"])
 both_widths = pytest.mark.parametrize("dtype", [NARROW, WIDE])
 
 
@@ -77,18 +83,13 @@ def arrays_of(query: naive.Query) -> tuple[npt.NDArray[np.uint32], npt.NDArray[n
     return np.array(list(query), np.uint32), np.array(list(query.values()), np.float32)
 
 
-def scratch_for(index: SeismicIndex, query: naive.Query, heap_size: int = 5) -> Scratch:
+def scratch_for(index: SeismicIndex, query: naive.Query, heap_size: int = 5, limits: Limits | None = None) -> Scratch:
     """Fresh scratch memory, the query in its table, its heap empty."""
-    scratch = index.engine.scratch.new(heap_size, max(1, len(query)))
+    scratch = index.engine.scratch.new(heap_size, limits_for(index) if limits is None else limits)
     for component, weight in query.items():
         scratch.table[component] = weight
-    kernels.start_heap(ALONE[0], 1.0, scratch)
+    kernels.start_heap(np.empty(0), 1.0, scratch)
     return scratch
-
-
-def scratch_of(index: SeismicIndex, blocks: Blocks, query_cut: int) -> Scratch:
-    """Scratch memory for other blocks than the index has."""
-    return ScratchPool(Parts(index.engine.components, index.engine.forward, blocks)).new(5, query_cut)
 
 
 def limits_for(
@@ -187,19 +188,21 @@ def test_visits(documents: list[int], mask: bool, seed: int, compact: bool) -> N
 
 @both_layouts
 @given(
-    queue=st.lists(st.integers(0, 30), unique=True),
+    ordered=st.lists(st.integers(0, 80), unique=True),
     heap_factor=st.sampled_from([0.0, 0.7, 1.0]),
     estimates=st.lists(st.sampled_from([0, 1000, 3000, 6000]), min_size=100, max_size=100),
 )
-def test_visits_of_a_queue(queue: list[int], heap_factor: float, estimates: list[float], compact: bool) -> None:
+def test_visits_of_blocks(ordered: list[int], heap_factor: float, estimates: list[float], compact: bool) -> None:
+    # Some of them are beyond the last, as those of an incomplete superblock are.
     index, twin = long_documents(compact)
-    assert 30 < len(twin.blocks) < 100
+    assert twin.n_blocks == 75
     scratch, search = scratch_for(index, QUERY), naive.Search(QUERY, twin.documents, twin.rows, 5)
-    scratch.queue[: len(queue)] = queue
-    scratch.estimates[:] = estimates[: len(scratch.estimates)]
+    n = len(ordered)
+    scratch.ordered[:n], scratch.ordered_scores[:n] = ordered, estimates[:n]
     limits = limits_for(index, SearchParams(heap_factor=heap_factor))
-    kernels.visit_queue(len(queue), limits, index.engine.forward, index.engine.blocks, scratch)
-    search.visit_queue(queue, twin.blocks, estimates, limits.heap_factor)
+    kernels.visit_blocks(n, False, limits, index.engine.forward, index.engine.blocks, scratch)
+    pairs = list(zip(ordered, map(np.float32, estimates), strict=False))
+    search.visit_blocks(pairs, index.engine.blocks.block_size, limits.heap_factor, once=False)
     assert heap_of(scratch) == search.heap.rows
 
 
@@ -226,155 +229,174 @@ def test_neighbors(first: list[int], again: list[int], knn: int) -> None:
 
 # Blocks
 
-
-@given(weights=st.lists(st.integers(0, 5), max_size=12), query_cut=st.integers(1, 15))
-def test_chosen_terms(weights: list[int], query_cut: int) -> None:
-    chosen = np.empty(query_cut, np.uint32)
-    n_chosen = kernels.choose_terms(np.array(weights, np.float32), query_cut, chosen)
-    assert chosen[:n_chosen].tolist() == naive.choose_terms(weights, query_cut)
-
-
-def check_estimates(blocks: Blocks, query: naive.Query, chosen: Sequence[int], scratch: Scratch) -> None:
-    n_blocks = len(blocks.offsets) - 1
-    terms = list(query)
-    expected = naive.estimate_blocks({terms[at]: query[terms[at]] for at in chosen}, read_runs(blocks), n_blocks)
-    is_open = np.arange(n_blocks, dtype=np.float32) % 3 > 0
-    for opened in (np.empty(0, np.float32), is_open.astype(np.float32)):
-        kernels.estimate_blocks(*arrays_of(query), np.array(chosen, np.uint32), opened, blocks, scratch)
-        estimates = scratch.estimates[:n_blocks].tolist()
-        assert estimates == [each if not opened.size or is_open[at] else 0 for at, each in enumerate(expected)]
-        assert not scratch.estimates[n_blocks:].any()
-        assert scratch.strips.tolist() == naive.strips_of(scratch.estimates.tolist(), STRIP, WINDOW)
-        assert kernels.largest_of(scratch.strips) == max(estimates)
-
-
-@given(drawn=vectors_and_queries(min_rows=1), config=configs())
-@settings(max_examples=30)
-def test_estimates(drawn: Drawn, config: IndexConfig) -> None:
-    index = build(unrounded(drawn[0]), config)
-    # One scratch for all of them: nothing of a former query may be left.
-    scratch = index.engine.scratch.new(5, 100)
-    for query in NaiveIndex.read(index).prepare(drawn[1]):
-        check_estimates(index.engine.blocks, query, naive.choose_terms(list(query.values()), 3), scratch)
-
-
-@pytest.mark.parametrize("n_blocks", [1, STRIP, WINDOW, WINDOW + 1, 2 * WINDOW + 77])
-def test_estimates_of_several_windows(n_blocks: int) -> None:
-    n_components = 7
-    blocks = random_blocks(n_blocks, n_components)
-    index = SeismicIndex.build(SparseVectors(np.arange(n_components + 1), range(n_components), np.ones(7), 7))
-    scratch = scratch_of(index, blocks, n_components)
-    query = {component: 1.0 + component for component in (6, 0, 3, 5)}
-    for chosen in ([0, 1, 2, 3], [2], []):
-        check_estimates(blocks, query, chosen, scratch)
-
-
-def random_blocks(n_blocks: int, n_components: int) -> Blocks:
-    """Blocks of one document each and random summaries, some components in nearly all, some in hardly any."""
-    rng = np.random.default_rng(n_blocks)
-    starts, streams = [], []
-    for first in range(0, n_blocks, WINDOW):
-        size = min(WINDOW, n_blocks - first)
-        share = 1 / 4 ** np.arange(n_components)
-        numbers, components = np.nonzero(rng.random((size, n_components)) < share)
-        codes = rng.integers(1, 256, len(components)).astype(np.uint8)
-        window = invert_summaries(components.astype(np.uint16), numbers.astype(np.uint16), codes, n_components, size)
-        starts.append(window[0])
-        streams.append(window[1])
-    rows = np.arange(n_blocks, dtype=np.uint32)
-    offsets = np.arange(n_blocks + 1, dtype=np.uint32)
-    windows = np.cumsum([0, *map(len, streams)], dtype=np.int64)
-    return Blocks.of([rows, rows, offsets, windows, np.concatenate(starts), np.concatenate(streams)], 0)
-
-
-ESTIMATES = st.one_of(st.just(0.0), st.floats(0, 1000, width=32), st.floats(0, float(LARGEST), width=32))
-
-
-@given(
-    strips=st.lists(ESTIMATES, min_size=1, max_size=30),
-    floor=st.floats(float(SMALLEST), float(LARGEST), width=32),
-    limit=st.floats(float(SMALLEST), float(LARGEST), width=32),
-    wanted=st.integers(1, 40),
+QUERY_WEIGHTS = st.one_of(
+    st.integers(1, 5).map(float),
+    st.floats(SMALLEST_PRODUCT, LARGEST_PRODUCT, width=32),
+    st.floats(0, 2.0**-126, width=32),
 )
-def test_floor_of_a_band(strips: list[float], floor: float, limit: float, wanted: int) -> None:
-    values = np.array(strips, np.float32)
-    estimates = np.repeat(values, 2)  # two blocks of each strip
-    found = kernels.band_floor(np.float32(floor), np.float32(limit), wanted, values, estimates)
-    assert found == naive.band_floor(np.float32(floor), np.float32(limit), wanted, list(values), list(estimates))
-    assert kernels.count_reaching(found, values) == naive.count_reaching(found, list(values))
-    assert limit <= found <= max(floor, limit)
-    assert found == np.float32(limit) or (estimates >= found).sum() >= wanted
 
 
-@pytest.mark.parametrize("strips", [[0.0], [3.0, 5.0, 0.0], [np.inf, 1.0], [float(LARGEST)]])
-def test_largest_estimate(strips: list[float]) -> None:
-    assert kernels.largest_of(np.array(strips, np.float32)) == naive.largest_of([np.float32(each) for each in strips])
+@given(drawn=vectors_and_queries(min_rows=1), config=configs(), masked=st.booleans(), data=st.data())
+@settings(max_examples=40)
+def test_opened_superblocks(drawn: Drawn, config: IndexConfig, masked: bool, data: st.DataObject) -> None:
+    index = build(drawn[0], config, superblocks=True)
+    twin, components = NaiveIndex.read(index), np.arange(len(index.engine.components.external), dtype=np.uint32)
+    weights = data.draw(st.lists(QUERY_WEIGHTS, min_size=len(components), max_size=len(components)))
+    chosen = data.draw(st.lists(st.sampled_from(range(len(components))), unique=True)) if len(components) else []
+    nodes = data.draw(st.lists(st.integers(0, twin.n_nodes - 1), unique=True))
+    opened = np.random.default_rng(1).integers(0, 16, twin.n_nodes if masked else 0).astype(np.uint8)
+    scratch = scratch_for(index, {})
+    scratch.nodes[: len(nodes)] = nodes
+    kernels.open_superblocks(
+        len(nodes),
+        components,
+        np.array(weights, np.float32),
+        np.array(chosen, np.uint32),
+        opened,
+        index.engine.blocks.pages,
+        scratch,
+    )
+    query = {term: weights[term] for term in chosen}
+    for at, node in enumerate(nodes):
+        is_open = [bool(opened[node] >> block & 1) for block in range(SUPER)] if masked else []
+        queued = slice(SUPER * at, SUPER * (at + 1))
+        assert scratch.queue[queued].tolist() == list(range(SUPER * node, SUPER * (node + 1)))
+        assert scratch.queue_scores[queued].tolist() == naive.estimate_blocks(
+            query, twin.pages[node], int(scratch.estimates[node]), is_open
+        )
 
 
-@given(
-    estimates=st.lists(st.one_of(st.integers(0, 4), st.just(np.inf)), min_size=1, max_size=100),
-    floor=st.floats(0.5, 4, width=32),
-    above=st.one_of(st.just(np.nan), st.floats(0.5, 5, width=32)),
+SCORES = st.one_of(
+    st.integers(0, 3).map(float),
+    st.floats(0, 1000, width=32),
+    st.floats(0, float(LARGEST), width=32),
+    st.floats(0, float(SMALLEST), width=32),
+    st.just(float(SMALLEST)),
+    st.just(np.inf),
 )
-def test_queued_blocks(estimates: list[float], floor: float, above: float) -> None:
-    check_queued(estimates, floor, above)
 
 
-@pytest.mark.parametrize("n_blocks", [WINDOW, WINDOW + 1, 2 * WINDOW + 77])
-def test_queued_blocks_of_several_windows(n_blocks: int) -> None:
-    estimates = np.random.default_rng(n_blocks).integers(0, 1000, n_blocks).tolist()
-    check_queued(estimates, 990, 995)
+@given(scores=st.lists(SCORES, max_size=200), wanted=st.integers(1, 220))
+@settings(max_examples=200)
+def test_ordered_blocks(scores: list[float], wanted: int) -> None:
+    index, _ = long_documents(False)
+    scratch = scratch_for(index, {})._replace(
+        **{name: np.zeros(max(1, len(scores)), np.uint32) for name in ("queue", "ordered")},
+        **{name: np.zeros(max(1, len(scores)), np.float32) for name in ("queue_scores", "ordered_scores")},
+    )
+    queue = np.random.default_rng(1).permutation(len(scores)).astype(np.uint32)
+    scratch.queue[: len(scores)], scratch.queue_scores[: len(scores)] = queue, scores
+    n, reach = kernels.order_blocks(len(scores), wanted, scratch)
+    expected, expected_reach = naive.order_blocks([np.float32(score) for score in scores], wanted)
+    assert scratch.ordered[:n].tolist() == queue[expected].tolist()
+    found = scratch.ordered_scores[:n]
+    assert found.tolist() == [np.float32(scores[at]) for at in expected]
+    assert reach == np.float32(expected_reach)
+    # So many at least, if so many score anything; what is left out is no better, and what is there reaches the floor.
+    positive = [score for score in scores if score > 0]
+    assert n >= min(wanted, len(positive))
+    left_out = [score for at, score in enumerate(scores) if at not in expected]
+    assert max(left_out, default=0) <= found.min(initial=np.inf)
+    # In order but for the width of a bin.
+    width = float(min(found.max(initial=0), LARGEST)) / (BINS - 1)
+    assert all(b <= np.float64(min(a, LARGEST)) + 1.0001 * width for a, b in pairwise(np.minimum(found, LARGEST)))
 
 
-def check_queued(estimates: list[float], floor: float, above: float) -> None:
-    index = SeismicIndex.build(from_pairs([[(0, 1.0)]], 1))
-    blocks = random_blocks(len(estimates), 1)
-    scratch = scratch_of(index, blocks, 1)
-    scratch.estimates[: len(estimates)] = estimates
-    scratch.strips[:] = naive.strips_of(scratch.estimates.tolist(), STRIP, WINDOW)
-    for listed in (floor, floor / 2):
-        n_reaching = kernels.reaching_strips(np.float32(listed), scratch)
-        expected = [at for at, most in enumerate(scratch.strips.tolist()) if most >= np.float32(listed)]
-        assert scratch.reaching[:n_reaching].tolist() == expected
-        n = kernels.queue_band(np.float32(floor), np.float32(above), n_reaching, blocks.offsets, scratch)
-        assert sorted(scratch.queue[:n].tolist()) == naive.queue_band(np.float32(floor), np.float32(above), estimates)
-
-
-# The search of blocks: not which of them it visits when, but what it may leave out
+# The search of blocks
 
 
 def check_search_of_blocks(
-    index: SeismicIndex, twin: NaiveIndex, query: naive.Query, limits: Limits, heap_size: int
+    index: SeismicIndex, twin: NaiveIndex, query: naive.Query, limits: Limits, heap_size: int, room: int = 1 << 20
 ) -> None:
-    scratch = scratch_for(index, query, heap_size)
-    kernels.search_blocks(*arrays_of(query), limits, index.engine.forward, index.engine.blocks, scratch)
+    """room: of lists of nodes, if less than there is."""
+    scratch = scratch_for(index, query, heap_size, limits)
+    scratch = scratch._replace(nodes=scratch.nodes[:room])
+    unit = kernels.search_blocks(*arrays_of(query), limits, index.engine.forward, index.engine.blocks, scratch)
     found = heap_of(scratch)
-    worst = scratch.heap_scores[0]
-    chosen = naive.choose_terms(list(query.values()), limits.query_cut)
-    estimated = {component: query[component] for at, component in enumerate(query) if at in chosen}
+    chosen = chosen_of(query, limits)
+    some = twin.pages and limits.nodes < twin.n_nodes
+    listing = dict([*chosen.items()][: (2 * len(chosen) + 2) // 3]) if some else chosen
+    estimates, queued = estimated(twin, chosen, listing, limits)
+    again = estimated(twin, chosen, chosen, limits)
     allowed = [True] * len(index) if not limits.allowed.size else limits.allowed.astype(bool).tolist()
-    estimates = [
-        estimate if not limits.open.size or any(allowed[document] for document in documents) else 0
-        for documents, estimate in zip(
-            twin.blocks, naive.estimate_blocks(estimated, twin.runs, len(twin.blocks)), strict=True
-        )
+    search = naive.Search(query, twin.documents, twin.rows, heap_size, allowed)
+    search.search_blocks(
+        estimates,
+        lambda node: queued[node],
+        lambda nodes, above, estimates: int(floor_of(nodes, above, in_lines(estimates))),
+        limits.nodes,
+        limits.max_blocks,
+        len(scratch.nodes),
+        twin.block_size,
+        limits.heap_factor,
+        (again[0], again[1].__getitem__) if twin.pages else None,
+    )
+    assert found == search.heap.rows
+    last = again if scratch.estimates[: twin.n_nodes].tolist() == again[0] else (estimates, queued)
+    assert scratch.estimates[: twin.n_nodes].tolist() == last[0]
+    assert unit in [naive.whole_weights([*each.values()])[1] for each in (listing, chosen)]
+    check_what_is_missing(twin, query, limits, found, scratch.heap_scores[0], *last, allowed)
+
+
+def in_lines(estimates: Sequence[int]) -> npt.NDArray[np.uint16]:
+    lines = new_estimates(len(estimates))
+    lines[: len(estimates)] = estimates
+    return lines
+
+
+def chosen_of(query: naive.Query, limits: Limits) -> naive.Query:
+    """The terms that estimate."""
+    terms, weights = list(query), list(query.values())
+    return {terms[at]: weights[at] for at in naive.choose_terms(weights, limits.query_cut)}
+
+
+Queued = list[list[tuple[int, np.float32]]]
+
+
+def estimated(twin: NaiveIndex, chosen: naive.Query, listing: naive.Query, limits: Limits) -> tuple[list[int], Queued]:
+    """Estimates of nodes, by the terms that list them, and of the blocks of each, by all that are chosen."""
+    whole, unit = naive.whole_weights([*listing.values()])
+    is_open = limits.open.astype(bool).tolist()
+    estimates = naive.estimate_nodes(dict(zip(listing, whole, strict=True)), twin.runs, twin.n_nodes, is_open)
+    if not twin.pages:
+        return estimates, [[(node, unit * np.float32(estimate))] for node, estimate in enumerate(estimates)]
+    of_blocks = np.unpackbits(limits.open[:, None], axis=1, bitorder="little").astype(bool).tolist()
+    scores = [
+        naive.estimate_blocks(chosen, page, estimates[node], of_blocks[node] if of_blocks else ())
+        for node, page in enumerate(twin.pages)
     ]
+    return estimates, [[(SUPER * node + at, each) for at, each in enumerate(four)] for node, four in enumerate(scores)]
+
+
+def check_what_is_missing(
+    twin: NaiveIndex,
+    query: naive.Query,
+    limits: Limits,
+    found: dict[int, np.float32],
+    worst: np.float32,
+    estimates: list[int],
+    queued: Queued,
+    allowed: list[bool],
+) -> None:
+    """What a search may leave out, in whatever order it visits."""
+    of_block = {block: estimate for four in queued for block, estimate in four}
+    of_nodes, of_blocks = np.array(estimates), np.array(list(of_block.values()))
     reach = worst * max(np.float32(1), limits.heap_factor)
-    for block, documents in enumerate(twin.blocks):
-        better = sum(estimate > estimates[block] for estimate in estimates)
-        for document in documents:
-            score = naive.coarse_score(twin.documents[document], query)
-            row = twin.rows[document]
-            if row in found:
-                assert found[row] == score
-                assert score > 0
-                assert estimates[block] > 0
-                assert allowed[document]
-            elif score > worst:
-                low = estimates[block] < worst * limits.heap_factor or estimates[block] == 0
-                late = better >= limits.max_blocks
-                short = naive.score_head(twin.documents[document], query) * HEAD_REACH < reach
-                assert low or late or short or not allowed[document]
+    for at, document in enumerate(twin.documents):
+        block, row = at // twin.block_size, twin.rows[at]
+        node, score = block // (SUPER if twin.pages else 1), naive.coarse_score(document, query)
+        if row in found:
+            assert found[row] == score or score == 0
+            assert found[row] > 0
+            assert estimates[node] > 0
+            assert of_block[block] > 0
+            assert allowed[at]
+        elif score > worst:
+            low = of_block[block] < worst * limits.heap_factor or 0 in (of_block[block], estimates[node])
+            late = (of_nodes > estimates[node]).sum() >= limits.nodes
+            late |= (of_blocks > of_block[block]).sum() >= limits.max_blocks
+            short = naive.score_head(document, query) * HEAD_REACH < reach
+            assert low or late or short or not allowed[at]
 
 
 @st.composite
@@ -392,27 +414,35 @@ def drawn_params(draw: st.DrawFn) -> SearchParams:
     params=drawn_params(),
     heap_size=st.sampled_from([1, 3, 12, 400]),
     share=st.sampled_from([0.0, 0.2, 1.0, None]),
+    superblocks=st.booleans(),
+    room=st.sampled_from([LANES, 40, 1000]),
 )
-@settings(max_examples=60)
+@settings(max_examples=80)
 def test_search_of_blocks(
-    drawn: Drawn, config: IndexConfig, params: SearchParams, heap_size: int, share: float | None
+    drawn: Drawn,
+    config: IndexConfig,
+    params: SearchParams,
+    heap_size: int,
+    share: float | None,
+    superblocks: bool,
+    room: int,
 ) -> None:
-    index = build(unrounded(drawn[0]), config)
+    index = build(unrounded(drawn[0]), config, superblocks=superblocks)
     mask = None if share is None else np.random.default_rng(1).random(len(index)) < share
     limits, twin = limits_for(index, params, mask=mask), NaiveIndex.read(index)
     for query in twin.prepare(whole_numbers(drawn[1])[:4]):
-        check_search_of_blocks(index, twin, query, limits, heap_size)
+        check_search_of_blocks(index, twin, query, limits, heap_size, room)
 
 
 @cache
-def many_documents(name: str, layout: str) -> tuple[SeismicIndex, NaiveIndex, list[naive.Query]]:
+def many_documents(name: str, layout: str, superblocks: bool) -> tuple[SeismicIndex, NaiveIndex, list[naive.Query]]:
     """Short ones, or fewer long ones, whose tails are read or not; and queries."""
     documents, queries = {
         "short": lambda: (made_vectors.short_documents(3000), made_vectors.short_queries(5)),
         "long": lambda: (made_vectors.long_documents(600), made_vectors.long_queries(5)),
         "real": lambda: (load_vectors("wiki-passages")[:600], load_vectors("wiki-queries")[:5]),
     }[name]()
-    index = build(unrounded(documents), IndexConfig(layout=layout), rare=5)
+    index = build(unrounded(documents), IndexConfig(layout=layout), rare=5, superblocks=superblocks)
     twin = NaiveIndex.read(index)
     return index, twin, twin.prepare(whole_numbers(queries))
 
@@ -423,20 +453,24 @@ def many_documents(name: str, layout: str) -> tuple[SeismicIndex, NaiveIndex, li
     "params", [SearchParams(), SearchParams(2, 0.9), EVERYTHING, SearchParams(max_blocks=3)], ids=repr
 )
 @pytest.mark.parametrize("share", [0.1, None])
-def test_search_of_blocks_of_many(name: str, params: SearchParams, layout: str, share: float | None) -> None:
-    index, twin, queries = many_documents(name, layout)
+@both_nodes
+def test_search_of_blocks_of_many(
+    name: str, params: SearchParams, layout: str, share: float | None, superblocks: bool
+) -> None:
+    index, twin, queries = many_documents(name, layout, superblocks)
     mask = None if share is None else np.random.default_rng(1).random(len(index)) < share
     for query in queries:
         check_search_of_blocks(index, twin, query, limits_for(index, params, mask=mask), 12)
 
 
 @both_layouts
+@both_nodes
 @given(drawn=vectors_and_queries(min_rows=1))
-@settings(max_examples=30)
-def test_a_heap_with_room_for_all_gets_them(drawn: Drawn, compact: bool) -> None:
+@settings(max_examples=20)
+def test_a_heap_with_room_for_all_gets_them(drawn: Drawn, compact: bool, superblocks: bool) -> None:
     # Also tails are read as long as there is room.
     config = replace(layout(compact), summary_energy=1.0)
-    index = build(unrounded(drawn[0]), config, rare=0)
+    index = build(unrounded(drawn[0]), config, rare=0, superblocks=superblocks)
     twin = NaiveIndex.read(index)
     for query in twin.prepare(drawn[1]):
         scratch = scratch_for(index, query, len(index) + 1)
@@ -448,11 +482,12 @@ def test_a_heap_with_room_for_all_gets_them(drawn: Drawn, compact: bool) -> None
         assert heap_of(scratch) == {row: score for row, score in scores.items() if score > 0}
 
 
+@both_nodes
 @pytest.mark.parametrize("dim", DIMS[1:])
-def test_searches_skip_and_stop_early(dim: int) -> None:
+def test_searches_skip_and_stop_early(dim: int, superblocks: bool) -> None:
     # What the drawn cases rely on: that parameters make a difference.
     vectors, queries = unrounded(zipf_vectors(5, 6000, dim, 8, 1000)), whole_numbers(zipf_vectors(6, 30, dim, 5, 4))
-    index = build(vectors, IndexConfig(summary_energy=0.4), rare=0)
+    index = build(vectors, IndexConfig(summary_energy=0.4), rare=0, superblocks=superblocks)
     everything, one_term, all_terms, eager, few = (
         hits(index.search(queries, 3, params))
         for params in (
@@ -465,6 +500,92 @@ def test_searches_skip_and_stop_early(dim: int) -> None:
     )
     assert all(each != everything for each in (one_term, eager, few))
     assert all_terms != eager
+
+
+# What holds of searches, whichever nodes are estimated
+
+
+def short_vectors(seed: int, rows: int) -> SparseVectors:
+    """Of so few components that a head holds them, one of them in all: whole codes, which no layout rounds."""
+    rng = np.random.default_rng(seed)
+    chosen = [rng.choice(np.arange(1, 60), rng.integers(1, 12), replace=False).tolist() for _ in range(rows)]
+    pairs = [[(0, float(rng.integers(1, 4))), *((each, float(rng.integers(1, 256))) for each in row)] for row in chosen]
+    return from_pairs([[(component, 255.0) for component in range(60)], *pairs], 60)
+
+
+@cache
+def short_documents(superblocks: bool) -> SeismicIndex:
+    return build(short_vectors(1, 1500), IndexConfig(summary_energy=1.0), superblocks=superblocks)
+
+
+@both_nodes
+@pytest.mark.parametrize("k", [1, 10, 100])
+def test_all_blocks_with_all_energy_find_the_best(k: int, superblocks: bool) -> None:
+    queries = short_vectors(2, 60)
+    index = short_documents(superblocks)
+    expected = index.search(queries, k, EXACT)
+    assert np.array_equal(index.search(queries, k, EVERYTHING).scores, expected.scores)
+    allowed = list(range(0, 1500, 5))
+    with patch.object(engine, "FEW_ALLOWED", 0):
+        found = index.search(queries, k, EVERYTHING, allowed=allowed)
+    assert np.array_equal(found.scores, index.search(queries, k, EXACT, allowed=allowed).scores)
+
+
+@both_nodes
+def test_more_blocks_find_no_less(superblocks: bool) -> None:
+    queries = short_vectors(3, 60)
+    index = short_documents(superblocks)
+    found = [
+        index.search(queries, 3, SearchParams(heap_factor=0, max_blocks=8 << doublings)).scores
+        for doublings in range(7)
+    ]
+    for less, more in pairwise(found):
+        # Of superblocks, those listed for more blocks may have better blocks than those listed before, but no worse
+        # documents on the whole; of blocks, those visited before are visited again.
+        assert more.mean() >= less.mean() if superblocks else (more >= less).all()
+    assert found[0].mean() < found[-1].mean()
+    assert np.array_equal(found[-1], index.search(queries, 3, EXACT).scores)
+
+
+@both_nodes
+def test_queries_of_rare_terms_miss_nothing(passages: SparseVectors, superblocks: bool) -> None:
+    # Pages are full: of light components they say nothing.
+    vectors = unrounded(passages[:800])
+    index = build(vectors, rare=20, superblocks=superblocks)
+    external = index.engine.components.external[index.engine.blocks.n_frequent :]
+    chosen = np.sort(external[:: len(external) // 200])
+    queries = SparseVectors(np.arange(len(chosen) + 1), chosen, np.ones(len(chosen)), vectors.dim)
+    found = index.search(queries, 50)
+    expected = index.search(queries, 50, EXACT)
+    assert (expected.rows >= 0).any()
+    assert (expected.rows[:, -1] == -1).all()
+    assert np.array_equal(found.rows, expected.rows)
+    assert np.array_equal(found.scores, expected.scores)
+
+
+@both_nodes
+@pytest.mark.parametrize("exponent", [-120, -61, -20, 20, 101])
+def test_queries_of_all_sizes_find_the_same(exponent: int, superblocks: bool) -> None:
+    # Estimates are of whole weights, and blocks are put in order by shares of the largest.
+    queries = short_vectors(2, 60)
+    scaled = SparseVectors(queries.indptr, queries.indices, np.ldexp(queries.values, exponent), queries.dim)
+    params = SearchParams(query_cut=8, max_blocks=20)
+    expected, found = (short_documents(superblocks).search(each, 10, params) for each in (queries, scaled))
+    assert np.array_equal(found.rows, expected.rows)
+    assert np.array_equal(found.scores, np.ldexp(expected.scores, exponent))
+
+
+@both_nodes
+@pytest.mark.parametrize(("light", "found"), [(2.0**-149, 1), (2.0**-60, 301), (1.0, 301)])
+def test_light_terms_beside_a_heavy_one_are_estimated(light: float, found: int, superblocks: bool) -> None:
+    # The heavy one is in one document, others have nothing but what is light, if it is not too light to be anything.
+    rows = [[(0, 1.0)], *([[(1 + row % 7, 1.0)] for row in range(300)])]
+    index = build(from_pairs(rows, 8), superblocks=superblocks)
+    query = from_pairs([[(0, 2.0**90), *((component, light) for component in range(1, 8))]], 8)
+    result = index.search(query, 301, EVERYTHING)
+    assert result.rows[0, 0] == 0
+    assert np.array_equal(result.scores, index.search(query, 301, EXACT).scores)
+    assert (result.rows >= 0).sum() == found
 
 
 # Too few found
@@ -504,7 +625,7 @@ def check_scan(index: SeismicIndex, twin: NaiveIndex, query: naive.Query, k: int
     for each in (listed, limits._replace(allowed=read_only(mask)) if allowed else limits):
         kernels.scan(each, arrays_of(query)[1], index.engine.forward, index.engine.blocks.rows, scratch)
         assert sorted(heap_of(scratch)) == sorted(expected[:k])
-        kernels.start_heap(ALONE[0], 1.0, scratch)
+        kernels.start_heap(np.empty(0), 1.0, scratch)
 
 
 @given(
@@ -553,7 +674,9 @@ def test_rank(drawn: Drawn, k: int, data: st.DataObject, compact: bool) -> None:
     scratch = scratch_for(index, query, heap_size=90)
     scratch.heap_rows[data.draw(st.permutations(range(90)))[: len(found)]] = found
     scores, ranked = np.full(k, -np.inf, np.float32), np.full(k, -1, np.int64)
-    kernels.rank(1.0, limits_for(index), index.engine.forward, index.engine.blocks.positions, scratch, scores, ranked)
+    kernels.rank(
+        1.0, limits_for(index), index.engine.forward, index.engine.blocks.positions, False, scratch, scores, ranked
+    )
     expected = naive.rank(found, query, twin.documents, twin.rows, k)
     assert hits(SearchResult(scores[None], ranked[None])) == [expected]
 
@@ -567,19 +690,25 @@ def queries_of(prepared: Sequence[naive.Query]) -> Queries:
     return Queries(np.cumsum([0, *map(len, prepared)], dtype=np.int64), components, weights)
 
 
-@given(drawn=vectors_and_queries(min_rows=1), config=configs(), params=drawn_params(), k=st.sampled_from([1, 10, 400]))
+@given(
+    drawn=vectors_and_queries(min_rows=1),
+    config=configs(),
+    params=drawn_params(),
+    k=st.sampled_from([1, 10, 400]),
+    superblocks=st.booleans(),
+)
 @settings(max_examples=30)
-def test_batch(drawn: Drawn, config: IndexConfig, params: SearchParams, k: int) -> None:
-    index = build(unrounded(drawn[0]), config)
+def test_batch(drawn: Drawn, config: IndexConfig, params: SearchParams, k: int, superblocks: bool) -> None:
+    index = build(unrounded(drawn[0]), config, superblocks=superblocks)
     twin = NaiveIndex.read(index)
     prepared = twin.prepare(whole_numbers(drawn[1]))
     expected = twin.search_exactly(whole_numbers(drawn[1]), k)
     queries, heap_size = queries_of(prepared), min(k + 3, len(index))
     for each in (params, SearchParams(exact=True)):
-        scratch = index.engine.scratch.new(heap_size, 20)
-        scores, rows = np.full((12, k), -np.inf, np.float32), np.full((12, k), -1, np.int64)
         limits = limits_for(index, each, k)._replace(query_cut=min(each.query_cut, 20))
-        arrays = index.engine.forward, index.engine.blocks, NO_GRAPH, scratch
+        scratch = index.engine.scratch.new(heap_size, limits)
+        scores, rows = np.full((12, k), -np.inf, np.float32), np.full((12, k), -1, np.int64)
+        arrays = index.engine.forward, index.engine.blocks, NO_GRAPH, NO_LISTS, scratch
         kernels.search_batch(queries, np.ones(12), 2, 10, limits, *arrays, np.empty((8, 0)), scores, rows)
         assert not scratch.table.any()
         outside = np.r_[:2, 10:12]
@@ -596,17 +725,19 @@ def test_batch(drawn: Drawn, config: IndexConfig, params: SearchParams, k: int) 
 
 
 @given(
-    drawn=vectors_and_queries(min_rows=1),
+    drawn=vectors_and_queries(),
     config=configs(),
     rare=st.sampled_from([0, 5, 128]),
     k=st.sampled_from([1, 10, 500]),
+    superblocks=st.booleans(),
 )
-@settings(max_examples=40)
-def test_index(drawn: Drawn, config: IndexConfig, rare: int, k: int) -> None:
+@settings(max_examples=40, deadline=None)
+def test_index(drawn: Drawn, config: IndexConfig, rare: int, k: int, superblocks: bool) -> None:
     vectors, queries = unrounded(drawn[0]), whole_numbers(drawn[1])
-    index = build(vectors, config, rare)
-    twin = NaiveIndex.build(vectors, config, rare)
+    index = build(vectors, config, rare, superblocks=superblocks)
+    twin = NaiveIndex.build(vectors, config, rare, superblocks)
     assert twin == NaiveIndex.read(index)
+    assert bool(len(index.engine.blocks.pages)) == (superblocks and len(vectors) > 0)
     assert hits(index.search(queries, k, SearchParams(exact=True))) == twin.search_exactly(queries, k)
     allowed = list(range(0, len(vectors), 3))
     found = index.search(queries, k, SearchParams(exact=True), allowed=allowed)
@@ -614,10 +745,12 @@ def test_index(drawn: Drawn, config: IndexConfig, rare: int, k: int) -> None:
 
 
 @both_layouts
-def test_index_of_real_vectors(packages: SparseVectors, compact: bool) -> None:
-    vectors = packages[:600]
-    index = build(vectors, layout(compact))
-    assert NaiveIndex.build(vectors, layout(compact), 128) == NaiveIndex.read(index)
+@both_nodes
+def test_index_of_real_vectors(packages: SparseVectors, compact: bool, superblocks: bool) -> None:
+    # One cluster after another, each of which is in several windows of halves.
+    vectors = packages[:1300]
+    index = build(vectors, layout(compact), superblocks=superblocks)
+    assert NaiveIndex.build(vectors, layout(compact), 128, superblocks) == NaiveIndex.read(index)
 
 
 # Threads
@@ -633,8 +766,8 @@ def test_other_threads_go_on_during_a_search(packages_index: SeismicIndex, packa
     for _ in range(10):
         scores, rows = np.full((n, 10), -np.inf, np.float32), np.full((n, 10), -1, np.int64)
         arguments: tuple[Any, ...] = (
-            queries, factors, 0, n, limits, engine.forward, engine.blocks, engine.graph, engine.scratch.new(12, 1000),
-            np.empty((n, 0)), scores, rows,
+            queries, factors, 0, n, limits, engine.forward, engine.blocks, engine.graph, NO_LISTS,
+            engine.scratch.new(12, limits), np.empty((n, 0)), scores, rows,
         )  # fmt: skip
         thread = Thread(target=kernels.search_batch, args=arguments)
         thread.start()
