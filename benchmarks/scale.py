@@ -52,7 +52,7 @@ def grid_of(engine: str, rows: int) -> Grid:
     """What is tried for so many documents."""
     usual = GRIDS[engine]
     if engine == "lsr":
-        return Grid(usual.builds, [{}, *grid(query_cut=(6, 8, 10, 12, 16), max_blocks=LSR_BLOCKS)])
+        return Grid(usual.builds, [{}, *grid(query_cut=(6, 8, 10, 12, 16, 21), max_blocks=LSR_BLOCKS)])
     if engine == "pyseismic-lsr":
         lists = [n for n in POSTINGS if n == POSTINGS[0] or n * LEAST_LISTS <= rows]
         return Grid([{**usual.builds[0], "n_postings": n} for n in lists], usual.searches)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from numba import njit
-from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, InTreeCacheLocator
 from numba.core.runtime import rtsys  # type: ignore[attr-defined]
 
 Kernel = Callable[..., Any]
@@ -54,6 +56,30 @@ class _Files(CompileResultCacheImpl):
     _locator_classes = [*CompileResultCacheImpl._locator_classes, _ReadOnlyLocator]  # noqa: RUF012 (as in Numba)
 
 
+class _Overloads(IndexDataCacheFile):
+    """Numba's files of compiled kernels, each with the key of what it holds.
+
+    Two processes that compile a kernel for different types at once may give what they write the same name: one would
+    then run what was compiled for the types of the other.
+    """
+
+    def save(self, key: Any, data: Any) -> None:
+        super().save(key, (key, data))  # type: ignore[no-untyped-call]
+
+    def load(self, key: Any) -> Any:
+        stored = super().load(key)  # type: ignore[no-untyped-call]
+        return stored[1] if stored is not None and stored[0] == key else None
+
+
+@cache
+def _sources() -> tuple[tuple[str, int, int], ...]:
+    """Names, times and sizes of the files that have kernels: Numba looks at a kernel's own, not at what it calls."""
+    package = Path(__file__).resolve().parents[1]
+    paths = [*(package / "index").rglob("*.py"), package / "retrieval" / "feedback_kernels.py"]
+    found = [(path.relative_to(package).as_posix(), path.stat()) for path in sorted(paths)]
+    return tuple((name, status.st_mtime_ns, status.st_size) for name, status in found)
+
+
 class _KernelCache(FunctionCache):
     """Numba's cache, which stops no kernel: what it cannot read is compiled again, what it cannot write is not kept."""
 
@@ -62,6 +88,8 @@ class _KernelCache(FunctionCache):
 
     def __init__(self, function: Kernel, counting: bool) -> None:
         super().__init__(function)  # type: ignore[no-untyped-call]
+        stamp = self._impl.locator.get_source_stamp(), _sources()
+        self._cache_file = _Overloads(self._cache_path, self._impl.filename_base, stamp)  # type: ignore[no-untyped-call]
         self._counting = counting
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:

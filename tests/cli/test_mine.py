@@ -75,7 +75,7 @@ def test_what_is_left_out_is_told(lsr: Lsr, library: Path, bm25_index: Path, tmp
     rows = [(queries[0], "1", 1), (queries[1], "gone", 1), (queries[2], "2", 0)]
     (tmp_path / "c" / "qrels" / "train.tsv").write_text("".join(f"{q}\t{d}\t{grade}\n" for q, d, grade in rows))
     outcome = lsr("mine", bm25_index, tmp_path / "c", tmp_path / "m.jsonl")
-    assert outcome.out.endswith(" for 1 queries; 1 without a relevant document in the index left out\n")
+    assert outcome.out.endswith(" for 1 query; 1 without a relevant document in the index left out\n")
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import PIPE
+from unittest.mock import patch
 
 import pytest
 
+import lsr
+from lsr.index.jit import _Overloads, _sources
 from tests.unprivileged import run_python
 
 MODULE = """
@@ -126,3 +129,32 @@ def test_processes_compile_at_once_on_an_empty_cache(folder: Path) -> None:
     assert all(output in (COMPILED, LOADED) and not errors and not code for output, errors, code in ended), ended
     assert sum(output == COMPILED for output, _, _ in ended) > 1, "they did not meet"
     assert run(folder, NUMBA_CACHE_DIR=str(cache)) == (LOADED, "")
+
+
+def test_an_overload_of_other_types_is_not_taken_for_another(tmp_path: Path) -> None:
+    """Two processes at once may give what they compile the same name: Numba counts what the index has by then."""
+    one, other = (_Overloads(str(tmp_path), "kernel", "stamp") for _ in range(2))
+    with patch.object(other, "_load_index", return_value={}):  # as it was when both began
+        one.save("of integers", b"one")
+        other.save("of floats", b"other")
+    index = one._load_index()
+    assert index == {"of floats": "kernel.1.nbc"}
+    one._save_index({"of integers": "kernel.1.nbc"})  # the other order of both writes
+    assert one.load("of integers") is None
+    one.save("of integers", b"one again")
+    assert one.load("of integers") == b"one again"
+
+
+def test_kernels_are_compiled_again_where_others_have_changed(tmp_path: Path) -> None:
+    before, after = (_Overloads(str(tmp_path), "kernel", ("own file", sources)) for sources in ("before", "after"))
+    before.save("of integers", b"one")
+    assert before.load("of integers") == b"one"
+    assert after.load("of integers") is None
+    names = [name for name, _, _ in _sources()]
+    assert {"index/seismic/search/estimates.py", "retrieval/feedback_kernels.py"} <= set(names)
+
+
+def test_every_kernel_is_in_a_file_that_is_looked_at() -> None:
+    package = Path(lsr.__file__).parent
+    users = {path for path in package.rglob("*.py") if "lsr.index.jit import" in path.read_text()}
+    assert {path.relative_to(package).as_posix() for path in users} <= {name for name, _, _ in _sources()}
