@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from numba import njit
+from numba.core.bytecode import FunctionIdentity
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, InTreeCacheLocator
 from numba.core.runtime import rtsys  # type: ignore[attr-defined]
 
 Kernel = Callable[..., Any]
+
+# Numba numbers the functions that a process compiles, from 1, and names what it compiles by these numbers. Kernels that
+# two processes compiled, and a third one loads, may then call each other's sorts, say, by the same name: np.argsort did
+# what np.sort does. Numbers that begin anywhere do not meet.
+FunctionIdentity._unique_ids = count(int.from_bytes(os.urandom(6), "little"))
 
 
 def allocating(function: Kernel) -> Kernel:

@@ -158,3 +158,15 @@ def test_every_kernel_is_in_a_file_that_is_looked_at() -> None:
     package = Path(lsr.__file__).parent
     users = {path for path in package.rglob("*.py") if "lsr.index.jit import" in path.read_text()}
     assert {path.relative_to(package).as_posix() for path in users} <= {name for name, _, _ in _sources()}
+
+
+def test_kernels_of_two_processes_have_names_of_their_own(folder: Path) -> None:
+    """Or a third one, which loads both, links what has the same name: np.argsort then does what np.sort does."""
+    program = "from module import doubled; print(next(iter(doubled.overloads.values())).fndesc.mangled_name)"
+    names = {
+        run_python(
+            ["-c", program], folder, VARIABLES, PYTHONPATH=os.getcwd(), NUMBA_CACHE_DIR=str(folder / cache)
+        ).stdout
+        for cache in ("one", "other")
+    }
+    assert len(names) == 2
