@@ -49,7 +49,7 @@ LEAST_LISTS = 20  # times as many documents as n_postings, where a longer list c
 
 
 def grid_of(engine: str, rows: int) -> Grid:
-    """What is tried for so many documents."""
+    """The builds and the searches that are tried for this number of documents."""
     usual = GRIDS[engine]
     if engine == "lsr":
         return Grid(usual.builds, [{}, *grid(query_cut=(6, 8, 10, 12, 16, 21), max_blocks=LSR_BLOCKS)])

@@ -173,7 +173,7 @@ class Contender:
         return 1e6 * seconds / self.n_queries, found
 
     def rows(self, found: Any) -> np.ndarray:
-        """What was found as rows of the documents."""
+        """The rows of the documents that a search found."""
         return self.engine.rows(found, self.n_queries)
 
 

@@ -1,4 +1,4 @@
-"""What is measured in a process of its own: python benchmarks/search_worker.py JOB RESULT, both JSON.
+"""Jobs that are measured, each in a process of its own: python benchmarks/search_worker.py JOB RESULT, both JSON.
 
 A job names a function below and its arguments. Importing this module imports nothing that is measured.
 """

@@ -168,7 +168,7 @@ class PassageRows:
 
 
 def passage_text(text: str, number: int, begin: int, end: int, title: int) -> str:
-    """What is encoded of a passage, the `number`-th of its document, from 0. title: see PassageRows.titles."""
+    """The text that is encoded for a passage. number: in its document, from 0. title: see PassageRows.titles."""
     passage = text[begin:end]
     return f"{text[:title]} {passage}" if number and title else passage
 

@@ -337,7 +337,7 @@ class IndexWriter:
     def renew_blocks(self, memory: int | None = None) -> int:
         """Build the blocks of segments anew that an earlier version wrote, in one commit; returns how many segments.
 
-        What was tuned on them is dropped. memory: as for `merge`. Raises StorageError.
+        Presets are dropped, as they were tuned on the old blocks. memory: as for `merge`. Raises StorageError.
         """
         self._wait()
         generation = open_generation(self._folder, self.generation, earlier=True)

@@ -52,7 +52,7 @@ BLOCK_ARRAYS = ("rows", "positions", "summary_windows", "summary_starts", "summa
 LISTED_OF_HEAP, MORE_LISTED = 12, 256
 
 # Room for so many nodes more than are asked for, as it is not known before how many are listed.
-MORE_NODES = 1024
+SPARE_NODES = 1024
 
 # What nbytes calls the posting lists that many exact queries have made.
 EXACT_LISTS = "lists of exact searches"
@@ -361,7 +361,7 @@ class ScratchPool:
 
     def _listed(self, limits: Limits) -> int:
         """Nodes that there is room for: all that are asked for, and those of a line at least."""
-        return min(limits.nodes + MORE_NODES, self._parts.blocks.nodes + LANES)
+        return min(limits.nodes + SPARE_NODES, self._parts.blocks.nodes + LANES)
 
     def _of_query(self, heap_size: int, query_cut: int, listed: int) -> dict[str, Array]:
         blocks = self._parts.blocks

@@ -309,6 +309,15 @@ def fill_forward(
 
 
 @kernel
+def longest_document(begin: Scalar, end: Scalar, forward: Forward) -> Scalar:
+    """Components that the longest of documents begin..end has, at most: room for read_document."""
+    longest = np.int64(0)
+    for document in range(begin, end):
+        longest = max(longest, tail_of(forward, document)[1])
+    return forward.head_size + longest
+
+
+@kernel
 def read_document(document: Scalar, forward: Forward, components: Array, codes16: Array) -> Scalar:
     """The entries of a document into components and codes16 (int64), at least as long; returns their number.
 

@@ -24,6 +24,7 @@ from tests import made_vectors
 from tests.data import LIBRARY
 from tests.processes import run_python
 from tests.strategies import from_pairs, sparse_vectors
+from tests.vectors.io.peak import PEAK_OF_READING
 
 ROWS = from_pairs([[(0, 1.0), (5, 2.0)], [], [(3, 3.0)]], 7)
 
@@ -182,18 +183,7 @@ def test_python_indexes_it(tmp_path: Path) -> None:
 
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     made_vectors.short_documents(130_000).write(tmp_path / "v.csr")  # 48 MB
-    code = """
-import resource, sys
-from lsr.vectors.io import iter_vectors
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-batches = iter_vectors(sys.argv[1], 500)
-next(batches)
-before, rows = peak(), 500
-for batch in batches:
-    rows += len(batch)
-print(rows, (peak() - before) // 1024)
-"""
-    ended = run_python(code, tmp_path / "v.csr")
+    ended = run_python(PEAK_OF_READING, tmp_path / "v.csr")
     assert ended.stderr == ""
     rows, grown_mebibytes = map(int, ended.stdout.split())
     assert rows == 130_000

@@ -19,6 +19,7 @@ from tests import made_vectors
 from tests.data import data_path, load_vectors
 from tests.processes import FULL_DISK, KILLED_IN_WRITE, run_python
 from tests.strategies import from_pairs, sparse_vectors
+from tests.vectors.io.peak import PEAK_OF_READING
 
 NAMES = ("v.npz", "v.jsonl", "v.jsonl.gz", "v")
 WORDS = Vocabulary(["a", "##b", "", "ü", '"', "\n", "日本"])
@@ -150,18 +151,7 @@ def test_memory_does_not_grow_with_the_file(path: Path) -> None:
     # 6 million weights, 36 MB in .npz; fewer as JSONL, which is slow to make.
     source = made_vectors.short_documents(10_000 if ".jsonl" in path.name else 130_000)
     numbered(source).write(path, Vocabulary([f"token-{i}" for i in range(source.dim)]))
-    code = """
-import resource, sys
-from lsr.vectors.io import iter_vectors
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-batches = iter_vectors(sys.argv[1], 500)
-next(batches)
-before, rows = peak(), 500
-for batch in batches:
-    rows += len(batch)
-print(rows, (peak() - before) // 1024)
-"""
-    ended = run_python(code, path)
+    ended = run_python(PEAK_OF_READING, path)
     assert ended.stderr == ""
     rows, grown_mebibytes = map(int, ended.stdout.split())
     assert rows == len(source)

@@ -91,6 +91,19 @@ def sample_without_replacement(n: Scalar, k: Scalar, seed: Scalar) -> Array:
     return positions[:k]
 
 
+@kernel
+def relative_length(document: Scalar, sketches: Sketches) -> Scalar:
+    """The length of a sketch, divided by its largest weight; 0 for an empty one.
+
+    Squares of the very smallest and largest floats would be zero or infinite.
+    """
+    largest, squares = np.float64(sketches.weights[document, 0]), 0.0
+    if largest > 0:
+        for j in range(SKETCH):
+            squares += (sketches.weights[document, j] / largest) ** 2
+    return np.sqrt(squares)
+
+
 @allocating
 def centroid_runs(centroids: Array, sketches: Sketches, runs: Runs) -> tuple[Array, Array, Array]:
     """Invert the centroids, documents uint32[k], into `runs`: (components that occur, slots uint32, weights float32).
@@ -119,16 +132,12 @@ def centroid_runs(centroids: Array, sketches: Sketches, runs: Runs) -> tuple[Arr
     weights = np.empty(total, np.float32)
     for slot in range(centroids.size):
         document = centroids[slot]
-        largest = np.float64(sketches.weights[document, 0])
-        squares = 0.0
-        for j in range(SKETCH):
-            # Divided by the largest first: squares of the very smallest and largest floats are no numbers.
-            squares += (sketches.weights[document, j] / largest) ** 2 if largest > 0 else 0.0
+        largest, length = np.float64(sketches.weights[document, 0]), relative_length(document, sketches)
         for j in range(SKETCH):
             if sketches.weights[document, j] > 0:
                 component = sketches.components[document, j]
                 slots[ends[component]] = slot
-                weights[ends[component]] = sketches.weights[document, j] / largest / np.sqrt(squares)
+                weights[ends[component]] = sketches.weights[document, j] / largest / length
                 ends[component] += np.uint32(1)
     return touched[:n_touched], slots, weights
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from lsr.index.jit import allocating, kernel
 from lsr.index.parameters import IndexConfig
-from lsr.index.seismic.build.cluster import JOB_ROWS, SKETCH, Sketches, next_random
+from lsr.index.seismic.build.cluster import JOB_ROWS, SKETCH, Sketches, next_random, relative_length
 from lsr.storage.arrays import Array, Scalar
 
 # Blocks of a window. Windows of more, up to the whole collection, make blocks no better.
@@ -33,13 +33,10 @@ CANDIDATES = 8
 def normalize(rows: Array, sketches: Sketches, components: Array, weights: Array) -> None:
     """The sketches of some rows, their weights divided by their length, into T[n, SKETCH] and float32[n, SKETCH]."""
     for i in range(rows.size):
-        largest, squares = np.float64(sketches.weights[rows[i], 0]), 0.0
-        for j in range(SKETCH):
-            # Divided by the largest first: squares of the very smallest and largest floats are no numbers.
-            squares += (sketches.weights[rows[i], j] / largest) ** 2 if largest > 0 else 0.0
+        largest, length = np.float64(sketches.weights[rows[i], 0]), relative_length(rows[i], sketches)
         for j in range(SKETCH):
             components[i, j] = sketches.components[rows[i], j]
-            weights[i, j] = sketches.weights[rows[i], j] / largest / np.sqrt(squares) if largest > 0 else 0.0
+            weights[i, j] = sketches.weights[rows[i], j] / largest / length if largest > 0 else 0.0
 
 
 @kernel

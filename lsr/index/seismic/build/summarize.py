@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lsr.index.jit import allocating, inlined_kernel, kernel
-from lsr.index.seismic.forward import CODE_STEPS, Forward, count_occurrences, read_document, tail_of
+from lsr.index.seismic.forward import CODE_STEPS, Forward, count_occurrences, longest_document, read_document
 from lsr.storage.arrays import Array, Scalar, read_only
 
 WINDOW = 1 << 16
@@ -245,15 +245,6 @@ def invert_summaries(
     stream, cursors = np.zeros(starts[n_components], np.uint16), np.zeros(n_components, np.uint32)
     add_to_runs(components, nodes, codes, n_nodes, counts, starts, 0, n_components, cursors, stream)
     return starts, stream
-
-
-@allocating
-def longest_document(begin: Scalar, end: Scalar, forward: Forward) -> Scalar:
-    """The most components of documents begin..end."""
-    longest = np.int64(0)
-    for document in range(begin, end):
-        longest = max(longest, tail_of(forward, document)[1])
-    return forward.head_size + longest
 
 
 @allocating

@@ -19,8 +19,8 @@ from __future__ import annotations
 import numpy as np
 
 from lsr.index.jit import allocating, inlined_kernel, kernel
-from lsr.index.seismic.build.summarize import SUPER, longest_document, node_codes
-from lsr.index.seismic.forward import CACHE_LINE, Forward
+from lsr.index.seismic.build.summarize import SUPER, node_codes
+from lsr.index.seismic.forward import CACHE_LINE, Forward, longest_document
 from lsr.storage.arrays import Array, Scalar, read_only
 
 LINES = 16

@@ -17,7 +17,15 @@ from lsr.index.heaps import offer
 from lsr.index.inverted.inverted_kernels import largest_of
 from lsr.index.jit import allocating, inlined_kernel, kernel
 from lsr.index.prefetch import prefetch
-from lsr.index.seismic.forward import CACHE_LINE, CODE_STEPS, Forward, fine_score, read_document, tail_of
+from lsr.index.seismic.forward import (
+    CACHE_LINE,
+    CODE_STEPS,
+    Forward,
+    fine_score,
+    longest_document,
+    read_document,
+    tail_of,
+)
 from lsr.storage.arrays import Array, Scalar, read_only
 
 if TYPE_CHECKING:
@@ -56,15 +64,6 @@ class PostingLists(NamedTuple):
 
 
 NO_LISTS = PostingLists(read_only(np.empty(0, np.int64)), read_only(np.empty(0, np.uint32)), LIST_WINDOW)
-
-
-@inlined_kernel
-def longest_document(begin: Scalar, end: Scalar, forward: Forward) -> Scalar:
-    """Components that the longest of documents begin..end has, at most."""
-    longest = np.int64(0)
-    for document in range(begin, end):
-        longest = max(longest, tail_of(forward, document)[1])
-    return forward.head_size + longest
 
 
 @allocating

@@ -29,26 +29,14 @@ from lsr.index.seismic.build.cluster import (
     sample_without_replacement,
     split,
 )
-from lsr.index.seismic.build.in_memory import all_sketches
-from lsr.index.seismic.forward import count_components
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.index.samples import NARROW, WIDE, configs, vectors_and_queries
+from tests.index.seismic.build.sketches import sketches_of
 from tests.naive import cluster as naive
-from tests.naive.forward import internal_rows
 from tests.strategies import from_pairs, sparse_vectors
 
 Drawn = tuple[SparseVectors, SparseVectors]
 LARGEST = float(np.finfo(np.float32).max)
-
-
-def sketches_of(vectors: SparseVectors, dtype: type = NARROW) -> tuple[Sketches, list[naive.Sketch], int]:
-    """The sketches of documents with internal components, the twin's, and the number of components."""
-    components = count_components(vectors)
-    internal = components.renumber(vectors.indices, np.dtype(dtype))
-    with ThreadPoolExecutor(2) as executor:
-        sketches = all_sketches(vectors.indptr, internal, vectors.values, executor)
-    external = components.external.tolist()
-    return sketches, naive.find_sketches(internal_rows(vectors, external)), len(external)
 
 
 def no_runs(n_components: int) -> Runs:

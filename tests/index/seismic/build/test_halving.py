@@ -23,15 +23,13 @@ from lsr.index.seismic.build.halving import (
     part,
     product_with,
 )
-from lsr.index.seismic.build.in_memory import all_sketches
-from lsr.index.seismic.forward import count_components
 from lsr.storage.arrays import Array
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.index.samples import NARROW, WIDE, vectors_and_queries, zipf_vectors
+from tests.index.seismic.build.sketches import sketches_of
 from tests.naive import cluster as naive_cluster
 from tests.naive import halving as naive
 from tests.naive.cluster import next_random, of_unit_length
-from tests.naive.forward import internal_rows
 from tests.strategies import from_pairs
 
 Drawn = tuple[SparseVectors, SparseVectors]
@@ -39,16 +37,6 @@ LARGEST = float(np.finfo(np.float32).max)
 
 both_widths = pytest.mark.parametrize("dtype", [NARROW, WIDE])
 block_sizes = st.sampled_from([1, 3, 4, 6, 255])
-
-
-def sketches_of(vectors: SparseVectors, dtype: type = NARROW) -> tuple[Sketches, list[naive_cluster.Sketch], int]:
-    """The sketches of documents, the twin's, and the number of components."""
-    components = count_components(vectors)
-    internal = components.renumber(vectors.indices, np.dtype(dtype))
-    with ThreadPoolExecutor(1) as executor:
-        sketches = all_sketches(vectors.indptr, internal, vectors.values, executor)
-    external = components.external.tolist()
-    return sketches, naive_cluster.find_sketches(internal_rows(vectors, external)), len(external)
 
 
 def unit_sketches(twins: Sequence[naive_cluster.Sketch]) -> list[naive_cluster.Sketch]:

@@ -18,13 +18,12 @@ from lsr.index.seismic.build.summarize import (
     Blocks,
     invert_summaries,
     keep_energy,
-    longest_document,
     node_codes,
     run_elements,
     run_length,
     summarize_nodes,
 )
-from lsr.index.seismic.forward import Forward
+from lsr.index.seismic.forward import Forward, longest_document
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.index.samples import NARROW, WIDE, make_forward, vectors_and_queries
 from tests.naive import summarize as naive
