@@ -30,6 +30,7 @@ class TextNetwork:
     name: for messages. folder: of the network and its tokenizer. auto: the class. works: what could be loaded instead,
     for messages. pair: whether two texts are read as one. stated_length: tokens that the folder says are read.
     longest: tokens that are read where it does not say. optional: name of a part whose weights may be missing.
+    special: whether the tokenizer adds special tokens; where it does not, texts bring theirs.
     device, dtype, max_length: as load_dense_encoder takes them.
 
     Raises EncoderError for files that cannot be loaded or do not fit together, ParameterError for the options.
@@ -50,6 +51,7 @@ class TextNetwork:
         longest: int = 1 << 30,
         lower_case: bool = False,
         optional: str = "",
+        special: bool = True,
     ) -> None:
         number = find_dtype(dtype)
         check_max_length(max_length)
@@ -62,11 +64,12 @@ class TextNetwork:
             inner.normalizer = normalizers.Sequence([normalizers.Lowercase(), *before])
         length = max_length or stated_length or int(min(self._tokenizer.model_max_length, longest))
         self.max_length = min(length, positions_of_network(self.model))
-        special, texts = self._tokenizer.num_special_tokens_to_add(pair=pair), 1 + int(pair)
-        if self.max_length < special + texts:
+        self._special = special
+        added, texts = self._tokenizer.num_special_tokens_to_add(pair=pair) if special else 0, 1 + int(pair)
+        if self.max_length < added + texts:
             raise ParameterError(
-                f"max_length is {self.max_length}; {name} adds {special} special tokens to every "
-                f"{'pair' if pair else 'text'}, so that it must be at least {special + texts}"
+                f"max_length is {self.max_length}; {name} adds {added} special tokens to every "
+                f"{'pair' if pair else 'text'}, so that it must be at least {added + texts}"
             )
         move(self.model, self._device, number)
         known = {*inspect.signature(self.model.forward).parameters} & {*self._tokenizer.model_input_names}
@@ -80,7 +83,11 @@ class TextNetwork:
 
         def tokenize(*some: list[str]) -> list[Tokens]:
             encoded = self._tokenizer(
-                *some, truncation=True, max_length=self.max_length, return_token_type_ids=len(self._inputs) > 1
+                *some,
+                add_special_tokens=self._special,
+                truncation=True,
+                max_length=self.max_length,
+                return_token_type_ids=len(self._inputs) > 1,
             )
             columns = (encoded[key] for key in self._inputs)
             return [[np.array(each, np.int32) for each in inputs] for inputs in zip(*columns, strict=True)]

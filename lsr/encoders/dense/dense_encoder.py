@@ -1,4 +1,4 @@
-"""Dense encoders: models of sentence-transformers, read and run without that library."""
+"""Dense encoders: models of sentence-transformers, and TCT-ColBERT, read and run without other libraries."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ from lsr.checks import expanded
 from lsr.display import HasFacts
 from lsr.encoders.base import TEXTS_AT_ONCE, Dtype, check_batch_size, encodable
 from lsr.encoders.dense.dense_folder import DENSE_WORKS, read_dense_layout
+from lsr.encoders.dense.dense_layers import read_layers
 from lsr.encoders.folders.find import WORKS, FoundModel, absolute_name, named_checkpoint
 from lsr.encoders.folders.saved import is_saved_encoder, open_named, read_saved, write_saved
-from lsr.encoders.text_network import TextNetwork
-from lsr.errors import EncoderError
+from lsr.encoders.text_network import TextNetwork, Tokens
+from lsr.errors import EncoderError, ParameterError
 from lsr.progress import progress_bar
 from lsr.spelling import american
 
 DENSE = "dense"
+MASK = "[MASK]"  # of BERT's tokenizer
 
 
 class DenseEncoder(HasFacts):
-    """Texts -> network -> mean of the states of all tokens, or the state of the first -> row, perhaps of length 1.
+    """Texts -> network -> mean of the states of tokens, or the first state -> layers -> row, perhaps of length 1.
 
     Rows are those of sentence-transformers' encode_query and encode_document, but for rounding: special tokens are
     read and pooled, so that a blank text has a row like any other; nothing is stripped; what goes beyond max_length
@@ -36,6 +38,10 @@ class DenseEncoder(HasFacts):
 
     Prompts are put before texts: of queries "query", of documents the first of "document", "passage" and "corpus" that
     is not empty. A folder that names none of these has the prompt of default_prompt_name there, if any.
+
+    Rows of TCT-ColBERT are those of Pyserini's TctColBertDocumentEncoder and TctColBertQueryEncoder: [CLS], [D] or [Q],
+    and the text; the mean is of what follows the four tokens before the text. Queries are filled up with [MASK] to 36
+    tokens, all of which count.
 
     The options, and what is raised, are those of load_dense_encoder.
     """
@@ -45,7 +51,7 @@ class DenseEncoder(HasFacts):
     ) -> None:
         self._made_of = checkpoint, device, dtype, max_length
         self.name, self.dtype = checkpoint.name, dtype
-        self._layout = read_dense_layout(checkpoint.folder)
+        self._layout = read_dense_layout(checkpoint)
         self._network = TextNetwork(
             self.name,
             self._layout.transformer,
@@ -57,13 +63,17 @@ class DenseEncoder(HasFacts):
             stated_length=self._layout.stated_length,
             lower_case=self._layout.lower_case,
             optional="pooler.",  # which nothing here reads
+            special=not self._layout.skipped,
         )
         config = self._network.model.config
         if config.is_encoder_decoder or not isinstance(getattr(config, "hidden_size", None), int):
             kind = type(self._network.model).__name__
             raise EncoderError(f"{self.name}: its network, {kind}, is not a text encoder; {DENSE_WORKS}")
         self.max_length = self._network.max_length
-        self.dim: int = min(config.hidden_size, self._layout.truncate or config.hidden_size)
+        self._check_marks()
+        layers, width = read_layers(self._layout.layers, config.hidden_size)
+        self._layers = layers.to(self._network.model.device)
+        self.dim: int = min(width, self._layout.truncate or width)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return DenseEncoder, self._made_of  # weights are read again
@@ -80,20 +90,18 @@ class DenseEncoder(HasFacts):
         rounding only. Raises EncoderError for what is not valid text, and where the network gives numbers that are not
         finite; ParameterError for batch_size < 1.
         """
-        return self._encode(texts, self._layout.document_prompt, "documents", batch_size, progress)
+        return self._encode(texts, False, batch_size, progress)
 
     def encode_queries(
         self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False
     ) -> npt.NDArray[np.float32]:
         """As encode_documents, for queries."""
-        return self._encode(texts, self._layout.query_prompt, "queries", batch_size, progress)
+        return self._encode(texts, True, batch_size, progress)
 
     def describe(self) -> dict[str, Any]:
         """JSON: every setting that changes a row. The device is left out: it changes rows by rounding only."""
-        layout = self._layout._asdict()
-        del layout["transformer"], layout["stated_length"], layout["truncate"]
         options = {"max_length": self.max_length, "dtype": self.dtype, "dim": self.dim}
-        return {"kind": DENSE, "name": self.name, **options, **layout}
+        return {"kind": DENSE, "name": self.name, **options, **self._layout.described()}
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write encoder.json, by which load_dense_encoder(folder) finds this encoder again. Raises StorageError.
@@ -106,27 +114,54 @@ class DenseEncoder(HasFacts):
         )
 
     def _encode(
-        self, texts: Sequence[str], prompt: str, unit: str, batch_size: int | None, progress: bool
+        self, texts: Sequence[str], query: bool, batch_size: int | None, progress: bool
     ) -> npt.NDArray[np.float32]:
         check_batch_size(batch_size)
         checked = encodable(texts)
         rows = np.zeros((len(checked), self.dim), np.float32)  # a text without any token keeps its zeros
-        with progress_bar("encoding", len(checked), unit, progress) as advance:
+        with progress_bar("encoding", len(checked), "queries" if query else "documents", progress) as advance:
             for start in range(0, len(checked), TEXTS_AT_ONCE):
                 some = rows[start : start + TEXTS_AT_ONCE]
-                tokens = self._network.tokenize([prompt + text for text in checked[start : start + TEXTS_AT_ONCE]])
+                tokens = self._tokens(checked[start : start + TEXTS_AT_ONCE], query)
                 for batch, found in self._network.compute(tokens, batch_size, self._pool):
                     some[batch] = found
                     advance(len(batch))
                 advance(sum(not len(ids) for ids, *_ in tokens))
         return rows
 
+    def _tokens(self, texts: Sequence[str], query: bool) -> list[Tokens]:
+        layout = self._layout
+        prompt, longest = (layout.query_prompt, layout.query_tokens) if query else (layout.document_prompt, None)
+        if longest is None:
+            return self._network.tokenize([prompt + text for text in texts])
+        tokens = self._network.tokenize([prompt + text + MASK * longest for text in texts])
+        return [[each[:longest] for each in inputs] for inputs in tokens]
+
+    def _check_marks(self) -> None:
+        """That all tokens of the prompts, and no others, are not pooled. Raises EncoderError, ParameterError."""
+        skipped, most = self._layout.skipped, self.max_length
+        if not skipped:
+            return
+        if most <= skipped:
+            raise ParameterError(
+                f"max_length is {most}; {self.name} has {skipped} tokens before every text, so that it must be at "
+                f"least {skipped + 1}"
+            )
+        document, query = (self._tokens([""], query)[0][0] for query in (False, True))
+        if len(document) != skipped or len({*query[skipped:].tolist()}) != 1:
+            raise EncoderError(
+                f"{self.name}: its tokenizer does not make {skipped} tokens of {self._layout.document_prompt!r}, or "
+                f"knows no {MASK}, so that it is not TCT-ColBERT's; copy the tokenizer again"
+            )
+
     def _pool(self, output: Any, mask: Tensor) -> Tensor:
         states: Tensor = output.last_hidden_state.float()
         if self._layout.pooling == "cls":
             pooled = states[:, 0]
         else:
-            pooled = states.masked_fill(~mask[:, :, None], 0).sum(1) / mask.sum(1, keepdim=True)
+            mask = mask & (torch.arange(mask.shape[1], device=mask.device) >= self._layout.skipped)
+            pooled = states.masked_fill(~mask[:, :, None], 0).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
+        pooled = self._layers(pooled)
         if self._layout.normalize:
             pooled = torch.nn.functional.normalize(pooled, dim=1)
         return pooled[:, : self.dim]
@@ -142,8 +177,9 @@ def load_dense_encoder(
     """A dense encoder by name.
 
     name_or_path: "minilm" (all-MiniLM-L6-v2, of the extra `minilm`); a folder that sentence-transformers wrote, made of
-        Transformer, Pooling (mean or cls) and perhaps Normalize; the id of such a model on Hugging Face; or a folder
-        that `save` wrote, whose options are kept. Weights are read as safetensors only, and no code of a model is run.
+        Transformer, Pooling (mean or cls), layers Dense and LayerNorm, and perhaps Normalize; a TCT-ColBERT model,
+        which is told by tct_colbert in its name; the id of such a model on Hugging Face; or a folder that `save` wrote,
+        whose options are kept. Weights are read as safetensors only, and no code of a model is run.
     device: where the network computes: "cpu", "cuda", "cuda:1"; None takes cuda if there is one.
     dtype: "float32" or "bfloat16", what the network computes with; rows are float32.
     max_length: tokens of a text that are read, special tokens and prompt among them; None takes what the folder

@@ -1,19 +1,25 @@
-"""Folders of sentence-transformers' dense models: what their JSON files say. Nothing is loaded here."""
+"""Folders of dense models, sentence-transformers' and TCT-ColBERT's: what their JSON files say. Nothing is loaded."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lsr.encoders.folders.find import FoundModel
 from lsr.encoders.folders.model_files import AGAIN, read_object
-from lsr.encoders.folders.sentence_transformers import MODULES_FILE, SETTINGS_FILE, read_modules, read_prompts
+from lsr.encoders.folders.sentence_transformers import MODULES_FILE, SETTINGS_FILE, Module, read_modules, read_prompts
 from lsr.errors import EncoderError
 
 DENSE_WORKS = (
-    'these work: "minilm", a folder that sentence-transformers wrote, or a Hugging Face id such as '
-    "sentence-transformers/all-MiniLM-L6-v2"
+    'these work: "minilm", a folder that sentence-transformers wrote, a TCT-ColBERT model with tct_colbert in its '
+    "name, or a Hugging Face id such as sentence-transformers/all-MiniLM-L6-v2"
 )
-READS = "lsr reads Transformer, Pooling by mean or cls, and perhaps Normalize, in that order"
+READS = (
+    "lsr reads Transformer, Pooling by mean or cls, layers Dense and LayerNorm, and perhaps Normalize, in that order"
+)
+LAYERS = ("Dense", "LayerNorm")
+TCT_COLBERT = re.compile("tct[-_]?colbert", re.IGNORECASE)
 # sentence_bert_config.json: what it must say where it says it, and what else is read or has no part in a row.
 TEXT_ONLY = {
     "transformer_task": "feature-extraction",
@@ -27,7 +33,9 @@ POOLING_KEYS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "c
 class DenseLayout(NamedTuple):
     """transformer: folder of the network. stated_length: tokens of a text, None where the folder does not say.
 
-    pooling: "mean" or "cls". truncate: components of a row that are kept, None for all.
+    pooling: "mean" or "cls". layers: what is computed of the pooled row. truncate: components of a row that are kept,
+    None for all. skipped: tokens at the beginning that are not pooled; where there are any, the prompt has all special
+    tokens that are read. query_tokens: as many have queries, filled up with [MASK] or cut off; None for as they are.
     """
 
     transformer: Path
@@ -38,25 +46,54 @@ class DenseLayout(NamedTuple):
     truncate: int | None
     query_prompt: str
     document_prompt: str
+    layers: tuple[Module, ...] = ()
+    skipped: int = 0
+    query_tokens: int | None = None
+
+    def described(self) -> dict[str, Any]:
+        """JSON: what changes a row, without the places of files; what only some models have, only of these."""
+        settings = {key: getattr(self, key) for key in ("lower_case", "pooling", "normalize")}
+        settings |= {"query_prompt": self.query_prompt, "document_prompt": self.document_prompt}
+        if self.layers:
+            settings["layers"] = [kind for kind, _ in self.layers]
+        if self.skipped:
+            settings |= {"skipped": self.skipped, "query_tokens": self.query_tokens}
+        return settings
 
 
-def read_dense_layout(folder: Path) -> DenseLayout:
+def read_dense_layout(model: FoundModel) -> DenseLayout:
     """What a folder's JSON files say. Raises EncoderError for what lsr cannot do, or cannot read."""
+    folder = model.folder
     if not (folder / MODULES_FILE).is_file():
+        if TCT_COLBERT.search(Path(model.name).name):
+            return _tct_colbert(folder)
         raise EncoderError(
             f"{folder}: has no {MODULES_FILE}, so that it is not a sentence-transformers model; {DENSE_WORKS}"
         )
-    kinds, places = zip(*read_modules(folder), strict=True)
-    if kinds not in (("Transformer", "Pooling"), ("Transformer", "Pooling", "Normalize")):
+    modules = read_modules(folder)
+    kinds, places = zip(*modules, strict=True)
+    normalize = kinds[-1] == "Normalize"
+    layers = tuple(modules[2 : -1 if normalize else None])
+    if kinds[:2] != ("Transformer", "Pooling") or not {kind for kind, _ in layers} <= {*LAYERS}:
         raise EncoderError(f"{folder}: a sentence-transformers model made of {', '.join(kinds)}; {READS}")
-    for place in places[2:]:
+    for place in places[2 + len(layers) :]:
         feature = read_object(place / "config.json", optional=True).get("module_input_name", "sentence_embedding")
         if feature != "sentence_embedding":
             raise EncoderError(f"{place}: normalizes {feature!r}; lsr normalizes sentence_embedding")
     query_prompt, document_prompt, truncate = _read_settings(folder / SETTINGS_FILE)
     pooling = _read_pooling(places[1] / "config.json", prompted=bool(query_prompt or document_prompt))
     length, lower_case = _read_transformer(places[0])
-    return DenseLayout(places[0], length, lower_case, pooling, len(kinds) == 3, truncate, query_prompt, document_prompt)
+    prompts = query_prompt, document_prompt
+    return DenseLayout(places[0], length, lower_case, pooling, normalize, truncate, *prompts, layers)
+
+
+def _tct_colbert(folder: Path) -> DenseLayout:
+    """TCT-ColBERT (Lin et al., RepL4NLP 2021), which is a BERT alone, as Pyserini's encoders read it.
+
+    The four tokens [CLS] [ D ], of queries [CLS] [ Q ], are read and not pooled; there is no [SEP]. Queries have 36
+    tokens, and their [MASK]s are read and pooled.
+    """
+    return DenseLayout(folder, 512, False, "mean", False, None, "[CLS] [Q] ", "[CLS] [D] ", skipped=4, query_tokens=36)
 
 
 def _read_transformer(folder: Path) -> tuple[int | None, bool]:

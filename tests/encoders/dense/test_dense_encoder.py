@@ -526,7 +526,8 @@ PLAIN = [module("Transformer"), module("Pooling", "1_Pooling")]
 @pytest.mark.parametrize(
     ("modules", "message"),
     [
-        ([*PLAIN, module("Dense", "2_Dense"), module("Normalize")], "Transformer, Pooling, Dense, Normalize"),
+        ([*PLAIN, module("Dense", "2_Dense"), module("Normalize")], "2_Dense/config.json: is missing"),
+        ([*PLAIN, module("Normalize"), module("Dense", "3")], "Transformer, Pooling, Normalize, Dense; lsr reads"),
         ([module("Transformer"), module("SpladePooling", "1_Pooling")], "SpladePooling"),
         ([module("Router")], "made of Router"),
         ([module("StaticEmbedding")], "made of StaticEmbedding"),
