@@ -160,7 +160,7 @@ class InvertedEngine:
         scores, rows = empty_result(len(queries), k)
         lists = self.lists
         lines = lists.lines if allowed is None else lists.lines_of([allowed])
-        search = lists.search_with(queries, min(k, len(self)), lines)
+        search = lists.search_with(queries, min(k, len(self)), lines, share=1)
         if search:
             kept = np.empty((len(queries), 0))
             in_chunks(len(queries), JOB_QUERIES, threads, lambda begin, end: search(begin, end, kept, scores, rows))
@@ -203,11 +203,12 @@ class ListTable:
             line[ALLOWED : N_ALLOWED + 1] = address_of(allowed), len(allowed)
         return Lines(table[[chosen.count > 0 for chosen in filters]], factors)
 
-    def search_with(self, queries: SparseVectors, most: int, lines: Lines) -> Search | None:
+    def search_with(self, queries: SparseVectors, most: int, lines: Lines, share: float) -> Search | None:
         """The search of queries begin..end, in any thread; None where nothing may be found.
 
         most: hits, at most, of a query. lines: all of this table, or what lines_of made.
-        Its arguments are those of search_lists: begin, end, kept, scores, rows.
+        share: as for search_lists; below 1 the search may miss a document, where others have left scores.
+        The arguments of what is returned are those of search_lists: begin, end, kept, scores, rows.
         """
         if not most or not len(lines.table):
             return None
@@ -224,7 +225,8 @@ class ListTable:
                 *(np.empty(longest, kind) for kind in (np.int64, np.float32, np.float64, np.float64, np.int64))
             )
             work = sums, sums.view(np.int32), best, best.view(np.int32), np.empty(most, np.int64)
-            if not search_lists(*rows_of, begin, end, lines.table, NO_LISTS, kept, nothing, terms, *work, scores, rows):
+            table = lines.table, NO_LISTS, share
+            if not search_lists(*rows_of, begin, end, *table, kept, nothing, terms, *work, scores, rows):
                 raise IndexFormatError(DAMAGED_LISTS)
             self.idle.append(sums)
 

@@ -24,7 +24,7 @@ COLUMNS = 15
 
 NOTHING = np.uint32(0xFFFFFFFF)
 LARGEST = np.float64(np.finfo(np.float32).max)
-# Of the floor, what lists that are skipped may add. With more, more documents must be looked up in them.
+# Of the floor, what lists that are skipped may be expected to add. With more, more documents must be looked up in them.
 SKIPPED = 0.2
 ROUNDING = 2.0**-22
 POSTINGS_OF_LINE = 16  # of the processor's cache
@@ -175,6 +175,7 @@ def search_lists(
     end: int,
     table: Array,
     types_of: Inverted,
+    share: float,
     kept: Array,
     nothing: Array,
     terms: Terms,
@@ -190,6 +191,8 @@ def search_lists(
 
     indptr int64[n + 1], components uint32 (rising), weights float32: the queries.
     table: int64[engines, columns], where the arrays of each engine are: see ListTable. types_of: any Inverted.
+    share: of what the lists that are skipped could add to a score at most, how much they are expected to add to it at
+    most. With 1 nothing is missed.
     kept: float64[end - begin, heap size], heaps of the scores that other segments left, updated, and as many `nothing`,
     uint32; float64[end - begin, 0] if there are no others.
     terms: room for the longest query.
@@ -229,16 +232,15 @@ def search_lists(
                 terms.worths[:shared],
                 terms.order[:shared],
             )
-            rest = skip_lists(floor, inverted, maxima, of_query)
+            rest = skip_lists(floor, share, inverted, maxima, of_query)
             add_lists(inverted, of_query, sums)
             for row in range(allowed.size):
                 sums[row] *= allowed[row]
             if not allowed.size:
                 for row in deleted:
                     sums[row] = 0
-            found = collect(
-                sums[:n], bits[:n], floor, rest, inverted, of_query, passages, found_scores, found_bits, found_rows
-            )
+            added = sums[:n], bits[:n], floor, share, rest, inverted, of_query, passages
+            found = collect(*added, found_scores, found_bits, found_rows)
             sums[:n] = 0
             for i in range(found):
                 found_rows[i] += first_row - count_below(found_rows[i], deleted)
@@ -288,12 +290,12 @@ def find_terms(
 
 
 @kernel
-def skip_lists(floor: Scalar, inverted: Inverted, maxima: Array, terms: Terms) -> Scalar:
+def skip_lists(floor: Scalar, share: float, inverted: Inverted, maxima: Array, terms: Terms) -> Scalar:
     """Choose lists to skip, those first that add least for their length; returns what they add at most.
 
     A document whose other lists do not reach the floor without so much cannot be found, and the few others are looked
     up in the lists that were skipped: MaxScore (Turtle and Flood, 1995). A query of 21 terms and a segment of 10,000
-    documents among 500,000 so add 5,000 postings of 16,000, and look up 3 documents.
+    documents among 500,000 so add 5,000 postings of 16,000, and look up 3 documents. share: as for search_lists.
     """
     n, rest = terms.lists.size, 0.0
     terms.bounds[:] = 0
@@ -307,7 +309,7 @@ def skip_lists(floor: Scalar, inverted: Inverted, maxima: Array, terms: Terms) -
     sort_hits(worths, order, True)
     for i in order[::-1]:
         bound = np.float64(terms.weights[i] * maxima[terms.lists[i]])
-        if rest + bound <= SKIPPED * floor:
+        if (rest + bound) * share <= SKIPPED * floor:
             rest += bound
             terms.bounds[i] = bound
     return rest
@@ -370,6 +372,7 @@ def collect(
     sums: Array,
     bits: Array,
     floor: Scalar,
+    share: float,
     rest: float,
     inverted: Inverted,
     terms: Terms,
@@ -381,8 +384,8 @@ def collect(
     """Fill scores and rows, float32 and int64[k], with the k best scores above a floor, best first; the number found.
 
     sums: scores by the lists that are not skipped. rest: what the others add at most, 0 if there are none.
-    bits, score_bits: the memory of the sums and scores as int32. passages: int64[documents + 1], the rows of each
-    document, of which the best one counts; empty where each row is a document.
+    share: as for search_lists. bits, score_bits: the memory of the sums and scores as int32. passages:
+    int64[documents + 1], the rows of each document, of which the best one counts; empty where each row is a document.
     """
     k = scores.size
     found = 0
@@ -390,7 +393,7 @@ def collect(
     skipping = rest > 0
     # A sum of m numbers may be off by m units in the last place, half of the rounding here, and there are two of them.
     whole = floor * (1 - terms.lists.size * ROUNDING) if skipping else np.float64(floor)
-    reach = np.float32(max(whole - rest, 0))
+    reach = np.float32(max(whole - share * rest, 0))
     scores[0] = reach
     least = score_bits[0]  # the bits of the worst score that is still among the best
     for begin in range(0, len(sums), STRETCH):

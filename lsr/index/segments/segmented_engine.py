@@ -24,6 +24,11 @@ from lsr.threads import in_chunks
 from lsr.vectors.normalize import indptr_of
 from lsr.vectors.sparse_vectors import SparseVectors
 
+# Of what posting lists that are skipped could add to a score, what they are expected to add, beside blocks that are
+# searched approximately (nine segments of 10,000 documents beside blocks of
+# 410,000: 6 % less time in all, recall@10 .9958 instead of .9963).
+SHARE = 0.65
+
 
 class Segment(NamedTuple):
     """An engine and what is to be known of its rows.
@@ -162,7 +167,8 @@ class SegmentedEngine:
             search = engine.search_with(queries, each, heap_size(k, len(self)))
             if search:
                 yield [number], search
-        search = self._lists.search_with(queries, min(k, len(self)), lines)
+        share = SHARE if self._blocks and not params.exact else 1.0
+        search = self._lists.search_with(queries, min(k, len(self)), lines, share)
         if search:
             yield self._inverted, search
 

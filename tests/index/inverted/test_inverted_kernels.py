@@ -115,7 +115,7 @@ def test_search_lists(
     scores = np.full((len(queries), k), -np.inf, np.float32)
     found = np.full((len(queries), k), -1, np.int64)
     kept = np.full((len(queries), heap_size), kept_before / 2)
-    search = lists.search_with(queries, k, lines)
+    search = lists.search_with(queries, k, lines, share=1)
     if search:
         search(0, len(queries), kept, scores, found)
     documents = [(at, row // (length or 1)) for at, part in enumerate(parts) for row in range(len(part))]
@@ -133,14 +133,18 @@ def test_search_lists(
     assert not any(each.any() for each in lists.idle)
 
 
+def nothing_found(queries: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.full((queries, k), -np.inf, np.float32), np.full((queries, k), -1, np.int64)
+
+
 def test_lists_are_skipped_where_others_are_better(packages: SparseVectors, package_queries: SparseVectors) -> None:
     engines = [InvertedEngine.build(packages[begin : begin + 4000]) for begin in (0, 4000, 8000)]
     lists = ListTable(engines, [NumberedRows(first) for first in (0, 4000, 8000)])
-    search, n = lists.search_with(package_queries, 30, lists.lines), len(package_queries)
+    search, n = lists.search_with(package_queries, 30, lists.lines, share=1), len(package_queries)
     assert search is not None
     kept_before = np.empty((n, 0))
     for _ in range(2):
-        scores, rows = np.full((n, 30), -np.inf, np.float32), np.full((n, 30), -1, np.int64)
+        scores, rows = nothing_found(n, 30)
         search(0, n, kept_before.copy(), scores, rows)
         if not kept_before.size:
             expected = scores, rows
@@ -150,13 +154,22 @@ def test_lists_are_skipped_where_others_are_better(packages: SparseVectors, pack
     assert [each[found].tolist() for each in (scores, rows)] == [each[found].tolist() for each in expected]
     assert (rows >= 0).sum() < 1.1 * found.sum()
 
+    approximate = lists.search_with(package_queries, 30, lists.lines, share=0.65)
+    assert approximate is not None
+    scores, rows = nothing_found(n, 30)
+    approximate(0, n, kept_before.copy(), scores, rows)
+    there = (rows[:, :, None] == expected[1][:, None, :]) & (rows >= 0)[:, :, None]
+    assert (there.any(axis=1) & found).sum() > 0.98 * found.sum()
+    of_expected = np.take_along_axis(expected[0], there.argmax(axis=2), axis=1)
+    assert np.array_equal(scores[there.any(axis=2)], of_expected[there.any(axis=2)])
+
     inverted, maxima, skipped = engines[0].inverted, engines[0].maxima, 0
     for query, (floor, *_) in enumerate(kept_before):
         components, weights = package_queries.row(query)
         made = [np.empty(len(components), kind) for kind in (np.int64, np.float32, float, float, np.int64)]
         shared = find_terms(components, weights, inverted, maxima, 4000, Terms(*made))
         terms = Terms(*(each[:shared] for each in made))
-        rest = skip_lists(np.float32(floor), inverted, maxima, terms)
+        rest = skip_lists(np.float32(floor), 1, inverted, maxima, terms)
         largest = [
             inverted.weights[inverted.starts[chosen] : inverted.starts[chosen + 1]].max() for chosen in terms.lists
         ]
@@ -172,7 +185,7 @@ def test_a_search_holds_the_arrays_whose_addresses_it_has() -> None:
     """As when two threads make those of a filter at once, of which it keeps one."""
     vectors = SparseVectors.from_dicts([{0: 1.0}, {0: 2.0}], dim=1)
     lists, chosen = InvertedEngine.build(vectors).lists, Filter(np.array([True, False]))
-    search = lists.search_with(vectors, 1, lists.lines_of([chosen]))
+    search = lists.search_with(vectors, 1, lists.lines_of([chosen]), share=1)
     assert search is not None
     factors = weakref.ref(chosen.factors)
     del chosen.factors
