@@ -11,7 +11,7 @@ from lsr.cli import options
 from lsr.cli.output import print_columns, print_json
 
 if TYPE_CHECKING:
-    from lsr.encoders.presets import MethodPreset
+    from lsr.encoders.method_preset import MethodPreset
     from lsr.encoders.published_training import PublishedPenalty, PublishedRegularizer, Supervision, Training
     from lsr.encoders.spec import HeadSpec
 
@@ -89,8 +89,9 @@ def _side(side: HeadSpec | str, everything: bool = False) -> str:
 
 
 def _networks(preset: MethodPreset) -> str:
-    if isinstance(preset.query, str):
-        return "one, for documents; queries are looked up"
+    for side, looked_up, other in (("documents", preset.query, "queries"), ("queries", preset.document, "documents")):
+        if isinstance(looked_up, str):
+            return f"one, for {side}; {other} are looked up"
     return "one for both sides" if preset.shared else "one for each side"
 
 
@@ -135,6 +136,7 @@ def _training(training: Training) -> str:
 
 
 def _as_json(preset: MethodPreset) -> dict[str, Any]:
-    """Every field; a query side without a network is {"lookup": which}."""
+    """Every field; a side without a network is {"lookup": which}."""
     record = asdict(preset)
-    return {**record, "query": {"lookup": preset.query}} if isinstance(preset.query, str) else record
+    sides = {"query": preset.query, "document": preset.document}
+    return record | {name: {"lookup": side} for name, side in sides.items() if isinstance(side, str)}

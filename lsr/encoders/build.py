@@ -19,7 +19,8 @@ from lsr.encoders.folders.model_files import (
     vocabulary_size,
 )
 from lsr.encoders.idf import Table
-from lsr.encoders.presets import MethodPreset, find_preset
+from lsr.encoders.method_preset import MethodPreset
+from lsr.encoders.presets import find_preset
 from lsr.encoders.sparse.sparse_encoder import EncoderOptions, Expander, SparseEncoder
 from lsr.encoders.spec import BackboneSpec, EncoderSpec, HeadSpec, LookupSpec, SideSpec, Task, TransformerSpec
 from lsr.errors import ParameterError
@@ -57,27 +58,34 @@ def build_encoder(
     no place for an argument or lacks one.
     """
     preset = find_preset(method)
-    for name, head in (("query_head", query_head), ("document_head", document_head)):
+    for name, texts, head, known in (
+        ("query_head", "queries", query_head, preset.query),
+        ("document_head", "documents", document_head, preset.document),
+    ):
         if head is not None:
             check_kind(name, head, HeadSpec)
-    if query_head is not None and isinstance(preset.query, str):
-        raise ParameterError(f"{method} looks its queries up; it has no place for query_head")
+            if isinstance(known, str):
+                raise ParameterError(f"{method} looks its {texts} up; it has no place for {name}")
     preset = replace(preset, query=query_head or preset.query, document=document_head or preset.document)
     check_max_length(max_length)
     check_whole("seed", seed, least=0, most=(1 << 63) - 1)
     checkpoint = find_checkpoint(backbone)
-    document = _transformer(preset, preset.document, checkpoint.folder, max_length)
+    longest = max_length or preset.max_length
+    document: SideSpec
+    if isinstance(preset.document, str):
+        document = _lookup(preset.document, checkpoint.folder, longest, query=False)
+    else:
+        document = _transformer(preset, preset.document, checkpoint.folder, longest)
+    if query_backbone is not None and isinstance(preset.query, str):
+        raise ParameterError(f"{method} looks its queries up; it has no place for query_backbone")
+    if query_backbone is not None and (preset.shared or isinstance(preset.document, str)):
+        raise ParameterError(f"{method} has one network; it has no place for query_backbone")
     query: SideSpec
     if isinstance(preset.query, str):
-        if query_backbone is not None:
-            raise ParameterError(f"{method} looks its queries up; it has no place for query_backbone")
-        query = _lookup(preset, checkpoint.folder, document.max_length)
-    elif query_backbone is None:
-        query = _transformer(preset, preset.query, checkpoint.folder, max_length)
-    elif preset.shared:
-        raise ParameterError(f"{method} has one network for queries and documents; it has no place for query_backbone")
+        query = _lookup(preset.query, checkpoint.folder, document.max_length, query=True)
     else:
-        query = _transformer(preset, preset.query, find_checkpoint(query_backbone).folder, max_length)
+        place = checkpoint if query_backbone is None else find_checkpoint(query_backbone)
+        query = _transformer(preset, preset.query, place.folder, longest)
     if (idf is not None) != (preset.query == "idf"):
         wanted = "needs idf, the weights of its tokens" if idf is None else "has no place for idf"
         raise ParameterError(f"{method} {wanted}")
@@ -86,23 +94,23 @@ def build_encoder(
     return SparseEncoder(spec, EncoderOptions(dtype, max_length), device, expander, seed, table)
 
 
-def _transformer(preset: MethodPreset, head: HeadSpec, folder: Path, max_length: int | None) -> TransformerSpec:
+def _transformer(preset: MethodPreset, head: HeadSpec, folder: Path, max_length: int) -> TransformerSpec:
     check_weights(folder)
     place = str(folder)
     architectures = read_object(folder / CONFIG_FILE).get("architectures") or []
     causal = any("ForCausalLM" in str(each) for each in architectures)
     task: Task = "base" if head.kind == "mlp" else "causal-lm" if causal else "masked-lm"
     backbone = BackboneSpec(place, place, place, task=task, bidirectional=preset.bidirectional)
-    longest = shortest(max_length or preset.max_length, positions_of(folder), limit_of(folder))
+    longest = shortest(max_length, positions_of(folder), limit_of(folder))
     return TransformerSpec(backbone, head, longest, echo=preset.echo)
 
 
-def _lookup(preset: MethodPreset, folder: Path, max_length: int) -> LookupSpec:
-    binary = preset.query == "binary"
+def _lookup(kind: str, folder: Path, max_length: int, query: bool) -> LookupSpec:
+    binary = kind == "binary"
     return LookupSpec(
         tokenizer=str(folder),
-        counts=binary,
-        special_components=binary or preset.query == "bag-of-words",
+        counts=binary and query,  # the framework sums over a query's tokens, and takes a document's maximum
+        special_components=binary or kind == "bag-of-words",
         scale=BINARY_SCALE if binary else 1.0,
         components=vocabulary_size(folder),
         max_length=max_length,

@@ -2,48 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from difflib import get_close_matches
 
 from lsr.checks import check_text
+from lsr.encoders.framework_methods import FRAMEWORK_METHODS
+from lsr.encoders.method_preset import MethodPreset
 from lsr.encoders.published_training import PublishedPenalty, PublishedRegularizer, Supervision, Training
-from lsr.encoders.spec import Activation, HeadSpec, Pooling
+from lsr.encoders.spec import HeadSpec
 from lsr.errors import EncoderError
-
-# Query sides that run no network. binary: a token weighs a learned scale times how often it occurs. bag-of-words: every
-# token of the query weighs 1, once. idf: its IDF, once. learned: its weight in a table that is trained, once (Li-LSR).
-LOOKUPS = ("binary", "bag-of-words", "idf", "learned")
-
-
-@dataclass(frozen=True, slots=True)
-class MethodPreset:
-    """A method.
-
-    query: a HeadSpec, or one of LOOKUPS. document: a HeadSpec. shared: whether one network does both.
-    expanded: by what documents are expanded beforehand, or "".
-    regularizer, supervision, training: as in `paper` and its authors' code, as far as they are known.
-    max_length: tokens of a text. echo, bidirectional: as in TransformerSpec and BackboneSpec.
-    backbone: what it was published on; any other works. query_backbone: where queries have a network of another size.
-    backbone_kind: "encoder" or "decoder". note: what else is to be known. doubt: what is not known for certain.
-    """
-
-    name: str
-    query: HeadSpec | str
-    document: HeadSpec
-    regularizer: PublishedRegularizer
-    supervision: Supervision
-    training: Training
-    paper: str
-    shared: bool = False
-    expanded: str = ""
-    max_length: int = 256
-    echo: bool = False
-    bidirectional: bool = False
-    backbone: str = "distilbert-base-uncased"
-    query_backbone: str = ""
-    backbone_kind: str = "encoder"
-    note: str = ""
-    doubt: str = ""
 
 
 def find_preset(name: str) -> MethodPreset:
@@ -54,149 +21,6 @@ def find_preset(name: str) -> MethodPreset:
         raise EncoderError(f"{name!r} is not a method; perhaps {', '.join(near)}? `lsr encoders` lists them all")
     return PRESETS[name]
 
-
-def _mlp(activation: Activation, pooling: Pooling) -> HeadSpec:
-    return HeadSpec("mlp", activation, pooling, special_positions=False)
-
-
-def _flops(query: float | None, document: float | None, steps: int | None = 50_000) -> PublishedRegularizer:
-    return PublishedRegularizer(PublishedPenalty("FLOPS", query), PublishedPenalty("FLOPS", document), steps)
-
-
-def _l1_flops(query: float | None, document: float | None, steps: int | None = 50_000) -> PublishedRegularizer:
-    return PublishedRegularizer(PublishedPenalty("L1", query), PublishedPenalty("FLOPS", document), steps)
-
-
-def _documents(strength: float | None, steps: int | None = None) -> PublishedRegularizer:
-    return PublishedRegularizer(document=PublishedPenalty("FLOPS", strength), steps=steps)
-
-
-NO_REGULARIZER = PublishedRegularizer()
-
-# Methods of the unified framework (Nguyen et al. 2023), with the configurations of its code. A repeated token's weights
-# are summed in queries and their maximum is taken in documents; positions of special tokens do not count.
-_UNIFIED = "Nguyen et al. 2023, A Unified Framework for Learned Sparse Retrieval"
-_MLM = HeadSpec(special_positions=False)
-_IMPACT = _mlp("relu", "max")
-_BM25_GROUPS = Supervision("cross-entropy", "7 of BM25, in-batch")
-_ENSEMBLE = Supervision("margin-MSE to a cross-encoder", "of several retrievers")
-_SHORT = Training(batch=8, rate=5e-6, epochs=5, warm_up="0.1")
-_DISTILLED = Training(batch=128, rate=5e-5, steps=150_000, warm_up="6,000 steps")
-_POSITIONS = "naver's code counts positions of [CLS] and [SEP] (splade++-ed): weights trained one way fit only that way"
-
-_UNICOIL = MethodPreset(
-    name="unicoil",
-    query=_mlp("relu", "sum"),
-    document=_IMPACT,
-    regularizer=NO_REGULARIZER,
-    supervision=_BM25_GROUPS,
-    training=_SHORT,
-    paper="Lin and Ma 2021, uniCOIL",
-    shared=True,
-    max_length=250,
-)
-_DEEPIMPACT = replace(
-    _UNICOIL,
-    name="deepimpact",
-    query="binary",
-    supervision=Supervision("cross-entropy", "one of BM25"),
-    training=Training(batch=32, rate=3e-6, steps=100_000, warm_up="0.1"),
-    paper="Mallia et al. 2021, DeepImpact",
-    shared=False,
-    expanded="docT5query",
-)
-_DISTILSPLADE = replace(
-    _UNICOIL,
-    name="distilsplade-max",
-    query=_MLM,
-    document=_MLM,
-    regularizer=_flops(0.1, 0.08),
-    supervision=_ENSEMBLE,
-    training=_DISTILLED,
-    paper="Formal et al. 2021, SPLADE v2",
-    note=_POSITIONS,
-)
-_SEPARATE = replace(_DISTILSPLADE, name="distilsplade-sep", paper=_UNIFIED, shared=False, note="")
-
-_FRAMEWORK = (
-    replace(
-        _UNICOIL,
-        name="deepct",
-        query=_mlp("identity", "sum"),
-        document=_mlp("identity", "max"),
-        supervision=Supervision("squared error of term recall", "none"),
-        training=replace(_SHORT, batch=32),
-        paper="Dai and Callan 2019, DeepCT",
-    ),
-    _UNICOIL,
-    replace(_UNICOIL, name="unicoil-dt5q", expanded="docT5query"),
-    replace(_UNICOIL, name="unicoil-tilde", expanded="TILDE"),
-    _DEEPIMPACT,
-    replace(
-        _DEEPIMPACT,
-        name="tilde",
-        document=HeadSpec(pooling="first"),
-        supervision=_ENSEMBLE,
-        training=_DISTILLED,
-        paper="Zhuang and Zuccon 2021, TILDE",
-        expanded="",
-        note="trained by distillation in the framework; the paper maximizes the likelihood of queries",
-    ),
-    replace(
-        _DEEPIMPACT,
-        name="tildev2",
-        supervision=_BM25_GROUPS,
-        training=_SHORT,
-        paper="Zhuang and Zuccon 2021, TILDEv2",
-        expanded="TILDE",
-        doubt="the framework's configuration for distillation loads documents that are not expanded",
-    ),
-    replace(
-        _UNICOIL,
-        name="epic",
-        query=_mlp("log1p-softplus", "sum"),
-        document=HeadSpec(activation="log1p-softplus", special_positions=False, importance=True, quality=True),
-        supervision=Supervision("negative log-likelihood", "one of BM25"),
-        training=Training(batch=16, rate=2e-5, steps=2_432),
-        paper="MacAvaney et al. 2020, EPIC",
-        shared=False,
-        note="softplus leaves no weight of a document at zero: prune documents",
-    ),
-    replace(
-        _DEEPIMPACT,
-        name="sparta",
-        document=_MLM,
-        supervision=Supervision("cross-entropy", "3 of BM25"),
-        training=replace(_SHORT, rate=3e-5),
-        paper="Zhao et al. 2021, SPARTA",
-        expanded="",
-        note="not regularized: prune documents",
-    ),
-    replace(
-        _DISTILSPLADE,
-        name="splade-max",
-        regularizer=_flops(0.01, 0.05),
-        supervision=_BM25_GROUPS,
-        training=_SHORT,
-    ),
-    _DISTILSPLADE,
-    _SEPARATE,
-    replace(
-        _SEPARATE,
-        name="qmlp-dmlm",
-        query=_mlp("log1p", "sum"),
-        regularizer=_documents(0.08, 50_000),
-        note="no query expansion; the framework also trains it without a regularizer",
-    ),
-    replace(
-        _SEPARATE,
-        name="qmlm-dmlp",
-        document=_mlp("log1p", "max"),
-        regularizer=PublishedRegularizer(query=PublishedPenalty("FLOPS", 0.1), steps=50_000),
-        note="no document expansion",
-        doubt="its activation is the default of the framework's code; its configuration states none",
-    ),
-)
 
 # SPLADE: naver's code counts the positions of special tokens and keeps their components.
 _SPLADE = HeadSpec()
@@ -211,7 +35,7 @@ _V1 = MethodPreset(
     name="splade",
     query=HeadSpec(pooling="sum"),
     document=HeadSpec(pooling="sum"),
-    regularizer=_flops(None, None),
+    regularizer=PublishedRegularizer.flops(None, None),
     supervision=Supervision("cross-entropy", "one of BM25, in-batch"),
     training=Training(batch=124, rate=2e-5, steps=150_000, warm_up="6,000 steps"),
     paper="Formal et al. 2021, SPLADE",
@@ -223,7 +47,7 @@ _PLUS_ED = replace(
     name="splade++-ed",
     query=_SPLADE,
     document=_SPLADE,
-    regularizer=_flops(0.5, 0.4),
+    regularizer=PublishedRegularizer.flops(0.5, 0.4),
     supervision=Supervision("margin-MSE to a cross-encoder", "of several retrievers"),
     training=Training(batch=128, rate=2e-5, steps=150_000, warm_up="6,000 steps"),
     paper="Formal et al. 2022, From Distillation to Hard Negative Sampling",
@@ -233,7 +57,7 @@ _PLUS_ED = replace(
 _EFFICIENT_V = replace(
     _PLUS_ED,
     name="efficient-splade-v",
-    regularizer=_l1_flops(5e-4, 5e-4),
+    regularizer=PublishedRegularizer.l1_flops(5e-4, 5e-4),
     supervision=Supervision("KL to a cross-encoder", "of several retrievers"),
     training=Training(batch=128, rate=2e-5, steps=250_000, warm_up="6,000 steps"),
     paper=_EFFICIENT,
@@ -246,7 +70,7 @@ _EFFICIENT_V = replace(
 _V3 = replace(
     _PLUS_ED,
     name="splade-v3",
-    regularizer=_l1_flops(None, None, None),
+    regularizer=PublishedRegularizer.l1_flops(None, None, None),
     supervision=Supervision("KL + 0.05 margin-MSE to five cross-encoders", "8 of SPLADE++"),
     training=Training(),
     paper="Lassance et al. 2024, SPLADE-v3",
@@ -261,7 +85,7 @@ _SPLADES = (
         name="splade-doc",
         query="bag-of-words",
         document=_SPLADE,
-        regularizer=_documents(None),
+        regularizer=PublishedRegularizer.of_documents(None),
         training=replace(_V1.training, steps=50_000),
         paper=_V2,
         shared=False,
@@ -274,7 +98,7 @@ _SPLADES = (
         _EFFICIENT_V,
         name="efficient-splade-vi-doc",
         query="bag-of-words",
-        regularizer=_documents(5e-4, 10_000),
+        regularizer=PublishedRegularizer.of_documents(5e-4, 10_000),
         training=replace(_EFFICIENT_V.training, steps=50_000),
         note="its medium model; small has FLOPS 5e-3",
         doubt="",
@@ -286,7 +110,7 @@ _SPLADES = (
         _V3,
         name="splade-v3-doc",
         query="bag-of-words",
-        regularizer=_documents(None),
+        regularizer=PublishedRegularizer.of_documents(None),
         shared=False,
         backbone=_COCONDENSER,
     ),
@@ -307,10 +131,11 @@ _DOC_V2 = MethodPreset(
     name="opensearch-doc-v2-distill",
     query="idf",
     document=_SPLADE,
-    regularizer=_documents(0.02),
+    regularizer=PublishedRegularizer.of_documents(0.02),
     supervision=_ENSEMBLE_KD,
     training=Training(batch=40, rate=2e-5, steps=50_000, warm_up="2,000 steps"),
     paper=_GENG,
+    max_length=512,
     note=_IDF_AWARE + _SCALED + "; trained before that on other sets of pairs",
     doubt="strengths, sizes and the paper's equations 5 and 7 are known from second-hand notes only",
 )
@@ -322,6 +147,7 @@ _DOC_V3 = replace(
     supervision=Supervision("KL to stored scores", "one hard one"),
     training=Training(batch=160, rate=2e-5, steps=100_000, warm_up="6,000 steps"),
     paper=_SHEN,
+    max_length=256,
     note=_IDF_AWARE,
     doubt="settings are those of the authors' sample for co-condenser; their sample for DistilBERT has FLOPS 0.04 over "
     "10,000 steps above 200 components, and those of the published model are not known",
@@ -424,4 +250,4 @@ _PROSPERS = (
     ),
 )
 
-PRESETS = {preset.name: preset for preset in (*_FRAMEWORK, *_SPLADES, *_INFERENCE_FREE, *_PROSPERS)}
+PRESETS = {preset.name: preset for preset in (*FRAMEWORK_METHODS, *_SPLADES, *_INFERENCE_FREE, *_PROSPERS)}

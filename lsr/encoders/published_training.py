@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,21 @@ class PublishedRegularizer:
     steps: int | None = None
     epochs: float | None = None
     above: int | None = None
+
+    @classmethod
+    def flops(cls, query: float | None, document: float | None, steps: int | None = 50_000) -> Self:
+        """FLOPS of both sides."""
+        return cls(PublishedPenalty("FLOPS", query), PublishedPenalty("FLOPS", document), steps)
+
+    @classmethod
+    def l1_flops(cls, query: float | None, document: float | None, steps: int | None = 50_000) -> Self:
+        """L1 of queries, FLOPS of documents."""
+        return cls(PublishedPenalty("L1", query), PublishedPenalty("FLOPS", document), steps)
+
+    @classmethod
+    def of_documents(cls, strength: float | None, steps: int | None = None) -> Self:
+        """FLOPS of documents alone."""
+        return cls(document=PublishedPenalty("FLOPS", strength), steps=steps)
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,9 @@ def framework(steps: int) -> Plan:
     """Of the unified framework: what do expansion of queries, and of documents, give, and what do they cost?"""
     penalties = RegularizerConfig(query=(Penalty(FLOPS, 0.01),), document=(Penalty(FLOPS, 0.01),))
     splade = EncoderConfig(method="splade-max", backbone=START, max_length=SHORT)
-    literal = replace(find_preset(splade.method).document, literal_only=True)
+    head = find_preset(splade.method).document
+    assert isinstance(head, HeadSpec)
+    literal = replace(head, literal_only=True)
     config = _training(splade, steps, penalties)
     deepct = _training(replace(splade, method="deepct"), steps, rate=NEW_HEAD_RATE)
     variants = (

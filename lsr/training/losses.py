@@ -9,6 +9,8 @@ queries with a group of documents each, the positive first. Every loss is a mean
     contrastive          CE of s+ over itself and every negative of the batch; other queries' positives are not used
                          (naver's code for SPLADE-v3)
     pairwise             CE of s+ over the query's own documents alone (naver's PairwiseNLL)
+    negative-likelihood  1 - p, p the softmax share of s+ among the query's own documents (EPIC, MacAvaney et al. 2020,
+                         in the unified framework's code)
     margin-mse           mean of ((s+ - s-) - (t+ - t-))^2 over the negatives (Hofstätter et al. 2020)
     margin-mse-all       mean of ((s_a - s_b) - (t_a - t_b))^2 over all pairs (a, b) of own documents, (a, a) included
                          (naver's code for SPLADE-v3)
@@ -113,8 +115,8 @@ def combined_loss(losses: Sequence[LossSpec], candidates: Candidates) -> Total:
 def term_mse(weights: Tensor, targets: TermTargets) -> Tensor:
     """Mean squared error over all texts and components, those without a target having a target of 0.
 
-    weights: float32 [texts, components]. The mean is over texts * components, as the unified framework's TermMSE has it
-    (Nguyen et al. 2023, for DeepCT).
+    weights: float32 [texts, components]. The mean is over texts * components. The unified framework's TermMSE is
+    the sum of this for queries and for documents, with the same targets (Nguyen et al. 2023, for DeepCT).
     """
     wanted = torch.zeros_like(weights)
     wanted[targets.texts, targets.components] = targets.weights.to(weights.dtype)
@@ -146,6 +148,13 @@ def _pairwise(candidates: Candidates, temperature: float) -> Tensor:
     if own.shape[1] < 2:
         raise _no_negatives("pairwise")
     return _first_is_right(own / temperature)
+
+
+def _negative_likelihood(candidates: Candidates, temperature: float) -> Tensor:
+    own = _own(_by_group(candidates.scores))
+    if own.shape[1] < 2:
+        raise _no_negatives("negative-likelihood")
+    return (1 - (own / temperature).softmax(1)[:, 0]).mean()
 
 
 def _margin_mse(candidates: Candidates, temperature: float) -> Tensor:
@@ -183,6 +192,7 @@ LOSSES = {
     "multiple-negatives": _Loss(_multiple_negatives, teacher=False, negatives=False, softmax=True),
     "contrastive": _Loss(_contrastive, teacher=False, negatives=True, softmax=True),
     "pairwise": _Loss(_pairwise, teacher=False, negatives=True, softmax=True),
+    "negative-likelihood": _Loss(_negative_likelihood, teacher=False, negatives=True, softmax=True),
     "margin-mse": _Loss(_margin_mse, teacher=True, negatives=True, softmax=False),
     "margin-mse-all": _Loss(_margin_mse_all, teacher=True, negatives=True, softmax=False),
     "kl": _Loss(_kl, teacher=True, negatives=True, softmax=True),

@@ -74,7 +74,7 @@ class TrainableSide(nn.Module):
 class TrainableTable(nn.Module):
     """One side that looks its tokens up.
 
-    learns: "fixed" nothing, "scale" one factor (the unified framework's binary queries), "table" every weight
+    learns: "fixed" nothing, "scale" one factor (the unified framework's binary texts), "table" every weight
     (OpenSearch's trainable IDF; never below 0), "learned" a projection of word embeddings (Li-LSR), which `embeddings`
     are needed for.
     """
@@ -123,35 +123,43 @@ class TrainableTable(nn.Module):
 class TrainableEncoder(nn.Module):
     """Both sides of a SparseEncoder, sharing what they share there.
 
-    query_table: what queries that are looked up learn, one of QUERY_TABLES. seed: of a learned table.
-    Raises ParameterError for documents that are looked up, and for a query_table without such queries.
+    query_table: what queries that are looked up learn, one of QUERY_TABLES. document_table: what documents that are
+    looked up learn, "fixed" or "scale". seed: of a learned table.
+    Raises ParameterError where both are looked up, and for a table that a side does not have.
     """
 
-    def __init__(self, encoder: SparseEncoder, query_table: str = FIXED, seed: int = 0) -> None:
+    def __init__(
+        self, encoder: SparseEncoder, query_table: str = FIXED, seed: int = 0, document_table: str = FIXED
+    ) -> None:
         super().__init__()
         document, query = encoder.document_side, encoder.query_side
-        if isinstance(document, LookupSide):
+        if isinstance(document, LookupSide) and isinstance(query, LookupSide):
             raise ParameterError(
-                f"{encoder.name}: documents are looked up, which leaves nothing to train; start from a network"
+                f"{encoder.name}: queries and documents are looked up, which leaves no network to train; start from one"
             )
         self.encoder = encoder
-        self.document = TrainableSide(document)
+        self.document: TrainableSide | TrainableTable
+        embeddings: Tensor | None = None
+        if isinstance(document, LookupSide):
+            self.document = TrainableTable(document, document_table, None, seed)
+        else:
+            self.document = TrainableSide(document)
+            embeddings = document.backbone.model.get_input_embeddings().weight
         self.query: TrainableSide | TrainableTable
         if isinstance(query, LookupSide):
-            embeddings = document.backbone.model.get_input_embeddings().weight if query_table == LEARNED else None
-            self.query = TrainableTable(query, query_table, embeddings, seed)
+            self.query = TrainableTable(query, query_table, embeddings if query_table == LEARNED else None, seed)
         elif query_table != FIXED:
             raise ParameterError(
                 f"query_table is {query_table!r}, but {encoder.name} runs a network for queries; leave query_table out"
             )
         else:
-            self.query = self.document if query is document else TrainableSide(query)
+            same = query is document and isinstance(self.document, TrainableSide)
+            self.query = self.document if same else TrainableSide(query)
         self.requires_grad_(True)
 
     def forward(self, queries: TextBatch, documents: TextBatch) -> tuple[Weights, Weights]:
         """Weights of the queries and of the documents; one call, as data-parallel wrappers need it."""
-        assert documents.tokens is not None
-        return self._queries(queries), self.document(documents.tokens)
+        return _weights(self.query, queries), _weights(self.document, documents)
 
     def batch(self, texts: Sequence[str], query: bool) -> TextBatch:
         """Texts as one batch, on the CPU. Without a state of its own: workers may call it."""
@@ -174,17 +182,22 @@ class TrainableEncoder(nn.Module):
                     side.head.vocabulary.prepare()
                 side.set_window(ours.window)
         self.encoder.update_spec()
-        if isinstance(self.query, TrainableTable) and self.query.learns != FIXED:
-            self.encoder.set_query_table(self.query.table().detach().cpu().numpy())
+        for ours, replace_table in (
+            (self.query, self.encoder.set_query_table),
+            (self.document, self.encoder.set_document_table),
+        ):
+            if isinstance(ours, TrainableTable) and ours.learns != FIXED:
+                replace_table(ours.table().detach().cpu().numpy())
 
-    def _queries(self, batch: TextBatch) -> Weights:
-        if isinstance(self.query, TrainableTable):
-            assert batch.bags is not None
-            found: Weights = self.query(batch.bags, batch.size)
-            return found
-        assert batch.tokens is not None
-        weights: Weights = self.query(batch.tokens)
-        return weights
+
+def _weights(side: TrainableSide | TrainableTable, batch: TextBatch) -> Weights:
+    if isinstance(side, TrainableTable):
+        assert batch.bags is not None
+        looked_up: Weights = side(batch.bags, batch.size)
+        return looked_up
+    assert batch.tokens is not None
+    weights: Weights = side(batch.tokens)
+    return weights
 
 
 def head_weights(head: Head, states: States, batch: Batch, window: int | None) -> Weights:
@@ -212,6 +225,16 @@ def head_weights(head: Head, states: States, batch: Batch, window: int | None) -
     if spec.unit_length:
         weights = weights / weights.norm(dim=1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
     return Weights(weights, base)
+
+
+def tokens_present(batch: TextBatch, components: int) -> Tensor:
+    """float32 [texts, components], 1 at the tokens of each text."""
+    if batch.tokens is not None:
+        return literal_tokens(batch.tokens, components)
+    assert batch.bags is not None
+    present = torch.zeros(batch.size, components, device=batch.bags[0].device)
+    present[batch.bags[0], batch.bags[1]] = 1
+    return present
 
 
 def literal_tokens(batch: Batch, components: int) -> Tensor:

@@ -8,10 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lsr.encoders.sparse.heads import Batch
 from lsr.training.data import Group
 from lsr.training.losses import Candidates, TermTargets, combined_loss, term_mse
-from lsr.training.model import TextBatch, Weights, literal_tokens
+from lsr.training.model import TextBatch, Weights, tokens_present
 from lsr.training.regularizers import DF_FLOPS, DocumentFrequencies, mean_nonzeros, penalize
 from lsr.training.schedules import share_at
 from lsr.training.training_config import TrainingConfig
@@ -87,7 +86,7 @@ class Objective:
             group = scores.shape[1] // scores.shape[0]
             by_group = documents.base.view(len(scores), group, -1)
             if config.term_recall:
-                recall = term_mse(by_group[:, 0], term_recall(batch, group, by_group.shape[2]))
+                recall = _term_error(queries.base, by_group[:, 0], batch, group)
                 total = total + config.term_recall * recall
                 figures["term-mse"] = recall.detach()
             share = share_at(config.regularizer.schedule, step, self._rise)
@@ -116,19 +115,18 @@ def known_relevant(groups: Sequence[Group]) -> Tensor:
     return torch.tensor([[document in relevant[group.query_id] for document in documents] for group in groups])
 
 
+def _term_error(queries: Tensor, positives: Tensor, batch: TrainingBatch, group: int) -> Tensor:
+    """Both sides learn the same targets, as in the unified framework; what is looked up has nothing to learn."""
+    targets = term_recall(batch, group, positives.shape[1])
+    sides = ((queries, batch.queries), (positives, batch.documents))
+    return torch.stack([term_mse(weights, targets) for weights, texts in sides if texts.tokens is not None]).sum()
+
+
 def term_recall(batch: TrainingBatch, group: int, components: int) -> TermTargets:
     """DeepCT's targets for the positive documents: 1 for each of its tokens that the query has (Dai and Callan 2019).
 
     Over the queries of a document the mean of these is its term recall.
     """
-    assert batch.documents.tokens is not None
-    positives = Batch(*(tensor[::group] for tensor in batch.documents.tokens))
-    shared = literal_tokens(positives, components)
-    if batch.queries.tokens is not None:
-        shared = shared * literal_tokens(batch.queries.tokens, components)
-    elif batch.queries.bags is not None:
-        asked = torch.zeros_like(shared)
-        asked[batch.queries.bags[0], batch.queries.bags[1]] = 1
-        shared = shared * asked
+    shared = tokens_present(batch.queries, components) * tokens_present(batch.documents, components)[::group]
     texts, found = shared.nonzero(as_tuple=True)
     return TermTargets(texts, found, torch.ones(len(texts), device=shared.device))

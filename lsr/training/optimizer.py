@@ -26,8 +26,9 @@ def rate_at(config: OptimizerConfig, step: int, steps: int) -> float:
 
 
 def parameter_groups(model: TrainableEncoder, config: OptimizerConfig) -> list[dict[str, Any]]:
-    """Groups for AdamW: biases and norms do not decay, and what looked-up queries learn has a rate of its own."""
-    table = set(model.query.parameters()) if isinstance(model.query, TrainableTable) else set()
+    """Groups for AdamW: biases and norms do not decay, and what looked-up texts learn has a rate of its own."""
+    tables = (side for side in (model.query, model.document) if isinstance(side, TrainableTable))
+    table = {parameter for side in tables for parameter in side.parameters()}
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if parameter.requires_grad:

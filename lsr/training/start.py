@@ -56,6 +56,11 @@ def what_queries_learn(config: EncoderConfig, encoder: SparseEncoder) -> str:
     return {"learned": LEARNED, "binary": SCALE}.get(str(find_preset(config.method).query), FIXED)
 
 
+def what_documents_learn(config: EncoderConfig) -> str:
+    """A factor where the method looks documents up; see what_queries_learn."""
+    return SCALE if config.method and isinstance(find_preset(config.method).document, str) else FIXED
+
+
 def tokenizer_of(encoder: SparseEncoder) -> Path:
     """The folder of the documents' tokenizer, for IDF tables."""
     spec = encoder.spec.document

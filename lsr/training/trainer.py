@@ -34,7 +34,7 @@ from lsr.training.log import Log, Rates
 from lsr.training.model import TrainableEncoder, TrainableSide
 from lsr.training.objective import Cost, Objective, TrainingBatch
 from lsr.training.optimizer import parameter_groups, rate_at
-from lsr.training.start import open_teachers, start_encoder, tokenizer_of, what_queries_learn
+from lsr.training.start import open_teachers, start_encoder, tokenizer_of, what_documents_learn, what_queries_learn
 from lsr.training.stored_scores import StoredScores, store_scores
 from lsr.training.training_batches import Batches, batches_of_epoch, open_stream
 from lsr.training.training_config import TrainingConfig
@@ -121,7 +121,10 @@ class _Training:
         device = str(accelerator.device)
         self._encoder = start_encoder(config.encoder, device, config.seed, progress, offline_data)
         self._model = TrainableEncoder(
-            self._encoder, what_queries_learn(config.encoder, self._encoder), config.seed
+            self._encoder,
+            what_queries_learn(config.encoder, self._encoder),
+            config.seed,
+            what_documents_learn(config.encoder),
         ).to(accelerator.device)
         if config.optimizer.gradient_checkpointing:
             self._model.gradient_checkpointing()

@@ -33,7 +33,7 @@ class EncoderConfig:
     idf: weights of looked-up queries: a table's file, or a collection or vectors to count in.
     query_table: what queries that are looked up learn: "fixed" nothing, "scale" one factor, "table" every weight,
         "learned" a projection of the word embeddings (Li-LSR), which begins anew. By default "learned" for the method
-        li-lsr, "scale" for methods of binary queries, else, and with start, "fixed".
+        li-lsr, "scale" for methods of binary queries, else, and with start, "fixed". Binary documents learn one factor.
     max_length: tokens of a text; by default the method's.
     query_head, document_head: heads in place of the method's (lsr.encoders.spec.HeadSpec).
     """
@@ -209,8 +209,9 @@ class EvaluationConfig:
 class TrainingConfig(HasFacts):
     """One training.
 
-    losses: of the ranking, added up. term_recall: weight of DeepCT's squared error of term recall, beside or in place
-    of them. log_every, save_every: steps between two lines of the log, and two checkpoints.
+    losses: of the ranking, added up. term_recall: weight of DeepCT's squared error of term recall, of each side that
+    runs a network, beside or in place of them. log_every, save_every: steps between two lines of the log, and two
+    checkpoints.
     """
 
     encoder: EncoderConfig

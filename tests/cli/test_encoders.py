@@ -56,6 +56,9 @@ def test_one_method_in_full(lsr: Lsr) -> None:
     assert (shown["regularizer"], shown["schedule"]) == ("L1 0.0005 / FLOPS 0.0005", "quadratic over 50,000 steps")
     assert "twice" in shown["doubt"]
 
+    shown = details_of(lsr, "qmlm-dbin")
+    assert (shown["documents"], shown["networks"]) == ("binary", "one, for queries; documents are looked up")
+
     shown = details_of(lsr, "prosper-echo")
     assert shown["queries"] == "mlm log1p last, residual, window 256, unit length"
     assert shown["echo"] == "texts are read twice"
@@ -67,11 +70,11 @@ def test_json_rebuilds_the_heads(lsr: Lsr) -> None:
     records: list[dict[str, Any]] = lsr("encoders", "--json").json
     assert [record["name"] for record in records] == list(PRESETS)
     for record, preset in zip(records, PRESETS.values(), strict=True):
-        assert HeadSpec(**record["document"]) == preset.document
-        if isinstance(preset.query, str):
-            assert record["query"] == {"lookup": preset.query}
-        else:
-            assert HeadSpec(**record["query"]) == preset.query
+        for name, side in (("query", preset.query), ("document", preset.document)):
+            if isinstance(side, str):
+                assert record[name] == {"lookup": side}
+            else:
+                assert HeadSpec(**record[name]) == side
         assert {"paper", "shared", "expanded", "regularizer", "supervision", "training", "doubt"} <= set(record)
     assert lsr("encoders", "epic", "--json").json == records[list(PRESETS).index("epic")]
 

@@ -12,7 +12,8 @@ import pytest
 
 from lsr.encoders.build import build_encoder
 from lsr.encoders.load import load_encoder
-from lsr.encoders.presets import LOOKUPS, PRESETS
+from lsr.encoders.method_preset import LOOKUPS
+from lsr.encoders.presets import PRESETS
 from lsr.encoders.published_training import PublishedPenalty
 from lsr.encoders.sparse.lookup import LookupSide
 from lsr.encoders.sparse.sparse_encoder import SparseEncoder
@@ -39,9 +40,10 @@ def test_every_method_on_any_backbone(method: str, kind: str, tmp_path: Path) ->
     documents, queries = encoder.encode_documents(TEXTS), encoder.encode_queries(TEXTS)
     assert documents.dim == queries.dim == encoder.dim
     # mlp may give nothing before it is trained; the output layers of these models give something.
-    assert documents.nnz > 0 or preset.document.kind == "mlp"
+    assert documents.nnz > 0 or (isinstance(preset.document, HeadSpec) and preset.document.kind == "mlp")
     assert documents[1].nnz == queries[1].nnz == 0
     assert isinstance(preset.query, str) == isinstance(encoder.query_side, LookupSide)
+    assert isinstance(preset.document, str) == isinstance(encoder.document_side, LookupSide)
 
     encoder.save_pretrained(tmp_path / "saved")
     loaded = load_encoder(tmp_path / "saved", device="cpu")
@@ -108,6 +110,9 @@ def test_documents_are_expanded_first(tmp_path: Path) -> None:
     [
         ("splade-doc", {"query_backbone": "x"}, "looks its queries up"),
         ("splade-max", {"query_backbone": "x"}, "has one network"),
+        ("qmlp-dbin", {"query_backbone": "x"}, "has one network"),
+        ("splade-doc", {"query_head": HeadSpec()}, "looks its queries up"),
+        ("qmlp-dbin", {"document_head": HeadSpec()}, "looks its documents up"),
         ("opensearch-doc-v2-distill", {"idf": None}, "needs idf"),
         ("splade-doc", {"idf": np.ones(17, np.float32)}, "has no place for idf"),
     ],
@@ -138,6 +143,12 @@ FRAMEWORK = {
     "distilsplade-sep": ("mlm log1p max", "mlm log1p max", 0.1, 0.08, 50_000),
     "qmlp-dmlm": ("mlp log1p sum", "mlm log1p max", None, 0.08, 50_000),
     "qmlm-dmlp": ("mlm log1p max", "mlp log1p max", 0.1, None, 50_000),
+    "unicoil-dbin": ("mlp relu sum", "binary", None, None, None),
+    "qmlm-dbin": ("mlm log1p max", "binary", None, None, None),
+    "qmlp-dbin": ("mlp log1p sum", "binary", None, None, None),
+    "qbin-dmlp": ("binary", "mlp log1p max", None, None, None),
+    "epic-qbin": ("binary", "mlm log1p-softplus max", None, None, None),
+    "sparta-qmlp": ("mlp log1p sum", "mlm log1p max", None, None, None),
 }
 
 
@@ -158,16 +169,38 @@ def test_methods_of_the_unified_framework(method: str) -> None:
     assert preset.max_length == 250
 
 
+def test_every_kind_of_queries_meets_every_kind_of_documents() -> None:
+    kinds = ("binary", "mlp", "mlm")
+    cells = {
+        tuple(head(side).split()[0] for side in (PRESETS[each].query, PRESETS[each].document)) for each in FRAMEWORK
+    }
+    assert cells == {(query, document) for query in kinds for document in kinds} - {("binary", "binary")}
+
+
+def test_binary_documents_have_each_token_once(tmp_path: Path) -> None:
+    """scale * 1[t in x] of documents, scale * tf of queries (Nguyen et al. 2023); special tokens have no place."""
+    folder = write_model(tmp_path)
+    documents = build("qmlp-dbin", folder).encode_documents(["sea sea the"])
+    queries = build("qbin-dmlp", folder).encode_queries(["sea sea the"])
+    assert documents.values.tolist() == pytest.approx([0.3, 0.3])
+    assert sorted(queries.values.tolist()) == pytest.approx([0.3, 0.6])
+    assert documents.indices.tolist() == queries.indices.tolist()
+
+
 def test_which_methods_expand_share_and_look_up() -> None:
     expanded = {name: preset.expanded for name, preset in PRESETS.items() if preset.expanded}
     doc_t5_query = dict.fromkeys(("unicoil-dt5q", "deepimpact"), "docT5query")
-    assert expanded == {**doc_t5_query, **dict.fromkeys(("unicoil-tilde", "tildev2"), "TILDE")}
+    assert expanded == {**doc_t5_query, **dict.fromkeys(("unicoil-tilde", "tildev2", "unicoil-dbin"), "TILDE")}
     bags = {name for name, preset in PRESETS.items() if preset.query == "bag-of-words"}
     assert bags == {"splade-doc", "splade-v3-doc", "efficient-splade-vi-doc"}
     by_idf = {name for name, preset in PRESETS.items() if preset.query == "idf"}
     assert by_idf == {name for name in PRESETS if name.startswith("opensearch-doc-")}
-    apart = {name for name, preset in PRESETS.items() if not preset.shared and not isinstance(preset.query, str)}
-    pairs = {"epic", "distilsplade-sep", "qmlp-dmlm", "qmlm-dmlp"}
+    apart = {
+        name
+        for name, preset in PRESETS.items()
+        if not preset.shared and not isinstance(preset.query, str) and not isinstance(preset.document, str)
+    }
+    pairs = {"epic", "distilsplade-sep", "qmlp-dmlm", "qmlm-dmlp", "sparta-qmlp"}
     assert apart == pairs | {"efficient-splade-v", "efficient-splade-vi-bt"}
 
 
@@ -175,11 +208,13 @@ def test_later_methods() -> None:
     lexical = PRESETS["splade-v3-lexical"]
     assert (lexical.query, lexical.document) == (HeadSpec(literal_only=True), HeadSpec())
     assert PRESETS["splade"].query == PRESETS["splade"].document == HeadSpec(pooling="sum")
-    assert PRESETS["opensearch-doc-v2-distill"].document.activation == "log1p"
-    assert PRESETS["opensearch-doc-v3-distill"].document.activation == "log1p-log1p"
+    assert PRESETS["opensearch-doc-v2-distill"].document == HeadSpec()
+    assert PRESETS["opensearch-doc-v3-distill"].document == HeadSpec(activation="log1p-log1p")
+    lengths = {name: PRESETS[f"opensearch-doc-{name}"].max_length for name in ("v2-distill", "v2-mini", "v3-distill")}
+    assert lengths == {"v2-distill": 512, "v2-mini": 512, "v3-distill": 256}
     for name in (name for name in PRESETS if name.startswith("prosper")):
         query, document = PRESETS[name].query, PRESETS[name].document
-        assert isinstance(query, HeadSpec)
+        assert isinstance(query, HeadSpec) and isinstance(document, HeadSpec)
         assert (query.residual, query.window, query.unit_length) == (True, 256, True)
         assert (document.residual, document.window, document.unit_length) == (True, 512, False)
         assert query.pooling == document.pooling == ("max" if name == "prosper-max" else "last")
@@ -222,7 +257,11 @@ def test_the_list_is_sound() -> None:
     assert all(name == preset.name for name, preset in PRESETS.items())
     assert all(preset.query in LOOKUPS for preset in PRESETS.values() if isinstance(preset.query, str))
     # Weights of a side in common make sense only where both sides have a network.
-    assert not any(preset.shared and isinstance(preset.query, str) for preset in PRESETS.values())
+    looked_up = [
+        preset for preset in PRESETS.values() if "str" in {type(preset.query).__name__, type(preset.document).__name__}
+    ]
+    assert not any(preset.shared for preset in looked_up)
+    assert {preset.document for preset in looked_up if isinstance(preset.document, str)} == {"binary"}
     assert all(preset.supervision and preset.regularizer and preset.paper for preset in PRESETS.values())
 
 

@@ -51,6 +51,14 @@ def ranking(name: str, scores: Matrix, known: npt.NDArray[np.bool_] | None, temp
     return sum(losses) / queries
 
 
+def negative_likelihood(scores: Matrix, temperature: float) -> float:
+    """How likely it is, on the average, that a document of the query other than the positive one is drawn."""
+    queries, documents = scores.shape
+    group = documents // queries
+    own = [scores[query, query * group : (query + 1) * group] / temperature for query in range(queries)]
+    return sum(sum(softmax(list(each))[1:]) for each in own) / queries
+
+
 def margin_mse(scores: Matrix, teacher: Matrix, everything: bool) -> float:
     """teacher: of the own documents."""
     queries, documents = scores.shape
@@ -79,12 +87,13 @@ def kl(scores: Matrix, teacher: Matrix, temperature: float) -> float:
 
 def loss(name: str, scores: Matrix, teacher: Matrix, known: npt.NDArray[np.bool_] | None, temperature: float) -> float:
     """Any loss. teacher: of the own documents, or of all for kl."""
-    distilled: dict[str, Callable[[], float]] = {
+    others: dict[str, Callable[[], float]] = {
+        "negative-likelihood": lambda: negative_likelihood(scores, temperature),
         "margin-mse": lambda: margin_mse(scores, teacher, everything=False),
         "margin-mse-all": lambda: margin_mse(scores, teacher, everything=True),
         "kl": lambda: kl(scores, teacher, temperature),
     }
-    return distilled[name]() if name in distilled else ranking(name, scores, known, temperature)
+    return others[name]() if name in others else ranking(name, scores, known, temperature)
 
 
 def term_mse(weights: Matrix, targets: Sequence[tuple[int, int, float]]) -> float:

@@ -17,7 +17,6 @@ from lsr.training.losses import LOSSES, Candidates, LossSpec, TermTargets, combi
 from tests.naive import losses as twin
 
 DISTILLED = [name for name, kind in LOSSES.items() if kind.teacher]
-RANKING = [name for name in LOSSES if name not in DISTILLED]
 OVER_THE_BATCH = ["in-batch", "multiple-negatives", "contrastive"]
 
 
@@ -55,11 +54,17 @@ def test_kl_and_margins_by_hand() -> None:
     assert loss("margin-mse-all", candidates).item() == pytest.approx(64 / 3)
 
 
+def test_negative_likelihood_by_hand() -> None:
+    """(1 - softmax)[positive], no logarithm: e^3 / (e^3 + e + e^2) = .66524, and 1/2 of equal scores."""
+    assert loss("negative-likelihood", of_numbers([[3, 1, 2]])).item() == pytest.approx(1 - 0.66524096)
+    assert loss("negative-likelihood", of_numbers([[5, 5, 9, 9], [9, 9, 0, 100]])).item() == pytest.approx(0.75)
+
+
 def test_what_each_ranking_loss_counts_as_negatives() -> None:
     """Equal scores: the loss is the logarithm of how many documents there are to choose from."""
     candidates = of_numbers(np.zeros((5, 5 * 4)))  # 5 queries of 4 documents
     expected = {"in-batch": 5 + 3, "multiple-negatives": 20, "contrastive": 1 + 15, "pairwise": 4}
-    assert {name: round(math.exp(loss(name, candidates).item()), 4) for name in RANKING} == expected
+    assert {name: round(math.exp(loss(name, candidates).item()), 4) for name in expected} == expected
 
 
 def test_in_batch_by_hand() -> None:
@@ -265,7 +270,7 @@ def test_what_a_loss_lacks_is_known_beforehand() -> None:
             LossSpec(name).check(group=2, teacher=False)
         with pytest.raises(ParameterError, match=f"{name} needs a teacher"):
             loss(name, of_numbers([[1, 2]]))
-    for name in ("contrastive", "pairwise", *DISTILLED):
+    for name in ("contrastive", "pairwise", "negative-likelihood", *DISTILLED):
         with pytest.raises(ParameterError, match=f"{name} needs negatives"):
             LossSpec(name).check(group=1, teacher=True)
         with pytest.raises(ParameterError, match=f"{name} needs negatives"):

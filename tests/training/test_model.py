@@ -49,7 +49,7 @@ def test_every_parameter_learns(spec: HeadSpec) -> None:
 
 
 METHODS = ["splade-max", "distilsplade-sep", "splade-doc", "opensearch-doc-v3-distill", "li-lsr", "unicoil", "deepct",
-           "epic", "prosper-bert", "deepimpact"]  # fmt: skip
+           "epic", "prosper-bert", "deepimpact", "qmlp-dbin", "qmlm-dbin", "epic-qbin"]  # fmt: skip
 
 
 def build(method: str, folder: Path, **options: Any) -> Any:
@@ -60,8 +60,9 @@ def build(method: str, folder: Path, **options: Any) -> Any:
 @pytest.mark.parametrize("method", METHODS)
 def test_what_was_learned_is_what_encodes(method: str, tmp_path: Path) -> None:
     encoder = build(method, tmp_path / "model")
-    tables = {"li-lsr": "learned", "deepimpact": "scale", "opensearch-doc-v3-distill": "table"}
-    model = TrainableEncoder(encoder, tables.get(method, "fixed"))
+    tables = {"li-lsr": "learned", "deepimpact": "scale", "epic-qbin": "scale", "opensearch-doc-v3-distill": "table"}
+    documents_learn = "scale" if method.endswith("dbin") else "fixed"
+    model = TrainableEncoder(encoder, tables.get(method, "fixed"), document_table=documents_learn)
     before = encoder.encode_documents(SOME_TEXTS), encoder.encode_queries(SOME_TEXTS)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.SGD(parameters, 0.05)
@@ -83,7 +84,7 @@ def test_what_was_learned_is_what_encodes(method: str, tmp_path: Path) -> None:
             expected = weights.final.clamp(min=0).numpy()
             np.testing.assert_allclose(vectors.to_dense(), expected, atol=1e-4, rtol=1e-3)
     assert np.abs(after[0].to_dense() - before[0].to_dense()).max() > 1e-3
-    if method in tables or method in ("splade-max", "distilsplade-sep", "unicoil"):
+    if method in tables or method in ("splade-max", "distilsplade-sep", "unicoil", "qmlp-dbin", "qmlm-dbin"):
         assert np.abs(after[1].to_dense() - before[1].to_dense()).max() > 1e-4
 
 
@@ -115,3 +116,7 @@ def test_gradient_checkpointing_changes_nothing(tmp_path: Path) -> None:
 def test_what_cannot_be_trained(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="runs a network for queries"):
         TrainableEncoder(build("splade-max", tmp_path / "a"), "learned")
+    binary = build("qbin-dmlp", tmp_path / "b")
+    binary._document = binary.query_side  # as no method has it
+    with pytest.raises(ParameterError, match="looked up, which leaves no network to train"):
+        TrainableEncoder(binary)

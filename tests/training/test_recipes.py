@@ -18,7 +18,8 @@ from tests.data import LIBRARY
 SMALL = [name for name in recipe_names() if name.startswith("small/")]
 FULL = [name for name in recipe_names() if name not in SMALL]
 NAMES = {"splade-max", "distil-splade", "efficient-splade", "splade-doc", "inference-free", "li-lsr", "unicoil",
-         "deepimpact", "deepct", "tildev2", "prosper"}  # fmt: skip
+         "unicoil-dt5q", "unicoil-tilde", "deepimpact", "deepct", "tilde", "tildev2", "epic", "sparta",
+         "distilsplade-max", "distilsplade-sep", "qmlp-dmlm", "qmlm-dmlp", "prosper"}  # fmt: skip
 
 
 def test_there_is_one_of_each_for_two_sizes() -> None:
@@ -48,6 +49,7 @@ def test_small_ones_train(name: str, tmp_path: Path) -> None:
     for file in ("corpus.jsonl", "queries.jsonl"):
         (collection / file).symlink_to(LIBRARY / file)
     (collection / "qrels" / "train.tsv").symlink_to(LIBRARY / "qrels" / "test.tsv")
+    (tmp_path / "nfcorpus-expanded").symlink_to(collection)
     config = replace(config, optimizer=optimizer, evaluation=None)
     train(config, tmp_path / "out", offline_data=tmp_path, device="cpu")
     vectors = load_encoder(tmp_path / "out" / "encoder").encode_documents(["the library catalog"])

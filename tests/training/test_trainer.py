@@ -249,6 +249,13 @@ METHODS = {
     "tildev2": "",
     "epic": "",
     "prosper-bert": "",
+    "qmlp-dmlm": "",
+    "qmlm-dmlp": "",
+    "qmlp-dbin": "",
+    "qmlm-dbin": "",
+    "unicoil-dbin": "",
+    "qbin-dmlp": "",
+    "sparta-qmlp": "",
     "opensearch-doc-v2-distill": "idf = '{data}'",
 }
 

@@ -192,10 +192,12 @@ class SparseEncoder(PretrainedEncoder):
 
         Raises EncoderError for a table of another size, ParameterError where queries run a network.
         """
-        if not isinstance(self._query, LookupSide):
-            raise ParameterError(f"{self.name}: queries run a network and have no table to replace; train the network")
-        # The table is what is looked up: a scale has been multiplied into it.
-        self._query = LookupSide(replace(self._query.spec, scale=1.0), table)
+        self._query = self._replaced(self.query_side, table, "queries")
+        self.update_spec()
+
+    def set_document_table(self, table: Table) -> None:
+        """The same of documents."""
+        self._document = self._replaced(self.document_side, table, "documents")
         self.update_spec()
 
     def update_spec(self) -> None:
@@ -261,9 +263,11 @@ class SparseEncoder(PretrainedEncoder):
         spec, query = self.spec.document, self.query_side
         if self.spec.shared and spec == self.spec.query:
             return query
+        side: Side
         if isinstance(spec, LookupSpec):
-            return LookupSide(spec)
-        side = self._transformer(spec, query if self.spec.shared and not isinstance(query, LookupSide) else None)
+            side = LookupSide(spec)
+        else:
+            side = self._transformer(spec, query if self.spec.shared and not isinstance(query, LookupSide) else None)
         if side.dim != query.dim:
             raise EncoderError(
                 f"{self.name}: queries have {query.dim} components, documents {side.dim}; the two do not belong "
@@ -274,6 +278,12 @@ class SparseEncoder(PretrainedEncoder):
                 f"{self.name}: the tokenizers of queries and documents differ; copy both from the same place"
             )
         return side
+
+    def _replaced(self, side: Side, table: Table, texts: str) -> LookupSide:
+        if not isinstance(side, LookupSide):
+            raise ParameterError(f"{self.name}: {texts} run a network and have no table to replace; train the network")
+        # The table is what is looked up: a scale has been multiplied into it.
+        return LookupSide(replace(side.spec, scale=1.0), table)
 
     def _small_bert(self) -> SmallBert | None:
         if not isinstance(self.spec.query, TransformerSpec) or self.options.dtype != "float32":
