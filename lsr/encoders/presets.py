@@ -196,7 +196,7 @@ _INFERENCE_FREE = (
         _DOC_V3,
         name="opensearch-doc-v3-gte",
         backbone="Alibaba-NLP/gte-en-mlm-base",
-        note=_IDF_AWARE + "; the backbone's architecture is code in its repository, which lsr does not run",
+        note=_IDF_AWARE + "; the backbone is a GTE, which transformers has from 5.23 on",
     ),
     MethodPreset(
         name="li-lsr",

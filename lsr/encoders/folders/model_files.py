@@ -17,6 +17,7 @@ AGAIN = "copy or save the model again"
 CONFIG_FILE, TOKENIZER_CONFIG_FILE = "config.json", "tokenizer_config.json"
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt")
+ADAPTERS = ("adapter_config.json", "lora/adapter_config.json")
 UNSTATED_LENGTH = 256
 NO_LIMIT = 1_000_000  # what transformers writes where a tokenizer has no limit is 10**30
 # Families that number the positions of a text from the padding's number + 1 on, so that as many are lost.
@@ -66,11 +67,13 @@ def folder_inside(folder: Path, path: Any) -> Path:
 def read_language_model(folder: Path, head: HeadSpec, longest: int, task: Task = "masked-lm") -> TransformerSpec:
     """A side of one folder that has a model with an output layer over its vocabulary, and the tokenizer.
 
-    task: BackboneSpec.task of a model whose config.json does not tell it. Raises EncoderError where there is no such
-    layer, or where the weights are not in safetensors.
+    task: BackboneSpec.task of a model whose config.json does not tell it. A causal model whose config.json says that it
+    is not is one that sees everything. Raises EncoderError where there is no such layer, or where the weights are not
+    in safetensors.
     """
-    place = str(folder)
-    backbone = BackboneSpec(place, place, place, task=_task(folder, task))
+    place, task = str(folder), _task(folder, task)
+    sees_all = task == "causal-lm" and read_object(folder / CONFIG_FILE).get("is_causal") is False
+    backbone = BackboneSpec(place, place, place, task=task, bidirectional=sees_all)
     check_weights(folder)
     return TransformerSpec(backbone, head, longest)
 
@@ -86,6 +89,12 @@ def check_weights(folder: Path) -> None:
     if any((folder / name).is_file() for name in WEIGHTS):
         return
     pickled = next((name for name in PICKLED if (folder / name).is_file()), None)
+    adapter = next((folder / name for name in ADAPTERS if (folder / name).is_file()), None)
+    if pickled is None and adapter is not None:
+        raise EncoderError(
+            f"{folder}: has an adapter ({adapter.relative_to(folder)}) and no {WEIGHTS[0]}; put the adapter "
+            "into its model with peft (merge_and_unload), and save that with save_pretrained"
+        )
     if pickled is None:
         raise EncoderError(f"{folder}: has no {WEIGHTS[0]}; {AGAIN}")
     raise EncoderError(

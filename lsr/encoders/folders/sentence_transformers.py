@@ -147,7 +147,8 @@ def _transformer(kind: str, folder: Path, pooling_folder: Path, max_length: int 
         ),
     )
     side = read_language_model(folder, head, longest, task)
-    if side.backbone.task != task:
+    # A decoder that sees everything, as splade-code, may call itself a masked language model.
+    if side.backbone.task != task and not (side.backbone.bidirectional and task == "masked-lm"):
         raise EncoderError(
             f"{path}: transformer_task makes it a {task} model, {CONFIG_FILE} beside it a {side.backbone.task} one; "
             f"{AGAIN}"

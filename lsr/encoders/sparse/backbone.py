@@ -14,10 +14,19 @@ import torch
 from huggingface_hub.utils import logging as hub_logging
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+)
 from transformers.utils import logging
 
 from lsr.encoders.base import first_line
+from lsr.encoders.folders.gte import FROM_VERSION, GTE_TYPE, TRANSFORMERS_TYPE, gte_settings
+from lsr.encoders.folders.model_files import CONFIG_FILE, read_object
 from lsr.encoders.sparse.heads import States
 from lsr.encoders.spec import BackboneSpec
 from lsr.errors import EncoderError
@@ -136,7 +145,9 @@ def load_backbone(name: str, spec: BackboneSpec, seed: int | None = None) -> Bac
     auto = AUTO_MODELS[spec.task]
     with quiet(), seeded(seed):
         try:
-            config = AutoConfig.from_pretrained(spec.config, trust_remote_code=False)
+            config = _gte_config(spec.config)
+            if config is None:
+                config = AutoConfig.from_pretrained(spec.config, trust_remote_code=False)
             where: dict[str, Any] = {"pretrained_model_name_or_path": spec.weights}
             if spec.prefix:
                 with torch.device("meta"):  # the class that takes weights without a folder
@@ -162,7 +173,9 @@ def load_tokenizer(name: str, folder: str) -> Any:
     """A transformers tokenizer. Raises EncoderError."""
     with quiet():
         try:
-            return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            return AutoTokenizer.from_pretrained(folder, config=_gte_config(folder), trust_remote_code=False)
+        except EncoderError:
+            raise
         except Exception as error:  # as in load_backbone
             raise EncoderError(
                 f"{name}: its tokenizer cannot be loaded ({first_line(error)}); copy or save it again"
@@ -212,6 +225,22 @@ def quiet() -> Iterator[None]:
         hub_logging.set_verbosity(hub_verbosity)
         if bars:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def _gte_config(place: str) -> Any:
+    """The configuration of a GTE whose config.json names code of a repository; None for anything else.
+
+    place: folder, or Hugging Face id.
+    """
+    path = Path(place) / CONFIG_FILE
+    content = read_object(path) if path.is_file() else {}
+    if content.get("model_type") != GTE_TYPE:
+        return None
+    if TRANSFORMERS_TYPE not in CONFIG_MAPPING:
+        raise EncoderError(
+            f"{place}: is a GTE, which transformers has from version {FROM_VERSION} on; pip install -U transformers"
+        )
+    return AutoConfig.for_model(TRANSFORMERS_TYPE, **gte_settings(path, content))
 
 
 def _without_prefix(spec: BackboneSpec) -> dict[str, Tensor]:
