@@ -66,7 +66,7 @@ class Done:
 def configured(job: Namespace) -> TrainingConfig:
     return TrainingConfig(
         EncoderConfig(start=job.encoder, max_length=job.max_length),
-        DataConfig(records=job.records),
+        (DataConfig(records=job.records),),
         OptimizerConfig(job.batch, steps=job.total, warm_up=0, schedule="constant", precision=job.precision),
         losses=(LossSpec("multiple-negatives"),),
         regularizer=RegularizerConfig(

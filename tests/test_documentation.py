@@ -48,7 +48,7 @@ def test_the_training_shown_can_be_read(tmp_path: Path) -> None:
         assert read_training(path).encoder.start == "tiny"
     (tmp_path / "train.toml").write_text(shown)
     config = read_training(tmp_path / "train.toml")
-    assert config.data.group == 8
+    assert config.data[0].group == 8
     assert config.teacher is not None and config.evaluation is not None
 
 

@@ -142,7 +142,7 @@ def framework(steps: int) -> Plan:
     deepct = _training(replace(splade, method="deepct"), steps, rate=NEW_HEAD_RATE)
     variants = (
         # The mean over 30,522 components, of which a sentence has thirty, is small.
-        Variant("deepct", replace(deepct, data=replace(SENTENCES, group=1), losses=(), term_recall=1000.0)),
+        Variant("deepct", replace(deepct, data=(replace(SENTENCES, group=1),), losses=(), term_recall=1000.0)),
         Variant("unicoil", _training(replace(splade, method="unicoil"), steps, rate=NEW_HEAD_RATE)),
         Variant("splade-max", config),
         Variant("no-query-expansion", replace(config, encoder=replace(splade, query_head=literal))),
@@ -204,7 +204,7 @@ def _training(
 ) -> TrainingConfig:
     return TrainingConfig(
         encoder,
-        data,
+        (data,),
         OptimizerConfig(steps=steps, rate=rate, precision="bfloat16"),
         (loss or LossSpec("in-batch"),),
         regularizer=penalties or RegularizerConfig(),

@@ -60,7 +60,7 @@ def reproduce(
         raise ParameterError(f"seeds is {seeds}; it must be at least 1")
     threads = checked_threads(threads)
     for part in plan.parts:
-        trained_on = {(each.config.data.collection, each.config.data.split) for each in part.variants}
+        trained_on = {(data.collection, data.split) for each in part.variants for data in each.config.data}
         for path, split in {*trained_on, *((judged.path, judged.split) for judged in part.tests)}:
             open_collection(path, split, offline_data)
     lock = own_folder(folder, MARKER, "reproduction")
@@ -104,7 +104,7 @@ def _mine(
 ) -> None:
     config = part.variants[0].config
     taught = {_negatives(folder, name): teachers for name, teachers in part.mined.items()}
-    collection = open_collection(config.data.collection, config.data.split, offline_data)
+    collection = open_collection(config.data[0].collection, config.data[0].split, offline_data)
     index = folder / "negatives" / "index"
     length = config.encoder.max_length
     mine_for(taught, collection, index, part.start, length, part.negatives, device, threads, progress)
@@ -130,10 +130,11 @@ def _train(
 
 
 def _config(variant: Variant, seed: int, folder: Path) -> TrainingConfig:
-    data = replace(variant.config.data, cache=str(folder / "cache"))
-    if data.negatives:
-        data = replace(data, negatives=str(_negatives(folder, data.negatives)))
-    return replace(variant.config, seed=seed, data=data)
+    cached = (replace(data, cache=str(folder / "cache")) for data in variant.config.data)
+    sets = (
+        replace(data, negatives=str(_negatives(folder, data.negatives))) if data.negatives else data for data in cached
+    )
+    return replace(variant.config, seed=seed, data=tuple(sets))
 
 
 def _is_trained(folder: Path, config: TrainingConfig) -> bool:

@@ -49,13 +49,15 @@ class TextBatch(NamedTuple):
         bags = None if self.bags is None else tuple(tensor.to(device) for tensor in self.bags)
         return TextBatch(tokens, bags, self.size)  # type: ignore[arg-type]
 
-    def first(self, size: int) -> TextBatch:
-        """The first texts alone."""
-        tokens = None if self.tokens is None else Batch(*(tensor[:size] for tensor in self.tokens))
-        if self.bags is None:
-            return TextBatch(tokens, None, size)
-        chosen = self.bags[0] < size
-        return TextBatch(tokens, tuple(tensor[chosen] for tensor in self.bags), size)  # type: ignore[arg-type]
+    def part(self, start: int, end: int) -> TextBatch:
+        """The texts from number `start` to before number `end` alone."""
+        size = min(end, self.size) - start
+        if self.tokens is not None:
+            return TextBatch(Batch(*(tensor[start:end] for tensor in self.tokens)), None, size)
+        assert self.bags is not None
+        texts, components, counts = self.bags
+        chosen = (texts >= start) & (texts < end)
+        return TextBatch(None, (texts[chosen] - start, components[chosen], counts[chosen]), size)
 
 
 class TrainableSide(nn.Module):

@@ -35,19 +35,20 @@ class TrainingBatch(NamedTuple):
         known = self.known.to(device)
         return TrainingBatch(self.query_ids, self.queries.to(device), self.documents.to(device), teacher, known)
 
-    def first(self, size: int) -> TrainingBatch:
-        """The first queries with their documents alone."""
-        count = len(self.query_ids)
-        documents = self.documents.size // count * size
+    def part(self, start: int, end: int) -> TrainingBatch:
+        """The queries from number `start` to before number `end`, with their documents alone."""
+        group = self.documents.size // len(self.query_ids)
+        queries, documents = slice(start, end), slice(start * group, end * group)
         teacher = self.teacher
         if teacher is not None:  # of the own documents, or of the whole batch's
-            teacher = teacher[:size, : documents if teacher.shape[1] == self.documents.size else None]
+            whole = teacher.shape[1] == self.documents.size
+            teacher = teacher[queries, documents] if whole else teacher[queries]
         return TrainingBatch(
-            self.query_ids[:size],
-            self.queries.first(size),
-            self.documents.first(documents),
+            self.query_ids[queries],
+            self.queries.part(queries.start, queries.stop),
+            self.documents.part(documents.start, documents.stop),
             teacher,
-            self.known[:size, :documents],
+            self.known[queries, documents],
         )
 
 

@@ -72,4 +72,4 @@ def open_teachers(config: TeacherConfig, device: str | None) -> Ensemble:
     teachers: list[Teacher] = [DenseTeacher(load_dense_encoder(name, device=device)) for name in config.dense]
     teachers += [SparseTeacher(load_encoder(name, device=device)) for name in config.sparse]
     teachers += [CrossEncoder(name, device) for name in config.cross]
-    return Ensemble(tuple(teachers), config.normalize, config.scale)
+    return Ensemble(tuple(teachers), config.normalize, config.scale, config.weights or None)

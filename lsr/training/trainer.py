@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from contextlib import closing, nullcontext
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from importlib.metadata import version
@@ -18,7 +19,6 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
-from torch import nn
 
 from lsr.checks import check_kind, expanded
 from lsr.encoders.batches import find_device
@@ -28,17 +28,20 @@ from lsr.progress import progress_bar
 from lsr.threads import processors
 from lsr.training.accelerate_state import own_accelerate_state
 from lsr.training.checkpoint import load_checkpoint, save_checkpoint
+from lsr.training.data import GroupStream, Mixture
+from lsr.training.distillation import Ensemble
 from lsr.training.evaluation import DevelopmentSet, evaluate_encoder, read_development_set
 from lsr.training.focusing_window import FocusingWindow
 from lsr.training.log import Log, Rates
 from lsr.training.model import TrainableEncoder, TrainableSide
-from lsr.training.objective import Cost, Objective, TrainingBatch
-from lsr.training.optimizer import parameter_groups, rate_at
+from lsr.training.objective import Objective
+from lsr.training.optimizer import parameter_groups
 from lsr.training.start import open_teachers, start_encoder, tokenizer_of, what_documents_learn, what_queries_learn
 from lsr.training.stored_scores import StoredScores, store_scores
-from lsr.training.training_batches import Batches, batches_of_epoch, open_stream
+from lsr.training.training_batches import Batches, open_streams
 from lsr.training.training_config import TrainingConfig
 from lsr.training.training_folder import CACHE, CHECKPOINT, ENCODER, PACKAGE, TEACHER, TRAINING, own_training
+from lsr.training.training_step import TrainingStep
 
 MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 FREQUENCIES = "document frequencies"
@@ -134,9 +137,18 @@ class _Training:
             raise ParameterError(f"batch_size is {optimizer.batch_size}; it must be a multiple of {ranks} processes")
         share = optimizer.batch_size // ranks
         with accelerator.main_process_first():
-            stream = open_stream(config, folder / CACHE, progress, offline_data)
-        self._per_epoch = batches_of_epoch(stream, share, ranks)
-        self._steps = optimizer.steps or max(1, round(self._per_epoch * (optimizer.epochs or 0) / optimizer.accumulate))
+            streams = open_streams(config, folder / CACHE, progress, offline_data)
+        mixture = Mixture(
+            streams,
+            share,
+            weights=None if config.data[0].weight is None else [data.weight or 0 for data in config.data],
+            seed=config.seed,
+            rank=accelerator.process_index,
+            ranks=ranks,
+        )
+        self._steps = optimizer.steps or max(
+            1, round(mixture.per_epoch * (optimizer.epochs or 0) / optimizer.accumulate)
+        )
         idf = None
         if config.regularizer.idf:
             table = idf_from(config.regularizer.idf, tokenizer_of(self._encoder), progress, offline_data)
@@ -148,19 +160,41 @@ class _Training:
             self._development = read_development_set(
                 chosen.collection, chosen.split, chosen.queries, chosen.documents, offline_data
             )
-        teacher = None if config.teacher is None else open_teachers(config.teacher, device)
-        if teacher is not None and config.teacher is not None and config.teacher.store:
-            if accelerator.is_main_process:
-                total = stream.source.count() if progress else None
-                store_scores(teacher.teachers, stream.whole_groups(), folder / TEACHER, total, progress)
-            accelerator.wait_for_everyone()
-            teacher = replace(teacher, teachers=StoredScores(folder / TEACHER).teachers)
+        teachers = self._teachers(streams, device)
         whole_batch = config.teacher is not None and config.teacher.whole_batch
-        self._batches = Batches(stream, self._model, share, teacher, whole_batch, accelerator.process_index, ranks)
+        self._batches = Batches(mixture, self._model, teachers, whole_batch)
         fused = accelerator.device.type in ("cpu", "cuda")
         self._optimizer = torch.optim.AdamW(parameter_groups(self._model, optimizer), lr=optimizer.rate, fused=fused)
         self._wrapped, self._prepared = accelerator.prepare(self._model, self._optimizer)
+        self._step = TrainingStep(
+            config,
+            accelerator,
+            self._model,
+            self._wrapped,
+            self._prepared,
+            self._objective,
+            self._windows,
+            self._steps,
+            folder / CHECKPOINT,
+        )
         self._progress = self._resumed()
+
+    def _teachers(self, streams: Sequence[GroupStream], device: str) -> list[Ensemble]:
+        """Those of each stream, from scores on disk where they are stored; none without a teacher."""
+        config, accelerator = self._config.teacher, self._accelerator
+        if config is None:
+            return []
+        ensemble = open_teachers(config, device)
+        if not config.store:
+            return [ensemble] * len(streams)
+        # Ids of queries and documents are those of a stream, and two of them may have the same.
+        places = [self._folder / TEACHER / str(number) for number in range(len(streams))]
+        if accelerator.is_main_process:
+            for stream, place in zip(streams, places, strict=True):
+                total = stream.source.count() if self._shown else None
+                store_scores(ensemble.teachers, stream.whole_groups(), place, total, self._shown)
+        accelerator.wait_for_everyone()
+        return [replace(ensemble, teachers=StoredScores(place).teachers) for place in places]
 
     def run(self) -> dict[str, Any]:
         """Every step that is left, and what is written at the end."""
@@ -170,12 +204,15 @@ class _Training:
             self._evaluate(log)
         rates = Rates()
         with (
-            closing(self._batches(state.step * micro, self._per_epoch)) as batches,
+            closing(self._batches(state.step * micro)) as batches,
             progress_bar("training", self._steps, "steps", self._shown) as advance,
         ):
             advance(state.step, resumed=True)
             while state.step < self._steps and not state.stopped:
-                rates.add(self._step([next(batches) for _ in range(micro)]), config.optimizer.batch_size * micro)
+                rates.add(
+                    self._step([next(batches) for _ in range(micro)], state.step + 1),
+                    config.optimizer.batch_size * micro,
+                )
                 state.step += 1
                 last = state.step == self._steps
                 if log and (state.step % config.log_every == 0 or last):
@@ -190,92 +227,6 @@ class _Training:
         if log:
             log.close()
         return self._finish()
-
-    def _step(self, batches: list[TrainingBatch]) -> dict[str, float]:
-        """One step of the optimizer; the means of its figures."""
-        accelerator, config, step = self._accelerator, self._config, self._progress.step + 1
-        self._model.train()
-        for group in self._optimizer.param_groups:
-            group["lr"] = group["peak"] * rate_at(config.optimizer, step, self._steps)
-        sums: dict[str, torch.Tensor] = {}
-        self._prepared.zero_grad()
-        for number, batch in enumerate(batches):
-            # Drawn anew for every batch, so that nothing of it needs to be kept for going on.
-            torch.manual_seed(_mixed(config.seed, step, number, accelerator.process_index))
-            last = number + 1 == len(batches)
-            try:
-                with nullcontext() if last else accelerator.no_sync(self._wrapped):
-                    cost, queries, documents = self._gradients(self._wrapped, batch, step, len(batches))
-            except (MemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
-                    raise
-                cost = None
-            if cost is None:  # outside of `except`, which keeps the tensors of the batch that was too large
-                raise self._too_large(batch, step)
-            for side, window in self._windows:
-                nonzeros = documents if side is self._model.document else queries
-                window.see(accelerator.gather(nonzeros).tolist())
-                side.window = window.width
-            for name, value in cost.figures.items():
-                sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value / len(batches)
-        norm = accelerator.clip_grad_norm_(self._model.parameters(), config.optimizer.clip or math.inf)
-        figures = {name: float(value) for name, value in sums.items()}
-        # Before they reach the weights, and a checkpoint. A scaler's gradients may be infinite; it passes over them.
-        self._check_finite("loss", figures["loss"], batches, step)
-        if accelerator.scaler is None and norm is not None:
-            self._check_finite("length of the gradients", float(norm), batches, step)
-        self._prepared.step()
-        return {**figures, "rate": self._optimizer.param_groups[0]["lr"]}
-
-    def _check_finite(self, what: str, value: float, batches: list[TrainingBatch], step: int) -> None:
-        if math.isfinite(value):
-            return
-        place = self._folder / CHECKPOINT
-        kept = f"{place} is as it was before. " if place.exists() else ""
-        ids = ", ".join(query_id for batch in batches for query_id in batch.query_ids)
-        raise ParameterError(
-            f"step {step}: the {what} is {value}; lower the rate or the strengths, or train in float32. {kept}The "
-            f"queries of the batch: {ids}"
-        )
-
-    def _gradients(
-        self, model: nn.Module, batch: TrainingBatch, step: int, parts: int
-    ) -> tuple[Cost, torch.Tensor, torch.Tensor]:
-        """Add a batch's gradients, one of `parts` of a step; its cost, and non-zeros of its queries and documents."""
-        batch = batch.to(self._accelerator.device)
-        with self._accelerator.autocast():
-            queries, documents = model(batch.queries, batch.documents)
-        cost = self._objective(queries, documents, batch, step)
-        self._accelerator.backward(cost.total / parts)
-        return cost, (queries.final > 0).sum(1), (documents.final > 0).sum(1)
-
-    def _too_large(self, batch: TrainingBatch, step: int) -> ParameterError:
-        """What to say of a batch that does not fit in memory: halves are tried until one does."""
-        ranks, size = self._accelerator.num_processes, len(batch.query_ids)
-        advice = "a shorter max_length, a smaller group, gradient_checkpointing"
-        said = f"step {step}: a batch of {size * ranks} queries does not fit in memory"
-        if ranks > 1:  # others wait, and what was begun together cannot be tried alone
-            return ParameterError(f"{said}; take a smaller batch_size, or {advice}")
-        # AdamW's two moments come with the first step, and stay; gradients with the first of the batches of a step.
-        later = [] if self._optimizer.state else 2 * [*self._model.parameters()]
-        moments: list[torch.Tensor] = []
-        while size > 1:
-            size //= 2
-            self._prepared.zero_grad()
-            moments.clear()
-            try:
-                moments += [torch.empty_like(parameter) for parameter in later]
-                for _ in range(2):
-                    self._gradients(self._model, batch.first(size), step, 2)
-            except (MemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
-                    raise
-                continue
-            share = self._config.optimizer.accumulate * -(-len(batch.query_ids) // size)
-            return ParameterError(
-                f"{said}; {size} do: take batch_size = {size} and accumulate = {share}, or {advice}; in another folder"
-            )
-        return ParameterError(f"{said}, nor does one of 1; take {advice}; in another folder")
 
     def _evaluate(self, log: Log | None) -> bool:
         """Measure the encoder as it is, and keep it if it is the best; whether it is.
@@ -375,11 +326,6 @@ class _Training:
         )
 
 
-def _out_of_memory(error: Exception) -> bool:
-    """Of a CPU, which PyTorch tells of with an error of no kind of its own, and of a GPU."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
-
-
 def _windows(config: TrainingConfig, model: TrainableEncoder) -> list[tuple[TrainableSide, FocusingWindow]]:
     """The sides whose window a schedule narrows. Raises ParameterError for one that is looked up."""
     chosen = config.window
@@ -396,11 +342,3 @@ def _windows(config: TrainingConfig, model: TrainableEncoder) -> list[tuple[Trai
         side.window = window.width
         found.append((side, window))
     return found
-
-
-def _mixed(*numbers: int) -> int:
-    """A seed of several numbers."""
-    mixed = 0
-    for number in numbers:
-        mixed = (mixed * 6364136223846793005 + number + 1442695040888963407) % (1 << 63)
-    return mixed

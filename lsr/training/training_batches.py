@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
 
 from lsr.collections.offline import open_collection
-from lsr.errors import CollectionError
 from lsr.training.data import (
     DocumentStore,
-    Group,
     GroupStream,
     IdRecords,
     Judgments,
+    MixedBatch,
+    Mixture,
     RecordSource,
     TextRecords,
     Titles,
@@ -24,86 +24,76 @@ from lsr.training.data import (
 from lsr.training.distillation import Ensemble
 from lsr.training.model import TrainableEncoder
 from lsr.training.objective import TrainingBatch, known_relevant
-from lsr.training.training_config import TrainingConfig
+from lsr.training.training_config import DataConfig, TrainingConfig
 
 
-def open_stream(config: TrainingConfig, cache: Path, progress: bool, offline_data: Path | None = None) -> GroupStream:
-    """The groups of a training. offline_data: as for open_collection. Raises CollectionError, StorageError."""
-    data = config.data
-    source: RecordSource
+def open_streams(
+    config: TrainingConfig, cache: Path, progress: bool, offline_data: Path | None = None
+) -> list[GroupStream]:
+    """The groups of each set of a training's data. offline_data: as for open_collection.
+
+    Raises CollectionError, StorageError.
+    """
+    # What is random has no stored score.
+    fill = config.teacher is None or not config.teacher.store
+    return [
+        GroupStream(
+            _source(data, cache, progress, offline_data),
+            data.group,
+            seed=config.seed,
+            scored=config.stored_scores,
+            fill=fill,
+            buffer=data.buffer,
+        )
+        for data in config.data
+    ]
+
+
+def _source(data: DataConfig, cache: Path, progress: bool, offline_data: Path | None) -> RecordSource:
     if data.records:
-        source = TextRecords(data.records)
-    else:
-        collection = open_collection(data.collection, data.split, offline_data)
-        store = DocumentStore.of(collection, data.cache or cache, progress=progress)
-        if data.titles:
-            source = Titles(collection, store)
-        elif data.negatives:
-            source = IdRecords(data.negatives, collection, store)
-        else:
-            source = judgments = Judgments(collection, store, data.relevant)
-            if progress and judgments.left_out:
-                sys.stderr.write(
-                    f"{collection.name}: {judgments.left_out} queries left out, without a relevant document\n"
-                )
-    fill = config.teacher is None or not config.teacher.store  # what is random has no stored score
-    return GroupStream(source, data.group, seed=config.seed, scored=config.stored_scores, fill=fill, buffer=data.buffer)
-
-
-def batches_of_epoch(stream: GroupStream, batch_size: int, ranks: int) -> int:
-    """Batches that each of several processes gets in one epoch; reads the source. Raises CollectionError."""
-    whole, rest = divmod(sum(1 for _ in stream.source.examples()), batch_size * ranks)
-    batches = whole + (rest >= ranks)
-    if not batches:
-        raise CollectionError(f"{stream.source.name}: there are too few queries to train on; give at least {ranks}")
-    return batches
+        return TextRecords(data.records)
+    collection = open_collection(data.collection, data.split, offline_data)
+    store = DocumentStore.of(collection, data.cache or cache, progress=progress)
+    if data.titles:
+        return Titles(collection, store)
+    if data.negatives:
+        return IdRecords(data.negatives, collection, store)
+    judgments = Judgments(collection, store, data.relevant)
+    if progress and judgments.left_out:
+        sys.stderr.write(f"{collection.name}: {judgments.left_out} queries left out, without a relevant document\n")
+    return judgments
 
 
 class Batches:
-    """Batches for one of several processes that train, each made while the one before is trained on.
+    """Batches for a process that trains, each made while the one before is trained on.
 
-    batch_size: groups of one process. teacher: scores them, if there is one; whole_batch: every document for every
-    query.
+    teachers: one for each stream of the mixture, which scores its groups, or none. whole_batch: every document for
+    every query.
     """
 
     def __init__(
-        self,
-        stream: GroupStream,
-        model: TrainableEncoder,
-        batch_size: int,
-        teacher: Ensemble | None,
-        whole_batch: bool,
-        rank: int = 0,
-        ranks: int = 1,
+        self, mixture: Mixture, model: TrainableEncoder, teachers: Sequence[Ensemble], whole_batch: bool
     ) -> None:
-        self._stream, self._model, self._batch_size = stream, model, batch_size
-        self._teacher, self._whole_batch = teacher, whole_batch
-        self._rank, self._ranks = rank, ranks
+        self._mixture, self._model = mixture, model
+        self._teachers, self._whole_batch = teachers, whole_batch
 
-    def __call__(self, skip: int, per_epoch: int) -> Generator[TrainingBatch, None, None]:
-        """All batches from number `skip` on, epoch after epoch without end. per_epoch: batches of one."""
-        groups = self._groups(skip, per_epoch)
+    def __call__(self, skip: int) -> Generator[TrainingBatch, None, None]:
+        """All batches from number `skip` on, epoch after epoch without end."""
+        batches = map(self._batch, self._mixture.batches(skip))
         with ThreadPoolExecutor(1, "lsr-batches") as pool:
             try:
-                following = pool.submit(next, groups)
+                following = pool.submit(next, batches)
                 while True:
                     current = following.result()
-                    following = pool.submit(next, groups)
+                    following = pool.submit(next, batches)
                     yield current
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _groups(self, skip: int, per_epoch: int) -> Iterator[TrainingBatch]:
-        epoch, skip = divmod(skip, per_epoch)
-        while True:
-            for groups in self._stream.batches(epoch, self._batch_size, skip=skip, rank=self._rank, ranks=self._ranks):
-                yield self._batch(groups)
-            epoch, skip = epoch + 1, 0
-
-    def _batch(self, groups: Sequence[Group]) -> TrainingBatch:
-        scores = None
-        if self._teacher is not None:
-            scores = torch.from_numpy(self._teacher.scores(groups, self._whole_batch))
+    def _batch(self, batch: MixedBatch) -> TrainingBatch:
+        groups, scores = batch.groups, None
+        if self._teachers:
+            scores = torch.from_numpy(self._teachers[batch.number].scores(groups, self._whole_batch))
         elif groups[0].scores is not None:
             scores = torch.tensor([group.scores for group in groups], dtype=torch.float32)
         return TrainingBatch(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from lsr.checks import expanded
 from lsr.display import HasFacts
@@ -61,7 +61,7 @@ class EncoderConfig:
 
 @table
 class DataConfig:
-    """What it is trained on.
+    """What it is trained on, or one set of it: each batch is of one set (lsr.training.data.Mixture).
 
     collection, split: a collection with judgments, whose relevant documents are the positives, grade `relevant` and
         above. negatives: a file of records of ids that go with it, as `lsr mine` writes them, in place of judgments.
@@ -69,6 +69,8 @@ class DataConfig:
     titles: titles of the collection's documents are the queries, their texts the positives.
     group: documents of a query, the positive and its negatives. buffer: groups that are shuffled together.
     cache: where the collection's documents are laid out for reading by id; by default beside what is trained.
+    weight: of this set among the others, in proportion to which batches are drawn; by default each set is gone through
+        once in an epoch, so that sets have shares in proportion to their sizes.
     """
 
     collection: str = ""
@@ -80,6 +82,7 @@ class DataConfig:
     group: PositiveInt = 2
     buffer: PositiveInt = 1 << 16
     cache: str = ""
+    weight: PositiveFloat | None = None
 
     def __post_init__(self) -> None:
         if bool(self.collection) == bool(self.records):
@@ -119,6 +122,8 @@ class OptimizerConfig:
     warm_up: share of the steps over which rates rise. schedule: how they fall then: "linear", "cosine", "constant".
     clip: largest norm of all gradients; 0 for any. precision: of the networks: "float32", "bfloat16", "float16".
     gradient_checkpointing: compute states anew for gradients instead of keeping them.
+    grad_cache: queries whose states are held at once, with those of their documents, whatever the batch's size
+        (lsr.training.gradient_cache); by default all of the batch.
     """
 
     batch_size: PositiveInt = 32
@@ -133,6 +138,7 @@ class OptimizerConfig:
     clip: NonNegativeFloat = 1.0
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     gradient_checkpointing: bool = False
+    grad_cache: PositiveInt | None = None
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.epochs is None):
@@ -164,7 +170,8 @@ class TeacherConfig:
     """Teachers whose scores are computed while training.
 
     dense, sparse, cross: encoders and cross-encoders by name or folder. normalize: "min-max" for each query, or "none".
-    scale: by which their mean is multiplied. whole_batch: score every document of the batch, not only the query's own.
+    scale: by which their mean is multiplied. weights: of each in that mean, in the order of dense, sparse, cross; by
+        default all the same. whole_batch: score every document of the batch, not only the query's own.
     store: score every positive and negative of the data once, before training, into OUT/teacher, and go on there after
         a kill; instead of those of each batch while training.
     """
@@ -174,6 +181,7 @@ class TeacherConfig:
     cross: tuple[str, ...] = ()
     normalize: Literal["min-max", "none"] = "min-max"
     scale: PositiveFloat = SCALE
+    weights: tuple[PositiveFloat, ...] = ()
     whole_batch: bool = False
     store: bool = False
 
@@ -182,6 +190,12 @@ class TeacherConfig:
             raise ParameterError("store keeps scores of each query's own documents; leave out store or whole_batch")
         if not (self.dense or self.sparse or self.cross):
             raise ParameterError("there is no teacher; name at least one under dense, sparse or cross")
+        if self.weights and len(self.weights) != len(self.names):
+            raise ParameterError(f"there are {len(self.weights)} weights for {len(self.names)} teachers; give one each")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*self.dense, *self.sparse, *self.cross)
 
 
 @table
@@ -205,17 +219,22 @@ class EvaluationConfig:
         parse_measures([self.measure])
 
 
+def _several(value: Any) -> Any:
+    """One as a tuple of one, for what may be given as a list or alone."""
+    return tuple(value) if isinstance(value, list) else value if isinstance(value, tuple) else (value,)
+
+
 @table
 class TrainingConfig(HasFacts):
     """One training.
 
-    losses: of the ranking, added up. term_recall: weight of DeepCT's squared error of term recall, of each side that
-    runs a network, beside or in place of them. log_every, save_every: steps between two lines of the log, and two
-    checkpoints.
+    data: one set or several. losses: of the ranking, added up. term_recall: weight of DeepCT's squared error of term
+    recall, of each side that runs a network, beside or in place of them. log_every, save_every: steps between two lines
+    of the log, and two checkpoints.
     """
 
     encoder: EncoderConfig
-    data: DataConfig
+    data: Annotated[tuple[DataConfig, ...], Field(min_length=1), BeforeValidator(_several)]
     optimizer: OptimizerConfig
     losses: tuple[LossSpec, ...] = ()
     term_recall: NonNegativeFloat = 0.0
@@ -232,26 +251,31 @@ class TrainingConfig(HasFacts):
             raise ParameterError("there is no loss; add [[losses]] with name = 'in-batch', or another one")
         if self.teacher is not None and not any(LOSSES[loss.name].teacher for loss in self.losses):
             raise ParameterError("no loss learns from the teacher; add kl or margin-mse, or leave the teacher out")
-        if self.teacher is not None and self.teacher.store and not (self.data.negatives or self.data.records):
+        if self.teacher is not None and self.teacher.store and not self._have_negatives:
             raise ParameterError("teacher.store needs negatives or records: random negatives have no stored scores")
-        for loss in self.losses:
-            whole_batch = self.teacher is not None and self.teacher.whole_batch
-            loss.check(self.data.group, self.taught, whole_batch)
+        if len({data.weight is None for data in self.data}) > 1:
+            raise ParameterError(
+                "some sets of data have a weight, and some do not; give one to all of them, or to none"
+            )
+        for group in {data.group for data in self.data}:
+            for loss in self.losses:
+                whole_batch = self.teacher is not None and self.teacher.whole_batch
+                loss.check(group, self.taught, whole_batch)
+            for penalty in self.regularizer.document:
+                penalty.check(group)
         for penalty in self.regularizer.query:
             penalty.check(None)
-        for penalty in self.regularizer.document:
-            penalty.check(self.data.group)
 
     def _facts(self) -> dict[str, object]:
         how, encoder, data, teacher = self.optimizer, self.encoder, self.data, self.teacher
         return {
             "encoder": encoder.start or f"{encoder.method} on {encoder.backbone}",
-            "data": data.collection or data.records,
+            "data": tuple(each.collection or each.records for each in data),
             "steps" if how.steps else "epochs": how.steps or how.epochs,
             "batch_size": str(how.batch_size),
             "losses": tuple(loss.name for loss in self.losses),
             "penalties": tuple(each.kind for each in (*self.regularizer.query, *self.regularizer.document)),
-            "teachers": teacher and (*teacher.dense, *teacher.sparse, *teacher.cross),
+            "teachers": teacher and teacher.names,
             "evaluated on": self.evaluation and self.evaluation.collection,
         }
 
@@ -260,7 +284,11 @@ class TrainingConfig(HasFacts):
     @property
     def taught(self) -> bool:
         """Whether there are a teacher's scores: computed while training, or stored with the negatives or records."""
-        return self.teacher is not None or bool(self.data.negatives or self.data.records)
+        return self.teacher is not None or self._have_negatives
+
+    @property
+    def _have_negatives(self) -> bool:
+        return all(data.negatives or data.records for data in self.data)
 
     @property
     def stored_scores(self) -> bool:

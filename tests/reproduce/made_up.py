@@ -39,7 +39,7 @@ def write_plan(folder: Path, steps: int = STEPS) -> Plan:
             name,
             TrainingConfig(
                 EncoderConfig(method="splade-max", backbone=model, max_length=16),
-                DataConfig(data, "train", negatives=negatives, group=3),
+                (DataConfig(data, "train", negatives=negatives, group=3),),
                 OptimizerConfig(batch_size=6, steps=steps, rate=1e-2),
                 (LossSpec(loss),),
                 regularizer=RegularizerConfig(document=(Penalty(FLOPS, strength),)),

@@ -56,7 +56,7 @@ def test_variants_of_a_part_have_one_budget_and_one_collection(plan: Plan) -> No
         budgets = [replace(config.optimizer, rate=1.0) for config in configs]
         assert budgets == [budgets[0]] * len(budgets)
         assert budgets[0].steps == STEPS
-        data = [(each.data.collection, each.data.split, each.encoder.max_length) for each in configs]
+        data = [(each.data[0].collection, each.data[0].split, each.encoder.max_length) for each in configs]
         assert data == [data[0]] * len(data)
         assert not any(config.evaluation for config in configs)  # what is there is then known to be the last
 
@@ -88,7 +88,7 @@ def test_the_baseline_is_a_variant_or_with_curves_a_curve(plan: Plan) -> None:
 def test_collections_are_there_and_share_no_query_between_training_and_test(plan: Plan) -> None:
     for part in plan.parts:
         config = part.variants[0].config
-        trained_on = open_collection(config.data.collection, config.data.split, data_path())
+        trained_on = open_collection(config.data[0].collection, config.data[0].split, data_path())
         assert len(trained_on.queries()) > config.optimizer.batch_size
         for idf in {variant.config.encoder.idf or variant.config.regularizer.idf for variant in part.variants} - {""}:
             assert open_collection(idf, None, data_path()).corpus == trained_on.corpus
@@ -102,13 +102,13 @@ def test_collections_are_there_and_share_no_query_between_training_and_test(plan
 
 def test_negatives_that_are_mined_suffice_and_are_all_used(plan: Plan) -> None:
     for part in plan.parts:
-        used = {variant.config.data.negatives for variant in part.variants} - {""}
+        used = {variant.config.data[0].negatives for variant in part.variants} - {""}
         assert used == set(part.mined)
         for variant in part.variants:
-            if variant.config.data.negatives:
-                assert part.negatives >= variant.config.data.group - 1
+            if variant.config.data[0].negatives:
+                assert part.negatives >= variant.config.data[0].group - 1
             if any(LOSSES[loss.name].teacher for loss in variant.config.losses):
-                assert variant.config.data.negatives
+                assert variant.config.data[0].negatives
 
 
 def of_one_strength(config: TrainingConfig) -> TrainingConfig:
@@ -144,7 +144,7 @@ def test_curves_of_regularizers_differ_in_the_penalty_of_documents_alone() -> No
 def test_teachers_differ_in_scores_alone() -> None:
     [part] = find_plan("teachers", STEPS).parts
     plain = [
-        replace(each.config, data=replace(each.config.data, negatives=""), losses=part.variants[0].config.losses)
+        replace(each.config, data=(replace(each.config.data[0], negatives=""),), losses=part.variants[0].config.losses)
         for each in part.variants
     ]
     assert plain == [plain[0]] * len(plain)

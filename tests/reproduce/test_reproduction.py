@@ -234,7 +234,9 @@ def test_a_missing_collection_of_the_last_part_is_told_before_anything_runs(
     if of == "a test":
         second = replace(part, name="second", tests=(*part.tests, part.tests[0]._replace(path="nowhere")))
     else:
-        configs = [replace(each.config, data=replace(each.config.data, collection="nowhere")) for each in part.variants]
+        configs = [
+            replace(each.config, data=(replace(each.config.data[0], collection="nowhere"),)) for each in part.variants
+        ]
         variants = [replace(each, config=config) for each, config in zip(part.variants, configs, strict=True)]
         second = replace(part, name="second", variants=tuple(variants))
     with pytest.raises(CollectionError, match="nowhere"):

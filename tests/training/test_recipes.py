@@ -19,7 +19,8 @@ SMALL = [name for name in recipe_names() if name.startswith("small/")]
 FULL = [name for name in recipe_names() if name not in SMALL]
 NAMES = {"splade-max", "distil-splade", "efficient-splade", "splade-doc", "inference-free", "li-lsr", "unicoil",
          "unicoil-dt5q", "unicoil-tilde", "deepimpact", "deepct", "tilde", "tildev2", "epic", "sparta",
-         "distilsplade-max", "distilsplade-sep", "qmlp-dmlm", "qmlm-dmlp", "prosper"}  # fmt: skip
+         "distilsplade-max", "distilsplade-sep", "qmlp-dmlm", "qmlm-dmlp", "prosper",
+         "inference-free-pretraining"}  # fmt: skip
 
 
 def test_there_is_one_of_each_for_two_sizes() -> None:
@@ -56,7 +57,21 @@ def test_small_ones_train(name: str, tmp_path: Path) -> None:
     assert vectors.nnz > 0
 
 
-@pytest.mark.parametrize("name", FULL)
+def test_the_pretraining_is_as_it_is_known() -> None:
+    """Geng et al. 2024 and its model's card: thirteen sets, of which none is named twice."""
+    config, fine = read_training("inference-free-pretraining"), read_training("inference-free")
+    assert config.encoder == fine.encoder
+    assert len({data.records for data in config.data}) == 13
+    assert {(data.group, data.weight) for data in config.data} == {(8, None)}  # seven hard negatives
+    how, teacher = config.optimizer, config.teacher
+    assert (how.batch_size, how.steps, how.rate) == (48, 150_000, 5e-5)
+    assert how.warm_up * how.steps == pytest.approx(5000)
+    assert [(each.kind, each.strength) for each in config.regularizer.document] == [("flops", 1e-7)]
+    assert teacher is not None and fine.teacher is not None
+    assert (teacher.scale, teacher.weights, fine.teacher.scale) == (10, (0.5, 0.5), 30)
+
+
+@pytest.mark.parametrize("name", [name for name in FULL if name != "inference-free-pretraining"])
 def test_full_ones_are_as_their_method_is_known(name: str) -> None:
     config = read_training(name)
     preset = PRESETS[config.encoder.method]

@@ -26,10 +26,11 @@ from lsr.training.objective import Cost, Objective
 from lsr.training.optimizer import rate_at
 from lsr.training.start import start_encoder
 from lsr.training.trainer import train
-from lsr.training.training_batches import open_stream
+from lsr.training.training_batches import open_streams
 from lsr.training.training_config import read_training
 from tests.processes import REPOSITORY, run_python
 from tests.training.trained import kill_after, log_of, weights_of, write_config
+from tests.training.trained import train_here as run
 from tests.training.written import write_lines
 
 EVALUATION = """
@@ -42,17 +43,13 @@ measure = "RR@10"
 """
 
 
-def run(path: Path, name: str = "out") -> dict[str, Any]:
-    return train(read_training(path), path.parent / name, device="cpu")
-
-
 def test_equals_a_loop_in_plain_torch(tmp_path: Path) -> None:
     """SPLADE-max with in-batch negatives, FLOPS and L1 rising by the square, AdamW, warm-up and decay, clipping."""
     steps = 6
     path = write_config(tmp_path, f"steps = {steps}\nwarm_up = 0.34\nclip = 0.5\nweight_decay = 0.1")
     run(path)
     config = read_training(path)
-    stream = open_stream(config, tmp_path / "cache", False)
+    (stream,) = open_streams(config, tmp_path / "cache", False)
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
     model = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / "model").train()
     special = torch.tensor(tokenizer.all_special_ids)
@@ -128,8 +125,12 @@ def test_rates_rise_and_fall(tmp_path: Path, schedule: str) -> None:
             "encoder": 'method = "prosper-bert"\nbackbone = "{folder}/model"',
             "more": "\n[window]\nquery = [17, 12]\ndocument = [17, 14, 11]\nover = 100\nshare = 0.4",
         },
+        {
+            "data": 'collection = "{folder}/data"\ngroup = 3\nweight = 2.5\n'
+            '[[data]]\ncollection = "{folder}/data"\nsplit = "dev"\nweight = 1'
+        },
     ],
-    ids=["plain", "frequencies", "learned table", "windows"],
+    ids=["plain", "frequencies", "learned table", "windows", "several sets"],
 )
 def test_killed_it_goes_on_to_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]
@@ -341,7 +342,7 @@ def test_stored_scores_teach_the_same(tmp_path: Path) -> None:
         run(path, store)
         found.append([float(row["margin-mse"]) for row in log_of(tmp_path / store)])
     assert found[0] == pytest.approx(found[1], rel=1e-4)
-    assert (tmp_path / "true" / "teacher" / "part-00000.parquet").exists()
+    assert (tmp_path / "true" / "teacher" / "0" / "part-00000.parquet").exists()
 
 
 def test_a_folder_holds_one_training(tmp_path: Path) -> None:
@@ -399,7 +400,7 @@ def test_a_loss_that_is_no_number_is_told(tmp_path: Path) -> None:
     step = int(re.search(r"step (\d+)", str(raised.value))[1])  # type: ignore[index]
     named = str(raised.value).rpartition(": ")[2].split(", ")
     config = read_training(path)
-    stream = open_stream(config, tmp_path / "again", progress=False)
+    (stream,) = open_streams(config, tmp_path / "again", progress=False)
     every = [group.query_id for number in range(20) for batch in stream.batches(number, 6) for group in batch]
     assert named == every[6 * (step - 1) : 6 * step]
     kept = load_file(tmp_path / "out" / "checkpoint" / "model.safetensors")
@@ -424,12 +425,17 @@ def test_a_batch_that_is_too_large_is_told_with_one_that_fits(
     penalty = 'document = [{ kind = "flops", strength = 0.01 }]'
     path = write_config(tmp_path, encoder=encoder, regularizer=penalty)
     most = 3  # of which each query has three
-    with pytest.raises(ParameterError, match=r"6 queries does not fit .* take batch_size = 1 and accumulate = 6"):
+    advice = "take batch_size = 1 and accumulate = 6, or grad_cache = 1, which keeps all negatives"
+    with pytest.raises(ParameterError, match=rf"6 queries does not fit in memory; 1 do: {advice}"):
         run(path, "one")
     assert documents == [18, 9, 3, 3]  # twice, as a step will have several of them
     most = 9
     with pytest.raises(ParameterError, match="take batch_size = 3 and accumulate = 2"):
         run(path, "three")
+    path = write_config(tmp_path, "steps = 8\ngrad_cache = 5", encoder=encoder, regularizer=penalty)
+    with pytest.raises(ParameterError, match=r"by chunks of 5; 2 do: take grad_cache = 2, or a shorter max_length"):
+        run(path, "chunks")
+    path = write_config(tmp_path, encoder=encoder, regularizer=penalty)
     most = 2
     with pytest.raises(ParameterError, match="nor does one of 1; take a shorter max_length"):
         run(path, "none")

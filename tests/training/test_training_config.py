@@ -32,7 +32,7 @@ def read(tmp_path: Path, text: str):
 
 def test_the_least_that_can_be_said(tmp_path: Path) -> None:
     config = read(tmp_path, MINIMAL)
-    assert config.data.split == "train"
+    assert config.data[0].split == "train"
     assert config.losses[0].weight == 1.0
     assert config.regularizer.document == ()
     assert asdict(config)["optimizer"]["steps"] == 10

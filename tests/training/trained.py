@@ -6,10 +6,13 @@ import csv
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
 
+from lsr.training.trainer import train
+from lsr.training.training_config import read_training
 from tests.encoders.models import WORDS, write_model
 from tests.processes import start_python
 from tests.training.written import write_collection
@@ -52,12 +55,18 @@ def write_config(
         **changes,
     }
     path = folder / "train.toml"
+    data = "[[data]]" if "[[data]]" in lines["data"] else "[data]"
     path.write_text(
-        f"{lines['top']}\n[encoder]\n{lines['encoder']}\n[data]\n{lines['data']}\n[[losses]]\n{lines['losses']}\n"
+        f"{lines['top']}\n[encoder]\n{lines['encoder']}\n{data}\n{lines['data']}\n[[losses]]\n{lines['losses']}\n"
         f"[regularizer]\n{lines['regularizer']}\n"
         f"[optimizer]\nbatch_size = 6\nrate = {lines['rate']}\n{optimizer}\n{more}\n"
     )
     return path
+
+
+def train_here(path: Path, name: str = "out") -> dict[str, Any]:
+    """Train what write_config wrote, in a folder beside it."""
+    return train(read_training(path), path.parent / name, device="cpu")
 
 
 def log_of(folder: Path) -> list[dict[str, str]]:

@@ -1,6 +1,7 @@
 """What encoders are trained on, as streams; without torch."""
 
 from lsr.training.data.examples import Example, Group
+from lsr.training.data.mixture import MixedBatch, Mixture
 from lsr.training.data.record_sources import Judgments, RecordSource, Titles
 from lsr.training.data.records import IdRecords, TextRecords
 from lsr.training.data.store import DocumentStore
@@ -13,6 +14,8 @@ __all__ = [
     "GroupStream",
     "IdRecords",
     "Judgments",
+    "MixedBatch",
+    "Mixture",
     "RecordSource",
     "TextRecords",
     "Titles",

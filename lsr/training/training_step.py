@@ -1,0 +1,177 @@
+"""One step of the optimizer: gradients of its batches, checked before they reach the weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from lsr.errors import ParameterError
+from lsr.training.focusing_window import FocusingWindow
+from lsr.training.gradient_cache import cached_gradients
+from lsr.training.model import TrainableEncoder, TrainableSide, Weights
+from lsr.training.objective import Cost, Objective, TrainingBatch
+from lsr.training.optimizer import rate_at
+from lsr.training.training_config import TrainingConfig
+
+
+class TrainingStep:
+    """A step of a training.
+
+    wrapped: the model as accelerate has prepared it. optimizer: prepared, too. windows: sides whose window a schedule
+    narrows. steps: of the whole training. checkpoint: where its last one is, for messages.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        accelerator: Accelerator,
+        model: TrainableEncoder,
+        wrapped: nn.Module,
+        optimizer: Any,
+        objective: Objective,
+        windows: Sequence[tuple[TrainableSide, FocusingWindow]],
+        steps: int,
+        checkpoint: Path,
+    ) -> None:
+        self._config, self._accelerator = config, accelerator
+        self._model, self._wrapped, self._optimizer = model, wrapped, optimizer
+        self._objective, self._windows, self._steps, self._checkpoint = objective, windows, steps, checkpoint
+
+    def __call__(self, batches: Sequence[TrainingBatch], step: int) -> dict[str, float]:
+        """One step, counted from 1; the means of its figures.
+
+        Raises ParameterError, before anything is learned, where a figure is not finite or a batch does not fit in
+        memory.
+        """
+        accelerator, config = self._accelerator, self._config
+        self._model.train()
+        for group in self._optimizer.param_groups:
+            group["lr"] = group["peak"] * rate_at(config.optimizer, step, self._steps)
+        sums: dict[str, Tensor] = {}
+        self._optimizer.zero_grad()
+        for number, batch in enumerate(batches):
+            # Drawn anew for every batch, so that nothing of it needs to be kept for going on.
+            torch.manual_seed(_mixed(config.seed, step, number, accelerator.process_index))
+            last = number + 1 == len(batches)
+            try:
+                cost, queries, documents = self._gradients(
+                    self._wrapped, batch, step, len(batches), config.optimizer.grad_cache, last
+                )
+            except (MemoryError, RuntimeError) as error:
+                if not _out_of_memory(error):
+                    raise
+                cost = None
+            if cost is None:  # outside of `except`, which keeps the tensors of the batch that was too large
+                raise self._too_large(batch, step)
+            for side, window in self._windows:
+                nonzeros = documents if side is self._model.document else queries
+                window.see(accelerator.gather(nonzeros).tolist())
+                side.window = window.width
+            for name, value in cost.figures.items():
+                sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value / len(batches)
+        norm = accelerator.clip_grad_norm_(self._model.parameters(), config.optimizer.clip or math.inf)
+        figures = {name: float(value) for name, value in sums.items()}
+        # Before they reach the weights, and a checkpoint. A scaler's gradients may be infinite; it passes over them.
+        self._check_finite("loss", figures["loss"], batches, step)
+        if accelerator.scaler is None and norm is not None:
+            self._check_finite("length of the gradients", float(norm), batches, step)
+        self._optimizer.step()
+        return {**figures, "rate": self._optimizer.param_groups[0]["lr"]}
+
+    def _check_finite(self, what: str, value: float, batches: Sequence[TrainingBatch], step: int) -> None:
+        if math.isfinite(value):
+            return
+        place = self._checkpoint
+        kept = f"{place} is as it was before. " if place.exists() else ""
+        ids = ", ".join(query_id for batch in batches for query_id in batch.query_ids)
+        raise ParameterError(
+            f"step {step}: the {what} is {value}; lower the rate or the strengths, or train in float32. {kept}The "
+            f"queries of the batch: {ids}"
+        )
+
+    def _gradients(
+        self, model: nn.Module, batch: TrainingBatch, step: int, parts: int, chunk: int | None, last: bool = True
+    ) -> tuple[Cost, Tensor, Tensor]:
+        """Add a batch's gradients, one of `parts` of a step; its cost, and non-zeros of its queries and documents.
+
+        chunk: queries at once, None for all. last: whether processes add their gradients up afterwards.
+        """
+        accelerator = self._accelerator
+        batch = batch.to(accelerator.device)
+
+        def encode(some: TrainingBatch) -> tuple[Weights, Weights]:
+            with accelerator.autocast():
+                weights: tuple[Weights, Weights] = model(some.queries, some.documents)
+            return weights
+
+        def cost_of(queries: Weights, documents: Weights) -> Cost:
+            cost = self._objective(queries, documents, batch, step)
+            return cost._replace(total=cost.total / parts)
+
+        def around(last_chunk: bool) -> Any:
+            return nullcontext() if last and last_chunk else accelerator.no_sync(model)
+
+        if chunk is not None and chunk < len(batch.query_ids):
+            cost, queries, documents = cached_gradients(batch, chunk, encode, cost_of, accelerator.backward, around)
+        else:
+            with around(True):
+                queries, documents = encode(batch)
+                cost = cost_of(queries, documents)
+                accelerator.backward(cost.total)
+        return cost, (queries.final > 0).sum(1), (documents.final > 0).sum(1)
+
+    def _too_large(self, batch: TrainingBatch, step: int) -> ParameterError:
+        """What to say of a batch that does not fit in memory: halves are tried until one does."""
+        ranks, queries = self._accelerator.num_processes, len(batch.query_ids)
+        chunk = self._config.optimizer.grad_cache
+        size = queries if chunk is None else min(chunk, queries)
+        advice = "a shorter max_length, a smaller group, gradient_checkpointing"
+        said = f"step {step}: a batch of {queries * ranks} queries"
+        said += " does not fit in memory" if chunk is None else f" does not fit in memory by chunks of {size}"
+        if ranks > 1:  # others wait, and what was begun together cannot be tried alone
+            smaller = "batch_size" if chunk is None else "grad_cache"
+            return ParameterError(f"{said}; take a smaller {smaller}, or {advice}")
+        # AdamW's two moments come with the first step, and stay; gradients with the first of the batches of a step.
+        later = [] if self._optimizer.state else 2 * [*self._model.parameters()]
+        moments: list[Tensor] = []
+        while size > 1:
+            size //= 2
+            self._optimizer.zero_grad()
+            moments.clear()
+            try:
+                moments += [torch.empty_like(parameter) for parameter in later]
+                for _ in range(2):
+                    if chunk is None:
+                        self._gradients(self._model, batch.part(0, size), step, 2, None)
+                    else:
+                        self._gradients(self._model, batch, step, 2, size)
+            except (MemoryError, RuntimeError) as error:
+                if not _out_of_memory(error):
+                    raise
+                continue
+            share = self._config.optimizer.accumulate * -(-queries // size)
+            fits = f"batch_size = {size} and accumulate = {share}, or grad_cache = {size}, which keeps all negatives"
+            if chunk is not None:
+                fits = f"grad_cache = {size}"
+            return ParameterError(f"{said}; {size} do: take {fits}, or {advice}; in another folder")
+        return ParameterError(f"{said}, nor does one of 1; take {advice}; in another folder")
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Of a CPU, which PyTorch tells of with an error of no kind of its own, and of a GPU."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+
+
+def _mixed(*numbers: int) -> int:
+    """A seed of several numbers."""
+    mixed = 0
+    for number in numbers:
+        mixed = (mixed * 6364136223846793005 + number + 1442695040888963407) % (1 << 63)
+    return mixed
