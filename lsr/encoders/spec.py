@@ -71,7 +71,7 @@ class BackboneSpec:
     config: folder (or Hugging Face id) whose config.json tells the architecture. weights: folder with
     model.safetensors or its shards. tokenizer: folder with the tokenizer. prefix: what stands before the names of the
     weights in the file. task: "masked-lm" and "causal-lm" have an output layer over the vocabulary; "base" has none.
-    bidirectional: let every position of a causal model see all others.
+    bidirectional: let every position of a causal model see all others. pickled: the weights are in pytorch_model.bin.
     """
 
     config: str
@@ -80,6 +80,7 @@ class BackboneSpec:
     prefix: str = ""
     task: Task = "masked-lm"
     bidirectional: bool = False
+    pickled: bool = False
 
     def __post_init__(self) -> None:
         _check("task", self.task, get_args(Task))

@@ -200,3 +200,41 @@ def write_splade_code(folder: Path) -> None:
     write_json(folder / "1_SpladePooling" / "config.json", {"pooling_strategy": "max", "activation_function": "relu"})
     write_modules(folder, ("", OLD_MODULES + "MLMTransformer"), ("1_SpladePooling", OLD_MODULES + "SpladePooling"))
     write_settings(folder)
+
+
+def write_bge_m3(folder: Path) -> None:
+    """BAAI/bge-m3: XLM-RoBERTa and its heads as pickles, the lexical one in 16 bits, beside a dense model's files."""
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    words = ["▁What", "▁is", "▁M", "GE", "3", "?", "▁the", "▁Red", "▁Planet", "▁", "s", "▁rain"]
+    pieces = [(piece, 0.0) for piece in special] + [(piece, -1.0 - i / 10) for i, piece in enumerate(words)]
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=3))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.add_special_tokens([*special, "<mask>"])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    names = {"bos_token": "<s>", "eos_token": "</s>", "sep_token": "</s>", "cls_token": "<s>", "unk_token": "<unk>",
+             "pad_token": "<pad>", "mask_token": "<mask>"}  # fmt: skip
+    wrapped = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=8192, **names)
+    wrapped.save_pretrained(folder)
+    change_json(folder / "tokenizer_config.json", tokenizer_class="XLMRobertaTokenizer")
+    torch.manual_seed(17)
+    config = transformers.XLMRobertaConfig(
+        vocab_size=tokenizer.get_vocab_size(), max_position_embeddings=8194, pad_token_id=1, bos_token_id=0,
+        eos_token_id=2, type_vocab_size=1, initializer_range=0.5, **BERT_SIZES,
+    )  # fmt: skip
+    model = transformers.XLMRobertaModel(config)
+    model.save_pretrained(folder)
+    (folder / "model.safetensors").unlink()
+    torch.save(model.state_dict(), folder / "pytorch_model.bin")
+    heads = {"sparse": 1, "colbert": BERT_SIZES["hidden_size"]}
+    for name, size in heads.items():
+        head = torch.nn.Linear(BERT_SIZES["hidden_size"], size).half()
+        torch.save(head.state_dict(), folder / f"{name}_linear.pt")
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": 8192, "do_lower_case": False})
+    write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": 24, "pooling_mode_cls_token": True})
+    write_json(folder / "config_sentence_transformers.json", {"__version__": {"sentence_transformers": "2.2.2"}})
+    dense = "sentence_transformers.models."
+    places = (("", dense + "Transformer"), ("1_Pooling", dense + "Pooling"), ("2_Normalize", dense + "Normalize"))
+    write_modules(folder, *places)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,20 @@ import sentence_transformers
 import torch
 import transformers
 from safetensors.numpy import load_file
+from safetensors.torch import save_file
 
 from lsr import load_encoder
 from lsr.encoders.sparse.sparse_encoder import SparseEncoder
 from lsr.errors import EncoderError
 from tests.encoders.models import SPECIAL, WORDS, change_json
-from tests.encoders.published import SENTENCES, write_granite, write_gte, write_multilingual, write_splade_code
+from tests.encoders.published import (
+    SENTENCES,
+    write_bge_m3,
+    write_granite,
+    write_gte,
+    write_multilingual,
+    write_splade_code,
+)
 from tests.naive import gte
 
 TOKENS = SPECIAL + WORDS
@@ -178,3 +188,107 @@ def test_an_adapter_is_not_a_model(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(EncoderError, match=r"has an adapter \(lora/adapter_config.json\) .*merge_and_unload"):
         load(tmp_path)
+
+
+ASKED = ["What is M3?", "the Red Planet is the M3 M3", "rain", "qqq is", "What " * 30]
+
+
+def lexical_weights(folder: Path, texts: Sequence[str]) -> Any:
+    """relu(v . h + b) of each token of its own, the largest where one is repeated, none for special tokens."""
+    model = transformers.XLMRobertaModel(transformers.XLMRobertaConfig.from_pretrained(folder)).eval()
+    model.load_state_dict(torch.load(folder / "pytorch_model.bin", weights_only=True))
+    head = torch.load(folder / "sparse_linear.pt", weights_only=True)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    rows = np.zeros((len(texts), model.config.vocab_size))
+    for row, text in zip(rows, texts, strict=True):
+        ids = tokenizer(text, return_tensors="pt")["input_ids"]
+        with torch.inference_mode():
+            states = model(input_ids=ids).last_hidden_state[0]
+        weights = torch.relu(states @ head["weight"][0].float() + head["bias"].float())
+        for token, weight in zip(ids[0].tolist(), weights.tolist(), strict=True):
+            if token not in tokenizer.all_special_ids:
+                row[token] = max(row[token], weight)
+    return rows
+
+
+def test_bge_m3(tmp_path: Path) -> None:
+    folder = tmp_path / "bge-m3"
+    write_bge_m3(folder)
+    encoder = load(folder)
+    assert (encoder.spec.layout, encoder.spec.document.max_length) == ("BGE-M3", 8192)
+    expected = lexical_weights(folder, ASKED)
+    assert 3 < np.count_nonzero(expected) < 20
+    np.testing.assert_allclose(encoder.encode_documents(ASKED).to_dense(), expected, atol=1e-5)
+    np.testing.assert_allclose(encoder.encode_queries(ASKED).to_dense(), expected, atol=1e-5)
+    assert_kept_by_saving(encoder, tmp_path / "saved", ASKED)
+    assert not list((tmp_path / "saved").rglob("*.bin")) + list((tmp_path / "saved").rglob("*.pt"))
+
+    save_file(torch.load(folder / "pytorch_model.bin", weights_only=True), folder / "model.safetensors")
+    (folder / "pytorch_model.bin").unlink()
+    assert load(folder).encode_documents(ASKED) == encoder.encode_documents(ASKED)
+
+
+class Armed:
+    """Its pickle makes a folder."""
+
+    def __init__(self, made: Path) -> None:
+        self.made = made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.made),)
+
+
+@pytest.mark.parametrize("name", ["sparse_linear.pt", "pytorch_model.bin"])
+def test_a_pickle_of_more_than_tensors(tmp_path: Path, name: str) -> None:
+    folder, made = tmp_path / "bge-m3", tmp_path / "made"
+    write_bge_m3(folder)
+    torch.save({"weight": Armed(made)}, folder / name)
+    with pytest.raises(EncoderError, match=f"{name}: asks for more than tensors"):
+        load(folder)
+    assert not made.exists()
+    torch.save({"weight": "heavy"}, folder / name)
+    with pytest.raises(EncoderError, match=f"{name}: has something else than tensors by name"):
+        load(folder)
+    (folder / name).write_bytes(b"no zip file")
+    with pytest.raises(EncoderError, match=name):
+        load(folder)
+
+
+def test_an_old_torch_reads_no_pickle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_bge_m3(tmp_path)
+    monkeypatch.setattr(torch, "__version__", "2.5.1+cu124")
+    with pytest.raises(EncoderError, match="torch 2.5.1.cu124 does not read safely; pip install 'torch>=2.6'"):
+        load(tmp_path)
+
+
+def test_bge_m3_without_weights(tmp_path: Path) -> None:
+    write_bge_m3(tmp_path)
+    (tmp_path / "pytorch_model.bin").unlink()
+    with pytest.raises(EncoderError, match="has neither model.safetensors nor pytorch_model.bin"):
+        load(tmp_path)
+
+
+def test_pickles_are_fetched_of_bge_m3_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there, cache = tmp_path / "there", tmp_path / "cache" / "0123abc"
+    write_bge_m3(there)
+
+    def snapshot_download(name: str, *, allow_patterns: list[str], **options: Any) -> str:
+        assert options.get("revision", "0123abc") == "0123abc"
+        for path in there.rglob("*"):
+            inside = path.relative_to(there)
+            if path.is_file() and any(fnmatch(str(inside), pattern) for pattern in allow_patterns):
+                (cache / inside).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, cache / inside)
+        return str(cache)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    encoder = load_encoder("BAAI/bge-m3", device="cpu")
+    assert encoder.name == "BAAI/bge-m3"
+    assert not (cache / "colbert_linear.pt").exists()
+    np.testing.assert_allclose(encoder.encode_queries(ASKED).to_dense(), lexical_weights(there, ASKED), atol=1e-5)
+
+    shutil.rmtree(cache)
+    (there / "sparse_linear.pt").unlink()
+    with pytest.raises(EncoderError):
+        load_encoder("BAAI/bge-m3", device="cpu")
+    assert not (cache / "pytorch_model.bin").exists()

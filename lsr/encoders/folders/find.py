@@ -30,6 +30,8 @@ BUNDLED = {
 
 # What is fetched of a repository: weights as safetensors only, and none of those exported for other engines.
 WANTED = ("*.json", "*.txt", "*.model", "*.safetensors")
+# Of BGE-M3, whose authors publish no safetensors, these, too.
+LEXICAL_HEAD, PICKLED_WEIGHTS = "sparse_linear.pt", "pytorch_model.bin"
 UNWANTED = ("onnx/*", "openvino/*", "*/onnx/*", "*/openvino/*", "checkpoint-*/*")
 
 _LARGEST_POINTER = 1024  # bytes
@@ -149,7 +151,10 @@ def _downloaded(name: str) -> Path:
     if hide:
         disable_progress_bars()
     try:
-        return Path(snapshot_download(name, allow_patterns=list(WANTED), ignore_patterns=list(UNWANTED)))
+        folder = Path(snapshot_download(name, allow_patterns=[*WANTED, LEXICAL_HEAD], ignore_patterns=list(UNWANTED)))
+        if (folder / LEXICAL_HEAD).is_file() and not any(folder.glob("model*.safetensors")):
+            snapshot_download(name, revision=folder.name, allow_patterns=[PICKLED_WEIGHTS])
+        return folder
     except Exception as error:  # whatever an unreachable or refusing server raises in the libraries below
         raise EncoderError(
             f"{name}: is not a folder, and cannot be had from Hugging Face ({first_line(error)}); {WORKS}"

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lsr.encoders.base import ENCODER_FOLDER
+from lsr.encoders.folders.bge_m3 import is_bge_m3, read_bge_m3
 from lsr.encoders.folders.find import WORKS
 from lsr.encoders.folders.framework import is_framework, read_framework
 from lsr.encoders.folders.model_files import (
@@ -36,6 +37,7 @@ LEXICAL = {each: each for each in ("none", "query", "document", "both")}
 def read_layout(name: str, folder: Path, max_length: int | None) -> EncoderSpec:
     """The encoder that a folder holds.
 
+    - sparse_linear.pt: BGE-M3's lexical weights;
     - modules.json: sentence-transformers;
     - config.json of a DualEncoder: the unified framework (thongnt99/learned-sparse-retrieval);
     - model/ and model_q/, or a language model with query/ or query_model/: naver's two trainers and light-splade. What
@@ -47,6 +49,8 @@ def read_layout(name: str, folder: Path, max_length: int | None) -> EncoderSpec:
     name: for messages, and what finds the encoder again. max_length: as load_encoder takes it.
     Raises EncoderError: which file, what is wrong with it, what to do.
     """
+    if is_bge_m3(folder):
+        return read_bge_m3(name, folder, max_length)
     if (folder / MODULES_FILE).is_file():
         return read_sentence_transformer(name, folder, max_length)
     if is_framework(folder):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lsr.encoders.folders.find import WORKS
+from lsr.encoders.folders.find import PICKLED_WEIGHTS, WORKS
 from lsr.encoders.spec import BackboneSpec, HeadSpec, Task, TransformerSpec
 from lsr.errors import EncoderError
 from lsr.storage.files import DAMAGE
@@ -16,7 +16,7 @@ from lsr.storage.files import DAMAGE
 AGAIN = "copy or save the model again"
 CONFIG_FILE, TOKENIZER_CONFIG_FILE = "config.json", "tokenizer_config.json"
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt")
+PICKLED = (PICKLED_WEIGHTS, "pytorch_model.bin.index.json", "model.pt")
 ADAPTERS = ("adapter_config.json", "lora/adapter_config.json")
 UNSTATED_LENGTH = 256
 NO_LIMIT = 1_000_000  # what transformers writes where a tokenizer has no limit is 10**30

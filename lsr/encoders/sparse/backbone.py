@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from logging import ERROR
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from transformers import (
 from transformers.utils import logging
 
 from lsr.encoders.base import first_line
+from lsr.encoders.folders.find import PICKLED_WEIGHTS
 from lsr.encoders.folders.gte import FROM_VERSION, GTE_TYPE, TRANSFORMERS_TYPE, gte_settings
 from lsr.encoders.folders.model_files import CONFIG_FILE, read_object
 from lsr.encoders.sparse.heads import States
@@ -37,6 +39,9 @@ AUTO_MODELS: dict[str, Any] = {
     "causal-lm": AutoModelForCausalLM,
     "base": AutoModel,
 }
+PICKLES = (".pt", ".bin")
+# From this version on, what torch.load reads with weights_only cannot make it do anything else.
+SAFE_TORCH = (2, 6)
 # How far the logits computed apart may be from the model's own: rounding, and nothing else.
 TOLERANCE = 1e-3
 SAMPLE_TOKENS = 8
@@ -137,7 +142,7 @@ class Backbone(nn.Module):
 
 
 def load_backbone(name: str, spec: BackboneSpec, seed: int | None = None) -> Backbone:
-    """Load a backbone in float32 on the CPU; only safetensors are read. name: for messages.
+    """Load a backbone in float32 on the CPU, from safetensors unless it is `pickled`. name: for messages.
 
     seed: let an output layer that the files do not have begin at random, or tied to the embeddings, as transformers
     does it; for training. Raises EncoderError.
@@ -149,10 +154,10 @@ def load_backbone(name: str, spec: BackboneSpec, seed: int | None = None) -> Bac
             if config is None:
                 config = AutoConfig.from_pretrained(spec.config, trust_remote_code=False)
             where: dict[str, Any] = {"pretrained_model_name_or_path": spec.weights}
-            if spec.prefix:
+            if spec.prefix or spec.pickled:
                 with torch.device("meta"):  # the class that takes weights without a folder
                     auto = type(auto.from_config(config, trust_remote_code=False))
-                where = {"pretrained_model_name_or_path": None, "state_dict": _without_prefix(spec)}
+                where = {"pretrained_model_name_or_path": None, "state_dict": _tensors_of(spec)}
             model, report = auto.from_pretrained(
                 **where, config=config, use_safetensors=True, output_loading_info=True, trust_remote_code=False
             )
@@ -194,11 +199,28 @@ def positions_of_network(model: Any) -> int:
 
 
 def load_tensors(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, as float32. Raises EncoderError."""
+    """The tensors of a safetensors file, or of a pickle of nothing but tensors, as float32. Raises EncoderError."""
     try:
-        return {key: tensor.float() for key, tensor in load_file(path).items()}
+        tensors = _unpickled(path) if Path(path).suffix in PICKLES else load_file(path)
     except DAMAGE as error:
         raise EncoderError(f"{path}: cannot be read ({first_line(error)}); copy or save it again") from error
+    return {key: tensor.float() for key, tensor in tensors.items()}
+
+
+def _unpickled(path: str | Path) -> dict[str, Tensor]:
+    if tuple(map(int, torch.__version__.split(".")[:2])) < SAFE_TORCH:
+        raise EncoderError(
+            f"{path}: is a pickle, which torch {torch.__version__} does not read safely; pip install 'torch>=2.6'"
+        )
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise EncoderError(
+            f"{path}: asks for more than tensors ({first_line(error)}), which lsr does not read; copy it again"
+        ) from error
+    if not isinstance(found, dict) or not all(isinstance(each, Tensor) for each in found.values()):
+        raise EncoderError(f"{path}: has something else than tensors by name; copy it again")
+    return found
 
 
 @contextmanager
@@ -243,11 +265,11 @@ def _gte_config(place: str) -> Any:
     return AutoConfig.for_model(TRANSFORMERS_TYPE, **gte_settings(path, content))
 
 
-def _without_prefix(spec: BackboneSpec) -> dict[str, Tensor]:
+def _tensors_of(spec: BackboneSpec) -> dict[str, Tensor]:
     folder = Path(spec.weights)
     index = folder / "model.safetensors.index.json"
-    files = [folder / "model.safetensors"]
-    if index.is_file():
+    files = [folder / (PICKLED_WEIGHTS if spec.pickled else "model.safetensors")]
+    if not spec.pickled and index.is_file():
         files = [folder / file for file in sorted(set(json.loads(index.read_bytes())["weight_map"].values()))]
     tensors = {key: tensor for file in files for key, tensor in load_tensors(file).items()}
     return {key.removeprefix(spec.prefix): tensor for key, tensor in tensors.items() if key.startswith(spec.prefix)}
