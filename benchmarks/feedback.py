@@ -30,7 +30,9 @@ from lsr.retrieval.request import SearchRequest
 DATA = Path(os.environ.get("LSR_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 WAYS = {
     "tiny, Rocchio": ("tiny", {}, {"feedback": "rocchio"}),
+    "tiny, RM3": ("tiny", {}, {"feedback": "rm3"}),
     "bm25, Rocchio": ("bm25", {}, {"feedback": "rocchio"}),
+    "bm25, RM3": ("bm25", {}, {"feedback": "rm3"}),
     "minilm, Rocchio": ("bm25", {"side": "dense"}, {"side": "dense", "feedback": "rocchio"}),
     "minilm, average": ("bm25", {"side": "dense"}, {"side": "dense", "feedback": "average"}),
     "tiny + minilm, both": ("tiny", {"interpolate": "after"}, {"interpolate": "both", "feedback": "rocchio"}),

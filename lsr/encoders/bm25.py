@@ -201,6 +201,19 @@ class BM25Encoder(HasFacts):
         """K = k1 · (1 - b + b · dl / avgdl), of which as many occurrences count half. length: dl, or an array of it."""
         return self.k1 * (1 - self.b + self.b * length / self.average_length)
 
+    def relative_counts(self, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Of weights of documents, tf / K, where K is the same for all tokens of a document; 1 for each where k1 is 0.
+
+        For tf / (tf + K) = v is tf / K = v / (1 - v): the shares that tokens have in a document follow from its vector.
+        """
+        if not self.k1:
+            return np.ones_like(weights)
+        return weights / np.maximum(1 - weights, np.finfo(np.float32).eps)
+
+    def is_frequent(self, share: float) -> npt.NDArray[np.bool_]:
+        """bool[dim]: whether more than this share of the fitted documents have a token. Raises EncoderError."""
+        return self.idf < idf_of(np.array([share * self.documents]), self.documents)
+
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
         """Weights idf · qtf."""
         id_of, idf = self.vocabulary.id_of, self._idf

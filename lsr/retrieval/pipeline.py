@@ -20,6 +20,7 @@ from lsr.retrieval.fusion import Ranking, interpolate
 from lsr.retrieval.request import DENSE, SIDES, SPARSE, Feedback, Fusion, SearchRequest, SideName
 
 if TYPE_CHECKING:
+    from lsr.encoders.bm25 import BM25Encoder
     from lsr.index.dense.dense_index import DenseIndex
     from lsr.index.segments.segmented_dense import SegmentedDense
     from lsr.index.sparse_index import SparseIndex
@@ -59,6 +60,7 @@ class Sides:
     sparse: its queries are SparseVectors. dense: float32[queries, dim]; None where no dense side is searched.
     dropped: int64[queries], a row never to be found, or -1. firsts: where documents are split into passages, whose
     first rows then stand for them; each side gives a document's best passage, which may be another on the other side.
+    bm25: the encoder, where the sparse side is BM25.
     """
 
     sparse: SparseIndex[Any]
@@ -67,6 +69,7 @@ class Sides:
     threads: int = 1
     dropped: RowNumbers | None = None
     firsts: Firsts | None = None
+    bm25: BM25Encoder | None = None
 
     def documents(self, rows: RowNumbers) -> RowNumbers:
         """The rows of the documents that these are of."""
@@ -90,17 +93,22 @@ class Sides:
         return Lists(rows[:, :k], scores[:, :k])
 
     def feed_back(
-        self, side: SideName, queries: Any, relevant: RowNumbers, not_relevant: RowNumbers, feedback: Feedback
+        self, side: SideName, queries: Any, relevant: Lists, not_relevant: RowNumbers, feedback: Feedback
     ) -> Any:
-        """The second queries, made of the first and of documents: int64[queries, m], filled up with -1."""
-        from lsr.retrieval.feedback import dense_feedback, sparse_rocchio
+        """The second queries, made of the first and of documents. not_relevant: int64[queries, m], -1 where none is."""
+        from lsr.retrieval.feedback import dense_feedback, rm3, sparse_rocchio
 
         index: Any = self._index(side)
+        if feedback.method == "rm3":
+            found = relevant.rows >= 0
+            gathered = index.gather(relevant.rows[found])
+            return rm3(queries, gathered, relevant.scores[found], found.sum(1), feedback, self.bm25)
         if side == SPARSE:
-            counts = np.stack([(rows >= 0).sum(1) for rows in (relevant, not_relevant)], axis=1)
-            up, down = (index.gather(rows[rows >= 0]) for rows in (relevant, not_relevant))
+            both = relevant.rows, not_relevant
+            counts = np.stack([(rows >= 0).sum(1) for rows in both], axis=1)
+            up, down = (index.gather(rows[rows >= 0]) for rows in both)
             return sparse_rocchio(queries, up, down, counts, feedback)
-        up, down = ([index.gather(row[row >= 0]) for row in rows] for rows in (relevant, not_relevant))
+        up, down = ([index.gather(row[row >= 0]) for row in rows] for rows in (relevant.rows, not_relevant))
         return dense_feedback(index.comparable(queries), up, down, feedback)
 
     def _index(self, side: SideName) -> SparseIndex[Any] | DenseIndex | SegmentedDense:
@@ -134,7 +142,7 @@ def search_pipeline(sides: Sides, encoded: Mapping[str, Any]) -> Found:
             whole_lists = {side: _cut(each, first_depth) for side, each in lists.items()}
             source = _fused(whole_lists, fusion, first_depth, sides, main).lists
         negatives = _last(source.rows[:, top:], feedback.negatives)
-        queries[main] = sides.feed_back(main, queries[main], source.rows[:, :top], negatives, feedback)
+        queries[main] = sides.feed_back(main, queries[main], _cut(source, top), negatives, feedback)
     lists[main] = sides.search(main, queries[main], last_depth)
     if after:
         lists[other] = _cut(lists[other], last_depth)

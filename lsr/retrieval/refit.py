@@ -33,7 +33,7 @@ def drift(generation: Generation, sampled: int | None = SAMPLED) -> Drift | None
     sampled: rows to look at, evenly spread, where there are more; None for all. Raises EncoderError for a damaged
     encoder.
     """
-    encoder = _encoder_of(generation)
+    encoder = bm25_of(generation)
     if encoder is None:
         return None
     live = len(generation.rows)
@@ -58,7 +58,7 @@ def refit_index(folder: str | os.PathLike[str], *, memory: int | None = None, pr
     with IndexWriter.create(target) as writer:  # all segments will be new
         generation = open_generation(target)
         commit = generation.commit
-        encoder = _encoder_of(generation)
+        encoder = bm25_of(generation)
         if encoder is None:
             name = "no encoder" if commit.encoder is None else f"{commit.encoder.get('name')!r}"
             raise EncoderError(f"{folder}: has {name}, and only bm25 has statistics of its documents; nothing to refit")
@@ -80,7 +80,8 @@ def refit_index(folder: str | os.PathLike[str], *, memory: int | None = None, pr
     return behind
 
 
-def _encoder_of(generation: Generation) -> BM25Encoder | None:
+def bm25_of(generation: Generation) -> BM25Encoder | None:
+    """The encoder of a generation, where that is BM25. Raises EncoderError for one that is damaged."""
     kind = (generation.commit.encoder or {}).get("kind")
     if kind != BM25Encoder.name or generation.encoder_folder is None:
         return None

@@ -22,7 +22,7 @@ SPARSE: Final = "sparse"
 DENSE: Final = "dense"
 SideName = Literal["sparse", "dense"]
 Place = Literal["none", "before", "after", "both"]
-FeedbackMethod = Literal["rocchio", "average"]
+FeedbackMethod = Literal["rocchio", "average", "rm3"]
 FusionMethod = Literal["interpolation", "rrf"]
 Normalization = Literal["none", "min-max", "z-score"]
 Missing = Literal["minimum", "zero"]
@@ -36,12 +36,15 @@ LARGEST = 1e6  # of alpha, beta and gamma, so that products stay finite
 class Feedback:
     """How a query learns from its first results. None takes the value that was published for the side.
 
-    method: "average" (dense only), the mean of query and documents; or "rocchio".
-    depth: documents taken as relevant, from the top: 3 (average), 5 (dense Rocchio), 10 (sparse Rocchio).
-    alpha, beta: weight of the query, and of the mean of those documents: .4 and .6 (dense), 1 and .75 (sparse).
+    method: "average" (dense only), the mean of query and documents; "rocchio"; or "rm3" (sparse only), a relevance
+        model of the documents, see lsr.retrieval.feedback.rm3.
+    depth: documents taken as relevant, from the top: 3 (average), 5 (dense Rocchio), 10 (sparse).
+    alpha, beta: weight of the query, and of the mean of those documents: .4 and .6 (dense), 1 and .75 (sparse). Of rm3
+        alpha alone, .5, and the documents have the rest (Anserini's originalQueryWeight; its fbDocs and fbTerms are
+        depth and terms).
     gamma: weight of the mean of the `negatives` last documents of the first list, which is subtracted.
     negatives: documents taken as not relevant, from the end of the first list; needed where gamma is not 0.
-    terms: terms that the documents' mean keeps (sparse): 10.
+    terms: terms that the documents' mean, or model, keeps (sparse): 10.
 
     Raises ParameterError.
     """
@@ -70,15 +73,24 @@ class Feedback:
             )
         if self.method == "average" and (self.alpha, self.beta, self.gamma) != (None, None, 0):
             raise ParameterError("feedback: the average has no alpha, beta or gamma; give them to rocchio")
+        if self.method == "rm3":
+            check_number("feedback: alpha", self.alpha or 0, 0, 1)
+            if (self.beta, self.gamma) != (None, 0):
+                raise ParameterError("feedback: rm3 has no beta or gamma; give it alpha, from 0 to 1")
 
     def on_side(self, side: SideName) -> Self:
         """With the values published for that side. Raises ParameterError for what the side does not have."""
         if side == SPARSE and self.method == "average":
-            raise ParameterError("feedback: the average is of dense vectors; on the sparse side use rocchio")
+            raise ParameterError("feedback: the average is of dense vectors; on the sparse side use rocchio or rm3")
+        if side == DENSE and self.method == "rm3":
+            raise ParameterError("feedback: rm3 is of terms, which dense vectors do not have; use rocchio or average")
         if side == DENSE and self.terms is not None:
             raise ParameterError("feedback: dense vectors have no terms to choose; leave terms out")
         if self.method == "average":
             return replace(self, depth=self.depth or 3)
+        if self.method == "rm3":
+            alpha = 0.5 if self.alpha is None else self.alpha
+            return replace(self, depth=self.depth or 10, alpha=alpha, terms=self.terms or 10)
         depth, alpha, beta = (10, 1.0, 0.75) if side == SPARSE else (5, 0.4, 0.6)
         return replace(
             self,

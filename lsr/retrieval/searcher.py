@@ -438,7 +438,7 @@ class Searcher(HasFacts, FromFolder):
         allowed: the documents that may be found, a mask, ids or rows; feedback learns from no others.
         side: "sparse" or "dense", where the search and its feedback take place; by default "dense" where anything is
             interpolated, else "sparse".
-        feedback: "rocchio", "average" (dense only), or a Feedback with values of one's own.
+        feedback: "rocchio", "average" (dense only), "rm3" (sparse only), or a Feedback with values of one's own.
         interpolate: "before", "after" or "both" (before and after the feedback); without feedback "after" is all.
         fusion: "rrf" for reciprocal ranks, or a Fusion: weight, normalization, documents missing from a list, depth.
         where: an SQL expression over the documents' metadata, such as "year >= 2020 and category in ('cs', 'math')",

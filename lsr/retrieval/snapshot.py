@@ -25,6 +25,7 @@ from lsr.vectors.sparse_vectors import SparseVectors
 
 if TYPE_CHECKING:
     from lsr.encoders.base import Encoder
+    from lsr.encoders.bm25 import BM25Encoder
     from lsr.index.dense.dense_index import DenseIndex
     from lsr.index.metadata.index_metadata import IndexMetadata
     from lsr.index.segments.generation import Generation
@@ -220,7 +221,9 @@ class Snapshot:
         """What `encode` made, searched for. dropped: int64[queries], a row for each query not to be found, or -1."""
         dense = self._checked_dense.index if DENSE in request.sides else None
         firsts = None if self.passages is None else self.passages.firsts
-        sides = Sides(self.index, dense, self._prepared(request), checked_threads(threads), dropped, firsts)
+        relevance = request.feedback is not None and request.feedback.method == "rm3"
+        bm25 = self._bm25 if relevance else None
+        sides = Sides(self.index, dense, self._prepared(request), checked_threads(threads), dropped, firsts, bm25)
         return search_pipeline(sides, encoded)
 
     def _prepared(self, request: SearchRequest) -> SearchRequest:
@@ -248,6 +251,16 @@ class Snapshot:
         """The id of a document, its row as text if the index has none."""
         ids = self.index.ids
         return str(row) if ids is None else ids[row]
+
+    @cached_property
+    def _bm25(self) -> BM25Encoder | None:
+        """The encoder of the documents, where that is BM25, also if queries are vectors."""
+        from lsr.encoders.bm25 import BM25Encoder
+        from lsr.retrieval.refit import bm25_of
+
+        if self.query_encoder is None and self.generation is not None:
+            return bm25_of(self.generation)
+        return self.query_encoder if isinstance(self.query_encoder, BM25Encoder) else None
 
     @cached_property
     def _checked_dense(self) -> Dense:

@@ -162,7 +162,7 @@ def test_shells_complete_commands_options_and_choices(shell: str) -> None:
         "--feedback-terms",
     ]
     assert completed(shell, "lsr build splade-v3-d") == ["splade-v3-distilbert", "splade-v3-doc"]
-    assert completed(shell, "lsr search --feedback ") == ["rocchio", "average"]
+    assert completed(shell, "lsr search --feedback ") == ["rocchio", "average", "rm3"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

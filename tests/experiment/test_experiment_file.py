@@ -148,7 +148,7 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
         (MINIMAL + 'interpolate = "after"\n', "has none; add dense"),
         (MINIMAL + 'dense = { name = "minilm", kind = "ivf" }\n', "[systems.bm25.dense] kind of dense index is 'ivf'"),
         (MINIMAL + 'dense = { name = "minilm", neighbours = 3 }\n', "neighbours is now called neighbors; rename it"),
-        (MINIMAL + 'feedback = "rm3"\n', "systems.bm25.feedback is 'rm3'; it must be 'rocchio' or 'average'"),
+        (MINIMAL + 'feedback = "bo1"\n', "systems.bm25.feedback is 'bo1'; it must be 'rocchio', 'average' or 'rm3'"),
         (MINIMAL + 'interpolate = "after"\nnormalise = "none"\n', "normalise is now called normalize; rename it"),
         (MINIMAL + 'dense = { name = "minilm", query_cut = 3 }\n', "systems.bm25.dense.query_cut is unknown"),
         (MINIMAL + "tune = { query_cut = [4, 8] }\n", "names no split to tune on"),

@@ -43,3 +43,31 @@ def rocchio(
         for component, weight in vector.items():
             weights[component] = weights.get(component, 0.0) + factor * weight
     return {component: weight for component, weight in weights.items() if weight > 0}
+
+
+def shares(vector: Vector) -> dict[int, float]:
+    """A language model: each weight over the sum of all."""
+    total = sum(vector.values())
+    return {component: weight / total for component, weight in vector.items()} if total else {}
+
+
+def heaviest(vector: Vector, most: int) -> dict[int, float]:
+    chosen = sorted((c for c in vector if vector[c] > 0), key=lambda component: (-vector[component], component))
+    return {component: vector[component] for component in chosen[:most]}
+
+
+def rm3(query: Vector, documents: Sequence[tuple[Vector, float]], alpha: float, terms: int) -> dict[int, float]:
+    """The interpolated model of a query, and of documents with their scores; {} where documents have no term."""
+    scores = [max(score, 0.0) for _, score in documents]
+    if not any(scores):
+        scores = [1.0] * len(documents)
+    model: dict[int, float] = {}
+    for (document, _), score in zip(documents, scores, strict=True):
+        for component, share in shares(heaviest(document, terms)).items():
+            model[component] = model.get(component, 0.0) + share * score
+    model = shares(heaviest(model, terms))
+    if not model:
+        return {}
+    asked = shares(query)
+    mixed = {c: alpha * asked.get(c, 0.0) + (1 - alpha) * model.get(c, 0.0) for c in {*asked, *model}}
+    return {component: weight for component, weight in mixed.items() if weight > 0}

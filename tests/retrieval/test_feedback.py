@@ -149,7 +149,7 @@ def test_published_values_by_side() -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"method": "rm3"}, "feedback is 'rm3'"),
+        ({"method": "bo1"}, "feedback is 'bo1'"),
         ({"depth": 0}, "depth is 0"),
         ({"terms": 1.5}, "terms is 1.5"),
         ({"alpha": -1}, "alpha is -1"),

@@ -13,7 +13,7 @@ from lsr.index.inverted.exact_index import ExactIndex
 from lsr.index.parameters import SearchParams
 from lsr.index.result import SearchResult
 from lsr.retrieval.fusion import Ranking, interpolate
-from lsr.retrieval.pipeline import Found, Sides, search_pipeline
+from lsr.retrieval.pipeline import Found, Lists, Sides, search_pipeline
 from lsr.retrieval.request import DENSE, SPARSE, WORDS, Feedback, Fusion, SearchRequest, word_types
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.naive import feedback as naive_feedback
@@ -84,8 +84,10 @@ class Naive:
             found = naive_fusion.fuse(lists, weights, fusion.normalize, fusion.missing)
         return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))  # type: ignore[arg-type]
 
-    def feed_back(self, side: str, rows: list[int], not_relevant: list[int], feedback: Feedback) -> np.ndarray:
-        query = self.queries[side]
+    def feed_back(
+        self, side: str, relevant: dict[int, float], not_relevant: list[int], feedback: Feedback
+    ) -> np.ndarray:
+        query, rows = self.queries[side], list(relevant)
         if not rows:
             return query
         if side == DENSE:
@@ -98,14 +100,13 @@ class Naive:
             [{c: float(w) for c, w in enumerate(self.world.sparse[row]) if w} for row in chosen]
             for chosen in (rows, not_relevant)
         ]
-        weights = naive_feedback.rocchio(
-            {c: w for c, w in enumerate(query) if w},
-            *as_dicts,
-            feedback.alpha,
-            feedback.beta,
-            feedback.gamma,
-            feedback.terms,
-        )
+        asked = {c: w for c, w in enumerate(query) if w}
+        if feedback.method == "rm3":
+            scored = list(zip(as_dicts[0], relevant.values(), strict=True))
+            weights = naive_feedback.rm3(asked, scored, feedback.alpha, feedback.terms) or asked
+        else:
+            factors = feedback.alpha, feedback.beta, feedback.gamma
+            weights = naive_feedback.rocchio(asked, *as_dicts, *factors, feedback.terms)
         return np.array([weights.get(component, 0.0) for component in range(COMPONENTS)])
 
     def run(self, request: SearchRequest) -> dict[int, float]:
@@ -119,12 +120,14 @@ class Naive:
             if request.interpolate in ("before", "both"):
                 first = {SPARSE: self.search(SPARSE, self.queries[SPARSE], DEPTH)}
                 first[DENSE] = self.search(DENSE, self.queries[DENSE], DEPTH)
-                rows = list(self.fused(first[SPARSE], first[DENSE], fusion))
-                rows = rows[: max(DEPTH, feedback.depth + feedback.negatives)]
+                found = list(self.fused(first[SPARSE], first[DENSE], fusion).items())
+                found = found[: max(DEPTH, feedback.depth + feedback.negatives)]
             else:
-                rows = list(self.search(main, query, DEPTH if feedback.negatives else feedback.depth))
-            rest = rows[feedback.depth :]
-            query = self.feed_back(main, rows[: feedback.depth], rest[len(rest) - feedback.negatives :], feedback)
+                depth = DEPTH if feedback.negatives else feedback.depth
+                found = list(self.search(main, query, depth).items())
+            rest = [row for row, _ in found[feedback.depth :]]
+            top = dict(found[: feedback.depth])
+            query = self.feed_back(main, top, rest[len(rest) - feedback.negatives :], feedback)
         if request.interpolate not in ("after", "both"):
             return self.search(main, query, k)
         last = {main: self.search(main, query, deep), other: self.search(other, self.queries[other], deep)}
@@ -134,10 +137,11 @@ class Naive:
 CASES = [
     {"side": side, "feedback": feedback, "interpolate": interpolate, "fusion": Fusion(weight=weight, depth=DEPTH)}
     for side in (SPARSE, DENSE)
-    for feedback in (None, "rocchio", "average", Feedback(depth=4, gamma=0.3, negatives=3))
+    for feedback in (None, "rocchio", "average", "rm3", Feedback(depth=4, gamma=0.3, negatives=3))
     for interpolate in ("none", "before", "after", "both")
     for weight in ((0.5, 0.2) if interpolate != "none" else (0.5,))
-    if not (feedback == "average" and side == SPARSE) and not (feedback is None and interpolate in ("before", "both"))
+    if (feedback, side) not in (("average", SPARSE), ("rm3", DENSE))
+    and not (feedback is None and interpolate in ("before", "both"))
 ]
 
 
@@ -364,6 +368,7 @@ def test_feedback_learns_from_the_best_passages(world: World) -> None:
     index: Any = Grouped(world.index)
     queries = world.to_vectors(world.sparse_queries)
     found = search_pipeline(Sides(index, None, request, 1, None, firsts), {SPARSE: queries})
-    top = index.search(queries, 3, request.params, 1, None).rows
-    second = Sides(index, None, request).feed_back(SPARSE, queries, top, top[:, :0], Feedback(depth=3).on_side(SPARSE))
+    best = index.search(queries, 3, request.params, 1, None)
+    top, feedback = Lists(best.rows, best.scores), Feedback(depth=3).on_side(SPARSE)
+    second = Sides(index, None, request).feed_back(SPARSE, queries, top, top.rows[:, :0], feedback)
     np.testing.assert_array_equal(found.lists.rows, index.search(second, 5, request.params, 1, None).rows)
