@@ -93,6 +93,7 @@ class TransformerSpec:
     max_length: tokens of a text that are read, special tokens and prompt included. prompt: put before every text.
     lower_case: whether texts are put into lower case, whatever the tokenizer does.
     echo: the text is read twice, and only the positions of the second reading count (PROSPER's echo).
+    special_tokens: whether the tokenizer puts its special tokens around a text.
     head_weights: safetensors file with the head's own weights; None where it has none (mlm without extras).
     head_names: (our name, name in the file) of those weights, where they differ.
     """
@@ -103,6 +104,7 @@ class TransformerSpec:
     prompt: str = ""
     lower_case: bool = False
     echo: bool = False
+    special_tokens: bool = True
     head_weights: str | None = None
     head_names: tuple[tuple[str, str], ...] = ()
 

@@ -175,10 +175,10 @@ def write_granite(folder: Path) -> None:
     write_settings(folder)
 
 
-def write_decoder(folder: Path, config_class: Any, model_class: Any, tokenizer: Tokenizer, **changes: Any) -> None:
+def write_decoder(folder: Path, config_class: Any, model_class: Any, components: int, **changes: Any) -> None:
     torch.manual_seed(13)
     config = config_class(
-        vocab_size=tokenizer.get_vocab_size() + 8, max_position_embeddings=128, initializer_range=0.5,
+        vocab_size=components, max_position_embeddings=128, initializer_range=0.5,
         tie_word_embeddings=True, pad_token_id=None, **LLAMA_SIZES,
     )  # fmt: skip
     model_class(config).bfloat16().save_pretrained(folder)
@@ -193,7 +193,8 @@ def write_splade_code(folder: Path) -> None:
     )
     wrapped.save_pretrained(folder)
     write_decoder(
-        folder, transformers.Qwen3Config, transformers.Qwen3ForCausalLM, tokenizer, is_causal=False,
+        folder, transformers.Qwen3Config, transformers.Qwen3ForCausalLM, tokenizer.get_vocab_size() + 8,
+        is_causal=False,
         auto_map={"AutoModelForCausalLM": "splade.Splade", "AutoModelForMaskedLM": "splade.Qwen3ForCausalLM"},
     )  # fmt: skip
     (folder / "splade.py").write_text("raise SystemExit('the code of the folder was run')\n")
@@ -238,3 +239,18 @@ def write_bge_m3(folder: Path) -> None:
     dense = "sentence_transformers.models."
     places = (("", dense + "Transformer"), ("1_Pooling", dense + "Pooling"), ("2_Normalize", dense + "Normalize"))
     write_modules(folder, *places)
+
+
+def write_laconic(folder: Path, tokenizer_folder: Path | None = None) -> None:
+    """utahnlp/laconic-1b: Llama under llm2vec's name, without a tokenizer, which lies elsewhere."""
+    tokenizer = byte_level(["<|begin_of_text|>", "<|end_of_text|>"])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|begin_of_text|> $A", special_tokens=[("<|begin_of_text|>", 0)]
+    )
+    names = {"bos_token": "<|begin_of_text|>", "eos_token": "<|end_of_text|>"}
+    wrapped = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
+    wrapped.save_pretrained(tokenizer_folder or folder)
+    write_decoder(
+        folder, transformers.LlamaConfig, transformers.LlamaForCausalLM, 700, architectures=["LlamaBiForMNTP"]
+    )
+    change_json(folder / "config.json", bos_token_id=0, eos_token_id=1)

@@ -26,6 +26,7 @@ from tests.encoders.published import (
     write_bge_m3,
     write_granite,
     write_gte,
+    write_laconic,
     write_multilingual,
     write_splade_code,
 )
@@ -179,6 +180,59 @@ def test_splade_code(tmp_path: Path) -> None:
     assert np.abs(np.array([expected(text) for text in SENTENCES]) - rows).max() > 0.1
     with pytest.raises(EncoderError, match="transformer_task makes it a masked-lm model"):
         load(folder)
+
+
+def laconic_weights(folder: Path, tokens: Path, prompt: str, texts: Sequence[str]) -> Any:
+    """The 512 largest of log(1 + relu(max z)), with full attention and without the token that begins texts."""
+    config = transformers.LlamaConfig.from_pretrained(folder)
+    config.is_causal = False
+    model = transformers.LlamaForCausalLM.from_pretrained(folder, config=config, attn_implementation="eager").float()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tokens)
+    rows = []
+    for text in texts:
+        ids = tokenizer(prompt + text, add_special_tokens=False, truncation=True, max_length=96)["input_ids"]
+        with torch.inference_mode():
+            row = torch.log1p(torch.relu(model(input_ids=torch.tensor([ids])).logits[0])).amax(0).numpy()
+        rows.append(np.where(row >= np.sort(row)[-512], row, 0))
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("own_tokenizer", [True, False])
+def test_laconic(tmp_path: Path, own_tokenizer: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "Laconic-1B"
+    tokens = folder if own_tokenizer else tmp_path / "llama"
+    write_laconic(folder, tokens)
+    monkeypatch.setattr("lsr.encoders.folders.laconic.LLAMA_TOKENIZER", str(tmp_path / "llama"))
+    encoder = load(folder)
+    assert (encoder.spec.layout, encoder.spec.document.max_length) == ("LACONIC", 128)
+    encoder = load(folder, max_length=96)
+    texts = [*SENTENCES, "rain and snow " * 50]
+    documents, queries = encoder.encode_documents(texts), encoder.encode_queries(texts)
+    assert (np.diff(documents.indptr) == 512).all()
+    expected = laconic_weights(folder, tokens, "passage: ", texts)
+    np.testing.assert_allclose(documents.to_dense(), expected, atol=1e-4)
+    expected = laconic_weights(folder, tokens, "query: ", texts)
+    np.testing.assert_allclose(queries.to_dense(), expected, atol=1e-4)
+    assert encoder.describe()["query"]["special_tokens"] is False
+    assert_kept_by_saving(encoder, tmp_path / "saved", texts)
+
+    encoder.save(tmp_path / "reference")
+    assert load_encoder(tmp_path / "reference", device="cpu").encode_queries(texts) == queries
+    windows = encoder.encode_windows(texts)
+    assert (windows.begins[:5].tolist(), windows.ends[0]) == ([0] * 5, len(texts[0]))
+    np.testing.assert_allclose(windows.vectors[0].to_dense(), documents[0].to_dense(), atol=1e-5)
+
+    # By another name it is a Llama like any other, and llm2vec's class is not one that is known.
+    folder.rename(tmp_path / "other")
+    with pytest.raises(EncoderError, match="its architecture is LlamaBiForMNTP"):
+        load(tmp_path / "other")
+
+
+def test_laconic_without_a_tokenizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_laconic(tmp_path / "laconic", tmp_path / "elsewhere")
+    monkeypatch.setattr("lsr.encoders.folders.laconic.LLAMA_TOKENIZER", str(tmp_path / "nowhere"))
+    with pytest.raises(EncoderError, match="copy tokenizer.json and tokenizer_config.json of .*nowhere into the model"):
+        load(tmp_path / "laconic")
 
 
 def test_an_adapter_is_not_a_model(tmp_path: Path) -> None:

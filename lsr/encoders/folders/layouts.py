@@ -9,6 +9,7 @@ from lsr.encoders.base import ENCODER_FOLDER
 from lsr.encoders.folders.bge_m3 import is_bge_m3, read_bge_m3
 from lsr.encoders.folders.find import WORKS
 from lsr.encoders.folders.framework import is_framework, read_framework
+from lsr.encoders.folders.laconic import is_laconic, read_laconic
 from lsr.encoders.folders.model_files import (
     CONFIG_FILE,
     UNSTATED_LENGTH,
@@ -44,6 +45,7 @@ def read_layout(name: str, folder: Path, max_length: int | None) -> EncoderSpec:
       naver's newer one notes in model_args.json and training_args.json, SPLADE-doc and SPLADE-lexical, is respected;
     - a language model with idf.json or query_token_weights.txt: OpenSearch's inference-free models, documents by one
       logarithm, as in doc-v1 and doc-v2. That doc-v3 takes two is told by its files for sentence-transformers only;
+    - a Llama that "laconic" names: LACONIC;
     - a masked language model, or a causal one: SPLADE-max.
 
     name: for messages, and what finds the encoder again. max_length: as load_encoder takes it.
@@ -75,6 +77,8 @@ def read_layout(name: str, folder: Path, max_length: int | None) -> EncoderSpec:
         if (folder / table).is_file():
             query = replace(_bag_of_words(folder, max_length), table=str(folder / table), special_components=False)
             return _encoder(name, query, folder, max_length, "opensearch")
+    if is_laconic(name, folder):
+        return read_laconic(name, folder, max_length)
     return _encoder(name, splade_max(folder, max_length), folder, max_length, "language model")
 
 

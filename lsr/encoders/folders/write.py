@@ -69,6 +69,7 @@ def _known(side: SideSpec) -> bool:
         and side.head.pooling in ("max", "sum")
         and side.head.activation in OUR_ACTIVATIONS
         and not side.echo
+        and side.special_tokens
         and not side.backbone.bidirectional
     )
 

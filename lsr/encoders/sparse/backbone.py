@@ -175,16 +175,17 @@ def load_backbone(name: str, spec: BackboneSpec, seed: int | None = None) -> Bac
 
 
 def load_tokenizer(name: str, folder: str) -> Any:
-    """A transformers tokenizer. Raises EncoderError."""
+    """A transformers tokenizer. folder: or a Hugging Face id. Raises EncoderError."""
     with quiet():
         try:
             return AutoTokenizer.from_pretrained(folder, config=_gte_config(folder), trust_remote_code=False)
         except EncoderError:
             raise
         except Exception as error:  # as in load_backbone
-            raise EncoderError(
-                f"{name}: its tokenizer cannot be loaded ({first_line(error)}); copy or save it again"
-            ) from error
+            again = "copy or save it again"
+            if not Path(folder).is_dir():
+                again = f"copy tokenizer.json and tokenizer_config.json of {folder} into the model's folder"
+            raise EncoderError(f"{name}: its tokenizer cannot be loaded ({first_line(error)}); {again}") from error
 
 
 def positions_of_network(model: Any) -> int:

@@ -44,8 +44,9 @@ class SmallBert:
         layers, hidden = int(config["num_hidden_layers"]), int(config["hidden_size"])
         if any(config.get(key, value) != value for key, value in CONFIG.items()) or "model_type" not in config:
             raise ValueError("another network")
-        if spec.head != HeadSpec() or spec.echo or backbone.prefix or layers * 12 * hidden**2 > MOST_WEIGHTS:
-            raise ValueError("another head, or too large")
+        other = spec.head != HeadSpec() or spec.echo or not spec.special_tokens or backbone.prefix
+        if other or layers * 12 * hidden**2 > MOST_WEIGHTS:
+            raise ValueError("another head, other texts, or too large")
         self.spec = spec
         self.tokens = FolderTokenizer(backbone.tokenizer, int(config["vocab_size"]))
         self._begin, self._end = self.tokens.around

@@ -349,6 +349,7 @@ class SparseEncoder(PretrainedEncoder):
             "lower_case": spec.lower_case,
             "echo": spec.echo,
             "bidirectional": spec.backbone.bidirectional,
+            **({} if spec.special_tokens else {"special_tokens": False}),
         }
 
 

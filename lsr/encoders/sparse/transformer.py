@@ -80,11 +80,11 @@ class TransformerSide:
         self._pad_id = pad_id(self.backbone.model, self.tokenizer)
         longest = min(self.backbone.longest, int(min(self.tokenizer.model_max_length, 1 << 30)))
         self.max_length = min(spec.max_length, longest)
-        added = self.tokenizer.num_special_tokens_to_add()
-        if self.max_length <= added + int(spec.echo):
+        self._added = int(self.tokenizer.num_special_tokens_to_add()) if spec.special_tokens else 0
+        if self.max_length <= self._added + int(spec.echo):
             raise ParameterError(
-                f"max_length is {spec.max_length}; {name} adds {added} special tokens to every text, so that it must "
-                f"be at least {added + 1 + int(spec.echo)}"
+                f"max_length is {spec.max_length}; {name} adds {self._added} special tokens to every text, so that it "
+                f"must be at least {self._added + 1 + int(spec.echo)}"
             )
 
     @property
@@ -128,7 +128,7 @@ class TransformerSide:
             encoded = self._tokenizer_call(
                 prepared,
                 truncation=True,
-                max_length=room + self.tokenizer.num_special_tokens_to_add(),
+                max_length=room + self._added,
                 stride=room - stride,
                 return_overflowing_tokens=True,
                 return_offsets_mapping=True,
@@ -158,7 +158,7 @@ class TransformerSide:
         if not self.tokenizer.is_fast:
             return None
         read = lowered(text) if self.spec.lower_case else text
-        encoded = self._tokenizer_call(read, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        encoded = self._tokenizer_call(read, special=False, return_offsets_mapping=True, verbose=False)
         return spans_of(encoded["input_ids"], encoded["offset_mapping"], self.tokenizer.all_special_ids)
 
     def set_window(self, window: int | None) -> None:
@@ -173,27 +173,32 @@ class TransformerSide:
 
     def _room(self) -> int:
         """Tokens of a text that are read at once, special tokens not counted."""
-        room = self.max_length - int(self.tokenizer.num_special_tokens_to_add())
+        room = self.max_length - self._added
         return room // 2 if self.spec.echo else room
 
     def tokenize(self, texts: Sequence[str], prompt: str) -> list[TokenizedText]:
         """The tokens of each text as far as it is read, none for one that is blank."""
         prepared = prepared_texts(texts, prompt, self.spec.lower_case)
-        length = self._room() + self.tokenizer.num_special_tokens_to_add()
+        length = self._room() + self._added
 
         def tokenize(some: list[str]) -> list[tuple[list[int], list[int]]]:
-            cut = {"truncation": True, "max_length": length, "return_special_tokens_mask": True}
-            encoded = self._tokenizer_call(some, **cut)
+            encoded = self._tokenizer_call(some, truncation=True, max_length=length, return_special_tokens_mask=True)
             return list(zip(encoded["input_ids"], encoded["special_tokens_mask"], strict=True))
 
         found = self._beginnings.tokenize(prepared, length, tokenize, lambda tokens: len(tokens[0]))
         # Special tokens alone would give a row all the same, and with it hits for a text that says nothing.
         return [self._tokens(*(tokens if text else ([], []))) for text, tokens in zip(prepared, found, strict=True)]
 
-    def _tokenizer_call(self, texts: Any, **options: Any) -> Any:
+    def _tokenizer_call(self, texts: Any, special: bool = True, **options: Any) -> Any:
         # How it cuts texts off is a state of the tokenizer: two threads that change it at once make it fail.
         with self._tokenizing:
-            return self.tokenizer(texts, return_attention_mask=False, return_token_type_ids=False, **options)
+            return self.tokenizer(
+                texts,
+                add_special_tokens=special and self.spec.special_tokens,
+                return_attention_mask=False,
+                return_token_type_ids=False,
+                **options,
+            )
 
     def _tokens(self, ids: list[int], special: list[int]) -> TokenizedText:
         numbers, is_special = np.array(ids, np.int32), np.array(special, bool)
