@@ -13,6 +13,7 @@ from .encoders.bm25_statistics import Drift as Drift
 from .encoders.build import build_encoder as build_encoder
 from .encoders.dense.dense_encoder import DenseEncoder as DenseEncoder
 from .encoders.dense.dense_encoder import load_dense_encoder as load_dense_encoder
+from .encoders.folders.hub import push_to_hub as push_to_hub
 from .encoders.load import load_encoder as load_encoder
 from .encoders.own_encoder import encoder_from as encoder_from
 from .encoders.pruning import Pruning as Pruning

@@ -142,8 +142,8 @@ def calls(folder: Path) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "build_encoder": (
             lsr.build_encoder,
             {"method": "unicoil", "backbone": write_model(folder / "model"), "query_backbone": None, "idf": None,
-             "device": "cpu", "dtype": "float32", "max_length": None, "query_head": None, "document_head": None,
-             "expander": None, "seed": 0},
+             "device": "cpu", "dtype": "float32", "max_length": None, "query_max_length": None, "query_prompt": "",
+             "document_prompt": "", "query_head": None, "document_head": None, "expander": None, "seed": 0},
         ),
         "load_collection": (load_collection, {"spec": LIBRARY, "split": None, "drop_same_id": None}),
         "SparseVectors.read": (SparseVectors.read, {"path": folder / "v.npz", "vocabulary": encoder.vocabulary}),

@@ -111,10 +111,10 @@ def encodable(texts: Iterable[str]) -> list[str]:
     return checked_texts(texts, error=EncoderError)
 
 
-def check_max_length(max_length: Any) -> None:
+def check_max_length(max_length: Any, name: str = "max_length") -> None:
     """Raises ParameterError unless it is None or a whole number of at least 1."""
     if max_length is not None and (type(max_length) is not int or max_length < 1):
-        raise ParameterError(f"max_length is {shown(max_length)}; it must be a whole number of at least 1")
+        raise ParameterError(f"{name} is {shown(max_length)}; it must be a whole number of at least 1")
 
 
 def check_batch_size(batch_size: int | None) -> None:

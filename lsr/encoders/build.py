@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from lsr.checks import check_kind, check_whole
+from lsr.checks import check_kind, check_text, check_whole
 from lsr.encoders.base import Dtype, check_max_length
 from lsr.encoders.folders.find import find_checkpoint
 from lsr.encoders.folders.model_files import (
@@ -38,6 +38,9 @@ def build_encoder(
     device: str | None = None,
     dtype: Dtype = "float32",
     max_length: int | None = None,
+    query_max_length: int | None = None,
+    query_prompt: str = "",
+    document_prompt: str = "",
     query_head: HeadSpec | None = None,
     document_head: HeadSpec | None = None,
     expander: Expander | None = None,
@@ -49,7 +52,9 @@ def build_encoder(
         takes the output layer that it has, or begins one tied to its embeddings.
     query_backbone: for methods with two networks, where the queries' is another.
     idf: float32 [components], weights of tokens for methods whose queries are looked up; the IDF of a collection
-        (lsr.encoders.idf) where the method is by IDF. max_length: by default the method's.
+        (lsr.encoders.idf) where the method is by IDF.
+    max_length, query_max_length: tokens of a text, by default the method's, and of a query where that is to be another.
+    query_prompt, document_prompt: what is put before every query, and before every document.
     query_head, document_head: heads in place of the method's, to see what a part of one is good for.
     expander: as load_encoder takes it, for methods whose documents are expanded. seed: of the weights that are new:
         what the backbone does not have begins at random and means nothing before it has been trained.
@@ -68,6 +73,9 @@ def build_encoder(
                 raise ParameterError(f"{method} looks its {texts} up; it has no place for {name}")
     preset = replace(preset, query=query_head or preset.query, document=document_head or preset.document)
     check_max_length(max_length)
+    check_max_length(query_max_length, "query_max_length")
+    for name, prompt in (("query_prompt", query_prompt), ("document_prompt", document_prompt)):
+        check_text(name, prompt, ParameterError)
     check_whole("seed", seed, least=0, most=(1 << 63) - 1)
     checkpoint = find_checkpoint(backbone)
     longest = max_length or preset.max_length
@@ -82,13 +90,14 @@ def build_encoder(
         raise ParameterError(f"{method} has one network; it has no place for query_backbone")
     query: SideSpec
     if isinstance(preset.query, str):
-        query = _lookup(preset.query, checkpoint.folder, document.max_length, query=True)
+        query = _lookup(preset.query, checkpoint.folder, query_max_length or document.max_length, query=True)
     else:
         place = checkpoint if query_backbone is None else find_checkpoint(query_backbone)
-        query = _transformer(preset, preset.query, place.folder, longest)
+        query = _transformer(preset, preset.query, place.folder, query_max_length or longest)
     if (idf is not None) != (preset.query == "idf"):
         wanted = "needs idf, the weights of its tokens" if idf is None else "has no place for idf"
         raise ParameterError(f"{method} {wanted}")
+    query, document = replace(query, prompt=query_prompt), replace(document, prompt=document_prompt)
     spec = EncoderSpec(checkpoint.name, query, document, preset.name, preset.shared)
     table = _learned(spec, seed) if preset.query == "learned" else idf
     return SparseEncoder(spec, EncoderOptions(dtype, max_length), device, expander, seed, table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,18 +42,20 @@ class Evaluated(NamedTuple):
 
 def read_development_set(
     spec: str,
-    split: str | None,
+    split: str | None = None,
     queries: int | None = None,
     documents: int | None = None,
     offline_data: Path | None = None,
 ) -> DevelopmentSet:
     """The development set of a collection.
 
-    queries: that many of them at most, chosen by a hash of their ids. documents: that many at most, those judged for
-    these queries and others chosen likewise; figures over fewer documents than all are higher. offline_data: as for
-    open_collection. Raises CollectionError.
+    split: of a collection that has some; NanoBEIR's have none. queries: that many of them at most, chosen by a hash of
+    their ids. documents: that many at most, those judged for these queries and others chosen likewise; figures over
+    fewer documents than all are higher. offline_data: as for open_collection. Raises CollectionError.
     """
-    collection = open_collection(spec, split, offline_data)
+    collection = open_collection(spec, None, offline_data)
+    if collection.splits and split is not None:
+        collection = open_collection(spec, split, offline_data)
     every_query, qrels = collection.queries(), collection.qrels()
     chosen = sorted(every_query, key=_hash)[:queries]
     judged = {doc_id for query_id in chosen for doc_id in qrels[query_id]}
@@ -87,6 +89,25 @@ def evaluate_encoder(
     per_query = query_values(on.qrels, run, list(measures))
     means = {measure: statistics.fmean(values.values()) for measure, values in per_query.items()}
     return Evaluated(means, rows.nnz / max(len(rows), 1), vectors.nnz / max(len(vectors), 1))
+
+
+def evaluate_on(
+    encoder: SparseEncoder,
+    sets: Mapping[str, DevelopmentSet],
+    measure: str,
+    threads: int = 1,
+    progress: bool = False,
+) -> dict[str, float]:
+    """Figures of all sets, by name: means of the measure and of the non-zeros, and the measure of each of several."""
+    found = {name: evaluate_encoder(encoder, each, [measure], threads, progress) for name, each in sets.items()}
+    figures = {
+        measure: statistics.fmean(each.measures[measure] for each in found.values()),
+        "query nnz": statistics.fmean(each.query_nnz for each in found.values()),
+        "document nnz": statistics.fmean(each.document_nnz for each in found.values()),
+    }
+    if len(found) > 1:
+        figures |= {f"{measure} {name}": each.measures[measure] for name, each in found.items()}
+    return figures
 
 
 def _hash(name: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from lsr.encoders.build import build_encoder
@@ -12,7 +13,7 @@ from lsr.encoders.load import load_encoder
 from lsr.encoders.presets import find_preset
 from lsr.encoders.sparse.lookup import LookupSide
 from lsr.encoders.sparse.sparse_encoder import SparseEncoder
-from lsr.encoders.spec import LookupSpec
+from lsr.encoders.spec import EncoderSpec, LookupSpec
 from lsr.errors import EncoderError
 from lsr.training.distillation import Ensemble, Teacher
 from lsr.training.model import FIXED, LEARNED, SCALE
@@ -30,7 +31,8 @@ def start_encoder(
             raise EncoderError(
                 f"{config.start}: {encoder.name!r} has no network to train; name a transformer's encoder"
             )
-        return encoder
+        spec = _with_texts_as(config, encoder.spec)
+        return encoder if spec == encoder.spec else SparseEncoder(spec, encoder.options, device)
     table = None
     if config.idf:
         table = idf_from(config.idf, find_checkpoint(config.backbone).folder, progress, offline_data)
@@ -41,10 +43,25 @@ def start_encoder(
         idf=table,
         device=device,
         max_length=config.max_length,
+        query_max_length=config.query_max_length,
+        query_prompt=config.query_prompt or "",
+        document_prompt=config.document_prompt or "",
         query_head=config.query_head,
         document_head=config.document_head,
         seed=seed,
     )
+
+
+def _with_texts_as(config: EncoderConfig, spec: EncoderSpec) -> EncoderSpec:
+    """The lengths and prompts of a configuration, where it gives them, in place of an encoder's."""
+    query, document = spec.query, spec.document
+    if config.query_max_length is not None:
+        query = replace(query, max_length=config.query_max_length)
+    if config.query_prompt is not None:
+        query = replace(query, prompt=config.query_prompt)
+    if config.document_prompt is not None:
+        document = replace(document, prompt=config.document_prompt)
+    return replace(spec, query=query, document=document)
 
 
 def what_queries_learn(config: EncoderConfig, encoder: SparseEncoder) -> str:

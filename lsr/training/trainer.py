@@ -30,7 +30,7 @@ from lsr.training.accelerate_state import own_accelerate_state
 from lsr.training.checkpoint import load_checkpoint, save_checkpoint
 from lsr.training.data import GroupStream, Mixture
 from lsr.training.distillation import Ensemble
-from lsr.training.evaluation import DevelopmentSet, evaluate_encoder, read_development_set
+from lsr.training.evaluation import DevelopmentSet, evaluate_on, read_development_set
 from lsr.training.focusing_window import FocusingWindow
 from lsr.training.log import Log, Rates
 from lsr.training.model import TrainableEncoder, TrainableSide
@@ -39,6 +39,7 @@ from lsr.training.optimizer import parameter_groups
 from lsr.training.start import open_teachers, start_encoder, tokenizer_of, what_documents_learn, what_queries_learn
 from lsr.training.stored_scores import StoredScores, store_scores
 from lsr.training.training_batches import Batches, open_streams
+from lsr.training.training_card import training_card
 from lsr.training.training_config import TrainingConfig
 from lsr.training.training_folder import CACHE, CHECKPOINT, ENCODER, PACKAGE, TEACHER, TRAINING, own_training
 from lsr.training.training_step import TrainingStep
@@ -154,12 +155,13 @@ class _Training:
             table = idf_from(config.regularizer.idf, tokenizer_of(self._encoder), progress, offline_data)
             idf = torch.from_numpy(table).to(accelerator.device)
         self._objective = Objective(config, self._encoder.dim, idf, self._steps, accelerator.device)
-        self._development: DevelopmentSet | None = None
+        self._development: dict[str, DevelopmentSet] = {}
         if config.evaluation is not None and accelerator.is_main_process:
             chosen = config.evaluation
-            self._development = read_development_set(
-                chosen.collection, chosen.split, chosen.queries, chosen.documents, offline_data
-            )
+            self._development = {
+                name: read_development_set(name, chosen.split, chosen.queries, chosen.documents, offline_data)
+                for name in chosen.collection
+            }
         teachers = self._teachers(streams, device)
         whole_batch = config.teacher is not None and config.teacher.whole_batch
         self._batches = Batches(mixture, self._model, teachers, whole_batch)
@@ -234,14 +236,11 @@ class _Training:
         What training begins with is measured for the log alone: the figures are not a result of the training.
         """
         chosen, state, better = self._config.evaluation, self._progress, False
-        if chosen is not None and self._development is not None and log is not None:
+        if chosen is not None and log is not None:
             self._model.eval()
             self._model.update_encoder()
-            found = evaluate_encoder(
-                self._encoder, self._development, [chosen.measure], threads=processors(), progress=self._shown
-            )
-            figures = {**found.measures, "query nnz": found.query_nnz, "document nnz": found.document_nnz}
-            value = found.measures[chosen.measure]
+            figures = evaluate_on(self._encoder, self._development, chosen.measure, processors(), self._shown)
+            value = figures[chosen.measure]
             state.evaluations[str(state.step)] = figures
             log.write(state.step, {f"dev {name}": each for name, each in figures.items()})
             better = state.step > 0 and value > state.best
@@ -313,16 +312,18 @@ class _Training:
 
     def _write_encoder(self) -> None:
         folder, step = self._folder / ENCODER, self._progress.step
+        found, before = (self._progress.evaluations.get(key, {}) for key in (str(step), "0"))
         self._encoder.save_pretrained(
             folder,
             {
                 "config": asdict(self._config),
                 "seed": self._config.seed,
                 "step": step,
-                "metrics": self._progress.evaluations.get(str(step), {}),
-                "metrics_before": self._progress.evaluations.get("0", {}),
+                "metrics": found,
+                "metrics_before": before,
                 "versions": {name: version(name) for name in LIBRARIES},
             },
+            training_card(self._config, step, found, before),
         )
 
 

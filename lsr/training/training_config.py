@@ -24,6 +24,11 @@ from lsr.training.regularizers import IDF_FLOPS, Penalty
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+def _several(value: Any) -> Any:
+    """One as a tuple of one, for what may be given as a list or alone."""
+    return tuple(value) if isinstance(value, list) else value if isinstance(value, tuple) else (value,)
+
+
 @table
 class EncoderConfig:
     """What is trained.
@@ -34,7 +39,9 @@ class EncoderConfig:
     query_table: what queries that are looked up learn: "fixed" nothing, "scale" one factor, "table" every weight,
         "learned" a projection of the word embeddings (Li-LSR), which begins anew. By default "learned" for the method
         li-lsr, "scale" for methods of binary queries, else, and with start, "fixed". Binary documents learn one factor.
-    max_length: tokens of a text; by default the method's.
+    max_length: tokens of a text; by default the method's. query_max_length: of a query, where that is to be another.
+    query_prompt, document_prompt: what is put before every query, and before every document; by default nothing, or
+        what it is in `start`.
     query_head, document_head: heads in place of the method's (lsr.encoders.spec.HeadSpec).
     """
 
@@ -45,6 +52,9 @@ class EncoderConfig:
     idf: str = ""
     query_table: Literal["", "fixed", "scale", "table", "learned"] = ""
     max_length: PositiveInt | None = None
+    query_max_length: PositiveInt | None = None
+    query_prompt: str | None = None
+    document_prompt: str | None = None
     query_head: HeadSpec | None = None
     document_head: HeadSpec | None = None
 
@@ -202,12 +212,12 @@ class TeacherConfig:
 class EvaluationConfig:
     """How it is watched, through the index.
 
-    collection, split: what is searched. queries, documents: at most so many; see read_development_set. measure: the
-    best checkpoint has the largest. every: steps between two. patience: evaluations without a better one before it
-    stops; 0 for never.
+    collection, split: what is searched, one or several; a collection without splits needs none. queries, documents: at
+    most so many of each; see read_development_set. measure: the best checkpoint has the largest, or the largest mean.
+    every: steps between two. patience: evaluations without a better one before it stops; 0 for never.
     """
 
-    collection: str
+    collection: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_several)]
     split: str | None = "dev"
     queries: PositiveInt | None = 500
     documents: PositiveInt | None = 50_000
@@ -217,11 +227,8 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         parse_measures([self.measure])
-
-
-def _several(value: Any) -> Any:
-    """One as a tuple of one, for what may be given as a list or alone."""
-    return tuple(value) if isinstance(value, list) else value if isinstance(value, tuple) else (value,)
+        if len(set(self.collection)) < len(self.collection):
+            raise ParameterError(f"collection names {list(self.collection)}; name each once")
 
 
 @table

@@ -25,9 +25,9 @@ def test_what_is_written_can_be_read(lsr: Lsr, tmp_path: Path) -> None:
     described = read_experiment(folder / "experiment.toml")
     assert [system.name for system in described.systems] == ["bm25", "tiny", "tiny-feedback"]
     training = read_training(folder / "training.toml")
-    named = [judged.path for judged in described.collections] + [training.data.records]
+    named = [judged.path for judged in described.collections] + [training.data[0].records]
     assert training.evaluation is not None
-    assert all((folder / name).exists() for name in [*named, training.evaluation.collection])
+    assert all((folder / name).exists() for name in [*named, *training.evaluation.collection])
     assert all(path.read_text().count("#") > 10 for path in folder.glob("*.toml"))
 
     tuned, reported = (load_collection(folder / "collection", split) for split in ("dev", "test"))

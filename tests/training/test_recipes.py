@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lsr.collections.ir_datasets_source import IrDataset
 from lsr.encoders.load import load_encoder
 from lsr.encoders.presets import PRESETS
 from lsr.errors import ParameterError
@@ -68,6 +69,8 @@ def test_the_pretraining_is_as_it_is_known() -> None:
     assert how.warm_up * how.steps == pytest.approx(5000)
     assert [(each.kind, each.strength) for each in config.regularizer.document] == [("flops", 1e-7)]
     assert teacher is not None and fine.teacher is not None
+    assert config.evaluation is not None
+    assert all(IrDataset(name).splits == () for name in config.evaluation.collection)  # which raises for other ids
     assert (teacher.scale, teacher.weights, fine.teacher.scale) == (10, (0.5, 0.5), 30)
 
 

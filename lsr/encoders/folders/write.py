@@ -13,6 +13,8 @@ from safetensors.torch import save_file
 
 from lsr.encoders.base import ENCODER_FILE
 from lsr.encoders.folders import sentence_transformers
+from lsr.encoders.folders.find import CARD_FILE
+from lsr.encoders.folders.model_card import HowMade, model_card
 from lsr.encoders.folders.saved import (
     DOCUMENT_FOLDER,
     FORMAT_VERSION,
@@ -48,13 +50,19 @@ def write_encoder(
     query: LookupSide | TransformerSide,
     document: LookupSide | TransformerSide,
     training: Mapping[str, Any] | None = None,
+    made: HowMade | None = None,
 ) -> None:
-    """Write the encoder in place of one that is there; training: what is kept beside it. Raises StorageError."""
-    known = _known(query.spec) and _known(document.spec)
+    """Write the encoder in place of one that is there, with a model card.
+
+    training: what is kept beside it. made: for the card. Raises StorageError.
+    """
+    known = _known(query.spec) and _known(document.spec) and not _read_apart(query, document)
     markers = (MODULES_FILE, ENCODER_FILE)
     marker = next((name for name in markers if (folder / name).is_file()), markers[0])
     with replacing_folder(folder, marker) as temporary:
         (_write_sentence_transformer if known else _write_own)({"query": query, "document": document}, temporary)
+        card = model_card(query.spec, document.spec, document.dim, known, made)
+        (temporary / CARD_FILE).write_text(card, encoding="utf-8")
         if training is not None:
             _write_json(temporary / TRAINING_FILE, training)
 
@@ -72,6 +80,13 @@ def _known(side: SideSpec) -> bool:
         and side.special_tokens
         and not side.backbone.bidirectional
     )
+
+
+def _read_apart(query: LookupSide | TransformerSide, document: LookupSide | TransformerSide) -> bool:
+    """Whether one network reads queries and documents otherwise: there it would have one length, or be two."""
+    if isinstance(query, LookupSide) or isinstance(document, LookupSide):
+        return False
+    return query.backbone is document.backbone and not _alike(query, document)
 
 
 def _write_sentence_transformer(sides: Sides, folder: Path) -> None:

@@ -35,6 +35,7 @@ from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
+    from lsr.encoders.folders.model_card import HowMade
     from lsr.encoders.sparse.transformer import TransformerSide
 
 LONG_TEXTS_AT_ONCE = 256  # each may have hundreds of windows
@@ -246,18 +247,21 @@ class SparseEncoder(PretrainedEncoder):
             content["query"] = lookup_to_json(self._query, folder / QUERY_FOLDER)
         write_saved(folder, {"kind": REFERENCE, **content})
 
-    def save_pretrained(self, folder: str | Path, training: Mapping[str, Any] | None = None) -> None:
+    def save_pretrained(
+        self, folder: str | Path, training: Mapping[str, Any] | None = None, made: HowMade | None = None
+    ) -> None:
         """Write everything: networks, heads, tables, tokenizers; load_encoder(folder) gives the encoder back.
 
         Where sentence-transformers knows all parts of the encoder, the folder is one of its SparseEncoder's. Options,
         such as pruning, are not part of it; weights are written in the precision that they are computed with. No other
-        thread may encode meanwhile. training: how it was trained, JSON, which is kept as training.json.
+        thread may encode meanwhile. README.md is a model card; its license is left to its owner. training: how it was
+        trained, JSON, which is kept as training.json. made: the same, for the card.
 
         Raises StorageError, also where the folder holds something else.
         """
         from lsr.encoders.folders.write import write_encoder  # loads torch
 
-        write_encoder(expanded(folder), self.query_side, self.document_side, training)
+        write_encoder(expanded(folder), self.query_side, self.document_side, training, made)
 
     def _load_document(self) -> Side:
         spec, query = self.spec.document, self.query_side
