@@ -18,6 +18,9 @@ EXTRAS = {
     "accelerate": "train",
     "tensorboard": "train",
     "pypdf": "pdf",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+    "prometheus_client": "serve",
 }
 TRAINING = ("accelerate", "tensorboard", "torch", "transformers")
 

@@ -15,6 +15,7 @@ _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]b)?", re.IGNORECASE)
 _CONTROL_GROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
+_OWN_STATUS = Path("/proc/self/status")
 
 
 def parse_size(text: str) -> int:
@@ -32,6 +33,19 @@ def machine_memory() -> int:
         with suppress(OSError, ValueError):  # there is no limit
             total = min(total, int(limit.read_text()))
     return total
+
+
+def resident_memory() -> dict[str, int]:
+    """Bytes of this process in memory: "mapped" from files, as indexes are, and "anonymous".
+
+    Where the system does not tell them apart, all of it is anonymous.
+    """
+    with suppress(OSError):
+        told = dict(line.split(":", 1) for line in _OWN_STATUS.read_text().splitlines())
+        if "RssAnon" in told:
+            kinds = {"mapped": ("RssFile", "RssShmem"), "anonymous": ("RssAnon",)}
+            return {kind: sum(int(told[name].split()[0]) << 10 for name in names) for kind, names in kinds.items()}
+    return {"mapped": 0, "anonymous": int(psutil.Process().memory_info().rss)}
 
 
 def _container_limits() -> Iterator[Path]:

@@ -49,7 +49,7 @@ def table(kind: type[Table]) -> type[Table]:
         try:
             initialize(self, *values, **named)
         except ValidationError as error:
-            raise ParameterError(_said(checked, error)) from None
+            raise ParameterError(said(checked, error)) from None
 
     setattr(checked, "__init__", checking)  # noqa: B010 (mypy refuses an assignment to a method)
     return cast(type[Table], checked)
@@ -68,7 +68,7 @@ def read_toml(path: Traversable, kind: type[Table]) -> Table:
     except UnreadableInputError as error:
         raise ParameterError(f"{path}: {error}") from error
     except ValidationError as error:
-        raise ParameterError(f"{path}: {_said(kind, error)}") from None
+        raise ParameterError(f"{path}: {said(kind, error)}") from None
     except LsrError as error:
         raise ParameterError(f"{path}: {error}") from error
     except (ValueError, RecursionError) as error:  # numbers of thousands of digits, brackets in brackets
@@ -77,8 +77,11 @@ def read_toml(path: Traversable, kind: type[Table]) -> Table:
         raise ParameterError(f"{path}: is not valid TOML ({error}); {advice}") from error
 
 
-def _said(kind: type, error: ValidationError) -> str:
-    """The first mistake in a line; keys that nobody knows come first, as they explain others that are missing."""
+def said(kind: type, error: ValidationError) -> str:
+    """The first mistake in a line; keys that nobody knows come first, as they explain others that are missing.
+
+    kind: the class, made by `table`, that was to be made.
+    """
     mistakes = error.errors(include_url=False)
     first = min(mistakes, key=lambda mistake: mistake["type"] != "unexpected_keyword_argument")
     *table_place, key = first["loc"] or ("",)

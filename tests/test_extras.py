@@ -32,6 +32,9 @@ ENTRIES = {
     "from lsr.collections.documents import as_documents\n"
     "open('a.pdf', 'w').close()\n"
     "list(as_documents('a.pdf').documents())": "pypdf",
+    "from lsr.cli.serve import serve; serve([])": "fastapi",
+    "from lsr.cli.serve import serve; serve([]) # again": "uvicorn",
+    "from lsr.cli.serve import serve; serve([]) # and again": "prometheus_client",
 }
 
 

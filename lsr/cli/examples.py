@@ -24,6 +24,10 @@ EXAMPLES = {
         'lsr search scifact.index "vitamin D and bone density" -k 5 --explain',
         'lsr search scifact.index "bone density" --interpolate after --weight 0.3',
     ),
+    "serve": (
+        "lsr serve scifact.index",
+        "lsr serve scifact.index notes.index --port 9000",
+    ),
     "why": (
         'lsr why scifact.index "vitamin D and bone density" 4983',
         'lsr why scifact.index "bone density" 4983 --max-blocks 20',

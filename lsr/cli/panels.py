@@ -16,6 +16,7 @@ _PANELS = {
     "Negatives": "depth skip_top mine.negatives max_score_ratio relevant also mine.seed",
     "Teachers": "dense_teacher sparse_teacher cross_teacher mine.normalize scale",
     "Training": "seeds steps",
+    "Server": "host port",
     "Machine": "threads memory batch_size device",
     OUTPUT: "json explain facet plot per_query run tag output plan index against inspect.k update.dry_run",
 }

@@ -15,12 +15,10 @@ from lsr.cli.search_options import takes_request
 from lsr.retrieval.request import SearchRequest
 
 if TYPE_CHECKING:
-    from lsr.retrieval.hits import Hit, Hits
-    from lsr.retrieval.snapshot import Snapshot
+    from lsr.retrieval.hits import Hit
 
 _SNIPPET = 300
 _TERMS_SHOWN = 12
-_VALUES_SHOWN = 10
 _METADATA = 200  # characters
 
 
@@ -41,6 +39,7 @@ def search(
 ) -> None:
     """Print the best documents for one query."""
     from lsr.retrieval.asked import open_with_query
+    from lsr.retrieval.facet_counts import counted
 
     with while_loading(index):
         asked = open_with_query(index, query, queries, encoder, device)
@@ -69,16 +68,6 @@ def search(
         print()
         lines = [[str(each["value"]), f"{each['hits']:,}", f"{each['documents']:,}"] for each in values]
         print_columns([[name, "hits", "documents" if request.where is None else "matching"], *lines])
-
-
-def counted(snapshot: Snapshot, name: str, hits: Hits, where: str | None) -> list[dict[str, Any]]:
-    """The most frequent values of a column: in how many hits, and in how many documents that may be found."""
-    from lsr.retrieval.hits import as_json
-
-    in_hits = snapshot.facets(name, hits, k=None)
-    in_all = snapshot.facets(name, where=where, k=None)
-    most = sorted(in_all, key=lambda value: (-in_hits.get(value, 0), -in_all[value], str(value)))[:_VALUES_SHOWN]
-    return [{"value": as_json(each), "hits": in_hits.get(each, 0), "documents": in_all[each]} for each in most]
 
 
 def _columns(metadata: Mapping[str, Any]) -> str:

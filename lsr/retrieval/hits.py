@@ -106,9 +106,12 @@ class Hit:
         spans = getattr(snapshot.query_encoder, "spans", None)
         return make_snippet(self.text, self._contributions, snapshot.token, spans, length, self.passage)
 
-    def as_dict(self, explain: bool = False, snippet: int | None = None) -> dict[str, Any]:
-        """What JSON shows of it; explain: with its terms; snippet: with one of so many characters, if it has a text."""
-        shown = {name: getattr(self, name) for name in Hits.columns}
+    def as_dict(self, explain: bool = False, snippet: int | None = None, text: bool = True) -> dict[str, Any]:
+        """What JSON shows of it.
+
+        explain: with its terms. snippet: with one of so many characters, if it has a text. text: with its text.
+        """
+        shown = {name: getattr(self, name) for name in Hits.columns if text or name != "text"}
         shown["scores"] = dict(self.scores)
         if self.passage is not None:
             shown["passage"] = list(self.passage)

@@ -244,6 +244,11 @@ class Searcher(HasFacts, FromFolder):
         self.identity, self.opened_with = snapshot.index.identity, opened_with
         self._snapshot = snapshot
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether `refresh` would look for something new; takes a microsecond. Raises ParameterError as `refresh`."""
+        return self._checked_reader.has_changed()
+
     def refresh(self) -> bool:
         """See the newest generation of the index from now on; returns whether it is another one.
 

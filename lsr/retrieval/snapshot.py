@@ -126,7 +126,14 @@ class Snapshot:
         """The hits of each query, in their order, as `request` asks for them."""
         check_kind("the request", request, SearchRequest)
         texts = None if isinstance(queries, SparseVectors) else checked_texts(queries, "query")
-        found = self.find(self.encode(queries if texts is None else texts, request.sides), request, threads)
+        encoded = self.encode(queries if texts is None else texts, request.sides)
+        return self.hits_of_encoded(encoded, texts, request, threads)
+
+    def hits_of_encoded(
+        self, encoded: Mapping[str, Any], texts: Sequence[str] | None, request: SearchRequest, threads: int | None = 1
+    ) -> list[Hits]:
+        """As `hits`, for queries that `encode` has encoded. texts: theirs; None where they were given as vectors."""
+        found = self.find(encoded, request, threads)
         sparse = found.queries.get(SPARSE)
         parts = [(side, scores.tolist()) for side, scores in found.parts.items()]
         hits = []

@@ -1,0 +1,1 @@
+"""Indexes, served over HTTP: `lsr serve`. Needs the extra `serve`."""

@@ -1,0 +1,64 @@
+"""The web application: addresses, errors, headers, limits, and the page."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Response
+from fastapi.staticfiles import StaticFiles
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from lsr.serve.problems import answer_errors
+from lsr.serve.routes import reading_routes, writing_routes
+from lsr.serve.serve_settings import ServeSettings
+from lsr.serve.served_index import ServedIndex
+from lsr.serve.service import Service
+from lsr.version import __version__
+
+PREFIX = "/v1"
+
+
+def create_app(indexes: Mapping[str, ServedIndex], settings: ServeSettings) -> FastAPI:
+    """The application, whose threads run between its startup and its shutdown. Raises ParameterError."""
+    service = Service(indexes, settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        yield
+        service.close()
+
+    app = FastAPI(
+        title="lsr",
+        summary="Learned sparse retrieval.",
+        version=__version__,
+        docs_url=None,  # its page would load scripts of other hosts
+        redoc_url=None,
+        lifespan=lifespan,
+        max_body_size=settings.most_bytes,
+    )
+    answer_errors(app)
+    app.include_router(reading_routes(service), prefix=PREFIX)
+    app.include_router(writing_routes(service), prefix=PREFIX)
+    app.include_router(_operating_routes(service))
+    app.mount("/", StaticFiles(directory=str(files("lsr.serve") / "page"), html=True))
+    return app
+
+
+def _operating_routes(service: Service) -> APIRouter:
+    router = APIRouter(tags=["operating"])
+
+    @router.get("/health")
+    async def health() -> Any:
+        """That the server answers, and the generation of each index."""
+        return {"status": "ok", "generations": {n: i.searcher.generation for n, i in service.indexes.items()}}
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        """Counts and durations for Prometheus."""
+        return Response(service.metrics.page(), media_type=CONTENT_TYPE_LATEST)
+
+    return router

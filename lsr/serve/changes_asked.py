@@ -1,0 +1,68 @@
+"""What requests change in an index, as steps of a WriteQueue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from lsr.errors import CollectionError, ParameterError
+from lsr.retrieval.searcher import Searcher
+from lsr.serve.bodies import rows_of_weights
+from lsr.serve.problems import RequestError
+from lsr.serve.serve_settings import ServeSettings
+from lsr.serve.write_queue import Answer, Write
+
+Documents = Sequence[Mapping[str, Any]]
+
+
+def adding(documents: Documents, settings: ServeSettings) -> Write:
+    """Documents with new ids. Raises RequestError, CollectionError."""
+    _check(documents, settings)
+
+    def change(searcher: Searcher) -> Answer:
+        return {"added": searcher.add(*_given(documents, searcher))}
+
+    return Write(change)
+
+
+def updating(documents: Documents, settings: ServeSettings) -> Write:
+    """Documents that take the place of those with their ids, or are new."""
+    _check(documents, settings)
+
+    def change(searcher: Searcher) -> Answer:
+        report = searcher.update(*_given(documents, searcher))
+        return {"added": report.added, "changed": report.changed, "unchanged": report.unchanged}
+
+    return Write(change)
+
+
+def deleting(ids: Sequence[str], settings: ServeSettings) -> Write:
+    _check_count(len(ids), settings)
+    return Write(lambda searcher: {"deleted": searcher.delete(ids)})
+
+
+def _given(documents: Documents, searcher: Searcher) -> tuple[Any, ...]:
+    """As Searcher.add takes them: documents, or vectors and their ids."""
+    if not any("vector" in each for each in documents):
+        return (list(documents),)
+    if not all(each.keys() == {"id", "vector"} and isinstance(each["vector"], dict) for each in documents):
+        raise CollectionError(
+            "a document with a vector has `id` and `vector`, an object, and nothing else; so must all"
+        )
+    ids = [str(each["id"]) for each in documents]
+    return rows_of_weights([each["vector"] for each in documents], searcher.snapshot), ids
+
+
+def _check(documents: Documents, settings: ServeSettings) -> None:
+    _check_count(len(documents), settings)
+    for place, each in enumerate(documents):
+        if not isinstance(each.get("id", each.get("_id")), str):
+            raise ParameterError(f"documents[{place}] has no id; give each one as text")
+
+
+def _check_count(count: int, settings: ServeSettings) -> None:
+    if count > settings.most_documents:
+        raise RequestError(
+            HTTPStatus.BAD_REQUEST, f"there are {count} documents; a request changes at most {settings.most_documents}"
+        )

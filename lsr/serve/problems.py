@@ -1,0 +1,62 @@
+"""Errors as a client sees them: lsr's own line, as application/problem+json (RFC 9457)."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from lsr.errors import IndexFormatError, LsrError, MissingExtraError, StorageError
+
+PROBLEM = "application/problem+json"
+RETRY_AFTER = "Retry-After"
+
+
+class RequestError(LsrError):
+    """A request that the server does not carry out, with the status that says why. retry_after: seconds, if any."""
+
+    def __init__(self, status: HTTPStatus, message: str, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.status, self.retry_after = status, retry_after
+
+
+def status_of(error: LsrError) -> HTTPStatus:
+    """What an error of lsr is in HTTP: of the request, unless it is about what is on disk or installed."""
+    if isinstance(error, RequestError):
+        return error.status
+    if isinstance(error, StorageError):
+        return HTTPStatus.SERVICE_UNAVAILABLE
+    if isinstance(error, IndexFormatError | MissingExtraError):
+        return HTTPStatus.INTERNAL_SERVER_ERROR
+    return HTTPStatus.BAD_REQUEST
+
+
+def problem(status: int, detail: str, error: str | None = None, headers: dict[str, str] | None = None) -> Response:
+    """The response. error: the class among lsr's errors."""
+    content: dict[str, Any] = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": int(status)}
+    content |= {"detail": detail, **({} if error is None else {"error": error})}
+    return Response(json.dumps(content), status, headers, PROBLEM)
+
+
+def answer_errors(app: FastAPI) -> None:
+    """Let an app answer every error as a problem; what is no error of lsr's is a defect, of which nothing is told."""
+
+    @app.exception_handler(LsrError)
+    async def of_lsr(request: Request, error: LsrError) -> Response:
+        retry = error.retry_after if isinstance(error, RequestError) else 1 if isinstance(error, StorageError) else None
+        headers = {} if retry is None else {RETRY_AFTER: str(retry)}
+        if status_of(error) == HTTPStatus.UNAUTHORIZED:
+            headers["WWW-Authenticate"] = "Bearer"
+        return problem(status_of(error), str(error), type(error).__name__, headers)
+
+    @app.exception_handler(HTTPException)
+    async def of_http(request: Request, error: HTTPException) -> Response:
+        return problem(error.status_code, str(error.detail), headers=dict(error.headers or {}))
+
+    @app.exception_handler(Exception)
+    async def of_defect(request: Request, error: Exception) -> Response:
+        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "lsr failed; its log says more")

@@ -1,0 +1,26 @@
+"""Bodies of requests that OpenAPI shows, exactly as they could be sent; tests/serve sends all of them."""
+
+SEARCHES = (
+    {"summary": "Five documents for a text", "value": {"query": "bone density", "k": 5}},
+    {
+        "summary": "Snippets and terms of what matches a condition, within 50 ms",
+        "value": {
+            "query": "bone density",
+            "where": "year >= 2020",
+            "snippet": 200,
+            "explain": True,
+            "text": False,
+            "facets": ["year"],
+            "deadline_ms": 50,
+        },
+    },
+    {"summary": "With feedback", "value": {"query": "bone density", "feedback": "rocchio", "feedback_depth": 5}},
+    {"summary": "A vector, by token", "value": {"vector": {"bone": 1.2, "density": 0.8}, "exact": True}},
+)
+DOCUMENTS = (
+    {
+        "summary": "Texts with metadata",
+        "value": {"documents": [{"id": "d1", "title": "Bones", "text": "Calcium makes bones dense.", "year": 2024}]},
+    },
+)
+IDS = ({"summary": "Two documents", "value": {"ids": ["d1", "d2"]}},)

@@ -1,0 +1,79 @@
+"""The addresses of a server, and what each of them asks of a Service."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Response
+
+from lsr.serve.answers import as_bytes, document_work, search_work
+from lsr.serve.bodies import JSON, DocumentsBody, IdsBody, SearchBody, described, reader_of
+from lsr.serve.changes_asked import adding, deleting, updating
+from lsr.serve.request_examples import DOCUMENTS, IDS, SEARCHES
+from lsr.serve.service import Service
+from lsr.serve.work_queue import Work
+from lsr.serve.write_queue import Write
+
+SearchGiven = Annotated[Any, Depends(reader_of(SearchBody))]
+DocumentsGiven = Annotated[Any, Depends(reader_of(DocumentsBody))]
+IdsGiven = Annotated[Any, Depends(reader_of(IdsBody))]
+
+
+def reading_routes(service: Service) -> APIRouter:
+    """What needs the key for reading."""
+    router = APIRouter(tags=["reading"])
+
+    async def answered(work: Work) -> Response:
+        return Response(await service.work.answer(work), media_type=JSON)
+
+    @router.get("/indexes")
+    async def indexes() -> Response:
+        """The indexes that are served."""
+        return Response(as_bytes([index.facts() for index in service.indexes.values()]), media_type=JSON)
+
+    @router.get("/indexes/{index}")
+    async def index(index: str) -> Response:
+        """What an index holds: documents, columns of metadata, tuned recalls."""
+        return Response(as_bytes(service.index(index).facts()), media_type=JSON)
+
+    @router.post("/indexes/{index}/search", openapi_extra=described(SearchBody, *SEARCHES))
+    async def search(index: str, body: SearchGiven) -> Response:
+        """The best documents for a text or a vector."""
+        return await answered(search_work(service.index(index), body, service.settings))
+
+    @router.get("/indexes/{index}/documents/{doc_id:path}")
+    async def get_document(index: str, doc_id: str) -> Response:
+        """A document as the index keeps it: text, metadata, vector."""
+        return await answered(document_work(service.index(index), doc_id))
+
+    return router
+
+
+def writing_routes(service: Service) -> APIRouter:
+    """What needs the key for writing."""
+    router = APIRouter(tags=["writing"])
+
+    async def answered(index: str, write: Write) -> Any:
+        return await service.writes[service.index(index).name].answer(write)
+
+    @router.post("/indexes/{index}/documents", openapi_extra=described(DocumentsBody, *DOCUMENTS))
+    async def add_documents(index: str, body: DocumentsGiven) -> Any:
+        """Add documents with new ids. They are on disk, and found, when this is answered."""
+        return await answered(index, adding(body.documents, service.settings))
+
+    @router.put("/indexes/{index}/documents", openapi_extra=described(DocumentsBody, *DOCUMENTS))
+    async def update_documents(index: str, body: DocumentsGiven) -> Any:
+        """Add documents, or replace those with the same ids."""
+        return await answered(index, updating(body.documents, service.settings))
+
+    @router.delete("/indexes/{index}/documents/{doc_id:path}")
+    async def delete_document(index: str, doc_id: str) -> Any:
+        """Delete a document; deleted: 0 where there is none."""
+        return await answered(index, deleting([doc_id], service.settings))
+
+    @router.post("/indexes/{index}/delete", openapi_extra=described(IdsBody, *IDS))
+    async def delete_documents(index: str, body: IdsGiven) -> Any:
+        """Delete documents; deleted: how many of them there were."""
+        return await answered(index, deleting(body.ids, service.settings))
+
+    return router

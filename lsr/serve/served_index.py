@@ -1,0 +1,63 @@
+"""ServedIndex: an index with the name that requests know it by."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lsr.errors import ParameterError
+from lsr.retrieval.searcher import Searcher
+from lsr.storage.manifest import read_manifest
+
+SUFFIX = ".index"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+@-]{,99}")
+
+
+@dataclass(frozen=True)
+class ServedIndex:
+    """name: that of its folder, without `.index`."""
+
+    name: str
+    searcher: Searcher
+
+    def facts(self) -> dict[str, Any]:
+        """What a client needs to know before it asks."""
+        snapshot = self.searcher.snapshot
+        index = snapshot.index
+        columns = {each.name: str(each.type) for each in snapshot.metadata.schema} if snapshot.metadata.stored else {}
+        return {
+            "name": self.name,
+            "documents": self.searcher.documents,
+            "components": index.dim,
+            "generation": self.searcher.generation,
+            "encoder": None if snapshot.query_encoder is None else snapshot.query_encoder.name,
+            "texts": snapshot.texts is not None,
+            "dense": snapshot.dense is not None,
+            "passages": snapshot.passages is not None,
+            "columns": columns,
+            "presets": [{"recall": preset.asked, "k": preset.k} for preset in getattr(index, "presets", {}).values()],
+        }
+
+
+def open_served(folders: Sequence[Path], device: str | None = None) -> dict[str, ServedIndex]:
+    """The indexes by name. Raises as Searcher.open does, and ParameterError for names that cannot be told apart."""
+    served: dict[str, ServedIndex] = {}
+    for folder in folders:
+        name = folder.resolve().name.removesuffix(SUFFIX)
+        if not _NAME.fullmatch(name):
+            raise ParameterError(
+                f"{folder}: a name in addresses has up to 100 of A-Z, a-z, 0-9 and . _ + @ -; rename it"
+            )
+        if name in served:
+            raise ParameterError(f"{folder}: another index is called {name!r}, too; rename one of the folders")
+        served[name] = ServedIndex(name, _opened(folder, device))
+    return served
+
+
+def _opened(folder: Path, device: str | None) -> Searcher:
+    if read_manifest(folder).get("encoder") is None:  # it was built from vectors, and is asked for vectors
+        return Searcher.open_for_vectors(folder)
+    return Searcher.open(folder, device)

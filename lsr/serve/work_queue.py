@@ -1,0 +1,143 @@
+"""WorkQueue: what requests ask of indexes, done by threads, with the texts of many encoded at once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from time import monotonic
+from typing import Any
+
+from lsr.retrieval.request import SPARSE, SideName
+from lsr.retrieval.snapshot import Snapshot
+from lsr.serve.awaited import Awaited
+from lsr.serve.problems import RequestError
+from lsr.serve.serve_metrics import ServeMetrics
+from lsr.vectors.sparse_vectors import SparseVectors
+
+MOST_ENCODED = 32  # texts that wait for one another
+
+_LATE = "the deadline passed before the search could begin; ask again later, or give more time"
+
+Encoded = Mapping[str, Any]
+
+
+class Work(Awaited[bytes]):
+    """What one request asks for.
+
+    do: makes the answer of the encoded query, {} where none is asked. asked: the query. deadline: by `monotonic`.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        do: Callable[[Encoded], bytes],
+        asked: str | SparseVectors | None = None,
+        sides: tuple[SideName, ...] = (SPARSE,),
+        deadline: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.snapshot, self.do, self.asked, self.sides, self.deadline = snapshot, do, asked, sides, deadline
+        self.since = monotonic()
+        self.encoded: Encoded = {}
+
+
+class WorkQueue:
+    """Threads that do work in the order in which it came. What comes while texts are encoded is the next batch."""
+
+    def __init__(self, metrics: ServeMetrics) -> None:
+        self._waiting: SimpleQueue[Work | None] = SimpleQueue()
+        self._taking = Lock()
+        self._metrics = metrics
+        self._threads: list[Thread] = []
+
+    def start(self, threads: int) -> None:
+        self._threads = [Thread(target=self._run, name=f"lsr search {number}") for number in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def __len__(self) -> int:
+        """How much waits."""
+        return self._waiting.qsize()
+
+    async def answer(self, work: Work) -> bytes:
+        """What `work.do` returns. Raises what it raises, and RequestError where its deadline passes before."""
+        self._waiting.put(work)
+        return await work.result
+
+    def close(self) -> None:
+        """Do what waits, and end."""
+        for _ in self._threads:
+            self._waiting.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._taking:  # others wait, and do not each encode a few
+                batch, ends = self._take()
+                batch = self._encode(batch)
+            for work in batch:
+                self._do(work)
+            if ends:
+                return
+
+    def _take(self) -> tuple[list[Work], bool]:
+        """All that waits, at least one and at most MOST_ENCODED; and whether that was the last."""
+        batch: list[Work] = []
+        work = self._waiting.get()
+        while work is not None:
+            batch.append(work)
+            if len(batch) == MOST_ENCODED:
+                break
+            try:
+                work = self._waiting.get_nowait()
+            except Empty:
+                break
+        return batch, work is None
+
+    def _encode(self, batch: Sequence[Work]) -> list[Work]:
+        """Those whose queries are encoded by then; the others have been answered."""
+        now = monotonic()
+        groups: dict[tuple[int, tuple[SideName, ...]], list[Work]] = defaultdict(list)
+        ready = []
+        for work in batch:
+            self._metrics.observe("queue", now - work.since)
+            if work.deadline is not None and now > work.deadline:
+                work.fail(RequestError(HTTPStatus.GATEWAY_TIMEOUT, _LATE, 1))
+            elif isinstance(work.asked, str):
+                groups[id(work.snapshot), work.sides].append(work)
+            else:
+                ready.append(work)
+        for group in groups.values():
+            ready += self._encode_texts(group)
+        return ready
+
+    def _encode_texts(self, group: Sequence[Work]) -> Sequence[Work]:
+        """The texts of one snapshot, as one batch."""
+        begun = monotonic()
+        first = group[0]
+        try:
+            rows = first.snapshot.encode([str(work.asked) for work in group], first.sides)
+        except Exception as error:  # of the index, as each text has been checked
+            for work in group:
+                work.fail(error)
+            return []
+        for at, work in enumerate(group):
+            work.encoded = {side: each[at : at + 1] for side, each in rows.items()}
+        self._metrics.observe("encode", monotonic() - begun)
+        return group
+
+    def _do(self, work: Work) -> None:
+        begun = monotonic()
+        try:
+            if isinstance(work.asked, SparseVectors):
+                work.encoded = work.snapshot.encode(work.asked, work.sides)
+            answer = work.do(work.encoded)
+        except Exception as error:  # which its request tells, or the log
+            work.fail(error)
+        else:
+            work.settle(answer)
+        self._metrics.observe("search", monotonic() - begun)
