@@ -262,6 +262,7 @@ class Sindi(Engine):
     """SINDI of VSAG, by its Python package. A version passes over parameters that it does not know."""
 
     name, module, threads = "pyvsag", "pyvsag", "one"
+    documents: int
     WINDOW = 50_000  # documents; VSAG's default, which takes 10,000 to 60,000
 
     @staticmethod
@@ -275,6 +276,7 @@ class Sindi(Engine):
         arrays, sizes = documents
         described = Sindi.described({**parameters, "term_id_limit": sizes["term_id_limit"]}, sizes["dim"])
         (folder / "parameters.json").write_text(described)  # which loading needs
+        (folder / "documents.json").write_text(json.dumps(len(arrays["ids"])))
         index = Sindi.new(described)
         index.build(**arrays)
         return index
@@ -302,7 +304,9 @@ class Sindi(Engine):
         index = cls.new((folder / "parameters.json").read_text())
         with silence():
             index.load(f"{folder}/index")
-        return cls(index)
+        opened = cls(index)
+        opened.documents = json.loads((folder / "documents.json").read_text())
+        return opened
 
     def prepare(self, queries: SparseVectors) -> Any:
         return unsigned(queries)
@@ -311,7 +315,9 @@ class Sindi(Engine):
         return self.index.knn_search(*prepared, K, json.dumps({"sindi": parameters}))
 
     def rows(self, found: Any, n_queries: int) -> np.ndarray:
-        return np.asarray(found[0]).reshape(n_queries, K)
+        rows = np.asarray(found[0]).reshape(n_queries, K)
+        # Where fewer than K are found, the others are whatever was in that memory.
+        return np.where((rows >= 0) & (rows < self.documents), rows, -1)
 
     def prepare_each(self, queries: SparseVectors) -> list[Any]:
         return [unsigned(query) for query in queries]

@@ -76,7 +76,7 @@ GRIDS = {
         searches=grid(query_prune_ratio=(0.0, 0.2, 0.4, 0.6), n_candidate=(10, 20, 40, 80, 160)),
     ),
 }
-SECTIONS = ("race", "build", "exact", "size", "start")
+SECTIONS = ("race", "short", "build", "exact", "size", "start")
 
 
 def main() -> None:
@@ -93,6 +93,7 @@ def main() -> None:
         run = Run(GRIDS, present, arguments.sets, arguments.rows, arguments.queries, indexes, console)
         jobs = {
             "race": search_race.race,
+            "short": search_race.short,
             "build": partial(search_index.build, slow=arguments.slow),
             "exact": search_race.exact,
             "size": search_index.size,

@@ -114,12 +114,13 @@ class Run:
 
 
 class Collection:
-    """The first rows of a set with its queries and their true top 10."""
+    """The first rows of a set with its queries and their true top 10. terms: of a query, the heaviest that are kept."""
 
-    def __init__(self, data_set: str, rows: int, n_queries: int) -> None:
+    def __init__(self, data_set: str, rows: int, n_queries: int, terms: int | None = None) -> None:
         self.name = data_set
         self.documents: SparseVectors = read_documents(data_set, rows)
-        self.queries: SparseVectors = read_queries(data_set, n_queries)
+        queries = read_queries(data_set, n_queries)
+        self.queries: SparseVectors = queries.top_k(terms) if terms else queries
         exact = ExactIndex.build(self.documents).search(self.queries, K, threads=2)
         self.top = exact.rows
         self._least = exact.scores[:, -1] * np.float32(1 - 1e-6)

@@ -27,6 +27,7 @@ from search_worker import seconds_of
 from lsr import ExactIndex, SearchParams, SeismicIndex
 
 CALL_TARGETS = (0.95, 0.99)  # at which single calls and two threads are measured
+SHORT, SHORT_TARGET = (3, 5, 8), 0.95  # terms of queries
 ORACLE_QUERIES = 200
 SCIPY_QUERIES = 50
 
@@ -141,6 +142,29 @@ def calls(run: Run, best: Best, turns: Turns, collection: Collection) -> list[di
                 "one query a call" if on_two is None else f"{on_two:,.0f}",
             )
     run.console.print(table)
+    return results
+
+
+def short(run: Run) -> list[dict[str, Any]]:
+    """Queries of few terms, one a call, of the engines that index all documents."""
+    results = []
+    for data_set in run.sets:
+        rows = run.rows(data_set)
+        engines = [engine for engine in run.engines if run.rows(data_set, engine) == rows]
+        table = table_of("terms", "engine", "search", "recall@10", "mean", "p50", "p99", text=3)
+        table.title = f"{rows:,} {data_set}: µs of a call with one query of few terms, at recall@10 ≥ {SHORT_TARGET}"
+        for terms in SHORT:
+            collection = Collection(data_set, rows, run.n_queries, terms)
+            for engine in engines:
+                point = fastest(sweep_builds(run, engine, collection), SHORT_TARGET)
+                if point is None:
+                    table.add_row(str(terms), engine, "not reached")
+                    continue
+                single = single_calls(point.contender, point.parameters, collection.queries)
+                cells = (f"{single[name]:.0f}" for name in ("mean", "p50", "p99"))
+                table.add_row(str(terms), engine, text_of(point.parameters), f"{point.recall:.4f}", *cells)
+                results.append({**point.as_dict(), "set": data_set, "terms": terms, **single})
+        run.console.print(table)
     return results
 
 
