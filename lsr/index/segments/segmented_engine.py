@@ -109,6 +109,17 @@ class SegmentedEngine:
         segments, rows = self.rows.locate(np.array([row], np.int64))
         return int(segments[0]), int(rows[0])
 
+    def passages(self, row: int) -> Array:
+        """The live rows of the document that a live row belongs to, int64[m], rising."""
+        number, inside = self.locate(row)
+        starts = self.segments[number].starts
+        if starts is None:
+            return np.array([row])
+        document = int(np.searchsorted(starts, inside, side="right"))
+        numbers = self.rows.numbers(number, np.arange(starts[document - 1], starts[document]))
+        live: Array = numbers[numbers >= 0]
+        return live
+
     def gather(self, rows: Array) -> GatheredRows:
         """The vectors of live rows, int64[n], all of which exist, as a search scores them; unsorted within a row."""
         segments, inside = self.rows.locate(rows)

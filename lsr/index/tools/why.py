@@ -135,7 +135,8 @@ class Why(HasFacts):
         rounded away    it was scored, but by its 8-bit weights other documents are better
         Where `stages.visited` is None, a block that is out or skipped may have been met early, when less was required;
         if so, the document was lost as the last two are.
-    row, k, params: what was asked for, `params` as an index tuned for a recall understands them.
+    row, k, params: what was asked for; of a document that is split, the row of the passage that was found, or of the
+        best one. `params` as an index tuned for a recall understands them.
     rank: from 1, or None. exact_rank: the same of an exact search, for a document that was not returned, but could be.
     score: that of the document in a result. threshold: that of the k-th, or None if fewer than k were returned.
     terms: of the whole query, those that contribute most first.
@@ -197,6 +198,20 @@ class _Search:
         share = float(np.diff(engine.rows.starts)[number]) / len(engine)
         return cls(engine, query, row, allowed, engine.segments[number].engine, inside, number, share)
 
+    def of_passage(self, found: Array) -> _Search:
+        """The same of the document's passage that was found, or otherwise the best one that may be found, if any."""
+        if not isinstance(self.engine, SegmentedEngine):
+            return self
+        rows = self.engine.passages(self.row)
+        best = found[np.isin(found, rows)]
+        if not len(best) and len(rows) > 1:
+            mask = np.zeros(len(self.engine), bool)
+            mask[rows] = True if self.allowed is None else self.allowed.mask[rows]
+            best = self.engine.search(self.query, 1, EXACT, 1, Filter(mask))[1][0]
+        if not len(best) or best[0] in (self.row, -1):
+            return self
+        return _Search.of(self.engine, self.query, int(best[0]), self.allowed)
+
     def begin(self, k: int, params: SearchParams) -> tuple[Limits | None, Array]:
         """How a search begins in the document's blocks: see SegmentedEngine.before."""
         if isinstance(self.engine, SegmentedEngine):
@@ -239,7 +254,8 @@ def explain_search(
     """Why the document in `row` is, or is not, among the k found for `query`, one row.
 
     Of several segments, what happened to the document's block is told of the search of its segment, which begins with
-    the scores that those before it kept.
+    the scores that those before it kept. Where documents are split into passages, the passage that was found is
+    told of, or else the best one, whichever passage `row` is.
     params: what was tuned for a recall, not the recall. Takes one search of a document that is returned, and as many of
     another as the query has terms and some dozens, among them exact ones, which find its rank and a remedy.
     Raises ParameterError for any number of queries but one, a row that does not exist, and as SeismicIndex.search does.
@@ -248,9 +264,9 @@ def explain_search(
     k = int(k)
     if len(query) != 1:
         raise ParameterError(f"there are {len(query)} queries; give one")
-    search = _Search.of(engine, query, checked_row(row, len(engine)), allowed)
-    home = search.home
     found_scores, found_rows = (each[0] for each in engine.search(query, k, params, 1, allowed))
+    search = _Search.of(engine, query, checked_row(row, len(engine)), allowed).of_passage(found_rows)
+    home = search.home
     exact: Reason | None = "inverted"
     inside, trail = None, None
     if isinstance(home, BlockEngine):

@@ -29,6 +29,7 @@ from lsr.index.tools.tuning import TunedPreset, TuningPoint
 from lsr.index.tools.why import FACTOR_STEPS, Why
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.index.samples import build, configs, graph_of, vectors_and_queries
+from tests.index.segments.made_segments import Made, drawn_segmentations
 from tests.index.superblocks import always_superblocks
 from tests.strategies import from_pairs
 
@@ -418,6 +419,28 @@ def of_segments(parts: list[SparseVectors], deleted: np.ndarray, config: IndexCo
     gone = [np.flatnonzero(each).astype(np.uint32) for each in np.split(deleted, ends[:-1])]
     segments = [Segment(engine, each, None) for engine, each in zip(engines, gone, strict=True)]
     return SeismicIndex(State(SegmentedEngine(segments, parts[0].dim), config, None, {}), None)
+
+
+@settings(max_examples=30)
+@given(drawn_segmentations(), st.data())
+def test_passages(made: Made, data: st.DataObject) -> None:
+    """A document is told of by the passage that it is found by, or its best one."""
+    engine, n = made.engine, len(made.live)
+    assume(n)
+    params = SearchParams(heap_factor=data.draw(st.sampled_from([0.0, 1.0, 30.0])), max_blocks=1)
+    allowed = data.draw(st.sampled_from([None, np.arange(n) % 3 > 0]))
+    k, row = data.draw(st.sampled_from([1, 3])), data.draw(st.integers(0, n - 1))
+    index = SeismicIndex(State(engine, IndexConfig(), None, {}), None)
+    for query in made.queries[:3]:
+        why = index.why(query, row, k, params, allowed)
+        check(index, query, why, allowed)
+        document = np.flatnonzero(made.documents == made.documents[row])
+        assert why.row in document
+        found = index.search(query, k, params, allowed=allowed).rows[0]
+        assert (why.verdict == "returned") == bool(np.isin(document, found).any())
+        if why.exact_rank is not None:
+            every = index.search(query, n, EXACT, allowed=allowed).rows[0]
+            assert [each for each in every.tolist() if each in document] == [why.row]
 
 
 def test_skipped_for_what_another_segment_has() -> None:
