@@ -179,7 +179,8 @@ class ListTable:
     """
 
     def __init__(self, engines: Sequence[InvertedEngine], live: Sequence[NumberedRows]) -> None:
-        self._engines, self._live = tuple(engines), tuple(live)  # whose arrays stay where they are
+        # Arrays stay where they are. Not the engines: one that has a table would live until a garbage collection.
+        self._held = [(each.inverted, each.maxima) for each in engines], tuple(live)
         self._largest = max(map(len, engines), default=0)
         self.idle: list[npt.NDArray[np.float32]] = []
         self.lines = Lines(np.zeros((len(engines), COLUMNS), np.int64))

@@ -22,6 +22,7 @@ from lsr.index.inverted.inverted_kernels import (
     skip_lists,
 )
 from lsr.index.numbered_rows import NumberedRows
+from lsr.index.parameters import SearchParams
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.naive import inverted_kernels as naive
 from tests.strategies import DIMS, sparse_vectors
@@ -179,6 +180,20 @@ def test_lists_are_skipped_where_others_are_better(packages: SparseVectors, pack
         assert terms.bounds[terms.bounds > 0].tolist() == bounds[terms.bounds > 0].tolist()
         skipped += np.count_nonzero(terms.bounds)
     assert skipped > n
+
+
+def test_a_searched_engine_goes_when_nobody_holds_it() -> None:
+    """At once, with the descriptors of its files, and not when garbage is collected."""
+    vectors = SparseVectors.from_dicts([{0: 1.0}, {0: 2.0}], dim=1)
+    engine = InvertedEngine.build(vectors)
+    engine.search(vectors, 1, SearchParams(), 1, None)
+    there = weakref.ref(engine)
+    gc.disable()
+    try:
+        del engine
+        assert there() is None
+    finally:
+        gc.enable()
 
 
 def test_a_search_holds_the_arrays_whose_addresses_it_has() -> None:
