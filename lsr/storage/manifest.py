@@ -26,14 +26,18 @@ from lsr.storage import files
 from lsr.storage.arrays import damaged, is_exhausted
 from lsr.storage.files import left_aside, lock_folder, storage_errors
 from lsr.storage.reading import POINTER, is_pointer, open_regular
-from lsr.storage.recognize import A_COLLECTION, AN_ENCODER, VECTORS_FOLDER, what_is
+from lsr.storage.recognize import A_COLLECTION, AN_ENCODER, LINES_FOLDER, VECTORS_FOLDER, what_is
 
 MANIFEST = "manifest.json"
 PRODUCT = "lsr index"
 COMMIT_FORMAT = 5
 GENERATION = "generation-"  # how the names of an index's commits begin
 _CHECKSUM = "checksum"
-_INDEXED = {A_COLLECTION: " --encoder NAME", VECTORS_FOLDER: ""}  # what an index is built from -> and how
+_INDEXED = {
+    A_COLLECTION: " --encoder NAME",
+    VECTORS_FOLDER: "",
+    LINES_FOLDER: "",
+}  # what an index is built from -> and how
 _PRODUCT_WITHIN = 100  # bytes: the first entry, so that a manifest that was cut short is still known
 
 CHUNK = 1 << 20  # bytes that have a checksum of their own

@@ -14,6 +14,7 @@ from lsr.storage.reading import open_binary
 
 _READ = 1 << 16  # bytes of a file, at most, by which it is known
 AN_INDEX, A_COLLECTION, AN_ENCODER, VECTORS_FOLDER = "an index", "a collection", "an encoder", "a folder of vectors"
+LINES_FOLDER = "a folder of vectors as JSON lines"
 _MARKS = {  # of folders, the first that is there decides
     "manifest.json": AN_INDEX,
     "corpus.jsonl": A_COLLECTION,
@@ -31,6 +32,7 @@ WEIGHTS, CONFIGURATION = "a table of weights", "a TOML file"
 ZIP = b"PK\x03\x04"  # how .npz begins
 CSR_HEADER = 24  # bytes that begin a .csr file: int64 rows, components, weights
 _BINARY = {ZIP: VECTORS, b"\x93NUMPY": "a NumPy array", b"PAR1": "a Parquet file"}
+_JSON = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
 _BEGUN = ["vocabulary.json"]  # what a folder of vectors holds before its first part
 _FIELD = re.compile(r'"((?:[^"\\]|\\.)*)"\s*:\s*(.)')  # a key of JSON, and how its value begins
 
@@ -42,8 +44,16 @@ def what_is(path: Path) -> str:
         with suppress(OSError):
             if known == "a folder" and [each for each in os.listdir(path) if each[0] != "."] == _BEGUN:
                 return VECTORS_FOLDER
+            if known == "a folder" and [kind_of_file(each) for each in json_files(path)[:1]] == [VECTORS]:
+                return LINES_FOLDER
         return known
     return kind_of_file(path) or "a file"
+
+
+def json_files(folder: Path) -> list[Path]:
+    """The files of JSON in a folder, by name; hidden ones are none. Raises OSError."""
+    names = sorted(name for name in os.listdir(folder) if name.endswith(_JSON) and name[0] != ".")
+    return [folder / name for name in names]
 
 
 def is_output(folder: Path) -> bool:
@@ -83,8 +93,21 @@ def kind_of_file(path: Path) -> str | None:
     if len(cells) == 4 and _is_whole(cells[3]) and len(columns) in (1, 4):
         return JUDGMENTS
     if len(columns) == 2:
-        return TEXTS
+        return VECTORS if has_repeated_tokens(head) else TEXTS
     return CONFIGURATION if path.suffix == ".toml" else None
+
+
+def has_repeated_tokens(head: bytes) -> bool:
+    """Whether a file that begins like this has lines of an id, a tab, and tokens as often as they weigh.
+
+    Of neighboring tokens most are equal then, which in no text they are.
+    """
+    equal = pairs = 0
+    for line in head.decode("utf-8-sig", "replace").splitlines():
+        tokens = line.partition("\t")[2].split()
+        equal += sum(map(str.__eq__, tokens, tokens[1:]))
+        pairs += max(len(tokens) - 1, 0)
+    return 2 * equal > pairs
 
 
 def csr_size(rows: int, weights: int) -> int:

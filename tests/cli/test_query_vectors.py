@@ -43,11 +43,15 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "index"
 
 
-@pytest.fixture(params=["q.jsonl", "q.jsonl.gz", "q.npz", "q"])
+@pytest.fixture(params=["q.jsonl", "q.jsonl.gz", "q.tsv", "q.npz", "q"])
 def queries(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     path = tmp_path / request.param
     if path.name.startswith("q.jsonl"):
         return write_jsonl(path, QUERIES)
+    if path.suffix == ".tsv":  # each token as often as it weighs
+        rows = {name: [token for token in row for _ in range(int(row[token]))] for name, row in QUERIES.items()}
+        path.write_text("".join(f"{name}\t{' '.join(tokens)}\n" for name, tokens in rows.items()))
+        return path
     vocabulary = Vocabulary(["heart", "unseen", "salt", "blood"])
     SparseVectors.from_dicts(QUERIES.values(), vocabulary, list(QUERIES)).write(path, vocabulary)
     return path

@@ -1,4 +1,4 @@
-"""Sparse vectors on disk: .npz, .jsonl, .jsonl.gz, .csr, and folders of Parquet parts. All are read as streams."""
+"""Sparse vectors on disk: .npz, lines of tokens, .csr, and folders of Parquet parts. All are read as streams."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from lsr.checks import check_kind, check_whole, expanded
 from lsr.errors import VectorsError
 from lsr.storage.files import is_stream
 from lsr.storage.reading import anchored, refuse_special, rereadable
-from lsr.storage.recognize import VECTORS, VECTORS_FOLDER, ZIP, beginning, is_csr, kind_of_file, what_is
-from lsr.vectors.io import csr, jsonl, npz, parquet
+from lsr.storage.recognize import LINES_FOLDER, VECTORS, VECTORS_FOLDER, ZIP, beginning, is_csr, kind_of_file, what_is
+from lsr.vectors.io import csr, jsonl, npz, parquet, token_files
 from lsr.vectors.io.parquet import ParquetWriter
 from lsr.vectors.io.vectors_info import VectorsInfo, as_json
 from lsr.vectors.normalize import component_dtype, indptr_of, rows_of
@@ -50,10 +50,12 @@ class _Format:
 
 
 _NPZ = _Format((".npz",), npz.read_info, npz.read_vocabulary, npz.iterate, npz.write)
-_JSONL = _Format((".jsonl", ".jsonl.gz"), jsonl.read_info, jsonl.read_vocabulary, jsonl.iterate, jsonl.write)
+_TOKENS = _Format(
+    (".jsonl", ".jsonl.gz"), token_files.read_info, token_files.read_vocabulary, token_files.iterate, jsonl.write
+)
 _CSR = _Format((".csr", ".csr.gz"), csr.read_info, csr.read_vocabulary, csr.iterate, csr.write)  # .gz is refused
 _PARQUET = _Format(("",), parquet.read_info, parquet.read_vocabulary, parquet.iterate, parquet.write)
-_FORMATS = (_NPZ, _JSONL, _CSR, _PARQUET)
+_FORMATS = (_NPZ, _TOKENS, _CSR, _PARQUET)
 _BY_NAME = _NPZ.suffixes + _CSR.suffixes  # known before there is a file, and where it is damaged
 _EXPECTED = "give an .npz, .jsonl or .csr file or a folder of Parquet parts"
 
@@ -63,7 +65,7 @@ def is_vectors(source: str) -> bool:
     path = expanded(source)
     if path.is_file():
         return path.name.endswith(_BY_NAME) or kind_of_file(path) == VECTORS
-    return source.endswith(_BY_NAME) or what_is(path) == VECTORS_FOLDER
+    return source.endswith(_BY_NAME) or what_is(path) in (VECTORS_FOLDER, LINES_FOLDER)
 
 
 def is_file_format(path: Path) -> bool:
@@ -88,7 +90,7 @@ def iter_vectors(
     path, stored = _stored(path)
     if vocabulary is not None:
         check_kind("the vocabulary", vocabulary, Vocabulary)
-    if stored is not _JSONL and vocabulary is not None:
+    if stored is not _TOKENS and vocabulary is not None:
         _check_vocabulary(path, stored.read_info(path), vocabulary)
     return stored.iterate(anchored(path), rows, vocabulary)
 
@@ -96,7 +98,7 @@ def iter_vectors(
 def read_info(path: str | os.PathLike[str], vocabulary: Vocabulary | None = None) -> VectorsInfo:
     """Counts and origin of the vectors at `path`. vocabulary: theirs, if it has been read. Raises VectorsError."""
     path, stored = _stored(path)
-    return jsonl.read_info(path, vocabulary) if stored is _JSONL else stored.read_info(path)
+    return token_files.read_info(path, vocabulary) if stored is _TOKENS else stored.read_info(path)
 
 
 def read_vocabulary(path: str | os.PathLike[str]) -> Vocabulary | None:
@@ -116,9 +118,9 @@ def read_matched(
     """
     path, stored = _stored(path)
     own = stored.read_vocabulary(path)
-    if own is not None and vocabulary is not None and (stored is _JSONL or (own.named and vocabulary.named)):
+    if own is not None and vocabulary is not None and (stored is _TOKENS or (own.named and vocabulary.named)):
         return match_tokens(read_vectors(path), own, vocabulary)
-    if stored is _JSONL:
+    if stored is _TOKENS:
         raise VectorsError(
             f"{path}: names its components by tokens, and the index keeps none; build the index from vectors with a "
             f"vocabulary, such as JSONL, or with an encoder"
@@ -141,8 +143,8 @@ def read_vectors(
     if drop_unknown:
         return read_matched(path, vocabulary, None if vocabulary is None else len(vocabulary))[0]
     path, stored = _stored(path)
-    if stored is _JSONL:
-        return jsonl.read(path, vocabulary)
+    if stored is _TOKENS:
+        return token_files.read(path, vocabulary)
     info = stored.read_info(path)
     if vocabulary is not None:
         _check_vocabulary(path, info, vocabulary)
@@ -183,7 +185,7 @@ def _stored(path: str | os.PathLike[str]) -> tuple[Path, _Format]:
     path = rereadable(expanded(path))
     if path.is_dir():
         refuse_special(path, VectorsError)
-        return path, _PARQUET
+        return path, _TOKENS if what_is(path) == LINES_FOLDER else _PARQUET
     if not path.exists():
         raise VectorsError(f"{path}: no such file or folder; {_EXPECTED}")
     named = _written(path)
@@ -191,11 +193,11 @@ def _stored(path: str | os.PathLike[str]) -> tuple[Path, _Format]:
         raise VectorsError(f"{path}: is {what_is(path)}, not one of vectors; {_EXPECTED}")
     if named is _CSR or is_csr(path):
         return path, _CSR
-    return path, _NPZ if path.suffix == ".npz" or beginning(path).startswith(ZIP) else _JSONL
+    return path, _NPZ if path.suffix == ".npz" or beginning(path).startswith(ZIP) else _TOKENS
 
 
 def _written(path: Path) -> _Format:
-    return _JSONL if is_stream(path) else next(each for each in _FORMATS if path.name.endswith(each.suffixes))
+    return _TOKENS if is_stream(path) else next(each for each in _FORMATS if path.name.endswith(each.suffixes))
 
 
 def _check_vocabulary(path: Path, info: VectorsInfo, vocabulary: Vocabulary) -> None:

@@ -7,7 +7,7 @@ float32 values[weights].
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn
@@ -19,13 +19,13 @@ from lsr.errors import VectorsError
 from lsr.storage.files import replacing_file
 from lsr.storage.recognize import CSR_HEADER, csr_size
 from lsr.vectors.io.vectors_info import VectorsInfo, reading_errors, row_names
-from lsr.vectors.normalize import check_dim, normalize
+from lsr.vectors.normalize import check_dim, indptr_of, normalize
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
 WHAT = "a .csr file: its counts, indptr, indices and values"
 MAX_DIM = 2**31  # components that int32 can number
-ROWS_PER_WRITE = 65_536
+NUMBERS_PER_WRITE = 65_536
 
 
 def read_info(path: Path) -> VectorsInfo:
@@ -65,17 +65,30 @@ def iterate(path: Path, rows: int, _vocabulary: Vocabulary | None) -> Iterator[S
 
 
 def write(path: Path, vectors: SparseVectors, _vocabulary: Vocabulary | None, _encoder: dict[str, Any] | None) -> None:
-    """Write the file; the arrays are converted a part at a time."""
+    """Write the file. Raises VectorsError, StorageError."""
     _refuse_packed(path)
     if vectors.ids is not None:
         refuse_ids(path)
-    if vectors.dim > MAX_DIM:
-        raise VectorsError(f"{path}: a .csr file has {MAX_DIM} components at most, not {vectors.dim}; write .npz")
+    write_batches(path, vectors.dim, lambda: iter([vectors]))
+
+
+def write_batches(path: Path, dim: int, batches: Callable[[], Iterator[SparseVectors]]) -> None:
+    """Write the file of rows that are read three times; ids are left out. Raises VectorsError, StorageError."""
+    if dim > MAX_DIM:
+        raise VectorsError(f"{path}: a .csr file has {MAX_DIM} components at most, not {dim}; write .npz")
+    indptr = indptr_of(np.concatenate([np.zeros(0, np.int64), *(np.diff(batch.indptr) for batch in batches())]))
     with replacing_file(path) as file:
-        file.write(np.array([len(vectors), vectors.dim, vectors.nnz], "<i8").tobytes())
-        for array, dtype in ((vectors.indptr, "<i8"), (vectors.indices, "<i4"), (vectors.values, "<f4")):
-            for begin in range(0, len(array), ROWS_PER_WRITE):
-                file.write(array[begin : begin + ROWS_PER_WRITE].astype(dtype, copy=False).tobytes())
+        file.write(np.array([len(indptr) - 1, dim, indptr[-1]], "<i8").tobytes())
+        _write_array(file, indptr, "<i8")
+        for name, dtype in (("indices", "<i4"), ("values", "<f4")):
+            for batch in batches():
+                _write_array(file, getattr(batch, name), dtype)
+
+
+def _write_array(file: BinaryIO, array: npt.NDArray[Any], dtype: str) -> None:
+    """A part at a time, which is converted."""
+    for begin in range(0, len(array), NUMBERS_PER_WRITE):
+        file.write(array[begin : begin + NUMBERS_PER_WRITE].astype(dtype, copy=False).tobytes())
 
 
 def refuse_ids(path: Path) -> NoReturn:
