@@ -14,10 +14,14 @@ from .encoders.build import build_encoder as build_encoder
 from .encoders.dense.dense_encoder import DenseEncoder as DenseEncoder
 from .encoders.dense.dense_encoder import load_dense_encoder as load_dense_encoder
 from .encoders.folders.hub import push_to_hub as push_to_hub
+from .encoders.golden_card import GoldenCard as GoldenCard
 from .encoders.load import load_encoder as load_encoder
 from .encoders.own_encoder import encoder_from as encoder_from
 from .encoders.pruning import Pruning as Pruning
 from .encoders.sparse.sparse_encoder import SparseEncoder as SparseEncoder
+from .encoders.verification import CardCheck as CardCheck
+from .encoders.verification import Verification as Verification
+from .encoders.verification import verify_encoder as verify_encoder
 from .errors import CollectionError as CollectionError
 from .errors import EncoderError as EncoderError
 from .errors import IndexFormatError as IndexFormatError

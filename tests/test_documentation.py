@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lsr.encoders.golden_card import find_card
 from lsr.experiment import read_experiment
 from lsr.training.training_config import read_training
 from tests.data import LIBRARY, REPOSITORY
@@ -50,6 +51,13 @@ def test_the_training_shown_can_be_read(tmp_path: Path) -> None:
     config = read_training(tmp_path / "train.toml")
     assert config.data[0].group == 8
     assert config.teacher is not None and config.evaluation is not None
+
+
+def test_the_golden_card_shown_can_be_read(tmp_path: Path) -> None:
+    [shown] = re.findall(r"```toml\n(.*?)```", (REPOSITORY / "docs" / "encoders.md").read_text(), re.DOTALL)
+    path = tmp_path / "card.toml"
+    path.write_text(shown)
+    assert find_card(path).checks == 1 + 2 + 2 + 1
 
 
 def test_files_that_the_documents_name_exist() -> None:

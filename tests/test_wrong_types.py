@@ -139,6 +139,10 @@ def calls(folder: Path) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
             lsr.load_dense_encoder,
             {"name_or_path": write_dense(folder / "dense"), "device": "cpu", "dtype": "float32", "max_length": None},
         ),
+        "verify_encoder": (
+            lsr.verify_encoder,
+            {"encoder": "tiny", "card": "rasyosef/splade-tiny", "device": "cpu", "dtype": "float32"},
+        ),
         "build_encoder": (
             lsr.build_encoder,
             {"method": "unicoil", "backbone": write_model(folder / "model"), "query_backbone": None, "idf": None,

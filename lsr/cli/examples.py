@@ -80,6 +80,10 @@ EXAMPLES = {
         'lsr inspect tiny "what causes high blood pressure"',
         'lsr inspect tiny "salt raises blood pressure" --against "why is salt bad"',
     ),
+    "verify": (
+        "lsr verify tiny",
+        "lsr verify ./my-copy --card naver/splade-v3",
+    ),
     "encode": (
         "lsr encode scifact scifact.vectors --encoder tiny",
         "lsr encode scifact queries.npz --encoder tiny --queries --split test",

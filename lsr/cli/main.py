@@ -35,7 +35,7 @@ PANELS = {
     "Serve": ("serve",),
     "Change": ("add", "update", "delete", "refit", "attach", "merge", "upgrade", "check", "repair"),
     "Measure": ("run", "evaluate", "compare", "experiment"),
-    "Encode": ("encoders", "inspect", "encode", "build"),
+    "Encode": ("encoders", "inspect", "verify", "encode", "build"),
     "Train": ("mine", "train", "reproduce"),
     "Begin": ("demo", "new", "doctor", "warmup"),
 }

@@ -1,0 +1,80 @@
+"""lsr verify"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lsr.cli import options
+from lsr.cli.output import print_columns, print_json, say, while_loading
+from lsr.display import counted
+
+if TYPE_CHECKING:
+    from lsr.encoders.verification import CardCheck
+
+_LEAST = ("source",)  # what a narrow terminal goes without
+
+
+def verify(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="MODEL",
+            help="tiny, a model's folder, or a Hugging Face id; without one, lists the models that have a card.",
+        ),
+    ] = None,
+    card: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CARD", help="What to compare with: the id of a model, or a TOML file; by default MODEL's"
+        ),
+    ] = None,
+    dtype: options.Dtype = "float32",
+    device: options.Device = None,
+    json: options.Json = False,
+) -> None:
+    """Compare a model with what is published of it; ends with status 1 where it gives something else."""
+    if model is None:
+        _list(json)
+        return
+
+    from lsr.encoders.golden_card import find_card
+    from lsr.encoders.verification import verify_encoder
+
+    found = find_card(model if card is None else card)
+    with while_loading(model):
+        result = verify_encoder(model, found, device=device, dtype=dtype)
+    if json:
+        print_json(result.as_json())
+    else:
+        rows = [_row(each) for each in result.checks]
+        print_columns([("", "check", "expected", "found", "allowed", "source"), *rows], least=_LEAST)
+        for trap in result.traps:
+            say(f"mind: {trap}")
+        for doubt in dict.fromkeys(each.doubt for each in result.checks if each.doubt and not each.passed):
+            say(f"in doubt: {doubt}")
+        state = "all as published" if result.passed else f"{counted(len(result.failed), 'check')} failed"
+        of = "" if result.card == result.model else f", by the card of {result.card}"
+        say(f"{result.model}{of}: {counted(len(result.checks), 'check')}, {state}")
+    if not result.passed:
+        raise typer.Exit(1)
+
+
+def _list(json: bool) -> None:
+    from lsr.encoders.golden_card import known_cards
+
+    cards = known_cards().values()
+    if json:
+        print_json([asdict(card) for card in cards])
+    else:
+        rows = [(card.model, ", ".join(card.also), str(card.checks), str(len(card.traps))) for card in cards]
+        print_columns([("model", "also", "checks", "traps"), *sorted(rows, key=lambda row: row[0].lower())])
+
+
+def _row(check: CardCheck) -> tuple[str, ...]:
+    mark = "ok" if check.passed else "doubtful" if check.doubt else "FAILED"
+    allowed = "or more" if check.least else f"{check.allowed:.2g}" if check.allowed else "0"
+    found = "-" if check.found is None else f"{check.found:.6g}"
+    return mark, check.what, f"{check.expected:.6g}", found, allowed, check.source
