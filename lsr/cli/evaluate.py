@@ -17,7 +17,7 @@ from lsr.display import counted
 from lsr.errors import ParameterError
 from lsr.eval.judged_documents import check_index
 from lsr.eval.measures import DEFAULT_MEASURES, aggregate, evaluate_queries, parse_measures, query_values
-from lsr.retrieval.request import SearchRequest
+from lsr.retrieval.request import SPARSE, SearchRequest
 from lsr.storage.files import STANDARD
 
 if TYPE_CHECKING:
@@ -57,11 +57,17 @@ def evaluate(
     Every judged query counts, with zero if it has no results.
     """
     names = measure_names(measures)
+    flops: float | None = None
     if system.is_dir():
+        from lsr.eval.flops import expected_flops
+
         options.check_output(run)
         asked, qrels = _asked(system, judgments, queries, split, options.drops(same_id), encoder, device)
         if len(asked.searcher.index):
             check_index(qrels, asked.searcher.snapshot.rows_of, str(system), asked.searcher.snapshot.doc_id(0))
+        if request.sides == (SPARSE,):
+            vectors = asked.encoded(progress=True)
+            asked, flops = asked._replace(queries=vectors), expected_flops(vectors, asked.searcher.index)
         ranking = asked.searcher.rankings(asked.queries, request, threads, asked.drop_same_id, progress=True)
         remark(asked.note)
         if run is not None:
@@ -78,13 +84,16 @@ def evaluate(
     figures = aggregate(values)
     if json:
         record: dict[str, object] = {"queries": len(qrels), "measures": figures}
+        if flops is not None:
+            record["flops"] = flops
         print_json({**record, "per_query": values} if per_query else record)
         return
     if per_query:
         rows = [[query_id, *(f"{values[name][query_id]:.4f}" for name in names)] for query_id in qrels]
         print_columns([["query", *names], *rows, ["all", *(f"{figures[name]:.4f}" for name in names)]], names[:0:-1])
     else:
-        print_columns([name, f"{figures[name]:.4f}"] for name in names)
+        shown = [(name, f"{figures[name]:.4f}") for name in names]
+        print_columns(shown if flops is None else [*shown, ("FLOPS", f"{flops:.2f}")])
 
 
 def _asked(

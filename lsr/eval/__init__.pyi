@@ -1,3 +1,4 @@
+from .flops import expected_flops as expected_flops
 from .measures import aggregate as aggregate
 from .measures import evaluate as evaluate
 from .measures import evaluate_queries as evaluate_queries

@@ -29,8 +29,8 @@ from lsr.provenance import DATE, bibtex
 from lsr.storage.files import DAMAGE, replacing_file, storage_errors
 
 LEVEL = 0.05
-_NOT_IN_PAPERS = ("recall@10 of exact", "query nnz", "document nnz")  # or the table is wider than a page
-_MEANS = ("encode_microseconds", "search_microseconds", "recall_of_exact", "query_nnz", "document_nnz")
+_NOT_IN_PAPERS = ("recall@10 of exact", "query nnz", "document nnz", "FLOPS")  # or the table is wider than a page
+_MEANS = ("encode_microseconds", "search_microseconds", "recall_of_exact", "query_nnz", "document_nnz", "flops")
 _RECALL = re.compile(r"^(?:R|Recall)(?:\(.*\))?@(\d+)$")
 
 
@@ -51,8 +51,8 @@ class Row(NamedTuple):
     """One system on one row of the tables: a collection, or the mean over the collections of a group.
 
     values: measure -> figure. pairs: measure -> query -> value, of which the figure is the mean, and which are compared
-    in pairs; of a group, collection -> mean over its queries. query_nnz, document_nnz: None without a sparse side.
-    bytes: of a group, the sum. group: whether it is one.
+    in pairs; of a group, collection -> mean over its queries. query_nnz, document_nnz, flops: None without a sparse
+    side. bytes: of a group, the sum. group: whether it is one.
     """
 
     collection: str
@@ -64,6 +64,7 @@ class Row(NamedTuple):
     recall_of_exact: float
     query_nnz: float | None
     document_nnz: float | None
+    flops: float | None
     bytes: float
     group: bool
 
@@ -182,6 +183,7 @@ def _results_table(experiment: Experiment, rows: Sequence[Row], tests: Tests) ->
         Column("recall@10 of exact", 4),
         Column("query nnz", 1),
         Column("document nnz", 1),
+        Column("FLOPS", 2),
         Column("encode µs", 0),
         Column("search µs", 0),
         Column("MB", 1),
@@ -190,8 +192,8 @@ def _results_table(experiment: Experiment, rows: Sequence[Row], tests: Tests) ->
     marks = {}
     for at, row in enumerate(rows):
         values = [row.values[measure] for measure in experiment.measures]
-        costs = [row.query_nnz, row.document_nnz, row.encode_microseconds, row.search_microseconds, row.bytes / 1e6]
-        cells.append([row.collection, row.system, *values, row.recall_of_exact, *costs])
+        costs = [row.query_nnz, row.document_nnz, row.flops, row.encode_microseconds, row.search_microseconds]
+        cells.append([row.collection, row.system, *values, row.recall_of_exact, *costs, row.bytes / 1e6])
         for column, measure in enumerate(experiment.measures, start=2):
             marks[at, column] = _mark(tests.get((row.collection, measure, row.system)))
     best = set()

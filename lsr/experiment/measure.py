@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from lsr.collections.collection import Collection
 from lsr.collections.runs import Qrels, run_writer
+from lsr.eval.flops import flops_of
 from lsr.eval.judged_documents import check_index
 from lsr.eval.measures import query_values
 from lsr.index.parameters import SearchParams
@@ -37,8 +38,8 @@ class Figures:
     per_query: measure -> query id -> value. search_microseconds, encode_microseconds: of one query, the median over up
     to 100 of them, one at a time, searched and encoded on one thread, k = 10. recall_of_exact: the share of the ten
     best of an exact search by the same system that it found, over the first 1000 queries. bytes: of the indexes
-    that it searches. query_nnz, document_nnz: mean number of non-zero weights of a sparse vector; None where there is
-    no sparse side.
+    that it searches. query_nnz, document_nnz: mean number of non-zero weights of a sparse vector. flops: see
+    lsr.eval.expected_flops. None where there is no sparse side, and flops also in results of earlier versions.
     """
 
     per_query: dict[str, dict[str, float]]
@@ -48,6 +49,7 @@ class Figures:
     bytes: int
     query_nnz: float | None
     document_nnz: float | None
+    flops: float | None = None
 
 
 class Task(NamedTuple):
@@ -154,15 +156,18 @@ def _recall_of_exact(task: Task) -> float:
     return float(np.count_nonzero(both) / wanted)
 
 
-def _nnz(task: Task) -> tuple[float | None, float | None]:
-    """(of a query, of a document)."""
+def _nnz(task: Task) -> tuple[float | None, float | None, float | None]:
+    """(of a query, of a document, flops)."""
     if SPARSE not in task.encoded:
-        return None, None
+        return None, None, None
     queries, index = task.encoded[SPARSE], task.searcher.index
-    starts = range(0, len(index), DOCUMENTS_AT_ONCE)
-    rows = (np.arange(start, min(start + DOCUMENTS_AT_ONCE, len(index))) for start in starts)
-    postings = sum(int(index.gather(some).indptr[-1]) for some in rows)
-    return queries.nnz / max(len(queries), 1), postings / max(len(index), 1)
+    frequency = np.zeros(index.dim, np.int64)
+    for start in range(0, len(index), DOCUMENTS_AT_ONCE):
+        rows = np.arange(start, min(start + DOCUMENTS_AT_ONCE, len(index)))
+        frequency += np.bincount(index.gather(rows).indices, minlength=index.dim)
+    documents = max(len(index), 1)
+    flops = flops_of(queries, frequency, documents)
+    return queries.nnz / max(len(queries), 1), int(frequency.sum()) / documents, flops
 
 
 def _bytes(task: Task) -> int:

@@ -50,6 +50,7 @@ class Summary(NamedTuple):
     query_nnz: float
     document_nnz: float
     document_nnz_deviation: float | None
+    flops: float | None
     microseconds: float
     megabytes: float
 
@@ -118,6 +119,7 @@ def _summary(variant: str, seeds: Sequence[Figures]) -> Summary:
         mean(lambda each: each.query_nnz),
         mean(lambda each: each.document_nnz),
         statistics.stdev(each.document_nnz or 0.0 for each in seeds) if len(seeds) > 1 else None,
+        statistics.fmean(flops) if (flops := [each.flops for each in seeds if each.flops is not None]) else None,
         mean(lambda each: each.search_microseconds),
         mean(lambda each: each.bytes / 1e6),
     )
@@ -128,6 +130,7 @@ def _table(
 ) -> Table:
     """Every variant; without curves, with tests against the baseline."""
     columns = [Column("variant"), Column("document nnz", 1), Column("±", 1), Column("query nnz", 1)]
+    columns.append(Column("FLOPS", 2))
     for measure in MEASURES:
         columns += [Column(measure, 4), Column("±", 4)]
         if not plan.curves:
@@ -146,7 +149,7 @@ def _table(
                 tests.append([part.name, judged.name, each.variant, part.baseline, None, *comparison])
     rows: list[list[Value]] = []
     for each in summaries:
-        row: list[Value] = [each.variant, each.document_nnz, each.document_nnz_deviation, each.query_nnz]
+        row: list[Value] = [each.variant, each.document_nnz, each.document_nnz_deviation, each.query_nnz, each.flops]
         for measure in MEASURES:
             row += [each.means[measure], each.deviations[measure]]
             if not plan.curves:
@@ -222,7 +225,7 @@ def _shown_p(p: float) -> str:
 
 def _results(measured: Sequence[Measured]) -> str:
     """Every encoder on every test."""
-    names = ["part", "collection", "variant", "seed", *MEASURES, "query nnz", DOCUMENT_NNZ, "encode µs", MICROSECONDS]
+    names = ["part", "collection", "variant", "seed", *MEASURES, "query nnz", DOCUMENT_NNZ, "FLOPS", "encode µs"]
     rows: list[list[Value]] = [
         [
             each.part.name,
@@ -232,13 +235,14 @@ def _results(measured: Sequence[Measured]) -> str:
             *(statistics.fmean(each.figures.per_query[measure].values()) for measure in MEASURES),
             each.figures.query_nnz,
             each.figures.document_nnz,
+            each.figures.flops,
             each.figures.encode_microseconds,
             each.figures.search_microseconds,
             each.figures.bytes,
         ]
         for each in measured
     ]
-    return to_csv(Table([Column(name) for name in (*names, "bytes")], rows))
+    return to_csv(Table([Column(name) for name in (*names, MICROSECONDS, "bytes")], rows))
 
 
 def _tests(rows: Sequence[Sequence[Value]]) -> str:

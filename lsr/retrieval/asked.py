@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 from lsr.checks import expanded
 from lsr.errors import ParameterError
+from lsr.progress import progress_bar
+from lsr.retrieval.request import SPARSE
 from lsr.retrieval.searcher import Searcher
+from lsr.retrieval.snapshot import QUERIES_AT_ONCE
 from lsr.storage.reading import rereadable
 from lsr.vectors.sparse_vectors import SparseVectors
 
@@ -35,6 +38,18 @@ class Asked(NamedTuple):
     def rows(self) -> list[str] | SparseVectors:
         """Texts or vectors, without the ids of texts."""
         return self.queries if isinstance(self.queries, SparseVectors) else list(self.queries.values())
+
+    def encoded(self, progress: bool = False) -> SparseVectors:
+        """The queries as vectors, with their ids. Raises as the encoder does."""
+        if isinstance(self.queries, SparseVectors):
+            return self.queries
+        texts, parts = list(self.queries.values()), []
+        with progress_bar("encoding", len(texts), "queries", progress) as advance:
+            for start in range(0, len(texts), QUERIES_AT_ONCE):
+                some = texts[start : start + QUERIES_AT_ONCE]
+                parts.append(self.searcher.snapshot.encode(some)[SPARSE])
+                advance(len(some))
+        return SparseVectors.concatenate(parts).with_ids(self.ids)
 
     def chosen(self, ids: list[str]) -> Asked:
         """Of some queries alone, in this order. Raises ParameterError for one that is not there."""

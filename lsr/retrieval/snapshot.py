@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from lsr.index.sparse_index import SparseIndex
     from lsr.vectors.vocabulary import Vocabulary
 
-_QUERIES_AT_ONCE = 256
+QUERIES_AT_ONCE = 256
 
 
 class Texts(Protocol):
@@ -177,8 +177,8 @@ class Snapshot:
         request = self._prepared(request)  # once, not for each batch
         run: dict[str, dict[str, float]] = {}
         with progress_bar("searching", len(names), "queries", progress) as advance:
-            for first in range(0, len(names), _QUERIES_AT_ONCE):
-                some = slice(first, first + _QUERIES_AT_ONCE)
+            for first in range(0, len(names), QUERIES_AT_ONCE):
+                some = slice(first, first + QUERIES_AT_ONCE)
                 encoded = self.encode(asked[some], request.sides)
                 run |= self.rank_encoded(names[some], encoded, request, threads, drop_same_id)
                 advance(len(names[some]))

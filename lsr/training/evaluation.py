@@ -12,6 +12,7 @@ from lsr.collections.offline import open_collection
 from lsr.collections.runs import Qrels
 from lsr.encoders.sparse.sparse_encoder import SparseEncoder
 from lsr.errors import CollectionError
+from lsr.eval.flops import expected_flops
 from lsr.eval.measures import parse_measures, query_values
 from lsr.index.parameters import IndexConfig
 from lsr.index.seismic.seismic_index import SeismicIndex
@@ -33,11 +34,15 @@ class DevelopmentSet(NamedTuple):
 
 
 class Evaluated(NamedTuple):
-    """measures: name -> mean over the queries. query_nnz, document_nnz: mean number of non-zero weights."""
+    """measures: name -> mean over the queries. query_nnz, document_nnz: mean number of non-zero weights.
+
+    flops: see expected_flops.
+    """
 
     measures: dict[str, float]
     query_nnz: float
     document_nnz: float
+    flops: float
 
 
 def read_development_set(
@@ -88,7 +93,8 @@ def evaluate_encoder(
     run = searcher.snapshot.rank_encoded(list(on.queries), {SPARSE: rows}, SearchRequest(k), threads, on.drop_same_id)
     per_query = query_values(on.qrels, run, list(measures))
     means = {measure: statistics.fmean(values.values()) for measure, values in per_query.items()}
-    return Evaluated(means, rows.nnz / max(len(rows), 1), vectors.nnz / max(len(vectors), 1))
+    query_nnz, document_nnz = (each.nnz / max(len(each), 1) for each in (rows, vectors))
+    return Evaluated(means, query_nnz, document_nnz, expected_flops(rows, vectors))
 
 
 def evaluate_on(
@@ -98,12 +104,13 @@ def evaluate_on(
     threads: int = 1,
     progress: bool = False,
 ) -> dict[str, float]:
-    """Figures of all sets, by name: means of the measure and of the non-zeros, and the measure of each of several."""
+    """Figures of all sets, by name: means of the measure, of non-zeros and FLOPS; the measure of each of several."""
     found = {name: evaluate_encoder(encoder, each, [measure], threads, progress) for name, each in sets.items()}
     figures = {
         measure: statistics.fmean(each.measures[measure] for each in found.values()),
         "query nnz": statistics.fmean(each.query_nnz for each in found.values()),
         "document nnz": statistics.fmean(each.document_nnz for each in found.values()),
+        "FLOPS": statistics.fmean(each.flops for each in found.values()),
     }
     if len(found) > 1:
         figures |= {f"{measure} {name}": each.measures[measure] for name, each in found.items()}

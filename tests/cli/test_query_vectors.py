@@ -67,7 +67,8 @@ def test_query_vectors_meet_the_index_by_their_tokens(lsr: Lsr, published: Path,
     assert [(term["token"], term["contribution"]) for term in why["terms"]] == [("heart", 4.0), ("salt", 0.0)]
     (tmp_path / "qrels").write_text("q1 0 heart 1\nq9 0 salt 1\n")
     measured = lsr("evaluate", published, tmp_path / "qrels", "--queries", queries, "--measures", "RR@10", "--json")
-    assert measured.json == {"queries": 2, "measures": {"RR@10": 0.25}}  # second of one query, nothing of the other
+    # Second of one query, nothing of the other; one product in every pair.
+    assert measured.json == {"queries": 2, "measures": {"RR@10": 0.25}, "flops": 1.0}
     (tmp_path / "qrels").write_text("q9 0 salt 1\n")
     message = rejected(lsr("evaluate", published, tmp_path / "qrels", "--queries", queries))
     assert "none of its 3 queries is judged" in message

@@ -12,6 +12,7 @@ import pytest
 
 from lsr.encoders.bm25 import FUNCTION_WORDS
 from lsr.encoders.load import load_encoder
+from lsr.eval import expected_flops
 from lsr.experiment import measure as measuring
 from lsr.experiment import read_experiment, run_experiment
 from lsr.experiment.measure import Figures
@@ -60,5 +61,9 @@ def test_lengths_are_those_of_the_vectors(tmp_path: Path, monkeypatch: pytest.Mo
     assert found["tiny"] == pytest.approx(tuple(np.count_nonzero(each.to_dense(), axis=1).mean() for each in vectors))
     assert found["both"] == found["bm25"]
     assert found["dense"] == (None, None)
+    assert results["tiny"].flops == pytest.approx(expected_flops(*vectors))
+    common = [len(query & document) for query in queries for document in documents]
+    assert results["bm25"].flops == pytest.approx(np.mean(common)) == results["both"].flops
+    assert results["dense"].flops is None
     for figures in results.values():
         assert Figures(**json.loads(json.dumps(asdict(figures)))) == figures

@@ -54,6 +54,7 @@ def measure(plan: Plan, seeds: int, queries: int, random: np.random.Generator, *
                     "bytes": int(random.integers(1 << 30)),
                     "query_nnz": random.uniform(1, 20),
                     "document_nnz": random.uniform(10, 5000),
+                    "flops": random.uniform(0.1, 9),
                     **({name: each[at - 1] for name, each in costs.items()} if at else {}),
                 }
                 measured.append(Measured(part, judged, variant, seed, Figures(values, **chosen)))
@@ -141,6 +142,7 @@ def test_every_variant_is_shown_and_tested_against_the_baseline(
             ]
             costs[-1] /= 1e6
             assert [number(cell) for cell in (row[1], row[3], *row[-2:])] == [shown(each, 1) for each in costs]
+            assert number(row[4]) == shown(cost(measured, judged.name, row[0], "flops"), 2)
             lengths = [
                 each.figures.document_nnz
                 for each in measured
@@ -154,7 +156,7 @@ def test_every_variant_is_shown_and_tested_against_the_baseline(
             p_values = [stats.ttest_rel(values[name].mean(0), before).pvalue for name in others]
             corrected = dict(zip(others, holm(p_values), strict=True))
             for row in rows:
-                mean, deviation, p = row[4 + 3 * at : 7 + 3 * at]
+                mean, deviation, p = row[5 + 3 * at : 8 + 3 * at]
                 of_seeds = values[row[0]].mean(1)
                 assert number(mean) == shown(of_seeds.mean(), 4)
                 assert deviation == "–" if len(of_seeds) == 1 else number(deviation) == shown(of_seeds.std(ddof=1), 4)
@@ -259,7 +261,8 @@ def test_results_have_a_row_for_each_encoder_and_test_in_full() -> None:
         expected = [
             each.seed,
             *(np.mean(list(figures.per_query[name].values())) for name in MEASURES),
-            *(figures.query_nnz, figures.document_nnz, figures.encode_microseconds, figures.search_microseconds),
+            *(figures.query_nnz, figures.document_nnz, figures.flops),
+            *(figures.encode_microseconds, figures.search_microseconds),
             figures.bytes,
         ]
         assert [float(value) for value in list(row.values())[3:]] == pytest.approx(expected, rel=1e-12)
