@@ -90,7 +90,7 @@ def test_the_mean_over_all_sets_decides_which_is_best(tmp_path: Path) -> None:
         measured = evaluate_encoder(encoder, each, ["RR@10"])
         assert described["metrics"][f"RR@10 {name}"] == pytest.approx(measured.measures["RR@10"], abs=0.01)
     figures = evaluate_on(encoder, {NANO: sets[NANO]}, "RR@10")
-    assert sorted(figures) == ["RR@10", "document nnz", "query nnz"]  # one set has its name in no figure
+    assert sorted(figures) == ["FLOPS", "RR@10", "document nnz", "query nnz"]  # one set has its name in no figure
     state = json.loads((tmp_path / "out" / "checkpoint" / "state.json").read_bytes())
     assert state["evaluations"][str(described["step"])] == described["metrics"]
 
