@@ -1,5 +1,7 @@
 """Real sparse vectors, and more like them, in a .csr file whose beginnings are smaller collections.
 
+    python benchmarks/grown.py wiki 8841823 FOLDER --terms 120        of MS MARCO's shape
+
 The first rows are the real ones. Each further row mixes a real row with one of its neighbors in the order of lsr's
 blocks, in which similar rows lie side by side. So the grown rows have the components of real ones, weights like theirs,
 about their length, and neighbors: what the time of a search depends on. They are no sample of a larger collection: a
@@ -8,6 +10,7 @@ figure measured on them has to say that they are grown.
 
 from __future__ import annotations
 
+import argparse
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +21,7 @@ import numpy as np
 from search_worker import DATA, SETS
 
 from lsr import SeismicIndex, SparseVectors
+from lsr.vectors.io.csr import write_batches
 from lsr.vectors.normalize import component_dtype
 
 CHUNK = 100_000  # rows that one state of the random numbers makes, so that a larger file begins with the smaller
@@ -54,24 +58,37 @@ class Grown:
         return self._indices[begin:end], self._values[begin:end]
 
 
-def grow(data_set: str, rows: int, folder: str) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data_set", choices=SETS)
+    parser.add_argument("rows", type=int)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--terms", type=int, help="of a real row, the heaviest that are kept; by default all")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    grow(arguments.data_set, arguments.rows, str(arguments.folder), arguments.terms)
+
+
+def grow(data_set: str, rows: int, folder: str, terms: int | None = None) -> None:
     """Make `folder`/documents.csr of at least so many rows, unless it is there.
 
     The order of the real rows is kept beside it, so that a larger file begins with the same rows.
+    terms: of a real row, the heaviest that are kept; None for all.
     """
     path, order_path = Path(folder) / "documents.csr", Path(folder) / "order.npy"
     if path.exists() and len(Grown(path)) >= rows:
         return
     real = SparseVectors.read(DATA / SETS[data_set][0])
+    if terms:
+        real = real.top_k(terms)
     if rows > len(real) and not order_path.exists():
         np.save(order_path, SeismicIndex.build(real, threads=None).engine.arrays()["rows"].astype(np.int64))
     parts = [real[: min(rows, len(real))]]
     if rows > len(real):
         parts += mixtures(real, np.load(order_path), rows - len(real))
-    grown = SparseVectors.concatenate(parts) if len(parts) > 1 else parts[0]
-    grown.write(path)
-    lengths = {"real": real.nnz / len(real), "all": grown.nnz / len(grown)}
-    about = {"set": data_set, "rows": len(grown), "real_rows": min(rows, len(real)), "components_a_row": lengths}
+    write_batches(path, real.dim, lambda: iter(parts))
+    lengths = {"real": real.nnz / len(real), "all": sum(part.nnz for part in parts) / rows}
+    about = {"set": data_set, "rows": rows, "real_rows": min(rows, len(real)), "components_a_row": lengths}
     (Path(folder) / "documents.json").write_text(json.dumps(about, indent=1))
 
 
@@ -149,3 +166,7 @@ def enlarged(array: Any, room: int) -> Any:
     larger = np.empty(room, array.dtype)
     larger[: len(array)] = array
     return larger
+
+
+if __name__ == "__main__":
+    main()
