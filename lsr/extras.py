@@ -17,6 +17,7 @@ EXTRAS = {
     "matplotlib": "eval",
     "accelerate": "train",
     "tensorboard": "train",
+    "wandb": "wandb",
     "pypdf": "pdf",
     "fastapi": "serve",
     "uvicorn": "serve",

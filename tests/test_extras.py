@@ -29,6 +29,9 @@ ENTRIES = {
     "from lsr.eval.plots import CurvePoint, plot_curves\n"
     "plot_curves({'a': [CurvePoint(1.0, 1.0)]}, 'x', 'nDCG@10', 'title', 'plot.svg')": "matplotlib",
     "from lsr.training import train # again": "tensorboard",
+    "from lsr.training.log import start_tracker\n"
+    "from pathlib import Path\n"
+    "start_tracker('wandb', Path('out'), 0, 'run', {})": "wandb",
     "from lsr.collections.documents import as_documents\n"
     "open('a.pdf', 'w').close()\n"
     "list(as_documents('a.pdf').documents())": "pypdf",

@@ -100,6 +100,10 @@ EXAMPLES = {
         "lsr attach vectors.index --encoder tiny",
         "lsr attach vectors.index --texts scifact",
     ),
+    "scores": (
+        "lsr scores cross-encoder-ms-marco-MiniLM-L-6-v2-scores.pkl.gz ce-scores",
+        "lsr scores scores.pkl ce-scores --json",
+    ),
     "mine": (
         "lsr mine scifact.index scifact negatives.jsonl.gz",
         "lsr mine bm25.index scifact negatives.jsonl --depth 100 --skip-top 5",

@@ -36,7 +36,7 @@ PANELS = {
     "Change": ("add", "update", "delete", "refit", "attach", "merge", "upgrade", "check", "repair"),
     "Measure": ("run", "evaluate", "compare", "experiment"),
     "Encode": ("encoders", "inspect", "verify", "encode", "build"),
-    "Train": ("mine", "train", "reproduce"),
+    "Train": ("mine", "scores", "train", "reproduce"),
     "Begin": ("demo", "new", "doctor", "warmup"),
 }
 RESUMING = ("train", "experiment", "reproduce", "demo")  # others do where something is kept, and say what

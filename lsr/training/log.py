@@ -1,4 +1,4 @@
-"""What a training says of itself: figures beside its progress, a CSV file, and TensorBoard's."""
+"""What a training says of itself: figures beside its progress, a CSV file, and those of a tracker."""
 
 from __future__ import annotations
 
@@ -12,11 +12,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from accelerate.tracking import GeneralTracker, TensorBoardTracker, WandBTracker
+
+from lsr.encoders.base import first_line
+from lsr.errors import ParameterError
+from lsr.extras import need
 from lsr.storage.files import replacing_file
 
 LOG_FILE = "log.jsonl"
 CSV_FILE = "log.csv"
-TENSORBOARD = "tensorboard"
+TENSORBOARD, WANDB = "tensorboard", "wandb"
+PROJECT = "lsr"  # of Weights & Biases
 RECENT_STEPS = 100  # the loss of a single step is noise
 
 
@@ -25,22 +31,20 @@ class Log:
 
     log.jsonl holds a line for each call of `write`; what a killed training wrote after its last checkpoint is cut off
     when it goes on. log.csv is made of it, with a column for every figure, whenever a checkpoint is written.
+    tracker: is told the same, and is started already.
     """
 
-    def __init__(self, folder: Path, step: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
+    def __init__(self, folder: Path, step: int, tracker: GeneralTracker) -> None:
         self._path, self._csv = folder / LOG_FILE, folder / CSV_FILE
         lines = [line for line in _lines(self._path) if line["step"] <= step]
         with replacing_file(self._path) as file:
             file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
-        self._board: Any = SummaryWriter(str(folder / TENSORBOARD), purge_step=step + 1)
+        self._tracker = tracker
 
     def write(self, step: int, figures: Mapping[str, float]) -> None:
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **figures}) + "\n")
-        for name, value in figures.items():
-            self._board.add_scalar(name.replace(" ", "/", 1), value, step)
+        self._tracker.log({name.replace(" ", "/", 1): value for name, value in figures.items()}, step=step)
 
     def flush(self) -> None:
         """Write log.csv anew."""
@@ -52,11 +56,36 @@ class Log:
         writer.writerows(lines)
         with replacing_file(self._csv) as file:
             file.write(text.getvalue().encode())
-        self._board.flush()
 
     def close(self) -> None:
         self.flush()
-        self._board.close()
+        self._tracker.finish()
+
+
+def start_tracker(kind: str, folder: Path, step: int, run: str, config: Mapping[str, Any]) -> GeneralTracker:
+    """One of accelerate's trackers, which goes on after `step`.
+
+    kind: "tensorboard" writes into the folder; "wandb" sends to Weights & Biases, as `wandb login` and its variables,
+    such as WANDB_MODE=offline, say. run: an id that a training keeps when it goes on.
+
+    Raises MissingExtraError, and ParameterError where Weights & Biases cannot begin.
+    """
+    tracker: GeneralTracker
+    if kind == TENSORBOARD:
+        tracker = TensorBoardTracker(TENSORBOARD, folder, purge_step=step + 1)
+        tracker.start()
+        return tracker
+    need("the tracker wandb", "wandb")
+    tracker = WandBTracker(PROJECT, name=folder.name, dir=str(folder), id=run, resume="allow")
+    try:
+        tracker.start()
+        tracker.store_init_configuration(dict(config))
+    except Exception as error:  # whatever a service, or the library that talks to it, raises
+        raise ParameterError(
+            f"the tracker wandb cannot begin ({first_line(error)}); log in with `wandb login`, or set "
+            "WANDB_MODE=offline"
+        ) from error
+    return tracker
 
 
 class Rates:

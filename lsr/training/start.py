@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from lsr.checks import expanded
 from lsr.encoders.build import build_encoder
 from lsr.encoders.collection_idf import idf_from
 from lsr.encoders.dense.dense_encoder import load_dense_encoder
@@ -17,6 +18,7 @@ from lsr.encoders.spec import EncoderSpec, LookupSpec
 from lsr.errors import EncoderError
 from lsr.training.distillation import Ensemble, Teacher
 from lsr.training.model import FIXED, LEARNED, SCALE
+from lsr.training.stored_scores import StoredScores
 from lsr.training.teachers import CrossEncoder, DenseTeacher, SparseTeacher
 from lsr.training.training_config import EncoderConfig, TeacherConfig
 
@@ -85,8 +87,9 @@ def tokenizer_of(encoder: SparseEncoder) -> Path:
 
 
 def open_teachers(config: TeacherConfig, device: str | None) -> Ensemble:
-    """The ensemble. Raises EncoderError for a teacher that cannot be loaded."""
+    """The ensemble. Raises EncoderError for a teacher that cannot be loaded, CollectionError for scores."""
     teachers: list[Teacher] = [DenseTeacher(load_dense_encoder(name, device=device)) for name in config.dense]
     teachers += [SparseTeacher(load_encoder(name, device=device)) for name in config.sparse]
     teachers += [CrossEncoder(name, device) for name in config.cross]
+    teachers += [teacher for folder in config.scores for teacher in StoredScores(expanded(folder)).teachers]
     return Ensemble(tuple(teachers), config.normalize, config.scale, config.weights or None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from importlib.metadata import version
@@ -32,7 +32,7 @@ from lsr.training.data import GroupStream, Mixture
 from lsr.training.distillation import Ensemble
 from lsr.training.evaluation import DevelopmentSet, evaluate_on, read_development_set
 from lsr.training.focusing_window import FocusingWindow
-from lsr.training.log import Log, Rates
+from lsr.training.log import Log, Rates, start_tracker
 from lsr.training.model import TrainableEncoder, TrainableSide
 from lsr.training.objective import Objective
 from lsr.training.optimizer import parameter_groups
@@ -105,9 +105,9 @@ def _train(
         )
     if config.optimizer.precision == "float16" and accelerator.device.type == "cpu":
         raise ParameterError("precision is float16, which needs a GPU; take bfloat16 or float32")
-    with own_training(folder, config, accelerator.is_main_process):
+    with own_training(folder, config, accelerator.is_main_process) as run:
         shown = progress and accelerator.is_main_process
-        return _Training(config, folder, accelerator, offline_data, shown).run()
+        return _Training(config, folder, accelerator, offline_data, shown).run(run)
 
 
 class _Training:
@@ -198,10 +198,19 @@ class _Training:
         accelerator.wait_for_everyone()
         return [replace(ensemble, teachers=StoredScores(place).teachers) for place in places]
 
-    def run(self) -> dict[str, Any]:
-        """Every step that is left, and what is written at the end."""
+    def run(self, run: str) -> dict[str, Any]:
+        """Every step that is left, and what is written at the end. run: the id of this training, for a tracker."""
+        log = None
+        if self._accelerator.is_main_process:
+            step = self._progress.step
+            tracker = start_tracker(self._config.tracker, self._folder, step, run, asdict(self._config))
+            log = Log(self._folder, step, tracker)
+        with nullcontext() if log is None else closing(log):
+            self._run(log)
+        return self._finish()
+
+    def _run(self, log: Log | None) -> None:
         config, state, micro = self._config, self._progress, self._config.optimizer.accumulate
-        log = Log(self._folder, state.step) if self._accelerator.is_main_process else None
         if state.step == 0:
             self._evaluate(log)
         rates = Rates()
@@ -226,9 +235,6 @@ class _Training:
                 # What was found to be the best is also where a killed training goes on, or it might be found no more.
                 if state.step % config.save_every == 0 or last or state.stopped or better:
                     self._save(log)
-        if log:
-            log.close()
-        return self._finish()
 
     def _evaluate(self, log: Log | None) -> bool:
         """Measure the encoder as it is, and keep it if it is the best; whether it is.

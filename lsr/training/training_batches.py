@@ -35,7 +35,7 @@ def open_streams(
     Raises CollectionError, StorageError.
     """
     # What is random has no stored score.
-    fill = config.teacher is None or not config.teacher.store
+    fill = config.teacher is None or not config.teacher.on_disk
     return [
         GroupStream(
             _source(data, cache, progress, offline_data),

@@ -179,9 +179,11 @@ class WindowConfig:
 class TeacherConfig:
     """Teachers whose scores are computed while training.
 
-    dense, sparse, cross: encoders and cross-encoders by name or folder. normalize: "min-max" for each query, or "none".
-    scale: by which their mean is multiplied. weights: of each in that mean, in the order of dense, sparse, cross; by
-        default all the same. whole_batch: score every document of the batch, not only the query's own.
+    dense, sparse, cross: encoders and cross-encoders by name or folder. scores: folders of scores that `lsr scores`
+        wrote, instead or beside them; every positive and negative must have one.
+    normalize: "min-max" for each query, or "none". scale: by which the mean of all is multiplied. weights: of each in
+        that mean, in the order of dense, sparse, cross, scores; by default all the same.
+    whole_batch: score every document of the batch, not only the query's own.
     store: score every positive and negative of the data once, before training, into OUT/teacher, and go on there after
         a kill; instead of those of each batch while training.
     """
@@ -194,18 +196,24 @@ class TeacherConfig:
     weights: tuple[PositiveFloat, ...] = ()
     whole_batch: bool = False
     store: bool = False
+    scores: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.store and self.whole_batch:
-            raise ParameterError("store keeps scores of each query's own documents; leave out store or whole_batch")
-        if not (self.dense or self.sparse or self.cross):
-            raise ParameterError("there is no teacher; name at least one under dense, sparse or cross")
+        if self.whole_batch and (self.store or self.scores):
+            raise ParameterError("scores on disk are of each query's own documents; leave out whole_batch, or these")
+        if not self.names:
+            raise ParameterError("there is no teacher; name at least one under dense, sparse, cross or scores")
         if self.weights and len(self.weights) != len(self.names):
             raise ParameterError(f"there are {len(self.weights)} weights for {len(self.names)} teachers; give one each")
 
     @property
     def names(self) -> tuple[str, ...]:
-        return (*self.dense, *self.sparse, *self.cross)
+        return (*self.dense, *self.sparse, *self.cross, *self.scores)
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether some scores are known before training, for the positives and negatives of the data alone."""
+        return self.store or bool(self.scores)
 
 
 @table
@@ -237,7 +245,8 @@ class TrainingConfig(HasFacts):
 
     data: one set or several. losses: of the ranking, added up. term_recall: weight of DeepCT's squared error of term
     recall, of each side that runs a network, beside or in place of them. log_every, save_every: steps between two lines
-    of the log, and two checkpoints.
+    of the log, and two checkpoints. tracker: what figures are sent to beside the log: "tensorboard", files in OUT, or
+    "wandb", Weights & Biases.
     """
 
     encoder: EncoderConfig
@@ -252,14 +261,15 @@ class TrainingConfig(HasFacts):
     seed: NonNegativeInt = 42
     log_every: PositiveInt = 20
     save_every: PositiveInt = 500
+    tracker: Literal["tensorboard", "wandb"] = "tensorboard"
 
     def __post_init__(self) -> None:
         if not self.losses and not self.term_recall:
             raise ParameterError("there is no loss; add [[losses]] with name = 'in-batch', or another one")
         if self.teacher is not None and not any(LOSSES[loss.name].teacher for loss in self.losses):
             raise ParameterError("no loss learns from the teacher; add kl or margin-mse, or leave the teacher out")
-        if self.teacher is not None and self.teacher.store and not self._have_negatives:
-            raise ParameterError("teacher.store needs negatives or records: random negatives have no stored scores")
+        if self.teacher is not None and self.teacher.on_disk and not self._have_negatives:
+            raise ParameterError("the teacher's scores on disk need negatives or records: random negatives have none")
         if len({data.weight is None for data in self.data}) > 1:
             raise ParameterError(
                 "some sets of data have a weight, and some do not; give one to all of them, or to none"

@@ -1,10 +1,10 @@
 """The folder of a training, which one process and one configuration have at a time.
 
-OUT/training.json      the configuration; written first
+OUT/training.json      the configuration, and an id of this training; written first
 OUT/encoder/           the best encoder so far (without evaluation, the last), and its own training.json
 OUT/checkpoint/        where the training stands
 OUT/cache/, teacher/   documents by id, and scores of teachers where they are stored
-OUT/log.csv, log.jsonl, tensorboard/
+OUT/log.csv, log.jsonl, tensorboard/, wandb/
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from lsr.errors import ParameterError, StorageError
 from lsr.spelling import american
@@ -29,14 +30,18 @@ PACKAGE = "lsr-engine"
 
 
 @contextmanager
-def own_training(folder: Path, config: TrainingConfig, main: bool) -> Iterator[None]:
-    """The folder of this training alone. Raises StorageError, ParameterError for another training's folder."""
+def own_training(folder: Path, config: TrainingConfig, main: bool) -> Iterator[str]:
+    """The folder of this training alone, and an id that it keeps when it goes on.
+
+    Raises StorageError, ParameterError for another training's folder.
+    """
     if not main:
-        yield
+        yield ""
         return
     lock, marker = own_folder(folder, TRAINING, "training"), folder / TRAINING
     try:
         described = {"version": version(PACKAGE), "config": json.loads(json.dumps(asdict(config)))}
+        described["run"] = uuid4().hex
         before = _described(marker, described)
         if before["config"] != described["config"]:
             by = "" if before["version"] == described["version"] else f", begun by lsr {before['version']}"
@@ -44,9 +49,10 @@ def own_training(folder: Path, config: TrainingConfig, main: bool) -> Iterator[N
                 f"{folder}: holds a training of another configuration{by}; give that one again to go on with it, or "
                 "choose another folder"
             )
+        described["run"] = before.get("run", described["run"])
         with replacing_file(marker) as file:
             file.write(json.dumps(described, indent=1).encode())
-        yield
+        yield str(described["run"])
     finally:
         os.close(lock)
 
@@ -57,7 +63,7 @@ def _described(marker: Path, default: dict[str, Any]) -> dict[str, Any]:
         found = dict(american(json.loads(marker.read_bytes())))
         if "version" not in found:  # as it was once
             return {"version": "before 0.1.0", "config": found}
-        return {"version": str(found["version"]), "config": found["config"]}
+        return {**found, "version": str(found["version"]), "config": found["config"]}
     except FileNotFoundError:
         return default
     except DAMAGE as error:

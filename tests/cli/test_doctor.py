@@ -31,7 +31,7 @@ def test_what_is_there(lsr: Lsr, tested: dict[str, Any], monkeypatch: pytest.Mon
     assert found["versions"]["numpy"]
     assert found["threads"] == len(os.sched_getaffinity(0))
     assert found["memory"] == machine_memory()
-    assert set(found["missing"]) == {"encode", "dense", "eval", "train", "tiny", "minilm", "pdf"}
+    assert set(found["missing"]) == {"encode", "dense", "eval", "train", "wandb", "tiny", "minilm", "pdf", "serve"}
     outcome = lsr("doctor")
     assert outcome.status == 0
     assert "recall 1.000" in outcome.out

@@ -83,7 +83,7 @@ def test_whole_numbers_are_numbers(tmp_path: Path) -> None:
         ("[optimizer]", "[teacher]\n[optimizer]", "there is no teacher"),
         ("[optimizer]", '[teacher]\ndense = ["minilm"]\n[optimizer]', "no loss learns from the teacher"),
         ('name = "in-batch"', 'name = "kl"\n[teacher]\ndense = ["minilm"]\nstore = true',
-         "teacher.store needs negatives"),
+         "on disk need negatives or records"),
         ("[optimizer]", '[teacher]\ndense = ["minilm"]\nnormalize = "z"\n[optimizer]', "normalize is 'z'"),
         ("[optimizer]", "[evaluation]\nevery = 3\n[optimizer]", "evaluation.collection is missing"),
         ("[optimizer]", '[evaluation]\ncollection = "x"\nmeasure = "F1"\n[optimizer]', "F1"),
