@@ -136,7 +136,7 @@ def test_an_index_without_dense_vectors_says_so(lsr: Lsr, bm25_index: Path) -> N
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ("--feedback rm3", "rm3"),
+        ("--feedback bo1", "bo1"),
         ("--feedback average", "average"),
         ("--interpolate between", "between"),
         ("--interpolate both", "feedback"),
