@@ -22,6 +22,7 @@ EXTRAS = {
     "fastapi": "serve",
     "uvicorn": "serve",
     "prometheus_client": "serve",
+    "Stemmer": "stem",
 }
 TRAINING = ("accelerate", "tensorboard", "torch", "transformers")
 

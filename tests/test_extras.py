@@ -38,6 +38,7 @@ ENTRIES = {
     "from lsr.cli.serve import serve; serve([])": "fastapi",
     "from lsr.cli.serve import serve; serve([]) # again": "uvicorn",
     "from lsr.cli.serve import serve; serve([]) # and again": "prometheus_client",
+    "import lsr; lsr.load_encoder('bm25', tokenizer='english')": "Stemmer",
 }
 
 
@@ -60,7 +61,7 @@ except MissingExtraError as error:
 def test_every_package_has_an_entry_above_and_is_in_its_extra() -> None:
     assert set(ENTRIES.values()) == EXTRAS.keys()
     extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    distributions = {"faiss": "faiss-cpu"}
+    distributions = {"faiss": "faiss-cpu", "Stemmer": "PyStemmer"}
     for package, extra in EXTRAS.items():
         names = {re.split(r"[>=\[]", each)[0] for each in extras[extra]}
         assert distributions.get(package, package.replace("_", "-")) in names

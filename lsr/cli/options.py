@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from lsr.errors import ParameterError
+from lsr.index.dense_config import DenseKind, Metric
 
 if TYPE_CHECKING:
     from lsr.retrieval.encoding import Documents
@@ -40,6 +41,18 @@ OfQueries = Annotated[
         "--encoder",
         metavar="NAME",
         help="Encodes the queries, in place of the index's own; for an index that was built from vectors.",
+    ),
+]
+DenseIndex = Annotated[
+    DenseKind, typer.Option("--dense-index", help="How dense vectors are searched: flat is exact, hnsw is faster.")
+]
+DenseMetric = Annotated[Metric, typer.Option("--metric", help="How two dense vectors are compared.")]
+DenseOfQueries = Annotated[
+    str | None,
+    typer.Option(
+        "--dense",
+        metavar="VECTORS",
+        help="Dense vectors of the queries, made elsewhere: .npy, Parquet or faiss, by their ids or in their order.",
     ),
 ]
 Queries = Annotated[
@@ -86,6 +99,14 @@ K1 = Annotated[
     float | None, typer.Option("--k1", help="How slowly repetitions of a word stop to count (bm25); by default .9")
 ]
 B = Annotated[float | None, typer.Option("--b", help="How much less a long text counts, 0 to 1 (bm25); by default .4")]
+Tokenizer = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="plain words, their stems (a language, such as english), or a model's tokens (tiny, a folder or Hugging "
+        "Face id) (bm25); by default plain",
+    ),
+]
 LongDocuments = Annotated[
     Literal["first", "max"],
     typer.Option(help="first: the rest of a longer document is cut off; max: all of it is read, in windows."),
@@ -150,6 +171,7 @@ _DENSE_LOADING = [parameter("max_length", MaxLength), parameter("dtype", Dtype, 
 _LOADING = [
     parameter("k1", K1),
     parameter("b", B),
+    parameter("tokenizer", Tokenizer),
     parameter("long_documents", LongDocuments, "first"),
     parameter("stride", Stride),
     parameter("prune_documents", PruneDocuments, ""),

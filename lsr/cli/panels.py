@@ -9,7 +9,7 @@ _PANELS = {
     "Sparse and dense together": "interpolate fusion weight normalize missing fusion_depth",
     "Documents": "id text title passages overlap from_file delete_missing",
     "Collection": "queries split same_id offline_data index.id index.text index.title",
-    "Encoder": "encoder dense query_backbone idf query k1 b max_length long_documents stride prune_documents "
+    "Encoder": "encoder dense query_backbone idf query k1 b tokenizer max_length long_documents stride prune_documents "
     "prune_queries dtype card build.seed",
     "Index": "dense_index metric block_size summary_energy layout index.knn",
     "Measures": "measures qrels test",

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
-import sys
-import unicodedata
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.checks import check_listable, check_number, check_text, expanded
-from lsr.collections.words import UNSPACED
 from lsr.display import HasFacts
 from lsr.encoders.base import ENCODER_FILE, TokenSpans, check_batch_size, encodable
+from lsr.encoders.bm25_tokenizers import PLAIN, find_tokenizer, stored_tokenizer
 from lsr.errors import EncoderError, IndexFormatError
 from lsr.progress import progress_bar
 from lsr.storage.arrays import load_array, write_array
@@ -36,15 +32,6 @@ IDF_FILE = "idf.npy"
 _MOST = 1 << 62  # documents, and their tokens
 _DAMAGE: tuple[type[Exception], ...] = (*DAMAGE, IndexFormatError)
 
-# Of the words that English grammar needs everywhere, those that say least about what a text is about.
-FUNCTION_WORDS = frozenset(
-    re.findall(
-        r"\w+",
-        "a an and are as at be but by for from had has have he her his i in into is it its of on or she so such than "
-        "that the their them then there these they this those to was we were which will with would you your",
-    )
-)
-
 
 class BM25Encoder(HasFacts):
     """BM25 with Lucene's definitions, as two kinds of vectors whose dot product is the score.
@@ -56,25 +43,28 @@ class BM25Encoder(HasFacts):
     same for all documents and left out, as Lucene does (Robertson and Zaragoza, 2009, equation 3.15; Kamphuis et al.,
     2020).
 
-    Tokens are the runs of word characters, with the combining marks that belong to them (Yoruba and Hindi need them),
-    of the text in Unicode form NFKC and lower case; some fifty English function words are dropped and nothing is
+    Plain tokens are the runs of word characters, with the combining marks that belong to them (Yoruba and Hindi need
+    them), of the text in Unicode form NFKC and lower case; some fifty English function words are dropped and nothing is
     stemmed. Scripts without spaces between words (Han, Kana, Hangul, Thai, Lao, Khmer, Myanmar) have no such runs: two
     neighboring characters are a token, as in Lucene's CJKAnalyzer. Documents have every single character, too, so that
     a query of one finds it. An encoder that an earlier version saved keeps its runs. dl counts the tokens of a
     document. A token that was in no fitted text has no component, unless `extended` gives it one.
 
     k1: how soon a repeated token stops counting, >= 0. b: how much a long text counts less, from 0 to 1.
-    Raises ParameterError for other values.
+    tokenizer: "plain"; a language of Snowball's stemmers ("english", "german"; "porter" is Lucene's for English), which
+        cut the plain tokens to their stems, of which only English leaves out function words; or the tokenizer of a
+        model, by its folder, Hugging Face id, or a name such as "tiny": its tokens but for special ones.
+    Raises ParameterError for other values, EncoderError for a tokenizer that cannot be read, MissingExtraError.
     """
 
     name = "bm25"
 
-    def __init__(self, k1: float = 0.9, b: float = 0.4) -> None:
+    def __init__(self, k1: float = 0.9, b: float = 0.4, tokenizer: str | os.PathLike[str] = PLAIN) -> None:
         check_number("k1", k1, 0, LARGEST_K1)
         check_number("b", b, 0, 1)
         self.k1 = float(k1)
         self.b = float(b)
-        self._cuts_runs = True  # of scripts without spaces
+        self._tokenizer = find_tokenizer(tokenizer)
         self._vocabulary: Vocabulary | None = None
         self._idf: npt.NDArray[np.float32] = np.zeros(0, np.float32)
         self._documents = 0
@@ -83,7 +73,8 @@ class BM25Encoder(HasFacts):
 
     def _facts(self) -> dict[str, object]:
         fitted = {"components": self.dim, "documents": self._documents} if self.fitted else {"not fitted": True}
-        return {"k1": self.k1, "b": self.b, **fitted}
+        tokenizer = {"tokenizer": self._tokenizer.name} if self._tokenizer.name != PLAIN else {}
+        return {"k1": self.k1, "b": self.b, **tokenizer, **fitted}
 
     @property
     def fitted(self) -> bool:
@@ -133,7 +124,7 @@ class BM25Encoder(HasFacts):
         documents = tokens = 0
         for row, text in enumerate(texts):
             check_text(f"row {row}", text, EncoderError)
-            words = tokenize(text, self._cuts_runs)
+            words = self._tokenizer.tokens(text)
             document_frequency.update(set(words))
             documents += 1
             tokens += len(words)
@@ -172,7 +163,7 @@ class BM25Encoder(HasFacts):
         new: dict[str, None] = {}
         for row, text in enumerate(texts):
             check_text(f"row {row}", text, EncoderError)
-            new.update((word, None) for word in tokenize(text, self._cuts_runs) if id_of(word) is None)
+            new.update((word, None) for word in self._tokenizer.tokens(text) if id_of(word) is None)
         if not new:
             return self
         extended = copy(self)
@@ -222,7 +213,7 @@ class BM25Encoder(HasFacts):
         ends = [0]
         for text in encodable(texts):
             # Few tokens need no NumPy.
-            words = tokenize(text, self._cuts_runs, query=True)
+            words = self._tokenizer.tokens(text, query=True)
             known = Counter(component for word in words if (component := id_of(word)) is not None)
             mine = sorted(known)
             components += mine
@@ -239,7 +230,7 @@ class BM25Encoder(HasFacts):
     def spans(self, text: str) -> TokenSpans:
         """The tokens of a document and their characters. Raises EncoderError before `fit`."""
         id_of = self.vocabulary.id_of
-        tokens = ((id_of(word), begin, end) for word, begin, end in token_spans(text, self._cuts_runs))
+        tokens = ((id_of(word), begin, end) for word, begin, end in self._tokenizer.spans(text))
         return TokenSpans.of([(-1 if known is None else known, begin, end) for known, begin, end in tokens])
 
     def describe(self) -> dict[str, Any]:
@@ -252,7 +243,7 @@ class BM25Encoder(HasFacts):
             "documents": self._documents,
             "tokens": self._tokens,
             "vocabulary_hash": self.vocabulary.hash,
-            **({"unspaced": _BIGRAMS} if self._cuts_runs else {}),
+            **self._tokenizer.describe(),
             **({"fitted_components": self._fitted_dim} if self._fitted_dim < self.dim else {}),
         }
 
@@ -261,11 +252,15 @@ class BM25Encoder(HasFacts):
         _ = self.vocabulary
 
     def save(self, folder: str | Path) -> None:
-        """Write encoder.json, vocabulary.json and idf.npy. Raises StorageError, and EncoderError before `fit`."""
+        """Write encoder.json, vocabulary.json, idf.npy, and the tokenizer of a model, if it has one.
+
+        Raises StorageError, and EncoderError before `fit`.
+        """
         description = {"format_version": FORMAT_VERSION, **self.describe()}
         folder = expanded(folder)
         with storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
+            self._tokenizer.save(folder)
         self.vocabulary.write(folder / VOCABULARY_FILE)
         with replacing_file(folder / IDF_FILE) as file:
             write_array(file, self._idf)
@@ -277,7 +272,7 @@ class BM25Encoder(HasFacts):
         """What `save` wrote; `description` is the content of encoder.json. Raises EncoderError."""
         try:
             encoder = cls(description["k1"], description["b"])
-            encoder._cuts_runs = description.get("unspaced") == _BIGRAMS
+            encoder._tokenizer = stored_tokenizer(folder, description)
             encoder._documents, encoder._tokens = int(description["documents"]), int(description["tokens"])
             encoder._vocabulary = Vocabulary.read(folder / VOCABULARY_FILE)
             encoder._idf = np.array(load_array(folder, IDF_FILE.removesuffix(".npy")))
@@ -301,7 +296,7 @@ class BM25Encoder(HasFacts):
 
     def _counts(self, text: str, query: bool = False) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], int]:
         """Components of the known tokens, rising; how often each occurs; the number of all tokens."""
-        words = tokenize(text, self._cuts_runs, query)
+        words = self._tokenizer.tokens(text, query)
         id_of = self.vocabulary.id_of
         known = [component for word in words if (component := id_of(word)) is not None]
         components, counts = np.unique(np.array(known, np.int64), return_counts=True)
@@ -320,106 +315,3 @@ class BM25Encoder(HasFacts):
 def idf_of(frequency: npt.NDArray[Any], documents: int) -> npt.NDArray[np.float32]:
     """float32 [tokens]: the IDF of tokens that are in so many of the documents."""
     return np.log1p((documents - frequency + 0.5) / (frequency + 0.5)).astype(np.float32)
-
-
-_ASCII_WORDS, _WORDS = re.compile(r"\w+", re.ASCII), re.compile(r"\w+")
-_WORD_JOINERS = "\u200c\u200d"  # they join letters of Persian and of Indic scripts, and are no marks by category
-_MARKS = ("Mn", "Mc", "Me")
-_BIGRAMS = "bigrams"
-_UNSPACED_LETTER = re.compile(f"[{UNSPACED}]")
-
-
-def tokenize(text: str, cut_runs: bool = True, query: bool = False) -> list[str]:
-    """The tokens of a text, in order; see BM25Encoder. cut_runs: of scripts without spaces."""
-    text = unicodedata.normalize("NFKC", text).lower()
-    words: list[str] = _pattern_of(text).findall(text)
-    if cut_runs and not text.isascii() and _UNSPACED_LETTER.search(text):
-        words = [word[begin:end] for word in words for begin, end in _cut(word, query)]
-    return [word for word in words if word not in FUNCTION_WORDS]
-
-
-def token_spans(text: str, cut_runs: bool = True) -> Iterator[tuple[str, int, int]]:
-    """The tokens of a document, as `tokenize` finds them, with the characters that each is made of."""
-    text, begins, ends = _normalized(text)
-    for match in _pattern_of(text).finditer(text):
-        word, start = match[0], match.start()
-        unspaced = cut_runs and not word.isascii() and _UNSPACED_LETTER.search(word)
-        for begin, end in _cut(word, query=False) if unspaced else ((0, len(word)),):
-            if word[begin:end] not in FUNCTION_WORDS:
-                yield word[begin:end], begins[start + begin], ends[start + end - 1]
-
-
-def _normalized(text: str) -> tuple[str, Sequence[int], Sequence[int]]:
-    """The text in form NFKC and lower case, and of each of its characters begin and end in the text as it was."""
-    if text.isascii():
-        return text.lower(), range(len(text)), range(1, len(text) + 1)
-    normal: list[str] = []
-    begins: list[int] = []
-    ends: list[int] = []
-    begin = 0
-    while begin < len(text):
-        end = begin + 1
-        while end < len(text) and not text[end].isascii() and _joins(text[end]):
-            end += 1
-        # What a letter becomes with its marks, character by character, some of which have two in lower case.
-        for each in unicodedata.normalize("NFKC", text[begin:end]):
-            normal.append(each)
-            length = len(each.lower())
-            begins += [begin] * length
-            ends += [end] * length
-        begin = end
-    return "".join(normal).lower(), begins, ends
-
-
-def _cut(word: str, query: bool) -> Iterator[tuple[int, int]]:
-    """The stretches of a run of word characters: whole, or, of a script without spaces, in letters and in pairs."""
-    for stretch in _stretch_pattern().finditer(word):
-        if not _UNSPACED_LETTER.match(stretch[0]):
-            yield stretch.span()
-            continue
-        letters = [letter.span() for letter in _letter_pattern().finditer(word, *stretch.span())]
-        if not query or len(letters) == 1:
-            yield from letters
-        yield from ((first, last) for (first, _), (_, last) in pairwise(letters))
-
-
-def _pattern_of(text: str) -> re.Pattern[str]:
-    # Most texts have no marks: a search need not wait for the pattern that knows them all.
-    if text.isascii():
-        return _ASCII_WORDS
-    return _word_pattern() if any(map(_joins, set(text))) else _WORDS
-
-
-def _joins(character: str) -> bool:
-    """Whether it belongs to the letter before it."""
-    return unicodedata.category(character) in _MARKS or character in _WORD_JOINERS
-
-
-@cache
-def _word_pattern() -> re.Pattern[str]:
-    return re.compile(f"\\w[\\w{_marks()}]*")
-
-
-@cache
-def _stretch_pattern() -> re.Pattern[str]:
-    return re.compile(f"(?:[{UNSPACED}][{_marks()}]*)+|[^{UNSPACED}]+")
-
-
-@cache
-def _letter_pattern() -> re.Pattern[str]:
-    return re.compile(f".[{_marks()}]*")
-
-
-@cache
-def _marks() -> str:
-    # \w has letters and digits, but no marks: it would cut words in the middle where a letter with its accents is not
-    # one character.
-    ranges: list[list[int]] = []
-    for code in range(sys.maxunicode + 1):
-        if unicodedata.category(chr(code)) in _MARKS:
-            if ranges and ranges[-1][1] == code - 1:
-                ranges[-1][1] = code
-            else:
-                ranges.append([code, code])
-    marks = "".join(f"{chr(first)}-{chr(last)}" for first, last in ranges)
-    return marks + _WORD_JOINERS

@@ -46,6 +46,7 @@ def load_encoder(
     expander: Expander | None = None,
     k1: float | None = None,
     b: float | None = None,
+    tokenizer: str | os.PathLike[str] | None = None,
 ) -> Encoder:
     """An encoder by name.
 
@@ -63,6 +64,7 @@ def load_encoder(
     prune_documents, prune_queries: a Pruning, or as text "top-k:128", "ratio:0.1", "mass:0.9", or several with commas.
     expander: takes the texts of some documents and returns what is put after each (DeepImpact, TILDEv2).
     k1, b: of bm25 alone: how slowly repetitions of a word stop to count, .9, and how much less a long text counts, .4.
+    tokenizer: of bm25 alone: "plain", a language whose words are cut to their stems, or a model's; see BM25Encoder.
 
     An encoder that `save` wrote keeps its own options. Raises EncoderError for what cannot be found or is not an
     encoder, ParameterError for options that cannot work, or that the encoder does not have.
@@ -70,7 +72,8 @@ def load_encoder(
     name = encoder_name(name_or_path)
     prunings = Pruning.parse(prune_documents), Pruning.parse(prune_queries)
     options = EncoderOptions(dtype, max_length, long_documents, stride, *prunings)
-    lexical = {option: value for option, value in (("k1", k1), ("b", b)) if value is not None}
+    stated = {"k1": k1, "b": b, "tokenizer": tokenizer}
+    lexical: dict[str, Any] = {option: value for option, value in stated.items() if value is not None}
     check_options(name, [*lexical, *options.given(), *(["expander"] if expander else [])])
     if name == BM25Encoder.name:
         return BM25Encoder(**lexical)
@@ -81,7 +84,7 @@ def check_options(name: str, given: Iterable[str]) -> None:
     """Raises ParameterError for an option that bm25 does not have, or that only bm25 has."""
     lexical = name == BM25Encoder.name
     for option in given:
-        if lexical != (option in ("k1", "b")):
+        if lexical != (option in ("k1", "b", "tokenizer")):
             raise ParameterError(f"{name} has no {option}; leave it out" + ("" if lexical else ", or encode with bm25"))
 
 

@@ -112,6 +112,7 @@ class EncoderTable:
     prune_queries: str | None = None
     k1: float | None = None
     b: float | None = None
+    tokenizer: str | None = None
 
     def __post_init__(self) -> None:
         options = self.named().options

@@ -15,6 +15,7 @@ from typing import Any
 
 from lsr.collections.collection import Collection
 from lsr.encoders.bm25 import BM25Encoder
+from lsr.encoders.bm25_tokenizers import find_tokenizer
 from lsr.encoders.folders.find import content_digest
 from lsr.encoders.load import load_encoder
 from lsr.experiment.experiment_file import NamedEncoder, System
@@ -75,7 +76,10 @@ class Indexes:
     def key(self, encoder: NamedEncoder) -> str:
         """A name for files: the encoder's, and a digest of its options and its model. Raises EncoderError."""
         if encoder.name == BM25Encoder.name:
-            return f"{encoder.name}-{digest(dict(encoder.options))}" if encoder.options else encoder.name
+            options = dict(encoder.options)
+            if "tokenizer" in options:
+                options["tokenizer"] = find_tokenizer(options["tokenizer"]).describe()
+            return f"{encoder.name}-{digest(options)}" if options else encoder.name
         if encoder.name not in self._keys:
             self._keys[encoder.name] = content_digest(encoder.name)
         name = re.sub(r"[^A-Za-z0-9]+", "-", encoder.name).strip("-")[-40:] or "encoder"

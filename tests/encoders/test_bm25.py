@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from lsr import load_encoder
 from lsr.collections.collection import load_collection
-from lsr.encoders.bm25 import FUNCTION_WORDS, BM25Encoder, _word_pattern, tokenize
+from lsr.encoders.bm25 import BM25Encoder
+from lsr.encoders.bm25_tokenizers import Words
+from lsr.encoders.bm25_words import FUNCTION_WORDS, _word_pattern, tokenize
 from lsr.errors import EncoderError, ParameterError
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.data import collection_path
@@ -116,7 +118,7 @@ def test_text_without_spaces_is_found() -> None:
 
 def test_an_encoder_saved_before_keeps_its_tokens(tmp_path: Path) -> None:
     encoder = BM25Encoder()
-    encoder._cuts_runs = False  # as it was
+    encoder._tokenizer = Words(cut_runs=False)  # as it was
     encoder.fit(["果园里有苹果", "tides"]).save(tmp_path)
     assert "unspaced" not in json.loads((tmp_path / "encoder.json").read_bytes())
     loaded = load_encoder(tmp_path)

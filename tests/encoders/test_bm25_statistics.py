@@ -11,8 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lsr.collections.collection import load_collection
-from lsr.encoders.bm25 import BM25Encoder, idf_of, tokenize
+from lsr.encoders.bm25 import BM25Encoder, idf_of
 from lsr.encoders.bm25_statistics import LiveStatistics, Refit, counts_of, drift_of
+from lsr.encoders.bm25_words import tokenize
 from lsr.errors import EncoderError
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.data import collection_path

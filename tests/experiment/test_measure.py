@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lsr.encoders.bm25 import FUNCTION_WORDS
+from lsr.encoders.bm25_words import FUNCTION_WORDS
 from lsr.encoders.load import load_encoder
 from lsr.eval import expected_flops
 from lsr.experiment import measure as measuring

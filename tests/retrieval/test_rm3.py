@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsr.collections.collection import load_collection
-from lsr.encoders.bm25 import BM25Encoder, tokenize
+from lsr.encoders.bm25 import BM25Encoder
+from lsr.encoders.bm25_words import tokenize
 from lsr.errors import ParameterError
 from lsr.index.rows import GatheredRows
 from lsr.retrieval.feedback import FREQUENT, rm3

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from lsr import load_encoder
 from lsr.encoders.base import Encoder, TokenSpans
-from lsr.encoders.bm25 import BM25Encoder, token_spans, tokenize
+from lsr.encoders.bm25 import BM25Encoder
+from lsr.encoders.bm25_words import token_spans, tokenize
 from lsr.errors import ParameterError
 from lsr.index.inverted.exact_index import ExactIndex
 from lsr.retrieval.searcher import Searcher

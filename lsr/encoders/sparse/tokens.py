@@ -77,10 +77,14 @@ class FolderTokenizer:
         encoded: list[Encoding] = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return encoded
 
+    def as_json(self) -> str:
+        """All that tells it from others, whatever becomes of its folder."""
+        return str(self._tokenizer.to_str())
+
     def save(self, folder: Path, max_length: int) -> None:
         """Write tokenizer.json and tokenizer_config.json, with max_length as the longest text."""
         original = self.folder / TOKENIZER_FILE
-        content = original.read_bytes() if original.is_file() else self._tokenizer.to_str().encode()
+        content = original.read_bytes() if original.is_file() else self.as_json().encode()
         (folder / TOKENIZER_FILE).write_bytes(content)
         config = {"tokenizer_class": "PreTrainedTokenizerFast", **self.config, "model_max_length": max_length}
         (folder / TOKENIZER_CONFIG_FILE).write_text(json.dumps(config, indent=1))

@@ -1,0 +1,156 @@
+"""How BM25 finds the tokens of a text: plain words, their stems, or what the tokenizer of a model makes of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lsr.encoders.bm25_words import FUNCTION_WORDS, token_spans, tokenize
+from lsr.encoders.folders.find import BUNDLED, absolute_name, named_checkpoint
+from lsr.errors import EncoderError, LsrWarning, ParameterError
+from lsr.extras import need
+
+PLAIN = "plain"
+OF_MODEL = "model"  # what encoder.json says of a tokenizer that lies beside it
+TOKENIZER_FOLDER = "tokenizer"
+WITH_FUNCTION_WORDS = (PLAIN, "english", "porter")  # which leave them out
+_BIGRAMS = "bigrams"
+_UNLIMITED = 1 << 40  # tokens of a text
+_stemmers = threading.local()  # a stemmer is of one thread
+
+
+class Words:
+    """Words as they are, or cut to their stems. name: "plain", or a language of Snowball.
+
+    cut_runs: whether scripts without spaces are cut into pairs of characters.
+    """
+
+    def __init__(self, name: str = PLAIN, cut_runs: bool = True) -> None:
+        self.name = name
+        self._cut_runs = cut_runs
+        self._left_out = FUNCTION_WORDS if name in WITH_FUNCTION_WORDS else frozenset[str]()
+
+    def tokens(self, text: str, query: bool = False) -> Sequence[str]:
+        """The tokens of a text, in order."""
+        words = tokenize(text, self._cut_runs, query, self._left_out)
+        return words if self.name == PLAIN else stems(self.name, words)
+
+    def spans(self, text: str) -> Iterator[tuple[str, int, int]]:
+        """The tokens of a document, each with the characters that it is made of, begin and end."""
+        found = list(token_spans(text, self._cut_runs, self._left_out))
+        words = [word for word, _, _ in found]
+        tokens = words if self.name == PLAIN else stems(self.name, words)
+        yield from ((token, begin, end) for token, (_, begin, end) in zip(tokens, found, strict=True))
+
+    def describe(self) -> dict[str, Any]:
+        """JSON: what differs from plain words that are not cut."""
+        stemmed = {} if self.name == PLAIN else {"tokenizer": self.name, "snowball": snowball_version()}
+        return {**({"unspaced": _BIGRAMS} if self._cut_runs else {}), **stemmed}
+
+    def save(self, folder: Path) -> None:
+        """Nothing: `describe` says all."""
+
+
+class ModelTokens:
+    """The tokens of a model's tokenizer, without special ones, such as that of unknown words. folder: where it is."""
+
+    name = OF_MODEL
+
+    def __init__(self, folder: Path) -> None:
+        from lsr.encoders.sparse.tokens import FolderTokenizer
+
+        self._tokenizer = FolderTokenizer(folder)
+        self._special = self._tokenizer.special
+        self._token = self._tokenizer.vocabulary.token
+
+    def tokens(self, text: str, query: bool = False) -> Sequence[str]:
+        """As Words.tokens; query is for others."""
+        (ids,) = self._tokenizer.ids([text], _UNLIMITED)
+        return [self._token(each) for each in ids if each not in self._special]
+
+    def spans(self, text: str) -> Iterator[tuple[str, int, int]]:
+        """As Words.spans."""
+        for component, begin, end in zip(*(each.tolist() for each in self._tokenizer.spans(text)), strict=True):
+            if component >= 0:
+                yield self._token(component), begin, end
+
+    def describe(self) -> dict[str, Any]:
+        """JSON, with a digest of the tokenizer."""
+        return {"tokenizer": OF_MODEL, "tokenizer_hash": hashlib.sha256(self._tokenizer.as_json().encode()).hexdigest()}
+
+    def save(self, folder: Path) -> None:
+        """Write its files into a subfolder."""
+        (folder / TOKENIZER_FOLDER).mkdir(exist_ok=True)
+        self._tokenizer.save(folder / TOKENIZER_FOLDER, _UNLIMITED)
+
+
+def find_tokenizer(given: str | os.PathLike[str]) -> Words | ModelTokens:
+    """The tokenizer that BM25Encoder's `tokenizer` means. Raises ParameterError, EncoderError, MissingExtraError."""
+    if given == PLAIN:
+        return Words()
+    name = absolute_name(given)
+    if name.isidentifier() and name not in BUNDLED:
+        languages = snowball_languages()
+        if name not in languages:
+            raise ParameterError(
+                f"tokenizer is {name!r}; give {PLAIN}, a language ({', '.join(languages)}), or a model's folder, "
+                "Hugging Face id or name, such as tiny"
+            )
+        return Words(name)
+    path = Path(name)
+    if path.name == "tokenizer.json" and path.is_file():
+        return ModelTokens(path.parent)
+    return ModelTokens(named_checkpoint(name).folder)
+
+
+def stored_tokenizer(folder: Path, description: Mapping[str, Any]) -> Words | ModelTokens:
+    """The one of an encoder that was saved in a folder. Raises EncoderError, MissingExtraError."""
+    name = description.get("tokenizer", PLAIN)
+    if name == OF_MODEL:
+        return ModelTokens(folder / TOKENIZER_FOLDER)
+    if name != PLAIN:
+        if name not in snowball_languages():
+            raise EncoderError(
+                f"{folder}: words were cut to stems of {name!r}, which is unknown here; upgrade PyStemmer"
+            )
+        then, now = description.get("snowball"), snowball_version()
+        if then != now:
+            warnings.warn(
+                f"{folder}: words were cut to their stems by Snowball {then}, and {now} is here, which may cut others; "
+                "index again, or install the former PyStemmer",
+                LsrWarning,
+                stacklevel=2,
+            )
+    return Words(str(name), description.get("unspaced") == _BIGRAMS)
+
+
+def stems(language: str, words: list[str]) -> list[str]:
+    """The stems of words in lower case."""
+    stemmer = getattr(_stemmers, language, None)
+    if stemmer is None:
+        from Stemmer import Stemmer
+
+        stemmer = Stemmer(language)
+        setattr(_stemmers, language, stemmer)
+    found: list[str] = stemmer.stemWords(words)
+    return found
+
+
+def snowball_languages() -> list[str]:
+    """What can be stemmed. Raises MissingExtraError."""
+    need("stemming", "Stemmer")
+    import Stemmer
+
+    found: list[str] = Stemmer.algorithms()
+    return found
+
+
+def snowball_version() -> str:
+    import Stemmer
+
+    return str(Stemmer.version())
