@@ -1,5 +1,6 @@
 from . import eval as eval
 from . import training as training
+from .bridges.semantic_search import semantic_search_lsr as semantic_search_lsr
 from .collections.collection import Collection as Collection
 from .collections.collection import load_collection as load_collection
 from .collections.passages import PassageSplit as PassageSplit

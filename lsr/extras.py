@@ -23,6 +23,8 @@ EXTRAS = {
     "uvicorn": "serve",
     "prometheus_client": "serve",
     "Stemmer": "stem",
+    "langchain_core": "langchain",
+    "mcp": "mcp",
 }
 TRAINING = ("accelerate", "tensorboard", "torch", "transformers")
 

@@ -15,6 +15,7 @@ FLOORS = (
     *("memory", "provenance", "progress", "spelling", "recipes"),
     *("storage", "toml", "vectors", "collections", "index", "encoders", "retrieval", "eval", "experiment"),
     "serve",
+    "bridges",
     *("training", "reproduce", "demo", "cli"),
 )
 

@@ -28,6 +28,10 @@ EXAMPLES = {
         "lsr serve scifact.index",
         "lsr serve scifact.index notes.index --port 9000",
     ),
+    "mcp": (
+        "lsr mcp scifact.index",
+        "lsr mcp notes.index --device cpu",
+    ),
     "why": (
         'lsr why scifact.index "vitamin D and bone density" 4983',
         'lsr why scifact.index "bone density" 4983 --max-blocks 20',

@@ -32,7 +32,7 @@ LONGEST_COMPLAINT = 500  # characters of a message that repeats what was typed, 
 # By purpose, as --help lists them. Each is a module of this package, with a function of the same name.
 PANELS = {
     "Search": ("index", "search", "why", "info", "tune"),
-    "Serve": ("serve",),
+    "Serve": ("serve", "mcp"),
     "Change": ("add", "update", "delete", "refit", "attach", "merge", "upgrade", "check", "repair"),
     "Measure": ("run", "evaluate", "compare", "experiment"),
     "Encode": ("encoders", "inspect", "verify", "encode", "build"),

@@ -23,6 +23,7 @@ from lsr.retrieval.snapshot import Snapshot, Texts
 from lsr.storage.manifest import Verify
 from lsr.storage.reading import anchored
 from lsr.storage.strings import StringColumn
+from lsr.vectors.conversions import is_matrix
 from lsr.vectors.sparse_vectors import SparseVectors
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from lsr.index.sparse_index import SparseIndex
     from lsr.retrieval.changes import Changes, UpdateReport
     from lsr.retrieval.snapshot_reader import SnapshotReader
+    from lsr.vectors.sparse_vectors import Matrix
     from lsr.vectors.vocabulary import Vocabulary
 
 
@@ -424,7 +426,7 @@ class Searcher(HasFacts, FromFolder):
 
     def search(
         self,
-        text: str | SparseVectors,
+        text: str | SparseVectors | Matrix,
         k: int = 10,
         params: SearchParams | None = None,
         *,
@@ -437,8 +439,8 @@ class Searcher(HasFacts, FromFolder):
     ) -> Hits:
         """At most k hits for one query, best first; a sparse search finds none for a query without any known token.
 
-        text: of the query; or its vector, SparseVectors of one row, over the index's vocabulary, as here and in the
-            methods below.
+        text: of the query; or its vector, SparseVectors or a matrix of SciPy, torch or NumPy of one row, over the
+            index's vocabulary; as SparseVectors in the methods below, and as a matrix in search_batch.
         params: how far the indexes are searched.
         allowed: the documents that may be found, a mask, ids or rows; feedback learns from no others.
         side: "sparse" or "dense", where the search and its feedback take place; by default "dense" where anything is
@@ -452,7 +454,8 @@ class Searcher(HasFacts, FromFolder):
 
         Raises ParameterError for k < 1 and values that do not go together or need dense vectors that are not there.
         """
-        queries = text if isinstance(text, SparseVectors) else [text]
+        text = _rows(text)
+        queries: Any = text if isinstance(text, SparseVectors) else [text]
         if len(queries) != 1:
             raise ParameterError(f"there are {len(queries)} queries; give one, or many to search_batch")
         if queries is not text:
@@ -463,7 +466,7 @@ class Searcher(HasFacts, FromFolder):
 
     def search_batch(
         self,
-        texts: Sequence[str] | SparseVectors,
+        texts: Sequence[str] | SparseVectors | Matrix,
         k: int = 10,
         params: SearchParams | None = None,
         *,
@@ -477,7 +480,7 @@ class Searcher(HasFacts, FromFolder):
     ) -> list[Hits]:
         """The hits of each text, in the order of the texts. threads: None for all processors. See `search`."""
         return self.snapshot.hits(
-            texts, SearchRequest.of(k, params, allowed, side, feedback, interpolate, fusion, where), threads
+            _rows(texts), SearchRequest.of(k, params, allowed, side, feedback, interpolate, fusion, where), threads
         )
 
     def run(
@@ -532,3 +535,8 @@ class Searcher(HasFacts, FromFolder):
     ) -> dict[str, dict[str, float]]:
         """As `run`, as `request` asks for them. progress: on standard error."""
         return self.snapshot.rankings(queries, request, threads, drop_same_id, progress)
+
+
+def _rows(given: Any) -> Any:
+    """Matrices, such as the tensors that SparseEncoder of sentence-transformers returns, as SparseVectors."""
+    return SparseVectors.of(given, what="queries") if is_matrix(given) else given

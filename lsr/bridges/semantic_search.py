@@ -1,0 +1,67 @@
+"""Search among embeddings of sentence-transformers, by the signature that its own searches have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from lsr.errors import ParameterError
+from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
+from lsr.vectors.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from lsr.index.sparse_index import SparseIndex
+
+Found = list[list[dict[str, int | float]]]
+
+
+def semantic_search_lsr(
+    query_embeddings: VectorsLike,
+    corpus_embeddings: VectorsLike | None = None,
+    corpus_index: SparseIndex[Any] | None = None,
+    top_k: int = 10,
+    output_index: bool = False,
+    index_kwargs: Mapping[str, Any] | None = None,
+    search_kwargs: Mapping[str, Any] | None = None,
+) -> tuple[Found, float] | tuple[Found, float, SparseIndex[Any]]:
+    """As semantic_search_seismic and semantic_search_qdrant of sentence-transformers, in the same process.
+
+    query_embeddings: what SparseEncoder.encode_query returns, sparse or dense, or what its `decode` makes of that, a
+        list of (token, weight) for each query; or anything else that SparseVectors.of takes.
+    corpus_embeddings: of the documents, as those of the queries; they are indexed unless corpus_index is given.
+    corpus_index: a SeismicIndex or an ExactIndex, such as an earlier call returned. Decoded queries need one that keeps
+        a vocabulary; their tokens that it lacks are left out.
+    index_kwargs: of SeismicIndex.build. search_kwargs: of SeismicIndex.search. Neither is changed.
+
+    Returns, for each query, at most top_k of {"corpus_id": row, "score": inner product}, best first; the seconds that
+    searching took; and, if output_index, the index.
+    Raises ParameterError without documents and index, VectorsError for vectors that do not fit together.
+    """
+    if corpus_index is None:
+        from lsr.index.seismic.seismic_index import SeismicIndex
+
+        if corpus_embeddings is None:
+            raise ParameterError("there is nothing to search; give corpus_embeddings, or a corpus_index")
+        settings, corpus = dict(index_kwargs or {}), corpus_embeddings
+        if (dicts := _as_dicts(corpus)) is not None:
+            tokens = settings.setdefault("vocabulary", sorted({token for row in dicts for token in row}))
+            corpus = SparseVectors.from_dicts(dicts, Vocabulary.of(tokens))
+        corpus_index = SeismicIndex.build(corpus, **settings)
+    queries = _as_dicts(query_embeddings)
+    begun = perf_counter()
+    result = corpus_index.search(query_embeddings if queries is None else queries, top_k, **(search_kwargs or {}))
+    found: Found = [
+        [{"corpus_id": int(row), "score": float(score)} for row, score in zip(rows, scores, strict=True) if row >= 0]
+        for rows, scores in zip(result.rows, result.scores, strict=True)
+    ]
+    seconds = perf_counter() - begun
+    return (found, seconds, corpus_index) if output_index else (found, seconds)
+
+
+def _as_dicts(given: Any) -> list[dict[str, float]] | None:
+    """A list of (token, weight) for each text, as SparseEncoder.decode returns it; None for all else."""
+    if not isinstance(given, list) or not all(isinstance(row, list) for row in given):
+        return None
+    first = next((row[0] for row in given if row), ("", 0))
+    return [dict(row) for row in given] if isinstance(first, tuple) and isinstance(first[0], str) else None

@@ -1,0 +1,16 @@
+"""lsr mcp"""
+
+from __future__ import annotations
+
+from lsr.cli import options
+
+
+def mcp(index: options.IndexFolder, device: options.Device = None) -> None:
+    """Let assistants search an index: a server of the Model Context Protocol on standard input and output."""
+    from lsr.extras import need
+
+    need("an MCP server", "mcp")
+    from lsr.bridges.mcp_server import mcp_server
+    from lsr.retrieval.searcher import Searcher
+
+    mcp_server(Searcher.open(index, device, follow=True), index.resolve().name).run()
