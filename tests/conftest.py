@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, is_hypothesis_test, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 from tests import data
+from tests.serve.browsers import browser_programs
 
 # Numba compiles inside the first example, so that no example can have a deadline.
 _ANY_TIME: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
@@ -36,13 +37,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that need real data are left out where there is none, but never where the environment names it."""
-    if os.environ.get("LSR_TEST_DATA") and not data.data_folder().is_dir():
+    """Tests of real data, or in a browser, are left out where there is none, but not where the environment names it."""
+    there = {"data": data.data_folder().is_dir(), "browser": browser_programs() is not None}
+    if os.environ.get("LSR_TEST_DATA") and not there["data"]:
         raise pytest.UsageError(f"LSR_TEST_DATA is {data.data_folder()}, where there is no folder")
-    if data.data_folder().is_dir():
+    if os.environ.get("LSR_TEST_BROWSER") and not there["browser"]:
+        raise pytest.UsageError("LSR_TEST_BROWSER names a browser, and it, or chromedriver, is not installed")
+    missing = [marker for marker in there if not there[marker]]
+    left_out = [item for item in items if any(map(item.get_closest_marker, missing))]
+    if not left_out:
         return
-    left_out = [item for item in items if item.get_closest_marker("data")]
-    items[:] = [item for item in items if not item.get_closest_marker("data")]
+    items[:] = [item for item in items if not any(map(item.get_closest_marker, missing))]
     config.hook.pytest_deselected(items=left_out)
     config.stash[LEFT_OUT] = Counter(item.nodeid.split("::")[0] for item in left_out)
 
@@ -75,7 +80,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     left_out = config.stash.get(LEFT_OUT, Counter())
     if reporter and left_out:
-        reporter.write_line(f"{left_out.total()} tests were left out, which need real collections and vectors:")
+        reporter.write_line(f"{left_out.total()} tests were left out, which need real data or a browser:")
         for file, count in sorted(left_out.items()):
             reporter.write_line(f"  {file} {count}")
-        reporter.write_line("set LSR_TEST_DATA to their folder; tests/README.md says how to make one")
+        reporter.write_line("tests/README.md says where to get these")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -18,26 +17,10 @@ from lsr.retrieval.request import SPARSE, SearchRequest
 
 if TYPE_CHECKING:
     from lsr.index.seismic.seismic_index import SeismicIndex
-    from lsr.index.tools.why import Reason, Remedy, Stages, Term, Verdict, Why
+    from lsr.index.tools.why import Reason, Remedy, Stages, Term, Why
 
 _SHOWN = 30
 
-_REASONS: dict[Verdict, str] = {
-    "returned": "it is among the best",
-    "filtered out": "it is not among the documents that may be found",
-    "no shared term": "it has no term of the query",
-    "score too low": "its score is too low",
-    "tied": "others with the same score take the last places",
-    "not estimated": "no term that estimates blocks is in the summary of its block",
-    "out of blocks": "enough other blocks have higher estimates than its block",
-    "block skipped": "the estimate of its block is too low",
-    "tail not read": "its heaviest terms score too little for the others to be read",
-    "rounded away": "by weights rounded to 8 bits, others are better",
-}
-_OF_SUPERBLOCK: dict[Verdict, str] = {
-    "not estimated": "no term that estimates superblocks is in the summary of its superblock",
-    "out of blocks": "enough other superblocks have higher estimates than its superblock",
-}
 _EXACT: dict[Reason, str] = {
     "inverted": "this index has inverted lists, and every search of it is exact",
     "asked for": "an exact search was asked for",
@@ -76,10 +59,12 @@ def why(
 
 
 def _print(document: str, explained: Why, given: SearchParams, token: Callable[[int], str]) -> None:
+    from lsr.index.tools.why_told import reason
+
     if explained.rank is not None:
         print(f"{printable(document)} is returned, at rank {explained.rank}")
     else:
-        print(f"{printable(document)} is not returned: {_reason(explained)}")
+        print(f"{printable(document)} is not returned: {reason(explained)}")
     print()
     lines = [("score", _score(explained))]
     if explained.exact:
@@ -95,13 +80,6 @@ def _print(document: str, explained: Why, given: SearchParams, token: Callable[[
         print_columns(_table(used, explained.stages is not None, token))
     if len(explained.terms) > len(used):
         print(f"and {len(explained.terms) - len(used)} more")
-
-
-def _reason(explained: Why) -> str:
-    stages = explained.stages
-    if stages and (stages.superblock or 0) < (stages.superblock_floor or 0):
-        return _OF_SUPERBLOCK.get(explained.verdict, _REASONS[explained.verdict])
-    return _REASONS[explained.verdict]
 
 
 def _score(explained: Why) -> str:
@@ -181,9 +159,10 @@ def _or_dash(weight: float) -> str:
     return f"{weight:.4f}" if weight else "-"
 
 
-def _as_json(explained: Why, given: SearchParams, token: Callable[[int], str]) -> dict[str, object]:
-    record = asdict(explained)
-    record["terms"] = [{"token": token(term["component"]), **term} for term in record["terms"]]
+def _as_json(explained: Why, given: SearchParams, token: Callable[[int], str]) -> dict[str, Any]:
+    from lsr.index.tools.why_told import as_record
+
+    record = as_record(explained, token)
     if explained.remedy:
         record["remedy"]["options"] = _words(explained.remedy, explained, given)
     return record

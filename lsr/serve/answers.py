@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
+from lsr.errors import ParameterError
+from lsr.index.tools.why_told import as_record, reason
 from lsr.retrieval.facet_counts import counted
 from lsr.retrieval.hits import as_json
+from lsr.retrieval.request import SPARSE
 from lsr.retrieval.snapshot import Snapshot
 from lsr.serve.bodies import asked_of, request_of
+from lsr.serve.expansion import expansion
 from lsr.serve.problems import RequestError
 from lsr.serve.serve_settings import ServeSettings
 from lsr.serve.served_index import ServedIndex
 from lsr.serve.work_queue import Encoded, Work
+
+if TYPE_CHECKING:
+    from lsr.index.seismic.seismic_index import SeismicIndex
 
 
 def as_bytes(answer: Any) -> bytes:
@@ -37,8 +44,9 @@ def search_work(index: ServedIndex, body: Any, settings: ServeSettings) -> Work:
         hits = snapshot.hits_of_encoded(encoded, texts, request)[0]
         facets = {name: counted(snapshot, name, hits, request.where) for name in body.facets}
         first = body.offset
+        expansion_of = expansion(snapshot, body.query) if body.explain else lambda hit: {}
         shown = [
-            {"rank": rank, **hit.as_dict(body.explain, body.snippet, body.text)}
+            {"rank": rank, **hit.as_dict(body.explain, body.snippet, body.text), **expansion_of(hit)}
             for rank, hit in enumerate(hits[first : first + size], start=first + 1)
         ]
         answer: dict[str, Any] = {
@@ -52,6 +60,25 @@ def search_work(index: ServedIndex, body: Any, settings: ServeSettings) -> Work:
         return as_bytes({**answer, "seconds": round(monotonic() - begun, 6)})
 
     return Work(snapshot, do, asked_of(body, snapshot), request.sides)
+
+
+def why_work(index: ServedIndex, body: Any, settings: ServeSettings) -> Work:
+    """Why a search finds a document, or does not. Raises ParameterError, RequestError."""
+    request = request_of(body, settings)
+    if request.sides != (SPARSE,) or request.feedback is not None:
+        raise ParameterError(
+            "why is told of sparse searches without feedback; leave out side, interpolate and feedback"
+        )
+    snapshot = index.searcher.snapshot
+
+    def do(encoded: Encoded) -> bytes:
+        row = row_of(snapshot, body.id)
+        explained = cast("SeismicIndex", snapshot.index).why(
+            encoded[SPARSE], row, request.k, request.params, snapshot.allowed(request)
+        )
+        return as_bytes({"doc_id": body.id, "reason": reason(explained), **as_record(explained, snapshot.token)})
+
+    return Work(snapshot, do, asked_of(body, snapshot))
 
 
 def generation_of(snapshot: Snapshot) -> int | None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from importlib.resources import files
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Response
-from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from lsr.serve.page_files import PageFiles
 from lsr.serve.problems import answer_errors
 from lsr.serve.routes import reading_routes, writing_routes
 from lsr.serve.serve_settings import ServeSettings
@@ -44,7 +43,7 @@ def create_app(indexes: Mapping[str, ServedIndex], settings: ServeSettings) -> F
     app.include_router(reading_routes(service), prefix=PREFIX)
     app.include_router(writing_routes(service), prefix=PREFIX)
     app.include_router(_operating_routes(service))
-    app.mount("/", StaticFiles(directory=str(files("lsr.serve") / "page"), html=True))
+    app.mount("/", PageFiles())
     return app
 
 

@@ -17,6 +17,7 @@ SEARCHES = (
     {"summary": "With feedback", "value": {"query": "bone density", "feedback": "rocchio", "feedback_depth": 5}},
     {"summary": "A vector, by token", "value": {"vector": {"bone": 1.2, "density": 0.8}, "exact": True}},
 )
+WHYS = ({"summary": "A document that is not among the best", "value": {"query": "bone density", "id": "d1", "k": 1}},)
 DOCUMENTS = (
     {
         "summary": "Texts with metadata",

@@ -6,15 +6,16 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
 
-from lsr.serve.answers import as_bytes, document_work, search_work
-from lsr.serve.bodies import JSON, DocumentsBody, IdsBody, SearchBody, described, reader_of
+from lsr.serve.answers import as_bytes, document_work, search_work, why_work
+from lsr.serve.bodies import JSON, DocumentBody, DocumentsBody, IdsBody, SearchBody, described, reader_of
 from lsr.serve.changes_asked import adding, deleting, updating
-from lsr.serve.request_examples import DOCUMENTS, IDS, SEARCHES
+from lsr.serve.request_examples import DOCUMENTS, IDS, SEARCHES, WHYS
 from lsr.serve.service import Service
 from lsr.serve.work_queue import Work
 from lsr.serve.write_queue import Write
 
 SearchGiven = Annotated[Any, Depends(reader_of(SearchBody))]
+DocumentGiven = Annotated[Any, Depends(reader_of(DocumentBody))]
 DocumentsGiven = Annotated[Any, Depends(reader_of(DocumentsBody))]
 IdsGiven = Annotated[Any, Depends(reader_of(IdsBody))]
 
@@ -40,6 +41,11 @@ def reading_routes(service: Service) -> APIRouter:
     async def search(index: str, body: SearchGiven) -> Response:
         """The best documents for a text or a vector."""
         return await answered(search_work(service.index(index), body, service.settings))
+
+    @router.post("/indexes/{index}/why", openapi_extra=described(DocumentBody, *WHYS))
+    async def why(index: str, body: DocumentGiven) -> Response:
+        """Why a search finds a document, or at which stage the document is lost and what would keep it."""
+        return await answered(why_work(service.index(index), body, service.settings))
 
     @router.get("/indexes/{index}/documents/{doc_id:path}")
     async def get_document(index: str, doc_id: str) -> Response:

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from lsr.cli.main import main
-from lsr.cli.why import _OF_SUPERBLOCK, _REASONS, _words
+from lsr.cli.why import _words
 from lsr.index.parameters import SearchParams
 from lsr.index.seismic.build import trial
 from lsr.index.tools.why import Remedy, Why
+from lsr.index.tools.why_told import OF_SUPERBLOCK, REASONS
 from lsr.retrieval.request import SPARSE
 from lsr.retrieval.searcher import Searcher
 from tests import made_vectors
@@ -134,7 +135,7 @@ def test_superblocks_are_told(lsr: Lsr, index: Path, tmp_path: Path) -> None:
         if estimate < floor:
             reasons.add(lines[0].removeprefix(f"{document} is not returned: "))
     assert "enough other superblocks have higher estimates than its superblock" in reasons
-    assert reasons <= {*_OF_SUPERBLOCK.values(), *_REASONS.values()}
+    assert reasons <= {*OF_SUPERBLOCK.values(), *REASONS.values()}
 
 
 def test_json(lsr: Lsr, index: Path, explain: Callable[..., Any]) -> None:

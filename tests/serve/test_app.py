@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from lsr import build_index
 from lsr.serve.app import create_app
-from lsr.serve.request_examples import DOCUMENTS, IDS, SEARCHES
+from lsr.serve.request_examples import DOCUMENTS, IDS, SEARCHES, WHYS
 from lsr.serve.serve_settings import ServeSettings
 from lsr.serve.served_index import open_served
 
@@ -49,6 +49,7 @@ def test_a_search_finds_what_the_searcher_finds(client: TestClient, folder: Path
     asked = {"where": "year > 2020", "feedback": "rocchio"}
     expected = index.searcher.search("bone density", k=2, where="year > 2020", feedback="rocchio")
     answer = search(client, query="bone density", k=2, explain=True, snippet=40, **asked)
+    assert all(hit.pop("expanded") for hit in answer["hits"])  # terms that the feedback added
     assert [{**hit, "rank": None} for hit in answer["hits"]] == [
         {"rank": None, **hit.as_dict(explain=True, snippet=40)} for hit in expected
     ]
@@ -58,6 +59,8 @@ def test_a_search_finds_what_the_searcher_finds(client: TestClient, folder: Path
 def test_every_example_of_the_description_is_answered(client: TestClient) -> None:
     for example in SEARCHES:
         search(client, **example["value"])  # type: ignore[arg-type]
+    for example in WHYS:
+        assert client.post("/v1/indexes/bones/why", json=example["value"]).json()["verdict"] == "score too low"
     for example in DOCUMENTS:
         assert client.put("/v1/indexes/bones/documents", json=example["value"]).json()["changed"] == 1
     for example in IDS:
