@@ -25,6 +25,8 @@ EXTRAS = {
     "Stemmer": "stem",
     "langchain_core": "langchain",
     "mcp": "mcp",
+    "llama_index": "llama-index",
+    "pyterrier": "pyterrier",
 }
 TRAINING = ("accelerate", "tensorboard", "torch", "transformers")
 

@@ -41,6 +41,8 @@ ENTRIES = {
     "import lsr; lsr.load_encoder('bm25', tokenizer='english')": "Stemmer",
     "import lsr.bridges.langchain": "langchain_core",
     "from pathlib import Path; from lsr.cli.mcp import mcp; mcp(Path('index'))": "mcp",
+    "import lsr.bridges.llama_index": "llama_index",
+    "import lsr.bridges.pyterrier": "pyterrier",
 }
 
 
@@ -63,7 +65,12 @@ except MissingExtraError as error:
 def test_every_package_has_an_entry_above_and_is_in_its_extra() -> None:
     assert set(ENTRIES.values()) == EXTRAS.keys()
     extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    distributions = {"faiss": "faiss-cpu", "Stemmer": "PyStemmer"}
+    distributions = {
+        "faiss": "faiss-cpu",
+        "Stemmer": "PyStemmer",
+        "llama_index": "llama-index-core",
+        "haystack": "haystack-ai",
+    }
     for package, extra in EXTRAS.items():
         names = {re.split(r"[>=\[]", each)[0] for each in extras[extra]}
         assert distributions.get(package, package.replace("_", "-")) in names
