@@ -20,6 +20,8 @@ from .encoders.load import load_encoder as load_encoder
 from .encoders.own_encoder import encoder_from as encoder_from
 from .encoders.pruning import Pruning as Pruning
 from .encoders.sparse.sparse_encoder import SparseEncoder as SparseEncoder
+from .encoders.term_expander import TermExpander as TermExpander
+from .encoders.term_frequencies import TermFrequencyEncoder as TermFrequencyEncoder
 from .encoders.verification import CardCheck as CardCheck
 from .encoders.verification import Verification as Verification
 from .encoders.verification import verify_encoder as verify_encoder
@@ -61,6 +63,7 @@ from .retrieval.attach import attach as attach
 from .retrieval.changes import UpdateReport as UpdateReport
 from .retrieval.dense_building import add_dense as add_dense
 from .retrieval.dense_building import build_dense as build_dense
+from .retrieval.expanded_collection import expand_collection as expand_collection
 from .retrieval.fusion import fuse_runs as fuse_runs
 from .retrieval.hits import Hit as Hit
 from .retrieval.hits import Hits as Hits

@@ -6,6 +6,7 @@ EXAMPLES = {
         "lsr index 'news/**/*.md' news.index --encoder bm25",
         "lsr index faq.csv faq.index --encoder bm25 --text answer",
         "lsr index scifact scifact.index --dense minilm",
+        "lsr index scifact deepct.index --encoder deepct/encoder --frequency-scale 100",
     ),
     "add": (
         "lsr add notes.index notes/new.md",
@@ -91,6 +92,10 @@ EXAMPLES = {
     "encode": (
         "lsr encode scifact scifact.vectors --encoder tiny",
         "lsr encode scifact queries.npz --encoder tiny --queries --split test",
+    ),
+    "expand": (
+        "lsr expand scifact scifact-expanded --by tiny",
+        "lsr expand msmarco-passage msmarco-expanded --by tilde/encoder",
     ),
     "build": (
         "lsr build splade-max bert-base-uncased my-encoder",

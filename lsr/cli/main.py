@@ -35,7 +35,7 @@ PANELS = {
     "Serve": ("serve", "mcp"),
     "Change": ("add", "update", "delete", "refit", "attach", "merge", "upgrade", "check", "repair"),
     "Measure": ("run", "evaluate", "compare", "experiment"),
-    "Encode": ("encoders", "inspect", "verify", "encode", "build"),
+    "Encode": ("encoders", "inspect", "verify", "encode", "expand", "build"),
     "Train": ("mine", "scores", "train", "reproduce"),
     "Begin": ("demo", "new", "doctor", "warmup"),
 }

@@ -95,10 +95,22 @@ MaxLength = Annotated[
     int | None,
     typer.Option(help="Tokens of a text that are read at once; by default what the model's folder says, or 256"),
 ]
-K1 = Annotated[
-    float | None, typer.Option("--k1", help="How slowly repetitions of a word stop to count (bm25); by default .9")
+FrequencyScale = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SCALE",
+        help="Search as DeepCT does: weights of documents times SCALE, 100 in its paper, rounded, are BM25's term "
+        "frequencies",
+    ),
 ]
-B = Annotated[float | None, typer.Option("--b", help="How much less a long text counts, 0 to 1 (bm25); by default .4")]
+K1 = Annotated[
+    float | None,
+    typer.Option("--k1", help="How slowly repetitions of a word stop to count (BM25); by default .9, DeepCT's 10"),
+]
+B = Annotated[
+    float | None,
+    typer.Option("--b", help="How much less a long text counts, 0 to 1 (BM25); by default .4, DeepCT's .9"),
+]
 Tokenizer = Annotated[
     str | None,
     typer.Option(
@@ -169,6 +181,7 @@ def in_place_of(
 
 _DENSE_LOADING = [parameter("max_length", MaxLength), parameter("dtype", Dtype, "float32"), parameter("device", Device)]
 _LOADING = [
+    parameter("frequency_scale", FrequencyScale),
     parameter("k1", K1),
     parameter("b", B),
     parameter("tokenizer", Tokenizer),

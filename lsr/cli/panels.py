@@ -9,8 +9,8 @@ _PANELS = {
     "Sparse and dense together": "interpolate fusion weight normalize missing fusion_depth",
     "Documents": "id text title passages overlap from_file delete_missing",
     "Collection": "queries split same_id offline_data index.id index.text index.title",
-    "Encoder": "encoder dense query_backbone idf query k1 b tokenizer max_length long_documents stride prune_documents "
-    "prune_queries dtype card build.seed",
+    "Encoder": "encoder by top_k dense query_backbone idf query frequency_scale k1 b tokenizer max_length "
+    "long_documents stride prune_documents prune_queries dtype card build.seed",
     "Index": "dense_index metric block_size summary_energy layout index.knn",
     "Measures": "measures qrels test",
     "Negatives": "depth skip_top mine.negatives max_score_ratio relevant also mine.seed",

@@ -146,11 +146,25 @@ class Collection(HasFacts):
     def _qrels(self) -> Qrels:
         return self._source.qrels(self.split)
 
+    def every_query(self) -> dict[str, str]:
+        """Query id -> text, of all splits, judged or not."""
+        every: dict[str, str] = {}
+        for split in (None, *self.splits):
+            if not self._source.has_queries(split):
+                continue
+            for query_id, text in _gather(self._source.queries(split), self.name).items():
+                if every.setdefault(query_id, text) != text:
+                    raise CollectionError(f"{self.name}: query {query_id!r} has two texts in two splits; give it one")
+        return every
+
+    def every_qrels(self) -> dict[str | None, Qrels]:
+        """Split -> its judgments, of all splits, None for judgments of no named one."""
+        return {split: self._source.qrels(split) for split in (None, *self.splits) if self._source.has_qrels(split)}
+
     def relevant(self) -> dict[str, tuple[str, ...]]:
         """Query id -> documents that any of all splits judges relevant, with grade 1 or more: no false negatives."""
         gathered: dict[str, dict[str, None]] = {}
-        for split in (None, *self.splits):
-            judged = self._source.qrels(split) if self._source.has_qrels(split) else {}
+        for judged in self.every_qrels().values():
             for query_id, grades in judged.items():
                 found = [doc_id for doc_id, grade in grades.items() if grade >= 1]
                 gathered.setdefault(query_id, {}).update(dict.fromkeys(found))

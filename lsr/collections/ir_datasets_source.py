@@ -72,6 +72,9 @@ class IrDataset:
         for place, item in self._items("documents", lambda: self._dataset.docs_iter()):
             yield place, _document(item)
 
+    def has_queries(self, split: str | None) -> bool:
+        return bool(self._split(split).has_queries())
+
     def queries(self, split: str | None) -> Iterator[tuple[Place, Query]]:
         dataset = self._split(split)
         if not dataset.has_queries():

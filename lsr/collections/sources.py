@@ -86,6 +86,7 @@ class CollectionSource(Protocol):
         """What tells these documents from others: collections of one corpus give the same."""
 
     def documents(self) -> Iterator[tuple[Place, Document]]: ...
+    def has_queries(self, split: str | None) -> bool: ...
     def queries(self, split: str | None) -> Iterator[tuple[Place, Query]]: ...
     def has_qrels(self, split: str | None) -> bool: ...
     def qrels(self, split: str | None) -> Qrels: ...
@@ -125,6 +126,9 @@ class BeirFolder:
 
     def documents(self) -> Iterator[tuple[Place, Document]]:
         return jsonl_documents(self._corpus)
+
+    def has_queries(self, split: str | None) -> bool:
+        return packed_or_plain(self._folder / "queries.jsonl") is not None
 
     def queries(self, split: str | None) -> Iterator[tuple[Place, Query]]:
         path = packed_or_plain(self._folder / "queries.jsonl")
@@ -177,6 +181,9 @@ class TextFiles:
         else:
             for place, (identifier, text) in _pairs(self._collection):
                 yield place, Document(identifier, "", text)
+
+    def has_queries(self, split: str | None) -> bool:
+        return split in self._queries or None in self._queries
 
     def queries(self, split: str | None) -> Iterator[tuple[Place, Query]]:
         path = self._queries.get(split) or self._queries.get(None)

@@ -155,6 +155,7 @@ FRAMEWORK_METHODS = (
         supervision=Supervision("squared error of term recall", "none"),
         training=replace(_SHORT, batch=32),
         paper="Dai and Callan 2019, DeepCT",
+        note="as published its weights are term frequencies of BM25, and queries plain: --frequency-scale 100",
     ),
     _UNICOIL,
     replace(_UNICOIL, name="unicoil-dt5q", expanded="docT5query"),

@@ -25,6 +25,7 @@ from lsr.encoders.folders.saved import (
 from lsr.encoders.own_encoder import METHODS, Encode, EncodesTexts, encoder_from
 from lsr.encoders.pruning import Pruning
 from lsr.encoders.sparse.sparse_encoder import EncoderOptions, Expander, SparseEncoder
+from lsr.encoders.term_frequencies import NETWORK_FOLDER, TERM_FREQUENCIES, TermFrequencyEncoder
 from lsr.errors import EncoderError, ParameterError
 from lsr.storage.reading import refuse_special
 from lsr.vectors.vocabulary import Vocabulary
@@ -44,6 +45,7 @@ def load_encoder(
     prune_documents: Pruning | str = "",
     prune_queries: Pruning | str = "",
     expander: Expander | None = None,
+    frequency_scale: float | None = None,
     k1: float | None = None,
     b: float | None = None,
     tokenizer: str | os.PathLike[str] | None = None,
@@ -63,7 +65,10 @@ def load_encoder(
     stride: tokens from the start of a window to the start of the next; None lets windows follow without overlap.
     prune_documents, prune_queries: a Pruning, or as text "top-k:128", "ratio:0.1", "mass:0.9", or several with commas.
     expander: takes the texts of some documents and returns what is put after each (DeepImpact, TILDEv2).
-    k1, b: of bm25 alone: how slowly repetitions of a word stop to count, .9, and how much less a long text counts, .4.
+    frequency_scale: search as DeepCT does: so many times the weights of documents, rounded, are term frequencies of
+        BM25, and queries are plain tokens (TermFrequencyEncoder). The encoder must be fitted, as bm25.
+    k1, b: of bm25, and with frequency_scale: how slowly repetitions of a word stop to count, .9, or 10 with
+        frequency_scale, and how much less a long text counts, .4, or .9.
     tokenizer: of bm25 alone: "plain", a language whose words are cut to their stems, or a model's; see BM25Encoder.
 
     An encoder that `save` wrote keeps its own options. Raises EncoderError for what cannot be found or is not an
@@ -74,18 +79,27 @@ def load_encoder(
     options = EncoderOptions(dtype, max_length, long_documents, stride, *prunings)
     stated = {"k1": k1, "b": b, "tokenizer": tokenizer}
     lexical: dict[str, Any] = {option: value for option, value in stated.items() if value is not None}
-    check_options(name, [*lexical, *options.given(), *(["expander"] if expander else [])])
+    scaled = [] if frequency_scale is None else ["frequency_scale"]
+    check_options(name, [*scaled, *lexical, *options.given(), *(["expander"] if expander else [])])
     if name == BM25Encoder.name:
         return BM25Encoder(**lexical)
-    return _load(absolute_name(name), options, device, expander)
+    loaded = _load(absolute_name(name), options, device, expander)
+    if frequency_scale is None:
+        return loaded
+    if not isinstance(loaded, SparseEncoder):
+        raise ParameterError(f"{name}: frequency_scale is of the weights of a network; leave it out")
+    return TermFrequencyEncoder(loaded, frequency_scale, **lexical)
 
 
 def check_options(name: str, given: Iterable[str]) -> None:
     """Raises ParameterError for an option that bm25 does not have, or that only bm25 has."""
-    lexical = name == BM25Encoder.name
+    given, lexical = list(given), {"k1", "b", "tokenizer"}
+    known = lexical if name == BM25Encoder.name else {"k1", "b"} if "frequency_scale" in given else set()
     for option in given:
-        if lexical != (option in ("k1", "b", "tokenizer")):
-            raise ParameterError(f"{name} has no {option}; leave it out" + ("" if lexical else ", or encode with bm25"))
+        if option in lexical and option not in known:
+            raise ParameterError(f"{name} has no {option}; leave it out, or encode with bm25")
+        if option not in lexical and name == BM25Encoder.name:
+            raise ParameterError(f"{name} has no {option}; leave it out")
 
 
 def as_encoder(
@@ -125,6 +139,9 @@ def _load(
         raise ParameterError(f"{folder}: keeps the options that it was saved with; leave {options.given()[0]} out")
     if kind == BM25Encoder.name:
         return BM25Encoder.open(folder, saved)
+    if kind == TERM_FREQUENCIES:
+        network = partial(_load, str(folder / NETWORK_FOLDER), EncoderOptions(), device, None, light=True)
+        return TermFrequencyEncoder.open(folder, saved, network)
     if kind == WHOLE:
         spec = read_whole(str(folder), folder, saved, options.max_length)
         return SparseEncoder(spec, options, device, expander, light=light)

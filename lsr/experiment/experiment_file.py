@@ -18,6 +18,7 @@ from lsr.encoders.base import check_dtype, check_max_length
 from lsr.encoders.bm25 import BM25Encoder
 from lsr.encoders.load import check_options
 from lsr.encoders.sparse.sparse_encoder import EncoderOptions
+from lsr.encoders.term_frequencies import check_frequency_scale
 from lsr.errors import ParameterError
 from lsr.eval.measures import DEFAULT_MEASURES, parse_measures
 from lsr.experiment.suites import SUITES, Judged
@@ -110,14 +111,18 @@ class EncoderTable:
     stride: int | None = None
     prune_documents: str | None = None
     prune_queries: str | None = None
+    frequency_scale: float | None = None
     k1: float | None = None
     b: float | None = None
     tokenizer: str | None = None
 
     def __post_init__(self) -> None:
-        options = self.named().options
+        options = dict(self.named().options)
         check_options(self.name, options)
-        _ = BM25Encoder(**options) if self.name == BM25Encoder.name else EncoderOptions(**options)
+        BM25Encoder(**{name: options.pop(name) for name in ("k1", "b", "tokenizer") if name in options})
+        if options.pop("frequency_scale", None) is not None:
+            check_frequency_scale(self.frequency_scale)
+        EncoderOptions(**options)
 
     def named(self) -> NamedEncoder:
         return NamedEncoder(self.name, _given(self, [each.name for each in fields(self)][1:]))

@@ -20,8 +20,8 @@ from lsr.errors import CollectionError, EncoderError, ParameterError
 from lsr.index.dense_config import DenseConfig
 from lsr.index.index_checks import settings_of
 from lsr.retrieval.dense_side import DENSE_FOLDER
-from lsr.retrieval.encoding import Documents
-from lsr.retrieval.segment_maker import Anew, encodings, same_documents, whole_documents, write_dense_beside
+from lsr.retrieval.encoding import Anew, Documents, whole_documents
+from lsr.retrieval.segment_maker import encodings, same_documents, write_dense_beside
 from lsr.storage.files import storage_errors
 from lsr.storage.id_column import Ids
 from lsr.storage.manifest import check_replaceable, replacing_folder

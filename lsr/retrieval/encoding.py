@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from lsr.checks import expanded
 from lsr.collections.sources import Document
 from lsr.encoders.base import ENCODER_FOLDER, Encoder
-from lsr.encoders.sparse_collection import encode_collection
+from lsr.encoders.sparse_collection import ROWS_PER_PART, IdAndText, encode_collection
+from lsr.encoders.term_frequencies import TermFrequencyEncoder
 from lsr.progress import Advance, progress_bar
 from lsr.storage.files import is_stream, storage_errors
-from lsr.vectors.io import VectorsInfo, check_keeps_ids, read_info
+from lsr.vectors.io import ParquetWriter, VectorsInfo, check_keeps_ids, iter_vectors, read_info
 from lsr.vectors.sparse_vectors import SparseVectors
+
+T = TypeVar("T")
 
 
 class Documents(Protocol):
@@ -32,12 +36,66 @@ class Documents(Protocol):
     def documents(self) -> Iterator[Document]: ...
 
 
+class Anew(Generic[T]):
+    """What a function yields, from the start with every iteration."""
+
+    def __init__(self, start: Callable[[], Iterator[T]]) -> None:
+        self._start = start
+
+    def __iter__(self) -> Iterator[T]:
+        return self._start()
+
+
+def whole_documents(documents: Documents) -> Anew[IdAndText]:
+    """(id, full text) of each document."""
+    return Anew(lambda: ((document.doc_id, document.full_text) for document in documents.documents()))
+
+
 def fit_if_needed(encoder: Encoder, collection: Documents, progress: bool = False) -> None:
     """Fit an encoder that is not fitted, such as a new BM25, on the texts of a collection, in one pass."""
     if not encoder.fitted:
         total = collection.count if progress else None
         with progress_bar("fitting", total, "documents", progress) as advance:
-            encoder.fit(_texts(collection, advance))
+            encoder.fit(_counted(whole_documents(collection), advance))
+
+
+def fit_on_rows(
+    encoder: Encoder,
+    rows: Iterable[IdAndText],
+    encoding: Path,
+    total: int | None = None,
+    progress: bool = False,
+    batch_size: int | None = None,
+) -> None:
+    """The same on (id, text) pairs that encode_collection will encode into the folder `encoding`.
+
+    Where fitting needs a network, it runs once, into the folder ENCODING.weights, from which a killed call resumes:
+    what encode_collection would do is done then. `remove_weights` removes that folder at the end.
+    """
+    if encoder.fitted:
+        return
+    if not isinstance(encoder, TermFrequencyEncoder):
+        with progress_bar("fitting", total, "documents", progress) as advance:
+            encoder.fit(_counted(rows, advance))
+        return
+    weights = _weights(encoding)
+    encode_collection(encoder.network, rows, weights, total=total, progress=progress, batch_size=batch_size)
+    encoder.fit_weights(iter_vectors(weights, ROWS_PER_PART))
+    with ParquetWriter(encoding, encoder.dim, encoder.vocabulary, encoder.describe()) as writer:
+        for part in islice(iter_vectors(weights, ROWS_PER_PART), writer.complete_parts, None):
+            writer.write_part(encoder.impacts(part))
+        writer.finish()
+
+
+def remove_weights(encoding: Path) -> None:
+    """Remove what fit_on_rows has left, when it is of no use any more. Raises StorageError."""
+    if _weights(encoding).exists():
+        with storage_errors(encoding):
+            shutil.rmtree(_weights(encoding))
+
+
+def _weights(encoding: Path) -> Path:
+    return encoding.with_name(f"{encoding.name}.weights")
 
 
 def encode_documents(
@@ -53,17 +111,12 @@ def encode_documents(
     An encoder that is not fitted is fitted first. Documents stream. After a kill, the same call resumes.
     Raises CollectionError, EncoderError, VectorsError if the folder is another encoder's, StorageError.
     """
-    fit_if_needed(encoder, collection, progress)
+    target, total, rows = expanded(folder), collection.count if progress else None, whole_documents(collection)
+    fit_on_rows(encoder, rows, target, total, progress, batch_size)
     encoder.check_saveable()
-    encoded = encode_collection(
-        encoder,
-        ((document.doc_id, document.full_text) for document in collection.documents()),
-        expanded(folder),
-        total=collection.count if progress else None,
-        progress=progress,
-        batch_size=batch_size,
-    )
+    encoded = encode_collection(encoder, rows, target, total=total, progress=progress, batch_size=batch_size)
     encoder.save(encoded / ENCODER_FOLDER)
+    remove_weights(target)
     return read_info(encoded)
 
 
@@ -106,7 +159,7 @@ def _counts(vectors: SparseVectors) -> VectorsInfo:
     return VectorsInfo(len(vectors), vectors.nnz, vectors.dim, None, None)
 
 
-def _texts(collection: Documents, advance: Advance) -> Iterator[str]:
-    for document in collection.documents():
-        yield document.full_text
+def _counted(rows: Iterable[IdAndText], advance: Advance) -> Iterator[str]:
+    for _, text in rows:
+        yield text
         advance(1)

@@ -19,7 +19,7 @@ from lsr.index.parameters import IndexConfig
 from lsr.index.segments.index_writer import IndexWriter
 from lsr.retrieval.changes import FOLDERS, PASSAGES, folders_of
 from lsr.retrieval.dense_building import NO_TEXT, as_dense
-from lsr.retrieval.encoding import fit_if_needed
+from lsr.retrieval.encoding import fit_on_rows
 from lsr.retrieval.searcher import Searcher
 from lsr.retrieval.segment_maker import SegmentMaker, remove_encodings, rows_of
 from lsr.storage.manifest import check_replaceable
@@ -104,12 +104,10 @@ def build_index(
     if encoder is None:
         raise EncoderError(f"{source.name} holds text, which needs an encoder; name one, such as tiny or bm25")
     chosen = as_encoder(encoder)
-    if split is None:
-        fit_if_needed(chosen, source, progress)
-    elif not chosen.fitted:  # on what is searched
-        chosen.fit(text for _, text in rows_of(source, split, chosen))
-    chosen.check_saveable()
     encoding = target.with_name(f"{target.name}.encoding")
+    total = source.count if progress and split is None else None
+    fit_on_rows(chosen, rows_of(source, split, chosen), encoding, total, progress, batch_size)  # on what is searched
+    chosen.check_saveable()
     with IndexWriter.create(target, config) as writer:
         segment = writer.new_segment()
         replace(maker, encoder=chosen).from_documents(source, segment, encoding)

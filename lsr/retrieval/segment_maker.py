@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from lsr.collections.passages import PassageRows, PassageSplit, document_of, first_row_of
 from lsr.collections.sources import Document
@@ -24,7 +24,7 @@ from lsr.index.segments.merging import memory_of_disk_build
 from lsr.index.seismic.build.trial import has_few_terms
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.retrieval.dense_side import DENSE_FOLDER
-from lsr.retrieval.encoding import Documents
+from lsr.retrieval.encoding import Anew, Documents, remove_weights, whole_documents
 from lsr.storage.arrays import save_arrays
 from lsr.storage.columns import ColumnsWriter
 from lsr.storage.files import storage_errors
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lsr.encoders.dense.dense_encoder import DenseEncoder
-
-T = TypeVar("T")
 
 _CHANGED = "the collection has changed since it was encoded; index it again"
 _ROWS_AT_ONCE = 1024
@@ -173,21 +171,7 @@ def remove_encodings(encoding: Path, dense: bool) -> None:
         if folder.exists():
             with storage_errors(folder):
                 shutil.rmtree(folder)
-
-
-class Anew(Generic[T]):
-    """What a function yields, from the start with every iteration."""
-
-    def __init__(self, start: Callable[[], Iterator[T]]) -> None:
-        self._start = start
-
-    def __iter__(self) -> Iterator[T]:
-        return self._start()
-
-
-def whole_documents(documents: Documents) -> Anew[IdAndText]:
-    """(id, full text) of each document."""
-    return Anew(lambda: ((document.doc_id, document.full_text) for document in documents.documents()))
+    remove_weights(encoding)
 
 
 def rows_of(documents: Documents, split: PassageSplit | None, encoder: Encoder) -> Anew[IdAndText] | PassageRows:

@@ -280,7 +280,7 @@ def test_an_index_refers_only_to_what_can_be_loaded_again(tmp_path: Path) -> Non
         built.check_saveable()
     built.save_pretrained(tmp_path / "whole")
     files = {path.name for path in (tmp_path / "whole").iterdir()}
-    assert files == {"encoder.json", "shared", "shared.head.safetensors"}
+    assert files == {"README.md", "encoder.json", "shared", "shared.head.safetensors"}
     for expander in (None, more):
         loaded = load_encoder(tmp_path / "whole", device="cpu", expander=expander)
         loaded.save(tmp_path / "reference")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lsr.checks import shown
 from lsr.encoders.base import first_line
+from lsr.encoders.presets import PRESETS
 from lsr.errors import EncoderError
 from lsr.extras import need
 from lsr.storage.reading import POINTER, is_pointer, refuse_special
@@ -83,6 +84,11 @@ def named_checkpoint(name: str) -> FoundModel:
         return FoundModel(name, path)
     if path.is_absolute() and os.path.exists(path):
         raise EncoderError(f"{path}: is {what_is(path)}, not the folder of an encoder; {WORKS}")
+    if name in PRESETS:
+        raise EncoderError(
+            f"{name!r} is a method, and has no weights before it is trained; lsr train, and name OUT/encoder, or build "
+            f"it on a backbone: lsr build {name} tiny OUT"
+        )
     if not _HUB_ID.fullmatch(name):
         close = get_close_matches(name.lower(), ("bm25", *BUNDLED), 1)
         hint = f'did you mean "{close[0]}"? ' if close else ""

@@ -97,7 +97,7 @@ class SavedLookup(PretrainedEncoder):
         try:
             self._description: dict[str, Any] = saved["description"]
             self.name = str(self._description["name"])
-            self._query = LookupSide(_lookup_from_json(saved["query"], folder / QUERY_FOLDER))
+            self._query = LookupSide(lookup_from_json(saved["query"], folder / QUERY_FOLDER))
             self._prune = Pruning.parse(saved["options"]["prune_queries"])
             same = self._description["vocabulary_hash"] == self.vocabulary.hash
         except LsrError:
@@ -187,7 +187,7 @@ def _side_from_json(content: dict[str, Any], folder: Path, max_length: int | Non
     fields = dict(content)
     place = folder_inside(folder, fields.pop("folder"))
     if "head" not in fields:
-        return _lookup_from_json(fields, place)
+        return lookup_from_json(fields, place)
     backbone = BackboneSpec(str(place), str(place), str(place), **fields.pop("backbone"))
     weights = fields.pop("head_weights")
     return TransformerSpec(
@@ -199,7 +199,8 @@ def _side_from_json(content: dict[str, Any], folder: Path, max_length: int | Non
     )
 
 
-def _lookup_from_json(fields: dict[str, Any], folder: Path) -> LookupSpec:
+def lookup_from_json(fields: dict[str, Any], folder: Path) -> LookupSpec:
+    """What lookup_to_json wrote into `folder`."""
     return LookupSpec(tokenizer=str(folder), table=str(folder / "model.safetensors"), **fields)
 
 
