@@ -26,6 +26,7 @@ EXTRAS = {
     "langchain_core": "langchain",
     "mcp": "mcp",
     "llama_index": "llama-index",
+    "haystack": "haystack",
     "pyterrier": "pyterrier",
 }
 TRAINING = ("accelerate", "tensorboard", "torch", "transformers")

@@ -42,6 +42,7 @@ ENTRIES = {
     "import lsr.bridges.langchain": "langchain_core",
     "from pathlib import Path; from lsr.cli.mcp import mcp; mcp(Path('index'))": "mcp",
     "import lsr.bridges.llama_index": "llama_index",
+    "import lsr.bridges.haystack": "haystack",
     "import lsr.bridges.pyterrier": "pyterrier",
 }
 
