@@ -108,7 +108,11 @@ FOLLOWED = {"PROTO", "FRAME", "STOP", "MARK", "EMPTY_DICT", "SETITEM", "SETITEMS
             "SHORT_BINUNICODE", "BINUNICODE8"}  # fmt: skip
 
 
-@pytest.mark.parametrize("instruction", [each for each in pickletools.opcodes if each.name not in FOLLOWED], ids=repr)
+@pytest.mark.parametrize(
+    "instruction",
+    [each for each in pickletools.opcodes if each.name not in FOLLOWED],
+    ids=lambda each: each.name,
+)
 def test_no_other_instruction_is_followed(tmp_path: Path, instruction: pickletools.OpcodeInfo) -> None:
     for begin in (b"\x80\x04", b"\x80\x04}", b"\x80\x04}(K\x01}"):
         for argument in (b"", b"\0" * 16, b"os\nsystem\n", b"1\n", b"'a'\n", b"\x01\0\0\0\0\0\0\0a"):
