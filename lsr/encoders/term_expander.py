@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lsr.checks import check_whole
+from lsr.display import HasFacts
 from lsr.encoders.base import Encoder, encodable
 from lsr.encoders.bm25_words import FUNCTION_WORDS
 from lsr.errors import EncoderError
@@ -17,7 +18,7 @@ _BLANKS = str.maketrans("Ġ▁", "  ")  # how tokens of byte-level BPE and of Se
 _BEFORE = "a"
 
 
-class TermExpander:
+class TermExpander(HasFacts):
     """From texts to the words to put after each, heaviest first; what load_encoder and build_encoder take as expander.
 
     Of the k heaviest terms of a document those that are not among its tokens: TILDE's expansion of passages (Zhuang and
@@ -48,6 +49,9 @@ class TermExpander:
             words = [self._word(component) for component in heaviest if component not in known]
             expansions.append(" ".join(filter(None, words)))
         return expansions
+
+    def _facts(self) -> dict[str, object]:
+        return {"encoder": self.encoder.name, "k": self.k}
 
     def describe(self) -> dict[str, Any]:
         """JSON: what decides the words."""

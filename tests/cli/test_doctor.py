@@ -31,7 +31,9 @@ def test_what_is_there(lsr: Lsr, tested: dict[str, Any], monkeypatch: pytest.Mon
     assert found["versions"]["numpy"]
     assert found["threads"] == len(os.sched_getaffinity(0))
     assert found["memory"] == machine_memory()
-    assert set(found["missing"]) == {"encode", "dense", "eval", "train", "wandb", "tiny", "minilm", "pdf", "serve"}
+    bridges = {"langchain", "llama-index", "haystack", "pyterrier", "mcp"}
+    features = {"encode", "dense", "eval", "train", "wandb", "tiny", "minilm", "pdf", "stem", "serve"}
+    assert set(found["missing"]) == features | bridges
     outcome = lsr("doctor")
     assert outcome.status == 0
     assert "recall 1.000" in outcome.out

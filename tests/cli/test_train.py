@@ -24,7 +24,7 @@ def test_train_mine_and_index(lsr: Lsr, tmp_path: Path) -> None:
     assert done.status == 0, done.err
     described = json.loads(done.out)
     assert described["step"] in (3, 6)
-    assert described["config"]["data"]["group"] == 4
+    assert described["config"]["data"][0]["group"] == 4
     assert described["versions"].keys() >= {"torch", "lsr-engine"}
     assert described == json.loads((tmp_path / "out" / "encoder" / "training.json").read_bytes())
     assert lsr("index", data, tmp_path / "trained", "--encoder", tmp_path / "out" / "encoder").status == 0

@@ -351,7 +351,8 @@ CELL = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
     st.booleans(),
     st.dates(dt.date(1000, 1, 1)),
-    TEXT.filter(lambda text: text.strip() == text),
+    # A text that spells a truth value beside truth values is one.
+    TEXT.filter(lambda text: text.strip() == text and text.lower() not in ("true", "false")),
 )
 
 

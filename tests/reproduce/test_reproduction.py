@@ -122,7 +122,7 @@ def test_trainings_are_the_variants_with_seeds_and_negatives_of_their_own(finish
         for seed in (1, 2):
             config = described(finished, f"{variant}-{seed}")["config"]
             assert config["seed"] == seed
-            assert Path(config["data"]["negatives"]) == finished.part / "negatives" / f"{negatives}.jsonl.gz"
+            assert Path(config["data"][0]["negatives"]) == finished.part / "negatives" / f"{negatives}.jsonl.gz"
     all_weights = [weights(finished, name) for name in NAMES]
     for at, first in enumerate(all_weights):
         for second in all_weights[:at]:
