@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PARALLEL := --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test test-random test-long lint bench clean
+.PHONY: demo test test-random test-long lint docs bench clean
 
 demo: .venv/.demo
 	$(BIN)/lsr demo
@@ -23,10 +23,14 @@ test-long: .venv/.dev
 	$(BIN)/lsr warmup
 	$(BIN)/pytest -m long
 
-lint: .venv/.dev
+lint: .venv/.dev docs
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+
+# The site, in build/docs; a broken link or reference is an error. To read it: python3 -m http.server -d build/docs
+docs: .venv/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 bench: .venv/.dev
 	$(INSTALL) --editable '.[bench]'

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,12 @@ def test_the_golden_card_shown_can_be_read(tmp_path: Path) -> None:
     assert find_card(path).checks == 1 + 2 + 2 + 1
 
 
+def anchors(text: str) -> set[str]:
+    """The names of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_files_that_the_documents_name_exist() -> None:
     for document in DOCUMENTS:
         for link in re.findall(r"\]\(([^)]+)\)", document.read_text()):
@@ -67,7 +75,34 @@ def test_files_that_the_documents_name_exist() -> None:
             if not link.startswith("http"):
                 assert (document.parent / path).exists(), f"{document.name}: {link}"
                 text = (document.parent / path if path else document).read_text() if heading else ""
-                assert f"\n## {heading}\n" in text.lower() or not heading, f"{document.name}: {link}"
+                assert heading in anchors(text) or not heading, f"{document.name}: {link}"
+
+
+def messages_of_the_source() -> Iterator[str]:
+    """Every text of lsr's modules, with … in place of what is filled in."""
+    for path in (REPOSITORY / "lsr").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(str(each.value) if isinstance(each, ast.Constant) else "…" for each in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield re.sub(r"\{\w*\}", "…", node.value)
+
+
+def test_the_errors_that_are_explained_can_still_occur() -> None:
+    quoted = re.findall(r"^> (.+)$", (REPOSITORY / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)
+    assert len(quoted) == len(set(quoted)) >= 25
+    source = list(messages_of_the_source())
+    for message in quoted:
+        assert any(message.removesuffix("; …") in each for each in source), message
+
+
+@pytest.mark.slow
+def test_python_of_the_first_pages(tmp_path: Path) -> None:
+    for name in ("index", "vectors"):
+        text = (REPOSITORY / "docs" / f"{name}.md").read_text()
+        blocks = re.findall(r"```python\n(.*?)```(?:\n\n```\n(.*?)```)?", text, re.DOTALL)
+        printed = run("-c", "\n".join(code for code, _ in blocks), folder=tmp_path)
+        assert blocks and all(shown in printed for _, shown in blocks), printed
 
 
 @pytest.mark.slow
