@@ -16,7 +16,6 @@ from lsr.experiment import read_experiment
 from lsr.training.training_config import read_training
 from tests.data import LIBRARY, REPOSITORY
 
-README = (REPOSITORY / "README.md").read_text()
 DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 
@@ -29,11 +28,11 @@ def run(*arguments: str, folder: Path = REPOSITORY) -> str:
 
 
 @pytest.mark.slow
-def test_python_of_the_readme(tmp_path: Path) -> None:
-    first, *others = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert run("-c", first, folder=tmp_path).startswith("[['salt'")
-    for code in others:
-        run("-c", code, folder=tmp_path)
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/vectors.md"])
+def test_python_of_the_first_pages_prints_what_they_show(page: str, tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```(?:\n\n```\n(.*?)```)?", (REPOSITORY / page).read_text(), re.DOTALL)
+    printed = run("-c", "\n".join(code for code, _ in blocks), folder=tmp_path)
+    assert blocks and all(shown in printed for _, shown in blocks), printed
 
 
 def test_the_experiments_shown_can_be_read(tmp_path: Path) -> None:
@@ -94,15 +93,6 @@ def test_the_errors_that_are_explained_can_still_occur() -> None:
     source = list(messages_of_the_source())
     for message in quoted:
         assert any(message.removesuffix("; …") in each for each in source), message
-
-
-@pytest.mark.slow
-def test_python_of_the_first_pages(tmp_path: Path) -> None:
-    for name in ("index", "vectors"):
-        text = (REPOSITORY / "docs" / f"{name}.md").read_text()
-        blocks = re.findall(r"```python\n(.*?)```(?:\n\n```\n(.*?)```)?", text, re.DOTALL)
-        printed = run("-c", "\n".join(code for code, _ in blocks), folder=tmp_path)
-        assert blocks and all(shown in printed for _, shown in blocks), printed
 
 
 @pytest.mark.slow
