@@ -35,6 +35,10 @@ from .errors import ParameterError as ParameterError
 from .errors import RunError as RunError
 from .errors import StorageError as StorageError
 from .errors import VectorsError as VectorsError
+from .exchange.exporting import ExportReport as ExportReport
+from .exchange.exporting import export_index as export_index
+from .exchange.importing import ImportReport as ImportReport
+from .exchange.importing import import_vectors as import_vectors
 from .experiment.experiment_file import Experiment as Experiment
 from .experiment.experiment_file import read_experiment as read_experiment
 from .experiment.runner import run_experiment as run_experiment

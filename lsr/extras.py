@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib.util import find_spec
 
 from lsr.errors import MissingExtraError
@@ -28,8 +29,16 @@ EXTRAS = {
     "llama_index": "llama-index",
     "haystack": "haystack",
     "pyterrier": "pyterrier",
+    "google.protobuf": "exchange",
 }
 TRAINING = ("accelerate", "tensorboard", "torch", "transformers")
+
+
+def is_installed(package: str) -> bool:
+    """Whether there is a package, or a module of a namespace. Imports nothing but namespaces."""
+    with suppress(ModuleNotFoundError):  # of the namespace
+        return find_spec(package) is not None
+    return False
 
 
 def need(purpose: str, *packages: str) -> None:
@@ -38,6 +47,6 @@ def need(purpose: str, *packages: str) -> None:
     purpose: the subject of the message: "dense search" needs faiss.
     """
     for package in packages:
-        if find_spec(package) is None:
+        if not is_installed(package):
             wanted = f"'lsr-engine[{EXTRAS[package]}]'" if package in EXTRAS else package
             raise MissingExtraError(f"{purpose} needs {package}; install it: pip install {wanted}")

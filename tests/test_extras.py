@@ -44,6 +44,8 @@ ENTRIES = {
     "import lsr.bridges.llama_index": "llama_index",
     "import lsr.bridges.haystack": "haystack",
     "import lsr.bridges.pyterrier": "pyterrier",
+    "from lsr import import_vectors; open('a.ciff', 'w').close()\n"
+    "import_vectors('a.ciff', 'out', 'ciff')": "google.protobuf",
 }
 
 
@@ -71,6 +73,7 @@ def test_every_package_has_an_entry_above_and_is_in_its_extra() -> None:
         "Stemmer": "PyStemmer",
         "llama_index": "llama-index-core",
         "haystack": "haystack-ai",
+        "google.protobuf": "protobuf",
     }
     for package, extra in EXTRAS.items():
         names = {re.split(r"[>=\[]", each)[0] for each in extras[extra]}

@@ -13,7 +13,7 @@ LSR = Path(__file__).resolve().parent.parent / "lsr"
 FLOORS = (
     *("version", "errors", "extras", "display", "checks", "threads"),
     *("memory", "provenance", "progress", "spelling", "recipes"),
-    *("storage", "toml", "vectors", "collections", "index", "encoders", "retrieval", "eval", "experiment"),
+    *("storage", "toml", "vectors", "collections", "index", "encoders", "retrieval", "exchange", "eval", "experiment"),
     "serve",
     "bridges",
     *("training", "reproduce", "demo", "cli"),

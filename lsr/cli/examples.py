@@ -109,6 +109,14 @@ EXAMPLES = {
         "lsr attach vectors.index --encoder tiny",
         "lsr attach vectors.index --texts scifact",
     ),
+    "export": (
+        "lsr export scifact.index scifact.ciff.gz --format ciff",
+        "lsr export scifact.index scifact.jsonl --format anserini --scale 100",
+    ),
+    "import": (
+        "lsr import robust04.ciff.gz robust04.vectors --format ciff",
+        "lsr import docs.jsonl splade.vectors --format seismic --documents t.jsonl",
+    ),
     "scores": (
         "lsr scores cross-encoder-ms-marco-MiniLM-L-6-v2-scores.pkl.gz ce-scores",
         "lsr scores scores.pkl ce-scores --json",

@@ -33,11 +33,11 @@ def kernels() -> tuple[Path, bool, bool]:
 def extras() -> dict[str, list[str]]:
     """Extra -> those of its packages that are missing."""
     from lsr.encoders.folders.find import BUNDLED
-    from lsr.extras import EXTRAS
+    from lsr.extras import EXTRAS, is_installed
 
     missing: dict[str, list[str]] = {}
     for package, extra in EXTRAS.items():
-        missing.setdefault(extra, []).extend([] if find_spec(package) else [package])
+        missing.setdefault(extra, []).extend([] if is_installed(package) else [package])
     for package, _, extra in BUNDLED.values():
         missing[extra] = [] if version_of(package) else [package]
     return missing

@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from keyword import iskeyword
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -29,13 +30,15 @@ INTERRUPTED = 130
 BROKEN_PIPE = 1
 LONGEST_COMPLAINT = 500  # characters of a message that repeats what was typed, all names of a folder perhaps
 
-# By purpose, as --help lists them. Each is a module of this package, with a function of the same name.
+# By purpose, as --help lists them. Each is a module of this package, with a function of the same name;
+# that of import, which is a keyword, is import_.
 PANELS = {
     "Search": ("index", "search", "why", "info", "tune"),
     "Serve": ("serve", "mcp"),
     "Change": ("add", "update", "delete", "refit", "attach", "merge", "upgrade", "check", "repair"),
     "Measure": ("run", "evaluate", "compare", "experiment"),
     "Encode": ("encoders", "inspect", "verify", "encode", "expand", "build"),
+    "Exchange": ("export", "import"),
     "Train": ("mine", "scores", "train", "reproduce"),
     "Begin": ("demo", "new", "doctor", "warmup"),
 }
@@ -73,8 +76,9 @@ def command_line(words: Sequence[str] = ()) -> TyperGroup:
     called = _called(words)
     for name in [called] if called in COMMANDS else COMMANDS:
         examples = "\n".join(EXAMPLES[name]).replace("[", r"\[")  # which begins a style
-        command = _at_home(getattr(import_module(f"lsr.cli.{name}"), name))
-        app.command(rich_help_panel=COMMANDS[name], epilog=f"[bold]Examples[/]\n{examples}")(command)
+        module = f"{name}_" if iskeyword(name) else name
+        command = _at_home(getattr(import_module(f"lsr.cli.{module}"), module))
+        app.command(name, rich_help_panel=COMMANDS[name], epilog=f"[bold]Examples[/]\n{examples}")(command)
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)
     for each in (group, *group.commands.values()):

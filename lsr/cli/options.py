@@ -73,6 +73,12 @@ Only = Annotated[
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads; by default all cores")]
 Measures = Annotated[str, typer.Option(metavar="NAMES", help="Measures by ir_measures' names, commas between them.")]
+ExchangeFormat = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME", help="The tool's format, a name of docs/exchange.md: ciff, anserini, seismic, bigann."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 IdColumn = Annotated[

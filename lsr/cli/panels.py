@@ -18,7 +18,8 @@ _PANELS = {
     "Training": "seeds steps",
     "Server": "host port",
     "Machine": "threads memory batch_size device",
-    OUTPUT: "json explain facet plot per_query run tag output plan index against inspect.k update.dry_run",
+    OUTPUT: "format export.scale import.documents json "
+    "explain facet plot per_query run tag output plan index against inspect.k update.dry_run",
 }
 PANEL_OF = {name: panel for panel, names in _PANELS.items() for name in names.split()}
 

@@ -12,6 +12,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+import numpy as np
+import numpy.typing as npt
+
 from lsr.checks import is_utf8
 from lsr.errors import VectorsError
 from lsr.storage.files import replacing_file
@@ -83,7 +86,11 @@ def _write_lines(file: BinaryIO, vectors: SparseVectors, names: list[str]) -> No
 
 def vector_as_text(vectors: SparseVectors, row: int, names: Sequence[str]) -> str:
     """A row as a JSON object. names: of the components, as JSON."""
-    components, weights = vectors.row(row)
+    return weights_as_text(*vectors.row(row), names)
+
+
+def weights_as_text(components: npt.NDArray[Any], weights: npt.NDArray[np.float32], names: Sequence[str]) -> str:
+    """Weights as a JSON object. names: of all components, as JSON."""
     pairs = zip(components.tolist(), weights.tolist(), strict=True)
     return "{" + ", ".join([f"{names[component]}: {weight:.9g}" for component, weight in pairs]) + "}"
 

@@ -1,0 +1,41 @@
+"""Impacts: weights times a scale, rounded to whole numbers, for formats that have term frequencies in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from lsr.checks import check_number
+from lsr.errors import ParameterError
+from lsr.storage.arrays import Array
+from lsr.vectors.sparse_vectors import SparseVectors
+
+MAX_IMPACT = 2**31 - 1  # a term frequency is an int32
+
+
+def impacts_of(weights: Array, scale: float) -> Array:
+    """int64[m]: float32 weights times `scale`, rounded, halves to the even number."""
+    return np.rint(weights.astype(np.float64) * scale).astype(np.int64)
+
+
+def checked_scale(scale: float | None, largest: float, default: float) -> float:
+    """The scale, `default` where it is None.
+
+    largest: weight that there is. Raises ParameterError for a scale that is not positive, or with which an impact would
+    not be an int32.
+    """
+    if scale is None:
+        return default
+    check_number("scale", scale, 1e-9, 1e9)
+    if largest * scale > MAX_IMPACT:
+        raise ParameterError(
+            f"scale {scale:g} makes {largest * scale:.4g} of the largest weight, {largest:g}, and an impact is "
+            f"{MAX_IMPACT} at most; give a smaller one"
+        )
+    return scale
+
+
+def largest_weight(batches: Iterable[SparseVectors]) -> float:
+    """0 where there are none."""
+    return max((float(batch.values.max()) for batch in batches if batch.nnz), default=0.0)

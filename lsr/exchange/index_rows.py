@@ -1,0 +1,110 @@
+"""IndexRows: an index as formats write it, row by row, from its forward index."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lsr.errors import VectorsError
+from lsr.progress import Advance
+from lsr.retrieval.hits import as_json
+from lsr.retrieval.searcher import Searcher
+from lsr.storage.ids import UniqueIds
+from lsr.vectors.sparse_vectors import SparseVectors
+
+
+class ExportedRow(NamedTuple):
+    """components uint32[m], rising; weights float32[m]. text: None, and metadata: empty, where the index has none."""
+
+    row_id: str
+    components: Any
+    weights: Any
+    text: str | None
+    metadata: dict[str, Any]
+
+
+class IndexRows:
+    """The documents of an index, or its passages, that are not deleted; every pass begins anew and gives the same.
+
+    A passage has the id of its document, "#" and its number in the document, from 0, as Anserini names segments.
+    Raises IndexFormatError.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self._snapshot = Searcher.open_for_vectors(os.fspath(folder)).snapshot
+        self.dim: int = self._snapshot.index.dim
+        self.has_texts = self._snapshot.texts is not None
+
+    def __len__(self) -> int:
+        return len(self._snapshot.index)
+
+    @cached_property
+    def tokens(self) -> list[str]:
+        """What names each component: its token, or its number where the index keeps no vocabulary."""
+        vocabulary = self._snapshot.vocabulary
+        return list(map(str, range(self.dim))) if vocabulary is None else list(vocabulary.tokens)
+
+    @property
+    def named(self) -> bool:
+        """Whether the index keeps the tokens of its components."""
+        return self._snapshot.vocabulary is not None and self._snapshot.vocabulary.named
+
+    def batches(self, advance: Advance | None = None) -> Iterator[SparseVectors]:
+        """Some thousands of rows at a time, with ids. Raises VectorsError for two of one id."""
+        first, unique = 0, UniqueIds()
+        for vectors in self._snapshot.index.iter_vectors():
+            ids = self.ids(first, first + len(vectors))
+            repeated = None if self._snapshot.passages is None else unique.add(ids)
+            if repeated is not None:
+                raise VectorsError(f"id {ids[repeated]!r} is of two passages; rename the documents that have # in ids")
+            yield vectors.with_ids(ids)
+            first += len(vectors)
+            if advance is not None:
+                advance(len(vectors))
+
+    def ids(self, begin: int, end: int) -> list[str]:
+        """Those of rows `begin` to `end`."""
+        rows, passages = np.arange(begin, end), self._snapshot.passages
+        ids = [self._snapshot.doc_id(row) for row in rows.tolist()]
+        if passages is None:
+            return ids
+        numbers = (rows - passages.firsts(rows)).tolist()
+        return [f"{doc_id}#{number}" for doc_id, number in zip(ids, numbers, strict=True)]
+
+    def rows(self, advance: Advance) -> Iterator[ExportedRow]:
+        """One row at a time, with its text and metadata. Raises as `batches`."""
+        row, metadata = 0, self._snapshot.metadata
+        for vectors in self.batches():
+            assert vectors.ids is not None
+            for at, row_id in enumerate(vectors.ids):
+                yield ExportedRow(row_id, *vectors.row(at), self._text(row), as_json(metadata.row(row)))
+                row += 1
+            advance(len(vectors))
+
+    def _text(self, row: int) -> str | None:
+        texts, passages = self._snapshot.texts, self._snapshot.passages
+        if texts is None:
+            return None
+        span = None if passages is None else passages.span(row)
+        return texts[row] if span is None else texts[row][slice(*span)]
+
+
+class Written(NamedTuple):
+    """What a format holds by now.
+
+    weights: those that it holds. dropped: those that it cannot hold, or that were rounded to 0. scale: what weights
+    were multiplied by before they were rounded; None where they are not rounded. notes: what its reader must know.
+    """
+
+    weights: int
+    dropped: int = 0
+    scale: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+# Writes all rows to a path. scale: None for the format's own, or where it has none.
+Write = Callable[[Any, IndexRows, float | None, Advance], Written]

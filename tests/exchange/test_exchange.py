@@ -1,0 +1,173 @@
+"""Indexes as files of other tools, and back: what is kept, and what is refused."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lsr
+from lsr.exchange.formats import FORMATS
+from lsr.retrieval.searcher import Searcher
+from lsr.vectors.sparse_vectors import SparseVectors
+
+IDS = ["plain", "two\nlines", 'tab\tand "quotes"', "é漢", "empty", "last"]
+TOKENS = ["salt", "a.b", "##ing", "é", 'q"q', "never"]
+TEXTS = {each: f"text of {number}\nin lines" for number, each in enumerate(IDS)}
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows with strange ids, one of no weights, in two segments, of which one has a deleted document; texts, too."""
+    folder = tmp_path_factory.mktemp("exchange")
+    rng = np.random.default_rng(7)
+    dense = np.round(rng.random((7, 6)) * (rng.random((7, 6)) < 0.6) * 3, 3)
+    dense[:, 5], dense[4] = 0, 0
+    dense[0, 0] = 1.25
+    ids = [*IDS[:5], "deleted", IDS[5]]
+    vectors = SparseVectors.from_dense(dense.astype(np.float32), ids)
+    vectors[:4].write(folder / "vectors.npz", lsr.Vocabulary(TOKENS))
+    searcher = lsr.build_index(folder / "vectors.npz", folder / "index")
+    searcher.add(vectors[4:])
+    searcher.commit()
+    searcher.delete(["deleted"])
+    searcher.commit()
+    searcher.close()
+    records = [{"id": each, "text": TEXTS[each], "year": 2000 + number} for number, each in enumerate(IDS)]
+    lsr.attach(folder / "index", documents=records)
+    return folder / "index"
+
+
+def rows_of(index: Path) -> dict[str, dict[str, float]]:
+    """Id -> token -> weight."""
+    snapshot = Searcher.open_for_vectors(index).snapshot
+    return {row_id: row for batch in snapshot.index.iter_vectors() for row_id, row in by_token(batch, TOKENS).items()}
+
+
+def by_token(vectors: SparseVectors, tokens: list[str]) -> dict[str, dict[str, float]]:
+    rows = {}
+    for at, row_id in enumerate(vectors.ids or map(str, range(len(vectors)))):
+        components, weights = vectors.row(at)
+        rows[row_id] = {tokens[each]: weight for each, weight in zip(components, weights.tolist(), strict=True)}
+    return rows
+
+
+def imported(folder: Path) -> dict[str, dict[str, float]]:
+    vocabulary = lsr.read_vocabulary(folder)
+    vectors = SparseVectors.read(folder)
+    return by_token(vectors, list(map(str, range(vectors.dim))) if vocabulary is None else list(vocabulary.tokens))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_is_exported_is_imported(index: Path, tmp_path: Path, format: str) -> None:
+    expected = rows_of(index)
+    report = lsr.export_index(index, tmp_path / "out", format)
+    assert report.documents == len(IDS)
+    back = lsr.import_vectors(tmp_path / "out", tmp_path / "vectors", format)
+    found = imported(tmp_path / "vectors")
+    assert (back.rows, back.weights) == (len(IDS), report.weights)
+    if format == "bigann":  # which has neither ids nor tokens
+        expected = {
+            str(at): {str(TOKENS.index(t)): w for t, w in row.items()} for at, row in enumerate(expected.values())
+        }
+    assert list(found) == list(expected)
+    scale = report.scale or 1.0
+    for row_id, row in expected.items():
+        rounded = {token: round(weight * scale) if report.scale else weight for token, weight in row.items()}
+        assert found[row_id] == {token: weight for token, weight in rounded.items() if weight}
+    assert report.dropped + report.weights == sum(map(len, expected.values()))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_empty_index(tmp_path: Path, format: str) -> None:
+    SparseVectors.empty(3).with_ids([]).write(tmp_path / "none.npz", lsr.Vocabulary(["a", "b", "c"]))
+    lsr.build_index(tmp_path / "none.npz", tmp_path / "index")
+    report = lsr.export_index(tmp_path / "index", tmp_path / "out", format)
+    assert (report.documents, report.weights) == (0, 0)
+    if format not in ("anserini", "seismic"):  # of no lines, nobody can tell what they are
+        assert lsr.import_vectors(tmp_path / "out", tmp_path / "vectors", format).rows == 0
+
+
+def test_ciff_tells_its_scale_and_keeps_a_byte(index: Path, tmp_path: Path) -> None:
+    report = lsr.export_index(index, tmp_path / "out.ciff", "ciff")
+    lsr.import_vectors(tmp_path / "out.ciff", tmp_path / "vectors", "ciff")
+    largest = max(weight for row in rows_of(index).values() for weight in row.values())
+    assert report.scale == pytest.approx(255 / largest)
+    assert SparseVectors.read(tmp_path / "vectors").values.max() == 255
+    (tmp_path / "out.ciff.gz").write_bytes(gzip.compress((tmp_path / "out.ciff").read_bytes()))
+    lsr.import_vectors(tmp_path / "out.ciff.gz", tmp_path / "packed", "ciff")
+    assert imported(tmp_path / "packed") == imported(tmp_path / "vectors")
+
+
+def test_texts_are_exported_and_imported(index: Path, tmp_path: Path) -> None:
+    for format, key in (("anserini", "contents"), ("seismic", "content")):
+        lsr.export_index(index, tmp_path / "out.jsonl.gz", format)
+        lines = [json.loads(line) for line in gzip.decompress((tmp_path / "out.jsonl.gz").read_bytes()).splitlines()]
+        assert {line["id"]: line[key] for line in lines} == TEXTS
+        documents = tmp_path / "texts.jsonl"
+        report = lsr.import_vectors(tmp_path / "out.jsonl.gz", tmp_path / "vectors", format, documents=documents)
+        assert report.documents == len(IDS)
+        lsr.build_index(tmp_path / "vectors", tmp_path / "again")
+        lsr.attach(tmp_path / "again", documents=documents)
+        snapshot = Searcher.open_for_vectors(tmp_path / "again").snapshot
+        assert snapshot.texts is not None
+        assert {snapshot.doc_id(row): snapshot.texts[row] for row in range(len(IDS))} == TEXTS
+
+
+def test_passages_are_numbered_in_their_document(tmp_path: Path) -> None:
+    documents = [{"id": "a", "text": "one two three four five six seven eight. nine ten."}, {"id": "b", "text": "ten"}]
+    lsr.build_index(documents, tmp_path / "index", "bm25", passages=lsr.PassageSplit(8, 0))
+    lsr.export_index(tmp_path / "index", tmp_path / "out.jsonl", "seismic")
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [(line["id"], line["content"].strip()) for line in lines] == [
+        ("a#0", "one two three four five six"),
+        ("a#1", "seven eight. nine ten."),
+        ("b#0", "ten"),
+    ]
+
+
+@pytest.mark.parametrize("format", [name for name in FORMATS if name not in ("anserini", "seismic")])
+def test_every_truncation_is_an_error_and_leaves_nothing(index: Path, tmp_path: Path, format: str) -> None:
+    lsr.export_index(index, tmp_path / "whole", format)
+    content = (tmp_path / "whole").read_bytes()
+    for length in range(0, len(content), 7):
+        (tmp_path / "cut").write_bytes(content[:length])
+        with pytest.raises(lsr.VectorsError, match="cut"):
+            lsr.import_vectors(tmp_path / "cut", tmp_path / "vectors", format)
+    assert {each.name for each in tmp_path.iterdir()} == {"whole", "cut"}
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_foreign_files_are_refused(tmp_path: Path, format: str) -> None:
+    rng = np.random.default_rng(1)
+    for content in (b"no vectors at all\n", b"\x89PNG\r\n\x1a\n", b"[1, 2]\n", rng.bytes(300), b'{"a": [{}]}\n'):
+        (tmp_path / "foreign").write_bytes(content)
+        with pytest.raises(lsr.VectorsError, match="foreign"):
+            lsr.import_vectors(tmp_path / "foreign", tmp_path / "vectors", format)
+    with pytest.raises(lsr.VectorsError, match="missing"):
+        lsr.import_vectors(tmp_path / "missing", tmp_path / "vectors", format)
+    assert not (tmp_path / "vectors").exists()
+
+
+def test_what_cannot_be_asked_for(index: Path, tmp_path: Path) -> None:
+    with pytest.raises(lsr.ParameterError, match="one of ciff"):
+        lsr.export_index(index, tmp_path / "out", "parchment")
+    with pytest.raises(lsr.ParameterError, match="leave the scale out"):
+        lsr.export_index(index, tmp_path / "out", "seismic", scale=100)
+    with pytest.raises(lsr.ParameterError, match="2147483647 at most"):
+        lsr.export_index(index, tmp_path / "out", "ciff", scale=1e9)
+    with pytest.raises(lsr.StorageError, match="into an index"):
+        lsr.export_index(index, index / "out", "seismic")
+    with pytest.raises(lsr.ParameterError, match="a folder is written"):
+        lsr.import_vectors(tmp_path / "a.csr", tmp_path / "out.npz", "bigann")
+    lsr.export_index(index, tmp_path / "a.csr", "bigann")
+    with pytest.raises(lsr.ParameterError, match="has no texts"):
+        lsr.import_vectors(tmp_path / "a.csr", tmp_path / "out", "bigann", documents=tmp_path / "texts.jsonl")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").touch()
+    with pytest.raises(lsr.StorageError, match="did not write"):
+        lsr.import_vectors(tmp_path / "a.csr", tmp_path / "full", "bigann")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a.csr", "full"]
