@@ -1,4 +1,4 @@
-"""PROSPER's lexical focusing window from coarse to fine: narrowed when most texts have become narrow themselves."""
+"""PROSPER's lexical focusing window from coarse to fine, an option: narrowed when most texts have become narrow."""
 
 from __future__ import annotations
 

@@ -10,10 +10,11 @@ import pytest
 from lsr.collections.ir_datasets_source import IrDataset
 from lsr.encoders.load import load_encoder
 from lsr.encoders.presets import PRESETS
+from lsr.encoders.spec import HeadSpec
 from lsr.errors import ParameterError
 from lsr.recipes import find_training, recipe_names
 from lsr.training.trainer import train
-from lsr.training.training_config import read_training
+from lsr.training.training_config import WindowConfig, read_training
 from tests.data import LIBRARY
 
 SMALL = [name for name in recipe_names() if name.startswith("small/")]
@@ -29,6 +30,16 @@ def test_there_is_one_of_each_for_two_sizes() -> None:
     assert set(SMALL) == {f"small/{name}" for name in NAMES}
     for name in recipe_names():
         assert read_training(name).seed == 42
+
+
+def test_the_window_of_prosper_is_the_papers_and_stays() -> None:
+    """arXiv 2510.18527: 256 components of a query and 512 of a document, in place of which narrowing gained nothing."""
+    for name in ("prosper", "small/prosper"):
+        config = read_training(name)
+        assert config.window == WindowConfig(query=(256,), document=(512,))
+        preset = PRESETS[config.encoder.method]
+        assert isinstance(preset.query, HeadSpec) and isinstance(preset.document, HeadSpec)
+        assert (preset.query.window, preset.document.window) == (256, 512)
 
 
 def test_a_recipe_stays_one_whatever_lies_in_the_working_directory(
