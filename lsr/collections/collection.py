@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from lsr.checks import check_flag, check_text, expanded
-from lsr.collections.ir_datasets_source import IrDataset
+from lsr.collections.ir_datasets_source import IrDataset, is_suite
+from lsr.collections.parquet_source import HUB_ID, ParquetFolder
 from lsr.collections.runs import Qrels
 from lsr.collections.sources import (
     BeirFolder,
@@ -25,7 +27,7 @@ from lsr.display import HasFacts
 from lsr.errors import CollectionError
 from lsr.storage.files import STANDARD
 from lsr.storage.reading import anchored, rereadable
-from lsr.storage.recognize import JUDGMENTS, RUN, VECTORS, collection_around, what_is
+from lsr.storage.recognize import JUDGMENTS, RUN, VECTORS, collection_around, is_parquet_collection, what_is
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,12 +35,14 @@ if TYPE_CHECKING:
 _ACCEPTED = (
     "give a BEIR folder (corpus.jsonl[.gz], queries.jsonl[.gz], qrels/*.tsv), a folder of MS MARCO files "
     "(collection.tsv, queries*.tsv, qrels*.tsv), the files themselves (COLLECTION,QUERIES,QRELS; lines of id, tab and "
-    'text, or of JSON with "_id" and "text"), or an ir_datasets id such as beir/scifact/test'
+    'text, or of JSON with "_id" and "text"), a folder of Parquet files (corpus/, queries/, qrels/), an ir_datasets id '
+    "such as beir/scifact/test, or the id of such a folder on Hugging Face, such as zeta-alpha-ai/NanoSciFact"
 )
 # Collections whose queries are documents, as BEIR and ir_datasets name them; splits of these, too.
 _QUERIES_ARE_DOCUMENTS = {
     *("arguana", "quora", "beir/arguana", "beir/quora"),
     *("nano-beir/arguana", "nano-beir/quora"),
+    *("NanoArguAna", "NanoQuoraRetrieval"),  # on Hugging Face, whoever keeps them
 }
 
 
@@ -46,7 +50,8 @@ def load_collection(spec: str | Path, split: str | None = None, *, drop_same_id:
     """The collection at `spec`.
 
     spec: a BEIR folder, a folder of MS MARCO files, "COLLECTION[,QUERIES[,QRELS]]" of files of whatever name, "-" for
-        standard input among them, or an ir_datasets id.
+        standard input among them, a folder of Parquet files (lsr.collections.parquet_source), an ir_datasets id, or
+        the id of a data set of Hugging Face whose files are such a folder.
     split: whose queries and judgments; None takes "test", else "dev", else the only one there is, and is decided
         when queries or judgments are first asked for, so that documents alone never need a split. A file of judgments
         is that of any split.
@@ -84,7 +89,8 @@ class Collection(HasFacts):
         self.name = source.name
         self.splits = source.splits
         if drop_same_id is None:
-            drop_same_id = not _QUERIES_ARE_DOCUMENTS.isdisjoint({source.name, source.name.rpartition("/")[0]})
+            above, _, last = source.name.rpartition("/")
+            drop_same_id = not _QUERIES_ARE_DOCUMENTS.isdisjoint({source.name, above, last})
         self.drop_same_id = drop_same_id
 
     def _facts(self) -> dict[str, object]:
@@ -219,6 +225,8 @@ def _find_source(spec: str, split: str | None) -> CollectionSource:
             return BeirFolder(anchored(path), corpus)
         if collection := packed_or_plain(anchored(path) / "collection.tsv"):
             return TextFiles.of_folder(anchored(path), collection)
+        if is_parquet_collection(anchored(path)):
+            return ParquetFolder(Path(os.path.abspath(path)).name, anchored(path))
         raise CollectionError(f"{path}: is {what_is(path)}, not a collection; {_ACCEPTED}")
     files = [path] if path.exists() or "," not in spec else [expanded(part) for part in spec.split(",")]
     if len(files) > 1 or path.exists() or path == STANDARD or _is_file_name(path):
@@ -230,6 +238,8 @@ def _find_source(spec: str, split: str | None) -> CollectionSource:
     try:
         return IrDataset(spec)
     except CollectionError as cause:
+        if HUB_ID.fullmatch(spec) and not is_suite(spec.partition("/")[0]):
+            return ParquetFolder.of_hub(spec)
         raise CollectionError(f"{spec!r} is neither a file, a folder nor an ir_datasets id; {_ACCEPTED}") from cause
 
 

@@ -95,6 +95,13 @@ class IrDataset:
         return qrels
 
 
+def is_suite(name: str) -> bool:
+    """Whether ids of ir_datasets begin with `name`, such as beir."""
+    import ir_datasets
+
+    return any(key.partition("/")[0] == name for key in ir_datasets.registry)
+
+
 def _document(item: Any) -> Document:
     if hasattr(item, "text"):
         return Document(item.doc_id, getattr(item, "title", None) or "", item.text or "")

@@ -46,8 +46,15 @@ def what_is(path: Path) -> str:
                 return VECTORS_FOLDER
             if known == "a folder" and [kind_of_file(each) for each in json_files(path)[:1]] == [VECTORS]:
                 return LINES_FOLDER
+            if known == "a folder" and is_parquet_collection(path):
+                return A_COLLECTION
         return known
     return kind_of_file(path) or "a file"
+
+
+def is_parquet_collection(folder: Path) -> bool:
+    """Whether a folder is laid out as collections on Hugging Face are: corpus/*.parquet beside queries/*.parquet."""
+    return all(any((folder / kind).glob("[!.]*.parquet")) for kind in ("corpus", "queries"))
 
 
 def json_files(folder: Path) -> list[Path]:

@@ -346,8 +346,8 @@ def test_what_is_no_collection(tmp_path: Path) -> None:
         load_collection(tmp_path / "notes.txt")
     with pytest.raises(CollectionError, match="there is no such file or folder"):
         load_collection(tmp_path / "missing")
-    with pytest.raises(CollectionError, match="'no-such/id' is neither a file, a folder nor an ir_datasets id"):
-        load_collection("no-such/id")
+    with pytest.raises(CollectionError, match="'beir/no-such' is neither a file, a folder nor an ir_datasets id; give"):
+        load_collection("beir/no-such")
 
 
 class TitledDoc(NamedTuple):

@@ -6,7 +6,6 @@ import hashlib
 import importlib.metadata
 import os
 import re
-import sys
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,6 +15,7 @@ from lsr.encoders.base import first_line
 from lsr.encoders.presets import PRESETS
 from lsr.errors import EncoderError
 from lsr.extras import need
+from lsr.storage.hub_files import hub_snapshot
 from lsr.storage.reading import POINTER, is_pointer, refuse_special
 from lsr.storage.recognize import what_is
 
@@ -153,21 +153,12 @@ def _bundled_folder(name: str) -> Path:
 def _downloaded(name: str) -> Path:
     """The files of a Hugging Face repository, fetched where they are not cached. HF_HUB_OFFLINE is respected."""
     need("a model of Hugging Face", "huggingface_hub")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-
-    hide = not sys.stderr.isatty() and not are_progress_bars_disabled()
-    if hide:
-        disable_progress_bars()
     try:
-        folder = Path(snapshot_download(name, allow_patterns=[*WANTED, LEXICAL_HEAD], ignore_patterns=list(UNWANTED)))
+        folder = hub_snapshot(name, allow_patterns=[*WANTED, LEXICAL_HEAD], ignore_patterns=list(UNWANTED))
         if (folder / LEXICAL_HEAD).is_file() and not any(folder.glob("model*.safetensors")):
-            snapshot_download(name, revision=folder.name, allow_patterns=[PICKLED_WEIGHTS])
+            hub_snapshot(name, revision=folder.name, allow_patterns=[PICKLED_WEIGHTS])
         return folder
     except Exception as error:  # whatever an unreachable or refusing server raises in the libraries below
         raise EncoderError(
             f"{name}: is not a folder, and cannot be had from Hugging Face ({first_line(error)}); {WORKS}"
         ) from error
-    finally:
-        if hide:
-            enable_progress_bars()
