@@ -19,6 +19,7 @@ EXTRAS = {
     "accelerate": "train",
     "tensorboard": "train",
     "wandb": "wandb",
+    "peft": "lora",
     "pypdf": "pdf",
     "fastapi": "serve",
     "uvicorn": "serve",

@@ -39,6 +39,7 @@ ENTRIES = {
     "from lsr.cli.serve import serve; serve([]) # again": "uvicorn",
     "from lsr.cli.serve import serve; serve([]) # and again": "prometheus_client",
     "import lsr; lsr.load_encoder('bm25', tokenizer='english')": "Stemmer",
+    "from lsr.training.adapters import add_adapters; add_adapters(None, None, 0)": "peft",
     "import lsr.bridges.langchain": "langchain_core",
     "from pathlib import Path; from lsr.cli.mcp import mcp; mcp(Path('index'))": "mcp",
     "import lsr.bridges.llama_index": "llama_index",

@@ -5,6 +5,7 @@ from .negatives import mine_negatives as mine_negatives
 from .regularizers import PENALTIES as PENALTIES
 from .regularizers import Penalty as Penalty
 from .trainer import train as train
+from .training_config import AdapterConfig as AdapterConfig
 from .training_config import DataConfig as DataConfig
 from .training_config import EncoderConfig as EncoderConfig
 from .training_config import EvaluationConfig as EvaluationConfig

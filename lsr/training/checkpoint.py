@@ -17,9 +17,11 @@ from typing import Any, NamedTuple
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from lsr.errors import StorageError
 from lsr.storage.files import DAMAGE, replacing_folder
+from lsr.training.sharding import shared_as, trained, whole
 
 STATE_FILE = "state.json"
 MODEL_FILE = "model.safetensors"
@@ -36,22 +38,27 @@ class Checkpoint(NamedTuple):
 
 
 def save_checkpoint(
-    folder: Path,
+    folder: Path | None,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     state: Mapping[str, Any],
     more: Mapping[str, Tensor],
 ) -> None:
-    """Write all of it in place of the last one, in one step. Raises StorageError."""
-    trained = _trained(model)
-    moments = {
-        f"{name}.{moment}": optimizer.state[parameter][moment].contiguous()
-        for name, parameter in trained.items()
-        for moment in (*MOMENTS, STEP)
-        if parameter in optimizer.state
-    }
+    """Write all of it in place of the last one, in one step. Raises StorageError.
+
+    folder: None for a process that only gives its parts of what is shared out (lsr.training.sharding).
+    """
+    learning = trained(model)
+    weights: dict[str, Tensor] = {}
+    moments: dict[str, Tensor] = {}
+    for name, parameter in learning.items():
+        _keep(weights, name, parameter, folder)
+        for moment in (*MOMENTS, STEP) if parameter in optimizer.state else ():
+            _keep(moments, f"{name}.{moment}", optimizer.state[parameter][moment], folder)
+    if folder is None:
+        return
     with replacing_folder(folder, STATE_FILE) as temporary:
-        save_file({name: each.detach().contiguous() for name, each in trained.items()}, temporary / MODEL_FILE)
+        save_file(weights, temporary / MODEL_FILE)
         save_file({**moments, **{f"more.{name}": each for name, each in more.items()}}, temporary / OPTIMIZER_FILE)
         (temporary / STATE_FILE).write_text(json.dumps(state))
 
@@ -66,24 +73,26 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
     try:
         state = json.loads((folder / STATE_FILE).read_bytes())
         weights, moments = load_file(folder / MODEL_FILE), load_file(folder / OPTIMIZER_FILE)
-        trained = _trained(model)
-        if weights.keys() != trained.keys():
-            raise ValueError(f"holds {len(weights)} tensors, the model has {len(trained)}")
+        learning = trained(model)
+        if weights.keys() != learning.keys():
+            raise ValueError(f"holds {len(weights)} tensors, the model has {len(learning)}")
         with torch.no_grad():
-            for name, parameter in trained.items():
+            for name, parameter in learning.items():
                 if weights[name].shape != parameter.shape:
                     raise ValueError(f"{name} is of size {list(weights[name].shape)}")
-                parameter.copy_(weights[name])
+                parameter.copy_(shared_as(weights[name], parameter))
                 if f"{name}.{MOMENTS[0]}" in moments:
-                    optimizer.state[parameter] = {
-                        key: moments[f"{name}.{key}"].to(parameter.device) for key in (*MOMENTS, STEP)
-                    }
+                    state_of = {key: shared_as(moments[f"{name}.{key}"], parameter) for key in MOMENTS}
+                    state_of[STEP] = moments[f"{name}.{STEP}"].to(parameter.device)
+                    optimizer.state[parameter] = state_of
     except DAMAGE as error:
         raise StorageError(f"{folder}: is damaged or another model's ({error}); remove it to begin anew") from error
     more = {name.removeprefix("more."): each for name, each in moments.items() if name.startswith("more.")}
     return Checkpoint(more, state)
 
 
-def _trained(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Name -> parameter, each once, of those that learn."""
-    return {name: each for name, each in model.named_parameters() if each.requires_grad}
+def _keep(tensors: dict[str, Tensor], name: str, tensor: Tensor, folder: Path | None) -> None:
+    """Gather a tensor that is shared out, in main memory, where one after the other there is room for all of them."""
+    gathered = whole(tensor.detach())
+    if folder is not None:
+        tensors[name] = (gathered.cpu() if isinstance(tensor, DTensor) else gathered).contiguous()

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lsr.encoders.sparse.backbone import seeded
+from lsr.encoders.sparse.backbone import Backbone, seeded
 from lsr.encoders.sparse.heads import ABOVE_ZERO, ACTIVATION_FUNCTIONS, Batch, Head, LearnedTable, States
 from lsr.encoders.sparse.lookup import LookupSide
 from lsr.encoders.sparse.sparse_encoder import SparseEncoder
@@ -66,7 +66,7 @@ class TrainableSide(nn.Module):
     def __init__(self, side: TransformerSide) -> None:
         super().__init__()
         self.backbone, self.head = side.backbone, side.head
-        self.window: int | None = side.head.spec.window  # a schedule may make it wider for a while
+        self.window: int | None = side.head.spec.window  # a training may set another
 
     def forward(self, batch: Batch) -> Weights:
         states = self.backbone.states(batch.ids, batch.mask)
@@ -170,11 +170,30 @@ class TrainableEncoder(nn.Module):
             return TextBatch(None, _bags(side, texts), len(texts))
         return TextBatch(side.collate(side.tokenize(texts, side.spec.prompt)), None, len(texts))
 
+    def backbones(self) -> list[Backbone]:
+        """The networks, each once."""
+        sides = (side for side in (self.document, self.query) if isinstance(side, TrainableSide))
+        return list(dict.fromkeys(side.backbone for side in sides))
+
+    @property
+    def _no_split_modules(self) -> list[str]:
+        """Classes of layers whose weights FSDP shares out together, as accelerate asks for them.
+
+        One with the word embeddings is none: an output layer outside of it may be tied to these.
+        """
+        found = set()
+        for backbone in self.backbones():
+            words = backbone.model.get_input_embeddings().weight
+            for kind in backbone.model._no_split_modules or ():
+                layers = [each for each in backbone.modules() if type(each).__name__ == kind]
+                if layers and not any(each is words for layer in layers for each in layer.parameters()):
+                    found.add(kind)
+        return sorted(found)
+
     def gradient_checkpointing(self) -> None:
         """Let the networks keep the states of no layer, and compute them again for gradients."""
-        for side in {self.document, self.query}:
-            if isinstance(side, TrainableSide):
-                side.backbone.checkpoint_states()
+        for backbone in self.backbones():
+            backbone.checkpoint_states()
 
     def update_encoder(self) -> None:
         """Let the encoder encode with what has been learned so far."""

@@ -90,13 +90,14 @@ class _MaxProducts(torch.autograd.Function):
         return maxima
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None]:
         (gradient,) = gradients
         inputs, weight, places = ctx.saved_tensors
         texts, tokens, size = inputs.shape
         flat = inputs.reshape(texts * tokens, size)
         for_inputs = torch.zeros(flat.shape, device=flat.device)
-        for_weight = torch.zeros(weight.shape, device=flat.device)
+        # As large as the output layer, which does not learn beside low-rank adapters.
+        for_weight = torch.zeros(weight.shape, device=flat.device) if ctx.needs_input_grad[1] else None
         chosen, components = gradient.nonzero(as_tuple=True)
         values = gradient[chosen, components][:, None]
         rows = chosen * tokens + places[chosen, components]
@@ -104,8 +105,10 @@ class _MaxProducts(torch.autograd.Function):
         for start in range(0, len(rows), step):
             some = slice(start, start + step)
             for_inputs.index_add_(0, rows[some], values[some] * weight[components[some]])
-            for_weight.index_add_(0, components[some], values[some] * flat[rows[some]])
-        return for_inputs.to(inputs.dtype).view(inputs.shape), for_weight.to(weight.dtype)
+            if for_weight is not None:
+                for_weight.index_add_(0, components[some], values[some] * flat[rows[some]])
+        of_weight = None if for_weight is None else for_weight.to(weight.dtype)
+        return for_inputs.to(inputs.dtype).view(inputs.shape), of_weight
 
 
 def _width(inputs: Tensor, components: int) -> int:

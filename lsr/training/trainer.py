@@ -1,7 +1,7 @@
 """Training an encoder, from a configuration to a folder that load_encoder takes; resumes exactly after a kill.
 
 Accelerate (Hugging Face) moves what is trained to its devices and takes care of precision and of several processes:
-`accelerate launch -m lsr train CONFIG OUT` trains on every GPU of a machine.
+`accelerate launch -m lsr train CONFIG OUT` trains on every GPU of a machine, and with FSDP shares the weights out.
 """
 
 from __future__ import annotations
@@ -11,22 +11,20 @@ import math
 from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, field, replace
-from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 
 from lsr.checks import check_kind, expanded
-from lsr.encoders.batches import find_device
 from lsr.encoders.collection_idf import idf_from
 from lsr.errors import ParameterError, StorageError
 from lsr.progress import progress_bar
 from lsr.threads import processors
-from lsr.training.accelerate_state import own_accelerate_state
+from lsr.training.accelerate_state import own_accelerate_state, start_accelerator
+from lsr.training.adapters import add_adapters, merged
 from lsr.training.checkpoint import load_checkpoint, save_checkpoint
 from lsr.training.data import GroupStream, Mixture
 from lsr.training.distillation import Ensemble
@@ -36,6 +34,7 @@ from lsr.training.log import Log, Rates, start_tracker
 from lsr.training.model import TrainableEncoder, TrainableSide
 from lsr.training.objective import Objective
 from lsr.training.optimizer import parameter_groups
+from lsr.training.sharding import copy_learned
 from lsr.training.start import open_teachers, start_encoder, tokenizer_of, what_documents_learn, what_queries_learn
 from lsr.training.stored_scores import StoredScores, store_scores
 from lsr.training.training_batches import Batches, open_streams
@@ -44,7 +43,6 @@ from lsr.training.training_config import TrainingConfig
 from lsr.training.training_folder import CACHE, CHECKPOINT, ENCODER, PACKAGE, TEACHER, TRAINING, own_training
 from lsr.training.training_step import TrainingStep
 
-MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 FREQUENCIES = "document frequencies"
 LIBRARIES = (PACKAGE, "torch", "transformers", "accelerate", "numpy")
 
@@ -88,23 +86,7 @@ def train(
 def _train(
     config: TrainingConfig, folder: Path, offline_data: Path | None, device: str | None, progress: bool
 ) -> dict[str, Any]:
-    wanted = None if device is None else find_device(device).type
-    accelerator = Accelerator(
-        mixed_precision=MIXED[config.optimizer.precision],
-        cpu=wanted == "cpu",
-        # Poolers, and whatever else a backbone has that no head looks at.
-        kwargs_handlers=[
-            DistributedDataParallelKwargs(find_unused_parameters=True),
-            # Others wait while the first process reads, scores or evaluates.
-            InitProcessGroupKwargs(timeout=timedelta(days=2)),
-        ],
-    )
-    if wanted not in (None, accelerator.device.type):
-        raise ParameterError(
-            f"device is {device!r}, but training takes {accelerator.device}; leave it out, or give cpu"
-        )
-    if config.optimizer.precision == "float16" and accelerator.device.type == "cpu":
-        raise ParameterError("precision is float16, which needs a GPU; take bfloat16 or float32")
+    accelerator = start_accelerator(config.optimizer.precision, device)
     with own_training(folder, config, accelerator.is_main_process) as run:
         shown = progress and accelerator.is_main_process
         return _Training(config, folder, accelerator, offline_data, shown).run(run)
@@ -123,13 +105,12 @@ class _Training:
     ) -> None:
         self._config, self._folder, self._accelerator, self._shown = config, folder, accelerator, progress
         device = str(accelerator.device)
-        self._encoder = start_encoder(config.encoder, device, config.seed, progress, offline_data)
-        self._model = TrainableEncoder(
-            self._encoder,
-            what_queries_learn(config.encoder, self._encoder),
-            config.seed,
-            what_documents_learn(config.encoder),
-        ).to(accelerator.device)
+        self._model = self._start(device, offline_data)
+        # What is evaluated and saved: the same networks, or, of those that are shared out, the first process' own.
+        self._kept: TrainableEncoder | None = self._model
+        if accelerator.is_fsdp2:
+            whole = device if config.evaluation is not None else "cpu"
+            self._kept = self._start(whole, offline_data) if accelerator.is_main_process else None
         if config.optimizer.gradient_checkpointing:
             self._model.gradient_checkpointing()
         self._windows = _windows(config, self._model)
@@ -152,9 +133,9 @@ class _Training:
         )
         idf = None
         if config.regularizer.idf:
-            table = idf_from(config.regularizer.idf, tokenizer_of(self._encoder), progress, offline_data)
+            table = idf_from(config.regularizer.idf, tokenizer_of(self._model.encoder), progress, offline_data)
             idf = torch.from_numpy(table).to(accelerator.device)
-        self._objective = Objective(config, self._encoder.dim, idf, self._steps, accelerator.device)
+        self._objective = Objective(config, self._model.encoder.dim, idf, self._steps, accelerator.device)
         self._development: dict[str, DevelopmentSet] = {}
         if config.evaluation is not None and accelerator.is_main_process:
             chosen = config.evaluation
@@ -180,6 +161,15 @@ class _Training:
             folder / CHECKPOINT,
         )
         self._progress = self._resumed()
+
+    def _start(self, device: str, offline_data: Path | None) -> TrainableEncoder:
+        config = self._config
+        encoder = start_encoder(config.encoder, device, config.seed, self._shown, offline_data)
+        learns = what_queries_learn(config.encoder, encoder), config.seed, what_documents_learn(config.encoder)
+        model = TrainableEncoder(encoder, *learns)
+        if config.lora is not None:
+            add_adapters(model, config.lora, config.seed)
+        return model.to(device)
 
     def _teachers(self, streams: Sequence[GroupStream], device: str) -> list[Ensemble]:
         """Those of each stream, from scores on disk where they are stored; none without a teacher."""
@@ -242,17 +232,16 @@ class _Training:
         What training begins with is measured for the log alone: the figures are not a result of the training.
         """
         chosen, state, better = self._config.evaluation, self._progress, False
-        if chosen is not None and log is not None:
-            self._model.eval()
-            self._model.update_encoder()
-            figures = evaluate_on(self._encoder, self._development, chosen.measure, processors(), self._shown)
+        kept = None if chosen is None else self._update_kept()
+        if chosen is not None and log is not None and kept is not None:
+            figures = evaluate_on(kept.encoder, self._development, chosen.measure, processors(), self._shown)
             value = figures[chosen.measure]
             state.evaluations[str(state.step)] = figures
             log.write(state.step, {f"dev {name}": each for name, each in figures.items()})
             better = state.step > 0 and value > state.best
             if better:
                 state.best, state.worse = value, 0
-                self._write_encoder()
+                self._write_encoder(kept)
             elif state.step:
                 state.worse += 1
                 state.stopped = bool(chosen.patience) and state.worse >= chosen.patience
@@ -262,15 +251,13 @@ class _Training:
         return better
 
     def _save(self, log: Log | None) -> None:
-        """A checkpoint, by the first process."""
+        """A checkpoint, written by the first process."""
         self._accelerator.wait_for_everyone()
-        if log is None:
-            return
         frequencies = self._objective.frequencies
         more = {} if frequencies is None else {FREQUENCIES: frequencies.state()}
         scaler = self._accelerator.scaler
         save_checkpoint(
-            self._folder / CHECKPOINT,
+            None if log is None else self._folder / CHECKPOINT,
             self._model,
             self._optimizer,
             {
@@ -280,7 +267,8 @@ class _Training:
             },
             more,
         )
-        log.flush()
+        if log is not None:
+            log.flush()
 
     def _resumed(self) -> Progress:
         """Fill everything with the last checkpoint, if there is one. Raises StorageError for a damaged one."""
@@ -306,35 +294,44 @@ class _Training:
     def _finish(self) -> dict[str, Any]:
         """What is said of the encoder that is kept, which without evaluation is the last."""
         self._accelerator.wait_for_everyone()
-        if self._accelerator.is_main_process and (
-            self._config.evaluation is None or not (self._folder / ENCODER / TRAINING).exists()
-        ):
-            self._model.eval()
-            self._model.update_encoder()
-            self._write_encoder()
+        if self._config.evaluation is None or not (self._folder / ENCODER / TRAINING).exists():
+            kept = self._update_kept()
+            self._accelerator.wait_for_everyone()  # nobody looks for the file any more
+            if kept is not None and self._accelerator.is_main_process:
+                self._write_encoder(kept)
         self._accelerator.wait_for_everyone()
         described: dict[str, Any] = json.loads((self._folder / ENCODER / TRAINING).read_bytes())
         return described
 
-    def _write_encoder(self) -> None:
+    def _update_kept(self) -> TrainableEncoder | None:
+        """The model that is evaluated and saved, with what has been learned so far; by all processes at once."""
+        if self._kept is not self._model:
+            copy_learned(self._model, self._kept)
+        if self._kept is not None:
+            self._kept.eval()
+            self._kept.update_encoder()
+        return self._kept
+
+    def _write_encoder(self, kept: TrainableEncoder) -> None:
         folder, step = self._folder / ENCODER, self._progress.step
         found, before = (self._progress.evaluations.get(key, {}) for key in (str(step), "0"))
-        self._encoder.save_pretrained(
-            folder,
-            {
-                "config": asdict(self._config),
-                "seed": self._config.seed,
-                "step": step,
-                "metrics": found,
-                "metrics_before": before,
-                "versions": {name: version(name) for name in LIBRARIES},
-            },
-            training_card(self._config, step, found, before),
-        )
+        described = {
+            "config": asdict(self._config),
+            "seed": self._config.seed,
+            "step": step,
+            "metrics": found,
+            "metrics_before": before,
+            "versions": {name: version(name) for name in (*LIBRARIES, *(["peft"] if self._config.lora else []))},
+        }
+        with merged(kept):
+            kept.encoder.save_pretrained(folder, described, training_card(self._config, step, found, before))
 
 
 def _windows(config: TrainingConfig, model: TrainableEncoder) -> list[tuple[TrainableSide, FocusingWindow]]:
-    """The sides whose window a schedule narrows. Raises ParameterError for one that is looked up."""
+    """Give each side its window, and return the sides whose window narrows.
+
+    Raises ParameterError for a side that is looked up.
+    """
     chosen = config.window
     found = []
     for name, side, widths in (
@@ -344,8 +341,8 @@ def _windows(config: TrainingConfig, model: TrainableEncoder) -> list[tuple[Trai
         if chosen is None or not widths:
             continue
         if not isinstance(side, TrainableSide) or (name == "query" and side is model.document):
-            raise ParameterError(f"window.{name}: there is no network of the {name} side's own to narrow; leave it out")
-        window = FocusingWindow(widths, chosen.share, chosen.over)
-        side.window = window.width
-        found.append((side, window))
+            raise ParameterError(f"window.{name}: there is no network of the {name} side's own; leave it out")
+        side.window = widths[0]
+        if len(widths) > 1:
+            found.append((side, FocusingWindow(widths, chosen.share, chosen.over)))
     return found

@@ -24,6 +24,8 @@ def _training(config: TrainingConfig) -> list[str]:
     lines = ["## Training", ""]
     lines += [f"- Data: {code(_place(data.collection or data.records))}, {_of(data)}" for data in config.data]
     lines += [f"- Loss: {loss.name}, weight {loss.weight:g}" for loss in config.losses]
+    if config.lora is not None:
+        lines.append(f"- Low-rank adapters of rank {config.lora.rank}, merged into the weights")
     if config.term_recall:
         lines.append(f"- Loss: squared error of term recall, weight {config.term_recall:g}")
     for side, several in (("queries", penalties.query), ("documents", penalties.document)):

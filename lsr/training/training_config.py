@@ -156,15 +156,29 @@ class OptimizerConfig:
 
 
 @table
-class WindowConfig:
-    """PROSPER's lexical focusing window, from coarse to fine.
+class AdapterConfig:
+    """Low-rank adapters in the linear layers of the networks, which learn in place of all weights (LoRA).
 
-    query, document: widths, wide to narrow; a narrower one is taken when `share` of the last `over` texts of each side
-    have no more components than it.
+    rank: of their two factors. alpha: their product counts alpha / rank times. dropout: share of what they read that is
+    left out. modules: names of the layers, such as ["q_proj", "v_proj"]; by default all, but the output layer.
     """
 
-    query: tuple[PositiveInt, ...] = ()
-    document: tuple[PositiveInt, ...] = ()
+    rank: PositiveInt = 16
+    alpha: PositiveInt = 32
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    modules: tuple[str, ...] = ()
+
+
+@table
+class WindowConfig:
+    """PROSPER's lexical focusing window, in place of the method's.
+
+    query, document: the width, which stays; or several, wide to narrow, of which a narrower one is taken when `share`
+    of the last `over` texts of each side have no more components than it.
+    """
+
+    query: Annotated[tuple[PositiveInt, ...], BeforeValidator(_several)] = ()
+    document: Annotated[tuple[PositiveInt, ...], BeforeValidator(_several)] = ()
     share: Annotated[float, Field(gt=0, le=1)] = 0.9
     over: PositiveInt = 1000
 
@@ -255,6 +269,7 @@ class TrainingConfig(HasFacts):
     losses: tuple[LossSpec, ...] = ()
     term_recall: NonNegativeFloat = 0.0
     regularizer: RegularizerConfig = field(default_factory=RegularizerConfig)
+    lora: AdapterConfig | None = None
     window: WindowConfig | None = None
     teacher: TeacherConfig | None = None
     evaluation: EvaluationConfig | None = None

@@ -18,6 +18,7 @@ from lsr.training.gradient_cache import cached_gradients
 from lsr.training.model import TrainableEncoder, TrainableSide, Weights
 from lsr.training.objective import Cost, Objective, TrainingBatch
 from lsr.training.optimizer import rate_at
+from lsr.training.sharding import whole
 from lsr.training.training_config import TrainingConfig
 
 
@@ -81,7 +82,7 @@ class TrainingStep:
         # Before they reach the weights, and a checkpoint. A scaler's gradients may be infinite; it passes over them.
         self._check_finite("loss", figures["loss"], batches, step)
         if accelerator.scaler is None and norm is not None:
-            self._check_finite("length of the gradients", float(norm), batches, step)
+            self._check_finite("length of the gradients", float(whole(norm)), batches, step)
         self._optimizer.step()
         return {**figures, "rate": self._optimizer.param_groups[0]["lr"]}
 
@@ -139,7 +140,7 @@ class TrainingStep:
             smaller = "batch_size" if chunk is None else "grad_cache"
             return ParameterError(f"{said}; take a smaller {smaller}, or {advice}")
         # AdamW's two moments come with the first step, and stay; gradients with the first of the batches of a step.
-        later = [] if self._optimizer.state else 2 * [*self._model.parameters()]
+        later = [] if self._optimizer.state else 2 * [each for each in self._model.parameters() if each.requires_grad]
         moments: list[Tensor] = []
         while size > 1:
             size //= 2

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from safetensors.torch import load_file
 
 from lsr.collections.collection import load_collection
 from lsr.encoders.load import load_encoder
+from lsr.encoders.spec import HeadSpec
 from lsr.errors import CollectionError, ParameterError, StorageError
 from lsr.training.checkpoint import save_checkpoint
 from lsr.training.model import TextBatch, TrainableEncoder, Weights
@@ -283,6 +285,18 @@ def test_deepct_learns_the_recall_of_terms(tmp_path: Path) -> None:
     run(path)
     losses = [float(row["term-mse"]) for row in log_of(tmp_path / "out")]
     assert np.mean(losses[-8:]) < 0.5 * np.mean(losses[:4])
+
+
+def test_a_window_of_one_width_stays(tmp_path: Path) -> None:
+    """Of a head that has none by itself, too; nine of ten texts fit from the start."""
+    path = write_config(tmp_path, "steps = 4", "[window]\ndocument = 5\nover = 6")
+    run(path)
+    head = load_encoder(tmp_path / "out" / "encoder").spec.document.head
+    assert head == replace(HeadSpec(), window=5, special_positions=head.special_positions)
+    state = json.loads((tmp_path / "out" / "checkpoint" / "state.json").read_bytes())
+    assert state["windows"] == []  # nothing to go on with
+    last = log_of(tmp_path / "out")[-1]
+    assert 0 < float(last["document nnz"]) <= 5
 
 
 def test_windows_narrow_and_are_saved(tmp_path: Path) -> None:
