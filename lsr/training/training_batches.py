@@ -52,7 +52,8 @@ def open_streams(
 def _source(data: DataConfig, cache: Path, progress: bool, offline_data: Path | None) -> RecordSource:
     if data.records:
         return TextRecords(data.records)
-    collection = open_collection(data.collection, data.split, offline_data)
+    # Titles are of no split.
+    collection = open_collection(data.collection, None if data.titles else data.split, offline_data)
     store = DocumentStore.of(collection, data.cache or cache, progress=progress)
     if data.titles:
         return Titles(collection, store)

@@ -8,6 +8,9 @@ import pytest
 
 from lsr.errors import CollectionError, ParameterError
 from lsr.training.data import Example, Judgments, Titles
+from lsr.training.losses import LossSpec
+from lsr.training.training_batches import open_streams
+from lsr.training.training_config import DataConfig, EncoderConfig, OptimizerConfig, TrainingConfig
 from tests.training.written import Qrels, real, with_store, write_collection, write_letters
 
 
@@ -80,6 +83,15 @@ def test_titles(tmp_path: Path) -> None:
     assert source.corpus.text(0) == "This."
     # Neither a document of the same title is an opposite, nor one without a text.
     assert [source.corpus.opposes(row, "What?") for row in range(4)] == [False, True, False, False]
+
+
+def test_titles_are_of_no_split(tmp_path: Path) -> None:
+    documents, queries = [("a", "What?", "This."), ("b", "Who?", "They.")], {"q": "what is this"}
+    folder = write_collection(tmp_path / "c", documents, queries, test={"q": {"a": 1}})
+    data = DataConfig(str(folder), titles=True, group=1)
+    config = TrainingConfig(EncoderConfig("tiny"), (data,), OptimizerConfig(steps=1), (LossSpec("in-batch"),))
+    (stream,) = open_streams(config, tmp_path / "cache", False)
+    assert sorted(group.query for group in stream.groups(0)) == ["What?", "Who?"]
 
 
 @pytest.mark.data
