@@ -21,6 +21,18 @@ ELSEWHERE = OUTSIDE | {"README.md": "index.md", "lsr/recipes": "recipes.md"}
 STUBS = {"lsr": "lsr", "lsr.eval": "lsr/eval", "lsr.training": "lsr/training"}
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put what the navigation does not name at the end of a section: guides of docs/, pages of the API reference."""
+    sections = {name: pages for each in config.nav or [] for name, pages in each.items()}
+    named = str(config.nav)
+    for section, found in (
+        ("Guides", [path.name for path in sorted(Path(config.docs_dir).glob("*.md"))]),
+        ("Reference", list(reference_pages())),
+    ):
+        sections[section] += [page for page in found if f"'{page}'" not in named]
+    return config
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are not in docs/."""
     made = {page: (REPOSITORY / path).read_text() for path, page in OUTSIDE.items()}
