@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,11 +23,10 @@ from lsr.training.checkpoint import save_checkpoint
 from lsr.training.model import TextBatch, TrainableEncoder, Weights
 from lsr.training.objective import Cost, Objective
 from lsr.training.optimizer import rate_at
-from lsr.training.start import start_encoder
 from lsr.training.trainer import train
 from lsr.training.training_batches import open_streams
 from lsr.training.training_config import read_training
-from tests.processes import REPOSITORY, run_python
+from tests.processes import run_python
 from tests.training.trained import kill_after, log_of, weights_of, write_config
 from tests.training.trained import train_here as run
 from tests.training.written import write_lines
@@ -163,49 +159,6 @@ def test_killed_it_goes_on_to_the_same_weights(
         json.loads((tmp_path / name / "encoder" / "training.json").read_bytes()) for name in ("whole", "killed")
     ]
     assert described[0] == described[1]
-
-
-TRAIN_ALL = """
-import sys
-from pathlib import Path
-from lsr.cli.main import main
-for path in sys.argv[1:]:
-    assert main(["train", path, str(Path(path).parent / "two"), "--device", "cpu"]) == 0
-"""
-
-
-@pytest.mark.slow
-def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
-    paths = []
-    for method in ("splade-max", "unicoil"):
-        folder = tmp_path / method
-        folder.mkdir()
-        encoder = f'method = "{method}"\nbackbone = "{folder / "model"}"'
-        # The documents of other processes are not seen: a loss over a query's own is the same however these are shared.
-        losses = 'name = "pairwise"'
-        paths.append(write_config(folder, "steps = 10", losses=losses, regularizer="", encoder=encoder))
-        run(paths[-1])
-    (tmp_path / "train.py").write_text(TRAIN_ALL)
-    words = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", tmp_path / "train.py")
-    found = subprocess.run(
-        [sys.executable, *words, *paths],
-        cwd=REPOSITORY,
-        env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert found.returncode == 0, found.stderr
-    assert len(found.stdout.splitlines()) == len(paths)
-    for path in paths:
-        one, two = (load_file(path.parent / name / "checkpoint" / "model.safetensors") for name in ("out", "two"))
-        # AdamW makes whole steps of gradients that are only rounding, so that single weights may differ by a step.
-        model = TrainableEncoder(start_encoder(read_training(path).encoder, "cpu", 3, False, None))
-        begun = dict(model.named_parameters())
-        apart = sum(float((two[name] - tensor).square().sum()) for name, tensor in one.items())
-        moved = sum(float((begun[name].detach() - tensor).square().sum()) for name, tensor in one.items())
-        assert apart < 0.01 * moved
 
 
 def test_the_best_is_kept_and_is_what_was_measured(tmp_path: Path) -> None:
