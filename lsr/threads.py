@@ -76,3 +76,15 @@ def openmp_team(threads: int) -> int:
 def processors() -> int:
     """How many processors this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def share_processors() -> None:
+    """Set, once, the threads of libraries in a process that answers many requests at once, which processors serve all.
+
+    torch: one a processor, as one batch of texts is encoded at a time. faiss: 1, as searches run side by side. Of those
+    that are loaded.
+    """
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(processors())
+    if faiss := sys.modules.get("faiss"):
+        faiss.omp_set_num_threads(1)

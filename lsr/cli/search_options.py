@@ -23,6 +23,7 @@ _HELP = {
     "knn": "Also score so many nearest neighbors of each of the best documents (of an index made with --knn).",
     "exact": "Score every document: slow, and misses nothing.",
     "recall": "Search as lsr tune found for this recall, in place of the options before.",
+    "budget_us": "Microseconds after which the search for a query stops, and gives what it has found.",
     "feedback": "Search a second time, with terms of the best documents added to the query; average is for dense "
     "vectors, rm3 for sparse ones. May lose: nDCG@10 of BM25 on SciFact is .664, .565 with rocchio, .635 with rm3.",
     "feedback_depth": "Best documents that the second query takes; by default 10 (sparse), 5 (dense), 3 (average)",

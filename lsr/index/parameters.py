@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
@@ -11,6 +11,8 @@ from lsr.checks import check_choice, check_flag, check_number, check_whole
 from lsr.errors import ParameterError
 
 Layout = Literal["fast", "compact"]
+
+LONGEST_BUDGET = 86_400_000_000  # microseconds: a day
 
 _RETIRED = ("centroid_fraction", "min_cluster_size")
 
@@ -77,8 +79,11 @@ class SearchParams:
     knn: neighbors of each of the best documents that are scored too, from the graph that IndexConfig(knn=...) built.
     exact: score every document instead, with the same scores.
     recall: use what `SeismicIndex.tune` or `lsr tune` stored for this recall.
+    budget_us: microseconds after which the search for a query stops, and returns what it has found by then; None for no
+        limit. It goes with all of the others. With feedback, each of the two searches has half of it. Searches of dense
+        vectors do not stop.
 
-    Raises ParameterError for what is out of range, and for any other value beside `exact` or `recall`.
+    Raises ParameterError for what is out of range, and for any other value but `budget_us` beside `exact` or `recall`.
     """
 
     query_cut: int = 16
@@ -87,6 +92,7 @@ class SearchParams:
     knn: int = 0
     exact: bool = False
     recall: float | None = None
+    budget_us: int | None = None
 
     def __post_init__(self) -> None:
         check_whole("query_cut", self.query_cut, 1)
@@ -97,12 +103,19 @@ class SearchParams:
         check_flag("exact", self.exact)
         if self.recall is not None:
             check_number("recall", self.recall, 1e-9, 1)
+        if self.budget_us is not None:
+            check_whole("budget_us", self.budget_us, 1, LONGEST_BUDGET)
         _to_python(self)
-        given = [field.name for field in fields(self) if getattr(self, field.name) != field.default]
+        given = [each.name for each in fields(self) if getattr(self, each.name) != each.default]
+        given = [name for name in given if name != "budget_us"]
         for alone in ("exact", "recall"):
             if alone in given and len(given) > 1:
                 others = " and ".join(name for name in given if name != alone)
                 raise ParameterError(f"{alone} leaves nothing to choose; leave out {others}, or {alone}")
+
+    def without_budget(self) -> SearchParams:
+        """The same, with no limit of time."""
+        return self if self.budget_us is None else replace(self, budget_us=None)
 
     @classmethod
     def at_recall(cls, recall: float) -> SearchParams:

@@ -53,5 +53,11 @@ class Engine(Protocol):
     def __len__(self) -> int: ...
     def gather(self, rows: Array) -> GatheredRows: ...
     def search(
-        self, queries: SparseVectors, k: int, params: SearchParams, threads: int, allowed: Filter | None
+        self,
+        queries: SparseVectors,
+        k: int,
+        params: SearchParams,
+        threads: int,
+        allowed: Filter | None,
+        recall: Array | None = None,
     ) -> tuple[Array, Array]: ...

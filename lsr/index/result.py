@@ -47,6 +47,7 @@ class SearchResult(Tabular, HasFacts):
     scores: npt.NDArray[np.float32]
     rows: npt.NDArray[np.int64]
     _ids: Ids | None = None
+    _recall: npt.NDArray[np.float32] | None = None
 
     columns: ClassVar[tuple[str, ...]] = ("query", "rank", *ScoredDocument._fields)
 
@@ -60,7 +61,8 @@ class SearchResult(Tabular, HasFacts):
     def __getitem__(self, query: slice) -> SearchResult: ...
     def __getitem__(self, query: int | slice) -> ScoredDocuments | SearchResult:
         if isinstance(query, slice):
-            part = SearchResult(self.scores[query], self.rows[query], self._ids)
+            recall = None if self._recall is None else self._recall[query]
+            part = SearchResult(self.scores[query], self.rows[query], self._ids, recall)
             if "ids" in self.__dict__:
                 part.__dict__["ids"] = self.ids[query]
             return part
@@ -74,6 +76,20 @@ class SearchResult(Tabular, HasFacts):
 
     def __iter__(self) -> Iterator[ScoredDocuments]:
         return (self[query] for query in range(len(self)))
+
+    @property
+    def estimated_recall(self) -> npt.NDArray[np.float32]:
+        """float32[queries]: which share of what a search without `budget_us` finds was found, as is to be expected.
+
+        1 for searches that did not stop, and only for these.
+        """
+        return np.ones(len(self), np.float32) if self._recall is None else self._recall
+
+    @property
+    def complete(self) -> npt.NDArray[np.bool_]:
+        """bool[queries]: whether the search came to its end before its time was used up."""
+        complete: npt.NDArray[np.bool_] = self.estimated_recall == 1
+        return complete
 
     @cached_property
     def ids(self) -> npt.NDArray[np.object_]:
@@ -95,4 +111,4 @@ class SearchResult(Tabular, HasFacts):
         return {"queries": len(self), "hits": self._count(), "k": str(self.rows.shape[1])}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"scores": self.scores, "rows": self.rows, "ids": self.ids, "_ids": None}
+        return {"scores": self.scores, "rows": self.rows, "ids": self.ids, "_ids": None, "_recall": self._recall}

@@ -120,7 +120,7 @@ class SparseIndex(HasFacts, FromFolder, Generic[E]):
         with -inf and -1. Releases the GIL.
         queries: SparseVectors, or what SparseVectors.of takes: a scipy matrix, a tensor, dicts, an array. Dicts may be
         of tokens where the index has a vocabulary; tokens that it lacks are left out, as no document has them.
-        params: nothing depends on them where documents are stored as inverted lists: every search is exact.
+        params: where documents are stored as inverted lists every search is exact, and only budget_us has an effect.
         threads: queries searched at once, None for all processors; the result does not depend on it.
         allowed: the documents that may be found: a mask of bools, or ids, or row numbers, or a Filter of these, which
         is prepared once. As many of them are returned as would be without a filter.
@@ -129,8 +129,9 @@ class SparseIndex(HasFacts, FromFolder, Generic[E]):
         vectors = self._checked(queries, k)
         resolved = self.resolved(params)
         chosen = Filter.of(allowed, len(self), self.ids)
-        scores, rows = self.engine.search(vectors, int(k), resolved, checked_threads(threads), chosen)
-        return SearchResult(scores, rows, self.ids)
+        recall = None if resolved.budget_us is None else np.ones(len(vectors), np.float32)
+        scores, rows = self.engine.search(vectors, int(k), resolved, checked_threads(threads), chosen, recall)
+        return SearchResult(scores, rows, self.ids, recall)
 
     def _checked(self, queries: VectorsLike, k: int) -> SparseVectors:
         return checked_queries(queries, self.dim, k, lambda: self.vocabulary)

@@ -147,9 +147,20 @@ class Hit:
 
 
 class Hits(ScoredList[Hit]):
-    """The hits of one query, best first: a list, with `ids` and `scores`."""
+    """The hits of one query, best first: a list, with `ids` and `scores`.
+
+    estimated_recall: which share of what a search without `budget_us` finds was found, as is to be expected; 1 for a
+    search that did not stop, and only for such.
+    """
+
+    estimated_recall: float = 1.0
 
     columns: ClassVar[tuple[str, ...]] = ("doc_id", "score", "row", "scores", "text")
+
+    @property
+    def complete(self) -> bool:
+        """Whether the search came to its end before its time was used up."""
+        return self.estimated_recall == 1
 
     def _to_arrow(self) -> Any:
         """With the metadata, a column for each of its names; those that are names of other columns follow a dot."""

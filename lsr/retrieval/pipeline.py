@@ -10,7 +10,7 @@ The steps are those of Li et al., SIGIR 2022 (arXiv 2205.00235), for either side
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -45,12 +45,14 @@ class Found(NamedTuple):
 
     lists: the final ranking; where documents are split, each by its best passage: of the sparse side, where the lists
     of both sides have it. parts: side -> score of each of its documents in the last list of that side, NaN if it is not
-    there. queries: side -> its last queries, those made by feedback among them.
+    there. queries: side -> its last queries, those made by feedback among them. recall: float32[queries], the least of
+    SearchResult.estimated_recall of all searches; None where none was limited in time.
     """
 
     lists: Lists
     parts: Mapping[SideName, npt.NDArray[np.floating]]
     queries: Mapping[str, Any]
+    recall: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Sides:
     sparse: its queries are SparseVectors. dense: float32[queries, dim]; None where no dense side is searched.
     dropped: int64[queries], a row never to be found, or -1. firsts: where documents are split into passages, whose
     first rows then stand for them; each side gives a document's best passage, which may be another on the other side.
-    bm25: the encoder, where the sparse side is BM25.
+    bm25: the encoder, where the sparse side is BM25. recalls: of the searches that were limited in time.
     """
 
     sparse: SparseIndex[Any]
@@ -70,6 +72,7 @@ class Sides:
     dropped: RowNumbers | None = None
     firsts: Firsts | None = None
     bm25: BM25Encoder | None = None
+    recalls: list[npt.NDArray[np.float32]] = field(default_factory=list)
 
     def documents(self, rows: RowNumbers) -> RowNumbers:
         """The rows of the documents that these are of."""
@@ -81,7 +84,12 @@ class Sides:
         dropped = self.dropped
         k = min(k, max(len(index), 1))  # no depth takes more memory than there are documents
         depth = k + (dropped is not None)
-        result = index.search(queries, depth, self.request.params, self.threads, self.request.allowed)
+        params = self.request.params
+        if params.budget_us and self.request.feedback is not None:  # half of it for each of two searches
+            params = replace(params, budget_us=max(params.budget_us // 2, 1))
+        result = index.search(queries, depth, params, self.threads, self.request.allowed)
+        if params.budget_us:
+            self.recalls.append(result.estimated_recall)
         if dropped is None:
             return Lists(result.rows, result.scores)
         rows, scores = result.rows.copy(), result.scores.copy()
@@ -144,10 +152,11 @@ def search_pipeline(sides: Sides, encoded: Mapping[str, Any]) -> Found:
         negatives = _last(source.rows[:, top:], feedback.negatives)
         queries[main] = sides.feed_back(main, queries[main], _cut(source, top), negatives, feedback)
     lists[main] = sides.search(main, queries[main], last_depth)
+    recall = np.minimum.reduce(sides.recalls) if sides.recalls else None
     if after:
         lists[other] = _cut(lists[other], last_depth)
-        return _fused(lists, fusion, k, sides, SPARSE)._replace(queries=queries)
-    return Found(lists[main], {main: lists[main].scores}, queries)
+        return _fused(lists, fusion, k, sides, SPARSE)._replace(queries=queries, recall=recall)
+    return Found(lists[main], {main: lists[main].scores}, queries, recall)
 
 
 def _cut(lists: Lists, k: int) -> Lists:

@@ -155,6 +155,8 @@ class Snapshot:
                     if row >= 0
                 )
             )
+            if found.recall is not None:
+                hits[-1].estimated_recall = float(found.recall[query])
         return hits
 
     def rankings(

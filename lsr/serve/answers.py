@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from http import HTTPStatus
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 from lsr.errors import ParameterError
+from lsr.index.parameters import SearchParams
 from lsr.index.tools.why_told import as_record, reason
 from lsr.retrieval.facet_counts import counted
-from lsr.retrieval.hits import as_json
-from lsr.retrieval.request import SPARSE
+from lsr.retrieval.hits import Hit, SearchedQuery, as_json
+from lsr.retrieval.request import SPARSE, SearchRequest
 from lsr.retrieval.snapshot import Snapshot
 from lsr.serve.bodies import asked_of, request_of
 from lsr.serve.expansion import expansion
 from lsr.serve.problems import RequestError
+from lsr.serve.serve_metrics import ServeMetrics
 from lsr.serve.serve_settings import ServeSettings
 from lsr.serve.served_index import ServedIndex
 from lsr.serve.work_queue import Encoded, Work
+from lsr.storage.arrays import Array
 
 if TYPE_CHECKING:
     from lsr.index.seismic.seismic_index import SeismicIndex
@@ -28,7 +34,7 @@ def as_bytes(answer: Any) -> bytes:
     return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def search_work(index: ServedIndex, body: Any, settings: ServeSettings) -> Work:
+def search_work(index: ServedIndex, body: Any, settings: ServeSettings, metrics: ServeMetrics) -> Work:
     """A search, with its hits. Raises ParameterError, RequestError."""
     request = request_of(body, settings)
     size = settings.most_documents if body.size is None else body.size
@@ -38,11 +44,11 @@ def search_work(index: ServedIndex, body: Any, settings: ServeSettings) -> Work:
         )
     snapshot = index.searcher.snapshot
 
-    def do(encoded: Encoded) -> bytes:
+    def do(encoded: Encoded, left: float) -> bytes:
         begun = monotonic()
         texts = None if body.query is None else [body.query]
-        hits = snapshot.hits_of_encoded(encoded, texts, request)[0]
-        facets = {name: counted(snapshot, name, hits, request.where) for name in body.facets}
+        hits = snapshot.hits_of_encoded(encoded, texts, _within(request, left))[0]
+        facets = {name: counted(snapshot, name, hits, request.where) for name in dict.fromkeys(body.facets)}
         first = body.offset
         expansion_of = expansion(snapshot, body.query) if body.explain else lambda hit: {}
         shown = [
@@ -52,56 +58,140 @@ def search_work(index: ServedIndex, body: Any, settings: ServeSettings) -> Work:
         answer: dict[str, Any] = {
             "index": index.name,
             "generation": generation_of(snapshot),
+            "complete": hits.complete,
             "found": len(hits),
             "hits": shown,
         }
+        if not hits.complete:
+            metrics.partial.inc()
+            answer["estimated_recall"] = round(hits.estimated_recall, 3)
         if facets:
             answer["facets"] = facets
         return as_bytes({**answer, "seconds": round(monotonic() - begun, 6)})
 
-    return Work(snapshot, do, asked_of(body, snapshot), request.sides)
+    return Work(snapshot, do, _deadline(settings, body.deadline_ms), asked_of(body, snapshot), request.sides)
+
+
+def _within(request: SearchRequest, left: float) -> SearchRequest:
+    """With the time that is left, in seconds, as the budget of its sparse search."""
+    if SPARSE not in request.sides:
+        return request
+    microseconds = max(int(left * 1e6), 1)
+    own = request.params.budget_us
+    budget = microseconds if own is None else min(own, microseconds)
+    return replace(request, params=replace(request.params, budget_us=budget))
+
+
+def _deadline(settings: ServeSettings, asked: int | None = None) -> float:
+    """By `monotonic`. asked: milliseconds. Raises RequestError for more than the server gives."""
+    if asked is not None and asked > settings.deadline_ms:
+        raise RequestError(
+            HTTPStatus.BAD_REQUEST, f"deadline_ms is {asked}; this server gives at most {settings.deadline_ms}"
+        )
+    return monotonic() + (settings.deadline_ms if asked is None else asked) / 1000
 
 
 def why_work(index: ServedIndex, body: Any, settings: ServeSettings) -> Work:
     """Why a search finds a document, or does not. Raises ParameterError, RequestError."""
-    request = request_of(body, settings)
-    if request.sides != (SPARSE,) or request.feedback is not None:
-        raise ParameterError(
-            "why is told of sparse searches without feedback; leave out side, interpolate and feedback"
-        )
+    request = _of_one_search(body, settings)
     snapshot = index.searcher.snapshot
 
-    def do(encoded: Encoded) -> bytes:
+    def do(encoded: Encoded, left: float) -> bytes:
         row = row_of(snapshot, body.id)
         explained = cast("SeismicIndex", snapshot.index).why(
             encoded[SPARSE], row, request.k, request.params, snapshot.allowed(request)
         )
         return as_bytes({"doc_id": body.id, "reason": reason(explained), **as_record(explained, snapshot.token)})
 
-    return Work(snapshot, do, asked_of(body, snapshot))
+    return Work(snapshot, do, _deadline(settings), asked_of(body, snapshot), request.sides)
+
+
+def explain_work(index: ServedIndex, body: Any, settings: ServeSettings) -> Work:
+    """What the score of a document is made of, found or not. Raises ParameterError, RequestError."""
+    _of_one_search(body, settings)
+    snapshot = index.searcher.snapshot
+
+    def do(encoded: Encoded, left: float) -> bytes:
+        row = row_of(snapshot, body.id)
+        query = encoded[SPARSE]
+        allowed = [row] if snapshot.index.ids is None else [body.id]
+        found = snapshot.find(encoded, SearchRequest(1, SearchParams(exact=True), allowed)).lists
+        score = 0.0
+        if found.rows[0, 0] >= 0:  # of passages, the one that scores best
+            row, score = int(found.rows[0, 0]), float(found.scores[0, 0])
+        hit = Hit(body.id, score, row, {SPARSE: score}, snapshot, SearchedQuery(body.query or "", None, query.row(0)))
+        in_query, in_document = (_by_token(snapshot, *each) for each in (query.row(0), snapshot.index.vector(row)))
+        contributions = hit.explain()
+        expanded = expansion(snapshot, body.query)(hit).get("expanded", {})
+        terms = [
+            {
+                "term": term,
+                "query": in_query[term],
+                "document": in_document[term],
+                "contribution": contribution,
+                **({"expanded": expanded[term]} if term in expanded else {}),
+            }
+            for term, contribution in contributions.items()
+        ]
+        lacking = {term: weight for term, weight in in_query.items() if term not in contributions}
+        return as_bytes({"doc_id": body.id, "score": score, "terms": terms, "lacking": lacking})
+
+    return Work(snapshot, do, _deadline(settings), asked_of(body, snapshot))
+
+
+def _of_one_search(body: Any, settings: ServeSettings) -> SearchRequest:
+    request = request_of(body, settings)
+    if request.sides != (SPARSE,) or request.feedback is not None:
+        raise ParameterError(
+            "this is told of sparse searches without feedback; leave out side, interpolate and feedback"
+        )
+    return request
+
+
+def facets_work(index: ServedIndex, body: Any, settings: ServeSettings) -> Work:
+    """How many documents have which values. Raises RequestError."""
+    snapshot = index.searcher.snapshot
+    if body.k > settings.most_documents:
+        raise RequestError(
+            HTTPStatus.BAD_REQUEST, f"k is {body.k}; an answer has at most {settings.most_documents} values of a column"
+        )
+
+    def do(encoded: Encoded, left: float) -> bytes:
+        counts = {name: snapshot.facets(name, where=body.where, k=body.k) for name in dict.fromkeys(body.columns)}
+        facets = {
+            name: [{"value": as_json(value), "documents": count} for value, count in of_column.items()]
+            for name, of_column in counts.items()
+        }
+        return as_bytes({"index": index.name, "generation": generation_of(snapshot), "facets": facets})
+
+    return Work(snapshot, do, _deadline(settings))
 
 
 def generation_of(snapshot: Snapshot) -> int | None:
     return None if snapshot.generation is None else snapshot.generation.number
 
 
-def document_work(index: ServedIndex, doc_id: str) -> Work:
+def document_work(index: ServedIndex, doc_id: str, settings: ServeSettings) -> Work:
     """One document, as the index keeps it. Answers RequestError where there is none."""
     snapshot = index.searcher.snapshot
 
-    def do(encoded: Encoded) -> bytes:
+    def do(encoded: Encoded, left: float) -> bytes:
         row = row_of(snapshot, doc_id)
         shown: dict[str, Any] = {"id": doc_id}
         if snapshot.texts is not None:
             shown["text"] = snapshot.texts[row]
         if snapshot.metadata.stored:
             shown["metadata"] = as_json(snapshot.metadata.row(row))
-        components, weights = snapshot.index.vector(row)
-        pairs = sorted(zip(components.tolist(), weights.tolist(), strict=True), key=lambda pair: -pair[1])
-        shown["vector"] = {snapshot.token(component): weight for component, weight in pairs}
+        shown["vector"] = _by_token(snapshot, *snapshot.index.vector(row))
         return as_bytes(shown)
 
-    return Work(snapshot, do)
+    return Work(snapshot, do, _deadline(settings))
+
+
+def _by_token(snapshot: Snapshot, components: Array, weights: Array) -> dict[str, float]:
+    """Token -> weight, the heaviest first."""
+    order = np.argsort(-np.asarray(weights), kind="stable")
+    return {snapshot.token(int(components[at])): float(weights[at]) for at in order.tolist()}
 
 
 def row_of(snapshot: Snapshot, doc_id: str) -> int:

@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, Depends, FastAPI, Response
+from fastapi.middleware.cors import CORSMiddleware
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from lsr.serve.answering import Answering
+from lsr.serve.gate import Gate
 from lsr.serve.page_files import PageFiles
-from lsr.serve.problems import answer_errors
+from lsr.serve.problems import RETRY_AFTER, answer_errors
 from lsr.serve.routes import reading_routes, writing_routes
 from lsr.serve.serve_settings import ServeSettings
 from lsr.serve.served_index import ServedIndex
@@ -22,7 +25,7 @@ PREFIX = "/v1"
 
 def create_app(indexes: Mapping[str, ServedIndex], settings: ServeSettings) -> FastAPI:
     """The application, whose threads run between its startup and its shutdown. Raises ParameterError."""
-    service = Service(indexes, settings)
+    service, gate = Service(indexes, settings), Gate(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -40,24 +43,33 @@ def create_app(indexes: Mapping[str, ServedIndex], settings: ServeSettings) -> F
         max_body_size=settings.most_bytes,
     )
     answer_errors(app)
-    app.include_router(reading_routes(service), prefix=PREFIX)
-    app.include_router(writing_routes(service), prefix=PREFIX)
-    app.include_router(_operating_routes(service))
+    app.include_router(reading_routes(service), prefix=PREFIX, dependencies=[Depends(gate.reading)])
+    app.include_router(writing_routes(service), prefix=PREFIX, dependencies=[Depends(gate.writing)])
+    app.include_router(_operating_routes(service, gate))
     app.mount("/", PageFiles())
+    if settings.cors:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Content-Type"],
+            expose_headers=[RETRY_AFTER],
+        )
+    app.add_middleware(Answering, metrics=service.metrics)
     return app
 
 
-def _operating_routes(service: Service) -> APIRouter:
+def _operating_routes(service: Service, gate: Gate) -> APIRouter:
     router = APIRouter(tags=["operating"])
 
     @router.get("/health")
     async def health() -> Any:
-        """That the server answers, and the generation of each index."""
-        return {"status": "ok", "generations": {n: i.searcher.generation for n, i in service.indexes.items()}}
+        """That the server answers. It needs no key, and tells nothing of the indexes."""
+        return {"status": "ok"}
 
-    @router.get("/metrics")
+    @router.get("/metrics", dependencies=[Depends(gate.looking)])
     async def metrics() -> Response:
-        """Counts and durations for Prometheus."""
+        """Counts and durations for Prometheus. They need the key for reading, and wait for no search."""
         return Response(service.metrics.page(), media_type=CONTENT_TYPE_LATEST)
 
     return router

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -18,6 +19,7 @@ from lsr.toml import said, table
 from lsr.vectors.sparse_vectors import SparseVectors
 
 JSON = "application/json"
+SECONDS_OF_BODY = 20.0  # for it to arrive: meanwhile a request takes the place of another
 
 Weights = dict[str, float]
 
@@ -88,7 +90,11 @@ def reader_of(kind: type) -> Callable[[Request], Awaitable[Any]]:
     async def read(request: Request) -> Any:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
             raise RequestError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send JSON, with Content-Type: {JSON}")
-        body = await request.body()
+        try:
+            async with asyncio.timeout(SECONDS_OF_BODY):
+                body = await request.body()
+        except TimeoutError:
+            raise RequestError(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time; send it again") from None
         try:
             return adapter.validate_json(body)
         except ValidationError as error:
@@ -123,6 +129,11 @@ def request_of(body: Any, settings: ServeSettings) -> SearchRequest:
         raise RequestError(
             HTTPStatus.BAD_REQUEST, f"the query has {size} {what}; this server takes at most {settings.most_characters}"
         )
+    for word in ("feedback_depth", "negatives", "fusion_depth", "feedback_terms"):
+        if (value := getattr(body, word) or 0) > max(settings.most_k, 1000):
+            raise RequestError(
+                HTTPStatus.BAD_REQUEST, f"{word} is {value}; this server takes at most {max(settings.most_k, 1000)}"
+            )
     words = {word: value for word in WORDS if (value := getattr(body, word)) is not None}
     return SearchRequest.from_words(words, body.k, body.only)
 

@@ -25,3 +25,8 @@ DOCUMENTS = (
     },
 )
 IDS = ({"summary": "Two documents", "value": {"ids": ["d1", "d2"]}},)
+EXPLAINS = ({"summary": "What a document scores, term by term", "value": {"query": "bone density", "id": "d1"}},)
+FACETS = (
+    {"summary": "The values of a column", "value": {"columns": ["year"]}},
+    {"summary": "Of documents that match", "value": {"columns": ["year"], "where": "year >= 2020", "k": 5}},
+)

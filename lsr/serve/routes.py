@@ -6,16 +6,17 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
 
-from lsr.serve.answers import as_bytes, document_work, search_work, why_work
-from lsr.serve.bodies import JSON, DocumentBody, DocumentsBody, IdsBody, SearchBody, described, reader_of
+from lsr.serve.answers import as_bytes, document_work, explain_work, facets_work, search_work, why_work
+from lsr.serve.bodies import JSON, DocumentBody, DocumentsBody, FacetsBody, IdsBody, SearchBody, described, reader_of
 from lsr.serve.changes_asked import adding, deleting, updating
-from lsr.serve.request_examples import DOCUMENTS, IDS, SEARCHES, WHYS
+from lsr.serve.request_examples import DOCUMENTS, EXPLAINS, FACETS, IDS, SEARCHES, WHYS
 from lsr.serve.service import Service
 from lsr.serve.work_queue import Work
 from lsr.serve.write_queue import Write
 
 SearchGiven = Annotated[Any, Depends(reader_of(SearchBody))]
 DocumentGiven = Annotated[Any, Depends(reader_of(DocumentBody))]
+FacetsGiven = Annotated[Any, Depends(reader_of(FacetsBody))]
 DocumentsGiven = Annotated[Any, Depends(reader_of(DocumentsBody))]
 IdsGiven = Annotated[Any, Depends(reader_of(IdsBody))]
 
@@ -40,17 +41,27 @@ def reading_routes(service: Service) -> APIRouter:
     @router.post("/indexes/{index}/search", openapi_extra=described(SearchBody, *SEARCHES))
     async def search(index: str, body: SearchGiven) -> Response:
         """The best documents for a text or a vector."""
-        return await answered(search_work(service.index(index), body, service.settings))
+        return await answered(search_work(service.index(index), body, service.settings, service.metrics))
 
     @router.post("/indexes/{index}/why", openapi_extra=described(DocumentBody, *WHYS))
     async def why(index: str, body: DocumentGiven) -> Response:
         """Why a search finds a document, or at which stage the document is lost and what would keep it."""
         return await answered(why_work(service.index(index), body, service.settings))
 
+    @router.post("/indexes/{index}/explain", openapi_extra=described(DocumentBody, *EXPLAINS))
+    async def explain(index: str, body: DocumentGiven) -> Response:
+        """What a document scores for a query, term by term; `lacking`: terms of the query that it lacks."""
+        return await answered(explain_work(service.index(index), body, service.settings))
+
+    @router.post("/indexes/{index}/facets", openapi_extra=described(FacetsBody, *FACETS))
+    async def facets(index: str, body: FacetsGiven) -> Response:
+        """The most frequent values of columns of metadata, in all documents or in those that match a condition."""
+        return await answered(facets_work(service.index(index), body, service.settings))
+
     @router.get("/indexes/{index}/documents/{doc_id:path}")
     async def get_document(index: str, doc_id: str) -> Response:
         """A document as the index keeps it: text, metadata, vector."""
-        return await answered(document_work(service.index(index), doc_id))
+        return await answered(document_work(service.index(index), doc_id, service.settings))
 
     return router
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lsr.checks import check_whole
 from lsr.errors import ParameterError
@@ -13,8 +13,8 @@ from lsr.errors import ParameterError
 class ServeSettings:
     """host, port: where it listens; port 0 for any that is free.
 
-    read_keys, write_keys: who may search, and who may change documents, too. Nothing needs a key where there is none,
-    but for changes on an address that others reach.
+    read_keys, write_keys: who may search, and who may change documents, too. Where there is none, nothing needs a key;
+    but on an address that others reach, and where there are keys for reading alone, nobody may change anything.
     allow_anonymous: listen on such an address although searching needs no key.
     cors: origins of web pages that may call this server from a browser, or "*".
     most_requests: searches that wait or are answered at once, and as many changes; the next is answered 429.
@@ -27,8 +27,8 @@ class ServeSettings:
 
     host: str = "127.0.0.1"
     port: int = 8080
-    read_keys: tuple[str, ...] = ()
-    write_keys: tuple[str, ...] = ()
+    read_keys: tuple[str, ...] = field(default=(), repr=False)
+    write_keys: tuple[str, ...] = field(default=(), repr=False)
     allow_anonymous: bool = False
     cors: tuple[str, ...] = ()
     most_requests: int = 64
@@ -44,7 +44,7 @@ class ServeSettings:
             check_whole(name, getattr(self, name))
         if not self.is_loopback and not self.read_keys and not self.allow_anonymous:
             raise ParameterError(
-                f"{self.host} can be reached from other machines, and no key is needed to search; give keys, or "
+                f"{self.host} can be reached from other machines, and no key is needed to search; give --read-keys, or "
                 f"--allow-anonymous"
             )
 

@@ -12,7 +12,7 @@ from lsr.serve.serve_settings import ServeSettings
 from lsr.serve.served_index import ServedIndex
 from lsr.serve.work_queue import WorkQueue
 from lsr.serve.write_queue import WriteQueue
-from lsr.threads import processors
+from lsr.threads import processors, share_processors
 
 
 class Service:
@@ -28,6 +28,7 @@ class Service:
 
     def start(self) -> None:
         """Begin to answer."""
+        share_processors()
         self.work.start(max(2, processors()))
         for queue in self.writes.values():
             queue.start()

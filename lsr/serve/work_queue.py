@@ -27,21 +27,29 @@ Encoded = Mapping[str, Any]
 class Work(Awaited[bytes]):
     """What one request asks for.
 
-    do: makes the answer of the encoded query, {} where none is asked. asked: the query. deadline: by `monotonic`.
+    do: makes the answer of the encoded query, {} where none is asked, in so many seconds. deadline: by `monotonic`.
+    asked: the query.
     """
 
     def __init__(
         self,
         snapshot: Snapshot,
-        do: Callable[[Encoded], bytes],
+        do: Callable[[Encoded, float], bytes],
+        deadline: float,
         asked: str | SparseVectors | None = None,
         sides: tuple[SideName, ...] = (SPARSE,),
-        deadline: float | None = None,
     ) -> None:
         super().__init__()
         self.snapshot, self.do, self.asked, self.sides, self.deadline = snapshot, do, asked, sides, deadline
         self.since = monotonic()
         self.encoded: Encoded = {}
+
+    def left(self) -> float:
+        """Seconds before the deadline. Raises RequestError where it has passed."""
+        left = self.deadline - monotonic()
+        if left <= 0:
+            raise RequestError(HTTPStatus.GATEWAY_TIMEOUT, _LATE, 1)
+        return left
 
 
 class WorkQueue:
@@ -105,7 +113,7 @@ class WorkQueue:
         ready = []
         for work in batch:
             self._metrics.observe("queue", now - work.since)
-            if work.deadline is not None and now > work.deadline:
+            if now > work.deadline:
                 work.fail(RequestError(HTTPStatus.GATEWAY_TIMEOUT, _LATE, 1))
             elif isinstance(work.asked, str):
                 groups[id(work.snapshot), work.sides].append(work)
@@ -135,7 +143,7 @@ class WorkQueue:
         try:
             if isinstance(work.asked, SparseVectors):
                 work.encoded = work.snapshot.encode(work.asked, work.sides)
-            answer = work.do(work.encoded)
+            answer = work.do(work.encoded, work.left())
         except Exception as error:  # which its request tells, or the log
             work.fail(error)
         else:

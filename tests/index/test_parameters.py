@@ -105,7 +105,7 @@ def test_search_settings_beyond_their_limits(name: str, refused: list[Any]) -> N
 
 NO_NUMBERS = ["4", True, [1], 1j]
 WHOLE_NUMBERS = ("block_size", "doc_cut", "knn", "seed")
-SEARCH_NUMBERS = ("query_cut", "max_blocks", "knn")
+SEARCH_NUMBERS = ("query_cut", "max_blocks", "knn", "budget_us")
 
 
 @pytest.mark.parametrize("name", [*WHOLE_NUMBERS, "summary_energy"])
@@ -117,7 +117,7 @@ def test_index_settings_that_are_no_numbers(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*SEARCH_NUMBERS, "heap_factor", "recall"])
 def test_search_settings_that_are_no_numbers(name: str) -> None:
-    optional = name in ("max_blocks", "recall")
+    optional = name in ("max_blocks", "recall", "budget_us")
     for value in [*NO_NUMBERS, *([] if optional else [None]), *([2.5] if name in SEARCH_NUMBERS else [])]:
         with pytest.raises(ParameterError, match=f"^{name} is "):
             SearchParams(**{name: value})

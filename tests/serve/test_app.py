@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from lsr import build_index
 from lsr.serve.app import create_app
-from lsr.serve.request_examples import DOCUMENTS, IDS, SEARCHES, WHYS
+from lsr.serve.request_examples import DOCUMENTS, EXPLAINS, FACETS, IDS, SEARCHES, WHYS
 from lsr.serve.serve_settings import ServeSettings
 from lsr.serve.served_index import open_served
 
@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def client(folder: Path) -> Iterator[TestClient]:
-    with TestClient(create_app(open_served([folder]), ServeSettings())) as client:
+    with TestClient(create_app(open_served([folder]), ServeSettings()), "http://localhost") as client:
         yield client
 
 
@@ -61,6 +61,10 @@ def test_every_example_of_the_description_is_answered(client: TestClient) -> Non
         search(client, **example["value"])  # type: ignore[arg-type]
     for example in WHYS:
         assert client.post("/v1/indexes/bones/why", json=example["value"]).json()["verdict"] == "score too low"
+    for example in EXPLAINS:
+        assert client.post("/v1/indexes/bones/explain", json=example["value"]).json()["terms"]
+    for example in FACETS:
+        assert client.post("/v1/indexes/bones/facets", json=example["value"]).json()["facets"]["year"]
     for example in DOCUMENTS:
         assert client.put("/v1/indexes/bones/documents", json=example["value"]).json()["changed"] == 1
     for example in IDS:

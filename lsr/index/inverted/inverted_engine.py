@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.errors import IndexFormatError
+from lsr.index.budget import Budget, in_time
+from lsr.index.clock import NEVER
 from lsr.index.filters import Filter
 from lsr.index.index_checks import empty_result
 from lsr.index.inverted.inverted_kernels import (
@@ -43,7 +45,6 @@ from lsr.index.numbered_rows import ALL_ROWS, NumberedRows
 from lsr.index.parameters import SearchParams
 from lsr.index.rows import GatheredRows
 from lsr.storage.arrays import Array, read_only
-from lsr.threads import in_chunks
 from lsr.vectors.normalize import indptr_of
 from lsr.vectors.sparse_vectors import SparseVectors
 
@@ -52,7 +53,7 @@ DAMAGED_LISTS = "posting lists name rows that are not in them; lsr check INDEX t
 
 NO_LISTS = Inverted(*(read_only(np.empty(0, kind)) for kind in (np.uint32, np.int64, np.uint32, np.float32)))
 
-Search = Callable[[int, int, Array, Array, Array], None]
+Search = Callable[[int, int, Array, Array, Array, Budget | None], None]
 
 
 class Lines(NamedTuple):
@@ -151,7 +152,13 @@ class InvertedEngine:
         return gathered
 
     def search(
-        self, queries: SparseVectors, k: int, params: SearchParams, threads: int, allowed: Filter | None
+        self,
+        queries: SparseVectors,
+        k: int,
+        params: SearchParams,
+        threads: int,
+        allowed: Filter | None,
+        recall: Array | None = None,
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
         """Scores float32[queries, k] and rows int64[queries, k] of the best documents, whatever the parameters.
 
@@ -163,7 +170,16 @@ class InvertedEngine:
         search = lists.search_with(queries, min(k, len(self)), lines, share=1)
         if search:
             kept = np.empty((len(queries), 0))
-            in_chunks(len(queries), JOB_QUERIES, threads, lambda begin, end: search(begin, end, kept, scores, rows))
+            in_time(
+                len(queries),
+                JOB_QUERIES,
+                threads,
+                params.budget_us,
+                min(k, len(self)),
+                len(self),
+                recall,
+                lambda begin, end, budget: search(begin, end, kept, scores, rows, budget),
+            )
         return scores, rows
 
     @cached_property
@@ -209,7 +225,8 @@ class ListTable:
 
         most: hits, at most, of a query. lines: all of this table, or what lines_of made.
         share: as for search_lists; below 1 the search may miss a document, where others have left scores.
-        The arguments of what is returned are those of search_lists: begin, end, kept, scores, rows.
+        The arguments of what is returned are those of search_lists: begin, end, kept, scores, rows; and a Budget of one
+        query.
         """
         if not most or not len(lines.table):
             return None
@@ -218,7 +235,9 @@ class ListTable:
 
         longest = len(queries.indices)
 
-        def search(begin: int, end: int, kept: Array, scores: Array, rows: Array) -> None:
+        def search(begin: int, end: int, kept: Array, scores: Array, rows: Array, budget: Budget | None) -> None:
+            deadline = NEVER if budget is None else budget.deadline
+            missed = np.zeros(1)
             sums = self._borrow()
             nothing = np.full(kept.shape[1], NOTHING)
             best = np.empty(most, np.float32)
@@ -226,10 +245,12 @@ class ListTable:
                 *(np.empty(longest, kind) for kind in (np.int64, np.float32, np.float64, np.float64, np.int64))
             )
             work = sums, sums.view(np.int32), best, best.view(np.int32), np.empty(most, np.int64)
-            table = lines.table, NO_LISTS, share
+            table = lines.table, NO_LISTS, share, deadline, missed
             if not search_lists(*rows_of, begin, end, *table, kept, nothing, terms, *work, scores, rows):
                 raise IndexFormatError(DAMAGED_LISTS)
             self.idle.append(sums)
+            if budget is not None and missed[0]:
+                budget.miss(float(missed[0]))
 
         return search
 

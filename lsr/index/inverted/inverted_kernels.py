@@ -9,6 +9,7 @@ import numpy.typing as npt
 from numba import types
 from numba.extending import intrinsic
 
+from lsr.index.clock import NEVER, kernel_now
 from lsr.index.heaps import count_below, merge_hits, place_in_heap, put
 from lsr.index.jit import Kernel, kernel
 from lsr.index.prefetch import prefetch
@@ -29,6 +30,9 @@ SKIPPED = 0.2
 ROUNDING = 2.0**-22
 POSTINGS_OF_LINE = 16  # of the processor's cache
 FETCHED = 128  # postings of each list that are fetched before the first list is added
+# Nanoseconds of a posting that is added, and of a document whose sum is looked at and cleared: what time is left for.
+ADDING = 1.5
+COLLECTING = 0.5
 BELOW = 1 - 2.0**-22  # of a score, what is a little lower: a document that ties with others may have a lower row
 
 
@@ -176,6 +180,8 @@ def search_lists(
     table: Array,
     types_of: Inverted,
     share: float,
+    deadline: int,
+    missed: Array,
     kept: Array,
     nothing: Array,
     terms: Terms,
@@ -193,6 +199,8 @@ def search_lists(
     table: int64[engines, columns], where the arrays of each engine are: see ListTable. types_of: any Inverted.
     share: of what the lists that are skipped could add to a score at most, how much they are expected to add to it at
     most. With 1 nothing is missed.
+    deadline: by the clock of kernels, NEVER for none. missed: float64[1], to which is added how many documents were, so
+    to speak, not looked at for want of time: those of an engine times the share of its best that probably lack.
     kept: float64[end - begin, heap size], heaps of the scores that other segments left, updated, and as many `nothing`,
     uint32; float64[end - begin, 0] if there are no others.
     terms: room for the longest query.
@@ -217,6 +225,9 @@ def search_lists(
         allowed = array_at(where[ALLOWED], where[N_ALLOWED], types_of.weights)
         n, first_row = where[DOCUMENTS], where[FIRST]
         for query in range(begin, end):
+            if deadline != NEVER and kernel_now() > deadline:
+                missed[0] += n
+                continue
             first, last = indptr[query], indptr[query + 1]
             shared = find_terms(components[first:last], weights[first:last], inverted, maxima, n, terms)
             if shared < 0:
@@ -233,14 +244,23 @@ def search_lists(
                 terms.order[:shared],
             )
             rest = skip_lists(floor, share, inverted, maxima, of_query)
-            add_lists(inverted, of_query, sums)
+            late = 0.0
+            if deadline == NEVER or in_time(inverted, of_query, n, deadline):
+                add_lists(inverted, of_query, sums)
+            else:
+                late = add_in_time(inverted, maxima, of_query, n, deadline, sums)
             for row in range(allowed.size):
                 sums[row] *= allowed[row]
             if not allowed.size:
                 for row in deleted:
                     sums[row] = 0
+            if late > 0:
+                floor, rest = np.float32(0), 0.0
+                missed[0] += n * late
             added = sums[:n], bits[:n], floor, share, rest, inverted, of_query, passages
             found = collect(*added, found_scores, found_bits, found_rows)
+            if late > 0:
+                add_late(inverted, of_query, found_scores[:found], found_rows[:found])
             sums[:n] = 0
             for i in range(found):
                 found_rows[i] += first_row - count_below(found_rows[i], deleted)
@@ -329,6 +349,57 @@ def add_lists(inverted: Inverted, terms: Terms, sums: Array) -> None:
             chosen, weight = terms.lists[i], terms.weights[i]
             for posting in range(np.uint64(inverted.starts[chosen]), np.uint64(inverted.starts[chosen + 1])):
                 sums[inverted.rows[posting]] += weight * inverted.weights[posting]
+
+
+@kernel
+def add_in_time(inverted: Inverted, maxima: Array, terms: Terms, documents: int, deadline: int, sums: Array) -> Scalar:
+    """As add_lists, those first that can add most, as far as there is time.
+
+    Lists that are not added get bounds. Returns which share of the best documents probably lack; 0 if all were added.
+    """
+    total = late = 0.0
+    left_out = False
+    for i in range(terms.lists.size):
+        terms.worths[i] = terms.weights[i] * maxima[terms.lists[i]]
+        terms.order[i] = i
+        total += terms.worths[i]
+    sort_hits(terms.worths, terms.order, True)
+    for place in range(terms.order.size):
+        i, bound = terms.order[place], terms.worths[place]
+        if terms.bounds[i] > 0:
+            late += bound
+            continue
+        first, last = inverted.starts[terms.lists[i]], inverted.starts[terms.lists[i] + 1]
+        if kernel_now() + (last - first) * ADDING + documents * COLLECTING > deadline:
+            terms.bounds[i] = bound
+            late += bound
+            left_out = True
+            continue
+        weight = terms.weights[i]
+        for posting in range(np.uint64(first), np.uint64(last)):
+            sums[inverted.rows[posting]] += weight * inverted.weights[posting]
+    return late / max(total, 1e-30) if left_out else 0.0
+
+
+@kernel
+def in_time(inverted: Inverted, terms: Terms, documents: int, deadline: int) -> bool:
+    """Whether there is time for all lists that are not skipped."""
+    postings = 0
+    for i in range(terms.lists.size):
+        if not terms.bounds[i] > 0:
+            postings += inverted.starts[terms.lists[i] + 1] - inverted.starts[terms.lists[i]]
+    enough: bool = kernel_now() + postings * ADDING + documents * COLLECTING <= deadline
+    return enough
+
+
+@kernel
+def add_late(inverted: Inverted, terms: Terms, scores: Array, rows: Array) -> None:
+    """Complete scores, float32[m], by the lists that were not added, and put them in order."""
+    for at in range(rows.size):
+        for i in range(terms.lists.size):
+            if terms.bounds[i] > 0:
+                scores[at] += impact(rows[at], i, inverted, terms)
+    sort_hits(scores, rows, True)
 
 
 @kernel

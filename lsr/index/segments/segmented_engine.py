@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lsr.index.budget import Budget, in_time
 from lsr.index.filters import Filter
 from lsr.index.index_checks import empty_result
 from lsr.index.inverted.inverted_engine import InvertedEngine, Lines, ListTable
@@ -20,7 +21,6 @@ from lsr.index.segments.row_map import RowMap
 from lsr.index.seismic.engine import JOB_QUERIES, BlockEngine, Search, check_knn, heap_size
 from lsr.index.seismic.search.kernels import Limits
 from lsr.storage.arrays import Array
-from lsr.threads import in_chunks
 from lsr.vectors.normalize import indptr_of
 from lsr.vectors.sparse_vectors import SparseVectors
 
@@ -137,19 +137,27 @@ class SegmentedEngine:
         return gathered
 
     def search(
-        self, queries: SparseVectors, k: int, params: SearchParams, threads: int, allowed: Filter | None
+        self,
+        queries: SparseVectors,
+        k: int,
+        params: SearchParams,
+        threads: int,
+        allowed: Filter | None,
+        recall: Array | None = None,
     ) -> tuple[Array, Array]:
         """Scores float32[queries, k] and rows int64[queries, k] of the best documents. Raises ParameterError."""
         scores, rows = empty_result(len(queries), k)
+        budget_us, params = params.budget_us, params.without_budget()
         searches = [each for _, each in self._searches(queries, k, params, allowed)]
 
-        def search(begin: int, end: int) -> None:
+        def search(begin: int, end: int, budget: Budget | None) -> None:
             kept = np.zeros((end - begin, heap_size(k, len(self))))
             for each in searches:
-                each(begin, end, kept, scores, rows)
+                each(begin, end, kept, scores, rows, budget)
 
         if searches:
-            in_chunks(len(queries), max(1, min(JOB_QUERIES, -(-len(queries) // threads))), threads, search)
+            size = max(1, min(JOB_QUERIES, -(-len(queries) // threads)))
+            in_time(len(queries), size, threads, budget_us, min(k, len(self)), len(self), recall, search)
         return scores, rows
 
     def before(
@@ -163,7 +171,7 @@ class SegmentedEngine:
         for numbers, search in self._searches(query, k, params, allowed):
             if number in numbers:
                 break
-            search(0, 1, kept, scores, rows)
+            search(0, 1, kept, scores, rows, None)
         limits, _ = self._prepared(k, params, allowed)
         return dict(limits).get(number), kept[0]
 

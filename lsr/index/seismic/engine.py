@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lsr.errors import ParameterError
+from lsr.index.budget import Budget, in_time
+from lsr.index.clock import NEVER
 from lsr.index.filters import Filter
 from lsr.index.index_checks import empty_result
 from lsr.index.numbered_rows import ALL_ROWS, NO_ROWS, NumberedRows
@@ -30,7 +32,6 @@ from lsr.index.seismic.search.list_kernels import LIST_WINDOW
 from lsr.index.seismic.search.masked_blocks import NO_NODES, MaskedBlocks, mask_blocks
 from lsr.index.seismic.search.queries import Prepared, prepare
 from lsr.storage.arrays import Array, read_only
-from lsr.threads import in_chunks
 from lsr.vectors.sparse_vectors import SparseVectors
 
 # Queries between two chances to stop a search.
@@ -60,7 +61,7 @@ EXACT_LISTS = "lists of exact searches"
 NO_GRAPH = read_only(np.empty((0, 0), np.uint32))
 
 
-Search = Callable[[int, int, Array, Array, Array], None]
+Search = Callable[[int, int, Array, Array, Array, Budget | None], None]
 
 
 class Trail(NamedTuple):
@@ -170,7 +171,13 @@ class BlockEngine:
         return document_rows(self.forward, self.blocks.positions[rows].astype(np.int64), self.components)
 
     def search(
-        self, queries: SparseVectors, k: int, params: SearchParams, threads: int, allowed: Filter | None
+        self,
+        queries: SparseVectors,
+        k: int,
+        params: SearchParams,
+        threads: int,
+        allowed: Filter | None,
+        recall: Array | None = None,
     ) -> tuple[Array, Array]:
         """Scores float32[queries, k] and rows int64[queries, k] of the best documents. Raises ParameterError."""
         scores, rows = empty_result(len(queries), k)
@@ -178,13 +185,22 @@ class BlockEngine:
         if search:
             kept = np.empty((len(queries), 0))
             size = max(1, min(JOB_QUERIES, -(-len(queries) // threads)))
-            in_chunks(len(queries), size, threads, lambda begin, end: search(begin, end, kept, scores, rows))
+            in_time(
+                len(queries),
+                size,
+                threads,
+                params.budget_us,
+                min(k, len(self)),
+                len(self),
+                recall,
+                lambda begin, end, budget: search(begin, end, kept, scores, rows, budget),
+            )
         return scores, rows
 
     def search_with(self, queries: SparseVectors, limits: Limits, heap_size: int) -> Search | None:
         """The search of queries begin..end, in any thread; None where nothing may be found.
 
-        Its arguments are those of kernels.search_batch: begin, end, kept, scores, rows.
+        Its arguments are those of kernels.search_batch: begin, end, kept, scores, rows; and a Budget of one query.
         """
         if not limits.candidates:
             return None
@@ -192,10 +208,17 @@ class BlockEngine:
         limits = limits._replace(query_cut=min(limits.query_cut, max(longest, 1), MOST_TERMS))
         lists = self.exact_lists.after(len(queries) if limits.exact and not limits.scanned.size else 0)
 
-        def search(begin: int, end: int, kept: Array, scores: Array, rows: Array) -> None:
+        def search(begin: int, end: int, kept: Array, scores: Array, rows: Array, budget: Budget | None) -> None:
+            if budget is not None and budget.is_over:
+                budget.miss(limits.share * budget.documents)
+                return
+            until = limits if budget is None else limits._replace(deadline=budget.deadline)
             whole, scratch = self.scratch.borrow(heap_size, limits)
             arrays = self.forward, self.blocks, self.graph, lists, scratch
-            kernels.search_batch(prepared, factors, begin, end, limits, *arrays, kept, scores, rows)
+            kernels.search_batch(prepared, factors, begin, end, until, *arrays, kept, scores, rows)
+            if budget is not None:
+                budget.missed += float(scratch.missed[0])
+                scratch.missed[0] = 0
             self.scratch.idle.append(whole)
 
         return search
@@ -284,6 +307,8 @@ class BlockEngine:
             first=live.first,
             deleted=live.deleted,
             starts=live.starts,
+            deadline=NEVER,
+            share=float(live.share),
         )
 
     def heap_size(self, k: int) -> int:
@@ -354,6 +379,7 @@ class ScratchPool:
             partial=np.empty(kernels.BATCH, np.float32),
             sums=sums,
             sum_bits=sums.view(np.int32),
+            missed=np.zeros(1),
             reach=reach,
             reach_bits=reach.view(np.int32),
             **self._of_query(heap_size, limits.query_cut, self._listed(limits)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
@@ -215,12 +216,16 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
         from lsr.index.tools.why import explain_search
 
         chosen = Filter.of(allowed, len(self), self.ids)
-        return explain_search(self.engine, self._checked(query, k), row, k, self.resolved(params), chosen)
+        return explain_search(
+            self.engine, self._checked(query, k), row, k, self.resolved(params).without_budget(), chosen
+        )
 
     def resolved(self, params: SearchParams | None) -> SearchParams:
         """The parameters that hold: the defaults for None, and for a recall what was tuned for it."""
         params = super().resolved(params)
-        return params if params.recall is None or self.inverted else resolve(self.presets, params.recall)
+        if params.recall is None or self.inverted:
+            return params
+        return replace(resolve(self.presets, params.recall), budget_us=params.budget_us)
 
     def save(self, folder: str | os.PathLike[str], extra: Extra | None = None) -> None:
         """Write the index into a folder, in place of an index that is there, in one step.

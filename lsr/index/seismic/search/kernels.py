@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lsr.index.clock import NEVER, kernel_now
 from lsr.index.heaps import count_below, merge_hits, offer
 from lsr.index.jit import allocating, inlined_kernel, kernel, summing_kernel
 from lsr.index.prefetch import prefetch
@@ -45,6 +46,10 @@ AHEAD = 8
 
 # Superblocks whose lines are fetched before the first is read.
 PAGES_AHEAD = 2
+
+# Blocks that are visited, and documents that are scanned, between two looks at the clock, where there is a deadline.
+CLOCK_EVERY = 16
+DOCUMENTS_EVERY = 256
 
 # Documents whose tails are fetched before the first is scored.
 BATCH = 32
@@ -85,6 +90,8 @@ class Limits(NamedTuple):
     first: int  # the number of the first row in results, and the next two as in NumberedRows
     deleted: Array
     starts: Array
+    deadline: int  # by the clock of kernels, NEVER for none
+    share: float  # of all documents, how many are in this segment
 
 
 class Scratch(NamedTuple):
@@ -116,12 +123,25 @@ class Scratch(NamedTuple):
     gate_rows: Array
     listed: Array  # uint32[m]: documents that may be among the best by these scores, and their sums
     listed_sums: Array  # float32[m]
+    missed: Array  # float64[1]: how many of the k best the search missed, as is to be expected, for want of time
 
 
 @inlined_kernel
 def threshold(heap_factor: Scalar, scores: Array) -> Scalar:
     """What an estimate must reach: heap_factor times the worst score kept; a number even where that is infinite."""
     return heap_factor * min(scores[0], LARGEST)
+
+
+@inlined_kernel
+def hits_of_block(estimate: Scalar, worst: Scalar) -> Scalar:
+    """How many of the k best documents a block has, as is to be expected of its estimate. worst: that is kept so far.
+
+    Fits 30,000 SPLADE rows of 46 non-zeros and 10,000 of 180, k of 10 and 100, and searches that stopped after 16 to
+    200 blocks: at .75, .95, 1.15 and 1.3 times the worst score there were .0005, .008, .05 and .12 of them in a block.
+    """
+    ratio = np.float64(1.25) * np.float64(worst) / np.float64(estimate)
+    power = ratio * ratio * ratio * ratio
+    return np.float64(0.2) / (1 + power * power * power)
 
 
 @summing_kernel
@@ -222,8 +242,18 @@ def fetch_block(block: Scalar, limits: Limits, forward: Forward, blocks: Blocks)
 
 
 @kernel
+def miss_blocks(estimates: Array, limits: Limits, scratch: Scratch) -> None:
+    """Count what is to be expected of blocks with these estimates, float32[n], that are not visited any more."""
+    limit, worst = threshold(limits.heap_factor, scratch.heap_scores), scratch.heap_scores[0]
+    scratch.missed[0] += SMALLEST  # something was not looked at
+    for estimate in estimates:
+        if estimate >= limit:
+            scratch.missed[0] += hits_of_block(estimate, worst)
+
+
+@kernel
 def visit_blocks(n: Scalar, once: bool, limits: Limits, forward: Forward, blocks: Blocks, scratch: Scratch) -> None:
-    """Visit the first n ordered blocks, as far as the threshold, which rises meanwhile, lets them pass.
+    """Visit the first n ordered blocks, as far as the threshold, which rises meanwhile, lets them pass, and time.
 
     once: some may have been visited already.
     """
@@ -232,6 +262,10 @@ def visit_blocks(n: Scalar, once: bool, limits: Limits, forward: Forward, blocks
         fetch_block(ordered[i], limits, forward, blocks)
     n_pending = 0
     for i in range(n):
+        if limits.deadline != NEVER and i % CLOCK_EVERY == 0 and kernel_now() > limits.deadline:
+            score_tails(n_pending, once, limits, forward, blocks.rows, scratch)
+            miss_blocks(scratch.ordered_scores[i:n], limits, scratch)
+            return
         if i + AHEAD < n:
             fetch_block(ordered[np.uint64(i + AHEAD)], limits, forward, blocks)
         if scratch.ordered_scores[i] >= threshold(limits.heap_factor, scratch.heap_scores):
@@ -356,7 +390,7 @@ def search_blocks(
             if not all_blocks:
                 scratch.floors[1] = max(scratch.floors[1], reached)
             visit_blocks(n, all_blocks, limits, forward, blocks, scratch)
-        if heap[0] > 0:
+        if heap[0] > 0 or scratch.missed[0] > 0:
             break
         nodes *= MORE_NODES
         most *= MORE_NODES
@@ -422,6 +456,10 @@ def scan(limits: Limits, weights: Array, forward: Forward, rows: Array, scratch:
     some = listed.size > 0
     for i in range(listed.size if some else rows.size):
         document = listed[i] if some else np.uint32(i)
+        if limits.deadline != NEVER and i % DOCUMENTS_EVERY == 0 and kernel_now() > limits.deadline:
+            n = listed.size if some else rows.size
+            scratch.missed[0] += SMALLEST + limits.k * limits.share * np.float64(n - i) / n
+            break
         if allowed.size > 0 and allowed[np.uint64(document)] == 0:
             continue
         start, length = tail_of(forward, document)
@@ -509,9 +547,9 @@ def search_batch(
         exact = limits.exact
         if not exact:
             search_blocks(components, weights, limits, forward, blocks, scratch)
-            if limits.knn > 0:
+            if limits.knn > 0 and scratch.missed[0] == 0:
                 visit_neighbors(limits, graph, forward, blocks, scratch)
-            if scratch.heap_scores[0] == 0 and may_lack(components, limits, blocks, scratch):
+            if scratch.heap_scores[0] == 0 and scratch.missed[0] == 0 and may_lack(components, limits, blocks, scratch):
                 start_heap(before, factors[i], scratch)
                 exact = True
         if exact and lists.starts.size > 0 and limits.scanned.size == 0:

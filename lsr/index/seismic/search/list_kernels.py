@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from lsr.index.clock import NEVER, kernel_now
 from lsr.index.heaps import offer
 from lsr.index.inverted.inverted_kernels import largest_of
 from lsr.index.jit import allocating, inlined_kernel, kernel
@@ -179,6 +180,10 @@ def scan_lists(
     reach[0] = reach_of(gate[0], terms)
     for window in range((rows.size + lists.window - 1) // lists.window):
         first = window * lists.window
+        if limits.deadline != NEVER and kernel_now() > limits.deadline:
+            missed = limits.k * limits.share * np.float64(rows.size - first) / rows.size
+            scratch.missed[0] += np.float64(1e-30) + missed
+            break
         size = min(lists.window, rows.size - first)
         add_window(window * forward.scale.size, components, weights, lists, sums)
         for begin in range(0, size, STRETCH):
