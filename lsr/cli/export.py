@@ -32,7 +32,8 @@ def export(
     """
     from lsr.exchange.exporting import export_index
 
-    options.check_output(None if json else output)
+    if not output.is_dir():  # which the format may replace
+        options.check_output(output)
     report = export_index(index, output, format, scale=scale, progress=not json)
     if json:
         print_json({**asdict(report), "path": str(report.path)})

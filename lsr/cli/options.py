@@ -76,7 +76,7 @@ Measures = Annotated[str, typer.Option(metavar="NAMES", help="Measures by ir_mea
 ExchangeFormat = Annotated[
     str,
     typer.Option(
-        metavar="NAME", help="The tool's format, a name of docs/exchange.md: ciff, anserini, seismic, bigann."
+        metavar="NAME", help="The tool's format, a name of docs/exchange.md: ciff, anserini, qdrant and others."
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]

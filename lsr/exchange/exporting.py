@@ -67,4 +67,5 @@ def export_index(
     rows = IndexRows(source)
     with progress_bar("exporting", len(rows), "rows", progress) as advance:
         written = chosen.write(target, rows, scale, advance)
-    return ExportReport(Path(out), format, len(rows), *written)
+    documents = len(rows) - written.left_out
+    return ExportReport(Path(out), format, documents, written.weights, written.dropped, written.scale, written.notes)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from lsr.exchange import bigann, ciff, json_vectors
+from lsr.exchange import (
+    bigann,
+    bulk_requests,
+    ciff,
+    dataset_folder,
+    json_vectors,
+    milvus_rows,
+    qdrant_points,
+    seismic_binary,
+)
 from lsr.exchange.index_rows import Write
 from lsr.exchange.opened_vectors import Read
 
@@ -22,5 +31,12 @@ FORMATS = {
     "ciff": ExchangeFormat(ciff.write, ciff.read, rounded=True),
     "anserini": ExchangeFormat(json_vectors.write_anserini, json_vectors.read, rounded=True),
     "seismic": ExchangeFormat(json_vectors.write_seismic, json_vectors.read),
+    "seismic-bin": ExchangeFormat(seismic_binary.write, seismic_binary.read),
+    "opensearch": ExchangeFormat(bulk_requests.write_tokens, bulk_requests.read),
+    "opensearch-sparse-vector": ExchangeFormat(bulk_requests.write_numbers, bulk_requests.read),
+    "elasticsearch": ExchangeFormat(bulk_requests.write_tokens, bulk_requests.read),
+    "qdrant": ExchangeFormat(qdrant_points.write, qdrant_points.read),
+    "milvus": ExchangeFormat(milvus_rows.write, milvus_rows.read),
+    "datasets": ExchangeFormat(dataset_folder.write, dataset_folder.read, folder=True),
     "bigann": ExchangeFormat(bigann.write, bigann.read),
 }

@@ -15,6 +15,7 @@ from lsr.exchange.formats import FORMATS
 from lsr.exchange.line_files import replacing_lines
 from lsr.exchange.opened_vectors import OpenedVectors
 from lsr.progress import progress_bar
+from lsr.retrieval.hits import as_json
 from lsr.storage.files import refuse_foreign, refuse_stream, replacing_folder, scratch_folder, storage_errors
 from lsr.storage.reading import rereadable
 from lsr.vectors.io import ParquetWriter, is_file_format, read_info
@@ -101,7 +102,7 @@ def _write_documents(path: Path, opened: OpenedVectors, progress: bool) -> int:
     count = 0
     with progress_bar("texts", None, "documents", progress) as advance, replacing_lines(path) as write:
         for document in opened.documents():
-            record = {"_id": document.doc_id, "text": document.text, **document.metadata}
+            record = {"_id": document.doc_id, "text": document.text, **as_json(document.metadata)}
             write(json.dumps(record, ensure_ascii=False))
             count += 1
             advance(1)

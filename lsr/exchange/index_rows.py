@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from lsr.errors import VectorsError
 from lsr.progress import Advance
-from lsr.retrieval.hits import as_json
 from lsr.retrieval.searcher import Searcher
 from lsr.storage.ids import UniqueIds
 from lsr.vectors.sparse_vectors import SparseVectors
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class ExportedRow(NamedTuple):
@@ -38,6 +40,7 @@ class IndexRows:
         self._snapshot = Searcher.open_for_vectors(os.fspath(folder)).snapshot
         self.dim: int = self._snapshot.index.dim
         self.has_texts = self._snapshot.texts is not None
+        self.has_metadata = self._snapshot.metadata.stored
 
     def __len__(self) -> int:
         return len(self._snapshot.index)
@@ -52,6 +55,11 @@ class IndexRows:
     def named(self) -> bool:
         """Whether the index keeps the tokens of its components."""
         return self._snapshot.vocabulary is not None and self._snapshot.vocabulary.named
+
+    @property
+    def metadata_schema(self) -> pa.Schema:
+        """The name and type of each column of metadata."""
+        return self._snapshot.metadata.schema
 
     def batches(self, advance: Advance | None = None) -> Iterator[SparseVectors]:
         """Some thousands of rows at a time, with ids. Raises VectorsError for two of one id."""
@@ -81,7 +89,7 @@ class IndexRows:
         for vectors in self.batches():
             assert vectors.ids is not None
             for at, row_id in enumerate(vectors.ids):
-                yield ExportedRow(row_id, *vectors.row(at), self._text(row), as_json(metadata.row(row)))
+                yield ExportedRow(row_id, *vectors.row(at), self._text(row), metadata.row(row))
                 row += 1
             advance(len(vectors))
 
@@ -98,12 +106,14 @@ class Written(NamedTuple):
 
     weights: those that it holds. dropped: those that it cannot hold, or that were rounded to 0. scale: what weights
     were multiplied by before they were rounded; None where they are not rounded. notes: what its reader must know.
+    left_out: rows that it cannot hold.
     """
 
     weights: int
     dropped: int = 0
     scale: float | None = None
     notes: tuple[str, ...] = ()
+    left_out: int = 0
 
 
 # Writes all rows to a path. scale: None for the format's own, or where it has none.
