@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import signal
 from datetime import date
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import lsr
 from lsr.exchange.formats import FORMATS
 from lsr.retrieval.searcher import Searcher
 from lsr.vectors.sparse_vectors import SparseVectors
+from tests.processes import KILLED_IN_WRITE, full_disk, run_python
 
 IDS = ["plain", "two\nlines", 'tab\tand "quotes"', "é漢", "empty", "last"]
 TOKENS = ["salt", "a.b", "##ing", "é", 'q"q', "never"]
@@ -218,3 +220,32 @@ def test_what_cannot_be_asked_for(index: Path, tmp_path: Path) -> None:
     with pytest.raises(lsr.StorageError, match="did not write"):
         lsr.import_vectors(tmp_path / "a.csr", tmp_path / "full", "bigann")
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a.csr", "full"]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_full_disk_leaves_what_was_there(index: Path, tmp_path: Path, format: str) -> None:
+    out, vectors = tmp_path / "out", tmp_path / "vectors"
+    lsr.export_index(index, out, format)
+    lsr.import_vectors(out, vectors, format)
+    before = contents(tmp_path)
+    with full_disk(16), pytest.raises(lsr.StorageError, match=r"cannot be written"):
+        lsr.export_index(index, out, format)
+    with full_disk(16), pytest.raises(lsr.StorageError, match=r"cannot be written"):
+        lsr.import_vectors(out, vectors, format)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("format", ["ciff", "datasets"])
+def test_a_killed_export_is_not_seen_and_the_next_one_cleans_up(index: Path, tmp_path: Path, format: str) -> None:
+    lsr.export_index(index, tmp_path / "out", format)
+    before = contents(tmp_path)
+    code = KILLED_IN_WRITE.format(limit=64) + "import lsr; lsr.export_index(*sys.argv[1:])"
+    assert run_python(code, index, tmp_path / "out", format).returncode == -signal.SIGXFSZ
+    assert {name: each for name, each in contents(tmp_path).items() if ".tmp-" not in name} == before
+    assert contents(tmp_path) != before
+    lsr.export_index(index, tmp_path / "out", format)
+    assert contents(tmp_path) == before
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
