@@ -36,10 +36,11 @@ def test_python_of_the_first_pages_prints_what_they_show(page: str, tmp_path: Pa
 
 
 def test_the_experiments_shown_can_be_read(tmp_path: Path) -> None:
-    [shown] = re.findall(r"```toml\n(.*?)```", (REPOSITORY / "docs" / "experiments.md").read_text(), re.DOTALL)
     path = tmp_path / "experiment.toml"
-    path.write_text(shown)
-    assert [system.name for system in read_experiment(path).systems] == ["bm25", "tiny", "hybrid"]
+    for page, names in (("experiments", ["bm25", "tiny", "hybrid"]), ("beir", ["bm25", "splade", "splade-rm3"])):
+        [shown] = re.findall(r"```toml\n(.*?)```", (REPOSITORY / "docs" / f"{page}.md").read_text(), re.DOTALL)
+        path.write_text(shown)
+        assert [system.name for system in read_experiment(path).systems] == names
     for name, baseline in (("interpolation", "minilm-prf"), ("interpolation_tuned", "bm25-both")):
         assert read_experiment(REPOSITORY / "benchmarks" / f"{name}.toml").baseline == baseline
 

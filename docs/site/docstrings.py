@@ -7,7 +7,7 @@ from typing import Any
 
 import griffe
 
-_ENTRY = re.compile(r"(\*{0,2}[A-Za-z_][\w.]*(?:, \*{0,2}[A-Za-z_][\w.]*)*): (?=\S)")
+_ENTRY = re.compile(r"^(\*{0,2}[A-Za-z_][\w.]*(?:, \*{0,2}[A-Za-z_][\w.]*)*): (?=\S)")
 
 
 def as_list(text: str) -> str:
@@ -18,8 +18,7 @@ def as_list(text: str) -> str:
         if not _ENTRY.match(lines[0]) or not all(line.startswith("    ") or _ENTRY.match(line) for line in lines):
             shown.append(paragraph)
             continue
-        entries = [_ENTRY.sub(r"- `\1`: ", line) if _ENTRY.match(line) else line for line in lines]
-        shown.append("\n".join(entries))
+        shown.append("\n".join(_ENTRY.sub(r"- `\1`: ", line) for line in lines))
     return "\n\n".join(shown)
 
 
