@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from threading import Thread
@@ -39,12 +40,23 @@ DOCUMENTS = [
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("served")
     for name, encoder in (("notes", "tiny"), ("notes-bm25", "bm25")):
         build_index(DOCUMENTS, folder / f"{name}.index", encoder=encoder)
-    served = open_served([folder / "notes.index", folder / "notes-bm25.index"])
-    server = uvicorn.Server(uvicorn.Config(create_app(served, ServeSettings()), port=0, log_level="warning"))
+    return [folder / "notes.index", folder / "notes-bm25.index"]
+
+
+@pytest.fixture(scope="module")
+def address(folders: list[Path]) -> Iterator[str]:
+    with serving(folders, ServeSettings()) as address:
+        yield address
+
+
+@contextmanager
+def serving(folders: list[Path], settings: ServeSettings) -> Iterator[str]:
+    app = create_app(open_served(folders), settings)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     thread = Thread(target=server.run)
     thread.start()
     while not server.started:
@@ -137,6 +149,25 @@ def test_the_newest_query_is_answered(page: Page) -> None:
     page.until(lambda: page.all(".hits > li") and "tax" in page.one(".hits .quiet").text)
     page.type(Keys.ESCAPE)
     page.until(lambda: not page.all(".hits > li"))
+
+
+def test_a_key_is_asked_for_and_kept_for_the_tab(page: Page, folders: list[Path]) -> None:
+    key = "a-key-for-reading"
+    with serving(folders[1:], ServeSettings(read_keys=(key,))) as address:
+        page.browser.get(address)
+        page.until(lambda: page.one("#key").is_displayed())
+        assert page.axe_violations() == []
+        page.one("#key-value").send_keys("of another server", Keys.ENTER)
+        page.until(lambda: "the key is not known" in page.one("body").text)
+        page.one("#key-value").send_keys(key, Keys.ENTER)
+        page.until(lambda: page.all(".panel") and not page.one("#key").is_displayed())
+        page.search("bones")
+        page.browser.refresh()
+        page.until(lambda: page.all(".panel"))
+        page.search("milk")
+        assert key not in page.browser.page_source and key not in page.browser.current_url
+    log = [each["message"] for each in page.browser.get_log("browser") if each["level"] == "SEVERE"]
+    assert log and all("401" in message for message in log)
 
 
 def test_the_keyboard_is_enough(page: Page) -> None:

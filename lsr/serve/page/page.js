@@ -19,6 +19,7 @@ function later() {
 function failed(error) {
   if (error instanceof KeyNeeded) {
     byId("key").hidden = false;
+    byId("key-problem").textContent = error.message;
     byId("key-value").focus();
   }
 }
