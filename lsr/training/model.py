@@ -17,6 +17,7 @@ from lsr.encoders.sparse.lookup import LookupSide
 from lsr.encoders.sparse.sparse_encoder import SparseEncoder
 from lsr.encoders.sparse.transformer import TransformerSide
 from lsr.errors import ParameterError
+from lsr.training.masking import mask_tokens, prediction_error
 from lsr.training.pooling import max_logits, pooled_weights
 
 FIXED, SCALE, TABLE, LEARNED = "fixed", "scale", "table", "learned"
@@ -27,21 +28,25 @@ class Weights(NamedTuple):
     """Two times float32 [texts, components].
 
     final: what is scored. base: before PROSPER's residual, window and length, which its FLOPS acts on; else the same.
+    masked: a scalar, how badly masked tokens were predicted (lsr.training.masking); None where none were.
     """
 
     final: Tensor
     base: Tensor
+    masked: Tensor | None = None
 
 
 class TextBatch(NamedTuple):
     """Texts of one side, for TrainableEncoder: tokens of a network, or the bags of words of a table, int64 each.
 
-    bags: (texts, components, counts), one entry for each token of a text.
+    bags: (texts, components, counts), one entry for each token of a text. labels: of masked tokens, int64
+    [texts, tokens] (lsr.training.masking).
     """
 
     tokens: Batch | None
     bags: tuple[Tensor, Tensor, Tensor] | None
     size: int
+    labels: Tensor | None = None
 
     def to(self, device: torch.device) -> TextBatch:
         """The same on a device."""
@@ -68,9 +73,13 @@ class TrainableSide(nn.Module):
         self.backbone, self.head = side.backbone, side.head
         self.window: int | None = side.head.spec.window  # a training may set another
 
-    def forward(self, batch: Batch) -> Weights:
+    def forward(self, batch: Batch, labels: Tensor | None = None) -> Weights:
         states = self.backbone.states(batch.ids, batch.mask)
-        return head_weights(self.head, states, batch, self.window)
+        weights = head_weights(self.head, states, batch, self.window)
+        if labels is None:
+            return weights
+        assert states.inputs is not None and self.head.vocabulary is not None
+        return weights._replace(masked=prediction_error(states.inputs, self.head.vocabulary.output, labels))
 
 
 class TrainableTable(nn.Module):
@@ -170,6 +179,22 @@ class TrainableEncoder(nn.Module):
             return TextBatch(None, _bags(side, texts), len(texts))
         return TextBatch(side.collate(side.tokenize(texts, side.spec.prompt)), None, len(texts))
 
+    def check_maskable(self) -> None:
+        """Raises ParameterError unless documents are encoded by a masked language model."""
+        side = self.encoder.document_side
+        if isinstance(side, LookupSide) or side.head.vocabulary is None or side.tokenizer.mask_token_id is None:
+            raise ParameterError(
+                f"{self.encoder.name}: masked_language needs documents with head mlm and a tokenizer with a mask token"
+            )
+
+    def masked(self, batch: TextBatch, query: bool) -> TextBatch:
+        """A batch with some of its tokens masked, of a side that can predict them; random numbers are torch's."""
+        side = self.encoder.query_side if query else self.encoder.document_side
+        if batch.tokens is None or isinstance(side, LookupSide) or side.head.vocabulary is None:
+            return batch
+        tokens, labels = mask_tokens(batch.tokens, side.tokenizer.mask_token_id, side.dim)
+        return batch._replace(tokens=tokens, labels=labels)
+
     def backbones(self) -> list[Backbone]:
         """The networks, each once."""
         sides = (side for side in (self.document, self.query) if isinstance(side, TrainableSide))
@@ -217,7 +242,7 @@ def _weights(side: TrainableSide | TrainableTable, batch: TextBatch) -> Weights:
         looked_up: Weights = side(batch.bags, batch.size)
         return looked_up
     assert batch.tokens is not None
-    weights: Weights = side(batch.tokens)
+    weights: Weights = side(batch.tokens, batch.labels)
     return weights
 
 

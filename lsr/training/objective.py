@@ -90,6 +90,11 @@ class Objective:
                 recall = _term_error(queries.base, by_group[:, 0], batch, group)
                 total = total + config.term_recall * recall
                 figures["term-mse"] = recall.detach()
+            errors = [each.masked for each in (queries, documents) if each.masked is not None]
+            if errors:
+                error = torch.stack(errors).mean()
+                total = total + config.masked_language * error
+                figures["masked-lm"] = error.detach()
             share = share_at(config.regularizer.schedule, step, self._rise)
             if self.frequencies is not None:
                 self.frequencies.update(documents.base)

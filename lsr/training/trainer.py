@@ -113,6 +113,8 @@ class _Training:
             self._kept = self._start(whole, offline_data) if accelerator.is_main_process else None
         if config.optimizer.gradient_checkpointing:
             self._model.gradient_checkpointing()
+        if config.masked_language:
+            self._model.check_maskable()
         self._windows = _windows(config, self._model)
         optimizer, ranks = config.optimizer, accelerator.num_processes
         if optimizer.batch_size % ranks:

@@ -12,6 +12,7 @@ import torch
 from lsr.collections.offline import open_collection
 from lsr.training.data import (
     DocumentStore,
+    DocumentTexts,
     GroupStream,
     IdRecords,
     Judgments,
@@ -52,11 +53,13 @@ def open_streams(
 def _source(data: DataConfig, cache: Path, progress: bool, offline_data: Path | None) -> RecordSource:
     if data.records:
         return TextRecords(data.records)
-    # Titles are of no split.
-    collection = open_collection(data.collection, None if data.titles else data.split, offline_data)
+    # Titles and texts are of no split.
+    collection = open_collection(data.collection, None if data.titles or data.texts else data.split, offline_data)
     store = DocumentStore.of(collection, data.cache or cache, progress=progress)
     if data.titles:
         return Titles(collection, store)
+    if data.texts:
+        return DocumentTexts(collection, store)
     if data.negatives:
         return IdRecords(data.negatives, collection, store)
     judgments = Judgments(collection, store, data.relevant)

@@ -28,6 +28,8 @@ def _training(config: TrainingConfig) -> list[str]:
         lines.append(f"- Low-rank adapters of rank {config.lora.rank}, merged into the weights")
     if config.term_recall:
         lines.append(f"- Loss: squared error of term recall, weight {config.term_recall:g}")
+    if config.masked_language:
+        lines.append(f"- Loss: cross-entropy of masked tokens, weight {config.masked_language:g}")
     for side, several in (("queries", penalties.query), ("documents", penalties.document)):
         lines += [f"- Penalty on {side}: {each.kind}, strength {each.strength:g}" for each in several]
     if teacher is not None:
@@ -41,6 +43,8 @@ def _training(config: TrainingConfig) -> list[str]:
 
 def _of(data: DataConfig) -> str:
     split = f"split {code(data.split)}, " if data.collection and data.split and not data.titles else ""
+    if data.texts:
+        return "texts alone"
     queries = "titles as queries, " if data.titles else ""
     group = "1 document"
     if data.group > 1:

@@ -77,6 +77,7 @@ class DataConfig:
         above. negatives: a file of records of ids that go with it, as `lsr mine` writes them, in place of judgments.
     records: instead of a collection, a file of records of texts (lsr.training.data.TextRecords).
     titles: titles of the collection's documents are the queries, their texts the positives.
+    texts: the collection's documents alone, for masked_language: each is a query and its own positive.
     group: documents of a query, the positive and its negatives. buffer: groups that are shuffled together.
     cache: where the collection's documents are laid out for reading by id; by default beside what is trained.
     weight: of this set among the others, in proportion to which batches are drawn; by default each set is gone through
@@ -88,6 +89,7 @@ class DataConfig:
     negatives: str = ""
     records: str = ""
     titles: bool = False
+    texts: bool = False
     relevant: PositiveInt = 1
     group: PositiveInt = 2
     buffer: PositiveInt = 1 << 16
@@ -101,6 +103,8 @@ class DataConfig:
             raise ParameterError("negatives and titles are of a collection; with records of texts leave them out")
         if self.negatives and self.titles:
             raise ParameterError("titles have no mined negatives; leave one of the two out")
+        if self.texts and (self.records or self.negatives or self.titles or self.group > 1):
+            raise ParameterError("texts are alone; leave records, negatives and titles out, and give group = 1")
 
 
 @table
@@ -258,7 +262,8 @@ class TrainingConfig(HasFacts):
     """One training.
 
     data: one set or several. losses: of the ranking, added up. term_recall: weight of DeepCT's squared error of term
-    recall, of each side that runs a network, beside or in place of them. log_every, save_every: steps between two lines
+    recall, of each side that runs a network, beside or in place of them. masked_language: likewise, weight of the
+    cross-entropy of masked tokens (lsr.training.masking). log_every, save_every: steps between two lines
     of the log, and two checkpoints. tracker: what figures are sent to beside the log: "tensorboard", files in OUT, or
     "wandb", Weights & Biases.
     """
@@ -268,6 +273,7 @@ class TrainingConfig(HasFacts):
     optimizer: OptimizerConfig
     losses: tuple[LossSpec, ...] = ()
     term_recall: NonNegativeFloat = 0.0
+    masked_language: NonNegativeFloat = 0.0
     regularizer: RegularizerConfig = field(default_factory=RegularizerConfig)
     lora: AdapterConfig | None = None
     window: WindowConfig | None = None
@@ -279,8 +285,12 @@ class TrainingConfig(HasFacts):
     tracker: Literal["tensorboard", "wandb"] = "tensorboard"
 
     def __post_init__(self) -> None:
-        if not self.losses and not self.term_recall:
+        if not self.losses and not self.term_recall and not self.masked_language:
             raise ParameterError("there is no loss; add [[losses]] with name = 'in-batch', or another one")
+        if any(data.texts for data in self.data) and (self.losses or self.term_recall or not self.masked_language):
+            raise ParameterError("texts of documents have no queries; give masked_language alone, without losses")
+        if self.masked_language and self.optimizer.grad_cache:
+            raise ParameterError("masked_language does not go with grad_cache; leave one of the two out")
         if self.teacher is not None and not any(LOSSES[loss.name].teacher for loss in self.losses):
             raise ParameterError("no loss learns from the teacher; add kl or margin-mse, or leave the teacher out")
         if self.teacher is not None and self.teacher.on_disk and not self._have_negatives:

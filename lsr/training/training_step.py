@@ -106,6 +106,10 @@ class TrainingStep:
         """
         accelerator = self._accelerator
         batch = batch.to(accelerator.device)
+        if self._config.masked_language:
+            batch = batch._replace(
+                queries=self._model.masked(batch.queries, True), documents=self._model.masked(batch.documents, False)
+            )
 
         def encode(some: TrainingBatch) -> tuple[Weights, Weights]:
             with accelerator.autocast():

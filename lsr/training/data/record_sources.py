@@ -100,3 +100,20 @@ class Titles:
             doc_id, title, text, _ = store[row]
             if title.strip() and text.strip():
                 yield make_example(Place(self.name, row + 1), text_id(title), title, [doc_id], ())
+
+
+class DocumentTexts:
+    """Every document that has a text, which is the query and the positive, for what learns of texts alone."""
+
+    def __init__(self, collection: Collection, store: DocumentStore) -> None:
+        self.name = f"texts of {collection.name}"
+        self.corpus = Corpus(store)
+
+    def count(self) -> int | None:
+        return len(self.corpus)
+
+    def examples(self) -> Iterator[Example]:
+        for row in range(len(self.corpus)):
+            doc_id, text = self.corpus.store[row][0], self.corpus.text(row)
+            if text.strip():
+                yield make_example(Place(self.name, row + 1), doc_id, text, [doc_id], ())
