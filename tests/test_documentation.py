@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -94,6 +95,13 @@ def test_the_errors_that_are_explained_can_still_occur() -> None:
     source = list(messages_of_the_source())
     for message in quoted:
         assert any(message.removesuffix("; …") in each for each in source), message
+
+
+def test_the_site_shows_the_arguments_that_docstrings_name_as_a_list() -> None:
+    as_list = runpy.run_path(str(REPOSITORY / "docs" / "site" / "docstrings.py"))["as_list"]
+    text = "Adds: many.\n\nids: texts, or None: see above\n    and below.\na, *b: others.\n\nend: of\nthe text"
+    shown = "Adds: many.\n\n- `ids`: texts, or None: see above\n    and below.\n- `a, *b`: others.\n\nend: of\nthe text"
+    assert as_list(text) == shown
 
 
 @pytest.mark.slow

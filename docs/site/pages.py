@@ -49,6 +49,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
     def linked(found: re.Match[str]) -> str:
         text, target, heading = found[1], found[2], found[3] or ""
+        shown = files.get_file_from_path(OUTSIDE.get(text, text)) if text == posixpath.basename(target) else None
+        if shown is not None:  # readers of the site see no files, but pages with titles
+            text = shown.content_string.partition("\n")[0].removeprefix("# ")
         path = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
         name = path.removeprefix("docs/") if path.startswith("docs/") else ELSEWHERE.get(path)
         if name is None and re.fullmatch(r"examples/\w+\.py", path):
