@@ -14,8 +14,7 @@ from lsr.vectors.io import csr, iter_vectors
 
 def write(path: Path, rows: IndexRows, _scale: float | None, advance: Advance) -> Written:
     """The file of rows that are read three times."""
-    csr.write_batches(path, rows.dim, rows.batches)
-    advance(len(rows))
+    csr.write_batches(path, rows.dim, lambda: rows.batches(advance))
     weights = csr.read_info(path).nnz
     return Written(weights, notes=("rows are in the order of the index; the file has no place for ids and tokens",))
 

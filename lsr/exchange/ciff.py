@@ -81,11 +81,14 @@ def _messages() -> _Messages:
 
 
 def write(path: Path, rows: IndexRows, scale: float | None, advance: Advance) -> Written:
-    """Write the file of rows that are read twice; impacts that are 0 are left out. Raises MissingExtraError."""
+    """Write the file of rows that are read twice; its lists are the third pass. Impacts that are 0 are left out.
+
+    Raises MissingExtraError.
+    """
     kinds = _messages()
     frequencies = np.zeros(rows.dim, np.int64)
     largest = 0.0
-    for batch in rows.batches():
+    for batch in rows.batches(advance):
         frequencies += np.bincount(batch.indices, minlength=rows.dim)
         largest = max(largest, largest_weight([batch]))
     scale = checked_scale(scale, largest, LARGEST / largest if largest else 1.0)
@@ -109,7 +112,7 @@ def write(path: Path, rows: IndexRows, scale: float | None, advance: Advance) ->
             kept += np.bincount(keys, minlength=rows.dim)
             postings.add(keys, of_row[some] + first, impacts[some])
             first += len(batch)
-        dropped = int(frequencies.sum() - kept.sum())
+        written = int(kept.sum())
         counts = {"num_postings_lists": int((kept > 0).sum()), "num_docs": len(rows)}
         totals = {"total_postings_lists": counts["num_postings_lists"], "total_docs": len(rows)}
         with replacing_file(path) as file:
@@ -122,17 +125,22 @@ def write(path: Path, rows: IndexRows, scale: float | None, advance: Advance) ->
                 description=f"lsr: impacts are weights times {scale:g}, rounded",
             )
             _put(file, header)
+            done = shown = 0
             for some_postings in postings.ranges():
                 for message in _lists(some_postings, by_name, rows.tokens):
                     _put(file, message)
+                    done += message.df
+                    share = len(rows) * done // written
+                    advance(share - shown)
+                    shown = share
             for begin in range(0, len(rows), ROWS_AT_ONCE):
                 for row, row_id in enumerate(rows.ids(begin, min(begin + ROWS_AT_ONCE, len(rows))), begin):
                     length = min(int(lengths[row]), MAX_IMPACT)
                     _put(file, kinds.doc_record(docid=row, collection_docid=row_id, doclength=length))
-    return Written(int(kept.sum()), dropped, scale)
+    return Written(written, int(frequencies.sum()) - written, scale)
 
 
-def _lists(postings: KeyPostings, by_name: list[int], tokens: list[str]) -> Iterator[Message]:
+def _lists(postings: KeyPostings, by_name: list[int], tokens: list[str]) -> Iterator[Any]:
     kind = _messages().postings_list
     for begin, end in pairwise(bounds_of(postings.keys)):
         impacts = postings.impacts[begin:end]
@@ -221,7 +229,7 @@ def _get(file: BinaryIO, kind: Any, what: str) -> Any:
     try:
         message = parse_length_prefixed(kind, file)
     except DecodeError as error:
-        raise VectorsError(f"{what} cannot be decoded ({error}); truncated, damaged or foreign") from error
+        raise VectorsError(f"{what} cannot be decoded ({error}); expected {WHAT}") from error
     if message is None:
-        raise VectorsError(f"the file ends before {what}; copy it again")
+        raise VectorsError(f"the file ends before {what}; truncated, or not {WHAT}")
     return message

@@ -65,7 +65,8 @@ def export_index(
     if not is_stream(target) and (target.resolve() == source.resolve() or (target.parent / MANIFEST).exists()):
         raise StorageError(f"{target}: would be written into an index; choose another path")
     rows = IndexRows(source)
-    with progress_bar("exporting", len(rows), "rows", progress) as advance:
+    passes = f" in {chosen.passes} passes" if chosen.passes > 1 else ""
+    with progress_bar(f"exporting{passes}", chosen.passes * len(rows), "rows", progress) as advance:
         written = chosen.write(target, rows, scale, advance)
     documents = len(rows) - written.left_out
     return ExportReport(Path(out), format, documents, written.weights, written.dropped, written.scale, written.notes)

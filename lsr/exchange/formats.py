@@ -19,16 +19,17 @@ from lsr.exchange.opened_vectors import Read
 
 
 class ExchangeFormat(NamedTuple):
-    """rounded: whether weights become impacts. folder: whether a folder is written."""
+    """rounded: whether weights become impacts. folder: whether one is written. passes: over the rows, of a write."""
 
     write: Write
     read: Read
     rounded: bool = False
     folder: bool = False
+    passes: int = 1
 
 
 FORMATS = {
-    "ciff": ExchangeFormat(ciff.write, ciff.read, rounded=True),
+    "ciff": ExchangeFormat(ciff.write, ciff.read, rounded=True, passes=3),
     "anserini": ExchangeFormat(json_vectors.write_anserini, json_vectors.read, rounded=True),
     "seismic": ExchangeFormat(json_vectors.write_seismic, json_vectors.read),
     "seismic-bin": ExchangeFormat(seismic_binary.write, seismic_binary.read),
@@ -38,5 +39,5 @@ FORMATS = {
     "qdrant": ExchangeFormat(qdrant_points.write, qdrant_points.read),
     "milvus": ExchangeFormat(milvus_rows.write, milvus_rows.read),
     "datasets": ExchangeFormat(dataset_folder.write, dataset_folder.read, folder=True),
-    "bigann": ExchangeFormat(bigann.write, bigann.read),
+    "bigann": ExchangeFormat(bigann.write, bigann.read, passes=3),
 }

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lsr.collections.sources import Document
-from lsr.exchange.impacts import checked_scale, impacts_of, largest_weight
+from lsr.exchange.impacts import checked_scale, impacts_of
 from lsr.exchange.index_rows import IndexRows, Written
 from lsr.exchange.line_files import replacing_lines
 from lsr.exchange.opened_vectors import OpenedVectors
@@ -23,19 +23,18 @@ TEXTS = ("contents", "content", "text")  # keys of texts
 
 def write_anserini(path: Path, rows: IndexRows, scale: float | None, advance: Advance) -> Written:
     """Lines of id, contents and a vector of impacts; impacts that are 0 are left out."""
-    if scale is not None:
-        checked_scale(scale, largest_weight(rows.batches()), ANSERINI_SCALE)
-    scale, names, weights, dropped = scale or ANSERINI_SCALE, list(map(as_text, rows.tokens)), 0, 0
+    factor, names, weights, dropped = checked_scale(scale, 0.0, ANSERINI_SCALE), list(map(as_text, rows.tokens)), 0, 0
     with replacing_lines(path) as write:
         for row in rows.rows(advance):
-            impacts = impacts_of(row.weights, scale).tolist()
+            factor = checked_scale(scale, float(row.weights.max(initial=0)), ANSERINI_SCALE)
+            impacts = impacts_of(row.weights, factor).tolist()
             pairs = zip(row.components.tolist(), impacts, strict=True)
             kept = [f"{names[component]}: {impact}" for component, impact in pairs if impact]
             vector = ", ".join(kept)
             write(f'{{"id": {as_text(row.row_id)}, "contents": {as_text(row.text or "")}, "vector": {{{vector}}}}}')
             weights += len(kept)
             dropped += len(impacts) - len(kept)
-    return Written(weights, dropped, scale)
+    return Written(weights, dropped, factor)
 
 
 def write_seismic(path: Path, rows: IndexRows, _scale: float | None, advance: Advance) -> Written:
