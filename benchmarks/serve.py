@@ -64,7 +64,7 @@ def main() -> None:
 
 def measure_load(arguments: argparse.Namespace, folder: Path) -> None:
     console = Console(width=120)
-    queries = [query.text for query in load_collection(str(TEXTS)).queries()]
+    queries = list(load_collection(str(TEXTS)).queries().values())
     random.Random(3).shuffle(queries)
     bodies = [{"query": text, "k": 10, "text": False} for text in queries[:5000]]
     console.print(f"{cpu_name()}; k = 10; deadline {arguments.deadline_ms} ms; {arguments.seconds:g} s of each rate")
