@@ -112,13 +112,16 @@ class Trial:
             before = self.documents.state(doc_id)
             body = {"query": "calcium", "where": f"id = '{doc_id}'", "k": 1}
             try:
-                hits = self.server.ask("POST", "/v1/indexes/killed/search", body)["hits"]
+                answer = self.server.ask("POST", "/v1/indexes/killed/search", body)
             except (OSError, ValueError) as error:
                 self._note("searches without an answer", error)
                 time.sleep(0.05)
                 continue
             self.counts["searches answered"] += 1
-            if self.documents.state(doc_id) == before:  # nothing changed meanwhile
+            if not answer["complete"]:  # as it says
+                self.counts["searches out of time"] += 1
+            elif self.documents.state(doc_id) == before:  # nothing changed meanwhile
+                hits = answer["hits"]
                 self._check(doc_id, hits[0]["text"] if hits else None, before[1], "a search")
 
     def _note(self, what: str, error: Exception) -> None:

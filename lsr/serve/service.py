@@ -13,6 +13,7 @@ from lsr.serve.served_index import ServedIndex
 from lsr.serve.work_queue import WorkQueue
 from lsr.serve.write_queue import WriteQueue
 from lsr.threads import processors, share_processors
+from lsr.vectors.sparse_vectors import SparseVectors
 
 
 class Service:
@@ -29,6 +30,9 @@ class Service:
     def start(self) -> None:
         """Begin to answer."""
         share_processors()
+        for index in self.indexes.values():  # kernels are loaded, or compiled, in nobody's time
+            vectors = index.searcher.snapshot.index
+            vectors.search(SparseVectors.of([{0: 1.0}], dim=vectors.dim), 1)
         self.work.start(max(2, processors()))
         for queue in self.writes.values():
             queue.start()
