@@ -106,15 +106,16 @@ def build(name: str, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         made = Path(temporary, folder.name)
         SeismicIndex.build_from(VECTORS, made, memory=2 << 30, few_terms=free, progress=True)
-        attach(made, inference_free() if free else load_encoder("tiny", device="cpu"))
+        attach(made, inference_free(Path(temporary, "encoder")) if free else load_encoder("tiny", device="cpu"))
         shutil.move(made, folder)
 
 
-def inference_free() -> Encoder:
-    """The documents of `tiny`, and queries by the IDF of their tokens."""
+def inference_free(folder: Path) -> Encoder:
+    """The documents of `tiny`, and queries by the IDF of their tokens; an encoder that is saved in a folder."""
     tokens = FolderTokenizer(find_checkpoint("tiny").folder)
     table = idf_of_texts((document.full_text for document in load_collection(str(TEXTS)).documents()), tokens)
-    return build_encoder("opensearch-doc-v2-distill", "tiny", idf=table, device="cpu")
+    build_encoder("opensearch-doc-v2-distill", "tiny", idf=table, device="cpu").save_pretrained(folder)
+    return load_encoder(str(folder), device="cpu")
 
 
 def kill_again_and_again(arguments: argparse.Namespace, folder: Path) -> None:
