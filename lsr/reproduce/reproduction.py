@@ -16,9 +16,13 @@ from lsr.errors import ParameterError, StorageError
 from lsr.eval.tables import Table
 from lsr.experiment.experiment_file import Experiment, NamedEncoder, System
 from lsr.experiment.runner import run_experiment
-from lsr.reproduce.finding import Plan, Variant, VariantGroup
-from lsr.reproduce.reproduction_report import MEASURES, UNTRAINED, Measured, write_report
-from lsr.reproduce.shared_negatives import mine_for
+from lsr.experiment.suites import open_judged
+from lsr.reproduce.contrasts import clusters_of
+from lsr.reproduce.finding import MINED, Measured, Plan, Variant, VariantGroup
+from lsr.reproduce.lexical_start import write_lexical_start
+from lsr.reproduce.mined_negatives import mine_for, store_teachers
+from lsr.reproduce.reference_rows import REFERENCES, UNTRAINED, reference_systems
+from lsr.reproduce.reproduction_report import write_report
 from lsr.storage.files import DAMAGE, own_folder, replacing_file, storage_errors
 from lsr.threads import checked_threads
 from lsr.training.trainer import train
@@ -26,6 +30,7 @@ from lsr.training.training_config import TrainingConfig
 from lsr.training.training_folder import CHECKPOINT, ENCODER, TRAINING
 
 MARKER = "reproduction.json"
+BACKBONE = "backbone"
 K = 100
 
 
@@ -41,7 +46,9 @@ def reproduce(
 ) -> list[str | Table]:
     """Run a plan in `folder`, and return its report: paragraphs and tables.
 
-        PART/negatives/             negatives with the scores of each teacher
+        PART/backbone/              the backbone with a lexical start
+        PART/negatives/             negatives, the indexes that found them, and the scores of each teacher
+        PART/references/            the encoders of the rows beside the variants
         PART/trainings/             VARIANT-SEED, as lsr.training.training_folder describes them, less the checkpoints
         PART/experiment/            as lsr.experiment.runner leaves it
         PART/cache/                 documents by id
@@ -60,8 +67,8 @@ def reproduce(
         raise ParameterError(f"seeds is {seeds}; it must be at least 1")
     threads = checked_threads(threads)
     for part in plan.parts:
-        trained_on = {(data.collection, data.split) for each in part.variants for data in each.config.data}
-        for path, split in {*trained_on, *((judged.path, judged.split) for judged in part.tests)}:
+        trained_on = [(data.collection, data.split) for each in part.variants for data in each.config.data]
+        for path, split in dict.fromkeys([*trained_on, *((judged.path, judged.split) for judged in part.tests)]):
             open_collection(path, split, offline_data)
     lock = own_folder(folder, MARKER, "reproduction")
     try:
@@ -69,10 +76,12 @@ def reproduce(
         measured = []
         for part in plan.parts:
             place = folder / part.name
-            _mine(part, place, offline_data, device, threads, progress)
+            _prepare(part, place, offline_data, device, threads, progress)
             trained = dict(_train(part, place, seeds, offline_data, device, progress))
-            measured += _measure(part, place, trained, offline_data, device, threads, progress)
-        return write_report(plan, measured, folder)
+            measured += _measure(plan, part, place, trained, offline_data, device, threads, progress)
+        judged = {test: open_judged(test, offline_data) for part in plan.parts for test in part.tests}
+        clusters = {test.name: clusters_of(each.qrels(), test.relevant) for test, each in judged.items()}
+        return write_report(plan, measured, clusters, folder)
     finally:
         os.close(lock)
 
@@ -95,19 +104,31 @@ def _mark(folder: Path, plan: Plan) -> None:
         file.write(described.encode())
 
 
-def _negatives(folder: Path, name: str) -> Path:
-    return folder / "negatives" / f"{name}.jsonl.gz"
+def _negatives(folder: Path) -> Path:
+    return folder / "negatives" / "negatives.jsonl.gz"
 
 
-def _mine(
+def _prepare(
     part: VariantGroup, folder: Path, offline_data: Path | None, device: str | None, threads: int, progress: bool
 ) -> None:
+    """The backbone and the negatives, where the part has any."""
     config = part.variants[0].config
-    taught = {_negatives(folder, name): teachers for name, teachers in part.mined.items()}
     collection = open_collection(config.data[0].collection, config.data[0].split, offline_data)
-    index = folder / "negatives" / "index"
-    length = config.encoder.max_length
-    mine_for(taught, collection, index, part.start, length, part.negatives, device, threads, progress)
+    if part.lexical and not (folder / BACKBONE).exists():
+        texts = (document.full_text for document in collection.documents())
+        write_lexical_start(part.lexical, texts, part.components, folder / BACKBONE)
+    if part.miners:
+        mine_for(
+            _negatives(folder),
+            collection,
+            part.miners,
+            part.negatives,
+            part.queries,
+            config.encoder.max_length,
+            device,
+            threads,
+            progress,
+        )
 
 
 def _train(
@@ -118,7 +139,8 @@ def _train(
     for number, (variant, seed) in enumerate(wanted, start=1):
         name = f"{variant.name}-{seed}"
         place = folder / "trainings" / name
-        config = _config(variant, seed, folder)
+        config = _config(part, variant, seed, folder)
+        config = store_teachers(config, folder / "negatives", offline_data, device, progress)
         if not _is_trained(place, config):
             if progress:
                 sys.stderr.write(f"{part.name}: training {number} of {len(wanted)}, {name}\n")
@@ -129,12 +151,19 @@ def _train(
         yield (variant.name, seed), place / ENCODER
 
 
-def _config(variant: Variant, seed: int, folder: Path) -> TrainingConfig:
-    cached = (replace(data, cache=str(folder / "cache")) for data in variant.config.data)
+def _config(part: VariantGroup, variant: Variant, seed: int, folder: Path) -> TrainingConfig:
     sets = (
-        replace(data, negatives=str(_negatives(folder, data.negatives))) if data.negatives else data for data in cached
+        replace(
+            data,
+            cache=str(folder / "cache"),
+            negatives=str(_negatives(folder)) if data.negatives == MINED else data.negatives,
+        )
+        for data in variant.config.data
     )
-    return replace(variant.config, seed=seed, data=tuple(sets))
+    encoder = variant.config.encoder
+    if part.lexical and encoder.backbone == part.lexical:
+        encoder = replace(encoder, backbone=str(folder / BACKBONE))
+    return replace(variant.config, encoder=encoder, seed=seed, data=tuple(sets))
 
 
 def _is_trained(folder: Path, config: TrainingConfig) -> bool:
@@ -147,6 +176,7 @@ def _is_trained(folder: Path, config: TrainingConfig) -> bool:
 
 
 def _measure(
+    plan: Plan,
     part: VariantGroup,
     folder: Path,
     trained: Mapping[tuple[str, int], Path],
@@ -156,17 +186,19 @@ def _measure(
     progress: bool,
 ) -> list[Measured]:
     """Every encoder on every test, and the one that training began with."""
-    first = part.variants[0].config
+    baseline = next(each for each in part.variants if part.baseline in (each.name, each.curve))
+    config = _config(part, baseline, 1, folder)
+    systems = reference_systems(config, part.start, folder / "references", device, offline_data)
     # As they were trained, so that nothing but training tells them apart.
-    options = {"dtype": first.optimizer.precision}
-    start = NamedEncoder(part.start, {**options, "max_length": first.encoder.max_length})
-    names = {UNTRAINED: (UNTRAINED, 0)} | {f"{variant}-{seed}": (variant, seed) for variant, seed in trained}
-    systems = [System(UNTRAINED, start, None, {}, {})]
+    options = {"dtype": config.optimizer.precision}
+    names = {name: (name, 0) for name in REFERENCES} | {
+        f"{variant}-{seed}": (variant, seed) for variant, seed in trained
+    }
     systems += [
         System(f"{variant}-{seed}", NamedEncoder(str(path), options), None, {}, {})
         for (variant, seed), path in trained.items()
     ]
-    experiment = Experiment(part.name, part.tests, tuple(systems), UNTRAINED, MEASURES, K)
+    experiment = Experiment(part.name, part.tests, tuple(systems), UNTRAINED, plan.measures, K)
     results = run_experiment(
         experiment, folder / "experiment", offline_data=offline_data, device=device, threads=threads, progress=progress
     )

@@ -1,8 +1,9 @@
-"""What a reproduction leaves to be read: report.md, results.csv, tests.csv and plots/*.svg, made anew each time.
+"""What a reproduction leaves to be read: report.md, *.csv and plots/*.svg, made anew each time.
 
-A figure is the mean over the seeds, with their standard deviation. Tests are paired over queries, of whose values the
-mean over the seeds is taken first: they tell whether the queries could have been others, and the deviation tells how
-much the seed matters. p is Student's, corrected by Holm's method over the comparisons of one collection and measure.
+A figure is the mean over the seeds, with their standard deviation. Differences between variants are tested over
+collections, queries and seeds (lsr.reproduce.contrasts). Curves are compared at equal length: there tests are paired
+over queries, of whose values the mean over the seeds is taken first, and tell of other queries alone. Their p is
+Student's, corrected by Holm's method over the comparisons of one collection and measure.
 """
 
 from __future__ import annotations
@@ -19,22 +20,11 @@ from lsr.eval.significance import Comparison, compare_values, with_holm
 from lsr.eval.tables import Column, Table, Value, to_csv, to_markdown
 from lsr.experiment.measure import Figures
 from lsr.experiment.suites import Judged
-from lsr.reproduce.finding import Plan, VariantGroup
+from lsr.reproduce.contrasts import Clusters, contrast_table, overview
+from lsr.reproduce.finding import Measured, Plan, VariantGroup
 from lsr.storage.files import replacing_file
 
-MEASURES = ("nDCG@10", "R@100")
-UNTRAINED = "untrained"
 DOCUMENT_NNZ, MICROSECONDS = "document nnz", "search µs"
-
-
-class Measured(NamedTuple):
-    """One encoder on one test. variant: UNTRAINED for the one that training began with, whose seed is 0."""
-
-    part: VariantGroup
-    judged: Judged
-    variant: str
-    seed: int
-    figures: Figures
 
 
 class Summary(NamedTuple):
@@ -55,17 +45,30 @@ class Summary(NamedTuple):
     megabytes: float
 
 
-def write_report(plan: Plan, measured: Sequence[Measured], folder: Path) -> list[str | Table]:
-    """Write everything into `folder`, and return the blocks of report.md. Raises StorageError."""
+def write_report(plan: Plan, measured: Sequence[Measured], clusters: Clusters, folder: Path) -> list[str | Table]:
+    """Write everything into `folder`, and return the blocks of report.md.
+
+    clusters: of every test's queries; see lsr.reproduce.contrasts. Raises StorageError.
+    """
     blocks: list[str | Table] = [f"# {plan.name}", plan.question]
     tests: list[list[Value]] = []
+    tables: dict[str, str] = {}
+    for part in plan.parts:
+        of_part = [each for each in measured if each.part == part]
+        whole = overview(part, of_part, plan.measures)
+        blocks += [f"## {part.name}", whole]
+        tables[f"{part.name}-overview.csv"] = to_csv(whole)
+        if part.contrasts:
+            contrasts = contrast_table(part, of_part, clusters, plan.measures[0])
+            blocks += [f"Differences of {plan.measures[0]}:", contrasts]
+            tables[f"{part.name}-contrasts.csv"] = to_csv(contrasts)
     for (part, judged), members in groupby(measured, key=lambda each: (each.part, each.judged)):
-        summaries = _summaries(members)
-        blocks += [f"## {part.name}, tested on {judged.name}", _table(part, judged, summaries, plan, tests)]
+        summaries = _summaries(members, plan.measures)
+        blocks += [f"## {part.name}, tested on {judged.name}", _table(summaries, plan.measures)]
         if not plan.curves:
             continue
-        curves = _curves(part, summaries)
-        blocks += _matched_table(part, judged, curves, tests)
+        curves, measure = _curves(part, summaries), plan.measures[0]
+        blocks += _matched_table(part, judged, curves, plan.measures, tests)
         for what, label, field in (
             ("nnz", "non-zeros of a document", "document_nnz"),
             ("time", "µs a query, without encoding it", "microseconds"),
@@ -73,16 +76,19 @@ def write_report(plan: Plan, measured: Sequence[Measured], folder: Path) -> list
             path = folder / "plots" / f"{part.name}-{judged.name}-{what}.svg"
             points = {
                 name: [
-                    CurvePoint(getattr(each, field), each.means[MEASURES[0]], each.deviations[MEASURES[0]])
+                    CurvePoint(getattr(each, field), each.means[measure], each.deviations[measure])
                     for each in curve
                     if each.document_nnz
                 ]
                 for name, curve in curves.items()
             }
             if any(points.values()):
-                plot_curves(points, label, MEASURES[0], f"{part.name}, tested on {judged.name}", path)
-                blocks.append(f"![{MEASURES[0]} by {what}](plots/{path.name})")
-    for name, content in (("results.csv", _results(measured)), ("tests.csv", _tests(tests))):
+                plot_curves(points, label, measure, f"{part.name}, tested on {judged.name}", path)
+                blocks.append(f"![{measure} by {what}](plots/{path.name})")
+    tables["results.csv"] = _results(measured, plan.measures)
+    if plan.curves:
+        tables["tests.csv"] = _tests(tests)
+    for name, content in tables.items():
         with replacing_file(folder / name) as file:
             file.write(content.encode())
     texts = [block if isinstance(block, str) else to_markdown(block).rstrip("\n") for block in blocks]
@@ -91,17 +97,17 @@ def write_report(plan: Plan, measured: Sequence[Measured], folder: Path) -> list
     return blocks
 
 
-def _summaries(members: Iterable[Measured]) -> list[Summary]:
+def _summaries(members: Iterable[Measured], measures: Sequence[str]) -> list[Summary]:
     """Of each variant, in the order of their first seeds."""
     found: dict[str, list[Figures]] = {}
     for each in members:
         found.setdefault(each.variant, []).append(each.figures)
-    return [_summary(variant, seeds) for variant, seeds in found.items()]
+    return [_summary(variant, seeds, measures) for variant, seeds in found.items()]
 
 
-def _summary(variant: str, seeds: Sequence[Figures]) -> Summary:
+def _summary(variant: str, seeds: Sequence[Figures], measures: Sequence[str]) -> Summary:
     per_query, means, deviations = {}, {}, {}
-    for measure in MEASURES:
+    for measure in measures:
         values = [each.per_query[measure] for each in seeds]
         of_seeds = [statistics.fmean(each.values()) for each in values]
         per_query[measure] = {query: statistics.fmean(each[query] for each in values) for query in values[0]}
@@ -125,36 +131,18 @@ def _summary(variant: str, seeds: Sequence[Figures]) -> Summary:
     )
 
 
-def _table(
-    part: VariantGroup, judged: Judged, summaries: Sequence[Summary], plan: Plan, tests: list[list[Value]]
-) -> Table:
-    """Every variant; without curves, with tests against the baseline."""
+def _table(summaries: Sequence[Summary], measures: Sequence[str]) -> Table:
+    """Every variant."""
     columns = [Column("variant"), Column("document nnz", 1), Column("±", 1), Column("query nnz", 1)]
     columns.append(Column("FLOPS", 2))
-    for measure in MEASURES:
+    for measure in measures:
         columns += [Column(measure, 4), Column("±", 4)]
-        if not plan.curves:
-            columns.append(Column("p", 3))
     columns += [Column(MICROSECONDS, 1), Column("MB", 1)]
-    compared: dict[tuple[str, str], Comparison] = {}
-    if not plan.curves:
-        baseline = next(each for each in summaries if each.variant == part.baseline)
-        others = [each for each in summaries if each.variant not in (part.baseline, UNTRAINED)]
-        for measure in MEASURES:
-            found = with_holm(
-                [compare_values(measure, baseline.per_query[measure], each.per_query[measure]) for each in others]
-            )
-            for each, comparison in zip(others, found, strict=True):
-                compared[each.variant, measure] = comparison
-                tests.append([part.name, judged.name, each.variant, part.baseline, None, *comparison])
     rows: list[list[Value]] = []
     for each in summaries:
         row: list[Value] = [each.variant, each.document_nnz, each.document_nnz_deviation, each.query_nnz, each.flops]
-        for measure in MEASURES:
+        for measure in measures:
             row += [each.means[measure], each.deviations[measure]]
-            if not plan.curves:
-                test = compared.get((each.variant, measure))
-                row.append(None if test is None else _shown_p(test.corrected))
         rows.append([*row, each.microseconds, each.megabytes])
     return Table(columns, rows)
 
@@ -169,7 +157,11 @@ def _curves(part: VariantGroup, summaries: Sequence[Summary]) -> dict[str, list[
 
 
 def _matched_table(
-    part: VariantGroup, judged: Judged, curves: Mapping[str, Sequence[Summary]], tests: list[list[Value]]
+    part: VariantGroup,
+    judged: Judged,
+    curves: Mapping[str, Sequence[Summary]],
+    measures: Sequence[str],
+    tests: list[list[Value]],
 ) -> list[str | Table]:
     """Curves against the baseline's, at the ends and the middle of what both reach."""
     columns = [
@@ -180,13 +172,13 @@ def _matched_table(
     baseline = curves[part.baseline]
     rows: list[list[Value]] = []
     nowhere = []
-    for measure in MEASURES:
+    for measure in measures:
         found: list[tuple[str, float, Comparison]] = []
         for name, curve in curves.items():
             if name == part.baseline:
                 continue
             places = _shared(baseline, curve)
-            if not places and measure == MEASURES[0]:
+            if not places and measure == measures[0]:
                 nowhere.append(name)
             for place in places:
                 before, after = (_at(each, place, measure) for each in (baseline, curve))
@@ -223,16 +215,16 @@ def _shown_p(p: float) -> str:
     return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
-def _results(measured: Sequence[Measured]) -> str:
+def _results(measured: Sequence[Measured], measures: Sequence[str]) -> str:
     """Every encoder on every test."""
-    names = ["part", "collection", "variant", "seed", *MEASURES, "query nnz", DOCUMENT_NNZ, "FLOPS", "encode µs"]
+    names = ["part", "collection", "variant", "seed", *measures, "query nnz", DOCUMENT_NNZ, "FLOPS", "encode µs"]
     rows: list[list[Value]] = [
         [
             each.part.name,
             each.judged.name,
             each.variant,
             each.seed,
-            *(statistics.fmean(each.figures.per_query[measure].values()) for measure in MEASURES),
+            *(statistics.fmean(each.figures.per_query[measure].values()) for measure in measures),
             each.figures.query_nnz,
             each.figures.document_nnz,
             each.figures.flops,

@@ -9,18 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from lsr.collections.offline import open_collection
 from lsr.encoders.presets import find_preset
 from lsr.encoders.spec import HeadSpec
 from lsr.errors import ParameterError
 from lsr.experiment import read_experiment
-from lsr.reproduce.finding import Plan, Variant, VariantGroup
+from lsr.reproduce.finding import MINED, ZERO_SHOT, Plan, Variant, VariantGroup
 from lsr.reproduce.plans import PLANS, find_plan
-from lsr.reproduce.reproduction_report import UNTRAINED
-from lsr.training.losses import LOSSES
+from lsr.reproduce.reference_rows import REFERENCES
+from lsr.training.distillation import Ensemble
+from lsr.training.losses import LOSSES, Candidates, combined_loss
+from lsr.training.trainer import train
 from lsr.training.training_config import RegularizerConfig, TrainingConfig
 from tests.data import data_path
+from tests.encoders.models import write_model
+from tests.training.trained import PLAIN
+from tests.training.written import write_collection
 
 STEPS = 7
 
@@ -66,14 +72,14 @@ def test_names_are_unique_and_those_of_systems_and_files(plan: Plan, tmp_path: P
     assert len(set(names)) == len(names)
     for part in plan.parts:
         systems = [f"{variant.name}-{seed}" for variant in part.variants for seed in (1, 2, 100)]
-        assert len({UNTRAINED, *(variant.name for variant in part.variants)}) == 1 + len(part.variants)
-        tables = "".join(f'[systems.{json.dumps(name)}]\nencoder = "bm25"\n' for name in (UNTRAINED, *systems))
+        assert len({*REFERENCES, *(variant.name for variant in part.variants)}) == 3 + len(part.variants)
+        tables = "".join(f'[systems.{json.dumps(name)}]\nencoder = "bm25"\n' for name in (*REFERENCES, *systems))
         collections = ", ".join(
             f"{{ path = {json.dumps(judged.path)}, name = {json.dumps(judged.name)} }}" for judged in part.tests
         )
         path = tmp_path / f"{part.name}.toml"
         path.write_text(f"collections = [{collections}]\n{tables}")
-        assert len(read_experiment(path).systems) == 1 + len(systems)
+        assert len(read_experiment(path).systems) == 3 + len(systems)
 
 
 def test_the_baseline_is_a_variant_or_with_curves_a_curve(plan: Plan) -> None:
@@ -90,25 +96,40 @@ def test_collections_are_there_and_share_no_query_between_training_and_test(plan
         config = part.variants[0].config
         trained_on = open_collection(config.data[0].collection, config.data[0].split, data_path())
         assert len(trained_on.queries()) > config.optimizer.batch_size
-        for idf in {variant.config.encoder.idf or variant.config.regularizer.idf for variant in part.variants} - {""}:
-            assert open_collection(idf, None, data_path()).corpus == trained_on.corpus
-        for judged in part.tests:
-            test = open_collection(judged.path, judged.split, data_path())
-            grades = [grade for judgments in test.qrels().values() for grade in judgments.values()]
-            assert max(grades) >= judged.relevant
-            if test.corpus == trained_on.corpus:
-                assert not test.queries().keys() & trained_on.queries().keys()
+        for data in config.data:
+            each = open_collection(data.collection, data.split, data_path())
+            for judged in part.tests:
+                test = open_collection(judged.path, judged.split, data_path())
+                grades = [grade for judgments in test.qrels().values() for grade in judgments.values()]
+                assert max(grades) >= judged.relevant
+                if test.corpus == each.corpus:
+                    assert judged.group != ZERO_SHOT
+                    assert data.titles or not test.queries().keys() & each.queries().keys()
+        unseen = [judged for judged in part.tests if judged.group == ZERO_SHOT]
+        assert not unseen or len(unseen) >= 12
 
 
-def test_negatives_that_are_mined_suffice_and_are_all_used(plan: Plan) -> None:
+def test_negatives_are_mined_where_they_are_used_and_teachers_can_score_them(plan: Plan) -> None:
     for part in plan.parts:
-        used = {variant.config.data[0].negatives for variant in part.variants} - {""}
-        assert used == set(part.mined)
+        sets = [data for variant in part.variants for data in variant.config.data]
+        assert {data.negatives for data in sets} <= {MINED, ""}
+        assert any(data.negatives for data in sets) == bool(part.miners)
         for variant in part.variants:
-            if variant.config.data[0].negatives:
-                assert part.negatives >= variant.config.data[0].group - 1
-            if any(LOSSES[loss.name].teacher for loss in variant.config.losses):
-                assert variant.config.data[0].negatives
+            config, teacher = variant.config, variant.config.teacher
+            assert (teacher is not None) == any(LOSSES[loss.name].teacher for loss in config.losses)
+            for data in config.data:
+                assert data.group - 1 <= part.negatives * len(part.miners) or not data.negatives
+                assert data.negatives or teacher is None or not teacher.store
+
+
+def test_contrasts_are_of_what_is_measured_with_as_many_on_both_sides(plan: Plan) -> None:
+    for part in plan.parts:
+        known = {*REFERENCES, *(variant.name for variant in part.variants)}
+        assert len({contrast.name for contrast in part.contrasts}) == len(part.contrasts)
+        for contrast in part.contrasts:
+            assert {*contrast.first, *contrast.second} <= known
+            assert not {*contrast.first} & {*contrast.second}
+            assert len({*contrast.first}) == len({*contrast.second}) == len(contrast.first) == len(contrast.second)
 
 
 def of_one_strength(config: TrainingConfig) -> TrainingConfig:
@@ -141,34 +162,66 @@ def test_curves_of_regularizers_differ_in_the_penalty_of_documents_alone() -> No
     assert plain == [plain[0]] * len(plain)
 
 
-def test_teachers_differ_in_scores_alone() -> None:
+def test_teachers_differ_in_scores_alone_and_see_the_same_documents() -> None:
     [part] = find_plan("teachers", STEPS).parts
-    plain = [
-        replace(each.config, data=(replace(each.config.data[0], negatives=""),), losses=part.variants[0].config.losses)
-        for each in part.variants
-    ]
-    assert plain == [plain[0]] * len(plain)
+    first = part.variants[0].config
+    for curve in curves_of(part).values():
+        for variant, other in zip(curve, part.variants, strict=False):
+            assert replace(variant.config, teacher=first.teacher, losses=first.losses) == other.config
+            assert variant.config.losses[0].name == ("kl" if variant.config.teacher else "multiple-negatives")
+            assert variant.config.teacher is None or variant.config.teacher.whole_batch
 
 
-def test_prosper_has_both_parts_each_and_neither() -> None:
-    for part in find_plan("prosper", STEPS).parts:
-        found = {}
-        for variant in part.variants:
-            encoder, plain = variant.config.encoder, find_preset(variant.config.encoder.method)
-            for head, of_method in zip(heads(variant), (plain.query, plain.document), strict=True):
-                assert isinstance(of_method, HeadSpec)
-                assert head == replace(of_method, residual=head.residual, window=None)
-            assert len({head.residual for head in heads(variant)}) == 1
-            found[variant.name] = (next(heads(variant)).residual, variant.config.window is not None)
-            assert encoder == replace(
-                part.variants[0].config.encoder, query_head=encoder.query_head, document_head=encoder.document_head
-            )
-        assert found == {
-            "head": (False, False),
-            "residual": (True, False),
-            "window": (False, True),
-            "both": (True, True),
-        }
+def test_queries_by_idf_are_scored_on_the_scale_of_binary_ones() -> None:
+    [part] = find_plan("inference-free", STEPS).parts
+    curves = curves_of(part)
+    torch.manual_seed(0)
+    scores, raw = torch.randn(3, 6) * 5, torch.rand(3, 6).numpy()
+    gradients = []
+    for name, scale in (("binary", 1.0), ("idf-score", 7.0)):
+        [loss], teacher = curves[name][0].config.losses, curves[name][0].config.teacher
+        assert teacher is not None
+
+        class Raw:
+            def scores(self, *_: Any) -> Any:
+                return raw
+
+            def describe(self) -> Any:
+                return {}
+
+        told = Ensemble((Raw(),), teacher.normalize, teacher.scale)._combined([raw])
+        given = (scores * scale).requires_grad_()
+        combined_loss((loss,), Candidates(given, torch.from_numpy(told))).total.backward()
+        assert given.grad is not None
+        gradients.append(given.grad * scale)
+    torch.testing.assert_close(*gradients)
+
+
+def test_prosper_has_every_part_alone_and_two_together() -> None:
+    [part] = find_plan("prosper", STEPS).parts
+    found = {}
+    first = part.variants[0].config
+    for variant in part.variants:
+        for head, plain in zip(heads(variant), heads(part.variants[0]), strict=True):
+            assert head == replace(plain, residual=head.residual, window=head.window)
+        query, document = heads(variant)
+        assert query.residual == document.residual
+        assert (query.window is None) == (document.window is None)
+        found[variant.name] = (query.residual, query.window is not None, variant.config.window is not None)
+        same = replace(variant.config.encoder, query_head=first.encoder.query_head)
+        assert replace(same, document_head=first.encoder.document_head) == first.encoder
+        assert replace(variant.config, encoder=first.encoder, window=None) == first
+        window = variant.config.window
+        if window is not None:
+            fixed = {each.name: [*heads(each)] for each in part.variants}["fixed-window"]
+            assert [window.query[-1], window.document[-1]] == [head.window for head in fixed]
+    assert found == {
+        "head": (False, False, False),
+        "fixed-window": (False, True, False),
+        "narrowing-window": (False, False, True),
+        "residual": (True, False, False),
+        "both": (True, True, False),
+    }
 
 
 def heads(variant: Variant) -> Iterator[HeadSpec]:
@@ -179,17 +232,68 @@ def heads(variant: Variant) -> Iterator[HeadSpec]:
         yield head or of_method
 
 
-def test_without_expansion_a_head_is_that_of_splade_but_for_expansion() -> None:
+def test_cells_of_the_framework_differ_in_their_heads_alone() -> None:
     [part] = find_plan("framework", STEPS).parts
-    variants = {variant.name: variant for variant in part.variants}
-    query, document = heads(variants["splade-max"])
-    for name, expected in (
-        ("no-query-expansion", (replace(query, literal_only=True), document)),
-        ("no-document-expansion", (query, replace(document, literal_only=True))),
-    ):
-        assert tuple(heads(variants[name])) == expected
-        config = variants[name].config
-        assert (
-            replace(config, encoder=replace(config.encoder, query_head=None, document_head=None))
-            == variants["splade-max"].config
-        )
+    sides: dict[str, set[Any]] = {}
+    first = part.variants[0].config
+    for variant in part.variants:
+        preset, encoder = find_preset(variant.config.encoder.method), variant.config.encoder
+        assert not preset.shared or "binary" in (preset.query, preset.document)
+        for name, head in zip(
+            variant.name.split("-"),
+            (encoder.query_head or preset.query, encoder.document_head or preset.document),
+            strict=True,
+        ):
+            sides.setdefault(name, set()).add(head)
+        for name, penalties in (("qmlm", "query"), ("dmlm", "document")):
+            assert bool(getattr(variant.config.regularizer, penalties)) == (name in variant.name)
+        plain = replace(first.encoder, method=encoder.method, query_head=encoder.query_head)
+        assert replace(plain, document_head=encoder.document_head) == encoder
+        assert replace(variant.config, encoder=first.encoder, regularizer=first.regularizer) == first
+    assert {name: len(heads) for name, heads in sides.items()} == dict.fromkeys(
+        ("qbin", "qmlp", "qmlm", "dbin", "dmlp", "dmlm"), 1
+    )
+    [query], [document] = sides["qmlp"], sides["dmlp"]
+    assert query == replace(document, pooling="sum")
+    assert sides["qbin"] == sides["dbin"] == {"binary"}
+    assert sides["qmlm"] == sides["dmlm"]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model, and a collection with titles."""
+    folder = tmp_path_factory.mktemp("small")
+    write_model(folder / "model")
+    pairs = [(a, b) for a in PLAIN for b in PLAIN if a != b]
+    documents = [(f"d{at}", first, f"{first} {second}") for at, (first, second) in enumerate(pairs)]
+    queries = {f"q{at}": f"{second} {first}" for at, (first, second) in enumerate(pairs)}
+    write_collection(folder / "data", documents, queries, train={f"q{at}": {f"d{at}": 1} for at in range(len(pairs))})
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("plan_name", "variant"),
+    [
+        (name, variants[0].name)
+        for name in PLANS
+        for part in find_plan(name).parts
+        for variants in ([[each] for each in part.variants] if not find_plan(name).curves else curves_of(part).values())
+    ],
+)
+def test_every_kind_of_training_runs(plan_name: str, variant: str, small: Path, tmp_path: Path) -> None:
+    [part] = find_plan(plan_name, 2).parts
+    [config] = [each.config for each in part.variants if each.name == variant]
+    model, data = str(small / "model"), str(small / "data")
+    teacher = config.teacher and replace(
+        config.teacher, dense=(), cross=(), sparse=(model,) * len(config.teacher.names), store=False
+    )
+    config = replace(
+        config,
+        encoder=replace(config.encoder, backbone=model, idf=config.encoder.idf and data),
+        data=tuple(replace(each, collection=data, split="train", negatives="") for each in config.data),
+        optimizer=replace(config.optimizer, batch_size=4),
+        regularizer=replace(config.regularizer, idf=config.regularizer.idf and data),
+        teacher=teacher,
+    )
+    described = train(config, tmp_path / "out", device="cpu")
+    assert described["step"] == 2

@@ -21,9 +21,10 @@ from lsr.encoders.load import load_encoder
 from lsr.errors import CollectionError, ParameterError, StorageError
 from lsr.eval.measures import evaluate_queries
 from lsr.eval.tables import Table
+from lsr.reproduce import mined_negatives
 from lsr.reproduce import reproduction as run
-from lsr.reproduce import shared_negatives as mining
 from lsr.reproduce.finding import Plan
+from lsr.reproduce.reference_rows import BM25, REFERENCES
 from lsr.reproduce.reproduction import reproduce
 from lsr.training.trainer import train
 from tests.reproduce.made_up import write_plan
@@ -105,10 +106,11 @@ def written(folder: Path) -> dict[Path, int]:
 
 def test_what_it_says_is_written_and_no_checkpoint_stays(finished: Finished) -> None:
     found = {path.name for path in finished.folder.iterdir()}
-    assert found == {"words", "report.md", "results.csv", "tests.csv", "reproduction.json"}
+    tables = {"results.csv", "words-overview.csv", "words-contrasts.csv"}
+    assert found == {"words", "report.md", "reproduction.json", *tables}
     assert {path.name for path in (finished.part / "trainings").iterdir()} == set(NAMES)
-    negatives = {path.name for path in (finished.part / "negatives").iterdir()}
-    assert negatives == {"one.jsonl.gz", "other.jsonl.gz", "both.jsonl.gz", "index"}
+    negatives = sorted(path.name for path in (finished.part / "negatives").iterdir())
+    assert [name.split("-")[0] for name in negatives] == ["index", "index", "negatives.jsonl.gz", "scores", "scores"]
     assert (finished.part / "experiment" / "tables" / "results.csv").exists()
     assert not list(finished.folder.rglob("checkpoint"))
 
@@ -118,11 +120,13 @@ def test_a_killed_one_goes_on_with_what_is_missing_seed_by_seed(finished: Finish
 
 
 def test_trainings_are_the_variants_with_seeds_and_negatives_of_their_own(finished: Finished) -> None:
-    for variant, negatives in (("plain", "one"), ("taught", "both")):
+    for variant, teachers in (("plain", 0), ("taught", 2)):
         for seed in (1, 2):
             config = described(finished, f"{variant}-{seed}")["config"]
             assert config["seed"] == seed
-            assert Path(config["data"][0]["negatives"]) == finished.part / "negatives" / f"{negatives}.jsonl.gz"
+            assert Path(config["encoder"]["backbone"]) == finished.part / "backbone"
+            assert Path(config["data"][0]["negatives"]) == finished.part / "negatives" / "negatives.jsonl.gz"
+            assert len((config["teacher"] or {"scores": ()})["scores"]) == teachers
     all_weights = [weights(finished, name) for name in NAMES]
     for at, first in enumerate(all_weights):
         for second in all_weights[:at]:
@@ -131,21 +135,23 @@ def test_trainings_are_the_variants_with_seeds_and_negatives_of_their_own(finish
 
 def test_results_are_those_of_every_encoder_on_every_test(finished: Finished) -> None:
     rows = read_csv(finished.folder / "results.csv")
-    names = [("untrained", 0), *((name[:-2], int(name[-1])) for name in NAMES)]
+    names = [*((name, 0) for name in REFERENCES), *((name[:-2], int(name[-1])) for name in NAMES)]
     assert sorted((row["collection"], row["variant"], int(row["seed"])) for row in rows) == sorted(
         (test, *name) for test in ("asked", "seen") for name in names
     )
     part = finished.plan.parts[0]
     for row in rows:
-        system = "untrained" if row["seed"] == "0" else f"{row['variant']}-{row['seed']}"
+        system = row["variant"] if row["seed"] == "0" else f"{row['variant']}-{row['seed']}"
         judged = next(each for each in part.tests if each.name == row["collection"])
         collection = load_collection(judged.path, judged.split)
         found = read_run(finished.part / "experiment" / "runs" / judged.name / f"{system}.run.gz")
         values = evaluate_queries(collection.qrels(), found, ["nDCG@10", "R@100"])
         for measure, of_queries in values.items():
             assert float(row[measure]) == pytest.approx(np.mean(list(of_queries.values())))
-        place = part.start if row["seed"] == "0" else finished.part / "trainings" / system / "encoder"
-        encoder = load_encoder(str(place), max_length=16)
+        if row["variant"] == BM25:
+            continue
+        place = finished.part / ("references" if row["seed"] == "0" else "trainings") / system
+        encoder = load_encoder(str(place if row["seed"] == "0" else place / "encoder"), max_length=16)
         documents = encoder.encode_documents([document.full_text for document in collection.documents()])
         queries = encoder.encode_queries(list(collection.queries().values()))
         assert float(row["document nnz"]) == pytest.approx(np.diff(documents.indptr).mean(), rel=1e-3)
@@ -154,7 +160,8 @@ def test_results_are_those_of_every_encoder_on_every_test(finished: Finished) ->
 
 def test_what_is_there_is_not_done_again(finished: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "train", never)
-    monkeypatch.setattr(mining, "mine_negatives", never)
+    monkeypatch.setattr(mined_negatives, "mine_negatives", never)
+    monkeypatch.setattr(mined_negatives, "store_scores", never)
     report = finished.folder / "report.md"
     text = report.read_bytes()
     done = [finished.part / place for place in ("negatives", "trainings", "experiment/indexes", "experiment/runs")]
@@ -193,7 +200,7 @@ def test_more_seeds_are_added_to_those_that_are_there(finished: Finished, monkey
     monkeypatch.setattr(run, "train", recorded)
     finished.again(seeds=3)
     assert recorded.names == ["plain-3", "taught-3"]
-    assert len(read_csv(finished.folder / "results.csv")) == 2 * (1 + 6)
+    assert len(read_csv(finished.folder / "results.csv")) == 2 * (3 + 6)
 
 
 def test_another_reproduction_in_the_folder_is_refused(finished: Finished) -> None:
@@ -229,7 +236,8 @@ def test_a_missing_collection_of_the_last_part_is_told_before_anything_runs(
     finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of: str
 ) -> None:
     monkeypatch.setattr(run, "train", never)
-    monkeypatch.setattr(mining, "mine_negatives", never)
+    monkeypatch.setattr(mined_negatives, "mine_negatives", never)
+    monkeypatch.setattr(mined_negatives, "store_scores", never)
     part = finished.plan.parts[0]
     if of == "a test":
         second = replace(part, name="second", tests=(*part.tests, part.tests[0]._replace(path="nowhere")))

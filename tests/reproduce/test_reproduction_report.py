@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -22,8 +23,14 @@ from lsr.eval.plots import CurvePoint
 from lsr.experiment.measure import Figures
 from lsr.experiment.suites import Judged
 from lsr.reproduce import reproduction_report as report
-from lsr.reproduce.finding import Plan, Variant, VariantGroup
-from lsr.reproduce.reproduction_report import MEASURES, UNTRAINED, Measured, write_report
+from lsr.reproduce.contrasts import clusters_of
+from lsr.reproduce.finding import ZERO_SHOT, Contrast, Measured, Plan, Variant, VariantGroup
+from lsr.reproduce.hierarchical_bootstrap import Cases, bootstrap_difference
+from lsr.reproduce.reference_rows import UNTRAINED
+from lsr.reproduce.reproduction_report import write_report
+
+MEASURES = ("nDCG@10", "R@100")
+CLUSTERS = {name: dict(zip("abcdefgh", "11234567", strict=True)) for name in ("easy", "hard", "far")}
 
 TESTS = (Judged("easy", "easy"), Judged("hard", "hard"))
 CONFIG: Any = SimpleNamespace()  # of which a report says nothing
@@ -41,7 +48,7 @@ def measure(plan: Plan, seeds: int, queries: int, random: np.random.Generator, *
     """Every encoder on every test with random figures; costs: of the variants' one, in place of a random one."""
     [part] = plan.parts
     measured = []
-    for judged in TESTS:
+    for judged in part.tests:
         for at, variant in enumerate([UNTRAINED, *(each.name for each in part.variants)]):
             for seed in [0] if variant == UNTRAINED else range(1, seeds + 1):
                 values = {
@@ -62,10 +69,12 @@ def measure(plan: Plan, seeds: int, queries: int, random: np.random.Generator, *
 
 
 class Written(NamedTuple):
-    """text: of report.md. rows: of its tables, a list for each. tests, results: of the CSV files. curves: drawn."""
+    """text: of report.md. rows: of its tables of collections, a list for each. The others: of the CSV files."""
 
     text: str
     rows: list[list[list[str]]]
+    overview: list[dict[str, str]]
+    contrasts: list[dict[str, str]]
     tests: list[dict[str, str]]
     results: list[dict[str, str]]
     curves: list[Mapping[str, Sequence[CurvePoint]]]
@@ -81,15 +90,17 @@ def drawn() -> Iterator[list[Mapping[str, Sequence[CurvePoint]]]]:
 
 def write(plan: Plan, measured: Sequence[Measured]) -> Written:
     with tempfile.TemporaryDirectory() as folder, drawn() as curves:
-        write_report(plan, measured, Path(folder))
+        write_report(plan, measured, CLUSTERS, Path(folder))
         text = (Path(folder) / "report.md").read_text(encoding="utf-8")
-        tests, results = (
-            list(csv.DictReader((Path(folder) / name).read_text(encoding="utf-8").splitlines()))
-            for name in ("tests.csv", "results.csv")
+        overview, contrasts, tests, results = (
+            list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
+            for path in (
+                Path(folder) / name for name in ("part-overview.csv", "part-contrasts.csv", "tests.csv", "results.csv")
+            )
         )
-    tables = [block for block in text.split("\n\n") if block.startswith("|")]
+    tables = [block for block in text.partition("tested on")[2].split("\n\n") if block.startswith("|")]
     rows = [[line.strip("| ").split(" | ") for line in table.splitlines()[2:]] for table in tables]
-    return Written(text, rows, tests, results, curves)
+    return Written(text, rows, overview, contrasts, tests, results, curves)
 
 
 def number(cell: str) -> float:
@@ -124,15 +135,13 @@ def check_p(cell: str, p: float) -> None:
 
 @settings(max_examples=25)
 @given(seed=st.integers(0, 1 << 32), seeds=st.integers(1, 3), queries=st.integers(3, 8), variants=st.integers(1, 4))
-def test_every_variant_is_shown_and_tested_against_the_baseline(
-    seed: int, seeds: int, queries: int, variants: int
-) -> None:
+def test_every_variant_is_shown(seed: int, seeds: int, queries: int, variants: int) -> None:
     names = [f"v{at}" for at in range(variants)]
     plan = plan_of(dict.fromkeys(names, ""), names[-1])
     measured = measure(plan, seeds, queries, np.random.default_rng(seed))
     found = write(plan, measured)
     assert found.curves == []
-    assert len(found.tests) == len(TESTS) * len(MEASURES) * (variants - 1)
+    assert found.tests == []
     for judged, rows in zip(TESTS, found.rows, strict=True):
         assert [row[0] for row in rows] == [UNTRAINED, *names]
         for row in rows:
@@ -150,29 +159,65 @@ def test_every_variant_is_shown_and_tested_against_the_baseline(
             ]
             assert row[2] == "–" if len(lengths) == 1 else number(row[2]) == shown(np.std(lengths, ddof=1), 1)
         for at, measure_ in enumerate(MEASURES):
-            values = {row[0]: means(measured, judged.name, row[0], measure_) for row in rows}
-            others = [name for name in values if name not in (plan.parts[0].baseline, UNTRAINED)]
-            before = values[plan.parts[0].baseline].mean(0)
-            p_values = [stats.ttest_rel(values[name].mean(0), before).pvalue for name in others]
-            corrected = dict(zip(others, holm(p_values), strict=True))
             for row in rows:
-                mean, deviation, p = row[5 + 3 * at : 8 + 3 * at]
-                of_seeds = values[row[0]].mean(1)
+                mean, deviation = row[5 + 2 * at : 7 + 2 * at]
+                of_seeds = means(measured, judged.name, row[0], measure_).mean(1)
                 assert number(mean) == shown(of_seeds.mean(), 4)
                 assert deviation == "–" if len(of_seeds) == 1 else number(deviation) == shown(of_seeds.std(ddof=1), 4)
-                if row[0] in corrected:
-                    check_p(p, corrected[row[0]])
-                else:
-                    assert p == "–"
-            tests = [row for row in found.tests if (row["collection"], row["measure"]) == (judged.name, measure_)]
-            assert [(row["variant"], row["baseline"], row["at"]) for row in tests] == [
-                (name, plan.parts[0].baseline, "") for name in others
-            ]
-            assert [float(row["p_value"]) for row in tests] == pytest.approx(p_values)
-            assert [float(row["corrected"]) for row in tests] == pytest.approx(list(corrected.values()))
-            assert [float(row["difference"]) for row in tests] == pytest.approx(
-                [values[name].mean() - before.mean() for name in others], abs=1e-12
-            )
+
+
+def test_the_overview_is_over_seeds_of_means_over_collections_that_are_unseen() -> None:
+    plan = with_contrasts()
+    measured = measure(plan, 3, 8, np.random.default_rng(5))
+    found = write(plan, measured)
+    assert [row["variant"] for row in found.overview] == [UNTRAINED, "a", "b"]
+    for row in found.overview:
+        values = list(row.values())
+        for at, scope in enumerate((["easy", "far"], ["hard"])):
+            for number_, measure_ in enumerate(MEASURES):
+                of_seeds = np.mean([means(measured, name, row["variant"], measure_).mean(1) for name in scope], 0)
+                column = 2 + 4 * at + 2 * number_
+                assert float(values[column]) == pytest.approx(of_seeds.mean())
+                if len(of_seeds) > 1:
+                    assert float(values[column + 1]) == pytest.approx(of_seeds.std(ddof=1))
+        costs = [np.mean([cost(measured, judged.name, row["variant"], name) for judged in plan.parts[0].tests])
+                 for name in ("flops", "document_nnz", "query_nnz", "search_microseconds")]  # fmt: skip
+        assert [float(value) for value in values[-4:]] == pytest.approx(costs)
+
+
+def test_contrasts_are_bootstrapped_over_collections_clusters_and_seeds() -> None:
+    plan = with_contrasts()
+    measured = measure(plan, 3, 8, np.random.default_rng(6))
+    rows = write(plan, measured).contrasts
+    assert [(row["contrast"], row["on"]) for row in rows] == [
+        (name, scope) for scope in ("zero-shot", "hard") for name in ("one", "mean")
+    ]
+    clusters = np.array([0, 0, 1, 2, 3, 4, 5, 6])
+    for row, scope in zip(rows, (["easy", "far"], ["easy", "far"], ["hard"], ["hard"]), strict=True):
+        cases = []
+        for name in scope:
+            a, b, start = (means(measured, name, each, MEASURES[0]) for each in ("a", "b", UNTRAINED))
+            first, second = (a, b) if row["contrast"] == "one" else ((start + a) / 2, b)
+            cases.append(Cases(first, second, clusters))
+        expected = bootstrap_difference(cases)
+        values = [float(row[name]) for name in ("difference", "low", "high", "p")]
+        assert values == pytest.approx([*expected])
+        own = [float(each["p"]) for each in rows if each["on"] == row["on"]]
+        assert float(row["p (Holm)"]) == pytest.approx(holm(own)[["one", "mean"].index(row["contrast"])])
+
+
+def test_queries_of_the_same_relevant_documents_are_one_cluster() -> None:
+    qrels = {"a": {"x": 1, "y": 0}, "b": {"x": 2}, "c": {"x": 1, "y": 1}, "d": {"y": 2, "x": 1}}
+    assert len({*clusters_of(qrels, 1).values()}) == 2
+    of_two = clusters_of(qrels, 2)
+    assert of_two["a"] == of_two["c"] != of_two["b"] != of_two["d"]
+
+
+def with_contrasts() -> Plan:
+    tests = (TESTS[0]._replace(group=ZERO_SHOT), TESTS[1], Judged("far", "far", group=ZERO_SHOT))
+    contrasts = (Contrast("one", ("a",), ("b",)), Contrast("mean", (UNTRAINED, "a"), ("b",)))
+    plan = plan_of({"a": "", "b": ""}, "a")
+    return replace(plan, parts=(replace(plan.parts[0], tests=tests, contrasts=contrasts),))
 
 
 @settings(max_examples=40)
@@ -270,12 +315,12 @@ def test_results_have_a_row_for_each_encoder_and_test_in_full() -> None:
 
 def test_plots_are_where_the_report_shows_them(tmp_path: Path) -> None:
     plan = plan_of({"a1": "a", "a2": "a", "b": "b"}, "a", True)
-    write_report(plan, measure(plan, 2, 4, np.random.default_rng(3)), tmp_path)
+    write_report(plan, measure(plan, 2, 4, np.random.default_rng(3)), CLUSTERS, tmp_path)
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     links = re.findall(r"\]\((.*?)\)", text)
     assert len(set(links)) == 2 * len(TESTS)
     assert {f"plots/{path.name}" for path in (tmp_path / "plots").iterdir()} == set(links)
-    assert text.startswith("# plan\n\nWhat?\n\n## part, tested on easy\n")
+    assert text.startswith("# plan\n\nWhat?\n\n## part\n")
 
 
 @pytest.mark.parametrize("lengths", [(40.0, 40.0, 90.0, 30.0, 80.0), (0.0, 40.0, 90.0, 0.0, 80.0)])

@@ -1,0 +1,67 @@
+"""Cut collections down so that many encoders can be compared on many of them with little time.
+
+    python benchmarks/cut_collections.py COLLECTIONS OUT [--documents 1500] [--queries 300] NAME[:SPLIT,SPLIT] ...
+
+Of each split named (by default test) it keeps some queries, drawn at random, and all documents judged for them; then
+documents drawn at random until there are so many. Figures on them are comparable among encoders, and with nothing
+that others report: with fewer documents every ranking is better.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+from pathlib import Path
+from random import Random
+
+from lsr.collections.collection import load_collection
+
+
+def cut(source: Path, out: Path, splits: list[str], documents: int, queries: int, seed: int = 0) -> tuple[int, int]:
+    """Write a BEIR folder; (documents, queries) that it has."""
+    random, kept, texts = Random(f"{seed} {source.name}"), set(), {}
+    (out / "qrels").mkdir(parents=True)
+    for split in splits:
+        collection = load_collection(source, split)
+        asked, qrels = collection.queries(), collection.qrels()
+        chosen = sorted(random.sample(sorted(asked), min(queries, len(asked))))
+        lines = ["query-id\tcorpus-id\tscore\n"]
+        for query_id in chosen:
+            texts[query_id] = asked[query_id]
+            for doc_id, grade in qrels[query_id].items():
+                lines.append(f"{query_id}\t{doc_id}\t{grade}\n")
+                kept.add(doc_id)
+        (out / "qrels" / f"{split}.tsv").write_text("".join(lines), encoding="utf-8")
+    every = list(load_collection(source).documents())
+    others = sorted(each.doc_id for each in every if each.doc_id not in kept)
+    kept |= {*random.sample(others, max(0, min(documents - len(kept), len(others))))}
+    with gzip.open(out / "queries.jsonl.gz", "wt", encoding="utf-8") as file:
+        file.writelines(json.dumps({"_id": each, "text": text}) + "\n" for each, text in texts.items())
+    count = 0
+    with gzip.open(out / "corpus.jsonl.gz", "wt", encoding="utf-8") as file:
+        for each in every:
+            if each.doc_id in kept:
+                file.write(json.dumps({"_id": each.doc_id, "title": each.title, "text": each.text}) + "\n")
+                count += 1
+    return count, len(texts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("collections", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("names", nargs="+")
+    parser.add_argument("--documents", type=int, default=1500)
+    parser.add_argument("--queries", type=int, default=300)
+    given = parser.parse_args()
+    for each in given.names:
+        name, _, splits = each.partition(":")
+        sizes = cut(
+            given.collections / name, given.out / name, (splits or "test").split(","), given.documents, given.queries
+        )
+        print(name, *sizes, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Whether one way to train is better than another, over collections, queries and seeds at once.
+
+A paired test over queries takes the two trainings and the collection as given. Here all three are drawn again: the
+collections, within each of them its clusters of queries, and of each way to train its seeds, the same for all
+collections, because one training is measured on all of them. Sampling with replacement at every level of a hierarchy is
+Davison and Hinkley 1997, section 3.8, strategy 1; seeds are crossed with collections, not nested in them.
+
+Few seeds make it optimistic: the variance over n seeds drawn with replacement is (n - 1) / n of what it should be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.errors import ParameterError
+
+SAMPLES = 10_000
+LEVEL = 0.95
+
+Values = npt.NDArray[np.float64]
+
+
+class Cases(NamedTuple):
+    """One collection under two ways to train.
+
+    first, second: float64 [seeds, queries] of a measure; the two may have different numbers of seeds. clusters:
+    int64 [queries], the cluster of each query, from 0 on: queries that are about the same text are drawn together.
+    """
+
+    first: Values
+    second: Values
+    clusters: npt.NDArray[np.int64]
+
+
+class Difference(NamedTuple):
+    """second - first, the mean over collections of the mean over queries and seeds.
+
+    low, high: its 95 % percentile interval. p_value: two-sided, twice the smaller share of samples on one side of 0.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+def bootstrap_difference(collections: Sequence[Cases], samples: int = SAMPLES, seed: int = 0) -> Difference:
+    """The difference over all collections, each of the same weight.
+
+    Of a single collection only queries and seeds are drawn. Raises ParameterError without collections, or where they
+    have different numbers of seeds.
+    """
+    if not collections:
+        raise ParameterError("there is no collection to compare on; give at least one")
+    seeds = {(len(each.first), len(each.second)) for each in collections}
+    if len(seeds) != 1:
+        raise ParameterError(f"collections have {sorted(seeds)} seeds; all must have the same")
+    [(of_first, of_second)] = seeds
+    random = np.random.default_rng(seed)
+    weights = [_drawn(random, samples, count) for count in (of_first, of_second)]
+    means = np.zeros(samples)
+    for _ in collections:  # each collection that is drawn, and one that is drawn again, has queries drawn anew
+        chosen = random.integers(len(collections), size=samples)
+        for number, each in enumerate(collections):
+            at = chosen == number
+            means[at] += _of_collection(random, each, *(of_seeds[at] for of_seeds in weights)) / len(collections)
+    observed = float(np.mean([each.second.mean() - each.first.mean() for each in collections]))
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    side = min(np.count_nonzero(means <= 0), np.count_nonzero(means >= 0))
+    return Difference(observed, float(low), float(high), min(1.0, 2 * (side + 1) / (samples + 1)))
+
+
+def _drawn(random: np.random.Generator, samples: int, count: int) -> Values:
+    """float64 [samples, count]: shares of what is drawn `count` times with replacement."""
+    shares: Values = random.multinomial(count, np.full(count, 1 / count), size=samples) / count
+    return shares
+
+
+def _of_collection(random: np.random.Generator, cases: Cases, first_seeds: Values, second_seeds: Values) -> Values:
+    """float64 [samples]: the difference with other queries, and with these shares of the seeds [samples, seeds]."""
+    sizes = np.bincount(cases.clusters).astype(np.float64)
+    drawn = _drawn(random, len(first_seeds), len(sizes))
+    queries = drawn @ sizes
+
+    def mean(values: Values, seeds: Values) -> Values:
+        sums = np.stack([np.bincount(cases.clusters, each) for each in values])
+        found: Values = ((drawn @ sums.T) * seeds).sum(1) / queries
+        return found
+
+    return mean(cases.second, second_seeds) - mean(cases.first, first_seeds)

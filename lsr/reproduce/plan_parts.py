@@ -1,0 +1,73 @@
+"""What plans have in common: collections, backbones, teachers, and the settings of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lsr.experiment.suites import Judged
+from lsr.reproduce.finding import MINED, ZERO_SHOT
+from lsr.training.losses import LossSpec
+from lsr.training.training_config import (
+    DataConfig,
+    EncoderConfig,
+    OptimizerConfig,
+    RegularizerConfig,
+    TeacherConfig,
+    TrainingConfig,
+)
+
+TINY, MINILM = "tiny", "minilm"
+CROSS_ENCODER = "cross-encoder/ms-marco-MiniLM-L-12-v2"
+BGE_SMALL = "BAAI/bge-small-en-v1.5"
+
+STEPS = 1000
+QUERY_TOKENS, TOKENS = 32, 64
+
+# Questions of SQuAD's development articles, to the sentence with the answer; and of other articles.
+SENTENCES = DataConfig("squad-nqg", "dev", group=2, negatives=MINED)
+SENTENCES_TEST = Judged("squad-nqg", "squad-nqg", "test")
+
+# No variant is trained on these, nor is anything chosen on them.
+UNSEEN = tuple(
+    Judged(name, path, "test", group=ZERO_SHOT)
+    for name, path in (
+        ("adi", "adi"),
+        ("checkthat", "checkthat2020-claims"),
+        ("cosqa", "cosqa"),
+        ("cranfield", "cranfield"),
+        ("cystic-fibrosis", "cystic-fibrosis"),
+        ("lisa", "lisa"),
+        ("medline", "medline"),
+        ("nfcorpus", "beir/nfcorpus"),
+        ("npl", "npl-vaswani"),
+        ("scifact", "beir/scifact"),
+        ("stackfaq", "stackfaq"),
+        ("time", "time"),
+    )
+)
+
+
+def training(
+    encoder: EncoderConfig,
+    steps: int,
+    rate: float,
+    loss: LossSpec,
+    penalties: RegularizerConfig | None = None,
+    data: DataConfig = SENTENCES,
+    teacher: TeacherConfig | None = None,
+    batch_size: int = 32,
+) -> TrainingConfig:
+    """A training in bfloat16. rate: of whole networks."""
+    return TrainingConfig(
+        encoder,
+        (data,),
+        OptimizerConfig(batch_size=batch_size, steps=steps, rate=rate, precision="bfloat16"),
+        (loss,),
+        regularizer=penalties or RegularizerConfig(),
+        teacher=teacher,
+    )
+
+
+def question(plan: Callable[..., object]) -> str:
+    """The docstring of a plan."""
+    return (plan.__doc__ or "").strip()
