@@ -1,8 +1,7 @@
-"""Differences between variants over collections, clusters of queries and seeds, beside what each variant costs."""
+"""Differences between variants, over collections, clusters of queries and seeds."""
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -12,7 +11,7 @@ from lsr.eval.significance import holm
 from lsr.eval.tables import Column, Table, Value
 from lsr.experiment.measure import Figures
 from lsr.experiment.suites import Judged
-from lsr.reproduce.finding import ZERO_SHOT, Contrast, Measured, VariantGroup
+from lsr.reproduce.finding import ZERO_SHOT, Measured, VariantGroup
 from lsr.reproduce.hierarchical_bootstrap import Cases, bootstrap_difference
 
 # Judged.name -> query id -> what the query is about; see clusters_of.
@@ -27,51 +26,22 @@ def clusters_of(qrels: Mapping[str, Mapping[str, int]], relevant: int) -> dict[s
     }
 
 
-def overview(part: VariantGroup, measured: Sequence[Measured], measures: Sequence[str]) -> Table:
-    """Every variant: means over the zero-shot collections, and each other collection, and what searching them costs.
-
-    ± is the standard deviation over seeds, of the mean over collections. FLOPS, non-zeros and microseconds are means
-    over all collections.
-    """
-    scopes = _scopes(part)
-    columns = [Column("variant"), Column("seeds", 0)]
-    for scope in scopes:
-        for measure in measures:
-            columns += [Column(f"{scope} {measure}", 4), Column(f"{scope} {measure} ±", 4)]
-    columns += [Column("FLOPS", 2), Column("document nnz", 1), Column("query nnz", 1), Column("search µs", 1)]
-    figures = _figures(measured)
-    rows: list[list[Value]] = []
-    for variant in dict.fromkeys(each.variant for each in measured):
-        seeds = len(figures[part.tests[0].name, variant])
-        row: list[Value] = [variant, seeds]
-        for tests in scopes.values():
-            for measure in measures:
-                of_seeds = [
-                    statistics.fmean(
-                        statistics.fmean(figures[judged.name, variant][seed].per_query[measure].values())
-                        for judged in tests
-                    )
-                    for seed in range(seeds)
-                ]
-                row += [statistics.fmean(of_seeds), statistics.stdev(of_seeds) if seeds > 1 else None]
-        everywhere = [each for judged in part.tests for each in figures[judged.name, variant]]
-        for cost in ("flops", "document_nnz", "query_nnz", "search_microseconds"):
-            row.append(statistics.fmean(getattr(each, cost) or 0.0 for each in everywhere))
-        rows.append(row)
-    return Table(columns, rows)
-
-
 def contrast_table(part: VariantGroup, measured: Sequence[Measured], clusters: Clusters, measure: str) -> Table:
     """Every contrast of the part, over the zero-shot collections and on each other one.
 
     low, high: the interval of hierarchical_bootstrap. p is corrected by Holm's method over the contrasts of one scope.
     """
     columns = [Column("contrast"), Column("on"), Column("difference", 4), Column("low", 4), Column("high", 4)]
-    figures = _figures(measured)
+    figures = figures_of(measured)
     rows: list[list[Value]] = []
-    for scope, tests in _scopes(part).items():
+    for scope, tests in scopes_of(part).items():
         found = [
-            bootstrap_difference([_cases(figures, judged, each, clusters, measure) for judged in tests])
+            bootstrap_difference(
+                [
+                    cases_of(figures, judged, _even(each.first), _even(each.second), clusters, measure)
+                    for judged in tests
+                ]
+            )
             for each in part.contrasts
         ]
         corrected = holm([each.p_value for each in found])
@@ -80,7 +50,7 @@ def contrast_table(part: VariantGroup, measured: Sequence[Measured], clusters: C
     return Table([*columns, Column("p", 4), Column("p (Holm)", 4)], rows)
 
 
-def _scopes(part: VariantGroup) -> dict[str, list[Judged]]:
+def scopes_of(part: VariantGroup) -> dict[str, list[Judged]]:
     """ZERO_SHOT -> all of its collections, if there are any; the name of each other collection -> itself."""
     scopes: dict[str, list[Judged]] = {}
     for judged in sorted(part.tests, key=lambda each: each.group != ZERO_SHOT):
@@ -88,7 +58,7 @@ def _scopes(part: VariantGroup) -> dict[str, list[Judged]]:
     return scopes
 
 
-def _figures(measured: Iterable[Measured]) -> dict[tuple[str, str], list[Figures]]:
+def figures_of(measured: Iterable[Measured]) -> dict[tuple[str, str], list[Figures]]:
     """(collection, variant) -> by seed."""
     found: dict[tuple[str, str], list[Figures]] = {}
     for each in sorted(measured, key=lambda each: each.seed):
@@ -96,25 +66,35 @@ def _figures(measured: Iterable[Measured]) -> dict[tuple[str, str], list[Figures
     return found
 
 
-def _cases(
+def cases_of(
     figures: Mapping[tuple[str, str], Sequence[Figures]],
     judged: Judged,
-    contrast: Contrast,
+    first: Mapping[str, float],
+    second: Mapping[str, float],
     clusters: Clusters,
     measure: str,
 ) -> Cases:
-    queries = list(figures[judged.name, contrast.first[0]][0].per_query[measure])
+    """One collection for bootstrap_difference. first, second: variant -> its weight in the mean that is compared.
+
+    A variant that has no seeds, such as BM25, is the same for all.
+    """
+    queries = list(figures[judged.name, next(iter(first))][0].per_query[measure])
     names = [clusters[judged.name][query] for query in queries]
 
-    def side(variants: Sequence[str]) -> npt.NDArray[np.float64]:
-        """The mean over variants; one that has no seeds, such as BM25, is the same for all."""
-        values = [
-            np.array([[each.per_query[measure][query] for query in queries] for each in figures[judged.name, variant]])
-            for variant in variants
-        ]
-        seeds = max(map(len, values))
-        mean: npt.NDArray[np.float64] = np.mean([np.broadcast_to(each, (seeds, len(queries))) for each in values], 0)
-        return mean
+    def side(weights: Mapping[str, float]) -> npt.NDArray[np.float64]:
+        values = {
+            variant: np.array(
+                [[each.per_query[measure][query] for query in queries] for each in figures[judged.name, variant]]
+            )
+            for variant in weights
+        }
+        total = np.zeros((max(map(len, values.values())), len(queries)))
+        for variant, weight in weights.items():
+            total += weight * values[variant]
+        return total
 
-    numbers = np.unique(names, return_inverse=True)[1]
-    return Cases(side(contrast.first), side(contrast.second), numbers.astype(np.int64))
+    return Cases(side(first), side(second), np.unique(names, return_inverse=True)[1].astype(np.int64))
+
+
+def _even(variants: Sequence[str]) -> dict[str, float]:
+    return dict.fromkeys(variants, 1 / len(variants))
