@@ -62,13 +62,13 @@ def equal_length_table(
             found = []
             for curve, shared in places.items():
                 for place in shared:
-                    weights = [_between(curves[name], lengths, place) for name in (part.baseline, curve)]
-                    cases = [cases_of(figures, judged, *weights, clusters, measure) for judged in tests]
-                    means = (
-                        statistics.fmean(float(getattr(each, of).mean()) for each in cases)
-                        for of in ("first", "second")
+                    first, second = (_between(curves[name], lengths, place) for name in (part.baseline, curve))
+                    cases = [cases_of(figures, judged, first, second, clusters, measure) for judged in tests]
+                    before, after = (
+                        statistics.fmean(float(values.mean()) for values in of_side)
+                        for of_side in ([each.first for each in cases], [each.second for each in cases])
                     )
-                    found.append(_Found(curve, place, *means, bootstrap_difference(cases)))
+                    found.append(_Found(curve, place, before, after, bootstrap_difference(cases)))
             for each, p in zip(found, holm([one.difference.p_value for one in found]), strict=True):
                 rows.append(
                     [each.curve, scope, each.length, measure, each.baseline, each.value, *each.difference, float(p)]

@@ -50,8 +50,8 @@ def write_lexical_start(backbone: str, texts: Iterable[str], components: int, fo
     transform = _fitted(states, embeddings[tokens])
 
     def logits(states: Tensor) -> Tensor:
-        normalized: Tensor = torch.nn.functional.layer_norm(states @ transform.T, [len(transform)])
-        return normalized @ embeddings.T
+        found: Tensor = torch.nn.functional.layer_norm(states @ transform.T, [len(transform)]) @ embeddings.T
+        return found
 
     step = max(1, len(states) // TEXTS)
     of_token = logits(states[::step]).gather(1, tokens[::step, None])

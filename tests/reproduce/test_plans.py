@@ -17,6 +17,7 @@ from lsr.encoders.spec import HeadSpec
 from lsr.errors import ParameterError
 from lsr.experiment import read_experiment
 from lsr.reproduce.finding import MINED, ZERO_SHOT, Plan, Variant, VariantGroup
+from lsr.reproduce.framework_plan import FACTOR_RATE
 from lsr.reproduce.plans import PLANS, find_plan
 from lsr.reproduce.reference_rows import REFERENCES
 from lsr.training.distillation import Ensemble
@@ -59,7 +60,7 @@ def test_variants_of_a_part_have_one_budget_and_one_collection(plan: Plan) -> No
     for part in plan.parts:
         configs = [variant.config for variant in part.variants]
         assert len(configs) > 1
-        budgets = [replace(config.optimizer, rate=1.0) for config in configs]
+        budgets = [replace(config.optimizer, rate=1.0, table_rate=1.0) for config in configs]
         assert budgets == [budgets[0]] * len(budgets)
         assert budgets[0].steps == STEPS
         data = [(each.data[0].collection, each.data[0].split, each.encoder.max_length) for each in configs]
@@ -249,7 +250,9 @@ def test_cells_of_the_framework_differ_in_their_heads_alone() -> None:
             assert bool(getattr(variant.config.regularizer, penalties)) == (name in variant.name)
         plain = replace(first.encoder, method=encoder.method, query_head=encoder.query_head)
         assert replace(plain, document_head=encoder.document_head) == encoder
-        assert replace(variant.config, encoder=first.encoder, regularizer=first.regularizer) == first
+        same = replace(variant.config, encoder=first.encoder, regularizer=first.regularizer)
+        assert replace(same, optimizer=replace(same.optimizer, table_rate=first.optimizer.table_rate)) == first
+        assert ("bin" in variant.name) == (same.optimizer.table_rate == FACTOR_RATE)
     assert {name: len(heads) for name, heads in sides.items()} == dict.fromkeys(
         ("qbin", "qmlp", "qmlm", "dbin", "dmlp", "dmlm"), 1
     )
