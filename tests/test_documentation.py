@@ -99,8 +99,8 @@ def test_the_errors_that_are_explained_can_still_occur() -> None:
 
 def test_the_site_shows_the_arguments_that_docstrings_name_as_a_list() -> None:
     as_list = runpy.run_path(str(REPOSITORY / "docs" / "site" / "docstrings.py"))["as_list"]
-    text = "Adds: many.\n\nids: texts, or None: see above\n    and below.\na, *b: others.\n\nend: of\nthe text"
-    shown = "Adds: many.\n\n- `ids`: texts, or None: see above\n    and below.\n- `a, *b`: others.\n\nend: of\nthe text"
+    text = "Adds them.\n\nids: texts, or None: see above\n    and below.\na, *b: others.\n\nend: of\nthe text"
+    shown = "Adds them.\n\n- `ids`: texts, or None: see above\n    and below.\n- `a, *b`: others.\n\nend: of\nthe text"
     assert as_list(text) == shown
 
 
