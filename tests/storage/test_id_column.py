@@ -42,9 +42,10 @@ def test_written_again(tmp_path: Path) -> None:
         assert IdColumn.open(tmp_path, "ids").rows(ids).tolist() == list(range(len(ids)))
 
 
-@pytest.mark.parametrize("at_once", [1, 40, 999, 1004, 1 << 18])
-def test_sorted_in_parts_as_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
-    ids = [f"id{row}" for row in range(1000)] + ["", "\0", "\0\0", "ü"]
+# Each part is a file of its own, so that parts of one id are tried with few.
+@pytest.mark.parametrize(("count", "at_once"), [(30, 1), (1000, 40), (1000, 999), (1000, 1004), (1000, 1 << 18)])
+def test_sorted_in_parts_as_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, at_once: int) -> None:
+    ids = [f"id{row}" for row in range(count)] + ["", "\0", "\0\0", "ü"]
     monkeypatch.setattr(id_column, "SORTED_AT_ONCE", at_once)
     IdColumn.write(tmp_path, "ids", ids)
     digests, rows = IdColumn.of(ids)._by_digest()
