@@ -230,8 +230,13 @@ class Snapshot:
         """What `encode` made, searched for. dropped: int64[queries], a row for each query not to be found, or -1."""
         dense = self._checked_dense.index if DENSE in request.sides else None
         firsts = None if self.passages is None else self.passages.firsts
-        relevance = request.feedback is not None and request.feedback.method == "rm3"
-        bm25 = self._bm25 if relevance else None
+        bm25 = None
+        if request.feedback is not None and request.main == SPARSE:
+            from lsr.retrieval.feedback_warning import warn_of_loss
+
+            bm25 = self._bm25
+            if bm25 is not None or self.query_encoder is not None:  # it is known what made the vectors
+                warn_of_loss(request.feedback, bm25 is not None)
         sides = Sides(self.index, dense, self._prepared(request), checked_threads(threads), dropped, firsts, bm25)
         return search_pipeline(sides, encoded)
 
