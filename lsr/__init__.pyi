@@ -8,6 +8,9 @@ from .collections.runs import read_qrels as read_qrels
 from .collections.runs import read_run as read_run
 from .collections.runs import write_run as write_run
 from .collections.sources import Document as Document
+from .distributed.sharded_building import build_sharded_index as build_sharded_index
+from .distributed.sharded_folder import ShardedFolder as ShardedFolder
+from .distributed.sharded_searcher import ShardedSearcher as ShardedSearcher
 from .encoders.base import Encoder as Encoder
 from .encoders.bm25 import BM25Encoder as BM25Encoder
 from .encoders.bm25_statistics import Drift as Drift
@@ -33,6 +36,7 @@ from .errors import LsrWarning as LsrWarning
 from .errors import MissingExtraError as MissingExtraError
 from .errors import ParameterError as ParameterError
 from .errors import RunError as RunError
+from .errors import ShardError as ShardError
 from .errors import StorageError as StorageError
 from .errors import VectorsError as VectorsError
 from .exchange.exporting import ExportReport as ExportReport

@@ -49,5 +49,9 @@ class MissingExtraError(LsrError, ImportError):
     """A package is not installed that only some purposes need; the message names the extra that brings it."""
 
 
+class ShardError(LsrError):
+    """Shards of an index do not answer, or not in time; the message names them."""
+
+
 class StorageError(LsrError, OSError):
     """Writing failed: no space left, no permission, a path that cannot be created."""

@@ -30,6 +30,7 @@ EXTRAS = {
     "llama_index": "llama-index",
     "haystack": "haystack",
     "pyterrier": "pyterrier",
+    "ray": "ray",
     "google.protobuf": "exchange",
 }
 TRAINING = ("accelerate", "tensorboard", "torch", "transformers")

@@ -45,6 +45,7 @@ ENTRIES = {
     "import lsr.bridges.llama_index": "llama_index",
     "import lsr.bridges.haystack": "haystack",
     "import lsr.bridges.pyterrier": "pyterrier",
+    "from lsr import build_sharded_index; build_sharded_index(['text'], 'index', 'bm25', 2, cluster='local')": "ray",
     "from lsr import import_vectors; open('a.ciff', 'w').close()\n"
     "import_vectors('a.ciff', 'out', 'ciff')": "google.protobuf",
 }

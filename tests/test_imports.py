@@ -14,6 +14,7 @@ FLOORS = (
     *("version", "errors", "extras", "display", "checks", "threads"),
     *("memory", "provenance", "progress", "spelling", "recipes"),
     *("storage", "toml", "vectors", "collections", "index", "encoders", "retrieval", "exchange", "eval", "experiment"),
+    "distributed",
     "serve",
     "bridges",
     *("training", "reproduce", "demo", "cli"),

@@ -151,9 +151,11 @@ class Hits(ScoredList[Hit]):
 
     estimated_recall: which share of what a search without `budget_us` finds was found, as is to be expected; 1 for a
     search that did not stop, and only for such.
+    missing_shards: those of a sharded index that did not answer, where the search was to name them.
     """
 
     estimated_recall: float = 1.0
+    missing_shards: tuple[str, ...] = ()
 
     columns: ClassVar[tuple[str, ...]] = ("doc_id", "score", "row", "scores", "text")
 

@@ -22,6 +22,7 @@ from lsr.index.parameters import IndexConfig
 from lsr.index.segments.generation import METADATA, SPANS, TEXTS, TITLES
 from lsr.index.segments.merging import memory_of_disk_build
 from lsr.index.seismic.build.trial import has_few_terms
+from lsr.index.seismic.build.whole_collection import WholeCollection
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.retrieval.dense_side import DENSE_FOLDER
 from lsr.retrieval.encoding import Anew, Documents, remove_weights, whole_documents
@@ -52,6 +53,7 @@ class SegmentMaker:
     dense: for dense vectors beside the sparse ones. split: for passages in place of whole documents.
     known_columns: the index's metadata, which that of the segment must go with.
     memory: bytes that may hold vectors and their index; half of what the machine has if None.
+    whole: of a shard, the collection that it is a part of.
     """
 
     encoder: Encoder | None
@@ -64,6 +66,7 @@ class SegmentMaker:
     memory: int | None = None
     progress: bool = False
     known_columns: pa.Schema | None = None
+    whole: WholeCollection | None = None
 
     def from_documents(self, documents: Documents, segment: Path, encoding: Path) -> None:
         """Encode documents into `encoding`, from which a killed call resumes, and make them the segment.
@@ -131,11 +134,17 @@ class SegmentMaker:
                     progress=self.progress,
                     extra=beside,
                     few_terms=few_terms,
+                    whole=self.whole,
                 )
                 return
             vectors = SparseVectors.read(vectors, vocabulary)
         index = SeismicIndex.build(
-            vectors, self.config, threads=self.threads, progress=self.progress, few_terms=few_terms
+            vectors,
+            self.config,
+            threads=self.threads,
+            progress=self.progress,
+            few_terms=few_terms,
+            whole=self.whole,
         )
         del vectors  # their memory may be needed
         index.save(segment, beside)

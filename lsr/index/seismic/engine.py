@@ -22,6 +22,7 @@ from lsr.index.parameters import IndexConfig, SearchParams
 from lsr.index.rows import GatheredRows
 from lsr.index.seismic.build.in_memory import Parts, build_parts
 from lsr.index.seismic.build.summarize import SUPER, Blocks
+from lsr.index.seismic.build.whole_collection import WholeCollection
 from lsr.index.seismic.exact_lists import ExactLists
 from lsr.index.seismic.forward import Components, Forward, document_rows, table_size, tail_of
 from lsr.index.seismic.search import kernels
@@ -106,9 +107,16 @@ class BlockEngine:
         self.exact_lists = ExactLists(self.forward, postings)
 
     @classmethod
-    def build(cls, vectors: SparseVectors, config: IndexConfig, executor: Executor, progress: bool) -> BlockEngine:
+    def build(
+        cls,
+        vectors: SparseVectors,
+        config: IndexConfig,
+        executor: Executor,
+        progress: bool,
+        whole: WholeCollection | None = None,
+    ) -> BlockEngine:
         """Cluster, quantize and summarize; without a graph."""
-        return cls(build_parts(vectors, config, executor, progress), vectors.dim, vectors.nnz)
+        return cls(build_parts(vectors, config, executor, progress, whole), vectors.dim, vectors.nnz)
 
     @classmethod
     def of(

@@ -24,6 +24,7 @@ from lsr.index.segments.generation import Generation, open_generation
 from lsr.index.segments.segmented_engine import SegmentedEngine
 from lsr.index.seismic.build.graph import build_graph, rows_of
 from lsr.index.seismic.build.trial import choose_engine
+from lsr.index.seismic.build.whole_collection import WholeCollection, count_rows
 from lsr.index.seismic.engine import BlockEngine
 from lsr.index.seismic.seismic_files import State, manifest_of, open_files
 from lsr.index.sparse_index import SparseIndex
@@ -82,6 +83,7 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
         vocabulary: VocabularyLike | None = None,
         *,
         few_terms: bool = False,
+        whole: WholeCollection | None = None,
     ) -> SeismicIndex:
         """Index the rows of `vectors`; equal input gives equal indexes, whatever the number of threads.
 
@@ -91,6 +93,7 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
         vocabulary: the tokens of the components, which are kept with the index.
         few_terms: queries will have a few terms with the weights of a table, as inference-free encoders make them: the
         documents are stored as inverted lists, and every search is exact.
+        whole: of a shard, the collection that its rows are a part of.
         Raises VectorsError for ids that are not unique, ParameterError for threads < 1 and a vocabulary of
         another size.
         """
@@ -103,10 +106,15 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
 
         def blocks() -> BlockEngine:
             with thread_pool(threads) as executor:
-                return BlockEngine.build(rows, config, executor, progress)
+                return BlockEngine.build(rows, config, executor, progress, whole)
 
         engine, recall = choose_engine(
-            len(rows), blocks, lambda: InvertedEngine.build(rows), config.seed, threads, few_terms
+            count_rows(len(rows), whole),
+            blocks,
+            lambda: InvertedEngine.build(rows),
+            config.seed,
+            threads,
+            few_terms,
         )
         if isinstance(engine, BlockEngine) and config.knn:
             engine.graph = build_graph(engine, config.knn, threads, progress)
@@ -125,6 +133,7 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
         progress: bool = False,
         extra: Extra | None = None,
         few_terms: bool = False,
+        whole: WholeCollection | None = None,
     ) -> SeismicIndex:
         """Index vectors on disk, more of them than fit in memory, into a folder, and open it: as `build` and `save` do.
 
@@ -143,6 +152,7 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
             progress=progress,
             extra=extra,
             few_terms=few_terms,
+            whole=whole,
         )
         return cls.open(folder)
 

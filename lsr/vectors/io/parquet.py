@@ -153,6 +153,22 @@ class ParquetWriter(PartWriter[PartSize]):
         return part
 
 
+def write_numbered_part(
+    folder: Path,
+    number: int,
+    vectors: SparseVectors,
+    vocabulary: Vocabulary | None,
+    encoder: Mapping[str, Any] | None,
+) -> None:
+    """Write one part, counted from 0, of a folder that several processes write before a ParquetWriter finishes it.
+
+    vectors: with ids. Raises StorageError.
+    """
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    _write_part(part_path(folder, number), vectors, 0, _settings(vectors.dim, vocabulary, encoder), {})
+
+
 def read_info(path: Path) -> VectorsInfo:
     """Counts, from vectors.json."""
     return _read_manifest(path).info

@@ -41,6 +41,7 @@ from lsr.index.seismic.build.node_plan import NodePlan
 from lsr.index.seismic.build.spill import Spill, range_begins
 from lsr.index.seismic.build.summarize import WINDOW, Blocks, add_to_runs, run_starts
 from lsr.index.seismic.build.superblock_pages import PAGE
+from lsr.index.seismic.build.whole_collection import WholeCollection, count_rows
 from lsr.index.seismic.engine import BLOCK_ARRAYS, BlockEngine
 from lsr.index.seismic.forward import (
     Components,
@@ -105,6 +106,7 @@ def build_folder(
     progress: bool = False,
     extra: Extra | None = None,
     few_terms: bool = False,
+    whole: WholeCollection | None = None,
 ) -> None:
     """Write the index of stored vectors into a folder, in place of an index that is there, in one step.
 
@@ -113,7 +115,7 @@ def build_folder(
         vectors, 6 or 8 bytes for each non-zero, or about 200 for each document if that is more.
     vocabulary: as for SparseVectors.read, and kept with the index. threads: None for all processors. progress: bars on
     standard error.
-    extra: as for write_index; ids are there already. few_terms: see SeismicIndex.build.
+    extra: as for write_index; ids are there already. few_terms, whole: see SeismicIndex.build.
     Raises ParameterError for less memory than it takes, which is named, and else what SeismicIndex.build, reading
     vectors, and write_index raise.
     """
@@ -129,7 +131,7 @@ def build_folder(
         with thread_pool(threads) as executor, TemporaryDirectory(prefix="spill-", dir=temporary) as spill:
             ahead = min(threads, AHEAD)
             state = _Build(
-                vectors, temporary, Path(spill), config, memory, executor, threads, ahead, progress, few_terms
+                vectors, temporary, Path(spill), config, memory, executor, threads, ahead, progress, few_terms, whole
             ).run()
         has_ids = (temporary / "ids.offsets.npy").exists()
         if known is not None:
@@ -270,13 +272,14 @@ class _Build:
     ahead: int
     progress: bool
     few_terms: bool
+    whole: WholeCollection | None
 
     def run(self) -> State:
         counts = self._count()
         sizes = counts.sizes
         _check_memory(self.memory, sizes)
         engine, recall = trial.choose_engine(
-            sizes.documents,
+            count_rows(sizes.documents, self.whole),
             lambda: self._build_blocks(counts),
             lambda: self._invert(counts),
             self.config.seed,
@@ -294,6 +297,8 @@ class _Build:
         sizes = counts.sizes
         maxima = self._gather_sketches(counts)
         rows = self._order(sizes)
+        if self.whole is not None:
+            maxima = self.whole.maxima[counts.components.external]
         scale = _Scale(scale_of(maxima), head_layout(sizes.postings, sizes.documents))
         positions = positions_of(rows)
         arrays = {"components": counts.components.external, "scale": scale.scale}

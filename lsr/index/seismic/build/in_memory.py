@@ -14,6 +14,7 @@ from lsr.index.seismic.build.halving import halve_windows
 from lsr.index.seismic.build.node_plan import NodePlan
 from lsr.index.seismic.build.summarize import RARE, WINDOW, Blocks, invert_summaries
 from lsr.index.seismic.build.superblock_pages import PAGE
+from lsr.index.seismic.build.whole_collection import WholeCollection, shared_scale
 from lsr.index.seismic.forward import (
     Components,
     Forward,
@@ -21,7 +22,6 @@ from lsr.index.seismic.forward import (
     count_occurrences,
     head_layout,
     quantize,
-    weight_scale,
 )
 from lsr.progress import progress_bar
 from lsr.storage.arrays import Array, read_only
@@ -38,7 +38,13 @@ class Parts(NamedTuple):
     blocks: Blocks
 
 
-def build_parts(vectors: SparseVectors, config: IndexConfig, executor: Executor, progress: bool) -> Parts:
+def build_parts(
+    vectors: SparseVectors,
+    config: IndexConfig,
+    executor: Executor,
+    progress: bool,
+    whole: WholeCollection | None = None,
+) -> Parts:
     """Order, quantize and summarize the rows of `vectors`; the result does not depend on the number of threads."""
     components = count_components(vectors)
     n_components = len(components.external)
@@ -48,7 +54,7 @@ def build_parts(vectors: SparseVectors, config: IndexConfig, executor: Executor,
     rows = cluster(sketches, n_components, config, executor)
     halve_windows(rows, sketches, n_components, config, executor)
     del sketches
-    scale = weight_scale(internal, vectors.values, n_components)
+    scale = shared_scale(components, internal, vectors.values, whole)
     head_size = head_layout(vectors.nnz, len(vectors))
     compact = config.layout == "compact"
     arrays = quantize(rows, vectors.indptr, internal, vectors.values, scale, head_size, compact, executor)

@@ -1,0 +1,75 @@
+"""Shards of this process, searched by threads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from lsr.distributed.shard import Shard
+from lsr.errors import IndexFormatError, StorageError
+from lsr.threads import processors
+
+if TYPE_CHECKING:
+    from lsr.encoders.base import Encoder
+
+
+class Answers(NamedTuple):
+    """given: shard -> what it answered. lost: shard -> why it did not."""
+
+    given: dict[int, Any]
+    lost: dict[int, str]
+
+
+class Shards(Protocol):
+    """All shards of an index, wherever they are."""
+
+    def ask(self, method: str, asked: Mapping[int, Sequence[Any]], *, writer: bool = False) -> Answers:
+        """What a method of some shards returns. asked: shard -> arguments.
+
+        writer: ask the one replica that has the changes. Raises what the method raises, unless the shard cannot be
+        read.
+        """
+
+    def close(self) -> None: ...
+
+
+class LocalShards:
+    """folders: of the shards. encoder: see Shard."""
+
+    def __init__(self, folders: Sequence[Path], device: str | None, encoder: Encoder | None) -> None:
+        self._shards = [Shard(folder, device, encoder) for folder in folders]
+        self._threads = ThreadPoolExecutor(min(len(folders), processors()), "lsr shard")
+
+    def ask(self, method: str, asked: Mapping[int, Sequence[Any]], *, writer: bool = False) -> Answers:
+        """See Shards."""
+        answers = Answers({}, {})
+        if len(asked) == 1 or processors() == 1:  # to ask a thread takes longer
+            for shard, arguments in asked.items():
+                try:
+                    answers.given[shard] = getattr(self._shards[shard], method)(*arguments)
+                except (IndexFormatError, StorageError) as error:
+                    self._note(answers, shard, error, writer)
+            return answers
+        futures = {
+            shard: self._threads.submit(getattr(self._shards[shard], method), *arguments)
+            for shard, arguments in asked.items()
+        }
+        for shard, future in futures.items():
+            try:
+                answers.given[shard] = future.result()
+            except (IndexFormatError, StorageError) as error:
+                self._note(answers, shard, error, writer)
+        return answers
+
+    def _note(self, answers: Answers, shard: int, error: Exception, writer: bool) -> None:
+        if writer:
+            raise error
+        answers.lost[shard] = str(error)
+
+    def close(self) -> None:
+        """See Shard.close."""
+        for shard in self._shards:
+            shard.close()
+        self._threads.shutdown()

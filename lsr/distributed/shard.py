@@ -1,0 +1,203 @@
+"""Shard: one shard of an index, opened by folder and generation, searched and changed in any process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.encoders.bm25 import BM25Encoder
+from lsr.encoders.load import load_encoder
+from lsr.errors import StorageError
+from lsr.retrieval.hits import Hit, SearchedQuery
+from lsr.retrieval.request import SPARSE, SearchRequest, SideName
+from lsr.retrieval.searcher import Searcher
+from lsr.retrieval.snapshot import Snapshot
+from lsr.retrieval.snapshot_reader import SnapshotReader
+
+if TYPE_CHECKING:
+    from lsr.distributed.routed_documents import ShardDocuments
+    from lsr.encoders.base import Encoder
+    from lsr.index.sparse_index import SparseIndex
+    from lsr.retrieval.changes import UpdateReport
+
+KEPT = 2  # generations that are open at once: the one that is searched, and one that searches may still be in
+
+
+@dataclass(frozen=True)
+class ShardQueries:
+    """Queries as shards take them: texts, where each shard has a vocabulary of its own, as BM25's grow; else vectors.
+
+    encoded: side -> vectors, as Snapshot.encode gives them.
+    """
+
+    texts: Sequence[str] | None
+    encoded: Mapping[str, Any]
+
+    def chosen(self, places: Sequence[int]) -> ShardQueries:
+        """Some of them, in this order."""
+        rows = np.asarray(places, np.int64)
+        texts = None if self.texts is None else [self.texts[place] for place in places]
+        return ShardQueries(texts, {side: each[rows] for side, each in self.encoded.items()})
+
+
+class ShardFound(NamedTuple):
+    """rows int64[queries, k], -1 for none; scores float[queries, k]; ids of the rows that there are, query by query.
+
+    generation: what was searched. recall: see Found.
+    """
+
+    generation: int
+    rows: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.floating]
+    ids: list[list[str]]
+    recall: npt.NDArray[np.float32] | None
+
+
+class Wanted(NamedTuple):
+    """A hit to be made: of the query at this place, the document of this row, with its score."""
+
+    place: int
+    row: int
+    score: float
+
+
+class Shard:
+    """folder: of the shard. encoder: of queries; None where these come as vectors, or are BM25's."""
+
+    def __init__(self, folder: Path, device: str | None = None, encoder: Encoder | None = None) -> None:
+        self.folder = folder
+        self._device, self._encoder = device, encoder
+        self._reader = SnapshotReader(folder, self._choose)
+        self._opening = Lock()
+        self._opened: dict[int, Snapshot] = {}
+        self._writer: Searcher | None = None
+
+    def ready(self) -> bool:
+        """Whether it has begun, which takes an actor a while."""
+        return True
+
+    def at(self, generation: int) -> Snapshot:
+        """What a search of this generation sees; of the newest one, where this one is gone, as a merge has followed it.
+
+        Raises what Searcher.open raises.
+        """
+        with self._opening:
+            snapshot = self._opened.pop(generation, None)
+            if snapshot is None:
+                previous = next(reversed(self._opened.values()), None)
+                try:
+                    snapshot = self._reader.read(generation, previous)
+                except StorageError:
+                    snapshot = self._reader.read(None, previous)
+            self._opened.pop(number_of(snapshot), None)
+            self._opened[number_of(snapshot)] = snapshot  # the last one
+            while len(self._opened) > KEPT:
+                del self._opened[next(iter(self._opened))]
+            return snapshot
+
+    def find(
+        self,
+        generation: int,
+        queries: ShardQueries,
+        request: SearchRequest,
+        threads: int | None,
+        dropped: Sequence[str] | None = None,
+    ) -> ShardFound:
+        """The k best documents of this shard. dropped: for each query the id of a document not to be found."""
+        snapshot = self.at(generation)
+        encoded = self._encoded(snapshot, queries, request.sides)
+        found = snapshot.find(encoded, request, threads, None if dropped is None else snapshot.rows_of(dropped))
+        rows, scores = found.lists
+        ids = [[snapshot.doc_id(row) for row in each if row >= 0] for each in rows.tolist()]
+        return ShardFound(number_of(snapshot), rows, scores, ids, found.recall)
+
+    def hits(self, generation: int, queries: ShardQueries, side: SideName, wanted: Sequence[Wanted]) -> list[Hit]:
+        """Hits that `find` found the rows of, with all that is told of them."""
+        snapshot = self.at(generation)
+        sparse = self._encoded(snapshot, queries, (SPARSE,)).get(SPARSE) if side == SPARSE else None
+        texts = queries.texts
+        return [
+            Hit(
+                snapshot.doc_id(row),
+                score,
+                row,
+                {side: score},
+                snapshot,
+                SearchedQuery(
+                    "" if texts is None else texts[place],
+                    snapshot.query_encoder,
+                    None if sparse is None else sparse.row(place),
+                ),
+            )
+            for place, row, score in wanted
+        ]
+
+    def document(self, generation: int, doc_id: str) -> tuple[str | None, dict[str, Any]] | None:
+        """The text and the metadata of a document; None where there is none."""
+        snapshot = self.at(generation)
+        row = int(snapshot.rows_of([doc_id])[0])
+        if row < 0:
+            return None
+        return None if snapshot.texts is None else snapshot.texts[row], snapshot.metadata.row(row)
+
+    def add(self, documents: ShardDocuments, batch_size: int | None) -> int:
+        """See Searcher.add."""
+        return self._writing.add(documents, batch_size=batch_size)
+
+    def update(self, documents: ShardDocuments, batch_size: int | None) -> UpdateReport:
+        """See Searcher.update."""
+        return self._writing.update(documents, batch_size=batch_size)
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """See Searcher.delete."""
+        return self._writing.delete(ids)
+
+    def commit(self) -> tuple[int, int]:
+        """The generation that has all changes, and how many documents it has."""
+        writer = self._writing
+        return writer.commit(), writer.documents
+
+    def rollback(self) -> None:
+        """Drop what was not committed."""
+        if self._writer is not None:
+            self._writer.rollback()
+
+    def close(self) -> None:
+        """Wait for merges, and drop what was not committed."""
+        if self._writer is not None:
+            self._writer.close()
+
+    @property
+    def _writing(self) -> Searcher:
+        """The searcher that writes, at the newest generation."""
+        if self._writer is None:
+            self._writer = Searcher.open(self.folder, self._device, encoder=self._encoder)
+        elif self._writer.is_behind:
+            self._writer.refresh()
+        return self._writer
+
+    def _choose(self, index: SparseIndex[Any], described: Mapping[str, Any], kept: Path | None) -> Encoder | None:
+        if kept is not None and is_bm25(described):
+            return load_encoder(kept)
+        return self._encoder
+
+    def _encoded(self, snapshot: Snapshot, queries: ShardQueries, sides: Sequence[SideName]) -> Mapping[str, Any]:
+        if queries.encoded or queries.texts is None:
+            return queries.encoded
+        return snapshot.encode(queries.texts, sides)
+
+
+def number_of(snapshot: Snapshot) -> int:
+    """The generation; 0 of an index in memory."""
+    return 0 if snapshot.generation is None else snapshot.generation.number
+
+
+def is_bm25(described: Mapping[str, Any] | None) -> bool:
+    """Whether an encoder, by what it says of itself, is BM25, whose vocabulary grows in each shard by itself."""
+    return described is not None and described.get("kind") == BM25Encoder.name

@@ -1,0 +1,141 @@
+"""A sharded index on disk: a folder of shards, each an ordinary index, and one small file that names them.
+
+manifest.json            the shards with their generations, replaced in one step
+shard-00000/ ...         indexes by themselves, of format 5; the number is what the hash of a document's id gives
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Self
+
+from lsr.checks import expanded
+from lsr.errors import IndexFormatError
+from lsr.storage.files import replacing_file
+from lsr.storage.manifest import MANIFEST, PRODUCT, load_manifest
+
+KIND = "shards"
+FORMAT_VERSION = 1
+ROUTING = "blake2b-64"
+MOST_SHARDS = 100_000
+_NAME = re.compile(r"shard-\d{5}", re.ASCII)
+
+
+def shard_name(number: int) -> str:
+    """The folder of a shard, counted from 0."""
+    return f"shard-{number:05d}"
+
+
+def shard_of(doc_id: str, shards: int) -> int:
+    """The number of the shard that has, or would have, the document with this id.
+
+    It is BLAKE2b of 64 bits of the id in UTF-8, as a whole number whose lowest byte comes first, modulo `shards`.
+    """
+    return int.from_bytes(blake2b(doc_id.encode(), digest_size=8).digest(), "little") % shards
+
+
+@dataclass(frozen=True, slots=True)
+class ShardEntry:
+    """A shard as the manifest names it: its folder, the generation that is searched, and documents of that."""
+
+    name: str
+    generation: int
+    documents: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShardedFolder:
+    """What the manifest says. source: what was indexed. folders: those below which ids of pages are their paths."""
+
+    folder: Path
+    shards: tuple[ShardEntry, ...]
+    source: str | None = None
+    folders: tuple[str, ...] = ()
+
+    @property
+    def documents(self) -> int:
+        return sum(each.documents for each in self.shards)
+
+    def path(self, number: int) -> Path:
+        """The folder of a shard."""
+        return self.folder / self.shards[number].name
+
+    def with_generations(self, changed: Mapping[int, tuple[int, int]]) -> Self:
+        """With other generations, and numbers of documents, of some shards."""
+        shards = list(self.shards)
+        for number, (generation, documents) in changed.items():
+            shards[number] = replace(shards[number], generation=generation, documents=documents)
+        return replace(self, shards=tuple(shards))
+
+    def write(self) -> None:
+        """Write the manifest, in place of the one that is there, in one step. Raises StorageError."""
+        entries: dict[str, Any] = {
+            "product": PRODUCT,
+            "format_version": FORMAT_VERSION,
+            "kind": KIND,
+            "routing": ROUTING,
+            "source": self.source,
+            "folders": list(self.folders),
+            "documents": self.documents,
+            "shards": [asdict(each) for each in self.shards],
+            "files": {},  # each shard lists its own
+        }
+        with replacing_file(self.folder / MANIFEST) as file:
+            file.write(json.dumps(entries, indent=1).encode())
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Self:
+        """What the manifest in `folder` says. Raises IndexFormatError unless it is that of a sharded index, intact."""
+        path = expanded(folder)
+        manifest = load_manifest(path, MANIFEST)
+        if manifest.get("kind") != KIND:
+            raise IndexFormatError(
+                f"{path}: an index of kind {manifest.get('kind')!r}, not of shards; open it with Searcher.open"
+            )
+        for name, known in (("format_version", FORMAT_VERSION), ("routing", ROUTING)):
+            if manifest.get(name) != known:
+                raise IndexFormatError(
+                    f"{path}: {name} {manifest.get(name)!r}, this lsr reads {known!r}; upgrade lsr or build it again"
+                )
+        try:
+            source = manifest["source"]
+            shards = tuple(_entry(number, each) for number, each in enumerate(manifest["shards"]))
+            found = cls(path, shards, None if source is None else _text(source), _texts(manifest["folders"]))
+            if not 1 <= len(shards) <= MOST_SHARDS or found.documents != manifest["documents"]:
+                raise ValueError("the number of shards or documents")
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise IndexFormatError(f"{path / MANIFEST}: damaged ({error!r} is amiss); build the index again") from error
+        return found
+
+
+def is_sharded(folder: str | Path) -> bool:
+    """Whether there is a sharded index. Raises IndexFormatError where there is no index at all."""
+    return load_manifest(expanded(folder), MANIFEST).get("kind") == KIND
+
+
+def _entry(number: int, entry: Mapping[str, Any]) -> ShardEntry:
+    name = _text(entry["name"])
+    if not _NAME.fullmatch(name) or name != shard_name(number):
+        raise ValueError(f"name {name!r}")
+    return ShardEntry(name, _whole(entry["generation"], 1), _whole(entry["documents"], 0))
+
+
+def _whole(value: Any, least: int) -> int:
+    if type(value) is not int or value < least:
+        raise ValueError(f"number {value!r}")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r}, which is no text,")
+    return value
+
+
+def _texts(value: Sequence[Any]) -> tuple[str, ...]:
+    return tuple(_text(each) for each in value)
