@@ -70,12 +70,14 @@ from .index.tools.why import Why as Why
 from .retrieval.attach import attach as attach
 from .retrieval.changes import UpdateReport as UpdateReport
 from .retrieval.dense_building import add_dense as add_dense
+from .retrieval.dense_building import attach_dense as attach_dense
 from .retrieval.dense_building import build_dense as build_dense
 from .retrieval.expanded_collection import expand_collection as expand_collection
 from .retrieval.fusion import fuse_runs as fuse_runs
 from .retrieval.hits import Hit as Hit
 from .retrieval.hits import Hits as Hits
 from .retrieval.indexing import build_index as build_index
+from .retrieval.query_vectors import QueryVectors as QueryVectors
 from .retrieval.refit import refit_index as refit_index
 from .retrieval.request import Feedback as Feedback
 from .retrieval.request import Fusion as Fusion

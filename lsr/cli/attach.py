@@ -18,6 +18,10 @@ def attach(
         str | None,
         typer.Option(metavar="NAME", help="What made its vectors: tiny, a model's folder or Hugging Face id."),
     ] = None,
+    dense: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What made its dense vectors: minilm, a folder or Hugging Face id."),
+    ] = None,
     texts: Annotated[
         str | None,
         typer.Option(metavar="DOCUMENTS", help="What lsr index takes: the texts of documents with the index's ids."),
@@ -29,24 +33,41 @@ def attach(
     loading: dict[str, Any],
     json: options.Json = False,
 ) -> None:
-    """Give an index that was built from vectors its encoder, and the texts of its documents."""
-    if encoder is None and (texts is None or loading):
-        raise ParameterError("there is nothing to attach; give --encoder, or --texts")
+    """Give an index that was built from vectors its encoders, and the texts of its documents."""
+    of_dense = options.of_dense(loading) if dense is not None else {}
+    if encoder is None and ((texts is None and dense is None) or loading != of_dense):
+        raise ParameterError("there is nothing to attach; give --encoder, --dense or --texts")
     from lsr.encoders.load import load_encoder
     from lsr.retrieval.attach import attach as attach_to
+    from lsr.retrieval.dense_building import attach_dense
     from lsr.storage.manifest import read_manifest
 
     read_manifest(index)  # says what is wrong before anything is loaded
     documents = None if texts is None else options.documents_of([texts], id, text, title)
     if isinstance(documents, str):
         raise ParameterError(f"--texts {texts}: holds vectors; give the documents that they were made of")
+    dense_model = None
+    if dense is not None:
+        with while_loading(dense):
+            from lsr.encoders.dense.dense_encoder import load_dense_encoder
+
+            dense_model = load_dense_encoder(dense, **of_dense)
     with while_loading(encoder):
         model = None if encoder is None else load_encoder(encoder, **loading)
-    generation = attach_to(index, model, documents, progress=not json)
+    generation = 0
+    if model is not None or documents is not None:
+        generation = attach_to(index, model, documents, progress=not json)
+    if dense_model is not None:
+        generation = attach_dense(index, dense_model)
     if json:
         has = {"encoder": None if model is None else model.name, "texts": texts is not None}
+        has |= {} if dense_model is None else {"dense": dense_model.name}
         print_json({"index": str(index), **has, "generation": generation})
         return
-    attached = [*([] if model is None else [f"encoder {model.name}"]), *([] if texts is None else ["texts"])]
+    attached = [
+        *([] if model is None else [f"encoder {model.name}"]),
+        *([] if dense_model is None else [f"dense encoder {dense_model.name}"]),
+        *([] if texts is None else ["texts"]),
+    ]
     say(f"{index}: has {' and '.join(attached)} now")
     print_next(["search", index, WORDS_TO_SEARCH])

@@ -47,6 +47,7 @@ def evaluate(
             metavar="QUERIES|VECTORS", help="Texts or vectors to search INDEX for, in place of the collection's texts."
         ),
     ] = None,
+    dense: options.DenseOfQueries = None,
     encoder: options.OfQueries = None,
     threads: options.Threads = None,
     device: options.Device = None,
@@ -62,7 +63,7 @@ def evaluate(
         from lsr.eval.flops import expected_flops
 
         options.check_output(run)
-        asked, qrels = _asked(system, judgments, queries, split, options.drops(same_id), encoder, device)
+        asked, qrels = _asked(system, judgments, queries, split, options.drops(same_id), encoder, dense, device)
         if len(asked.searcher.index):
             check_index(qrels, asked.searcher.snapshot.rows_of, str(system), asked.searcher.snapshot.doc_id(0))
         if request.sides == (SPARSE,):
@@ -73,7 +74,7 @@ def evaluate(
         if run is not None:
             write_run(run, ranking)
         values = query_values(qrels, ranking, names)
-    elif (run, queries, encoder) != (None, None, None) or request != SearchRequest(_DEPTH):
+    elif (run, queries, encoder, dense) != (None,) * 4 or request != SearchRequest(_DEPTH):
         raise ParameterError(f"--run and how to search are of an INDEX, and {system} is not a folder; leave them out")
     else:
         qrels, drop = read_judgments(judgments, split, options.drops(same_id))
@@ -103,6 +104,7 @@ def _asked(
     split: str | None,
     drop_same_id: bool | None,
     encoder: str | None,
+    dense: str | None,
     device: str | None,
 ) -> tuple[Asked, Qrels]:
     """The judged queries, those of the collection or of a file, and their judgments."""
@@ -115,10 +117,11 @@ def _asked(
         qrels, texts = collection.qrels(), collection.queries()
         with while_loading(index):
             searcher = Searcher.open(index, device, encoder=encoder)
-        return Asked(searcher, texts, collection.drop_same_id), qrels
+        return Asked(searcher, texts, collection.drop_same_id).with_dense(dense), qrels
     qrels, drop_same_id = read_judgments(judgments, split, drop_same_id)
     with while_loading(index):
         asked = open_with_queries(index, queries, drop_same_id=drop_same_id, encoder=encoder, device=device)
+    asked = asked.with_dense(dense)
     judged = [query_id for query_id in asked.ids if query_id in qrels]
     if not judged:
         raise ParameterError(f"{queries}: none of its {len(asked.ids)} queries is judged in {judgments}; check the ids")

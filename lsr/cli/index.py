@@ -45,9 +45,9 @@ def index(
     dense: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME",
-            help="Also index dense vectors: minilm, a sentence-transformers folder or Hugging Face id. "
-            "Without --encoder they are added to the INDEX that is there.",
+            metavar="NAME|VECTORS",
+            help="Also index dense vectors: minilm, a sentence-transformers folder or Hugging Face id; or vectors made "
+            "elsewhere: .npy, Parquet or faiss. Without --encoder they are added to the INDEX that is there.",
         ),
     ] = None,
     dense_index: Annotated[
@@ -106,6 +106,7 @@ def index(
 
     from lsr.collections.passages import PassageSplit
     from lsr.encoders.load import load_encoder
+    from lsr.index.dense_vectors import names_dense_vectors
     from lsr.index.open_index import open_index
     from lsr.retrieval.dense_building import NO_TEXT, add_dense
     from lsr.retrieval.indexing import build_index
@@ -116,16 +117,17 @@ def index(
     check_replaceable(index)
     budget = None if memory is None else parse_size(memory)
     documents = options.documents_of(sources, id, text, title)
-    if isinstance(documents, str) and dense is not None:
+    given = names_dense_vectors(dense)
+    if isinstance(documents, str) and dense is not None and not given:
         raise ParameterError(NO_TEXT.format(documents))
     of_dense = options.of_dense(loading)
-    later = dense is not None and encoder is None
+    later = dense is not None and encoder is None and not isinstance(documents, str)
     if later and (config != _DEFAULTS or memory is not None or loading != of_dense):
         raise ParameterError("options of sparse vectors change nothing of dense ones; add --encoder, or leave them out")
-    dense_model = None
-    if dense is not None:
-        if later:
-            open_index(index)  # says what is wrong before a model is loaded
+    if later:
+        open_index(index)  # says what is wrong before a model is loaded
+    dense_model: Any = dense if given else None
+    if dense is not None and not given:
         with while_loading(dense):  # PyTorch and faiss, too
             from lsr.encoders.dense.dense_encoder import load_dense_encoder
 
@@ -135,7 +137,7 @@ def index(
         _report(index, Searcher.open_for_vectors(index))
         print_next(["search", index, WORDS_TO_SEARCH, "--interpolate", "after"])
         return
-    if dense is not None and encoder == "bm25":  # which has none of the options of a network
+    if dense is not None and not given and encoder == "bm25":  # which has none of the options of a network
         loading = {name: value for name, value in loading.items() if name not in of_dense}
     with while_loading(encoder):
         model = None if encoder is None else load_encoder(encoder, **loading)

@@ -30,6 +30,7 @@ def run(
     request: SearchRequest,
     split: options.Split = None,
     same_id: options.SameId = None,
+    dense: options.DenseOfQueries = None,
     encoder: options.OfQueries = None,
     threads: options.Threads = None,
     device: options.Device = None,
@@ -44,6 +45,7 @@ def run(
     drop_same_id = options.drops(same_id)
     with while_loading(index):
         asked = open_with_queries(index, queries, split, drop_same_id=drop_same_id, encoder=encoder, device=device)
+        asked = asked.with_dense(dense)
     found = asked.searcher.rankings(asked.queries, request, threads, asked.drop_same_id, progress=True)
     remark(asked.note)
     if same_id is None:

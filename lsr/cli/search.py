@@ -29,6 +29,7 @@ def search(
     request: SearchRequest,
     explain: Annotated[bool, typer.Option("--explain", help="Show what each term contributes to the score.")] = False,
     queries: options.Queries = None,
+    dense: options.DenseOfQueries = None,
     encoder: options.OfQueries = None,
     device: options.Device = None,
     facet: Annotated[
@@ -42,7 +43,7 @@ def search(
     from lsr.retrieval.facet_counts import counted
 
     with while_loading(index):
-        asked = open_with_query(index, query, queries, encoder, device)
+        asked = open_with_query(index, query, queries, encoder, device, dense)
         snapshot = asked.searcher.snapshot
         hits = snapshot.hits(asked.rows, request)[0]
         facets = {name: counted(snapshot, name, hits, request.where) for name in facet or ()}

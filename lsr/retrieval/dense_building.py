@@ -15,24 +15,28 @@ from lsr.checks import check_kind, expanded
 from lsr.collections.documents import as_documents
 from lsr.collections.passages import passage_text
 from lsr.display import counted
+from lsr.encoders.base import ENCODER_FOLDER
 from lsr.encoders.sparse_collection import IdAndText
 from lsr.errors import CollectionError, EncoderError, ParameterError
 from lsr.index.dense_config import DenseConfig
+from lsr.index.dense_vectors import DenseVectors, names_dense_vectors, open_dense_vectors
 from lsr.index.index_checks import settings_of
-from lsr.retrieval.dense_side import DENSE_FOLDER
+from lsr.retrieval.dense_side import DENSE_FOLDER, check_dim
 from lsr.retrieval.encoding import Anew, Documents, whole_documents
 from lsr.retrieval.segment_maker import encodings, same_documents, write_dense_beside
-from lsr.storage.files import storage_errors
+from lsr.storage.files import link_tree, scratch_folder, storage_errors
 from lsr.storage.id_column import Ids
-from lsr.storage.manifest import check_replaceable, replacing_folder
+from lsr.storage.manifest import MANIFEST, check_replaceable, read_manifest, replacing_folder, write_manifest
 from lsr.storage.parts import noting_kept
 from lsr.threads import checked_threads
 from lsr.vectors.io import is_vectors
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from lsr.encoders.dense.dense_encoder import DenseEncoder
     from lsr.index.dense.dense_index import DenseIndex
-    from lsr.index.segments.generation import Generation
+    from lsr.index.segments.generation import Generation, OpenedSegment
 
 NO_TEXT = "{}: a dense index needs text, not sparse vectors; give the collection"
 _OF_INDEX = "it is not the one that the index was built from; give that one"
@@ -85,7 +89,7 @@ def build_dense(
 
 def add_dense(
     folder: str | Path,
-    encoder: DenseEncoder | str | Path,
+    encoder: DenseEncoder | str | Path | npt.NDArray[np.floating],
     config: DenseConfig | None = None,
     documents: Any = None,
     *,
@@ -95,20 +99,25 @@ def add_dense(
 ) -> int:
     """Add dense vectors to an index, in place of those that it has, in one commit; returns its generation.
 
+    encoder: or dense vectors made elsewhere, as build_index takes them: by ids of documents, or in their order.
     documents: those that the index has, as build_index takes them, which are compared with it by their ids; needed only
     where the index keeps no texts, and then in its order. Passages are encoded as build_index encodes them. Resumes
     after a kill, from FOLDER.dense.encoding.
-    Raises CollectionError for other documents, ParameterError for an index without texts, StorageError.
+    Raises CollectionError for other documents, ParameterError for an index without texts, VectorsError for vectors that
+    are not those of its documents, StorageError.
     """
-    from lsr.encoders.dense.dense_collection import encode_dense_collection, read_dense_parts
     from lsr.index.segments.generation import open_generation
     from lsr.index.segments.index_writer import IndexWriter
 
     config = settings_of(DenseConfig, config)
     checked_threads(threads)
-    encoder = as_dense(encoder)
     target = Path(os.path.realpath(expanded(folder)))
     source = None if documents is None else as_documents(documents)
+    if names_dense_vectors(encoder):
+        return _add_given(target, encoder, config, source, threads, progress)
+    from lsr.encoders.dense.dense_collection import encode_dense_collection, read_dense_parts
+
+    encoder = as_dense(encoder)
     encoding = encodings(target.with_name(f"{target.name}.encoding"))[1]
     with IndexWriter.open(target) as writer:
         rows = _rows_to_encode(open_generation(target), source)
@@ -125,6 +134,80 @@ def add_dense(
     with storage_errors(encoding):
         shutil.rmtree(encoding)
     return number
+
+
+def _add_given(
+    target: Path, given: Any, config: DenseConfig, source: Documents | None, threads: int | None, progress: bool
+) -> int:
+    """As add_dense, of vectors made elsewhere: deleted rows, which are never found, have zeros."""
+    from lsr.index.segments.generation import open_generation
+    from lsr.index.segments.index_writer import IndexWriter
+
+    with (
+        scratch_folder(target.with_name(f"{target.name}.dense")) as scratch,
+        open_dense_vectors(given, scratch) as vectors,
+        IndexWriter.open(target) as writer,
+    ):
+        generation = open_generation(target)
+        if any(segment.starts is not None for segment in generation.segments):
+            raise ParameterError(f"{target}: searches passages, and {vectors.name} has vectors of whole documents")
+        if source is not None and generation.ids is not None:
+            _check_same(source, generation.ids, generation.commit.documents)
+        ids = generation.ids
+        vectors.check_documents((str(row) for row in range(len(generation.rows))) if ids is None else ids)
+        first = 0
+        for segment in generation.segments:
+            with writer.revised_segment(segment.entry.name, but=DENSE_FOLDER) as new:
+                parts = _given_rows(segment, vectors, first)
+                write_dense_beside(new / DENSE_FOLDER, parts, len(segment), vectors, config, threads, progress)
+            first += segment.entry.live
+        del generation, segment, ids  # or its files would stay
+        return writer.commit()
+
+
+def _given_rows(segment: OpenedSegment, vectors: DenseVectors, first: int) -> Iterator[tuple[list[str], Any]]:
+    """(ids, float32[m, dim]) of all rows of a segment. first: the number of its first live row in the index."""
+    alive = np.ones(len(segment), bool)
+    alive[segment.deleted] = False
+    for begin in range(0, len(segment), _IDS_AT_ONCE):
+        some = range(begin, min(begin + _IDS_AT_ONCE, len(segment)))
+        ids = [str(row) if segment.ids is None else segment.ids[row] for row in some]
+        live = alive[some.start : some.stop]
+        rows = np.zeros((len(some), vectors.dim), np.float32)
+        rows[live] = vectors.of_documents([ids[at] for at in np.flatnonzero(live)], first)
+        first += int(live.sum())
+        yield ids, rows
+
+
+def attach_dense(folder: str | Path, encoder: DenseEncoder | str | Path) -> int:
+    """Give dense vectors that were made elsewhere their encoder, in one commit; returns the number of the generation.
+
+    It takes the place of one that they have, and should be the one that made them. Vectors stay as they are. Raises
+    EncoderError for one of another number of components, ParameterError for an index without dense vectors,
+    StorageError, IndexFormatError.
+    """
+    from lsr.index.segments.generation import open_generation
+    from lsr.index.segments.index_writer import IndexWriter
+    from lsr.index.segments.segmented_dense import SegmentedDense
+
+    target = Path(os.path.realpath(expanded(folder)))
+    chosen = as_dense(encoder)
+    with IndexWriter.open(target) as writer:
+        if not writer.base.segments or not all((each / DENSE_FOLDER).is_dir() for each in writer.segments):
+            raise ParameterError(f"{target}: has no dense vectors; add them with lsr index DOCUMENTS {target} --dense")
+        generation = open_generation(target)
+        check_dim(chosen, SegmentedDense.of_generation(generation).dim)
+        for segment in generation.segments:
+            manifest = read_manifest(segment.folder / DENSE_FOLDER)
+            kept = {name: entry for name, entry in manifest.items() if name not in ("product", "files")}
+            with writer.revised_segment(segment.entry.name, but=DENSE_FOLDER) as new:
+                with storage_errors(new):
+                    link_tree(segment.folder / DENSE_FOLDER, new / DENSE_FOLDER, ENCODER_FOLDER)
+                    (new / DENSE_FOLDER / MANIFEST).unlink()
+                chosen.save(new / DENSE_FOLDER / ENCODER_FOLDER)
+                write_manifest(new / DENSE_FOLDER, {**kept, "encoder": chosen.describe()})
+        del generation, segment
+        return writer.commit()
 
 
 def _rows_to_encode(generation: Generation, source: Documents | None) -> Anew[IdAndText]:
@@ -156,14 +239,15 @@ def _check_same(documents: Documents, ids: Ids, count: int) -> None:
         raise CollectionError(f"{documents.name}: {counted(given, 'document')} left of {count}; {_OF_INDEX}")
 
 
-def as_dense(given: DenseEncoder | str | Path) -> DenseEncoder:
+def as_dense(given: Any) -> DenseEncoder:
     """A dense encoder, loaded where its name or folder is given. Raises EncoderError."""
     from lsr.encoders.dense.dense_encoder import DenseEncoder, load_dense_encoder  # loads torch
 
     if isinstance(given, str | Path):
         return load_dense_encoder(given)
     check_kind("the dense encoder", given, DenseEncoder, ", its name or folder")
-    return given
+    encoder: DenseEncoder = given
+    return encoder
 
 
 def _first_rows(

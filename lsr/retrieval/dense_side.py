@@ -69,13 +69,12 @@ class Dense:
 
         given = self._encoder
         if isinstance(given, Path) and given.name == ENCODER_FOLDER and not given.is_dir():
-            raise EncoderError(f"{given.parent}: was built from vectors and has no encoder; build it with build_dense")
-        loaded = load_dense_encoder(given, device=self._device) if isinstance(given, str | Path) else given
-        if loaded.dim != self.index.dim:
             raise EncoderError(
-                f"dense encoder {loaded.name!r} makes vectors of {loaded.dim} components, the index holds "
-                f"{self.index.dim}; search with the encoder that the index was built with"
+                f"{given.parent}: holds vectors made elsewhere and has no encoder; give the queries' vectors (--dense) "
+                "or the encoder: lsr attach INDEX --dense NAME"
             )
+        loaded = load_dense_encoder(given, device=self._device) if isinstance(given, str | Path) else given
+        check_dim(loaded, self.index.dim)
         return loaded
 
     @property
@@ -111,6 +110,15 @@ class Dense:
             if "encoder" in vars(before) and dense.described == before.described != b"":
                 dense._encoder = before.encoder
         return dense
+
+
+def check_dim(encoder: DenseEncoder, dim: int) -> None:
+    """Raises EncoderError for an encoder whose vectors have another number of components than an index."""
+    if encoder.dim != dim:
+        raise EncoderError(
+            f"dense encoder {encoder.name!r} makes vectors of {encoder.dim} components, the index holds {dim}; search "
+            "with the encoder that made its vectors"
+        )
 
 
 def first_dense(segments: Iterable[Path]) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,21 +15,27 @@ from lsr.encoders.base import ENCODER_FOLDER
 from lsr.encoders.load import EncoderLike, as_encoder
 from lsr.errors import EncoderError, ParameterError
 from lsr.index.dense_config import DenseConfig
+from lsr.index.dense_vectors import names_dense_vectors, open_dense_vectors
 from lsr.index.index_checks import settings_of
 from lsr.index.parameters import IndexConfig
 from lsr.index.segments.index_writer import IndexWriter
 from lsr.retrieval.changes import FOLDERS, PASSAGES, folders_of
 from lsr.retrieval.dense_building import NO_TEXT, as_dense
-from lsr.retrieval.encoding import fit_on_rows
+from lsr.retrieval.encoding import Documents, fit_on_rows
 from lsr.retrieval.searcher import Searcher
 from lsr.retrieval.segment_maker import SegmentMaker, remove_encodings, rows_of
-from lsr.storage.manifest import check_replaceable
+from lsr.storage.files import scratch_folder
+from lsr.storage.manifest import Extra, check_replaceable
 from lsr.threads import checked_threads
 from lsr.vectors.conversions import is_matrix
 from lsr.vectors.io import is_vectors, read_info, read_vocabulary
 from lsr.vectors.sparse_vectors import SparseVectors
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from lsr.encoders.base import Encoder
     from lsr.encoders.dense.dense_encoder import DenseEncoder
 
 
@@ -36,7 +43,7 @@ def build_index(
     documents: Any,
     folder: str | Path,
     encoder: EncoderLike | None = None,
-    dense: DenseEncoder | str | Path | None = None,
+    dense: DenseEncoder | str | Path | npt.NDArray[np.floating] | None = None,
     config: IndexConfig | None = None,
     *,
     dense_config: DenseConfig | None = None,
@@ -58,7 +65,8 @@ def build_index(
         BM25 is fitted on them. For vectors it must be the one that made them; by default it is the one kept with them,
         and without one the index is searched with vectors only. Code of one's own is not kept with the index.
     dense: a dense encoder, or what load_dense_encoder takes: dense vectors are indexed beside the sparse ones, as
-        dense_config says.
+        dense_config says. Or dense vectors made elsewhere, one for each document: the path of an .npy, Parquet or faiss
+        file, or an array float32[documents, dim]; see docs/vectors.md.
     passages: how long documents are split, or the tokens of a passage; the passages are what is searched, and documents
         what is found. None for whole documents.
     id, text, title: the columns of a table or the keys of dicts; see as_documents.
@@ -80,12 +88,17 @@ def build_index(
     checked_threads(threads)
     if memory is not None:
         check_whole("memory", memory)
-    if stored and (dense is not None or split is not None):
+    given = dense if names_dense_vectors(dense) else None
+    if stored and ((dense is not None and given is None) or split is not None):
         raise EncoderError(NO_TEXT.format(documents))
+    if given is not None and split is not None:
+        raise ParameterError(
+            "dense vectors that are given are of whole documents; leave out passages, or name an encoder"
+        )
     maker = SegmentMaker(
         None,
         config,
-        None if dense is None else as_dense(dense),
+        None if dense is None or given is not None else as_dense(dense),
         settings_of(DenseConfig, dense_config),
         split,
         batch_size,
@@ -93,31 +106,43 @@ def build_index(
         memory,
         progress,
     )
-    if stored:
-        return _index_vectors(expanded(documents), target, encoder, maker)
-    if isinstance(documents, SparseVectors) or is_matrix(documents):
+    if not stored and (isinstance(documents, SparseVectors) or is_matrix(documents)):
         raise ParameterError(
             "these are vectors: build and save them with SeismicIndex.build(vectors, ids=[...]).save(folder), and "
             "change them with Searcher.open_for_vectors(folder)"
         )
-    source = as_documents(documents, id=id, text=text, title=title)
-    if encoder is None:
+    source = None if stored else as_documents(documents, id=id, text=text, title=title)
+    if source is not None and encoder is None:
         raise EncoderError(f"{source.name} holds text, which needs an encoder; name one, such as tiny or bm25")
-    chosen = as_encoder(encoder)
-    encoding = target.with_name(f"{target.name}.encoding")
-    total = source.count if progress and split is None else None
-    fit_on_rows(chosen, rows_of(source, split, chosen), encoding, total, progress, batch_size)  # on what is searched
-    chosen.check_saveable()
-    with IndexWriter.create(target, config) as writer:
+    with ExitStack() as stack:
+        if given is not None:
+            scratch = stack.enter_context(scratch_folder(target.with_name(f"{target.name}.dense")))
+            vectors = stack.enter_context(open_dense_vectors(given, scratch))
+            if source is not None:  # before any of them is encoded
+                vectors.check_documents(document.doc_id for document in source.documents())
+            maker = replace(maker, dense=vectors)
+        if source is None:
+            return _index_vectors(expanded(documents), target, encoder, maker)
+        assert encoder is not None
+        return _index_documents(source, target, as_encoder(encoder), maker)
+
+
+def _index_documents(source: Documents, target: Path, encoder: Encoder, maker: SegmentMaker) -> Searcher:
+    encoding, split = target.with_name(f"{target.name}.encoding"), maker.split
+    total = source.count if maker.progress and split is None else None
+    rows = rows_of(source, split, encoder)
+    fit_on_rows(encoder, rows, encoding, total, maker.progress, maker.batch_size)  # on what is searched
+    encoder.check_saveable()
+    with IndexWriter.create(target, maker.config) as writer:
         segment = writer.new_segment()
-        replace(maker, encoder=chosen).from_documents(source, segment, encoding)
+        replace(maker, encoder=encoder).from_documents(source, segment, encoding)
         writer.add_segment(segment)
-        writer.set_encoder(chosen.save, chosen.describe())
-        writer.set_vocabulary(chosen.vocabulary)
+        writer.set_encoder(encoder.save, encoder.describe())
+        writer.set_vocabulary(encoder.vocabulary)
         entries = {PASSAGES: None if split is None else asdict(split), FOLDERS: folders_of(source)}
         writer.commit(source=source.name, **{name: entry for name, entry in entries.items() if entry})
-    remove_encodings(encoding, dense is not None)
-    return Searcher.open(target, encoder=chosen)
+    remove_encodings(encoding, maker.dense is not None)
+    return Searcher.open(target, encoder=encoder)
 
 
 def _index_vectors(path: Path, folder: Path, encoder: EncoderLike | None, maker: SegmentMaker) -> Searcher:
@@ -140,9 +165,18 @@ def _index_vectors(path: Path, folder: Path, encoder: EncoderLike | None, maker:
     with IndexWriter.create(folder, maker.config) as writer:
         segment = writer.new_segment()
         vocabulary = named if chosen is None else chosen.vocabulary
-        replace(maker, encoder=chosen).from_vectors(path, segment, vocabulary=vocabulary)
+        beside = _dense_beside(maker) if maker.dense is not None else None
+        replace(maker, encoder=chosen).from_vectors(path, segment, beside, vocabulary)
         writer.add_segment(segment)
         writer.set_encoder(None if chosen is None else chosen.save, made_by if chosen is None else chosen.describe())
         writer.set_vocabulary(vocabulary)
         writer.commit(source=path.name)
     return Searcher.open_for_vectors(folder) if chosen is None else Searcher.open(folder, encoder=chosen)
+
+
+def _dense_beside(maker: SegmentMaker) -> Extra:
+    def write(folder: Path) -> dict[str, Any]:
+        maker.write_given_dense(folder)
+        return {}
+
+    return write

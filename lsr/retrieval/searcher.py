@@ -18,6 +18,7 @@ from lsr.index.index_folder import FromFolder
 from lsr.index.parameters import SearchParams
 from lsr.retrieval.dense_side import Dense
 from lsr.retrieval.hits import Hit, Hits
+from lsr.retrieval.query_vectors import QueryVectors
 from lsr.retrieval.request import Feedback, FeedbackMethod, Fusion, FusionMethod, Place, SearchRequest, SideName
 from lsr.retrieval.snapshot import Snapshot, Texts
 from lsr.storage.manifest import Verify
@@ -426,7 +427,7 @@ class Searcher(HasFacts, FromFolder):
 
     def search(
         self,
-        text: str | SparseVectors | Matrix,
+        text: str | SparseVectors | QueryVectors | Matrix,
         k: int = 10,
         params: SearchParams | None = None,
         *,
@@ -440,7 +441,8 @@ class Searcher(HasFacts, FromFolder):
         """At most k hits for one query, best first; a sparse search finds none for a query without any known token.
 
         text: of the query; or its vector, SparseVectors or a matrix of SciPy, torch or NumPy of one row, over the
-            index's vocabulary; as SparseVectors in the methods below, and as a matrix in search_batch.
+            index's vocabulary; as SparseVectors in the methods below, and as a matrix in search_batch. Or QueryVectors,
+            where the dense vectors of the query were made elsewhere, in all of them.
         params: how far the indexes are searched.
         allowed: the documents that may be found, a mask, ids or rows; feedback learns from no others.
         side: "sparse" or "dense", where the search and its feedback take place; by default "dense" where anything is
@@ -455,7 +457,7 @@ class Searcher(HasFacts, FromFolder):
         Raises ParameterError for k < 1 and values that do not go together or need dense vectors that are not there.
         """
         text = _rows(text)
-        queries: Any = text if isinstance(text, SparseVectors) else [text]
+        queries: Any = text if isinstance(text, SparseVectors | QueryVectors) else [text]
         if len(queries) != 1:
             raise ParameterError(f"there are {len(queries)} queries; give one, or many to search_batch")
         if queries is not text:
@@ -466,7 +468,7 @@ class Searcher(HasFacts, FromFolder):
 
     def search_batch(
         self,
-        texts: Sequence[str] | SparseVectors | Matrix,
+        texts: Sequence[str] | SparseVectors | QueryVectors | Matrix,
         k: int = 10,
         params: SearchParams | None = None,
         *,
@@ -485,7 +487,7 @@ class Searcher(HasFacts, FromFolder):
 
     def run(
         self,
-        queries: Mapping[str, str] | SparseVectors,
+        queries: Mapping[str, str] | SparseVectors | QueryVectors,
         k: int = 1000,
         params: SearchParams | None = None,
         *,
@@ -527,7 +529,7 @@ class Searcher(HasFacts, FromFolder):
 
     def rankings(
         self,
-        queries: Mapping[str, str] | SparseVectors,
+        queries: Mapping[str, str] | SparseVectors | QueryVectors,
         request: SearchRequest,
         threads: int | None = 1,
         drop_same_id: bool = False,

@@ -17,6 +17,7 @@ from lsr.encoders.sparse_collection import IdAndText, encode_collection
 from lsr.encoders.token_places import token_places
 from lsr.errors import CollectionError
 from lsr.index.dense_config import DenseConfig
+from lsr.index.dense_vectors import DenseVectors
 from lsr.index.index_folder import IDS, PASSAGES
 from lsr.index.parameters import IndexConfig
 from lsr.index.segments.generation import METADATA, SPANS, TEXTS, TITLES
@@ -50,7 +51,8 @@ _ROWS_AT_ONCE = 1024
 class SegmentMaker:
     """How segments of an index are made.
 
-    dense: for dense vectors beside the sparse ones. split: for passages in place of whole documents.
+    dense: for dense vectors beside the sparse ones: what encodes them, or the vectors themselves.
+    split: for passages in place of whole documents.
     known_columns: the index's metadata, which that of the segment must go with.
     memory: bytes that may hold vectors and their index; half of what the machine has if None.
     whole: of a shard, the collection that it is a part of.
@@ -58,7 +60,7 @@ class SegmentMaker:
 
     encoder: Encoder | None
     config: IndexConfig
-    dense: DenseEncoder | None = None
+    dense: DenseEncoder | DenseVectors | None = None
     dense_config: DenseConfig = field(default_factory=DenseConfig)
     split: PassageSplit | None = None
     batch_size: int | None = None
@@ -83,7 +85,7 @@ class SegmentMaker:
         }
         encode_collection(self.encoder, rows, encoding, **options)
         dense_rows = 0
-        if self.dense is not None:
+        if self.dense is not None and not isinstance(self.dense, DenseVectors):
             from lsr.encoders.dense.dense_collection import encode_dense_collection
 
             dense_rows = encode_dense_collection(self.dense, rows, encodings(encoding)[1], **options)
@@ -91,7 +93,9 @@ class SegmentMaker:
         def beside(folder: Path) -> dict[str, Any]:
             passages = rows if isinstance(rows, PassageRows) else None
             _write_documents(folder, documents, passages, self.known_columns)
-            if self.dense is not None:
+            if isinstance(self.dense, DenseVectors):
+                self.write_given_dense(folder)
+            elif self.dense is not None:
                 from lsr.encoders.dense.dense_collection import read_dense_parts
 
                 parts = read_dense_parts(encodings(encoding)[1])
@@ -108,6 +112,22 @@ class SegmentMaker:
 
         with noting_kept(encoding):
             self.from_vectors(encoding, segment, beside)
+
+    def write_given_dense(self, folder: Path) -> None:
+        """Write the dense vectors that were given, of the rows whose ids are in the folder. Raises VectorsError."""
+        assert isinstance(self.dense, DenseVectors)
+        rows = len(self.dense)
+        ids: Ids | list[str] = IdColumn.open(folder, IDS) if has_ids(folder) else [str(row) for row in range(rows)]
+        self.dense.check_documents(ids)
+        write_dense_beside(
+            folder / DENSE_FOLDER,
+            self.dense.batches(ids),
+            rows,
+            self.dense,
+            self.dense_config,
+            self.threads,
+            self.progress,
+        )
 
     def from_vectors(
         self,
@@ -154,19 +174,21 @@ def write_dense_beside(
     folder: Path,
     parts: Iterable[tuple[Sequence[str], Any]],
     rows: int,
-    encoder: DenseEncoder,
+    made_by: DenseEncoder | DenseVectors,
     config: DenseConfig,
     threads: int | None,
     progress: bool,
 ) -> None:
-    """Write a dense index, with its encoder. parts: (ids, float32[n, dim]), so many rows in all."""
+    """Write a dense index, with its encoder if there is one. parts: (ids, float32[n, dim]), so many rows in all."""
     from lsr.index.dense.dense_index import write_dense
 
     with storage_errors(folder):
         folder.mkdir(exist_ok=True)
-    manifest = write_dense(folder, parts, rows, encoder.dim, config, threads, progress)
-    encoder.save(folder / ENCODER_FOLDER)
-    write_manifest(folder, {**manifest, "encoder": encoder.describe()})
+    manifest = write_dense(folder, parts, rows, made_by.dim, config, threads, progress)
+    if not isinstance(made_by, DenseVectors):
+        made_by.save(folder / ENCODER_FOLDER)
+        manifest["encoder"] = made_by.describe()
+    write_manifest(folder, manifest)
 
 
 def encodings(encoding: Path) -> tuple[Path, Path]:
@@ -192,7 +214,7 @@ def rows_of(documents: Documents, split: PassageSplit | None, encoder: Encoder) 
 
 def _write_documents(folder: Path, documents: Documents, passages: PassageRows | None, known: pa.Schema | None) -> None:
     """Ids, texts and metadata of documents, which must be those whose rows have the ids that are in the folder."""
-    row_ids = IdColumn.open(folder, IDS) if (folder / f"{IDS}.offsets.npy").exists() else IdColumn.of([])
+    row_ids = IdColumn.open(folder, IDS) if has_ids(folder) else IdColumn.of([])
     firsts = range(len(row_ids)) if passages is None else passages.starts[:-1].tolist()
     schema = getattr(documents, "metadata_schema", None)
     with ColumnsWriter(folder, METADATA, schema, known) as columns:
@@ -216,6 +238,11 @@ def _write_documents(folder: Path, documents: Documents, passages: PassageRows |
         IdColumn.write(folder, f"document-{IDS}", (document_of(row_ids[first]) for first in firsts))
         for path in folder.glob(f"document-{IDS}.*"):
             os.replace(path, folder / path.name.removeprefix("document-"))
+
+
+def has_ids(folder: Path) -> bool:
+    """Whether ids of rows are in the folder."""
+    return (folder / f"{IDS}.offsets.npy").exists()
 
 
 def same_documents(

@@ -19,6 +19,7 @@ from lsr.progress import progress_bar
 from lsr.retrieval.dense_side import Dense
 from lsr.retrieval.hits import Hit, Hits, SearchedQuery
 from lsr.retrieval.pipeline import Found, Sides, search_pipeline
+from lsr.retrieval.query_vectors import QueryVectors
 from lsr.retrieval.request import DENSE, SPARSE, SearchRequest, SideName
 from lsr.threads import checked_threads
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -121,12 +122,16 @@ class Snapshot:
         return str(component) if self.vocabulary is None else self.vocabulary.token(component)
 
     def hits(
-        self, queries: Sequence[str] | SparseVectors, request: SearchRequest, threads: int | None = 1
+        self, queries: Sequence[str] | SparseVectors | QueryVectors, request: SearchRequest, threads: int | None = 1
     ) -> list[Hits]:
         """The hits of each query, in their order, as `request` asks for them."""
         check_kind("the request", request, SearchRequest)
-        texts = None if isinstance(queries, SparseVectors) else checked_texts(queries, "query")
-        encoded = self.encode(queries if texts is None else texts, request.sides)
+        texts: Sequence[str] | None
+        if isinstance(queries, SparseVectors | QueryVectors):
+            texts = queries.texts if isinstance(queries, QueryVectors) else None
+        else:
+            queries = texts = checked_texts(queries, "query")
+        encoded = self.encode(queries, request.sides)
         return self.hits_of_encoded(encoded, texts, request, threads)
 
     def hits_of_encoded(
@@ -161,7 +166,7 @@ class Snapshot:
 
     def rankings(
         self,
-        queries: Mapping[str, str] | SparseVectors,
+        queries: Mapping[str, str] | SparseVectors | QueryVectors,
         request: SearchRequest,
         threads: int | None = 1,
         drop_same_id: bool = False,
@@ -170,8 +175,10 @@ class Snapshot:
         """As `run`, as `request` asks for them. progress: on standard error."""
         check_kind("the request", request, SearchRequest)
         check_flag("drop_same_id", drop_same_id)
-        asked: list[str] | SparseVectors
-        if isinstance(queries, SparseVectors):
+        asked: list[str] | SparseVectors | QueryVectors
+        if isinstance(queries, QueryVectors):
+            names, asked = queries.names, queries
+        elif isinstance(queries, SparseVectors):
             names, asked = queries.ids or [str(row) for row in range(len(queries))], queries
         else:
             texts = named_texts(queries)
@@ -203,13 +210,28 @@ class Snapshot:
             for query_id, rows, scores in columns
         }
 
-    def encode(self, queries: Sequence[str] | SparseVectors, sides: Sequence[SideName] = (SPARSE,)) -> dict[str, Any]:
+    def encode(
+        self, queries: Sequence[str] | SparseVectors | QueryVectors, sides: Sequence[SideName] = (SPARSE,)
+    ) -> dict[str, Any]:
         """Side -> the queries' vectors; SparseVectors are those of the sparse side. Raises ParameterError."""
+        if isinstance(queries, QueryVectors):
+            if DENSE not in sides:
+                raise ParameterError(
+                    "dense vectors of the queries are given, and no dense side is searched; give side 'dense', or "
+                    "interpolate"
+                )
+            if SPARSE not in sides:
+                return {DENSE: queries.dense}
+            if queries.sparse is None:
+                raise ParameterError(
+                    "the sparse side is searched, and the queries have no sparse vectors or texts; give them"
+                )
+            return {**self.encode(queries.sparse), DENSE: queries.dense}
         if isinstance(queries, SparseVectors):
             if DENSE in sides:
                 raise ParameterError(
-                    "the queries are sparse vectors, and a dense search needs their texts; give texts, or leave out "
-                    "side 'dense' and interpolation"
+                    "the queries are sparse vectors, and a dense search needs their texts or dense vectors, too; give "
+                    "these (--dense, QueryVectors), or leave out side 'dense' and interpolation"
                 )
             return {SPARSE: queries}
         checked = checked_texts(queries, "query")

@@ -79,13 +79,18 @@ def load_array(folder: str | os.PathLike[str], name: str) -> npt.NDArray[Any]:
     """The array in NAME.npy, read-only and mapped into memory. Raises IndexFormatError."""
     path = Path(folder, f"{name}.npy")
     try:
-        if path.exists() and not path.is_file():
-            raise ValueError("not a file")  # to open a pipe would be to wait for its writer
-        with open(path, "rb") as file:
-            dtype, shape, order = _read_header(file)
-            return read_only(np.memmap(file, dtype, "r", file.tell(), shape, order))
+        return map_array(path)
     except DAMAGE as error:
         raise damaged(path, error) from error
+
+
+def map_array(path: Path) -> npt.NDArray[Any]:
+    """An .npy file of numbers, read-only and mapped into memory. Raises ValueError, OSError."""
+    if path.exists() and not path.is_file():
+        raise ValueError("not a file")  # to open a pipe would be to wait for its writer
+    with open(path, "rb") as file:
+        dtype, shape, order = _read_header(file)
+        return read_only(np.memmap(file, dtype, "r", file.tell(), shape, order))
 
 
 def _read_header(file: BinaryIO) -> tuple[np.dtype[Any], tuple[int, ...], Literal["C", "F"]]:

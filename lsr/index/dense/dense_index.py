@@ -370,7 +370,7 @@ def _empty_graph(dim: int, config: DenseConfig) -> Any:
 
 
 def _write_graph(graph: Any, path: Path) -> None:
-    with _faiss_errors(OSError):
+    with faiss_errors(OSError):
         faiss.write_index(graph, str(path))
 
 
@@ -379,22 +379,22 @@ def _open_graph(path: Path) -> Any:
         open_regular(path).close()  # faiss does not tell what is missing from what is damaged
     except OSError as error:
         raise damaged(path, error) from error
-    with _faiss_errors(IndexFormatError, f"{path}: damaged; build the index again"):
-        graph: Any = _read_within(path, path.stat().st_size)
+    with faiss_errors(IndexFormatError, f"{path}: damaged; build the index again"):
+        graph: Any = read_within(path, path.stat().st_size, faiss.IO_FLAG_MMAP_IFC)
     if not isinstance(graph, faiss.IndexHNSWFlat) or graph.metric_type != faiss.METRIC_INNER_PRODUCT:
         raise IndexFormatError(f"{path}: is not a graph of lsr; build the index again")
     return graph
 
 
-def _read_within(path: Path, limit: int) -> Any:
-    """The graph in a file, no vector of which may take more bytes: faiss makes room, of terabytes, before it reads."""
+def read_within(path: Path, limit: int, flags: int) -> Any:
+    """The index in a file, no vector of which may take more bytes: faiss makes room, of terabytes, before it reads."""
     if not hasattr(faiss, "set_deserialization_vector_byte_limit"):  # before version 1.14
-        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        return faiss.read_index(str(path), flags)
     with _reading:
         before = faiss.get_deserialization_vector_byte_limit()
         faiss.set_deserialization_vector_byte_limit(limit)
         try:
-            return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+            return faiss.read_index(str(path), flags)
         finally:
             faiss.set_deserialization_vector_byte_limit(before)
 
@@ -409,7 +409,7 @@ def _vectors_of(graph: Any) -> Vectors:
 
 
 @contextmanager
-def _faiss_errors(kind: type[Exception], message: str = "") -> Iterator[None]:
+def faiss_errors(kind: type[Exception], message: str = "") -> Iterator[None]:
     """Turn the RuntimeError that faiss raises for whatever goes wrong with a file into one of `kind`."""
     try:
         yield

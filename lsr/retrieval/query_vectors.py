@@ -1,0 +1,65 @@
+"""QueryVectors: queries whose dense vectors were made elsewhere."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.checks import checked_texts
+from lsr.errors import ParameterError
+from lsr.vectors.sparse_vectors import SparseVectors
+
+
+@dataclass(frozen=True, eq=False)
+class QueryVectors:
+    """Queries by their dense vectors, and by what the sparse side takes, in the same order.
+
+    dense: float32[queries, dim]. sparse: their texts, or SparseVectors; None for searches of the dense side alone.
+    ids: for runs; by default those of the sparse vectors, else the rows.
+    Raises ParameterError where their numbers differ. A search raises VectorsError for vectors that are not finite.
+    """
+
+    dense: npt.NDArray[np.floating]
+    sparse: Sequence[str] | SparseVectors | None = None
+    ids: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.sparse is not None and not isinstance(self.sparse, SparseVectors):
+            object.__setattr__(self, "sparse", checked_texts(self.sparse, "query"))
+        for name, each in (("sparse queries", self.sparse), ("ids", self.ids)):
+            if each is not None and len(each) != len(self.dense):
+                raise ParameterError(
+                    f"there are {len(each)} {name} for {len(self.dense)} dense vectors; give one for each"
+                )
+
+    def __len__(self) -> int:
+        return len(self.dense)
+
+    def __getitem__(self, some: slice) -> QueryVectors:
+        sparse = None if self.sparse is None else self.sparse[some]
+        return QueryVectors(self.dense[some], sparse, None if self.ids is None else self.ids[some])
+
+    @property
+    def names(self) -> list[str]:
+        """The ids of the queries."""
+        of_sparse = self.sparse.ids if isinstance(self.sparse, SparseVectors) else None
+        return list(self.ids or of_sparse or map(str, range(len(self))))
+
+    @property
+    def texts(self) -> list[str] | None:
+        return None if self.sparse is None or isinstance(self.sparse, SparseVectors) else list(self.sparse)
+
+
+def read_query_vectors(path: str, ids: Sequence[str]) -> npt.NDArray[np.float32]:
+    """float32[queries, dim]: the dense vectors of these queries, by id or in their order. Raises VectorsError."""
+    from lsr.index.dense_vectors import open_dense_vectors
+
+    with tempfile.TemporaryDirectory() as scratch, open_dense_vectors(path, Path(scratch)) as vectors:
+        if vectors.ids is None:
+            vectors.check_documents(ids, "query")
+        return np.array(vectors.of_documents(ids, what="query"))
