@@ -80,6 +80,14 @@ def index(
     overlap: Annotated[
         int | None, typer.Option(metavar="TOKENS", help="What a passage shares with the one before; by default a fifth")
     ] = None,
+    shards: Annotated[
+        int | None,
+        typer.Option(help="Make so many shards, each an index, of which searches make one: docs/distributed.md."),
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Let Ray make the shards: auto, local, or the address of a cluster."),
+    ] = None,
     *,
     loading: dict[str, Any],
     threads: options.Threads = None,
@@ -121,6 +129,16 @@ def index(
     if isinstance(documents, str) and dense is not None and not given:
         raise ParameterError(NO_TEXT.format(documents))
     of_dense = options.of_dense(loading)
+    if shards is not None or cluster is not None:
+        if shards is None or dense is not None or encoder is None:
+            raise ParameterError(
+                "shards are made of documents, by --encoder, and have no dense vectors; give --shards and --encoder, "
+                "and leave out --dense"
+            )
+        options_of_build = {"batch_size": batch_size, "threads": threads, "memory": budget, "cluster": cluster}
+        split = None if passages is None else PassageSplit(passages, overlap)
+        _make_shards(documents, index, encoder, shards, config, loading, passages=split, **options_of_build)
+        return
     later = dense is not None and encoder is None and not isinstance(documents, str)
     if later and (config != _DEFAULTS or memory is not None or loading != of_dense):
         raise ParameterError("options of sparse vectors change nothing of dense ones; add --encoder, or leave them out")
@@ -156,6 +174,20 @@ def index(
     )
     _report(index, built)
     print_next(["search", index, WORDS_TO_SEARCH] if built.encodes else ["info", index])
+
+
+def _make_shards(
+    documents: Any, folder: Path, name: str, shards: int, config: IndexConfig, loading: dict[str, Any], **of_build: Any
+) -> None:
+    from lsr.distributed.sharded_building import build_sharded_index
+    from lsr.encoders.load import load_encoder
+
+    with while_loading(name):
+        encoder = load_encoder(name, **loading)
+    device = loading.get("device")
+    made = build_sharded_index(documents, folder, encoder, shards, config, device=device, progress=True, **of_build)
+    say(f"{folder}: {counted(made.documents, 'document')} in {counted(shards, 'shard')}")
+    print_next(["serve", folder])
 
 
 def _report(folder: Path, built: Searcher) -> None:

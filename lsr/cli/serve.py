@@ -36,6 +36,11 @@ def serve(
     most_characters: Annotated[int, typer.Option(help="Of a query.")] = 4000,
     most_documents: Annotated[int, typer.Option(help="Documents or hits of one request or answer.")] = 1000,
     device: options.Device = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Let Ray's actors search sharded indexes: auto, local, or its address."),
+    ] = None,
+    replicas: Annotated[int, typer.Option(help="Of each shard, with --cluster.")] = 1,
 ) -> None:
     """Answer searches and changes over HTTP, until SIGTERM or Ctrl-C; running requests are finished first."""
     from lsr.extras import need
@@ -61,6 +66,6 @@ def serve(
         most_documents,
     )
     with while_loading(", ".join(map(str, indexes))):
-        served = open_served(indexes, device)
+        served = open_served(indexes, device, cluster, replicas)
     remark(f"http://{host}:{port}/ answers for {', '.join(served)}")
     run(served, settings)

@@ -44,6 +44,8 @@ class _RayWork:
         gpus = 1 if (self._device or "").startswith("cuda") else 0
         room = int(ray.cluster_resources().get("GPU" if gpus else "CPU", 1)) // (1 if gpus else self._plan.threads)
         most = max(1, min(self._workers or room, len(parts)))
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False  # there is one of all parts
         rows = [{"shard": shard, "part": part} for shard, part in parts]
         encoded = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             PartEncoder,

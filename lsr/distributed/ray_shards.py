@@ -16,7 +16,7 @@ from lsr.errors import IndexFormatError, LsrError, ParameterError, ShardError, S
 
 SUSPECTED_FOR = 30.0  # seconds for which a replica that did not answer is asked last
 CALLS_AT_ONCE = 8  # of each actor
-ROOM_FOR_S = 60.0  # seconds that Ray has to find room for the actors
+ROOM_FOR_S = 300.0  # seconds that Ray has to find room for the actors, which may have kernels to compile
 
 
 class ActorShards:
@@ -30,6 +30,7 @@ class ActorShards:
     ) -> None:
         connected(cluster)
         import ray
+        from ray.exceptions import GetTimeoutError, RayError
         from ray.util.placement_group import placement_group
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
@@ -61,8 +62,15 @@ class ActorShards:
             for number, group in enumerate(self._groups)
         ]
         try:
-            ray.get([each.ready.remote() for some in self._replicas for each in some], timeout=ROOM_FOR_S)
-        except ray.exceptions.RayError as error:
+            warm = [
+                each.warm.remote(entry.generation)
+                for some, entry in zip(self._replicas, folder.shards, strict=True)
+                for each in some
+            ]
+            _, waiting = ray.wait(warm, num_returns=len(warm), timeout=ROOM_FOR_S)
+            if waiting:
+                raise GetTimeoutError(f"{len(waiting)} of {len(warm)} did not begin within {ROOM_FOR_S:.0f} s")
+        except RayError as error:
             self.close()
             raise ParameterError(f"the cluster did not start the shards ({_reason(error)}); add machines") from error
 

@@ -14,11 +14,13 @@ import numpy.typing as npt
 from lsr.encoders.bm25 import BM25Encoder
 from lsr.encoders.load import load_encoder
 from lsr.errors import StorageError
+from lsr.index.parameters import SearchParams
 from lsr.retrieval.hits import Hit, SearchedQuery
 from lsr.retrieval.request import SPARSE, SearchRequest, SideName
 from lsr.retrieval.searcher import Searcher
 from lsr.retrieval.snapshot import Snapshot
 from lsr.retrieval.snapshot_reader import SnapshotReader
+from lsr.vectors.sparse_vectors import SparseVectors
 
 if TYPE_CHECKING:
     from lsr.distributed.routed_documents import ShardDocuments
@@ -38,6 +40,10 @@ class ShardQueries:
 
     texts: Sequence[str] | None
     encoded: Mapping[str, Any]
+
+    def __len__(self) -> int:
+        """Number of queries."""
+        return len(next(iter(self.encoded.values())) if self.texts is None else self.texts)
 
     def chosen(self, places: Sequence[int]) -> ShardQueries:
         """Some of them, in this order."""
@@ -59,6 +65,14 @@ class ShardFound(NamedTuple):
     recall: npt.NDArray[np.float32] | None
 
 
+class StoredDocument(NamedTuple):
+    """A document as its shard keeps it. vector: token -> weight, the heaviest first."""
+
+    text: str | None
+    metadata: dict[str, Any]
+    vector: dict[str, float]
+
+
 class Wanted(NamedTuple):
     """A hit to be made: of the query at this place, the document of this row, with its score."""
 
@@ -78,9 +92,15 @@ class Shard:
         self._opened: dict[int, Snapshot] = {}
         self._writer: Searcher | None = None
 
-    def ready(self) -> bool:
-        """Whether it has begun, which takes an actor a while."""
-        return True
+    def warm(self, generation: int) -> None:
+        """Open a generation and search it, so that kernels are loaded, or compiled, before a query waits for them."""
+        index = self.at(generation).index
+        if index.dim:
+            query = SparseVectors.from_normalized(
+                np.array([0, 1], np.int64), np.zeros(1, np.uint32), np.ones(1, np.float32), index.dim
+            )
+            for params in (SearchParams(), SearchParams(exact=True)):
+                index.search(query, 1, params)
 
     def at(self, generation: int) -> Snapshot:
         """What a search of this generation sees; of the newest one, where this one is gone, as a merge has followed it.
@@ -138,13 +158,19 @@ class Shard:
             for place, row, score in wanted
         ]
 
-    def document(self, generation: int, doc_id: str) -> tuple[str | None, dict[str, Any]] | None:
-        """The text and the metadata of a document; None where there is none."""
+    def document(self, generation: int, doc_id: str) -> StoredDocument | None:
+        """A document; None where there is none."""
         snapshot = self.at(generation)
         row = int(snapshot.rows_of([doc_id])[0])
         if row < 0:
             return None
-        return None if snapshot.texts is None else snapshot.texts[row], snapshot.metadata.row(row)
+        components, weights = snapshot.index.vector(row)
+        heaviest = np.argsort(-np.asarray(weights), kind="stable").tolist()
+        return StoredDocument(
+            None if snapshot.texts is None else snapshot.texts[row],
+            snapshot.metadata.row(row),
+            {snapshot.token(int(components[at])): float(weights[at]) for at in heaviest},
+        )
 
     def add(self, documents: ShardDocuments, batch_size: int | None) -> int:
         """See Searcher.add."""

@@ -18,14 +18,14 @@ from lsr.display import HasFacts
 from lsr.distributed.local_shards import Answers, LocalShards, Shards
 from lsr.distributed.ranking_merge import Ranked, merge_rankings
 from lsr.distributed.routed_documents import DocumentsDigest, ShardDocuments, route
-from lsr.distributed.shard import ShardFound, ShardQueries, Wanted, is_bm25
+from lsr.distributed.shard import ShardFound, ShardQueries, StoredDocument, Wanted, is_bm25
 from lsr.distributed.sharded_folder import ShardedFolder, shard_of
 from lsr.errors import IndexFormatError, LsrWarning, ParameterError, ShardError, StorageError
 from lsr.index.parameters import SearchParams
 from lsr.progress import progress_bar
 from lsr.retrieval.changes import UpdateReport
 from lsr.retrieval.hits import Hit, Hits
-from lsr.retrieval.request import SearchRequest, SideName
+from lsr.retrieval.request import SPARSE, SearchRequest, SideName
 from lsr.retrieval.searcher import Searcher
 from lsr.retrieval.snapshot import QUERIES_AT_ONCE, Snapshot
 from lsr.storage.files import lock_folder, scratch_folder, storage_errors
@@ -47,7 +47,7 @@ class ShardedSearcher(HasFacts):
     """
 
     def __init__(self, folder: ShardedFolder, shards: Shards, front: Snapshot, missing: Missing) -> None:
-        self._folder, self._shards, self._front, self._missing = folder, shards, front, missing
+        self._folder, self._shards, self.front, self._missing = folder, shards, front, missing
         self._by_text = is_bm25(_described(front))
         self._stamp = _stamp(folder.folder)
         self._changing = RLock()
@@ -103,8 +103,8 @@ class ShardedSearcher(HasFacts):
         return {
             "documents": self.documents,
             "shards": len(self._folder.shards),
-            "components": self._front.index.dim,
-            "encoder": None if self._front.query_encoder is None else self._front.query_encoder.name,
+            "components": self.front.index.dim,
+            "encoder": None if self.front.query_encoder is None else self.front.query_encoder.name,
         }
 
     @property
@@ -120,7 +120,7 @@ class ShardedSearcher(HasFacts):
     @property
     def encodes(self) -> bool:
         """Whether there is an encoder, so that queries may be texts."""
-        return self._front.query_encoder is not None
+        return self.front.query_encoder is not None
 
     @property
     def is_behind(self) -> bool:
@@ -188,9 +188,17 @@ class ShardedSearcher(HasFacts):
         self, queries: Sequence[str] | SparseVectors, request: SearchRequest, threads: int | None = 1
     ) -> list[Hits]:
         """The hits of each query, in their order, as `request` asks for them. Raises ParameterError, ShardError."""
-        asked = self._asked(queries, request)
+        return self._hits(self._asked(queries, request), request, threads)
+
+    def hits_of_encoded(
+        self, encoded: Mapping[str, Any], texts: Sequence[str] | None, request: SearchRequest, threads: int | None = 1
+    ) -> list[Hits]:
+        """As `hits`, for queries that `encode` has encoded. texts: theirs; None where they were given as vectors."""
+        return self._hits(ShardQueries(texts, encoded), request, threads)
+
+    def _hits(self, asked: ShardQueries, request: SearchRequest, threads: int | None) -> list[Hits]:
         found, lost = self._find(asked, request, threads)
-        rankings = merge_rankings(found, len(queries), request.k)
+        rankings = merge_rankings(found, len(asked), request.k)
         wanted: dict[int, list[Wanted]] = defaultdict(list)
         queries_of: dict[int, list[int]] = defaultdict(list)
         for query, ranking in enumerate(rankings):
@@ -250,8 +258,8 @@ class ShardedSearcher(HasFacts):
                 advance(len(some))
         return run
 
-    def document(self, doc_id: str) -> tuple[str | None, dict[str, Any]] | None:
-        """Text and metadata of a document, by the shard that its id is routed to; None where there is none.
+    def document(self, doc_id: str) -> StoredDocument | None:
+        """A document, from the shard that its id is routed to; None where there is none.
 
         Raises ShardError where that shard does not answer.
         """
@@ -259,19 +267,20 @@ class ShardedSearcher(HasFacts):
         shard = shard_of(doc_id, len(self._folder.shards))
         answers = self._shards.ask("document", {shard: (self._folder.shards[shard].generation, doc_id)})
         self._lost(answers, named=False)
-        found: tuple[str | None, dict[str, Any]] | None = answers.given[shard]
+        found: StoredDocument | None = answers.given[shard]
         return found
 
+    def encode(
+        self, queries: Sequence[str] | SparseVectors, sides: Sequence[SideName] = (SPARSE,)
+    ) -> Mapping[str, Any]:
+        """Side -> the queries' vectors; nothing where each shard encodes texts by itself, as BM25's. ParameterError."""
+        return {} if self._by_text and not isinstance(queries, SparseVectors) else self.front.encode(queries, sides)
+
     def _asked(self, queries: Sequence[str] | SparseVectors, request: SearchRequest) -> ShardQueries:
-        if request.feedback is not None or request.interpolate != "none":
-            raise ParameterError(
-                "feedback and interpolation need the documents and lists of all shards in one place; search without "
-                "them, or build one index"
-            )
         if isinstance(queries, SparseVectors):
-            return ShardQueries(None, self._front.encode(queries, request.sides))
+            return ShardQueries(None, self.encode(queries, request.sides))
         texts = checked_texts(queries, "query")
-        return ShardQueries(texts, {} if self._by_text else self._front.encode(texts, request.sides))
+        return ShardQueries(texts, self.encode(texts, request.sides))
 
     def _find(
         self,
@@ -281,6 +290,11 @@ class ShardedSearcher(HasFacts):
         dropped: Sequence[str] | None = None,
     ) -> tuple[dict[int, ShardFound], dict[int, str]]:
         """What each shard found, and the shards that are lost, with the reasons."""
+        if request.feedback is not None or request.interpolate != "none":
+            raise ParameterError(
+                "feedback and interpolation need the documents and lists of all shards in one place; search without "
+                "them, or build one index"
+            )
         requests = self._requests(request, len(self._folder.shards))
 
         def ask() -> Answers:

@@ -23,6 +23,7 @@ from lsr.serve.problems import RequestError
 from lsr.serve.serve_metrics import ServeMetrics
 from lsr.serve.serve_settings import ServeSettings
 from lsr.serve.served_index import ServedIndex
+from lsr.serve.served_shards import ServedShards
 from lsr.serve.work_queue import Encoded, Work
 from lsr.storage.arrays import Array
 
@@ -173,9 +174,11 @@ def generation_of(snapshot: Snapshot) -> int | None:
 
 def document_work(index: ServedIndex, doc_id: str, settings: ServeSettings) -> Work:
     """One document, as the index keeps it. Answers RequestError where there is none."""
-    snapshot = index.searcher.snapshot
+    snapshot: Snapshot | ServedShards = index.searcher.snapshot
 
     def do(encoded: Encoded, left: float) -> bytes:
+        if isinstance(snapshot, ServedShards):
+            return as_bytes(_of_shard(snapshot, doc_id))
         row = row_of(snapshot, doc_id)
         shown: dict[str, Any] = {"id": doc_id}
         if snapshot.texts is not None:
@@ -185,7 +188,15 @@ def document_work(index: ServedIndex, doc_id: str, settings: ServeSettings) -> W
         shown["vector"] = _by_token(snapshot, *snapshot.index.vector(row))
         return as_bytes(shown)
 
-    return Work(snapshot, do, _deadline(settings))
+    return Work(index.searcher.snapshot, do, _deadline(settings))
+
+
+def _of_shard(shards: ServedShards, doc_id: str) -> dict[str, Any]:
+    stored = shards.document(doc_id)
+    if stored is None:
+        raise no_document(doc_id)
+    shown = {"id": doc_id, "text": stored.text, "metadata": as_json(stored.metadata), "vector": stored.vector}
+    return {name: value for name, value in shown.items() if value or name in ("id", "vector")}
 
 
 def _by_token(snapshot: Snapshot, components: Array, weights: Array) -> dict[str, float]:
@@ -198,5 +209,9 @@ def row_of(snapshot: Snapshot, doc_id: str) -> int:
     """Raises RequestError for an id that no document has."""
     row = int(snapshot.rows_of([doc_id])[0])
     if row < 0:
-        raise RequestError(HTTPStatus.NOT_FOUND, f"there is no document {doc_id!r}; check its id")
+        raise no_document(doc_id)
     return row
+
+
+def no_document(doc_id: str) -> RequestError:
+    return RequestError(HTTPStatus.NOT_FOUND, f"there is no document {doc_id!r}; check its id")

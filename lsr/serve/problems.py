@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from lsr.errors import IndexFormatError, LsrError, MissingExtraError, StorageError
+from lsr.errors import IndexFormatError, LsrError, MissingExtraError, ShardError, StorageError
 
 PROBLEM = "application/problem+json"
 RETRY_AFTER = "Retry-After"
@@ -28,7 +28,7 @@ def status_of(error: LsrError) -> HTTPStatus:
     """What an error of lsr is in HTTP: of the request, unless it is about what is on disk or installed."""
     if isinstance(error, RequestError):
         return error.status
-    if isinstance(error, StorageError):
+    if isinstance(error, StorageError | ShardError):
         return HTTPStatus.SERVICE_UNAVAILABLE
     if isinstance(error, IndexFormatError | MissingExtraError):
         return HTTPStatus.INTERNAL_SERVER_ERROR

@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from lsr.distributed.sharded_folder import is_sharded
 from lsr.errors import ParameterError
 from lsr.retrieval.searcher import Searcher
 from lsr.storage.manifest import read_manifest
@@ -21,7 +22,7 @@ class ServedIndex:
     """name: that of its folder, without `.index`."""
 
     name: str
-    searcher: Searcher
+    searcher: Searcher  # or ServedShards, which answers as one
 
     def facts(self) -> dict[str, Any]:
         """What a client needs to know before it asks."""
@@ -42,8 +43,13 @@ class ServedIndex:
         }
 
 
-def open_served(folders: Sequence[Path], device: str | None = None) -> dict[str, ServedIndex]:
-    """The indexes by name. Raises as Searcher.open does, and ParameterError for names that cannot be told apart."""
+def open_served(
+    folders: Sequence[Path], device: str | None = None, cluster: str | None = None, replicas: int = 1
+) -> dict[str, ServedIndex]:
+    """The indexes by name. cluster, replicas: of sharded ones, see ShardedSearcher.open.
+
+    Raises as Searcher.open does, and ParameterError for names that cannot be told apart.
+    """
     served: dict[str, ServedIndex] = {}
     for folder in folders:
         name = folder.resolve().name.removesuffix(SUFFIX)
@@ -53,11 +59,17 @@ def open_served(folders: Sequence[Path], device: str | None = None) -> dict[str,
             )
         if name in served:
             raise ParameterError(f"{folder}: another index is called {name!r}, too; rename one of the folders")
-        served[name] = ServedIndex(name, _opened(folder, device))
+        served[name] = ServedIndex(name, _opened(folder, device, cluster, replicas))
     return served
 
 
-def _opened(folder: Path, device: str | None) -> Searcher:
+def _opened(folder: Path, device: str | None, cluster: str | None, replicas: int) -> Searcher:
+    if is_sharded(folder):
+        from lsr.distributed.sharded_searcher import ShardedSearcher
+        from lsr.serve.served_shards import ServedShards
+
+        searcher = ShardedSearcher.open(folder, device, cluster=cluster, replicas=replicas)
+        return cast("Searcher", ServedShards(searcher))
     if read_manifest(folder).get("encoder") is None:  # it was built from vectors, and is asked for vectors
         return Searcher.open_for_vectors(folder)
     return Searcher.open(folder, device)

@@ -88,7 +88,10 @@ def test_results_are_those_of_one_index(folder: Path, single: lsr.Searcher, aske
                 other = of_one[hit.doc_id]
                 assert (hit.text, dict(hit.metadata), hit.scores) == (other.text, dict(other.metadata), other.scores)
                 assert hit.explain() == other.explain() and hit.snippet() == other.snippet()
-        assert sharded.document("d7") == (single.search("new7")[0].text, dict(single.search("new7")[0].metadata))
+        hit, stored = single.search("new7")[0], sharded.document("d7")
+        assert stored is not None and stored[:2] == (hit.text, dict(hit.metadata))
+        components, weights = single.index.vector(hit.row)
+        assert stored.vector == {single.snapshot.token(int(c)): w for c, w in zip(components, weights, strict=True)}
         assert sharded.document("nothing") is None
 
 
@@ -113,7 +116,7 @@ def test_blocks_of_shards_score_as_those_of_one_index(tmp_path: Path, monkeypatc
     single = lsr.build_index(documents, tmp_path / "single", encoder)
     build_sharded_index(documents, tmp_path / "sharded", encoder, SHARDS)
     with ShardedSearcher.open(tmp_path / "sharded", encoder=encoder) as sharded:
-        assert not sharded._front.index.inverted  # type: ignore[attr-defined]
+        assert not sharded.front.index.inverted  # type: ignore[attr-defined]
         exact = single.run(queries, 10, SearchParams(exact=True))
         same_rankings(sharded.run(queries, 10, SearchParams(exact=True)), exact, 10)
         params = SearchParams(max_blocks=20)

@@ -1,0 +1,57 @@
+"""A sharded index that is served, beside one index of the same documents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fastapi.testclient import TestClient
+
+import lsr
+from lsr.serve.app import create_app
+from lsr.serve.serve_settings import ServeSettings
+from lsr.serve.served_index import open_served
+
+DOCUMENTS = [{"id": f"d{n}", "text": f"w{n % 3} w{n % 5} new{n}", "year": 2000 + n} for n in range(12)]
+
+
+def test_a_sharded_index_is_served_as_one(tmp_path: Path) -> None:
+    lsr.build_sharded_index(DOCUMENTS, tmp_path / "shards.index", "bm25", 2)
+    lsr.build_index(DOCUMENTS, tmp_path / "one.index", "bm25")
+    served = open_served([tmp_path / "shards.index", tmp_path / "one.index"])
+    with TestClient(create_app(served, ServeSettings()), "http://localhost") as client:
+
+        def asked(path: str, name: str, method: str = "post", **body: Any) -> Any:
+            answered = client.request(method, f"/v1/indexes/{name}/{path}", json=body or None)
+            assert answered.status_code == 200, answered.text
+            return answered.json()
+
+        def same(path: str, method: str = "post", **body: Any) -> None:
+            ours, theirs = (asked(path, name, method, **body) for name in ("shards", "one"))
+            for each in (ours, theirs):
+                for name in ("index", "generation", "seconds"):
+                    each.pop(name, None)
+                for hit in each.get("hits", []):
+                    hit.pop("row")
+            assert ours == theirs
+
+        search = {"query": "w1 new7 new2", "k": 2, "explain": True, "snippet": 40, "where": "year > 2001"}
+        same("search", **search)
+        same("search", vector={"new7": 1.0, "unknown": 2.0})
+        same("documents/d7", "get")
+        same("documents", documents=[{"id": "e1", "text": "new99 w1", "year": 1}])
+        same("documents", "put", documents=[{"id": "d7", "text": "w1 w1"}])
+        same("documents/d3", "delete")
+        same("search", **search)
+        assert client.get("/v1/indexes/shards/documents/d3").status_code == 404
+        for path, body, said in (
+            ("facets", {"columns": ["year"]}, "facets are not counted over shards"),
+            ("why", {"query": "w1", "id": "d1"}, "does not tell this of 'd1'"),
+            ("explain", {"query": "w1", "id": "d1"}, "does not tell this of 'd1'"),
+            ("search", {"query": "w1", "feedback": "rocchio"}, "feedback and interpolation need"),
+            ("documents", {"documents": [{"id": "v", "vector": {"w1": 1.0}}]}, "take documents, which they encode"),
+        ):
+            refused = client.post(f"/v1/indexes/shards/{path}", json=body)
+            assert refused.status_code == 400 and said in refused.json()["detail"], refused.text
+        facts = client.get("/v1/indexes/shards").json()
+        assert facts["documents"] == client.get("/v1/indexes/one").json()["documents"] == 12
