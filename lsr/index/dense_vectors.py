@@ -17,6 +17,7 @@ from lsr.checks import expanded
 from lsr.collections.lines import read_lines
 from lsr.display import counted
 from lsr.errors import VectorsError
+from lsr.progress import progress_bar
 from lsr.storage.arrays import growing_array, map_array
 from lsr.storage.id_column import IdColumn
 from lsr.storage.ids import check_ids
@@ -103,7 +104,7 @@ class DenseVectors:
 
 
 @contextmanager
-def open_dense_vectors(given: GivenVectors, scratch: Path) -> Iterator[DenseVectors]:
+def open_dense_vectors(given: GivenVectors, scratch: Path, progress: bool = False) -> Iterator[DenseVectors]:
     """The vectors of a file or an array, every row looked at; a file is mapped, or copied into `scratch` to be mapped.
 
     An .npy or faiss file may have its ids beside it, one a line: X.ids.txt. A faiss index in a folder of Pyserini has
@@ -118,8 +119,10 @@ def open_dense_vectors(given: GivenVectors, scratch: Path) -> Iterator[DenseVect
         path = expanded(given)
         if path.is_dir():
             path = path / FAISS_FILE
-        name, head = str(path), beginning(path)[:6]
+        name = str(path)
         with reading_errors(path, _EXPECTED):
+            path.stat()  # `beginning` says nothing of what is not there
+            head = beginning(path)[:6]
             if head.startswith(b"PAR1"):
                 rows, ids = _read_parquet(path, scratch)
             else:
@@ -127,11 +130,14 @@ def open_dense_vectors(given: GivenVectors, scratch: Path) -> Iterator[DenseVect
                 ids = _ids_beside(path, len(rows) if rows.ndim else 0)
     if rows.ndim != 2 or not rows.shape[1] or rows.dtype.kind != "f":
         raise VectorsError(f"{name}: is {rows.dtype}{list(rows.shape)}; give float32[rows, components]")
-    for first in range(0, len(rows), ROWS_AT_ONCE):
-        try:
-            checked_vectors(rows[first : first + ROWS_AT_ONCE], first)
-        except VectorsError as error:
-            raise VectorsError(f"{name}: {error}") from None
+    with progress_bar("checking", len(rows), "dense vectors", progress) as advance:
+        for first in range(0, len(rows), ROWS_AT_ONCE):
+            some = rows[first : first + ROWS_AT_ONCE]
+            try:
+                checked_vectors(some, first)
+            except VectorsError as error:
+                raise VectorsError(f"{name}: {error}") from None
+            advance(len(some))
     yield DenseVectors(name, rows, ids)
 
 

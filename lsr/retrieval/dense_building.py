@@ -145,7 +145,7 @@ def _add_given(
 
     with (
         scratch_folder(target.with_name(f"{target.name}.dense")) as scratch,
-        open_dense_vectors(given, scratch) as vectors,
+        open_dense_vectors(given, scratch, progress) as vectors,
         IndexWriter.open(target) as writer,
     ):
         generation = open_generation(target)

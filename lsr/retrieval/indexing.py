@@ -117,7 +117,7 @@ def build_index(
     with ExitStack() as stack:
         if given is not None:
             scratch = stack.enter_context(scratch_folder(target.with_name(f"{target.name}.dense")))
-            vectors = stack.enter_context(open_dense_vectors(given, scratch))
+            vectors = stack.enter_context(open_dense_vectors(given, scratch, progress))
             if source is not None:  # before any of them is encoded
                 vectors.check_documents(document.doc_id for document in source.documents())
             maker = replace(maker, dense=vectors)
