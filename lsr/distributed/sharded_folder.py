@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Self
 
 from lsr.checks import expanded
 from lsr.errors import IndexFormatError
+from lsr.index.tools.tuning import ENTRY, TunedPreset, presets_as_json, read_presets
 from lsr.storage.files import replacing_file
 from lsr.storage.manifest import MANIFEST, PRODUCT, load_manifest
 
@@ -50,12 +51,16 @@ class ShardEntry:
 
 @dataclass(frozen=True, slots=True)
 class ShardedFolder:
-    """What the manifest says. source: what was indexed. folders: those below which ids of pages are their paths."""
+    """What the manifest says. source: what was indexed. folders: those below which ids of pages are their paths.
+
+    presets: recall -> parameters, as tuned on all shards.
+    """
 
     folder: Path
     shards: tuple[ShardEntry, ...]
     source: str | None = None
     folders: tuple[str, ...] = ()
+    presets: Mapping[float, TunedPreset] = field(default_factory=dict)
 
     @property
     def documents(self) -> int:
@@ -81,6 +86,7 @@ class ShardedFolder:
             "routing": ROUTING,
             "source": self.source,
             "folders": list(self.folders),
+            ENTRY: presets_as_json(self.presets),
             "documents": self.documents,
             "shards": [asdict(each) for each in self.shards],
             "files": {},  # each shard lists its own
@@ -105,7 +111,8 @@ class ShardedFolder:
         try:
             source = manifest["source"]
             shards = tuple(_entry(number, each) for number, each in enumerate(manifest["shards"]))
-            found = cls(path, shards, None if source is None else _text(source), _texts(manifest["folders"]))
+            source = None if source is None else _text(source)
+            found = cls(path, shards, source, _texts(manifest["folders"]), read_presets(manifest, path))
             if not 1 <= len(shards) <= MOST_SHARDS or found.documents != manifest["documents"]:
                 raise ValueError("the number of shards or documents")
         except (AttributeError, KeyError, TypeError, ValueError) as error:

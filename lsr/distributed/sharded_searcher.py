@@ -20,8 +20,10 @@ from lsr.distributed.ranking_merge import Ranked, merge_rankings
 from lsr.distributed.routed_documents import DocumentsDigest, ShardDocuments, route
 from lsr.distributed.shard import ShardFound, ShardQueries, StoredDocument, Wanted, is_bm25
 from lsr.distributed.sharded_folder import ShardedFolder, shard_of
+from lsr.distributed.sharded_tuning import ShardsAsIndex
 from lsr.errors import IndexFormatError, LsrWarning, ParameterError, ShardError, StorageError
 from lsr.index.parameters import SearchParams
+from lsr.index.tools.tuning import RECALLS, Tuning, resolve, tune
 from lsr.progress import progress_bar
 from lsr.retrieval.changes import UpdateReport
 from lsr.retrieval.hits import Hit, Hits
@@ -197,7 +199,7 @@ class ShardedSearcher(HasFacts):
         return self._hits(ShardQueries(texts, encoded), request, threads)
 
     def _hits(self, asked: ShardQueries, request: SearchRequest, threads: int | None) -> list[Hits]:
-        found, lost = self._find(asked, request, threads)
+        found, lost = self.find(asked, request, threads)
         rankings = merge_rankings(found, len(asked), request.k)
         wanted: dict[int, list[Wanted]] = defaultdict(list)
         queries_of: dict[int, list[int]] = defaultdict(list)
@@ -246,7 +248,7 @@ class ShardedSearcher(HasFacts):
             for first in range(0, len(names), QUERIES_AT_ONCE):
                 some = names[first : first + QUERIES_AT_ONCE]
                 asked = self._asked(given[first : first + QUERIES_AT_ONCE], request)
-                found, lost = self._find(asked, request, threads, some if drop_same_id else None)
+                found, lost = self.find(asked, request, threads, some if drop_same_id else None)
                 rankings = merge_rankings(found, len(some), request.k)
                 if lost:
                     said = ", ".join(self._names(lost))
@@ -282,19 +284,27 @@ class ShardedSearcher(HasFacts):
         texts = checked_texts(queries, "query")
         return ShardQueries(texts, self.encode(texts, request.sides))
 
-    def _find(
+    def find(
         self,
         asked: ShardQueries,
         request: SearchRequest,
         threads: int | None,
         dropped: Sequence[str] | None = None,
+        named: bool = True,
     ) -> tuple[dict[int, ShardFound], dict[int, str]]:
-        """What each shard found, and the shards that are lost, with the reasons."""
+        """What each shard found, and the shards that are lost, with the reasons.
+
+        dropped: for each query the id of a document not to be found. named: False to raise ShardError in any case.
+        """
         if request.feedback is not None or request.interpolate != "none":
             raise ParameterError(
                 "feedback and interpolation need the documents and lists of all shards in one place; search without "
                 "them, or build one index"
             )
+        recall = request.params.recall
+        if recall is not None and not getattr(self.front.index, "inverted", True):
+            tuned = replace(resolve(self._folder.presets, recall), budget_us=request.params.budget_us)
+            request = replace(request, params=tuned)
         requests = self._requests(request, len(self._folder.shards))
 
         def ask() -> Answers:
@@ -309,7 +319,7 @@ class ShardedSearcher(HasFacts):
         answers = ask()
         if answers.lost and self.is_behind and self.refresh():  # generations that are gone by now
             answers = ask()
-        return answers.given, self._lost(answers)
+        return answers.given, self._lost(answers, named)
 
     def _requests(self, request: SearchRequest, shards: int) -> dict[int, SearchRequest]:
         """What each shard is asked for; shards that can have nothing are left out."""
@@ -335,6 +345,33 @@ class ShardedSearcher(HasFacts):
             names = ", ".join(self._names(answers.lost))
             raise ShardError(f"{self._folder.folder}: no answer from {names} ({answers.lost[first]})")
         return answers.lost
+
+    def tune(
+        self,
+        queries: Sequence[str] | SparseVectors,
+        recalls: Sequence[float] = RECALLS,
+        k: int = 10,
+        threads: int | None = 1,
+        progress: bool = False,
+    ) -> Tuning:
+        """Find and keep the parameters that reach each recall@k of all shards together in the least time.
+
+        SearchParams.at_recall works afterwards. See SeismicIndex.tune. Raises StorageError while others write.
+        """
+        rows = queries if isinstance(queries, SparseVectors) else self.front.encode(queries)[SPARSE]
+        always_exact = bool(getattr(self.front.index, "inverted", True))
+        index: Any = ShardsAsIndex(self)
+        tuning = tune(index, rows, recalls, k, threads, progress, always_exact=always_exact)
+        with self._changing:
+            self._begin()
+            try:
+                folder = ShardedFolder.read(self._folder.folder)
+                replace(folder, presets={**folder.presets, **tuning.presets}).write()
+            finally:
+                if not self._changed:
+                    self._end()
+        self.refresh()
+        return tuning
 
     def add(
         self,

@@ -125,6 +125,12 @@ def test_blocks_of_shards_score_as_those_of_one_index(tmp_path: Path, monkeypatc
             return float(np.mean([len(run[query].keys() & exact[query].keys()) / 10 for query in exact]))
 
         assert recall(single.run(queries, 10, params)) <= recall(sharded.run(queries, 10, params))
+        with pytest.raises(ParameterError, match="the index is not tuned"):
+            sharded.run(queries, 10, SearchParams.at_recall(0.9))
+        tuned = sharded.tune(queries, [0.9]).chosen[0.9]
+    with ShardedSearcher.open(tmp_path / "sharded", encoder=encoder) as sharded:
+        kept = sharded.run(queries, 10, SearchParams.at_recall(0.9))
+        assert kept == sharded.run(queries, 10, tuned.params) and recall(kept) >= 0.85
 
 
 def test_passages_are_found_as_in_one_index(tmp_path: Path) -> None:

@@ -1,0 +1,41 @@
+"""Parameters for a recall of all shards together, not of each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lsr.distributed.ranking_merge import merge_rankings
+from lsr.distributed.shard import ShardQueries
+from lsr.index.index_checks import empty_result
+from lsr.index.parameters import SearchParams
+from lsr.index.result import SearchResult
+from lsr.retrieval.request import SPARSE, SearchRequest
+from lsr.vectors.sparse_vectors import SparseVectors
+
+if TYPE_CHECKING:
+    from lsr.distributed.sharded_searcher import ShardedSearcher
+
+
+class ShardsAsIndex:
+    """What `lsr.index.tools.tuning.tune` measures of an index; rows are numbered by shard, then row."""
+
+    def __init__(self, searcher: ShardedSearcher) -> None:
+        self._searcher = searcher
+        self.dim = searcher.front.index.dim
+
+    def __len__(self) -> int:
+        return self._searcher.documents
+
+    def search(
+        self, queries: SparseVectors, k: int = 10, params: SearchParams | None = None, threads: int | None = 1
+    ) -> SearchResult:
+        """The k best documents of each query. Raises ShardError where a shard does not answer."""
+        request = SearchRequest(k, params or SearchParams())
+        found = self._searcher.find(ShardQueries(None, {SPARSE: queries}), request, threads, named=False)[0]
+        scores, rows = empty_result(len(queries), k)
+        for query, ranking in enumerate(merge_rankings(found, len(queries), k)):
+            for place, each in enumerate(ranking):
+                scores[query, place], rows[query, place] = each.score, (np.int64(each.shard) << 40) + each.row
+        return SearchResult(scores, rows)
