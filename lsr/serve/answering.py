@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from time import monotonic
 from typing import Any
 
@@ -30,17 +31,24 @@ class Answering:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun = monotonic()
+        begun, answered = monotonic(), False
 
         async def sending(message: Message) -> None:
+            nonlocal answered
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
                 self._metrics.answered(*_told(scope), message["status"], monotonic() - begun)
+                answered = True
             await send(message)
 
-        await self._app(scope, receive, sending)
+        try:
+            await self._app(scope, receive, sending)
+        except Exception:  # a defect, which is answered outside of this
+            if not answered:
+                self._metrics.answered(*_told(scope), HTTPStatus.INTERNAL_SERVER_ERROR, monotonic() - begun)
+            raise
 
 
 def _told(scope: Scope) -> tuple[str, str]:

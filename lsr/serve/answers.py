@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from http import HTTPStatus
 from time import monotonic
@@ -65,7 +66,7 @@ def search_work(index: ServedIndex, body: Any, settings: ServeSettings, metrics:
         }
         if not hits.complete:
             metrics.partial.inc()
-            answer["estimated_recall"] = round(hits.estimated_recall, 3)
+            answer["estimated_recall"] = math.floor(1000 * hits.estimated_recall) / 1000  # 1 is said of complete ones
         if facets:
             answer["facets"] = facets
         return as_bytes({**answer, "seconds": round(monotonic() - begun, 6)})

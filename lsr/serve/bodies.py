@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import Request
 from pydantic import Field, TypeAdapter, ValidationError
+from starlette.requests import ClientDisconnect
 
 from lsr.errors import LsrError, ParameterError
 from lsr.retrieval.request import WORDS, SearchRequest, word_types
@@ -95,6 +96,8 @@ def reader_of(kind: type) -> Callable[[Request], Awaitable[Any]]:
                 body = await request.body()
         except TimeoutError:
             raise RequestError(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time; send it again") from None
+        except ClientDisconnect:
+            raise RequestError(HTTPStatus.BAD_REQUEST, "the connection ended before the body; send it again") from None
         try:
             return adapter.validate_json(body)
         except ValidationError as error:

@@ -42,15 +42,14 @@ class Gate:
 
     async def looking(self, request: Request) -> None:
         """What needs the key for reading, and takes no place. Raises RequestError."""
-        self._check_host(request)
         if not self._read:
+            self._check_host(request, self._settings.allow_anonymous)
             return
         given = _given(request)
         if not (self._read.has(given) | self._write.has(given)):
             raise _unknown(given, "for reading")
 
     def _check_writing(self, request: Request) -> None:
-        self._check_host(request)
         if self._write:
             given = _given(request)
             if self._read.has(given):
@@ -61,16 +60,21 @@ class Gate:
             raise RequestError(
                 HTTPStatus.FORBIDDEN, "this server takes no changes; start it with a key for writing (--write-keys)"
             )
+        else:
+            self._check_host(request)
 
-    def _check_host(self, request: Request) -> None:
-        """A web page of another name that resolves to this machine must not search here in a visitor's browser."""
-        if self._read or self._write or not self._settings.is_loopback:
+    def _check_host(self, request: Request, allow_anonymous: bool = False) -> None:
+        """What needs no key: a web page of another name that resolves to this machine must not ask for it in a
+        visitor's browser.
+        """
+        if allow_anonymous or not self._settings.is_loopback:
             return
         host = request.headers.get("host", "")
         name = host[: host.index("]") + 1] if host.startswith("[") and "]" in host else host.partition(":")[0]
         if name.lower() not in LOCAL_NAMES | {self._settings.host}:
             raise RequestError(
-                HTTPStatus.MISDIRECTED_REQUEST, "without keys this server answers to localhost alone; give it keys"
+                HTTPStatus.MISDIRECTED_REQUEST,
+                "without keys for reading this server answers to localhost alone; give it keys",
             )
 
     def _take(self, kind: str) -> None:

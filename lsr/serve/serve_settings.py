@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from lsr.checks import check_whole
 from lsr.errors import ParameterError
+from lsr.index.parameters import LONGEST_BUDGET
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,8 @@ class ServeSettings:
     allow_anonymous: listen on such an address although searching needs no key.
     cors: origins of web pages that may call this server from a browser, or "*".
     most_requests: searches that wait or are answered at once, and as many changes; the next is answered 429.
-    deadline_ms: milliseconds that a request has which names no deadline; a request may name any up to this.
+    deadline_ms: milliseconds, a day at most, that a request has which names no deadline; a request may name any up to
+    this.
     most_bytes, most_k, most_characters, most_documents: of the body of a request; of k; of a query; documents or hits
     of one request or answer.
 
@@ -40,7 +42,8 @@ class ServeSettings:
 
     def __post_init__(self) -> None:
         check_whole("port", self.port, 0, 65535)
-        for name in ("most_requests", "deadline_ms", "most_bytes", "most_k", "most_characters", "most_documents"):
+        check_whole("deadline_ms", self.deadline_ms, 1, LONGEST_BUDGET // 1000)
+        for name in ("most_requests", "most_bytes", "most_k", "most_characters", "most_documents"):
             check_whole(name, getattr(self, name))
         if not self.is_loopback and not self.read_keys and not self.allow_anonymous:
             raise ParameterError(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 
+import numpy as np
+
 from lsr.serve.follower import Follower
 from lsr.serve.problems import RequestError
 from lsr.serve.serve_metrics import ServeMetrics
@@ -30,9 +32,10 @@ class Service:
     def start(self) -> None:
         """Begin to answer."""
         share_processors()
-        for index in self.indexes.values():  # kernels are loaded, or compiled, in nobody's time
-            vectors = index.searcher.snapshot.index
-            vectors.search(SparseVectors.of([{0: 1.0}], dim=vectors.dim), 1)
+        for served in self.indexes.values():  # kernels are loaded, or compiled, in nobody's time
+            index = served.searcher.snapshot.index
+            for allowed in (None, np.arange(len(index)) % 2 == 0):
+                index.search(SparseVectors([0, 0], [], [], index.dim), 1, allowed=allowed)
         self.work.start(max(2, processors()))
         for queue in self.writes.values():
             queue.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
 from time import monotonic
@@ -77,7 +78,8 @@ class WriteQueue:
             self._metrics.observe("write", written - begun)
             self._metrics.observe("commit", monotonic() - written)
         except Exception as error:  # of the disk, or a defect: nothing of it is kept
-            self._searcher.rollback()
+            with suppress(LsrError):  # what it cannot remove is left to the next writer; the thread must go on
+                self._searcher.rollback()
             for write in batch:
                 write.fail(error)
             return

@@ -167,7 +167,7 @@ class InvertedEngine:
         scores, rows = empty_result(len(queries), k)
         lists = self.lists
         lines = lists.lines if allowed is None else lists.lines_of([allowed])
-        search = lists.search_with(queries, min(k, len(self)), lines, share=1)
+        search = lists.search_with(queries, min(k, len(self)), lines, share=1.0)
         if search:
             kept = np.empty((len(queries), 0))
             in_time(
