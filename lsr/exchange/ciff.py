@@ -99,7 +99,8 @@ def write(path: Path, rows: IndexRows, scale: float | None, advance: Advance) ->
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(path) as scratch:
-        postings = SpilledPostings(scratch, before // POSTINGS_AT_ONCE)
+        ranges = before // POSTINGS_AT_ONCE
+        postings = SpilledPostings(scratch, ranges.__getitem__, int(ranges.max(initial=-1)) + 1)
         first = 0
         lengths = np.zeros(len(rows), np.int64)
         kept = np.zeros(rows.dim, np.int64)
@@ -168,7 +169,8 @@ def read(path: Path, scratch: Path) -> Iterator[OpenedVectors]:
             header = _get(file, kinds.header, "the header")
             if header.version != 1 or min(header.num_docs, header.num_postings_lists) < 0:
                 raise VectorsError(f"version {header.version} of CIFF, and lsr reads 1; expected {WHAT}")
-        postings = SpilledPostings(scratch, np.arange(header.num_docs) // ROWS_AT_ONCE)
+        ranges = -(-header.num_docs // ROWS_AT_ONCE)  # as many as a header may say, of which little may be there
+        postings = SpilledPostings(scratch, lambda rows: rows // ROWS_AT_ONCE, ranges)
         terms = []
         for number in range(header.num_postings_lists):
             with reading_errors(path, WHAT):

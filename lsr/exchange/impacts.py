@@ -26,8 +26,9 @@ def checked_scale(scale: float | None, largest: float, default: float) -> float:
     not be an int32.
     """
     if scale is None:
-        return default
-    check_number("scale", scale, 1e-9, 1e9)
+        scale = default
+    else:
+        check_number("scale", scale, 1e-9, 1e9)
     if largest * scale > MAX_IMPACT:
         raise ParameterError(
             f"scale {scale:g} makes {largest * scale:.4g} of the largest weight, {largest:g}, and an impact is "

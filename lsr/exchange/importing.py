@@ -54,18 +54,23 @@ def import_vectors(
 
     The folder appears when it is complete, in the place of one of vectors that is there. Rows are read a few thousand
     at a time. Raises VectorsError for what is truncated, damaged or of another format, ParameterError where `documents`
-    is asked for of a format without texts, MissingExtraError, StorageError.
+    is asked for of a format without texts or is `source`, MissingExtraError, StorageError.
     """
     check_choice("the format", format, list(FORMATS))
     target, path = expanded(out), rereadable(expanded(source))
     refuse_stream(target)
     if is_file_format(target):
         raise ParameterError(f"{out}: has the name of a file, and a folder is written; choose another name")
+    texts_path = None if documents is None else expanded(documents)
+    if texts_path is not None and texts_path.resolve() == expanded(source).resolve():
+        raise ParameterError(
+            f"{documents}: is what is read, and would be replaced; choose another name for the documents"
+        )
     refuse_foreign(target, VECTORS_FILE)
     with storage_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(target) as scratch, FORMATS[format].read(path, scratch) as opened:
-        if documents is not None and opened.documents is None:
+        if texts_path is not None and opened.documents is None:
             raise ParameterError(f"{format} has no texts; leave the documents out")
         with (
             progress_bar("importing", opened.total, "rows", progress) as advance,
@@ -76,7 +81,7 @@ def import_vectors(
                 advance(len(part))
             writer.finish()
         info = read_info(scratch / "vectors")
-        texts = None if documents is None else _write_documents(expanded(documents), opened, progress)
+        texts = None if texts_path is None else _write_documents(texts_path, opened, progress)
         with replacing_folder(target, VECTORS_FILE) as folder:
             for each in (scratch / "vectors").iterdir():
                 each.rename(folder / each.name)

@@ -12,6 +12,7 @@ from lsr.collections.sources import Document
 from lsr.errors import VectorsError
 from lsr.exchange.opened_vectors import OpenedVectors
 from lsr.storage.ids import UniqueIds
+from lsr.vectors.io.token_records import TOO_LARGE
 from lsr.vectors.normalize import MAX_DIM, indptr_of
 from lsr.vectors.sparse_vectors import SparseVectors
 
@@ -70,17 +71,17 @@ def _batches(records: Records, dim: int) -> Iterator[SparseVectors]:
 
 
 def _checked(record: NumberedRecord) -> tuple[Any, Any]:
-    """(components int64[m], weights float32[m])."""
+    """(components int64[m], weights float64[m]). Raises VectorsError."""
     components, weights = record.components, record.weights
     if (
         not isinstance(components, list)
         or not isinstance(weights, list)
         or len(components) != len(weights)
         or not all(type(each) is int and 0 <= each < MAX_DIM for each in components)
-        or not all(type(each) in (int, float) for each in weights)
+        or not all(type(each) in (int, float) and 0 <= each < TOO_LARGE for each in weights)
     ):
         raise VectorsError(
             f"{record.place}: components and weights are not two lists of one length, of whole numbers from 0 and of "
-            "numbers"
+            "numbers, finite and non-negative, that a 32-bit float can hold"
         )
     return np.array(components, np.int64), np.array(weights, np.float64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -31,17 +31,16 @@ class KeyPostings(NamedTuple):
 class SpilledPostings:
     """Postings by key, on disk. A key is a component and the other a row, or the other way round.
 
-    folder: holds a file for each range. ranges: int64[keys], rising: the range of each key; one range at a time is in
-    memory.
+    folder: holds a file for each range. range_of: integers[n] -> int64[n], the ranges of keys, which rise as keys do,
+    from 0 to before `count`; one range at a time is in memory.
     """
 
-    def __init__(self, folder: Path, ranges: Array) -> None:
-        self._folder = folder
-        self._ranges = ranges
+    def __init__(self, folder: Path, range_of: Callable[[Array], Array], count: int) -> None:
+        self._folder, self._range_of, self._count = folder, range_of, count
 
     def add(self, keys: Array, others: Array, impacts: Array) -> None:
         """Postings, integers[n] each. Raises StorageError."""
-        dealt = self._ranges[keys]
+        dealt = self._range_of(keys)
         order = np.argsort(dealt, kind="stable")
         records = np.empty(len(keys), _RECORD)
         for name, array in zip(_RECORD.names or (), (keys, others, impacts), strict=True):
@@ -53,7 +52,7 @@ class SpilledPostings:
 
     def ranges(self) -> Iterator[KeyPostings]:
         """Each range once, in order, of those that have no postings, too; its file is removed. Raises StorageError."""
-        for number in range(int(self._ranges[-1]) + 1 if len(self._ranges) else 0):
+        for number in range(self._count):
             path = self._path(number)
             records = np.empty(0, _RECORD)
             with storage_errors(path):

@@ -5,13 +5,17 @@ from __future__ import annotations
 import gzip
 import json
 import signal
+import tracemalloc
 from datetime import date
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import lsr
+from lsr.exchange import ciff
 from lsr.exchange.formats import FORMATS
 from lsr.retrieval.searcher import Searcher
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -201,6 +205,41 @@ def test_foreign_files_are_refused(tmp_path: Path, format: str) -> None:
     assert not (tmp_path / "vectors").exists()
 
 
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "1e400", "NaN", "-1", "3.5e38", "true", "null"])
+@pytest.mark.parametrize("format", ["qdrant", "milvus"])
+def test_numbers_that_are_no_weights_are_refused(tmp_path: Path, format: str, number: str) -> None:
+    path = tmp_path / "points"
+    if format == "qdrant":
+        path.write_text(f'{{"id": 1, "vector": {{"sparse": {{"indices": [1], "values": [{number}]}}}}}}\n')
+    else:
+        pq.write_table(pa.table({"id": ["1"], "vector": [f'{{"1": {number}}}']}), path)
+    with pytest.raises(lsr.VectorsError, match="finite and non-negative"):
+        lsr.import_vectors(path, tmp_path / "vectors", format)
+
+
+def test_a_header_that_claims_more_than_is_there_takes_no_memory(tmp_path: Path) -> None:
+    from google.protobuf.proto import serialize_length_prefixed
+
+    header = ciff._messages().header(version=1, num_docs=2**31 - 1, num_postings_lists=0)
+    with (tmp_path / "claims").open("wb") as file:
+        serialize_length_prefixed(header, file)
+    tracemalloc.start()
+    try:
+        with pytest.raises(lsr.VectorsError, match="ends before document 0"):
+            lsr.import_vectors(tmp_path / "claims", tmp_path / "vectors", "ciff")
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20  # two numbers a document would be 32 GiB
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_impact_that_no_term_frequency_can_be_is_refused(tmp_path: Path) -> None:
+    SparseVectors.of([{0: 1e30}], dim=1).with_ids(["a"]).write(tmp_path / "v.npz", lsr.Vocabulary(["salt"]))
+    lsr.build_index(tmp_path / "v.npz", tmp_path / "index")
+    with pytest.raises(lsr.ParameterError, match="scale 100 makes 1e\\+32 of the largest weight"):
+        lsr.export_index(tmp_path / "index", tmp_path / "out", "anserini")
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_cannot_be_asked_for(index: Path, tmp_path: Path) -> None:
     with pytest.raises(lsr.ParameterError, match="one of ciff"):
         lsr.export_index(index, tmp_path / "out", "parchment")
@@ -215,6 +254,8 @@ def test_what_cannot_be_asked_for(index: Path, tmp_path: Path) -> None:
     lsr.export_index(index, tmp_path / "a.csr", "bigann")
     with pytest.raises(lsr.ParameterError, match="has no texts"):
         lsr.import_vectors(tmp_path / "a.csr", tmp_path / "out", "bigann", documents=tmp_path / "texts.jsonl")
+    with pytest.raises(lsr.ParameterError, match="is what is read"):
+        lsr.import_vectors(tmp_path / "a.csr", tmp_path / "out", "seismic", documents=tmp_path / "a.csr")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").touch()
     with pytest.raises(lsr.StorageError, match="did not write"):
