@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 
+from torch import Tensor
+
 from lsr.errors import ParameterError
+
+
+def focused(weights: Tensor, width: int) -> Tensor:
+    """The `width` largest weights of each text, and 0 in place of others: float [texts, components].
+
+    Of equal weights that of the lower component stays, as in SparseVectors.top_k, which encoders keep by.
+    """
+    least = weights.topk(width, dim=1).values[:, -1:]
+    larger, alike = weights > least, weights == least
+    room = width - larger.sum(1, keepdim=True)
+    return weights * (larger | (alike & (alike.cumsum(1) <= room)))
 
 
 class FocusingWindow:

@@ -17,6 +17,7 @@ from lsr.encoders.sparse.lookup import LookupSide
 from lsr.encoders.sparse.sparse_encoder import SparseEncoder
 from lsr.encoders.sparse.transformer import TransformerSide
 from lsr.errors import ParameterError
+from lsr.training.focusing_window import focused
 from lsr.training.masking import mask_tokens, prediction_error
 from lsr.training.pooling import max_logits, pooled_weights
 
@@ -266,8 +267,7 @@ def head_weights(head: Head, states: States, batch: Batch, window: int | None) -
         other = _exact(head.residual, torch.log1p(torch.relu(last)))
         weights = weights + literal * (other.amax(1, keepdim=True) - other)
     if window is not None and window < weights.shape[1]:
-        least = weights.topk(window, dim=1).values[:, -1:]
-        weights = weights * (weights >= least)
+        weights = focused(weights, window)
     if spec.unit_length:
         weights = weights / weights.norm(dim=1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
     return Weights(weights, base)

@@ -13,7 +13,9 @@ from lsr.encoders.build import build_encoder
 from lsr.encoders.load import load_encoder
 from lsr.encoders.spec import HeadSpec
 from lsr.errors import ParameterError
+from lsr.training.focusing_window import focused
 from lsr.training.model import TrainableEncoder, head_weights
+from lsr.vectors.sparse_vectors import SparseVectors
 from tests.encoders.models import TEXTS, write_model
 from tests.encoders.sparse.test_heads import SPECS, as_batch, make_head, make_texts
 
@@ -27,7 +29,7 @@ def test_weights_are_the_heads(spec: HeadSpec) -> None:
     with torch.inference_mode():
         expected = head.vectors(states, batch).to_dense()
     # What stands behind the end of a text is finite here, as a network's states are.
-    final, base = head_weights(head, states, batch, spec.window)
+    final, base, _ = head_weights(head, states, batch, spec.window)
     np.testing.assert_allclose(final.clamp(min=0), expected, atol=2e-5, rtol=2e-5)
     if not (spec.residual or spec.window or spec.unit_length):
         assert final is base
@@ -46,6 +48,17 @@ def test_every_parameter_learns(spec: HeadSpec) -> None:
         if each is not None and each.grad is not None:
             assert each.grad.isfinite().all()
             assert (each.grad[~batch.mask] == 0).all()
+
+
+@pytest.mark.parametrize("width", [1, 5, 19, 20])
+def test_a_focusing_window_keeps_what_the_encoder_keeps_of_equal_weights(width: int) -> None:
+    weights = torch.randint(0, 4, (50, 20), generator=torch.Generator().manual_seed(width)).float()
+    expected = SparseVectors.from_dense(weights.numpy()).top_k(width).to_dense()
+    weights.requires_grad_(True)
+    kept = focused(weights, width)
+    np.testing.assert_array_equal(kept.detach(), expected)
+    kept.sum().backward()
+    assert weights.grad is not None and (weights.grad.sum(1) == width).all()
 
 
 METHODS = ["splade-max", "distilsplade-sep", "splade-doc", "opensearch-doc-v3-distill", "li-lsr", "unicoil", "deepct",
