@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.checks import check_flag, check_kind, check_whole, checked_texts, named_texts
-from lsr.errors import EncoderError, ParameterError
+from lsr.errors import EncoderError, LsrWarning, ParameterError
 from lsr.index.filters import Filter
 from lsr.progress import progress_bar
 from lsr.retrieval.dense_side import Dense
@@ -201,9 +202,16 @@ class Snapshot:
         threads: int | None = 1,
         drop_same_id: bool = False,
     ) -> dict[str, dict[str, float]]:
-        """As `rankings`, for queries that `encode` has encoded."""
+        """As `rankings`, for queries that `encode` has encoded. Searches that their budget stopped warn."""
         dropped = self.rows_of(query_ids) if drop_same_id else None
         found = self.find(encoded, request, threads, dropped)
+        stopped = 0 if found.recall is None else int((found.recall < 1).sum())
+        if stopped:
+            warnings.warn(
+                f"{stopped} of {len(query_ids)} searches were stopped by budget_us, and may lack documents; raise it",
+                LsrWarning,
+                stacklevel=2,
+            )
         columns = zip(query_ids, *(array.tolist() for array in found.lists), strict=True)
         return {
             query_id: {self.doc_id(row): score for row, score in zip(rows, scores, strict=True) if row >= 0}

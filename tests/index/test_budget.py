@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lsr.errors import LsrWarning
 from lsr.index.budget import Budget
 from lsr.index.clock import now
 from lsr.index.inverted.exact_index import ExactIndex
@@ -15,6 +18,7 @@ from lsr.index.result import SearchResult
 from lsr.index.segments.segmented_engine import SegmentedEngine
 from lsr.index.seismic.search import kernels
 from lsr.index.seismic.seismic_index import SeismicIndex
+from lsr.retrieval.searcher import Searcher
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.data import load_vectors
 from tests.index.samples import EXACT, always_blocks, same
@@ -69,6 +73,16 @@ def test_without_time_nothing_is_claimed(index: SeismicIndex | ExactIndex, packa
     result = index.search(package_queries[:5], 400, SearchParams(budget_us=1))
     assert not result.complete.any() and (result.estimated_recall < 0.5).all()
     assert (result[1:3].estimated_recall == result.estimated_recall[1:3]).all()
+
+
+def test_a_run_of_stopped_searches_warns() -> None:
+    vectors = SparseVectors.of([{0: 1.0}, {0: 2.0}], dim=1)
+    searcher = Searcher(ExactIndex.build(vectors), None)
+    with pytest.warns(LsrWarning, match="2 of 2 searches were stopped by budget_us"):
+        searcher.run(vectors, params=SearchParams(budget_us=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert searcher.run(vectors, params=SearchParams(budget_us=LONG)) == searcher.run(vectors)
 
 
 @given(
