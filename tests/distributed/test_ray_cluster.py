@@ -16,7 +16,7 @@ from lsr.distributed.sharded_searcher import ShardedSearcher
 from lsr.errors import CollectionError, ParameterError, ShardError
 
 ray = pytest.importorskip("ray")
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 SHARDS = 2
 QUERIES = {"a": "w1 w4", "b": "w0 w2 w6 w10", "c": "new3", "d": "nothing"}
 DOCUMENTS = [{"id": f"d{n}", "text": f"w{n % 5} w{n % 7} w{n % 12} new{n}", "year": 2000 + n % 3} for n in range(60)]
