@@ -69,6 +69,7 @@ def experiment(
         print_table(results_table(described, results))
         print()
         say(f"Markdown, CSV and LaTeX, with tests, in {folder / 'tables'}; plots in {folder / 'plots'}")
+        say(f"A methods section in {folder / 'methods.tex'}, its references in {folder / 'refs.bib'}")
         print_next(_next(described, folder, offline_data))
 
 

@@ -48,7 +48,7 @@ def tune(
     search that all others are compared with.
     """
     from lsr.encoders.base import ENCODER_FOLDER
-    from lsr.eval.plots import checked_format
+    from lsr.eval.drawing import checked_format
     from lsr.index.tools.stored_presets import store_presets
     from lsr.index.tools.tuning import RECALLS, check_recall, sample_rows
     from lsr.retrieval.asked import open_with_queries

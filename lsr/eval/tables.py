@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Mapping, Sequence, Set
+from itertools import takewhile
 from typing import NamedTuple
 
 MISSING_VALUE = "–"
@@ -22,10 +23,18 @@ _LATEX = {
     "_": r"\_",
     "^": r"\textasciicircum{}",
     "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "[": "{[}",  # at the begin of a row, \\ would take these two for its own
+    "*": "{*}",
+    '"': r"\textquotedbl{}",
     "µ": r"\textmu{}",
     "–": "--",
 }
-LATEX_NEEDS = r"% needs \usepackage{booktabs,graphicx,amssymb,textcomp}; as table* it takes both columns of a page"
+LATEX_NEEDS = r"% needs \usepackage[T1]{fontenc} and \usepackage{booktabs,graphicx,amssymb,textcomp}"
+COLUMN, PAGE = 50, 105  # characters of about nine points in one of two columns, and in both
+LONGEST = 40  # rows of a page
 _LATEX_MARKS = {BETTER: r"$^{\blacktriangle}$", WORSE: r"$^{\blacktriangledown}$"}
 
 Value = str | float | None
@@ -79,26 +88,75 @@ def to_csv(table: Table) -> str:
 
 
 def to_latex(table: Table, caption: str = "", label: str = "") -> str:
-    """A table environment, made narrower where it is wider than its column; a comment names the packages it needs."""
-    alignment = "".join("l" if column.digits is None else "r" for column in table.columns)
-    lines = [LATEX_NEEDS, r"\begin{table}", r"\centering"]
-    if caption:
-        lines.append(rf"\caption{{{_latex_text(caption)}}}")
-    if label:
-        lines.append(rf"\label{{tab:{re.sub('[^A-Za-z0-9]+', '-', label)}}}")
-    lines.append(r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%")
-    lines += [rf"\begin{{tabular}}{{{alignment}}}", r"\toprule"]
-    lines.append(_latex_row([_latex_text(column.name) for column in table.columns]))
-    lines.append(r"\midrule")
+    """Table environments that fit a page; a comment names the packages that they need.
+
+    A table wider than a column takes both columns of a page (table*). The columns of a still wider table stand in
+    several tabulars, one below the other, which all begin with the leading columns of text. A table that is longer than
+    a page is several environments, cut where its first column changes; the first one has the label.
+    """
+    text = _latex_rows(table)
+    widths = [max(map(len, column)) + 2 for column in zip(*cells(table), strict=True)]
+    groups = _column_groups(table, widths)
+    environment = "table" if sum(widths) <= COLUMN else "table*"
+    lines = [LATEX_NEEDS]
+    for part, rows in enumerate(_row_groups(table, max(LONGEST // len(groups), 8))):
+        lines += [rf"\begin{{{environment}}}", r"\centering"]
+        if caption:
+            lines.append(rf"\caption{{{latex_text(caption + ' (continued)' * (part > 0))}}}")
+        if label and part == 0:
+            lines.append(rf"\label{{tab:{re.sub('[^A-Za-z0-9]+', '-', label)}}}")
+        for at, group in enumerate(groups):
+            lines += [r"\par\medskip"] * (at > 0) + _tabular(table, text, rows, group)
+        lines.append(rf"\end{{{environment}}}")
+    return "\n".join(lines) + "\n"
+
+
+def _column_groups(table: Table, widths: Sequence[int]) -> list[list[int]]:
+    """The columns of each tabular, which begin with the leading columns of text."""
+    keys = [at for at, _ in takewhile(lambda each: each[1].digits is None, enumerate(table.columns))]
+    groups = [keys[:]]
+    for at in range(len(keys), len(widths)):
+        if len(groups[-1]) > len(keys) and sum(widths[each] for each in groups[-1]) + widths[at] > PAGE:
+            groups.append(keys[:])
+        groups[-1].append(at)
+    return groups
+
+
+def _row_groups(table: Table, most: int) -> list[range]:
+    """At most so many rows each, which end where the first column changes, if they can."""
+    changes = [at for at in range(1, len(table.rows)) if table.rows[at][0] != table.rows[at - 1][0]]
+    groups = [range(min(most, len(table.rows)))]
+    while groups[-1].stop < len(table.rows):
+        begin, stop = groups[-1].start, groups[-1].stop
+        stop = max((at for at in changes if begin < at <= stop), default=stop)
+        groups[-1:] = [range(begin, stop), range(stop, min(stop + most, len(table.rows)))]
+    return groups
+
+
+def _tabular(table: Table, text: Sequence[Sequence[str]], rows: range, columns: Sequence[int]) -> list[str]:
+    """Some rows and columns, made narrower where they are wider than the line; space where the first column changes."""
+    alignment = "".join("l" if table.columns[at].digits is None else "r" for at in columns)
+    header, *body = ([row[at] for at in columns] for row in text)
+    several = len({row[0] for row in table.rows}) < len(table.rows)
+    lines = [r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"]
+    lines += [rf"\begin{{tabular}}{{{alignment}}}", r"\toprule", _latex_row(header), r"\midrule"]
+    for at in rows:
+        if several and at > rows.start and table.rows[at][0] != table.rows[at - 1][0]:
+            lines.append(r"\addlinespace")
+        lines.append(_latex_row(body[at]))
+    return [*lines, r"\bottomrule", r"\end{tabular}}"]
+
+
+def _latex_rows(table: Table) -> list[list[str]]:
+    """The header and the rows, escaped."""
+    text = [[latex_text(column.name) for column in table.columns]]
     for row, values in enumerate(table.rows):
-        cells = []
+        text.append([])
         for at, (column, value) in enumerate(zip(table.columns, values, strict=True)):
-            cell = _latex_text(_shown(value, column.digits))
+            cell = latex_text(_shown(value, column.digits))
             cell = rf"\textbf{{{cell}}}" if (row, at) in table.bold else cell
-            mark = table.marks.get((row, at), "")
-            cells.append(cell + _LATEX_MARKS.get(mark, ""))
-        lines.append(_latex_row(cells))
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", r"\end{table}"]) + "\n"
+            text[-1].append(cell + _LATEX_MARKS.get(table.marks.get((row, at), ""), ""))
+    return text
 
 
 def _shown(value: Value, digits: int | None) -> str:
@@ -111,7 +169,8 @@ def _markdown_text(text: str) -> str:
     return " ".join(text.split()).replace("|", r"\|")
 
 
-def _latex_text(text: str) -> str:
+def latex_text(text: str) -> str:
+    """Any text, escaped, on one line."""
     return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
 
 

@@ -4,8 +4,11 @@ tables/results.{md,csv,tex}      every system on every collection: measures, mic
 tables/MEASURE.{md,csv,tex}      one measure: collections down, systems across, and their mean
 tables/tests.csv                 every system against the baseline on every row of the tables, for every measure
 tables/tuning.csv                what was tried where something was tuned
-plots/COLLECTION/*.{svg,pdf}     recall and effectiveness against latency; per-query differences to the baseline
+plots/COLLECTION/*.{svg,pdf,png} recall and effectiveness against latency, without and with encoding of the query;
+                                 per-query differences to the baseline
 report.md                        the results, what they were made with, and how to cite it
+methods.{md,tex}                 the methods section of a paper: collections, systems, measures, tests, versions
+refs.bib                         what the methods section cites
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from lsr.eval.significance import Comparison, compare_values, with_holm
 from lsr.eval.tables import BETTER, WORSE, Column, Table, Value, to_csv, to_latex, to_markdown
 from lsr.experiment.experiment_file import MEAN, Experiment
 from lsr.experiment.measure import Figures
+from lsr.experiment.methods import methods, to_tex
+from lsr.experiment.references import references
 from lsr.experiment.suites import Judged
 from lsr.provenance import DATE, bibtex
 from lsr.storage.files import DAMAGE, replacing_file, storage_errors
@@ -84,7 +89,12 @@ def write_report(experiment: Experiment, results: Sequence[Result], folder: Path
     if any(result.tuning for result in results):
         writer.text("tuning.csv", to_csv(_tuning_table(results)))
     _plot(experiment, rows, writer)
-    writer.report(_report(experiment, results, all_figures))
+    writer.beside("report.md", _report(experiment, results, all_figures))
+    tuned = {(each.judged.name, each.system): each.tuning for each in results if each.tuning}
+    paragraphs = methods(experiment, [each.made_with for each in results], tuned, LEVEL)
+    writer.beside("methods.md", paragraphs)
+    writer.beside("methods.tex", to_tex(paragraphs))
+    writer.beside("refs.bib", references(experiment))
     writer.finish()
 
 
@@ -253,7 +263,10 @@ def _plot(experiment: Experiment, rows: Sequence[Row], writer: _Writer) -> None:
         here = [row for row in rows if row.collection == collection]
         for measure in dict.fromkeys([first, *(measure for _, measure in recalls[-1:])]):
             points = [_point(row, row.values[measure]) for row in here]
-            plot_against_latency(points, measure, collection, *writer.plots(collection, _file_name(measure)))
+            name = _file_name(measure)
+            plot_against_latency(points, measure, collection, *writer.plots(collection, name))
+            both = writer.plots(collection, f"{name}-with-encoding")
+            plot_against_latency(points, measure, collection, *both, with_encoding=True)
         points = [_point(row, row.recall_of_exact) for row in here]
         plot_against_latency(points, "recall@10 of exact search", collection, *writer.plots(collection, "recall"))
         baseline = next(row for row in here if row.system == experiment.baseline).pairs[first]
@@ -307,11 +320,12 @@ class _Writer:
             self.text(f"{name}.{suffix}", text)
 
     def plots(self, collection: str, name: str) -> list[Path]:
-        """For the web, and for pdflatex."""
-        return [self.path("plots", collection, f"{name}.{suffix}") for suffix in ("svg", "pdf")]
+        """For the web, for pdflatex, and for slides."""
+        return [self.path("plots", collection, f"{name}.{suffix}") for suffix in ("svg", "pdf", "png")]
 
-    def report(self, text: str) -> None:
-        with replacing_file(self.path("report.md")) as file:
+    def beside(self, name: str, text: str) -> None:
+        """A file beside the folders of tables and plots."""
+        with replacing_file(self.path(name)) as file:
             file.write(text.encode())
 
     def finish(self) -> None:

@@ -42,7 +42,8 @@ def run_experiment(
         indexes/CORPUS.ENCODER/            one for each encoder of each corpus, shared by systems and collections
         runs/COLLECTION/SYSTEM.run.gz      TREC runs
         results/COLLECTION/SYSTEM.json     every query's measures, times, sizes; written when a run is complete
-        tables/  plots/  report.md         see lsr.experiment.experiment_report
+        tables/  plots/  report.md
+        methods.md  methods.tex  refs.bib  see lsr.experiment.experiment_report
 
     What has a run and a result of the same settings, models, documents, queries and judgments is not run again, so
     that a killed experiment resumes. offline_data: see open_judged. threads: None for all processors. Raises what

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ from lsr.errors import CollectionError, StorageError
 from lsr.eval.measures import evaluate
 from lsr.eval.plots import plot_differences
 from lsr.eval.significance import compare, holm, paired_t_test
-from lsr.experiment import Experiment, experiment_report, read_experiment, run_experiment
+from lsr.experiment import Experiment, experiment_report, read_experiment, references, run_experiment
 from lsr.experiment import measure as measuring
 from lsr.experiment.indexes import digest
+from lsr.experiment.methods import methods
 from lsr.index.parameters import SearchParams
 from lsr.retrieval.dense_side import Dense
 from lsr.retrieval.searcher import Searcher
@@ -161,6 +163,72 @@ def test_the_report_says_what_made_the_results(finished: Path) -> None:
     assert all(f"- {name}: {value}\n" in text for name, value in stored["made_with"].items() if name != "date")
 
 
+def test_the_methods_section_tells_what_was_done_and_cites_what_refs_bib_has(finished: Path) -> None:
+    text, latex = (finished / "methods.md").read_text(), (finished / "methods.tex").read_text()
+    entries = re.findall(r"^@\w+\{(\w+),$", (finished / "refs.bib").read_text(), re.MULTILINE)
+    cited = set(re.findall(r"@([a-z]\w*)", text))
+    assert len(entries) == len(set(entries)) and set(entries) == cited
+    expected = {"lsr", "robertson2009", "formal2021", "reimers2019", "wang2020", "rocchio1971", "li2022", "malkov2020"}
+    assert expected | {"jarvelin2002", "smucker2007", "holm1979", "macavaney2022"} <= cited
+    assert {key for keys in re.findall(r"~\\cite\{([\w,]+)\}", latex) for key in keys.split(",")} == cited
+    stored = json.loads(next((finished / "results" / "news").iterdir()).read_text())["made_with"]
+    for said in (
+        "on 2 collections: library and news.",
+        "We compare 5 systems.",
+        "cut uses the encoder bm25 [@robertson2009], searched with feedback rocchio and feedback_terms 5 [@",
+        "the encoder minilm (max_length 32, kind hnsw and metric cosine)",
+        "nDCG@10 [@jarvelin2002], RR@10 [@kantor2000], AP, R@100 and R@1000, computed with ir_measures",
+        "compare each system with bm25 by two-sided paired t-tests",
+        f"lsr {stored['lsr-engine']}",
+        f"numpy {np.__version__}",
+        f"Python {platform.python_version()}",
+        stored["processor"],
+        "we used 2 threads",
+        f"{datetime.now(UTC):%Y-}",
+    ):
+        assert said in text
+        assert said.split(" [@")[0].replace("_", r"\_").replace("<", r"\textless{}") in latex
+    assert ("commit" in stored) == ("(commit " in text)
+    assert text.count("We ran lsr") == 1
+    braces = re.sub(r"\\[{}]", "", (finished / "refs.bib").read_text())
+    assert braces.count("{") == braces.count("}")
+
+
+def test_every_reference_is_whole_and_can_be_chosen() -> None:
+    text = files("lsr.experiment").joinpath("references.bib").read_text(encoding="utf-8")
+    source = Path(references.__file__).read_text()
+    entries = re.findall(r"^@\w+\{(\w+),\n(.*?)^\}$", text, re.MULTILINE | re.DOTALL)
+    assert len(entries) == text.count("@") > 25
+    for key, fields in entries:
+        assert {"title", "author", "year"} <= set(re.findall(r"^  (\w+) = \{.*\},?$", fields, re.MULTILINE)), key
+        assert f'"{key}"' in source
+    assert {*re.findall(r'"([a-z]+\d{4}\w*)"', source)} == {key for key, _ in entries}
+    for name, key in (
+        ("naver/splade-v3-distilbert", "lassance2024"),
+        ("naver/splade-cocondenser-ensembledistil", "formal2022"),
+        ("opensearch-project/opensearch-neural-sparse-encoding-doc-v2-distill", "geng2024"),
+        ("opensearch-project/opensearch-neural-sparse-encoding-doc-v3-distill", "shen2025"),
+    ):
+        assert references.of_encoder(name) == (key,)
+    assert references.of_encoder("my/model") == ()
+    assert references.of_collection("dl19", "dl") == ("bajaj2016", "craswell2020")
+    assert references.of_collection("mine", "data/scifact/") == ("thakur2021", "wadden2020")
+    assert references.of_collection("fiqa", "beir/fiqa") == ("thakur2021",)
+
+
+def test_the_methods_section_tells_what_was_chosen(tmp_path: Path) -> None:
+    path = tuned(tmp_path, f'{{ path = "{NEWS}", tune = "dev", relevant = 2 }}')
+    chosen = {"on": "dev", "settings": {"feedback": "rocchio", "feedback_terms": 3, "beta": 0.5}}
+    text = methods(
+        read_experiment(path), [{"numpy": "1"}, {"numpy": "2"}, {"numpy": "1"}], {("news", "tuned"): chosen}, 0.05
+    )
+    assert "For tuned we chose feedback_terms from [1, 3] and beta from [0.0, 0.5], by nDCG@10 on a split" in text
+    assert "On news (dev) the choice was feedback_terms 3 and beta 0.5." in text
+    assert "news (grades below 2 count as not relevant)" in text
+    assert "t-test" not in text  # there is one system
+    assert text.count("We ran lsr") == 2 and "numpy 1" in text and "numpy 2" in text
+
+
 def test_results_of_another_machine_are_told_apart(finished: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(finished, tmp_path / "out"))
     path = folder / "results" / "news" / "cut.json"
@@ -234,8 +302,9 @@ def test_tables_and_plots_are_all_there(finished: Path) -> None:
         assert {f"{stem}.md", f"{stem}.csv", f"{stem}.tex"} <= names
     for collection in ("library", "news"):
         plots = {path.name for path in (finished / "plots" / collection).iterdir()}
-        drawn = ["ndcg-10", "r-1000", "recall", *(f"difference-{name}" for name in ("cut", "minilm", "both", "graph"))]
-        assert plots == {f"{name}.{suffix}" for name in drawn for suffix in ("svg", "pdf")}
+        drawn = ["ndcg-10", "r-1000", "recall", "ndcg-10-with-encoding", "r-1000-with-encoding"]
+        drawn += [f"difference-{name}" for name in ("cut", "minilm", "both", "graph")]
+        assert plots == {f"{name}.{suffix}" for name in drawn for suffix in ("svg", "pdf", "png")}
     latex = (finished / "tables" / "results.tex").read_text()
     assert r"\label{tab:experiment-results}" in latex and "nnz" not in latex and "search" in latex
     mean = next(row for row in read_csv(finished / "tables" / "ap.csv") if row["collection"] == "mean")
@@ -501,7 +570,7 @@ def test_beir_offline_averages_cqadupstack(tmp_path: Path, monkeypatch: pytest.M
         if unit == "collections":
             plot_differences(*arguments, unit=unit)
 
-    monkeypatch.setattr(experiment_report, "plot_against_latency", lambda *_: None)
+    monkeypatch.setattr(experiment_report, "plot_against_latency", lambda *_, **__: None)
     monkeypatch.setattr(experiment_report, "plot_differences", of_a_group)
 
     for number, judged in enumerate(SUITES["beir"]):
