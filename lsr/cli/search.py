@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lsr.cli import options
-from lsr.cli.output import JOINERS, bold, print_columns, print_json, printable, while_loading
+from lsr.cli.output import JOINERS, bold, print_columns, print_json, printable, remark, while_loading
 from lsr.cli.search_options import takes_request
 from lsr.retrieval.request import SearchRequest
 
@@ -47,11 +47,13 @@ def search(
         snapshot = asked.searcher.snapshot
         hits = snapshot.hits(asked.rows, request)[0]
         facets = {name: counted(snapshot, name, hits, request.where) for name in facet or ()}
+    if not hits.complete:
+        remark(f"the search was stopped by --budget-us at an estimated recall of {hits.estimated_recall:.2f}; raise it")
     if json:
         shown_hits = [{"rank": rank, **hit.as_dict(explain, _SNIPPET)} for rank, hit in enumerate(hits, start=1)]
         print_json({"query": query, "hits": shown_hits, **({"facets": facets} if facets else {})})
         return
-    if not hits:
+    if not hits and hits.complete:
         narrowed = request.allowed is not None or request.where is not None
         print(f"no document {'that may be found ' if narrowed else ''}shares a term with the query")
     for rank, hit in enumerate(hits, start=1):

@@ -35,3 +35,9 @@ def test_json_has_the_text_and_what_counts_in_it(index: Path, lsr: Lsr) -> None:
     snippet = hit["snippet"]
     assert set(snippet) == {"text", "highlights"} and snippet["text"] in hit["text"] == TEXT.strip()
     assert [snippet["text"][begin:end] for begin, end in snippet["highlights"]] == ["heart", "blood"]
+
+
+def test_a_search_that_was_stopped_says_so(lsr: Lsr, index: Path) -> None:
+    stopped = lsr("search", index, "vitamin calcium bone", "--budget-us", "1")
+    assert stopped.status == 0 and "stopped by --budget-us" in stopped.err and "no document" not in stopped.out
+    assert "stopped" not in lsr("search", index, "vitamin calcium bone", "--budget-us", "60000000").err
