@@ -5,6 +5,7 @@ Links between pages are those of the repository, so that they work where its fil
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from pathlib import Path
@@ -115,10 +116,26 @@ def reference_page(title: str, package: str, names: list[str]) -> str:
 
 
 def examples() -> str:
-    pages = ["# Examples\n\nEach is a program of its own, in `examples/` of the repository.\n"]
+    pages = [
+        "# Examples\n\nThe programs are in `examples/` of the repository, the notebooks in `examples/notebooks/`.\n"
+    ]
     for path in sorted((REPOSITORY / "examples").glob("*.py")):
         pages.append(f'## {path.stem}\n\n```python title="examples/{path.name}"\n{path.read_text()}```\n')
+    pages += [notebook(path) for path in sorted((REPOSITORY / "examples" / "notebooks").glob("*.ipynb"))]
     return "\n".join(pages)
+
+
+def notebook(path: Path) -> str:
+    """The cells of a notebook as a section, with its texts' links as those of a page in docs/."""
+    parts = []
+    for cell in json.loads(path.read_text())["cells"]:
+        text = "".join(cell["source"])
+        if cell["cell_type"] == "code":
+            parts.append(f"```python\n{text}\n```\n")
+        else:
+            parts.append(re.sub(r"^#", "##", text, flags=re.MULTILINE).replace("](../../docs/", "](") + "\n")
+    parts.insert(1, f"The notebook is `examples/notebooks/{path.name}`.\n")
+    return "\n".join(parts)
 
 
 def recipes() -> str:
