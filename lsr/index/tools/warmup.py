@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +22,7 @@ from lsr.index.seismic.exact_lists import ENOUGH
 from lsr.index.seismic.seismic_files import State
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.progress import progress_bar
-from lsr.threads import thread_pool
+from lsr.threads import processors, thread_pool
 from lsr.vectors.sparse_vectors import SparseVectors
 
 # So many components need numbers of 32 bits; kernels are compiled for each width.
@@ -29,28 +33,44 @@ MEMORY = 1 << 30  # bytes
 
 
 def warm_up(progress: bool = False) -> None:
-    """Build small indexes of every kind and search them in every way. progress: a bar on standard error."""
-    with progress_bar("compiling", 2 * len(LAYOUTS), "kinds of index", progress) as advance:
-        for dim, layout in product((FEW, MANY), LAYOUTS):
-            vectors = _all_components(dim)
-            config = IndexConfig(layout=layout)
-            with thread_pool(1) as executor:
-                engine = BlockEngine.build(vectors, config, executor, progress=False)
-            engine.graph = build_graph(engine, 1, 1, progress=False)
-            fill_pages(0, 1, config.block_size, engine.forward)  # which only large collections have
-            blocks = SeismicIndex(State(engine, config, None, {}), None)
-            for index in (blocks, ExactIndex.build(vectors)):
-                for params in (SearchParams(), SearchParams(exact=True)):
-                    index.search(vectors[:2], 1, params)
-                index.search(vectors[:2], 1, allowed=[0])
-                index.gather(np.arange(2))
-                index.vector(0)
-            blocks.search(vectors[:2], 1, SearchParams(knn=1))
-            engine.exact_lists.after(ENOUGH)
-            with TemporaryDirectory() as folder:
-                vectors.write(Path(folder, "vectors"))
-                SeismicIndex.build_from(Path(folder, "vectors"), Path(folder, "index"), config, memory=MEMORY)
-            advance(1)
+    """Compile what indexes of every kind run, on all processors. progress: a bar on standard error."""
+    kinds = list(product((FEW, MANY), LAYOUTS))
+    with progress_bar("compiling", len(kinds), "kinds of index", progress) as advance:
+        # Numba compiles in one thread of a process.
+        with ThreadPoolExecutor(min(processors(), len(kinds))) as pool:
+            for _ in pool.map(_compile_in_process, kinds):
+                advance(1)
+        # Two processes that store a kernel at once lose one of its compilations. This process compiles it, then.
+        for kind in kinds:
+            compile_kind(*kind)
+
+
+def _compile_in_process(kind: tuple[int, Layout]) -> None:
+    code = f"from {__name__} import compile_kind; compile_kind{kind!r}"
+    with suppress(OSError):  # this process compiles what others could not
+        subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL, check=False)
+
+
+def compile_kind(dim: int, layout: Layout) -> None:
+    """Build small indexes of one kind and search them in every way."""
+    vectors = _all_components(dim)
+    config = IndexConfig(layout=layout)
+    with thread_pool(1) as executor:
+        engine = BlockEngine.build(vectors, config, executor, progress=False)
+    engine.graph = build_graph(engine, 1, 1, progress=False)
+    fill_pages(0, 1, config.block_size, engine.forward)  # which only large collections have
+    blocks = SeismicIndex(State(engine, config, None, {}), None)
+    for index in (blocks, ExactIndex.build(vectors)):
+        for params in (SearchParams(), SearchParams(exact=True)):
+            index.search(vectors[:2], 1, params)
+        index.search(vectors[:2], 1, allowed=[0])
+        index.gather(np.arange(2))
+        index.vector(0)
+    blocks.search(vectors[:2], 1, SearchParams(knn=1))
+    engine.exact_lists.after(ENOUGH)
+    with TemporaryDirectory() as folder:
+        vectors.write(Path(folder, "vectors"))
+        SeismicIndex.build_from(Path(folder, "vectors"), Path(folder, "index"), config, memory=MEMORY)
 
 
 def _all_components(dim: int) -> SparseVectors:
