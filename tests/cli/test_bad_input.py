@@ -169,7 +169,7 @@ def test_k_below_one(lsr: Lsr, bm25_index: Path, library: Path, tmp_path: Path, 
         (("--heap-factor", "-1"), "heap_factor is -1"),
         (("--heap-factor", "nan"), "heap_factor is nan"),
         (("-k", "many"), "'-k'"),
-        (("--nonsense",), "--nonsense; see lsr search --help"),
+        (("--unheard-of",), "--unheard-of; see lsr search --help"),
     ],
 )
 def test_bad_options(lsr: Lsr, bm25_index: Path, words: tuple[str, ...], message: str) -> None:

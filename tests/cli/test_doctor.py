@@ -33,6 +33,7 @@ def test_what_is_there(lsr: Lsr, tested: dict[str, Any], monkeypatch: pytest.Mon
     assert found["memory"] == machine_memory()
     bridges = {"langchain", "llama-index", "haystack", "pyterrier", "mcp"}
     features = {"encode", "dense", "eval", "train", "wandb", "tiny", "minilm", "pdf", "stem", "serve"}
+    features |= {"lora", "ray", "exchange"}
     assert set(found["missing"]) == features | bridges
     outcome = lsr("doctor")
     assert outcome.status == 0

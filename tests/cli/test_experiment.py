@@ -22,11 +22,12 @@ def test_results_lie_beside_the_file_and_are_printed(lsr: Lsr, tmp_path: Path) -
     path = described(tmp_path, 'collections = ["library"]')
     flags = ("--offline-data", FIXTURES, "--threads", 1)
     outcome = lsr("experiment", path, *flags)
-    header, row, blank, summary = outcome.out.splitlines()
+    header, row, blank, summary, methods = outcome.out.splitlines()
     assert header.split()[:3] == ["collection", "system", "nDCG@10"]
     assert row.split()[:2] == ["library", "bm25"]
     assert blank == ""
     assert summary.endswith(f"in {tmp_path / 'bm25' / 'tables'}; plots in {tmp_path / 'bm25' / 'plots'}")
+    assert str(tmp_path / "bm25" / "methods.tex") in methods
     (found,) = lsr("experiment", path, *flags, "--json").json
     run = read_run(tmp_path / "bm25" / "runs" / "library" / "bm25.run.gz")
     assert found["measures"] == pytest.approx(evaluate(read_qrels(LIBRARY / "qrels" / "test.tsv"), run))

@@ -32,6 +32,7 @@ def test_defaults_are_those_of_the_docs() -> None:
         "knn": 0,
         "exact": False,
         "recall": None,
+        "budget_us": None,
     }
 
 

@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(folder: Path) -> Iterator[TestClient]:
-    with TestClient(create_app(open_served([folder]), ServeSettings())) as client:
+    with TestClient(create_app(open_served([folder]), ServeSettings()), "http://localhost") as client:
         yield client
 
 

@@ -72,7 +72,7 @@ class TuningPoint:
     def as_json(self) -> dict[str, Any]:
         """One flat record."""
         chosen = asdict(self.params)
-        del chosen["recall"]  # asked for, not a parameter that was measured
+        del chosen["recall"], chosen["budget_us"]  # asked for, not parameters that were measured
         return {**chosen, "recall": self.recall, "held_out": self.held_out, "microseconds": self.microseconds}
 
 

@@ -118,7 +118,7 @@ def test_search_lists(
     kept = np.full((len(queries), heap_size), kept_before / 2)
     search = lists.search_with(queries, k, lines, share=1)
     if search:
-        search(0, len(queries), kept, scores, found)
+        search(0, len(queries), kept, scores, found, None)
     documents = [(at, row // (length or 1)) for at, part in enumerate(parts) for row in range(len(part))]
     expected = naive.search_lists([each.inverted for each in engines], queries, documents, allowed)
     numbers = np.cumsum([not each for each in gone]) + 99
@@ -146,7 +146,7 @@ def test_lists_are_skipped_where_others_are_better(packages: SparseVectors, pack
     kept_before = np.empty((n, 0))
     for _ in range(2):
         scores, rows = nothing_found(n, 30)
-        search(0, n, kept_before.copy(), scores, rows)
+        search(0, n, kept_before.copy(), scores, rows, None)
         if not kept_before.size:
             expected = scores, rows
             kept_before = np.repeat(np.maximum(scores[:, 9:10], 0).astype(float), 14, axis=1)
@@ -158,7 +158,7 @@ def test_lists_are_skipped_where_others_are_better(packages: SparseVectors, pack
     approximate = lists.search_with(package_queries, 30, lists.lines, share=0.65)
     assert approximate is not None
     scores, rows = nothing_found(n, 30)
-    approximate(0, n, kept_before.copy(), scores, rows)
+    approximate(0, n, kept_before.copy(), scores, rows, None)
     there = (rows[:, :, None] == expected[1][:, None, :]) & (rows >= 0)[:, :, None]
     assert (there.any(axis=1) & found).sum() > 0.98 * found.sum()
     of_expected = np.take_along_axis(expected[0], there.argmax(axis=2), axis=1)
@@ -207,7 +207,7 @@ def test_a_search_holds_the_arrays_whose_addresses_it_has() -> None:
     gc.collect()
     assert factors() is not None
     scores, rows = np.full((2, 1), -np.inf, np.float32), np.full((2, 1), -1, np.int64)
-    search(0, 2, np.empty((2, 0)), scores, rows)
+    search(0, 2, np.empty((2, 0)), scores, rows, None)
     assert rows.tolist() == [[0], [0]]
 
 
