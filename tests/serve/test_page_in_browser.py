@@ -213,7 +213,7 @@ def test_facets_and_filters_narrow(page: Page) -> None:
     page.until(lambda: page.one(".hits .quiet").text.startswith("1. milk"))
     page.until(lambda: page.one(".status").text.startswith("1 hit "))
     page.one("[name=where]").send_keys("year >")
-    page.until(lambda: "where" in page.one(".problem").text)
+    page.until(lambda: "where" in page.one(".panel .problem").text)
 
 
 def test_two_settings_side_by_side(page: Page) -> None:
