@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse
 
 from lsr import ExactIndex, LsrError, Searcher, SeismicIndex, SparseVectors, load_encoder
-from lsr.extras import EXTRAS
+from lsr.extras import EXTRAS, is_installed
 
 LSR = Path(sys.executable).with_name("lsr")
 TEXTS = {
@@ -37,7 +36,7 @@ def first_hit(index: Path) -> str:
 
 def only_the_core_is_there() -> None:
     # tokenizers brings huggingface_hub, without what it needs for models.
-    assert [package for package in EXTRAS if find_spec(package) is not None] in ([], ["huggingface_hub"])
+    assert [package for package in EXTRAS if is_installed(package)] in ([], ["huggingface_hub"])
 
 
 def vectors() -> None:
