@@ -69,7 +69,7 @@ def test_a_request_that_runs_is_answered_after_sigterm(server: tuple[subprocess.
     assert [hit.doc_id for hit in Searcher.open(folder).search("marrow")] == ["late"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_kills_lose_no_acknowledged_change() -> None:
     command = [sys.executable, "benchmarks/serve.py", "kill", "--minutes", "0.15", "--every", "2", "--documents", "50"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
