@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import product
 from time import perf_counter
 from typing import Any
@@ -38,6 +38,9 @@ QUERY_CUTS = (4, 6, 8, 10, 12, 16)
 # Blocks visited, for each unit of the square root of k: from what misses most to what takes longest.
 BLOCKS = (5, 7, 10, 14, 20, 28, 40, 56, 80, 110, 160, 320)
 NEIGHBORS = 10
+
+# Parameters that a preset has; the others are asked for with a search.
+TUNED = ("query_cut", "heap_factor", "max_blocks", "knn", "exact")
 
 MARGIN = 1.645  # standard errors: nineteen of twenty means are no farther above what they are the means of
 SAME_SCORE = 1e-6  # relative: searches add up the same products in different orders
@@ -71,8 +74,7 @@ class TuningPoint:
 
     def as_json(self) -> dict[str, Any]:
         """One flat record."""
-        chosen = asdict(self.params)
-        del chosen["recall"], chosen["budget_us"]  # asked for, not parameters that were measured
+        chosen = {name: getattr(self.params, name) for name in TUNED}
         return {**chosen, "recall": self.recall, "held_out": self.held_out, "microseconds": self.microseconds}
 
 
@@ -97,9 +99,7 @@ class TunedPreset:
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> TunedPreset:
         """What as_json gave. Raises KeyError, TypeError or ParameterError for anything else."""
-        params = SearchParams(
-            **{name: record[name] for name in ("query_cut", "heap_factor", "max_blocks", "knn", "exact")}
-        )
+        params = SearchParams(**{name: record[name] for name in TUNED})
         point = TuningPoint(params, *(record[name] for name in ("recall", "microseconds", "held_out")))
         return cls(record["asked"], record["k"], record["queries"], point)
 
