@@ -6,7 +6,7 @@ import os
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import RLock
@@ -31,7 +31,7 @@ from lsr.retrieval.request import SPARSE, SearchRequest, SideName
 from lsr.retrieval.searcher import Searcher
 from lsr.retrieval.snapshot import QUERIES_AT_ONCE, Snapshot
 from lsr.storage.files import lock_folder, scratch_folder, storage_errors
-from lsr.storage.manifest import MANIFEST
+from lsr.storage.manifest import manifest_stamp
 from lsr.vectors.sparse_vectors import SparseVectors
 
 if TYPE_CHECKING:
@@ -508,8 +508,6 @@ def _described(front: Snapshot) -> Mapping[str, Any] | None:
 
 
 def _stamp(folder: Path) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(folder / MANIFEST)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_mtime_ns
+    with suppress(OSError):
+        return manifest_stamp(folder)
+    return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +16,7 @@ from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.index.sparse_index import SparseIndex
 from lsr.retrieval.dense_side import DENSE_FOLDER, Dense
 from lsr.retrieval.snapshot import Snapshot
-from lsr.storage.manifest import COMMIT_FORMAT, MANIFEST, Verify, read_manifest
+from lsr.storage.manifest import COMMIT_FORMAT, Verify, manifest_stamp, read_manifest
 from lsr.storage.manifest import verify as check_files
 from lsr.storage.strings import StringColumn
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -44,7 +43,7 @@ class SnapshotReader:
     def has_changed(self) -> bool:
         """Whether there is another manifest than the one that was read last; takes a microsecond."""
         with suppress(OSError):
-            return self._stamp() != self._seen
+            return manifest_stamp(self.folder) != self._seen
         return False
 
     def read(self, number: int | None = None, previous: Snapshot | None = None, verify: Verify = "none") -> Snapshot:
@@ -56,7 +55,7 @@ class SnapshotReader:
         """
         stamp = None
         with suppress(OSError):
-            stamp = self._stamp()  # first, so that what comes meanwhile is seen the next time
+            stamp = manifest_stamp(self.folder)  # first, so that what comes meanwhile is seen the next time
         snapshot = self._read(number, previous, verify)
         self._seen = stamp  # last, so that other threads wait for what is new, and try again after an error
         return snapshot
@@ -96,10 +95,6 @@ class SnapshotReader:
         beside = folder / DENSE_FOLDER
         dense = Dense.open(beside, self._device, index.identity) if beside.is_dir() else None
         return Snapshot(index, encoder, texts, dense)
-
-    def _stamp(self) -> tuple[int, int, int]:
-        found = os.stat(self.folder / MANIFEST)
-        return found.st_dev, found.st_ino, found.st_mtime_ns
 
 
 def matched(folder: Path, index: SparseIndex[Any], described: Mapping[str, Any], encoder: Encoder) -> Encoder:

@@ -138,6 +138,12 @@ def _seal(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+def manifest_stamp(folder: Path) -> tuple[int, int, int]:
+    """What tells a manifest from the one that was there before: device, inode and time. Raises OSError."""
+    found = os.stat(folder / MANIFEST)
+    return found.st_dev, found.st_ino, found.st_mtime_ns
+
+
 def has_generations(folder: Path) -> bool:
     """Whether a folder holds an index of segments, even a damaged one."""
     with suppress(OSError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -25,7 +24,7 @@ from lsr.index.segments.generation import Generation
 from lsr.index.segments.row_map import RowMap
 from lsr.storage.arrays import Array
 from lsr.storage.id_column import Ids
-from lsr.storage.manifest import MANIFEST
+from lsr.storage.manifest import manifest_stamp
 
 ROWS_AT_ONCE = 4096
 _DEEPER = 2  # times as many passages, where those that were found belong to too few documents
@@ -170,8 +169,7 @@ class SegmentedDense:
 def _file_of(folder: Path) -> tuple[object, ...]:
     """What tells dense vectors from those that had the same name in an index that was there before."""
     with suppress(OSError):
-        found = os.stat(folder / MANIFEST)
-        return folder, found.st_dev, found.st_ino, found.st_mtime_ns
+        return folder, *manifest_stamp(folder)
     return (folder,)
 
 
