@@ -19,6 +19,7 @@ from lsr.errors import IndexFormatError
 from lsr.index.tools.tuning import ENTRY, TunedPreset, presets_as_json, read_presets
 from lsr.storage.files import replacing_file
 from lsr.storage.manifest import MANIFEST, PRODUCT, load_manifest
+from lsr.storage.manifest_values import optional, text, whole
 
 KIND = "shards"
 FORMAT_VERSION = 1
@@ -109,9 +110,8 @@ class ShardedFolder:
                     f"{path}: {name} {manifest.get(name)!r}, this lsr reads {known!r}; upgrade lsr or build it again"
                 )
         try:
-            source = manifest["source"]
             shards = tuple(_entry(number, each) for number, each in enumerate(manifest["shards"]))
-            source = None if source is None else _text(source)
+            source = optional(manifest["source"], text)
             found = cls(path, shards, source, _texts(manifest["folders"]), read_presets(manifest, path))
             if not 1 <= len(shards) <= MOST_SHARDS or found.documents != manifest["documents"]:
                 raise ValueError("the number of shards or documents")
@@ -126,23 +126,11 @@ def is_sharded(folder: str | Path) -> bool:
 
 
 def _entry(number: int, entry: Mapping[str, Any]) -> ShardEntry:
-    name = _text(entry["name"])
+    name = text(entry["name"])
     if not _NAME.fullmatch(name) or name != shard_name(number):
         raise ValueError(f"name {name!r}")
-    return ShardEntry(name, _whole(entry["generation"], 1), _whole(entry["documents"], 0))
-
-
-def _whole(value: Any, least: int) -> int:
-    if type(value) is not int or value < least:
-        raise ValueError(f"number {value!r}")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r}, which is no text,")
-    return value
+    return ShardEntry(name, whole(entry["generation"], 1), whole(entry["documents"]))
 
 
 def _texts(value: Sequence[Any]) -> tuple[str, ...]:
-    return tuple(_text(each) for each in value)
+    return tuple(text(each) for each in value)

@@ -21,6 +21,7 @@ from lsr.errors import IndexFormatError, LsrError
 from lsr.index.parameters import IndexConfig
 from lsr.index.tools.tuning import TunedPreset, presets_as_json, read_presets
 from lsr.storage.manifest import COMMIT_FORMAT, GENERATION, MANIFEST, load_manifest, read_manifest
+from lsr.storage.manifest_values import flag, optional, text, whole
 
 KIND = "seismic"
 SEGMENT, DELETED, ENCODER, VOCABULARY = "segment", "deleted", "encoder", "vocabulary"
@@ -34,7 +35,6 @@ OURS = re.compile("|".join(f"({each.pattern})" for each in (_SEGMENT, _DELETED, 
 """What a writer names, and may remove again."""
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _PART = re.compile(r"(?!\.\.?$)[^/\\\0]+")
-_MOST = 1 << 62  # of whatever is counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +147,14 @@ class Commit:
         known = {each.name for each in fields(cls)} | {"format_version", "kind", "documents", "rows"}
         known |= {"product", "checksum"}
         files = {
-            _path(name): StoredFile(_whole(each["bytes"]), _match(_DIGEST, each["sha256"]))
+            _path(name): StoredFile(whole(each["bytes"]), _match(_DIGEST, each["sha256"]))
             for name, each in manifest["files"].items()
         }
         segments = tuple(_segment(each) for each in manifest["segments"])
         if len({each.name for each in segments}) != len(segments):
             raise ValueError("a segment that is named twice")
-        folder_of_encoder = _optional(manifest["encoder_folder"], lambda name: _match(_ENCODER, name))
-        vocabulary = _optional(manifest["vocabulary_file"], lambda name: _match(_VOCABULARY, name))
+        folder_of_encoder = optional(manifest["encoder_folder"], lambda name: _match(_ENCODER, name))
+        vocabulary = optional(manifest["vocabulary_file"], lambda name: _match(_VOCABULARY, name))
         named = {each.deleted.file for each in segments if each.deleted} | ({vocabulary} if vocabulary else set())
         if len(named) < sum(each.deleted is not None for each in segments) + (vocabulary is not None):
             raise ValueError("a bitmap that is named twice")
@@ -162,17 +162,17 @@ class Commit:
             if name not in files or not (name in named or name.split("/")[0] == folder_of_encoder):
                 raise ValueError(f"file {name!r}")
         commit = cls(
-            generation=_whole(manifest["generation"], 1),
-            dim=_whole(manifest["dim"]),
+            generation=whole(manifest["generation"], 1),
+            dim=whole(manifest["dim"]),
             config=IndexConfig.from_json(manifest["config"]),
             segments=segments,
-            has_ids=_flag(manifest["has_ids"]),
-            has_texts=_flag(manifest["has_texts"]),
-            sample_recall=_optional(manifest["sample_recall"], float),
+            has_ids=flag(manifest["has_ids"]),
+            has_texts=flag(manifest["has_texts"]),
+            sample_recall=optional(manifest["sample_recall"], float),
             presets=read_presets(manifest, folder),
-            tuned=_optional(manifest["tuned"], _whole),
-            source=_optional(manifest["source"], _text),
-            encoder=_optional(manifest["encoder"], lambda entries: dict(entries.items())),
+            tuned=optional(manifest["tuned"], whole),
+            source=optional(manifest["source"], text),
+            encoder=optional(manifest["encoder"], lambda entries: dict(entries.items())),
             encoder_folder=folder_of_encoder,
             vocabulary_file=vocabulary,
             files=files,
@@ -212,46 +212,24 @@ def _segment(entry: Mapping[str, Any]) -> SegmentEntry:
     deleted = entry["deleted"]
     checked = SegmentEntry(
         _match(_SEGMENT, entry["name"]),
-        _whole(entry["rows"]),
-        _whole(entry["documents"]),
+        whole(entry["rows"]),
+        whole(entry["documents"]),
         _match(_DIGEST, entry["manifest_sha256"]),
-        None if deleted is None else DeletedRows(_match(_DELETED, deleted["file"]), _whole(deleted["rows"], 1)),
+        None if deleted is None else DeletedRows(_match(_DELETED, deleted["file"]), whole(deleted["rows"], 1)),
     )
     if not 0 <= checked.documents <= checked.live:
         raise ValueError(f"the rows of {checked.name}")
     return checked
 
 
-def _optional(value: Any, check: Any) -> Any:
-    return None if value is None else check(value)
-
-
-def _whole(value: Any, least: int = 0) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < _MOST:
-        raise ValueError(f"number {value!r}")
-    return value
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{value!r}, neither true nor false,")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r}, which is no text,")
-    return value
-
-
 def _match(pattern: re.Pattern[str], value: Any) -> str:
-    if not pattern.fullmatch(_text(value)):
+    if not pattern.fullmatch(text(value)):
         raise ValueError(f"name {value!r}")
     return str(value)
 
 
 def _path(name: Any) -> str:
     """A path inside the folder: neither absolute nor upwards."""
-    if not all(_PART.fullmatch(part) for part in _text(name).split("/")):
+    if not all(_PART.fullmatch(part) for part in text(name).split("/")):
         raise ValueError(f"name {name!r}")
     return str(name)
