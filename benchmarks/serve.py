@@ -103,6 +103,7 @@ def add(table: Table, name: str, rate: float, outcome: Outcome) -> None:
 def build(name: str, folder: Path) -> None:
     """The vectors as an index that is asked for texts: as lists where queries are looked up, else as blocks."""
     free = name == "inference-free"
+    folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         made = Path(temporary, folder.name)
         SeismicIndex.build_from(VECTORS, made, memory=2 << 30, few_terms=free, progress=True)
