@@ -95,6 +95,11 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: Any = transport
 
+    @property
+    def lost(self) -> bool:
+        """Whether the server has closed it, as it does with one that is idle for seconds."""
+        return bool(self._transport.is_closing())
+
     def ask(self, request: bytes) -> asyncio.Future[tuple[int, bytes]]:
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
@@ -165,6 +170,7 @@ class Load:
 
     async def _one(self, number: int, due: float, outcome: Outcome) -> None:
         try:
+            self._idle = [each for each in self._idle if not each.lost]
             if self._idle:
                 connection = self._idle.pop()
             else:
