@@ -28,7 +28,7 @@ from lsr.encoders.sparse.text_windows import Windows
 from lsr.encoders.sparse.tokens import UNNAMED
 from lsr.encoders.spec import EncoderSpec, HeadSpec, LookupSpec, SideSpec, TransformerSpec
 from lsr.errors import EncoderError, LsrError, ParameterError
-from lsr.extras import need
+from lsr.extras import is_installed, need
 from lsr.progress import progress_bar
 from lsr.storage.files import DAMAGE
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -169,7 +169,7 @@ class SparseEncoder(PretrainedEncoder):
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
         """As encode_documents, by the query side."""
         checked = encodable(texts)
-        small = self._small if len(checked) <= FEW_QUERIES else None
+        small = self._small if len(checked) <= FEW_QUERIES or not is_installed("torch") else None
         return self.options.prune_queries.apply((small or self.query_side).encode(checked))
 
     def encode_windows(self, texts: Sequence[str], batch_size: int | None = None) -> Windows:

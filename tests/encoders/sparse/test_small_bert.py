@@ -100,6 +100,22 @@ print(encoder.encode_documents(["alpha beta"]).nnz == few.nnz)
     assert (done.stdout.split(), done.stderr) == (["False", "True", "True", "True"], "")
 
 
+def test_many_queries_without_torch(tmp_path: Path) -> None:
+    load_encoder(write_model(tmp_path / "model"), device="cpu").save(tmp_path / "saved")
+    code = """
+import sys
+sys.modules["torch"] = None
+from importlib import util
+find = util.find_spec
+util.find_spec = lambda name, *rest: None if name == "torch" else find(name, *rest)
+from lsr import load_encoder
+encoder = load_encoder(sys.argv[1])
+print(encoder.encode_queries(["alpha beta"] * 20).nnz == 20 * encoder.encode_queries(["alpha beta"]).nnz)
+"""
+    done = run_python(code, tmp_path / "saved")
+    assert (done.stdout.split(), done.stderr) == (["True"], "")
+
+
 def test_an_index_s_encoder_that_is_trained_on(tmp_path: Path) -> None:
     load_encoder(write_model(tmp_path / "model"), device="cpu").save(tmp_path / "saved")
     encoder = load_encoder(tmp_path / "saved", device="cpu")
