@@ -92,21 +92,18 @@ def public_names(package: str) -> list[str]:
 
 
 def reference_pages() -> dict[str, str]:
-    """A page for each table of docs/api.md, in the order of its rows, and one for what is in no table: the errors."""
+    """A page for each table of docs/api.md, in the order of its rows."""
     pages = dict[str, str]()
     for section in (REPOSITORY / "docs" / "api.md").read_text().split("\n## ")[1:]:
         package, _, text = section.partition("\n")
-        names, shown = public_names(package), set[str]()
+        names = public_names(package)
         for table in re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE):
             title = re.sub(r" *\(?\[.*", "", table.split("|")[1]).strip()
             if package != "lsr":
                 title = package
             rows = "\n".join(row.split("|")[1] for row in table.splitlines()[2:])
             chosen = [name for name in re.findall(r"`(\w+)`", rows) if name in names]
-            shown |= set(chosen)
             pages[f"reference/{title.split()[0].removeprefix('lsr.')}.md"] = reference_page(title, package, chosen)
-        if package == "lsr":
-            pages["reference/errors.md"] = reference_page("errors", package, [n for n in names if n not in shown])
     return pages
 
 
