@@ -23,13 +23,16 @@ from lsr.errors import ParameterError
 from lsr.eval.measures import DEFAULT_MEASURES, parse_measures
 from lsr.experiment.suites import SUITES, Judged
 from lsr.index.dense_config import DenseConfig
-from lsr.retrieval.request import DENSE, WORDS, SearchRequest, word_types
+from lsr.retrieval.request import DENSE, SearchRequest, word_types
 from lsr.storage.reading import rereadable
 from lsr.toml import read_toml, table
 
 MEASURED_K = 1000
 MOST_CHOICES = 10_000  # of values to tune
 MEAN = "mean"  # a row of the tables, and not a collection
+
+# The words of a search, but for those of kNN graphs and presets, which no experiment makes.
+WORDS = {word: kind for word, kind in word_types().items() if word not in ("knn", "recall")}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+@-]{,99}")  # a file's name, with suffixes of ours
 
@@ -47,7 +50,7 @@ class NamedEncoder:
 class System:
     """One way to search.
 
-    settings: those of its words that say how, as in the file: those of lsr.retrieval.request.WORDS.
+    settings: those of its words that say how, as in the file: those of WORDS.
     tune: word -> values to choose from, on another split than the one that is reported.
     """
 
@@ -156,7 +159,7 @@ _SYSTEM = {
     "encoder": Annotated[EncoderTable, _by("name")],
     "dense": Annotated[DenseTable, _by("name")] | None,
     "tune": dict[str, list[Any]],
-    **{word: kind | None for word, kind in word_types().items()},
+    **{word: kind | None for word, kind in WORDS.items()},
 }
 _DEFAULTS: dict[str, Any] = {"dense": None, "tune": field(default_factory=dict), **dict.fromkeys(WORDS)}
 SystemTable: Any = table(type("SystemTable", (), {"__module__": __name__, "__annotations__": _SYSTEM, **_DEFAULTS}))

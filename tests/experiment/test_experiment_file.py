@@ -89,6 +89,8 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
         ('baseline = "tiny"\n' + MINIMAL, "'tiny' is not a system"),
         ('suite = ["beir"]\n' + MINIMAL, "it must be 'beir' or 'msmarco'"),
         ("k = 0\n" + MINIMAL, "k is 0"),
+        (MINIMAL + "knn = 5\n", "knn is unknown"),
+        (MINIMAL + "tune = { recall = [0.9] }\n", "tune.recall must be a list of values for one of query_cut"),
         ("k = true\n" + MINIMAL, "k is True"),
         ('measures = ["nDCG@ten"]\n' + MINIMAL, "nDCG@ten"),
         ('measures = "AP"\n' + MINIMAL, "measures"),
