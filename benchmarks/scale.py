@@ -343,10 +343,9 @@ def growth(races: list[dict[str, Any]], engines: list[str], console: Console, pl
         table.add_section()
         tenfold[f"{target:.2f}"] = of_target
         if plot and target == PLOTTED:
-            measure = f"µs a query at recall@10 ≥ {target}"
-            title = f"Descriptions of packages, one thread; those beyond {real_rows(data_set):,} are grown"
+            title = f"recall@10 ≥ {target}; rows beyond {real_rows(data_set):,} are grown"
             drawn = {name: points for name, points in curves.items() if points}
-            plot_curves(drawn, "thousand documents", measure, title, plot, logarithmic=True)
+            plot_curves(drawn, "thousand documents", "µs per query on one thread", title, plot, logarithmic=True)
     console.print(table)
     return tenfold
 

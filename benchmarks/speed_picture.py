@@ -36,8 +36,8 @@ def main() -> None:
     times = numbers(text, "Search at equal recall", given.collection, given.recall)
     sizes = numbers(text, "Size", given.collection)
     sizes = {name: sizes[name.split()[0]] for name in times if name.split()[0] in sizes}  # there without versions
-    what = f"{WHAT[given.collection]}, vectors of SPLADE"
-    picture = drawn(f"Time of a query, µs, at recall@10 ≥ {given.recall}", times, "Index on disk, MB", sizes, what)
+    what = f"{WHAT[given.collection]}, SPLADE vectors"
+    picture = drawn(f"Query time in µs at recall@10 ≥ {given.recall}", times, "Index size on disk in MB", sizes, what)
     (DOCS / "speed.svg").write_text(picture)
     print(times, sizes)
 
@@ -65,11 +65,11 @@ def drawn(first: str, times: dict[str, float], second: str, sizes: dict[str, flo
         for title, values in ((first, times), (second, sizes))
     )
     return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 900 {height}" role="img" aria-labelledby="t d">
-  <title id="t">Speed and size of lsr beside other engines</title>
+  <title id="t">Query time and index size of lsr and other engines</title>
   <desc id="d">{what}. {said}.</desc>
   <style>{STYLE}  </style>
   <rect class="ground" x="1" y="1" width="898" height="{height - 2}" rx="10"/>
-{bars}  <text class="small" x="24" y="{height - 16}">{what}; one thread. Less is better.</text>
+{bars}  <text class="small" x="24" y="{height - 16}">{what}; one thread. Lower is better.</text>
 </svg>
 """
 
