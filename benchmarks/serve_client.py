@@ -12,6 +12,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,11 @@ class Served:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(f"http://{HOST}:{self.port}{path}", data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=seconds) as answered:
-            return json.load(answered)
+        try:
+            with urllib.request.urlopen(request, timeout=seconds) as answered:
+                return json.load(answered)
+        except HTTPException as error:  # the server was killed in the middle of its answer
+            raise ConnectionError(repr(error)) from error
 
     def kill(self) -> None:
         """SIGKILL."""
