@@ -26,6 +26,12 @@ def reproduce(
     steps: Annotated[
         int | None, typer.Option(help="Steps of each training; by default 1,000, of regularizers 100.")
     ] = None,
+    variants: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN", help="Train the variants of this name alone, such as '*-0.1'. Can be repeated."
+        ),
+    ] = None,
     offline_data: options.OfflineData = None,
     device: options.Device = None,
     threads: options.Threads = None,
@@ -45,6 +51,7 @@ def reproduce(
         plan,
         Path(name) if output is None else output,
         seeds=seeds,
+        variants=variants or (),
         offline_data=offline_data,
         device=device,
         threads=threads,

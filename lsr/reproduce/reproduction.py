@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -21,10 +21,12 @@ from lsr.reproduce.contrasts import clusters_of
 from lsr.reproduce.finding import MINED, Measured, Plan, Variant, VariantGroup
 from lsr.reproduce.lexical_start import write_lexical_start
 from lsr.reproduce.mined_negatives import mine_for, store_teachers
+from lsr.reproduce.plans import with_variants
 from lsr.reproduce.reference_rows import REFERENCES, UNTRAINED, reference_systems
 from lsr.reproduce.reproduction_report import write_report
 from lsr.storage.files import DAMAGE, own_folder, replacing_file, storage_errors
 from lsr.threads import checked_threads
+from lsr.training.start import OpenTeachers
 from lsr.training.trainer import train
 from lsr.training.training_config import TrainingConfig
 from lsr.training.training_folder import CHECKPOINT, ENCODER, TRAINING
@@ -39,6 +41,7 @@ def reproduce(
     folder: str | Path,
     *,
     seeds: int = 3,
+    variants: Sequence[str] = (),
     offline_data: Path | None = None,
     device: str | None = None,
     threads: int | None = None,
@@ -56,23 +59,25 @@ def reproduce(
         reproduction.json           the plan; written first
 
     What is there already is not done again, so that a killed reproduction goes on, as long as the folder stays where it
-    is: its path is in the configurations. seeds: how many; they are 1, 2 and so on. offline_data: a folder in which
-    collections lie, as for open_collection. device: where to train and encode.
+    is: its path is in the configurations. seeds: how many; they are 1, 2 and so on. variants: as with_variants takes
+    them; others may follow in the same folder. offline_data: a folder in which collections lie, as for
+    open_collection. device: where to train and encode.
 
-    Raises ParameterError for seeds below 1, and where `folder` holds another reproduction; CollectionError before
-    anything runs where a collection is missing; StorageError.
+    Raises ParameterError for seeds below 1, as with_variants does, and where `folder` holds another reproduction;
+    CollectionError before anything runs where a collection is missing; StorageError.
     """
     folder = Path(os.path.realpath(expanded(folder)))
     if seeds < 1:
         raise ParameterError(f"seeds is {seeds}; it must be at least 1")
     threads = checked_threads(threads)
+    whole, plan = plan, with_variants(plan, variants)
     for part in plan.parts:
         trained_on = [(data.collection, data.split) for each in part.variants for data in each.config.data]
         for path, split in dict.fromkeys([*trained_on, *((judged.path, judged.split) for judged in part.tests)]):
             open_collection(path, split, offline_data)
     lock = own_folder(folder, MARKER, "reproduction")
     try:
-        _mark(folder, plan)
+        _mark(folder, whole)
         measured = []
         for part in plan.parts:
             place = folder / part.name
@@ -136,6 +141,7 @@ def _train(
 ) -> Iterator[tuple[tuple[str, int], Path]]:
     """(variant, seed) -> folder of the encoder. All variants of one seed before those of the next."""
     wanted = [(variant, seed) for seed in range(1, seeds + 1) for variant in part.variants]
+    opened: OpenTeachers = {}
     for number, (variant, seed) in enumerate(wanted, start=1):
         name = f"{variant.name}-{seed}"
         place = folder / "trainings" / name
@@ -144,7 +150,7 @@ def _train(
         if not _is_trained(place, config):
             if progress:
                 sys.stderr.write(f"{part.name}: training {number} of {len(wanted)}, {name}\n")
-            train(config, place, offline_data=offline_data, device=device, progress=progress)
+            train(config, place, offline_data=offline_data, device=device, progress=progress, opened=opened)
         with storage_errors(place):
             if (place / CHECKPOINT).exists():  # twice the size of the encoder, and of no use any more
                 shutil.rmtree(place / CHECKPOINT)

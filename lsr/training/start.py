@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from lsr.training.model import FIXED, LEARNED, SCALE
 from lsr.training.stored_scores import StoredScores
 from lsr.training.teachers import CrossEncoder, DenseTeacher, SparseTeacher
 from lsr.training.training_config import EncoderConfig, TeacherConfig
+
+# (one of "dense", "sparse" and "cross", name) -> teachers that several trainings share, with the vectors they computed.
+OpenTeachers = dict[tuple[str, str], Teacher]
 
 
 def start_encoder(
@@ -86,10 +90,22 @@ def tokenizer_of(encoder: SparseEncoder) -> Path:
     return Path(spec.tokenizer if isinstance(spec, LookupSpec) else spec.backbone.tokenizer)
 
 
-def open_teachers(config: TeacherConfig, device: str | None) -> Ensemble:
-    """The ensemble. Raises EncoderError for a teacher that cannot be loaded, CollectionError for scores."""
-    teachers: list[Teacher] = [DenseTeacher(load_dense_encoder(name, device=device)) for name in config.dense]
-    teachers += [SparseTeacher(load_encoder(name, device=device)) for name in config.sparse]
-    teachers += [CrossEncoder(name, device) for name in config.cross]
+def open_teachers(config: TeacherConfig, device: str | None, opened: OpenTeachers | None = None) -> Ensemble:
+    """The ensemble. opened: is looked into, and added to.
+
+    Raises EncoderError for a teacher that cannot be loaded, CollectionError for scores.
+    """
+    opened = {} if opened is None else opened
+    wanted: list[tuple[Callable[[str], Teacher], tuple[str, ...]]] = [
+        (lambda name: DenseTeacher(load_dense_encoder(name, device=device)), config.dense),
+        (lambda name: SparseTeacher(load_encoder(name, device=device)), config.sparse),
+        (lambda name: CrossEncoder(name, device), config.cross),
+    ]
+    teachers = []
+    for kind, (load, names) in zip(("dense", "sparse", "cross"), wanted, strict=True):
+        for name in names:
+            if (kind, name) not in opened:
+                opened[kind, name] = load(name)
+            teachers.append(opened[kind, name])
     teachers += [teacher for folder in config.scores for teacher in StoredScores(expanded(folder)).teachers]
     return Ensemble(tuple(teachers), config.normalize, config.scale, config.weights or None)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse
 from transformers import AutoModelForSequenceClassification
 
 from lsr.encoders.base import TEXTS_AT_ONCE, Dtype, Encoder, encodable
@@ -30,32 +31,31 @@ Row = tuple[npt.NDArray[Any], ...]
 class DenseTeacher:
     """Scores by the vectors of a dense encoder: their cosine, or their inner product.
 
-    cache_bytes: vectors of documents that are kept for later batches, at most.
+    cache_bytes: vectors of queries, and again of documents, that are kept for later batches and trainings, at most.
     """
 
     def __init__(self, encoder: DenseEncoder, cosine: bool = True, cache_bytes: int = CACHE_BYTES) -> None:
         self._encoder, self._cosine = encoder, cosine
-        self._documents = RowCache(self._rows, cache_bytes)
+        self._queries = RowCache(lambda texts: _dense_rows(encoder.encode_queries(texts)), cache_bytes)
+        self._documents = RowCache(lambda texts: _dense_rows(encoder.encode_documents(texts)), cache_bytes)
 
     def scores(self, groups: Sequence[TextGroup], whole_batch: bool = False) -> Scores:
         """See Teacher. Raises EncoderError as the encoder does."""
         pairs = pairs_of(groups, whole_batch)
-        queries = self._unit(self._encoder.encode_queries(pairs.queries))
-        documents = self._unit(np.stack([row for (row,) in self._documents.rows(pairs.documents)]))
+        queries = self._unit(self._queries.rows(pairs.queries))
+        documents = self._unit(self._documents.rows(pairs.documents))
         scores: Scores = (queries @ documents.T)[pairs.query_of, pairs.document_of]
         return scores
 
     def describe(self) -> dict[str, Any]:
         return {**self._encoder.describe(), "cosine": self._cosine}
 
-    def _rows(self, texts: list[str]) -> list[Row]:
-        return [(row.copy(),) for row in self._encoder.encode_documents(texts)]
-
-    def _unit(self, rows: Scores) -> Scores:
+    def _unit(self, rows: Sequence[Row]) -> Scores:
+        stacked: Scores = np.stack([row for (row,) in rows])
         if not self._cosine:
-            return rows
-        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        unit: Scores = rows / np.maximum(lengths, np.finfo(np.float32).tiny)
+            return stacked
+        lengths = np.linalg.norm(stacked, axis=1, keepdims=True)
+        unit: Scores = stacked / np.maximum(lengths, np.finfo(np.float32).tiny)
         return unit
 
 
@@ -67,26 +67,24 @@ class SparseTeacher:
 
     def __init__(self, encoder: Encoder, cache_bytes: int = CACHE_BYTES) -> None:
         self._encoder = encoder
-        self._documents = RowCache(self._rows, cache_bytes)
+        self._queries = RowCache(lambda texts: _sparse_rows(encoder.encode_queries(texts)), cache_bytes)
+        self._documents = RowCache(lambda texts: _sparse_rows(encoder.encode_documents(texts)), cache_bytes)
 
     def scores(self, groups: Sequence[TextGroup], whole_batch: bool = False) -> Scores:
         """See Teacher. Raises EncoderError as the encoder does."""
         pairs = pairs_of(groups, whole_batch)
-        queries = self._encoder.encode_queries(pairs.queries).to_scipy()
-        rows = self._documents.rows(pairs.documents)
-        indptr = indptr_of([len(components) for components, _ in rows])
-        components, weights = (np.concatenate(parts) for parts in zip(*rows, strict=True))
-        documents = SparseVectors.from_normalized(indptr, components, weights, self._encoder.dim).to_scipy()
+        queries = self._stacked(self._queries.rows(pairs.queries))
+        documents = self._stacked(self._documents.rows(pairs.documents))
         scores: Scores = (queries @ documents.T).toarray()[pairs.query_of, pairs.document_of].astype(np.float32)
         return scores
 
     def describe(self) -> dict[str, Any]:
         return self._encoder.describe()
 
-    def _rows(self, texts: list[str]) -> list[Row]:
-        found = self._encoder.encode_documents(texts)
-        spans = zip(found.indptr[:-1], found.indptr[1:], strict=True)
-        return [(found.indices[start:end].copy(), found.values[start:end].copy()) for start, end in spans]
+    def _stacked(self, rows: Sequence[Row]) -> scipy.sparse.csr_matrix:
+        indptr = indptr_of([len(components) for components, _ in rows])
+        components, weights = (np.concatenate(parts) for parts in zip(*rows, strict=True))
+        return SparseVectors.from_normalized(indptr, components, weights, self._encoder.dim).to_scipy()
 
 
 class CrossEncoder:
@@ -167,6 +165,15 @@ class RowCache:
         while self._bytes > self._most_bytes:
             self._bytes -= _size(*self._kept.popitem(last=False))
         return [found[text] for text in texts]
+
+
+def _dense_rows(found: npt.NDArray[Any]) -> list[Row]:
+    return [(row.copy(),) for row in found]
+
+
+def _sparse_rows(found: SparseVectors) -> list[Row]:
+    spans = zip(found.indptr[:-1], found.indptr[1:], strict=True)
+    return [(found.indices[start:end].copy(), found.values[start:end].copy()) for start, end in spans]
 
 
 def _size(text: str, row: Row) -> int:

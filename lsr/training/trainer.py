@@ -35,7 +35,14 @@ from lsr.training.model import TrainableEncoder, TrainableSide
 from lsr.training.objective import Objective
 from lsr.training.optimizer import parameter_groups
 from lsr.training.sharding import copy_learned
-from lsr.training.start import open_teachers, start_encoder, tokenizer_of, what_documents_learn, what_queries_learn
+from lsr.training.start import (
+    OpenTeachers,
+    open_teachers,
+    start_encoder,
+    tokenizer_of,
+    what_documents_learn,
+    what_queries_learn,
+)
 from lsr.training.stored_scores import StoredScores, store_scores
 from lsr.training.training_batches import Batches, open_streams
 from lsr.training.training_card import training_card
@@ -68,28 +75,35 @@ def train(
     offline_data: Path | None = None,
     device: str | None = None,
     progress: bool = False,
+    opened: OpenTeachers | None = None,
 ) -> dict[str, Any]:
     """Train, in `folder`, and return what OUT/encoder/training.json says.
 
     A folder in which the same configuration was begun is gone on with from its last checkpoint: on a CPU, with as many
     threads, to the same weights as if it had never been stopped. offline_data: a folder in which
-    collections lie, as for open_collection. device: "cpu", or None for what Accelerate finds.
+    collections lie, as for open_collection. device: "cpu", or None for what Accelerate finds. opened: teachers of
+    earlier trainings on the same device, which this one shares and adds to.
 
     Raises ParameterError where parts of the configuration do not fit together, or the folder is another training's;
     CollectionError, EncoderError, StorageError.
     """
     check_kind("the training", config, TrainingConfig, ": read_training(path)")
     with own_accelerate_state():
-        return _train(config, expanded(folder), offline_data, device, progress)
+        return _train(config, expanded(folder), offline_data, device, progress, opened)
 
 
 def _train(
-    config: TrainingConfig, folder: Path, offline_data: Path | None, device: str | None, progress: bool
+    config: TrainingConfig,
+    folder: Path,
+    offline_data: Path | None,
+    device: str | None,
+    progress: bool,
+    opened: OpenTeachers | None,
 ) -> dict[str, Any]:
     accelerator = start_accelerator(config.optimizer.precision, device)
     with own_training(folder, config, accelerator.is_main_process) as run:
         shown = progress and accelerator.is_main_process
-        return _Training(config, folder, accelerator, offline_data, shown).run(run)
+        return _Training(config, folder, accelerator, offline_data, shown, opened).run(run)
 
 
 class _Training:
@@ -102,6 +116,7 @@ class _Training:
         accelerator: Accelerator,
         offline_data: Path | None,
         progress: bool,
+        opened: OpenTeachers | None,
     ) -> None:
         self._config, self._folder, self._accelerator, self._shown = config, folder, accelerator, progress
         device = str(accelerator.device)
@@ -145,7 +160,7 @@ class _Training:
                 name: read_development_set(name, chosen.split, chosen.queries, chosen.documents, offline_data)
                 for name in chosen.collection
             }
-        teachers = self._teachers(streams, device)
+        teachers = self._teachers(streams, device, opened)
         whole_batch = config.teacher is not None and config.teacher.whole_batch
         self._batches = Batches(mixture, self._model, teachers, whole_batch)
         fused = accelerator.device.type in ("cpu", "cuda")
@@ -173,12 +188,12 @@ class _Training:
             add_adapters(model, config.lora, config.seed)
         return model.to(device)
 
-    def _teachers(self, streams: Sequence[GroupStream], device: str) -> list[Ensemble]:
+    def _teachers(self, streams: Sequence[GroupStream], device: str, opened: OpenTeachers | None) -> list[Ensemble]:
         """Those of each stream, from scores on disk where they are stored; none without a teacher."""
         config, accelerator = self._config.teacher, self._accelerator
         if config is None:
             return []
-        ensemble = open_teachers(config, device)
+        ensemble = open_teachers(config, device, opened)
         if not config.store:
             return [ensemble] * len(streams)
         # Ids of queries and documents are those of a stream, and two of them may have the same.

@@ -24,7 +24,12 @@ def test_the_report_is_printed_and_lies_in_a_folder_of_its_name(
 
     monkeypatch.setitem(PLANS, "made-up", made_up)
     monkeypatch.chdir(tmp_path)
-    outcome = lsr("reproduce", "made-up", "--seeds", 1, "--steps", 2, "--device", "cpu", "--threads", 1)
+    command = ("reproduce", "made-up", "--seeds", 1, "--steps", 2, "--device", "cpu", "--threads", 1)
+    some = lsr(*command, "--variants", "pl*")
+    assert some.status == 0, some.err
+    assert {path.name for path in (tmp_path / "made-up/words/trainings").iterdir()} == {"plain-1"}
+    assert "taught" not in some.out
+    outcome = lsr(*command)
     assert outcome.status == 0, outcome.err
     report = (tmp_path / "made-up" / "report.md").read_text()
     assert outcome.out.split() == re.sub(r"\*\*|\||--+:?", " ", report).split()
@@ -51,6 +56,8 @@ def test_its_help_names_them_all() -> None:
         (("--seeds", 0), "seeds is 0"),
         (("--steps", 0), "steps is 0"),
         (("--threads", 0), "threads"),
+        (("--variants", "qmlm-*", "--variants", "x*"), "no variant of framework is named 'x*'; there are qbin-dmlp, "),
+        (("--variants", "qbin-*"), "others are compared with qmlm-dmlm"),
         (("--offline-data", "/no/such"), "--offline-data /no/such"),
         (("--offline-data", LIBRARY), "squad-nqg"),
     ],

@@ -14,12 +14,10 @@ from safetensors.torch import load_file, save_file
 
 from lsr.encoders.load import load_encoder
 from lsr.errors import EncoderError, ParameterError
-from lsr.training.teachers import (
-    CrossEncoder,
-    DenseTeacher,
-    RowCache,
-    SparseTeacher,
-)
+from lsr.training.distillation import SCALE
+from lsr.training.start import OpenTeachers, open_teachers
+from lsr.training.teachers import CrossEncoder, DenseTeacher, RowCache, SparseTeacher
+from lsr.training.training_config import TeacherConfig
 from tests.encoders.models import write_model
 from tests.training.teachers import texts, write_cross_encoder
 
@@ -35,12 +33,14 @@ class Vectors:
 
     def __init__(self) -> None:
         self.encoded: list[str] = []
+        self.asked: list[str] = []
 
     def encode_documents(self, documents: Sequence[str]) -> np.ndarray:
         self.encoded += documents
         return np.array([self._row(text, 0) for text in documents], np.float32)
 
     def encode_queries(self, queries: Sequence[str]) -> np.ndarray:
+        self.asked += queries
         return np.array([self._row(text, 1) for text in queries], np.float32)
 
     def describe(self) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def test_sparse_scores_are_products_of_vectors(sparse_encoder: Path, whole_batch
     assert teacher.describe() == encoder.describe()
 
 
-def test_documents_are_encoded_once() -> None:
+def test_texts_are_encoded_once() -> None:
     encoder: Any = Vectors()
     teacher = DenseTeacher(encoder)
     teacher.scores(GROUPS)
@@ -107,6 +107,17 @@ def test_documents_are_encoded_once() -> None:
     assert sorted(encoder.encoded) == sorted(distinct)
     teacher.scores([*GROUPS[:1], texts("x", "new", "run", "newer")])
     assert encoder.encoded[len(distinct) :] == ["new", "newer"]
+    assert encoder.asked == ["alpha beta", "sea", "x"]
+
+
+def test_trainings_share_the_teachers_that_are_open(sparse_encoder: Path, cross_encoder: Path) -> None:
+    opened: OpenTeachers = {}
+    both = TeacherConfig(sparse=(str(sparse_encoder),), cross=(str(cross_encoder),), scale=2.0)
+    first = open_teachers(both, "cpu", opened)
+    second = open_teachers(TeacherConfig(cross=both.cross), "cpu", opened)
+    assert [id(each) for each in opened.values()] == [id(each) for each in first.teachers]
+    assert second.teachers == first.teachers[1:]
+    assert (first.scale, second.scale) == (2.0, SCALE)
 
 
 def test_rows_that_were_used_last_are_kept() -> None:
