@@ -3,7 +3,7 @@
     python benchmarks/feedback_effect.py                  every collection in $LSR_TEST_DATA
     python benchmarks/feedback_effect.py scifact nfcorpus --measure AP
 
-Published values (docs/retrieval.md), exact search, 1,000 documents. The sides are BM25, the bundled SPLADE (`tiny`),
+Published values (docs/retrieval.md), exact search, 1,000 documents. The sides are BM25, `tiny`,
 and `tiny` with queries whose words are looked up in an IDF table of the collection (inference-free). Prints Markdown:
 one row a collection, in the order of the documents that are relevant to a query, on average; then, for collections
 below and above --few, how often feedback is ahead.

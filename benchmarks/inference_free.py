@@ -3,7 +3,7 @@
     python benchmarks/inference_free.py                        four collections of $LSR_TEST_DATA
     python benchmarks/inference_free.py scifact wiki-120k --rounds 5
 
-Documents are encoded by the bundled checkpoint, queries looked up in an IDF table that is counted in the collection
+Documents are encoded by `tiny`, queries looked up in an IDF table that is counted in the collection
 (lsr build opensearch-doc-v2-distill tiny OUT --idf COLLECTION), both engines on one thread and with their defaults;
 bm25s on Numba, its fastest. The engines take turns; figures are medians of the rounds, in microseconds a query: one
 text at a time, and all texts of the collection in one call. The checkpoint was not trained for such queries: its

@@ -4,7 +4,7 @@
     python benchmarks/interpolation_pooled.py medline time --bge FOLDER    some of them
     python benchmarks/interpolation_pooled.py --report                     the tables, of what has been measured
 
-The sparse sides are stemmed BM25 and the bundled SPLADE (`tiny`), the dense sides all-MiniLM-L6-v2 and
+The sparse sides are stemmed BM25 and `tiny`, the dense sides all-MiniLM-L6-v2 and
 bge-small-en-v1.5 (FOLDER is a sentence-transformers folder). A list has 1 % of the documents of its collection, at
 least 100, so that a list is not the whole collection. Feedback is Vector-PRF's Rocchio with its published values.
 

@@ -1,7 +1,7 @@
 """What `lsr serve` stands: python benchmarks/serve.py load|kill.
 
 load: 500,000 vectors of packages, with texts as queries: by an inference-free encoder, which looks queries up, and by
-the bundled network `tiny`. First as many requests as eight clients make that wait for each answer: the maximum. Then
+`tiny`. First as many requests as eight clients make that wait for each answer: the maximum. Then
 requests at random times, on average 25, 50, 75 and 200 % of the maximum a second, whether or not those before have been
 answered; latencies are from the time at which a request was due (no coordinated omission). The generator of the load
 runs on the same machine and takes a part of it.

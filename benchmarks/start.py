@@ -3,8 +3,8 @@
     python benchmarks/start.py                                         of the package that is installed
     cd CHECKOUT && PYTHONPATH=. python /path/to/benchmarks/start.py    of another one, by the same interpreter
 
-`lsr --help`, and `lsr search` of three indexes of the same 1,000 texts: by BM25, by inference-free queries, and by the
-bundled `tiny`, whose queries run a network. Medians of wall and CPU seconds; the second do not tell of other programs.
+`lsr --help`, and `lsr search` of three indexes of the same 1,000 texts: by BM25, by inference-free queries, and by
+`tiny`, whose queries run a network. Medians of wall and CPU seconds; the second do not tell of other programs.
 """
 
 from __future__ import annotations
