@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
+from lsr.eval import drawing
 from tests import data
 from tests.serve.browsers import browser_programs
 
@@ -68,6 +71,22 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if hasattr(session.config, "workeroutput"):  # of pytest-xdist: the process that prints collects nothing itself
         session.config.workeroutput["left_out"] = dict(session.config.stash.get(LEFT_OUT, {}))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick() -> Iterator[None]:
+    """What takes long and no test looks at: the pixels of plots, and waiting for a disk, which only a power cut needs.
+
+    os.fstat refuses what os.fsync refuses. Processes that tests start do wait.
+    """
+    with patch.object(drawing, "DPI", 30), patch.object(os, "fsync", os.fstat):
+        yield
+
+
+@pytest.fixture
+def unplotted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots take most of the time of an experiment's report; most tests look at its tables alone."""
+    monkeypatch.setattr("lsr.experiment.experiment_report._plot", lambda *_: None)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -18,6 +18,7 @@ def described(folder: Path, text: str) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("unplotted")
 def test_results_lie_beside_the_file_and_are_printed(lsr: Lsr, tmp_path: Path) -> None:
     path = described(tmp_path, 'collections = ["library"]')
     flags = ("--offline-data", FIXTURES, "--threads", 1)

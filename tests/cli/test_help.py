@@ -184,6 +184,7 @@ def test_the_script_of_a_shell(shell: str, tmp_path: Path) -> None:
         assert shown.stdout.split() == ["--exact", "--explain"]
 
 
+@pytest.mark.usefixtures("unplotted")
 def test_what_is_named_next_can_be_typed(
     lsr: Lsr, library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

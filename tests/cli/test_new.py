@@ -49,6 +49,7 @@ def test_nothing_is_replaced(lsr: Lsr, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unplotted")
 def test_the_commands_that_it_names_run(lsr: Lsr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     lines = lsr("new", "my project").out.splitlines()

@@ -15,6 +15,7 @@ from tests.data import FIXTURES, LIBRARY
 from tests.reproduce.made_up import write_plan
 
 
+@pytest.mark.usefixtures("unplotted")
 def test_the_report_is_printed_and_lies_in_a_folder_of_its_name(
     lsr: Lsr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

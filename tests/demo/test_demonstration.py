@@ -8,47 +8,55 @@ from pathlib import Path
 import pytest
 
 from lsr.cli.main import main
-from lsr.demo import run_demo
+from lsr.demo import demonstration, run_demo
 from lsr.demo import stdlib_index as demo_index
 from lsr.demo.demonstration import SHOWN
+from lsr.demo.questions import load_questions
+from lsr.demo.stdlib import StandardLibrary
 from lsr.errors import EncoderError, ParameterError, StorageError
 from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.retrieval.searcher import Searcher
 from tests.made_vectors import short_documents
 
-# On Python 3.11: tiny 0.265, bm25 0.247. Ten documents drawn at random would give nearly 0.
-FLOORS = {"tiny": 0.2, "bm25": 0.2}
-LOSS_OF_THE_INDEX = 0.02
+# tests/install/demo_figures.py looks at the figures over all documents. Over these, on Python 3.11: tiny 0.364, bm25
+# 0.350. Ten documents drawn at random would give nearly 0.
+FLOOR = 0.3
+
+
+class SomeOfIt(StandardLibrary):
+    """The answers to the judged questions, and of all documents every fifth."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        answers = {answer for question in load_questions() for answer in question.answers}
+        chosen = [each for row, each in enumerate(self._documents) if row % 5 == 0 or each.doc_id in answers]
+        self._documents, self.count = chosen, len(chosen)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("demo") / "index"
+def some_of_it() -> SomeOfIt:
+    return SomeOfIt()
+
+
+@pytest.fixture
+def _of_some(some_of_it: SomeOfIt, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demonstration, "StandardLibrary", lambda: some_of_it)
 
 
 @pytest.mark.slow
-def test_figures_are_printed_and_no_broken_encoder_or_index_would_reach_them(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.usefixtures("_of_some")
+def test_the_index_is_reused_shown_and_open_to_other_commands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    main(["demo", "--index", str(folder), "--json"])
-    figures = json.loads(capsys.readouterr().out)
-    assert figures["questions"] >= 60
-    assert figures["built"]["documents"] > 3000
-    assert figures["built"]["documents_per_second"] > 0
-    assert list(figures["scores"]) == ["tiny", "bm25"]
-    for encoder, ways in figures["scores"].items():
-        exact, approximate = ways["exact"]["nDCG@10"], ways["index"]["nDCG@10"]
-        assert exact > FLOORS[encoder], encoder
-        assert approximate > exact - LOSS_OF_THE_INDEX, encoder
+    folder = tmp_path / "index"
+    first = run_demo(index=folder, show=False)
+    assert first.questions >= 60
+    assert first.built.documents_per_second > 0
+    assert list(first.scores) == ["tiny", "bm25"]
+    for encoder, ways in first.scores.items():
+        assert min(way["nDCG@10"] for way in ways.values()) > FLOOR, encoder
         assert ways["exact"]["RR@10"] > 0
         assert ways["exact"]["microseconds"] > 0
-
-
-@pytest.mark.slow
-def test_the_index_is_reused_shown_and_open_to_other_commands(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run_demo(index=folder, show=False)
     built = (folder / "demo.json").read_bytes()
 
     def build(*_: object, **__: object) -> None:
@@ -62,12 +70,17 @@ def test_the_index_is_reused_shown_and_open_to_other_commands(
     assert all(out.count(question) == 1 for question in SHOWN)
     assert out.count("✓") >= 6, out  # of 8
     assert (folder / "demo.json").read_bytes() == built
+    main(["demo", "--index", str(folder), "--json"])
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["questions"] == first.questions and figures["built"] == json.loads(built)
+    for encoder, ways in first.scores.items():
+        assert figures["scores"][encoder]["exact"]["nDCG@10"] == ways["exact"]["nDCG@10"]
     [hit] = Searcher.open(folder).search("turn an object into a JSON string", k=1)
     assert hit.text
     assert hit.doc_id in hit.text
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("_of_some")
 def test_an_index_of_another_library_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     first = run_demo(encoder="bm25", show=False)
@@ -80,6 +93,7 @@ def test_an_index_of_another_library_is_built_again(tmp_path: Path, monkeypatch:
     assert [path.name for path in tmp_path.iterdir()] == ["lsr-demo"]
 
 
+@pytest.mark.usefixtures("_of_some")
 def test_bad_input_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="k is 0"):
         run_demo(k=0, index=tmp_path / "index")

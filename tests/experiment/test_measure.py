@@ -45,6 +45,7 @@ side = "dense"
 TEXTS = [f"{title} {text}".strip() for _, title, text in DOCUMENTS]
 
 
+@pytest.mark.usefixtures("unplotted")
 def test_lengths_are_those_of_the_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "DOCUMENTS_AT_ONCE", 2)
     judged = {query: {"a": 1} for query in QUERIES}

@@ -21,6 +21,7 @@ from lsr.encoders.load import load_encoder
 from lsr.errors import CollectionError, ParameterError, StorageError
 from lsr.eval.measures import evaluate_queries
 from lsr.eval.tables import Table
+from lsr.experiment import experiment_report
 from lsr.reproduce import mined_negatives
 from lsr.reproduce import reproduction as run
 from lsr.reproduce.finding import Plan
@@ -28,6 +29,8 @@ from lsr.reproduce.reference_rows import BM25, REFERENCES
 from lsr.reproduce.reproduction import reproduce
 from lsr.training.trainer import train
 from tests.reproduce.made_up import write_plan
+
+pytestmark = pytest.mark.usefixtures("unplotted")
 
 NAMES = ["plain-1", "taught-1", "plain-2", "taught-2"]
 
@@ -73,6 +76,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
         recorded = Recorded(killed_at)
         with pytest.MonkeyPatch.context() as context:
             context.setattr(run, "train", recorded)
+            context.setattr(experiment_report, "_plot", lambda *_: None)
             try:
                 reproduce(plan, folder / "out", seeds=2, device="cpu", threads=1)
             except Killed:
