@@ -40,9 +40,10 @@ def build(
     from lsr.encoders.build import build_encoder
     from lsr.encoders.collection_idf import idf_from
     from lsr.encoders.folders.find import find_checkpoint
+    from lsr.encoders.method_preset import WITH_IDF
     from lsr.encoders.presets import find_preset
 
-    if idf is not None and find_preset(method).query != "idf":
+    if idf is not None and find_preset(method).query not in WITH_IDF:
         raise ParameterError(f"{method} has no place for --idf; leave it out")
     table = None if idf is None else idf_from(idf, find_checkpoint(backbone).folder, progress=True)
     encoder = build_encoder(

@@ -81,6 +81,7 @@ def _side(side: HeadSpec | str, everything: bool = False) -> str:
         "importance": side.importance,
         "quality": side.quality,
         "residual": side.residual,
+        f"lexical {side.lexical}": side.lexical is not None,
         f"window {side.window}": side.window is not None,
         "unit length": side.unit_length,
     }

@@ -19,7 +19,7 @@ from lsr.encoders.folders.model_files import (
     vocabulary_size,
 )
 from lsr.encoders.idf import Table
-from lsr.encoders.method_preset import MethodPreset
+from lsr.encoders.method_preset import WITH_IDF, MethodPreset
 from lsr.encoders.presets import find_preset
 from lsr.encoders.sparse.sparse_encoder import EncoderOptions, Expander, SparseEncoder
 from lsr.encoders.spec import BackboneSpec, EncoderSpec, HeadSpec, LookupSpec, SideSpec, Task, TransformerSpec
@@ -94,7 +94,7 @@ def build_encoder(
     else:
         place = checkpoint if query_backbone is None else find_checkpoint(query_backbone)
         query = _transformer(preset, preset.query, place.folder, query_max_length or longest)
-    if (idf is not None) != (preset.query == "idf"):
+    if (idf is not None) != (preset.query in WITH_IDF):
         wanted = "needs idf, the weights of its tokens" if idf is None else "has no place for idf"
         raise ParameterError(f"{method} {wanted}")
     query, document = replace(query, prompt=query_prompt), replace(document, prompt=document_prompt)
@@ -118,8 +118,10 @@ def _lookup(kind: str, folder: Path, max_length: int, query: bool) -> LookupSpec
     binary = kind == "binary"
     return LookupSpec(
         tokenizer=str(folder),
-        counts=binary and query,  # the framework sums over a query's tokens, and takes a document's maximum
+        # The framework sums over a query's tokens, and takes a document's maximum; BM25 does as much.
+        counts=query and kind in ("binary", "collection-idf"),
         special_components=binary or kind == "bag-of-words",
+        collection_idf=kind == "collection-idf",
         scale=BINARY_SCALE if binary else 1.0,
         components=vocabulary_size(folder),
         max_length=max_length,

@@ -8,9 +8,11 @@ from lsr.encoders.published_training import PublishedRegularizer, Supervision, T
 from lsr.encoders.spec import HeadSpec
 
 # Sides that run no network. binary: a token weighs a learned scale, in queries times how often it occurs. bag-of-words:
-# every token of the query weighs 1, once. idf: its IDF, once. learned: its weight in a table that is trained, once
+# every token of the query weighs 1, once. idf: its IDF, once. collection-idf: likewise, counted anew in each collection
+# that is indexed. learned: its weight in a table that is trained, once
 # (Li-LSR). Documents know binary alone.
-LOOKUPS = ("binary", "bag-of-words", "idf", "learned")
+LOOKUPS = ("binary", "bag-of-words", "idf", "collection-idf", "learned")
+WITH_IDF = ("idf", "collection-idf")
 
 
 @dataclass(frozen=True, slots=True)

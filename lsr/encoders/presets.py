@@ -198,6 +198,19 @@ _INFERENCE_FREE = (
         backbone="Alibaba-NLP/gte-en-mlm-base",
         note=_IDF_AWARE + "; the backbone is a GTE, which transformers has from 5.23 on",
     ),
+    replace(
+        _DOC_V2,
+        name="lexical-doc",
+        query="collection-idf",
+        document=HeadSpec(special_components=False, lexical=0.3, window=99),
+        regularizer=PublishedRegularizer.of_documents(1e-3),
+        paper="none; lsr's own, after Geng et al. 2024 and BM25",
+        supervision=Supervision("KL to dense and sparse teachers", "one of BM25"),
+        training=Training(batch=32, rate=1e-4, steps=250),
+        note="documents weigh saturated counts of their tokens and of those of the same stem beside the network's "
+        "weights; queries have the IDF of the collection that is indexed",
+        doubt="",
+    ),
     MethodPreset(
         name="li-lsr",
         query="learned",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal, get_args
 
+from lsr.checks import shown
 from lsr.errors import EncoderError
 
 # Each maps a logit to a weight and rises with it, so that it may be taken after a maximum as well as before.
@@ -36,6 +38,8 @@ class HeadSpec:
         sigmoid(q · h_first + r). mlm only.
     residual: PROSPER's literal residual (eq. 7 to 9): max_j u_j - u_t is added to the weight of each token t of the
         text, u = F log1p(relu(h_last)) + f. mlm only.
+    lexical: the network's weights are multiplied by this factor and added to saturated counts of the text's tokens
+        (lsr.encoders.sparse.lexical_part), which nothing of a collection goes into. None: no counts. mlm only.
     window: PROSPER's lexical focusing window (eq. 10): only this many of the largest weights are kept.
     unit_length: the weights are divided by their Euclidean length (PROSPER's queries, eq. 11).
 
@@ -51,6 +55,7 @@ class HeadSpec:
     importance: bool = False
     quality: bool = False
     residual: bool = False
+    lexical: float | None = None
     window: int | None = None
     unit_length: bool = False
 
@@ -58,8 +63,10 @@ class HeadSpec:
         _check("head", self.kind, get_args(HeadKind))
         _check("activation", self.activation, ACTIVATIONS)
         _check("pooling", self.pooling, get_args(Pooling)[: None if self.kind == "mlm" else 2])
-        if self.kind == "mlp" and (self.importance or self.quality or self.residual):
-            raise EncoderError("head mlp has neither importance, quality nor residual; use head mlm")
+        if self.kind == "mlp" and (self.importance or self.quality or self.residual or self.lexical is not None):
+            raise EncoderError("head mlp has neither importance, quality, residual nor lexical; use head mlm")
+        if self.lexical is not None and (type(self.lexical) not in (int, float) or not 0 < self.lexical < inf):
+            raise EncoderError(f"lexical is {shown(self.lexical)}; it must be a number above 0, or null")
         if self.window is not None and (type(self.window) is not int or self.window < 1):
             raise EncoderError(f"window is {self.window!r}; it must be a whole number of at least 1, or null")
 
@@ -117,14 +124,16 @@ class LookupSpec:
     a .json object of token -> weight, or a .txt file with lines of token and weight; None gives every token weight 1.
     counts: a token counts as often as it occurs (the unified framework's BINARY queries); otherwise once.
     special_components: whether special tokens, the unknown token among them, have the weights that the table gives
-    them, as in sentence-transformers, or none, as in OpenSearch's code. scale: multiplies all weights. components: size
-    of the vectors, at least the table's. max_length: tokens of a text that are read. prompt, lower_case: as above.
+    them, as in sentence-transformers, or none, as in OpenSearch's code. collection_idf: the table is the IDF in one
+    collection, and is counted anew in each that is indexed, as BM25's is. scale: multiplies all weights. components:
+    size of the vectors, at least the table's. max_length: tokens of a text that are read. prompt, lower_case: as above.
     """
 
     tokenizer: str
     table: str | None = None
     counts: bool = False
     special_components: bool = False
+    collection_idf: bool = False
     scale: float = 1.0
     components: int | None = None
     max_length: int = 512

@@ -28,7 +28,8 @@ QUERY_TABLES = (FIXED, SCALE, TABLE, LEARNED)
 class Weights(NamedTuple):
     """Two times float32 [texts, components].
 
-    final: what is scored. base: before PROSPER's residual, window and length, which its FLOPS acts on; else the same.
+    final: what is scored. base: what the network weighs, before a residual, a lexical part, window and length; else the
+    same. FLOPS acts on it.
     masked: a scalar, how badly masked tokens were predicted (lsr.training.masking); None where none were.
     """
 
@@ -256,11 +257,17 @@ def head_weights(head: Head, states: States, batch: Batch, window: int | None) -
     spec = head.spec
     weights = _mlp(head, states, batch) if head.vocabulary is None else _mlm(head, states, batch)
     literal = literal_tokens(batch, head.components) if spec.literal_only or head.residual is not None else None
+    found = [weights]
+    if head.lexical is not None:
+        texts, components, counted = head.lexical(batch.ids, batch.mask & ~batch.special)
+        found.append(torch.zeros_like(weights).index_put((texts, components), counted.to(weights.dtype)))
     if not spec.special_components:
-        weights = weights * head.kept_components
+        found = [each * head.kept_components for each in found]
     if spec.literal_only and literal is not None:
-        weights = weights * literal
-    base = weights
+        found = [each * literal for each in found]
+    base = weights = found[0]
+    if spec.lexical is not None:
+        weights = spec.lexical * torch.relu(base) + found[1]
     if head.residual is not None:
         assert states.last is not None and literal is not None
         last = states.last[torch.arange(len(batch.ids), device=batch.ids.device), batch.mask.sum(1) - 1].float()

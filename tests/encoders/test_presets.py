@@ -12,7 +12,7 @@ import pytest
 
 from lsr.encoders.build import build_encoder
 from lsr.encoders.load import load_encoder
-from lsr.encoders.method_preset import LOOKUPS
+from lsr.encoders.method_preset import LOOKUPS, WITH_IDF
 from lsr.encoders.presets import PRESETS
 from lsr.encoders.published_training import PublishedPenalty
 from lsr.encoders.sparse.lookup import LookupSide
@@ -26,7 +26,7 @@ TEXTS = ["alpha beta", "", "the sea of gamma running alphas", "run " * 30, "sea 
 
 
 def build(method: str, folder: Path, **options: Any) -> SparseEncoder:
-    if PRESETS[method].query == "idf":
+    if PRESETS[method].query in WITH_IDF:
         size = json.loads((folder / "config.json").read_bytes())["vocab_size"]
         options.setdefault("idf", np.linspace(0.5, 2, size, dtype=np.float32))
     return build_encoder(method, folder, device="cpu", **options)

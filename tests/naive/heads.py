@@ -72,9 +72,7 @@ def weights_of(spec: HeadSpec, parameters: dict[str, Floats], text: Text, specia
             w = w / (1 + np.exp(-(text.last[0] @ parameters["quality.weight"][0] + parameters["quality.bias"][0])))
     w = relu(w)
     literal = np.isin(np.arange(components), text.ids[~text.special])
-    if spec.residual:
-        u = parameters["residual.weight"] @ np.log(1 + relu(text.last[-1])) + parameters["residual.bias"]
-        w = literal_residual(w, u, literal)
+    w = with_literal_weights(spec, parameters, text, w, literal)
     if not spec.special_components:
         w[list(special)] = 0
     if spec.literal_only:
@@ -85,6 +83,30 @@ def weights_of(spec: HeadSpec, parameters: dict[str, Floats], text: Text, specia
     return w / length if spec.unit_length and length else w
 
 
+def with_literal_weights(
+    spec: HeadSpec, parameters: dict[str, Floats], text: Text, w: Floats, literal: npt.NDArray[np.bool_]
+) -> Floats:
+    """What is added to the weights of the network."""
+    if spec.lexical is not None:
+        w = spec.lexical * w + lexical_part(text.ids[~text.special].tolist(), parameters["lexical.stems"].tolist())
+    if spec.residual:
+        u = parameters["residual.weight"] @ np.log(1 + relu(text.last[-1])) + parameters["residual.bias"]
+        w = literal_residual(w, u, literal)
+    return w
+
+
 def literal_residual(w: Floats, u: Floats, literal: npt.NDArray[np.bool_]) -> Floats:
     """PROSPER, eq. 9."""
     return w + literal * (u.max() - u)
+
+
+def lexical_part(tokens: list[int], stems: list[float]) -> Floats:
+    """BM25's saturation with k1 = 0.9, b = 0.4 and a mean length of 100, where 0.8 of a token counts for its stem."""
+    f = np.zeros(len(stems))
+    for token in tokens:
+        for j in range(len(stems)):
+            if j == token:
+                f[j] += 1
+            elif stems[j] == stems[token]:
+                f[j] += 0.8
+    return f / (f + 0.9 * (1 - 0.4 + 0.4 * len(tokens) / 100))

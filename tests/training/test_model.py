@@ -31,7 +31,7 @@ def test_weights_are_the_heads(spec: HeadSpec) -> None:
     # What stands behind the end of a text is finite here, as a network's states are.
     final, base, _ = head_weights(head, states, batch, spec.window)
     np.testing.assert_allclose(final.clamp(min=0), expected, atol=2e-5, rtol=2e-5)
-    if not (spec.residual or spec.window or spec.unit_length):
+    if not (spec.residual or spec.lexical or spec.window or spec.unit_length):
         assert final is base
 
 
@@ -62,11 +62,11 @@ def test_a_focusing_window_keeps_what_the_encoder_keeps_of_equal_weights(width: 
 
 
 METHODS = ["splade-max", "distilsplade-sep", "splade-doc", "opensearch-doc-v3-distill", "li-lsr", "unicoil", "deepct",
-           "epic", "prosper-bert", "deepimpact", "qmlp-dbin", "qmlm-dbin", "epic-qbin"]  # fmt: skip
+           "epic", "prosper-bert", "lexical-doc", "deepimpact", "qmlp-dbin", "qmlm-dbin", "epic-qbin"]  # fmt: skip
 
 
 def build(method: str, folder: Path, **options: Any) -> Any:
-    idf = np.linspace(0.5, 3, 17).astype(np.float32) if method.startswith("opensearch") else None
+    idf = np.linspace(0.5, 3, 17).astype(np.float32) if method.startswith(("opensearch", "lexical")) else None
     return build_encoder(method, write_model(folder), idf=idf, **options)
 
 

@@ -70,7 +70,7 @@ def write_encoder(
 def _known(side: SideSpec) -> bool:
     """Whether sentence-transformers has this side."""
     if isinstance(side, LookupSpec):
-        return not side.counts
+        return not side.counts and not side.collection_idf
     plain = HeadSpec(activation=side.head.activation, pooling=side.head.pooling)
     return (
         side.head == plain

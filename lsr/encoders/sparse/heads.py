@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from lsr.encoders.sparse.lexical_part import LexicalPart
 from lsr.encoders.spec import HeadSpec
 from lsr.vectors.normalize import component_dtype, indptr_of, rows_of
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -69,7 +70,8 @@ class Head(nn.Module):
 
     output: the backbone's output layer over its vocabulary, which mlm needs, or None. hidden: size of the states.
     components: size of the vocabulary. special: components of the special tokens.
-    The parameters are `linear` (mlp), `importance`, `quality` and `residual`, as far as the spec has them.
+    The parameters are `linear` (mlp), `importance`, `quality` and `residual`, as far as the spec has them;
+    `lexical` has a table and no parameters.
     kept_components: float32 [components], 0 at special tokens, else 1.
     """
 
@@ -86,6 +88,7 @@ class Head(nn.Module):
         self.importance = nn.Linear(hidden, 1) if spec.importance else None
         self.quality = nn.Linear(hidden, 1) if spec.quality else None
         self.residual = nn.Linear(hidden, components) if spec.residual else None
+        self.lexical = LexicalPart(components) if spec.lexical is not None else None
         kept = torch.ones(components)
         kept[list(special)] = 0
         self.register_buffer("kept_components", kept, persistent=False)
@@ -109,8 +112,9 @@ class Head(nn.Module):
         texts = rows_of(rows.lengths.numpy())
         components, weights = rows.components.numpy(), rows.weights.numpy()
         spec = self.spec
-        if self.residual is not None:
-            extra = self._literal_residual(states, batch)
+        if spec.lexical is not None:
+            weights = weights * np.float32(spec.lexical)
+        for extra in self._literal_weights(states, batch):
             both = zip((texts, components, weights), extra, strict=True)
             texts, components, weights = (np.concatenate(each) for each in both)
         if not spec.special_components:
@@ -120,7 +124,7 @@ class Head(nn.Module):
             texts, components, weights = _keep(
                 np.isin(_keys(texts, components, self.components), literal), texts, components, weights
             )
-        if self.residual is None and len(components) == indptr[-1]:
+        if self.residual is None and self.lexical is None and len(components) == indptr[-1]:
             narrow = components.astype(component_dtype(self.components))
             vectors = SparseVectors.from_normalized(indptr, narrow, weights, self.components)
         else:
@@ -130,6 +134,14 @@ class Head(nn.Module):
         if spec.window is not None:
             vectors = vectors.top_k(spec.window)
         return unit_length(vectors) if spec.unit_length else vectors
+
+    def _literal_weights(self, states: States, batch: Batch) -> Iterator[tuple[npt.NDArray[Any], ...]]:
+        """(texts, components, weights) of what is added to the network's weights."""
+        if self.residual is not None:
+            yield self._literal_residual(states, batch)
+        if self.lexical is not None:
+            found = self.lexical(batch.ids, batch.mask & ~batch.special)
+            yield tuple(each.cpu().numpy() for each in found)
 
     def _mlm(self, states: States, batch: Batch) -> HeadOutput:
         inputs, spec, counted = states.inputs, self.spec, batch.counted

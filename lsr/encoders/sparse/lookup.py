@@ -93,13 +93,15 @@ class LookupSide:
 
     def describe(self) -> dict[str, Any]:
         """JSON: every setting that changes a vector."""
+        hashed = hashlib.sha256(self.weights.tobytes()).hexdigest()
         return {
             "head": "lookup",
             "counts": self.spec.counts,
             "max_length": self.spec.max_length,
             "prompt": self.spec.prompt,
             "lower_case": self.spec.lower_case,
-            "table_hash": hashlib.sha256(self.weights.tobytes()).hexdigest(),
+            # What is counted anew in each collection tells no encoder from another.
+            **({"collection_idf": True} if self.spec.collection_idf else {"table_hash": hashed}),
         }
 
     def save(self, folder: Path) -> None:

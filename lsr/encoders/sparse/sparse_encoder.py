@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, get_args
 
 from lsr.checks import check_choice, expanded, shown
 from lsr.encoders.base import (
@@ -20,7 +20,7 @@ from lsr.encoders.base import (
     encodable,
 )
 from lsr.encoders.folders.saved import QUERY_FOLDER, REFERENCE, WHOLE, lookup_to_json, write_saved
-from lsr.encoders.idf import Table
+from lsr.encoders.idf import Table, idf_of_texts
 from lsr.encoders.pruning import Pruning
 from lsr.encoders.sparse.lookup import LookupSide
 from lsr.encoders.sparse.small_bert import SmallBert
@@ -110,6 +110,7 @@ class SparseEncoder(PretrainedEncoder):
         self._loading = RLock()
         self._document: Side | None = None
         self._query: Side | None = LookupSide(spec.query, table) if isinstance(spec.query, LookupSpec) else None
+        self.fitted = table is not None or not (isinstance(spec.query, LookupSpec) and spec.query.collection_idf)
         self._small = self._small_bert() if light else None
         if self._query is None and self._small is None:
             _ = self.document_side
@@ -149,6 +150,19 @@ class SparseEncoder(PretrainedEncoder):
             if self._document is None:
                 self._document = self._load_document()
             return self._document
+
+    def fit(self, texts: Iterable[str]) -> Self:
+        """Count the IDF that queries are looked up in, where the encoder has a collection's; otherwise nothing.
+
+        Raises EncoderError where no text has a token.
+        """
+        side = self._query
+        if isinstance(side, LookupSide) and side.spec.collection_idf:
+            table = idf_of_texts(texts, side.tokens)
+            self._query, self.fitted = LookupSide(replace(side.spec, scale=1.0), table), True
+            if self._made_of is not None:
+                self._made_of = (*self._made_of[:5], table, *self._made_of[6:])
+        return self
 
     def encode_documents(
         self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False

@@ -15,6 +15,7 @@ from lsr.encoders.base import TEXTS_AT_ONCE, Dtype, TokenSpans
 from lsr.encoders.batches import by_length, collate, computed, find_device, find_dtype, move, pad_id
 from lsr.encoders.sparse.backbone import load_backbone, load_tensors, load_tokenizer, seeded
 from lsr.encoders.sparse.heads import Batch, Head
+from lsr.encoders.sparse.lexical_part import stems_of
 from lsr.encoders.sparse.text_windows import Windows
 from lsr.encoders.sparse.tokens import lowered, prepared_texts, spans_of, vocabulary_of
 from lsr.encoders.spec import TransformerSpec
@@ -72,6 +73,10 @@ class TransformerSide:
             self.head.share(like.head)
         if seed is None:
             _load_head(name, self.head, spec)
+        elif self.head.lexical is not None:
+            self.head.lexical.stems = torch.from_numpy(stems_of(self._vocabulary))
+        if self.head.lexical is not None:
+            self.head.lexical.prepare()
         move(self.backbone, self._device, number)
         self.head.to(self._device).requires_grad_(False)
         if self.head.vocabulary is not None:
@@ -254,4 +259,9 @@ def _load_head(name: str, head: Head, spec: TransformerSpec) -> None:
                 f"{spec.head_weights}: {renamed.get(key, key)} is of size {list(tensor.shape)}, but the backbone needs "
                 f"{list(parameter.shape)}; head and backbone do not belong together, copy both from the same place"
             )
-        parameter.data = tensor
+        if (
+            not parameter.is_floating_point()
+            and not ((tensor.frac() == 0) & (tensor >= 0) & (tensor < len(tensor))).all()
+        ):
+            raise EncoderError(f"{spec.head_weights}: {key} must be numbers of components; save the encoder again")
+        parameter.data = tensor.to(parameter.dtype)

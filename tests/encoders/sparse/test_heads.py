@@ -31,6 +31,9 @@ def make_head(spec: HeadSpec, seed: int, components: int = COMPONENTS) -> Head:
         torch.nn.init.normal_(parameter)
     if head.vocabulary is not None:
         head.vocabulary.prepare()
+    if head.lexical is not None:
+        head.lexical.stems = torch.randint(0, components // 2, (components,))
+        head.lexical.prepare()
     return head
 
 
@@ -102,6 +105,8 @@ SPECS = [
     HeadSpec(residual=True, pooling="last", window=9),
     HeadSpec(residual=True, pooling="max", window=5, unit_length=True),
     HeadSpec(residual=True, pooling="last", literal_only=True, unit_length=True),
+    HeadSpec(lexical=0.3, special_components=False, window=19),
+    HeadSpec(lexical=2, residual=True, pooling="last", literal_only=True),
     HeadSpec(window=1),
     HeadSpec(unit_length=True),
 ]
@@ -195,6 +200,9 @@ def test_literal_residual_oracle() -> None:
         ({"pooling": "mean"}, "pooling is 'mean'"),
         ({"kind": "mlp", "pooling": "last"}, "pooling is 'last'; lsr knows max, sum"),
         ({"kind": "mlp", "quality": True}, "head mlp has neither"),
+        ({"kind": "mlp", "lexical": 0.3}, "head mlp has neither"),
+        ({"lexical": 0}, "lexical is 0; it must be a number above 0"),
+        ({"lexical": float("nan")}, "lexical is nan"),
         ({"window": 0}, "window is 0"),
         ({"window": True}, "window is True"),
     ],

@@ -1,0 +1,68 @@
+"""The method lexical-doc: stems, what is stored of it, and the IDF that is counted in what is indexed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+import lsr
+from lsr.encoders.build import build_encoder
+from lsr.encoders.idf import idf_of_texts
+from lsr.encoders.load import load_encoder
+from lsr.encoders.sparse.lexical_part import LexicalPart, stems_of
+from lsr.encoders.sparse.lookup import LookupSide
+from lsr.encoders.sparse.sparse_encoder import SparseEncoder
+from lsr.errors import EncoderError
+from lsr.vectors.vocabulary import Vocabulary
+from tests.encoders.models import write_model
+
+TEXTS = ["alpha beta sea", "sea of the sea", "run run beta"]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("lexical")
+    idf = np.linspace(0.5, 2, 17, dtype=np.float32)
+    build_encoder("lexical-doc", write_model(folder / "backbone"), idf=idf, device="cpu").save_pretrained(folder / "it")
+    return folder / "it"
+
+
+def test_stems() -> None:
+    words = ["[CLS]", "run", "runs", "running", "##s", "be", "his", "hi", "sea", "seas", "4th"]
+    assert stems_of(Vocabulary(words)).tolist() == [0, 1, 1, 1, 4, 5, 6, 7, 8, 8, 10]
+    assert not list(LexicalPart(3).parameters())
+
+
+def test_an_index_counts_its_own_idf(saved: Path, tmp_path: Path) -> None:
+    encoder = load_encoder(saved, device="cpu")
+    assert isinstance(encoder, SparseEncoder) and not encoder.fitted
+    expected = encoder.encode_documents(TEXTS)
+    searcher = lsr.build_index(TEXTS, tmp_path / "index", encoder)
+    side = load_encoder(saved, device="cpu").query_side  # type: ignore[attr-defined]
+    assert isinstance(side, LookupSide)
+    table = idf_of_texts(TEXTS, side.tokens)
+    for each in (searcher, lsr.Searcher.open(tmp_path / "index")):
+        query = each.encoder.encode_queries(["the sea, the"]).to_dense()[0]
+        wanted = np.zeros_like(query)
+        for token, count in (("the", 2), ("sea", 1)):
+            component = side.vocabulary.id_of(token)
+            assert component is not None
+            wanted[component] = count * table[component]
+        np.testing.assert_allclose(query, wanted, rtol=1e-6)
+        assert each.encoder.encode_documents(TEXTS) == expected
+    assert len({hit.doc_id for hit in searcher.search("sea")}) >= 2
+
+
+@pytest.mark.parametrize("wrong", [0.5, -1, 17, np.nan])
+def test_damaged_stems(saved: Path, tmp_path: Path, wrong: float) -> None:
+    encoder = load_encoder(saved, device="cpu")
+    encoder.save_pretrained(tmp_path / "it")  # type: ignore[attr-defined]
+    file = tmp_path / "it" / "document.head.safetensors"
+    stems = load_file(file)["lexical.stems"].astype(np.float32)
+    stems[3] = wrong
+    save_file({"lexical.stems": stems}, file)
+    with pytest.raises(EncoderError, match=r"lexical\.stems must be numbers of components"):
+        load_encoder(tmp_path / "it", device="cpu").encode_documents(TEXTS)
