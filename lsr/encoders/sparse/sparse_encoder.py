@@ -154,11 +154,13 @@ class SparseEncoder(PretrainedEncoder):
     def fit(self, texts: Iterable[str]) -> Self:
         """Count the IDF that queries are looked up in, where the encoder has a collection's; otherwise nothing.
 
-        Raises EncoderError where no text has a token.
+        Tokens without a letter or digit weigh nothing, as in BM25Encoder. Raises EncoderError where no text has a
+        token.
         """
         side = self._query
         if isinstance(side, LookupSide) and side.spec.collection_idf:
             table = idf_of_texts(texts, side.tokens)
+            table[[not any(map(str.isalnum, token)) for token in side.vocabulary.tokens]] = 0
             self._query, self.fitted = LookupSide(replace(side.spec, scale=1.0), table), True
             if self._made_of is not None:
                 self._made_of = (*self._made_of[:5], table, *self._made_of[6:])
