@@ -143,7 +143,13 @@ def test_progress_is_printed_only_if_asked(
     encode_collection(encoder, DOCUMENTS, tmp_path / "silent")
     assert capsys.readouterr() == ("", "")
     monkeypatch.setattr("lsr.progress.SECONDS_PER_LINE", 0.001)
-    encode_collection(encoder, DOCUMENTS, tmp_path / "shown", total=50, progress=True)
+
+    def slowly() -> Iterator[tuple[str, str]]:
+        yield from DOCUMENTS[:25]
+        time.sleep(0.2)  # a line is due meanwhile
+        yield from DOCUMENTS[25:]
+
+    encode_collection(encoder, slowly(), tmp_path / "shown", total=50, progress=True)
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "encoding: 50 of 50, " in captured.err
