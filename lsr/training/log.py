@@ -36,7 +36,8 @@ class Log:
 
     def __init__(self, folder: Path, step: int, tracker: GeneralTracker) -> None:
         self._path, self._csv = folder / LOG_FILE, folder / CSV_FILE
-        lines = [line for line in _lines(self._path) if line["step"] <= step]
+        # Without a checkpoint, the lines may be those of another configuration.
+        lines = [line for line in _lines(self._path) if line["step"] <= step] if step else []
         with replacing_file(self._path) as file:
             file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
         self._tracker = tracker

@@ -43,13 +43,15 @@ def own_training(folder: Path, config: TrainingConfig, main: bool) -> Iterator[s
         described = {"version": version(PACKAGE), "config": json.loads(json.dumps(asdict(config)))}
         described["run"] = uuid4().hex
         before = _described(marker, described)
-        if before["config"] != described["config"]:
+        begun = any((folder / each).exists() for each in (CHECKPOINT, ENCODER))
+        if begun and before["config"] != described["config"]:
             by = "" if before["version"] == described["version"] else f", begun by lsr {before['version']}"
             raise ParameterError(
                 f"{folder}: holds a training of another configuration{by}; give that one again to go on with it, or "
                 "choose another folder"
             )
-        described["run"] = before.get("run", described["run"])
+        if begun:
+            described["run"] = before.get("run", described["run"])
         with replacing_file(marker) as file:
             file.write(json.dumps(described, indent=1).encode())
         yield str(described["run"])

@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from safetensors.torch import load_file
 from lsr.collections.collection import load_collection
 from lsr.encoders.load import load_encoder
 from lsr.encoders.spec import HeadSpec
-from lsr.errors import CollectionError, ParameterError, StorageError
+from lsr.errors import CollectionError, EncoderError, ParameterError, StorageError
 from lsr.training.checkpoint import save_checkpoint
 from lsr.training.model import TextBatch, TrainableEncoder, Weights
 from lsr.training.objective import Cost, Objective
@@ -314,6 +315,24 @@ def test_stored_scores_teach_the_same(tmp_path: Path) -> None:
         found.append([float(row["margin-mse"]) for row in log_of(tmp_path / store)])
     assert found[0] == pytest.approx(found[1], rel=1e-4)
     assert (tmp_path / "true" / "teacher" / "0" / "part-00000.parquet").exists()
+
+
+def test_a_training_without_a_checkpoint_leaves_its_folder_to_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluation = f'[evaluation]\ncollection = "{tmp_path / "data"}"\nsplit = "dev"\nevery = 2'
+    run(write_config(tmp_path, "steps = 2", evaluation), "fresh")
+    path = write_config(tmp_path, "steps = 2", encoder=f'start = "{tmp_path / "tinny"}"')
+    with pytest.raises(EncoderError, match="tinny"):
+        run(path)
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr("lsr.training.trainer.save_checkpoint", Mock(side_effect=KeyboardInterrupt))
+        run(write_config(tmp_path, "steps = 9", evaluation.replace("every = 2", "every = 9")))
+    assert not (tmp_path / "out" / "checkpoint").exists()
+    run(write_config(tmp_path, "steps = 2", evaluation))
+    assert log_of(tmp_path / "out") == log_of(tmp_path / "fresh")
+    with pytest.raises(ParameterError, match="another configuration"):
+        run(write_config(tmp_path, "steps = 3", evaluation))
 
 
 def test_a_folder_holds_one_training(tmp_path: Path) -> None:
