@@ -73,6 +73,16 @@ def test_a_failed_test_is_the_exit_status(lsr: Lsr, tested: dict[str, Any], monk
     assert "- the self-test failed" in outcome.out
 
 
+def test_a_busy_machine_is_no_failure(lsr: Lsr, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "kernels", lambda: (Path("/"), True, True))
+    monkeypatch.setattr(doctor, "_PATIENCE", 0.01)
+    outcome = lsr("doctor")
+    assert outcome.status == 0
+    assert "unfinished: stopped after 0.01 s" in outcome.out
+    assert "- the machine is busy, or other kernels must be compiled: run lsr warmup" in outcome.out
+    assert "report it" not in outcome.out
+
+
 @pytest.mark.slow
 def test_the_self_test_finds_what_scipy_finds() -> None:
     for _ in range(2):  # the first one may have to compile
