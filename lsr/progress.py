@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Protocol
 
 SECONDS_PER_LINE = 10.0
+COMPILING = "compiling kernels, once (lsr warmup compiles all)"
 SECONDS_UNTIL_SHOWN = 0.7  # of what cannot be counted, such as loading a model
 
 
@@ -76,16 +77,38 @@ def progress_bar(what: str, total: int | None, unit: str, shown: bool) -> Iterat
 
 @contextmanager
 def waiting(what: str, shown: bool) -> Iterator[None]:
-    """Say on a terminal what is being waited for, and for how long already, if it takes longer than a moment."""
-    if not (shown and sys.stderr.isatty()):
+    """Say on a terminal what is being waited for, and for how long already, if it takes longer than a moment.
+
+    Without a terminal, only the compilation of kernels is printed, a line from time to time.
+    """
+    if not shown:
         yield
         return
-    begin = monotonic()
+    begin, terminal = monotonic(), sys.stderr.isatty()
+
+    def draw() -> None:
+        compiling = _compiling()
+        if terminal:
+            _write(f"\r\x1b[K{COMPILING if compiling else what} ... {monotonic() - begin:.0f} s")
+        elif compiling:
+            _write(f"{COMPILING}: {monotonic() - begin:.0f} s so far\n")
+
     # Without rich, whose import would be a part of the wait.
-    with _every(SECONDS_UNTIL_SHOWN, lambda: _write(f"\r{what} ... {monotonic() - begin:.0f} s")) as drawn:
+    with _every(SECONDS_UNTIL_SHOWN if terminal else SECONDS_PER_LINE, draw) as drawn:
         yield
-    if drawn.is_set():
+    if drawn.is_set() and terminal:
         _write("\r\x1b[K")
+
+
+def _compiling() -> bool:
+    """Whether another thread compiles a kernel, and so holds Numba's lock."""
+    module = sys.modules.get("numba.core.compiler_lock")  # whose import would take a while
+    lock = getattr(getattr(module, "global_compiler_lock", None), "_lock", None)
+    if lock is None:
+        return False
+    if free := lock.acquire(blocking=False):
+        lock.release()
+    return not free
 
 
 class _Figures:

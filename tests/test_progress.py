@@ -9,7 +9,7 @@ import pytest
 
 from lsr import progress
 from lsr.progress import progress_bar
-from tests.processes import lines_on_terminal
+from tests.processes import lines_on_terminal, run_python
 
 
 def lines_of(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -78,6 +78,25 @@ with progress_bar("training", 2, "steps", shown=True) as advance:
         time.sleep(0.3)
     advance(1)
 """
+
+
+COMPILED = """
+import time
+from numba.core.compiler_lock import global_compiler_lock
+from lsr import progress
+progress.SECONDS_PER_LINE = 0.7
+with progress.waiting("loading tiny", shown=True):
+    time.sleep(0.9)
+    with global_compiler_lock:  # as while Numba compiles
+        time.sleep(0.9)
+"""
+
+
+def test_a_search_that_compiles_says_so() -> None:
+    lines = lines_on_terminal(COMPILED)
+    assert "loading tiny ... 1 s" in lines
+    assert "compiling kernels, once (lsr warmup compiles all) ... 1 s" in lines
+    assert run_python(COMPILED).stderr == "compiling kernels, once (lsr warmup compiles all): 1 s so far\n"
 
 
 def test_a_terminal_of_80_columns_shows_bars_within_bars() -> None:
