@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from importlib.resources import files
 
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
@@ -43,7 +44,10 @@ def start_accelerator(precision: str, device: str | None) -> Accelerator:
             f"device is {device!r}, but training takes {accelerator.device}; leave it out, or give cpu"
         )
     if precision == "float16" and accelerator.device.type == "cpu":
-        raise ParameterError("precision is float16, which needs a GPU; take bfloat16 or float32")
+        raise ParameterError(
+            "precision is float16, which needs a GPU; use bfloat16 or float32 (to change a recipe, copy its file from "
+            f"{files('lsr.recipes')}, and train by the copy)"
+        )
     if accelerator.distributed_type in (DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
         raise ParameterError(f"{accelerator.distributed_type.value} is not supported; share weights out by: {LAUNCH}")
     if accelerator.distributed_type == DistributedType.FSDP:

@@ -468,8 +468,10 @@ def test_gradients_that_are_no_numbers_never_reach_the_weights(tmp_path: Path, m
 
 def test_what_this_machine_lacks_is_refused(tmp_path: Path) -> None:
     path = write_config(tmp_path, 'steps = 2\nprecision = "float16"')
-    with pytest.raises(ParameterError, match="float16, which needs a GPU"):
+    with pytest.raises(ParameterError, match="float16, which needs a GPU") as raised:
         run(path)
+    recipes = re.search(r"copy its file from (.*), and", str(raised.value))
+    assert recipes and Path(recipes[1], "small", "splade-max.toml").is_file()
     if not torch.cuda.is_available():
         with pytest.raises(ParameterError, match="cuda"):
             train(read_training(write_config(tmp_path)), tmp_path / "out", device="cuda")
