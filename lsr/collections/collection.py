@@ -26,7 +26,7 @@ from lsr.collections.unique_documents import repeated_id, unique_documents
 from lsr.display import HasFacts
 from lsr.errors import CollectionError
 from lsr.storage.files import STANDARD
-from lsr.storage.reading import anchored, rereadable
+from lsr.storage.reading import anchored, rereadable, searched_in
 from lsr.storage.recognize import JUDGMENTS, RUN, VECTORS, collection_around, is_parquet_collection, what_is
 
 if TYPE_CHECKING:
@@ -234,13 +234,15 @@ def _find_source(spec: str, split: str | None) -> CollectionSource:
             raise CollectionError(f"{spec}: {len(files)} files; {_ACCEPTED}")
         return _text_files([anchored(rereadable(file)) for file in files], split)
     if path.is_absolute() or spec.startswith("."):
-        raise CollectionError(f"{path}: there is no such file or folder; {_ACCEPTED}")
+        raise CollectionError(f"{path}: there is no such file or folder; {_ACCEPTED}{searched_in(path)}")
     try:
         return IrDataset(spec)
     except CollectionError as cause:
         if HUB_ID.fullmatch(spec) and not is_suite(spec.partition("/")[0]):
             return ParquetFolder.of_hub(spec)
-        raise CollectionError(f"{spec!r} is neither a file, a folder nor an ir_datasets id; {_ACCEPTED}") from cause
+        raise CollectionError(
+            f"{spec!r} is neither a file, a folder nor an ir_datasets id; {_ACCEPTED}{searched_in(path)}"
+        ) from cause
 
 
 def _is_file_name(path: Path) -> bool:
@@ -251,7 +253,7 @@ def _text_files(files: list[Path], split: str | None) -> TextFiles:
     """The collection of these files. Raises CollectionError for one that is missing, or is something else."""
     for file in files:
         if not file.is_file():
-            raise CollectionError(f"{file}: there is no such file; check the path")
+            raise CollectionError(f"{file}: there is no such file; check the path{searched_in(file)}")
     for file in files[:2]:
         kind = what_is(file)
         around = collection_around(file)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lsr.errors import CollectionError, LsrError
 from lsr.storage.limits import UnreadableInputError
-from lsr.storage.reading import bounded_lines, open_binary
+from lsr.storage.reading import bounded_lines, open_binary, searched_in
 from lsr.storage.recognize import kind_of_binary, what_is
 
 
@@ -43,7 +43,7 @@ def read_lines(path: Path, error: type[LsrError], whole: bool = False) -> Iterat
     except IsADirectoryError as cause:
         raise error(f"{path}: is {what_is(path)}, and a file is wanted; give the file") from cause
     except FileNotFoundError as cause:
-        raise error(f"{path}: there is no such file; check the path") from cause
+        raise error(f"{path}: there is no such file; check the path{searched_in(path)}") from cause
     except (EOFError, gzip.BadGzipFile, zlib.error) as cause:
         raise error(f"{path}:{number + 1}: the .gz file is damaged or cut short ({cause}); fetch it again") from cause
     except OSError as cause:

@@ -18,6 +18,7 @@ from lsr.collections.tables_as_documents import TableDocuments, plain_values
 from lsr.errors import CollectionError
 from lsr.extras import need
 from lsr.storage.hub_files import hub_snapshot
+from lsr.storage.reading import searched_in
 
 CORPUS, QUERIES, QRELS = "corpus", "queries", "qrels"
 KINDS = (CORPUS, QUERIES, QRELS)
@@ -68,6 +69,7 @@ class ParquetFolder:
             raise CollectionError(
                 f"{spec!r} is neither a file, a folder nor an ir_datasets id, and cannot be had from Hugging Face "
                 f"({reason}); check the id and the connection, or download it and give its folder"
+                f"{searched_in(spec)}"
             ) from error
         if not _by_split(folder / CORPUS):
             raise CollectionError(f"{spec!r}: has no {CORPUS}/*.parquet on Hugging Face; give another collection")

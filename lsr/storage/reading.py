@@ -118,6 +118,13 @@ def as_given(message: str) -> str:
     return message
 
 
+def searched_in(path: str | Path) -> str:
+    """The end of an error for a missing path: the folder of relative paths; empty for an absolute path."""
+    if Path(as_given(str(path))).is_absolute():
+        return ""
+    return f"; relative paths are looked for in the working directory, {Path.cwd()}"
+
+
 def is_pointer(path: Path) -> bool:
     """Whether Git left a pointer in place of the file."""
     try:

@@ -350,6 +350,21 @@ def test_what_is_no_collection(tmp_path: Path) -> None:
         load_collection("beir/no-such")
 
 
+def test_a_relative_path_that_is_missing_names_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = f"; relative paths are looked for in the working directory, {tmp_path}"
+    for spec in ("collection", "./collection", "c/corpus.jsonl", "beir/no-such", "nobody/nothing"):
+        with pytest.raises(CollectionError) as raised:
+            load_collection(spec)
+        assert str(raised.value).endswith(said)
+    for spec in ("collection", "c/corpus.jsonl"):
+        with pytest.raises(CollectionError) as raised:
+            load_collection(tmp_path / "elsewhere" / spec)
+        assert "working directory" not in str(raised.value)
+
+
 class TitledDoc(NamedTuple):
     doc_id: str
     text: str

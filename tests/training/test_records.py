@@ -307,3 +307,5 @@ def test_what_is_no_file_of_records(tmp_path: Path) -> None:
         with pytest.raises(CollectionError, match=f"{name}: .*{message}"):
             TextRecords(tmp_path / name)
     assert names(tmp_path / "empty") == []
+    with pytest.raises(CollectionError, match="in the working directory, "):
+        TextRecords("gone-too.jsonl")

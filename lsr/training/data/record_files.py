@@ -11,7 +11,7 @@ from lsr.collections.lines import count_lines, read_lines
 from lsr.collections.sources import Place, jsonl_records
 from lsr.errors import CollectionError
 from lsr.storage.files import DAMAGE
-from lsr.storage.reading import POINTER, anchored, is_pointer, rereadable
+from lsr.storage.reading import POINTER, anchored, is_pointer, rereadable, searched_in
 from lsr.storage.recognize import beginning
 
 Record = dict[str, Any]
@@ -32,7 +32,7 @@ def parts_of(path: str | Path) -> list[Path]:
             raise CollectionError(f"{path}: holds no training records, or several kinds of files; {ACCEPTED}")
         return parts
     if not path.is_file():
-        raise CollectionError(f"{path}: there is no such file or folder; {ACCEPTED}")
+        raise CollectionError(f"{path}: there is no such file or folder; {ACCEPTED}{searched_in(path)}")
     if not _kind_of(path):
         raise CollectionError(f"{path}: unknown kind of file; {ACCEPTED}")
     return [path]
