@@ -14,6 +14,7 @@ from lsr.collections.arrow_tables import ArrowFiles, ArrowObject, dataset_on_dis
 from lsr.collections.collection import load_collection
 from lsr.collections.column_roles import AskedColumns
 from lsr.collections.delimited_tables import DelimitedTable, names_columns
+from lsr.collections.left_out import patterns_of, warn_of_left_out
 from lsr.collections.page_folders import Pages, files_below
 from lsr.collections.pages import READERS
 from lsr.collections.records_as_documents import JsonLines, PythonDocuments, RowPlace
@@ -100,6 +101,16 @@ class DocumentSet(HasFacts):
         """Whether these are pages of a part of the folders of `within`, and nothing else."""
         return bool(getattr(self._reading, "partial", False))
 
+    @property
+    def left_out(self) -> str:
+        """Patterns of all files, for a shell, where a folder has tables that are not read; else empty."""
+        return str(getattr(self._reading, "left_out", ""))
+
+    @property
+    def has_columns(self) -> bool:
+        """Whether id, text and title can be chosen: whether any of these documents are rows of a table."""
+        return bool(getattr(self._reading, "has_columns", True))
+
     def within(self, folders: Sequence[str]) -> DocumentSet:
         """The same documents, where pages that are in one of these folders have their paths below it as ids."""
         within = getattr(self._reading, "within", None)
@@ -137,7 +148,7 @@ def as_documents(
     id, text, title: columns of a table, keys of lines of JSON or of dicts. By default the first of _id, id, docno,
     doc_id and docid; of text, body, content, contents, passage and abstract; of title and headline, in upper or lower
     case. An id is text or a whole number. Without such a column documents are numbered by row, from 0, after the name
-    of the file and a colon where there are several files.
+    of the file and a colon where there are several files. Pages among tables ignore the three.
 
     A page's id is its path below the folder, or below what the pattern begins with, or the name of a file alone; below
     the folder that an index was built of, where it is added to that and lies in it. A page's
@@ -155,7 +166,7 @@ def as_documents(
         if column is not None:
             check_text(f"the column of the {role}", column, CollectionError)
     if isinstance(source, str | os.PathLike):
-        return _of_path(os.fspath(source), asked)
+        return _choosable(_of_path(os.fspath(source), asked), asked)
     if hasattr(source, "documents") and hasattr(source, "name"):
         _refuse_columns(asked, f"{source.name}")
         return source  # type: ignore[no-any-return]
@@ -173,7 +184,7 @@ def as_documents(
             f"what to index is {shown(source)}, of type {type(source).__name__}; give a path, a table, texts or dicts"
         )
     if isinstance(source, list | tuple) and source and all(isinstance(each, os.PathLike) for each in source):
-        return _of_paths([os.fspath(each) for each in source], asked)
+        return _choosable(_of_paths([os.fspath(each) for each in source], asked), asked)
     documents = PythonDocuments(source, asked)
     if isinstance(source, Iterator):
         return DocumentSet(SpooledDocuments(documents.name, documents.documents()))
@@ -195,7 +206,6 @@ def _of_path(given: str, asked: AskedColumns) -> Documented:
         return DocumentSet(reading)
     if not path.exists() and "," not in given and _suffix(path) in (*READERS, *_ARROW, *_DELIMITED, *_JSON_LINES):
         raise CollectionError(f"{given}: there is no such file or folder; check the path")
-    _refuse_columns(asked, given)
     try:
         return load_collection(given)
     except CollectionError as error:
@@ -238,11 +248,17 @@ def _of_folder(path: Path, asked: AskedColumns) -> DocumentReading | None:
         return None
     if dataset := dataset_on_disk(folder):
         return TableDocuments(dataset, asked)
-    files = files_below(path)
+    files = [file for file in files_below(path) if not file.name.startswith("_")]
+    tables = [file for file in files if _suffix(file) in (*_ARROW, *_DELIMITED, *_JSON_LINES)]
     for kinds in (tuple(READERS), _ARROW, (*_DELIMITED, *_JSON_LINES)):
-        some = [file for file in files if _suffix(file) in kinds and not file.name.startswith("_")]
+        some = [file for file in files if _suffix(file) in kinds]
         if some:
-            return _of_files(folder.name, path, some, asked)
+            reading = _of_files(folder.name, path, some, asked)
+            left = [file for file in tables if _suffix(file) not in kinds]
+            if left:
+                warn_of_left_out(path, "Parquet or Arrow files" if kinds == _ARROW else "pages", left)
+                return Joined(folder.name, [reading], patterns_of(path, [*some, *left]))
+            return reading
     raise CollectionError(f"{path}: is {what_is(path)}, not a collection, and has no documents in it; {_READ}")
 
 
@@ -252,7 +268,6 @@ def _of_files(name: str, below: Path, files: Sequence[Path], asked: AskedColumns
     files = [start / file.relative_to(below) for file in files]
     kinds = {_suffix(file) for file in files}
     if kinds <= READERS.keys():
-        _refuse_columns(asked._replace(prefix=""), f"{name}: these are pages")
         return Pages(name, start, files, below)
     if kinds <= set(_ARROW):
         return TableDocuments(ArrowFiles(name, name, files), asked)
@@ -276,7 +291,6 @@ def _of_file(given: Path, asked: AskedColumns) -> DocumentReading | None:
         return _checked(TableDocuments(ArrowFiles(file.name, str(file), [file]), asked))
     kind = what_is(file)
     if suffix in READERS and not (suffix == ".txt" and kind != "a file"):
-        _refuse_columns(asked, f"{file}: this is a page")
         return Pages(file.name, file.parent, [file], given.parent, alone=True)
     if head.startswith(b"[") and suffix in (*_JSON_LINES, ".json"):
         raise CollectionError(f"{file}: is a list in JSON; write one object a line: jq -c '.[]' FILE > FILE.jsonl")
@@ -312,17 +326,25 @@ def _suffix(path: Path) -> str:
     return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
+def _choosable(documented: Documented, asked: AskedColumns) -> Documented:
+    """The same. Raises CollectionError where columns are named, and no source has any."""
+    if not getattr(documented, "has_columns", False):
+        _refuse_columns(asked, documented.name)
+    return documented
+
+
 def _refuse_columns(asked: AskedColumns, where: str) -> None:
     if asked != AskedColumns():
-        raise CollectionError(f"{where}, without columns to choose from; leave --id, --text and --title out")
+        raise CollectionError(f"{where}: there are no columns to choose from; leave --id, --text and --title out")
 
 
 class Joined:
-    """Several sources, one after another."""
+    """Several sources, one after another. left_out: see DocumentSet."""
 
-    def __init__(self, name: str, readings: Sequence[DocumentReading]) -> None:
+    def __init__(self, name: str, readings: Sequence[DocumentReading], left_out: str = "") -> None:
         self.name = name
         self._readings = readings
+        self.left_out = left_out or " ".join(filter(None, (getattr(each, "left_out", "") for each in readings)))
 
     @property
     def schema(self) -> pa.Schema | None:
@@ -339,8 +361,13 @@ class Joined:
     def partial(self) -> bool:
         return all(getattr(reading, "partial", False) for reading in self._readings)
 
+    @property
+    def has_columns(self) -> bool:
+        return any(getattr(reading, "has_columns", True) for reading in self._readings)
+
     def within(self, folders: Sequence[str]) -> Joined:
-        return Joined(self.name, [each.within(folders) if hasattr(each, "within") else each for each in self._readings])
+        same = [each.within(folders) if hasattr(each, "within") else each for each in self._readings]
+        return Joined(self.name, same, self.left_out)
 
     def count(self) -> int | None:
         counts = [reading.count() for reading in self._readings]
@@ -358,6 +385,8 @@ class _Known:
         self._documented = documented
         self.name = documented.name
         self.schema = getattr(documented, "metadata_schema", None)
+        self.left_out: str = getattr(documented, "left_out", "")
+        self.has_columns: bool = getattr(documented, "has_columns", False)
 
     @property
     def folders(self) -> list[str]:

@@ -34,6 +34,7 @@ class Pages:
 
     schema = None
     partial = False
+    has_columns = False
 
     def __init__(self, name: str, below: Path, paths: Sequence[Path], shown: Path, alone: bool = False) -> None:
         self.name = name

@@ -114,6 +114,11 @@ class Changes:
                 f"{documents.name}: is a part of the folder that was indexed, and the rest would be deleted; give the "
                 "whole folder"
             )
+        if delete_missing and isinstance(documents, DocumentSet) and documents.left_out:
+            raise CollectionError(
+                f"{documents.name}: files of tables in it are left out, and their documents would be deleted; give "
+                f"patterns in place of the folder: {documents.left_out}"
+            )
         compared = self._sees_last_commit and not self.pending
         choose = partial(changed, snapshot=self._snapshot) if compared else list
         chosen = ChosenDocuments(documents, choose)

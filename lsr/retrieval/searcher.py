@@ -315,8 +315,8 @@ class Searcher(HasFacts, FromFolder):
         Documents whose text and metadata are those of the index are left as they are, and not encoded again; after
         changes that are not committed, all are encoded.
         delete_missing: delete the documents of the index whose ids are not among those given, so that it has these and
-            no others. Raises CollectionError or VectorsError where none are given, ParameterError for an index without
-            ids.
+            no others. Raises CollectionError or VectorsError where none are given, CollectionError for a part of a
+            folder and a folder of which tables are left out, ParameterError for an index without ids.
         dry_run: only tell what would be done.
         """
         from lsr.retrieval.changes import read_given

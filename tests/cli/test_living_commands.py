@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,24 @@ def test_what_is_missing_is_deleted_if_asked(lsr: Lsr, index: Path, notes: Path)
     done = lsr("update", index, notes, "--delete-missing", "--json").json
     assert done["deleted"] == ["backup.md"] and (done["added"], done["unchanged"], done["documents"]) == (1, 1, 2)
     assert ids(lsr, index, "disks") == []
+
+
+def test_tables_that_a_folder_leaves_out_are_not_deleted(lsr: Lsr, index: Path, notes: Path) -> None:
+    for name in ("x", "y"):
+        (notes / f"{name}.csv").write_text(f"key,answer\n{name}1,Springs\n{name}2,Wells\n")
+    columns = ("--id", "key", "--text", "answer")
+    added = lsr("add", index, notes / "*.csv", *columns)
+    assert added.out == f"{index}: 4 documents added, 6 in all\n" and added.err == ""
+    assert f"{notes}: 2 .csv files are left out, because the folder holds pages" in lsr("update", index, notes).err
+    for dry in ((), ("--dry-run",)):
+        refused = lsr("update", index, notes, "--delete-missing", *dry)
+        assert refused.status == 2 and "files of tables in it are left out" in refused.err
+    assert lsr("info", index, "--json").json["documents"] == 6
+    (notes / "backup.md").unlink()
+    patterns = shlex.split(refused.err.rpartition("folder: ")[2])
+    assert patterns == [f"{notes}/**/*.md", f"{notes}/*.csv"]
+    done = lsr("update", index, *patterns, *columns, "--delete-missing", "--json").json
+    assert (done["deleted"], done["changed"], done["unchanged"], done["documents"]) == (["backup.md"], 0, 5, 5)
 
 
 def test_a_matrix_of_scipy_is_added(lsr: Lsr, tmp_path: Path) -> None:

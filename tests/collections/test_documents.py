@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import random
+import shlex
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ from hypothesis import strategies as st
 
 from lsr.collections.documents import as_documents
 from lsr.collections.sources import Document
-from lsr.errors import CollectionError, LsrError
+from lsr.errors import CollectionError, LsrError, LsrWarning
 from tests.collections.made_sources import DAY, NESTED, TABLE, pdf, write_sources
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=6)
@@ -320,9 +321,49 @@ def test_what_is_no_source(source: Any, columns: dict[str, str], message: str) -
         list(as_documents(source, **columns).documents())
 
 
-def test_pages_have_no_columns(files: Path) -> None:
-    with pytest.raises(CollectionError, match="without columns to choose from; leave --id"):
-        as_documents(files / "p.md", text="body")
+def test_columns_are_chosen_of_the_tables_among_several_sources(tmp_path: Path) -> None:
+    for name in ("md/a.md", "web/b.html", "c.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("a page")
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "d.csv").write_text("key,question,answer\nk1,why,because\n")
+    columns = {"id": "key", "text": "answer", "title": "question"}
+    pages = [tmp_path / name for name in ("md", "web", "c.md")]
+    found = read([*pages, tmp_path / "tables"], **columns)
+    assert [each[:3] for each in found][3:] == [("k1", "why", "because")]
+    assert [each.doc_id for each in found] == ["a.md", "b.html", "c.md", "k1"]
+    assert sorted(found) == sorted(read([*pages[:2], tmp_path / "*.md", tmp_path / "tables/d.csv"], **columns))
+    assert [each.doc_id for each in read(pages)] == ["a.md", "b.html", "c.md"]
+    for source in (tmp_path / "c.md", tmp_path / "md", str(tmp_path / "*.md"), pages, [tmp_path / "md/a.md", pages[2]]):
+        with pytest.raises(CollectionError, match="there are no columns to choose from; leave --id"):
+            as_documents(source, text="answer")
+
+
+def test_tables_in_a_folder_of_other_files_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path("my [docs]")
+    for name in ("a.md", "sub/b.HTML", "1.csv", "2.csv", "_3.csv", "sub/4.jsonl.gz", "logo.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("id,text\n" + f"{name},x\n")
+    with gzip.open(folder / "sub" / "4.jsonl.gz", "wt") as file:
+        file.write('{"id": "four", "text": "x"}\n')
+    with pytest.warns(LsrWarning) as warned:
+        assert [each.doc_id for each in as_documents(folder).documents()] == ["a.md", "sub/b.HTML"]
+    (said,) = (str(each.message) for each in warned)
+    advice = r"'my [[]docs]/*.csv' 'my [[]docs]/**/*.jsonl.gz'"
+    assert said == (
+        "my [docs]: 2 .csv files and 1 .jsonl.gz file are left out, because the folder holds pages; add them by "
+        f"themselves: lsr add INDEX {advice}"
+    )
+    (folder / "_3.csv").unlink()
+    assert [each.doc_id for each in read([Path(each) for each in shlex.split(advice)])] == ["1.csv", "2.csv", "four"]
+    pq.write_table(pa.table({"text": ["x"]}), folder / "sub" / "p.parquet")
+    for name in ("a.md", "sub/b.HTML", "2.csv", "sub/4.jsonl.gz"):
+        (folder / name).unlink()
+    with pytest.warns(
+        LsrWarning, match=r"1 \.csv file is left out, because the folder holds Parquet .*add it by itself"
+    ):
+        assert [each.doc_id for each in as_documents(folder).documents()] == ["0"]
 
 
 @pytest.mark.parametrize("name", ["pipe.md", "pipe.csv", "pipe.parquet"])

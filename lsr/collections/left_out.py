@@ -1,0 +1,36 @@
+"""Files of tables in a folder of which other files are read."""
+
+from __future__ import annotations
+
+import glob
+import shlex
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from lsr.display import counted
+from lsr.errors import LsrWarning
+
+
+def warn_of_left_out(folder: Path, why: str, files: Sequence[Path]) -> None:
+    """One LsrWarning with the number of files of each kind, and the command that adds them. why: what is read."""
+    kinds = Counter(map(_ending, files))
+    said = " and ".join(counted(count, f"{kind} file") for kind, count in kinds.items())
+    left, add = ("is left out", "add it by itself") if len(files) == 1 else ("are left out", "add them by themselves")
+    command = f"lsr add INDEX {patterns_of(folder, files)}"
+    warnings.warn(f"{folder}: {said} {left}, because the folder holds {why}; {add}: {command}", LsrWarning, 2)
+
+
+def patterns_of(folder: Path, files: Sequence[Path]) -> str:
+    """Patterns that find these files, one for each kind, as a shell takes them."""
+    patterns = []
+    for kind in dict.fromkeys(map(_ending, files)):
+        deep = any(file.parent != folder for file in files if _ending(file) == kind)
+        patterns.append(str(Path(glob.escape(str(folder)), "**" if deep else "", f"*{kind}")))
+    return shlex.join(patterns)
+
+
+def _ending(file: Path) -> str:
+    """The suffix as it is written, with the one before .gz."""
+    return "".join(file.suffixes[-2:]) if file.suffix.lower() == ".gz" else file.suffix
