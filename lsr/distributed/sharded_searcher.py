@@ -13,7 +13,8 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from lsr.checks import check_choice, check_flag, check_text, check_whole, checked_texts, expanded, named_texts
-from lsr.collections.documents import DocumentSet, as_documents
+from lsr.collections.document_set import DocumentSet
+from lsr.collections.documents import as_documents
 from lsr.display import HasFacts
 from lsr.distributed.local_shards import Answers, LocalShards, Shards
 from lsr.distributed.ranking_merge import Ranked, merge_rankings

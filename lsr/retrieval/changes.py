@@ -11,7 +11,8 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lsr.checks import expanded, is_utf8
-from lsr.collections.documents import DocumentSet, as_documents
+from lsr.collections.document_set import DocumentSet
+from lsr.collections.documents import as_documents
 from lsr.collections.passages import PassageSplit
 from lsr.collections.sources import Document
 from lsr.encoders.bm25 import BM25Encoder
