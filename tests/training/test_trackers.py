@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,10 @@ def test_wandb_keeps_one_run_of_a_training_that_goes_on(tmp_path: Path, monkeypa
     assert len(files) == 2
     told: dict[int, dict[str, float]] = {}
     for file in files:
+        deadline = time.monotonic() + 60
+        while not any(each.WhichOneof("record_type") == "exit" for each in records(file)):
+            assert time.monotonic() < deadline  # a process of wandb's writes it
+            time.sleep(0.1)
         every = list(records(file))
         [begun] = [each.run for each in every if each.WhichOneof("record_type") == "run"]
         assert (begun.project, begun.display_name, begun.run_id) == ("lsr", "out", run)
