@@ -16,7 +16,7 @@ _PANELS = {
     "Measures": "measures qrels test",
     "Negatives": "depth skip_top mine.negatives max_score_ratio relevant also mine.seed",
     "Teachers": "dense_teacher sparse_teacher cross_teacher mine.normalize scale",
-    "Training": "seeds steps",
+    "Training": "seeds steps variants",
     "Server": "host port read_keys write_keys allow_anonymous cors deadline_ms most_requests most_bytes most_k "
     "most_characters most_documents cluster replicas",
     "Machine": "threads memory batch_size device",
