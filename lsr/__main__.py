@@ -1,4 +1,4 @@
-"""`python -m lsr`, for what starts Python modules rather than commands, such as `accelerate launch -m lsr`."""
+"""`python -m lsr`, for programs that start Python modules, such as `accelerate launch -m lsr`."""
 
 import sys
 

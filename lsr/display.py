@@ -1,4 +1,4 @@
-"""How objects show themselves: a line as text, a table in a notebook, records, JSON and data frames."""
+"""Objects as a line of text, as a table in a notebook, as records, as JSON and as data frames."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEXT_SHOWN = 300  # characters
 
 
 class HasFacts:
-    """An object that shows some facts about itself, name -> value. Facts that are None, False or empty are left out."""
+    """An object whose repr shows facts, name -> value. Facts that are None, False or empty are not shown."""
 
     __slots__ = ()
 
@@ -35,13 +35,13 @@ class HasFacts:
 
 
 class Tabular:
-    """A table of records, all with these columns."""
+    """A table of records that all have the same columns."""
 
     __slots__ = ()
     columns: ClassVar[tuple[str, ...]]
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """The records as plain data: a dict of all columns for each."""
+        """The records as dicts of column -> value."""
         return list(self._records())
 
     def to_json(self) -> str:
@@ -49,13 +49,13 @@ class Tabular:
         return json.dumps(self.to_dicts(), ensure_ascii=False)
 
     def to_pandas(self) -> pandas.DataFrame:
-        """A row for each record. Raises MissingExtraError where pandas is not installed."""
+        """A data frame with a row for each record. Raises MissingExtraError if pandas is not installed."""
         need("a data frame", "pandas")
         frame: pandas.DataFrame = self._to_arrow().to_pandas()
         return frame
 
     def to_polars(self) -> polars.DataFrame:
-        """A row for each record. Raises MissingExtraError where polars is not installed."""
+        """A data frame with a row for each record. Raises MissingExtraError if polars is not installed."""
         need("a data frame", "polars")
         import polars
 
@@ -69,7 +69,7 @@ class Tabular:
         return pa.table({name: [record[name] for record in records] for name in self.columns})
 
     def _records(self) -> Iterator[dict[str, Any]]:
-        """The records one by one, as a notebook shows but the first of many."""
+        """The records. A notebook shows only the first ones."""
         raise NotImplementedError
 
     def _count(self) -> int:
@@ -78,7 +78,7 @@ class Tabular:
 
     def _repr_html_(self) -> str:
         count = self._count()
-        caption = f"{count:,} in all, of which {ROWS_SHOWN} are shown" if count > ROWS_SHOWN else ""
+        caption = f"{ROWS_SHOWN} of {count:,} are shown" if count > ROWS_SHOWN else ""
         return html_table(caption, self.columns, (each.values() for each in islice(self._records(), ROWS_SHOWN)))
 
 
@@ -95,7 +95,7 @@ T = TypeVar("T", bound=Scored)
 
 
 class ScoredList(Tabular, list[T]):
-    """A list of scored documents, best first; a slice of it is one, too."""
+    """A list of scored documents, best first. A slice of it is a ScoredList, too."""
 
     def _count(self) -> int:
         return len(self)
@@ -125,8 +125,8 @@ class ScoredList(Tabular, list[T]):
 
 
 def html_table(caption: str, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
-    """A table whose texts, of whatever origin, are only shown."""
-    from html import escape  # for notebooks alone
+    """A table in HTML. All texts are escaped."""
+    from html import escape  # only notebooks need it
 
     head = "".join(f"<th>{escape(name)}</th>" for name in columns)
     body = ("".join(f"<td>{escape(_cell(value))}</td>" for value in row) for row in rows)
@@ -135,12 +135,12 @@ def html_table(caption: str, columns: Sequence[str], rows: Iterable[Iterable[obj
 
 
 def size_of(parts: Mapping[str, int]) -> str:
-    """Bytes of some parts, added up, for people."""
+    """The sum of the parts' bytes, with a unit."""
     return f"{sum(parts.values()) / 1e6:,.1f} MB"
 
 
 def counted(count: int, what: str, several: str | None = None) -> str:
-    """A number with what it counts: "1 document", "1,000 documents". several: of a word that does not just add an s."""
+    """A number and a noun: "1 document", "1,000 documents". several: the plural, if it is not `what` with an s."""
     return f"{count:,} {what if count == 1 else several or f'{what}s'}"
 
 

@@ -1,8 +1,7 @@
-"""Every error that a user can meet.
+"""The errors that lsr raises for bad input.
 
-Each message is one line made of three parts: what was wrong, where (file and line, row, or option),
-and what to do about it. The command line prints that line and exits with status 2; a traceback
-means a defect in lsr, never in the input.
+Each message is one line of three parts: what is wrong, where (file and line, row, or option), and what to do about it.
+The command line prints that line and exits with status 2. A traceback is a bug in lsr, never a fault of the input.
 """
 
 from __future__ import annotations
@@ -11,18 +10,18 @@ import re
 
 
 class LsrError(Exception):
-    """Base of all of lsr's errors: `except LsrError` catches everything that bad input can cause."""
+    """Base of all errors of lsr: `except LsrError` catches every error that bad input can cause."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(re.sub(r"\s*[\r\n]\s*", " ", message))  # what is quoted may have several lines
+        super().__init__(re.sub(r"\s*[\r\n]\s*", " ", message))  # quoted input may have several lines
 
 
 class LsrWarning(UserWarning):
-    """Something that is probably a mistake, and goes on all the same; the command line prints it on stderr."""
+    """A probable mistake that does not stop the work. The command line prints it on stderr."""
 
 
 class ParameterError(LsrError, ValueError):
-    """An argument or option has a value that cannot work (k = 0, a negative heap factor)."""
+    """An argument or option has an invalid value (k = 0, a negative heap factor)."""
 
 
 class VectorsError(LsrError, ValueError):
@@ -42,15 +41,15 @@ class IndexFormatError(LsrError):
 
 
 class RunError(LsrError, ValueError):
-    """A TREC run or a qrels file is malformed, or the two have no query in common."""
+    """A TREC run or a file of qrels is malformed, or the two have no query in common."""
 
 
 class MissingExtraError(LsrError, ImportError):
-    """A package is not installed that only some purposes need; the message names the extra that brings it."""
+    """An optional package is not installed. The message names the extra that installs it."""
 
 
 class ShardError(LsrError):
-    """Shards of an index do not answer, or not in time; the message names them."""
+    """Shards of an index do not answer, or not in time. The message names them."""
 
 
 class StorageError(LsrError, OSError):

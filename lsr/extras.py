@@ -1,4 +1,4 @@
-"""The packages that only some purposes need, and the line that says how to install a missing one."""
+"""The optional packages, and the message that says how to install a missing one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from lsr.errors import MissingExtraError
 
-# Package -> the extra of pyproject.toml that brings it.
+# Package -> the extra of pyproject.toml that installs it.
 EXTRAS = {
     "torch": "encode",
     "transformers": "encode",
@@ -37,8 +37,8 @@ TRAINING = ("accelerate", "tensorboard", "torch", "transformers")
 
 
 def is_installed(package: str) -> bool:
-    """Whether there is a package, or a module of a namespace. Imports nothing but namespaces."""
-    with suppress(ModuleNotFoundError):  # of the namespace
+    """Whether a package, or a module of a namespace package, is installed. Imports nothing but the namespace."""
+    with suppress(ModuleNotFoundError):  # the namespace
         return find_spec(package) is not None
     return False
 

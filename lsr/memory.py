@@ -1,4 +1,4 @@
-"""How much memory there is, and amounts of it as people write them."""
+"""The memory of the machine, and amounts of memory as text, such as 4GB."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OWN_STATUS = Path("/proc/self/status")
 
 
 def parse_size(text: str) -> int:
-    """Bytes: of "4GB", "1.5 gb", "500MB" or a plain number. Raises ParameterError."""
+    """The bytes of "4GB", "1.5 gb", "500MB" or a plain number. Raises ParameterError."""
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise ParameterError(f"{text!r} is not an amount of memory; write one like 4GB or 500MB")
@@ -27,18 +27,18 @@ def parse_size(text: str) -> int:
 
 
 def machine_memory() -> int:
-    """Bytes that the machine has, or the container if it may use fewer."""
+    """The bytes of memory of the machine, or of the container if that is less."""
     total = int(psutil.virtual_memory().total)
     for limit in _container_limits():
-        with suppress(OSError, ValueError):  # there is no limit
+        with suppress(OSError, ValueError):  # no limit
             total = min(total, int(limit.read_text()))
     return total
 
 
 def resident_memory() -> dict[str, int]:
-    """Bytes of this process in memory: "mapped" from files, as indexes are, and "anonymous".
+    """Bytes of this process in memory: "mapped" from files, such as those of an index, and "anonymous".
 
-    Where the system does not tell them apart, all of it is anonymous.
+    If the system does not distinguish them, all bytes are anonymous.
     """
     with suppress(OSError):
         told = dict(line.split(":", 1) for line in _OWN_STATUS.read_text().splitlines())
@@ -49,9 +49,9 @@ def resident_memory() -> dict[str, int]:
 
 
 def _container_limits() -> Iterator[Path]:
-    """Of control groups of the second version and of the first, whose "no limit" is a large number.
+    """The files of memory limits of the control groups (versions 2 and 1) of the process and of all groups above it.
 
-    Those of the process and all above it; what is above the container's root is not to be seen, nor is its own path.
+    A file can hold a large number for "no limit". Inside a container, the groups above its root are not visible.
     """
     versions = {"": (_CONTROL_GROUPS, "memory.max"), "memory": (_CONTROL_GROUPS / "memory", "memory.limit_in_bytes")}
     own = dict.fromkeys(versions, "/")

@@ -1,4 +1,4 @@
-"""Progress on standard error, for those who ask for it: a bar on a terminal or in a notebook, else a line at times."""
+"""Progress on standard error: a bar on a terminal or in a notebook, else a line from time to time."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ SECONDS_UNTIL_SHOWN = 0.7  # of what cannot be counted, such as loading a model
 
 
 class Advance(Protocol):
-    """What is called with the units done."""
+    """A function that is called with the number of finished units."""
 
     def __call__(self, done: int, note: str = ..., *, resumed: bool = ...) -> None:
-        """So many units more are done.
+        """`done` more units are finished.
 
-        note: stands beside the figures until the next one. resumed: they were done before, and tell nothing of speed.
+        note: shown with the figures until the next note. resumed: the units were finished by an earlier run, and do not
+            count for the speed.
         """
 
 
 @contextmanager
 def progress_bar(what: str, total: int | None, unit: str, shown: bool) -> Iterator[Advance]:
-    """A function to call with the number of units done; draws nothing unless `shown`.
+    """A function to call with the number of finished units. Draws nothing unless `shown`.
 
-    The rate and the remaining time are there from the first units on. total: None if it is not known.
+    The rate and the remaining time are shown from the first units. total: the number of all units; None if unknown.
     """
     figures = _Figures(total, unit)
     if not shown:
@@ -62,7 +63,7 @@ def progress_bar(what: str, total: int | None, unit: str, shown: bool) -> Iterat
         def render(self, task: Task) -> Text:
             return Text(str(figures))
 
-    # The bar takes what room the words leave.
+    # The bar takes the room beside the words.
     with Progress(
         "{task.description}", BarColumn(None), Shown(Column(no_wrap=True)), console=console, expand=True
     ) as progress:
@@ -112,7 +113,7 @@ def _compiling() -> bool:
 
 
 class _Figures:
-    """How far it is, how fast, and how long it will take."""
+    """The share that is finished, the rate and the remaining time."""
 
     def __init__(self, total: int | None, unit: str) -> None:
         self._total, self._unit = total, unit
@@ -150,7 +151,7 @@ def _duration(seconds: float) -> str:
 
 @contextmanager
 def _every(seconds: float, draw: Callable[[], None]) -> Iterator[Event]:
-    """Draw at intervals; the event is set once something was drawn."""
+    """Call `draw` at intervals. The event is set after the first call."""
     over, drawn = Event(), Event()
 
     def draw_at_intervals() -> None:
@@ -168,7 +169,7 @@ def _every(seconds: float, draw: Callable[[], None]) -> Iterator[Event]:
 
 
 def _write(text: str) -> None:
-    # A reader who has left is not a reason to stop the work.
+    # The work continues if nobody reads stderr.
     try:
         sys.stderr.write(text)
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""What a result was made with: versions of packages, none of which is imported for it, the commit, the machine."""
+"""The provenance of a result: versions of packages (which are not imported), the commit, the machine."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 from lsr.threads import processors
 
 DATE = "date"
-# Those that decide what comes out and how fast; the first three always, the others if an extra was installed.
+# The packages that affect results and speed. The first three are always installed, the others by extras.
 PACKAGES = ("numpy", "numba", "pyarrow", "torch", "transformers", "faiss-cpu")
 
 
 def versions() -> dict[str, str | None]:
-    """Of lsr, of Python, and of PACKAGES; None for one that is not installed."""
+    """The versions of lsr, of Python and of PACKAGES; None for a package that is not installed."""
     return {
         "lsr-engine": version_of("lsr-engine"),
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
@@ -25,7 +25,7 @@ def versions() -> dict[str, str | None]:
 
 
 def facts(threads: int) -> dict[str, str]:
-    """What made a result: versions, the commit of a checkout, the machine, threads, and the date, all as text."""
+    """The provenance of a result as text: versions, the commit of a checkout, the machine, threads, and the date."""
     known = {name: value for name, value in versions().items() if value is not None}
     return {
         **known,
@@ -37,7 +37,7 @@ def facts(threads: int) -> dict[str, str]:
 
 
 def bibtex() -> str:
-    """How to cite lsr."""
+    """A BibTeX entry that cites lsr."""
     commit = _commit()
     lines = [
         "@software{lsr,",
@@ -52,7 +52,7 @@ def bibtex() -> str:
 
 
 def _commit() -> str | None:
-    """Of the checkout that lsr is imported from, if it is one; with a word on changes that are not committed."""
+    """The commit of the checkout that lsr is imported from, and whether there are other changes; None without one."""
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return None
@@ -79,7 +79,7 @@ def _processor() -> str:
 
 
 def version_of(package: str) -> str | None:
-    """None where it is not installed."""
+    """The version of a package; None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

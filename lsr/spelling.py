@@ -1,4 +1,4 @@
-"""Keys in the British spelling that lsr had before 0.1, and as they are now."""
+"""Keys in the British spelling of lsr before 0.1, and in the present spelling."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RENAMED = {
 
 
 def american(content: Any) -> Any:
-    """JSON content, written then, with these keys renamed, however deep they lie."""
+    """JSON content of that time with the keys renamed, at any depth."""
     if isinstance(content, list):
         return [american(each) for each in content]
     if isinstance(content, dict):

@@ -16,7 +16,7 @@ os.register_at_fork(after_in_child=lambda: _forked.append(True))
 
 @contextmanager
 def thread_pool(threads: int | None) -> Iterator[Executor]:
-    """An executor of that many threads, None for one a processor; on Ctrl-C or an error, jobs not begun are dropped."""
+    """An executor with `threads` threads (None: one per processor). On Ctrl-C or an error, waiting jobs are dropped."""
     executor = ThreadPoolExecutor(checked_threads(threads))
     try:
         yield executor
@@ -25,9 +25,9 @@ def thread_pool(threads: int | None) -> Iterator[Executor]:
 
 
 def in_chunks(count: int, size: int, threads: int, run: Callable[[int, int], None]) -> None:
-    """Call run(begin, end) for chunks, of a size, of 0..count, in so many threads at once.
+    """Call run(begin, end) for chunks of `size` units of 0..count, in up to `threads` threads at once.
 
-    What is one chunk is not given to a thread: to start one takes longer than a search.
+    A single chunk runs in the calling thread, because starting a thread takes longer than a search.
     """
     begins = range(0, count, size)
     if threads == 1 or len(begins) <= 1:
@@ -35,15 +35,14 @@ def in_chunks(count: int, size: int, threads: int, run: Callable[[int, int], Non
             run(begin, min(begin + size, count))
         return
     with thread_pool(threads) as pool:
-        list(pool.map(lambda begin: run(begin, min(begin + size, count)), begins))  # to the end, or to the first error
+        list(pool.map(lambda begin: run(begin, min(begin + size, count)), begins))  # until all are done, or one fails
 
 
 @contextmanager
 def one_torch_thread() -> Iterator[None]:
-    """Within, networks compute on one core in each thread: in this one, and in those that begin within.
+    """In the block, torch computes on one core per thread: in this thread, and in threads that start in the block.
 
-    The number that torch has for the process is the caller's again afterwards. Nothing happens where torch is not
-    loaded.
+    Afterwards, torch has the caller's number of threads again. If torch is not imported, nothing happens.
     """
     torch = sys.modules.get("torch")
     before = 1 if torch is None else torch.get_num_threads()
@@ -58,7 +57,7 @@ def one_torch_thread() -> Iterator[None]:
 
 
 def checked_threads(threads: int | None) -> int:
-    """`threads`, or as many as there are processors. Raises ParameterError for fewer than 1."""
+    """`threads`, or the number of processors for None. Raises ParameterError for fewer than 1."""
     if threads is None:
         return processors()
     check_whole("threads", threads)
@@ -66,23 +65,23 @@ def checked_threads(threads: int | None) -> int:
 
 
 def openmp_team(threads: int) -> int:
-    """How many threads OpenMP may use for work of `threads`: 1 in a forked process.
+    """The number of OpenMP threads for work of `threads` threads: 1 in a forked process.
 
-    That process has none of the threads that OpenMP started before, and would wait for them for ever.
+    A forked process does not have the OpenMP threads of its parent, and would wait for them forever.
     """
     return 1 if _forked else threads
 
 
 def processors() -> int:
-    """How many processors this process may run on."""
+    """The number of processors on which this process may run."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def share_processors() -> None:
-    """Set, once, the threads of libraries in a process that answers many requests at once, which processors serve all.
+    """Set, once, the threads of libraries in a process that answers many requests at once.
 
-    torch: one a processor, as one batch of texts is encoded at a time. faiss: 1, as searches run side by side. Of those
-    that are loaded.
+    torch: one thread per processor, because one batch of texts is encoded at a time. faiss: one thread, because
+        searches run in parallel. Applies only to imported libraries.
     """
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(processors())

@@ -1,4 +1,4 @@
-"""TOML files as frozen dataclasses, checked as their annotations say, with errors that name file and key."""
+"""TOML files as frozen dataclasses, checked by their annotations. Errors name the file and the key."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from lsr.storage.recognize import CONFIGURATION, kind_of_file, what_is
 
 Table = TypeVar("Table")
 
-# What pydantic says, in the words of TOML.
+# Words of pydantic -> words of TOML.
 WORDS = {
     "a valid integer": "a whole number",
     "a valid number": "a number",
@@ -39,7 +39,7 @@ WORDS = {
 
 @dataclass_transform(frozen_default=True)
 def table(kind: type[Table]) -> type[Table]:
-    """Class decorator: a frozen dataclass that raises ParameterError for values which its annotations do not allow."""
+    """Class decorator: a frozen dataclass that raises ParameterError for values that do not fit its annotations."""
     strict = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
     checked = dataclass(kind, frozen=True, config=strict)
     initialize: Callable[..., None] = checked.__init__
@@ -56,13 +56,13 @@ def table(kind: type[Table]) -> type[Table]:
 
 
 def read_toml(path: Traversable, kind: type[Table]) -> Table:
-    """What a TOML file says, as a class made by `table`. Raises ParameterError, naming file and key."""
+    """A TOML file as a class made by `table`. Raises ParameterError, which names file and key."""
     try:
         with as_file(path) as opened, open_binary(opened) as file:
             content = tomllib.loads(file.read().decode("utf-8-sig"))
-        # Checked as JSON, in which a list may become a tuple and a whole number a float, and nothing else changes.
+        # pydantic's JSON mode turns lists into tuples and whole numbers into floats, and converts nothing else.
         return TypeAdapter(kind).validate_json(json.dumps(content, default=str))
-    except (OSError, EOFError, zlib.error) as error:  # of the file, or of what is packed in it
+    except (OSError, EOFError, zlib.error) as error:  # of the file, or of the compressed data
         reason = f"is {what_is(path)}" if isinstance(path, Path) and path.is_dir() else getattr(error, "strerror", None)
         raise ParameterError(f"{path}: cannot be read ({reason or error}); give the path of a TOML file") from error
     except UnreadableInputError as error:
@@ -71,16 +71,16 @@ def read_toml(path: Traversable, kind: type[Table]) -> Table:
         raise ParameterError(f"{path}: {said(kind, error)}") from None
     except LsrError as error:
         raise ParameterError(f"{path}: {error}") from error
-    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, brackets in brackets
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, deeply nested brackets
         other = kind_of_file(path) if isinstance(path, Path) else None
         advice = "correct it" if other in (None, CONFIGURATION) else f"it seems to be {other}"
         raise ParameterError(f"{path}: is not valid TOML ({error}); {advice}") from error
 
 
 def said(kind: type, error: ValidationError) -> str:
-    """The first mistake in a line; keys that nobody knows come first, as they explain others that are missing.
+    """The first mistake, as one line. Unknown keys come first, because they explain missing keys.
 
-    kind: the class, made by `table`, that was to be made.
+    kind: the class, made by `table`, that the file describes.
     """
     mistakes = error.errors(include_url=False)
     first = min(mistakes, key=lambda mistake: mistake["type"] != "unexpected_keyword_argument")
@@ -104,7 +104,7 @@ def said(kind: type, error: ValidationError) -> str:
 
 
 def _keys(kind: Any, place: list[int | str]) -> list[str]:
-    """The keys of the table at this place; those of lists and names of tables lead nowhere."""
+    """The keys of the table at `place`. Empty for lists and for tables with free names."""
     for part in place:
         hints = get_type_hints(kind)
         if part in hints:

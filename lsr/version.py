@@ -1,4 +1,4 @@
-"""The version that is installed. A file of its own, because importlib.metadata takes longer to import than lsr."""
+"""The installed version. In its own file, because importing importlib.metadata takes longer than importing lsr."""
 
 from importlib.metadata import PackageNotFoundError, version
 

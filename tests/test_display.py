@@ -72,7 +72,7 @@ def test_lines_are_short_and_say_what_there_is(searcher: Searcher, result: Searc
     assert isinstance(searcher.index, SeismicIndex)
     for shown, words in (
         (searcher, ["4 documents", "encoder bm25", "texts", "SeismicIndex"]),
-        (searcher.index, ["4 documents", "9 components", "ids", "inverted lists"]),
+        (searcher.index, ["4 documents", "9 components", "ids", "posting lists"]),
         (dense, ["DenseIndex(3 documents, 3 components", "kind flat"]),
         (load_encoder("tiny", prune_documents="top-k:3"), ["tiny", "30,522 components", "prune_documents top-k:3"]),
         (searcher.index.tune(queries, [0.9]), ["40 queries", "1 points", "recall 0.9", " µs"]),
@@ -158,7 +158,7 @@ def test_tables_show_texts_and_do_not_obey_them(hits: Hits, result: SearchResult
     assert "aspirin thins &lt;b&gt;blood" in hits._repr_html_()
     assert len(hits._repr_html_()) < 1500
     many = Hits(hits[:1] * 1000)
-    assert "1,000 in all, of which 50 are shown" in many._repr_html_() and many._repr_html_().count("<tr>") == 51
+    assert "50 of 1,000 are shown" in many._repr_html_() and many._repr_html_().count("<tr>") == 51
 
 
 def test_a_table_makes_no_more_than_it_shows() -> None:
@@ -174,7 +174,7 @@ def test_a_table_makes_no_more_than_it_shows() -> None:
     ids: Any = Counted()
     result = SearchResult(np.ones(rows.shape, np.float32), rows, ids)
     table = result._repr_html_()
-    assert "29,990 in all, of which 50 are shown" in table and table.count("<tr>") == 51
+    assert "50 of 29,990 are shown" in table and table.count("<tr>") == 51
     assert table.count("<td>d29</td>") == 1 and ids.asked == 50
     assert result.to_dicts()[20] == {"query": 1, "rank": 1, "doc_id": "d0", "score": 1.0, "row": 0}
     assert result[-1].ids == result[999].ids == [f"d{row}" for row in range(30)]

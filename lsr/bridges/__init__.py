@@ -1,1 +1,1 @@
-"""lsr inside other libraries. Each module imports its library, and nobody imports a module that is not used."""
+"""Bridges to other libraries. Each module imports one library, and is imported only by its users."""

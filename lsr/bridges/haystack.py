@@ -22,15 +22,16 @@ from lsr.bridges.row_store import RowStore
 from lsr.collections.sources import Document as Row
 from lsr.encoders.load import as_encoder
 
-STORED = "haystack"  # the column that holds all of a document but its text, as JSON
+STORED = "haystack"  # the column with everything of a document except its text, as JSON
 
 
 class LsrDocumentStore:
-    """Documents of Haystack in the folder of an index.
+    """A document store of Haystack in the folder of an index.
 
-    folder: see RowStore. encoder: an encoder's name, which pipelines can write down, for a new index.
-    Documents come back as they were written, embeddings too. A filter is applied to each document, by Haystack's own
-    code, before the search; documents without content are kept, and not found.
+    folder: see RowStore. encoder: the name of an encoder for a new index, which serialized pipelines can store.
+
+    Documents are returned as they were written, with their embeddings. Haystack's own code applies a filter to each
+    document before the search. Documents without content are stored, but no search returns them.
     """
 
     def __init__(self, folder: str, encoder: str = "bm25") -> None:
@@ -49,17 +50,17 @@ class LsrDocumentStore:
         return len(self.store)
 
     def filter_documents(self, filters: dict[str, Any] | None = None) -> list[Document]:
-        """Raises FilterError for what is no filter."""
+        """The documents that match. Raises FilterError for an invalid filter."""
         matches = _matching(filters)
         return [document for document in map(_document, self.store.get()) if matches(document)]
 
     def write_documents(self, documents: list[Document], policy: DuplicatePolicy = DuplicatePolicy.NONE) -> int:
-        """Returns how many were written; NONE is FAIL, which writes none if it has one of them.
+        """Write documents; returns their number. With NONE or FAIL, none is written if one of them exists.
 
         Raises ValueError for anything but a list of Documents, DuplicateDocumentError.
         """
         if not isinstance(documents, list) or not all(isinstance(each, Document) for each in documents):
-            raise ValueError("write_documents takes a list of Documents of Haystack")
+            raise ValueError("write_documents takes a list of haystack.Document")
         if policy != DuplicatePolicy.OVERWRITE:
             known = {row.doc_id for row in self.store.get([each.id for each in documents])}
             new = dict[str, Document]()
@@ -67,7 +68,9 @@ class LsrDocumentStore:
                 if each.id not in known and each.id not in new:
                     new[each.id] = each
                 elif policy != DuplicatePolicy.SKIP:
-                    raise DuplicateDocumentError(f"document {each.id!r} is there already; choose OVERWRITE or SKIP")
+                    raise DuplicateDocumentError(
+                        f"document {each.id!r} already exists; choose the policy OVERWRITE or SKIP"
+                    )
             documents = list(new.values())
         self.store.put([_row(each) for each in documents])
         return len(documents)
@@ -76,7 +79,7 @@ class LsrDocumentStore:
         self.store.remove(document_ids)
 
     def search(self, query: str, filters: dict[str, Any] | None = None, top_k: int = 10) -> list[Document]:
-        """The best documents, with their scores."""
+        """The best documents for a query, with their scores."""
         allowed = [each.id for each in self.filter_documents(filters)] if filters else None
         if allowed == []:
             return []
@@ -88,7 +91,7 @@ def _matching(filters: dict[str, Any] | None) -> Callable[[Document], bool]:
     if not filters:
         return lambda document: True
     if "operator" not in filters and "conditions" not in filters:
-        raise FilterError("a filter has an operator, and a field and a value, or conditions")
+        raise FilterError("the filter is invalid; give {'field', 'operator', 'value'}, or {'operator', 'conditions'}")
     return lambda document: bool(document_matches_filter(filters, document))
 
 
@@ -105,7 +108,7 @@ def _document(row: Row) -> Document:
 
 @component
 class LsrDocumentRetriever:
-    """The best documents of a store for a query."""
+    """A component that returns the best documents of a store for a query."""
 
     def __init__(
         self, document_store: LsrDocumentStore, filters: dict[str, Any] | None = None, top_k: int = 10
@@ -124,13 +127,13 @@ class LsrDocumentRetriever:
 
     @component.output_types(documents=list[Document])
     def run(self, query: str, filters: dict[str, Any] | None = None, top_k: int | None = None) -> dict[str, Any]:
-        """filters, top_k: in place of the retriever's own."""
+        """The best documents. filters, top_k: replace those of the retriever."""
         return {"documents": self.document_store.search(query, filters or self.filters, top_k or self.top_k)}
 
 
 @component
 class LsrTextEmbedder:
-    """The sparse embedding of a query. encoder: a name or folder, as load_encoder takes it."""
+    """A component for the sparse embedding of a query. encoder: a name or folder, as load_encoder takes it."""
 
     def __init__(self, encoder: str) -> None:
         self.encoder = encoder
@@ -143,7 +146,7 @@ class LsrTextEmbedder:
 
 @component
 class LsrDocumentEmbedder:
-    """Documents with their sparse embeddings. encoder: as that of LsrTextEmbedder."""
+    """A component that adds sparse embeddings to documents. encoder: see LsrTextEmbedder."""
 
     def __init__(self, encoder: str) -> None:
         self.encoder = encoder

@@ -31,11 +31,12 @@ def _document(hit: Hit, **more: Any) -> Document:
 
 
 class LsrVectorStore(VectorStore):
-    """A vector store in the folder of an index, which `lsr index` or the first documents make.
+    """A vector store in the folder of an index. `lsr index`, or the first added documents, create the index.
 
-    folder, encoder: see RowStore. Every change is committed when its call returns.
+    folder, encoder: see RowStore. Each change is committed before its call returns.
     filter, of searches: an SQL expression over metadata, or a dict of column -> value or list of values.
-    Only documents that share a term with the query are found.
+
+    A search returns only documents that share a term with the query.
     """
 
     def __init__(self, folder: str | Path, encoder: EncoderLike | None = None) -> None:
@@ -49,19 +50,19 @@ class LsrVectorStore(VectorStore):
         ids: Sequence[str | None] | None = None,
         **kwargs: Any,
     ) -> list[str]:
-        """Add texts, in place of those that have the same ids; returns the ids, new ones where there are none."""
+        """Add texts; returns their ids, which are new where none are given. Replaces texts with the same ids."""
         given = list(texts)
         names = [each or str(uuid4()) for each in (ids or [None] * len(given))]
         metadata = metadatas or [{}] * len(given)
         if not len(given) == len(names) == len(metadata):
             raise ParameterError(
-                f"{len(given)} texts have {len(names)} ids and {len(metadata)} metadatas; give as many"
+                f"there are {len(given)} texts, {len(names)} ids and {len(metadata)} metadatas; give equally many"
             )
         self.store.put([Row(*each) for each in zip(names, [""] * len(given), given, metadata, strict=True)])
         return names
 
     def delete(self, ids: list[str] | None = None, **kwargs: Any) -> bool:
-        """Delete the documents of these ids that are there; None for all."""
+        """Delete the documents with these ids; None for all documents. Unknown ids are ignored."""
         self.store.remove([row.doc_id for row in self.store.get()] if ids is None else ids)
         return True
 
@@ -69,13 +70,13 @@ class LsrVectorStore(VectorStore):
         return [Document(id=row.doc_id, page_content=row.text, metadata=row.metadata) for row in self.store.get(ids)]
 
     def similarity_search(self, query: str, k: int = 4, filter: Filter = None, **kwargs: Any) -> list[Document]:
-        """kwargs: as Searcher.search takes them."""
+        """The k best documents. kwargs: see Searcher.search."""
         return [document for document, _ in self.similarity_search_with_score(query, k, filter, **kwargs)]
 
     def similarity_search_with_score(
         self, query: str, k: int = 4, filter: Filter = None, **kwargs: Any
     ) -> list[tuple[Document, float]]:
-        """With inner products, which have no upper limit."""
+        """The k best documents with their scores: inner products, which have no upper limit."""
         hits = self.store.find(query, k, where_of(filter), **kwargs)
         return [(_document(hit), hit.score) for hit in hits]
 
@@ -90,14 +91,14 @@ class LsrVectorStore(VectorStore):
         folder: str | Path = "lsr.index",
         **kwargs: Any,
     ) -> LsrVectorStore:
-        """embedding: an encoder of lsr, such as "bm25" or "tiny"; LangChain's embeddings are dense."""
+        """A store of texts. embedding: an encoder of lsr, such as "bm25" or "tiny" (LangChain's own are dense)."""
         store = cls(folder, embedding)
         store.add_texts(texts, metadatas, ids=ids)
         return store
 
 
 class LsrRetriever(BaseRetriever):
-    """Documents of a searcher, best first; the score of each is in its metadata, as "score".
+    """A retriever that returns documents of a searcher, best first, with the score as "score" in their metadata.
 
     filter: see LsrVectorStore. request: further arguments of Searcher.search, such as feedback.
     """

@@ -20,7 +20,7 @@ from lsr.vectors.sparse_vectors import SparseVectors
 
 
 class LsrNodeRetriever(BaseRetriever):
-    """Documents of a searcher as nodes, best first.
+    """A retriever that returns documents of a searcher as nodes, best first.
 
     request: further arguments of Searcher.search, such as where="year >= 2020" or feedback="rocchio".
     """
@@ -39,10 +39,10 @@ class LsrNodeRetriever(BaseRetriever):
 
 
 class LsrSparseEmbedding(BaseSparseEmbedding):
-    """Component -> weight of texts, for vector stores that hold sparse vectors.
+    """A sparse embedding: component -> weight, for vector stores with sparse vectors.
 
-    encoder: as build_index takes it, fitted. The score that lsr gives is the inner product of two embeddings;
-    `similarity` of LlamaIndex is their cosine.
+    encoder: as build_index takes it, fitted. The scores of lsr are inner products of two embeddings; `similarity` of
+        LlamaIndex is their cosine.
     """
 
     _encoder: Any = PrivateAttr()

@@ -1,4 +1,4 @@
-"""PyTerrier: an indexer and a retriever, parts of its pipelines. Needs no Java."""
+"""PyTerrier: an indexer and a retriever for its pipelines. Needs no Java."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RANKED = ["docno", "score", "rank"]
 
 
 class LsrIndexer(pt.Indexer):
-    """Makes an index of dicts with docno and text; all else that they have is metadata.
+    """An indexer of dicts with docno and text. All other values are metadata.
 
     folder, encoder, settings: as build_index takes them.
     """
@@ -33,15 +33,15 @@ class LsrIndexer(pt.Indexer):
         return [["docno", "text"]]
 
     def index(self, iter: Iterable[Mapping[str, Any]], **kwargs: Any) -> LsrTransformer:
-        """The retriever of the index. Raises as build_index does."""
+        """Build the index; returns its retriever. Raises what build_index raises."""
         settings = {"id": "docno", "text": "text", **self.settings}
         return LsrTransformer(build_index(iter, self.folder, self.encoder, **settings))
 
 
 class LsrTransformer(pt.Transformer):
-    """Documents for queries: a frame with qid and query becomes one with docno, score and rank, too.
+    """A retriever: turns a frame with qid and query into one that also has docno, score and rank.
 
-    num_results: for each query, which `%` cuts further. texts: add the column text.
+    num_results: documents per query; `%` reduces it. texts: also add the column text.
     request: further arguments of Searcher.search, such as where="year >= 2020".
     """
 
@@ -63,7 +63,7 @@ class LsrTransformer(pt.Transformer):
         return ranked
 
     def fuse_rank_cutoff(self, k: int) -> LsrTransformer | None:
-        """The retriever that `% k` asks for: no more is searched than is wanted."""
+        """The retriever for `% k`, which searches for k documents only."""
         if k >= self.num_results:
             return None
         return LsrTransformer(self.searcher, k, self.texts, **self.request)

@@ -1,4 +1,4 @@
-"""The one shape that bridges have for documents: rows of id, text and metadata, in the folder of an index."""
+"""The storage of documents for all bridges: rows of id, text and metadata in the folder of an index."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
 
 class RowStore:
-    """Documents that are put, found, read and removed; an index is made in the folder with the first of them.
+    """A store of documents in an index. The first documents create the index.
 
-    folder: of an index, or of one that will be. encoder: as build_index takes it, for an index that will be made. One
-    that is there opens with its own; code of one's own, which an index does not keep, is given again.
-    Texts lose blanks at their ends; metadata is kept as `build_index` keeps it, without values that are None.
+    folder: of an existing or a new index.
+    encoder: for a new index, as build_index takes it. An existing index is opened with its own encoder. An encoder made
+        of your own code is not stored in the index and must be given again.
+
+    Blanks at the ends of texts are not stored. Metadata are stored as `build_index` stores them, without None.
     """
 
     def __init__(self, folder: str | Path, encoder: EncoderLike | None = None) -> None:
@@ -33,7 +35,7 @@ class RowStore:
 
     @property
     def searcher(self) -> Searcher | None:
-        """None while no document was ever put."""
+        """The searcher of the index; None before the first document."""
         if self._searcher is None and self.folder.is_dir() and any(self.folder.iterdir()):
             code = None if isinstance(self.encoder, str) or not getattr(self.encoder, "fitted", True) else self.encoder
             self._searcher = Searcher.open(self.folder, encoder=code)
@@ -43,9 +45,9 @@ class RowStore:
         return 0 if self.searcher is None else self.searcher.documents
 
     def put(self, rows: Sequence[Document]) -> None:
-        """Add them, in place of those that have the same ids, in one commit. Of an id given twice, the last one counts.
+        """Add documents in one commit. Replaces documents with the same ids. Of an id given twice, the last one counts.
 
-        Raises as build_index and Searcher.update do; nothing is changed then.
+        Raises what build_index and Searcher.update raise; the index then does not change.
         """
         rows = list({row.doc_id: row for row in rows}.values())
         if not rows:
@@ -62,19 +64,21 @@ class RowStore:
             self.searcher.commit()
 
     def remove(self, ids: Sequence[str]) -> None:
-        """Delete those that are there, in one commit."""
+        """Delete the documents with these ids in one commit. Unknown ids are ignored."""
         with self._writing:
             if self.searcher is not None and ids:
                 self.searcher.delete(list(ids))
                 self.searcher.commit()
 
     def get(self, ids: Sequence[str] | None = None) -> list[Document]:
-        """Those that are there, in the order of `ids`; None for all of them."""
+        """The documents with these ids, in the order of `ids`; None for all documents. Unknown ids are ignored."""
         if self.searcher is None:
             return []
         snapshot = self.searcher.snapshot
         if ids is None:
-            ids = list(dict.fromkeys(map(snapshot.doc_id, range(len(snapshot.index)))))  # passages share theirs
+            ids = list(
+                dict.fromkeys(map(snapshot.doc_id, range(len(snapshot.index))))
+            )  # passages share the id of their document
         found = zip(ids, snapshot.rows_of(ids).tolist(), strict=True)
         texts = snapshot.texts
         return [
@@ -84,19 +88,19 @@ class RowStore:
         ]
 
     def find(self, text: str, k: int, where: str | None = None, **request: Any) -> Hits:
-        """As Searcher.search; nothing while there are no documents."""
+        """Searcher.search; no hits before the first document."""
         return Hits() if self.searcher is None else self.searcher.search(text, k, where=where, **request)
 
 
 def present(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what the document lacks, of which other documents have it."""
+    """The metadata without None, the value of columns that only other documents have."""
     return {name: value for name, value in metadata.items() if value is not None}
 
 
 def where_of(chosen: str | Mapping[str, Any] | None) -> str | None:
-    """The condition for `Searcher.search`: as it is given, or that each column has the value, or one of a list.
+    """The condition for `Searcher.search`: the given one, or that each column has the value, or one value of a list.
 
-    Raises ParameterError for a value that is no text, number, bool, None or list of these.
+    Raises ParameterError for a value that is not a text, number, bool, None or list of these.
     """
     if chosen is None or isinstance(chosen, str):
         return chosen
@@ -115,12 +119,12 @@ def _condition(name: str, value: Any) -> str:
 
 
 def quoted(name: str) -> str:
-    """A column's name as SQL has it."""
+    """The name of a column in SQL."""
     return '"' + str(name).replace('"', '""') + '"'
 
 
 def literal(name: str, value: Any) -> str:
-    """A value as SQL has it. Raises ParameterError for what is no text, number or bool."""
+    """A value in SQL. Raises ParameterError for a value that is not a text, number or bool."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):

@@ -1,4 +1,4 @@
-"""Search among embeddings of sentence-transformers, by the signature that its own searches have."""
+"""Search of embeddings of sentence-transformers, with the signature of its own search functions."""
 
 from __future__ import annotations
 
@@ -25,24 +25,27 @@ def semantic_search_lsr(
     index_kwargs: Mapping[str, Any] | None = None,
     search_kwargs: Mapping[str, Any] | None = None,
 ) -> tuple[Found, float] | tuple[Found, float, SparseIndex[Any]]:
-    """As semantic_search_seismic and semantic_search_qdrant of sentence-transformers, in the same process.
+    """Search embeddings like semantic_search_seismic and semantic_search_qdrant of sentence-transformers.
 
-    query_embeddings: what SparseEncoder.encode_query returns, sparse or dense, or what its `decode` makes of that, a
-        list of (token, weight) for each query; or anything else that SparseVectors.of takes.
-    corpus_embeddings: of the documents, as those of the queries; they are indexed unless corpus_index is given.
-    corpus_index: a SeismicIndex or an ExactIndex, such as an earlier call returned. Decoded queries need one that keeps
-        a vocabulary; their tokens that it lacks are left out.
-    index_kwargs: of SeismicIndex.build. search_kwargs: of SeismicIndex.search. Neither is changed.
+    query_embeddings: the result of SparseEncoder.encode_query, sparse or dense, or the result of its `decode` (a list
+        of (token, weight) per query), or anything else that SparseVectors.of takes.
+    corpus_embeddings: embeddings of the documents, in the same forms. They are indexed unless corpus_index is given.
+    corpus_index: a SeismicIndex or an ExactIndex, for example from an earlier call. Decoded queries need an index with
+        a vocabulary; tokens that it lacks are dropped.
+    top_k: the maximum number of documents per query.
+    output_index: also return the index.
+    index_kwargs: arguments of SeismicIndex.build. They are not changed.
+    search_kwargs: arguments of SeismicIndex.search. They are not changed.
 
-    Returns, for each query, at most top_k of {"corpus_id": row, "score": inner product}, best first; the seconds that
-    searching took; and, if output_index, the index.
-    Raises ParameterError without documents and index, VectorsError for vectors that do not fit together.
+    Returns, for each query, at most top_k of {"corpus_id": row, "score": inner product}, best first; the seconds of the
+    search; and, if output_index, the index. Raises ParameterError without documents and index, VectorsError for vectors
+    that do not match.
     """
     if corpus_index is None:
         from lsr.index.seismic.seismic_index import SeismicIndex
 
         if corpus_embeddings is None:
-            raise ParameterError("there is nothing to search; give corpus_embeddings, or a corpus_index")
+            raise ParameterError("nothing to search; give corpus_embeddings, or a corpus_index")
         settings, corpus = dict(index_kwargs or {}), corpus_embeddings
         if (dicts := _as_dicts(corpus)) is not None:
             tokens = settings.setdefault("vocabulary", sorted({token for row in dicts for token in row}))
@@ -60,7 +63,7 @@ def semantic_search_lsr(
 
 
 def _as_dicts(given: Any) -> list[dict[str, float]] | None:
-    """A list of (token, weight) for each text, as SparseEncoder.decode returns it; None for all else."""
+    """Lists of (token, weight), as SparseEncoder.decode returns them, as dicts; None for anything else."""
     if not isinstance(given, list) or not all(isinstance(row, list) for row in given):
         return None
     first = next((row[0] for row in given if row), ("", 0))

@@ -11,10 +11,10 @@ from lsr.display import counted
 
 @options.takes_change
 def add(index: options.IndexFolder, sources: Sources, *, how: dict[str, Any], json: options.Json = False) -> None:
-    """Add documents to an index, in one commit. A killed job resumes when the same command is given again.
+    """Add documents to an index in one commit. If interrupted, run the same command again to resume.
 
-    An id that the index has is refused: lsr update replaces its document. A page that is in the folder that was
-    indexed has its path below that as id.
+    An id that is already in the index is an error: use lsr update to replace documents. A file from a folder that was
+    indexed has its path below that folder as id.
     """
     searcher, documents = opened(index, sources, how)
     added = searcher.add(documents, batch_size=how.get("batch_size"), progress=not json)

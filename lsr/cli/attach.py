@@ -16,15 +16,22 @@ def attach(
     index: options.IndexFolder,
     encoder: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="What made its vectors: tiny, a model's folder or Hugging Face id."),
+        typer.Option(
+            metavar="NAME", help="Encoder that produced the vectors: tiny, the folder of a model, or a Hugging Face id."
+        ),
     ] = None,
     dense: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="What made its dense vectors: minilm, a folder or Hugging Face id."),
+        typer.Option(
+            metavar="NAME", help="Model that produced the dense vectors: minilm, a folder, or a Hugging Face id."
+        ),
     ] = None,
     texts: Annotated[
         str | None,
-        typer.Option(metavar="DOCUMENTS", help="What lsr index takes: the texts of documents with the index's ids."),
+        typer.Option(
+            metavar="DOCUMENTS",
+            help="Documents, in any form that lsr index takes, with the ids of the index. Their texts are stored.",
+        ),
     ] = None,
     id: options.IdColumn = None,
     text: options.TextColumn = None,
@@ -33,10 +40,10 @@ def attach(
     loading: dict[str, Any],
     json: options.Json = False,
 ) -> None:
-    """Give an index that was built from vectors its encoders, and the texts of its documents."""
+    """Add an encoder, a dense encoder or texts to an index that was built from vectors."""
     of_dense = options.of_dense(loading) if dense is not None else {}
     if encoder is None and ((texts is None and dense is None) or loading != of_dense):
-        raise ParameterError("there is nothing to attach; give --encoder, --dense or --texts")
+        raise ParameterError("nothing to attach; give --encoder, --dense or --texts")
     from lsr.encoders.load import load_encoder
     from lsr.retrieval.attach import attach as attach_to
     from lsr.retrieval.dense_building import attach_dense
@@ -45,7 +52,9 @@ def attach(
     read_manifest(index)  # says what is wrong before anything is loaded
     documents = None if texts is None else options.documents_of([texts], id, text, title)
     if isinstance(documents, str):
-        raise ParameterError(f"--texts {texts}: holds vectors; give the documents that they were made of")
+        raise ParameterError(
+            f"--texts {texts}: expected documents, found vectors; give the documents from which the vectors were made"
+        )
     dense_model = None
     if dense is not None:
         with while_loading(dense):
@@ -69,5 +78,5 @@ def attach(
         *([] if dense_model is None else [f"dense encoder {dense_model.name}"]),
         *([] if texts is None else ["texts"]),
     ]
-    say(f"{index}: has {' and '.join(attached)} now")
+    say(f"{index}: attached {' and '.join(attached)}")
     print_next(["search", index, WORDS_TO_SEARCH])

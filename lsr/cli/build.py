@@ -16,26 +16,34 @@ from lsr.errors import ParameterError
 def build(
     method: Annotated[
         str,
-        typer.Argument(metavar="METHOD", help="A method, as lsr encoders lists them.", autocompletion=options.methods),
+        typer.Argument(
+            metavar="METHOD", help="Method preset; lsr encoders lists them.", autocompletion=options.methods
+        ),
     ],
-    backbone: Annotated[str, typer.Argument(metavar="BACKBONE", help="tiny, a model's folder or Hugging Face id.")],
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
+    backbone: Annotated[
+        str, typer.Argument(metavar="BACKBONE", help="tiny, the folder of a model, or a Hugging Face id.")
+    ],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
     query_backbone: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Another model for queries, where the method has two networks")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Another backbone for queries, if the method has two networks. Default: BACKBONE."
+        ),
     ] = None,
     idf: Annotated[
         str | None,
         typer.Option(
             metavar="COLLECTION|FILE",
-            help="Weights of query tokens: a collection or vectors to count in, or a table (.json, .txt)",
+            help="Weights of query tokens: a table (.json, .txt), or a collection or vectors from which IDF is "
+            "computed.",
         ),
     ] = None,
     max_length: options.MaxLength = None,
-    seed: Annotated[int, typer.Option(help="Of the random weights, where the backbone has none.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random weights that the backbone does not have.")] = 0,
 ) -> None:
-    """Put a method's heads on a backbone and save the encoder.
+    """Build an encoder from a method preset and a backbone, and save it.
 
-    Weights that the backbone does not have begin at random: such an encoder means nothing before it has been trained.
+    Weights that the backbone does not have start with random values: train the encoder before you use it.
     """
     from lsr.encoders.build import build_encoder
     from lsr.encoders.collection_idf import idf_from
@@ -44,7 +52,7 @@ def build(
     from lsr.encoders.presets import find_preset
 
     if idf is not None and find_preset(method).query not in WITH_IDF:
-        raise ParameterError(f"{method} has no place for --idf; leave it out")
+        raise ParameterError(f"{method} does not use IDF; remove --idf")
     table = None if idf is None else idf_from(idf, find_checkpoint(backbone).folder, progress=True)
     encoder = build_encoder(
         method, backbone, query_backbone=query_backbone, idf=table, device="cpu", max_length=max_length, seed=seed

@@ -1,4 +1,4 @@
-"""What lsr add and lsr update share."""
+"""The common parts of lsr add and lsr update."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 
 Sources = Annotated[
     list[str],
-    typer.Argument(metavar="DOCUMENTS|VECTORS...", help="What lsr index takes. - is standard input."),
+    typer.Argument(
+        metavar="DOCUMENTS|VECTORS...",
+        help="Documents or vectors, in any form that lsr index takes. - reads standard input.",
+    ),
 ]
 
 
 def opened(index: Path, sources: list[str], how: Mapping[str, Any]) -> tuple[Searcher, Documents | str]:
-    """The index, to be changed, and what is given: documents, or the path of vectors. how: see options.takes_change."""
+    """The opened index, and the documents or the path of vectors in `sources`. how: see options.takes_change."""
     from lsr.retrieval.searcher import Searcher
     from lsr.storage.manifest import read_manifest
 
@@ -36,10 +39,10 @@ def opened(index: Path, sources: list[str], how: Mapping[str, Any]) -> tuple[Sea
 
 
 def committed(index: Path, searcher: Searcher, done: str, entries: Mapping[str, Any], json: bool) -> None:
-    """Commit what was done, and say so; then merge. entries: the same as JSON."""
+    """Commit the changes, print a report, and merge. done: the changes as text. entries: the changes as JSON."""
     searcher.commit()
     if not json:  # before a merge, which may take long
-        say(f"{index}: {done}, {searcher.documents:,} in all")
+        say(f"{index}: {done}; {searcher.documents:,} in total")
     searcher.merge()
     if json:
         counts = {"documents": searcher.documents, "generation": searcher.generation}

@@ -10,7 +10,7 @@ from lsr.display import counted
 
 
 def check(index: options.IndexFolder, json: options.Json = False) -> None:
-    """Read all of an index, and compare it with its checksums; ends with status 1 where it is damaged."""
+    """Check all files of an index against their checksums. Exits with status 1 if the index is damaged."""
     from lsr.index.tools.check import check_index
 
     report = check_index(index, progress=not json)
@@ -24,6 +24,6 @@ def check(index: options.IndexFolder, json: options.Json = False) -> None:
         state = "intact" if report.intact else counted(len(report.findings), "damaged file")
         say(f"{counted(report.documents, 'document')}{segments}, {counted(report.bytes, 'byte')}: {state}")
         if not report.intact and report.generation is not None:
-            say(f"lsr repair {index} leaves out what is damaged")
+            say(f"run lsr repair {index} to leave out the damaged segments")
     if not report.intact:
         raise typer.Exit(1)

@@ -18,10 +18,10 @@ PerQuery = dict[str, dict[str, float]]
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="RUN", help="A TREC run, the baseline.")],
-    second: Annotated[Path, typer.Argument(metavar="RUN", help="The TREC run to compare with it.")],
+    first: Annotated[Path, typer.Argument(metavar="RUN", help="TREC run file of the baseline.")],
+    second: Annotated[Path, typer.Argument(metavar="RUN", help="TREC run file to compare with the baseline.")],
     qrels: Annotated[
-        str, typer.Option(metavar="QRELS|COLLECTION", help="A file of judgments, or the collection they belong to.")
+        str, typer.Option(metavar="QRELS|COLLECTION", help="Judgments: a file of qrels, or a collection.")
     ],
     measures: options.Measures = MEASURES,
     split: options.Split = None,
@@ -30,13 +30,15 @@ def compare(
     per_query: Annotated[bool, typer.Option("--per-query", help="Also print each query's values.")] = False,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Draw the first measure's differences by query: .svg, .png, .pdf"),
+        typer.Option(
+            metavar="FILE", help="Plot the differences of the first measure by query, to a .svg, .png or .pdf file."
+        ),
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Compare two runs: their measures, and whether the difference is more than chance.
+    """Compare the measures of two runs, with significance tests.
 
-    Judged queries without results count as zero. p-values are two-sided, Holm-corrected over measures.
+    Judged queries without results count as zero. p-values are two-sided, and Holm-corrected over measures.
     """
     from lsr.eval import significance
     from lsr.eval.measures import evaluate_queries
@@ -64,7 +66,7 @@ def compare(
 
 
 def _names(first: Path, second: Path) -> tuple[str, str]:
-    """Of the runs, to head their columns: as short as tells them apart."""
+    """Column names of the two runs: the shortest form in which they differ."""
     stems = [path.name.removesuffix(".gz").rpartition(".")[0] for path in (first, second)]
     pairs = (stems, [first.name, second.name])
     return next(((one, other) for one, other in pairs if one and other and one != other), (str(first), str(second)))

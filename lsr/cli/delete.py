@@ -15,18 +15,18 @@ from lsr.errors import ParameterError
 
 def delete(
     index: options.IndexFolder,
-    ids: Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Ids of documents.")] = None,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Ids of the documents to delete.")] = None,
     from_file: Annotated[
-        Path | None, typer.Option("--from", metavar="FILE", help="A file of ids, one a line; - is standard input.")
+        Path | None, typer.Option("--from", metavar="FILE", help="File of ids, one per line; - reads standard input.")
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Delete documents by their ids, in one commit. Ids that the index does not have are told, and do no harm."""
+    """Delete documents by id in one commit. Ids that are not in the index are reported and ignored."""
     from lsr.index.segments.index_writer import IndexWriter
 
     wanted = [*(ids or []), *(options.read_ids(from_file) or [])]
     if not wanted:
-        raise ParameterError("no id is given; give ids, or --from FILE")
+        raise ParameterError("no ids; give ids, or --from FILE")
     with IndexWriter.open(index) as writer:
         known = writer.contains(wanted)
         deleted = writer.delete(wanted)

@@ -14,13 +14,15 @@ from lsr.cli.output import print_columns, print_json, print_next, say
 
 def demo(
     k: options.Depth = 3,
-    encoder: Annotated[str, typer.Option(metavar="NAME", help="Encoder to show; see lsr index.")] = "tiny",
+    encoder: Annotated[
+        str, typer.Option(metavar="NAME", help="Encoder: tiny, bm25, the folder of a model, or a Hugging Face id.")
+    ] = "tiny",
     index: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Folder of the index; it stays there to be searched.")
+        Path, typer.Option(metavar="FOLDER", help="Folder of the index. It is kept for further searches.")
     ] = Path("lsr-demo"),
     json: options.Json = False,
 ) -> None:
-    """Index the documentation of Python's standard library, search it, and measure the result. Downloads nothing."""
+    """Index the documentation of Python's standard library, search it, and evaluate the results. Works offline."""
     from lsr.demo import run_demo
     from lsr.demo.scoring import MEASURES, MICROSECONDS
 
@@ -28,15 +30,15 @@ def demo(
     if json:
         print_json({**shown._asdict(), "built": asdict(shown.built)})
         return
-    print(f"\nall {shown.questions} judged questions\n")
+    print(f"\nevaluation on {shown.questions} questions\n")
     rows = [
         [name, way, *(f"{figures[each]:.3f}" for each in MEASURES), f"{figures[MICROSECONDS]:,.0f}"]
         for name, ways in shown.scores.items()
         for way, figures in ways.items()
     ]
-    print_columns([["encoder", "search", *MEASURES, "µs a search"], *rows])
+    print_columns([["encoder", "search", *MEASURES, "µs per search"], *rows])
     print()
-    say(f"the index stays in {index}")
+    say(f"the index is kept in {index}")
     print_next(
         ["search", index, "shuffle a deck of cards", "--explain"],
         ["why", index, "is it a leap year?", "calendar.monthrange"],

@@ -45,7 +45,7 @@ def doctor(json: options.Json = False) -> None:
     if not compiled:
         found["self_test"] = {"skipped": "kernels are not compiled yet"}
     elif found["temporary"] is None:
-        found["self_test"] = {"skipped": "there is no temporary folder"}
+        found["self_test"] = {"skipped": "no temporary folder"}
     else:
         with while_loading("a small index"):
             found["self_test"] = _self_test()
@@ -59,7 +59,10 @@ def doctor(json: options.Json = False) -> None:
 
 
 def _self_test() -> dict[str, Any]:
-    """Its figures; or, under "failed", what went wrong. In a process of its own, as a broken one may crash."""
+    """The figures of the self-test, or the error under "failed".
+
+    It runs in its own process, because broken kernels can crash.
+    """
     command = [sys.executable, "-c", "from lsr.cli.self_test import run_self_test; run_self_test()"]
     try:
         ended = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
@@ -74,33 +77,36 @@ def _self_test() -> dict[str, Any]:
 
 
 def _advice(found: dict[str, Any]) -> Any:
-    """What to change, a sentence each."""
+    """Suggested changes, one sentence each."""
     kernels = found["kernels"]
     if not kernels["writable"]:
         yield (
-            f"{kernels['folder']} cannot be written, so kernels are compiled anew each time: let NUMBA_CACHE_DIR name "
-            "a folder that can"
+            f"{kernels['folder']} is not writable, so every process compiles the kernels: set NUMBA_CACHE_DIR to a "
+            "writable folder"
         )
     if not kernels["compiled"]:
-        yield "kernels are not compiled yet, which takes about a minute, once: lsr warmup, then lsr doctor again"
+        yield "kernels are not compiled yet: run lsr warmup (one to two minutes, once), then lsr doctor again"
     if found["temporary"] is None:
-        yield "no temporary folder can be written, which pipes, lsr warmup and lsr demo need: let TMPDIR name one"
+        yield "no temporary folder is writable, and pipes, lsr warmup and lsr demo need one: set TMPDIR"
     if "failed" in found["self_test"]:
         yield "the self-test failed; if it does so again, report it with the output of lsr doctor --json"
     if "unfinished" in found["self_test"]:
         yield "the machine is busy, or other kernels must be compiled: run lsr warmup, then lsr doctor again"
     if found["threads"] < (found["processors"] or 1):
         yield (
-            f"this process may use {found['threads']} of {found['processors']} processors: see taskset, or the limits "
-            "of its container"
+            f"this process can use {found['threads']} of {found['processors']} processors: check taskset, and the "
+            "limits of the container"
         )
     if not {"avx2", "neon"} & set(found["instructions"]):
-        yield "this processor has neither AVX2 nor NEON: searches will be slower than the figures in docs/"
+        yield "this processor has neither AVX2 nor NEON: searches are slower than in the documentation"
     if found["memory"] < _SMALL_MEMORY:
-        yield "there is little memory: build indexes with --memory, on another machine perhaps"
+        yield (
+            f"this machine has less than {_SMALL_MEMORY / 1e9:.0f} GB of memory: build indexes with --memory, or on "
+            "another machine"
+        )
     for extra, packages in found["missing"].items():
         if packages:
-            yield f"{', '.join(packages)} not installed; if you need it: pip install 'lsr-engine[{extra}]'"
+            yield f"{', '.join(packages)}: not installed; if you need it, run pip install 'lsr-engine[{extra}]'"
 
 
 def _print(found: dict[str, Any]) -> None:

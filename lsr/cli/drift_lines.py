@@ -1,4 +1,4 @@
-"""How commands show the drift of BM25's statistics."""
+"""The drift of BM25 statistics, as commands print it."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
 
 
 def drift_lines(drift: Drift) -> Iterator[list[str]]:
-    """Names and values, as columns."""
+    """Rows of a name and a value."""
     more = drift.documents - drift.fitted_documents
     yield [
         "fitted on",
-        f"{counted(drift.fitted_documents, 'row')}; {drift.documents:,} now, {abs(more):,} {_direction(more)}",
+        f"{counted(drift.fitted_documents, 'row')}; now {drift.documents:,}, {abs(more):,} {_direction(more)}",
     ]
     yield ["new words", f"{drift.new_tokens:,}"]
     if drift.average_length is not None:
         change = drift.average_length / drift.fitted_average_length - 1
-        lengths = f"{drift.fitted_average_length:.1f} words; {drift.average_length:.1f} now, {change:+.1%}"
+        lengths = f"{drift.fitted_average_length:.1f} words; now {drift.average_length:.1f}, {change:+.1%}"
         yield ["average length", lengths]
     if drift.most_changed is not None and not drift.idf_change:
-        yield ["IDF", "as it was"]
+        yield ["IDF", "unchanged"]
     elif drift.most_changed is not None:
         change = drift.idf_change / drift.mean_idf if drift.mean_idf else 0.0
         most = f"{drift.most_changed!r} from {drift.idf_used:.2f} to {drift.idf_now:.2f}"
-        yield ["IDF", f"{change:.1%} of it has changed, most that of {most}"]
+        yield ["IDF", f"changed by {change:.1%} on average, most for {most}"]
     if drift.sampled < drift.documents:
         yield ["", f"(estimated from {counted(drift.sampled, 'row')})"]
 

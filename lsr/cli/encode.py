@@ -18,7 +18,9 @@ def encode(
     output: Annotated[
         Path,
         typer.Argument(
-            metavar="OUT", help="A folder of Parquet to write, or an .npz or .jsonl[.gz] file; - for stdout."
+            metavar="OUT",
+            help="Output: a folder of Parquet files, or an .npz, .jsonl or .jsonl.gz file; - writes JSON lines to "
+            "stdout.",
         ),
     ],
     encoder: options.Encoder,
@@ -28,9 +30,9 @@ def encode(
     *,
     loading: dict[str, Any],
 ) -> None:
-    """Turn the texts of a collection into sparse vectors.
+    """Encode the texts of a collection as sparse vectors.
 
-    A killed encoding of documents resumes from its last complete part when the same command is given again.
+    If interrupted while it encodes documents to a folder, run the same command again to resume.
     """
     from lsr.collections.collection import load_collection
     from lsr.encoders.load import load_encoder
@@ -51,6 +53,6 @@ def encode(
         stored = encode_to_file(texts, output, model, batch_size=batch_size, progress=True)
     else:
         stored = encode_documents(texts, output, model, batch_size=batch_size, progress=True)
-    say(f"{output}: {counted(stored.rows, 'row')}, {stored.nnz / max(stored.rows, 1):.1f} weights a row")
+    say(f"{output}: {counted(stored.rows, 'row')}, {stored.nnz / max(stored.rows, 1):.1f} non-zeros per row")
     if not queries:
         print_next(["index", output, output.with_suffix(".index")])

@@ -15,17 +15,20 @@ if TYPE_CHECKING:
     from lsr.encoders.published_training import PublishedPenalty, PublishedRegularizer, Supervision, Training
     from lsr.encoders.spec import HeadSpec
 
-_LEAST = ("supervision", "regularizer")  # what a narrow terminal goes without
+_LEAST = ("supervision", "regularizer")  # columns that a narrow terminal does not show
 
 
 def encoders(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="Show everything about this method.", autocompletion=options.methods),
+        typer.Argument(metavar="NAME", help="Show the details of this method preset.", autocompletion=options.methods),
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """List the methods that lsr build puts on a backbone; regularizers are those of queries / documents."""
+    """List the method presets, from which lsr build and lsr train make encoders.
+
+    Regularizers are shown as queries / documents.
+    """
     from lsr.encoders.presets import PRESETS, find_preset
 
     chosen = None if name is None else find_preset(name)
@@ -55,9 +58,9 @@ def _details(preset: MethodPreset) -> list[tuple[str, str]]:
         ("queries", _side(preset.query, everything=True)),
         ("documents", _side(preset.document, everything=True)),
         ("networks", _networks(preset)),
-        ("expansion", f"documents are expanded beforehand, by {preset.expanded}" if preset.expanded else ""),
-        ("echo", "texts are read twice" if preset.echo else ""),
-        ("attention", "every position sees all others" if preset.bidirectional else ""),
+        ("expansion", f"documents are expanded by {preset.expanded} first" if preset.expanded else ""),
+        ("echo", "each text is repeated, and the second copy is encoded" if preset.echo else ""),
+        ("attention", "bidirectional" if preset.bidirectional else ""),
         ("max length", f"{preset.max_length} tokens"),
         ("backbone", f"{preset.backbone} ({preset.backbone_kind})"),
         ("query backbone", preset.query_backbone),
@@ -67,7 +70,7 @@ def _details(preset: MethodPreset) -> list[tuple[str, str]]:
         ("negatives", preset.supervision.negatives),
         ("training", _training(preset.training)),
         ("note", preset.note),
-        ("doubt", preset.doubt),
+        ("not certain", preset.doubt),
     ]
 
 
@@ -92,7 +95,7 @@ def _side(side: HeadSpec | str, everything: bool = False) -> str:
 def _networks(preset: MethodPreset) -> str:
     for side, looked_up, other in (("documents", preset.query, "queries"), ("queries", preset.document, "documents")):
         if isinstance(looked_up, str):
-            return f"one, for {side}; {other} are looked up"
+            return f"one, for {side}; {other} use a lookup table"
     return "one for both sides" if preset.shared else "one for each side"
 
 
@@ -137,7 +140,7 @@ def _training(training: Training) -> str:
 
 
 def _as_json(preset: MethodPreset) -> dict[str, Any]:
-    """Every field; a side without a network is {"lookup": which}."""
+    """Every field. A side without a network is {"lookup": name}."""
     record = asdict(preset)
     sides = {"query": preset.query, "document": preset.document}
     return record | {name: {"lookup": side} for name, side in sides.items() if isinstance(side, str)}

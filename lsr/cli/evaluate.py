@@ -29,9 +29,11 @@ _DEPTH = 1000
 
 @takes_request(k=_DEPTH)
 def evaluate(
-    system: Annotated[Path, typer.Argument(metavar="RUN|INDEX", help="A TREC run file, or an index to search.")],
+    system: Annotated[
+        Path, typer.Argument(metavar="RUN|INDEX", help="TREC run file, or folder of an index to search.")
+    ],
     judgments: Annotated[
-        str, typer.Argument(metavar="QRELS|COLLECTION", help="A file of judgments, or the collection they belong to.")
+        str, typer.Argument(metavar="QRELS|COLLECTION", help="Judgments: a file of qrels, or a collection.")
     ],
     request: SearchRequest,
     measures: options.Measures = MEASURES,
@@ -39,12 +41,13 @@ def evaluate(
     split: options.Split = None,
     same_id: options.SameId = None,
     run: Annotated[
-        Path | None, typer.Option("--run", metavar="FILE", help="Also write the run that is measured (INDEX only).")
+        Path | None, typer.Option("--run", metavar="FILE", help="Also write the run to this file (only with INDEX).")
     ] = None,
     queries: Annotated[
         str | None,
         typer.Option(
-            metavar="QUERIES|VECTORS", help="Texts or vectors to search INDEX for, in place of the collection's texts."
+            metavar="QUERIES|VECTORS",
+            help="Query texts or query vectors, instead of the queries of the collection (only with INDEX).",
         ),
     ] = None,
     dense: options.DenseOfQueries = None,
@@ -53,9 +56,9 @@ def evaluate(
     device: options.Device = None,
     json: options.Json = False,
 ) -> None:
-    """Measure a run against judgments, or an index on a collection.
+    """Evaluate a run against judgments, or an index on a collection.
 
-    Every judged query counts, with zero if it has no results.
+    Judged queries without results count as zero.
     """
     names = measure_names(measures)
     flops: float | None = None
@@ -75,7 +78,7 @@ def evaluate(
             write_run(run, ranking)
         values = query_values(qrels, ranking, names)
     elif (run, queries, encoder, dense) != (None,) * 4 or request != SearchRequest(_DEPTH):
-        raise ParameterError(f"--run and how to search are of an INDEX, and {system} is not a folder; leave them out")
+        raise ParameterError(f"--run and search options need an index, and {system} is not a folder; remove them")
     else:
         qrels, drop = read_judgments(judgments, split, options.drops(same_id))
         ranking = judged_run(system, drop)
@@ -107,7 +110,7 @@ def _asked(
     dense: str | None,
     device: str | None,
 ) -> tuple[Asked, Qrels]:
-    """The judged queries, those of the collection or of a file, and their judgments."""
+    """The judged queries, from the collection or from a file, and their judgments."""
     from lsr.collections.collection import load_collection
     from lsr.retrieval.asked import Asked, open_with_queries
     from lsr.retrieval.searcher import Searcher
@@ -129,15 +132,16 @@ def _asked(
 
 
 def measure_names(measures: str) -> list[str]:
-    """The names between commas or blanks; those in brackets, as in AP(rel=2,judged_only=True), divide nothing.
+    """The names in `measures`, separated by commas or blanks.
 
-    Raises ParameterError for one that cannot be computed.
+    Commas in brackets, as in AP(rel=2,judged_only=True), do not separate. Raises ParameterError for a measure that
+    cannot be computed.
     """
     return [*parse_measures([name for name in re.split(r"[,\s]+(?![^(]*\))", measures) if name])]
 
 
 def read_judgments(spec: str, split: str | None, drop_same_id: bool | None = None) -> tuple[Qrels, bool]:
-    """Those of a file, "-" or a pipe among them, or of a collection, and what Collection.drop_same_id is there."""
+    """The judgments of a file, of standard input ("-") or of a collection, and its Collection.drop_same_id."""
     from lsr.collections.collection import drops_same_id, load_collection
 
     path = expanded(spec)
@@ -148,9 +152,9 @@ def read_judgments(spec: str, split: str | None, drop_same_id: bool | None = Non
 
 
 def judged_run(path: Path, drop_same_id: bool) -> Run:
-    """A run, without the documents whose id is the query's where these are dropped."""
+    """A run. If drop_same_id, without results whose id is the id of the query."""
     run = read_run(path)
     if drop_same_id:
         count = sum(ranking.pop(query_id, None) is not None for query_id, ranking in run.items())
-        remark(f"left out {counted(count, 'document')} with the id of the query (--same-id)" if count else "")
+        remark(f"dropped {counted(count, 'result')} with the id of the query (--same-id)" if count else "")
     return run

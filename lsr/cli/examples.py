@@ -1,4 +1,4 @@
-"""What --help shows of each command, exactly as it would be typed; tests/cli/test_help.py parses all of it."""
+"""The examples that --help shows for each command. tests/cli/test_help.py parses all of them."""
 
 EXAMPLES = {
     "index": (

@@ -15,25 +15,23 @@ from lsr.display import counted
 
 def expand(
     collection: options.CollectionSpec,
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write: a collection in BEIR's form.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write, in the BEIR format.")],
     by: Annotated[
         str,
-        typer.Option(
-            metavar="NAME", help="What gives documents their words: an encoder such as tiny or tilde/encoder."
-        ),
+        typer.Option(metavar="NAME", help="Encoder that predicts the expansion terms, such as tiny or tilde/encoder."),
     ],
     top_k: Annotated[
-        int, typer.Option(help="The heaviest terms of a document; those that its text lacks are put after it.")
+        int,
+        typer.Option(help="Number of predicted terms per document. The terms that the text lacks are appended to it."),
     ] = 200,
     batch_size: options.BatchSize = None,
     max_length: options.MaxLength = None,
     dtype: options.Dtype = "float32",
     device: options.Device = None,
 ) -> None:
-    """Put after each document the words that an encoder gives it and that it lacks, as TILDE does.
+    """Append to each document the words that an encoder predicts and that the text lacks, as TILDE does.
 
-    Queries and judgments of all splits go with the documents. A killed expansion resumes when the same command is given
-    again.
+    Queries and judgments of all splits are copied. If interrupted, run the same command again to resume.
     """
     from lsr.collections.collection import load_collection
     from lsr.encoders.load import load_encoder
@@ -41,12 +39,15 @@ def expand(
     from lsr.storage.files import refuse_foreign
 
     documents = load_collection(collection)
-    refuse_foreign(expanded(output), MARKER)  # to know it before a model is loaded
+    refuse_foreign(expanded(output), MARKER)  # before a model is loaded
     with while_loading(by):
         encoder = load_encoder(by, max_length=max_length, dtype=dtype, device=device)
     written = expand_collection(documents, output, encoder, k=top_k, batch_size=batch_size, progress=True)
     added = written.words / max(written.documents, 1)
     say(f"{output}: {counted(written.documents, 'document')}, {added:.1f} words added to each")
     if documents.drop_same_id:
-        remark(f"queries of {documents.name} are documents of it; give --same-id drop where {output} is measured")
+        remark(
+            f"the queries of {documents.name} are documents of the collection; give --same-id drop when you evaluate "
+            f"{output}"
+        )
     print_next(["index", output, f"{output}.index", "--encoder", "bm25"])

@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 
 def experiment(
-    file: Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="The experiment, a TOML file.")],
+    file: Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="Experiment: a TOML file.")],
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", metavar="FOLDER", help="Folder of its results; by default the file's name without .toml"
+            "--output", metavar="FOLDER", help="Folder of the results. Default: the name of the file without .toml."
         ),
     ] = None,
     offline_data: options.OfflineData = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Only say what there is to do and to download.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only print what would be run and downloaded.")] = False,
     device: options.Device = None,
     threads: options.Threads = None,
     json: options.Json = False,
 ) -> None:
-    """Run systems on collections, and write runs, tables, tests and plots.
+    """Run retrieval systems on collections, and write runs, tables, significance tests and plots.
 
-    Results that exist are kept: a killed experiment resumes when the same command is given again.
+    Finished results are kept. If interrupted, run the same command again to resume.
     """
     from lsr.experiment.experiment_file import read_experiment
     from lsr.experiment.suites import shown_downloads
@@ -42,7 +42,9 @@ def experiment(
     described = read_experiment(file)
     folder = file.with_suffix("") if output is None else output
     if folder == file:
-        raise ParameterError(f"{file}: its results cannot have its name, which does not end with .toml; give --output")
+        raise ParameterError(
+            f"{file}: the name does not end with .toml, so the output folder cannot be named after it; give --output"
+        )
     options.check_folder(offline_data)
     wanted = shown_downloads(described.collections, offline_data)
     if plan:
@@ -74,7 +76,7 @@ def experiment(
 
 
 def _next(described: Experiment, folder: Path, offline_data: Path | None) -> list[object]:
-    """What tells the queries apart, in the first collection."""
+    """The words of a command that shows results per query, for the first collection."""
     from lsr.collections.offline import offline_folder
     from lsr.experiment.suites import open_judged
 
@@ -101,7 +103,7 @@ def _as_json(result: Result) -> dict[str, object]:
 
 
 def _check_collections(described: Experiment, offline_data: Path | None) -> None:
-    """Raises CollectionError for a collection or a split that is not there; downloads nothing."""
+    """Raises CollectionError for a missing collection or split. Downloads nothing."""
     from lsr.experiment.suites import open_judged
 
     for judged in described.collections:
@@ -120,7 +122,7 @@ def _say_plan(described: Experiment, wanted: dict[str, int | None], file: TextIO
     ]
     known = sum(size for size in wanted.values() if size is not None)
     lines.append(
-        f"to download by ir_datasets, unless it has them: {known / 1e9:.2f} GB" if wanted else "nothing to download"
+        f"downloads by ir_datasets, if not in its cache: {known / 1e9:.2f} GB" if wanted else "nothing to download"
     )
     lines += [
         f"  {name}  {'size unknown' if size is None else f'{size / 1e6:,.0f} MB'}" for name, size in wanted.items()

@@ -14,8 +14,8 @@ from lsr.display import counted
 
 
 def import_(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A file or folder of another tool.")],
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="The folder of vectors to write, for lsr index.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="File or folder to read.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of vectors to write, for lsr index.")],
     format: options.ExchangeFormat,
     documents: Annotated[
         Path | None,
@@ -23,9 +23,9 @@ def import_(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Read a file of another tool as vectors that lsr index takes.
+    """Convert a file of another tool to vectors for lsr index.
 
-    OUT appears when it is complete. Tokens that name components become the vocabulary.
+    OUT appears only when the import is complete. Tokens in the file become the vocabulary.
     """
     from lsr.exchange.importing import import_vectors
 

@@ -29,43 +29,49 @@ def index(
         list[str],
         typer.Argument(
             metavar="DOCUMENTS|VECTORS...",
-            help="A folder of .md, .html, .txt and .pdf, a .csv, .tsv, .jsonl or .parquet file, a BEIR folder, one of "
-            "MS MARCO TSV files, an ir_datasets id; several of these, or a pattern in quotes: 'news/*.md'. Or vectors: "
-            ".npz, .jsonl[.gz], .csr or a folder that lsr encode wrote. - is standard input.",
+            help="Documents: a folder of .md, .html, .txt or .pdf files, a .csv, .tsv, .jsonl or .parquet file, "
+            "several of these, a pattern in quotes such as 'news/*.md', a BEIR folder, a folder of MS MARCO TSV "
+            "files, or an ir_datasets id. Vectors: an .npz, .jsonl, .jsonl.gz or .csr file, or a folder written "
+            "by lsr encode. - reads standard input.",
         ),
     ],
     index: Annotated[
         Path,
-        typer.Argument(metavar="INDEX", help="The folder to write. An index there is replaced: lsr add adds to it."),
+        typer.Argument(
+            metavar="INDEX", help="Folder to write. An existing index is replaced; use lsr add to add documents to it."
+        ),
     ],
     encoder: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="tiny, bm25, a model's folder or Hugging Face id; needed for documents."),
+        typer.Option(
+            metavar="NAME",
+            help="Encoder: tiny, bm25, the folder of a model, or a Hugging Face id. Required for documents.",
+        ),
     ] = None,
     dense: Annotated[
         str | None,
         typer.Option(
             metavar="NAME|VECTORS",
-            help="Also index dense vectors: minilm, a sentence-transformers folder or Hugging Face id; or vectors made "
-            "elsewhere: .npy, Parquet or faiss. Without --encoder they are added to the INDEX that is there.",
+            help="Also index dense vectors: of a model (minilm, a sentence-transformers folder, or a Hugging Face id), "
+            "or from a file (.npy, Parquet or faiss). Without --encoder, they are added to the existing INDEX.",
         ),
     ] = None,
     dense_index: Annotated[
-        DenseKind, typer.Option(help="How dense vectors are searched: flat is exact, hnsw is faster.")
+        DenseKind, typer.Option(help="Index of the dense vectors: flat is exact; hnsw is approximate and faster.")
     ] = "flat",
-    metric: Annotated[Metric, typer.Option(help="How two dense vectors are compared.")] = "inner-product",
-    block_size: Annotated[
-        int, typer.Option(help="Documents that are stored and scored together, at most.")
-    ] = _DEFAULTS.block_size,
+    metric: Annotated[Metric, typer.Option(help="Similarity of two dense vectors.")] = "inner-product",
+    block_size: Annotated[int, typer.Option(help="Maximum number of documents per block.")] = _DEFAULTS.block_size,
     summary_energy: Annotated[
         float,
-        typer.Option(help="Share of its weights that the summary of a block keeps; larger finds more and is slower."),
+        typer.Option(
+            help="Share of its total weight that the summary of a block keeps. Larger: higher recall, slower."
+        ),
     ] = _DEFAULTS.summary_energy,
     layout: Annotated[
-        Layout, typer.Option(help="compact takes three quarters of the memory, and is slower.")
+        Layout, typer.Option(help="compact takes three quarters of the memory of fast, and is slower.")
     ] = _DEFAULTS.layout,
     knn: Annotated[
-        int, typer.Option(help="Neighbors of each document to keep, for searches with --knn.")
+        int, typer.Option(help="Number of nearest neighbors to store per document, for searches with --knn.")
     ] = _DEFAULTS.knn,
     batch_size: options.BatchSize = None,
     id: options.IdColumn = None,
@@ -74,19 +80,27 @@ def index(
     passages: Annotated[
         int | None,
         typer.Option(
-            metavar="TOKENS", help="Split documents into passages of at most so many tokens, and search these."
+            metavar="TOKENS", help="Split documents into passages of at most this many tokens, and search the passages."
         ),
     ] = None,
     overlap: Annotated[
-        int | None, typer.Option(metavar="TOKENS", help="What a passage shares with the one before; by default a fifth")
+        int | None,
+        typer.Option(
+            metavar="TOKENS",
+            help="Number of tokens that two consecutive passages share. Default: a fifth of --passages.",
+        ),
     ] = None,
     shards: Annotated[
         int | None,
-        typer.Option(help="Make so many shards, each an index, of which searches make one: docs/distributed.md."),
+        typer.Option(
+            help="Build a sharded index of this many shards. Each shard is an index; a search covers all of them."
+        ),
     ] = None,
     cluster: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="Let Ray make the shards: auto, local, or the address of a cluster."),
+        typer.Option(
+            metavar="ADDRESS", help="Build the shards on a Ray cluster: auto, local, or the address of a cluster."
+        ),
     ] = None,
     *,
     loading: dict[str, Any],
@@ -95,22 +109,22 @@ def index(
         str | None,
         typer.Option(
             metavar="SIZE",
-            help="What building may use, such as 4GB; larger vectors are indexed by way of the disk. By default half "
-            "the machine's memory",
+            help="Memory limit of the build, such as 4GB. Vectors that need more are indexed with temporary files. "
+            "Default: half of the machine's memory.",
         ),
     ] = None,
 ) -> None:
-    """Encode documents and index them, or index vectors. A killed job resumes when the same command is given again.
+    """Encode and index documents, or index vectors. If interrupted, run the same command again to resume.
 
-    The id of a page is its path below the folder, which the index keeps: lsr add and lsr update give the same ids to
-    files and subfolders of it.
+    A file in a folder of documents has its path below the folder as id. The index remembers the folder: lsr add and lsr
+    update give the same ids to files and subfolders of it.
     """
     config = dataclasses.replace(
         _DEFAULTS, block_size=block_size, summary_energy=summary_energy, layout=layout, knn=knn
     )
     dense_config = DenseConfig(kind=dense_index, metric=metric)
     if dense is None and dense_config != _DENSE:
-        raise ParameterError("--dense-index and --metric are of dense vectors; add --dense, or leave them out")
+        raise ParameterError("--dense-index and --metric need dense vectors; add --dense, or remove them")
 
     from lsr.collections.passages import PassageSplit
     from lsr.encoders.load import load_encoder
@@ -121,7 +135,7 @@ def index(
     from lsr.retrieval.searcher import Searcher
     from lsr.storage.manifest import check_replaceable
 
-    # All that can be wrong without a model is found before one is loaded.
+    # Errors that need no model are found before one is loaded.
     check_replaceable(index)
     budget = None if memory is None else parse_size(memory)
     documents = options.documents_of(sources, id, text, title)
@@ -132,8 +146,8 @@ def index(
     if shards is not None or cluster is not None:
         if shards is None or dense is not None or encoder is None:
             raise ParameterError(
-                "shards are made of documents, by --encoder, and have no dense vectors; give --shards and --encoder, "
-                "and leave out --dense"
+                "a sharded index needs documents and --encoder, and has no dense vectors; give --shards and --encoder, "
+                "and remove --dense"
             )
         options_of_build = {"batch_size": batch_size, "threads": threads, "memory": budget, "cluster": cluster}
         split = None if passages is None else PassageSplit(passages, overlap)
@@ -141,7 +155,10 @@ def index(
         return
     later = dense is not None and encoder is None and not isinstance(documents, str)
     if later and (config != _DEFAULTS or memory is not None or loading != of_dense):
-        raise ParameterError("options of sparse vectors change nothing of dense ones; add --encoder, or leave them out")
+        raise ParameterError(
+            "options for sparse vectors have no effect if only dense vectors are added; add --encoder, or remove these "
+            "options"
+        )
     if later:
         open_index(index)  # says what is wrong before a model is loaded
     dense_model: Any = dense if given else None
@@ -155,7 +172,7 @@ def index(
         _report(index, Searcher.open_for_vectors(index))
         print_next(["search", index, WORDS_TO_SEARCH, "--interpolate", "after"])
         return
-    if dense is not None and not given and encoder == "bm25":  # which has none of the options of a network
+    if dense is not None and not given and encoder == "bm25":  # it takes no options of a network
         loading = {name: value for name, value in loading.items() if name not in of_dense}
     with while_loading(encoder):
         model = None if encoder is None else load_encoder(encoder, **loading)
@@ -203,6 +220,6 @@ def _report(folder: Path, built: Searcher) -> None:
     recall = index.sample_recall
     if recall is not None and recall < LEAST_RECALL:
         print(
-            f"blocks would find {recall:.2f} of the best documents only, on a sample, because the weights of these "
-            "vectors differ so little; the index has inverted lists instead, and every search is exact"
+            f"the weights of these vectors differ too little for an approximate search (recall {recall:.2f} on a "
+            "sample); the index stores posting lists instead, and every search is exact"
         )

@@ -18,23 +18,22 @@ if TYPE_CHECKING:
     from lsr.encoders.bm25_statistics import Drift
     from lsr.index.segments.generation import OpenedSegment
 
-_NAMES = {"postings": "non-zero weights"}  # of entries whose names are not everybody's
+_NAMES = {"postings": "non-zeros"}  # entries of the manifest that are shown under other names
 
 
 def info(
     index: options.IndexFolder,
-    verify: Annotated[bool, typer.Option("--verify", help="Also read every file and compare its checksum.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Also check the checksums of all files.")] = False,
     json: options.Json = False,
 ) -> None:
-    """Show what an index holds and how it was built.
+    """Show the contents of an index and how it was built.
 
-    Its segments, the columns of its metadata, its dense vectors, and how far BM25's statistics are behind its
-    documents.
+    Lists segments, metadata columns, dense vectors, sizes, stored search parameters, and the drift of BM25 statistics.
     """
     from lsr.storage.manifest import verify as verify_checksums
 
     described = _describe(index)
-    if verify:  # before faiss reads a graph, which it does unchecked
+    if verify:  # before faiss reads a graph, because faiss does not check it
         verify_checksums(index)
     dense = _dense_in(index)
     drift = _drift(index, described)
@@ -43,7 +42,7 @@ def info(
         return
     _print(described, verify)
     if drift is not None:
-        print("\nstatistics of bm25 (lsr refit renews them)\n")
+        print("\nBM25 statistics (lsr refit updates them)\n")
         print_columns(drift_lines(drift))
     if dense is not None:
         print("\ndense vectors\n")
@@ -51,7 +50,7 @@ def info(
 
 
 def _dense_in(folder: Path) -> dict[str, Any] | None:
-    """Of the dense vectors in an index, all segments together, as the first describes them."""
+    """A description of the dense vectors in an index: that of the first segment, with the counts of all segments."""
     from lsr.index.open_index import open_index
     from lsr.retrieval.dense_side import DENSE_FOLDER
 
@@ -88,7 +87,7 @@ def _describe(folder: Path) -> dict[str, Any]:
 
 
 def _drift(folder: Path, described: dict[str, Any]) -> Drift | None:
-    """Of an index that can have changed, and has bm25."""
+    """The drift of BM25 statistics; None for an index without BM25, or one that cannot have changed."""
     from lsr.storage.manifest import COMMIT_FORMAT
 
     if described["format_version"] != COMMIT_FORMAT or (described.get("encoder") or {}).get("kind") != "bm25":
@@ -100,7 +99,7 @@ def _drift(folder: Path, described: dict[str, Any]) -> Drift | None:
 
 
 def _segment(segment: OpenedSegment, files: dict[str, int]) -> dict[str, Any]:
-    """A segment in few words; its files are added to those of the index."""
+    """A summary of a segment. Adds its files and their sizes to `files`."""
     from lsr.index.seismic.engine import BlockEngine
     from lsr.storage.manifest import read_manifest
 
@@ -136,10 +135,10 @@ def _of_segment(segment: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _sizes(nbytes: dict[str, int], documents: int, postings: int) -> Iterator[list[str]]:
-    """Each part and all together: bytes, bytes a document and, of a sparse index, bytes a weight that it stores."""
-    for part, size in [*nbytes.items(), ("together", sum(nbytes.values()))]:
-        each = [f"{size / documents:,.1f} a document"] if documents else []
-        each += [f"{size / postings:,.2f} a weight"] if postings else []
+    """Sizes of each part and of all parts: bytes, bytes per document, and bytes per stored weight of a sparse index."""
+    for part, size in [*nbytes.items(), ("total", sum(nbytes.values()))]:
+        each = [f"{size / documents:,.1f} per document"] if documents else []
+        each += [f"{size / postings:,.2f} per weight"] if postings else []
         yield [part, counted(size, "byte"), *each]
 
 
@@ -154,5 +153,7 @@ def _shown(value: object) -> str:
 def _shown_preset(preset: dict[str, Any]) -> str:
     settings = ("query_cut", "max_blocks", "knn")
     how = "exact" if preset["exact"] else ", ".join(f"{name} {preset[name]}" for name in settings)
-    reached = f"{preset['held_out']:.4f} on {counted(preset['queries'] // 2, 'query', 'queries')} held out"
-    return f"{how}: {reached}, {preset['microseconds']:,.0f} µs a query"
+    reached = (
+        f"recall {preset['held_out']:.4f} on {counted(preset['queries'] // 2, 'held-out query', 'held-out queries')}"
+    )
+    return f"{how}: {reached}, {preset['microseconds']:,.0f} µs per query"

@@ -20,26 +20,28 @@ _SHOWN = 30
 
 def inspect(
     encoder: Annotated[
-        str, typer.Argument(metavar="ENCODER", help="tiny, a model's or saved encoder's folder, or a Hugging Face id.")
+        str, typer.Argument(metavar="ENCODER", help="tiny, the folder of a model, or a Hugging Face id.")
     ],
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="A document's text, in quotes.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="Text of a document, in quotes.")],
     against: Annotated[
-        str | None, typer.Option(metavar="QUERY", help="A query's text: show which terms it shares with the document")
+        str | None,
+        typer.Option(metavar="QUERY", help="Text of a query: show the terms that it shares with the document."),
     ] = None,
     query: Annotated[bool, typer.Option("--query", help="Encode TEXT as a query instead.")] = False,
     k: Annotated[
-        int | None, typer.Option("-k", help=f"Terms shown, heaviest first; by default {_SHOWN}, with --json all")
+        int | None,
+        typer.Option("-k", help=f"Number of terms to show, heaviest first. Default: {_SHOWN}, or all with --json."),
     ] = None,
     max_length: options.MaxLength = None,
     dtype: options.Dtype = "float32",
     device: options.Device = None,
     json: options.Json = False,
 ) -> None:
-    """Show the terms that an encoder gives a text, or what a document and a query share."""
+    """Show the weighted terms of a text, or the terms that a document and a query share."""
     if k is not None and k < 1:
         raise ParameterError(f"-k is {k}; it must be at least 1")
     if query and against is not None:
-        raise ParameterError("--query and --against do not go together: with --against, TEXT is the document")
+        raise ParameterError("--query and --against cannot be combined; with --against, TEXT is the document")
 
     from lsr.encoders.inspection import compare_texts, inspect_text
     from lsr.encoders.load import load_encoder
@@ -76,7 +78,7 @@ def _print_comparison(compared: ScoreInspection, k: int) -> None:
     print(_summary("document", compared.document))
     print(_summary("query", compared.query))
     document, query = compared.not_shared
-    print(f"not shared: {document} of the document's, {query} of the query's")
+    print(f"not shared: {counted(document, 'term')} of the document, {query} of the query")
     if not compared.shared:
         return
     print()
@@ -90,7 +92,7 @@ def _print_comparison(compared: ScoreInspection, k: int) -> None:
         )
         for each in compared.shared[:k]
     ]
-    print_columns([("term", "document", "query", "product", "share"), *rows])
+    print_columns([("term", "document", "query", "impact", "share"), *rows])
     _print_rest(len(compared.shared) - k)
 
 
@@ -99,8 +101,8 @@ def _summary(side: str, inspected: Inspection) -> str:
         return f"{side}: no terms"
     literal, expanded, share = len(inspected.literal), len(inspected.expanded), inspected.literal_share
     return (
-        f"{side}: {counted(len(inspected.terms), 'term')}, {literal} literal with {share:.1%} of the weight, "
-        f"{expanded} expanded with {1 - share:.1%}"
+        f"{side}: {counted(len(inspected.terms), 'term')}, {literal} literal ({share:.1%} of the weight), "
+        f"{expanded} from expansion ({1 - share:.1%})"
     )
 
 

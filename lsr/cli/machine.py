@@ -1,4 +1,4 @@
-"""What lsr runs on: processor, caches, extras."""
+"""A description of the machine: processor, caches, extras."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from tempfile import gettempdir
 
 from lsr.provenance import version_of
 
-# Instructions of a processor that kernels and networks are faster with.
+# Processor instructions that make kernels and networks faster.
 INSTRUCTIONS = ("avx2", "fma", "avx512f", "avx512bf16", "amx-bf16", "neon", "sve", "bf16")
 
 
 def processor() -> tuple[str, list[str]]:
-    """The kind of processor for which kernels are compiled, and which of INSTRUCTIONS it has."""
+    """The processor for which kernels are compiled, and those of INSTRUCTIONS that it has."""
     from llvmlite import binding
 
     features = binding.get_host_cpu_features()
@@ -22,7 +22,7 @@ def processor() -> tuple[str, list[str]]:
 
 
 def kernels() -> tuple[Path, bool, bool]:
-    """Where compiled kernels are kept, whether those that search are there, and whether others could be kept."""
+    """The folder of compiled kernels, whether the search kernels are there, and whether the folder is writable."""
     from lsr.index.seismic.search.kernels import search_batch
 
     folder = Path(search_batch._cache.cache_path)  # type: ignore[attr-defined]
@@ -31,7 +31,7 @@ def kernels() -> tuple[Path, bool, bool]:
 
 
 def extras() -> dict[str, list[str]]:
-    """Extra -> those of its packages that are missing."""
+    """Extra -> its missing packages."""
     from lsr.encoders.folders.find import BUNDLED
     from lsr.extras import EXTRAS, is_installed
 
@@ -44,7 +44,7 @@ def extras() -> dict[str, list[str]]:
 
 
 def graphics() -> list[str]:
-    """The names of the GPUs that torch can use; none without torch."""
+    """The names of the GPUs that torch can use. Empty without torch."""
     if not find_spec("torch"):
         return []
     import torch
@@ -53,7 +53,7 @@ def graphics() -> list[str]:
 
 
 def temporary_folder() -> str | None:
-    """Where temporary files go; None where no folder can be written."""
+    """The folder for temporary files; None if no folder is writable."""
     try:
         return gettempdir()
     except FileNotFoundError:
@@ -61,7 +61,7 @@ def temporary_folder() -> str | None:
 
 
 def model_cache() -> Path | None:
-    """Where models of Hugging Face are kept; None where the package that fetches them is not installed."""
+    """The cache of Hugging Face models; None if huggingface_hub is not installed."""
     if not find_spec("huggingface_hub"):
         return None
     from huggingface_hub.constants import HF_HUB_CACHE

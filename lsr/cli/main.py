@@ -1,4 +1,4 @@
-"""The console script `lsr`: its commands, and how each of them ends."""
+"""The console script `lsr`: its commands, their help and their exit status."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ from lsr.errors import LsrError, LsrWarning
 BAD_INPUT = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 1
-LONGEST_COMPLAINT = 500  # characters of a message that repeats what was typed, all names of a folder perhaps
+LONGEST_COMPLAINT = 500  # characters; a message can repeat all arguments, such as every file of a folder
 
-# By purpose, as --help lists them. Each is a module of this package, with a function of the same name;
-# that of import, which is a keyword, is import_.
+# The panels of --help. Each command is a function in the module of the same name in this package. The command
+# "import" is import_, because import is a keyword.
 PANELS = {
     "Search": ("index", "search", "why", "info", "tune"),
     "Serve": ("serve", "mcp"),
-    "Change": ("add", "update", "delete", "refit", "attach", "merge", "upgrade", "check", "repair"),
-    "Measure": ("run", "evaluate", "compare", "experiment"),
+    "Update and maintain": ("add", "update", "delete", "refit", "attach", "merge", "upgrade", "check", "repair"),
+    "Evaluate": ("run", "evaluate", "compare", "experiment"),
     "Encode": ("encoders", "inspect", "verify", "encode", "expand", "build"),
-    "Exchange": ("export", "import"),
+    "Import and export": ("export", "import"),
     "Train": ("mine", "scores", "train", "reproduce"),
-    "Begin": ("demo", "new", "doctor", "warmup"),
+    "Getting started": ("demo", "new", "doctor", "warmup"),
 }
-RESUMING = ("train", "experiment", "reproduce", "demo")  # others do where something is kept, and say what
+RESUMING = ("train", "experiment", "reproduce", "demo")  # always; others resume if their message names kept work
 COMMANDS = {name: panel for panel, names in PANELS.items() for name in names}
 HELP = (
-    "Learned sparse retrieval: encode text, index it, search it, measure the result. `lsr demo` shows all of it on a "
-    "collection that every machine has."
+    "Learned sparse retrieval: encode text, build an index, search it, and evaluate the results. `lsr demo` shows "
+    "all of this on the documentation of Python's standard library."
 )
 _VALUES = {"<int>": "N", "<int range>": "N", "<float>": "NUMBER", "<list[float]>": "NUMBER"}
 
@@ -57,25 +57,27 @@ def _print_versions(wanted: bool) -> None:
 
         found = versions()
         print(f"lsr {found.pop('lsr-engine')}\nPython {found.pop('Python')}")
-        print(", ".join(f"{name} {version or 'is not installed'}" for name, version in found.items()))
+        print(
+            ", ".join(f"{name} {version}" if version else f"{name}: not installed" for name, version in found.items())
+        )
         raise typer.Exit
 
 
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_versions, is_eager=True, help="Print versions and leave.")
+        bool, typer.Option("--version", callback=_print_versions, is_eager=True, help="Print versions and exit.")
     ] = False,
 ) -> None:
     pass
 
 
 def command_line(words: Sequence[str] = ()) -> TyperGroup:
-    """The command that is called, or, where none is, all of them: importing all takes longer than most of them run."""
+    """The group with the called command, or with all commands if none is called. Importing all of them is slow."""
     app = typer.Typer(name="lsr", help=HELP, pretty_exceptions_enable=False)
     app.callback()(_options)
     called = _called(words)
     for name in [called] if called in COMMANDS else COMMANDS:
-        examples = "\n".join(EXAMPLES[name]).replace("[", r"\[")  # which begins a style
+        examples = "\n".join(EXAMPLES[name]).replace("[", r"\[")  # "[" begins a style
         module = f"{name}_" if iskeyword(name) else name
         command = _at_home(getattr(import_module(f"lsr.cli.{module}"), module))
         app.command(name, rich_help_panel=COMMANDS[name], epilog=f"[bold]Examples[/]\n{examples}")(command)
@@ -92,7 +94,7 @@ def _called(words: Sequence[str]) -> str:
 
 
 def _at_home(command: Callable[..., None]) -> Callable[..., None]:
-    """With `~` in paths, which a shell leaves in quotes and behind =, as the user's home."""
+    """Expand `~` in paths that a shell does not expand: in quotes and after "="."""
 
     def at_home(value: object) -> object:
         if isinstance(value, list):
@@ -103,18 +105,18 @@ def _at_home(command: Callable[..., None]) -> Callable[..., None]:
     def run(**given: object) -> None:
         try:
             command(**{name: at_home(value) for name, value in given.items()})
-        except KeyboardInterrupt as stop:  # of which Typer would leave its number alone
+        except KeyboardInterrupt as stop:  # Typer would keep only its exit status
             raise _Stopped(*getattr(stop, "__notes__", ())) from None
 
     return run
 
 
 class _Stopped(Exception):  # noqa: N818 (a Ctrl-C is no error)
-    """A Ctrl-C, and what it left that the same command resumes from."""
+    """A Ctrl-C. Its arguments describe the kept work from which the same command resumes."""
 
 
 def _prepare_help(command: TyperGroup | TyperCommand) -> None:
-    """Let --help show options by purpose, [a|b] for a choice, and nothing for a flag or beside an argument's name."""
+    """Let --help show options in panels and choices as [a|b], and no type for flags and arguments."""
     for each in command.params:
         if isinstance(each, TyperOption):
             each.rich_help_panel = panel(command.name, each.name)
@@ -128,39 +130,39 @@ def _prepare_help(command: TyperGroup | TyperCommand) -> None:
             each.metavar = ""
         elif each.metavar is None:
             each.metavar = f"[{kind.strip('<>')}]" if "|" in kind else _VALUES.get(kind)
-    if len(parameters) > 1 and isinstance(parameters[-2], TyperOption):  # --help, the last, stands with it
+    if len(parameters) > 1 and isinstance(parameters[-2], TyperOption):  # --help is last; it joins that panel
         parameters[-1].rich_help_panel = parameters[-2].rich_help_panel  # type: ignore[attr-defined]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status: 0, 2 after bad input, 130 after Ctrl-C, 1 if nobody reads the output.
+    """Run one command and return its exit status: 0, 2 after bad input, 130 after Ctrl-C, 1 if nobody reads the output.
 
-    Bad input costs exactly one line on stderr. Any other exception is a defect of lsr and keeps its traceback.
+    Bad input prints exactly one line on stderr. Any other exception is a bug in lsr and keeps its traceback.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    # Importing makes hardly any garbage; looking for it as often as usual takes .05 of the .5 s of a search, and even
-    # once .01: a search makes 110,000 objects.
+    # Imports create little garbage. With the default thresholds, garbage collection takes .05 s of the .5 s of a search
+    # command, and one collection takes .01 s: a search command creates 110,000 objects.
     gc.set_threshold(200_000, 50, 50)
     _open_streams()
     stdout = sys.stdout
     if not watched():
-        os.environ.setdefault("TQDM_DISABLE", "1")  # the bars that ir_datasets draws while it downloads
+        os.environ.setdefault("TQDM_DISABLE", "1")  # the download bars of ir_datasets
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a text may hold what the terminal cannot show
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             status = command_line(_completed() or words)(words or ["--help"], prog_name="lsr", standalone_mode=False)
-        if status == INTERRUPTED:  # what Typer makes of Ctrl-C
+        if status == INTERRUPTED:  # Typer's status for Ctrl-C
             raise KeyboardInterrupt
         sys.stdout.flush()
     except (KeyboardInterrupt, _Stopped) as stop:
         kept = stop.args if isinstance(stop, _Stopped) else ()
         resumes = kept or _called(words) in RESUMING
-        _complain("; ".join(["interrupted", *kept, *(["the same command resumes"] if resumes else [])]))
+        _complain("; ".join(["interrupted", *kept, *(["run the same command again to resume"] if resumes else [])]))
         return INTERRUPTED
     except BrokenPipeError:
-        # Python flushes stdout once more at exit: give it somewhere to go.
+        # Python flushes stdout once more at exit; that must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
         return BROKEN_PIPE
     except typer.TyperException as error:
@@ -170,27 +172,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (LsrError, OSError) as error:
         return _complain(str(error))
     finally:
-        sys.stdout = stdout  # which check_output may have changed
+        sys.stdout = stdout  # check_output may have changed it
     return status if isinstance(status, int) else 0
 
 
 def _completed() -> list[str]:
-    """The command whose options a shell asks for, in the variables of Typer's scripts for bash, zsh and fish."""
+    """The command whose options a shell completes, from the variables that Typer's bash, zsh and fish scripts set."""
     if "_LSR_COMPLETE" not in os.environ:
         return []
-    os.environ["COLUMNS"] = "10000"  # Typer folds what it says of an option, and a shell would take lines for words
+    os.environ["COLUMNS"] = "10000"  # Typer wraps help texts, and a shell would read each line as a word
     line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
-    return re.findall(r"^\s*\S+\s+(\S+)\s", line)  # without a blank behind it, it may be half a name
+    return re.findall(r"^\s*\S+\s+(\S+)\s", line)  # without a following blank, the name may be incomplete
 
 
 def _reason(message: str, command: str) -> str:
     extra = re.fullmatch(r"Got unexpected extra argument\(s\) \((.*)\)", message, re.DOTALL)
     if extra is not None:
         return (
-            f"{command} was given more than it takes: {_cut(extra[1], 80)}; put several words, and names with *, in "
-            "quotes"
+            f"{command}: unexpected arguments: {_cut(extra[1], 80)}; put texts of several words, and patterns with "
+            "*, in quotes"
         )
-    message = message.replace("Value error, ", "").rstrip(".")  # words of pydantic's
+    message = message.replace("Value error, ", "").rstrip(".")  # added by pydantic
     return _cut(re.sub(r"(\S{80})\S+", r"\1...", message), LONGEST_COMPLAINT)
 
 
@@ -199,7 +201,7 @@ def _cut(text: str, most: int) -> str:
 
 
 def _open_streams() -> None:
-    """Give streams that were closed somewhere to go, or the files that are opened next would take their places."""
+    """Open streams that were closed. Otherwise the next opened files would get their numbers."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 (for as long as lsr runs)

@@ -6,7 +6,7 @@ from lsr.cli import options
 
 
 def mcp(index: options.IndexFolder, device: options.Device = None) -> None:
-    """Let assistants search an index: a server of the Model Context Protocol on standard input and output."""
+    """Run an MCP (Model Context Protocol) server on stdin and stdout, so that AI assistants can search an index."""
     from lsr.extras import need
 
     need("an MCP server", "mcp")

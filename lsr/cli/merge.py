@@ -15,20 +15,22 @@ def merge(
     index: options.IndexFolder,
     every: Annotated[
         bool,
-        typer.Option("--all", help="Make one segment of all, even where merging is not due, and drop what is deleted."),
+        typer.Option(
+            "--all", help="Merge all segments into one, even if no merge is due, and remove deleted documents."
+        ),
     ] = False,
     memory: Annotated[
         str | None,
         typer.Option(
-            metavar="SIZE", help="For vectors and their index, such as 4GB; by default half of the machine's."
+            metavar="SIZE", help="Memory limit of the merge, such as 4GB. Default: half of the machine's memory."
         ),
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Make one segment of several where searches would begin to take longer, and drop deleted documents for good.
+    """Merge segments where many of them slow down searches, and remove the deleted documents in them.
 
-    Searches go on meanwhile, and see the result when they open the index again. Nobody else can change the index until
-    this is done.
+    Searches continue during the merge. They see the result after they open or refresh the index. Other writers cannot
+    change the index until the merge is finished.
     """
     from lsr.index.segments.index_writer import IndexWriter
     from lsr.memory import parse_size
@@ -50,7 +52,5 @@ def merge(
         )
         return
     done = f"{counted(merged, 'segment')} merged" if merged else "nothing to merge"
-    say(
-        f"{index}: {done}; it has {counted(commit.documents, 'document')} in {counted(len(commit.segments), 'segment')}"
-    )
+    say(f"{index}: {done}; {counted(commit.documents, 'document')} in {counted(len(commit.segments), 'segment')}")
     print_next(["info", index])

@@ -20,50 +20,54 @@ from lsr.retrieval.request import SearchRequest
 def mine(
     index: options.IndexFolder,
     collection: options.CollectionSpec,
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="The .jsonl[.gz] or .parquet file to write.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help=".jsonl, .jsonl.gz or .parquet file to write.")],
     request: SearchRequest,
-    split: Annotated[
-        str, typer.Option(metavar="NAME", help="Split of the collection whose queries are mined for.")
-    ] = "train",
+    split: Annotated[str, typer.Option(metavar="NAME", help="Split of the collection with the queries.")] = "train",
     same_id: options.SameId = None,
-    depth: Annotated[int, typer.Option(help="How many documents are searched for each query.")] = 200,
-    skip_top: Annotated[int, typer.Option(help="First ranks that are passed over.")] = 0,
+    depth: Annotated[int, typer.Option(help="Number of documents per query that are ranked.")] = 200,
+    skip_top: Annotated[int, typer.Option(help="Number of first ranks that are skipped.")] = 0,
     negatives: Annotated[
-        int, typer.Option(help="Negatives of a query, drawn at random from the ranks between; of each index.")
+        int,
+        typer.Option(
+            help="Number of negatives per query and index, drawn at random from the ranks after --skip-top up to "
+            "--depth."
+        ),
     ] = 30,
     max_score_ratio: Annotated[
         float | None,
-        typer.Option(help="Pass over what scores more than this share of the best relevant document found."),
+        typer.Option(help="Skip documents that score more than this share of the best relevant document's score."),
     ] = None,
-    relevant: Annotated[int, typer.Option(help="Grade from which documents are positives.")] = 1,
+    relevant: Annotated[int, typer.Option(help="Lowest grade of a positive.")] = 1,
     also: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="INDEX", help="Another index of the same documents, whose negatives are added; can be repeated."
+            metavar="INDEX", help="Another index of the same documents. Its negatives are added. Can be repeated."
         ),
     ] = None,
     dense_teacher: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Attach scores of a dense encoder; can be repeated, as the two below."),
+        typer.Option(metavar="NAME", help="Store scores of this dense encoder. Can be repeated."),
     ] = None,
     sparse_teacher: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Attach scores of a sparse encoder.")
+        list[str] | None, typer.Option(metavar="NAME", help="Store scores of this sparse encoder. Can be repeated.")
     ] = None,
     cross_teacher: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Attach scores of a cross-encoder.")
+        list[str] | None, typer.Option(metavar="NAME", help="Store scores of this cross-encoder. Can be repeated.")
     ] = None,
     normalize: Annotated[
         Literal["min-max", "none"] | None,
-        typer.Option(help="Teachers' scores before their mean; by default min-max, of each query"),
+        typer.Option(
+            help="Normalization of each teacher's scores per query, before their mean is taken. Default: min-max."
+        ),
     ] = None,
-    scale: Annotated[float | None, typer.Option(help="By which the mean is multiplied; by default 30")] = None,
-    seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
+    scale: Annotated[float | None, typer.Option(help="Factor by which the mean is multiplied. Default: 30.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 0,
     threads: options.Threads = None,
     device: options.Device = None,
 ) -> None:
-    """Find hard negatives to train with: documents that rank high and that no split judges relevant.
+    """Mine hard negatives for training: documents that rank high and are not judged relevant in any split.
 
-    With teachers, every positive and negative comes with a score.
+    With teachers, each positive and negative has a score.
     """
     options.check_output(output)
 
@@ -85,7 +89,10 @@ def mine(
         with while_loading("teachers"):
             scorer = open_teachers(teachers, device)
     elif normalize is not None or scale is not None:
-        raise ParameterError("--normalize and --scale are of teachers; name one, or leave them out")
+        raise ParameterError(
+            "--normalize and --scale need a teacher; add --dense-teacher, --sparse-teacher or --cross-teacher, or "
+            "remove them"
+        )
     with while_loading(index):
         searchers = [Searcher.open(folder, device=device) for folder in (index, *(also or ()))]
     mined = mine_negatives(
@@ -100,6 +107,6 @@ def mine(
     )
     if same_id is None:
         remark(options.own_first(mined.own_first, mined.queries))
-    left_out = f"; {mined.left_out} without a relevant document in the index left out" if mined.left_out else ""
+    left_out = f"; skipped {mined.left_out} without a relevant document in the index" if mined.left_out else ""
     say(f"{output}: {counted(mined.negatives, 'negative')} for {counted(mined.queries, 'query', 'queries')}{left_out}")
     print_next(["train", "CONFIG"])

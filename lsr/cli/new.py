@@ -14,15 +14,20 @@ STARTER = Path(__file__).parent.parent / "starter"
 
 
 def new(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to make, or an empty one.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to create. It must not exist, or be empty.")],
 ) -> None:
-    """Write an experiment, a training and a small collection to begin with, all commented; they run as they are."""
+    """Create a starter project: an experiment file, a training configuration and a small collection.
+
+    The two files are commented and run without changes.
+    """
     from lsr.storage.files import refuse_stream, replacing_file, storage_errors
 
     refuse_stream(folder)
     with storage_errors(folder):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ParameterError(f"{folder}: is not empty, and nothing in it is replaced; give a new folder")
+            raise ParameterError(
+                f"{folder}: the folder is not empty, and lsr new overwrites nothing; give a new folder"
+            )
         for source in sorted(path for path in STARTER.rglob("*") if path.is_file()):
             target = folder / source.relative_to(STARTER)
             target.parent.mkdir(parents=True, exist_ok=True)

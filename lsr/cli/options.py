@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options shared by several commands."""
 
 from __future__ import annotations
 
@@ -23,16 +23,20 @@ CollectionSpec = Annotated[
     str,
     typer.Argument(
         metavar="COLLECTION",
-        help="A BEIR folder, a folder of MS MARCO TSV files, the files COLLECTION,QUERIES,QRELS, or an ir_datasets id.",
+        help="A BEIR folder, a folder of MS MARCO TSV files, three files joined by commas (DOCUMENTS,QUERIES,QRELS), "
+        "or an ir_datasets id.",
     ),
 ]
-Encoder = Annotated[str, typer.Option(metavar="NAME", help="tiny, bm25, a model's folder, or a Hugging Face id.")]
+Encoder = Annotated[
+    str, typer.Option(metavar="NAME", help="Encoder: tiny, bm25, the folder of a model, or a Hugging Face id.")
+]
 OfDocuments = Annotated[
     str | None,
     typer.Option(
         "--encoder",
         metavar="NAME",
-        help="Encodes the documents; for an index that keeps no encoder, as one of vectors.",
+        help="Encoder of the documents. Needed if the index stores no encoder, for example if it was built from "
+        "vectors.",
     ),
 ]
 OfQueries = Annotated[
@@ -40,133 +44,183 @@ OfQueries = Annotated[
     typer.Option(
         "--encoder",
         metavar="NAME",
-        help="Encodes the queries, in place of the index's own; for an index that was built from vectors.",
+        help="Encoder of the queries, instead of the one stored in the index. Needed for text queries if the index was "
+        "built from vectors.",
     ),
 ]
 DenseIndex = Annotated[
-    DenseKind, typer.Option("--dense-index", help="How dense vectors are searched: flat is exact, hnsw is faster.")
+    DenseKind,
+    typer.Option("--dense-index", help="Index of the dense vectors: flat is exact; hnsw is approximate and faster."),
 ]
-DenseMetric = Annotated[Metric, typer.Option("--metric", help="How two dense vectors are compared.")]
+DenseMetric = Annotated[Metric, typer.Option("--metric", help="Similarity of two dense vectors.")]
 DenseOfQueries = Annotated[
     str | None,
     typer.Option(
         "--dense",
         metavar="VECTORS",
-        help="Dense vectors of the queries, made elsewhere: .npy, Parquet or faiss, by their ids or in their order.",
+        help="File of precomputed dense query vectors: .npy, Parquet or faiss, matched by query id, or by order if it "
+        "has no ids.",
     ),
 ]
 Queries = Annotated[
-    str | None, typer.Option(metavar="QUERIES|VECTORS", help="A file in which QUERY is an id, of texts or of vectors.")
+    str | None,
+    typer.Option(
+        metavar="QUERIES|VECTORS",
+        help="File of query texts or query vectors. QUERY is then the id of a query in this file.",
+    ),
 ]
-IndexFolder = Annotated[Path, typer.Argument(metavar="INDEX", help="A folder that `lsr index` wrote.")]
+IndexFolder = Annotated[Path, typer.Argument(metavar="INDEX", help="Folder of an index.")]
 Split = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Split of the collection; by default test, else dev, else the only one"),
+    typer.Option(
+        metavar="NAME", help="Split of the collection. Default: test if there is one, else dev, else the only split."
+    ),
 ]
 SameId = Annotated[
     Literal["drop", "keep"] | None,
-    typer.Option(help="A document with the id of the query; by default dropped for ArguAna and Quora"),
+    typer.Option(
+        help="Drop or keep a result whose id is the id of the query. Default: drop for ArguAna and Quora, keep for all "
+        "others."
+    ),
 ]
-Depth = Annotated[int, typer.Option("-k", help="How many documents for each query.")]
+Depth = Annotated[int, typer.Option("-k", help="Number of documents per query.")]
 Only = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="A file of document ids, one a line: no other document is found.")
+    Path | None,
+    typer.Option(metavar="FILE", help="File of document ids, one per line. Only these documents are returned."),
 ]
-Threads = Annotated[int | None, typer.Option(min=1, help="Threads; by default all cores")]
-Measures = Annotated[str, typer.Option(metavar="NAMES", help="Measures by ir_measures' names, commas between them.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Number of threads. Default: all cores.")]
+Measures = Annotated[
+    str, typer.Option(metavar="NAMES", help="Measures, named as in ir_measures and separated by commas.")
+]
 ExchangeFormat = Annotated[
     str,
     typer.Option(
-        metavar="NAME", help="The tool's format, a name of docs/exchange.md: ciff, anserini, qdrant and others."
+        metavar="NAME",
+        help="File format: ciff, anserini, seismic, seismic-bin, opensearch, opensearch-sparse-vector, elasticsearch, "
+        "qdrant, milvus, datasets or bigann.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 IdColumn = Annotated[
     str | None,
     typer.Option(
-        "--id", metavar="COLUMN", help="Column of the ids; by default _id, id or docno, else the number of the row"
+        "--id",
+        metavar="COLUMN",
+        help="Column of the ids. Default: _id, id, docno, doc_id or docid; if there is none, row numbers are the ids.",
     ),
 ]
 TextColumn = Annotated[
     str | None,
     typer.Option(
-        "--text", metavar="COLUMN", help="Column of the texts; by default text, body, content, passage or abstract"
+        "--text",
+        metavar="COLUMN",
+        help="Column of the texts. Default: text, body, content, contents, passage or abstract.",
     ),
 ]
 TitleColumn = Annotated[
-    str | None, typer.Option("--title", metavar="COLUMN", help="Column of the titles; by default title or headline")
+    str | None, typer.Option("--title", metavar="COLUMN", help="Column of the titles. Default: title or headline.")
 ]
-BatchSize = Annotated[int | None, typer.Option(help="Texts encoded at once; by default the encoder's choice")]
+BatchSize = Annotated[
+    int | None, typer.Option(help="Number of texts that are encoded together. Default: chosen by the encoder.")
+]
 MaxLength = Annotated[
     int | None,
-    typer.Option(help="Tokens of a text that are read at once; by default what the model's folder says, or 256"),
+    typer.Option(
+        help="Maximum number of tokens that the encoder reads at once. Default: the setting of the model, or 256."
+    ),
 ]
 FrequencyScale = Annotated[
     float | None,
     typer.Option(
         metavar="SCALE",
-        help="Search as DeepCT does: weights of documents times SCALE, 100 in its paper, rounded, are BM25's term "
-        "frequencies",
+        help="DeepCT: multiply document weights by SCALE (100 in the paper), round them, and use them as term "
+        "frequencies of BM25.",
     ),
 ]
 K1 = Annotated[
     float | None,
-    typer.Option("--k1", help="How slowly repetitions of a word stop to count (BM25); by default .9, DeepCT's 10"),
+    typer.Option(
+        "--k1", help="k1 of BM25, the saturation of term frequencies. Default: 0.9, or 10 with --frequency-scale."
+    ),
 ]
 B = Annotated[
     float | None,
-    typer.Option("--b", help="How much less a long text counts, 0 to 1 (BM25); by default .4, DeepCT's .9"),
+    typer.Option(
+        "--b", help="b of BM25, the length normalization, from 0 to 1. Default: 0.4, or 0.9 with --frequency-scale."
+    ),
 ]
 Tokenizer = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="plain words, their stems (a language, such as english), or a model's tokens (tiny, a folder or Hugging "
-        "Face id) (bm25); by default plain",
+        help="Tokenizer of bm25: plain (words), a language such as english (stems), or a model whose tokens are used "
+        "(tiny, a folder or a Hugging Face id). Default: plain.",
     ),
 ]
 LongDocuments = Annotated[
     Literal["first", "max"],
-    typer.Option(help="first: the rest of a longer document is cut off; max: all of it is read, in windows."),
+    typer.Option(
+        help="Documents with more than the maximum number of tokens. first: encode the beginning. max: encode the "
+        "whole text in windows, and keep the largest weight of each term."
+    ),
 ]
 Stride = Annotated[
-    int | None, typer.Option(help="Tokens from one window's start to the next (max); by default without overlap")
+    int | None,
+    typer.Option(
+        help="Tokens between the starts of two windows (with --long-documents max). Default: windows do not overlap."
+    ),
 ]
 PruneDocuments = Annotated[
     str,
     typer.Option(
-        metavar="RULE", help="What is kept of a document: top-k:128, ratio:0.1 (of its largest weight) or mass:0.9."
+        metavar="RULE",
+        help="Prune document vectors. top-k:128 keeps the 128 heaviest terms, ratio:0.1 the terms above a tenth of the "
+        "largest weight, mass:0.9 the heaviest terms that make up 90 % of the sum of weights.",
     ),
 ]
-PruneQueries = Annotated[str, typer.Option(metavar="RULE", help="The same for queries.")]
-Dtype = Annotated[Literal["float32", "bfloat16"], typer.Option(help="Arithmetic of the encoder.")]
+PruneQueries = Annotated[
+    str, typer.Option(metavar="RULE", help="Prune query vectors, by the rules of --prune-documents.")
+]
+Dtype = Annotated[
+    Literal["float32", "bfloat16"], typer.Option(help="Floating-point type in which the encoder computes.")
+]
 Device = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Where to encode: cpu, cuda, cuda:1; by default cuda if there is one")
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Device of the encoder: cpu, cuda, cuda:1 and so on. Default: cuda if available, else cpu."
+    ),
 ]
 
 OfflineData = Annotated[
-    Path | None, typer.Option(metavar="FOLDER", help="A folder of collections: those found in it are not downloaded.")
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", help="Folder of downloaded collections. Collections in it are not downloaded again."
+    ),
 ]
 
 Command = Callable[..., None]
 
 
 def methods(incomplete: str) -> list[str]:
-    """The methods of `lsr encoders` that a shell may complete this to."""
+    """The method presets whose names begin with `incomplete`, for completion in a shell."""
     from lsr.encoders.presets import PRESETS
 
     return [name for name in PRESETS if name.startswith(incomplete)]
 
 
 def parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
-    """A parameter that `in_place_of` gives a command."""
+    """A parameter for `in_place_of`."""
     return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation)
 
 
 def in_place_of(
     name: str, shared: Sequence[inspect.Parameter], made: Callable[[dict[str, Any]], Any]
 ) -> Callable[[Command], Command]:
-    """Decorator of a command: options in place of its parameter `name`, which is what `made` makes of those given."""
+    """Decorator: replace the parameter `name` of a command by the `shared` options.
+
+    made: turns the options that differ from their defaults into the value of `name`.
+    """
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
@@ -198,7 +252,7 @@ _LOADING = [
     *_DENSE_LOADING,
 ]
 
-# Decorator of a command: the options of load_encoder, those given, in place of its parameter `loading`.
+# Decorator of a command: options of load_encoder in place of its parameter `loading`, a dict of the options given.
 takes_encoder = in_place_of("loading", _LOADING, dict)
 
 _CHANGING = [
@@ -210,19 +264,19 @@ _CHANGING = [
     parameter("device", Device),
 ]
 
-# Decorator of a command: how documents are added, in place of its parameter `how`.
+# Decorator of a command: options for adding documents in place of its parameter `how`, a dict of the options given.
 takes_change = in_place_of("how", _CHANGING, dict)
 
 
 def of_dense(loading: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that load_dense_encoder has, too."""
+    """The options in `loading` that load_dense_encoder takes, too."""
     return {each.name: loading[each.name] for each in _DENSE_LOADING if each.name in loading}
 
 
 def documents_of(
     sources: Sequence[str], id: str | None = None, text: str | None = None, title: str | None = None
 ) -> Documents | str:
-    """The documents of the arguments, or the path of stored vectors. Raises CollectionError."""
+    """The documents in `sources`, or the path of stored vectors. Raises CollectionError."""
     from lsr.checks import expanded
     from lsr.collections.documents import as_documents
     from lsr.storage.reading import rereadable
@@ -235,7 +289,7 @@ def documents_of(
 
 
 def read_ids(path: Path | None) -> list[str] | None:
-    """The lines of an --only file. Raises ParameterError for what is not a file of ids."""
+    """The lines of an --only file. Raises ParameterError if it is not a file of ids."""
     if path is None:
         return None
     from lsr.checks import expanded
@@ -245,17 +299,19 @@ def read_ids(path: Path | None) -> list[str] | None:
     path = expanded(path)
     kind = kind_of_file(path) if path.is_file() else None
     if kind is not None:
-        raise ParameterError(f"--only {path}: is {kind}, not of document ids; give a file with one id a line")
+        raise ParameterError(
+            f"--only {path}: expected a file of document ids, found {kind}; give a file with one id per line"
+        )
     return [line for _, line in read_lines(path, ParameterError)]
 
 
 def drops(same_id: Literal["drop", "keep"] | None) -> bool | None:
-    """--same-id, as load_collection takes it."""
+    """The value of --same-id as the argument drop_same_id of load_collection."""
     return None if same_id is None else same_id == "drop"
 
 
 def same_id_note(*runs: Mapping[str, Mapping[str, float]]) -> str:
-    """A remark where most queries of a run find a document of their own id first."""
+    """A remark if for most queries of a run the first document has the id of the query; else ""."""
     notes = (
         own_first(
             sum(query_id == max(found, key=found.__getitem__) for query_id, found in run.items() if found),
@@ -267,25 +323,25 @@ def same_id_note(*runs: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def own_first(count: int, queries: int) -> str:
-    """That remark, of so many queries that found anything."""
+    """The remark of `same_id_note`. queries: that have results. count: whose first result has the id of the query."""
     if count < max(2, queries / 2):
         return ""
     return (
-        f"{count} of {queries} queries find a document of their own id first; if queries are documents, give "
-        "--same-id drop"
+        f"for {count} of {queries} queries the first document has the id of the query; if the queries are "
+        "documents of the collection, give --same-id drop"
     )
 
 
 def check_folder(offline_data: Path | None) -> None:
-    """Raises ParameterError for an --offline-data that is not there."""
+    """Raises ParameterError if the folder of --offline-data does not exist."""
     if offline_data is not None and not offline_data.is_dir():
         raise ParameterError(f"--offline-data {offline_data}: there is no such folder; check the path")
 
 
 def check_output(path: Path | None) -> None:
-    """Raises StorageError for a file that cannot be written where it shall be: to know it before long work.
+    """Raises StorageError if a file cannot be written at `path`. Call it before long work.
 
-    Where the file is standard output, all other lines of the command go to stderr.
+    If the file is standard output, all other output of the command goes to stderr.
     """
     if path is None:
         return

@@ -1,4 +1,4 @@
-"""What commands print: results on stdout, progress on stderr."""
+"""The output of commands: results on stdout, progress on stderr."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ def watched() -> bool:
 
 
 def bold() -> tuple[str, str]:
-    """What begins and ends bold text on a terminal; nothing where stdout is none."""
+    """The codes that begin and end bold text. Empty if stdout is not a terminal."""
     return ("\x1b[1m", "\x1b[22m") if sys.stdout.isatty() else ("", "")
 
 
 def while_loading(what: object) -> AbstractContextManager[None]:
-    """Says on a terminal what is being loaded, if that takes a while."""
+    """Print on a terminal that `what` is being loaded, if loading takes a while."""
     from lsr.progress import waiting
 
     return waiting(printable(f"loading {what}"), shown=True)
 
 
 def say(line: str) -> None:
-    """A line on stdout, with names that somebody typed in it."""
+    """Print a line on stdout. It may contain any names."""
     print(printable(line))
 
 
 def remark(note: str) -> None:
-    """A line on stderr, if there is anything to say."""
+    """Print a line on stderr, unless it is empty."""
     if note:
         from lsr.storage.reading import as_given
 
@@ -53,15 +53,15 @@ def remark(note: str) -> None:
 
 
 def print_json(value: object) -> None:
-    """JSON is UTF-8: where stdout is not, ASCII with escapes is the same."""
+    """Print JSON: with escapes if stdout is not UTF-8."""
     print(json.dumps(value, ensure_ascii=codecs.lookup(sys.stdout.encoding).name != "utf-8", indent=2))
 
 
 def print_columns(rows: Iterable[Sequence[str]], least: Sequence[str] = ()) -> None:
-    """Rows of equal length as columns: numbers to the right, all else to the left.
+    """Print rows of equal length as columns: numbers to the right, texts to the left.
 
-    A terminal gets what it has room for: without the columns `least`, names of the first row, the least important one
-    first, and then with long cells folded. What is piped gets all columns, and one line for each row.
+    On a narrow terminal, the columns named in `least` are dropped, the first of them first. Then long cells are folded.
+    A pipe gets all columns, and one line per row.
     """
     import textwrap
 
@@ -84,12 +84,12 @@ def print_columns(rows: Iterable[Sequence[str]], least: Sequence[str] = ()) -> N
             cells = zip(line, widths, right, strict=True)
             print("  ".join(_padded(*each) for each in cells).rstrip())
     if left_out:
-        note = f"(no room for {', '.join(reversed(left_out))}; a wider terminal shows them, and so does a pipe)"
+        note = f"(columns not shown: {', '.join(reversed(left_out))}; use a wider terminal, or redirect the output)"
         print(textwrap.fill(note, room))
 
 
 def print_table(table: Table) -> None:
-    """As columns, of which a narrow terminal goes without the last ones."""
+    """Print a table as columns. A narrow terminal does not show the last columns."""
     from lsr.eval.tables import cells
 
     header, *rows = cells(table)
@@ -101,7 +101,7 @@ def _widths(table: Sequence[Sequence[str]]) -> list[int]:
 
 
 def _cells(text: str) -> int:
-    """How many columns of a terminal a text takes."""
+    """The width of a text on a terminal."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -118,17 +118,17 @@ def _padded(cell: str, width: int, right: bool) -> str:
     return blanks + cell if right else cell + blanks
 
 
-WORDS_TO_SEARCH = "what you look for"
+WORDS_TO_SEARCH = "words to search for"
 
 
 def print_next(*commands: Sequence[object]) -> None:
-    """What to type next, the words after `lsr`: for a person, so nothing unless stdout is a terminal."""
+    """Print the next commands to try, given without `lsr`. Prints only on a terminal."""
     if sys.stdout.isatty():
         print("next:", "\n      ".join(typed("lsr", *words) for words in commands))
 
 
 def typed(program: str, *words: object) -> str:
-    """A command as a shell takes it: by the program's path, where `lsr` alone would not be found."""
+    """A command in the syntax of a shell. If `lsr` is not on the PATH, the path of the program replaces it."""
     if program == "lsr" and not shutil.which("lsr"):
         program = os.path.abspath(sys.argv[0])
     import shlex
@@ -137,7 +137,7 @@ def typed(program: str, *words: object) -> str:
 
 
 def printable(text: str, keep: str = "") -> str:
-    """Without what a terminal would obey: control and invisible characters as escapes, but for those to keep."""
+    """A text with control and invisible characters as escapes, except for the characters in `keep`."""
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() or each in keep else ascii(each)[1:-1] for each in text)

@@ -1,8 +1,8 @@
-"""The panels of --help: options of one purpose stand together."""
+"""The panels of --help: options by purpose."""
 
 OUTPUT = "Output"
 
-# By parameter; COMMAND.parameter where it has another purpose there.
+# Panel -> parameters. COMMAND.parameter is a parameter that has another purpose in that command.
 _PANELS = {
     "Search": "k only where side query_cut heap_factor max_blocks knn exact recall budget_us search.queries "
     "why.queries",
@@ -27,5 +27,5 @@ PANEL_OF = {name: panel for panel, names in _PANELS.items() for name in names.sp
 
 
 def panel(command: str | None, parameter: str | None) -> str | None:
-    """Where --help shows this option of a command; None where nothing else needs a panel."""
+    """The panel in which --help shows this option of a command; None for the default panel."""
     return PANEL_OF.get(f"{command}.{parameter}", PANEL_OF.get(parameter or ""))

@@ -20,15 +20,15 @@ def refit(
         str | None,
         typer.Option(
             metavar="SIZE",
-            help="What this may use, such as 4GB; a larger index is built on disk. By default half the "
-            "machine's memory",
+            help="Memory limit, such as 4GB. A larger index is built with temporary files. Default: half of the "
+            "machine's memory.",
         ),
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Renew BM25's statistics (document counts, lengths, IDF) from the documents that are there, encoding nothing.
+    """Update the BM25 statistics (document frequencies, lengths, IDF) to the current documents, without encoding again.
 
-    The index becomes what `lsr index` would make of these documents; searchers that are open see it when they refresh.
+    The result equals a new `lsr index` of these documents. Open searchers see it after a refresh.
     """
     from lsr.retrieval.refit import refit_index
 
@@ -37,5 +37,5 @@ def refit(
     if json:
         print_json({"before": asdict(drift)})
         return
-    say(f"{index}: bm25 is fitted on its {counted(drift.documents, 'row')}; before, it was")
+    say(f"{index}: BM25 statistics are now of {counted(drift.documents, 'row')}. The drift was:")
     print_columns(drift_lines(drift))

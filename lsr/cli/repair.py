@@ -10,7 +10,7 @@ from lsr.cli import options
 from lsr.cli.output import print_json, say
 from lsr.display import counted
 
-_LISTED = 20  # ids; JSON has all
+_LISTED = 20  # ids; --json prints all
 
 
 def repair(
@@ -19,16 +19,16 @@ def repair(
         bool,
         typer.Option(
             "--forget-deletions",
-            help="Keep segments of which only the bitmap of deleted documents is damaged: these are found again.",
+            help="Keep a segment if only its list of deleted documents is damaged. Searches then return its deleted "
+            "documents again.",
         ),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be done, and do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and change nothing.")] = False,
     json: options.Json = False,
 ) -> None:
-    """Leave out the damaged segments of an index, and list the documents that are lost.
+    """Remove the damaged segments from an index, and list the lost documents.
 
-    Nothing is removed: what is left out stays in the folder as damaged-NAME. Ends with status 1 where something is
-    left that cannot be repaired.
+    Damaged segments are kept in the folder as damaged-NAME. Exits with status 1 if some damage cannot be repaired.
     """
     from lsr.index.tools.repair import repair_index
 
@@ -37,19 +37,19 @@ def repair(
         print_json(report.as_json())
     else:
         for name in report.restored:
-            say(f"{name}: written anew")
+            say(f"{name}: written again")
         for name in report.resurrected:
-            say(f"{name}: kept, and documents that had been deleted are found again")
+            say(f"{name}: kept; searches return its deleted documents again")
         for lost in report.lost:
-            where = "nothing of it is there" if lost.aside is None else f"now {lost.aside}; remove it when you like"
-            say(f"{lost.name}: left out ({where}), and with it, {counted(lost.documents, 'document')}")
+            where = "it does not exist" if lost.aside is None else f"moved to {lost.aside}, which you can delete"
+            say(f"{lost.name}: removed ({where}), with {counted(lost.documents, 'document')}")
             ids = lost.ids or []
             for each in ids[:_LISTED]:
                 say(f"  {each}")
             if len(ids) > _LISTED:
                 say(f"  and {len(ids) - _LISTED:,} more; --json lists all")
         for found in report.unrepaired:
-            say(f"{found.file}: {found.problem}; build the index again")
+            say(f"{found.file}: {found.problem}; rebuild the index")
         done = "would have" if dry_run else "has"
         say(f"generation {report.generation} {done} {counted(report.documents, 'document')}")
     if report.unrepaired:

@@ -16,15 +16,17 @@ def reproduce(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="inference-free, teachers, prosper, framework or regularizers.", show_default=False
+            metavar="NAME",
+            help="inference-free, teachers, prosper, framework or regularizers.",
+            show_default=False,
         ),
     ],
     output: Annotated[
-        Path | None, typer.Argument(metavar="OUT", help="Its folder; by default NAME.", show_default=False)
+        Path | None, typer.Argument(metavar="OUT", help="Output folder. Default: NAME.", show_default=False)
     ] = None,
-    seeds: Annotated[int, typer.Option(help="How often each training is repeated, with other seeds.")] = 3,
+    seeds: Annotated[int, typer.Option(help="Number of seeds. Each training runs once per seed.")] = 3,
     steps: Annotated[
-        int | None, typer.Option(help="Steps of each training; by default 1,000, of regularizers 100.")
+        int | None, typer.Option(help="Steps of each training. Default: 1,000, or 100 for regularizers.")
     ] = None,
     variants: Annotated[
         list[str] | None,
@@ -36,9 +38,9 @@ def reproduce(
     device: options.Device = None,
     threads: options.Threads = None,
 ) -> None:
-    """Put a finding of the literature to the test: train, index, measure, and say what differs.
+    """Reproduce a published comparison: train the variants, evaluate them, and test the differences.
 
-    Results that exist are kept: a killed reproduction resumes when the same command is given again.
+    Finished results are kept. If interrupted, run the same command again to resume.
     """
     options.check_folder(offline_data)
 

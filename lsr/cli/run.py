@@ -21,11 +21,15 @@ def run(
         str,
         typer.Argument(
             metavar="QUERIES|VECTORS",
-            help="A collection (see lsr index), lines of JSON or of id, tab and text, or vectors; - for stdin.",
+            help="Queries: a collection, a file (JSON lines, or lines of id, tab and text), or vectors; - reads "
+            "standard input.",
         ),
     ],
     output: Annotated[
-        Path, typer.Argument(metavar="RUN", help="The TREC run file to write; .gz compresses it, - is stdout.")
+        Path,
+        typer.Argument(
+            metavar="RUN", help="TREC run file to write. A name with .gz is compressed; - writes to stdout."
+        ),
     ],
     request: SearchRequest,
     split: options.Split = None,
@@ -34,9 +38,9 @@ def run(
     encoder: options.OfQueries = None,
     threads: options.Threads = None,
     device: options.Device = None,
-    tag: Annotated[str, typer.Option(metavar="NAME", help="Name of the run, its last column.")] = "lsr",
+    tag: Annotated[str, typer.Option(metavar="NAME", help="Name of the run, written in the last column.")] = "lsr",
 ) -> None:
-    """Search for every query of a collection or file, and write a TREC run."""
+    """Search for all queries of a collection or file, and write the results as a TREC run."""
     options.check_output(output)
 
     from lsr.collections.runs import write_run

@@ -15,15 +15,18 @@ from lsr.display import counted
 def scores(
     pickle: Annotated[
         Path,
-        typer.Argument(metavar="PICKLE", help="A .pkl[.gz] file of {query id: {document id: score}}."),
+        typer.Argument(metavar="PICKLE", help=".pkl or .pkl.gz file of a dict {query id: {document id: score}}."),
     ],
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write, for [teacher] scores.")],
+    output: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="Folder to write, for scores in [teacher] of a training configuration."),
+    ],
     json: options.Json = False,
 ) -> None:
-    """Convert a cross-encoder's published scores for trainings, without running the pickle that they come in.
+    """Convert published scores of a cross-encoder to a teacher for training, without executing the pickle.
 
-    Only what builds dicts, numbers and texts is followed; a pickle that would do anything else is refused. A killed
-    conversion resumes when the same command is given again.
+    A pickle with anything other than dicts, numbers and strings is rejected. If interrupted, run the same command again
+    to resume.
     """
     from lsr.training.published_scores import convert_score_pickle
 
@@ -32,5 +35,8 @@ def scores(
         print_json({"folder": str(output), **converted._asdict()})
         return
     queries = counted(converted.queries, "query", "queries")
-    say(f"{output}: {counted(converted.scores, 'score')} for {queries}; name it in a training, [teacher] scores")
+    say(
+        f"{output}: {counted(converted.scores, 'score')} for {queries}; to train with them, name the folder in "
+        "[teacher] scores"
+    )
     print_next(["train", "CONFIG"])

@@ -25,7 +25,9 @@ _METADATA = 200  # characters
 @takes_request(k=10)
 def search(
     index: options.IndexFolder,
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="The query's text, in quotes; or its id.")],
+    query: Annotated[
+        str, typer.Argument(metavar="QUERY", help="Text of the query, in quotes. With --queries, the id of a query.")
+    ],
     request: SearchRequest,
     explain: Annotated[bool, typer.Option("--explain", help="Show what each term contributes to the score.")] = False,
     queries: options.Queries = None,
@@ -34,7 +36,7 @@ def search(
     device: options.Device = None,
     facet: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN", help="Count the values of a column of metadata; may be given several times."),
+        typer.Option(metavar="COLUMN", help="Count the values of a metadata column. Can be repeated."),
     ] = None,
     json: options.Json = False,
 ) -> None:
@@ -48,14 +50,17 @@ def search(
         hits = snapshot.hits(asked.rows, request)[0]
         facets = {name: counted(snapshot, name, hits, request.where) for name in facet or ()}
     if not hits.complete:
-        remark(f"the search was stopped by --budget-us at an estimated recall of {hits.estimated_recall:.2f}; raise it")
+        remark(
+            f"the search reached --budget-us at an estimated recall of {hits.estimated_recall:.2f}; raise --budget-us "
+            "for complete results"
+        )
     if json:
         shown_hits = [{"rank": rank, **hit.as_dict(explain, _SNIPPET)} for rank, hit in enumerate(hits, start=1)]
         print_json({"query": query, "hits": shown_hits, **({"facets": facets} if facets else {})})
         return
     if not hits and hits.complete:
         narrowed = request.allowed is not None or request.where is not None
-        print(f"no document {'that may be found ' if narrowed else ''}shares a term with the query")
+        print(f"no document {'that matches the filter ' if narrowed else ''}shares a term with the query")
     for rank, hit in enumerate(hits, start=1):
         print(f"{rank:>3}  {hit.score:.4f}  {printable(hit.doc_id)}{_parts(hit)}")
         if hit.metadata:
@@ -79,7 +84,7 @@ def _columns(metadata: Mapping[str, Any]) -> str:
 
 
 def _snippet(hit: Hit, text: str) -> str:
-    """On one line, with what counts in bold where that can be seen."""
+    """The snippet on one line. On a terminal, the terms of the query are bold."""
     snippet = hit.snippet(_SNIPPET)
     marked = snippet.marked(*bold(), lambda piece: printable(re.sub(r"\s+", " ", piece), JOINERS))
     before = "... " if text[: snippet.begin].strip() else ""
@@ -87,7 +92,7 @@ def _snippet(hit: Hit, text: str) -> str:
 
 
 def _parts(hit: Hit) -> str:
-    """What the score was interpolated from."""
+    """The sparse and the dense score from which the score was interpolated."""
     if list(hit.scores.values()) == [hit.score]:
         return ""
     return "  (" + ", ".join(f"{side} {score:.4f}" for side, score in hit.scores.items()) + ")"

@@ -1,4 +1,4 @@
-"""The options of every command that searches, made of the words of a SearchRequest."""
+"""The options of every command that searches, made from the words of a SearchRequest."""
 
 from __future__ import annotations
 
@@ -16,32 +16,36 @@ from lsr.retrieval.request import WORDS, SearchRequest, word_types
 PARAMS = [each.name for each in fields(SearchParams)]
 
 _HELP = {
-    "query_cut": "Terms of the query, heaviest first, that decide which blocks of documents are scored.",
-    "heap_factor": "A block is skipped if its estimate is below this share of the worst score among the best so far; "
-    "higher is faster and finds less.",
-    "max_blocks": "Blocks that are scored, about; by default 100 times the square root of -k",
-    "knn": "Also score so many nearest neighbors of each of the best documents (of an index made with --knn).",
-    "exact": "Score every document: slow, and misses nothing.",
-    "recall": "Search as lsr tune found for this recall, in place of the options before.",
-    "budget_us": "Microseconds after which the search for a query stops, and gives what it has found.",
-    "feedback": "Search a second time, with terms of the best documents added to the query; average is for dense "
-    "vectors, rm3 for sparse ones. May lose: nDCG@10 of BM25 on SciFact is .664, .565 with rocchio, .635 with rm3.",
-    "feedback_depth": "Best documents that the second query takes; by default 10 (sparse), 5 (dense), 3 (average)",
-    "feedback_terms": "Terms of these documents that the second query takes (sparse); by default 10",
-    "alpha": "Weight of the query in the second query; by default 1 (rocchio, sparse), .4 (dense), .5 (rm3)",
-    "beta": "Weight of the best documents in the second query (rocchio); by default .75 (sparse), .6 (dense)",
-    "gamma": "Weight of the last documents of the first ranking, which is subtracted (rocchio).",
-    "negatives": "How many of the last documents --gamma is about (rocchio).",
-    "interpolate": "Add up sparse and dense scores: before the feedback, after it, or both times. Without feedback, "
-    "give after.",
-    "where": "An SQL expression over the documents' metadata: only those of which it is true are found, as in "
-    "\"year >= 2020 and category in ('cs', 'math')\". lsr info names the columns.",
-    "side": "Which vectors are searched and fed back; by default sparse, and dense with --interpolate",
-    "fusion": "What is added up: scores, or reciprocal ranks (rrf).",
-    "weight": "Weight of the sparse scores, from 0 to 1; the dense scores have the rest.",
-    "normalize": "How the scores of each ranking are made comparable first.",
-    "missing": "The score of a document that only the other ranking found: the lowest score of this ranking, or zero.",
-    "fusion_depth": "Documents of each ranking that are added up.",
+    "query_cut": "Number of query terms that estimate blocks. Terms that can contribute most come first. All terms "
+    "score documents. Larger: higher recall, slower.",
+    "heap_factor": "Skip blocks whose estimate is below this factor times the worst score in the heap of the best "
+    "documents so far. Larger: faster, lower recall.",
+    "max_blocks": "Approximate maximum number of blocks that are scored. Default: 100 times the square root of k. "
+    "Larger: higher recall, slower.",
+    "knn": "Also score this many nearest neighbors of each of the best documents. Needs an index built with --knn.",
+    "exact": "Score every document: exact, but slower.",
+    "recall": "Use the search parameters that lsr tune stored for this recall. Cannot be combined with other "
+    "parameters, except --budget-us.",
+    "budget_us": "Time limit per query, in microseconds. The search then returns the best documents so far.",
+    "feedback": "Search again with a query that is changed by the best documents. average: dense vectors only; rm3: "
+    "sparse vectors only. Feedback can lower effectiveness.",
+    "feedback_depth": "Number of documents for feedback. Default: 10 (sparse), 5 (dense), 3 (average).",
+    "feedback_terms": "Number of terms from these documents (sparse). Default: 10.",
+    "alpha": "Weight of the first query in the second query. Default: 1 (rocchio, sparse), 0.4 (dense), 0.5 (rm3).",
+    "beta": "Weight of the best documents in the second query (rocchio). Default: 0.75 (sparse), 0.6 (dense).",
+    "gamma": "Weight of documents that are subtracted from the second query: the last ones of the first ranking "
+    "(rocchio).",
+    "negatives": "Number of documents that --gamma subtracts (rocchio).",
+    "interpolate": "Fuse the sparse and the dense ranking: before feedback, after it, or both times. Without feedback, "
+    "use after.",
+    "where": 'Return only documents whose metadata fulfill this SQL expression, such as "year >= 2020 and category in '
+    "('cs', 'math')\". lsr info lists the columns.",
+    "side": "Vectors that are searched, and that feedback changes. Default: sparse, or dense with --interpolate.",
+    "fusion": "How rankings are fused: interpolation of scores, or reciprocal rank fusion (rrf).",
+    "weight": "Weight of the sparse scores, from 0 to 1. The dense scores have 1 minus this weight.",
+    "normalize": "Normalization of the scores of each ranking before fusion.",
+    "missing": "Score of a document that a ranking lacks: the lowest score of that ranking, or zero.",
+    "fusion_depth": "Number of documents of each ranking that are fused.",
 }
 
 
@@ -50,7 +54,7 @@ def takes_request(
 ) -> Callable[[options.Command], options.Command]:
     """Decorator of a command: options for these words of a search in place of its parameter `request`.
 
-    k: the default of -k, None for a command without it. only: whether there is --only.
+    k: the default of -k, or None for a command without -k. only: whether the command has --only.
     """
     shared = [options.parameter("k", options.Depth, k)] if k is not None else []
     shared += [_option(word) for word in words]

@@ -1,4 +1,4 @@
-"""What `lsr doctor` runs in a process of its own: made vectors, searched by blocks, exactly, and by SciPy."""
+"""The self-test of `lsr doctor`: random vectors, searched by blocks, exactly, and with SciPy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run_self_test() -> None:
         engine = BlockEngine.build(documents, IndexConfig(), executor, progress=False)
     index = SeismicIndex(State(engine, IndexConfig(), None, {}), None)
     built = time.perf_counter()
-    index.search(queries, K, threads=1)  # which loads the kernels
+    index.search(queries, K, threads=1)  # loads the kernels
     loaded = time.perf_counter()
     found = index.search(queries, K, threads=1)
     searched = time.perf_counter()
@@ -46,7 +46,7 @@ def run_self_test() -> None:
 
 
 def _made(rows: int, length: int, seed: int) -> SparseVectors:
-    """Rows of a topic each, with some components of any topic, as a learned encoder gives."""
+    """Random vectors, each with the components of a topic and some others, as a learned encoder gives."""
     rng = np.random.default_rng(seed)
     terms: npt.NDArray[np.int64] = np.random.default_rng(0).integers(0, DIM, (TOPICS, 100))
     own = terms[rng.integers(0, TOPICS, rows)[:, None], rng.integers(0, 100, (rows, length))]

@@ -12,37 +12,55 @@ from lsr.cli.output import remark, while_loading
 
 
 def serve(
-    indexes: Annotated[list[Path], typer.Argument(metavar="INDEX...", help="Folders that `lsr index` wrote.")],
-    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 for any that is free.")] = 8080,
+    indexes: Annotated[list[Path], typer.Argument(metavar="INDEX...", help="Folders of indexes.")],
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free port.")] = 8080,
     read_keys: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Keys for searching, one a line; or LSR_READ_KEYS has them.")
+        Path | None,
+        typer.Option(metavar="FILE", help="File of API keys for searching, one per line. Or set LSR_READ_KEYS."),
     ] = None,
     write_keys: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Keys for changes and searching; or LSR_WRITE_KEYS has them.")
+        Path | None,
+        typer.Option(metavar="FILE", help="File of API keys for changes and searching. Or set LSR_WRITE_KEYS."),
     ] = None,
     allow_anonymous: Annotated[
-        bool, typer.Option("--allow-anonymous", help="Let others search on this address without a key.")
+        bool,
+        typer.Option(
+            "--allow-anonymous", help="Allow searches without a key, although other machines can reach the address."
+        ),
     ] = False,
     cors: Annotated[
-        list[str] | None, typer.Option(metavar="ORIGIN", help="A web page that may call this server, as https://a.org.")
+        list[str] | None,
+        typer.Option(
+            metavar="ORIGIN",
+            help="Origin whose web pages can call this server, such as https://example.org. Can be repeated.",
+        ),
     ] = None,
-    deadline_ms: Annotated[int, typer.Option(help="Milliseconds that a search has at most.")] = 10_000,
+    deadline_ms: Annotated[int, typer.Option(help="Deadline of a search, in milliseconds.")] = 10_000,
     most_requests: Annotated[
-        int, typer.Option(help="Searches at once, and changes; further ones are told to come again.")
+        int,
+        typer.Option(
+            help="Maximum number of searches at once, and of changes at once. Further requests are answered with "
+            "status 429."
+        ),
     ] = 64,
-    most_bytes: Annotated[int, typer.Option(help="Of a request.")] = 8 << 20,
-    most_k: Annotated[int, typer.Option(help="Documents that a search ranks.")] = 1000,
-    most_characters: Annotated[int, typer.Option(help="Of a query.")] = 4000,
-    most_documents: Annotated[int, typer.Option(help="Documents or hits of one request or answer.")] = 1000,
+    most_bytes: Annotated[int, typer.Option(help="Maximum size of a request body, in bytes.")] = 8 << 20,
+    most_k: Annotated[int, typer.Option(help="Maximum k of a search.")] = 1000,
+    most_characters: Annotated[int, typer.Option(help="Maximum number of characters of a query.")] = 4000,
+    most_documents: Annotated[
+        int, typer.Option(help="Maximum number of documents per request, and of hits per answer.")
+    ] = 1000,
     device: options.Device = None,
     cluster: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="Let Ray's actors search sharded indexes: auto, local, or its address."),
+        typer.Option(
+            metavar="ADDRESS",
+            help="Search sharded indexes with actors on a Ray cluster: auto, local, or the address of a cluster.",
+        ),
     ] = None,
-    replicas: Annotated[int, typer.Option(help="Of each shard, with --cluster.")] = 1,
+    replicas: Annotated[int, typer.Option(help="Number of replicas per shard, with --cluster.")] = 1,
 ) -> None:
-    """Answer searches and changes over HTTP, until SIGTERM or Ctrl-C; running requests are finished first."""
+    """Answer searches and changes over HTTP. After SIGTERM or Ctrl-C, the server finishes running requests first."""
     from lsr.extras import need
 
     need("serving", "fastapi", "uvicorn", "prometheus_client")
@@ -67,5 +85,5 @@ def serve(
     )
     with while_loading(", ".join(map(str, indexes))):
         served = open_served(indexes, device, cluster, replicas)
-    remark(f"http://{host}:{port}/ answers for {', '.join(served)}")
+    remark(f"serving {', '.join(served)} at http://{host}:{port}/")
     run(served, settings)

@@ -16,18 +16,21 @@ from lsr.storage.files import is_stream
 
 def train(
     file: Annotated[
-        Path, typer.Argument(metavar="CONFIG", help="The training: a TOML file, or a recipe such as small/splade-max.")
+        Path,
+        typer.Argument(
+            metavar="CONFIG", help="Training configuration: a TOML file, or a recipe such as small/splade-max."
+        ),
     ],
     output: Annotated[
-        Path | None, typer.Argument(metavar="OUT", help="Its folder; by default the file's name without .toml.")
+        Path | None, typer.Argument(metavar="OUT", help="Output folder. Default: the name of the file without .toml.")
     ] = None,
     offline_data: options.OfflineData = None,
     device: options.Device = None,
     json: options.Json = False,
 ) -> None:
-    """Train a sparse encoder. A killed training resumes when the same command is given again.
+    """Train a sparse encoder. If interrupted, run the same command again to resume.
 
-    The best encoder is in OUT/encoder, for every place that takes an encoder's name.
+    The best encoder is saved in OUT/encoder. All commands with an --encoder option take this folder.
     """
     need("training", *TRAINING)
     from lsr.training.training_config import read_training
@@ -36,7 +39,9 @@ def train(
     options.check_folder(offline_data)
     folder = file.with_suffix("") if output is None else output
     if folder == file and (file.is_file() or is_stream(file)):
-        raise ParameterError(f"{file}: its results cannot have its name, which does not end with .toml; give OUT")
+        raise ParameterError(
+            f"{file}: the name does not end with .toml, so the output folder cannot be named after it; give OUT"
+        )
 
     with while_loading("PyTorch"):
         from torch import distributed
@@ -55,7 +60,10 @@ def train(
         print(f"{name} {value:.4g}" + (f", {before[name]:.4g} before training" if name in before else ""))
     commands = [["index", "COLLECTION", f"{folder}.index", "--encoder", folder / "encoder"]]
     if config.evaluation is None:
-        remark("no [evaluation] measured it: index a collection before and after, lsr run, and lsr compare the runs")
+        remark(
+            "without [evaluation], effectiveness was not measured; to measure it, index a collection with the encoder "
+            "before and after training, run lsr run on both, and lsr compare"
+        )
         if config.encoder.start:
             commands.insert(0, ["index", "COLLECTION", f"{folder}.before.index", "--encoder", config.encoder.start])
     print_next(*commands)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from lsr.index.seismic.seismic_index import SeismicIndex
     from lsr.index.tools.tuning import Tuning, TuningPoint
 
-_COLUMNS = ("recall", "held out", "µs a query", "query cut", "blocks", "neighbors")
-_LEAST = ("neighbors", "held out")  # what a narrow terminal goes without
+_COLUMNS = ("recall", "held out", "µs per query", "query cut", "blocks", "neighbors")
+_LEAST = ("neighbors", "held out")  # columns that a narrow terminal does not show
 
 
 def tune(
@@ -25,27 +25,27 @@ def tune(
         str,
         typer.Option(
             metavar="QUERIES|VECTORS",
-            help="Some hundreds, like those to come: a collection, a queries.jsonl[.gz], a TSV of id and text, or "
-            "vectors: .npz, .jsonl[.gz], .csr or a folder that lsr encode wrote.",
+            help="A few hundred typical queries: a collection, a .jsonl or TSV file of texts, or vectors (.npz, "
+            ".jsonl, .csr, or a folder written by lsr encode).",
         ),
     ],
     recall: Annotated[
         list[float] | None,
-        typer.Option(help="What to reach; may be given several times. By default .9, .95, .97 and .99"),
+        typer.Option(help="Recall target. Can be repeated. Default: .9, .95, .97 and .99."),
     ] = None,
     k: options.Depth = 10,
     split: options.Split = None,
     encoder: options.OfQueries = None,
     threads: options.Threads = None,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw recall against time: .svg, .png, .pdf")
+        Path | None, typer.Option(metavar="FILE", help="Plot recall against time, to a .svg, .png or .pdf file.")
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Find the fastest search that reaches a recall, and keep its parameters with the index.
+    """Find the fastest search parameters that reach a recall target, and store them in the index.
 
-    Recall is the share of the exact top k that is found. Times are those of one thread; --threads are for the exact
-    search that all others are compared with.
+    Recall is the share of the exact top k that a search returns. Times are of one thread; --threads applies only to the
+    exact search for comparison.
     """
     from lsr.encoders.base import ENCODER_FOLDER
     from lsr.eval.drawing import checked_format
@@ -103,17 +103,17 @@ def _plot(tuning: Tuning, index: Path, path: Path) -> None:
 def _print(tuning: Tuning, given: int, inverted: bool) -> None:
     from lsr.index.tools.tuning import MOST_QUERIES
 
-    many = f", sampled of {given:,}" if given > MOST_QUERIES else ""
-    print(f"recall@{tuning.k} on {counted(tuning.queries, 'query', 'queries')}{many}, every second of them held out\n")
+    many = f", sampled from {given:,}" if given > MOST_QUERIES else ""
+    print(f"recall@{tuning.k} on {counted(tuning.queries, 'query', 'queries')}{many}; every second query is held out\n")
     print_columns([_COLUMNS, *map(_cells, tuning.frontier)], _LEAST)
-    print("\nkept with the index\n")
+    print("\nstored in the index\n")
     chosen = [(f"{asked:g}", *_cells(each)) for asked, each in tuning.chosen.items()]
     print_columns([("recall target", *_COLUMNS), *chosen], _LEAST)
     exact = [f"{asked:g}" for asked, point in tuning.chosen.items() if point.params.exact]
     if inverted:
-        print("\nthis index is searched exactly, whatever the parameters")
+        print("\nevery search of this index is exact, with any parameters")
     elif exact:
-        print(f"\nno other search that is sure to reach {', '.join(exact)} is faster than an exact one")
+        print(f"\nfor recall {', '.join(exact)}, no approximate search is reliable and faster than an exact search")
 
 
 def _cells(point: TuningPoint) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from lsr.cli.changing import Sources, committed, opened
 from lsr.cli.output import print_json, say
 from lsr.display import counted
 
-_LISTED = 20  # ids; JSON has all
+_LISTED = 20  # ids; --json prints all
 
 
 @options.takes_change
@@ -23,17 +23,17 @@ def update(
     delete_missing: Annotated[
         bool,
         typer.Option(
-            "--delete-missing", help="Delete the documents of the index whose ids are not among those given here."
+            "--delete-missing", help="Also delete the documents of the index that are not among the given documents."
         ),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be done, and do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and change nothing.")] = False,
     json: options.Json = False,
 ) -> None:
-    """Replace the documents that have the same ids, and add the others. A killed job resumes as lsr add does.
+    """Replace documents whose ids are in the index, and add the others. If interrupted, run the same command to resume.
 
-    Documents with the text and metadata that the index has are left alone. A page that is in the folder that was
-    indexed has its path below that as id, so that one file or subfolder can be given. Documents that are not given
-    stay, unless --delete-missing is given.
+    Documents whose text and metadata have not changed are skipped. A single file or subfolder of a folder that was
+    indexed can be given: its files have the same ids as before. Other documents of the index stay, unless
+    --delete-missing is given.
     """
     searcher, documents = opened(index, sources, how)
     report = searcher.update(
@@ -52,7 +52,7 @@ def update(
         counts = {"documents": searcher.documents, "generation": searcher.generation}
         print_json({"index": str(index), **entries, **counts})
     else:
-        say(f"{index}, if this were done: {done}")
+        say(f"{index}: dry run: {done}")
         for each in report.deleted[:_LISTED]:
             say(f"  {each} deleted")
         if len(report.deleted) > _LISTED:

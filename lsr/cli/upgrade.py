@@ -7,11 +7,11 @@ from lsr.cli.output import print_json, print_next, printable, say
 
 
 def upgrade(index: options.IndexFolder, json: options.Json = False) -> None:
-    """Give an index of an earlier version the form in which it can be searched and changed, in one step.
+    """Convert an index of an earlier version to the current format, in one step.
 
-    Blocks of an earlier version are built anew of the weights that they hold, which takes as long as building the index
-    and half of the machine's memory at most; what was tuned on them is dropped. All else is kept as it is. Earlier
-    versions of lsr do not read the result.
+    Blocks are rebuilt from the stored weights. This takes as long as building the index, and at most half of the
+    machine's memory. Stored search parameters are removed; everything else is kept. Earlier versions of lsr cannot read
+    the result.
     """
     from lsr.index.segments.upgrade import upgrade_index
     from lsr.progress import waiting
@@ -21,5 +21,5 @@ def upgrade(index: options.IndexFolder, json: options.Json = False) -> None:
     if json:
         print_json({"index": str(index), "upgraded": upgraded})
         return
-    say(f"{index}: {'upgraded' if upgraded else 'nothing to do, it has the present form'}")
+    say(f"{index}: {'upgraded' if upgraded else 'nothing to do: it has the current format'}")
     print_next(["info", index])

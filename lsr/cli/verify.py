@@ -14,7 +14,7 @@ from lsr.display import counted
 if TYPE_CHECKING:
     from lsr.encoders.verification import CardCheck
 
-_LEAST = ("source",)  # what a narrow terminal goes without
+_LEAST = ("source",)  # columns that a narrow terminal does not show
 
 
 def verify(
@@ -22,20 +22,22 @@ def verify(
         str | None,
         typer.Argument(
             metavar="MODEL",
-            help="tiny, a model's folder, or a Hugging Face id; without one, lists the models that have a card.",
+            help="Model to check: tiny, a folder, or a Hugging Face id. Without it, list the models that have a golden "
+            "card.",
         ),
     ] = None,
     card: Annotated[
         str | None,
         typer.Option(
-            metavar="CARD", help="What to compare with: the id of a model, or a TOML file; by default MODEL's"
+            metavar="CARD",
+            help="Golden card to check against: the id of a model, or a TOML file. Default: the card of MODEL.",
         ),
     ] = None,
     dtype: options.Dtype = "float32",
     device: options.Device = None,
     json: options.Json = False,
 ) -> None:
-    """Compare a model with what is published of it; ends with status 1 where it gives something else."""
+    """Compare a model with its published scores (golden card). Exits with status 1 if it does not reproduce them."""
     if model is None:
         _list(json)
         return
@@ -52,10 +54,10 @@ def verify(
         rows = [_row(each) for each in result.checks]
         print_columns([("", "check", "expected", "found", "allowed", "source"), *rows], least=_LEAST)
         for trap in result.traps:
-            say(f"mind: {trap}")
+            say(f"note: {trap}")
         for doubt in dict.fromkeys(each.doubt for each in result.checks if each.doubt and not each.passed):
-            say(f"in doubt: {doubt}")
-        state = "all as published" if result.passed else f"{counted(len(result.failed), 'check')} failed"
+            say(f"uncertain: {doubt}")
+        state = "all match" if result.passed else f"{counted(len(result.failed), 'check')} failed"
         of = "" if result.card == result.model else f", by the card of {result.card}"
         say(f"{result.model}{of}: {counted(len(result.checks), 'check')}, {state}")
     if not result.passed:

@@ -7,10 +7,13 @@ import time
 
 
 def warmup() -> None:
-    """Compile all that searches and builds run, once after an installation: the first of each waits no longer."""
+    """Compile all kernels once after an installation, so that the first search and the first build do not wait."""
     from lsr.index.tools.warmup import warm_up
 
     begin = time.perf_counter()
     warm_up(progress=True)
-    where = os.environ.get("NUMBA_CACHE_DIR") or "__pycache__ beside the package's modules, or the user's cache folder"
-    print(f"compiled in {time.perf_counter() - begin:.0f} s; kept in {where}")
+    where = (
+        os.environ.get("NUMBA_CACHE_DIR")
+        or "__pycache__ next to the modules of lsr, or in the cache folder of the user"
+    )
+    print(f"compiled in {time.perf_counter() - begin:.0f} s; stored in {where}")

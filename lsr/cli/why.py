@@ -22,24 +22,26 @@ if TYPE_CHECKING:
 _SHOWN = 30
 
 _EXACT: dict[Reason, str] = {
-    "inverted": "this index has inverted lists, and every search of it is exact",
-    "asked for": "an exact search was asked for",
-    "few allowed": "few may be found",
-    "too few found": "blocks gave too few",
+    "inverted": "the index stores posting lists, so every search is exact",
+    "asked for": "the search was exact",
+    "few allowed": "the filter leaves few documents",
+    "too few found": "the blocks contain fewer than k results",
 }
 
 
 @takes_request(k=10, words=[*PARAMS, "where"])
 def why(
     index: options.IndexFolder,
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="The query's text, in quotes; or its id.")],
-    document: Annotated[str, typer.Argument(metavar="DOC", help="The document's id.")],
+    query: Annotated[
+        str, typer.Argument(metavar="QUERY", help="Text of the query, in quotes. With --queries, the id of a query.")
+    ],
+    document: Annotated[str, typer.Argument(metavar="DOC", help="Id of the document.")],
     request: SearchRequest,
     queries: options.Queries = None,
     encoder: options.OfQueries = None,
     json: options.Json = False,
 ) -> None:
-    """Tell why a search finds a document, or at which stage it is lost and which option would keep it."""
+    """Explain why a search returns a document, or at which stage the search drops it and which option returns it."""
     from lsr.retrieval.asked import open_with_query
 
     with while_loading(index):
@@ -47,7 +49,7 @@ def why(
     searcher = asked.searcher
     row = int(searcher.snapshot.rows_of([document])[0])
     if row < 0:
-        raise ParameterError(f"{document!r} is not a document of {index}; check the id")
+        raise ParameterError(f"{index} has no document with the id {document!r}; check the id")
     vector = searcher.snapshot.encode(asked.rows)[SPARSE]
     explained = cast("SeismicIndex", searcher.index).why(
         vector, row, request.k, request.params, searcher.snapshot.allowed(request)
@@ -85,41 +87,41 @@ def _print(document: str, explained: Why, given: SearchParams, token: Callable[[
 def _score(explained: Why) -> str:
     parts = [f"{explained.score:.4f}"]
     if explained.exact_rank is not None:
-        parts.append(f", rank {explained.exact_rank} of an exact search")
+        parts.append(f", rank {explained.exact_rank} in an exact search")
     if explained.threshold is None:
-        parts.append(f"; fewer than {counted(explained.k, 'document')} found")
+        parts.append(f"; fewer than {counted(explained.k, 'document')} are returned")
     else:
-        parts.append(f"; the last of {explained.k} returned has {explained.threshold:.4f}")
+        parts.append(f"; the last of {explained.k} results has {explained.threshold:.4f}")
     return "".join(parts)
 
 
 def _stage_lines(stages: Stages, params: SearchParams) -> list[tuple[str, str]]:
-    required = f"{stages.limit:.4f} in the end, {params.heap_factor:g} x the worst score kept"
+    required = f"{stages.limit:.4f} at the end, {params.heap_factor:g} x the worst score in the heap"
     if stages.floor > stages.limit:
-        required = f"{stages.floor:.4f}, where enough blocks are better; {required}"
-    how = {True: "visited", False: "not visited", None: "visited only if met early, when less was required"}[
+        required = f"{stages.floor:.4f}, because enough other blocks have higher estimates; {required}"
+    how = {True: "visited", False: "not visited", None: "visited only if its turn came early, when less was required"}[
         stages.visited
     ]
     superblock = []
     if stages.superblock is not None and stages.superblock_floor is not None:
-        looked_into = f"its blocks are estimated from {stages.superblock_floor:.4f} on"
+        looked_into = f"its blocks are estimated if this is at least {stages.superblock_floor:.4f}"
         superblock.append(("superblock", f"estimate {stages.superblock:.4f}; {looked_into}"))
     return [
         *superblock,
         ("block", f"estimate {stages.estimate:.4f}, {how}"),
         ("required", required),
-        ("head", f"{stages.head:.4f}; the rest of a document is read from {stages.head_limit:.4f} on"),
+        ("head", f"{stages.head:.4f}; the tail is read if the head scores at least {stages.head_limit:.4f}"),
     ]
 
 
 def _remedy(explained: Why, given: SearchParams) -> str:
     if explained.remedy is None:
-        return "none; no options return it"
+        return "none: no options return it"
     return f"{_words(explained.remedy, explained, given)}, which returns it at rank {explained.remedy.rank}"
 
 
 def _words(remedy: Remedy, explained: Why, given: SearchParams) -> str:
-    """The remedy as options, to be given beside those that are there."""
+    """The remedy as options to add to the given ones."""
     words = [] if remedy.k == explained.k else [f"-k {remedy.k}"]
     if remedy.params.exact and not explained.params.exact:
         words.append("--exact")
@@ -139,7 +141,7 @@ def _words(remedy: Remedy, explained: Why, given: SearchParams) -> str:
 
 
 def _table(terms: Sequence[Term], staged: bool, token: Callable[[int], str]) -> Iterator[tuple[str, ...]]:
-    yield ("term", "query", "document", "product", *(("read in", "block's largest", "estimate") if staged else ()))
+    yield ("term", "query", "document", "impact", *(("read in", "block maximum", "estimate") if staged else ()))
     for term in terms:
         yield (
             token(term.component),
@@ -152,7 +154,7 @@ def _table(terms: Sequence[Term], staged: bool, token: Callable[[int], str]) -> 
 
 def _stage_cells(term: Term) -> tuple[str, str, str]:
     place = "-" if not term.document_weight else "head" if term.in_head else "tail"
-    return place, _or_dash(term.block_maximum), _or_dash(term.estimated) if term.in_query_cut else "beyond the cut"
+    return place, _or_dash(term.block_maximum), _or_dash(term.estimated) if term.in_query_cut else "not in query cut"
 
 
 def _or_dash(weight: float) -> str:

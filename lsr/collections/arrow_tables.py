@@ -1,4 +1,4 @@
-"""Tables as Arrow has them: Parquet and Arrow files, Hugging Face datasets, data frames of pandas and polars."""
+"""Arrow tables: Parquet and Arrow files, Hugging Face datasets, data frames of pandas and polars."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from lsr.storage.reading import open_regular
 if TYPE_CHECKING:
     import pyarrow as pa
 
-STATE, SPLITS = "state.json", "dataset_dict.json"  # what datasets' save_to_disk leaves in a folder
+STATE, SPLITS = "state.json", "dataset_dict.json"  # files that save_to_disk of datasets writes
 _LARGEST_JSON = 1 << 26  # bytes
 
 
 class ArrowFiles:
-    """Parquet and Arrow files, one after another. Their columns must go together; a file may lack some."""
+    """Parquet and Arrow files, one after another. Their columns must have compatible types; a file can lack some."""
 
     def __init__(self, name: str, where: str, paths: Sequence[Path]) -> None:
         self.name = name
@@ -66,7 +66,7 @@ class ArrowFiles:
 
 
 class ArrowObject:
-    """A table in memory, or what gives batches of one. open: a new iterator over tables or batches."""
+    """A table in memory, or a source of its batches. open: returns a new iterator over tables or batches."""
 
     def __init__(self, name: str, schema: pa.Schema, rows: int | None, open: Callable[[], Iterator[Any]]) -> None:
         self.name = self.where = name
@@ -95,14 +95,14 @@ class ArrowObject:
 
 
 def is_table(source: object) -> bool:
-    """Whether this is a data frame, an Arrow table or reader, or a Hugging Face dataset."""
+    """Whether `source` is a data frame, an Arrow table or reader, or a Hugging Face dataset."""
     arrow = hasattr(source, "__arrow_c_stream__") and (hasattr(source, "columns") or hasattr(source, "schema"))
     arrow = arrow or (hasattr(source, "__arrow_c_array__") and hasattr(source, "schema"))
     return arrow or _is_frame(source) or _is_dataset(source) or hasattr(source, "collect_schema")
 
 
 def table_of(source: Any) -> ArrowObject:
-    """What is_table finds, in place: nothing is copied but a data frame of pandas. Raises CollectionError."""
+    """A source that is_table accepts. Only data frames of pandas are copied. Raises CollectionError."""
     import pyarrow as pa
 
     name = f"the {type(source).__name__}"
@@ -110,7 +110,7 @@ def table_of(source: Any) -> ArrowObject:
         batches = source.with_format("arrow")
         return ArrowObject(name, source.features.arrow_schema, len(source), lambda: batches.iter(BATCH_ROWS))
     if hasattr(source, "collect_schema") and hasattr(source, "collect"):
-        raise CollectionError(f"{name} is a plan without rows yet; give what its collect() returns")
+        raise CollectionError(f"{name} is a query plan without rows; give the result of its collect()")
     try:
         if _is_frame(source):
             named = any(each is not None for each in source.index.names)
@@ -121,20 +121,20 @@ def table_of(source: Any) -> ArrowObject:
             table = pa.table(source)
     except (pa.ArrowException, TypeError, ValueError) as cause:
         raise CollectionError(
-            f"{name}: cannot be read as an Arrow table ({shown(' '.join(map(str, cause.args)))}); give each column "
-            "values of one type"
+            f"{name}: cannot be converted to an Arrow table ({shown(' '.join(map(str, cause.args)))}); give each "
+            "column values of one type"
         ) from cause
     return ArrowObject(name, table.schema, len(table), lambda: iter([table]))
 
 
 def dataset_on_disk(folder: Path) -> ArrowFiles | None:
-    """A folder that the datasets library wrote by save_to_disk; None for another. Raises CollectionError."""
+    """The dataset in a folder that save_to_disk of datasets wrote; None for another folder. Raises CollectionError."""
     if (folder / SPLITS).is_file():
         found = _json(folder / SPLITS).get("splits")
         splits = [str(each) for each in found] if isinstance(found, list) else []
         first = splits[0] if splits else "SPLIT"
         raise CollectionError(
-            f"{folder}: holds the splits {', '.join(splits) or '?'} of a dataset; give one of them: {folder / first}"
+            f"{folder}: has the splits {', '.join(splits) or '?'} of a dataset; give one of them: {folder / first}"
         )
     if not (folder / STATE).is_file():
         return None
@@ -149,21 +149,21 @@ def dataset_on_disk(folder: Path) -> ArrowFiles | None:
 
 
 def joined_schema(schemas: Sequence[tuple[str, pa.Schema]]) -> pa.Schema:
-    """One schema with the columns of all. Raises CollectionError, naming both, for types that do not go together."""
+    """One schema with the columns of all schemas. Raises CollectionError for types that are not compatible."""
     import pyarrow as pa
 
     joined: pa.Schema = pa.schema([])
     for name, schema in schemas:
         bare = pa.schema([field.remove_metadata() for field in schema])
         if len(set(bare.names)) < len(bare.names):
-            return schema  # which whoever reads it refuses
+            return schema  # the reader raises the error
         try:
             joined = pa.unify_schemas([joined, bare], promote_options="permissive")
         except pa.ArrowException:
             first, second = next((joined.field(field.name), field) for field in bare if not _go_together(joined, field))
             raise CollectionError(
-                f"{name}: the column {first.name!r} is of type {second.type}, in files before it of {first.type}; "
-                "make them one type, or index the files apart"
+                f"{name}: the column {first.name!r} has type {second.type}, but type {first.type} in earlier files; "
+                "use one type, or index the files separately"
             ) from None
     return joined
 
@@ -181,7 +181,7 @@ def _go_together(schema: pa.Schema, field: pa.Field) -> bool:
 
 
 def _widened(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """A batch of the schema of all files: columns that it lacks are null."""
+    """A batch with the schema of all files. Missing columns are null."""
     import pyarrow as pa
 
     if batch.schema.names == schema.names and all(a.type == b.type for a, b in zip(batch.schema, schema, strict=True)):
@@ -223,7 +223,7 @@ def _schema_of(path: Path) -> pa.Schema:
 
 
 def _read_names(field: pa.Field) -> None:
-    """Raises UnicodeDecodeError for a name that is damaged, here rather than wherever it is used."""
+    """Raises UnicodeDecodeError for a damaged name here, not at its first use."""
     _ = field.name
     for at in range(field.type.num_fields):
         _read_names(field.type.field(at))
@@ -243,7 +243,7 @@ def _read(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 def _opened(file: Any) -> Any:
-    """A stream of batches, as datasets write them, or a file with a footer."""
+    """An opened Arrow file: a stream of batches, as datasets writes it, or a file with a footer."""
     import pyarrow as pa
 
     begins = file.read(6)

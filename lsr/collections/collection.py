@@ -1,4 +1,4 @@
-"""Collections: documents, queries and judgments that belong together, whatever layout they come in."""
+"""Collections: documents, queries and judgments, in any supported layout."""
 
 from __future__ import annotations
 
@@ -38,26 +38,28 @@ _ACCEPTED = (
     'text, or of JSON with "_id" and "text"), a folder of Parquet files (corpus/, queries/, qrels/), an ir_datasets id '
     "such as beir/scifact/test, or the id of such a folder on Hugging Face, such as zeta-alpha-ai/NanoSciFact"
 )
-# Collections whose queries are documents, as BEIR and ir_datasets name them; splits of these, too.
+# Collections whose queries are documents, by their names in BEIR and ir_datasets, with splits.
 _QUERIES_ARE_DOCUMENTS = {
     *("arguana", "quora", "beir/arguana", "beir/quora"),
     *("nano-beir/arguana", "nano-beir/quora"),
-    *("NanoArguAna", "NanoQuoraRetrieval"),  # on Hugging Face, whoever keeps them
+    *("NanoArguAna", "NanoQuoraRetrieval"),  # on Hugging Face, of any owner
 }
 
 
 def load_collection(spec: str | Path, split: str | None = None, *, drop_same_id: bool | None = None) -> Collection:
-    """The collection at `spec`.
+    """Open a test collection.
 
-    spec: a BEIR folder, a folder of MS MARCO files, "COLLECTION[,QUERIES[,QRELS]]" of files of whatever name, "-" for
-        standard input among them, a folder of Parquet files (lsr.collections.parquet_source), an ir_datasets id, or
-        the id of a data set of Hugging Face whose files are such a folder.
-    split: whose queries and judgments; None takes "test", else "dev", else the only one there is, and is decided
-        when queries or judgments are first asked for, so that documents alone never need a split. A file of judgments
-        is that of any split.
-    drop_same_id: see Collection; None decides by the name of the folder, of the files' folder, or of the id.
+        collection = load_collection("beir/scifact/test")
+        collection.queries(), collection.qrels()
 
-    Reads no documents yet. Raises CollectionError if there is no such collection, or no such split.
+    spec: a BEIR folder; a folder of MS MARCO files; "COLLECTION[,QUERIES[,QRELS]]", files of any names ("-" is standard
+        input); a folder of Parquet files; an ir_datasets id; or the id of a dataset on Hugging Face with such a folder.
+    split: the split of queries and judgments. None takes "test", else "dev", else the only split. It is chosen when
+        queries or judgments are first needed; documents alone need no split. A given file of judgments is used for any
+        split.
+    drop_same_id: see Collection. None decides by the name of the folder or the id.
+
+    No documents are read yet. Raises CollectionError if there is no such collection or split.
     """
     name = str(spec) if isinstance(spec, Path) else spec
     check_text("the collection", name, CollectionError)
@@ -72,13 +74,16 @@ def load_collection(spec: str | Path, split: str | None = None, *, drop_same_id:
 
 
 class Collection(HasFacts):
-    """Documents stream; queries and judgments are read whole. Every error is a CollectionError with its place.
+    """A test collection: documents, queries and relevance judgments. Open one with load_collection.
 
-    drop_same_id: a document with the id of the query does not answer it, and must be dropped from its ranking. None
-        means True for folders and ids called arguana or quora, whose queries are documents of the collection.
+    drop_same_id: a document with the id of the query is not an answer and must be dropped from its ranking. None means
+        True for folders and ids named arguana or quora, whose queries are documents of the collection.
+
+    Documents are streamed; queries and judgments are read into memory. Every error is a CollectionError that names the
+    place.
     """
 
-    metadata_schema: pa.Schema | None = None  # the values of the metadata tell their types
+    metadata_schema: pa.Schema | None = None  # the types of the metadata follow from their values
 
     def __init__(self, source: CollectionSource, split: str | None = None, drop_same_id: bool | None = None) -> None:
         if split is not None and split not in source.splits:
@@ -98,36 +103,38 @@ class Collection(HasFacts):
 
     @cached_property
     def count(self) -> int | None:
-        """The number of documents, for progress bars; None where only reading them all would tell."""
+        """The number of documents, for progress bars; None if it is unknown before all are read."""
         return self._source.count()
 
     @cached_property
     def split(self) -> str | None:
-        """The split in use; None for a collection whose queries and judgments carry no split's name."""
+        """The split of the queries and judgments; None for a collection without named splits."""
         if self._split is not None or not self.splits or self._source.has_qrels(None):
             return self._split
         for default in ("test", "dev"):
             if default in self.splits:
                 return default
         if len(self.splits) > 1:
-            raise CollectionError(f"{self.name}: name one of its splits: {', '.join(self.splits)}")
+            raise CollectionError(
+                f"{self.name}: has several splits; give one of them (--split, split=): {', '.join(self.splits)}"
+            )
         return self.splits[0]
 
     @cached_property
     def corpus(self) -> str:
-        """What tells the documents from others: the digest of their file, or the ir_datasets id that they belong to."""
+        """An identifier of the documents: the digest of their file, or their ir_datasets id."""
         return self._source.corpus()
 
     def documents(self) -> Iterator[Document]:
-        """Every document once, in the collection's order; memory grows by 16 bytes a document, to find duplicates."""
+        """All documents, in the order of the collection. Detecting duplicates takes 16 bytes of memory per document."""
         return unique_documents(self.name, self._source.documents)
 
     def place_of(self, doc_id: str) -> Place | None:
-        """Where a document is: the file and line. Reads the documents before it."""
+        """The file and line of a document. Reads the documents before it."""
         return next((place for place, document in self._source.documents() if document.doc_id == doc_id), None)
 
     def queries(self) -> dict[str, str]:
-        """Query id -> text, of the judged queries if the collection has judgments, else of all."""
+        """{query id: text} of the judged queries if the collection has judgments, else of all queries."""
         return self._queries
 
     @cached_property
@@ -139,13 +146,13 @@ class Collection(HasFacts):
         missing = [query_id for query_id in qrels if query_id not in queries]
         if missing:
             raise CollectionError(
-                f"{self.name}: {len(missing)} judged queries have no text, {missing[0]!r} the first; "
-                f"do the queries and the judgments belong together?"
+                f"{self.name}: {len(missing)} judged queries have no text, such as {missing[0]!r}; check that queries "
+                "and judgments are of one collection and split"
             )
         return {query_id: text for query_id, text in queries.items() if query_id in qrels}
 
     def qrels(self) -> Qrels:
-        """Query id -> document id -> grade, of the split."""
+        """{query id: {document id: grade}} of the split."""
         return self._qrels
 
     @cached_property
@@ -153,22 +160,25 @@ class Collection(HasFacts):
         return self._source.qrels(self.split)
 
     def every_query(self) -> dict[str, str]:
-        """Query id -> text, of all splits, judged or not."""
+        """{query id: text} of all splits, judged or not."""
         every: dict[str, str] = {}
         for split in (None, *self.splits):
             if not self._source.has_queries(split):
                 continue
             for query_id, text in _gather(self._source.queries(split), self.name).items():
                 if every.setdefault(query_id, text) != text:
-                    raise CollectionError(f"{self.name}: query {query_id!r} has two texts in two splits; give it one")
+                    raise CollectionError(
+                        f"{self.name}: query {query_id!r} has different texts in two splits; use one text, or another "
+                        "id"
+                    )
         return every
 
     def every_qrels(self) -> dict[str | None, Qrels]:
-        """Split -> its judgments, of all splits, None for judgments of no named one."""
+        """{split: its judgments} of all splits. The key is None for judgments without a named split."""
         return {split: self._source.qrels(split) for split in (None, *self.splits) if self._source.has_qrels(split)}
 
     def relevant(self) -> dict[str, tuple[str, ...]]:
-        """Query id -> documents that any of all splits judges relevant, with grade 1 or more: no false negatives."""
+        """{query id: ids of documents that are judged relevant in any split, with grade 1 or more}."""
         gathered: dict[str, dict[str, None]] = {}
         for judged in self.every_qrels().values():
             for query_id, grades in judged.items():
@@ -178,7 +188,7 @@ class Collection(HasFacts):
 
 
 class QuerySet(NamedTuple):
-    """Queries to search for. texts: query id -> text. drop_same_id: see Collection."""
+    """Queries. texts: query id -> text. drop_same_id: see Collection."""
 
     texts: dict[str, str]
     drop_same_id: bool
@@ -187,22 +197,24 @@ class QuerySet(NamedTuple):
 def load_queries(spec: str | Path, split: str | None = None, *, drop_same_id: bool | None = None) -> QuerySet:
     """The queries of a collection, or of a file: JSON lines of {"_id", "text"}, or lines of id, tab and text.
 
-    drop_same_id: as for load_collection; None decides by the name of the folder that the file is in.
-    Raises CollectionError naming the line for malformed lines, missing and repeated ids, and if there is no query.
+    drop_same_id: as for load_collection; None decides by the name of the folder of the file.
+
+    Raises CollectionError, which names the line, for malformed lines, missing and duplicate ids, and if there is no
+    query.
     """
     path = rereadable(expanded(spec))
     if not path.is_file():
         collection = load_collection(spec, split, drop_same_id=drop_same_id)
         return QuerySet(collection.queries(), collection.drop_same_id)
     if split is not None:
-        raise CollectionError(f"{path}: is one file of queries and has no split {split!r}; leave the split out")
+        raise CollectionError(f"{path}: is a single file of queries and has no split {split!r}; remove the split")
     if drop_same_id is None:
         drop_same_id = drops_same_id(Path(spec))
     return QuerySet(_gather(read_queries(path), str(path)), drop_same_id)
 
 
 def drops_same_id(file: Path) -> bool:
-    """Whether queries or judgments are those of a collection whose queries are documents: by the names of folders."""
+    """Whether the queries of a file's collection are documents, by the names of the folders."""
     folder = expanded(file).absolute().parent
     return (folder.parent if folder.name == "qrels" else folder).name in _QUERIES_ARE_DOCUMENTS
 
@@ -214,7 +226,7 @@ def _gather(queries: Iterator[tuple[Place, Query]], name: str) -> dict[str, str]
             raise repeated_id(place, query.query_id)
         gathered[query.query_id] = query.text
     if not gathered:
-        raise CollectionError(f"{name}: there are no queries; it needs at least one")
+        raise CollectionError(f"{name}: has no queries; it needs at least one")
     return gathered
 
 
@@ -250,7 +262,7 @@ def _is_file_name(path: Path) -> bool:
 
 
 def _text_files(files: list[Path], split: str | None) -> TextFiles:
-    """The collection of these files. Raises CollectionError for one that is missing, or is something else."""
+    """The collection of these files. Raises CollectionError for a file that is missing or of another kind."""
     for file in files:
         if not file.is_file():
             raise CollectionError(f"{file}: there is no such file; check the path{searched_in(file)}")
@@ -265,6 +277,8 @@ def _text_files(files: list[Path], split: str | None) -> TextFiles:
     queries, qrels = [*named, {}, {}][:2]
     source = TextFiles(files[0], queries, qrels)
     if split is not None and not qrels:
-        raise CollectionError(f"{files[0]}: has no judgments, of split {split!r} or any other; {source.where_judged}")
-    next(source.documents(), None)  # a file that is not text is told before long work
+        raise CollectionError(
+            f"{files[0]}: has no judgments, for the split {split!r} or any other; {source.where_judged}"
+        )
+    next(source.documents(), None)  # finds a file that is not text before long work
     return source

@@ -1,4 +1,4 @@
-"""Which column of a table holds the ids, which the texts and which the titles; all others are metadata."""
+"""The columns of a table that hold ids, texts and titles. All others are metadata."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from lsr.checks import check_text, shown
 from lsr.errors import CollectionError
 
-# What columns are called that hold one of these, in any case; the first that is there decides.
+# Names of these columns, in any case. The first existing one is used.
 ID_NAMES = ("_id", "id", "docno", "doc_id", "docid")
 TEXT_NAMES = ("text", "body", "content", "contents", "passage", "abstract")
 TITLE_NAMES = ("title", "headline")
@@ -17,9 +17,9 @@ _LISTED = 20  # columns, in a message
 
 
 class AskedColumns(NamedTuple):
-    """The columns that the user names; None is to be found by its name.
+    """The columns that the user names; None for those that are found by name.
 
-    prefix: of the numbers of rows that stand in for ids, where several files would have the same.
+    prefix: written before row numbers that are used as ids, so that several files have different ids.
     """
 
     id: str | None = None
@@ -29,7 +29,7 @@ class AskedColumns(NamedTuple):
 
 
 class ColumnRoles(NamedTuple):
-    """id: None where documents are numbered by their rows, from 0. title: None where they have none."""
+    """The columns of ids, texts and titles. id: None if row numbers are the ids. title: None without titles."""
 
     id: str | None
     text: str
@@ -37,11 +37,11 @@ class ColumnRoles(NamedTuple):
 
     @classmethod
     def among(cls, columns: Iterable[str], asked: AskedColumns, where: str) -> ColumnRoles:
-        """Raises CollectionError, which lists the columns, where one that is asked for, or the text, is not there."""
+        """The roles of the columns. Raises CollectionError, with all columns, if a named one or the text is missing."""
         known = list(columns)
         for role, name in zip(("id", "text", "title"), asked[:3], strict=True):
             if name is not None and name not in known:
-                raise CollectionError(f"{where}: there is no column {name!r} for --{role}; {_columns(known)}")
+                raise CollectionError(f"{where}: the column {name!r} of --{role} does not exist; {_columns(known)}")
         chosen = {
             "id": asked.id or _by_name(known, ID_NAMES, asked),
             "text": asked.text or _by_name(known, TEXT_NAMES, asked),
@@ -49,14 +49,14 @@ class ColumnRoles(NamedTuple):
         }
         if chosen["text"] is None:
             raise CollectionError(
-                f"{where}: no column has a name that texts have ({', '.join(TEXT_NAMES)}); say which one it is by "
-                f'--text NAME, or text="NAME" in Python; {_columns(known)}'
+                f"{where}: no column has a usual name of texts ({', '.join(TEXT_NAMES)}); name the column with --text "
+                f'NAME, or text="NAME" in Python; {_columns(known)}'
             )
         return cls(chosen["id"], chosen["text"], chosen["title"])
 
 
 def id_of(place: object, column: str, value: Any) -> str:
-    """An id, text or a whole number, as text. Raises CollectionError."""
+    """An id, a text or whole number, as text. Raises CollectionError."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if value is None or value == "":
@@ -67,8 +67,10 @@ def id_of(place: object, column: str, value: Any) -> str:
 
 
 def text_of(place: object, column: str, value: Any, wanted: str = "a string") -> str:
-    """A text; an empty one where the value is missing. Raises CollectionError for what is not text."""
-    if value is None or (isinstance(value, float) and value != value) or str(value) == "<NA>":  # as data frames have it
+    """A text; "" for a missing value. Raises CollectionError for a value that is not text."""
+    if (
+        value is None or (isinstance(value, float) and value != value) or str(value) == "<NA>"
+    ):  # missing values of data frames
         return ""
     if not isinstance(value, str):
         raise CollectionError(f'{place}: "{column}" is {_as_json(value)}; it must be {wanted}')

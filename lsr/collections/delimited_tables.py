@@ -1,4 +1,4 @@
-"""CSV and TSV files, whose types are found by reading them once."""
+"""CSV and TSV files. The types of their columns are found in one pass."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DELIMITERS = ",;\t|"
 
 
 class _Scan(NamedTuple):
-    """What one pass over the file tells."""
+    """The result of one pass over the file."""
 
     schema: pa.Schema
     types: list[str]
@@ -34,12 +34,12 @@ class _Scan(NamedTuple):
 
 
 class DelimitedTable:
-    """A file of delimited rows below a row with the names of the columns.
+    """A file of delimited rows, with the names of the columns in the first row.
 
-    The delimiter is a tab in .tsv files, else what the first row has most of: comma, semicolon, tab or bar. Cells are
-    quoted as RFC 4180 says; a .tsv file that is not right that way has no quotes at all.
+    The delimiter is a tab in .tsv files, else the most frequent of comma, semicolon, tab and bar in the first row.
+    Cells are quoted as in RFC 4180. A .tsv file that is not valid that way has no quotes.
 
-    A column has the first of these types that all its cells have, each written as Arrow reads it: int64, double, bool,
+    The type of a column is the first of these that all its cells have, as Arrow writes them: int64, double, bool,
     date32, timestamp[us], string. Empty cells are null. Numbers with leading zeros, such as postal codes, are strings.
     """
 
@@ -51,7 +51,7 @@ class DelimitedTable:
         self._tabs = path.name.removesuffix(".gz").endswith((".tsv", ".tab"))
 
     def names(self) -> list[str]:
-        """Of the columns; those without a name have a number."""
+        """The names of the columns. A column without a name has a number."""
         return self._names(next(self._rows(quoted=True), (1, []))[1])
 
     def count(self) -> int | None:
@@ -99,19 +99,19 @@ class DelimitedTable:
             raise CollectionError(f"{self.where}: is empty; its first row must name its columns")
         if len(set(names)) < len(names):
             repeated = next(name for name in names if names.count(name) > 1)
-            raise CollectionError(f"{self.where}:1: two columns are called {repeated!r}; give one another name")
+            raise CollectionError(f"{self.where}:1: two columns have the name {repeated!r}; rename one of them")
         return names
 
     def _steps(self, quoted: bool) -> Iterator[tuple[list[int], list[tuple[str, ...]]]]:
-        """The cells of some rows, by column, and the line that each row ends in."""
+        """The cells of some rows, by column, and the last line of each row."""
         rows = self._rows(quoted)
         width = len(next(rows, (1, []))[1])
         while some := list(islice(rows, BATCH_ROWS)):
             for number, cells in some:
                 if len(cells) != width:
                     raise CollectionError(
-                        f"{self.where}:{number}: {len(cells)} cells, and the first row has {width}; "
-                        "put quotes around cells that hold delimiters"
+                        f"{self.where}:{number}: {len(cells)} cells, but the first row has {width}; put quotes around "
+                        "cells with delimiters"
                     )
             yield [number for number, _ in some], list(zip(*(cells for _, cells in some), strict=True))
 
@@ -135,7 +135,7 @@ class DelimitedTable:
             ) from cause
 
     def _lines(self) -> Iterator[str]:
-        """With the blank lines that cells hold, and as many in all, so that they can be counted."""
+        """The lines of the file, with blank lines inside cells, so that line numbers are correct."""
         for _, line in read_lines(self._path, CollectionError, whole=True):
             yield line
 
@@ -146,7 +146,7 @@ class DelimitedTable:
 
 
 def names_columns(line: str) -> bool:
-    """Whether the first line of a file of tabs names columns, of which one is of texts, as MS MARCO's files do not."""
+    """Whether the first line of a file with tabs names columns, one of them of texts. MS MARCO's files have none."""
     return any(cell.strip().strip('"').lower() in TEXT_NAMES for cell in line.split("\t"))
 
 

@@ -1,4 +1,4 @@
-"""Documents from whatever a user has: files and folders, tables and data frames, Python's own objects."""
+"""Documents from files and folders, tables and data frames, and Python objects."""
 
 from __future__ import annotations
 
@@ -44,32 +44,32 @@ _MAGIC = frozenset("*?[")
 def as_documents(
     source: Any, *, id: str | None = None, text: str | None = None, title: str | None = None
 ) -> Documented:
-    """The documents of `source`, which may be:
+    """The documents of `source`, which can be:
 
-    - a path: a folder of pages (.md, .html, .txt, .pdf; in its subfolders, too; hidden files are passed over), else of
-      Parquet files, else of .csv, .tsv and .jsonl; one such file, .gz too; a folder that datasets' save_to_disk wrote;
-      or whatever load_collection takes, such as a BEIR folder. "-" is standard input;
-    - a pattern with *, ** or ?, and a list of Path: all of these, in the order of the paths;
+    - a path: a folder of .md, .html, .txt or .pdf files (with subfolders; hidden files are skipped), else of Parquet
+    files, else of .csv, .tsv and .jsonl files; one such file, also with .gz; a folder written by save_to_disk of
+    datasets; or any path that load_collection takes, such as a BEIR folder. "-" is standard input;
+    - a pattern with *, ** or ?, or a list of Path: all of these files, in the order of the paths;
     - a data frame of pandas or polars, an Arrow table or reader, a Hugging Face dataset;
-    - texts, dicts or Documents: a list or another iterable. What can be gone through only once, such as a generator, is
-      written to a temporary folder by the first pass;
-    - a Collection, or another object with name, count and documents(), which is returned as it is.
+    - texts, dicts or Documents: a list or another iterable. An iterator, such as a generator, is written to a temporary
+    folder by the first pass;
+    - a Collection, or another object with name, count and documents(), which is returned unchanged.
 
     id, text, title: columns of a table, keys of lines of JSON or of dicts. By default the first of _id, id, docno,
     doc_id and docid; of text, body, content, contents, passage and abstract; of title and headline, in upper or lower
     case. An id is text or a whole number. Without such a column documents are numbered by row, from 0, after the name
     of the file and a colon where there are several files. Pages among tables ignore the three.
 
-    A page's id is its path below the folder, or below what the pattern begins with, or the name of a file alone; below
-    the folder that an index was built of, where it is added to that and lies in it. A page's
-    title the page's own, else its first heading, else its file's name.
+    The id of a file of text is its path below the folder, or below the fixed beginning of the pattern; for a single
+    file, its name. If the file is in a folder from which the index was built, its id is its path below that folder. Its
+    title is its own title, else its first heading, else its name.
 
-    All other columns are metadata, with the types that the table has. In .csv and .tsv files, which have a row of
-    names, types are found by reading them once (see DelimitedTable). In lines of JSON and dicts each value has a type
-    of its own, and a column of different types becomes one of floats, if they are numbers, or of text.
+    All other columns are metadata, with the types of the table. The types of .csv and .tsv files are found in one pass
+    (see DelimitedTable). In JSON lines and dicts, each value has its own type; a column of different types becomes
+    float, if all are numbers, or text.
 
-    Reads no documents yet. Raises CollectionError for what is no source of documents, and MissingExtraError for PDFs
-    without pypdf.
+    Reads no documents yet. Raises CollectionError if `source` is not a source of documents, and MissingExtraError for
+    PDFs without pypdf.
     """
     asked = AskedColumns(id, text, title)
     for role, column in zip(("id", "text", "title"), asked[:3], strict=True):
@@ -80,18 +80,19 @@ def as_documents(
     if hasattr(source, "documents") and hasattr(source, "name"):
         _refuse_columns(asked, f"{source.name}")
         return source  # type: ignore[no-any-return]
-    if hasattr(source, "read_next_batch"):  # a reader of Arrow, which ends
+    if hasattr(source, "read_next_batch"):  # an Arrow reader, which can be read only once
         return DocumentSet(_spooled_reader(source, asked))
     if is_table(source):
         return DocumentSet(TableDocuments(table_of(source), asked))
     if isinstance(source, Mapping):
         splits = f": source[{next(iter(source))!r}]" if source else ""
         raise CollectionError(
-            f"what to index is a {type(source).__name__}; give one of its values{splits}, or a list of dicts with texts"
+            f"the documents are a {type(source).__name__}; give one of its values{splits}, or a list of dicts with "
+            "texts"
         )
     if isinstance(source, bytes) or not isinstance(source, Iterable):
         raise CollectionError(
-            f"what to index is {shown(source)}, of type {type(source).__name__}; give a path, a table, texts or dicts"
+            f"the documents are {shown(source)}, of type {type(source).__name__}; give a path, a table, texts or dicts"
         )
     if isinstance(source, list | tuple) and source and all(isinstance(each, os.PathLike) for each in source):
         return _choosable(_of_paths([os.fspath(each) for each in source], asked), asked)
@@ -125,7 +126,7 @@ def _of_path(given: str, asked: AskedColumns) -> Documented:
 
 
 def _of_paths(given: Sequence[str], asked: AskedColumns) -> Documented:
-    """Several paths, as a shell makes them of a pattern."""
+    """The documents of several paths, such as those of a shell pattern."""
     if len(given) == 1:
         return _of_path(given[0], asked)
     paths = [rereadable(expanded(each)) for each in given]
@@ -140,17 +141,17 @@ def _of_paths(given: Sequence[str], asked: AskedColumns) -> Documented:
 
 def _of_pattern(pattern: Path, asked: AskedColumns) -> DocumentReading:
     matched = [Path(each) for each in glob.iglob(str(pattern), recursive=True) if not os.path.isdir(each)]
-    # One of the paths that lead to a file, where links of folders make several: the shortest.
+    # The shortest of the paths to a file. Links to folders can make several.
     real = {(os.path.realpath(each.parent), each.name): each for each in sorted(matched, key=_longest_first)}
     found = list(real.values())
     if not found:
-        raise CollectionError(f"{pattern}: no file goes with this pattern; check it")
+        raise CollectionError(f"{pattern}: no file matches this pattern; check it")
     plain = next(at for at, part in enumerate(pattern.parts) if not _MAGIC.isdisjoint(part))
     return _of_files(str(pattern), Path(*pattern.parts[:plain]), sorted(found), asked)
 
 
 def _of_folder(path: Path, asked: AskedColumns) -> DocumentReading | None:
-    """None for what load_collection takes, or refuses."""
+    """The documents of a folder; None if load_collection must read or refuse it."""
     folder = anchored(path)
     if corpus := packed_or_plain(folder / "corpus.jsonl"):
         return JsonLines(corpus, asked) if asked != AskedColumns() else None
@@ -173,7 +174,7 @@ def _of_folder(path: Path, asked: AskedColumns) -> DocumentReading | None:
 
 
 def _of_files(name: str, below: Path, files: Sequence[Path], asked: AskedColumns) -> DocumentReading:
-    """Files of any kinds below a folder, in this order."""
+    """The documents of files of any kinds below a folder, in this order."""
     start = anchored(below)
     files = [start / file.relative_to(below) for file in files]
     kinds = {_suffix(file) for file in files}
@@ -186,16 +187,16 @@ def _of_files(name: str, below: Path, files: Sequence[Path], asked: AskedColumns
         own = asked._replace(prefix=f"{file.relative_to(start).as_posix()}:" if len(files) > 1 else "")
         reading = Pages(file.name, start, [file], below) if _suffix(file) in READERS else _of_file(file, own)
         if reading is None:
-            raise CollectionError(f"{file}: is {what_is(file)}, not of documents; {_READ}")
+            raise CollectionError(f"{file}: is {what_is(file)}, not a file of documents; {_READ}")
         readings.append(reading)
     return readings[0] if len(readings) == 1 else Joined(name, readings)
 
 
 def _of_file(given: Path, asked: AskedColumns) -> DocumentReading | None:
-    """None for what load_collection takes, or refuses."""
+    """The documents of a file; None if load_collection must read or refuse it."""
     file = anchored(given)
-    if not file.is_file():  # to open a pipe is to wait for its writer
-        raise CollectionError(f"{file}: is a pipe, a device, or a link to nothing; remove it, or give it by itself")
+    if not file.is_file():  # opening a pipe would wait for its writer
+        raise CollectionError(f"{file}: is a pipe, a device, or a broken link; remove it, or give it by itself")
     suffix, head = _suffix(file), beginning(file).lstrip(b"\xef\xbb\xbf \t\r\n")
     if suffix in _ARROW or head.startswith((b"PAR1", b"ARROW1")):
         return _checked(TableDocuments(ArrowFiles(file.name, str(file), [file]), asked))
@@ -203,7 +204,7 @@ def _of_file(given: Path, asked: AskedColumns) -> DocumentReading | None:
     if suffix in READERS and not (suffix == ".txt" and kind != "a file"):
         return Pages(file.name, file.parent, [file], given.parent, alone=True)
     if head.startswith(b"[") and suffix in (*_JSON_LINES, ".json"):
-        raise CollectionError(f"{file}: is a list in JSON; write one object a line: jq -c '.[]' FILE > FILE.jsonl")
+        raise CollectionError(f"{file}: is a list in JSON; write one object per line: jq -c '.[]' FILE > FILE.jsonl")
     if suffix in _JSON_LINES or head.startswith(b"{"):
         refused = kind in (VECTORS, JUDGMENTS, RUN) and asked == AskedColumns()
         return None if refused else _checked(JsonLines(file, asked))
@@ -214,7 +215,7 @@ def _of_file(given: Path, asked: AskedColumns) -> DocumentReading | None:
 
 
 def _checked(reading: JsonLines | TableDocuments) -> DocumentReading:
-    """What can be told without long work is told now. Raises CollectionError."""
+    """The reading, after checks that need no long work. Raises CollectionError."""
     if isinstance(reading, TableDocuments):
         reading.check()
     else:
@@ -223,7 +224,7 @@ def _checked(reading: JsonLines | TableDocuments) -> DocumentReading:
 
 
 def _spooled_reader(reader: Any, asked: AskedColumns) -> DocumentReading:
-    """What a reader of Arrow gives once."""
+    """The documents of an Arrow reader, which can be read only once."""
     rows = TableDocuments(ArrowObject("the reader", reader.schema, None, lambda: iter(reader)), asked)
     return SpooledDocuments("the reader", rows.documents(), rows.schema)
 

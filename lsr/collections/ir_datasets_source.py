@@ -1,4 +1,4 @@
-"""Collections of the ir_datasets package, by id. It downloads what it needs the first time."""
+"""Collections of the ir_datasets package, by id. It downloads files when they are first needed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ T = TypeVar("T")
 
 
 class IrDataset:
-    """An id such as "beir/scifact/test"; its splits are the ids below it that carry judgments ("beir/scifact")."""
+    """A collection by an id such as "beir/scifact/test". Its splits are the ids below "beir/scifact" with judgments."""
 
     def __init__(self, dataset_id: str) -> None:
         need(f"the collection {dataset_id!r}", "ir_datasets")
         import ir_datasets
 
-        if not sys.stderr.isatty():  # its notes on downloads and licenses are for people; failures are raised anyway
+        if (
+            not sys.stderr.isatty()
+        ):  # notes on downloads and licenses are only for terminals; failures are raised anyway
             ir_datasets.log.easy().logger().setLevel(logging.ERROR)
         self.name = dataset_id
         self._dataset = self._load(dataset_id)
@@ -36,28 +38,28 @@ class IrDataset:
         try:
             return ir_datasets.load(dataset_id)
         except KeyError as cause:
-            raise CollectionError(f"ir_datasets knows no {dataset_id!r}; see https://ir-datasets.com") from cause
+            raise CollectionError(f"ir_datasets has no id {dataset_id!r}; see https://ir-datasets.com") from cause
 
     def _split(self, split: str | None) -> Any:
         return self._dataset if split is None else self._load(f"{self.name}/{split}")
 
     def _items(self, kind: str, items: Callable[[], Iterator[T]]) -> Iterator[tuple[Place, T]]:
-        """The items with their places; whatever goes wrong inside ir_datasets becomes a CollectionError."""
+        """The items with their places. Any error inside ir_datasets becomes a CollectionError."""
         number = 0
         try:
             for number, item in enumerate(items(), start=1):
                 yield Place(f"{kind} of {self.name}", number), item
         except CollectionError:
             raise
-        except Exception as cause:  # downloads, archives and parsers of many kinds: no narrower class covers them
+        except Exception as cause:  # errors of downloads, archives and parsers have no common class
             reason = " ".join(f"{type(cause).__name__}: {cause}".split())[:300]
             raise CollectionError(
-                f"ir_datasets could not give the {kind} of {self.name!r} after {number} items ({reason}); "
-                f"check the connection, or download the collection and give its folder"
+                f"ir_datasets could not read the {kind} of {self.name!r} after {number} items ({reason}); check the "
+                "connection, or download the collection and give its folder"
             ) from cause
 
     def count(self) -> int | None:
-        """From ir_datasets' own metadata: no download."""
+        """The number of documents in ir_datasets' own metadata, without a download."""
         count = self._dataset.docs_metadata().get("count") if hasattr(self._dataset, "docs_metadata") else None
         return count if isinstance(count, int) else None
 
@@ -68,7 +70,7 @@ class IrDataset:
 
     def documents(self) -> Iterator[tuple[Place, Document]]:
         if not self._dataset.has_docs():
-            raise CollectionError(f"ir_datasets has no documents for {self.name!r}; choose an id that has")
+            raise CollectionError(f"ir_datasets has no documents for {self.name!r}; choose an id with documents")
         for place, item in self._items("documents", lambda: self._dataset.docs_iter()):
             yield place, _document(item)
 
@@ -78,7 +80,7 @@ class IrDataset:
     def queries(self, split: str | None) -> Iterator[tuple[Place, Query]]:
         dataset = self._split(split)
         if not dataset.has_queries():
-            raise CollectionError(f"ir_datasets has no queries for {self.name!r}; choose an id that has")
+            raise CollectionError(f"ir_datasets has no queries for {self.name!r}; choose an id with queries")
         for place, item in self._items("queries", lambda: dataset.queries_iter()):
             yield place, Query(item.query_id, _text(item))
 
@@ -88,7 +90,7 @@ class IrDataset:
     def qrels(self, split: str | None) -> Qrels:
         dataset = self._split(split)
         if not dataset.has_qrels():
-            raise CollectionError(f"ir_datasets has no judgments for {self.name!r}; choose an id that has")
+            raise CollectionError(f"ir_datasets has no judgments for {self.name!r}; choose an id with judgments")
         qrels: Qrels = {}
         for _, item in self._items("judgments", lambda: dataset.qrels_iter()):
             qrels.setdefault(item.query_id, {})[item.doc_id] = int(item.relevance)

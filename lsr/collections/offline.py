@@ -1,4 +1,4 @@
-"""Collections that lie in a folder of offline data, found by the ids that ir_datasets has for them."""
+"""Collections in a folder of offline data, found by their ir_datasets ids."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ def open_collection(
 ) -> Collection:
     """The collection at `path`, as load_collection takes it.
 
-    offline_data: a folder in which collections lie as BEIR folders or MS MARCO files; one that is there is never
-    downloaded. beir/scifact is looked for as scifact and beir/scifact, msmarco-passage/... as msmarco and
-    msmarco-passage. Raises CollectionError.
+    offline_data: a folder with collections as BEIR folders or MS MARCO files. A collection in it is never downloaded.
+        beir/scifact is searched as scifact and beir/scifact, msmarco-passage/... as msmarco and msmarco-passage.
+
+    Raises CollectionError.
     """
     found = offline_folder(path, offline_data)
     if found is None:
@@ -24,7 +25,7 @@ def open_collection(
 
 
 def offline_folder(path: str, offline_data: Path | None) -> Path | None:
-    """Where in offline_data the collection is, if it is there."""
+    """The folder of the collection in offline_data; None if it is not there."""
     if offline_data is None:
         return None
     offline_data = expanded(offline_data)
@@ -38,6 +39,6 @@ def offline_folder(path: str, offline_data: Path | None) -> Path | None:
 
 
 def _split_of_id(path: str) -> str | None:
-    """The split of a folder that an ir_datasets id of a suite means."""
+    """The split that an ir_datasets id of a suite names; None for other ids."""
     known = {"dev/small": "dev", "trec-dl-2019/judged": "dl19", "trec-dl-2020/judged": "dl20"}
     return known.get(path.partition("/")[2])

@@ -1,4 +1,4 @@
-"""Folders of pages: every file a document, whose id is its path below the folder."""
+"""Folders of text files. Each file is a document, and its id is its path below the folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lsr.storage.recognize import is_output
 
 
 class PagePlace(Place):
-    """A file as a whole."""
+    """The place of a document that is a whole file."""
 
     __slots__ = ()
 
@@ -24,12 +24,13 @@ class PagePlace(Place):
 
 
 class Pages:
-    """Files, each a document: its id is its path below `below`, with slashes.
+    """Files as documents. The id of a file is its path below `below`, with slashes.
 
-    shown: `below` as it was given. alone: the one file of a source, whose folder was not given. partial: whether they
-    are a part of a folder that is known by `within`.
-    Metadata: path, the file's path as given; modified, the time of its last change, in UTC, without a time zone; and
-    the front matter of Markdown, but for these two names.
+    shown: `below` as it was given. alone: the file is the only source, and its folder was not given. partial: the files
+        are a part of a folder that was given to `within`.
+
+    Metadata: path, the path of the file as given; modified, the time of its last change, in UTC, without a time zone;
+    and the front matter of Markdown, except for these two names.
     """
 
     schema = None
@@ -46,11 +47,11 @@ class Pages:
 
     @property
     def folders(self) -> list[str]:
-        """The folder below which ids are paths, from the root; none for a file alone."""
+        """The absolute path of the folder below which paths are ids; none for a single file."""
         return [] if self._alone else [os.path.abspath(self._below)]
 
     def within(self, folders: Sequence[str]) -> Pages:
-        """The same files with ids below the nearest of these folders that they are in, if they are in any."""
+        """The same files. Files in one of these folders have ids below the nearest of them."""
         start = Path(os.path.abspath(self._start))
         around = [each for each in map(Path, folders) if start.is_relative_to(each)]
         if not around:
@@ -73,7 +74,9 @@ class Pages:
             except UnicodeEncodeError as cause:
                 raise CollectionError(f"{os.fsencode(path)!r}: the name of the file is not UTF-8; rename it") from cause
             except (OSError, ValueError, OverflowError) as cause:
-                raise CollectionError(f"{path}: its time cannot be read ({cause}); check the file") from cause
+                raise CollectionError(
+                    f"{path}: the time of its last change cannot be read ({cause}); check the file"
+                ) from cause
             metadata = {**page.metadata, "path": str(self._shown / path.relative_to(self._start)), "modified": modified}
             yield PagePlace(str(path), 0), Document(doc_id, page.title or path.stem, page.text, metadata)
 
@@ -84,10 +87,10 @@ class Pages:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """All files in a folder and its subfolders, hidden ones aside, in the order of their paths.
+    """All files in a folder and its subfolders, without hidden ones, in the order of their paths.
 
-    Subfolders that lsr wrote are passed over. A folder that several links lead to is gone through once. Raises
-    CollectionError for a folder that cannot be read.
+    Subfolders that lsr wrote are skipped. A folder with several links is read once. Raises CollectionError for a folder
+    that cannot be read.
     """
 
     def refuse(cause: OSError) -> None:

@@ -1,4 +1,4 @@
-"""The readable text of one file: Markdown, HTML, plain text, PDF."""
+"""The text of one file: Markdown, HTML, plain text, PDF."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _PARAGRAPHS = [
     ),
 ]
 _LINES = ["li", "dt", "dd", "tr", "br", "option", "caption", "figcaption"]
-_PARAGRAPH, _LINE = "\x01", "\x02"  # stand for the borders of these, until white space is put in order
+_PARAGRAPH, _LINE = "\x01", "\x02"  # marks of paragraphs and lines, until white space is normalized
 
 _FRONT = re.compile(r"---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
 _FIELD = re.compile(r"([A-Za-z_][\w-]*):[ \t]*(.*)")
@@ -53,7 +53,7 @@ _ITEM = re.compile(r"[ \t]*-[ \t]+(.*)")
 
 
 class Page(NamedTuple):
-    """What a file says. title: empty where it has none. metadata: of the front matter of Markdown."""
+    """The content of a file. title: "" if there is none. metadata: the front matter of Markdown."""
 
     title: str
     text: str
@@ -61,11 +61,11 @@ class Page(NamedTuple):
 
 
 def read_page(path: Path) -> Page:
-    """The page in a file, of the kind that its suffix says; others are plain text.
+    """The content of a file, by its suffix. Unknown suffixes are plain text.
 
-    Text is UTF-8, UTF-16 with its mark, or what an HTML page declares. Raises CollectionError, which names the file,
-    for what cannot be read, is not text, or is longer than lsr.storage.limits allows; MissingExtraError for a PDF
-    without pypdf.
+    Text is UTF-8, UTF-16 with a byte order mark, or in the encoding that an HTML page declares. Raises CollectionError,
+    which names the file, for a file that cannot be read, is not text, or is longer than lsr.storage.limits allows;
+    MissingExtraError for a PDF without pypdf.
     """
     read = READERS.get(path.suffix.lower(), _read_text)
     try:
@@ -74,12 +74,14 @@ def read_page(path: Path) -> Page:
     except OSError as cause:
         raise CollectionError(f"{path}: cannot be read ({cause.strerror or cause}); check the file") from cause
     if len(content) > longest_line():
-        raise CollectionError(f"{path}: has more than {longest_line()} bytes; cut it into several, or set {MAX_LINE}")
+        raise CollectionError(
+            f"{path}: has more than {longest_line()} bytes; split it, or set {MAX_LINE} to more bytes"
+        )
     try:
         page = read(path, content)
     except (CollectionError, MissingExtraError):
         raise
-    except Exception as cause:  # parsers of damaged pages: no narrower class covers what they raise
+    except Exception as cause:  # errors of parsers have no common class
         reason = " ".join(f"{type(cause).__name__}: {cause}".split())[:200]
         raise CollectionError(
             f"{path}: cannot be read, or is damaged ({reason}); check the file, or leave it out"
@@ -114,7 +116,7 @@ def _read_pdf(path: Path, content: bytes) -> Page:
 
     from pypdf import PdfReader
 
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # what it says of damage is for its authors
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # its messages about damage are for developers
     reader = PdfReader(io.BytesIO(content))
     if reader.is_encrypted and not reader.decrypt(""):
         raise CollectionError(f"{path}: is encrypted; save it without a password, or leave it out")
@@ -134,7 +136,7 @@ READERS: dict[str, Callable[[Path, bytes], Page]] = {
 
 
 def front_matter(text: str) -> dict[str, Any]:
-    """The plain part of YAML: lines of `name: value`, and lists, in brackets or as items below; others are left out."""
+    """A subset of YAML: lines of `name: value`, and lists, in brackets or as items below. Other lines are ignored."""
     found: dict[str, Any] = {}
     name = ""
     for line in text.splitlines():
@@ -162,9 +164,9 @@ def _unquoted(text: str) -> str:
 
 
 def _page_of_html(html: str, title: str | None = None) -> Page:
-    """Title and text without scripts, styles and navigation, of the main part where the page says which that is.
+    """Title and text, without scripts, styles and navigation; only the main part if the page marks it.
 
-    title: if it is known; else it is the page's own, or its first heading.
+    title: if it is known; otherwise the title of the page, or its first heading.
     """
     from bs4 import BeautifulSoup
 
@@ -177,7 +179,7 @@ def _page_of_html(html: str, title: str | None = None) -> Page:
     main = soup.find("main") or soup
     text = _text_of(main)
     first, _, rest = text.partition("\n\n")
-    if first == title:  # which the text of a document begins with anyway
+    if first == title:  # the title precedes the text anyway
         text = rest
     return Page(title, text, {})
 
@@ -212,10 +214,10 @@ def _decoded(path: Path, content: bytes, charset: str = "utf-8") -> str:
             f"{path}: is not {encoding.upper()} text{at}; convert it to UTF-8, or leave it out"
         ) from cause
     if "\0" in text:
-        raise CollectionError(f"{path}: holds NUL characters, as no text does; check the file, or leave it out")
+        raise CollectionError(f"{path}: has NUL characters, so it is not a text file; check the file, or leave it out")
     return text
 
 
 def _valid(text: str) -> str:
-    """Without lone surrogates, which PDFs and references of HTML can hold."""
+    """The text without lone surrogates, which PDFs and HTML references can contain."""
     return text if text.isascii() else text.encode(errors="replace").decode()

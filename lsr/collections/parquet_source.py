@@ -1,4 +1,4 @@
-"""Collections as Hugging Face's hub has them: Parquet files of documents, queries and judgments, a folder of each."""
+"""Collections of the Hugging Face hub: folders of Parquet files for documents, queries and judgments."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ CORPUS, QUERIES, QRELS = "corpus", "queries", "qrels"
 KINDS = (CORPUS, QUERIES, QRELS)
 ID, TEXT = "_id", "text"
 QUERY_ID, DOCUMENT_ID, GRADE = "query-id", "corpus-id", "score"
-# OWNER/NAME of the hub, and the part of it that is wanted where it holds several collections.
+# OWNER/NAME on the hub, and the part, if it has several collections.
 HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:/([\w.-]+))?")
 
-_NUMBERED = re.compile(r"-\d+-of-\d+$")  # as datasets numbers the files of a split
+_NUMBERED = re.compile(r"-\d+-of-\d+$")  # the numbers of datasets for the files of a split
 
 
 class ParquetFolder:
-    """corpus/, queries/ and qrels/, each with files SPLIT-00000-of-00001.parquet, as datasets uploads them.
+    """A folder with corpus/, queries/ and qrels/, each with files SPLIT-00000-of-00001.parquet, as datasets uploads it.
 
-    Columns: `_id`, `text` and perhaps `title` of documents; `_id` and `text` of queries; `query-id`, `corpus-id` and
-    perhaps `score`, a grade, of judgments. NanoBEIR's collections have no grades: all are 1.
+    Columns: `_id`, `text` and optionally `title` of documents; `_id` and `text` of queries; `query-id`, `corpus-id` and
+    optionally `score`, a grade, of judgments. NanoBEIR's collections have no grades: all are 1.
 
-    part: the split that is the collection, where each is one of its own (NanoBEIR-en). Otherwise the splits of the
-    judgments are those of the collection, but for a single one that has the same name everywhere, which says nothing.
+    part: the split that is the collection, if each split is a collection (NanoBEIR-en). Otherwise, the splits of the
+        judgments are those of the collection. A single split with the same name everywhere has no meaning.
+
     Raises CollectionError.
     """
 
@@ -47,16 +48,16 @@ class ParquetFolder:
         self._files = {kind: _by_split(folder / kind) for kind in KINDS}
         corpora, judged = self._files[CORPUS], self._files[QRELS]
         if part is None and len(corpora) > 1 and corpora.keys() & judged.keys():
-            raise CollectionError(f"{name}: holds several collections; name one: {name}/{next(iter(corpora))}")
+            raise CollectionError(f"{name}: has several collections; name one: {name}/{next(iter(corpora))}")
         if part is not None and part not in corpora:
-            raise CollectionError(f"{name}: there is no {CORPUS}/{part}; there are {', '.join(corpora) or 'none'}")
+            raise CollectionError(f"{name}: has no {CORPUS}/{part}; there are {', '.join(corpora) or 'none'}")
         if part is not None:
             self._files = {kind: {part: found.get(part, [])} for kind, found in self._files.items()}
         self._unnamed = part or (next(iter(corpora)) if corpora.keys() == judged.keys() else None)
 
     @classmethod
     def of_hub(cls, spec: str) -> ParquetFolder:
-        """Of what HUB_ID matches; it is downloaded unless it is in the hub's cache."""
+        """The folder for an id that matches HUB_ID. It is downloaded unless it is in the hub's cache."""
         found = HUB_ID.fullmatch(spec)
         assert found is not None
         repository, part = found.groups()
@@ -64,7 +65,7 @@ class ParquetFolder:
         try:
             patterns = [f"{kind}/*.parquet" for kind in KINDS]
             folder = hub_snapshot(repository, repo_type="dataset", allow_patterns=patterns)
-        except Exception as error:  # whatever an unreachable or refusing server raises in the libraries below
+        except Exception as error:  # errors of an unreachable or refusing server have no common class
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             raise CollectionError(
                 f"{spec!r} is neither a file, a folder nor an ir_datasets id, and cannot be had from Hugging Face "
@@ -113,8 +114,8 @@ class ParquetFolder:
             doc_id = id_of(place, DOCUMENT_ID, document)
             if judged.setdefault(doc_id, int(value)) != value:
                 raise CollectionError(
-                    f"{place}: document {doc_id!r} is judged {value} for query {query!r}, and {judged[doc_id]} "
-                    "in an earlier row; keep one of them"
+                    f"{place}: document {doc_id!r} is judged {value} for query {query!r}, but {judged[doc_id]} in an "
+                    "earlier row; keep one of them"
                 )
         return qrels
 
@@ -123,12 +124,12 @@ class ParquetFolder:
         return TableDocuments(self._table(CORPUS, None, (ID, TEXT)), AskedColumns(id=ID, text=TEXT))
 
     def _paths(self, kind: str, split: str | None) -> list[Path]:
-        """Those of a split, or of all where the kind does not have it."""
+        """The files of a split, or all files if the kind does not have the split."""
         found = self._files[kind]
         return found[split] if split in found else [path for paths in found.values() for path in paths]
 
     def _rows(self, kind: str, split: str | None, columns: Sequence[str]) -> Iterator[tuple[Place, tuple[Any, ...]]]:
-        """The values of some columns, None for those of a grade that is not there."""
+        """The values of some columns; None for missing grades."""
         table = self._table(kind, split, columns)
         for places, batch in table.batches():
             values = [

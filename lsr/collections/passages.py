@@ -1,4 +1,4 @@
-"""Long documents as passages: pieces of so many tokens that overlap, and end at a border of the text."""
+"""Splitting long documents into passages that overlap and end at a border of the text."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from lsr.collections.words import whole_character, word_places
 from lsr.errors import ParameterError
 
 Rows = npt.NDArray[np.int64]
-# From a text to where its tokens begin and end, int64[tokens] each, in characters.
+# From a text to the begins and ends of its tokens, int64[tokens] each, in characters.
 TokenPlaces = Callable[[str], tuple[Rows, Rows]]
 
 FEWEST_TOKENS = 8
-LONGEST_TOKEN = 64  # characters; what is longer, such as a word that no vocabulary has, counts as several
+LONGEST_TOKEN = 64  # characters; a longer token, such as an unknown word, counts as several
 TITLE_SHARE = 4  # a title takes at most a quarter of the tokens
-_PIECE = 1 << 15  # characters that are tokenized at once, which bounds the memory that tokens need
-# Where a text can be cut, the best first: before a heading and between paragraphs, between sentences, lines, words.
+_PIECE = 1 << 15  # characters that are tokenized at once, to bound the memory
+# Borders of a text, the best first: before a heading and between paragraphs, between sentences, lines, words.
 _BORDERS = tuple(
     map(
         re.compile,
@@ -40,15 +40,15 @@ _BORDERS = tuple(
 
 @dataclass(frozen=True, slots=True)
 class PassageSplit:
-    """How long documents become passages.
+    """How long documents are split into passages.
 
-    tokens: of a passage, at most, as its encoder counts them. overlap: tokens that a passage shares with the one before
-    it, at most, and at least about half as many; None for a fifth of `tokens`. title: whether the title is put before
-    the passages that lack it, when they are encoded; it counts among the tokens.
+    tokens: maximum number of tokens of a passage, at least 8, as its encoder counts them.
+    overlap: maximum number of tokens that a passage shares with the previous one, at most half of `tokens`; the minimum
+        is about half of it. Default: a fifth of `tokens`.
+    title: whether the title is encoded before each passage that does not contain it. It counts among the tokens.
 
-    A passage ends at the best border within its last quarter: between paragraphs, else sentences, lines, words. Those
-    of one document are about equally long. Raises ParameterError for fewer than 8 tokens, and for an overlap of more
-    than half of them.
+    A passage ends at the best border in its last quarter: between paragraphs, else sentences, lines, words. The
+    passages of a document have about the same length. Raises ParameterError for values out of range.
     """
 
     tokens: int = 200
@@ -62,7 +62,7 @@ class PassageSplit:
         check_flag("title", self.title)
         if self.shared > self.tokens // 2:
             raise ParameterError(
-                f"the overlap is {self.overlap} of {self.tokens} tokens; passages can share half of them at most"
+                f"the overlap is {self.overlap} tokens; it must be at most half of the passage of {self.tokens} tokens"
             )
 
     @property
@@ -73,8 +73,9 @@ class PassageSplit:
     def split(self, text: str, places: TokenPlaces = word_places, title_tokens: int = 0) -> Rows:
         """int64[passages, 2]: begin and end of each passage, in characters of `text`, in reading order.
 
-        All that is not white space is in one of them; a blank text has one that is empty. places: where the tokens are.
-        title_tokens: those that are put before all passages but the first. Takes linear time, and 8 bytes a token.
+        All text except white space is in a passage; a blank text has one empty passage. places: returns the places of
+        tokens. title_tokens: the tokens of a title before all passages but the first. Takes linear time, and 8 bytes
+        per token.
         """
         begins = _token_begins(text, places)
         spans: list[tuple[int, int]] = []
@@ -105,7 +106,7 @@ class PassageSplit:
         return np.array(kept or [(0, 0)], np.int64)
 
     def _end(self, text: str, begins: Rows, first: int, room: int) -> int:
-        """The token before which the passage that begins with token `first` ends."""
+        """The token after the last token of the passage that begins with token `first`."""
         rest = len(begins) - first - self.shared
         passages = -(-rest // (room - self.shared))
         even = -(-rest // passages) + self.shared
@@ -118,7 +119,7 @@ class PassageSplit:
         return cut if cut < len(begins) else len(begins) - 1
 
     def title_of(self, document: Document, places: TokenPlaces = word_places) -> tuple[str, int]:
-        """The title, as it precedes the passages that lack it, and its number of tokens; "" and 0 for none."""
+        """The title that is put before passages, and its number of tokens; "" and 0 without a title."""
         title = document.title.strip()[: LONGEST_TOKEN * self.tokens] if self.title else ""
         begins = _token_begins(title, places)
         most = self.tokens // TITLE_SHARE
@@ -128,11 +129,10 @@ class PassageSplit:
 
 
 class PassageRows:
-    """The passages of documents, document after document, as the (row id, text) pairs that an encoder is given.
+    """The passages of documents, document after document, as (row id, text) pairs for an encoder.
 
-    documents: gone through anew by each iteration, which must be to its end before the arrays are complete.
-    split, places: see PassageSplit. A row id is the document's id, "#" and the number of the passage, from 0: no two
-    passages have the same.
+    documents: iterated again by each iteration. The arrays are complete after a complete iteration.
+    split, places: see PassageSplit. A row id is the document's id, "#" and the number of the passage, from 0.
     """
 
     def __init__(self, documents: Iterable[Document], split: PassageSplit, places: TokenPlaces = word_places) -> None:
@@ -163,12 +163,12 @@ class PassageRows:
 
     @property
     def titles(self) -> Rows:
-        """int64[documents]: how many characters of Document.full_text are put before the passages that lack them."""
+        """int64[documents]: the characters of Document.full_text that are put before passages without them."""
         return np.array(self._titles, np.int64)
 
 
 def passage_text(text: str, number: int, begin: int, end: int, title: int) -> str:
-    """The text that is encoded for a passage. number: in its document, from 0. title: see PassageRows.titles."""
+    """The text of a passage to encode. number: of the passage in its document. title: see PassageRows.titles."""
     passage = text[begin:end]
     return f"{text[:title]} {passage}" if number and title else passage
 
@@ -179,12 +179,12 @@ def first_row_of(doc_id: str) -> str:
 
 
 def document_of(row_id: str) -> str:
-    """The id of the document that a row of PassageRows is of."""
+    """The document id of a row id of PassageRows."""
     return row_id.rpartition("#")[0]
 
 
 def _token_begins(text: str, places: TokenPlaces) -> Rows:
-    """int64[tokens]: where each token begins, rising."""
+    """int64[tokens]: the begin of each token, ascending."""
     parts = [np.zeros(0, np.int64)]
     for first, last in pairwise([*_piece_begins(text), len(text)]):
         begins, ends = places(text[first:last])
@@ -207,7 +207,7 @@ def _piece_begins(text: str) -> Iterator[int]:
 
 
 def _border(text: str, begins: Rows, low: int, high: int, last: bool) -> int:
-    """The token from `low` to `high` before which the best border is, the last or the first of its kind."""
+    """The token from `low` to `high` after the best border; the last or the first border of its kind."""
     tokens = begins[low : high + 1]
     start, stop = int(begins[low - 1]), int(tokens[-1])
     for pattern in _BORDERS:

@@ -1,4 +1,4 @@
-"""Documents of records: lines of JSON, and Python's own dicts, texts and documents."""
+"""Documents from records: JSON lines, dicts, texts and Documents."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from lsr.collections.lines import count_lines
 from lsr.collections.sources import Document, Place, jsonl_records
 from lsr.errors import CollectionError
 
-_SHAPES = 1000  # sets of keys whose roles are remembered
+_SHAPES = 1000  # sets of keys whose roles are cached
 
 
 class RowPlace(Place):
-    """A row of something that has no lines, counted from 0."""
+    """A row of a source without lines, counted from 0."""
 
     __slots__ = ()
 
@@ -26,10 +26,10 @@ class RowPlace(Place):
 
 
 class RecordReader:
-    """Turns records, one after another, into documents.
+    """Turns records into documents.
 
-    The first record says whether there are ids: if so, every other needs one; if not, documents have the numbers of
-    their rows, from 0. Keys that a record lacks are left out of its metadata, and so are empty objects.
+    The first record decides whether there are ids: if it has one, every other record needs one; if not, row numbers
+    from 0 are the ids. Missing keys and empty objects are not in the metadata.
     """
 
     def __init__(self, where: str, asked: AskedColumns) -> None:
@@ -40,7 +40,7 @@ class RecordReader:
         self._numbered: bool | None = None
 
     def document(self, place: Place, record: Mapping[str, Any]) -> Document:
-        """Raises CollectionError naming the place."""
+        """The document of a record. Raises CollectionError, which names the place."""
         self._row += 1
         roles = self._roles_of(place, record)
         if self._numbered is None:
@@ -73,7 +73,7 @@ class RecordReader:
 
 
 class JsonLines:
-    """A file of JSON objects, one a line."""
+    """A file of JSON objects, one per line."""
 
     schema = None
 
@@ -89,12 +89,12 @@ class JsonLines:
         reader = RecordReader(str(self._path), self._asked)
         for place, record in jsonl_records(self._path):
             if record.get("_id", record.get("id")) == record.get("text") == "" and not record.get("title"):
-                continue  # as a blank line, which BEIR's files have
+                continue  # like a blank line; BEIR's files have such lines
             yield place, reader.document(place, record)
 
 
 class PythonDocuments:
-    """Texts, dicts and documents, of an iterable that can be gone through again."""
+    """Texts, dicts and Documents of an iterable that can be iterated several times."""
 
     schema = None
 
@@ -117,10 +117,10 @@ class PythonDocuments:
             elif isinstance(item, Mapping):
                 yield place, reader.document(place, item)
             else:
-                advice = "; give paths alone, or none" if isinstance(item, PathLike) else ""
+                advice = "; give only paths, or no paths" if isinstance(item, PathLike) else ""
                 raise CollectionError(
-                    f"{place} is {shown(item)}, of type {type(item).__name__}; documents are texts, dicts with a text, "
-                    f"or lsr's Document{advice}"
+                    f"{place} is {shown(item)}, of type {type(item).__name__}; documents must be texts, dicts with a "
+                    f"text, or lsr.Document{advice}"
                 )
 
 

@@ -1,8 +1,8 @@
-"""TREC run files in and out, and the two usual forms of qrels.
+"""Reading and writing TREC run files, and reading qrels in their two usual formats.
 
-A run ranks by its scores alone: trec_eval and ir_measures ignore the rank column and the order of the lines. Where
-scores tie they order by document id, so measures of a run with ties can differ, in principle, from those of the order
-in which the index returned the documents. lsr measures what it would write, so its figures are those of the file.
+A run is ordered by its scores alone: trec_eval and ir_measures ignore the rank column and the order of the lines. They
+order equal scores by document id. So measures of a run with ties can differ from those of the order in which the index
+returned the documents. lsr evaluates runs as it would write them, so its figures are those of the file.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from lsr.storage.recognize import kind_of_file
 Qrels = dict[str, dict[str, int]]
 Run = dict[str, dict[str, float]]
 
-LARGEST_GRADE = 1000  # trec_eval keeps a counter for each grade up to the largest
+LARGEST_GRADE = 1000  # trec_eval has a counter for each grade up to the largest
 
 _QUERY_HEADERS = {"query-id", "query_id", "qid", "query"}
 
 
 def read_qrels(path: str | Path) -> Qrels:
-    """Judgments as query id -> document id -> grade, in the order of the file.
+    """Read judgments as {query id: {document id: grade}}, in the order of the file.
 
-    Two forms are understood: TREC, four columns `query iteration document grade` between white space; and BEIR, three
-    columns `query document grade` between tabs, with or without a header. Raises RunError naming the line for another
-    number of columns, an empty id, a grade other than an integer from -1000 to 1000, and two grades of one document
-    for one query.
+    Two formats are read: TREC, four columns `query iteration document grade` separated by white space; and BEIR, three
+    columns `query document grade` separated by tabs, with or without a header. Raises RunError, which names the line,
+    for another number of columns, an empty id, a grade other than an integer from -1000 to 1000, and two grades of one
+    document for one query.
     """
     path = expanded(path)
     qrels: Qrels = {}
@@ -48,7 +48,7 @@ def read_qrels(path: str | Path) -> Qrels:
         if columns == 4:
             cells = line.split()
         if len(cells) != columns:
-            rule = "qrels have 4 (query, iteration, document, grade) or, between tabs, 3 (query, document, grade)"
+            rule = "qrels have 4 (query, iteration, document, grade) or, separated by tabs, 3 (query, document, grade)"
             raise _foreign(path, number, len(cells), rule)
         query_id, doc_id, grade = cells[0].strip(), cells[-2].strip(), cells[-1].strip()
         try:
@@ -64,19 +64,19 @@ def read_qrels(path: str | Path) -> Qrels:
         judged = qrels.setdefault(query_id, {})
         if judged.setdefault(doc_id, value) != value:
             raise RunError(
-                f"{path}:{number}: document {doc_id!r} is judged {value} for query {query_id!r}, "
-                f"and {judged[doc_id]} on an earlier line; keep one of them"
+                f"{path}:{number}: document {doc_id!r} is judged {value} for query {query_id!r}, but {judged[doc_id]} "
+                "on an earlier line; keep one of them"
             )
     if not qrels:
-        raise RunError(f"{path}: holds no judgments; expected lines of query, document and grade")
+        raise RunError(f"{path}: has no judgments; expected lines of query, document and grade")
     return qrels
 
 
 def read_run(path: str | Path) -> Run:
-    """A TREC run, plain or packed by gzip, as query id -> document id -> score.
+    """Read a TREC run, plain or gzipped, as {query id: {document id: score}}.
 
-    Raises RunError naming the line for anything but six columns `query Q0 document rank score tag`, a score that is
-    no finite number, and a document that a query lists twice.
+    Raises RunError, which names the line, for anything but six columns `query Q0 document rank score tag`, a score that
+    is not finite, and a document that a query lists twice.
     """
     path = expanded(path)
     run: Run = {}
@@ -96,7 +96,7 @@ def read_run(path: str | Path) -> Run:
             raise RunError(f"{path}:{number}: query {query_id!r} lists document {doc_id!r} twice; keep one of them")
         ranking[doc_id] = score
     if not run:
-        raise RunError(f"{path}: holds no ranking; expected lines of query Q0 document rank score tag")
+        raise RunError(f"{path}: has no ranking; expected lines of query Q0 document rank score tag")
     return run
 
 
@@ -106,12 +106,12 @@ def _foreign(path: Path, number: int, columns: int, rule: str) -> RunError:
 
 
 def write_run(path: str | Path, run: Mapping[str, Mapping[str, float]], tag: str = "lsr") -> None:
-    """Write a TREC run, compressed if the name ends with .gz; the file appears whole or not at all.
+    """Write a TREC run, compressed if the name ends with .gz. The file appears only when it is complete.
 
-    A query's documents are written by falling score, ties in the order given, ranks from 1. Scores are written in
-    full (the shortest decimal that reads back as the same number), so that no ranking is changed by rounding. A query
-    without documents leaves no line. Raises RunError for ids that a TREC file cannot hold (empty, or with white
-    space), scores that are not finite, StorageError if the file cannot be written.
+    The documents of a query are written by descending score, ties in the given order, ranks from 1. Scores are written
+    in full (the shortest decimal that reads back as the same number), so that rounding changes no ranking. A query
+    without documents has no line. Raises RunError for ids that a TREC file cannot store (empty, or with white space)
+    and scores that are not finite; StorageError if the file cannot be written.
     """
     check_scores(run)
     check_text("the run's tag", tag, RunError)
@@ -121,7 +121,7 @@ def write_run(path: str | Path, run: Mapping[str, Mapping[str, float]], tag: str
 
 @contextmanager
 def run_writer(path: str | Path, tag: str = "lsr") -> Iterator[Callable[[Mapping[str, Mapping[str, float]]], None]]:
-    """A function that adds queries to a run, for runs that are not held in memory. See write_run."""
+    """A function that adds queries to a run, for runs that do not fit in memory. See write_run."""
     if tag.split() != [tag]:
         raise RunError(f"the run's tag is {tag!r}; it must be one word without white space")
     with _replacing(expanded(path)) as file:
@@ -149,16 +149,16 @@ def run_writer(path: str | Path, tag: str = "lsr") -> Iterator[Callable[[Mapping
 def _check_id(identifier: str, kind: str) -> None:
     if identifier.split() != [identifier]:
         raise RunError(
-            f"{kind} id {identifier!r} is empty or contains white space, which a TREC run cannot hold; rename it"
+            f"{kind} id {identifier!r} is empty or contains white space, which a TREC run cannot store; rename it"
         )
 
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that takes the place of `path` once the block has ended without an error."""
+    """A file that replaces `path` when the block ends without an error."""
     with replacing_file(path) as raw:
         if path.suffix == ".gz":
-            with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:  # equal runs, equal files
+            with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:  # equal runs give equal files
                 yield cast(IO[bytes], packed)
         else:
             yield raw

@@ -1,4 +1,4 @@
-"""The layouts that a collection comes in: BEIR folders, MS MARCO's folders, and files of texts."""
+"""Layouts of collections: BEIR folders, MS MARCO folders, and files of texts."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from lsr.errors import CollectionError, RunError
 from lsr.storage.recognize import JUDGMENTS, RUN, collection_around, what_is
 
 _ID_KEYS, _TEXT_KEYS = ("_id", "id"), ("title", "text")
-_SURROGATE = re.compile(r"\\u[dD]")  # an escape of one, or of half a character
+_SURROGATE = re.compile(r"\\u[dD]")  # an escaped surrogate, alone or half of a character
 
 
 class _NoMetadata(Mapping[str, Any]):
-    """Empty for good, so that all documents can share it; they keep their hash and can be pickled."""
+    """A dict that is always empty, shared by all documents. Documents remain hashable and can be pickled."""
 
     def __getitem__(self, name: str) -> Any:
         raise KeyError(name)
@@ -45,10 +45,13 @@ NO_METADATA = _NoMetadata()
 
 
 class Document(NamedTuple):
-    """One document of a collection. `title` is empty where the collection has none.
+    """One document of a collection.
 
-    metadata: everything else that is known of it, by name, as plain values: text, numbers, bool, dates and times, None,
-        and lists or dicts of these.
+    doc_id: its id.
+    title: its title; "" if there is none.
+    text: its text.
+    metadata: {name: value} of all other values of the document: text, numbers, bool, dates and times, None, and lists
+        or dicts of these.
     """
 
     doc_id: str
@@ -58,7 +61,7 @@ class Document(NamedTuple):
 
     @property
     def full_text(self) -> str:
-        """Title and text, a space between them: the text that is encoded, searched and shown."""
+        """Title and text, separated by a space: the text that is encoded, searched and shown."""
         return f"{self.title} {self.text}".strip()
 
 
@@ -70,9 +73,9 @@ class Query(NamedTuple):
 
 
 class CollectionSource(Protocol):
-    """One layout. A split is named by one of `splits`; None stands for what belongs to no named split.
+    """The interface of all layouts. A split is one of `splits`; None is for data without a named split.
 
-    Documents and queries come with the place they were read from, as errors should name it.
+    Documents and queries have places, which errors name.
     """
 
     @property
@@ -80,10 +83,10 @@ class CollectionSource(Protocol):
     @property
     def splits(self) -> tuple[str, ...]: ...
     def count(self) -> int | None:
-        """The number of documents, where it can be had without parsing them."""
+        """The number of documents; None if it is unknown without parsing them."""
 
     def corpus(self) -> str:
-        """What tells these documents from others: collections of one corpus give the same."""
+        """An identity of the documents, equal for all collections with the same corpus."""
 
     def documents(self) -> Iterator[tuple[Place, Document]]: ...
     def has_queries(self, split: str | None) -> bool: ...
@@ -93,7 +96,7 @@ class CollectionSource(Protocol):
 
 
 class Place(NamedTuple):
-    """Where something was read: line `number` of a file, or the `number`-th item of something else."""
+    """A place: line `number` of a file, or item `number` of another source."""
 
     where: str
     number: int
@@ -103,9 +106,9 @@ class Place(NamedTuple):
 
 
 class BeirFolder:
-    """corpus.jsonl[.gz], queries.jsonl[.gz] and qrels/SPLIT.tsv; all but the corpus may be missing.
+    """A folder of corpus.jsonl[.gz], queries.jsonl[.gz] and qrels/SPLIT.tsv. Only the corpus is required.
 
-    A document whose id, title and text are empty is passed over, as a blank line is.
+    A document with empty id, title and text is skipped like a blank line.
     """
 
     def __init__(self, folder: Path, corpus: Path) -> None:
@@ -146,7 +149,7 @@ class BeirFolder:
 
 
 class TextFiles:
-    """Documents and queries, each lines of JSON or of id, tab and text, and qrels: by split, as MS MARCO has them."""
+    """Files of documents and queries (JSON lines, or id, tab and text) and qrels per split, as in MS MARCO."""
 
     def __init__(self, collection: Path, queries: dict[str | None, Path], qrels: dict[str | None, Path]) -> None:
         self.name = collection.name
@@ -190,7 +193,7 @@ class TextFiles:
         if path is None:
             found = ", ".join(path.name for path in self._queries.values()) or "none"
             raise CollectionError(
-                f"{self.name}: no file of queries for {split or 'no split'} (there is: {found}); add it"
+                f"{self.name}: has no file of queries for {split or 'no split'} (there is: {found}); add it"
             )
         yield from read_queries(path)
 
@@ -204,7 +207,7 @@ class TextFiles:
 
 
 def packed_or_plain(path: Path) -> Path | None:
-    """`path`, or the same with .gz, whichever exists."""
+    """`path`, or `path` with .gz, whichever exists; None if neither does."""
     return next((p for p in (path, path.with_name(path.name + ".gz")) if p.is_file()), None)
 
 
@@ -224,7 +227,7 @@ def is_jsonl(path: Path) -> bool:
 def jsonl_documents(path: Path) -> Iterator[tuple[Place, Document]]:
     for place, record in jsonl_records(path):
         if record.get("_id", record.get("id")) == record.get("text") == "" and not record.get("title"):
-            continue  # as a blank line: there is nothing to find, nor a name to find it by
+            continue  # like a blank line: no text and no id
         identifier, text = _id(place, record), _string(place, record, "text")
         title = "" if record.get("title") is None else _string(place, record, "title")
         rest = {key: value for key, value in record.items() if key not in (*_ID_KEYS, *_TEXT_KEYS) and value != {}}
@@ -232,7 +235,7 @@ def jsonl_documents(path: Path) -> Iterator[tuple[Place, Document]]:
 
 
 def read_queries(path: Path) -> Iterator[tuple[Place, Query]]:
-    """Queries of a file of {"_id", "text"} lines, or of lines `id<TAB>text`."""
+    """Queries of a file of {"_id", "text"} lines, or of `id<TAB>text` lines."""
     if is_jsonl(path):
         for place, record in jsonl_records(path):
             yield place, Query(_id(place, record), _string(place, record, "text"))
@@ -242,13 +245,13 @@ def read_queries(path: Path) -> Iterator[tuple[Place, Query]]:
 
 
 def _visible(folder: Path, *patterns: str) -> list[Path]:
-    """Without hidden files, which systems leave beside others (`._test.tsv` of macOS)."""
+    """The files without hidden ones, which systems add (`._test.tsv` of macOS)."""
     found = {path for pattern in patterns for path in folder.glob(pattern) if not path.name.startswith(".")}
     return sorted(found)
 
 
 def _by_split(folder: Path, kind: str) -> dict[str | None, Path]:
-    """The files KIND.tsv (split None) and KIND.SPLIT.tsv of a folder, each also as .txt and .gz."""
+    """Split -> file: KIND.tsv (split None) and KIND.SPLIT.tsv of a folder, each also as .txt and .gz."""
     found: dict[str | None, Path] = {}
     for path in _visible(folder, *(f"{kind}*{suffix}" for suffix in (".tsv", ".tsv.gz", ".txt", ".txt.gz"))):
         split = path.name.removesuffix(".gz").removesuffix(".tsv").removesuffix(".txt")[len(kind) :].lstrip(".-_")
@@ -263,9 +266,7 @@ def _pairs(path: Path) -> Iterator[tuple[Place, tuple[str, str]]]:
         if len(cells) != 2:
             kind = what_is(path)
             other = f"{path}: is {kind}; " if kind in (JUDGMENTS, RUN) else f"{place}: {len(cells)} columns; "
-            raise CollectionError(
-                f"{other}expected lines of 2 columns, id and text, with a tab between them, or of JSON"
-            )
+            raise CollectionError(f"{other}expected lines of id, tab and text, or JSON lines")
         identifier = cells[0].strip()
         if not identifier:
             raise CollectionError(f"{place}: the id is missing; expected id, tab, text")
@@ -273,7 +274,7 @@ def _pairs(path: Path) -> Iterator[tuple[Place, tuple[str, str]]]:
 
 
 def jsonl_records(path: Path) -> Iterator[tuple[Place, dict[str, Any]]]:
-    """Every line of a file, each of which must be a JSON object. Raises CollectionError naming the line."""
+    """All lines of a file of JSON objects. Raises CollectionError, which names the line."""
     for number, line in read_lines(path, CollectionError):
         place = Place(str(path), number)
         try:

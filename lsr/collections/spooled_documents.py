@@ -1,4 +1,4 @@
-"""Documents that can be gone through only once, kept on disk for the passes that an index takes."""
+"""Documents of an iterator, stored on disk for the several passes of a build."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _PER_DOCUMENT = 3
 
 
 class SpooledDocuments:
-    """What an iterator gives, read to its end when it is first asked for, into a temporary folder ($TMPDIR).
+    """The documents of an iterator. The first pass reads all of them into a temporary folder ($TMPDIR).
 
-    schema: of the metadata, where it is known. The folder goes with this object. Metadata come back with one type a
-    column. What the iterator raises passes.
+    schema: of the metadata, if it is known. The folder is removed with this object. Each metadata column is returned
+        with one type. Errors of the iterator are raised unchanged.
     """
 
     def __init__(self, name: str, documents: Iterator[tuple[Place, Document]], schema: pa.Schema | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Documents of tables: a stream of Arrow batches with one schema."""
+"""Documents from tables: streams of Arrow batches with one schema."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ BATCH_ROWS = 1024
 
 
 class BatchedTable(Protocol):
-    """Rows that can be gone through again, in the same order. Whatever is wrong is a CollectionError."""
+    """Rows that can be read several times, in the same order. Every error is a CollectionError."""
 
     @property
     def name(self) -> str: ...
     @property
     def where(self) -> str:
-        """What messages call it."""
+        """The name of the table in messages."""
 
     def names(self) -> list[str]: ...
     def schema(self) -> pa.Schema: ...
     def count(self) -> int | None: ...
     def batches(self) -> Iterator[tuple[Iterable[Place], pa.RecordBatch]]:
-        """Batches of this schema, and the place of each of their rows."""
+        """Batches with this schema, and the place of each row."""
 
 
 class TableDocuments:
@@ -45,7 +45,7 @@ class TableDocuments:
 
     @property
     def schema(self) -> pa.Schema:
-        """Of the metadata, with the types that the table has. Raises CollectionError."""
+        """The schema of the metadata, with the types of the table. Raises CollectionError."""
         import pyarrow as pa
 
         schema = self._table.schema()
@@ -53,7 +53,7 @@ class TableDocuments:
         return pa.schema([field for field in schema if field.name not in roles])
 
     def check(self) -> None:
-        """Raises CollectionError unless there are the columns that are wanted."""
+        """Raises CollectionError unless the table has the required columns."""
         ColumnRoles.among(self._table.names(), self._asked, self._table.where)
 
     def documents(self) -> Iterator[tuple[Place, Document]]:
@@ -84,20 +84,20 @@ class TableDocuments:
         where = self._table.where
         repeated = {name for name in schema.names if schema.names.count(name) > 1}
         if repeated:
-            raise CollectionError(f"{where}: two columns are called {min(repeated)!r}; give one of them another name")
+            raise CollectionError(f"{where}: two columns have the name {min(repeated)!r}; rename one of them")
         roles = ColumnRoles.among(schema.names, self._asked, where)
         for column in (roles.text, roles.title):
             kind = None if column is None else _values_of(schema.field(column).type)
             texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
             if kind is not None and not any(is_kind(kind) for is_kind in texts):
                 raise CollectionError(
-                    f"{where}: the column {column!r} holds {kind}, and text is wanted; name another one"
+                    f"{where}: the column {column!r} has the type {kind}, not text; name another column"
                 )
         return roles
 
 
 def plain_values(where: str, column: pa.Array) -> list[Any]:
-    """The values as Python has them. Nanoseconds that it cannot hold are cut. Raises CollectionError."""
+    """The values as Python objects. Nanoseconds, which Python lacks, are cut off. Raises CollectionError."""
     import pyarrow as pa
 
     if isinstance(column, pa.ExtensionArray):

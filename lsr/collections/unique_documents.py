@@ -1,4 +1,4 @@
-"""No two documents with one id."""
+"""Detection of duplicate ids of documents."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _BATCH = 1024  # documents read ahead, so that their ids are checked together
 
 
 def unique_documents(name: str, read: Callable[[], Iterator[tuple[Place, Document]]]) -> Iterator[Document]:
-    """What `read` gives; memory grows by 16 bytes a document.
+    """The documents of `read`, checked for duplicate ids, with 16 bytes of memory per document.
 
-    Raises CollectionError for an id that occurs twice, naming both places, and where there is no document at all.
+    Raises CollectionError for a duplicate id, with both places, and if there is no document.
     """
     unique = UniqueIds()
     source = read()
     batch = list(islice(source, _BATCH))
     if not batch:
-        raise CollectionError(f"{name}: the collection is empty; it needs at least one document")
+        raise CollectionError(f"{name}: has no documents; it needs at least one")
     while batch:
         repeated = unique.add([document.doc_id for _, document in batch])
         if repeated is not None:

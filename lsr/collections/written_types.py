@@ -1,4 +1,4 @@
-"""The types of values that were written as text: of the cells of CSV files, of the front matter of pages."""
+"""Types of values in text: cells of CSV files, and front matter."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _integer(cell: str) -> int | None:
 
 
 def _float(cell: str) -> float | None:
-    # Whole numbers of more digits than a float holds are names rather than numbers.
+    # Integers with more digits than a float holds are identifiers rather than numbers.
     if not _FLOAT.fullmatch(cell) or (cell.lstrip("+-").isdigit() and len(cell) > 16):
         return None
     value = float(cell)
@@ -43,7 +43,7 @@ def _time(cell: str) -> datetime | None:
         return None
 
 
-# In the order in which they are tried.
+# In the order of preference.
 _READERS: tuple[tuple[str, Callable[[str], Any]], ...] = (
     ("int64", _integer),
     ("double", _float),
@@ -55,14 +55,14 @@ _READERS: tuple[tuple[str, Callable[[str], Any]], ...] = (
 
 
 def typed(cell: str) -> Any:
-    """The value that a text stands for by itself."""
+    """The value of a single cell."""
     return next(value for _, read in _READERS if (value := read(cell)) is not None)
 
 
 class TypesOfText:
-    """For columns of text, the first type that all of their cells have; empty cells are missing values.
+    """Finds, for each column of texts, the first type that all its cells have. Empty cells are missing values.
 
-    texts: numbers of the columns that are strings whatever their cells are.
+    texts: the numbers of the columns that are always strings.
     """
 
     def __init__(self, columns: int, texts: Container[int] = ()) -> None:
@@ -71,7 +71,7 @@ class TypesOfText:
         self._seen = [False] * columns
 
     def see(self, columns: Sequence[Sequence[str]]) -> None:
-        """More cells of each column."""
+        """Add cells of each column."""
         for at, cells in enumerate(columns):
             filled = set(filter(None, cells))
             self._seen[at] |= bool(filled)
@@ -80,11 +80,11 @@ class TypesOfText:
             ]
 
     def found(self) -> list[str]:
-        """The name of each column's type, as Arrow has it. Columns without any value are of strings."""
+        """Arrow's name of each column's type. Columns without any value are strings."""
         return [_READERS[fit[0] if seen else -1][0] for fit, seen in zip(self._fit, self._seen, strict=True)]
 
 
 def values_of(cells: Sequence[str], kind: str) -> list[Any]:
-    """The values of cells which all have this type; None of empty ones."""
+    """The values of cells of this type; None for empty cells."""
     read = dict(_READERS)[kind]
     return [read(cell) if cell else None for cell in cells]

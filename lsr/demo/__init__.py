@@ -1,4 +1,4 @@
-"""A demonstration on text that every machine has: the documentation of Python's standard library."""
+"""The demonstration on the documentation of Python's standard library, which every machine has."""
 
 from lsr.demo.demonstration import run_demo
 

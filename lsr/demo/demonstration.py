@@ -1,4 +1,4 @@
-"""`lsr demo`: index the standard library's documentation, search it, explain the hits, and measure the ranking."""
+"""`lsr demo`: index the documentation of the standard library, search it, explain hits, and evaluate the ranking."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lsr.retrieval.hits import Hit
 from lsr.retrieval.searcher import Searcher
 
 FOLDER = Path("lsr-demo")
-# Of the judged questions; tests/demo/test_demonstration.py has what tiny answers.
+# Judged questions that tiny answers; see tests/demo/test_demonstration.py.
 SHOWN = (
     "wrap long paragraphs so that no line is wider than 70 characters",
     "is it a leap year?",
@@ -38,7 +38,7 @@ Scores = dict[str, dict[str, dict[str, float]]]
 
 
 class Demonstration(NamedTuple):
-    """scores: encoder -> way of searching -> measure -> figure, over so many judged questions."""
+    """The results. scores: encoder -> way of searching -> measure -> figure, over all questions."""
 
     built: Built
     questions: int
@@ -46,10 +46,11 @@ class Demonstration(NamedTuple):
 
 
 def run_demo(k: int = 3, encoder: str = "tiny", index: Path = FOLDER, show: bool = True) -> Demonstration:
-    """Print four questions with k hits each and their heaviest terms, if `show`; measure all judged questions.
+    """Print four questions with k hits each and their heaviest terms, if `show`; evaluate all judged questions.
 
-    encoder: what load_encoder takes; it is measured beside bm25.
+    encoder: as load_encoder takes it; compared with bm25.
     index: the folder of the index, reused if it is up to date.
+
     Raises ParameterError for k < 1, EncoderError, StorageError.
     """
     if k < 1:
@@ -61,8 +62,8 @@ def run_demo(k: int = 3, encoder: str = "tiny", index: Path = FOLDER, show: bool
         console = Console(highlight=False)
         _show_index(console, library, built)
         console.print(
-            f"\nfour of {len(questions)} judged questions, chosen because tiny answers them; ✓ is a right answer, "
-            "below it the terms that give its score"
+            f"\nfour of {len(questions)} judged questions that tiny answers; ✓ marks a correct answer, followed by the "
+            "terms of its score"
         )
         _show_hits(console, library, searcher, [question for question in questions if question.text in SHOWN], k)
 
@@ -73,7 +74,7 @@ def run_demo(k: int = 3, encoder: str = "tiny", index: Path = FOLDER, show: bool
 
 
 def _baseline(library: StandardLibrary) -> Searcher:
-    """BM25 over the same documents, in memory."""
+    """A searcher with BM25 over the same documents, in memory."""
     encoder = load_encoder(_BASELINE)
     fit_if_needed(encoder, library)
     documents = list(library.documents())

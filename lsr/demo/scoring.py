@@ -1,4 +1,4 @@
-"""How well and how fast a searcher answers the judged questions."""
+"""Effectiveness and speed of a searcher on the judged questions."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _ROUNDS = 10
 
 
 def score(searcher: Searcher, questions: Sequence[Question]) -> dict[str, dict[str, float]]:
-    """What each way of searching gives: the measures, and the microseconds that one search takes on one thread.
+    """Way of searching -> measures, and microseconds per search on one thread.
 
-    The ways: "index", as `lsr search` does it, and "exact", which scores every document.
+    The ways: "index", as `lsr search` searches, and "exact", which scores every document.
     """
     queries = {str(number): question.text for number, question in enumerate(questions, start=1)}
     qrels = {str(number): dict.fromkeys(question.answers, 1) for number, question in enumerate(questions, start=1)}
@@ -34,7 +34,7 @@ def score(searcher: Searcher, questions: Sequence[Question]) -> dict[str, dict[s
 
 
 def _microseconds(searcher: Searcher, texts: list[str], params: SearchParams) -> float:
-    """The fastest of several rounds over all queries: what is left is the search, not what else the machine does."""
+    """Microseconds per query in the fastest of several rounds, which other work on the machine disturbs least."""
     queries = searcher.encoder.encode_queries(texts)
     seconds = []
     for _ in range(_ROUNDS):

@@ -17,16 +17,17 @@ from lsr.errors import CollectionError
 
 _WALK = Path(__file__).with_name("walk.py")
 _PATIENCE = 120  # seconds
-_NEEDED = {"LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME"}  # without which some interpreters do not start
+_NEEDED = {"LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME"}  # some interpreters do not start without these
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
 class StandardLibrary:
-    """One document for each public module, class, function and method that has a docstring, in the order of the ids.
+    """One document for each public module, class, function and method with a docstring, in the order of the ids.
 
-    Ids are names (json.dumps); titles are the name, and the words it is made of; texts are signature and docstring.
-    An interpreter of its own imports the modules, so that nothing they do on import happens here.
+    Ids are names (json.dumps). Titles are the name and the words in it. Texts are signature and docstring.
+    The modules are imported by a separate interpreter, so imports have no effects in this process.
     name: the version of Python and a digest of the documents, so that equal names mean equal documents.
+
     Raises CollectionError if that interpreter fails.
     """
 
@@ -55,7 +56,7 @@ def title(name: str) -> str:
 
 
 def _walk() -> bytes:
-    """What walk.py writes. It sees neither site-packages nor the environment, on which no document may depend."""
+    """The output of walk.py. It runs without site-packages and environment, on which no document may depend."""
     environment = {key: value for key, value in os.environ.items() if key in _NEEDED}
     command = [sys.executable, "-s", "-S", "-P", str(_WALK)]
     try:
@@ -77,6 +78,6 @@ def _walk() -> bytes:
 
 def _unreadable(cause: str) -> str:
     return (
-        f"the standard library of {sys.executable or 'this Python'} cannot be read: {cause}; "
-        "try another Python, or index a collection of your own with lsr index"
+        f"the standard library of {sys.executable or 'this Python'} cannot be read: {cause}; try another Python, "
+        "or index your own collection with lsr index"
     )

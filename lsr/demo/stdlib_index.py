@@ -1,4 +1,4 @@
-"""The demonstration's index: built once, and found again while nothing that it depends on has changed."""
+"""The index of the demonstration: built once, and reused while its documents and encoder are the same."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _RECORD = "demo.json"
 
 @dataclass(frozen=True)
 class Built:
-    """What an index was made of, and how long that took. Kept in it as demo.json, written last.
+    """The origin of an index and the time of its build. Stored in the index as demo.json, written last.
 
     build_seconds: from vectors to the index on disk.
     """
@@ -37,12 +37,13 @@ class Built:
 
 
 def open_or_build(library: StandardLibrary, encoder_name: str, folder: Path, progress: bool) -> tuple[Searcher, Built]:
-    """The index in `folder`, made if it is not there or out of date; a killed encoding resumes.
+    """The index in `folder`, built if it is missing or out of date. A killed encoding resumes.
 
-    Raises EncoderError, and StorageError if the folder cannot be written or holds anything but an index of this kind.
+    Raises EncoderError, and StorageError if the folder cannot be written, or holds anything but an index of the
+    demonstration.
     """
     encoder = load_encoder(encoder_name)
-    fit_if_needed(encoder, library)  # an unfitted one cannot describe itself
+    fit_if_needed(encoder, library)  # an encoder that is not fitted has no description
     folder = Path(os.path.realpath(folder))
     description = json.dumps(encoder.describe(), sort_keys=True)
     built = _read_record(folder)
@@ -54,7 +55,7 @@ def open_or_build(library: StandardLibrary, encoder_name: str, folder: Path, pro
 
     check_replaceable(folder)
     if built is None and (folder / MANIFEST).exists():
-        raise StorageError(f"{folder}: is an index of something else; choose another folder for the demonstration")
+        raise StorageError(f"{folder}: is another index; choose another folder for the demonstration (--index)")
     begin = time.perf_counter()
     encode_documents(library, folder.with_name(f"{folder.name}.encoding"), encoder, progress=progress)
     encoded = time.perf_counter()

@@ -1,7 +1,7 @@
-"""Write the docstrings of the standard library to standard output, as JSON. A script: it imports nothing of lsr.
+"""Write the docstrings of the standard library to standard output, as JSON. A script that imports nothing of lsr.
 
-It runs in an interpreter of its own (see `lsr.demo.stdlib`), because importing the whole library is not free of
-consequences: modules register handlers at exit, set hooks, and print.
+It runs in a separate interpreter (see `lsr.demo.stdlib`), because imports of the whole library have side effects:
+modules register exit handlers, set hooks, and print.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HOMES = {"posixpath": "os.path", "ntpath": "os.path", "genericpath": "os.path", 
 
 @dataclass(frozen=True)
 class Named:
-    """An object and one of its public names. The lowest rank of an object is the name it is listed under."""
+    """An object and one of its public names. The object is listed under the name of lowest rank."""
 
     name: str
     thing: Any
@@ -67,7 +67,7 @@ def public_modules() -> Iterator[tuple[str, ModuleType]]:
 def _with_submodules(name: str) -> Iterator[tuple[str, ModuleType]]:
     try:
         module = importlib.import_module(name)
-    except (Exception, SystemExit):  # a module for another platform, or one that was compiled out
+    except (Exception, SystemExit):  # a module of another platform, or not compiled
         return
     yield name, module
     for found in pkgutil.iter_modules(getattr(module, "__path__", ())):
@@ -76,14 +76,14 @@ def _with_submodules(name: str) -> Iterator[tuple[str, ModuleType]]:
 
 
 def public_members(module_name: str, module: ModuleType) -> Iterator[Named]:
-    """The classes and functions that a module offers, as opposed to those that it merely imports."""
+    """The classes and functions that a module defines for its users, without those that it only imports."""
     listed = getattr(module, "__all__", None)
     for name in listed if listed is not None else dir(module):
         if name.startswith("_"):
             continue
         try:
             thing = getattr(module, name)
-        except Exception:  # a name of __all__ that this platform lacks
+        except Exception:  # a name of __all__ that this platform does not have
             continue
         if not (inspect.isclass(thing) or inspect.isroutine(thing)):
             continue
@@ -92,7 +92,7 @@ def public_members(module_name: str, module: ModuleType) -> Iterator[Named]:
         if module_name == "builtins" or home == module_name or home.startswith(f"{module_name}."):
             kinship = 0
         elif home.startswith("_") or not home:
-            kinship = 1  # written in C, or in a private module, for this one
+            kinship = 1  # implemented in C, or in a private module
         elif listed is not None:
             kinship = 2
         else:
@@ -103,7 +103,7 @@ def public_members(module_name: str, module: ModuleType) -> Iterator[Named]:
 
 
 def own_methods(owner: Named, public_classes: set[int]) -> Iterator[Named]:
-    """The public methods that a class defines, itself or by a base class that is not public."""
+    """The public methods that a class, or a base class that is not public, defines."""
     seen: set[str] = set()
     for base in owner.thing.__mro__ if isinstance(owner.thing, type) else ():
         if base is not owner.thing and (id(base) in public_classes or base is object):
@@ -120,7 +120,7 @@ def own_methods(owner: Named, public_classes: set[int]) -> Iterator[Named]:
 
 
 def preferred(candidates: list[Named]) -> list[Named]:
-    """One name for each object: its home's, the shortest."""
+    """One name per object: the shortest of its home module."""
     chosen: dict[int, Named] = {}
     for named in sorted(candidates, key=lambda named: named.rank):
         chosen.setdefault(id(_function(named.thing)), named)
@@ -133,7 +133,7 @@ def _function(thing: Any) -> Any:
 
 
 def docstring(thing: Any) -> str:
-    """Its own, not a base's; empty without one. A class may have it in __init__."""
+    """The docstring of `thing` itself, not of a base class; empty if there is none. A class can have it in __init__."""
     documented = _function(thing).__doc__
     if inspect.isclass(thing) and not documented:
         documented = getattr(vars(thing).get("__init__"), "__doc__", None)
@@ -141,26 +141,26 @@ def docstring(thing: Any) -> str:
 
 
 def signature(name: str, thing: Any) -> str:
-    """Such as "dumps(obj, *, indent=None)"; empty for a module, and where Python cannot tell."""
+    """The signature, such as "dumps(obj, *, indent=None)"; empty for a module, and if Python cannot determine it."""
     if inspect.ismodule(thing):
         return ""
     try:
         found = inspect.signature(_function(thing))
-    except Exception:  # written in C: there is none, or it cannot be evaluated; it is in the docstring's first line
+    except Exception:  # C code without a signature, or with one that cannot be evaluated; the docstring has it
         return ""
     parameters = [parameter.replace(default=_shown(parameter.default)) for parameter in found.parameters.values()]
     return f"{name.rpartition('.')[2]}{found.replace(parameters=parameters)}"
 
 
 class _Elsewhere:
-    """Stands for a default that is another thing on another machine: the environment, a path, a stream, an address."""
+    """Replaces a default that differs between machines: the environment, a path, a stream, an address."""
 
     def __repr__(self) -> str:
         return "..."
 
 
 def _shown(default: Any) -> Any:
-    """The default itself if it is the same wherever this runs."""
+    """The default, if it is the same on all machines; else a replacement."""
     literal = default is None or isinstance(default, bool | int | float | str | bytes) or default == ()
     path = isinstance(default, str) and os.path.isabs(default) and default != "/"
     return default if (literal and not path) or default is inspect.Parameter.empty else _Elsewhere()

@@ -1,1 +1,1 @@
-"""Indexes in shards, on one machine or, with Ray (the extra `ray`), on several."""
+"""Sharded indexes, on one machine or, with Ray (the extra `ray`), on several."""

@@ -16,27 +16,26 @@ if TYPE_CHECKING:
 
 
 class Answers(NamedTuple):
-    """given: shard -> what it answered. lost: shard -> why it did not."""
+    """The answers of shards. given: shard -> its answer. lost: shard -> the reason for no answer."""
 
     given: dict[int, Any]
     lost: dict[int, str]
 
 
 class Shards(Protocol):
-    """All shards of an index, wherever they are."""
+    """All shards of an index, in this process or elsewhere."""
 
     def ask(self, method: str, asked: Mapping[int, Sequence[Any]], *, writer: bool = False) -> Answers:
-        """What a method of some shards returns. asked: shard -> arguments.
+        """The results of a method of some shards. asked: shard -> arguments.
 
-        writer: ask the one replica that has the changes. Raises what the method raises, unless the shard cannot be
-        read.
+        writer: ask the one replica with the changes. Raises the errors of the method, except for an unreadable shard.
         """
 
     def close(self) -> None: ...
 
 
 class LocalShards:
-    """folders: of the shards. encoder: see Shard."""
+    """The shards in this process. folders: of the shards. encoder: see Shard."""
 
     def __init__(self, folders: Sequence[Path], device: str | None, encoder: Encoder | None) -> None:
         self._shards = [Shard(folder, device, encoder) for folder in folders]
@@ -45,7 +44,7 @@ class LocalShards:
     def ask(self, method: str, asked: Mapping[int, Sequence[Any]], *, writer: bool = False) -> Answers:
         """See Shards."""
         answers = Answers({}, {})
-        if len(asked) == 1 or processors() == 1:  # to ask a thread takes longer
+        if len(asked) == 1 or processors() == 1:  # a thread would take longer
             for shard, arguments in asked.items():
                 try:
                     answers.given[shard] = getattr(self._shards[shard], method)(*arguments)

@@ -1,4 +1,4 @@
-"""Lists of shards, made one ranking."""
+"""Merging the lists of shards into one ranking."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lsr.distributed.shard import ShardFound
 
 
 class Ranked(NamedTuple):
-    """A document of the ranking: where it is, and its score."""
+    """A document of the ranking: its shard and row, and its score."""
 
     shard: int
     row: int
@@ -20,9 +20,9 @@ class Ranked(NamedTuple):
 
 
 def merge_rankings(found: Mapping[int, ShardFound], queries: int, k: int) -> list[list[Ranked]]:
-    """The k best documents of each query, best first; of equal scores those of the lower shard, then row, come first.
+    """The k best documents of each query, best first, equal scores by shard and row.
 
-    found: shard -> its lists. The k best of all are among the k best of each.
+    found: shard -> its lists. The k best of all are among the k best of each shard.
     """
     if not found:
         return [[] for _ in range(queries)]

@@ -1,4 +1,4 @@
-"""The steps of a build, done by Ray: Ray Data encodes with actors, tasks look at shards and make them."""
+"""The steps of a build with Ray: actors of Ray Data encode, tasks survey and build shards."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from lsr.index.seismic.build.whole_collection import WholeCollection
 if TYPE_CHECKING:
     from lsr.distributed.shard_processes import BuildWork
 
-RETRIES = 5  # of a step whose process or machine was lost
+RETRIES = 5  # of a step after the loss of its process or machine
 
 
 class PartEncoder:
-    """An actor of Ray Data: encodes the parts that it is given the numbers of."""
+    """An actor of Ray Data that encodes parts, given by their numbers."""
 
     def __init__(self, plan: BuildPlan, device: str | None) -> None:
         self._plan, self._encoder = plan, plan.encoder(device)
@@ -45,7 +45,7 @@ class _RayWork:
         room = int(ray.cluster_resources().get("GPU" if gpus else "CPU", 1)) // (1 if gpus else self._plan.threads)
         most = max(1, min(self._workers or room, len(parts)))
         context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False  # there is one of all parts
+        context.enable_progress_bars = False  # one bar shows all parts
         rows = [{"shard": shard, "part": part} for shard, part in parts]
         encoded = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             PartEncoder,
@@ -65,7 +65,7 @@ class _RayWork:
         return self._each(build_shard, whole)
 
     def _each(self, step: Callable[..., Any], *more: Any) -> Iterator[Any]:
-        """What a step gives for each shard, in the order in which they end."""
+        """The results of a step for each shard, in the order in which they end."""
         import ray
 
         given = [ray.put(each) for each in more]
@@ -85,7 +85,7 @@ def _step(step: Callable[..., Any], plan: BuildPlan, shard: int, *more: Any) -> 
 
 
 class RayProcesses:
-    """The processes of a cluster. Raises MissingExtraError, and ParameterError where there is no cluster."""
+    """The processes of a cluster. Raises MissingExtraError, and ParameterError if there is no cluster."""
 
     def __init__(self, cluster: str) -> None:
         connected(cluster)

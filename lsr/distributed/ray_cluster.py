@@ -1,4 +1,4 @@
-"""The cluster of Ray that a process works with."""
+"""The Ray cluster of a process."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from lsr.extras import need
 
 
 def connected(cluster: str) -> None:
-    """Be part of a cluster of Ray; a process that is stays in the one that it has.
+    """Connect to a Ray cluster. A connected process keeps its cluster.
 
-    cluster: an address, such as "auto" for the one of this machine, or "local" for a new one of this machine, which
-    ends with this process. Raises MissingExtraError, ParameterError where no cluster answers.
+    cluster: an address, such as "auto" for the cluster of this machine, or "local" for a new cluster on this machine,
+        which ends with this process. Raises MissingExtraError, and ParameterError if it cannot connect.
     """
     need("a cluster", "ray")
     import ray
@@ -22,5 +22,6 @@ def connected(cluster: str) -> None:
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ParameterError(
-            f"no cluster of Ray answers at {cluster!r} ({reason}); start one with ray start --head, or give 'local'"
+            f"cannot connect to a Ray cluster at {cluster!r} ({reason}); start one with `ray start --head`, or use "
+            "'local'"
         ) from error

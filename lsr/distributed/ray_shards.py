@@ -1,4 +1,4 @@
-"""Shards as actors of Ray: several replicas of each, on different machines where there is room."""
+"""Shards as actors of Ray: several replicas of each, on different machines if possible."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from lsr.distributed.shard import Shard
 from lsr.distributed.sharded_folder import ShardedFolder
 from lsr.errors import IndexFormatError, LsrError, ParameterError, ShardError, StorageError
 
-SUSPECTED_FOR = 30.0  # seconds for which a replica that did not answer is asked last
-CALLS_AT_ONCE = 8  # of each actor
-ROOM_FOR_S = 300.0  # seconds that Ray has to find room for the actors, which may have kernels to compile
+SUSPECTED_FOR = 30.0  # seconds during which a replica that did not answer is asked last
+CALLS_AT_ONCE = 8  # per actor
+ROOM_FOR_S = 300.0  # seconds for Ray to start the actors, which may compile kernels
 
 
 class ActorShards:
-    """Shards of a cluster. Ray starts lost actors again, elsewhere if their machine is gone.
+    """The shards in a cluster. Ray restarts lost actors, on another machine if theirs is gone.
 
     replicas, cpus, timeout_s, device: see ShardedSearcher.open. Raises MissingExtraError, ParameterError.
     """
@@ -38,7 +38,7 @@ class ActorShards:
         if needed > there:
             raise ParameterError(
                 f"{len(folder.shards)} shards x {replicas} replicas x {cpus} processors are more than the {there:.0f} "
-                "of the cluster; ask for fewer, or add machines"
+                "processors of the cluster; reduce replicas, or add machines"
             )
         self._timeout_s = timeout_s
         self._turn = count()
@@ -69,13 +69,13 @@ class ActorShards:
             ]
             _, waiting = ray.wait(warm, num_returns=len(warm), timeout=ROOM_FOR_S)
             if waiting:
-                raise GetTimeoutError(f"{len(waiting)} of {len(warm)} did not begin within {ROOM_FOR_S:.0f} s")
+                raise GetTimeoutError(f"{len(waiting)} of {len(warm)} did not start within {ROOM_FOR_S:.0f} s")
         except RayError as error:
             self.close()
             raise ParameterError(f"the cluster did not start the shards ({_reason(error)}); add machines") from error
 
     def ask(self, method: str, asked: Mapping[int, Sequence[Any]], *, writer: bool = False) -> Answers:
-        """See Shards. A replica that is lost, or late, is followed by the next one; a writer by none."""
+        """See Shards. If a replica is lost, or late, the next one is asked; writers have no other replica."""
         turn = next(self._turn)
         calls = {}
         for shard, arguments in asked.items():
@@ -92,7 +92,10 @@ class ActorShards:
                 reason = self._await(answers, shard, replica, reference, self._timeout_s)
             if reason is not None and writer:
                 self._writers.pop(shard, None)
-                raise ShardError(f"what changes shard {shard} is lost ({reason}); make the changes again")
+                raise ShardError(
+                    f"the actor that changes shard {shard} was lost ({reason}); repeat the changes since the last "
+                    "commit"
+                )
             if reason is not None:
                 answers.lost[shard] = reason
         return answers
@@ -101,7 +104,7 @@ class ActorShards:
         return getattr(self._replicas[shard][replica], method).remote(*arguments)
 
     def _await(self, answers: Answers, shard: int, replica: int, reference: Any, left: float | None) -> str | None:
-        """Note the answer of a replica; returns why there is none. Raises LsrError that another would raise, too."""
+        """Store the answer of a replica; returns the reason if there is none. Raises errors of all replicas."""
         import ray
         from ray.exceptions import RayError, RayTaskError
 
@@ -109,18 +112,18 @@ class ActorShards:
             answers.given[shard] = ray.get(reference, timeout=left)
         except RayTaskError as error:
             if left is not None and isinstance(error.cause, IndexFormatError | StorageError):
-                return str(error.cause)  # what one machine cannot read, another may
+                return str(error.cause)  # another machine may be able to read the file
             if isinstance(error.cause, LsrError):
                 raise error.cause from None
             raise
-        except RayError as error:  # GetTimeoutError among them
+        except RayError as error:  # also GetTimeoutError
             self._suspected[shard, replica] = monotonic() + SUSPECTED_FOR
             return _reason(error)
         self._suspected.pop((shard, replica), None)
         return None
 
     def _order(self, shard: int, turn: int, writer: bool) -> list[int]:
-        """The replicas that are asked, one after another: in turn, those that did not answer last."""
+        """The order in which replicas are asked: in turn; replicas that did not answer come last."""
         replicas = range(len(self._replicas[shard]))
         now = monotonic()
         order = sorted(
@@ -133,7 +136,7 @@ class ActorShards:
             return [self._writers.setdefault(shard, order[0])]
 
     def close(self) -> None:
-        """End the actors, and give their room back."""
+        """End the actors."""
         import ray
         from ray.util.placement_group import remove_placement_group
 

@@ -1,4 +1,4 @@
-"""Documents on their way to shards: dealt out by their ids into Parquet parts, which any machine reads again.
+"""Documents distributed to shards by their ids, in Parquet parts that any machine can read.
 
 documents/shard-00000/part-00000.parquet ...   columns id, title, text, and metadata, a struct
 documents/schema.arrow                         the types of the metadata of all documents
@@ -22,13 +22,13 @@ from lsr.storage.column_types import ColumnTypes
 from lsr.storage.files import replacing_file, storage_errors
 from lsr.storage.parts import part_path, write_part
 
-MOST_HELD = 1 << 17  # documents, of all shards together, that wait to be written
+MOST_HELD = 1 << 17  # documents of all shards in memory
 ROWS_PER_PART = 8192
 _SCHEMA = "schema.arrow"
 
 
 class DocumentsDigest:
-    """SHA-256 of documents, in their order: tells whether a source is what it was."""
+    """SHA-256 of documents in their order, to detect a changed source."""
 
     def __init__(self) -> None:
         self._sha = sha256()
@@ -45,10 +45,10 @@ class DocumentsDigest:
 def route(
     documents: Iterable[Document], folder: Path, shards: int, schema: pa.Schema | None, digest: DocumentsDigest
 ) -> list[list[int]]:
-    """Write documents into the folder, as the docstring of this module says.
+    """Write documents into the folder; returns the number of documents of each part of each shard.
 
-    schema: of the metadata, where it is known. Memory is bounded by MOST_HELD documents.
-    Returns the number of documents of each part of each shard. Raises what `documents` raises, and StorageError.
+    schema: of the metadata, if it is known. Memory is bounded by MOST_HELD documents. Raises the errors of `documents`,
+        and StorageError.
     """
     types = ColumnTypes(schema)
     rows_per_part = min(ROWS_PER_PART, max(MOST_HELD // shards, 64))
@@ -94,9 +94,9 @@ _TEXTS = ("doc_id", "title", "text")
 
 
 class ShardDocuments:
-    """The documents of one shard, in the order in which they came; what SegmentMaker takes.
+    """The documents of one shard in their original order, for SegmentMaker.
 
-    folder: that `route` filled. counts: of each part.
+    folder: written by `route`. counts: of each part.
     """
 
     def __init__(self, folder: Path, shard: int, counts: list[int]) -> None:
@@ -109,7 +109,7 @@ class ShardDocuments:
 
     @property
     def metadata_schema(self) -> pa.Schema:
-        """Of all documents of all shards."""
+        """The schema of all documents of all shards."""
         with storage_errors(self._folder):
             return pa.ipc.read_schema(pa.py_buffer((self._folder / _SCHEMA).read_bytes()))
 
@@ -131,7 +131,9 @@ class PartDocuments:
         try:
             table = pq.read_table(self.name)
         except (OSError, pa.ArrowException) as error:
-            raise StorageError(f"{self.name}: cannot be read ({error}); remove the folder, and build again") from error
+            raise StorageError(
+                f"{self.name}: cannot be read ({error}); delete the folder, and run the same build again"
+            ) from error
         types = ColumnTypes()
         types.found = {each.name: each.type for each in self._schema}
         metadata: list[Any] = [NO_METADATA] * len(table)

@@ -1,4 +1,4 @@
-"""Shard: one shard of an index, opened by folder and generation, searched and changed in any process."""
+"""Shard: a shard of an index, opened by folder and generation, and searched and changed in any process."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from lsr.index.sparse_index import SparseIndex
     from lsr.retrieval.changes import UpdateReport
 
-KEPT = 2  # generations that are open at once: the one that is searched, and one that searches may still be in
+KEPT = 2  # open generations: the searched one, and the one before, which searches may still use
 
 
 @dataclass(frozen=True)
 class ShardQueries:
-    """Queries as shards take them: texts, where each shard has a vocabulary of its own, as BM25's grow; else vectors.
+    """Queries for shards: texts, if each shard has its own vocabulary, like growing ones of BM25; else vectors.
 
-    encoded: side -> vectors, as Snapshot.encode gives them.
+    encoded: side -> vectors, from Snapshot.encode.
     """
 
     texts: Sequence[str] | None
@@ -46,16 +46,17 @@ class ShardQueries:
         return len(next(iter(self.encoded.values())) if self.texts is None else self.texts)
 
     def chosen(self, places: Sequence[int]) -> ShardQueries:
-        """Some of them, in this order."""
+        """The queries at these places, in this order."""
         rows = np.asarray(places, np.int64)
         texts = None if self.texts is None else [self.texts[place] for place in places]
         return ShardQueries(texts, {side: each[rows] for side, each in self.encoded.items()})
 
 
 class ShardFound(NamedTuple):
-    """rows int64[queries, k], -1 for none; scores float[queries, k]; ids of the rows that there are, query by query.
+    """The documents that a shard found.
 
-    generation: what was searched. recall: see Found.
+    rows: int64[queries, k], -1 for none. scores: float[queries, k]. ids: of the rows without -1, query by query.
+        generation: the searched one. recall: see Found.
     """
 
     generation: int
@@ -66,7 +67,7 @@ class ShardFound(NamedTuple):
 
 
 class StoredDocument(NamedTuple):
-    """A document as its shard keeps it. vector: token -> weight, the heaviest first."""
+    """A stored document. vector: token -> weight, the heaviest first."""
 
     text: str | None
     metadata: dict[str, Any]
@@ -74,7 +75,7 @@ class StoredDocument(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """A hit to be made: of the query at this place, the document of this row, with its score."""
+    """A requested hit: the place of the query, the row of the document, and its score."""
 
     place: int
     row: int
@@ -82,7 +83,10 @@ class Wanted(NamedTuple):
 
 
 class Shard:
-    """folder: of the shard. encoder: of queries; None where these come as vectors, or are BM25's."""
+    """A shard.
+
+    folder: of the shard. encoder: of queries; None if queries come as vectors, or the encoder is BM25.
+    """
 
     def __init__(self, folder: Path, device: str | None = None, encoder: Encoder | None = None) -> None:
         self.folder = folder
@@ -93,7 +97,7 @@ class Shard:
         self._writer: Searcher | None = None
 
     def warm(self, generation: int) -> None:
-        """Open a generation and search it, so that kernels are loaded, or compiled, before a query waits for them."""
+        """Open a generation and search it, so that kernels are loaded, or compiled, before the first query."""
         index = self.at(generation).index
         if index.dim:
             query = SparseVectors.from_normalized(
@@ -103,9 +107,9 @@ class Shard:
                 index.search(query, 1, params)
 
     def at(self, generation: int) -> Snapshot:
-        """What a search of this generation sees; of the newest one, where this one is gone, as a merge has followed it.
+        """The snapshot of this generation, or of the newest one if a merge has replaced this one.
 
-        Raises what Searcher.open raises.
+        Raises the errors of Searcher.open.
         """
         with self._opening:
             snapshot = self._opened.pop(generation, None)
@@ -116,7 +120,7 @@ class Shard:
                 except StorageError:
                     snapshot = self._reader.read(None, previous)
             self._opened.pop(number_of(snapshot), None)
-            self._opened[number_of(snapshot)] = snapshot  # the last one
+            self._opened[number_of(snapshot)] = snapshot  # put it last
             while len(self._opened) > KEPT:
                 del self._opened[next(iter(self._opened))]
             return snapshot
@@ -129,7 +133,7 @@ class Shard:
         threads: int | None,
         dropped: Sequence[str] | None = None,
     ) -> ShardFound:
-        """The k best documents of this shard. dropped: for each query the id of a document not to be found."""
+        """The k best documents of this shard. dropped: for each query the id of a document that is not returned."""
         snapshot = self.at(generation)
         encoded = self._encoded(snapshot, queries, request.sides)
         found = snapshot.find(encoded, request, threads, None if dropped is None else snapshot.rows_of(dropped))
@@ -138,7 +142,7 @@ class Shard:
         return ShardFound(number_of(snapshot), rows, scores, ids, found.recall)
 
     def hits(self, generation: int, queries: ShardQueries, side: SideName, wanted: Sequence[Wanted]) -> list[Hit]:
-        """Hits that `find` found the rows of, with all that is told of them."""
+        """The complete hits for rows from `find`."""
         snapshot = self.at(generation)
         sparse = self._encoded(snapshot, queries, (SPARSE,)).get(SPARSE) if side == SPARSE else None
         texts = queries.texts
@@ -159,7 +163,7 @@ class Shard:
         ]
 
     def document(self, generation: int, doc_id: str) -> StoredDocument | None:
-        """A document; None where there is none."""
+        """A document; None if it does not exist."""
         snapshot = self.at(generation)
         row = int(snapshot.rows_of([doc_id])[0])
         if row < 0:
@@ -185,23 +189,23 @@ class Shard:
         return self._writing.delete(ids)
 
     def commit(self) -> tuple[int, int]:
-        """The generation that has all changes, and how many documents it has."""
+        """Commit the changes; returns the new generation and its number of documents."""
         writer = self._writing
         return writer.commit(), writer.documents
 
     def rollback(self) -> None:
-        """Drop what was not committed."""
+        """Drop uncommitted changes."""
         if self._writer is not None:
             self._writer.rollback()
 
     def close(self) -> None:
-        """Wait for merges, and drop what was not committed."""
+        """Wait for merges, and drop uncommitted changes."""
         if self._writer is not None:
             self._writer.close()
 
     @property
     def _writing(self) -> Searcher:
-        """The searcher that writes, at the newest generation."""
+        """The writing searcher, at the newest generation."""
         if self._writer is None:
             self._writer = Searcher.open(self.folder, self._device, encoder=self._encoder)
         elif self._writer.is_behind:
@@ -225,5 +229,5 @@ def number_of(snapshot: Snapshot) -> int:
 
 
 def is_bm25(described: Mapping[str, Any] | None) -> bool:
-    """Whether an encoder, by what it says of itself, is BM25, whose vocabulary grows in each shard by itself."""
+    """Whether an encoder, by its description, is BM25, whose vocabulary grows separately in each shard."""
     return described is not None and described.get("kind") == BM25Encoder.name

@@ -1,4 +1,4 @@
-"""Where the steps of a build are done: in this process, or by Ray."""
+"""The processes that do the steps of a build: this one, or those of Ray."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from lsr.index.seismic.build.whole_collection import WholeCollection
 
 
 class BuildWork(Protocol):
-    """The steps of one build, each of which yields its results in any order."""
+    """The steps of one build. Each yields its results in any order."""
 
     def encode(self, parts: Sequence[tuple[int, int]]) -> Iterator[int]:
-        """Documents of each part of a shard that was encoded."""
+        """Encode parts of shards; yields the number of documents of each."""
 
     def survey(self) -> Iterator[WholeCollection]: ...
     def build(self, whole: WholeCollection | None) -> Iterator[ShardEntry]: ...
 
 
 class Processes(Protocol):
-    """device, workers: see build_sharded_index."""
+    """The processes of a build. device, workers: see build_sharded_index."""
 
     def building(
         self, plan: BuildPlan, encoder: Encoder, device: str | None, workers: int | None
@@ -47,7 +47,7 @@ class _WorkHere:
 
 
 class Here:
-    """The process that asks, one step after the other."""
+    """The steps in this process, one after the other."""
 
     @contextmanager
     def building(
@@ -57,7 +57,7 @@ class Here:
 
 
 def processes(cluster: str | None) -> Processes:
-    """Where `cluster` says; see build_sharded_index. Raises MissingExtraError."""
+    """The processes of `cluster`; see build_sharded_index. Raises MissingExtraError."""
     if cluster is None:
         return Here()
     from lsr.distributed.ray_building import RayProcesses

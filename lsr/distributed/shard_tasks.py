@@ -1,6 +1,6 @@
-"""The steps of a build that any process can do which sees the folder: encode a part, look at a shard, make it.
+"""The steps of a build, which any process with access to the folder can do: encode a part, survey and build a shard.
 
-Each step leaves its result whole or not at all, and does nothing where the result is there: it can be done again.
+The result of each step is complete or absent. A step does nothing if its result exists, so it can be repeated.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ _ROWS_AT_ONCE = 8192
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """What every process of a build knows. folder: of the build. counts: documents of each part of each shard."""
+    """The plan of a build, which all of its processes have.
+
+    folder: of the build. counts: documents of each part of each shard.
+    """
 
     folder: Path
     counts: Sequence[Sequence[int]]
@@ -67,7 +70,7 @@ class BuildPlan:
         return (self.shard(shard) / MANIFEST).exists()
 
     def missing_parts(self) -> list[tuple[int, int]]:
-        """(shard, part) of what is to be encoded."""
+        """(shard, part) of the parts that are not encoded."""
         return [
             (shard, part)
             for shard, parts in enumerate(self.counts)
@@ -77,12 +80,12 @@ class BuildPlan:
         ]
 
     def encoder(self, device: str | None) -> Encoder:
-        """The encoder, fitted on all documents, as the build keeps it."""
+        """The stored encoder of the build, fitted on all documents."""
         return load_encoder(self.folder / ENCODER_FOLDER, device=device)
 
 
 def encode_part(plan: BuildPlan, encoder: Encoder, shard: int, part: int) -> int:
-    """Encode the documents of one part; returns how many there are. Raises as encode_collection does."""
+    """Encode the documents of one part; returns their number. Raises like encode_collection."""
     documents: PartDocuments = plan.documents(shard).part(part)
     rows = list(rows_of(documents, plan.split, encoder))
     size = rows_per_step(plan.batch_size)
@@ -98,14 +101,16 @@ def encode_part(plan: BuildPlan, encoder: Encoder, shard: int, part: int) -> int
 
 
 def survey_shard(plan: BuildPlan, encoder: Encoder, shard: int) -> WholeCollection:
-    """Finish the encoding of a shard; returns its number of rows and its largest weights. All parts are there."""
+    """Finish the encoding of a shard with all parts; returns its number of rows and its largest weights."""
     path = plan.encoding(shard)
     if not plan.is_built(shard):
         with ParquetWriter(path, encoder.dim, encoder.vocabulary, encoder.describe()) as writer:
             complete = writer.complete_parts
             writer.finish()
         if complete < len(plan.counts[shard]):
-            raise StorageError(f"{path}: part {complete} is damaged, and was removed; the same call encodes it again")
+            raise StorageError(
+                f"{path}: part {complete} was damaged and has been removed; run the same build again to encode it"
+            )
     maxima = np.zeros(encoder.dim, np.float32)
     for vectors in iter_vectors(path, _ROWS_AT_ONCE):
         add_maxima(vectors, maxima)
@@ -113,7 +118,7 @@ def survey_shard(plan: BuildPlan, encoder: Encoder, shard: int) -> WholeCollecti
 
 
 def build_shard(plan: BuildPlan, encoder: Encoder, shard: int, whole: WholeCollection | None) -> ShardEntry:
-    """Make the index of a shard whose parts are encoded. Raises as build_index does."""
+    """Build the index of a shard with encoded parts. Raises like build_index."""
     folder = plan.shard(shard)
     if not plan.is_built(shard):
         memory = plan.memory or max(1, machine_memory() // 2 * plan.threads // max(processors(), plan.threads))
@@ -139,6 +144,6 @@ def build_shard(plan: BuildPlan, encoder: Encoder, shard: int, whole: WholeColle
 
 
 def forget_encodings(plan: BuildPlan) -> None:
-    """When all shards are in place. Raises StorageError."""
+    """Remove the encoded parts, after all shards are built. Raises StorageError."""
     for shard in range(plan.shards):
         remove_encodings(plan.encoding(shard), dense=False)

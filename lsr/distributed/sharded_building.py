@@ -1,4 +1,4 @@
-"""Build a sharded index: documents are dealt out by their ids, encoded, and made shards; statistics are of all."""
+"""Building a sharded index: documents are distributed by their ids, encoded, and indexed, with common statistics."""
 
 from __future__ import annotations
 
@@ -58,21 +58,27 @@ def build_sharded_index(
     memory: int | None = None,
     progress: bool = False,
 ) -> ShardedFolder:
-    """Build a sharded index in `folder`, in place of an index that is there; ShardedSearcher.open opens it.
+    """Build a sharded index in `folder`; ShardedSearcher.open opens it. Replaces an existing index.
 
-    documents, encoder, config, passages, id, text, title, batch_size: as build_index takes them. An encoder that is not
-        fitted is fitted on all documents, before they are dealt out; component-wise scales are of all shards, too.
-    cluster: None for this process; an address of Ray, such as "auto", for the cluster that is there, or "local" for one
-        of this machine alone. All its machines must see `folder` at the same path. An encoder of one's own code is for
-        this process only.
-    device: where each encoder computes; "cuda" asks Ray for a GPU each. workers: encoders at once, at most; by default
-        as many as there is room for.
-    threads: processors of each encoder and each shard that is built, 1 if None. memory: bytes that the vectors of one
-        shard may take while it is built; by default a share of half the machine's.
+    documents: the documents, as build_index takes them.
+    folder: the folder of the index.
+    encoder: the encoder, as build_index takes it. An encoder that is not fitted is fitted on all documents. With a
+        cluster, it cannot be an encoder made of your own code.
+    shards: the number of shards.
+    config: settings of the shards. Default: IndexConfig(). Scales of components are those of all shards.
+    cluster: None for this process; the address of a running Ray cluster, such as "auto"; or "local" for a new cluster
+        on this machine. All of its machines must have `folder` at the same path.
+    passages, id, text, title, batch_size: see build_index.
+    device: the device of each encoder. "cuda" asks Ray for a GPU per encoder.
+    workers: the maximum number of parallel encoders. Default: as many as the cluster has room for.
+    threads: processors of each encoder, and of each shard that is built. None for 1.
+    memory: the maximum number of bytes for the vectors of one shard during its build. Default: a share of half the
+        machine's memory.
+    progress: show bars on standard error.
 
-    Documents are read once, and written to FOLDER.building, where everything is done, and from which a killed build
-    resumes: what is encoded, and every shard that is finished, is kept. Raises what build_index raises, CollectionError
-    where the documents are not those of the build that is resumed, and MissingExtraError for a cluster without Ray.
+    Documents are read once and written to FOLDER.building, with all temporary files. A killed build resumes from it:
+    encoded parts and finished shards are kept. Raises the errors of build_index, CollectionError if the documents are
+    not those of the resumed build, and MissingExtraError for a cluster without Ray.
     """
     check_whole("shards", shards, 1, MOST_SHARDS)
     for name, given in (("workers", workers), ("threads", threads), ("memory", memory)):
@@ -83,7 +89,7 @@ def build_sharded_index(
     config = settings_of(IndexConfig, config)
     split = passages if passages is None or isinstance(passages, PassageSplit) else PassageSplit(passages)
     if isinstance(documents, str | os.PathLike) and is_vectors(os.fspath(documents)):
-        raise ParameterError(f"{documents}: holds vectors, and shards are made of documents; build one index of them")
+        raise ParameterError(f"{documents}: sharded indexes cannot be built from vectors; build a single index")
     source = as_documents(documents, id=id, text=text, title=title)
     chosen = as_encoder(encoder)
     runner = processes(cluster)
@@ -99,7 +105,7 @@ def build_sharded_index(
         plan = BuildPlan(building, counts, config, split, batch_size, threads or 1, memory)
         fitted = _fitted(chosen, source, plan, device, progress)
         if not isinstance(runner, Here):
-            plan.encoder("cpu" if device is None else device)  # what other processes cannot open is told now
+            plan.encoder("cpu" if device is None else device)  # raises errors that other processes would raise later
         with runner.building(plan, fitted, device, workers) as work:
             missing = plan.missing_parts()
             total = sum(map(sum, counts))
@@ -135,7 +141,7 @@ def _owned(building: Path) -> Iterator[None]:
 def _routed(
     source: Documents, building: Path, shards: int, settings: Mapping[str, Any], progress: bool
 ) -> list[list[int]]:
-    """Deal the documents out, unless that is done, and they are the same; the documents of each part of each shard."""
+    """Distribute the documents, unless this is done; returns the numbers of documents of each part of each shard."""
     digest = DocumentsDigest()
     total = source.count if progress else None
     with progress_bar("reading", total, "documents", progress) as advance:
@@ -151,13 +157,13 @@ def _routed(
                 digest.add(document)
             if plan["settings"] != json.loads(json.dumps(settings)):
                 raise StorageError(
-                    f"{building}: holds a build with other settings, {json.dumps(plan['settings'])}; give these, or "
-                    "remove the folder"
+                    f"{building}: has an unfinished build with other settings, {json.dumps(plan['settings'])}; use "
+                    "these settings to resume it, or delete the folder"
                 )
             if plan["digest"] != digest.hexdigest():
                 raise CollectionError(
-                    f"{building}: holds a build of other documents than {source.name} has now; give the same, or "
-                    "remove the folder"
+                    f"{building}: has an unfinished build of documents other than those of {source.name} now; use the "
+                    "same documents to resume it, or delete the folder"
                 )
             return list(plan["counts"])
         with storage_errors(building):
@@ -178,15 +184,17 @@ def _read_plan(path: Path) -> dict[str, Any]:
             raise ValueError("counts")
         return {"counts": counts, "digest": plan["digest"], "settings": plan["settings"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"{path}: is damaged ({error}); remove the folder {path.parent}, and build again") from error
+        raise StorageError(
+            f"{path}: is damaged ({error}); delete the folder {path.parent}, and run the same build again"
+        ) from error
 
 
 def _fitted(encoder: Encoder, source: Documents, plan: BuildPlan, device: str | None, progress: bool) -> Encoder:
-    """The encoder, fitted and kept in the folder of the build."""
+    """The fitted encoder, stored in the folder of the build."""
     kept = plan.folder / ENCODER_FOLDER
     if not kept.exists():
         total = source.count if progress and plan.split is None else None
-        rows = rows_of(source, plan.split, encoder)  # what is searched
+        rows = rows_of(source, plan.split, encoder)  # the indexed rows
         fit_on_rows(encoder, rows, plan.folder / "fitting", total, progress, plan.batch_size)
         encoder.check_saveable()
         temporary = kept.with_name(f"{ENCODER_FOLDER}.part")
@@ -197,12 +205,12 @@ def _fitted(encoder: Encoder, source: Documents, plan: BuildPlan, device: str | 
     elif not encoder.fitted:
         return plan.encoder(device)
     if not encoder.fitted:
-        raise EncoderError(f"{encoder.name!r} is not fitted; give one that can be")
+        raise EncoderError(f"{encoder.name!r} is not fitted, and lsr cannot fit it here; use a fitted encoder")
     return encoder
 
 
 def _whole(surveys: Iterator[WholeCollection]) -> WholeCollection | None:
-    """Of all shards together."""
+    """The collection of all shards together."""
     whole: WholeCollection | None = None
     for each in surveys:
         rows, maxima = (0, each.maxima) if whole is None else whole

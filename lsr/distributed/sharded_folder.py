@@ -1,7 +1,7 @@
 """A sharded index on disk: a folder of shards, each an ordinary index, and one small file that names them.
 
 manifest.json            the shards with their generations, replaced in one step
-shard-00000/ ...         indexes by themselves, of format 5; the number is what the hash of a document's id gives
+shard-00000/ ...         complete indexes of format 5; the number is that of the hash of document ids
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ def shard_name(number: int) -> str:
 
 
 def shard_of(doc_id: str, shards: int) -> int:
-    """The number of the shard that has, or would have, the document with this id.
+    """The number of the shard for the document with this id.
 
-    It is BLAKE2b of 64 bits of the id in UTF-8, as a whole number whose lowest byte comes first, modulo `shards`.
+    It is BLAKE2b of 64 bits of the id in UTF-8, as a little-endian whole number, modulo `shards`.
     """
     return int.from_bytes(blake2b(doc_id.encode(), digest_size=8).digest(), "little") % shards
 
 
 @dataclass(frozen=True, slots=True)
 class ShardEntry:
-    """A shard as the manifest names it: its folder, the generation that is searched, and documents of that."""
+    """A shard in the manifest: its folder, the searched generation, and the number of documents of it."""
 
     name: str
     generation: int
@@ -52,9 +52,11 @@ class ShardEntry:
 
 @dataclass(frozen=True, slots=True)
 class ShardedFolder:
-    """What the manifest says. source: what was indexed. folders: those below which ids of pages are their paths.
+    """The manifest of a sharded index.
 
-    presets: recall -> parameters, as tuned on all shards.
+    source: the name of the indexed documents.
+    folders: the folders below which paths of files are ids.
+    presets: {recall: parameters}, tuned on all shards.
     """
 
     folder: Path
@@ -72,14 +74,14 @@ class ShardedFolder:
         return self.folder / self.shards[number].name
 
     def with_generations(self, changed: Mapping[int, tuple[int, int]]) -> Self:
-        """With other generations, and numbers of documents, of some shards."""
+        """A copy with other generations, and numbers of documents, of some shards."""
         shards = list(self.shards)
         for number, (generation, documents) in changed.items():
             shards[number] = replace(shards[number], generation=generation, documents=documents)
         return replace(self, shards=tuple(shards))
 
     def write(self) -> None:
-        """Write the manifest, in place of the one that is there, in one step. Raises StorageError."""
+        """Write the manifest in one step. Replaces an existing one. Raises StorageError."""
         entries: dict[str, Any] = {
             "product": PRODUCT,
             "format_version": FORMAT_VERSION,
@@ -90,24 +92,25 @@ class ShardedFolder:
             ENTRY: presets_as_json(self.presets),
             "documents": self.documents,
             "shards": [asdict(each) for each in self.shards],
-            "files": {},  # each shard lists its own
+            "files": {},  # each shard lists its own files
         }
         with replacing_file(self.folder / MANIFEST) as file:
             file.write(json.dumps(entries, indent=1).encode())
 
     @classmethod
     def read(cls, folder: str | Path) -> Self:
-        """What the manifest in `folder` says. Raises IndexFormatError unless it is that of a sharded index, intact."""
+        """Read the manifest in `folder`. Raises IndexFormatError unless it is an intact one of a sharded index."""
         path = expanded(folder)
         manifest = load_manifest(path, MANIFEST)
         if manifest.get("kind") != KIND:
             raise IndexFormatError(
-                f"{path}: an index of kind {manifest.get('kind')!r}, not of shards; open it with Searcher.open"
+                f"{path}: is not a sharded index (its kind is {manifest.get('kind')!r}); open it with Searcher.open"
             )
         for name, known in (("format_version", FORMAT_VERSION), ("routing", ROUTING)):
             if manifest.get(name) != known:
                 raise IndexFormatError(
-                    f"{path}: {name} {manifest.get(name)!r}, this lsr reads {known!r}; upgrade lsr or build it again"
+                    f"{path}: {name} is {manifest.get(name)!r}, but this lsr reads {known!r}; upgrade lsr, or build "
+                    "the index again"
                 )
         try:
             shards = tuple(_entry(number, each) for number, each in enumerate(manifest["shards"]))
@@ -116,12 +119,14 @@ class ShardedFolder:
             if not 1 <= len(shards) <= MOST_SHARDS or found.documents != manifest["documents"]:
                 raise ValueError("the number of shards or documents")
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise IndexFormatError(f"{path / MANIFEST}: damaged ({error!r} is amiss); build the index again") from error
+            raise IndexFormatError(
+                f"{path / MANIFEST}: damaged manifest (invalid value: {error!r}); build the index again"
+            ) from error
         return found
 
 
 def is_sharded(folder: str | Path) -> bool:
-    """Whether there is a sharded index. Raises IndexFormatError where there is no index at all."""
+    """Whether the folder is a sharded index. Raises IndexFormatError if it is no index."""
     return load_manifest(expanded(folder), MANIFEST).get("kind") == KIND
 
 

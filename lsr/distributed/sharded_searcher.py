@@ -43,10 +43,11 @@ _MISSING: tuple[Missing, ...] = ("error", "name")
 
 
 class ShardedSearcher(HasFacts):
-    """A sharded index, as build_sharded_index makes it: texts in, the best documents of all shards out.
+    """Searches and changes a sharded index. Create one with ShardedSearcher.open.
 
-    Scores are those of one index of all documents. Of equal scores, the document of the lower shard comes first. The
-    `row` of a hit is that in its shard. Queries are encoded once, here; BM25's by each shard, as vocabularies grow.
+    Scores are those of a single index of all documents. Equal scores are in the order of shards. The `row` of a hit is
+    its row in its shard. Queries are encoded once, in this process; with BM25, each shard encodes them, because its
+    vocabulary grows separately.
     """
 
     def __init__(self, folder: ShardedFolder, shards: Shards, front: Snapshot, missing: Missing) -> None:
@@ -71,32 +72,37 @@ class ShardedSearcher(HasFacts):
         timeout_s: float = 10.0,
         missing: Missing = "error",
     ) -> ShardedSearcher:
-        """Open what build_sharded_index wrote.
+        """Open an index that build_sharded_index wrote.
 
-        device, encoder: of queries, see Searcher.open. An encoder cannot be given for a cluster.
-        cluster: None for shards of this process, or an address of Ray; see build_sharded_index.
-        replicas: actors of each shard, on different machines where there is room. cpus: that each asks Ray for.
+        folder: the folder of the index.
+        device: the device of the query encoder; see Searcher.open.
+        encoder: replaces the encoder of the index; see Searcher.open. It cannot be combined with a cluster.
+        cluster: None for shards in this process, or an address of Ray; see build_sharded_index.
+        replicas: number of actors per shard, on different machines if possible.
+        cpus: processors that each actor asks Ray for.
         timeout_s: seconds after which another replica is asked.
-        missing: what becomes of a search where no replica of a shard answers: "error" raises ShardError, which names
-            the shards; "name" returns what the others found, and names them in Hits.missing_shards.
+        missing: if no replica of a shard answers, "error" raises ShardError, which names the shards; "name" returns the
+            documents of the other shards, and names the missing shards in Hits.missing_shards.
 
-        Raises IndexFormatError, EncoderError, MissingExtraError, and ParameterError where the cluster has not the
+        Raises IndexFormatError, EncoderError, MissingExtraError, and ParameterError if the cluster has too few
         processors.
         """
         check_choice("missing", missing, _MISSING)
         check_whole("replicas", replicas)
         if cluster is None and replicas > 1:
-            raise ParameterError(f"replicas is {replicas}, and this process has one of each shard; give a cluster")
+            raise ParameterError(f"replicas is {replicas}, but without a cluster each shard has one; set cluster")
         if cluster is not None and encoder is not None:
             raise ParameterError(
-                "the shards of a cluster have the encoder that they were built with; leave encoder out"
+                "encoder cannot be set with a cluster, whose shards use the encoder of the index; remove it"
             )
         path = expanded(folder)
         described = ShardedFolder.read(Path(os.path.realpath(path)))
         front = _front(described, device, encoder)
         if cluster is None:
             paths = [described.path(number) for number in range(len(described.shards))]
-            shared = None if is_bm25(_described(front)) else front.query_encoder  # BM25 grows in each shard
+            shared = (
+                None if is_bm25(_described(front)) else front.query_encoder
+            )  # the vocabulary of BM25 grows separately in each shard
             return cls(described, LocalShards(paths, device, shared), front, missing)
         from lsr.distributed.ray_shards import ActorShards
 
@@ -112,31 +118,31 @@ class ShardedSearcher(HasFacts):
 
     @property
     def documents(self) -> int:
-        """Number of documents of all shards."""
+        """The number of documents in all shards."""
         return self._folder.documents
 
     @property
     def generations(self) -> tuple[int, ...]:
-        """The generation of each shard that searches see."""
+        """The searched generation of each shard."""
         return tuple(each.generation for each in self._folder.shards)
 
     @property
     def encodes(self) -> bool:
-        """Whether there is an encoder, so that queries may be texts."""
+        """Whether there is an encoder, so that queries can be texts."""
         return self.front.query_encoder is not None
 
     @property
     def is_behind(self) -> bool:
-        """Whether `refresh` would see something new; takes a microsecond."""
+        """Whether the index may have changed since the last refresh. Takes a microsecond."""
         return _stamp(self._folder.folder) != self._stamp
 
     def refresh(self) -> bool:
-        """See what was committed last from now on; returns whether it is something else. Raises IndexFormatError."""
+        """Switch to the last commit; returns True if there was a new one. Raises IndexFormatError."""
         stamp = _stamp(self._folder.folder)
         folder = ShardedFolder.read(self._folder.folder)
         changed = folder != self._folder
         if len(folder.shards) != len(self._folder.shards):
-            raise IndexFormatError(f"{folder.folder}: has {len(folder.shards)} shards by now; open it again")
+            raise IndexFormatError(f"{folder.folder}: now has {len(folder.shards)} shards; open the searcher again")
         self._folder, self._stamp = folder, stamp
         return changed
 
@@ -150,10 +156,15 @@ class ShardedSearcher(HasFacts):
         side: SideName | None = None,
         where: str | None = None,
     ) -> Hits:
-        """At most k hits for one query, best first. allowed: ids. See Searcher.search; there is no feedback here."""
+        """Search for one query; returns at most k hits, best first.
+
+        allowed: the ids of the documents that can be returned. None for all.
+
+        The other arguments are those of Searcher.search. A sharded index has no feedback and no interpolation.
+        """
         queries: Any = text if isinstance(text, SparseVectors) else [text]
         if len(queries) != 1:
-            raise ParameterError(f"there are {len(queries)} queries; give one, or many to search_batch")
+            raise ParameterError(f"there are {len(queries)} queries instead of one; use search_batch")
         if queries is not text:
             check_text("the query", text, many="search_batch")
         return self.hits(queries, SearchRequest.of(k, params, allowed, side, where=where))[0]
@@ -169,7 +180,12 @@ class ShardedSearcher(HasFacts):
         side: SideName | None = None,
         where: str | None = None,
     ) -> list[Hits]:
-        """The hits of each query, in their order. threads: of each shard. See `search`."""
+        """Search for several queries; returns the hits of each query, in the order of the queries.
+
+        threads: the number of threads of each shard.
+
+        The other arguments are those of `search`.
+        """
         return self.hits(texts, SearchRequest.of(k, params, allowed, side, where=where), threads)
 
     def run(
@@ -184,19 +200,22 @@ class ShardedSearcher(HasFacts):
         side: SideName | None = None,
         where: str | None = None,
     ) -> dict[str, dict[str, float]]:
-        """Query id -> document id -> score, best first; see Searcher.run. Missing shards are a warning, or an error."""
+        """Search for queries with ids; returns a run, {query id: {document id: score}}; see Searcher.run.
+
+        Missing shards are a warning, or an error.
+        """
         return self.rankings(queries, SearchRequest.of(k, params, allowed, side, where=where), threads, drop_same_id)
 
     def hits(
         self, queries: Sequence[str] | SparseVectors, request: SearchRequest, threads: int | None = 1
     ) -> list[Hits]:
-        """The hits of each query, in their order, as `request` asks for them. Raises ParameterError, ShardError."""
+        """Like `search_batch`, with the parameters in a SearchRequest. Raises ParameterError, ShardError."""
         return self._hits(self._asked(queries, request), request, threads)
 
     def hits_of_encoded(
         self, encoded: Mapping[str, Any], texts: Sequence[str] | None, request: SearchRequest, threads: int | None = 1
     ) -> list[Hits]:
-        """As `hits`, for queries that `encode` has encoded. texts: theirs; None where they were given as vectors."""
+        """Like `hits`, for encoded queries from `encode`. texts: of the queries; None if they were vectors."""
         return self._hits(ShardQueries(texts, encoded), request, threads)
 
     def _hits(self, asked: ShardQueries, request: SearchRequest, threads: int | None) -> list[Hits]:
@@ -236,7 +255,7 @@ class ShardedSearcher(HasFacts):
         drop_same_id: bool = False,
         progress: bool = False,
     ) -> dict[str, dict[str, float]]:
-        """As `run`, as `request` asks for them. progress: on standard error."""
+        """Like `run`, with the parameters in a SearchRequest. progress: show a bar on standard error."""
         check_flag("drop_same_id", drop_same_id)
         given: Any
         if isinstance(queries, SparseVectors):
@@ -253,7 +272,7 @@ class ShardedSearcher(HasFacts):
                 rankings = merge_rankings(found, len(some), request.k)
                 if lost:
                     said = ", ".join(self._names(lost))
-                    warnings.warn(f"the run lacks the documents of {said}", LsrWarning, stacklevel=2)
+                    warnings.warn(f"results are incomplete: there are no documents of {said}", LsrWarning, stacklevel=2)
                 run |= {
                     name: {each.doc_id: each.score for each in ranking}
                     for name, ranking in zip(some, rankings, strict=True)
@@ -262,9 +281,9 @@ class ShardedSearcher(HasFacts):
         return run
 
     def document(self, doc_id: str) -> StoredDocument | None:
-        """A document, from the shard that its id is routed to; None where there is none.
+        """A document, from the shard of its id; None if it does not exist.
 
-        Raises ShardError where that shard does not answer.
+        Raises ShardError if that shard does not answer.
         """
         check_text("the id", doc_id)
         shard = shard_of(doc_id, len(self._folder.shards))
@@ -276,7 +295,7 @@ class ShardedSearcher(HasFacts):
     def encode(
         self, queries: Sequence[str] | SparseVectors, sides: Sequence[SideName] = (SPARSE,)
     ) -> Mapping[str, Any]:
-        """Side -> the queries' vectors; nothing where each shard encodes texts by itself, as BM25's. ParameterError."""
+        """Side -> the vectors of queries; empty if each shard encodes texts, as with BM25. Raises ParameterError."""
         return {} if self._by_text and not isinstance(queries, SparseVectors) else self.front.encode(queries, sides)
 
     def _asked(self, queries: Sequence[str] | SparseVectors, request: SearchRequest) -> ShardQueries:
@@ -293,14 +312,13 @@ class ShardedSearcher(HasFacts):
         dropped: Sequence[str] | None = None,
         named: bool = True,
     ) -> tuple[dict[int, ShardFound], dict[int, str]]:
-        """What each shard found, and the shards that are lost, with the reasons.
+        """The documents that each shard found, and the missing shards with the reasons.
 
-        dropped: for each query the id of a document not to be found. named: False to raise ShardError in any case.
+        dropped: for each query the id of a document that is not returned. named: False to always raise ShardError.
         """
         if request.feedback is not None or request.interpolate != "none":
             raise ParameterError(
-                "feedback and interpolation need the documents and lists of all shards in one place; search without "
-                "them, or build one index"
+                "feedback and interpolation are not supported on sharded indexes; remove them, or build a single index"
             )
         recall = request.params.recall
         if recall is not None and not getattr(self.front.index, "inverted", True):
@@ -318,19 +336,17 @@ class ShardedSearcher(HasFacts):
             )
 
         answers = ask()
-        if answers.lost and self.is_behind and self.refresh():  # generations that are gone by now
+        if answers.lost and self.is_behind and self.refresh():  # the generations were removed
             answers = ask()
         return answers.given, self._lost(answers, named)
 
     def _requests(self, request: SearchRequest, shards: int) -> dict[int, SearchRequest]:
-        """What each shard is asked for; shards that can have nothing are left out."""
+        """The request for each shard, without shards that cannot have an allowed document."""
         if request.allowed is None:
             return dict.fromkeys(range(shards), request)
         allowed: Any = request.allowed
         if isinstance(allowed, str) or not all(isinstance(each, str) for each in allowed):
-            raise ParameterError(
-                "allowed documents of a sharded index are given by their ids; rows are those of shards"
-            )
+            raise ParameterError("allowed must be ids for a sharded index; masks and row numbers are not supported")
         ids: dict[int, list[str]] = defaultdict(list)
         for each in allowed:
             ids[shard_of(each, shards)].append(each)
@@ -340,7 +356,7 @@ class ShardedSearcher(HasFacts):
         return tuple(self._folder.shards[shard].name for shard in sorted(shards))
 
     def _lost(self, answers: Answers, named: bool = True) -> dict[int, str]:
-        """The shards that gave no answer. Raises ShardError, unless they are to be named."""
+        """The shards without an answer. Raises ShardError, unless they are to be named."""
         if answers.lost and not (named and self._missing == "name"):
             first = min(answers.lost)
             names = ", ".join(self._names(answers.lost))
@@ -355,9 +371,10 @@ class ShardedSearcher(HasFacts):
         threads: int | None = 1,
         progress: bool = False,
     ) -> Tuning:
-        """Find and keep the parameters that reach each recall@k of all shards together in the least time.
+        """Find the fastest parameters that reach each recall@k of all shards together, and store them.
 
-        SearchParams.at_recall works afterwards. See SeismicIndex.tune. Raises StorageError while others write.
+        Afterwards, SearchParams.at_recall works. See SeismicIndex.tune. Raises StorageError while another process
+        writes.
         """
         rows = queries if isinstance(queries, SparseVectors) else self.front.encode(queries)[SPARSE]
         always_exact = bool(getattr(self.front.index, "inverted", True))
@@ -383,9 +400,10 @@ class ShardedSearcher(HasFacts):
         title: str | None = None,
         batch_size: int | None = None,
     ) -> int:
-        """Add documents, each to the shard of its id; they are searched after `commit`. See Searcher.add.
+        """Add documents, each to the shard of its id; returns their number. Searches see them after `commit`.
 
-        Raises what that raises; then no shard keeps any change since the last commit.
+        See Searcher.add, which raises the same errors; then all changes since the last commit are dropped in all
+        shards.
         """
         answers = self._change("add", as_documents(documents, id=id, text=text, title=title), batch_size)
         return sum(answers.values())
@@ -399,13 +417,13 @@ class ShardedSearcher(HasFacts):
         title: str | None = None,
         batch_size: int | None = None,
     ) -> UpdateReport:
-        """As `add`, but documents take the place of those that have the same ids. See Searcher.update."""
+        """Like `add`, but documents replace those with the same ids. See Searcher.update."""
         answers = self._change("update", as_documents(documents, id=id, text=text, title=title), batch_size)
         added, changed, unchanged = (sum(each[place] for each in answers.values()) for place in range(3))
         return UpdateReport(added, changed, unchanged, [])
 
     def delete(self, ids: str | Sequence[str]) -> int:
-        """Delete documents by their ids, which takes effect with `commit`; returns how many of them there were."""
+        """Delete documents by id; returns the number of documents found. Takes effect with `commit`."""
         of_shard: dict[int, list[str]] = defaultdict(list)
         for each in [ids] if isinstance(ids, str) else checked_texts(ids, "id"):
             of_shard[shard_of(each, len(self._folder.shards))].append(each)
@@ -414,10 +432,10 @@ class ShardedSearcher(HasFacts):
             return sum(self._write("delete", {shard: (some,) for shard, some in of_shard.items()}).values())
 
     def commit(self) -> tuple[int, ...]:
-        """Make all changes visible, here and to whoever opens or refreshes; returns the generations of the shards.
+        """Make all changes since the last commit visible in one step; returns the generations of the shards.
 
-        Each shard commits by itself, then the manifest names all of them at once. Where this is killed between the two,
-        readers go on with the generations before, and the next commit has the changes. Raises StorageError, ShardError.
+        Each shard commits, and then the manifest names all new generations. If the process is killed between the two,
+        readers keep the old generations, and the next commit includes the changes. Raises StorageError, ShardError.
         """
         with self._changing:
             if self._lock is not None:
@@ -429,18 +447,18 @@ class ShardedSearcher(HasFacts):
             return self.generations
 
     def rollback(self) -> None:
-        """Drop the changes since the last commit, and let others write."""
+        """Drop the changes since the last commit. Other writers can then change the index."""
         with self._changing:
             changed, self._changed = dict.fromkeys(sorted(self._changed), ()), set()
             try:
                 self._shards.ask("rollback", changed, writer=True)
             except (ShardError, StorageError):
-                pass  # what an actor had is lost with it
+                pass  # a lost actor has lost its changes, too
             finally:
                 self._end()
 
     def close(self) -> None:
-        """Drop what is not committed, wait for merges, and let actors go."""
+        """Drop uncommitted changes, wait for merges, and release actors."""
         self.rollback()
         self._shards.close()
 
@@ -451,7 +469,7 @@ class ShardedSearcher(HasFacts):
         self.close()
 
     def _change(self, method: str, documents: Any, batch_size: int | None) -> dict[int, Any]:
-        """Deal documents out, and let each shard add or update those that are its own."""
+        """Distribute documents; each shard adds or updates its own."""
         if isinstance(documents, DocumentSet):
             documents = documents.within(self._folder.folders)
         shards = len(self._folder.shards)
@@ -494,7 +512,7 @@ def _next(remaining: Mapping[int, Any], ranked: Ranked) -> Hit:
 
 
 def _front(folder: ShardedFolder, device: str | None, encoder: EncoderLike | None) -> Snapshot:
-    """What encodes queries: a shard that can be read. Raises what Searcher.open raises."""
+    """The snapshot that encodes queries: that of the first readable shard. Raises the errors of Searcher.open."""
     for number, entry in enumerate(folder.shards):
         try:
             return Searcher.open(folder.path(number), device, encoder=encoder, generation=entry.generation).snapshot

@@ -1,4 +1,4 @@
-"""Parameters for a recall of all shards together, not of each."""
+"""Tuning for a recall of all shards together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ShardsAsIndex:
-    """What `lsr.index.tools.tuning.tune` measures of an index; rows are numbered by shard, then row."""
+    """The shards as an index for lsr.index.tools.tuning.tune. Rows are numbered by shard, then row."""
 
     def __init__(self, searcher: ShardedSearcher) -> None:
         self._searcher = searcher
@@ -31,7 +31,7 @@ class ShardsAsIndex:
     def search(
         self, queries: SparseVectors, k: int = 10, params: SearchParams | None = None, threads: int | None = 1
     ) -> SearchResult:
-        """The k best documents of each query. Raises ShardError where a shard does not answer."""
+        """The k best documents of each query. Raises ShardError if a shard does not answer."""
         request = SearchRequest(k, params or SearchParams())
         found = self._searcher.find(ShardQueries(None, {SPARSE: queries}), request, threads, named=False)[0]
         scores, rows = empty_result(len(queries), k)

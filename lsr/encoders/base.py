@@ -1,4 +1,4 @@
-"""What every encoder offers, and the checks that all of them make of their texts."""
+"""The interface of all encoders, and common checks of texts and options."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
 ENCODER_FILE = "encoder.json"
-TEXTS_AT_ONCE = 8192  # tokenized together; bounds the memory that tokens need
-ENCODER_FOLDER = "encoder"  # of an index, or of stored vectors
+TEXTS_AT_ONCE = 8192  # texts that are tokenized together, to bound the memory
+ENCODER_FOLDER = "encoder"  # subfolder of an index or of stored vectors
 
 
-Dtype = Literal["float32", "bfloat16"]  # what networks compute with
+Dtype = Literal["float32", "bfloat16"]  # in which networks compute
 LongDocuments = Literal["first", "max"]
 
 
 class TokenSpans(NamedTuple):
-    """The tokens of a text, special tokens left out: int64[tokens] each.
+    """The tokens of a text without special tokens: int64[tokens] each.
 
-    components: of the tokens; -1 for a token that has none, or shares it with all unknown ones. begins, ends: their
-    characters in the text.
+    components: of the tokens; -1 for a token without a component, or with that of all unknown tokens. begins, ends: in
+        characters of the text.
     """
 
     components: npt.NDArray[np.int64]
@@ -37,16 +37,16 @@ class TokenSpans(NamedTuple):
 
     @classmethod
     def of(cls, spans: Sequence[tuple[int, int, int]]) -> Self:
-        """Of (component, begin, end) of each token."""
+        """The spans of (component, begin, end) per token."""
         return cls(*np.array(spans, np.int64).reshape(-1, 3).T)
 
 
 class Encoder(Protocol):
-    """Turns texts into sparse vectors such that the dot product of a query and a document is its score.
+    """Encodes texts as sparse vectors. The score of a document for a query is their inner product.
 
-    name: what load_encoder was given.
+    name: the name given to load_encoder.
     dim: number of components, len(vocabulary).
-    fitted: whether it can encode: False for a BM25 before `fit`, True for every encoder that comes with its weights.
+    fitted: whether it can encode: False for a BM25 encoder before `fit`, True for every encoder with stored weights.
     """
 
     @property
@@ -59,41 +59,43 @@ class Encoder(Protocol):
     def fitted(self) -> bool: ...
 
     def fit(self, texts: Iterable[str]) -> Self:
-        """Take the statistics of a collection, in one pass over it; returns the encoder itself.
+        """Compute the statistics of a collection, in one pass; returns the encoder itself.
 
-        An encoder that comes with its weights has nothing to learn here: it does not read the texts.
+        An encoder with stored weights does nothing and does not read the texts.
         """
 
     def encode_documents(
         self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False
     ) -> SparseVectors:
-        """One row for each text, in the order of the texts; an empty text may give an empty row.
+        """SparseVectors float32 [texts, dim], in the order of the texts. An empty text can have an empty row.
 
-        batch_size: texts worked on at once; None lets the encoder choose.
-        Raises EncoderError, which names the row, for what is not valid text; ParameterError for batch_size < 1.
+        batch_size: number of texts encoded together. None lets the encoder choose.
+        progress: show a bar on standard error.
+
+        Raises EncoderError, which names the row, for a value that is not valid text; ParameterError for batch_size < 1.
         """
 
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
-        """As encode_documents, for queries."""
+        """Like encode_documents, for queries."""
 
     def literal(self, text: str, query: bool = False) -> set[int]:
-        """The components that are tokens of the document, or query, itself: all others of its row are expansion."""
+        """The components of the tokens in the text. All other components of its row are expansion."""
 
     def spans(self, text: str) -> TokenSpans | None:
-        """The tokens of a document, all of it, and where they are; None where that is not known."""
+        """All tokens of a document and their places; None if they are unknown."""
 
     def describe(self) -> dict[str, Any]:
-        """JSON: "kind", "name", and every setting that changes a vector."""
+        """A description as JSON: "kind", "name", and every setting that changes a vector."""
 
     def check_saveable(self) -> None:
-        """Raises EncoderError where `save` would, to know it before long work."""
+        """Raises EncoderError if `save` would raise it. Call it before long work."""
 
     def save(self, folder: str | Path) -> None:
-        """Write what load_encoder(folder) needs to give this encoder back. Raises StorageError, EncoderError."""
+        """Write the encoder, so that load_encoder(folder) returns it. Raises StorageError, EncoderError."""
 
 
 class PretrainedEncoder(HasFacts):
-    """What encoders have in common that come with their weights."""
+    """The common parts of encoders with stored weights."""
 
     fitted = True
     name: str
@@ -102,12 +104,12 @@ class PretrainedEncoder(HasFacts):
         return {"name": self.name, "components": getattr(self, "dim", None)}
 
     def fit(self, texts: Iterable[str]) -> Self:
-        """Returns the encoder itself; the texts are not read."""
+        """The encoder itself. The texts are not read."""
         return self
 
 
 def encodable(texts: Iterable[str]) -> list[str]:
-    """`texts` as a list. Raises EncoderError, which names the row, unless all are text that UTF-8 can hold."""
+    """`texts` as a list. Raises EncoderError, which names the row, unless all can be written as UTF-8."""
     return checked_texts(texts, error=EncoderError)
 
 
@@ -124,10 +126,10 @@ def check_batch_size(batch_size: int | None) -> None:
 
 
 def check_dtype(dtype: str) -> None:
-    """Raises ParameterError for a precision that networks are not computed in."""
+    """Raises ParameterError for a type in which networks do not compute."""
     check_choice("dtype", dtype, get_args(Dtype))
 
 
 def first_line(error: Exception) -> str:
-    """What another library says of an error, in a line."""
+    """The message of another library's error, in one line."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

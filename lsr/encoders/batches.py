@@ -1,4 +1,4 @@
-"""Which texts a network computes together, where, and on how many cores."""
+"""Batches of texts for networks: their size, order, device and cores."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from lsr.encoders.base import Dtype, check_dtype, first_line
 from lsr.errors import ParameterError
 from lsr.threads import one_torch_thread, thread_pool
 
-TOKENS_PER_BATCH = 1024  # on the CPU: enough to keep one core's matrix units busy, few enough for its cache
+TOKENS_PER_BATCH = 1024  # on the CPU: enough for the matrix units of a core, few enough for its cache
 GPU_TOKENS_PER_BATCH = 1 << 16
-MOST_TEXTS = 1024  # each needs a number for every component
-MOST_TOKENS_PER_BATCH = 1 << 13  # on the CPU, whatever batch_size says: bounds the memory that states need
+MOST_TEXTS = 1024  # each needs a float per component
+MOST_TOKENS_PER_BATCH = 1 << 13  # on the CPU, with any batch_size, to bound the memory of states
 
 Batch = npt.NDArray[np.int64]  # positions of texts
 Result = TypeVar("Result")
 
-# A forked process has none of the threads of OpenMP, and would wait for them for ever.
+# A forked process does not have the OpenMP threads of its parent, and would wait for them forever.
 os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def find_device(device: str | None) -> torch.device:
-    """`device`, or cuda if there is one. Raises ParameterError for what this machine does not have."""
+    """`device`, or cuda if available. Raises ParameterError for a device that this machine does not have."""
     if not isinstance(device, str | torch.device | None):
-        raise ParameterError(f"device is {shown(device)}, of type {type(device).__name__}; give text, cpu or cuda")
+        raise ParameterError(f"device is {shown(device)}, of type {type(device).__name__}; give a string, cpu or cuda")
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -47,9 +47,9 @@ def find_device(device: str | None) -> torch.device:
 
 
 def move(network: torch.nn.Module, device: torch.device, dtype: torch.dtype) -> None:
-    """Its weights to the device and into `dtype`.
+    """Move the weights of a network to the device and to `dtype`.
 
-    Buffers stay as exact as they are: rotary positions whose frequencies have 16 bits double the error of long texts.
+    Buffers keep their precision: 16-bit frequencies of rotary positions would double the error for long texts.
     """
     network.to(device)
     for parameter in network.parameters():
@@ -57,17 +57,17 @@ def move(network: torch.nn.Module, device: torch.device, dtype: torch.dtype) -> 
 
 
 def find_dtype(dtype: Dtype) -> torch.dtype:
-    """Raises ParameterError for an unknown name."""
+    """The dtype of torch. Raises ParameterError for an unknown name."""
     check_dtype(dtype)
     found: torch.dtype = getattr(torch, dtype)
     return found
 
 
 def by_length(lengths: npt.NDArray[np.int64], batch_size: int | None, device: torch.device) -> list[Batch]:
-    """Batches of nearly one length each, the longest first; texts of length 0 are in none.
+    """Batches of texts of similar length, the longest first. Texts of length 0 are in no batch.
 
-    lengths: int64 [texts], in tokens. batch_size: texts in a batch, at most; None puts as many into one as suit the
-    device.
+    lengths: int64 [texts], in tokens. batch_size: maximum number of texts in a batch; None chooses a size for the
+        device.
     """
     order = np.argsort(-lengths, kind="stable")
     order = order[lengths[order] > 0]
@@ -85,17 +85,17 @@ def by_length(lengths: npt.NDArray[np.int64], batch_size: int | None, device: to
 
 
 def pad_id(network: Any, tokenizer: Any) -> int:
-    """The token that fills a shorter text of a batch: masked, but some classifiers find the last token by it."""
+    """The padding token. It is masked, but some classifiers find the last token by it."""
     known = network.get_input_embeddings().num_embeddings
     stated = getattr(network.config, "pad_token_id", None), tokenizer.pad_token_id
     return next((each for each in stated if each is not None and 0 <= each < known), 0)
 
 
 def collate(tokens: Sequence[Sequence[npt.NDArray[Any]]], padding: int) -> tuple[torch.Tensor, ...]:
-    """The tokens of some texts as one batch, on the CPU: the mask bool [texts, tokens], and each of their arrays.
+    """The tokens of texts as one batch on the CPU: the mask bool [texts, tokens], and each of their arrays.
 
-    tokens: of each text the ids, int, and other arrays of that length, int or bool; int becomes int64.
-    padding: put after the ids; 0 or False is put after the others.
+    tokens: for each text, the ids, int, and other arrays of that length, int or bool; int becomes int64.
+    padding: put after the ids. Other arrays are padded with 0 or False.
     """
     lengths = torch.tensor([len(each[0]) for each in tokens])
     mask = torch.arange(int(lengths.max())) < lengths[:, None]
@@ -106,11 +106,11 @@ def collate(tokens: Sequence[Sequence[npt.NDArray[Any]]], padding: int) -> tuple
 
 
 def computed(work: Callable[[Batch], Result], batches: list[Batch], device: torch.device) -> Iterator[Result]:
-    """What `work` returns for each batch, in their order."""
+    """The results of `work` for the batches, in their order."""
     threads = min(torch.get_num_threads(), len(batches)) if device.type == "cpu" else 1
     if threads <= 1:
         yield from map(work, batches)
         return
-    # One batch a core: each stays in its own cache, and no core waits for another after every operation.
+    # One batch per core: each batch stays in its core's cache, and cores do not wait for each other.
     with one_torch_thread(), thread_pool(threads) as pool:
         yield from pool.map(work, batches)

@@ -29,31 +29,33 @@ FORMAT_VERSION = 1
 LARGEST_K1 = 1e6
 VOCABULARY_FILE = "vocabulary.json"
 IDF_FILE = "idf.npy"
-_MOST = 1 << 62  # documents, and their tokens
+_MOST = 1 << 62  # limit of documents, and of tokens
 _DAMAGE: tuple[type[Exception], ...] = (*DAMAGE, IndexFormatError)
 
 
 class BM25Encoder(HasFacts):
-    """BM25 with Lucene's definitions, as two kinds of vectors whose dot product is the score.
+    """BM25 with Lucene's definitions. The score is the inner product of a query vector and a document vector.
 
         score(q, d) = Σ_t  qtf(t) · idf(t)  ·  tf / (tf + k1 · (1 - b + b · dl / avgdl))
         idf(t)      = ln(1 + (N - df + 0.5) / (df + 0.5))
 
-    The query has the first two factors, the document the last one. The factor k1 + 1 of the original formula is the
-    same for all documents and left out, as Lucene does (Robertson and Zaragoza, 2009, equation 3.15; Kamphuis et al.,
+    The query has the first two factors, the document has the last one. The factor k1 + 1 of the original formula is
+    equal for all documents and omitted, as in Lucene (Robertson and Zaragoza, 2009, equation 3.15; Kamphuis et al.,
     2020).
 
-    Plain tokens are the runs of word characters, with the combining marks that belong to them (Yoruba and Hindi need
-    them), of the text in Unicode form NFKC and lower case; some fifty English function words are dropped and nothing is
-    stemmed. Scripts without spaces between words (Han, Kana, Hangul, Thai, Lao, Khmer, Myanmar) have no such runs: two
-    neighboring characters are a token, as in Lucene's CJKAnalyzer. Documents have every single character, too, so that
-    a query of one finds it. An encoder that an earlier version saved keeps its runs. dl counts the tokens of a
-    document. A token that was in no fitted text has no component, unless `extended` gives it one.
+    k1: saturation of term frequencies, >= 0.
+    b: length normalization, from 0 to 1.
+    tokenizer: "plain"; a language of Snowball's stemmers ("english", "german"; "porter" is Lucene's English stemmer),
+        which stems the plain tokens (only "english" and "porter" drop function words); or a model's tokenizer, by its
+        folder, Hugging Face id, or a name such as "tiny", without special tokens.
 
-    k1: how soon a repeated token stops counting, >= 0. b: how much a long text counts less, from 0 to 1.
-    tokenizer: "plain"; a language of Snowball's stemmers ("english", "german"; "porter" is Lucene's for English), which
-        cut the plain tokens to their stems, of which only English leaves out function words; or the tokenizer of a
-        model, by its folder, Hugging Face id, or a name such as "tiny": its tokens but for special ones.
+    Plain tokens are the runs of word characters with their combining marks (which Yoruba and Hindi need), after Unicode
+    normalization NFKC and lower-casing. Some fifty English function words are dropped; there is no stemming. Scripts
+    without spaces between words (Han, Kana, Hangul, Thai, Lao, Khmer, Myanmar) are split into pairs of neighboring
+    characters, as in Lucene's CJKAnalyzer. Documents also have every single character, so that a query of one character
+    finds them. An encoder saved by an earlier version keeps its tokens. dl counts the tokens of a document. A token
+    that is in no fitted text has no component, unless `extended` adds it.
+
     Raises ParameterError for other values, EncoderError for a tokenizer that cannot be read, MissingExtraError.
     """
 
@@ -69,7 +71,7 @@ class BM25Encoder(HasFacts):
         self._idf: npt.NDArray[np.float32] = np.zeros(0, np.float32)
         self._documents = 0
         self._tokens = 0
-        self._fitted_dim = 0  # what `extended` has added comes behind
+        self._fitted_dim = 0  # tokens added by `extended` follow
 
     def _facts(self) -> dict[str, object]:
         fitted = {"components": self.dim, "documents": self._documents} if self.fitted else {"not fitted": True}
@@ -82,9 +84,9 @@ class BM25Encoder(HasFacts):
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The tokens of the fitted texts, sorted, then those of `extended`. Raises EncoderError before `fit`."""
+        """The tokens of the fitted texts, sorted, then those added by `extended`. Raises EncoderError before `fit`."""
         if self._vocabulary is None:
-            raise EncoderError("bm25 is not fitted: it needs the collection's statistics; call fit(texts) first")
+            raise EncoderError("bm25 is not fitted: it needs the statistics of the collection; call fit(texts) first")
         return self._vocabulary
 
     @property
@@ -99,7 +101,7 @@ class BM25Encoder(HasFacts):
 
     @property
     def documents(self) -> int:
-        """How many texts it was fitted on. Raises EncoderError before `fit`."""
+        """The number of fitted texts. Raises EncoderError before `fit`."""
         _ = self.vocabulary
         return self._documents
 
@@ -110,14 +112,14 @@ class BM25Encoder(HasFacts):
 
     @property
     def fitted_dim(self) -> int:
-        """Number of components that the fitted texts had; those behind are of `extended`."""
+        """The number of components of the fitted texts; further ones were added by `extended`."""
         return self._fitted_dim
 
     def fit(self, texts: Iterable[str]) -> Self:
-        """Take the statistics of a collection, in one pass, in place of earlier ones; returns itself.
+        """Compute the statistics of a collection, in one pass; returns itself. Replaces earlier statistics.
 
-        Memory grows with the number of different tokens, not with the texts. Raises EncoderError when there is no token
-        in any text, and, naming the row, for what is not valid text.
+        Memory grows with the number of different tokens, not of texts. Raises EncoderError if no text has a token, and,
+        with the row, for a value that is not valid text.
         """
         check_listable(texts, "texts", EncoderError)
         document_frequency: Counter[str] = Counter()
@@ -131,16 +133,18 @@ class BM25Encoder(HasFacts):
         return self._take(document_frequency, documents, tokens)
 
     def refitted(self, frequency: Mapping[str, int], documents: int, tokens: int) -> BM25Encoder:
-        """One of the same settings, fitted on texts that have been counted before.
+        """An encoder with the same settings, fitted from counts.
 
-        frequency: token -> number of texts that have it, at least 1. documents, tokens: how many there are in all.
-        Raises EncoderError when there is no token.
+        frequency: token -> number of texts with it, at least 1. documents, tokens: total numbers.
+        Raises EncoderError if there is no token.
         """
         return copy(self)._take(frequency, documents, tokens)
 
     def _take(self, frequency: Mapping[str, int], documents: int, tokens: int) -> Self:
         if not tokens:
-            raise EncoderError(f"bm25 cannot be fitted: there is no word in {documents} texts; give texts with words")
+            raise EncoderError(
+                f"bm25 cannot be fitted: none of the {documents} texts has a word; give texts with words"
+            )
         names = sorted(frequency)
         self._vocabulary = Vocabulary(names)
         self._idf = idf_of(np.array([frequency[name] for name in names], np.float64), documents)
@@ -149,14 +153,14 @@ class BM25Encoder(HasFacts):
         return self
 
     def extended(self, texts: Iterable[str]) -> BM25Encoder:
-        """One that knows the tokens of further texts, too; itself where they have no new ones.
+        """An encoder that also has the tokens of further texts. Returns itself if there are no new ones.
 
-        Components keep their numbers, and the statistics stay those of the fit: equal texts have equal weights before
-        and after. New tokens come behind, in the order of the texts, and each has the IDF of a token that is in one
-        fitted text: the largest there is, whichever texts come together. `lsr refit` counts them.
+        Components keep their numbers, and the statistics do not change: equal texts have equal weights before and
+        after. New tokens are appended in the order of the texts. Their IDF is that of a token in one fitted text, the
+        largest IDF, independent of the batches of texts. `lsr refit` counts them.
 
-        Texts stream; memory grows with the number of new tokens. Raises EncoderError before `fit`, and, naming the row,
-        for what is not valid text.
+        Texts are streamed; memory grows with the number of new tokens. Raises EncoderError before `fit`, and, with the
+        row, for a value that is not valid text.
         """
         check_listable(texts, "texts", EncoderError)
         id_of = self.vocabulary.id_of
@@ -174,7 +178,7 @@ class BM25Encoder(HasFacts):
     def encode_documents(
         self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False
     ) -> SparseVectors:
-        """Impacts, below 1. batch_size is for other encoders: nothing depends on it here."""
+        """Document weights tf / (tf + K), below 1: SparseVectors float32 [texts, dim]. batch_size has no effect."""
         check_batch_size(batch_size)
         _ = self.vocabulary
         checked = encodable(texts)
@@ -189,20 +193,21 @@ class BM25Encoder(HasFacts):
         return self._vectors(rows())
 
     def saturation(self, length: Any) -> Any:
-        """K = k1 · (1 - b + b · dl / avgdl), of which as many occurrences count half. length: dl, or an array of it."""
+        """K = k1 · (1 - b + b · dl / avgdl). A token with tf = K has weight 1/2. length: dl, or an array of dl."""
         return self.k1 * (1 - self.b + self.b * length / self.average_length)
 
     def relative_counts(self, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Of weights of documents, tf / K, where K is the same for all tokens of a document; 1 for each where k1 is 0.
+        """The ratios tf / K of document weights, with one K for all tokens of a document; 1 for each weight if k1 is 0.
 
-        For tf / (tf + K) = v is tf / K = v / (1 - v): the shares that tokens have in a document follow from its vector.
+        From tf / (tf + K) = v follows tf / K = v / (1 - v), so the shares of tokens in a document follow from its
+        vector.
         """
         if not self.k1:
             return np.ones_like(weights)
         return weights / np.maximum(1 - weights, np.finfo(np.float32).eps)
 
     def is_frequent(self, share: float) -> npt.NDArray[np.bool_]:
-        """bool[dim]: whether more than this share of the fitted documents have a token. Raises EncoderError."""
+        """bool[dim]: whether more than this share of the fitted documents has the token. Raises EncoderError."""
         return self.idf < idf_of(np.array([share * self.documents]), self.documents)
 
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
@@ -212,7 +217,7 @@ class BM25Encoder(HasFacts):
         times: list[int] = []
         ends = [0]
         for text in encodable(texts):
-            # Few tokens need no NumPy.
+            # For few tokens, Python is faster than NumPy.
             words = self._tokenizer.tokens(text, query=True)
             known = Counter(component for word in words if (component := id_of(word)) is not None)
             mine = sorted(known)
@@ -224,7 +229,7 @@ class BM25Encoder(HasFacts):
         return SparseVectors.from_normalized(np.array(ends), indices, weights, self.dim)
 
     def literal(self, text: str, query: bool = False) -> set[int]:
-        """The components of the text's tokens: all that its row has. Raises EncoderError before `fit`."""
+        """The components of the text's tokens: its row has no others. Raises EncoderError before `fit`."""
         return set(self._counts(text, query)[0].tolist())
 
     def spans(self, text: str) -> TokenSpans:
@@ -234,7 +239,7 @@ class BM25Encoder(HasFacts):
         return TokenSpans.of([(-1 if known is None else known, begin, end) for known, begin, end in tokens])
 
     def describe(self) -> dict[str, Any]:
-        """JSON; documents and tokens are the statistics it was fitted on. Raises EncoderError before `fit`."""
+        """A description as JSON, with the statistics of the fit. Raises EncoderError before `fit`."""
         return {
             "kind": self.name,
             "name": self.name,
@@ -252,7 +257,7 @@ class BM25Encoder(HasFacts):
         _ = self.vocabulary
 
     def save(self, folder: str | Path) -> None:
-        """Write encoder.json, vocabulary.json, idf.npy, and the tokenizer of a model, if it has one.
+        """Write encoder.json, vocabulary.json, idf.npy, and the tokenizer of a model, if it uses one.
 
         Raises StorageError, and EncoderError before `fit`.
         """
@@ -269,7 +274,7 @@ class BM25Encoder(HasFacts):
 
     @classmethod
     def open(cls, folder: Path, description: dict[str, Any]) -> BM25Encoder:
-        """What `save` wrote; `description` is the content of encoder.json. Raises EncoderError."""
+        """Open an encoder written by `save`. description: the content of encoder.json. Raises EncoderError."""
         try:
             encoder = cls(description["k1"], description["b"])
             encoder._tokenizer = stored_tokenizer(folder, description)
@@ -278,7 +283,7 @@ class BM25Encoder(HasFacts):
             encoder._idf = np.array(load_array(folder, IDF_FILE.removesuffix(".npy")))
             encoder._fitted_dim = int(description.get("fitted_components", encoder.dim))
         except _DAMAGE as error:
-            raise EncoderError(f"{folder}: a damaged bm25 encoder ({error}); fit and save it again") from error
+            raise EncoderError(f"{folder}: the bm25 encoder is damaged ({error}); fit and save it again") from error
         fitting = (
             encoder._idf.dtype == np.float32
             and encoder._idf.shape == (encoder.dim,)
@@ -295,7 +300,7 @@ class BM25Encoder(HasFacts):
         return encoder
 
     def _counts(self, text: str, query: bool = False) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], int]:
-        """Components of the known tokens, rising; how often each occurs; the number of all tokens."""
+        """Components of the known tokens, ascending; their counts; and the number of all tokens."""
         words = self._tokenizer.tokens(text, query)
         id_of = self.vocabulary.id_of
         known = [component for word in words if (component := id_of(word)) is not None]
@@ -313,5 +318,5 @@ class BM25Encoder(HasFacts):
 
 
 def idf_of(frequency: npt.NDArray[Any], documents: int) -> npt.NDArray[np.float32]:
-    """float32 [tokens]: the IDF of tokens that are in so many of the documents."""
+    """float32 [tokens]: the IDF of tokens, from their document frequencies and the number of documents."""
     return np.log1p((documents - frequency + 0.5) / (frequency + 0.5)).astype(np.float32)

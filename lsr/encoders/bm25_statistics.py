@@ -1,14 +1,13 @@
-"""What BM25 vectors tell of the documents that they were made of: counts, lengths, and how far a fit is behind.
+"""Counts of tokens, and lengths of documents, computed from BM25 vectors; and the drift of a fit.
 
-A weight is v = tf / (tf + K), and K = k1 · (1 - b + b · dl / avgdl) is the same for all weights of a document, so that
-r = v / (1 - v) = tf / K. Every token has a component (BM25Encoder.extended sees to that), so that the sum S of all r is
-dl / K, and
+A weight is v = tf / (tf + K), and K = k1 · (1 - b + b · dl / avgdl) is the same for all weights of a document, so r = v
+/ (1 - v) = tf / K. As every token has a component (see BM25Encoder.extended), the sum S of all r is dl / K, and
 
     K = k1 · (1 - b) / (1 - k1 · b · S / avgdl)
 
-gives the smallest tf = r · K of the document as a whole number. K = tf / r is then exact, and so are all tf = r · K and
-dl = Σ tf: they are what was counted, and no estimate of it, but in texts of nothing but words that occur hundreds of
-times. There they stay fractions that give the same weights.
+gives the smallest tf = r · K of the document, which must be a whole number. With it, K = tf / r is exact, and so are
+all tf = r · K and dl = Σ tf. They are the counted numbers, not estimates, except for texts in which every word occurs
+hundreds of times. There they are fractions with the same weights.
 """
 
 from __future__ import annotations
@@ -25,29 +24,30 @@ from lsr.errors import EncoderError
 from lsr.vectors.normalize import rows_of
 from lsr.vectors.sparse_vectors import SparseVectors
 
-LARGEST_B = 0.99  # with b = 1 a text and its double have one vector: K cannot be told where little of it is 1 - b
-FLOAT_ERROR = 6e-8  # of a float32, relative
-CERTAIN = 0.2  # a count that is uncertain by more has no nearest whole number
-FEWEST_SAMPLED = 10  # documents with a token, from which its IDF can be estimated
+LARGEST_B = 0.99  # with b = 1, a text and its repetition have one vector, so K cannot be computed near b = 1
+FLOAT_ERROR = 6e-8  # relative, of a float32
+CERTAIN = 0.2  # a count with a larger error has no certain nearest whole number
+FEWEST_SAMPLED = 10  # fewest documents with a token from which its IDF is estimated
 
 
 class Counts(NamedTuple):
-    """Counts of documents: occurrences float64[nnz], of each weight, and lengths float64[rows], in tokens."""
+    """Counts of documents: occurrences float64[nnz], one per weight, and lengths float64[rows], in tokens."""
 
     occurrences: npt.NDArray[np.float64]
     lengths: npt.NDArray[np.float64]
 
 
 def counts_of(encoder: BM25Encoder, vectors: SparseVectors, rounding: float = 0.0) -> Counts:
-    """The counts behind document vectors of an encoder, none of whose tokens it left out.
+    """The counts behind document vectors. The vectors must have all tokens of the documents.
 
-    rounding: by how much an index may have changed a weight. Raises EncoderError where the weights do not tell (k1 = 0,
-    b beyond .99), and, naming the row, where no counts give them: another encoder has made them, or it did not have all
-    tokens.
+    rounding: the largest change of a weight by an index.
+
+    Raises EncoderError if the counts do not follow from weights (k1 = 0, b above .99), and, with the row, if no counts
+    give the weights: they were made by another encoder, or tokens are missing.
     """
     if not tells_counts(encoder):
         raise EncoderError(
-            f"the weights of bm25 with k1 {encoder.k1:g} and b {encoder.b:g} do not tell how long documents are; "
+            f"document lengths cannot be computed from the weights of bm25 with k1 {encoder.k1:g} and b {encoder.b:g}; "
             "index the collection again"
         )
     found, fits = _recovered(encoder, vectors, rounding)
@@ -55,14 +55,14 @@ def counts_of(encoder: BM25Encoder, vectors: SparseVectors, rounding: float = 0.
         row = int(fits.argmin())
         name = f"row {row}" if vectors.ids is None else f"document {vectors.ids[row]!r}"
         raise EncoderError(
-            f"{name}: its weights are of no count of all its words by this bm25; it was encoded by another one, or has "
-            "words that were left out; index the collection again"
+            f"{name}: the weights do not match these bm25 statistics (another encoder made them, or words are "
+            "missing); index the collection again"
         )
     return found
 
 
 def _recovered(encoder: BM25Encoder, vectors: SparseVectors, rounding: float) -> tuple[Counts, npt.NDArray[np.bool_]]:
-    """The counts, and of each row whether they, and none that words which were left out could add to, give it."""
+    """The counts, and for each row whether they, and no counts with missing words, give its weights."""
     k1, b, average = encoder.k1, encoder.b, encoder.average_length
     values, sizes = vectors.values.astype(np.float64), np.diff(vectors.indptr)
     rows, some = rows_of(sizes), sizes > 0
@@ -72,9 +72,9 @@ def _recovered(encoder: BM25Encoder, vectors: SparseVectors, rounding: float) ->
 
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratios = values / (1 - values)
-        errors = (rounding / values + FLOAT_ERROR) / (1 - values)  # of the ratios, relative
+        errors = (rounding / values + FLOAT_ERROR) / (1 - values)  # relative error of the ratios
         sums = of_rows(ratios)
-        share = k1 * b * sums / average  # of K, that the length has
+        share = k1 * b * sums / average  # the share of K that depends on the length
         estimate = k1 * (1 - b) / (1 - share)
         smallest, its_error = np.ones(len(vectors)), np.zeros(len(vectors))
         if some.any():
@@ -97,15 +97,15 @@ def _recovered(encoder: BM25Encoder, vectors: SparseVectors, rounding: float) ->
 
 
 def tells_counts(encoder: BM25Encoder) -> bool:
-    """Whether the weights of its documents tell how often they have a token."""
+    """Whether counts of tokens follow from the document weights of this encoder."""
     return encoder.k1 > 0 and encoder.b <= LARGEST_B
 
 
 class LiveStatistics:
-    """What a fit counts, counted from vectors.
+    """The statistics of a fit, counted from vectors.
 
-    documents, tokens: how many there are; tokens is None where weights do not tell. frequency: int64[dim], the number
-    of documents with each token of the encoder.
+    documents, tokens: total numbers; tokens is None if counts do not follow from weights. frequency: int64[dim], the
+        number of documents with each token of the encoder.
     """
 
     def __init__(self, encoder: BM25Encoder, rounding: float = 0.0) -> None:
@@ -116,9 +116,9 @@ class LiveStatistics:
         self.frequency = np.zeros(encoder.dim, np.int64)
 
     def add(self, vectors: SparseVectors) -> None:
-        """Count some documents; vectors of fewer components are of the encoder before it was extended.
+        """Count some documents. Vectors of fewer components are from before the encoder was extended.
 
-        Raises EncoderError as counts_of does.
+        Raises what counts_of raises.
         """
         if self.tokens is not None:
             self.tokens += int(counts_of(self.encoder, vectors, self.rounding).lengths.sum())
@@ -128,13 +128,16 @@ class LiveStatistics:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """How far the statistics of a fit are from those of the documents that are there now.
+    """The difference between the statistics of a fit and those of the present documents.
 
-    documents, fitted_documents: how many there are, and were. average_length, fitted_average_length: in tokens; None
-    where weights do not tell. new_tokens: that the fitted texts did not have. idf_change: mean |IDF now - IDF used|,
-    each token as often as there are documents with it; mean_idf: what it is a part of, the mean IDF now. most_changed:
-    the token whose IDF has changed most; idf_used, idf_now: of that token. sampled: documents that were looked at, all
-    of them or a sample.
+    documents, fitted_documents: the present and the fitted number of documents.
+    average_length, fitted_average_length: in tokens; None if counts do not follow from weights.
+    new_tokens: the number of tokens that the fitted texts did not have.
+    idf_change: mean |IDF now - IDF used|, each token weighted by its documents.
+    mean_idf: the mean IDF now, with the same weights.
+    most_changed: the token whose IDF has changed most.
+    idf_used, idf_now: the IDF of this token.
+    sampled: the number of counted documents.
     """
 
     documents: int
@@ -151,16 +154,16 @@ class Drift:
 
 
 def drift_of(encoder: BM25Encoder, documents: int, batches: Iterable[SparseVectors], rounding: float = 0.0) -> Drift:
-    """The drift of an encoder from documents, all of them or a sample: then rare tokens do not count.
+    """The drift of an encoder from documents, all of them or a sample. In a sample, rare tokens are ignored.
 
-    documents: how many there are. batches: vectors of those to look at. rounding: as for counts_of.
+    documents: the number of all documents. batches: vectors of the documents to count. rounding: see counts_of.
     """
     live = LiveStatistics(encoder, rounding)
     for vectors in batches:
         try:
             live.add(vectors)
         except EncoderError:
-            live.tokens = None  # of this index, weights do not tell
+            live.tokens = None  # counts do not follow from these weights
             live.add(vectors)
     known = np.flatnonzero(live.frequency >= (1 if live.documents == documents else FEWEST_SAMPLED))
     frequency = live.frequency[known]
@@ -188,16 +191,16 @@ def _mean(values: npt.NDArray[np.float64], frequency: npt.NDArray[Any]) -> float
 
 
 class Refit:
-    """An encoder fitted on documents whose vectors are there, and these vectors as it makes them.
+    """An encoder fitted on documents by their vectors, and these vectors with its weights.
 
-    encoder: as fitted on the texts: it has the tokens that occur, sorted. Raises EncoderError where there is none, and
-    for weights from which lengths do not follow.
+    encoder: as if fitted on the texts, with the tokens that occur, sorted. Raises EncoderError without any token, and
+        for weights from which lengths do not follow.
     """
 
     def __init__(self, live: LiveStatistics) -> None:
         former = live.encoder
         if live.tokens is None and former.k1:
-            counts_of(former, SparseVectors.empty(former.dim))  # says why
+            counts_of(former, SparseVectors.empty(former.dim))  # raises the error
         occurring = np.flatnonzero(live.frequency)
         names = [former.vocabulary.token(int(component)) for component in occurring]
         frequency = dict(zip(names, live.frequency[occurring].tolist(), strict=True))
@@ -210,7 +213,7 @@ class Refit:
         self._components[occurring] = np.argsort(np.argsort(names)) if names else 0
 
     def vectors(self, vectors: SparseVectors) -> SparseVectors:
-        """Document vectors, of those that were counted, as the encoder gives them; they keep their ids."""
+        """Vectors of counted documents with the weights of the encoder. They keep their ids."""
         former, values = self._live.encoder, vectors.values
         if former.k1:
             occurrences, lengths = counts_of(former, vectors, self._live.rounding)

@@ -1,4 +1,4 @@
-"""How BM25 finds the tokens of a text: plain words, their stems, or what the tokenizer of a model makes of it."""
+"""Tokenizers of BM25: plain words, stems, or the tokenizer of a model."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from lsr.errors import EncoderError, LsrWarning, ParameterError
 from lsr.extras import need
 
 PLAIN = "plain"
-OF_MODEL = "model"  # what encoder.json says of a tokenizer that lies beside it
+OF_MODEL = "model"  # in encoder.json: the tokenizer is in the same folder
 TOKENIZER_FOLDER = "tokenizer"
-WITH_FUNCTION_WORDS = (PLAIN, "english", "porter")  # which leave them out
+WITH_FUNCTION_WORDS = (PLAIN, "english", "porter")  # tokenizers without function words
 _BIGRAMS = "bigrams"
 _UNLIMITED = 1 << 40  # tokens of a text
-_stemmers = threading.local()  # a stemmer is of one thread
+_stemmers = threading.local()  # a stemmer can be used by one thread only
 
 
 class Words:
-    """Words as they are, or cut to their stems. name: "plain", or a language of Snowball.
+    """Words or stems. name: "plain", or a language of Snowball.
 
-    cut_runs: whether scripts without spaces are cut into pairs of characters.
+    cut_runs: whether scripts without spaces are split into pairs of characters.
     """
 
     def __init__(self, name: str = PLAIN, cut_runs: bool = True) -> None:
@@ -41,23 +41,23 @@ class Words:
         return words if self.name == PLAIN else stems(self.name, words)
 
     def spans(self, text: str) -> Iterator[tuple[str, int, int]]:
-        """The tokens of a document, each with the characters that it is made of, begin and end."""
+        """The tokens of a document, each with its begin and end in characters."""
         found = list(token_spans(text, self._cut_runs, self._left_out))
         words = [word for word, _, _ in found]
         tokens = words if self.name == PLAIN else stems(self.name, words)
         yield from ((token, begin, end) for token, (_, begin, end) in zip(tokens, found, strict=True))
 
     def describe(self) -> dict[str, Any]:
-        """JSON: what differs from plain words that are not cut."""
+        """A description as JSON: the differences from plain words without splitting."""
         stemmed = {} if self.name == PLAIN else {"tokenizer": self.name, "snowball": snowball_version()}
         return {**({"unspaced": _BIGRAMS} if self._cut_runs else {}), **stemmed}
 
     def save(self, folder: Path) -> None:
-        """Nothing: `describe` says all."""
+        """Write nothing: the description is enough."""
 
 
 class ModelTokens:
-    """The tokens of a model's tokenizer, without special ones, such as that of unknown words. folder: where it is."""
+    """The tokens of a model's tokenizer, without special tokens such as unknown words. folder: of the tokenizer."""
 
     name = OF_MODEL
 
@@ -69,18 +69,18 @@ class ModelTokens:
         self._token = self._tokenizer.vocabulary.token
 
     def tokens(self, text: str, query: bool = False) -> Sequence[str]:
-        """As Words.tokens; query is for others."""
+        """See Words.tokens; query has no effect."""
         (ids,) = self._tokenizer.ids([text], _UNLIMITED)
         return [self._token(each) for each in ids if each not in self._special]
 
     def spans(self, text: str) -> Iterator[tuple[str, int, int]]:
-        """As Words.spans."""
+        """See Words.spans."""
         for component, begin, end in zip(*(each.tolist() for each in self._tokenizer.spans(text)), strict=True):
             if component >= 0:
                 yield self._token(component), begin, end
 
     def describe(self) -> dict[str, Any]:
-        """JSON, with a digest of the tokenizer."""
+        """A description as JSON, with a digest of the tokenizer."""
         return {"tokenizer": OF_MODEL, "tokenizer_hash": hashlib.sha256(self._tokenizer.as_json().encode()).hexdigest()}
 
     def save(self, folder: Path) -> None:
@@ -90,7 +90,7 @@ class ModelTokens:
 
 
 def find_tokenizer(given: str | os.PathLike[str]) -> Words | ModelTokens:
-    """The tokenizer that BM25Encoder's `tokenizer` means. Raises ParameterError, EncoderError, MissingExtraError."""
+    """The tokenizer for BM25Encoder's argument `tokenizer`. Raises ParameterError, EncoderError, MissingExtraError."""
     if given == PLAIN:
         return Words()
     name = absolute_name(given)
@@ -109,20 +109,18 @@ def find_tokenizer(given: str | os.PathLike[str]) -> Words | ModelTokens:
 
 
 def stored_tokenizer(folder: Path, description: Mapping[str, Any]) -> Words | ModelTokens:
-    """The one of an encoder that was saved in a folder. Raises EncoderError, MissingExtraError."""
+    """The tokenizer of a saved encoder. Raises EncoderError, MissingExtraError."""
     name = description.get("tokenizer", PLAIN)
     if name == OF_MODEL:
         return ModelTokens(folder / TOKENIZER_FOLDER)
     if name != PLAIN:
         if name not in snowball_languages():
-            raise EncoderError(
-                f"{folder}: words were cut to stems of {name!r}, which is unknown here; upgrade PyStemmer"
-            )
+            raise EncoderError(f"{folder}: the stemmer {name!r} is unknown; upgrade PyStemmer")
         then, now = description.get("snowball"), snowball_version()
         if then != now:
             warnings.warn(
-                f"{folder}: words were cut to their stems by Snowball {then}, and {now} is here, which may cut others; "
-                "index again, or install the former PyStemmer",
+                f"{folder}: built with Snowball {then}, but {now} is installed, whose stems may differ; index again, "
+                "or install the former PyStemmer",
                 LsrWarning,
                 stacklevel=2,
             )
@@ -142,7 +140,7 @@ def stems(language: str, words: list[str]) -> list[str]:
 
 
 def snowball_languages() -> list[str]:
-    """What can be stemmed. Raises MissingExtraError."""
+    """The languages with a stemmer. Raises MissingExtraError."""
     need("stemming", "Stemmer")
     import Stemmer
 

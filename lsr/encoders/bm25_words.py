@@ -1,4 +1,4 @@
-"""The words of a text, as BM25 counts them without a tokenizer of a model."""
+"""The plain words of a text, as BM25 counts them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from lsr.collections.words import UNSPACED
 
-# Of the words that English grammar needs everywhere, those that say least about what a text is about.
+# English function words, which say least about the topic of a text.
 FUNCTION_WORDS = frozenset(
     re.findall(
         r"\w+",
@@ -21,7 +21,7 @@ FUNCTION_WORDS = frozenset(
 )
 
 _ASCII_WORDS, _WORDS = re.compile(r"\w+", re.ASCII), re.compile(r"\w+")
-_WORD_JOINERS = "\u200c\u200d"  # they join letters of Persian and of Indic scripts, and are no marks by category
+_WORD_JOINERS = "\u200c\u200d"  # join letters of Persian and Indic scripts; not in the category of marks
 _MARKS = ("Mn", "Mc", "Me")
 _UNSPACED_LETTER = re.compile(f"[{UNSPACED}]")
 
@@ -29,7 +29,7 @@ _UNSPACED_LETTER = re.compile(f"[{UNSPACED}]")
 def tokenize(
     text: str, cut_runs: bool = True, query: bool = False, left_out: Collection[str] = FUNCTION_WORDS
 ) -> list[str]:
-    """The tokens of a text, in order; see BM25Encoder. cut_runs: of scripts without spaces. left_out: of the words."""
+    """The tokens of a text, in order; see BM25Encoder. cut_runs: split scripts without spaces. left_out: words."""
     text = unicodedata.normalize("NFKC", text).lower()
     words: list[str] = _pattern_of(text).findall(text)
     if cut_runs and not text.isascii() and _UNSPACED_LETTER.search(text):
@@ -40,7 +40,7 @@ def tokenize(
 def token_spans(
     text: str, cut_runs: bool = True, left_out: Collection[str] = FUNCTION_WORDS
 ) -> Iterator[tuple[str, int, int]]:
-    """The tokens of a document, as `tokenize` finds them, with the characters that each is made of."""
+    """The tokens of a document, as `tokenize` returns them, with their begin and end in characters."""
     text, begins, ends = _normalized(text)
     for match in _pattern_of(text).finditer(text):
         word, start = match[0], match.start()
@@ -51,7 +51,7 @@ def token_spans(
 
 
 def _normalized(text: str) -> tuple[str, Sequence[int], Sequence[int]]:
-    """The text in form NFKC and lower case, and of each of its characters begin and end in the text as it was."""
+    """The text in NFKC and lower case, and for each of its characters the begin and end in the original text."""
     if text.isascii():
         return text.lower(), range(len(text)), range(1, len(text) + 1)
     normal: list[str] = []
@@ -62,7 +62,7 @@ def _normalized(text: str) -> tuple[str, Sequence[int], Sequence[int]]:
         end = begin + 1
         while end < len(text) and not text[end].isascii() and _joins(text[end]):
             end += 1
-        # What a letter becomes with its marks, character by character, some of which have two in lower case.
+        # The normalized form of a letter with its marks, by character; some have two characters in lower case.
         for each in unicodedata.normalize("NFKC", text[begin:end]):
             normal.append(each)
             length = len(each.lower())
@@ -73,7 +73,7 @@ def _normalized(text: str) -> tuple[str, Sequence[int], Sequence[int]]:
 
 
 def _cut(word: str, query: bool) -> Iterator[tuple[int, int]]:
-    """The stretches of a run of word characters: whole, or, of a script without spaces, in letters and in pairs."""
+    """The tokens of a run of word characters: the whole run, or, in scripts without spaces, characters and pairs."""
     for stretch in _stretch_pattern().finditer(word):
         if not _UNSPACED_LETTER.match(stretch[0]):
             yield stretch.span()
@@ -85,14 +85,14 @@ def _cut(word: str, query: bool) -> Iterator[tuple[int, int]]:
 
 
 def _pattern_of(text: str) -> re.Pattern[str]:
-    # Most texts have no marks: a search need not wait for the pattern that knows them all.
+    # Most texts have no marks, so the pattern with all marks is compiled only when needed.
     if text.isascii():
         return _ASCII_WORDS
     return _word_pattern() if any(map(_joins, set(text))) else _WORDS
 
 
 def _joins(character: str) -> bool:
-    """Whether it belongs to the letter before it."""
+    """Whether a character belongs to the letter before it."""
     return unicodedata.category(character) in _MARKS or character in _WORD_JOINERS
 
 

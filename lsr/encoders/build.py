@@ -1,4 +1,4 @@
-"""A method on a backbone: an encoder whose new weights are still to be trained."""
+"""Building an encoder from a method preset and a backbone. Its new weights must be trained."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from lsr.encoders.spec import BackboneSpec, EncoderSpec, HeadSpec, LookupSpec, S
 from lsr.errors import ParameterError
 from lsr.extras import need
 
-BINARY_SCALE = 0.3  # where the unified framework's learned scale begins
+BINARY_SCALE = 0.3  # initial value of the unified framework's learned scale
 
 
 def build_encoder(
@@ -46,21 +46,24 @@ def build_encoder(
     expander: Expander | None = None,
     seed: int = 0,
 ) -> SparseEncoder:
-    """A named method on any backbone.
+    """Create an encoder of a named method on any backbone, to train it.
 
-    method: one of `lsr encoders`. backbone: a folder or Hugging Face id of a transformer; a head over its vocabulary
-        takes the output layer that it has, or begins one tied to its embeddings.
-    query_backbone: for methods with two networks, where the queries' is another.
-    idf: float32 [components], weights of tokens for methods whose queries are looked up; the IDF of a collection
-        (lsr.encoders.idf) where the method is by IDF.
-    max_length, query_max_length: tokens of a text, by default the method's, and of a query where that is to be another.
-    query_prompt, document_prompt: what is put before every query, and before every document.
-    query_head, document_head: heads in place of the method's, to see what a part of one is good for.
-    expander: as load_encoder takes it, for methods whose documents are expanded. seed: of the weights that are new:
-        what the backbone does not have begins at random and means nothing before it has been trained.
+    method: a method of `lsr encoders`.
+    backbone: a folder or Hugging Face id of a transformer. A head over the vocabulary uses its output layer; without
+        one, a layer tied to its embeddings is added.
+    query_backbone: another backbone for queries, for methods with two networks.
+    idf: float32 [components], token weights for methods that look queries up; for IDF methods, the IDF of a collection.
+    device, dtype: see load_encoder.
+    max_length: maximum number of tokens of a text. Default: that of the method.
+    query_max_length: maximum number of tokens of a query. Default: that of a text.
+    query_prompt: text before every query.
+    document_prompt: text before every document.
+    query_head, document_head: heads that replace those of the method, for ablations.
+    expander: as load_encoder takes it, for methods with expanded documents.
+    seed: of new weights. Weights that the backbone does not have are random, and the encoder must be trained.
 
-    Raises EncoderError for an unknown method or a backbone that cannot be loaded, ParameterError where the method has
-    no place for an argument or lacks one.
+    Raises EncoderError for an unknown method or a backbone that cannot be loaded, ParameterError for an argument that
+    the method does not use, or that is missing.
     """
     preset = find_preset(method)
     for name, texts, head, known in (
@@ -70,7 +73,7 @@ def build_encoder(
         if head is not None:
             check_kind(name, head, HeadSpec)
             if isinstance(known, str):
-                raise ParameterError(f"{method} looks its {texts} up; it has no place for {name}")
+                raise ParameterError(f"{method} uses a lookup table for {texts}; remove {name}")
     preset = replace(preset, query=query_head or preset.query, document=document_head or preset.document)
     check_max_length(max_length)
     check_max_length(query_max_length, "query_max_length")
@@ -85,9 +88,9 @@ def build_encoder(
     else:
         document = _transformer(preset, preset.document, checkpoint.folder, longest)
     if query_backbone is not None and isinstance(preset.query, str):
-        raise ParameterError(f"{method} looks its queries up; it has no place for query_backbone")
+        raise ParameterError(f"{method} uses a lookup table for queries; remove query_backbone")
     if query_backbone is not None and (preset.shared or isinstance(preset.document, str)):
-        raise ParameterError(f"{method} has one network; it has no place for query_backbone")
+        raise ParameterError(f"{method} has one network for both sides; remove query_backbone")
     query: SideSpec
     if isinstance(preset.query, str):
         query = _lookup(preset.query, checkpoint.folder, query_max_length or document.max_length, query=True)
@@ -95,7 +98,7 @@ def build_encoder(
         place = checkpoint if query_backbone is None else find_checkpoint(query_backbone)
         query = _transformer(preset, preset.query, place.folder, query_max_length or longest)
     if (idf is not None) != (preset.query in WITH_IDF):
-        wanted = "needs idf, the weights of its tokens" if idf is None else "has no place for idf"
+        wanted = "needs idf, the weights of tokens" if idf is None else "does not use idf; remove it"
         raise ParameterError(f"{method} {wanted}")
     query, document = replace(query, prompt=query_prompt), replace(document, prompt=document_prompt)
     spec = EncoderSpec(checkpoint.name, query, document, preset.name, preset.shared)
@@ -118,7 +121,7 @@ def _lookup(kind: str, folder: Path, max_length: int, query: bool) -> LookupSpec
     binary = kind == "binary"
     return LookupSpec(
         tokenizer=str(folder),
-        # The framework sums over a query's tokens, and takes a document's maximum; BM25 does as much.
+        # The framework sums over the tokens of a query, and takes the maximum over those of a document; so does BM25.
         counts=query and kind in ("binary", "collection-idf"),
         special_components=binary or kind == "bag-of-words",
         collection_idf=kind == "collection-idf",
@@ -129,7 +132,7 @@ def _lookup(kind: str, folder: Path, max_length: int, query: bool) -> LookupSpec
 
 
 def _learned(spec: EncoderSpec, seed: int) -> Table:
-    """Li-LSR's table as it begins."""
+    """The initial table of Li-LSR."""
     need("a table learned from a network", "torch", "transformers")
     from lsr.encoders.sparse.backbone import load_backbone, seeded
     from lsr.encoders.sparse.heads import LearnedTable

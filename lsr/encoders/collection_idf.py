@@ -1,4 +1,4 @@
-"""IDF tables from whatever they can be had from: a table's file, a collection, or stored vectors."""
+"""IDF tables from a file, a collection, or stored vectors."""
 
 from __future__ import annotations
 

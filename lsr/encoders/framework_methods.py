@@ -1,7 +1,7 @@
 """Methods of the unified framework (Nguyen et al. 2023), with the configurations of its code.
 
-A repeated token's weights are summed in queries and their maximum is taken in documents; positions of special tokens do
-not count. Names of the form qmlp-dmlm say how queries and documents are encoded: binary, mlp or mlm.
+Weights of a repeated token are summed in queries, and their maximum is taken in documents. Positions of special tokens
+are not pooled. Names of the form qmlp-dmlm say how queries and documents are encoded: binary, mlp or mlm.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ _NO_DOCUMENT_EXPANSION = replace(
     note="no document expansion",
     doubt=_ACTIVATION,
 )
-# Of its table 5, where a part of a method is left out, and cells of queries x documents that no method has.
+# Table 5: methods without one part, and combinations of queries x documents that no method has.
 _ABLATIONS = (
     replace(
         _UNICOIL,

@@ -1,4 +1,4 @@
-"""What a published model gives for which texts, and what goes wrong with it: data that `lsr verify` compares with."""
+"""Golden cards: published scores, weights and orders that `lsr verify` compares with a model."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _FOLDER, _SUFFIX = "cards", ".toml"
 class ScoreCheck:
     """The scores of some documents for a query.
 
-    tolerance: by how much a score may differ: a share of what is expected, or of 1 where less is. source: who gives the
-    numbers. doubt: why they may not hold; then a difference is told and is no failure.
+    tolerance: the allowed difference, as a share of the expected score, or of 1 if that is larger. source: of the
+        numbers. doubt: why they may be wrong; a difference is then reported, but is not a failure.
     """
 
     query: str
@@ -33,14 +33,15 @@ class ScoreCheck:
     def __post_init__(self) -> None:
         if len(self.documents) != len(self.expected) or not self.expected:
             raise ParameterError(
-                f"expected has {len(self.expected)} scores for {len(self.documents)} documents; give one for each"
+                f"expected has {len(self.expected)} scores for {len(self.documents)} documents; give one score per "
+                "document"
             )
         _check_tolerance(self.tolerance)
 
 
 @table
 class WeightCheck:
-    """The weights of some tokens in a text; 0 is that of a token without one. query: whether the text is a query.
+    """The weights of some tokens in a text; 0 for a token without a weight. query: whether the text is a query.
 
     tolerance, source, doubt: as in ScoreCheck.
     """
@@ -60,7 +61,7 @@ class WeightCheck:
 
 @table
 class OrderCheck:
-    """Documents, best first, each of which scores at least `factor` times as much as the next. source: as above."""
+    """Documents, best first. Each must score at least `factor` times as much as the next. source: as above."""
 
     query: str
     documents: tuple[str, ...]
@@ -75,7 +76,13 @@ class OrderCheck:
 
 @table
 class GoldenCard:
-    """model: a Hugging Face id. also: other names of the same. components: of its vectors. traps: what goes wrong.
+    """The published reference scores and weights of a model.
+
+    model: a Hugging Face id.
+    also: other names of the model.
+    components: the dimension of its vectors.
+    traps: known pitfalls, which `lsr verify` prints.
+    scores, weights, orders: the checks.
 
     Raises ParameterError for a card with nothing to check.
     """
@@ -94,21 +101,21 @@ class GoldenCard:
 
     @property
     def checks(self) -> int:
-        """How many numbers are compared."""
+        """The number of compared numbers."""
         lists = (*(each.documents for each in self.scores), *(each.expected for each in self.weights))
         orders = sum(len(each.documents) - 1 for each in self.orders)
         return sum(map(len, lists)) + orders + (self.components is not None)
 
 
 def known_cards() -> dict[str, GoldenCard]:
-    """The cards that come with lsr, by the model's id."""
+    """The cards that come with lsr, by the id of the model."""
     return dict(_cards())
 
 
 def find_card(name: str | os.PathLike[str]) -> GoldenCard:
-    """The card of a model by its id or other name, or the one in a TOML file.
+    """The card of a model, by its id or other name, or the card in a TOML file.
 
-    Raises EncoderError for a model without one, ParameterError for a file that is not one.
+    Raises EncoderError for a model without a card, ParameterError for a file that is not a card.
     """
     if not isinstance(name, str | os.PathLike):
         raise EncoderError(
@@ -123,8 +130,8 @@ def find_card(name: str | os.PathLike[str]) -> GoldenCard:
     near = get_close_matches(text, _cards(), 1)
     hint = f"perhaps {near[0]}? " if near else ""
     raise EncoderError(
-        f"{text}: lsr has no card of this model, and does not know what it must give; {hint}`lsr verify` lists the "
-        "models that have one, and --card names one of these, or a TOML file of your own"
+        f"{text}: lsr has no golden card of this model; {hint}`lsr verify` lists the models with a card; to check by "
+        "another model's card or your own TOML file, give --card"
     )
 
 

@@ -1,4 +1,4 @@
-"""Inverse document frequency: computed from texts or vectors, and the files that keep a table of weights."""
+"""Inverse document frequency, computed from texts or vectors, and files of token weights."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ Table = npt.NDArray[np.float32]
 
 
 def idf(frequencies: npt.NDArray[np.int64], documents: int) -> Table:
-    """ln(1 + (N - n + 0.5) / (n + 0.5)), BM25's form; 1 where n is 0.
+    """ln(1 + (N - n + 0.5) / (n + 0.5)), as in BM25; 1 if n is 0.
 
-    frequencies: int64 [components], n, the number of documents that hold each component. documents: N. This is the
-    table that OpenSearch ships with its inference-free models, recomputed (Geng et al. 2024).
+    frequencies: int64 [components], n, the number of documents with each component. documents: N. The table that
+        OpenSearch ships with its inference-free models, recomputed (Geng et al. 2024).
     """
     n = frequencies.astype(np.float64)
     weights = np.where(n > 0, np.log1p((documents - n + 0.5) / (n + 0.5)), 1.0)
@@ -42,10 +42,10 @@ def idf(frequencies: npt.NDArray[np.int64], documents: int) -> Table:
 def idf_of_texts(
     texts: Iterable[str], tokens: FolderTokenizer, total: int | None = None, progress: bool = False
 ) -> Table:
-    """The IDF of every component in a collection, read as a stream; no text is cut off.
+    """The IDF of every component in a collection. Texts are streamed, and read whole.
 
-    total: for the progress bar. Raises EncoderError, which names the row, for what is not valid text, and where there
-    is no text with a token: N counts those with at least one.
+    total: for the progress bar. N counts the texts with at least one token. Raises EncoderError, with the row, for a
+        value that is not valid text, and if no text has a token.
     """
     frequencies = np.zeros(len(tokens.vocabulary), np.int64)
     documents = row = 0
@@ -64,11 +64,11 @@ def idf_of_texts(
 
 
 def idf_of_vectors(vectors: SparseVectors | str | os.PathLike[str]) -> Table:
-    """The IDF of every component of stored or loaded vectors; N counts the rows that are not empty.
+    """The IDF of every component of stored or loaded vectors. N counts the rows that are not empty.
 
-    Raises VectorsError for what cannot be read, EncoderError where all rows are empty.
+    Raises VectorsError for vectors that cannot be read, EncoderError if all rows are empty.
     """
-    from lsr.vectors.io import iter_vectors  # brings pyarrow, which a search server may never need
+    from lsr.vectors.io import iter_vectors  # imports pyarrow, which a search server may not need
 
     parts = [vectors] if isinstance(vectors, SparseVectors) else iter_vectors(vectors)
     frequencies = np.zeros(0, np.int64)
@@ -81,20 +81,21 @@ def idf_of_vectors(vectors: SparseVectors | str | os.PathLike[str]) -> Table:
 
 
 def write_table(path: str | os.PathLike[str], weights: Table, vocabulary: Vocabulary) -> None:
-    """Write a JSON object of token -> weight, as OpenSearch's idf.json. Raises StorageError."""
+    """Write a JSON object of token -> weight, like OpenSearch's idf.json. Raises StorageError."""
     content = dict(zip(vocabulary.tokens, weights.tolist(), strict=True))
     with replacing_file(path) as file:
         file.write(json.dumps(content, ensure_ascii=False).encode())
 
 
 def read_table(path: str | os.PathLike[str], vocabulary: Vocabulary) -> Table:
-    """float32 [len(vocabulary)], 0 where the file has no weight.
+    """The weights in a file, float32 [len(vocabulary)]; 0 for tokens without a weight.
 
-    A .safetensors file holds one tensor, `weight`; a .txt file a token and a weight on each line; any other a JSON
-    object of token -> weight. In these two, what is below zero is taken for zero, as OpenSearch's code does, and tokens
-    that the vocabulary lacks are left out: its tables have such.
+    A .safetensors file has one tensor, `weight`; a .txt file a token and a weight on each line; any other file a JSON
+    object of token -> weight. In these two, negative weights become 0, as in OpenSearch's code, and unknown tokens,
+    which its tables contain, are ignored.
 
-    Raises EncoderError for what cannot be read, is negative or not finite, or is longer than the vocabulary.
+    Raises EncoderError for a file that cannot be read, for NaN, infinite or negative weights, and for more weights than
+    tokens.
     """
     path = expanded(path)
     try:
@@ -109,19 +110,19 @@ def read_table(path: str | os.PathLike[str], vocabulary: Vocabulary) -> Table:
     except DAMAGE as error:
         if is_pointer(path):
             raise EncoderError(f"{path}: {POINTER}") from error
-        raise EncoderError(f"{path}: no table of weights, or a damaged one ({error}); copy it again") from error
+        raise EncoderError(f"{path}: is not a table of weights, or is damaged ({error}); copy it again") from error
     return checked_table(weights, vocabulary, f"{path}: ")
 
 
 def checked_table(table: npt.NDArray[Any], vocabulary: Vocabulary, where: str = "") -> Table:
-    """A copy of the table, float32 [len(vocabulary)], 0 where it ends early. where: begins the messages.
+    """A copy of the table, float32 [len(vocabulary)], padded with 0. where: prefix of messages.
 
-    Raises EncoderError for one that is too long, negative or not finite.
+    Raises EncoderError for NaN, infinite or negative weights, and for more weights than tokens.
     """
     if table.ndim != 1 or len(table) > len(vocabulary):
         raise EncoderError(
-            f"{where}the table is of size {list(table.shape)} for {len(vocabulary)} tokens; table and tokenizer do not "
-            "belong together, copy both from the same place"
+            f"{where}the table has the size {list(table.shape)}, but the tokenizer has {len(vocabulary)} tokens; use "
+            "table and tokenizer of one model"
         )
     weights = np.zeros(len(vocabulary), np.float32)
     weights[: len(table)] = table
@@ -143,5 +144,5 @@ def _pairs(path: Path) -> Iterable[tuple[str, float]]:
 
 def _checked(frequencies: npt.NDArray[np.int64], documents: int) -> Table:
     if not documents:
-        raise EncoderError("an IDF needs a document with at least one token; there is none")
+        raise EncoderError("no document has a token, so there is no IDF; give documents with tokens")
     return idf(frequencies, documents)

@@ -1,4 +1,4 @@
-"""What an encoder makes of a text: its terms, and what two texts share."""
+"""The weighted terms of a text, and the terms that two texts share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lsr.encoders.base import Encoder
 
 @dataclass(frozen=True, slots=True)
 class InspectedTerm:
-    """literal: whether it is a token of the text itself; all others are expansion."""
+    """A term of a text. literal: whether it is a token of the text; all other terms are expansion."""
 
     token: str
     component: int
@@ -22,7 +22,7 @@ class InspectedTerm:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """terms: heaviest first, the lower component first among equals."""
+    """The terms of a text, heaviest first; equal weights by component."""
 
     text: str
     terms: tuple[InspectedTerm, ...]
@@ -37,13 +37,13 @@ class Inspection:
 
     @property
     def literal_share(self) -> float:
-        """Of the sum of all weights; 0 where there are none."""
+        """The share of literal terms in the sum of weights; 0 without terms."""
         return _sum(self.literal) / _sum(self.terms) if self.terms else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class SharedTerm:
-    """A term of both texts: its weights, their product, and the product's share of the score."""
+    """A term of both texts: its weights, their product, and the share of the product in the score."""
 
     token: str
     component: int
@@ -57,9 +57,9 @@ class SharedTerm:
 
 @dataclass(frozen=True, slots=True)
 class ScoreInspection:
-    """The score of a document for a query, the sum of the products of their shared terms.
+    """The score of a document for a query: the sum of the products of their shared terms.
 
-    shared: largest product first. in_document, in_query of a term: whether it is a token of that text itself.
+    shared: largest product first. in_document, in_query of a term: whether it is a token of that text.
     """
 
     document: Inspection
@@ -69,12 +69,12 @@ class ScoreInspection:
 
     @property
     def not_shared(self) -> tuple[int, int]:
-        """How many terms of the document, and of the query, the other does not have."""
+        """The numbers of terms of the document, and of the query, that the other does not have."""
         return len(self.document.terms) - len(self.shared), len(self.query.terms) - len(self.shared)
 
 
 def inspect_text(encoder: Encoder, text: str, query: bool = False) -> Inspection:
-    """The terms that `encoder` gives a document, or a query. Raises EncoderError as the encoder does."""
+    """The terms of a document, or of a query. Raises EncoderError of the encoder."""
     vectors = encoder.encode_queries([text]) if query else encoder.encode_documents([text])
     components, weights = vectors.row(0)
     literal = encoder.literal(text, query)
@@ -85,7 +85,7 @@ def inspect_text(encoder: Encoder, text: str, query: bool = False) -> Inspection
 
 
 def compare_texts(encoder: Encoder, document: str, query: str) -> ScoreInspection:
-    """What a document and a query share. Raises EncoderError as the encoder does."""
+    """The terms that a document and a query share. Raises EncoderError of the encoder."""
     left, right = inspect_text(encoder, document), inspect_text(encoder, query, query=True)
     of_query = {term.component: term for term in right.terms}
     pairs = [(term, of_query[term.component]) for term in left.terms if term.component in of_query]

@@ -1,4 +1,4 @@
-"""Encoders by name: what `load_encoder` finds."""
+"""load_encoder: encoders by name or folder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from lsr.errors import EncoderError, ParameterError
 from lsr.storage.reading import refuse_special
 from lsr.vectors.vocabulary import Vocabulary
 
-# Every function that takes an encoder takes any of these.
+# The encoders that functions take.
 EncoderLike = Encoder | str | os.PathLike[str] | EncodesTexts | Encode
 
 
@@ -50,29 +50,34 @@ def load_encoder(
     b: float | None = None,
     tokenizer: str | os.PathLike[str] | None = None,
 ) -> Encoder:
-    """An encoder by name.
+    """Load a sparse encoder by name or folder.
 
-    name_or_path: "bm25" (to be fitted); "tiny" (the small SPLADE model of the extra `tiny`); the id of a repository on
-        Hugging Face; or a folder: a sparse encoder of sentence-transformers, OpenSearch, naver or the unified
-        framework, a masked language model, which is read as SPLADE-max, or what an encoder's save or save_pretrained
-        wrote. A folder wins over an id, but not over the name of a bundled model: write ./tiny for a folder tiny.
-    device: where networks compute: "cpu", "cuda", "cuda:1"; None takes cuda if there is one.
-    dtype: "float32" or "bfloat16", what networks compute with; the weights they give are float32.
-    max_length: tokens of a text that are read at once, special tokens among them; None takes what the folder states,
-        or 256; never more than the model was made for.
-    long_documents: "first" reads the first max_length tokens of a document; "max" reads all of it in windows and takes
-        the largest weight of each component.
-    stride: tokens from the start of a window to the start of the next; None lets windows follow without overlap.
-    prune_documents, prune_queries: a Pruning, or as text "top-k:128", "ratio:0.1", "mass:0.9", or several with commas.
-    expander: takes the texts of some documents and returns what is put after each (DeepImpact, TILDEv2).
-    frequency_scale: search as DeepCT does: so many times the weights of documents, rounded, are term frequencies of
-        BM25, and queries are plain tokens (TermFrequencyEncoder). The encoder must be fitted, as bm25.
-    k1, b: of bm25, and with frequency_scale: how slowly repetitions of a word stop to count, .9, or 10 with
-        frequency_scale, and how much less a long text counts, .4, or .9.
-    tokenizer: of bm25 alone: "plain", a language whose words are cut to their stems, or a model's; see BM25Encoder.
+        encoder = load_encoder("tiny")
+        queries = encoder.encode_queries(["what thins the blood"])
 
-    An encoder that `save` wrote keeps its own options. Raises EncoderError for what cannot be found or is not an
-    encoder, ParameterError for options that cannot work, or that the encoder does not have.
+    name_or_path: "bm25" (not fitted); "tiny" (the small SPLADE model of the extra `tiny`); the id of a repository on
+        Hugging Face; or a folder: a sparse encoder of sentence-transformers, OpenSearch, naver or the unified framework
+        (thongnt99/learned-sparse-retrieval), a masked language model, which is read as SPLADE-max, or an encoder
+        written by save or save_pretrained. A folder has precedence over an id, but not over the name of a bundled
+        model: write ./tiny for a folder tiny.
+    device: "cpu", "cuda", "cuda:1". Default: cuda if available.
+    dtype: "float32" or "bfloat16", in which networks compute; weights are float32.
+    max_length: maximum number of tokens that are read at once, with special tokens; never more than the model supports.
+        Default: that of the folder, or 256.
+    long_documents: "first" encodes the first max_length tokens of a document; "max" encodes the whole document in
+        windows and takes the largest weight of each component.
+    stride: tokens between the starts of two windows. Default: windows without overlap.
+    prune_documents, prune_queries: a Pruning, or text such as "top-k:128", "ratio:0.1", "mass:0.9", or several with
+        commas.
+    expander: takes the texts of some documents and returns the words to append to each (DeepImpact, TILDEv2).
+    frequency_scale: search as in DeepCT: document weights times this scale, rounded, are term frequencies of BM25, and
+        queries are plain tokens (TermFrequencyEncoder). The encoder must be fitted, like bm25.
+    k1: saturation of term frequencies, of bm25 and with frequency_scale. Default: .9, or 10 with frequency_scale.
+    b: length normalization, of bm25 and with frequency_scale. Default: .4, or .9 with frequency_scale.
+    tokenizer: only of bm25: "plain", a language with stemming, or that of a model; see BM25Encoder.
+
+    An encoder written by `save` keeps its options. Raises EncoderError for an encoder that cannot be found or is of
+    another kind, ParameterError for invalid options, or options that the encoder does not have.
     """
     name = encoder_name(name_or_path)
     prunings = Pruning.parse(prune_documents), Pruning.parse(prune_queries)
@@ -87,7 +92,7 @@ def load_encoder(
     if frequency_scale is None:
         return loaded
     if not isinstance(loaded, SparseEncoder):
-        raise ParameterError(f"{name}: frequency_scale is of the weights of a network; leave it out")
+        raise ParameterError(f"{name}: frequency_scale applies only to encoders with a network; remove it")
     return TermFrequencyEncoder(loaded, frequency_scale, **lexical)
 
 
@@ -97,7 +102,7 @@ def check_options(name: str, given: Iterable[str]) -> None:
     known = lexical if name == BM25Encoder.name else {"k1", "b"} if "frequency_scale" in given else set()
     for option in given:
         if option in lexical and option not in known:
-            raise ParameterError(f"{name} has no {option}; leave it out, or encode with bm25")
+            raise ParameterError(f"{name} has no {option}; remove it, or encode with bm25")
         if option not in lexical and name == BM25Encoder.name:
             raise ParameterError(f"{name} has no {option}; leave it out")
 
@@ -109,9 +114,9 @@ def as_encoder(
     dim: int | None = None,
     vocabulary: Callable[[], Vocabulary | None] = lambda: None,
 ) -> Encoder:
-    """An encoder as it is; what load_encoder takes by name, with its defaults; and what encoder_from takes.
+    """`given` as an encoder: an Encoder, a name for load_encoder, with its defaults, or an argument for encoder_from.
 
-    dim, vocabulary: of an encoder that does not say them. Raises EncoderError.
+    dim, vocabulary: of an encoder that does not state them. Raises EncoderError.
     """
     if isinstance(given, str | os.PathLike):
         return load_encoder(given, device=device)
@@ -125,7 +130,7 @@ def as_encoder(
 def _load(
     name: str, options: EncoderOptions, device: str | None, expander: Expander | None, light: bool = False
 ) -> Encoder:
-    """What load_encoder says, for a name that absolute_name returned. light: see SparseEncoder."""
+    """See load_encoder. name: as absolute_name returns it. light: see SparseEncoder."""
     if not is_saved_encoder(name):
         checkpoint = named_checkpoint(name)
         spec = read_layout(checkpoint.name, checkpoint.folder, options.max_length)
@@ -136,7 +141,7 @@ def _load(
     saved = read_saved(folder)
     kind = saved.get("kind")
     if kind != WHOLE and options.given():
-        raise ParameterError(f"{folder}: keeps the options that it was saved with; leave {options.given()[0]} out")
+        raise ParameterError(f"{folder}: options of a saved encoder cannot be changed; remove {options.given()[0]}")
     if kind == BM25Encoder.name:
         return BM25Encoder.open(folder, saved)
     if kind == TERM_FREQUENCIES:
@@ -147,18 +152,18 @@ def _load(
         return SparseEncoder(spec, options, device, expander, light=light)
     if kind == OWN:
         raise EncoderError(
-            f"{folder}: stands for {saved.get('name')!r}, an encoder of one's own, which is code and not stored; "
-            "give it: Searcher.open(index, encoder=...)"
+            f"{folder}: the encoder {saved.get('name')!r} is your own code, which is not stored; give it: "
+            "Searcher.open(index, encoder=...)"
         )
     if kind != REFERENCE:
-        raise EncoderError(f"{folder}: is an encoder of kind {kind!r}, unknown here; upgrade lsr")
+        raise EncoderError(f"{folder}: unknown kind of encoder {kind!r}; upgrade lsr")
     if "query" in saved:
         return SavedLookup(folder, saved, partial(open_reference, folder, saved, device))
     return open_reference(folder, saved, device)
 
 
 class _LostExpander:
-    """Stands for an expander, which is code and not saved: queries go on, documents cannot be encoded."""
+    """Replaces an expander, which is code and not saved: queries can be encoded, documents cannot."""
 
     def __init__(self, name: str) -> None:
         self.__qualname__ = name
@@ -166,12 +171,12 @@ class _LostExpander:
     def __call__(self, texts: Sequence[str]) -> Sequence[str]:
         raise EncoderError(
             f"documents were expanded by {self.__qualname__}, which is not saved with the encoder; load the encoder "
-            "itself, with its expander"
+            "with its expander"
         )
 
 
 def open_reference(folder: Path, saved: dict[str, Any], device: str | None) -> Encoder:
-    """The encoder that encoder.json names. Raises EncoderError where it is gone or has changed."""
+    """The encoder that encoder.json names. Raises EncoderError if it is missing or has changed."""
 
     def load(name: str, described: dict[str, Any], **options: Any) -> Encoder:
         expander = _LostExpander(described["expander"]) if "expander" in described else None

@@ -1,4 +1,4 @@
-"""One published method as data."""
+"""MethodPreset: a published method as data."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from lsr.encoders.published_training import PublishedRegularizer, Supervision, Training
 from lsr.encoders.spec import HeadSpec
 
-# Sides that run no network. binary: a token weighs a learned scale, in queries times how often it occurs. bag-of-words:
-# every token of the query weighs 1, once. idf: its IDF, once. collection-idf: likewise, counted anew in each collection
-# that is indexed. learned: its weight in a table that is trained, once
-# (Li-LSR). Documents know binary alone.
+# Sides without a network. The weight of a token is, for binary: a learned scale, in queries times its frequency; for
+# bag-of-words: 1; for idf: its IDF; for collection-idf: its IDF in the indexed collection; for learned: its weight in a
+# trained table (Li-LSR). Documents can only be binary.
 LOOKUPS = ("binary", "bag-of-words", "idf", "collection-idf", "learned")
 WITH_IDF = ("idf", "collection-idf")
 
@@ -19,12 +18,12 @@ WITH_IDF = ("idf", "collection-idf")
 class MethodPreset:
     """A method.
 
-    query: a HeadSpec, or one of LOOKUPS. document: a HeadSpec, or "binary". shared: whether one network does both.
-    expanded: by what documents are expanded beforehand, or "".
-    regularizer, supervision, training: as in `paper` and its authors' code, as far as they are known.
-    max_length: tokens of a text. echo, bidirectional: as in TransformerSpec and BackboneSpec.
-    backbone: what it was published on; any other works. query_backbone: where queries have a network of another size.
-    backbone_kind: "encoder" or "decoder". note: what else is to be known. doubt: what is not known for certain.
+    query: a HeadSpec, or one of LOOKUPS. document: a HeadSpec, or "binary". shared: whether both sides have one
+        network. expanded: the method by which documents are expanded first, or "". regularizer, supervision, training:
+        as in `paper` and its authors' code, as far as known. max_length: tokens of a text. echo, bidirectional: as in
+        TransformerSpec and BackboneSpec. backbone: of the publication; any other works. query_backbone: of queries, if
+        it has another size. backbone_kind: "encoder" or "decoder". note: further remarks. doubt: what is not known for
+        certain.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A user's own encoder, a function or a few methods, as everything here takes encoders."""
+"""encoder_from: encoders made of a user's function or object."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
 from lsr.vectors.vocabulary import Vocabulary, VocabularyLike
 
 OWN_TEXTS_AT_ONCE = 1024
-LARGEST_NUMBERED = 1 << 24  # components that are named by their numbers
+LARGEST_NUMBERED = 1 << 24  # most components that are named by their numbers
 
 Encode = Callable[[list[str]], VectorsLike]
 METHODS = ("fit", "encode_documents", "encode_queries", "literal", "describe", "check_saveable", "save")
 
 
 class EncodesTexts(Protocol):
-    """The least that a class needs to be an encoder; what it returns is anything that SparseVectors.of takes."""
+    """The methods that a class needs to be an encoder. They return anything that SparseVectors.of takes."""
 
     def encode_documents(self, texts: list[str], /) -> Any: ...
     def encode_queries(self, texts: list[str], /) -> Any: ...
 
 
 class OwnEncoder(PretrainedEncoder):
-    """What `encoder_from` makes of functions and small classes.
+    """The encoder that `encoder_from` makes of functions and objects.
 
-    It is code, and not stored in an index unless `given` has a method save(folder) which writes what load_encoder
-    reads: Searcher.open(index, encoder=...) takes it again.
+    Its code is not stored in an index, unless `given` has a method save(folder) that writes a folder for load_encoder.
+    Give it again: Searcher.open(index, encoder=...).
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class OwnEncoder(PretrainedEncoder):
 
     @property
     def dim(self) -> int:
-        """As stated, or that of the first rows; where there are none yet, the user's code is given the text "text"."""
+        """The stated number of components, or that of the first rows. Before any rows, the text "text" is encoded."""
         if self._dim is None:
             try:
                 return self._encode(self._documents, ["text"]).dim
@@ -63,24 +63,27 @@ class OwnEncoder(PretrainedEncoder):
                 raise
             except Exception as error:
                 raise EncoderError(
-                    f"encoder {self.name!r} was given the text 'text', to see how many components it has, and failed "
-                    f"({error!r}); give its dim: encoder_from(..., dim=...)"
+                    f"encoder {self.name!r} failed to encode the text 'text', from which the number of components is "
+                    f"found ({error!r}); give it: encoder_from(..., dim=...)"
                 ) from error
         return self._dim
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """As stated, or the numbers of the components as text."""
+        """The stated vocabulary, or the component numbers as text."""
         if self._vocabulary is not None:
             return self._vocabulary
         if self.dim > LARGEST_NUMBERED:
-            raise EncoderError(f"encoder {self.name!r} has {self.dim} components without a name; give its vocabulary")
+            raise EncoderError(
+                f"encoder {self.name!r} has {self.dim} components without tokens; give the vocabulary: "
+                "encoder_from(..., vocabulary=tokens)"
+            )
         return Vocabulary(map(str, range(self.dim)))
 
     def encode_documents(
         self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False
     ) -> SparseVectors:
-        """What the user's code makes of the texts, batch_size of them (1024) at a time. Raises EncoderError."""
+        """The rows of the user's code, for batch_size texts (default 1024) per call. Raises EncoderError."""
         check_batch_size(batch_size)
         checked, size, parts = encodable(texts), batch_size or OWN_TEXTS_AT_ONCE, []
         with progress_bar("encoding", len(checked), "documents", progress) as advance:
@@ -90,30 +93,30 @@ class OwnEncoder(PretrainedEncoder):
         return SparseVectors.concatenate(parts) if parts else SparseVectors.empty(self.dim)
 
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
-        """What the user's code makes of the texts, but for tokens that the vocabulary lacks. Raises EncoderError."""
+        """The rows of the user's code, without tokens that are not in the vocabulary. Raises EncoderError."""
         checked = encodable(texts)
         return self._encode(self._queries, checked, drop_unknown=True) if checked else SparseVectors.empty(self.dim)
 
     def literal(self, text: str, query: bool = False) -> set[int]:
-        """Empty: nothing is known of the tokens of a text."""
+        """Empty, because the tokens of a text are unknown."""
         return set()
 
     def spans(self, text: str) -> TokenSpans | None:
-        """None: nothing is known of the tokens of a text."""
+        """None, because the tokens of a text are unknown."""
         return None
 
     def describe(self) -> dict[str, Any]:
-        """What the user's class says, or its name and its components."""
+        """The description of the user's class, or its name and its components."""
         if hasattr(self._given, "describe"):
             described: dict[str, Any] = self._given.describe()
             return described
         return {"kind": OWN, "name": self.name, "dim": self.dim, "vocabulary_hash": self.vocabulary.hash}
 
     def check_saveable(self) -> None:
-        """Raises nothing: what cannot be stored is given to Searcher.open again."""
+        """Raises nothing: code that cannot be stored is given to Searcher.open again."""
 
     def save(self, folder: str | Path) -> None:
-        """What the user's class saves, or the name alone. Raises StorageError."""
+        """Save with the user's class, or store only the name. Raises StorageError."""
         folder = expanded(folder)
         if hasattr(self._given, "save"):
             self._given.save(str(folder))
@@ -124,8 +127,8 @@ class OwnEncoder(PretrainedEncoder):
         given = encode(texts)
         if self._dim is None and isinstance(given, list | tuple) and any(isinstance(row, Mapping) for row in given[:1]):
             raise EncoderError(
-                f"encoder {self.name!r} gives dicts, which do not say how many components there are; give its "
-                "vocabulary or dim: encoder_from(..., vocabulary=tokens)"
+                f"encoder {self.name!r} returns dicts, so the number of components is unknown; give vocabulary or dim: "
+                "encoder_from(..., vocabulary=tokens)"
             )
         rows = SparseVectors.of(
             given,
@@ -137,8 +140,8 @@ class OwnEncoder(PretrainedEncoder):
         dim = rows.dim if self._dim is None else self._dim
         if len(rows) != len(texts) or rows.dim != dim:
             raise EncoderError(
-                f"encoder {self.name!r} gives {len(rows)} rows of {rows.dim} components for {len(texts)} texts; "
-                f"it must give one row of {dim} components for each"
+                f"encoder {self.name!r} returns {len(rows)} rows of {rows.dim} components for {len(texts)} texts; it "
+                f"must return one row of {dim} components per text"
             )
         self._dim = dim
         return rows
@@ -152,28 +155,28 @@ def encoder_from(
     vocabulary: VocabularyLike | None = None,
     name: str | None = None,
 ) -> Encoder:
-    """An encoder made of a function, or of an object with methods, such as a SparseEncoder of sentence-transformers.
+    """Make an encoder of a function, or of an object with methods, such as a SparseEncoder of sentence-transformers.
 
-    documents: from list[str] to one row for each text: SparseVectors, a scipy matrix, a torch tensor, or dicts of token
-        or component -> weight. Or an object with encode_documents and encode_queries, or encode_document and
-        encode_query, which take and return the same.
-    queries: the function for queries; by default that of the object, or `documents`.
-    dim: number of components, where neither vocabulary nor rows tell. Where it is not given, and asked for before
-        anything was encoded, `documents` is called with ["text"].
-    vocabulary: the tokens of the components, in their order or as token -> component; needed for dicts of tokens, and
-        for explanations in words. Of queries, tokens that it lacks are left out.
-    name: for messages; by default that of the function or class.
+        encoder = encoder_from(lambda texts: [dict.fromkeys(text.split(), 1.0) for text in texts], vocabulary=words)
 
-    Raises EncoderError for what is none of these, VectorsError for a vocabulary that cannot be one.
+    documents: a function from list[str] to one row per text: SparseVectors, a scipy matrix, a torch tensor, or dicts of
+        {token: weight} or {component: weight}. Or an object with encode_documents and encode_queries, or
+        encode_document and encode_query, with the same arguments and results.
+    queries: the function for queries. Default: that of the object, or `documents`.
+    dim: number of components, if neither vocabulary nor rows state it. If it is missing and needed before anything was
+        encoded, `documents` is called with ["text"].
+    vocabulary: the tokens of the components, in their order or as {token: component}; required for dicts of tokens, and
+        for explanations in words. Unknown tokens of queries are dropped.
+    name: the name in messages. Default: that of the function or class.
+
+    Raises EncoderError for any other argument, VectorsError for an invalid vocabulary.
     """
     given: Any = documents
     encode = next(
         (getattr(given, each) for each in ("encode_documents", "encode_document") if hasattr(given, each)), given
     )
     if isinstance(given, type):
-        raise EncoderError(
-            f"the encoder is the class {given.__qualname__}; give an object of it: {given.__qualname__}()"
-        )
+        raise EncoderError(f"the encoder is the class {given.__qualname__}; give an instance: {given.__qualname__}()")
     if not callable(encode):
         raise EncoderError(
             f"the encoder is of type {type(given).__name__}; give its name, a function from texts to rows, or "
@@ -189,7 +192,7 @@ def encoder_from(
     if dim is not None:
         dim = check_dim(dim)
     if known is not None and dim != len(known):
-        raise EncoderError(f"dim is {dim}, and the vocabulary has {len(known)} tokens; they must agree")
+        raise EncoderError(f"dim is {dim}, but the vocabulary has {len(known)} tokens; the numbers must be equal")
     named = name or getattr(given, "name", None) or getattr(given, "__qualname__", type(given).__qualname__)
     if queries is not None and not callable(queries):
         raise EncoderError(f"queries is of type {type(queries).__name__}; give a function from texts to rows")

@@ -1,4 +1,4 @@
-"""The named methods of the field: which heads, regularizer and supervision each is. Nothing here loads torch."""
+"""The method presets: heads, regularizer and supervision of each published method. Nothing here loads torch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lsr.errors import EncoderError
 
 
 def find_preset(name: str) -> MethodPreset:
-    """Raises EncoderError, with the nearest names, for one that is not there."""
+    """The preset of a method. Raises EncoderError, with similar names, for an unknown method."""
     check_text("the method", name, EncoderError)
     if name not in PRESETS:
         near = get_close_matches(name.lower(), PRESETS, n=3) or sorted(PRESETS)[:3]
-        raise EncoderError(f"{name!r} is not a method; perhaps {', '.join(near)}? `lsr encoders` lists them all")
+        raise EncoderError(f"{name!r} is not a method; perhaps {', '.join(near)}? `lsr encoders` lists all methods")
     return PRESETS[name]
 
 
@@ -116,7 +116,7 @@ _SPLADES = (
     ),
 )
 
-# OpenSearch's models, and Li-LSR: queries are looked up.
+# OpenSearch's models, and Li-LSR: query weights come from a table.
 _NO_SPECIAL = HeadSpec(special_components=False)
 _TWO_LOGS = HeadSpec(activation="log1p-log1p")
 _GENG = "Geng et al. 2024, Towards Competitive Search Relevance for Inference-Free Learned Sparse Retrievers"

@@ -1,4 +1,4 @@
-"""Static pruning of sparse vectors: what of each row is kept."""
+"""Static pruning of sparse vectors."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from lsr.errors import ParameterError
 from lsr.vectors.normalize import indptr_of, row_steps, rows_of
 from lsr.vectors.sparse_vectors import SparseVectors
 
-# From the row and the weight of each posting of some whole rows to whether it stays.
+# From the row and the weight of each posting of some whole rows to whether it is kept.
 Keep = Callable[[npt.NDArray[np.int64], npt.NDArray[np.float32]], npt.NDArray[np.bool_]]
 
-SHARE_ROUNDING = 1e-9  # of shares that are summed up
+SHARE_ROUNDING = 1e-9  # rounding error of sums of shares
 
 NAMES = {"top-k": "top_k", "ratio": "ratio", "mass": "mass"}
 
 
 @dataclass(frozen=True, slots=True)
 class Pruning:
-    """top_k: this many of the heaviest components of a row are kept. ratio: those heavier than this share of the row's
-    heaviest (OpenSearch's prune ratio, strictly heavier). mass: the fewest of the heaviest that make up this share of
-    the row's sum. Several are applied in this order. Of equal weights, lower components stay first.
+    """Rules that prune sparse vectors. They are applied in this order.
+
+    top_k: keep this number of the heaviest components of a row; of equal weights, the lower components.
+    ratio: keep components heavier than this share of the row's heaviest (OpenSearch's prune ratio, strictly heavier).
+    mass: keep the fewest heaviest components that make up this share of the row's sum.
 
     Raises ParameterError for top_k below 1, a ratio outside [0, 1), or a mass outside (0, 1].
     """
@@ -44,38 +46,38 @@ class Pruning:
 
     @classmethod
     def parse(cls, text: str | Pruning) -> Pruning:
-        """From "top-k:128", "ratio:0.1", "mass:0.9", or several of them with commas; "" prunes nothing.
+        """The rules in a text: "top-k:128", "ratio:0.1", "mass:0.9", or several with commas; "" for no pruning.
 
-        A Pruning is returned as it is. Raises ParameterError.
+        A Pruning is returned unchanged. Raises ParameterError.
         """
         if isinstance(text, Pruning):
             return text
         if not isinstance(text, str):
-            raise ParameterError(f"pruning by {shown(text)}; give a Pruning or text such as top-k:128")
+            raise ParameterError(f"pruning is {shown(text)}; give a Pruning, or text such as top-k:128")
         settings: dict[str, float | int] = {}
         for part in filter(None, (part.strip() for part in text.split(","))):
             name, colon, value = part.partition(":")
             if name not in NAMES or not colon or NAMES[name] in settings:
-                raise ParameterError(f"pruning by {text!r}; it must look like top-k:128, ratio:0.1 or mass:0.9")
+                raise ParameterError(f"pruning is {text!r}; it must be like top-k:128, ratio:0.1 or mass:0.9")
             try:
                 settings[NAMES[name]] = int(value) if name == "top-k" else float(value)
             except ValueError:
                 raise ParameterError(
-                    f"pruning by {part!r}: {value!r} does not count; give a number, whole for top-k"
+                    f"pruning is {part!r}: {value!r} is not a number; give a number, for top-k a whole number"
                 ) from None
         return cls(**settings)  # type: ignore[arg-type]
 
     def __str__(self) -> str:
-        """What `parse` reads."""
+        """The rules as text for `parse`."""
         given = ((name, getattr(self, attribute)) for name, attribute in NAMES.items())
         return ",".join(f"{name}:{value}" for name, value in given if value is not None)
 
     def __bool__(self) -> bool:
-        """Whether it prunes at all."""
+        """Whether there is any rule."""
         return (self.top_k, self.ratio, self.mass) != (None, None, None)
 
     def apply(self, vectors: SparseVectors) -> SparseVectors:
-        """The pruned rows; ids stay. Vectors that nothing is taken from are returned as they are."""
+        """The pruned rows, with their ids. Without any change, `vectors` itself is returned."""
         if self.top_k is not None:
             vectors = vectors.top_k(self.top_k)
         if self.ratio is not None:
@@ -91,8 +93,8 @@ class Pruning:
         return kept
 
     def _within_mass(self, rows: npt.NDArray[np.int64], values: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-        # By row and falling weight; a component stays while those before it have not reached the mass. Shares of the
-        # row, not weights, are summed up: the sums run over many rows, of which some are far heavier than others.
+        # By row and descending weight. A component is kept as long as the sum of those before it is below the mass.
+        # Shares of the row are summed, not weights, because the sums run over many rows of very different weights.
         order = np.lexsort((-values, rows))
         totals = np.bincount(rows, values)
         shares = values[order] / totals[rows]

@@ -1,4 +1,4 @@
-"""How a method is trained, as far as it is known."""
+"""The published training of a method, as far as known."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class PublishedPenalty:
-    """kind: "FLOPS" or "L1". strength: lambda, None where it is not known."""
+    """A penalty. kind: "FLOPS" or "L1". strength: lambda; None if unknown."""
 
     kind: str
     strength: float | None = None
@@ -16,10 +16,10 @@ class PublishedPenalty:
 
 @dataclass(frozen=True, slots=True)
 class PublishedRegularizer:
-    """What keeps each side's vectors sparse, None for nothing.
+    """The penalties of both sides; None for none.
 
-    Strengths rise with the square of the step over the first `steps`, or `epochs`, and stay; None: not known.
-    above: documents of that many components or fewer are left alone (l0 mask of Shen et al. 2025).
+    Strengths grow with the square of the step over the first `steps`, or `epochs`, and then stay; None if unknown.
+    above: documents with at most this number of components have no penalty (l0 mask of Shen et al. 2025).
     """
 
     query: PublishedPenalty | None = None
@@ -30,23 +30,23 @@ class PublishedRegularizer:
 
     @classmethod
     def flops(cls, query: float | None, document: float | None, steps: int | None = 50_000) -> Self:
-        """FLOPS of both sides."""
+        """FLOPS for both sides."""
         return cls(PublishedPenalty("FLOPS", query), PublishedPenalty("FLOPS", document), steps)
 
     @classmethod
     def l1_flops(cls, query: float | None, document: float | None, steps: int | None = 50_000) -> Self:
-        """L1 of queries, FLOPS of documents."""
+        """L1 for queries, FLOPS for documents."""
         return cls(PublishedPenalty("L1", query), PublishedPenalty("FLOPS", document), steps)
 
     @classmethod
     def of_documents(cls, strength: float | None, steps: int | None = None) -> Self:
-        """FLOPS of documents alone."""
+        """FLOPS for documents only."""
         return cls(document=PublishedPenalty("FLOPS", strength), steps=steps)
 
 
 @dataclass(frozen=True, slots=True)
 class Supervision:
-    """loss: of the ranking. negatives: the documents against which a query's own are set."""
+    """Supervision. loss: of the ranking. negatives: the documents that are contrasted with a query's positive."""
 
     loss: str
     negatives: str
@@ -54,9 +54,9 @@ class Supervision:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """batch: queries at once, on all devices together. rate: of learning. warm_up: steps, epochs, or a share of all.
+    """Training settings. None or "" if unknown, and for no warm-up.
 
-    None or "" for what is not known, and for no warm-up.
+    batch: queries per step, on all devices together. rate: learning rate. warm_up: steps, epochs, or a share.
     """
 
     batch: int | None = None

@@ -1,4 +1,4 @@
-"""Encode a collection of any size into a folder of Parquet parts, and resume after a kill."""
+"""Encoding a collection of any size into a folder of Parquet parts. A killed call resumes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from lsr.vectors.io.parquet import ParquetWriter
 from lsr.vectors.sparse_vectors import SparseVectors
 
 ROWS_PER_PART = 8192
-# Encoded at once: few enough for a kill to lose no more than a minute where 2 are encoded a second. On processors, 256
-# take as long. Steps do not depend on the time that they take, or weights would differ between runs, by rounding.
+# Texts encoded together: few enough that a kill loses at most a minute at 2 texts per second. On processors, 256 take
+# as long. Steps must not depend on measured time, because weights would then differ between runs, by rounding.
 ROWS_PER_STEP = 64
 
 IdAndText = tuple[str, str]
@@ -34,13 +34,13 @@ def encode_collection(
     batch_size: int | None = None,
     rows_per_part: int = ROWS_PER_PART,
 ) -> Path:
-    """Encode (id, text) pairs into `out_folder`; returns it. Memory is bounded by rows_per_part texts.
+    """Encode (id, text) pairs into `out_folder`; returns it. At most rows_per_part texts are in memory.
 
-    Where an earlier call was stopped, this one resumes after the last complete part: `documents` must again begin with
-    the documents encoded before, whose ids and texts are compared. total: for the progress bar.
+    If an earlier call was stopped, this one resumes after the last complete part: `documents` must begin with the
+    documents that are already encoded, whose ids and texts are compared. total: for the progress bar.
 
-    Raises CollectionError when the documents are not those encoded before; VectorsError when the folder is another
-    encoder's or an id occurs twice; EncoderError and ParameterError as Encoder says; StorageError.
+    Raises CollectionError if the documents differ from those already encoded; VectorsError if the folder has vectors of
+    another encoder, or an id occurs twice; EncoderError and ParameterError like Encoder; StorageError.
     """
     folder = Path(out_folder)
 
@@ -60,7 +60,7 @@ def encode_collection(
 
 
 def rows_per_step(batch_size: int | None) -> int:
-    """Texts that are encoded at once: those of a batch, where they are more than usual."""
+    """The number of texts that are encoded together: those of a batch, if they are more than usual."""
     check_batch_size(batch_size)
     return max(ROWS_PER_STEP, batch_size or 0)
 
@@ -69,7 +69,7 @@ def document_work(
     encode: Callable[[list[str]], Vectors],
     write: Callable[[list[IdAndText], list[Vectors], dict[str, str]], None],
 ) -> PartWork[IdAndText, Vectors]:
-    """What write_parts needs to know of (id, text) pairs, whose ids and texts it checks before they are encoded."""
+    """The PartWork of (id, text) pairs, whose ids and texts are checked before they are encoded."""
 
     def compute(step: Sequence[IdAndText], first: int) -> Vectors:
         check_ids([doc_id for doc_id, _ in step], len(step))

@@ -1,4 +1,4 @@
-"""What an encoder is made of: two sides, each a table of weights or a backbone with a head. No torch is loaded."""
+"""Specs of encoders: two sides, each a lookup table, or a backbone with a head. Nothing here loads torch."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Literal, get_args
 from lsr.checks import shown
 from lsr.errors import EncoderError
 
-# Each maps a logit to a weight and rises with it, so that it may be taken after a maximum as well as before.
+# Each maps a logit to a weight monotonically, so it can be applied after a maximum instead of before.
 # log1p is log(1 + relu(z)); log1p-log1p is a logarithm more (OpenSearch's doc-v3); softplus is log(1 + exp(z)).
 Activation = Literal["identity", "relu", "log1p", "log1p-log1p", "softplus", "log1p-softplus"]
-# max and sum over the positions of a text; first and last take the logits of one position alone.
+# max and sum over the positions of a text; first and last take the logits of one position only.
 Pooling = Literal["max", "sum", "first", "last"]
 HeadKind = Literal["mlm", "mlp"]
 Task = Literal["masked-lm", "causal-lm", "base"]
@@ -21,29 +21,29 @@ ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 
 @dataclass(frozen=True, slots=True)
 class HeadSpec:
-    """From the states of a backbone to a weight for each component.
+    """A head: from the states of a backbone to a weight for each component.
 
-    kind: "mlm": w_j = pool_i act(z_ij), z_ij the logit of vocabulary token j at position i (SPLADE, Formal et al.
-        2021).
-        "mlp": w_t = pool over the positions i that hold token t of act(v · h_i + b): no expansion (DeepCT, uniCOIL,
+    kind: "mlm": w_j = pool_i act(z_ij), where z_ij is the logit of vocabulary token j at position i (SPLADE, Formal et
+        al. 2021).
+        "mlp": w_t = pool over the positions i of token t of act(v · h_i + b), without expansion (DeepCT, uniCOIL,
         DeepImpact, TILDEv2).
-    activation: from a logit to a weight. Weights at or below zero are left out of a sparse vector.
-    pooling: over positions; mlp knows max and sum. mlm with "first" is TILDE's CLS-MLM, with "last" PROSPER's base.
-    special_positions: whether positions of special tokens ([CLS], [SEP]) count. Where they do not, no maximum is
-        below a logit of 0, since the unified framework's code multiplies the logits of those positions by 0; only
-        softplus shows it. first and last mean positions of the whole text, special tokens included.
-    special_components: whether components that are special tokens are kept.
-    literal_only: only components that are tokens of the text keep their weight: no expansion (SPLADE-v3-Lexical).
-    importance, quality: EPIC's (MacAvaney et al. 2020): z_ij is multiplied by log(1 + softplus(a · h_i + c)), and w by
+    activation: from a logit to a weight. Weights of at most zero are not in a sparse vector.
+    pooling: over positions; mlp supports max and sum. mlm with "first" is TILDE's CLS-MLM, with "last" PROSPER's base.
+    special_positions: whether positions of special tokens ([CLS], [SEP]) are counted. If not, no maximum is below a
+        logit of 0, because the unified framework's code multiplies the logits of those positions by 0; this has an
+        effect only with softplus. first and last mean positions of the whole text, with special tokens.
+    special_components: whether components of special tokens are kept.
+    literal_only: only components of tokens in the text keep their weight, without expansion (SPLADE-v3-Lexical).
+    importance, quality: of EPIC (MacAvaney et al. 2020): z_ij is multiplied by log(1 + softplus(a · h_i + c)), and w by
         sigmoid(q · h_first + r). mlm only.
     residual: PROSPER's literal residual (eq. 7 to 9): max_j u_j - u_t is added to the weight of each token t of the
         text, u = F log1p(relu(h_last)) + f. mlm only.
     lexical: the network's weights are multiplied by this factor and added to saturated counts of the text's tokens
-        (lsr.encoders.sparse.lexical_part), which nothing of a collection goes into. None: no counts. mlm only.
-    window: PROSPER's lexical focusing window (eq. 10): only this many of the largest weights are kept.
+        (lsr.encoders.sparse.lexical_part), which do not depend on the collection. None: no counts. mlm only.
+    window: PROSPER's lexical focusing window (eq. 10): only this number of the largest weights is kept.
     unit_length: the weights are divided by their Euclidean length (PROSPER's queries, eq. 11).
 
-    Raises EncoderError for values that do not go together.
+    Raises EncoderError for values that cannot be combined.
     """
 
     kind: HeadKind = "mlm"
@@ -64,7 +64,7 @@ class HeadSpec:
         _check("activation", self.activation, ACTIVATIONS)
         _check("pooling", self.pooling, get_args(Pooling)[: None if self.kind == "mlm" else 2])
         if self.kind == "mlp" and (self.importance or self.quality or self.residual or self.lexical is not None):
-            raise EncoderError("head mlp has neither importance, quality, residual nor lexical; use head mlm")
+            raise EncoderError("importance, quality, residual and lexical need head mlm, not mlp")
         if self.lexical is not None and (type(self.lexical) not in (int, float) or not 0 < self.lexical < inf):
             raise EncoderError(f"lexical is {shown(self.lexical)}; it must be a number above 0, or null")
         if self.window is not None and (type(self.window) is not int or self.window < 1):
@@ -73,12 +73,12 @@ class HeadSpec:
 
 @dataclass(frozen=True, slots=True)
 class BackboneSpec:
-    """A transformer's files.
+    """The files of a transformer.
 
-    config: folder (or Hugging Face id) whose config.json tells the architecture. weights: folder with
-    model.safetensors or its shards. tokenizer: folder with the tokenizer. prefix: what stands before the names of the
-    weights in the file. task: "masked-lm" and "causal-lm" have an output layer over the vocabulary; "base" has none.
-    bidirectional: let every position of a causal model see all others. pickled: the weights are in pytorch_model.bin.
+    config: folder (or Hugging Face id) with config.json. weights: folder with model.safetensors or its shards.
+        tokenizer: folder with the tokenizer. prefix: of the names of the weights in the file. task: "masked-lm" and
+        "causal-lm" have an output layer over the vocabulary; "base" has none. bidirectional: make the attention of a
+        causal model bidirectional. pickled: the weights are in pytorch_model.bin.
     """
 
     config: str
@@ -95,14 +95,14 @@ class BackboneSpec:
 
 @dataclass(frozen=True, slots=True)
 class TransformerSpec:
-    """One side: a backbone and a head.
+    """A side: a backbone and a head.
 
-    max_length: tokens of a text that are read, special tokens and prompt included. prompt: put before every text.
-    lower_case: whether texts are put into lower case, whatever the tokenizer does.
-    echo: the text is read twice, and only the positions of the second reading count (PROSPER's echo).
-    special_tokens: whether the tokenizer puts its special tokens around a text.
-    head_weights: safetensors file with the head's own weights; None where it has none (mlm without extras).
-    head_names: (our name, name in the file) of those weights, where they differ.
+    max_length: maximum number of tokens of a text, with special tokens and prompt. prompt: put before every text.
+        lower_case: lower-case texts before the tokenizer.
+    echo: the text is repeated, and only the positions of the second copy are counted (PROSPER's echo).
+    special_tokens: whether the tokenizer adds special tokens.
+    head_weights: safetensors file with the head's own weights; None if it has none (mlm without extras).
+    head_names: (name in lsr, name in the file) of those weights, if they differ.
     """
 
     backbone: BackboneSpec
@@ -118,15 +118,17 @@ class TransformerSpec:
 
 @dataclass(frozen=True, slots=True)
 class LookupSpec:
-    """One side: the tokens of a text, each with its weight in a table. No network is run.
+    """A side without a network: the weights of tokens come from a table.
 
     tokenizer: folder with tokenizer.json or vocab.txt. table: a .safetensors file with a tensor "weight" [components],
-    a .json object of token -> weight, or a .txt file with lines of token and weight; None gives every token weight 1.
-    counts: a token counts as often as it occurs (the unified framework's BINARY queries); otherwise once.
-    special_components: whether special tokens, the unknown token among them, have the weights that the table gives
-    them, as in sentence-transformers, or none, as in OpenSearch's code. collection_idf: the table is the IDF in one
-    collection, and is counted anew in each that is indexed, as BM25's is. scale: multiplies all weights. components:
-    size of the vectors, at least the table's. max_length: tokens of a text that are read. prompt, lower_case: as above.
+        a .json object of token -> weight, or a .txt file with lines of token and weight; None gives every token the
+        weight 1.
+    counts: a token counts once per occurrence (the unified framework's BINARY queries); otherwise once.
+    special_components: whether special tokens, with the unknown token, have their weights in the table, as in
+        sentence-transformers, or none, as in OpenSearch's code. collection_idf: the table is the IDF in one collection,
+        and is computed again for each collection that is indexed, like that of BM25. scale: multiplies all weights.
+        components: size of the vectors, at least that of the table. max_length: maximum number of tokens of a text.
+        prompt, lower_case: as above.
     """
 
     tokenizer: str
@@ -146,9 +148,10 @@ SideSpec = TransformerSpec | LookupSpec
 
 @dataclass(frozen=True, slots=True)
 class EncoderSpec:
-    """name: what load_encoder was given, in full. layout: how its folder is laid out, or the method it was built as.
+    """An encoder: its two sides.
 
-    shared: whether sides that name the same backbone are one network; two that are alike may be trained apart.
+    name: the full name for load_encoder. layout: the layout of its folder, or the method from which it was built.
+    shared: whether sides with the same backbone are one network; two equal networks can be trained separately.
     """
 
     name: str
@@ -165,4 +168,4 @@ class EncoderSpec:
 
 def _check(what: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
-        raise EncoderError(f"{what} is {value!r}; lsr knows {', '.join(known)}")
+        raise EncoderError(f"{what} is {value!r}; lsr supports {', '.join(known)}")

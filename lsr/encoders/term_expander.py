@@ -1,4 +1,4 @@
-"""Document expansion: the words that an encoder gives a text and that the text lacks."""
+"""Document expansion: words that an encoder predicts and that the text lacks."""
 
 from __future__ import annotations
 
@@ -14,31 +14,35 @@ from lsr.encoders.bm25_words import FUNCTION_WORDS
 from lsr.errors import EncoderError
 
 MOST_TERMS = 200
-_BLANKS = str.maketrans("Ġ▁", "  ")  # how tokens of byte-level BPE and of SentencePiece begin that begin a word
+_BLANKS = str.maketrans("Ġ▁", "  ")  # first characters of tokens that begin a word, in byte-level BPE and SentencePiece
 _BEFORE = "a"
 
 
 class TermExpander(HasFacts):
-    """From texts to the words to put after each, heaviest first; what load_encoder and build_encoder take as expander.
+    """Predicts words to append to documents, heaviest first. An expander for load_encoder and build_encoder.
 
-    Of the k heaviest terms of a document those that are not among its tokens: TILDE's expansion of passages (Zhuang and
-    Zuccon 2021, Fast Passage Re-ranking with Contextualized Exact Term Matching and Efficient Passage Expansion), whose
-    code takes k = 200. Left out are function words, and tokens that are no word by themselves, such as punctuation and
-    pieces of words: as text they would be read otherwise.
+    encoder: an encoder whose documents have terms that the texts lack, such as `tilde` or SPLADE.
+    k: the number of heaviest terms of a document to consider.
 
-    encoder: any whose documents have terms that the texts lack: `tilde`, SPLADE. Raises ParameterError for k below 1,
+    Appends those of the k heaviest terms of a document that are not among its tokens: TILDE's expansion of passages
+    (Zhuang and Zuccon 2021, Fast Passage Re-ranking with Contextualized Exact Term Matching and Efficient Passage
+    Expansion), with k = 200 in its code. Function words are skipped, and tokens that are not words, such as punctuation
+    and pieces of words, because they would be tokenized differently in a text. Raises ParameterError for k below 1,
     EncoderError for an encoder that is not fitted.
     """
 
     def __init__(self, encoder: Encoder, k: int = MOST_TERMS) -> None:
         check_whole("k", k)
         if not encoder.fitted:
-            raise EncoderError(f"{encoder.name}: is not fitted and has no terms; expand by tilde, SPLADE or their like")
+            raise EncoderError(
+                f"{encoder.name}: is not fitted and has no terms; use an encoder with expansion, such as tilde or "
+                "SPLADE"
+            )
         self.encoder, self.k = encoder, k
         self._words: dict[int, str] = {}
 
     def __call__(self, texts: Sequence[str], batch_size: int | None = None) -> list[str]:
-        """Words with blanks between them, "" where there are none. Raises as the encoder does."""
+        """The words for each text, separated by blanks; "" for none. Raises what the encoder raises."""
         checked = encodable(texts)
         vectors = self.encoder.encode_documents(checked, batch_size)
         expansions = []
@@ -54,16 +58,16 @@ class TermExpander(HasFacts):
         return {"encoder": self.encoder.name, "k": self.k}
 
     def describe(self) -> dict[str, Any]:
-        """JSON: what decides the words."""
+        """A description as JSON: everything that determines the words."""
         return {"encoder": self.encoder.describe(), "k": self.k}
 
     def _tokens(self, text: str) -> set[int]:
-        """The components of all tokens of the text, also of those that the encoder no longer reads."""
+        """The components of all tokens of the text, also beyond the encoder's maximum length."""
         spans = self.encoder.spans(text)
         return self.encoder.literal(text) if spans is None else set(spans.components.tolist())
 
     def _word(self, component: int) -> str:
-        """The word that is this component, and nothing else, when it stands in a text; "" for none."""
+        """The word whose only token is this component; "" if there is none."""
         if component not in self._words:
             word = self.encoder.vocabulary.token(component).translate(_BLANKS).strip()
             fits = word.isalnum() and word.lower() not in FUNCTION_WORDS and self._stays(word, component)
@@ -72,6 +76,6 @@ class TermExpander(HasFacts):
 
     def _stays(self, word: str, component: int) -> bool:
         before, after = self.encoder.spans(_BEFORE), self.encoder.spans(f"{_BEFORE} {word}")
-        if before is None or after is None:  # of one's own, with words for tokens
+        if before is None or after is None:  # a user's encoder with words as tokens
             return True
         return bool(after.components.tolist() == [*before.components.tolist(), component])

@@ -1,4 +1,4 @@
-"""DeepCT as published: what a network weighs a document's terms by are the term frequencies of BM25."""
+"""DeepCT as published: document weights of a network are term frequencies of BM25."""
 
 from __future__ import annotations
 
@@ -32,17 +32,22 @@ TEXTS_AT_ONCE = 1024
 
 
 class TermFrequencyEncoder(HasFacts):
-    """BM25 over tf(t, d) = round(scale · w(t, d)), w what the network's document side gives; queries are plain tokens.
+    """BM25 with tf(t, d) = round(scale · w(t, d)), where w is the network's document weight; queries are plain tokens.
 
         score(q, d) = Σ_t qtf(t) · idf(t) · tf / (tf + k1 · (1 - b + b · dl / avgdl)),  dl = Σ_t tf(t, d)
 
-    This is how DeepCT is searched (Dai and Callan 2019, Context-Aware Sentence/Passage Term Importance Estimation for
-    First Stage Retrieval, eq. 4), where scale is 100; for MS MARCO its authors recommend k1 = 10 and b = .9. idf and
-    the form of BM25 are those of BM25Encoder. N, document frequencies and avgdl are of the frequencies above zero.
-    Terms that the fitted documents lack have the IDF of one that is in a single document.
+    This is the search of DeepCT (Dai and Callan 2019, Context-Aware Sentence/Passage Term Importance Estimation for
+    First Stage Retrieval, eq. 4), with scale 100; for MS MARCO, its authors recommend k1 = 10 and b = .9. idf and the
+    form of BM25 are those of BM25Encoder. N, document frequencies and avgdl are computed from the frequencies above
+    zero. Terms that the fitted documents lack have the IDF of a term in a single document.
 
-    network: what weighs documents; its query side is not used. A larger scale does what a smaller k1 does, but for
-    rounding. Raises ParameterError.
+    network: the encoder of documents; its query side is not used.
+    scale: the factor of the network's weights before rounding. A larger scale has the effect of a smaller k1, except
+        for rounding.
+    k1: saturation of term frequencies, >= 0.
+    b: length normalization, from 0 to 1.
+
+    Raises ParameterError for other values.
     """
 
     name: str
@@ -67,7 +72,7 @@ class TermFrequencyEncoder(HasFacts):
         check_frequency_scale(scale)
         lexical = BM25Encoder(k1, b)
         self.name, self.scale, self.k1, self.b = name, float(scale), lexical.k1, lexical.b
-        self._query = query  # without IDF until it is fitted
+        self._query = query  # without IDF before `fit`
         self._documents, self._average_length = 0, 0.0
         self._network, self._network_says = None, {}
         self._folder: Path | None = None
@@ -79,7 +84,7 @@ class TermFrequencyEncoder(HasFacts):
 
     @property
     def network(self) -> Encoder:
-        """What weighs documents. Raises EncoderError where it was saved and can no longer be found."""
+        """The encoder of documents. Raises EncoderError if it cannot be found any more."""
         if self._network is None:
             assert self._open_network is not None
             self._network = self._open_network()
@@ -98,16 +103,16 @@ class TermFrequencyEncoder(HasFacts):
         return self._documents > 0
 
     def fit(self, texts: Iterable[str]) -> Self:
-        """Take the statistics of a collection, in place of earlier ones; the network weighs every text.
+        """Compute the statistics of a collection, with the network's weights of every text. Replaces earlier ones.
 
-        Raises EncoderError where no frequency is above zero, and as the network does.
+        Raises EncoderError if no frequency is above zero, and what the network raises.
         """
         remaining = iter(texts)
         some = iter(lambda: list(islice(remaining, TEXTS_AT_ONCE)), [])
         return self.fit_weights(map(self.network.encode_documents, some))
 
     def fit_weights(self, parts: Iterable[SparseVectors]) -> Self:
-        """The same from what the network has made of the texts."""
+        """Like `fit`, from the network's weights of the texts."""
         documents, frequency, length = 0, np.zeros(self.dim, np.int64), 0.0
         for part in parts:
             frequencies = self.frequencies(part)
@@ -116,8 +121,8 @@ class TermFrequencyEncoder(HasFacts):
             length += float(frequencies.values.sum(dtype=np.float64))
         if not length:
             raise EncoderError(
-                f"{self.name}: of {documents} documents no term has a frequency above zero, {self.scale:g} times its "
-                "weight, rounded; raise the scale, or train the network"
+                f"{self.name}: all term frequencies of {documents} documents are 0 after rounding {self.scale:g} times "
+                "the weights; raise the scale, or train the network"
             )
         idf = idf_of(np.maximum(frequency, 1).astype(np.float64), documents)
         self._query = LookupSide(replace(self._query.spec, table=None), idf)
@@ -125,7 +130,7 @@ class TermFrequencyEncoder(HasFacts):
         return self
 
     def frequencies(self, weights: SparseVectors) -> SparseVectors:
-        """The frequencies tf of the network's weights: whole numbers as float32, those above zero."""
+        """The frequencies tf for the network's weights: whole numbers above zero, as float32."""
         found = np.rint(self.scale * weights.values.astype(np.float64))
         kept = found > 0
         rows = rows_of(np.diff(weights.indptr))[kept]
@@ -134,7 +139,7 @@ class TermFrequencyEncoder(HasFacts):
         return SparseVectors.from_normalized(indptr, weights.indices[kept], values, weights.dim, weights.ids)
 
     def impacts(self, weights: SparseVectors) -> SparseVectors:
-        """BM25's document side of the network's weights. Raises EncoderError before `fit`."""
+        """BM25's document weights for the network's weights. Raises EncoderError before `fit`."""
         self._check_fitted()
         frequencies = self.frequencies(weights)
         tf = frequencies.values.astype(np.float64)
@@ -149,25 +154,25 @@ class TermFrequencyEncoder(HasFacts):
     def encode_documents(
         self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False
     ) -> SparseVectors:
-        """Impacts, below 1. Raises EncoderError before `fit`, and as the network does."""
+        """Document weights, below 1. Raises EncoderError before `fit`, and what the network raises."""
         self._check_fitted()
         return self.impacts(self.network.encode_documents(texts, batch_size, progress))
 
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
-        """Weights idf · qtf; no network is run. Raises EncoderError before `fit`."""
+        """Weights idf · qtf, without a network. Raises EncoderError before `fit`."""
         self._check_fitted()
         return self._query.encode(encodable(texts))
 
     def literal(self, text: str, query: bool = False) -> set[int]:
-        """The components that are tokens of a document, or of a query."""
+        """The components of the tokens of a document, or of a query."""
         return self._query.literal(text) if query else self.network.literal(text)
 
     def spans(self, text: str) -> TokenSpans:
-        """All tokens of a text, special tokens left out, and their characters."""
+        """All tokens of a text, without special tokens, and their characters."""
         return self._query.spans(text)
 
     def describe(self) -> dict[str, Any]:
-        """JSON. Raises EncoderError before `fit`."""
+        """A description as JSON. Raises EncoderError before `fit`."""
         self._check_fitted()
         return {
             "kind": TERM_FREQUENCIES,
@@ -183,13 +188,13 @@ class TermFrequencyEncoder(HasFacts):
         }
 
     def check_saveable(self) -> None:
-        """Raises EncoderError before `fit`, and where the network cannot be saved."""
+        """Raises EncoderError before `fit`, and if the network cannot be saved."""
         self._check_fitted()
         if self._network is not None:
             self._network.check_saveable()
 
     def save(self, folder: str | Path) -> None:
-        """Write what names the network, the statistics, and all that queries need. Raises StorageError."""
+        """Write a reference to the network, the statistics, and everything that queries need. Raises StorageError."""
         self.check_saveable()
         folder = expanded(folder)
         place = folder / NETWORK_FOLDER
@@ -203,7 +208,9 @@ class TermFrequencyEncoder(HasFacts):
 
     @classmethod
     def open(cls, folder: Path, saved: dict[str, Any], open_network: Callable[[], Encoder]) -> Self:
-        """What `save` wrote; saved: the content of encoder.json. Queries need the folder alone. Raises EncoderError."""
+        """Open an encoder written by `save`. saved: the content of encoder.json. Queries need only the folder.
+        Raises EncoderError.
+        """
         try:
             query = LookupSide(lookup_from_json(saved["query"], folder / QUERY_FOLDER))
             encoder = cls.__new__(cls)
@@ -216,18 +223,17 @@ class TermFrequencyEncoder(HasFacts):
         except DAMAGE as error:
             raise damaged_encoder(folder, error) from error
         if not same or encoder._documents < 1 or not 0 < encoder._average_length < float("inf"):
-            raise EncoderError(f"{folder}: the files of this encoder do not fit together; fit and save it again")
+            raise EncoderError(f"{folder}: the files of this encoder do not match; fit and save it again")
         encoder._folder, encoder._open_network = folder, open_network
         return encoder
 
     def _check_fitted(self) -> None:
         if not self.fitted:
             raise EncoderError(
-                f"{self.name}: its term frequencies are not fitted: BM25 needs the collection's statistics; call "
-                "fit(texts) first"
+                f"{self.name}: is not fitted: BM25 needs the statistics of the collection; call fit(texts) first"
             )
 
 
 def check_frequency_scale(scale: object) -> None:
-    """Raises ParameterError."""
+    """Raises ParameterError for an invalid scale."""
     check_number("frequency_scale", scale, *SCALES)

@@ -1,4 +1,4 @@
-"""Tokens of the beginning of long texts: what lies behind it is cut off before it is tokenized, and not after."""
+"""Tokenizing the beginning of long texts: the rest is cut off before tokenization."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 Tokens = TypeVar("Tokens")
 
-_CHARACTERS = 16  # of a token: most texts have fewer, and are read at once
-_LONGEST = 200  # ASCII letters and digits, more than WordPiece reads of a word
+_CHARACTERS = 16  # per token: most texts have fewer, and are tokenized in one step
+_LONGEST = 200  # ASCII letters and digits, more than WordPiece reads in a word
 _LONG_WORD = re.compile(f"([A-Za-z0-9]{{{_LONGEST}}})[A-Za-z0-9]+")
 _BEFORE_BLANK = "[\\w!-~\u2010-\u2027]"  # letters, digits, punctuation of ASCII, dashes, quotes, dots
-# Normalizers that change a text from one white space to the next, whatever follows.
+# Normalizers that treat pieces between white space independently.
 _LOCAL = {
     *("BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Precompiled", "Prepend", "Strip", "StripAccents"),
 }
 
 
 class TextBeginnings:
-    """Cuts texts where the tokenizer begins anew, so that the tokens before are the same as those of the whole.
+    """Cuts texts at places where the tokenizer starts anew, so that the tokens before are those of the whole text.
 
-    A tokenizer that does not split texts at white space before all else, as far as can be told, gets them whole.
+    A tokenizer that may not first split texts at white space gets whole texts.
     """
 
     def __init__(self, tokenizer: Tokenizer | None) -> None:
@@ -35,7 +35,7 @@ class TextBeginnings:
 
     @classmethod
     def of(cls, tokenizer: Any) -> TextBeginnings:
-        """For one of transformers, which may be written in Python, or read the ends of texts."""
+        """For a tokenizer of transformers, which may be written in Python, or truncate at the beginning."""
         return cls(None if tokenizer.truncation_side == "left" else getattr(tokenizer, "backend_tokenizer", None))
 
     def tokenize(
@@ -45,7 +45,7 @@ class TextBeginnings:
         tokenize: Callable[[list[str]], Sequence[Tokens]],
         length: Callable[[Tokens], int],
     ) -> list[Tokens]:
-        """What `tokenize` makes of each text, or of as much of it as has the `wanted` first tokens of the whole."""
+        """The tokens of each text, or of a beginning that has the first `wanted` tokens of the whole text."""
         characters = _CHARACTERS * wanted
         if self._shortens:
             texts = [_LONG_WORD.sub(r"\1", text) if len(text) > characters else text for text in texts]
@@ -69,7 +69,7 @@ def _added(tokenizer: Tokenizer) -> list[str]:
 
 
 def _shortens(tokenizer: Tokenizer) -> bool:
-    """Whether a word longer than _LONG_WORD is one unknown token, so that one shorter stands for it."""
+    """Whether a word longer than _LONG_WORD is one unknown token, so that it can be shortened."""
     limit = getattr(tokenizer.model, "max_input_chars_per_word", None)  # of WordPiece
     splits = states_of(tokenizer.pre_tokenizer)
     return (
@@ -81,10 +81,10 @@ def _shortens(tokenizer: Tokenizer) -> bool:
 
 
 def _border(tokenizer: Tokenizer) -> re.Pattern[str] | None:
-    """Where a text can be cut, in front of white space; None where that is not known to be safe.
+    """A pattern of places before white space where a text can be cut; None if this may not be safe.
 
-    Behind a letter or plain punctuation: other characters may be one grapheme with the blank, or nothing by themselves.
-    BERT makes a token of each punctuation mark, so that blanks are not needed, but for marks of added tokens.
+    The character before is a letter or plain punctuation: other characters could form a grapheme with the blank. BERT
+    makes a token of each punctuation mark, so it can also be cut there, except at marks of added tokens.
     """
     normalizers, splits = states_of(tokenizer.normalizer), states_of(tokenizer.pre_tokenizer)
     local = {each["type"] for each in normalizers} <= _LOCAL
@@ -109,7 +109,7 @@ def _border(tokenizer: Tokenizer) -> re.Pattern[str] | None:
 
 
 def states_of(part: Any) -> list[dict[str, Any]]:
-    """The settings of a normalizer or pre-tokenizer, or of those that it is a sequence of."""
+    """The settings of a normalizer or pre-tokenizer, or of all parts of a sequence."""
     if part is None:
         return []
     state = json.loads(part.__getstate__())

@@ -1,4 +1,4 @@
-"""A network of transformers and its tokenizer as they come: texts, or pairs of them, -> what the network returns."""
+"""A network of transformers with its tokenizer: from texts, or pairs of texts, to the output of the network."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from lsr.encoders.sparse.backbone import positions_of_network, quiet
 from lsr.encoders.text_beginnings import TextBeginnings
 from lsr.errors import EncoderError, ParameterError
 
-Tokens = list[npt.NDArray[np.int32]]  # of a text: one row for each input of the network
+Tokens = list[npt.NDArray[np.int32]]  # of a text: one row per input of the network
 
 
 class TextNetwork:
-    """Loaded by one of transformers' AutoModel classes, from safetensors only, without running code of the model.
+    """A network loaded with an AutoModel class of transformers, from safetensors, without running the model's code.
 
-    name: for messages. folder: of the network and its tokenizer. auto: the class. works: what could be loaded instead,
-    for messages. pair: whether two texts are read as one. stated_length: tokens that the folder says are read.
-    longest: tokens that are read where it does not say. optional: name of a part whose weights may be missing.
-    special: whether the tokenizer adds special tokens; where it does not, texts bring theirs.
+    name: for messages. folder: of the network and its tokenizer. auto: the class. works: supported models, for
+        messages. pair: whether two texts are read together. stated_length: maximum number of tokens in the folder.
+        longest: maximum number of tokens, if the folder states none. optional: name of a part whose weights may be
+        missing. special: whether the tokenizer adds special tokens; if not, texts contain them.
     device, dtype, max_length: as load_dense_encoder takes them.
 
-    Raises EncoderError for files that cannot be loaded or do not fit together, ParameterError for the options.
+    Raises EncoderError for files that cannot be loaded or do not match, ParameterError for the options.
     """
 
     def __init__(
@@ -76,10 +76,10 @@ class TextNetwork:
         self._inputs = ["input_ids", "token_type_ids"] if "token_type_ids" in known else ["input_ids"]
         self._pad_id = pad_id(self.model, self._tokenizer)
         self._beginnings = TextBeginnings.of(self._tokenizer)
-        self.tokenize(*[[""]] * texts)  # settles how the tokenizer cuts off; then it is only read, by whatever thread
+        self.tokenize(*[[""]] * texts)  # sets the truncation of the tokenizer; afterwards threads only read it
 
     def tokenize(self, *texts: list[str]) -> list[Tokens]:
-        """The tokens of each text, or pair, cut off after max_length; of a pair the longer text loses its end."""
+        """The tokens of each text, or pair, cut off after max_length. Of a pair, the longer text is cut off."""
 
         def tokenize(*some: list[str]) -> list[Tokens]:
             encoded = self._tokenizer(
@@ -99,10 +99,10 @@ class TextNetwork:
     def compute(
         self, tokens: list[Tokens], batch_size: int | None, read: Callable[[Any, Tensor], Tensor]
     ) -> Iterator[tuple[Batch, npt.NDArray[np.float32]]]:
-        """Batches of texts of like length, none of length 0, each with what is read of the network's output.
+        """Batches of texts of similar length, without those of length 0, each with values of the network's output.
 
         read: from the output and the mask, bool [texts, tokens], to float [texts, ...].
-        Raises EncoderError for numbers that are not finite.
+        Raises EncoderError for NaN or infinite values.
         """
 
         @torch.inference_mode()
@@ -111,7 +111,7 @@ class TextNetwork:
             output = self.model(**dict(zip(self._inputs, inputs, strict=True)), attention_mask=mask.long())
             found = read(output, mask).float()
             if not found.isfinite().all():
-                raise EncoderError(f"{self.name}: the network gives numbers that are not finite; try dtype float32")
+                raise EncoderError(f"{self.name}: the network returns NaN or infinite values; try dtype float32")
             rows: npt.NDArray[np.float32] = found.cpu().numpy()
             return rows
 
@@ -131,7 +131,7 @@ def _load(name: str, folder: Path, auto: Any, works: str, optional: str) -> tupl
             tokenizer: Any = AutoTokenizer.from_pretrained(**source)
             tokens = max(tokenizer.get_vocab().values(), default=-1) + 1
             known: int = model.get_input_embeddings().num_embeddings
-        except Exception as error:  # whatever a damaged file raises in two libraries
+        except Exception as error:  # errors of two libraries for damaged files have no common class
             raise EncoderError(f"{name}: cannot be loaded ({first_line(error)}); {AGAIN}") from error
     missing = sorted(key for key in report["missing_keys"] if not optional or optional not in key)
     if missing:
@@ -141,6 +141,6 @@ def _load(name: str, folder: Path, auto: Any, works: str, optional: str) -> tupl
         )
     if tokens > known:
         raise EncoderError(
-            f"{name}: its tokenizer has {tokens} tokens, its network {known}; copy both from the same place"
+            f"{name}: the tokenizer has {tokens} tokens, but the network has {known}; copy both from the same place"
         )
     return model.eval().float(), tokenizer

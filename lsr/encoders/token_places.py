@@ -1,4 +1,4 @@
-"""How an encoder counts the tokens of a text, so that a passage is no longer than what it reads."""
+"""Token places as an encoder counts tokens, so that passages fit its maximum length."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Places = npt.NDArray[np.int64]
 
 
 def token_places(encoder: Encoder) -> Callable[[str], tuple[Places, Places]]:
-    """What PassageSplit counts with: the tokens of a network, the words of a text for all other encoders."""
+    """The function for PassageSplit: the tokens of a network, or the words of a text for all other encoders."""
     if isinstance(encoder, BM25Encoder) or encoder.spans("") is None:
         return word_places
 

@@ -1,4 +1,4 @@
-"""Whether a model gives what its golden card says."""
+"""Checking a model against its golden card."""
 
 from __future__ import annotations
 
@@ -20,8 +20,15 @@ _SHOWN = 40  # characters of a text
 
 @dataclass(frozen=True, slots=True)
 class CardCheck:
-    """One comparison. found: None where there is nothing of the kind. allowed: the difference that is. least: whether
-    more than expected is as good, but for nothing at all. source, doubt: as the card has them.
+    """One comparison.
+
+    what: the compared number, in words.
+    expected: the published value.
+    found: the value of the encoder; None if there is no such value.
+    allowed: the allowed difference.
+    least: whether any larger value also passes.
+    source: where the value was published.
+    doubt: why the published value may be wrong; "" if there is no doubt.
     """
 
     what: str
@@ -43,7 +50,13 @@ class CardCheck:
 
 @dataclass(frozen=True, repr=False)
 class Verification(HasFacts):
-    """What was compared. model: the encoder's name. card: the model whose card it was. traps: the card's."""
+    """The result of verify_encoder.
+
+    model: the encoder's name.
+    card: the model of the card.
+    checks: all comparisons.
+    traps: known pitfalls of the model.
+    """
 
     model: str
     card: str
@@ -52,7 +65,7 @@ class Verification(HasFacts):
 
     @property
     def failed(self) -> tuple[CardCheck, ...]:
-        """The checks that were not passed, without those whose numbers are in doubt."""
+        """The failed checks, without those whose expected values are uncertain."""
         return tuple(each for each in self.checks if not each.passed and not each.doubt)
 
     @property
@@ -60,7 +73,7 @@ class Verification(HasFacts):
         return not self.failed
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data, as `lsr verify --json` prints it."""
+        """The result as `lsr verify --json` prints it."""
         checks = [{**asdict(each), "passed": each.passed} for each in self.checks]
         return {"model": self.model, "card": self.card, "passed": self.passed, "checks": checks, "traps": [*self.traps]}
 
@@ -80,13 +93,14 @@ def verify_encoder(
     device: str | None = None,
     dtype: Dtype = "float32",
 ) -> Verification:
-    """Compare an encoder with what its authors and others have published of it.
+    """Compare an encoder with published scores and weights.
 
-    encoder: or its name, as load_encoder takes it; or what encoder_from takes. card: a model's id, a TOML file, or a
-        card; None finds that of the encoder's name. device, dtype: for an encoder by name.
+    encoder: an encoder, a name for load_encoder, or an argument for encoder_from.
+    card: the id of a model, a TOML file, or a GoldenCard. Default: the card of the encoder's name.
+    device, dtype: for an encoder by name; see load_encoder.
 
-    Raises EncoderError for a model without a card, and where the model cannot be loaded; ParameterError for a file that
-    is no card.
+    Raises EncoderError for a model without a card, and if the model cannot be loaded; ParameterError for a file that is
+    not a card.
     """
     if isinstance(encoder, str | os.PathLike):
         found = _card_of(os.fspath(encoder) if card is None else card)

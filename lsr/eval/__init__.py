@@ -1,4 +1,4 @@
-"""Are the results any good: measures, significance and plots. `__init__.pyi` lists the public names."""
+"""Evaluation: measures, significance tests and plots. `__init__.pyi` lists the public names."""
 
 import lazy_loader
 

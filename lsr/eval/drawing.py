@@ -1,4 +1,4 @@
-"""How plots are drawn: colors, ticks and labels that do not overlap, a legend that fits, and the files."""
+"""Drawing plots: colors, ticks, labels that do not overlap, a legend that fits, and files."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 
 FORMATS = (".svg", ".png", ".pdf")
 
-# Okabe and Ito's colors, which readers with any kind of color blindness tell apart; without yellow, which is too light
-# for a line on white. Seven colors and eight markers: 56 curves differ.
+# Okabe and Ito's colors, which readers with any color blindness can distinguish; without yellow, which is too light
+# for lines on white. Seven colors and eight markers give 56 different curves.
 BLUE, VERMILION, GREEN, BLACK = "#0072b2", "#d55e00", "#009e73", "#000000"
 PALETTE = (BLUE, VERMILION, GREEN, BLACK, "#e69f00", "#cc79a7", "#56b4e9")
 MARKERS = "os^Dv*PX"
 GRAY = "#6b6b6b"
 
-SIZE = 4.8, 3.6  # inches: scaled to a column of a paper, text has 6 points
+SIZE = 4.8, 3.6  # inches: in one column of a paper, text has 6 points
 DPI = 300
 LINE, SIDE, KEY = 48, 28, 66  # characters of a title, of a vertical label and of the smaller legend that fit
 KEY_HEIGHT = 12 / 72  # inches of a line of the legend
 NAME = 32  # characters of a name beside a point
 
-# Equal input gives equal files, and the text of an SVG stays text.
+# Equal input gives equal files. The text of an SVG remains text.
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "lsr",
     "svg.fonttype": "none",
@@ -48,10 +48,10 @@ _STYLE: dict[Any, Any] = {
 }
 _METADATA = {".svg": {"Date": None}, ".png": {"Software": None}, ".pdf": {"CreationDate": None}}
 
-# Ticks of a decade, the densest first; 1.5 is for an axis of less than about one decade.
+# Ticks in a decade, the densest first; 1.5 is for axes shorter than about one decade.
 _TICKS = ((1, 1.5, *range(2, 10)), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,))
 _NEAR, _STEP, _RINGS = 4.0, 7.0, 60  # distances of a label from its point: the first and the step, in points
-# Where a label may stand seen from its point, the best first: above to the left of a frontier nothing can be.
+# Directions of a label from its point, the best first: above and to the left of a frontier there are no points.
 _BESIDE = ((-1, 1), (0, 1), (-1, 0), (1, 1), (1, -1), (0, -1), (-1, -1), (1, 0))
 _AROUND = tuple((x / 4, y / 4) for y in range(4, -5, -1) for x in range(-4, 5) if 4 in (abs(x), abs(y)))
 
@@ -68,7 +68,7 @@ class Label(NamedTuple):
 
 
 def checked_format(path: str | Path) -> str:
-    """.svg, .png or .pdf, and .svg for a pipe or "-"; to be asked for before long work, too.
+    """The format of a file: .svg, .png or .pdf; .svg for a pipe or "-". Call it before long work, too.
 
     Raises ParameterError for another suffix.
     """
@@ -76,7 +76,7 @@ def checked_format(path: str | Path) -> str:
     if not suffix and is_stream(path):
         return ".svg"
     if suffix not in FORMATS:
-        raise ParameterError(f"{path}: a plot is one of {', '.join(FORMATS)}; give it such a name")
+        raise ParameterError(f"{path}: unknown plot format; the name must end with {', '.join(FORMATS)}")
     return suffix
 
 
@@ -89,7 +89,7 @@ def drawn_to(*paths: str | Path) -> Iterator[Axes]:
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # of scripts that the font does not have
+        warnings.filterwarnings("ignore", "Glyph")  # missing glyphs of other scripts
         figure = Figure(figsize=SIZE, layout="constrained")
         yield figure.subplots()
         for path, suffix in zip(paths, suffixes, strict=True):
@@ -98,17 +98,17 @@ def drawn_to(*paths: str | Path) -> Iterator[Axes]:
 
 
 def styles() -> Iterator[dict[str, Any]]:
-    """A color and a marker for each curve in turn, no pair twice among the first 56."""
+    """A color and a marker for each curve, without repetition among the first 56."""
     return ({"color": color, "marker": marker} for color, marker in zip(cycle(PALETTE), cycle(MARKERS), strict=False))
 
 
 def plain(name: str, width: int = LINE) -> str:
-    """A name as text in lines of at most `width` characters; bytes of a file's name that are not UTF-8 as escapes."""
+    """A name as text, in lines of at most `width` characters. Bytes that are not UTF-8 are shown as escapes."""
     return textwrap.fill(name.encode("utf-8", "backslashreplace").decode(), width)
 
 
 def titled(axes: Axes, title: str, below: str, left: str) -> None:
-    """Write the title and what each axis shows."""
+    """Write the title and the labels of the axes."""
     axes.set_title(plain(title), parse_math=False)
     axes.set_xlabel(plain(below))
     axes.set_ylabel(plain(left, SIDE))
@@ -128,13 +128,13 @@ def legend_below(axes: Axes) -> None:
 
 
 def _figure(axes: Axes) -> Figure:
-    return cast("Figure", axes.figure)  # there are no figures within figures here
+    return cast("Figure", axes.figure)  # never a subfigure here
 
 
 def _side_by_side(names: Sequence[str], columns: int) -> bool:
-    """Whether the longest names of the columns fit; matplotlib fills one column after the other."""
+    """Whether the names fit in this number of columns. matplotlib fills one column after the other."""
     rows = math.ceil(len(names) / columns)
-    handle = 6  # a line with its marker takes as much as so many characters
+    handle = 6  # characters: the width of a line with its marker
     widths = [
         max(len(line) for name in names[at : at + rows] for line in name.split("\n")) + handle
         for at in range(0, len(names), rows)
@@ -143,7 +143,7 @@ def _side_by_side(names: Sequence[str], columns: int) -> bool:
 
 
 def with_logarithms(axes: Axes, which: Literal["x", "y"] = "x") -> None:
-    """Make an axis logarithmic, with plain numbers at as many ticks as have room; called when all is drawn on it."""
+    """Make an axis logarithmic, with plain numbers at as many ticks as there is room for. Call it last."""
     from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
     axis = axes.xaxis if which == "x" else axes.yaxis
@@ -151,7 +151,7 @@ def with_logarithms(axes: Axes, which: Literal["x", "y"] = "x") -> None:
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_formatter(NullFormatter())
     low, high = sorted(axis.get_view_interval())
-    if high < 2 * low:  # there may be no power of ten, nor a multiple of one
+    if high < 2 * low:  # perhaps without any power of ten or a multiple of one
         axis.set_major_locator(MaxNLocator(4))
         return
     for subs in _TICKS:
@@ -171,15 +171,15 @@ def with_logarithms(axes: Axes, which: Literal["x", "y"] = "x") -> None:
 
 
 def label_points(axes: Axes, labels: Sequence[Label], dots: Sequence[tuple[float, float]]) -> None:
-    """Write each label near its point: over no other label and no labeled point, and over as few `dots` as can be.
+    """Write each label near its point: not over another label or labeled point, and over as few `dots` as possible.
 
-    A thin line leads to a label that is not beside its point. Called when the rest of the plot is drawn.
+    A thin line leads to a label that is not next to its point. Call it when the rest of the plot is drawn.
     """
     if not labels:
         return
     _figure(axes).draw_without_rendering()
     frame = axes.get_window_extent()
-    pixels = _figure(axes).dpi / 72  # of a point
+    pixels = _figure(axes).dpi / 72  # per point
     anchors = axes.transData.transform([(label.x, label.y) for label in labels])
     crowd = axes.transData.transform(dots) if len(dots) else np.empty((0, 2))
     taken: list[Box] = [_around(x, y, 3 * pixels) for x, y in anchors]
@@ -205,7 +205,7 @@ def _annotated(axes: Axes, label: Label, offset: tuple[float, float], led_to: bo
         arrowprops=line if led_to else None,
         parse_math=False,
     )
-    text.set_in_layout(False)  # it stands within the axes
+    text.set_in_layout(False)  # it is inside the axes
     return text
 
 
@@ -217,7 +217,7 @@ def _free_place(
     crowd: npt.NDArray[np.float64],
     pixels: float,
 ) -> tuple[int, Box]:
-    """How many steps from its point a label stands, and where; where the axes are full, beside its point."""
+    """The distance of a label from its point in steps, and its box. If there is no room, next to its point."""
     beside = _boxes(size, anchor, _NEAR * pixels, _BESIDE)
     for ring in range(_RINGS):
         boxes = _boxes(size, anchor, (_NEAR + ring * _STEP) * pixels, _AROUND) if ring else beside
@@ -230,7 +230,7 @@ def _free_place(
 def _boxes(
     size: tuple[float, float], anchor: tuple[float, float], reach: float, directions: Sequence[tuple[float, float]]
 ) -> list[Box]:
-    """Where a label would stand at this distance; a direction is from -1, left or below, to 1."""
+    """The boxes of a label at this distance. A direction is from -1, left or below, to 1."""
     (width, height), (x, y) = size, anchor
     lefts = [x + right * reach - width * (1 - right) / 2 for right, _ in directions]
     lows = [y + up * reach - height * (1 - up) / 2 for _, up in directions]

@@ -1,4 +1,4 @@
-"""Whether judgments speak of the documents that were searched: where ids have another form, every figure is 0."""
+"""Checks that judgments and results have the same document ids. With ids of another form, every figure would be 0."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 from lsr.errors import LsrWarning, RunError
 
-_TOGETHER = "do the judgments belong to these documents?"
+_TOGETHER = "check that the judgments belong to these documents"
 
 
 def check_run(qrels: Mapping[str, Mapping[str, int]], run: Mapping[str, Mapping[str, float]]) -> None:
-    """Warns where the run has no judged document at all; raises RunError where its ids are written in another way."""
+    """Warns if no document of the run is judged; raises RunError if its ids have another form than in the judgments."""
     found = {doc_id for ranking in run.values() for doc_id in ranking}
     judged = _documents({query_id: qrels[query_id] for query_id in run if query_id in qrels})
     if not found or not judged or not found.isdisjoint(judged):
@@ -22,8 +22,8 @@ def check_run(qrels: Mapping[str, Mapping[str, int]], run: Mapping[str, Mapping[
     same = next((doc_id for doc_id in judged if _plain(doc_id) in plain), None)
     if same is not None:
         raise RunError(
-            f"ids are written in two ways: {same!r} in the judgments is {plain[_plain(same)]!r} in the run; write both "
-            "alike"
+            f"document ids have two forms: {same!r} in the judgments is {plain[_plain(same)]!r} in the run; use one "
+            "form"
         )
     _warn(f"no document of the run is judged: the judgments have {judged[0]!r}, the run {min(found)!r}; {_TOGETHER}")
 
@@ -31,10 +31,11 @@ def check_run(qrels: Mapping[str, Mapping[str, int]], run: Mapping[str, Mapping[
 def check_index(
     qrels: Mapping[str, Mapping[str, int]], rows_of: Callable[[Sequence[str]], Any], name: str, one: str
 ) -> None:
-    """Warns of judged documents that an index lacks, which nothing can find.
+    """Warns of judged documents that are not in the index. No search can return them.
 
-    rows_of: from ids to rows, -1 where there is none. name: of the index, for messages. one: an id that it has.
-    Raises RunError where it has none of them.
+    rows_of: from ids to rows, -1 for unknown ids. name: of the index, for messages. one: an id of the index.
+
+    Raises RunError if no judged document is in the index.
     """
     judged = _documents(qrels)
     missing = [doc_id for doc_id, row in zip(judged, rows_of(judged), strict=True) if row < 0]
@@ -52,7 +53,7 @@ def _documents(qrels: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 
 def _plain(doc_id: str) -> str:
-    """An id without what spreadsheets and copying change: case, blanks, and leading zeros and .0 of a number."""
+    """An id without changes by spreadsheets and copying: case, blanks, leading zeros, and .0 of a number."""
     plain = doc_id.strip().casefold()
     number = re.fullmatch(r"0*(\d+)(?:\.0)?", plain)
     return number[1] if number else plain

@@ -1,4 +1,4 @@
-"""Effectiveness of a run against judgments, through ir_measures (and so trec_eval)."""
+"""Effectiveness of a run against judgments, computed by ir_measures (and so by trec_eval)."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _EXAMPLES = "write them like nDCG@10, RR@10, AP, R@1000, P@5 or AP(rel=2)"
 
 
 def parse_measures(names: Sequence[str]) -> dict[str, ir_measures.Measure]:
-    """ir_measures' objects for names such as "nDCG@10"; the keys are the names as given.
+    """ir_measures' objects for names such as "nDCG@10". The keys are the names as given.
 
     Raises ParameterError for a name that ir_measures does not know or cannot compute here.
     """
     if not names:
-        raise ParameterError(f"no measure is asked for; {_EXAMPLES}")
+        raise ParameterError(f"no measures; {_EXAMPLES}")
     return {name: _parse(name) for name in names}
 
 
@@ -41,7 +41,7 @@ def _parse(name: str) -> ir_measures.Measure:
         measure.validate_params()
     except (ValueError, NameError, KeyError, TypeError, AssertionError) as cause:
         raise ParameterError(f"measure {name!r} is not understood; {_EXAMPLES}") from cause
-    # trec_eval ends the whole process when it meets a cutoff below 1, and takes memory for every grade up to rel.
+    # trec_eval ends the process at a cutoff below 1, and allocates memory for every grade up to rel.
     for parameter, most in (("cutoff", LARGEST_CUTOFF), ("rel", LARGEST_GRADE)):
         value = measure.params.get(parameter, 1)
         if type(value) is not int or not 1 <= value <= most:
@@ -49,15 +49,15 @@ def _parse(name: str) -> ir_measures.Measure:
     pipeline: Any = ir_measures.DefaultPipeline
     if not pipeline.supports(measure):
         raise ParameterError(
-            f"measure {name!r} needs a program that is not installed (see ir_measures' providers); {_EXAMPLES}"
+            f"measure {name!r} needs a program that is not installed (see the providers of ir_measures); {_EXAMPLES}"
         )
     return cast(ir_measures.Measure, measure)
 
 
 def with_relevant(name: str, grade: int) -> str:
-    """The measure with `grade` as the least that is relevant: R@100 -> R(rel=2)@100.
+    """The measure with `grade` as the lowest relevant grade: R@100 -> R(rel=2)@100.
 
-    Unchanged for grade 1, for a measure that says itself what is relevant, and for those of graded judgments (nDCG).
+    Unchanged for grade 1, for a measure that defines its relevant grades, and for measures of graded judgments (nDCG).
     """
     measure = _parse(name)
     if grade == 1 or "rel" not in measure.SUPPORTED_PARAMS or "rel" in measure.params:
@@ -70,13 +70,18 @@ def evaluate_queries(
     run: Mapping[str, Mapping[str, float]],
     measures: Sequence[str] = DEFAULT_MEASURES,
 ) -> dict[str, dict[str, float]]:
-    """Measure -> query id -> value, for every judged query, in the order of the judgments.
+    """Evaluate a run for each judged query; returns {measure: {query id: value}}, in the order of the judgments.
 
-    A judged query without results counts as zero; a query of the run without judgments is ignored (trec_eval -c).
-    Ties of scores are ordered by document id, see `lsr.collections.runs`. Warns of a run that has no judged document.
-    Grades are whole numbers of any type, from -1000 to 1000. Raises ParameterError for a measure that is not
-    understood; RunError for other grades, for a score or grade that is missing or NaN, if there are no judgments, or
-    none for any query of the run, or if judgments and run write the same ids in two ways.
+    qrels: {query id: {document id: grade}}; a grade is a whole number of any type from -1000 to 1000.
+    run: {query id: {document id: score}}.
+    measures: names of ir_measures, such as "nDCG@10".
+
+    A judged query without results counts as zero; a query of the run without judgments is ignored (trec_eval -c). Equal
+    scores are ordered by document id, see `lsr.collections.runs`. Warns if no document of the run is judged.
+
+    Raises ParameterError for an unknown measure; RunError for other grades, for a score or grade that is missing or
+    NaN, if there are no judgments, or none for any query of the run, or if ids have different forms in judgments and
+    run.
     """
     values = query_values(qrels, run, measures)
     check_run(qrels, run)
@@ -88,16 +93,16 @@ def query_values(
     run: Mapping[str, Mapping[str, float]],
     measures: Sequence[str] = DEFAULT_MEASURES,
 ) -> dict[str, dict[str, float]]:
-    """As evaluate_queries, for documents that are known to be those of the judgments, and perhaps a part of a run."""
+    """Like evaluate_queries, without checks of document ids: for a run of documents that the judgments belong to."""
     parsed = parse_measures(listed(measures, "measures"))
     check_scores(qrels, "the judgments", "query id -> document id -> grade")
     check_scores(run)
     if not qrels:
-        raise RunError("there are no judgments to measure a run by; give qrels with at least one line")
+        raise RunError("there are no judgments; give qrels with at least one line")
     if run and not any(query_id in qrels for query_id in run):
         raise RunError(
-            f"the run and the judgments have no query in common (the run has {next(iter(run))!r}, "
-            f"the judgments {next(iter(qrels))!r}); are they of the same collection and split?"
+            f"the run and the judgments have no query in common (the run has {next(iter(run))!r}, the judgments "
+            f"{next(iter(qrels))!r}); check that both are of one collection and split"
         )
     grades = {q: {d: _whole(grade, q, d) for d, grade in judged.items()} for q, judged in qrels.items()}
     import ir_measures
@@ -108,10 +113,10 @@ def query_values(
         for metric in evaluator.iter_calc({q: {d: float(s) for d, s in docs.items()} for q, docs in run.items()}):
             if metric.query_id in qrels:
                 values[metric.measure][metric.query_id] = float(metric.value)
-    except Exception as cause:  # whatever the program behind a measure makes of ids and grades that it cannot read
+    except Exception as cause:  # any error of the program behind a measure, about ids or grades
         raise ParameterError(
             f"measures {', '.join(parsed)}: cannot be computed on these judgments ({type(cause).__name__}: {cause}); "
-            f"leave out what is unusual among them"
+            "remove unusual measures"
         ) from cause
     for name, measure in parsed.items():
         missing = next((query_id for query_id in qrels if query_id not in values[measure]), None)
@@ -121,7 +126,7 @@ def query_values(
 
 
 def _whole(grade: float, query_id: str, doc_id: str) -> int:
-    """A grade, of whatever type. Raises RunError."""
+    """A grade of any type as an int. Raises RunError."""
     if abs(grade) <= LARGEST_GRADE and grade == int(grade):
         return int(grade)
     raise RunError(
@@ -146,5 +151,8 @@ def evaluate(
     run: Mapping[str, Mapping[str, float]],
     measures: Sequence[str] = DEFAULT_MEASURES,
 ) -> dict[str, float]:
-    """Measure -> figure over every judged query. See `evaluate_queries` for what counts and what is raised."""
+    """Evaluate a run; returns {measure: value over all judged queries}, as a mean, or a sum for counts.
+
+    See `evaluate_queries` for the arguments, the counting of queries and the errors.
+    """
     return aggregate(evaluate_queries(qrels, run, measures))

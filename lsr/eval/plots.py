@@ -1,4 +1,4 @@
-"""Plots of an evaluation: a measure against latency or length, and what changed for each query."""
+"""Plots of an evaluation: a measure against latency or length, and the differences per query."""
 
 from __future__ import annotations
 
@@ -27,12 +27,18 @@ from lsr.eval.drawing import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SEARCH_TIME = "search time, µs a query on one thread; encoding the query comes on top"
-WHOLE_TIME = "time to encode and search, µs a query on one thread"
+SEARCH_TIME = "search time, µs per query on one thread, without encoding"
+WHOLE_TIME = "time to encode and search, µs per query on one thread"
 
 
 class SystemPoint(NamedTuple):
-    """A system: microseconds that it searches for a query, and what it reaches; encoding: microseconds before that."""
+    """A system in a plot.
+
+    system: its name.
+    microseconds: the time of a search per query.
+    value: the value of the measure.
+    encoding: the time of encoding a query, in microseconds, or None.
+    """
 
     system: str
     microseconds: float
@@ -41,7 +47,11 @@ class SystemPoint(NamedTuple):
 
 
 class CurvePoint(NamedTuple):
-    """deviation: of the value, as an error bar; None for none."""
+    """A point of a curve.
+
+    x, value: its coordinates.
+    deviation: of the value, drawn as an error bar; None for none.
+    """
 
     x: float
     value: float
@@ -57,13 +67,16 @@ def plot_curves(
     *more: str | Path,
     logarithmic: bool = False,
 ) -> None:
-    """Curves by name, their points joined from left to right over a logarithmic axis. Raises as plot_against_latency.
+    """Plot curves by name. Their points are joined from left to right, over a logarithmic axis.
 
-    label: of that axis, whose values must be above 0. more: further files for the same plot, as of all plots here.
-    logarithmic: the axis of the measure, too, whose values must then be above 0 as well.
+    label: of that axis; its values must be above 0.
+    more: further files for the same plot, as in all functions here.
+    logarithmic: make the axis of the measure logarithmic, too; its values must then be above 0.
+
+    Raises what plot_against_latency raises.
     """
     if not any(curves.values()):
-        raise ParameterError(f"{path}: there is nothing to plot; give at least one curve with a point")
+        raise ParameterError(f"{path}: nothing to plot; give at least one curve with a point")
     with drawn_to(path, *more) as axes:
         for (name, points), style in zip(curves.items(), styles(), strict=False):
             ordered = sorted(points, key=lambda point: point.x)
@@ -92,16 +105,16 @@ def plot_against_latency(
     *more: str | Path,
     with_encoding: bool = False,
 ) -> None:
-    """Systems as points, time on a logarithmic axis; a line joins those that no other beats in both.
+    """Plot systems as points, with time on a logarithmic axis. A line joins the points that no other beats in both.
 
-    The time is that of a search, without that of encoding the query, which the legend tells where it is known.
-    with_encoding: the time is that of both.
+    The time is that of a search. The legend shows the time of encoding a query, if it is known. with_encoding: the time
+    is the sum of both.
 
-    Raises ParameterError without points, for one whose time of encoding is needed and None, or for a suffix that is not
-    .svg, .png or .pdf; StorageError.
+    Raises ParameterError without points, for a point without encoding time if with_encoding, and for a suffix other
+    than .svg, .png or .pdf; StorageError.
     """
     if not points:
-        raise ParameterError(f"{path}: there is nothing to plot; give at least one system")
+        raise ParameterError(f"{path}: nothing to plot; give at least one system")
     drawn = [_with_encoding(point, path) for point in points] if with_encoding else points
     with drawn_to(path, *more) as axes:
         _draw_frontier(axes, drawn, measure, title, WHOLE_TIME if with_encoding else SEARCH_TIME)
@@ -117,7 +130,9 @@ def plot_against_latency(
 
 def _with_encoding(point: SystemPoint, path: str | Path) -> SystemPoint:
     if point.encoding is None:
-        raise ParameterError(f"{path}: the time of encoding a query is not known of {point.system!r}; leave it out")
+        raise ParameterError(
+            f"{path}: the time of encoding a query is unknown for {point.system!r}; remove this system"
+        )
     return point._replace(microseconds=point.microseconds + point.encoding)
 
 
@@ -129,12 +144,12 @@ def plot_choices(
     path: str | Path,
     *more: str | Path,
 ) -> None:
-    """As plot_against_latency, with names for those `chosen` alone, and as little below these as is above them.
+    """Like plot_against_latency, but only `chosen` points have names, and points far below them are cut off.
 
-    chosen: not empty. Points far below them, of which there may be many, are left out.
+    chosen: at least one. The axis shows as much below the chosen points as above them.
     """
     if not chosen:
-        raise ParameterError(f"{path}: there is nothing to plot; give at least one system that is chosen")
+        raise ParameterError(f"{path}: nothing to plot; give at least one chosen system")
     lowest, highest = min(point.value for point in chosen), max(point.value for point in points)
     with drawn_to(path, *more) as axes:
         _draw_frontier(axes, points, measure, title, SEARCH_TIME)
@@ -149,7 +164,7 @@ def plot_choices(
 
 
 def _draw_frontier(axes: Axes, points: Sequence[SystemPoint], measure: str, title: str, time: str) -> None:
-    """Points, and the line of those that no other beats."""
+    """Draw points, and the line of the points that no other beats."""
     axes.set_xscale("log")
     axes.scatter([point.microseconds for point in points], [point.value for point in points], color=GRAY, s=16)
     frontier = best_for_their_time(points)
@@ -179,15 +194,15 @@ def plot_differences(
     *more: str | Path,
     unit: str = "queries",
 ) -> None:
-    """What `second` gains over `first` for each query id, the largest first. Raises as plot_against_latency does.
+    """Plot the gains of `second` over `first` by query id, largest first. Raises what plot_against_latency raises.
 
-    unit: what the keys of `differences` are, if they are not queries.
+    unit: a name for the keys of `differences`, if they are not queries.
     """
     if not differences:
-        raise ParameterError(f"{path}: there is nothing to plot; give at least one query")
+        raise ParameterError(f"{path}: nothing to plot; give at least one query")
     ordered = sorted(differences.values(), reverse=True)
     wins, losses = sum(value > 0 for value in ordered), sum(value < 0 for value in ordered)
-    # As two areas, not as bars: a collection may have ten thousand queries.
+    # Two areas instead of bars: a collection can have ten thousand queries.
     edges = [edge for at in range(len(ordered)) for edge in (at, at + 1)]
     heights = [value for value in ordered for _ in range(2)]
     with drawn_to(path, *more) as axes:
@@ -204,7 +219,7 @@ def plot_differences(
 
 
 def best_for_their_time(points: Sequence[SystemPoint]) -> list[SystemPoint]:
-    """The points that no other equals or beats in value with no more time, fastest first."""
+    """The points for which no other point has at least their value in at most their time, fastest first."""
     best: list[SystemPoint] = []
     for point in sorted(points, key=lambda point: (point.microseconds, -point.value)):
         if not best or point.value > best[-1].value:

@@ -1,4 +1,4 @@
-"""One table in three notations: Markdown, CSV, and LaTeX with booktabs."""
+"""Tables as Markdown, CSV, and LaTeX with booktabs."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ _LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    "[": "{[}",  # at the begin of a row, \\ would take these two for its own
+    "[": "{[}",  # at the beginning of a row, LaTeX would read these two as arguments of \\
     "*": "{*}",
     '"': r"\textquotedbl{}",
     "µ": r"\textmu{}",
     "–": "--",
 }
 LATEX_NEEDS = r"% needs \usepackage[T1]{fontenc} and \usepackage{booktabs,graphicx,amssymb,textcomp}"
-COLUMN, PAGE = 50, 105  # characters of about nine points in one of two columns, and in both
-LONGEST = 40  # rows of a page
+COLUMN, PAGE = 50, 105  # characters of about nine points in one column, and in both columns of a page
+LONGEST = 40  # rows per page
 _LATEX_MARKS = {BETTER: r"$^{\blacktriangle}$", WORSE: r"$^{\blacktriangledown}$"}
 
 Value = str | float | None
 
 
 class Column(NamedTuple):
-    """digits: after the point, of its numbers; None for text."""
+    """A column. digits: after the decimal point of its numbers; None for text."""
 
     name: str
     digits: int | None = None
 
 
 class Table(NamedTuple):
-    """columns and rows; marks and bold: of cells (row, column).
+    """A table. marks, bold: the marked and the bold cells (row, column).
 
-    A mark, BETTER or WORSE, stands after a number. CSV has neither marks nor bold, and its numbers are not rounded.
+    A mark, BETTER or WORSE, follows a number. CSV has neither marks nor bold, and its numbers are not rounded.
     """
 
     columns: Sequence[Column]
@@ -60,14 +60,14 @@ class Table(NamedTuple):
 
 
 def to_markdown(table: Table) -> str:
-    """A table as GitHub's Markdown has them."""
+    """A table in GitHub's Markdown."""
     header, *rows = cells(table, bold="**")
     rule = ["---" if column.digits is None else "---:" for column in table.columns]
     return "".join(f"| {' | '.join(map(_markdown_text, row))} |\n" for row in (header, rule, *rows))
 
 
 def cells(table: Table, bold: str = "") -> list[list[str]]:
-    """The header and the rows as text, with marks; bold: what stands around a cell in bold type."""
+    """The header and the rows as text, with marks. bold: written before and after a bold cell."""
     shown = [[column.name for column in table.columns]]
     for row, values in enumerate(table.rows):
         shown.append([])
@@ -78,7 +78,7 @@ def cells(table: Table, bold: str = "") -> list[list[str]]:
 
 
 def to_csv(table: Table) -> str:
-    """Comma-separated values with a header; numbers in full, nothing for None."""
+    """Comma-separated values with a header. Numbers are not rounded; None is empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([column.name for column in table.columns])
@@ -88,11 +88,11 @@ def to_csv(table: Table) -> str:
 
 
 def to_latex(table: Table, caption: str = "", label: str = "") -> str:
-    """Table environments that fit a page; a comment names the packages that they need.
+    """Table environments that fit a page. A comment names the packages that they need.
 
-    A table wider than a column takes both columns of a page (table*). The columns of a still wider table stand in
-    several tabulars, one below the other, which all begin with the leading columns of text. A table that is longer than
-    a page is several environments, cut where its first column changes; the first one has the label.
+    A table wider than a column takes both columns of a page (table*). A still wider table is split into several
+    tabulars, one below the other, which all begin with the leading text columns. A table longer than a page is split
+    into several environments, where its first column changes; the first environment has the label.
     """
     text = _latex_rows(table)
     widths = [max(map(len, column)) + 2 for column in zip(*cells(table), strict=True)]
@@ -112,7 +112,7 @@ def to_latex(table: Table, caption: str = "", label: str = "") -> str:
 
 
 def _column_groups(table: Table, widths: Sequence[int]) -> list[list[int]]:
-    """The columns of each tabular, which begin with the leading columns of text."""
+    """The columns of each tabular. Each begins with the leading text columns."""
     keys = [at for at, _ in takewhile(lambda each: each[1].digits is None, enumerate(table.columns))]
     groups = [keys[:]]
     for at in range(len(keys), len(widths)):
@@ -123,7 +123,7 @@ def _column_groups(table: Table, widths: Sequence[int]) -> list[list[int]]:
 
 
 def _row_groups(table: Table, most: int) -> list[range]:
-    """At most so many rows each, which end where the first column changes, if they can."""
+    """Ranges of at most `most` rows. They end where the first column changes, if possible."""
     changes = [at for at in range(1, len(table.rows)) if table.rows[at][0] != table.rows[at - 1][0]]
     groups = [range(min(most, len(table.rows)))]
     while groups[-1].stop < len(table.rows):
@@ -134,7 +134,7 @@ def _row_groups(table: Table, most: int) -> list[range]:
 
 
 def _tabular(table: Table, text: Sequence[Sequence[str]], rows: range, columns: Sequence[int]) -> list[str]:
-    """Some rows and columns, made narrower where they are wider than the line; space where the first column changes."""
+    """Some rows and columns as a tabular, scaled down if it is too wide, with space where the first column changes."""
     alignment = "".join("l" if table.columns[at].digits is None else "r" for at in columns)
     header, *body = ([row[at] for at in columns] for row in text)
     several = len({row[0] for row in table.rows}) < len(table.rows)
@@ -170,7 +170,7 @@ def _markdown_text(text: str) -> str:
 
 
 def latex_text(text: str) -> str:
-    """Any text, escaped, on one line."""
+    """A text, escaped, on one line."""
     return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
 
 

@@ -1,1 +1,1 @@
-"""Files that other tools read or write: indexes as their formats, and their formats as vectors; one file for each."""
+"""Files of other tools: writing indexes in their formats, and reading these as vectors. One module per format."""

@@ -13,14 +13,14 @@ from lsr.vectors.io import csr, iter_vectors
 
 
 def write(path: Path, rows: IndexRows, _scale: float | None, advance: Advance) -> Written:
-    """The file of rows that are read three times."""
+    """Write the file. Rows are read three times."""
     csr.write_batches(path, rows.dim, lambda: rows.batches(advance))
     weights = csr.read_info(path).nnz
-    return Written(weights, notes=("rows are in the order of the index; the file has no place for ids and tokens",))
+    return Written(weights, notes=("rows are in the order of the index; the file cannot store ids and tokens",))
 
 
 @contextmanager
 def read(path: Path, _scratch: Path) -> Iterator[OpenedVectors]:
-    """A file, whose rows are numbered from 0. Raises VectorsError."""
+    """The vectors of a file, numbered from 0. Raises VectorsError."""
     info = csr.read_info(path)
     yield OpenedVectors(info.dim, None, info.rows, iter_vectors(path))

@@ -26,31 +26,30 @@ from lsr.vectors.io import token_records
 from lsr.vectors.io.jsonl import as_text, checked_id, parsed, weights_as_text
 from lsr.vectors.io.token_records import TokenRecord, numbered_lines
 
-WHAT = "a bulk request: lines of JSON, an index or create action and the document behind it"
+WHAT = "a bulk request: lines of JSON, an index or create action and its document in turn"
 VECTOR, TEXT, METADATA = "vector", "text", "metadata"
-SMALLEST = float(np.finfo(np.float32).tiny)  # both servers refuse numbers that are not normal
+SMALLEST = float(np.finfo(np.float32).tiny)  # both servers reject subnormal numbers
 MODULUS = 2**15  # OpenSearch's sparse_vector keeps components modulo this
 MAX_ID = 512  # bytes
 
 
 def write_tokens(path: Path, rows: IndexRows, _scale: float | None, advance: Advance) -> Written:
-    """Documents whose weights are named by tokens, for Elasticsearch's sparse_vector and OpenSearch's rank_features."""
+    """Write documents with weights by tokens, for Elasticsearch's sparse_vector and OpenSearch's rank_features."""
     names = rows.tokens
     if "" in names:
-        raise VectorsError(f"{path}: token {names.index('')} is empty text, which no field can be named by")
+        raise VectorsError(f"{path}: token {names.index('')} is empty, but names of fields cannot be empty")
     dotted = sum("." in name for name in names)
     notes = (
-        f"{dotted} tokens have dots in them: Elasticsearch takes these in sparse_vector fields from 8.16 on, and never "
-        "in rank_features",
+        f"{dotted} tokens contain dots: Elasticsearch supports these in sparse_vector fields since 8.16, and never in "
+        "rank_features",
     )
     return _write(path, rows, list(map(as_text, names)), advance, notes if dotted else ())
 
 
 def write_numbers(path: Path, rows: IndexRows, _scale: float | None, advance: Advance) -> Written:
-    """Documents whose weights are named by components, for OpenSearch's sparse_vector.
+    """Write documents with weights by component numbers, for OpenSearch's sparse_vector.
 
-    Raises VectorsError where two components that occur are equal modulo 32,768: OpenSearch would take one for the
-    other.
+    Raises VectorsError if two components of the index are equal modulo 32,768: OpenSearch would confuse them.
     """
     used = np.zeros(rows.dim, bool)
     for batch in rows.batches():
@@ -60,7 +59,7 @@ def write_numbers(path: Path, rows: IndexRows, _scale: float | None, advance: Ad
     if (counts > 1).any():
         alike = components[components % MODULUS == folded[counts.argmax()]][:2].tolist()
         raise VectorsError(
-            f"{path}: components {alike[0]} and {alike[1]} are one to OpenSearch's sparse_vector, which keeps them "
+            f"{path}: components {alike[0]} and {alike[1]} collide in OpenSearch's sparse_vector, which stores them "
             f"modulo {MODULUS}; export as opensearch, for a rank_features field"
         )
     return _write(path, rows, [f'"{component}"' for component in range(rows.dim)], advance, ())
@@ -83,12 +82,12 @@ def _write(path: Path, rows: IndexRows, names: Sequence[str], advance: Advance, 
             dropped += int((~normal).sum())
             long += len(row.row_id.encode()) > MAX_ID
     if long:
-        notes = (*notes, f"{long} ids have more than {MAX_ID} bytes, which both servers refuse")
+        notes = (*notes, f"{long} ids have more than {MAX_ID} bytes, the maximum of both servers")
     return Written(weights, dropped, notes=notes)
 
 
 class _BulkDocument(NamedTuple):
-    """fields: as `parsed` gives them, objects as tuples of pairs."""
+    """A document of a request. fields: from `parsed`, with objects as tuples of pairs."""
 
     place: str
     doc_id: str
@@ -97,7 +96,7 @@ class _BulkDocument(NamedTuple):
 
 @contextmanager
 def read(path: Path, _scratch: Path) -> Iterator[OpenedVectors]:
-    """A request, plain or packed by gzip, read twice. Raises VectorsError."""
+    """The vectors of a request, plain or gzipped, which is read twice. Raises VectorsError."""
     records = partial(_records, path)
     vocabulary = token_records.read_vocabulary(records)
     batches = token_records.iterate(records, 8192, vocabulary)
@@ -110,12 +109,12 @@ def _records(path: Path) -> Iterator[TokenRecord]:
         field = field or _vector_field(place, fields)
         pairs = fields.get(field)
         if not isinstance(pairs, tuple):
-            raise VectorsError(f"{place}: there is no {field!r} object; expected {WHAT}")
+            raise VectorsError(f"{place}: has no {field!r} object; expected {WHAT}")
         yield TokenRecord(place, doc_id, pairs)
 
 
 def _vector_field(place: str, fields: dict[str, Any]) -> str:
-    """Named "vector", or the only field that is an object of numbers."""
+    """The name of the field with the vector: "vector", or the only object of numbers."""
     if isinstance(fields.get(VECTOR), tuple):
         return VECTOR
     found = [
@@ -125,8 +124,7 @@ def _vector_field(place: str, fields: dict[str, Any]) -> str:
     ]
     if len(found) != 1:
         raise VectorsError(
-            f"{place}: {len(found)} fields are objects of numbers, and none is named {VECTOR!r}; rename the one of the "
-            "vectors"
+            f"{place}: {len(found)} fields are objects of numbers; rename the field of the vector to {VECTOR!r}"
         )
     return found[0]
 
@@ -138,7 +136,7 @@ def _documents(path: Path) -> Iterator[_BulkDocument]:
         action = parsed(text, place, WHAT)
         target = action.get("index", action.get("create"))
         if len(action) != 1 or not isinstance(target, tuple):
-            raise VectorsError(f"{place}: is no index or create action; expected {WHAT}")
+            raise VectorsError(f"{place}: is not an index or create action; expected {WHAT}")
         behind = next(lines, None)
         if behind is None:
             raise VectorsError(f"{place}: the file ends before the document of this action; copy it again")
@@ -153,7 +151,7 @@ def _texts(path: Path) -> Iterator[Document]:
 
 
 def _plain(pairs: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
-    """An object that `parsed` gave as pairs."""
+    """The object of pairs from `parsed`."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, list):

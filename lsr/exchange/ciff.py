@@ -1,7 +1,7 @@
 """CIFF, the Common Index File Format (Lin et al., SIGIR 2020): posting lists with impacts as term frequencies.
 
-A Header, as many PostingsLists as it says, as many DocRecords as it says, each a message of Protocol Buffers behind its
-length. Lists are in the order of their terms' UTF-8 bytes; of a posting the gap from the document before it is stored.
+A Header, then its number of PostingsLists, then its number of DocRecords. Each is a message of Protocol Buffers after
+its length. Lists are in the order of their terms' UTF-8 bytes; a posting stores the gap from the document before.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 WHAT = "an index in the Common Index File Format"
-LARGEST = 255  # of an impact where no scale is given: what readers that keep a byte, such as BMP, can take
+LARGEST = 255  # largest impact without a given scale: readers that store a byte, such as BMP, support it
 POSTINGS_AT_ONCE = 1 << 22
 ROWS_AT_ONCE = 1 << 15
 _INT32, _INT64, _DOUBLE, _STRING = 5, 3, 1, 9  # types of FieldDescriptorProto
@@ -81,7 +81,7 @@ def _messages() -> _Messages:
 
 
 def write(path: Path, rows: IndexRows, scale: float | None, advance: Advance) -> Written:
-    """Write the file of rows that are read twice; its lists are the third pass. Impacts that are 0 are left out.
+    """Write the file. Rows are read twice, and lists are written in the third pass. Impacts of 0 are dropped.
 
     Raises MissingExtraError.
     """
@@ -92,7 +92,7 @@ def write(path: Path, rows: IndexRows, scale: float | None, advance: Advance) ->
         frequencies += np.bincount(batch.indices, minlength=rows.dim)
         largest = max(largest, largest_weight([batch]))
     scale = checked_scale(scale, largest, LARGEST / largest if largest else 1.0)
-    by_name = sorted(range(rows.dim), key=rows.tokens.__getitem__)  # by code points, which is by UTF-8 bytes
+    by_name = sorted(range(rows.dim), key=rows.tokens.__getitem__)  # the order of code points is that of UTF-8 bytes
     place = np.empty(rows.dim, np.int64)
     place[by_name] = np.arange(rows.dim)
     before = np.cumsum(frequencies[by_name]) - frequencies[by_name]
@@ -161,15 +161,15 @@ def _put(file: BinaryIO, message: Message) -> None:
 
 @contextmanager
 def read(path: Path, scratch: Path) -> Iterator[OpenedVectors]:
-    """A file, plain or packed by gzip, as vectors whose weights are its impacts. Raises VectorsError."""
+    """The vectors of a file, plain or gzipped. Their weights are its impacts. Raises VectorsError."""
     kinds = _messages()
     with ExitStack() as stack:
         with reading_errors(path, WHAT):
             file = stack.enter_context(open_binary(path))
             header = _get(file, kinds.header, "the header")
             if header.version != 1 or min(header.num_docs, header.num_postings_lists) < 0:
-                raise VectorsError(f"version {header.version} of CIFF, and lsr reads 1; expected {WHAT}")
-        ranges = -(-header.num_docs // ROWS_AT_ONCE)  # as many as a header may say, of which little may be there
+                raise VectorsError(f"is CIFF of version {header.version}, but lsr reads version 1; expected {WHAT}")
+        ranges = -(-header.num_docs // ROWS_AT_ONCE)  # from the header, so that the file can have less
         postings = SpilledPostings(scratch, lambda rows: rows // ROWS_AT_ONCE, ranges)
         terms = []
         for number in range(header.num_postings_lists):
@@ -194,7 +194,7 @@ def _rows(path: Path, file: BinaryIO, postings: SpilledPostings, count: int, dim
         first += len(ids)
     with reading_errors(path, WHAT):
         if file.read(1):
-            raise VectorsError("there are bytes behind the last document that its header counts; write it again")
+            raise VectorsError("there are bytes after the last document of the header; write it again")
 
 
 def _ids(file: BinaryIO, begin: int, end: int) -> list[str]:
@@ -204,7 +204,7 @@ def _ids(file: BinaryIO, begin: int, end: int) -> list[str]:
         if record.docid != row or not record.collection_docid:
             raise VectorsError(
                 f"document {row} has docid {record.docid} and id {record.collection_docid!r}; documents must be in the "
-                "order of their docids, from 0, and have ids"
+                "order of docids, from 0, and have ids"
             )
         ids.append(record.collection_docid)
     return ids
@@ -218,7 +218,7 @@ def _unpacked(message: Any, count: int) -> tuple[Array, Array]:
     documents = np.cumsum(gaps)
     if length and (gaps[0] < 0 or (gaps[1:] <= 0).any() or documents[-1] >= count or (impacts < 0).any()):
         raise VectorsError(
-            f"the posting list of {message.term!r} has documents that do not rise, are not among {count}, or have "
+            f"the posting list of {message.term!r} has documents that do not ascend, are not among {count}, or have "
             "negative frequencies; write it again"
         )
     return documents, impacts
@@ -233,5 +233,5 @@ def _get(file: BinaryIO, kind: Any, what: str) -> Any:
     except DecodeError as error:
         raise VectorsError(f"{what} cannot be decoded ({error}); expected {WHAT}") from error
     if message is None:
-        raise VectorsError(f"the file ends before {what}; truncated, or not {WHAT}")
+        raise VectorsError(f"the file ends before {what}; it is truncated, or not {WHAT}")
     return message

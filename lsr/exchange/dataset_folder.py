@@ -1,6 +1,6 @@
-"""Hugging Face datasets: a folder of Parquet files, which load_dataset and load_dataset("parquet") open.
+"""Hugging Face datasets: a folder of Parquet files for load_dataset and load_dataset("parquet").
 
-Columns: id; tokens, or indices where the index keeps no vocabulary; values; text; metadata, a struct.
+Columns: id; tokens, or indices if the index has no vocabulary; values; text; metadata, a struct.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from lsr.vectors.io.jsonl import checked_id
 from lsr.vectors.io.token_records import TokenRecord
 
 WHAT = "a folder of Parquet files with columns id, tokens or indices, and values"
-MARKER = "lsr.dataset.json"  # says that lsr wrote the folder; datasets pass it over
+MARKER = "lsr.dataset.json"  # marks a folder that lsr wrote; datasets ignores it
 ROWS_AT_ONCE = 1024
 POSTINGS_PER_FILE = 1 << 25
 
 
 def write(path: Path, rows: IndexRows, _scale: float | None, advance: Advance) -> Written:
-    """The folder, in the place of one that lsr wrote."""
+    """Write the folder. Replaces a folder that lsr wrote."""
     names = rows.tokens if rows.named else None
     fields = [("id", pa.string()), ("tokens", pa.list_(pa.string())) if names else ("indices", pa.list_(pa.uint32()))]
     fields += [("values", pa.list_(pa.float32()))]
@@ -76,7 +76,10 @@ def write(path: Path, rows: IndexRows, _scale: float | None, advance: Advance) -
 
 @contextmanager
 def read(path: Path, _scratch: Path) -> Iterator[OpenedVectors]:
-    """A folder of Parquet files, a file alone, or what save_to_disk wrote, read twice. Raises VectorsError."""
+    """The vectors of a Parquet file, a folder of these, or a folder of save_to_disk, read twice.
+
+    Raises VectorsError.
+    """
     rows = TableRows(path, WHAT, ("id", "values"), ("tokens", "indices", "text", "metadata"))
     if "tokens" in rows.columns:
         records = partial(_token_records, rows)
@@ -85,7 +88,7 @@ def read(path: Path, _scratch: Path) -> Iterator[OpenedVectors]:
         yield OpenedVectors(len(vocabulary), vocabulary, None, batches, partial(_texts, rows))
         return
     if "indices" not in rows.columns:
-        raise VectorsError(f"{path}: there is no column 'tokens', nor 'indices'; expected {WHAT}")
+        raise VectorsError(f"{path}: has neither a column 'tokens' nor 'indices'; expected {WHAT}")
     with numbered_records.opened(partial(_numbered, rows)) as opened:
         yield opened._replace(documents=partial(_texts, rows))
 
@@ -94,7 +97,7 @@ def _token_records(rows: TableRows) -> Iterator[TokenRecord]:
     for place, record in rows:
         tokens, values = record["tokens"], record["values"]
         if not isinstance(tokens, list) or not isinstance(values, list) or len(tokens) != len(values):
-            raise VectorsError(f"{place}: tokens and values are not two lists of one length; expected {WHAT}")
+            raise VectorsError(f"{place}: tokens and values are not two lists of the same length; expected {WHAT}")
         if not all(isinstance(token, str) for token in tokens):
             raise VectorsError(f"{place}: a token is not text; expected {WHAT}")
         yield TokenRecord(place, checked_id(record["id"], place), zip(tokens, values, strict=True))

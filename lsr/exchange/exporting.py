@@ -1,4 +1,4 @@
-"""Write an index as a file of another tool."""
+"""Writing an index as a file of another tool."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ from lsr.storage.manifest import MANIFEST
 
 @dataclass(frozen=True, slots=True)
 class ExportReport(HasFacts):
-    """What was written.
+    """The result of export_index.
 
-    documents: rows, which are passages where the index has these. weights: non-zeros that were written. dropped: those
-    that were not, as the format cannot hold them or they were rounded to 0. scale: what weights were multiplied by
-    before they were rounded; None where they are written as they are. notes: what a reader of the file must know.
+    path: the written file or folder.
+    format: its format.
+    documents: the number of rows: passages, if documents are split.
+    weights: the number of weights written.
+    dropped: the number of weights not written, because the format cannot store them or they were rounded to 0.
+    scale: the factor of the weights before rounding; None without rounding.
+    notes: remarks for users of the file.
     """
 
     path: Path
@@ -45,25 +49,27 @@ def export_index(
     scale: float | None = None,
     progress: bool = False,
 ) -> ExportReport:
-    """Write the documents of an index to `out`, in the place of a file that is there, in the form of another tool.
+    """Write the documents of an index to a file in the format of another tool.
 
+    index: the folder of the index. Its vectors are those of the forward index, without deleted documents.
+    out: the file or folder to write, which is replaced in one step.
     format: a name of docs/exchange.md, such as "ciff", "anserini", "seismic" or "bigann".
-    scale: what weights are multiplied by before they are rounded to impacts, for ciff and anserini alone. By default
-        100 for anserini, and for ciff what makes 255 of the largest weight.
+    scale: the factor of the weights before they are rounded to impacts, only for ciff and anserini. Default: 100 for
+        anserini; for ciff the factor that gives the largest weight the impact 255.
+    progress: show a bar on standard error.
 
-    Vectors are those of the forward index, as it scores them; deleted documents are left out. `out` is complete or as
-    it was before. Rows are written a few thousand at a time. Raises IndexFormatError, ParameterError for an unknown
-    format or a scale that cannot work, VectorsError for what the format cannot hold, MissingExtraError, StorageError.
+    Rows are written in batches of a few thousand. Raises IndexFormatError, ParameterError for an unknown format or an
+    invalid scale, VectorsError for vectors that the format cannot store, MissingExtraError, StorageError.
     """
     check_choice("the format", format, list(FORMATS))
     chosen = FORMATS[format]
     if scale is not None and not chosen.rounded:
-        raise ParameterError(f"{format} keeps weights as they are; leave the scale out")
+        raise ParameterError(f"{format} does not round weights; remove the scale")
     target, source = expanded(out), expanded(index)
     if chosen.folder or format == "ciff":
         refuse_stream(target)
     if not is_stream(target) and (target.resolve() == source.resolve() or (target.parent / MANIFEST).exists()):
-        raise StorageError(f"{target}: would be written into an index; choose another path")
+        raise StorageError(f"{target}: is inside the folder of an index; choose another path")
     rows = IndexRows(source)
     passes = f" in {chosen.passes} passes" if chosen.passes > 1 else ""
     with progress_bar(f"exporting{passes}", chosen.passes * len(rows), "rows", progress) as advance:

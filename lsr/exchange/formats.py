@@ -19,7 +19,11 @@ from lsr.exchange.opened_vectors import Read
 
 
 class ExchangeFormat(NamedTuple):
-    """rounded: whether weights become impacts. folder: whether one is written. passes: over the rows, of a write."""
+    """A format.
+
+    rounded: whether weights become impacts. folder: whether the output is a folder. passes: number of passes over the
+        rows for writing.
+    """
 
     write: Write
     read: Read

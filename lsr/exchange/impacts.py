@@ -1,4 +1,4 @@
-"""Impacts: weights times a scale, rounded to whole numbers, for formats that have term frequencies in their place."""
+"""Impacts: weights times a scale, rounded to whole numbers, for formats with term frequencies."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def impacts_of(weights: Array, scale: float) -> Array:
 
 
 def checked_scale(scale: float | None, largest: float, default: float) -> float:
-    """The scale, `default` where it is None.
+    """The scale, or `default` for None.
 
-    largest: weight that there is. Raises ParameterError for a scale that is not positive, or with which an impact would
-    not be an int32.
+    largest: the largest weight. Raises ParameterError for a scale that is not positive, or with which an impact would
+        not be an int32.
     """
     if scale is None:
         scale = default
@@ -31,12 +31,12 @@ def checked_scale(scale: float | None, largest: float, default: float) -> float:
         check_number("scale", scale, 1e-9, 1e9)
     if largest * scale > MAX_IMPACT:
         raise ParameterError(
-            f"scale {scale:g} makes {largest * scale:.4g} of the largest weight, {largest:g}, and an impact is "
-            f"{MAX_IMPACT} at most; give a smaller one"
+            f"scale {scale:g} is too large: the largest weight, {largest:g}, becomes {largest * scale:.4g}, but the "
+            f"largest impact is {MAX_IMPACT}; use a smaller scale"
         )
     return scale
 
 
 def largest_weight(batches: Iterable[SparseVectors]) -> float:
-    """0 where there are none."""
+    """The largest weight; 0 without weights."""
     return max((float(batch.values.max()) for batch in batches if batch.nnz), default=0.0)

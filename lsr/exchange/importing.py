@@ -1,4 +1,4 @@
-"""Read a file of another tool as a folder of vectors, and its texts as documents."""
+"""Reading a file of another tool as a folder of vectors, and its texts as documents."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ from lsr.vectors.sparse_vectors import SparseVectors
 
 @dataclass(frozen=True, slots=True)
 class ImportReport(HasFacts):
-    """What was written. rows, weights, components: of the vectors. documents: those that have texts, if asked for."""
+    """The result of import_vectors.
+
+    path: the folder of vectors.
+    format: the format of the source.
+    rows, weights, components: their numbers in the vectors.
+    documents: the number of documents written; None if they were not requested.
+    """
 
     path: Path
     format: str
@@ -46,32 +52,34 @@ def import_vectors(
     documents: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> ImportReport:
-    """Read a file of another tool, and write the folder of vectors `out`, which build_index takes.
+    """Read a file of another tool, and write a folder of vectors, which build_index takes.
 
+    source: the file or folder to read.
+    out: the folder to write. It appears when it is complete, and replaces an existing folder of vectors.
     format: a name of docs/exchange.md, such as "ciff", "anserini", "seismic" or "bigann".
-    documents: a file to write of the texts and metadata that `source` has, lines of JSON, .gz too, as build_index and
-        `attach` take documents.
+    documents: a .jsonl or .jsonl.gz file to which the texts and metadata of `source` are written, for build_index and
+        `attach`. None for no file.
+    progress: show a bar on standard error.
 
-    The folder appears when it is complete, in the place of one of vectors that is there. Rows are read a few thousand
-    at a time. Raises VectorsError for what is truncated, damaged or of another format, ParameterError where `documents`
-    is asked for of a format without texts or is `source`, MissingExtraError, StorageError.
+    Rows are read in batches of a few thousand. Raises VectorsError for a file that is truncated, damaged or of another
+    format, ParameterError if `documents` is `source` or the format has no texts, MissingExtraError, StorageError.
     """
     check_choice("the format", format, list(FORMATS))
     target, path = expanded(out), rereadable(expanded(source))
     refuse_stream(target)
     if is_file_format(target):
-        raise ParameterError(f"{out}: has the name of a file, and a folder is written; choose another name")
+        raise ParameterError(f"{out}: the name is that of a file, but the output is a folder; choose another name")
     texts_path = None if documents is None else expanded(documents)
     if texts_path is not None and texts_path.resolve() == expanded(source).resolve():
         raise ParameterError(
-            f"{documents}: is what is read, and would be replaced; choose another name for the documents"
+            f"{documents}: is the input, which would be overwritten; choose another name for the documents"
         )
     refuse_foreign(target, VECTORS_FILE)
     with storage_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(target) as scratch, FORMATS[format].read(path, scratch) as opened:
         if texts_path is not None and opened.documents is None:
-            raise ParameterError(f"{format} has no texts; leave the documents out")
+            raise ParameterError(f"{format} has no texts; remove the option for documents")
         with (
             progress_bar("importing", opened.total, "rows", progress) as advance,
             ParquetWriter(scratch / "vectors", opened.dim, opened.vocabulary) as writer,
@@ -89,7 +97,7 @@ def import_vectors(
 
 
 def _parts(opened: OpenedVectors) -> Iterator[SparseVectors]:
-    """Batches joined to parts of a size that is well read."""
+    """Batches joined to parts of the usual size."""
     held: list[SparseVectors] = []
     weights = 0
     for batch in opened.batches:

@@ -1,4 +1,4 @@
-"""IndexRows: an index as formats write it, row by row, from its forward index."""
+"""IndexRows: the rows of an index, from its forward index, for writing formats."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ExportedRow(NamedTuple):
-    """components uint32[m], rising; weights float32[m]. text: None, and metadata: empty, where the index has none."""
+    """A row. components: uint32[m], ascending. weights: float32[m]. text, metadata: None and empty if not stored."""
 
     row_id: str
     components: Any
@@ -30,9 +30,9 @@ class ExportedRow(NamedTuple):
 
 
 class IndexRows:
-    """The documents of an index, or its passages, that are not deleted; every pass begins anew and gives the same.
+    """The documents of an index, or its passages, without deleted ones. Every pass gives the same rows.
 
-    A passage has the id of its document, "#" and its number in the document, from 0, as Anserini names segments.
+    The id of a passage is that of its document, "#" and its number in the document, from 0, like segments in Anserini.
     Raises IndexFormatError.
     """
 
@@ -47,13 +47,13 @@ class IndexRows:
 
     @cached_property
     def tokens(self) -> list[str]:
-        """What names each component: its token, or its number where the index keeps no vocabulary."""
+        """The name of each component: its token, or its number if the index has no vocabulary."""
         vocabulary = self._snapshot.vocabulary
         return list(map(str, range(self.dim))) if vocabulary is None else list(vocabulary.tokens)
 
     @property
     def named(self) -> bool:
-        """Whether the index keeps the tokens of its components."""
+        """Whether the index has the tokens of its components."""
         return self._snapshot.vocabulary is not None and self._snapshot.vocabulary.named
 
     @property
@@ -62,20 +62,22 @@ class IndexRows:
         return self._snapshot.metadata.schema
 
     def batches(self, advance: Advance | None = None) -> Iterator[SparseVectors]:
-        """Some thousands of rows at a time, with ids. Raises VectorsError for two of one id."""
+        """All rows with ids, in batches of some thousands. Raises VectorsError for duplicate ids."""
         first, unique = 0, UniqueIds()
         for vectors in self._snapshot.index.iter_vectors():
             ids = self.ids(first, first + len(vectors))
             repeated = None if self._snapshot.passages is None else unique.add(ids)
             if repeated is not None:
-                raise VectorsError(f"id {ids[repeated]!r} is of two passages; rename the documents that have # in ids")
+                raise VectorsError(
+                    f"two passages have the id {ids[repeated]!r}; change ids of documents that contain #"
+                )
             yield vectors.with_ids(ids)
             first += len(vectors)
             if advance is not None:
                 advance(len(vectors))
 
     def ids(self, begin: int, end: int) -> list[str]:
-        """Those of rows `begin` to `end`."""
+        """The ids of the rows from `begin` to before `end`."""
         rows, passages = np.arange(begin, end), self._snapshot.passages
         ids = [self._snapshot.doc_id(row) for row in rows.tolist()]
         if passages is None:
@@ -84,7 +86,7 @@ class IndexRows:
         return [f"{doc_id}#{number}" for doc_id, number in zip(ids, numbers, strict=True)]
 
     def rows(self, advance: Advance) -> Iterator[ExportedRow]:
-        """One row at a time, with its text and metadata. Raises as `batches`."""
+        """All rows, one by one, with text and metadata. Raises like `batches`."""
         row, metadata = 0, self._snapshot.metadata
         for vectors in self.batches():
             assert vectors.ids is not None
@@ -102,11 +104,13 @@ class IndexRows:
 
 
 class Written(NamedTuple):
-    """What a format holds by now.
+    """The result of writing a file.
 
-    weights: those that it holds. dropped: those that it cannot hold, or that were rounded to 0. scale: what weights
-    were multiplied by before they were rounded; None where they are not rounded. notes: what its reader must know.
-    left_out: rows that it cannot hold.
+    weights: number of written weights.
+    dropped: number of weights that the format cannot store, or that were rounded to 0.
+    scale: the factor of the weights before rounding; None without rounding.
+    notes: remarks for users of the file.
+    left_out: number of rows that the format cannot store.
     """
 
     weights: int
@@ -116,5 +120,5 @@ class Written(NamedTuple):
     left_out: int = 0
 
 
-# Writes all rows to a path. scale: None for the format's own, or where it has none.
+# Writes all rows to a path. scale: None for that of the format, or without rounding.
 Write = Callable[[Any, IndexRows, float | None, Advance], Written]

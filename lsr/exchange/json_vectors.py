@@ -1,4 +1,4 @@
-"""Lines of JSON with an object of tokens and weights: Anserini's JsonVectorCollection, and what Seismic reads."""
+"""Lines of JSON with an object of tokens and weights: Anserini's JsonVectorCollection, and the input of Seismic."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from lsr.vectors.io import iter_vectors, jsonl, read_vocabulary
 from lsr.vectors.io.jsonl import as_text, weights_as_text
 from lsr.vectors.io.token_records import numbered_lines
 
-ANSERINI_SCALE = 100.0  # of the weights in Anserini's own corpora
+ANSERINI_SCALE = 100.0  # scale of the weights in Anserini's corpora
 TEXTS = ("contents", "content", "text")  # keys of texts
 
 
 def write_anserini(path: Path, rows: IndexRows, scale: float | None, advance: Advance) -> Written:
-    """Lines of id, contents and a vector of impacts; impacts that are 0 are left out."""
+    """Write lines of id, contents and a vector of impacts, without impacts of 0."""
     factor, names, weights, dropped = checked_scale(scale, 0.0, ANSERINI_SCALE), list(map(as_text, rows.tokens)), 0, 0
     with replacing_lines(path) as write:
         for row in rows.rows(advance):
@@ -38,7 +38,7 @@ def write_anserini(path: Path, rows: IndexRows, scale: float | None, advance: Ad
 
 
 def write_seismic(path: Path, rows: IndexRows, _scale: float | None, advance: Advance) -> Written:
-    """Lines of id, content, where there are texts, and a vector of weights."""
+    """Write lines of id, content, if there are texts, and a vector of weights."""
     names, weights = list(map(as_text, rows.tokens)), 0
     with replacing_lines(path) as write:
         for row in rows.rows(advance):
@@ -51,7 +51,7 @@ def write_seismic(path: Path, rows: IndexRows, _scale: float | None, advance: Ad
 
 @contextmanager
 def read(path: Path, _scratch: Path) -> Iterator[OpenedVectors]:
-    """A file, plain or packed by gzip, or all files of a folder. Raises VectorsError."""
+    """The vectors of a file, plain or gzipped, or of all files of a folder. Raises VectorsError."""
     vocabulary = read_vocabulary(path)
     dim = 0 if vocabulary is None else len(vocabulary)
     yield OpenedVectors(dim, vocabulary, None, iter_vectors(path, vocabulary=vocabulary), lambda: _documents(path))

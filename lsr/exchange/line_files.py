@@ -1,4 +1,4 @@
-"""Files of lines, packed by gzip where their names end in .gz."""
+"""Files of lines, gzipped if their names end in .gz."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import Path
 
 from lsr.storage.files import replacing_file
 
-_AT_ONCE = 1 << 20  # characters
+_AT_ONCE = 1 << 20  # characters written together
 
 
 @contextmanager
 def replacing_lines(path: Path) -> Iterator[Callable[[str], None]]:
-    """What writes a line, without its end, to a file that takes the place of `path`. Raises StorageError."""
+    """A function that writes a line, given without its end, to a file that replaces `path`. Raises StorageError."""
     with replacing_file(path) as file:
         held: list[str] = []
         size = 0
-        # Without the name and the time, so that equal indexes give equal files.
+        # Without name and time in the header, so that equal indexes give equal files.
         packed = gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) if path.suffix == ".gz" else None
 
         def flush() -> None:

@@ -1,6 +1,6 @@
-"""Milvus: a Parquet file as its bulk import takes it; vectors are JSON objects of component and weight, as text.
+"""Milvus: a Parquet file for its bulk import. Vectors are text: JSON objects of components and weights.
 
-Columns: id, vector and, where the index has them, text and metadata, which is JSON.
+Columns: id, vector and, if the index has them, text and metadata, which is JSON.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MAX_VARCHAR = 65_535  # bytes
 
 
 def write(path: Path, rows: IndexRows, _scale: float | None, advance: Advance) -> Written:
-    """Rows without weights are left out: Milvus refuses them."""
+    """Write the file without rows that have no weights, which Milvus rejects."""
     names = [f'"{component}"' for component in range(rows.dim)]
     columns = [ID, VECTOR, *([TEXT] if rows.has_texts else []), *([METADATA] if rows.has_metadata else [])]
     schema = pa.schema([(name, pa.string()) for name in columns])
@@ -54,14 +54,14 @@ def write(path: Path, rows: IndexRows, _scale: float | None, advance: Advance) -
                 writer.write_table(pa.Table.from_pylist(held, schema))
                 held.clear()
         writer.write_table(pa.Table.from_pylist(held, schema))
-    notes = ["components have numbers; the tokens that these stand for are in the index alone"]
-    notes += [f"{left_out} rows without weights are left out: Milvus refuses them"] if left_out else []
-    notes += [f"{long} texts have more than {MAX_VARCHAR} bytes, which a VARCHAR cannot hold"] if long else []
+    notes = ["components are numbers; only the index has their tokens"]
+    notes += [f"{left_out} rows without weights are not written, because Milvus rejects them"] if left_out else []
+    notes += [f"{long} texts have more than {MAX_VARCHAR} bytes, the maximum of a VARCHAR"] if long else []
     return Written(weights, notes=tuple(notes), left_out=left_out)
 
 
 def read(path: Path, _scratch: Path) -> AbstractContextManager[OpenedVectors]:
-    """A file, read twice. Raises VectorsError."""
+    """The vectors of a file, which is read twice. Raises VectorsError."""
     rows = TableRows(path, WHAT, (ID, VECTOR), (TEXT, METADATA))
     return opened(lambda: _records(rows))
 
@@ -72,7 +72,7 @@ def _records(rows: TableRows) -> Iterator[NumberedRecord]:
         try:
             components = list(map(int, vector))
         except ValueError:
-            raise VectorsError(f"{place}: a component of its vector is not a whole number; expected {WHAT}") from None
+            raise VectorsError(f"{place}: a component of the vector is not a whole number; expected {WHAT}") from None
         document = None
         row_id = checked_id(record[ID], place)
         if isinstance(record.get(TEXT), str):
@@ -87,5 +87,5 @@ def _parsed(value: Any, place: str) -> dict[str, Any]:
     except (TypeError, ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise VectorsError(f"{place}: holds no JSON object where one must be; expected {WHAT}")
+        raise VectorsError(f"{place}: vector or metadata is not a JSON object; expected {WHAT}")
     return found

@@ -1,4 +1,4 @@
-"""Rows that name their components by numbers, one record after the other, as batches of vectors."""
+"""Records with numbers of components, as batches of vectors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROWS_AT_ONCE = 8192
 
 
 class NumberedRecord(NamedTuple):
-    """One row. place: for messages. components, weights: lists as a file has them, not checked."""
+    """One row. place: for messages. components, weights: the lists of the file, not checked."""
 
     place: str
     row_id: str
@@ -29,12 +29,12 @@ class NumberedRecord(NamedTuple):
     document: Document | None = None
 
 
-Records = Callable[[], Iterator[NumberedRecord]]  # starts anew with each call
+Records = Callable[[], Iterator[NumberedRecord]]  # starts again with each call
 
 
 @contextmanager
 def opened(records: Records) -> Iterator[OpenedVectors]:
-    """The records as vectors; they are gone through twice. Raises VectorsError."""
+    """The records as vectors. They are read twice. Raises VectorsError."""
     total = dim = 0
     for components, _ in map(_checked, records()):
         total += 1
@@ -52,14 +52,14 @@ def _batches(records: Records, dim: int) -> Iterator[SparseVectors]:
         repeated = unique.add([each.row_id for each in held])
         if repeated is not None:
             where = held[repeated]
-            raise VectorsError(f"{where.place}: id {where.row_id!r} occurs a second time; make ids unique")
+            raise VectorsError(f"{where.place}: duplicate id {where.row_id!r}; make ids unique")
         arrays = list(map(_checked, held))
         indptr = indptr_of([len(components) for components, _ in arrays])
         components, weights = map(np.concatenate, zip(*arrays, strict=True))
         try:
             return SparseVectors(indptr, components, weights, dim, [each.row_id for each in held])
         except VectorsError as error:
-            raise VectorsError(f"{held[0].place} and behind: {error}") from None
+            raise VectorsError(f"{held[0].place} or later: {error}") from None
 
     for record in records():
         held.append(record)
@@ -81,7 +81,7 @@ def _checked(record: NumberedRecord) -> tuple[Any, Any]:
         or not all(type(each) in (int, float) and 0 <= each < TOO_LARGE for each in weights)
     ):
         raise VectorsError(
-            f"{record.place}: components and weights are not two lists of one length, of whole numbers from 0 and of "
-            "numbers, finite and non-negative, that a 32-bit float can hold"
+            f"{record.place}: components and weights are not two lists of the same length with whole numbers from 0 "
+            "and non-negative 32-bit floats"
         )
     return np.array(components, np.int64), np.array(weights, np.float64)

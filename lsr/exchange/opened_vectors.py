@@ -1,4 +1,4 @@
-"""OpenedVectors: what a format is read as."""
+"""OpenedVectors: the vectors read from a format."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from lsr.vectors.vocabulary import Vocabulary
 
 
 class OpenedVectors(NamedTuple):
-    """Vectors of a file, which are read once.
+    """The vectors of a file, which are read once.
 
-    vocabulary: the tokens of the components; None where these have numbers alone. total: rows, None if only reading
-    them all would tell. documents: reads their texts and metadata, of those that have any.
+    vocabulary: the tokens of the components; None if components have only numbers.
+    total: the number of rows; None if it is unknown before all are read.
+    documents: reads the texts and metadata, if the file has any.
     """
 
     dim: int
@@ -26,5 +27,5 @@ class OpenedVectors(NamedTuple):
     documents: Callable[[], Iterator[Document]] | None = None
 
 
-# Opens a path. The folder is for what has to be put in another order.
+# Opens a path. The folder is for temporary files of formats in another order.
 Read = Callable[[Path, Path], AbstractContextManager[OpenedVectors]]

@@ -1,4 +1,4 @@
-"""Qdrant: lines of JSON, each a point as its upsert takes it.
+"""Qdrant: lines of JSON, each a point for its upsert.
 
 {"id": "a UUID", "vector": {"sparse": {"indices": [7], "values": [1.5]}}, "payload": {"id": "d1", "text": "..."}}
 """
@@ -24,11 +24,11 @@ from lsr.vectors.io.jsonl import checked_id
 from lsr.vectors.io.token_records import numbered_lines
 
 WHAT = "points of Qdrant as lines of JSON, with a sparse vector"
-VECTOR = "sparse"  # its name among the vectors of a point
+VECTOR = "sparse"  # name of the vector in a point
 
 
 def write(path: Path, rows: IndexRows, _scale: float | None, advance: Advance) -> Written:
-    """Points whose ids are UUIDs of version 5 of the documents' ids, which are in the payload."""
+    """Write points. Their ids are UUIDs of version 5 of the documents' ids, which are in the payload."""
     weights = 0
     with replacing_lines(path) as write:
         for row in rows.rows(advance):
@@ -41,11 +41,11 @@ def write(path: Path, rows: IndexRows, _scale: float | None, advance: Advance) -
             point = {"id": str(uuid5(NAMESPACE_OID, row.row_id)), "vector": {VECTOR: sparse}, "payload": payload}
             write(json.dumps(point, ensure_ascii=False))
             weights += len(row.weights)
-    return Written(weights, notes=("components have numbers; the tokens that these stand for are in the index alone",))
+    return Written(weights, notes=("components are numbers; only the index has their tokens",))
 
 
 def read(path: Path, _scratch: Path) -> AbstractContextManager[OpenedVectors]:
-    """Points, plain or packed by gzip, read twice; the only sparse vector of each. Raises VectorsError."""
+    """The sparse vectors of points, plain or gzipped, which are read twice. Raises VectorsError."""
     return opened(lambda: _records(path))
 
 
@@ -59,7 +59,7 @@ def _records(path: Path) -> Iterator[NumberedRecord]:
         vectors = point.get("vector") if isinstance(point, dict) else None
         found = [each for each in vectors.values() if isinstance(each, dict)] if isinstance(vectors, dict) else []
         if len(found) != 1:
-            raise VectorsError(f"{place}: has {len(found)} sparse vectors, not one; expected {WHAT}")
+            raise VectorsError(f"{place}: has {len(found)} sparse vectors instead of one; expected {WHAT}")
         payload = point.get("payload") if isinstance(point.get("payload"), dict) else {}
         row_id = checked_id(payload.get("id", point.get("id")), place)
         document = None

@@ -1,6 +1,6 @@
 """Seismic's inner format, .bin: rows without ids and tokens.
 
-Little endian, nothing in between: uint32 rows; for each row uint32 m, uint32 components[m], float32 weights[m].
+Little endian, without padding: uint32 rows; for each row uint32 m, uint32 components[m], float32 weights[m].
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lsr.vectors.io.vectors_info import reading_errors, row_names
 from lsr.vectors.normalize import indptr_of, normalize
 from lsr.vectors.sparse_vectors import SparseVectors
 
-WHAT = "Seismic's inner format: a number of rows, and of each its length, components and weights"
+WHAT = "Seismic's inner format: the number of rows, then the length, components and weights of each row"
 MAX_ROWS = MAX_COMPONENTS = 2**32 - 1
 ROWS_AT_ONCE = 8192
 
@@ -41,12 +41,12 @@ def write(path: Path, rows: IndexRows, _scale: float | None, advance: Advance) -
                 numbers = np.concatenate([[len(components)], components]).astype("<u4")
                 file.write(numbers.tobytes() + values.astype("<f4", copy=False).tobytes())
             weights += batch.nnz
-    return Written(weights, notes=("rows are in the order of the index; the file has no place for ids and tokens",))
+    return Written(weights, notes=("rows are in the order of the index; the file cannot store ids and tokens",))
 
 
 @contextmanager
 def read(path: Path, _scratch: Path) -> Iterator[OpenedVectors]:
-    """A file, whose rows are numbered from 0, and which is read twice. Raises VectorsError."""
+    """The vectors of a file, numbered from 0. The file is read twice. Raises VectorsError."""
     total, dim = 0, 0
     for components, _ in _rows(path):
         total += 1
@@ -79,11 +79,11 @@ def _rows(path: Path) -> Iterator[tuple[Array, Array]]:
             components = _numbers(file, "<u4", length, f"row {row}").astype(np.int64)
             yield components, _numbers(file, "<f4", length, f"row {row}")
         if file.read(1):
-            raise VectorsError(f"there are bytes behind its {count} rows; expected {WHAT}")
+            raise VectorsError(f"there are bytes after its {count} rows; expected {WHAT}")
 
 
 def _numbers(file: BinaryIO, dtype: str, count: int, what: str) -> Array:
     content = file.read(count * np.dtype(dtype).itemsize)
     if len(content) < count * np.dtype(dtype).itemsize:
-        raise VectorsError(f"it ends in {what}; truncated or foreign; expected {WHAT}")
+        raise VectorsError(f"it ends in {what}; it is truncated or not {WHAT}")
     return np.frombuffer(content, dtype)

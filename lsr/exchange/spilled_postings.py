@@ -1,4 +1,4 @@
-"""Postings dealt to ranges of keys by way of the disk: how rows become posting lists, and posting lists rows."""
+"""Postings sorted by ranges of keys on disk, to turn rows into posting lists, and posting lists into rows."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _RECORD = np.dtype([("key", "<u4"), ("other", "<u4"), ("impact", "<u4")])
 
 
 def bounds_of(keys: Array) -> list[int]:
-    """Where equal keys begin, sorted ones that are not negative, and where the last ones end."""
+    """The begins of runs of equal keys, and the end of the last run. keys: sorted and not negative."""
     return [*np.flatnonzero(np.diff(keys.astype(np.int64), prepend=-1)).tolist(), len(keys)]
 
 
 class KeyPostings(NamedTuple):
-    """Postings of one range, by key; those of one key in the order in which they were added. uint32[m] each."""
+    """Postings of one range, sorted by key, and for each key in the order in which they were added. uint32[m] each."""
 
     keys: Array
     others: Array
@@ -29,17 +29,17 @@ class KeyPostings(NamedTuple):
 
 
 class SpilledPostings:
-    """Postings by key, on disk. A key is a component and the other a row, or the other way round.
+    """Postings by key, on disk. The key is a component and the other number a row, or the reverse.
 
-    folder: holds a file for each range. range_of: integers[n] -> int64[n], the ranges of keys, which rise as keys do,
-    from 0 to before `count`; one range at a time is in memory.
+    folder: has a file for each range. range_of: integers[n] -> int64[n], the ranges of keys, from 0 to before `count`,
+        ascending like the keys. One range at a time is in memory.
     """
 
     def __init__(self, folder: Path, range_of: Callable[[Array], Array], count: int) -> None:
         self._folder, self._range_of, self._count = folder, range_of, count
 
     def add(self, keys: Array, others: Array, impacts: Array) -> None:
-        """Postings, integers[n] each. Raises StorageError."""
+        """Add postings, integers[n] each. Raises StorageError."""
         dealt = self._range_of(keys)
         order = np.argsort(dealt, kind="stable")
         records = np.empty(len(keys), _RECORD)
@@ -51,7 +51,7 @@ class SpilledPostings:
                 file.write(records[begin:end].tobytes())
 
     def ranges(self) -> Iterator[KeyPostings]:
-        """Each range once, in order, of those that have no postings, too; its file is removed. Raises StorageError."""
+        """All ranges in order, also those without postings. Their files are removed. Raises StorageError."""
         for number in range(self._count):
             path = self._path(number)
             records = np.empty(0, _RECORD)

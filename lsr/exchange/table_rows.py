@@ -1,4 +1,4 @@
-"""Rows of Parquet files, and of folders of them, as datasets and Milvus have them."""
+"""Rows of Parquet files, and of folders of them, as written by datasets and Milvus."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from lsr.storage.reading import anchored
 
 
 class TableRows:
-    """A Parquet file, a folder of these, or what datasets' save_to_disk wrote. Raises VectorsError.
+    """A Parquet file, a folder of these, or a folder of datasets' save_to_disk. Raises VectorsError.
 
-    what: is expected there, for messages. required: columns that must be there; others is what else is read.
+    what: the expected contents, for messages. required: columns that the file must have. others: further columns to
+        read.
     """
 
     def __init__(self, path: Path, what: str, required: Sequence[str], others: Sequence[str]) -> None:
@@ -25,7 +26,7 @@ class TableRows:
             self.columns = [name for name in (*required, *others) if name in self._files.names()]
             for name in required:
                 if name not in self.columns:
-                    raise VectorsError(f"{path}: there is no column {name!r}; expected {what}")
+                    raise VectorsError(f"{path}: has no column {name!r}; expected {what}")
         self._path = path
 
     def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -58,5 +59,5 @@ def _files(path: Path) -> ArrowFiles:
         return saved
     paths = sorted(each for each in path.rglob("*.parquet") if each.is_file() and each.name[0] != ".")
     if not paths:
-        raise CollectionError(f"{path}: has no Parquet files in it")
+        raise CollectionError(f"{path}: has no Parquet files")
     return ArrowFiles(path.name, str(path), paths)

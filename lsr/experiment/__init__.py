@@ -1,4 +1,4 @@
-"""Experiments: systems x collections, described in a file, to runs, tables, tests and plots."""
+"""Experiments: from systems x collections in a file to runs, tables, tests and plots."""
 
 from lsr.experiment.experiment_file import Experiment, read_experiment
 from lsr.experiment.runner import run_experiment

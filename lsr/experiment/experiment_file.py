@@ -1,4 +1,4 @@
-"""experiment.toml: what is measured, on what, beside what."""
+"""experiment.toml: systems, collections, measures and the baseline."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from lsr.storage.reading import rereadable
 from lsr.toml import read_toml, table
 
 MEASURED_K = 1000
-MOST_CHOICES = 10_000  # of values to tune
-MEAN = "mean"  # a row of the tables, and not a collection
+MOST_CHOICES = 10_000  # combinations of values to tune
+MEAN = "mean"  # name of a row of the tables
 
-# The words of a search, but for those of kNN graphs and presets, which no experiment makes.
+# The words of a search, except for kNN graphs and presets, which experiments do not make.
 WORDS = {word: kind for word, kind in word_types().items() if word not in ("knn", "recall")}
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+@-]{,99}")  # a file's name, with suffixes of ours
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+@-]{,99}")  # valid in file names, also with suffixes
 
 
 @dataclass(frozen=True)
 class NamedEncoder:
-    """An encoder by name, the options to load it with, and, of a dense one, how its vectors are indexed."""
+    """An encoder by name, its options, and for a dense one, the settings of its index."""
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -48,10 +48,10 @@ class NamedEncoder:
 
 @dataclass(frozen=True)
 class System:
-    """One way to search.
+    """A system: one way to search.
 
-    settings: those of its words that say how, as in the file: those of WORDS.
-    tune: word -> values to choose from, on another split than the one that is reported.
+    settings: its words of WORDS and their values in the file.
+    tune: word -> values to choose from, on another split than that of the results.
     """
 
     name: str
@@ -61,14 +61,22 @@ class System:
     tune: Mapping[str, Sequence[Any]]
 
     def grid(self) -> list[dict[str, Any]]:
-        """Its settings with each choice of the values to tune; only its settings, if there is nothing to tune."""
+        """Its settings with each combination of values to tune; only its settings, if nothing is tuned."""
         choices = [dict(zip(self.tune, values, strict=True)) for values in product(*self.tune.values())]
         return [{**self.settings, **choice} for choice in choices]
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """systems x collections. baseline: the system that all others are tested against."""
+    """An experiment: systems x collections, from read_experiment.
+
+    name: the name of the file.
+    collections: the collections with their judgments.
+    systems: the ways to search.
+    baseline: the system against which all others are tested.
+    measures: names of ir_measures.
+    k: the number of documents per query.
+    """
 
     name: str
     collections: tuple[Judged, ...]
@@ -79,7 +87,7 @@ class Experiment:
 
 
 def _by(key: str) -> WrapValidator:
-    """A text stands for a table with that one key."""
+    """Accept a text for a table with only this key."""
 
     def read(value: Any, handler: Callable[[Any], Any]) -> Any:
         return handler({key: value} if isinstance(value, str) else value)
@@ -89,7 +97,7 @@ def _by(key: str) -> WrapValidator:
 
 @table
 class CollectionTable:
-    """One of `collections`; a text is its path. None is what the collection itself says."""
+    """One of `collections`; a text is its path. None takes the value of the collection."""
 
     path: str
     split: str | None = None
@@ -105,7 +113,7 @@ class CollectionTable:
 
 @table
 class EncoderTable:
-    """`encoder` of a system; a text is its name. The others are options of load_encoder."""
+    """`encoder` of a system; a text is its name. The other keys are options of load_encoder."""
 
     name: str
     dtype: str | None = None
@@ -133,7 +141,7 @@ class EncoderTable:
 
 @table
 class DenseTable:
-    """`dense` of a system; a text is its name. The others are options of load_dense_encoder, and of DenseConfig."""
+    """`dense` of a system; a text is its name. The other keys are options of load_dense_encoder and DenseConfig."""
 
     name: str
     dtype: str | None = None
@@ -154,7 +162,7 @@ class DenseTable:
         return NamedEncoder(self.name, _given(self, ("dtype", "max_length")), index)
 
 
-# One of `systems`: its encoders, what is tuned, and the words of its searches; None where they are not given.
+# One of `systems`: its encoders, the tuned values, and the words of its searches; None for missing ones.
 _SYSTEM = {
     "encoder": Annotated[EncoderTable, _by("name")],
     "dense": Annotated[DenseTable, _by("name")] | None,
@@ -178,9 +186,9 @@ class ExperimentTable:
 
 
 def read_experiment(path: str | Path) -> Experiment:
-    """The experiment that a TOML file describes; docs/experiments.md says how.
+    """Read an experiment from a TOML file; docs/experiments.md describes it.
 
-    Raises ParameterError, naming file and entry, for what is missing, misspelt or cannot work: before anything runs.
+    Raises ParameterError, which names file and entry, for missing, misspelt or invalid entries, before anything runs.
     """
     path = rereadable(expanded(path))
     described = read_toml(path, ExperimentTable)
@@ -194,15 +202,20 @@ def _experiment(name: str, described: ExperimentTable) -> Experiment:
     collections = [*SUITES.get(described.suite or "", ()), *(each.judged() for each in described.collections)]
     systems = [_system(each, entry) for each, entry in described.systems.items()]
     if not collections or not systems:
-        raise ParameterError("there must be at least one collection (or a suite) and one system; add [systems.NAME]")
-    # Rows of the tables are named by collections, by groups of them, and one of them is the mean.
+        raise ParameterError(
+            "an experiment needs at least one collection (or a suite) and one system; add [systems.NAME]"
+        )
+    # The names of rows are those of collections and groups; one row is the mean.
     rows = [MEAN, *{each.group for each in collections if each.group}, *(each.name for each in collections)]
     for kind, names in (("collection", rows), ("system", [s.name for s in systems])):
         for each in names:
             if not _NAME.fullmatch(each):
-                raise ParameterError(f"{kind} {each!r}: a name has up to 100 of A-Z, a-z, 0-9 and . _ + @ -; rename it")
-            if [other.casefold() for other in names].count(each.casefold()) > 1:  # some file systems cannot tell
-                raise ParameterError(f"{kind} {each!r} is there twice, or is a name of ours; give one another name")
+                raise ParameterError(
+                    f"{kind} {each!r}: a name can have only A-Z, a-z, 0-9 and . _ + @ -, at most 100 characters; "
+                    "rename it"
+                )
+            if [other.casefold() for other in names].count(each.casefold()) > 1:  # some file systems ignore case
+                raise ParameterError(f"{kind} {each!r} is a duplicate or a reserved name; rename it")
     baseline = systems[0].name if described.baseline is None else described.baseline
     if baseline not in [system.name for system in systems]:
         raise ParameterError(
@@ -210,7 +223,7 @@ def _experiment(name: str, described: ExperimentTable) -> Experiment:
         )
     measures = described.measures
     if len({*parse_measures(measures).values()}) < len(measures):
-        raise ParameterError(f"measures are {', '.join(measures)}; give each once")
+        raise ParameterError(f"measures are {', '.join(measures)}; name each measure once")
     for system in systems:
         for collection in collections:
             _check_tuning(system, collection)
@@ -223,8 +236,7 @@ def _system(name: str, entry: Any) -> System:
     for key, values in tune.items():
         if key not in WORDS or not values or key in settings:
             raise ParameterError(
-                f"{what}: tune.{key} must be a list of values for one of {', '.join(WORDS)} "
-                f"that has no value of its own"
+                f"{what}: tune.{key} must be a list of values for one of {', '.join(WORDS)} that is not set elsewhere"
             )
     dense = None if entry.dense is None else entry.dense.named()
     system = System(name, entry.encoder.named(), dense, settings, tune)
@@ -234,10 +246,12 @@ def _system(name: str, entry: Any) -> System:
     try:
         searched = {side for chosen in system.grid() for side in SearchRequest.from_words(chosen).sides}
         if DENSE in searched and dense is None:
-            raise ParameterError("it searches dense vectors and has none; add dense = 'minilm', or another encoder")
+            raise ParameterError(
+                "the system searches dense vectors, but has none; add dense = 'minilm', or another encoder"
+            )
         if DENSE not in searched and dense is not None:
             raise ParameterError(
-                "it never searches its dense vectors; add interpolate or side = 'dense', or leave out dense"
+                "the system does not use its dense vectors; add interpolate or side = 'dense', or remove dense"
             )
     except ParameterError as error:
         raise ParameterError(f"{what}: {error}") from error
@@ -249,16 +263,16 @@ def _given(entry: Any, keys: Iterable[str]) -> dict[str, Any]:
 
 
 def _check_tuning(system: System, collection: Judged) -> None:
-    """The tuner never reports on what it tuned on."""
+    """Raises ParameterError if the results would be on the split for tuning."""
     if not system.tune:
         return
     if collection.tune is None:
         raise ParameterError(
-            f"system {system.name!r} is tuned, and collection {collection.name!r} names no split to tune on; add "
-            f"tune = 'dev', or another split than the one reported (suites have none: list their collections yourself)"
+            f"system {system.name!r} is tuned, but collection {collection.name!r} names no split for it; add tune = "
+            "'dev', or another split than that of the results (suites have none: list their collections)"
         )
     if collection.tune == collection.split:
         raise ParameterError(
-            f"collection {collection.name!r}: would be tuned on {collection.tune!r} and reported on the same split; "
-            f"name two different ones"
+            f"collection {collection.name!r}: tuning and results use the same split {collection.tune!r}; name two "
+            "different splits"
         )

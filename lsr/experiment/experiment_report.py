@@ -1,14 +1,14 @@
-"""What an experiment leaves to be read: tables, tests and plots, made anew from its results each time.
+"""The report of an experiment: tables, tests and plots, written again from its results each time.
 
 tables/results.{md,csv,tex}      every system on every collection: measures, microseconds, bytes
-tables/MEASURE.{md,csv,tex}      one measure: collections down, systems across, and their mean
+tables/MEASURE.{md,csv,tex}      one measure: rows are collections, columns are systems; and the mean
 tables/tests.csv                 every system against the baseline on every row of the tables, for every measure
-tables/tuning.csv                what was tried where something was tuned
+tables/tuning.csv                the tried settings, if a system was tuned
 plots/COLLECTION/*.{svg,pdf,png} recall and effectiveness against latency, without and with encoding of the query;
                                  per-query differences to the baseline
-report.md                        the results, what they were made with, and how to cite it
+report.md                        the results, the software and machine behind them, and how to cite them
 methods.{md,tex}                 the methods section of a paper: collections, systems, measures, tests, versions
-refs.bib                         what the methods section cites
+refs.bib                         the references of the methods section
 """
 
 from __future__ import annotations
@@ -34,15 +34,20 @@ from lsr.provenance import DATE, bibtex
 from lsr.storage.files import DAMAGE, replacing_file, storage_errors
 
 LEVEL = 0.05
-_NOT_IN_PAPERS = ("recall@10 of exact", "query nnz", "document nnz", "FLOPS")  # or the table is wider than a page
+_NOT_IN_PAPERS = (
+    "recall@10 of exact",
+    "query nnz",
+    "document nnz",
+    "FLOPS",
+)  # not in papers, where the table would be too wide
 _MEANS = ("encode_microseconds", "search_microseconds", "recall_of_exact", "query_nnz", "document_nnz", "flops")
 _RECALL = re.compile(r"^(?:R|Recall)(?:\(.*\))?@(\d+)$")
 
 
 class Result(NamedTuple):
-    """One system on one collection. tuning: {"on", "settings", "tried"}, if anything was tuned.
+    """The result of a system on a collection. tuning: {"on", "settings", "tried"}, if the system was tuned.
 
-    made_with: fact -> value, of the software and the machine; empty of results of earlier versions.
+    made_with: fact -> value, of the software and the machine; empty for results of earlier versions.
     """
 
     judged: Judged
@@ -53,11 +58,14 @@ class Result(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One system on one row of the tables: a collection, or the mean over the collections of a group.
+    """The result of a system in a row of the tables: on a collection, or the mean over the collections of a group.
 
-    values: measure -> figure. pairs: measure -> query -> value, of which the figure is the mean, and which are compared
-    in pairs; of a group, collection -> mean over its queries. query_nnz, document_nnz, flops: None without a sparse
-    side. bytes: of a group, the sum. group: whether it is one.
+    values: measure -> figure.
+    pairs: measure -> query -> value, the values of which the figure is the mean, and which paired tests compare; for a
+        group, collection -> mean over its queries.
+    query_nnz, document_nnz, flops: None without a sparse side.
+    bytes: for a group, the sum.
+    group: whether the row is a group.
     """
 
     collection: str
@@ -99,22 +107,22 @@ def write_report(experiment: Experiment, results: Sequence[Result], folder: Path
 
 
 def results_table(experiment: Experiment, results: Sequence[Result]) -> Table:
-    """Every system on every collection: measures with their marks, microseconds, bytes."""
+    """The table of every system on every collection: measures with their marks, microseconds, bytes."""
     rows = _rows(experiment, results)
     return _results_table(experiment, rows, _tests(experiment, rows))
 
 
 def _without(table: Table, names: Sequence[str]) -> Table:
-    """The table without some columns, which lie to the right of all that are marked."""
+    """The table without some columns, which are to the right of all marked columns."""
     kept = [at for at, column in enumerate(table.columns) if column.name not in names]
     rows = [[row[at] for at in kept] for row in table.rows]
     return table._replace(columns=[table.columns[at] for at in kept], rows=rows)
 
 
 def _report(experiment: Experiment, results: Sequence[Result], table: Table) -> str:
-    """Markdown. Results may come from several runs, on several machines: each has its section."""
+    """The report in Markdown. Results can come from several runs on several machines: each has its section."""
     lines = [f"# {experiment.name}", "", f"Marks: significantly better or worse than {experiment.baseline}.", ""]
-    lines += [to_markdown(table), "encode and search µs: of one query, the median, each on one thread.", ""]
+    lines += [to_markdown(table), "encode and search µs: median per query, on one thread.", ""]
     made: dict[tuple[tuple[str, str], ...], list[Result]] = {}
     for result in results:
         made.setdefault(tuple(each for each in result.made_with.items() if each[0] != DATE), []).append(result)
@@ -162,7 +170,7 @@ def _rows(experiment: Experiment, results: Sequence[Result]) -> list[Row]:
 
 
 def _mean(figures: Sequence[Figures], name: str) -> Any:
-    """The mean of those that have it, None where none has."""
+    """The mean over the results that have this figure; None if none has it."""
     known = [found for each in figures if (found := getattr(each, name)) is not None]
     return statistics.fmean(known) if known else None
 
@@ -217,7 +225,7 @@ def _results_table(experiment: Experiment, rows: Sequence[Row], tests: Tests) ->
 
 
 def _measure_table(experiment: Experiment, rows: Sequence[Row], tests: Tests, measure: str) -> Table:
-    """Collections down, systems across; the last row is the mean over the collections."""
+    """The table of one measure: rows are collections, columns are systems; the last row is the mean."""
     systems = [system.name for system in experiment.systems]
     found = {(row.collection, row.system): row.values[measure] for row in rows}
     collections = list(dict.fromkeys(row.collection for row in rows))
@@ -289,14 +297,14 @@ def _mark(comparison: Comparison | None) -> str:
 
 
 def _file_name(measure: str) -> str:
-    """nDCG@10 -> ndcg-10."""
+    """The measure as the name of a file: nDCG@10 -> ndcg-10."""
     return "".join(each if each.isalnum() else "-" for each in measure.lower()).strip("-")
 
 
 class _Writer:
-    """Writes files of a report, and removes those that an earlier one wrote and this one did not.
+    """Writes the files of a report, and removes old files of an earlier report.
 
-    report.json, in the experiment's folder, lists them: what else lies beside them is not ours.
+    report.json, in the experiment's folder, lists them. Other files beside them are not touched.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -305,7 +313,7 @@ class _Writer:
         self._written: list[str] = []
 
     def path(self, *parts: str) -> Path:
-        """Where a file of the report is to be written."""
+        """The path of a file of the report."""
         self._written.append("/".join(parts))
         return self._folder.joinpath(*parts)
 
@@ -314,17 +322,17 @@ class _Writer:
             file.write(text.encode())
 
     def table(self, table: Table, name: str, caption: str, in_papers: Table | None = None) -> None:
-        """in_papers: what LaTeX gets, in place of `table`."""
+        """Write a table. in_papers: the table for LaTeX, instead of `table`."""
         latex = to_latex(in_papers or table, caption, f"{self._name}-{name}")
         for suffix, text in (("md", to_markdown(table)), ("csv", to_csv(table)), ("tex", latex)):
             self.text(f"{name}.{suffix}", text)
 
     def plots(self, collection: str, name: str) -> list[Path]:
-        """For the web, for pdflatex, and for slides."""
+        """The paths of a plot for the web, for pdflatex, and for slides."""
         return [self.path("plots", collection, f"{name}.{suffix}") for suffix in ("svg", "pdf", "png")]
 
     def beside(self, name: str, text: str) -> None:
-        """A file beside the folders of tables and plots."""
+        """Write a file beside the folders of tables and plots."""
         with replacing_file(self.path(name)) as file:
             file.write(text.encode())
 

@@ -1,4 +1,4 @@
-"""Choosing weights and depths on one split, to report on another."""
+"""Choosing weights and depths on one split, for results on another."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from lsr.progress import progress_bar
 
 
 class Tuned(NamedTuple):
-    """settings: the system's, with the values that did best on the split. tried: each choice and its measure."""
+    """The result of tuning.
+
+    settings: those of the system, with the best values on the split. tried: the choices and their measures.
+    """
 
     settings: dict[str, Any]
     tried: list[tuple[dict[str, Any], float]]
@@ -22,9 +25,9 @@ class Tuned(NamedTuple):
 def tune(
     task: Callable[[dict[str, Any]], Task], system: System, queries: Container[str], measure: str, progress: bool
 ) -> Tuned:
-    """The settings of the grid with the largest mean of `measure`, of equal ones the first.
+    """The settings of the grid with the largest mean of `measure`; of equal ones, the first.
 
-    task: the system at work, with the settings it is given, on the split to tune on. queries: see queries_to_tune_on.
+    task: the task of the system with the given settings, on the split for tuning. queries: see queries_to_tune_on.
     """
     grid = system.grid()
     tried: list[tuple[dict[str, Any], float]] = []
@@ -38,24 +41,27 @@ def tune(
 
 
 def queries_to_tune_on(on: Collection, reported: Collection) -> dict[str, str]:
-    """Query id -> text of `on`, without those whose text, but for case and blanks, is also one of `reported`.
+    """Query id -> text of `on`, without queries whose text is also in `reported`, up to case and blanks.
 
-    So that what is tuned on a query is never reported on it. Raises CollectionError for one split twice, splits with a
-    query id in common, and if nothing is left.
+    So no query is both tuned and reported on. Raises CollectionError for twice the same split, splits with common query
+    ids, and if no query is left.
     """
     if on.split == reported.split:
-        raise CollectionError(f"{on.name}: would be tuned and reported on split {on.split!r}; name two different ones")
+        raise CollectionError(
+            f"{on.name}: tuning and results use the same split {on.split!r}; name two different splits"
+        )
     queries, shown = on.queries(), reported.queries()
     splits = f"splits {on.split!r} and {reported.split!r}"
     shared = sorted(queries.keys() & shown.keys())
     if shared:
         raise CollectionError(
-            f"{on.name}: {splits} share {len(shared)} queries, such as {shared[0]!r}; tune on a split of other queries"
+            f"{on.name}: {splits} share {len(shared)} queries, such as {shared[0]!r}; tune on a split with other "
+            "queries"
         )
     texts = {_plain(text) for text in shown.values()}
     kept = {query_id: text for query_id, text in queries.items() if _plain(text) not in texts}
     if not kept:
-        raise CollectionError(f"{on.name}: {splits} ask the same questions; tune on a split of other queries")
+        raise CollectionError(f"{on.name}: {splits} have the same query texts; tune on a split with other queries")
     return kept
 
 

@@ -1,7 +1,7 @@
-"""The indexes of an experiment: built where they are missing, each encoder once for each corpus.
+"""The indexes of an experiment: missing ones are built, one per encoder and corpus.
 
-CORPUS and ENCODER in their names are made of digests, of the documents and of the model's files: a model that was
-trained on has indexes of its own.
+CORPUS and ENCODER in their names contain digests, of the documents and of the model's files: a model that was trained
+further has other indexes.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from lsr.storage.manifest import MANIFEST
 
 
 class Indexes:
-    """The indexes of an experiment in a folder, CORPUS.ENCODER, and the queries that their encoders have encoded.
+    """The indexes of an experiment in a folder, CORPUS.ENCODER, and the queries encoded by their encoders.
 
-    What systems share on the collections of one corpus is built, opened, loaded and encoded once; then it is let go.
-    Methods raise as build_index and build_dense do.
+    The parts that systems share on the collections of one corpus are built, opened, loaded and encoded once, and then
+    released. Methods raise like build_index and build_dense.
     """
 
     def __init__(self, folder: Path, device: str | None, threads: int, progress: bool) -> None:
@@ -47,7 +47,7 @@ class Indexes:
 
     def searcher(self, collection: Collection, system: System) -> Searcher:
         """The searcher of a system."""
-        corpus = f"corpus-{digest(collection.corpus)}"  # of the documents alone: collections may share them
+        corpus = f"corpus-{digest(collection.corpus)}"  # only of the documents, which collections can share
         if corpus != self._corpus:
             self._corpus, self._sparse, self._dense, self._both, self._encoded = corpus, {}, {}, {}, {}
         key = self.key(system.encoder)
@@ -74,7 +74,7 @@ class Indexes:
         return self._encoded[place]
 
     def key(self, encoder: NamedEncoder) -> str:
-        """A name for files: the encoder's, and a digest of its options and its model. Raises EncoderError."""
+        """A name for files: that of the encoder, and a digest of its options and its model. Raises EncoderError."""
         if encoder.name == BM25Encoder.name:
             options = dict(encoder.options)
             if "tokenizer" in options:
@@ -108,5 +108,5 @@ class Indexes:
 
 
 def digest(content: Any) -> str:
-    """Eight hexadecimal digits for a JSON value."""
+    """A digest of a JSON value: eight hexadecimal digits."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]

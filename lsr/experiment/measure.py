@@ -1,4 +1,4 @@
-"""One system on one collection: the run, its measures, its time and its size."""
+"""A system on a collection: its run, measures, time and size."""
 
 from __future__ import annotations
 
@@ -33,13 +33,16 @@ DOCUMENTS_AT_ONCE = 1 << 16
 
 @dataclass(frozen=True)
 class Figures:
-    """What is known of a run.
+    """The figures of a run.
 
-    per_query: measure -> query id -> value. search_microseconds, encode_microseconds: of one query, the median over up
-    to 100 of them, one at a time, searched and encoded on one thread, k = 10. recall_of_exact: the share of the ten
-    best of an exact search by the same system that it found, over the first 1000 queries. bytes: of the indexes
-    that it searches. query_nnz, document_nnz: mean number of non-zero weights of a sparse vector. flops: see
-    lsr.eval.expected_flops. None where there is no sparse side, and flops also in results of earlier versions.
+    per_query: measure -> query id -> value.
+    search_microseconds, encode_microseconds: of one query, the median over up to 100 of them, one at a time, searched
+        and encoded on one thread, k = 10.
+    recall_of_exact: the share of the ten best documents of an exact search by the same system that it found, over the
+        first 1000 queries.
+    bytes: of the searched indexes.
+    query_nnz, document_nnz: mean number of non-zero weights of a sparse vector; None without a sparse side.
+    flops: see lsr.eval.expected_flops; None without a sparse side, and in results of earlier versions.
     """
 
     per_query: dict[str, dict[str, float]]
@@ -53,7 +56,7 @@ class Figures:
 
 
 class Task(NamedTuple):
-    """A system at work on a collection. encoded: side -> all of its queries, in their order, encoded."""
+    """A system on a collection. encoded: side -> all of its encoded queries, in order."""
 
     searcher: Searcher
     collection: Collection
@@ -62,12 +65,12 @@ class Task(NamedTuple):
     threads: int
 
     def dropped(self) -> npt.NDArray[np.int64] | None:
-        """int64[queries]: the row of each query's own document, where the collection has such; see Searcher.find."""
+        """int64[queries]: the row of each query's own document, if the collection has such; see Searcher.find."""
         return self.searcher.snapshot.rows_of(list(self.collection.queries())) if self.collection.drop_same_id else None
 
 
 def measure_system(task: Task, measures: Mapping[str, str], run_file: Path, progress: bool) -> Figures:
-    """Search for all queries, write the run, and measure it. measures: name -> measure as ir_measures knows it."""
+    """Search for all queries, write the run, and measure it. measures: name -> measure of ir_measures."""
     texts = list(task.collection.queries().values())
     check_index(
         task.collection.qrels(), task.searcher.snapshot.rows_of, task.collection.name, task.searcher.snapshot.doc_id(0)
@@ -87,7 +90,7 @@ def measure_system(task: Task, measures: Mapping[str, str], run_file: Path, prog
 
 
 def mean_measure(task: Task, measure: str, queries: Container[str]) -> float:
-    """The mean of one measure over some of the judged queries: what a tuner compares."""
+    """The mean of one measure over some of the judged queries, for tuning."""
     values = [
         value
         for run in _runs(task)
@@ -100,13 +103,13 @@ def mean_measure(task: Task, measure: str, queries: Container[str]) -> float:
 def _evaluate(
     qrels: Qrels, run: Mapping[str, Mapping[str, float]], measures: Mapping[str, str]
 ) -> dict[str, dict[str, float]]:
-    """Name -> query id -> value, for the queries of `run`, all of them judged."""
+    """Name -> query id -> value, for the queries of `run`, which are all judged."""
     values = query_values({query_id: qrels[query_id] for query_id in run}, run, list(measures.values()))
     return {name: values[measure] for name, measure in measures.items()}
 
 
 def _runs(task: Task) -> Iterator[dict[str, dict[str, float]]]:
-    """Results of some queries at a time: a whole run of 1,000 documents a query may not fit in memory."""
+    """Results in batches of queries: a whole run of 1,000 documents per query may not fit in memory."""
     query_ids = list(task.collection.queries())
     for start in range(0, len(query_ids), QUERIES_AT_ONCE):
         some = slice(start, start + QUERIES_AT_ONCE)
@@ -119,8 +122,8 @@ def _runs(task: Task) -> Iterator[dict[str, dict[str, float]]]:
 def _microseconds(task: Task, texts: Sequence[str]) -> tuple[float, float]:
     """(searching, encoding): medians, after three queries that compile kernels and map the index.
 
-    All are encoded before any is searched for: a network leaves nothing in the caches, which would tell of encoders
-    where indexes are compared.
+    All queries are encoded before any search: a network flushes the caches, so that encoders would change the times of
+    indexes.
     """
     dropped, request = task.dropped(), replace(task.request, k=TIMED_K)
     timed = list(range(0, len(texts), -(-len(texts) // TIMED_QUERIES)))
@@ -157,7 +160,7 @@ def _recall_of_exact(task: Task) -> float:
 
 
 def _nnz(task: Task) -> tuple[float | None, float | None, float | None]:
-    """(of a query, of a document, flops)."""
+    """(non-zeros of a query, of a document, FLOPS)."""
     if SPARSE not in task.encoded:
         return None, None, None
     queries, index = task.encoded[SPARSE], task.searcher.index
@@ -174,7 +177,7 @@ def _bytes(task: Task) -> int:
     searcher, sides = task.searcher, task.request.sides
     parts: list[int] = []
     if SPARSE in sides:
-        # Without what depends on how many searches there were before.
+        # Without parts that depend on the number of searches before.
         parts += (size for part, size in searcher.index.nbytes.items() if part != EXACT_LISTS)
     if DENSE in sides and searcher.dense is not None:
         parts += searcher.dense.index.nbytes.values()

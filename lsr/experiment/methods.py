@@ -1,4 +1,4 @@
-r"""The methods section of an experiment, from its file and from what its results were made with.
+r"""The methods section of an experiment, from its file and the facts of its results.
 
 One text in two notations. Citations are pandoc's, [@key; @key], in Markdown, and \cite{key,key} in LaTeX; refs.bib has
 the entries.
@@ -26,7 +26,7 @@ from lsr.experiment.suites import Judged
 from lsr.provenance import DATE
 
 _CITATION = re.compile(r" \[(@\w+(?:; @\w+)*)\]")
-_SOFTWARE = ("lsr-engine", "commit", "processor", "threads", DATE)  # facts that have sentences of their own
+_SOFTWARE = ("lsr-engine", "commit", "processor", "threads", DATE)  # facts with their own sentences
 
 
 def methods(
@@ -35,10 +35,10 @@ def methods(
     tuned: Mapping[tuple[str, str], Mapping[str, Any]],
     level: float,
 ) -> str:
-    """Paragraphs of Markdown.
+    """The section as paragraphs of Markdown.
 
-    made_with: the facts of each result, of which each different one is told. tuned: (collection, system) -> what was
-    chosen, {"on": split, "settings": word -> value}. level: of significance.
+    made_with: the facts of each result; equal facts are written once. tuned: (collection, system) -> the choice, {"on":
+        split, "settings": word -> value}. level: of significance.
     """
     paragraphs = [
         " ".join(_collections(experiment)),
@@ -53,7 +53,7 @@ def methods(
 
 
 def to_tex(text: str) -> str:
-    """Such paragraphs in LaTeX."""
+    """The paragraphs in LaTeX."""
     return "\n\n".join(_latex(paragraph) for paragraph in text.strip().split("\n\n")) + "\n"
 
 
@@ -66,7 +66,7 @@ def _latex(paragraph: str) -> str:
 
 
 def _spaced(text: str) -> str:
-    """Escaped, with the spaces at its ends."""
+    """The escaped text, with the spaces at its ends."""
     return " " * text.startswith(" ") + latex_text(text) + " " * (text.endswith(" ") and bool(text.strip()))
 
 

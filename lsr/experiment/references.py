@@ -1,4 +1,4 @@
-"""What an experiment stands on, as BibTeX: encoders, feedback, indexes, collections, measures and tests; and lsr."""
+"""The references of an experiment as BibTeX: encoders, feedback, indexes, collections, measures and tests; and lsr."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHOSEN_BY_NAME = (
     "% Add the papers of encoders and collections that have no entry."
 )
 
-# The first pattern that an encoder's name has decides; a folder's name may tell nothing.
+# The first pattern in an encoder's name decides; the name of a folder may match none.
 _ENCODERS = (
     (r"^bm25$", ("robertson2009",)),
     (r"^tiny$", ("formal2021",)),
@@ -51,7 +51,7 @@ SEISMIC, HNSW = ("bruch2024",), ("malkov2020",)
 
 
 def of_encoder(name: str) -> tuple[str, ...]:
-    """Keys of the papers of an encoder; none for one whose name tells nothing."""
+    """The keys of an encoder's papers; none if its name matches no pattern."""
     return _first(_ENCODERS, name.casefold())
 
 
@@ -64,7 +64,7 @@ def of_measure(measure: str) -> tuple[str, ...]:
 
 
 def of_search(system: System) -> tuple[str, ...]:
-    """Of how a system searches: its indexes, its feedback, and how it fuses."""
+    """The keys of a system's search: its indexes, its feedback, and its fusion."""
     request = SearchRequest.from_words(system.grid()[0])
     keys: list[str] = []
     if SPARSE in request.sides and not request.params.exact:
@@ -81,7 +81,7 @@ def of_search(system: System) -> tuple[str, ...]:
 
 
 def references(experiment: Experiment) -> str:
-    """refs.bib: an entry for all that the experiment's methods paragraph cites."""
+    """The content of refs.bib: an entry for each citation in the experiment's methods section."""
     keys = [key for system in experiment.systems for key in of_search(system)]
     encoders = [each for system in experiment.systems for each in (system.encoder, system.dense) if each is not None]
     keys += [key for encoder in encoders for key in of_encoder(encoder.name)]

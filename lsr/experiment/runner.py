@@ -1,4 +1,4 @@
-"""Running an experiment: what is not there yet is encoded, indexed, searched and measured; then all is reported."""
+"""Running an experiment: missing results are encoded, indexed, searched and measured; then a report is written."""
 
 from __future__ import annotations
 
@@ -37,18 +37,24 @@ def run_experiment(
     threads: int | None = None,
     progress: bool = False,
 ) -> list[Result]:
-    """Run every system on every collection, in `folder`, and write runs, results, tables and plots there.
+    """Run every system on every collection, and write runs, results, tables and plots into `folder`.
 
         indexes/CORPUS.ENCODER/            one for each encoder of each corpus, shared by systems and collections
         runs/COLLECTION/SYSTEM.run.gz      TREC runs
         results/COLLECTION/SYSTEM.json     every query's measures, times, sizes; written when a run is complete
         tables/  plots/  report.md
-        methods.md  methods.tex  refs.bib  see lsr.experiment.experiment_report
+        methods.md  methods.tex  refs.bib  the methods section of a paper, and its references
 
-    What has a run and a result of the same settings, models, documents, queries and judgments is not run again, so
-    that a killed experiment resumes. offline_data: see open_judged. threads: None for all processors. Raises what
-    building indexes and reading collections raises, before anything runs where a collection or a model is missing; and
-    StorageError where `folder` holds anything else, or another process runs an experiment there.
+    experiment: the experiment, from read_experiment.
+    folder: the folder of the results. Results with the same settings, models, documents, queries and judgments are
+        reused, so that a killed experiment resumes.
+    offline_data: a folder with collections, searched before others are downloaded.
+    device: the device of encoders. None lets them choose.
+    threads: the number of threads. None for all processors.
+    progress: show bars on standard error.
+
+    Raises the errors of building indexes and reading collections; if a collection or a model is missing, before
+    anything runs. Raises StorageError if `folder` has other content, or if another process runs an experiment there.
     """
     check_kind("the experiment", experiment, Experiment, ": read_experiment(path)")
     folder = expanded(folder)
@@ -67,7 +73,10 @@ def run_experiment(
 
 
 class _Used(NamedTuple):
-    """A collection, the split of it to tune on and what to tune on there; digest: of all that results depend on."""
+    """A collection, its split for tuning and the queries of that split.
+
+    digest: of everything on which results depend.
+    """
 
     judged: Judged
     collection: Collection
@@ -77,7 +86,7 @@ class _Used(NamedTuple):
 
     @classmethod
     def open(cls, experiment: Experiment, judged: Judged, offline_data: Path | None) -> _Used:
-        """What is wrong with a collection is told here, before hours of work."""
+        """Open the collection. Its errors are raised here, before hours of work."""
         collection = open_judged(judged, offline_data)
         content = [collection.corpus, collection.queries(), collection.qrels()]
         if judged.tune is None or not any(system.tune for system in experiment.systems):
@@ -120,7 +129,7 @@ def _result(
         chosen, tried = tune(lambda settings: task(settings, on), system, used.tune_queries, measure, progress)
         tuning = {"on": on.split, "settings": chosen, "tried": tried}
     with storage_errors(path):
-        path.unlink(missing_ok=True)  # or a kill might leave it beside the run of other settings
+        path.unlink(missing_ok=True)  # otherwise a kill could leave it beside the run of other settings
     figures = measure_system(
         task(chosen, collection),
         {name: with_relevant(name, judged.relevant) for name in experiment.measures},
@@ -135,12 +144,12 @@ def _result(
 
 
 def _models(indexes: Indexes, system: System) -> list[str]:
-    """What tells a system's models from others. Raises EncoderError for one that is not there."""
+    """The keys of a system's models. Raises EncoderError for a missing model."""
     return [indexes.key(encoder) for encoder in (system.encoder, system.dense) if encoder is not None]
 
 
 def _read_result(path: Path, key: str, run_file: Path) -> tuple[Figures, Any, dict[str, str]] | None:
-    """What is stored under this key; None where nothing is, or it or the run beside it is damaged."""
+    """The result stored under this key; None if it is missing, or if it or its run is damaged."""
     try:
         content = dict(json.loads(path.read_bytes()))
         if content.pop("key") != key or content.pop("digest") != digest(content):
@@ -154,7 +163,7 @@ def _read_result(path: Path, key: str, run_file: Path) -> tuple[Figures, Any, di
 
 @contextmanager
 def _owned(folder: Path, experiment: Experiment) -> Iterator[None]:
-    """The folder of this experiment alone. Raises StorageError."""
+    """Reserve the folder for this experiment. Raises StorageError."""
     lock = own_folder(folder, MARKER, "experiment")
     try:
         with replacing_file(folder / MARKER) as file:

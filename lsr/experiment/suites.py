@@ -1,4 +1,4 @@
-"""Collections of an experiment, the suites that the field reports, and what each of them downloads."""
+"""Collections of an experiment, the usual suites, and their downloads."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from lsr.collections.offline import offline_folder, open_collection
 
 
 class Judged(NamedTuple):
-    """A collection with the judgments that are reported.
+    """A collection with the judgments for the results.
 
-    name: its row in tables. path: a folder, files, or an ir_datasets id. split: None takes the default one.
-    tune: the split that settings are chosen on. relevant: the least grade that counts as relevant, for measures that
-    only know relevant and not. group: its row is the mean over all collections of the group.
+    name: its row in tables.
+    path: a folder, files, or an ir_datasets id.
+    split: None takes the default split.
+    tune: the split on which settings are chosen.
+    relevant: the lowest relevant grade, for measures that distinguish only relevant and not relevant.
+    group: its row is the mean over all collections of the group.
     drop_same_id: see Collection.
     """
 
@@ -36,8 +39,8 @@ _CQADUPSTACK = (
     *("programmers", "stats", "tex", "unix", "webmasters", "wordpress"),
 )
 
-# The thirteen sets of BEIR (Thakur et al., NeurIPS 2021) that are public and that sparse retrieval reports, and
-# CQADupStack, whose figure is the mean over its forums.
+# The thirteen public sets of BEIR (Thakur et al., NeurIPS 2021) that papers on sparse retrieval report, with
+# CQADupStack, whose result is the mean over its forums.
 _BEIR = (
     *(Judged(name, f"beir/{name}") for name in ("trec-covid", "nq", "arguana", "scidocs", "climate-fever")),
     *(Judged(name, f"beir/{name}", "test") for name in ("nfcorpus", "hotpotqa", "fiqa", "quora", "dbpedia-entity")),
@@ -55,7 +58,7 @@ _MSMARCO = (
 
 SUITES: dict[str, tuple[Judged, ...]] = {"beir": tuple(sorted(_BEIR)), "msmarco": _MSMARCO}
 
-# Of ir_datasets' list of downloads: what a collection takes, beside its own entry.
+# Entries in ir_datasets' list of downloads that a collection needs beside its own entry.
 _PARTS = {
     "msmarco-passage/dev/small": ("collectionandqueries", "dev/qrels"),
     "msmarco-passage/trec-dl-2019/judged": ("collectionandqueries", "trec-dl-2019/queries", "trec-dl-2019/qrels"),
@@ -64,15 +67,15 @@ _PARTS = {
 
 
 def open_judged(judged: Judged, offline_data: Path | None, split: str | None = None) -> Collection:
-    """The collection; split: in place of its own. Otherwise as open_collection."""
+    """Open the collection. split: replaces its own. See open_collection."""
     chosen = judged.split if split is None else split
     return open_collection(judged.path, chosen, offline_data, drop_same_id=judged.drop_same_id)
 
 
 def downloads(judged: Judged) -> dict[str, int | None]:
-    """What ir_datasets fetches for a collection -> its bytes, None where it does not say; nothing for a folder.
+    """{download of ir_datasets for a collection: its bytes, or None if unknown}; empty for a folder.
 
-    It fetches nothing that it has fetched before. Sizes are those that ir_datasets lists.
+    ir_datasets does not download existing files again. Sizes are those in its list.
     """
     root, _, rest = judged.path.partition("/")
     listed = json.loads(files("ir_datasets").joinpath("etc/downloads.json").read_text(encoding="utf-8"))
@@ -86,7 +89,7 @@ def downloads(judged: Judged) -> dict[str, int | None]:
 
 
 def shown_downloads(collections: Sequence[Judged], offline_data: Path | None) -> dict[str, int | None]:
-    """Everything that the collections download, each once."""
+    """All downloads of the collections, without duplicates."""
     wanted: dict[str, int | None] = {}
     for judged in collections:
         if offline_folder(judged.path, offline_data) is None:

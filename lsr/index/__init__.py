@@ -1,1 +1,1 @@
-"""Sparse vectors become a searchable index, in memory or on disk."""
+"""Indexes of sparse and dense vectors, in memory and on disk."""

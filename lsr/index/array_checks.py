@@ -1,4 +1,4 @@
-"""What opening an index asks of its arrays, so that kernels, which check nothing, stay inside them."""
+"""Checks of the arrays of an index when it is opened, because kernels check nothing."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable
 from lsr.storage.arrays import Array
 from lsr.threads import processors, thread_pool
 
-AT_ONCE = 1 << 14  # elements, so that what NumPy makes of them stays in the processor's caches
-MOST_THREADS = 2  # memory is no quicker for more
+AT_ONCE = 1 << 14  # elements, so that NumPy's temporary arrays stay in the processor's caches
+MOST_THREADS = 2  # more threads do not read memory faster
 
 
 def everywhere(holds: Callable[[int, int], bool], size: int) -> bool:
-    """Whether holds(begin, end) for all ranges of a few elements of `size`; large arrays are read by two threads."""
+    """Whether holds(begin, end) for all ranges that cover `size` elements. Two threads check large arrays."""
     begins = range(0, size, AT_ONCE)
 
     def part(first: int) -> bool:
@@ -26,7 +26,7 @@ def everywhere(holds: Callable[[int, int], bool], size: int) -> bool:
 
 
 def rises(array: Array, last: int, strictly: bool = False) -> bool:
-    """Whether an array of numbers leads from 0 to `last` without ever falling, or, strictly, staying the same."""
+    """Whether an array begins with 0, ends with `last` and does not decrease; strictly: increases."""
     if not len(array) or array[0] != 0 or int(array[-1]) != last:
         return False
 

@@ -1,4 +1,4 @@
-"""Budget: the time that the search for one query has, and what is missed for want of it."""
+"""Budget: the time limit of the search for one query, and the expected loss if it is reached."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from lsr.index.clock import now
 from lsr.storage.arrays import Array
 from lsr.threads import in_chunks
 
-INCOMPLETE = 1 - 1e-6  # the most that is claimed of a search that was stopped
+INCOMPLETE = 1 - 1e-6  # largest estimate for a search that was stopped
 
 
 class Budget:
-    """Begins when it is made.
+    """A time limit that starts when the object is created.
 
-    deadline: by the clock of kernels. k: documents that are searched for. documents: of all segments. missed: of the k
-    best, how many were not found, as is to be expected by what was not looked at.
+    deadline: by the clock of kernels. k: number of documents searched for. documents: of all segments. missed: the
+        expected number of the k best documents that were not found.
     """
 
     def __init__(self, microseconds: int, k: int, documents: int) -> None:
@@ -25,16 +25,16 @@ class Budget:
 
     @property
     def is_over(self) -> bool:
-        """Whether the time is used up."""
+        """Whether the deadline has passed."""
         return now() > self.deadline
 
     def miss(self, documents: float) -> None:
-        """So many documents, of which any may be among the best, were not looked at."""
+        """Record that this number of documents, any of which may be among the best, was not searched."""
         self.missed += self.k * documents / self.documents
 
     @property
     def recall(self) -> float:
-        """The share of the k best that was found, as is to be expected; 1 if nothing was left out."""
+        """The expected share of the k best documents that was found; 1 if nothing was skipped."""
         return min(max(1 - self.missed / self.k, 0.0), INCOMPLETE) if self.missed else 1.0
 
 
@@ -48,9 +48,9 @@ def in_time(
     recall: Array | None,
     search: Callable[[int, int, Budget | None], None],
 ) -> None:
-    """Call search(begin, end, budget) for all queries: in chunks of a size, or one by one if each has so much time.
+    """Call search(begin, end, budget) for all queries: in chunks of `size`, or one by one if each has a time limit.
 
-    k, documents: as for Budget. recall: float32[queries], filled where there is a budget, if given.
+    k, documents: see Budget. recall: float32[queries], filled in if there is a time limit.
     """
     if microseconds is None:
         in_chunks(queries, size, threads, lambda begin, end: search(begin, end, None))

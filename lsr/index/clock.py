@@ -1,4 +1,4 @@
-"""The clock that kernels read: a search stops by it when its time is used up."""
+"""The clock of kernels, by which a search stops at its deadline."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ NEVER = (1 << 63) - 1
 
 
 def now() -> int:
-    """Nanoseconds of a clock that never goes back."""
+    """Nanoseconds of a monotonic clock."""
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
 
 def _kernel_now(typing_context: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        from llvmlite import ir  # whatever is compiled already needs none of it
+        from llvmlite import ir  # compiled kernels do not need it
         from numba.core import cgutils
 
         long, whole = ir.IntType(64), ir.IntType(32)
@@ -35,5 +35,5 @@ def _kernel_now(typing_context: Any) -> Any:
     return types.int64(), generate
 
 
-# kernel_now(): what now() returns, in a kernel, in 30 ns.
+# kernel_now(): now() for kernels, in 30 ns.
 kernel_now: Kernel = intrinsic(_kernel_now)

@@ -1,4 +1,4 @@
-"""How dense vectors are indexed: a value that checks itself, without faiss."""
+"""DenseConfig: settings of dense indexes. Does not import faiss."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ Metric = Literal["inner-product", "cosine"]
 
 @dataclass(frozen=True, slots=True)
 class DenseConfig:
-    """How dense vectors are indexed.
+    """Settings of a dense index.
 
-    kind: "flat" compares with every document, exactly; "hnsw" walks a graph (Malkov, Yashunin, TPAMI 2020).
-    metric: "inner-product", or "cosine", for which documents and queries are brought to length 1.
-    neighbors: of a document in the graph (M). ef_construction, ef_search: candidates kept while the graph is built,
-        and while it is searched (never fewer than k). These three are hnsw's.
+    kind: "flat" compares with every document, exactly; "hnsw" searches a graph (Malkov, Yashunin, TPAMI 2020).
+    metric: "inner-product", or "cosine", for which documents and queries are normalized to length 1.
+    neighbors: the number of neighbors of a document in the graph (M); only for hnsw.
+    ef_construction: the number of candidates while the graph is built (efConstruction); only for hnsw.
+    ef_search: the number of candidates while the graph is searched (efSearch), at least k; only for hnsw.
 
-    Raises ParameterError.
+    Raises ParameterError for values out of range.
     """
 
     kind: DenseKind = "flat"

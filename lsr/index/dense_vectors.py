@@ -1,4 +1,4 @@
-"""Dense vectors made elsewhere: .npy, Parquet and faiss files, or an array, and the documents that they are of."""
+"""Precomputed dense vectors: .npy, Parquet and faiss files, or arrays, and their match with documents."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ GivenVectors = str | os.PathLike[str] | npt.NDArray[Any]
 
 ROWS_AT_ONCE = 4096
 SUFFIXES = (".npy", ".parquet", ".faiss")
-IDS_SUFFIX = ".ids.txt"  # beside vectors.npy: vectors.ids.txt
-FAISS_FILE, FAISS_IDS = "index", "docid"  # in a folder, as Pyserini keeps a faiss index
+IDS_SUFFIX = ".ids.txt"  # of vectors.npy: vectors.ids.txt
+FAISS_FILE, FAISS_IDS = "index", "docid"  # in Pyserini's folder of a faiss index
 _ID_COLUMNS = ("_id", "id", "docid", "doc_id", "docno")
 _VECTOR_COLUMNS = ("vector", "vectors", "embedding", "embeddings")
 _COPY = "copy"  # in the scratch folder
-_EXPECTED = "a matrix of float32 in an .npy file, a Parquet file of ids and lists, or a flat or IVFFlat faiss index"
+_EXPECTED = "a float32 matrix in an .npy file, a Parquet file of ids and lists, or a flat or IVFFlat faiss index"
 
 
 def names_dense_vectors(given: object) -> TypeGuard[GivenVectors]:
-    """Whether `given` is a path of dense vectors, there or not, or an array, rather than the name of an encoder."""
+    """Whether `given` is a path of dense vectors (existing or not) or an array, and not the name of an encoder."""
     if isinstance(given, np.ndarray):
         return True
     if not isinstance(given, str | os.PathLike):
@@ -51,9 +51,10 @@ def names_dense_vectors(given: object) -> TypeGuard[GivenVectors]:
 
 @dataclass(frozen=True)
 class DenseVectors:
-    """Dense vectors, mapped into memory or held there. rows: float32, or another float, [n, dim]; all finite.
+    """Dense vectors, memory-mapped or in memory.
 
-    ids: of the rows; None where these are in the order of the documents.
+    rows: float32, or another float type, [n, dim], without NaN and infinity. ids: of the rows; None if the rows are in
+        the order of the documents.
     """
 
     name: str
@@ -68,26 +69,31 @@ class DenseVectors:
         return len(self.rows)
 
     def check_documents(self, ids: Iterable[str], what: str = "document") -> None:
-        """Raises VectorsError unless there is one vector for each of these documents, and none besides."""
+        """Raises VectorsError unless there is exactly one vector for each of these documents."""
         count, remaining = 0, iter(ids)
         while some := list(islice(remaining, ROWS_AT_ONCE)):
             self._places(some, 0, what)
             count += len(some)
         if count != len(self):
             raise VectorsError(
-                f"{self.name}: {counted(len(self), 'vector')} for {counted(count, what, _plural(what))}; give one for "
-                "each, and no others"
+                f"{self.name}: has {counted(len(self), 'vector')} for {counted(count, what, _plural(what))}; give "
+                f"exactly one vector per {what}"
             )
 
     def of_documents(self, ids: Sequence[str], first: int = 0, what: str = "document") -> Rows:
-        """float32[len(ids), dim]: by their ids, or, without these, from row `first` on. Raises VectorsError."""
+        """float32[len(ids), dim]: vectors of documents by id, or, without ids, from row `first`. Raises
+        VectorsError.
+        """
         found = self.rows[self._places(ids, first, what)]
         if len(found) < len(ids):
-            raise VectorsError(f"{self.name}: {counted(len(self), 'vector')}, and more {_plural(what)}; give one each")
+            raise VectorsError(
+                f"{self.name}: has only {counted(len(self), 'vector')}, fewer than {_plural(what)}; give one vector "
+                f"per {what}"
+            )
         return np.ascontiguousarray(found, np.float32)
 
     def batches(self, ids: Iterable[str]) -> Iterator[tuple[list[str], Rows]]:
-        """(ids, float32[m, dim]) of all documents, a few thousand at a time. Raises VectorsError."""
+        """(ids, float32[m, dim]) of all documents, in batches of a few thousand. Raises VectorsError."""
         first, remaining = 0, iter(ids)
         while some := list(islice(remaining, ROWS_AT_ONCE)):
             yield some, self.of_documents(some, first)
@@ -99,18 +105,19 @@ class DenseVectors:
         places = self.ids.rows(ids)
         if (places < 0).any():
             lacking = ids[int((places < 0).argmax())]
-            raise VectorsError(f"{self.name}: has no vector of {what} {lacking!r}; give one for each {what}")
+            raise VectorsError(f"{self.name}: has no vector for {what} {lacking!r}; give one vector per {what}")
         return places
 
 
 @contextmanager
 def open_dense_vectors(given: GivenVectors, scratch: Path, progress: bool = False) -> Iterator[DenseVectors]:
-    """The vectors of a file or an array, every row looked at; a file is mapped, or copied into `scratch` to be mapped.
+    """The checked vectors of a file or an array. A file is memory-mapped, or copied into `scratch` first.
 
-    An .npy or faiss file may have its ids beside it, one a line: X.ids.txt. A faiss index in a folder of Pyserini has
-    them in docid. Raises VectorsError for what is not a finite matrix of floats, MissingExtraError without faiss.
+    Ids of an .npy or faiss file can be in X.ids.txt, one per line. A faiss index in a folder of Pyserini has them in
+    docid. Raises VectorsError for anything but a matrix of floats without NaN and infinity, MissingExtraError without
+    faiss.
     """
-    from lsr.index.dense.dense_index import checked_vectors  # loads faiss
+    from lsr.index.dense.dense_index import checked_vectors  # imports faiss
 
     ids: IdColumn | None = None
     if isinstance(given, np.ndarray):
@@ -121,7 +128,7 @@ def open_dense_vectors(given: GivenVectors, scratch: Path, progress: bool = Fals
             path = path / FAISS_FILE
         name = str(path)
         with reading_errors(path, _EXPECTED):
-            path.stat()  # `beginning` says nothing of what is not there
+            path.stat()  # raises for a missing file; `beginning` does not
             head = beginning(path)[:6]
             if head.startswith(b"PAR1"):
                 rows, ids = _read_parquet(path, scratch)
@@ -129,7 +136,9 @@ def open_dense_vectors(given: GivenVectors, scratch: Path, progress: bool = Fals
                 rows = map_array(path) if head == b"\x93NUMPY" else _read_faiss(path, head[:4], scratch)
                 ids = _ids_beside(path, len(rows) if rows.ndim else 0)
     if rows.ndim != 2 or not rows.shape[1] or rows.dtype.kind != "f":
-        raise VectorsError(f"{name}: is {rows.dtype}{list(rows.shape)}; give float32[rows, components]")
+        raise VectorsError(
+            f"{name}: has type {rows.dtype} and shape {list(rows.shape)}; give float32[rows, components]"
+        )
     with progress_bar("checking", len(rows), "dense vectors", progress) as advance:
         for first in range(0, len(rows), ROWS_AT_ONCE):
             some = rows[first : first + ROWS_AT_ONCE]
@@ -152,7 +161,7 @@ def _ids_beside(path: Path, count: int) -> IdColumn | None:
 
 
 def _read_parquet(path: Path, scratch: Path) -> tuple[npt.NDArray[Any], IdColumn | None]:
-    """A copy of the lists as a mapped array, and the ids, if there is a column of them."""
+    """A copy of the lists as a memory-mapped array, and the ids, if there is a column of ids."""
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
@@ -160,7 +169,9 @@ def _read_parquet(path: Path, scratch: Path) -> tuple[npt.NDArray[Any], IdColumn
         lists = [each.name for each in schema if hasattr(each.type, "value_type")]
         vector = next((name for name in _VECTOR_COLUMNS if name in lists), lists[0] if len(lists) == 1 else None)
         if vector is None:
-            raise VectorsError(f"its columns are {', '.join(schema.names)}; call that of lists of floats vector")
+            raise VectorsError(
+                f'its columns are {", ".join(schema.names)}; name the column with lists of floats "vector"'
+            )
         id_column = next((name for name in _ID_COLUMNS if name in schema.names), None)
         ids: list[Any] = []
         first = 0
@@ -181,16 +192,16 @@ def _read_parquet(path: Path, scratch: Path) -> tuple[npt.NDArray[Any], IdColumn
                 ids += batch.column(id_column).to_pylist() if id_column else []
                 first += len(rows)
     if append is None:
-        raise VectorsError("has no rows; give one for each document")
+        raise VectorsError("has no rows; give one vector per document")
     return map_array(scratch / f"{_COPY}.npy"), IdColumn.of(check_ids(ids, first)) if id_column else None
 
 
 def _read_faiss(path: Path, kind: bytes, scratch: Path) -> npt.NDArray[Any]:
-    """A copy of the vectors of an index, in the order in which they were added."""
+    """A memory-mapped copy of the vectors of a faiss index, in the order in which they were added."""
     from lsr.index.dense.faiss_file import FAISS_KINDS, iter_faiss
 
     if kind not in FAISS_KINDS:
-        raise VectorsError(f"begins with {kind!r}, as none of the files that are read")
+        raise VectorsError(f"begins with {kind!r}, which is not a supported format")
     batches = iter_faiss(path, ROWS_AT_ONCE)
     first = next(batches)
     with growing_array(scratch, _COPY, np.float32, (first.shape[1],)) as append:

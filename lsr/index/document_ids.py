@@ -1,4 +1,4 @@
-"""The ids of an index's documents."""
+"""The ids of the documents of an index."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from lsr.vectors.sparse_vectors import SparseVectors
 
 
 def document_ids(vectors: SparseVectors, ids: Sequence[str] | None) -> IdColumn | None:
-    """`ids`, or else those of `vectors`. Raises VectorsError unless each row has one text that no other row has."""
+    """`ids`, or else those of `vectors`. Raises VectorsError unless each row has a unique text."""
     chosen = vectors.ids if ids is None else check_ids(ids, len(vectors))
     return None if chosen is None else IdColumn.of(chosen)

@@ -1,4 +1,4 @@
-"""Filters: which documents a search may find."""
+"""Filters: the documents that a search can return."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ T = TypeVar("T")
 
 
 class Filter:
-    """The documents that searches may find: made once, prepared by the first search of each index, and used often.
+    """The documents that searches can return. Each index prepares the filter once, in its first search.
 
     mask: bool[documents]; it is copied.
     """
 
     def __init__(self, mask: npt.NDArray[np.bool_]) -> None:
         self.mask = read_only(np.array(mask, bool))
-        # What it was prepared for, kept so that nothing else takes its address, and the result.
+        # The object for which it was prepared, kept alive so that its address stays unique, and the result.
         self._prepared: dict[int, tuple[object, Any]] = {}
 
     @classmethod
     def of(cls, allowed: Allowed | None, documents: int, ids: Ids | None) -> Filter | None:
-        """The filter of a mask, ids or row numbers; None for none.
+        """The filter of a mask, ids or row numbers; None for None.
 
-        Raises ParameterError for a mask or filter of another length, ids where the index has none, an id or row that
-        does not exist, or what is none of these.
+        Raises ParameterError for a mask or filter of another length, ids for an index without ids, an id or row that
+        does not exist, or any other type.
         """
         if allowed is None:
             return None
@@ -41,7 +41,7 @@ class Filter:
             _check_length(allowed.mask, documents)
             return allowed
         if isinstance(allowed, str | bytes):
-            raise ParameterError("allowed is one text; give a collection of ids, or a mask")
+            raise ParameterError("allowed is a single string; give a list of ids, row numbers, or a mask")
         if library_of(allowed) == "torch":
             allowed = np.asarray(allowed)
         bools = isinstance(allowed, np.ndarray) and allowed.dtype == bool
@@ -59,39 +59,39 @@ class Filter:
         elif all(isinstance(each, int | np.integer) and not isinstance(each, bool | np.bool_) for each in wanted):
             least, most = min(map(int, wanted)), max(map(int, wanted))
             if not 0 <= least <= most < documents:
-                raise ParameterError(f"rows {least} to {most} are allowed; the index has {documents} documents")
+                raise ParameterError(f"allowed has rows {least} to {most}, but the index has {documents} documents")
             mask[np.array(wanted, np.int64)] = True
         else:
             raise ParameterError(
-                "allowed holds neither ids, all of them text, nor row numbers; give a mask or one of these"
+                "allowed has neither only texts (ids) nor only whole numbers (rows); give one of these, or a mask"
             )
         return cls(mask)
 
     @cached_property
     def count(self) -> int:
-        """How many may be found."""
+        """The number of allowed documents."""
         return int(np.count_nonzero(self.mask))
 
     @cached_property
     def rows(self) -> npt.NDArray[np.int64]:
-        """int64[m]: the rows that may be found, rising."""
+        """int64[m]: the allowed rows, ascending."""
         return np.flatnonzero(self.mask)
 
     @cached_property
     def factors(self) -> npt.NDArray[np.float32]:
-        """float32[documents]: 1 for those that may be found, 0 for others."""
+        """float32[documents]: 1 for allowed documents, 0 for others."""
         return self.mask.astype(np.float32)
 
     @cached_property
     def bits(self) -> npt.NDArray[np.uint8]:
-        """uint8[documents / 8, rounded up]: a bit for each document, the lowest first."""
+        """uint8[documents / 8, rounded up]: a bit per document, the lowest first."""
         return np.packbits(self.mask, bitorder="little")
 
     def prepared(self, key: object, make: Callable[[], T]) -> T:
-        """What `make` returns, which is kept for each key: the array, say, whose order the filter shall have."""
+        """The result of `make`, cached by key: an array, for example, whose order the filter takes."""
         known = self._prepared.get(id(key))
         if known is None:
-            known = self._prepared.setdefault(id(key), (key, make()))  # another thread may have been first
+            known = self._prepared.setdefault(id(key), (key, make()))  # another thread can be first
         value: T = known[1]
         return value
 
@@ -110,5 +110,5 @@ def _rows_of(wanted: list[str], ids: Ids | None) -> npt.NDArray[np.int64]:
     rows = np.empty(0, np.int64) if ids is None else ids.all_rows(wanted)
     if ids is not None and len(rows) and rows.min() < 0:
         missing = wanted[int(ids.rows(wanted).argmin())]
-        raise ParameterError(f"{missing!r} is allowed, but is not a document of the index; check the ids")
+        raise ParameterError(f"allowed has the id {missing!r}, which is not in the index; check the ids")
     return rows

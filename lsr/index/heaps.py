@@ -1,4 +1,4 @@
-"""What the kernels of all engines share: heaps of hits, passages of documents, and results that segments add to."""
+"""Common kernels of all engines: heaps of hits, passages of documents, and merging of results."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from lsr.storage.arrays import Array, Scalar
 
 @inlined_kernel
 def is_worse(score: Scalar, row: Scalar, other_score: Scalar, other_row: Scalar) -> bool:
-    """Whether a hit ranks behind another: a smaller score, or the same one and a higher row."""
+    """Whether a hit ranks below another one: a smaller score, or the same score and a higher row."""
     worse: bool = score < other_score or (score == other_score and row > other_row)
     return worse
 
 
 @kernel
 def put(score: Scalar, row: Scalar, at: Scalar, scores: Array, rows: Array) -> None:
-    """Put a hit in place of one that is no better, in a heap whose worst hit stands first."""
+    """Replace a hit by a better one, in a heap with its worst hit first."""
     size = scores.size
     while True:
         child = 2 * at + 1
@@ -34,7 +34,7 @@ def put(score: Scalar, row: Scalar, at: Scalar, scores: Array, rows: Array) -> N
 
 @kernel
 def count_below(value: Scalar, rising: Array) -> Scalar:
-    """How many of some rising numbers are below a value."""
+    """The number of ascending numbers that are below a value."""
     low, high = 0, rising.size
     while low < high:
         middle = (low + high) // 2
@@ -47,7 +47,7 @@ def count_below(value: Scalar, rising: Array) -> Scalar:
 
 @kernel
 def place_in_heap(row: Scalar, starts: Array, rows: Array) -> Scalar:
-    """Where a heap has a passage of the same document, or -1; starts: int64[documents + 1], or empty for rows alone."""
+    """The place of a passage of the same document in a heap, or -1. starts: int64[documents + 1]; empty for rows."""
     begin, end = np.int64(row), np.int64(row) + 1
     if starts.size > 0:
         document = count_below(end, starts) - 1
@@ -61,10 +61,10 @@ def place_in_heap(row: Scalar, starts: Array, rows: Array) -> Scalar:
 
 @kernel
 def offer(score: Scalar, row: Scalar, once: bool, starts: Array, scores: Array, rows: Array) -> None:
-    """Put a hit in place of the worst in a full heap, or of another passage of its document, if it is better.
+    """Replace the worst hit of a full heap, or another passage of the hit's document, if the hit is better.
 
-    once: the row may be there already. Documents are looked for only when a passage is good enough to be kept at all,
-    some eighty times a query: a number of the document for each row would spare 10 us of 200, and take 4 bytes a row.
+    once: the row may already be there. Documents are looked up only when a passage is good enough to be kept, some
+        eighty times per query. A document number per row would save 10 us of 200, and take 4 bytes per row.
     """
     place = place_in_heap(row, starts, rows) if once or starts.size > 0 else 0
     place = max(place, 0)
@@ -74,7 +74,7 @@ def offer(score: Scalar, row: Scalar, once: bool, starts: Array, scores: Array, 
 
 @kernel
 def merge_hits(scores: Array, rows: Array, n: Scalar, out_scores: Array, out_rows: Array) -> None:
-    """Put n hits, best first, among the best of others, best first and -1 behind them, as many as there is room for."""
+    """Merge n hits, best first, into others, best first and padded with -1, as many as there is room for."""
     mine = others = 0
     while mine + others < out_rows.size:
         more = out_rows[others] >= 0

@@ -1,4 +1,4 @@
-"""What every index asks of a search before its kernels, which check nothing, start."""
+"""Checks of arguments before a search starts, because kernels check nothing."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
 from lsr.vectors.vocabulary import Vocabulary, VocabularyLike
 
 LONGEST_DOCUMENT = 1 << 24
-MANY_HITS = 1 << 24  # fewer fit anywhere
+MANY_HITS = 1 << 24  # fewer fit in any memory
 BYTES_PER_HIT = 12
 
 Settings = TypeVar("Settings")
 
 
 def settings_of(kind: type[Settings], given: Settings | None) -> Settings:
-    """`given`, or the defaults of this kind for None. Raises ParameterError for anything else."""
+    """`given`, or default settings of `kind` for None. Raises ParameterError for any other type."""
     if not isinstance(given, kind | None):
         raise ParameterError(f"settings are of type {type(given).__name__}; give {kind.__name__}")
     return kind() if given is None else given
 
 
 def check_lengths(lengths: npt.NDArray[np.int64], first_row: int = 0) -> None:
-    """Raises VectorsError if a row, of `first_row` and those after it, has too many non-zeros for a document."""
+    """Raises VectorsError if a row has too many non-zeros for a document. first_row: the number of the first row."""
     if len(lengths) and lengths.max() >= LONGEST_DOCUMENT:
         row = int(lengths.argmax())
         raise VectorsError(
@@ -37,12 +37,12 @@ def check_lengths(lengths: npt.NDArray[np.int64], first_row: int = 0) -> None:
 
 
 def checked_vocabulary(given: VocabularyLike | None, dim: int) -> Vocabulary | None:
-    """The vocabulary. Raises ParameterError unless it has `dim` tokens, VectorsError for what cannot be one."""
+    """The vocabulary. Raises ParameterError unless it has `dim` tokens, VectorsError for an invalid one."""
     vocabulary = None if given is None else Vocabulary.of(given)
     if vocabulary is not None and len(vocabulary) != dim:
         raise ParameterError(
-            f"the vocabulary has {len(vocabulary)} tokens, the vectors have {dim} components; give the vocabulary of "
-            "the vectors"
+            f"the vocabulary has {len(vocabulary)} tokens, but the vectors have {dim} components; give the vocabulary "
+            "of the vectors"
         )
     return vocabulary
 
@@ -52,30 +52,32 @@ def checked_queries(
 ) -> SparseVectors:
     """The queries. Raises ParameterError unless they are vectors of `dim` components and k is at least 1.
 
-    vocabulary: of the index, asked for where the queries are dicts. Tokens that it lacks are dropped: no document has
-    them.
+    vocabulary: returns that of the index, for queries that are dicts. Tokens that it lacks are dropped, because no
+        document has them.
     """
     named = isinstance(given, list | tuple) and any(isinstance(each, Mapping) for each in given[:1])
     known = vocabulary() if named else None
     queries = SparseVectors.of(given, dim=dim, vocabulary=known, drop_unknown=True, what="queries")
     if queries.dim != dim:
         raise ParameterError(
-            f"queries have {queries.dim} components, the index {dim}; encode them with the encoder of the index"
+            f"queries have {queries.dim} components, but the index has {dim}; encode them with the encoder of the index"
         )
     check_whole("k", k)
     return queries
 
 
 def empty_result(queries: int, k: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Scores float32[queries, k] of -inf and rows int64[queries, k] of -1. Raises ParameterError for want of memory."""
+    """Scores float32[queries, k] of -inf and rows int64[queries, k] of -1. Raises ParameterError without memory for
+    them.
+    """
     try:
         if queries * int(k) > MANY_HITS:
             from lsr.memory import machine_memory
 
             if queries * int(k) * BYTES_PER_HIT > machine_memory():
-                raise MemoryError  # before the system ends the process
+                raise MemoryError  # before the system kills the process
         return np.full((queries, k), -np.inf, np.float32), np.full((queries, k), -1, np.int64)
     except (MemoryError, ValueError, OverflowError):
         raise ParameterError(
-            f"k is {k}: the results of {queries} queries would not fit in memory; ask for fewer"
+            f"k is {k}: the results of {queries} queries do not fit in memory; use a smaller k, or fewer queries"
         ) from None

@@ -1,4 +1,4 @@
-"""An index on disk: a manifest, arrays beside it, and perhaps the documents' ids and the components' tokens."""
+"""An index on disk: a manifest, arrays, and optionally ids and a vocabulary."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from lsr.storage.reading import anchored
 from lsr.vectors.vocabulary import Vocabulary
 
 IDS = "ids"
-PASSAGES = "passages.starts"  # int64[documents + 1]: where the rows of each document begin, and the last ones end
+PASSAGES = "passages.starts"  # int64[documents + 1]: the first row of each document, and the number of rows
 VOCABULARY = "vocabulary.json"
-ATTEMPTS = 20  # a folder that is replaced this often while it is opened will not stop
+ATTEMPTS = 20  # attempts to open a folder that is replaced meanwhile
 
 T = TypeVar("T")
 F = TypeVar("F", bound="FromFolder")
 
 
 class FromFolder:
-    """An object whose pickle names the folder that it was opened from; the pickle of one made in memory holds it all.
+    """An object whose pickle names the folder from which it was opened. The pickle of an object in memory has all data.
 
-    Reading such a pickle opens the folder, and raises StorageError if another index has taken its place. Copies, deep
-    ones too, share all parts: these are read-only.
-    opened_with: the arguments of `open`; None for what was made in memory. identity: see folder_identity.
+    Loading such a pickle opens the folder, and raises StorageError if another index is there. Copies and deep copies
+    share all parts, which are read-only.
+    opened_with: the arguments of `open`; None for an object in memory. identity: see folder_identity.
     """
 
     opened_with: dict[str, Any] | None = None
@@ -59,37 +59,37 @@ def _open_again(kind: Any, arguments: Mapping[str, Any], identity: str) -> Any:
 
 
 def folder_identity(folder: str | os.PathLike[str]) -> str:
-    """A hash of what the manifest says of the files: equal for equal indexes alone. Raises IndexFormatError.
+    """A hash of the files in the manifest, equal only for equal indexes. Raises IndexFormatError.
 
-    Parameters that were tuned do not count.
+    Tuned parameters have no effect on it.
     """
     return identity_of(read_manifest(folder))
 
 
 def identity_of(manifest: Mapping[str, Any]) -> str:
-    """The same of a manifest that was read."""
+    """The same, of a manifest that was read."""
     named = [manifest["files"], *([manifest["segments"]] if "segments" in manifest else [])]
     return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
 
 def check_not_replaced(folder: str | os.PathLike[str], identity: str) -> None:
-    """Raises StorageError unless the folder still holds the index of this identity."""
+    """Raises StorageError unless the folder still has the index with this identity."""
     if folder_identity(folder) != identity:
         raise _replaced(folder)
 
 
 def _replaced(folder: str | os.PathLike[str]) -> StorageError:
-    return StorageError(f"{folder}: another index has taken its place since it was opened; open it again")
+    return StorageError(f"{folder}: the index was replaced after it was opened; open it again")
 
 
 class StoredVocabulary(NamedTuple):
-    """The file of an index's vocabulary, and its SHA-256, None for an index that keeps none."""
+    """The file of an index's vocabulary, and its SHA-256; None for an index without vocabulary."""
 
     path: Path
     sha256: str | None
 
     def read(self) -> Vocabulary | None:
-        """The tokens of the components, if they are kept. Raises StorageError if another index is there by now."""
+        """The vocabulary; None if there is none. Raises StorageError if another index has replaced this one."""
         if self.sha256 is None:
             return None
         try:
@@ -98,14 +98,14 @@ class StoredVocabulary(NamedTuple):
         except OSError:
             same = False
         if not same:
-            raise StorageError(f"{self.path}: is not the one of the index that was opened; open the index again")
+            raise StorageError(f"{self.path}: the index was replaced after it was opened; open it again")
         return Vocabulary.read(self.path)
 
 
 class IndexFolder:
-    """An index of one kind that is read.
+    """Reads an index of one kind.
 
-    Raises IndexFormatError for a folder that holds no such index, or one of another format version.
+    Raises IndexFormatError if the folder has no such index, or one of another format version.
     """
 
     def __init__(self, folder: str | os.PathLike[str], kind: str, versions: tuple[int, ...]) -> None:
@@ -114,12 +114,12 @@ class IndexFolder:
         self.version = int(self.manifest["format_version"])
 
     def entry(self, name: str, make: Callable[[Any], T]) -> T:
-        """What `make` makes of an entry of the manifest. Raises IndexFormatError where it is missing or damaged."""
+        """An entry of the manifest, converted by `make`. Raises IndexFormatError if it is missing or damaged."""
         try:
             return make(self.manifest[name])
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise IndexFormatError(
-                f"{self.path}: damaged manifest ({error!r} is amiss); build the index again"
+                f"{self.path}: damaged manifest (invalid value: {error!r}); build the index again"
             ) from error
 
     def number(self, name: str) -> int:
@@ -127,11 +127,11 @@ class IndexFolder:
         return self.entry(name, int)
 
     def array(self, name: str) -> Array:
-        """The array in NAME.npy, mapped into memory. Raises IndexFormatError."""
+        """The array in NAME.npy, memory-mapped. Raises IndexFormatError."""
         return load_array(self.path, name)
 
     def ids(self) -> IdColumn | None:
-        """The documents' ids, if they have any, and rows are documents, not passages. Raises IndexFormatError."""
+        """The ids of the documents, if rows are documents and have ids; else None. Raises IndexFormatError."""
         if not self.entry("has_ids", bool) or f"{PASSAGES}.npy" in self.entry("files", dict):
             return None
         ids, documents = IdColumn.open(self.path, IDS), self.number("documents")
@@ -141,14 +141,14 @@ class IndexFolder:
 
     @property
     def vocabulary(self) -> StoredVocabulary:
-        """The tokens of the components, read when they are asked for. Raises IndexFormatError."""
+        """The vocabulary, read on first use. Raises IndexFormatError."""
         listed = self.entry("files", lambda files: files.get(VOCABULARY, {}).get("sha256"))
         return StoredVocabulary(self.path / VOCABULARY, listed)
 
     def check(self, fits: bool, what: str = "arrays") -> None:
-        """Raises IndexFormatError unless what was read fits together."""
+        """Raises IndexFormatError unless the files that were read match."""
         if not fits:
-            raise IndexFormatError(f"{self.path}: its {what} do not fit together; build the index again")
+            raise IndexFormatError(f"{self.path}: its {what} do not match; build the index again")
 
 
 def write_index(
@@ -160,10 +160,9 @@ def write_index(
     extra: Extra | None = None,
     vocabulary: Vocabulary | None = None,
 ) -> None:
-    """Write an index into a folder, in place of an index that is there, in one step.
+    """Write an index into a folder in one step. Replaces an existing index.
 
-    extra: writes more files into the folder that it is given, and returns more entries of the manifest.
-    Raises StorageError.
+    extra: writes more files into the given folder, and returns more entries of the manifest. Raises StorageError.
     """
     with replacing_folder(folder) as temporary:
         save_arrays(temporary, arrays)
@@ -176,15 +175,16 @@ def write_index(
 
 
 def opened(folder: str | os.PathLike[str], read: Callable[[], F], **arguments: Any) -> F:
-    """What `read` reads of a folder, all of it of one index, even if others take its place meanwhile.
+    """The result of `read`, with all files from one index, even if others replace it meanwhile.
 
-    Where one did, everything is read again. arguments: of its `open`, beside the folder. Raises what `read` raises.
+    After a replacement, everything is read again. arguments: of its `open`, besides the folder. Raises what `read`
+    raises.
     """
     folder = expanded(folder)
 
     def identified() -> F:
         result = read()
-        if result.opened_with is None:  # a generation knows its own
+        if result.opened_with is None:  # a generation has its own arguments
             result.identity = folder_identity(folder)
             result.opened_with = {"folder": os.path.realpath(folder), **arguments}
         return result
@@ -193,13 +193,13 @@ def opened(folder: str | os.PathLike[str], read: Callable[[], F], **arguments: A
 
 
 def all_of_one(folder: str | os.PathLike[str], read: Callable[[], T]) -> T:
-    """What `read` reads of a folder, again where another one took its place meanwhile. Raises IndexFormatError."""
+    """The result of `read`, repeated if another folder replaced this one meanwhile. Raises IndexFormatError."""
     for _ in range(ATTEMPTS):
         try:
             descriptor = os.open(folder, os.O_RDONLY)
         except OSError:
-            return read()  # says what is missing
-        # While the descriptor is open, no other folder can be given the same number.
+            return read()  # raises the error
+        # While the descriptor is open, no other folder can have the same inode number.
         try:
             try:
                 result = read()
@@ -211,7 +211,7 @@ def all_of_one(folder: str | os.PathLike[str], read: Callable[[], T]) -> T:
                 return result
         finally:
             os.close(descriptor)
-    raise IndexFormatError(f"{os.fspath(folder)}: is being replaced again and again; open it when that is over")
+    raise IndexFormatError(f"{os.fspath(folder)}: other processes replace it continuously; open it later")
 
 
 def _is_at(descriptor: int, folder: str | os.PathLike[str]) -> bool:

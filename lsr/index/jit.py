@@ -1,4 +1,4 @@
-"""How kernels are compiled, and kept on disk where that is possible."""
+"""Compiling kernels, and caching them on disk if possible."""
 
 from __future__ import annotations
 
@@ -18,43 +18,42 @@ from numba.core.runtime import rtsys  # type: ignore[attr-defined]
 
 Kernel = Callable[..., Any]
 
-# Numba numbers the functions that a process compiles, from 1, and names what it compiles by these numbers. Kernels that
-# two processes compiled, and a third one loads, may then call each other's sorts, say, by the same name: np.argsort did
-# what np.sort does. Numbers that begin anywhere do not meet.
+# Numba numbers the functions that a process compiles, from 1, and uses the numbers in symbol names. If a process loads
+# kernels that two other processes compiled, one could call a function of the other with the same name: np.argsort was
+# executed as np.sort. Numbers with a random start do not collide.
 FunctionIdentity._unique_ids = count(int.from_bytes(os.urandom(6), "little"))
 
 
 def allocating(function: Kernel) -> Kernel:
-    """Compile a kernel that makes arrays of its own."""
+    """Compile a kernel that allocates arrays."""
     return _compiled(function)
 
 
 def kernel(function: Kernel) -> Kernel:
     """Compile a kernel that allocates nothing.
 
-    It does without reference counts (_nrt is a private flag of Numba's). Handing a tuple of arrays to a function
-    otherwise costs an atomic increment and decrement for each array: 50 ns for every document that a search scores, a
-    third of its time.
+    It has no reference counts (_nrt is a private flag of Numba). With them, passing a tuple of arrays to a function
+    costs an atomic increment and decrement per array: 50 ns for every scored document, a third of its time.
     """
     return _compiled(function, _nrt=False)
 
 
 def inlined_kernel(function: Kernel) -> Kernel:
-    """Likewise, for what runs for every document or block.
+    """Compile a kernel that is inlined, for code that runs for every document or block.
 
-    Left to itself LLVM does not inline into large kernels, and a call hands over some hundred words, all arrays' sizes
-    and strides: 30 ns for every document that a search visits, half of its time.
+    LLVM by itself does not inline into large kernels, and a call passes some hundred words, the sizes and strides of
+    all arrays: 30 ns for every visited document, half of its time.
     """
     return _compiled(function, _nrt=False, forceinline=True)
 
 
 def summing_kernel(function: Kernel) -> Kernel:
-    """Likewise, where the order of additions may change."""
+    """Compile a kernel in which the order of additions may change."""
     return _compiled(function, _nrt=False, fastmath=True, forceinline=True)
 
 
 class _ReadOnlyLocator(InTreeCacheLocator):
-    """The folder beside the module, where nothing can be written, but an installation may have left kernels."""
+    """The cache folder next to the module if it is not writable. An installation may have put kernels there."""
 
     def ensure_cache_path(self) -> None:
         pass
@@ -65,10 +64,10 @@ class _Files(CompileResultCacheImpl):
 
 
 class _Overloads(IndexDataCacheFile):
-    """Numba's files of compiled kernels, each with the key of what it holds.
+    """Numba's files of compiled kernels, each with its key.
 
-    Two processes that compile a kernel for different types at once may give what they write the same name: one would
-    then run what was compiled for the types of the other.
+    Two processes that compile a kernel for different types at the same time can give their files the same name. One of
+    them would then run code compiled for the types of the other.
     """
 
     def save(self, key: Any, data: Any) -> None:
@@ -81,7 +80,7 @@ class _Overloads(IndexDataCacheFile):
 
 @cache
 def _sources() -> tuple[tuple[str, int, int], ...]:
-    """Names, times and sizes of the files that have kernels: Numba looks at a kernel's own, not at what it calls."""
+    """Names, times and sizes of all files with kernels. Numba checks a kernel's own file, not those of its callees."""
     package = Path(__file__).resolve().parents[1]
     paths = [*(package / "index").rglob("*.py"), package / "retrieval" / "feedback_kernels.py"]
     found = [(path.relative_to(package).as_posix(), path.stat()) for path in sorted(paths)]
@@ -89,7 +88,7 @@ def _sources() -> tuple[tuple[str, int, int], ...]:
 
 
 class _KernelCache(FunctionCache):
-    """Numba's cache, which stops no kernel: what it cannot read is compiled again, what it cannot write is not kept."""
+    """Numba's cache, without errors: unreadable kernels are compiled again, and unwritable ones are not cached."""
 
     _impl_class = _Files
     _told = False
@@ -101,37 +100,37 @@ class _KernelCache(FunctionCache):
         self._counting = counting
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        # Numba would first load all that compiling takes, and scipy with it: 0.4 s for each process. What is compiled
-        # already needs functions that count references, if it does.
+        # Numba would first import the compiler, and scipy with it: 0.4 s per process. Cached kernels need at most its
+        # functions for reference counts.
         try:
             if self._counting:
                 rtsys.initialize(target_context)
             return self._load_overload(sig, target_context)  # type: ignore[no-untyped-call]
-        except Exception:  # whatever unpickling a damaged file raises
-            with suppress(OSError):  # or nothing could be added to what is damaged
+        except Exception:  # any error of unpickling a damaged file
+            with suppress(OSError):  # otherwise nothing could be added to the damaged file
                 self.flush()  # type: ignore[no-untyped-call]
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         try:
             super().save_overload(sig, data)  # type: ignore[no-untyped-call]
-        except Exception as error:  # OSError, and again what a damaged file raises
+        except Exception as error:  # OSError, and errors of a damaged file
             if not _KernelCache._told:
                 _KernelCache._told = True
                 _LOG.warning(
-                    "lsr: kernels are compiled anew by every process, because %s cannot be written (%s); let "
-                    "NUMBA_CACHE_DIR name a folder that can",
+                    "lsr: every process compiles the kernels, because %s cannot be written (%s); set NUMBA_CACHE_DIR "
+                    "to a writable folder",
                     self.cache_path,
                     error.strerror if isinstance(error, OSError) else repr(error),
                 )
 
 
-# Without handlers of the program's own, logging prints the message alone, as one line on standard error.
+# Without handlers of the program, logging prints only the message, as one line on standard error.
 _LOG = logging.getLogger(__name__)
 
 
 def _compiled(function: Kernel, **flags: bool) -> Kernel:
     dispatcher = njit(nogil=True, **flags)(function)  # type: ignore[call-overload]
-    # What cache=True does, with Numba's own class.
+    # As cache=True does with Numba's own class.
     dispatcher._cache = _KernelCache(function, flags.get("_nrt", True))
     return dispatcher  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Which rows of an engine count, and how results number them."""
+"""NumberedRows: the live rows of an engine, and their numbers in results."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ NO_MASK = read_only(np.empty(0, np.uint8))
 
 
 class NumberedRows:
-    """Rows that are not deleted: of a segment among others, or, by default, all rows of an engine that is alone.
+    """The rows that are not deleted: of a segment among others, or, by default, all rows of an engine.
 
-    first: the number that results give the first of them; the others follow it. deleted: uint32[m], rising.
-    starts: int64[documents + 1] where rows are passages of documents, otherwise empty; results have each document once.
-    share: that the engine has of all documents that are searched.
+    first: the number of the first of them in results; the others follow it. deleted: uint32[m], ascending. starts:
+        int64[documents + 1] if rows are passages of documents, else empty; results have each document once. share: of
+        the engine in all searched documents.
     """
 
     def __init__(
@@ -29,7 +29,9 @@ class NumberedRows:
         self._mask = NO_MASK
 
     def mask(self, positions: Array) -> Array:
-        """uint8[n], by position: 1 for rows that are not deleted; empty if none is. Made once, for an engine's own."""
+        """uint8[n], by position: 1 for rows that are not deleted; empty if none is deleted. Computed once per
+        engine.
+        """
         if len(self.deleted) and not len(self._mask):
             mask = np.ones(len(positions), np.uint8)
             mask[positions[self.deleted]] = 0
@@ -37,7 +39,7 @@ class NumberedRows:
         return self._mask
 
     def found_at_most(self, rows: int) -> int:
-        """How many hits there are, at most, among so many rows."""
+        """The maximum number of hits among this number of rows."""
         return min(rows, len(self.starts) - 1) if len(self.starts) else rows
 
 

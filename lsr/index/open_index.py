@@ -1,4 +1,4 @@
-"""Opening an index of whatever kind."""
+"""open_index: opens an index of any kind."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from lsr.storage.manifest import Verify, read_manifest
 
 
 def open_index(folder: str | os.PathLike[str], *, verify: Verify = "none") -> Index:
-    """The SeismicIndex, ExactIndex or DenseIndex in a folder; its arrays are mapped into memory.
+    """The SeismicIndex, ExactIndex or DenseIndex in a folder. Arrays are memory-mapped.
 
-    verify: compare checksums first, see SeismicIndex.open.
-    Raises IndexFormatError for a folder that holds no index, or a damaged or newer one.
+    verify: compare checksums first; see SeismicIndex.open.
+    Raises IndexFormatError if the folder has no index, or a damaged or newer one.
     """
     kind = read_manifest(folder).get("kind")
     if kind == "seismic":
@@ -25,7 +25,7 @@ def open_index(folder: str | os.PathLike[str], *, verify: Verify = "none") -> In
 
         return ExactIndex.open(folder, verify=verify)
     if kind == "dense":
-        from lsr.index.dense.dense_index import DenseIndex  # loads faiss
+        from lsr.index.dense.dense_index import DenseIndex  # imports faiss
 
         return DenseIndex.open(folder, verify=verify)
-    raise IndexFormatError(f"{os.fspath(folder)}: an index of kind {kind!r}, which this lsr does not know; upgrade lsr")
+    raise IndexFormatError(f"{os.fspath(folder)}: unknown kind of index {kind!r}; upgrade lsr")

@@ -1,4 +1,4 @@
-"""How an index is built and how far a search goes: frozen, validated where they are made, saved with the index."""
+"""IndexConfig and SearchParams: settings of builds and searches. Frozen, checked, and stored in the index."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RETIRED = ("centroid_fraction", "min_cluster_size")
 
 
 def _to_python(settings: IndexConfig | SearchParams) -> None:
-    """NumPy's numbers become Python's, which a manifest can hold."""
+    """Convert NumPy's numbers to Python's, which can be stored in a manifest."""
     for field in fields(settings):
         value = getattr(settings, field.name)
         if isinstance(value, Real) and not isinstance(value, bool):
@@ -28,19 +28,19 @@ def _to_python(settings: IndexConfig | SearchParams) -> None:
 
 @dataclass(frozen=True, slots=True)
 class IndexConfig:
-    """The decisions of a build.
+    """Settings of a SeismicIndex.
 
-    block_size: documents of a block. Smaller blocks mean fewer documents scored and more estimates.
-    doc_cut: components, heaviest first, by which documents and centroids are compared; at most 16.
+    block_size: documents per block. Smaller blocks mean fewer scored documents and more estimates.
+    doc_cut: the number of heaviest components by which documents and centroids are compared; at most 16.
     summary_energy: share of a block's component-wise maxima, by L1 mass, that its summary keeps (Seismic, Bruch et al.,
-        SIGIR 2024, section 4.3).
-    layout: "fast", or "compact": weights of 8 bits and components of about as many: three quarters of the memory, and
+        SIGIR 2024, section 4.3). A larger share finds more and takes longer.
+    layout: "fast", or "compact", with 8-bit weights and about 8-bit components: three quarters of the memory, and
         slower.
-    knn: neighbors of each document to keep, for SearchParams(knn=...); 0 keeps none.
+    knn: number of neighbors to store per document, for SearchParams(knn=...); 0 for none.
     seed: of the sampled centroids; equal seeds give equal indexes.
 
-    All of this is about blocks: where a collection is small, or its weights too even, it is stored inverted, and
-    none of it has an effect.
+    These settings are for blocks. An index that stores posting lists, because it has few documents or weights that vary
+    too little, ignores them.
     """
 
     block_size: int = 4
@@ -61,7 +61,7 @@ class IndexConfig:
 
     @classmethod
     def from_json(cls, entries: Mapping[str, Any]) -> IndexConfig:
-        """What a manifest holds, without settings of earlier versions. Raises TypeError and ParameterError."""
+        """The settings in a manifest, without those of earlier versions. Raises TypeError and ParameterError."""
         if not isinstance(entries, Mapping):
             raise TypeError("the config is not an object")
         return cls(**{name: value for name, value in entries.items() if name not in _RETIRED})
@@ -69,21 +69,22 @@ class IndexConfig:
 
 @dataclass(frozen=True, slots=True)
 class SearchParams:
-    """How far a search goes. Larger `query_cut` and smaller `heap_factor` find more and take longer.
+    """Settings of a search. A larger `query_cut` and a smaller `heap_factor` find more and take longer.
 
-    query_cut: query terms, those first that can contribute most, whose posting lists estimate the blocks. Documents are
-        scored by all terms.
-    heap_factor: a block is skipped when its estimate is below heap_factor x the worst score kept so far, a little more
-        than k documents being kept. Above 1 it skips blocks that promise more than that, too.
-    max_blocks: blocks visited, about; None for 100 times the square root of k.
-    knn: neighbors of each of the best documents that are scored too, from the graph that IndexConfig(knn=...) built.
-    exact: score every document instead, with the same scores.
-    recall: use what `SeismicIndex.tune` or `lsr tune` stored for this recall.
-    budget_us: microseconds after which the search for a query stops, and returns what it has found by then; None for no
-        limit. It goes with all of the others. With feedback, each of the two searches has half of it. Searches of dense
-        vectors do not stop.
+    query_cut: number of query terms whose posting lists estimate blocks; terms with the largest possible contribution
+        come first. Documents are scored by all terms.
+    heap_factor: a block is skipped if its estimate is below heap_factor x the worst score in the heap, which has a few
+        more than k documents. Values above 1 also skip blocks with estimates above that score.
+    max_blocks: approximate maximum number of visited blocks. None for 100 times the square root of k.
+    knn: number of neighbors of each of the best documents that are also scored, from the graph of IndexConfig(knn=...).
+    exact: score every document, with the same scores.
+    recall: use the parameters that `SeismicIndex.tune` or `lsr tune` stored for this recall.
+    budget_us: time limit of the search for a query, in microseconds; the search then returns the best documents so far.
+        None for no limit. It can be combined with all others. With feedback, each of the two searches has half of it.
+        Searches of dense vectors ignore it.
 
-    Raises ParameterError for what is out of range, and for any other value but `budget_us` beside `exact` or `recall`.
+    Raises ParameterError for values out of range, and for other values than `budget_us` together with `exact` or
+    `recall`.
     """
 
     query_cut: int = 16
@@ -111,17 +112,17 @@ class SearchParams:
         for alone in ("exact", "recall"):
             if alone in given and len(given) > 1:
                 others = " and ".join(name for name in given if name != alone)
-                raise ParameterError(f"{alone} leaves nothing to choose; leave out {others}, or {alone}")
+                raise ParameterError(f"{alone} cannot be combined with {others}; remove one of them")
 
     def without_budget(self) -> SearchParams:
-        """The same, with no limit of time."""
+        """The same parameters without a time limit."""
         return self if self.budget_us is None else replace(self, budget_us=None)
 
     @classmethod
     def at_recall(cls, recall: float) -> SearchParams:
-        """The parameters that reach this recall@k at the least time, as tuned for the index that is searched.
+        """The fastest parameters that reach this recall@k, as tuned for the searched index.
 
-        Searching an index of blocks that was not tuned for that recall, or a higher one, raises ParameterError; other
-        indexes are exact, and reach any recall.
+        Searching an index of blocks that was not tuned for this recall, or a higher one, raises ParameterError. Other
+        indexes are exact and reach any recall.
         """
         return cls(recall=recall)

@@ -1,4 +1,4 @@
-"""What kernels bring from memory before they need it."""
+"""Prefetching memory in kernels."""
 
 from __future__ import annotations
 

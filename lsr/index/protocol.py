@@ -1,4 +1,4 @@
-"""What all indexes can do, and the engines in sparse ones."""
+"""The interfaces of indexes, and of engines in sparse indexes."""
 
 from __future__ import annotations
 
@@ -15,19 +15,23 @@ from lsr.vectors.sparse_vectors import SparseVectors
 
 
 class Index(Protocol):
-    """An index of sparse or of dense vectors.
-
-    Queries are SparseVectors or float32[queries, dim]. So are the batches of iter_vectors: SparseVectors, or (ids,
-    float32[rows, dim]). vector and gather give (components, weights) and GatheredRows, or float32[dim] and [rows, dim].
-    """
+    """An index of sparse or dense vectors."""
 
     @property
-    def dim(self) -> int: ...
+    def dim(self) -> int:
+        """Number of components of documents and queries."""
+
     @property
-    def ids(self) -> Ids | None: ...
+    def ids(self) -> Ids | None:
+        """The ids of the documents by row; None if the index has none."""
+
     @property
-    def nbytes(self) -> dict[str, int]: ...
-    def __len__(self) -> int: ...
+    def nbytes(self) -> dict[str, int]:
+        """Bytes in memory (or memory-mapped) of each part."""
+
+    def __len__(self) -> int:
+        """Number of documents; with passages, number of rows."""
+
     def search(
         self,
         queries: Any,
@@ -35,14 +39,21 @@ class Index(Protocol):
         params: SearchParams | None = None,
         threads: int | None = 1,
         allowed: Allowed | None = None,
-    ) -> SearchResult: ...
-    def vector(self, row: int) -> Any: ...
-    def gather(self, rows: Array) -> Any: ...
-    def iter_vectors(self) -> Iterator[Any]: ...
+    ) -> SearchResult:
+        """The k best documents of each query: SparseVectors, or float32[queries, dim]. See SeismicIndex.search."""
+
+    def vector(self, row: int) -> Any:
+        """The vector of a document: (components, weights), or float32[dim]. Raises ParameterError."""
+
+    def gather(self, rows: Array) -> Any:
+        """The vectors of documents, int64[n]: GatheredRows, or float32[n, dim]. Raises ParameterError."""
+
+    def iter_vectors(self) -> Iterator[Any]:
+        """All vectors in the order of rows, in batches: SparseVectors with ids, or (ids, float32[rows, dim])."""
 
 
 class Engine(Protocol):
-    """The arrays of some documents, and the search in them: one way to store posting lists."""
+    """The arrays of some documents and the search in them: one way to store posting lists."""
 
     @property
     def dim(self) -> int: ...

@@ -1,4 +1,4 @@
-"""What a search gives back."""
+"""SearchResult: the result of a search."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lsr.storage.id_column import Ids
 
 
 class ScoredDocument(NamedTuple):
-    """A document that was found. doc_id: its id, or its row as text where the index has none. row: in the index."""
+    """A document of a result. doc_id: its id, or its row as text if the index has no ids. row: in the index."""
 
     doc_id: str
     score: float
@@ -24,7 +24,7 @@ class ScoredDocument(NamedTuple):
 
 
 class ScoredDocuments(ScoredList[ScoredDocument]):
-    """The documents of one query, best first: a list, with `ids` and `scores`."""
+    """The documents of one query, best first: a list with `ids` and `scores`."""
 
     columns: ClassVar[tuple[str, ...]] = ScoredDocument._fields
 
@@ -34,14 +34,14 @@ class ScoredDocuments(ScoredList[ScoredDocument]):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SearchResult(Tabular, HasFacts):
-    """The best documents of each query, best first; of equal scores the lower row comes first.
+    """The best documents of each query, best first; equal scores in ascending order of rows.
 
-    scores: float32[queries, k]; -inf where a query has fewer than k hits.
-    rows: int64[queries, k], the documents' rows in the index; -1 where there is no hit.
+    scores: float32[queries, k]; -inf if a query has fewer than k hits.
+    rows: int64[queries, k], the rows of the documents in the index; -1 for no hit.
 
-    `result[0]` are the documents of the first query as a list, without those that are missing; `for documents in
-    result` goes through all queries; a slice is a SearchResult. A pickle holds the ids found, and no others.
-    Records have the number of the query, from 0, the rank, from 1, and doc_id, score and row.
+    `result[0]` is the list of documents of the first query, without padding. `for documents in result` iterates over
+    all queries. A slice is a SearchResult. to_pandas, to_polars and to_dicts return one record per document: the number
+    of the query, from 0, the rank, from 1, and doc_id, score and row. A pickle has only the ids of hits.
     """
 
     scores: npt.NDArray[np.float32]
@@ -67,7 +67,7 @@ class SearchResult(Tabular, HasFacts):
                 part.__dict__["ids"] = self.ids[query]
             return part
         if isinstance(query, bool) or not isinstance(query, int | np.integer):
-            raise ParameterError(f"a query of a result is chosen by its number or a slice, not by {query!r}")
+            raise ParameterError(f"a result is indexed by the number of a query or a slice, not by {query!r}")
         if not -len(self) <= query < len(self):
             raise IndexError(f"query {query} does not exist; the result has {len(self)} queries")
         part = self[query : query + 1 or None]  # without the ids of the other queries
@@ -79,21 +79,21 @@ class SearchResult(Tabular, HasFacts):
 
     @property
     def estimated_recall(self) -> npt.NDArray[np.float32]:
-        """float32[queries]: which share of what a search without `budget_us` finds was found, as is to be expected.
+        """float32[queries]: the estimated share of the hits of an unlimited search that were found.
 
-        1 for searches that did not stop, and only for these.
+        1 for searches that did not reach `budget_us`, and only for these.
         """
         return np.ones(len(self), np.float32) if self._recall is None else self._recall
 
     @property
     def complete(self) -> npt.NDArray[np.bool_]:
-        """bool[queries]: whether the search came to its end before its time was used up."""
+        """bool[queries]: whether the search ended before it reached `budget_us`."""
         complete: npt.NDArray[np.bool_] = self.estimated_recall == 1
         return complete
 
     @cached_property
     def ids(self) -> npt.NDArray[np.object_]:
-        """object[queries, k]: the documents' ids, or their rows as text where the index has none; None for no hit."""
+        """object[queries, k]: the ids of the documents, or their rows as text without ids; None for no hit."""
         name = str if self._ids is None else self._ids.__getitem__
         names = np.empty(self.rows.size, object)
         names[:] = [name(row) if row >= 0 else None for row in self.rows.ravel().tolist()]

@@ -1,4 +1,4 @@
-"""Document vectors, read back from an index."""
+"""Vectors of documents, read from an index."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from lsr.vectors.sparse_vectors import SparseVectors
 
 
 class GatheredRows(NamedTuple):
-    """Sparse rows end to end: indptr int64[n + 1], indices uint32[nnz], unsorted within a row, values float32[nnz]."""
+    """Concatenated sparse rows: indptr int64[n + 1], indices uint32[nnz] (unsorted in a row), values float32[nnz]."""
 
     indptr: Array
     indices: Array
     values: Array
 
     def as_vectors(self, dim: int) -> SparseVectors:
-        """In their normal form, such as queries must have."""
+        """The rows in normal form, as queries."""
         return SparseVectors(self.indptr, self.indices, self.values, dim)
 
 
@@ -35,13 +35,11 @@ def checked_rows(rows: Array, documents: int) -> Array:
     """`rows` as int64[n]. Raises ParameterError unless these are row numbers, and all exist."""
     try:
         given = rows if isinstance(rows, np.ndarray) else np.asarray(listed(rows, "rows"))
-    except ValueError:  # of things that have rows themselves
+    except ValueError:  # of nested sequences
         given = np.array([None])
     if given.size and given.dtype.kind not in "iu":
-        raise ParameterError(f"rows are {given.dtype}; give row numbers")
+        raise ParameterError(f"rows have the type {given.dtype}; give row numbers")
     checked = given.astype(np.int64).reshape(-1)
     if len(checked) and not 0 <= checked.min() <= checked.max() < documents:
-        raise ParameterError(
-            f"rows {checked.min()} to {checked.max()} are asked for; the index has {documents} documents"
-        )
+        raise ParameterError(f"rows are {checked.min()} to {checked.max()}, but the index has {documents} documents")
     return checked

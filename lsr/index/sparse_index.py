@@ -1,4 +1,4 @@
-"""What SeismicIndex and ExactIndex share."""
+"""SparseIndex: the common base of SeismicIndex and ExactIndex."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
 from lsr.vectors.vocabulary import Vocabulary, VocabularyLike
 
 ROWS_AT_ONCE = 4096
-DEFAULTS = SearchParams()  # made once: it checks itself, which takes 6 us
+DEFAULTS = SearchParams()  # created once, because its checks take 6 µs
 
 E = TypeVar("E", bound=Engine)
 
 
 class SparseIndex(HasFacts, FromFolder, Generic[E]):
-    """Documents as sparse vectors: an engine that stores and searches them, and their ids by row, if they have any.
+    """An index of sparse vectors: an engine that stores and searches them, and the ids of documents by row, if any.
 
-    vocabulary: the tokens of the components, or the file in which they are. Raises ParameterError for another number
-    of tokens, VectorsError for what cannot be a vocabulary.
+    vocabulary: the tokens of the components, or their file. Raises ParameterError for another number of tokens,
+        VectorsError for an invalid vocabulary.
     """
 
     def __init__(
@@ -46,26 +46,26 @@ class SparseIndex(HasFacts, FromFolder, Generic[E]):
 
     @cached_property
     def vocabulary(self) -> Vocabulary | None:
-        """The tokens of the components; None where they are not known. Read from the index when first asked for.
+        """The vocabulary, read on first use; None if it is unknown.
 
-        Raises StorageError if another index has taken the place of this one before that.
+        Raises StorageError if another index replaced this one before.
         """
         stored = self._vocabulary
         return stored.read() if isinstance(stored, StoredVocabulary) else stored
 
     @property
     def dim(self) -> int:
-        """Number of components that documents and queries have."""
+        """Number of components of documents and queries."""
         return self.engine.dim
 
     @property
     def postings(self) -> int:
-        """Non-zeros of all documents."""
+        """The number of non-zeros of all documents."""
         return self.engine.postings
 
     @property
     def nbytes(self) -> dict[str, int]:
-        """Bytes in memory (or mapped into it) of each part."""
+        """Bytes in memory (or memory-mapped) of each part."""
         return self.engine.nbytes
 
     def __len__(self) -> int:
@@ -84,21 +84,21 @@ class SparseIndex(HasFacts, FromFolder, Generic[E]):
     def vector(self, row: int) -> tuple[Array, Array]:
         """(components uint32[m], ascending, weights float32[m]) of one document, as the index scores it.
 
-        Raises ParameterError when there is no such row.
+        Raises ParameterError if there is no such row.
         """
         gathered = self.engine.gather(np.array([checked_row(row, len(self))], np.int64))
         order = np.argsort(gathered.indices)
         return gathered.indices[order], gathered.values[order]
 
     def gather(self, rows: Array) -> GatheredRows:
-        """The vectors of many documents (int64[n]), as `vector` gives them but unsorted: what feedback reads.
+        """The vectors of documents, int64[n], like `vector` but unsorted within a row.
 
         Raises ParameterError for a row that does not exist.
         """
         return self.engine.gather(checked_rows(rows, len(self)))
 
     def iter_vectors(self) -> Iterator[SparseVectors]:
-        """All documents in the order of their rows, a few thousand at a time, with their ids."""
+        """All documents in the order of their rows, in batches of a few thousand, with their ids."""
         for begin in range(0, len(self), ROWS_AT_ONCE):
             rows = range(begin, min(begin + ROWS_AT_ONCE, len(self)))
             vectors = self.engine.gather(np.array(rows, np.int64)).as_vectors(self.dim)
@@ -112,19 +112,21 @@ class SparseIndex(HasFacts, FromFolder, Generic[E]):
         threads: int | None = 1,
         allowed: Allowed | None = None,
     ) -> SearchResult:
-        """The k documents of largest inner product with each query, best first, equal scores by row.
+        """The k documents with the largest inner product for each query, best first, equal scores by row.
 
-        Where more documents tie for the last places than there is room for, an exact search takes the lower rows, an
-        approximate one those that it met first.
-        Only documents with a positive score are hits; scores float32[queries, k] and rows int64[queries, k] are padded
-        with -inf and -1. Releases the GIL.
-        queries: SparseVectors, or what SparseVectors.of takes: a scipy matrix, a tensor, dicts, an array. Dicts may be
-        of tokens where the index has a vocabulary; tokens that it lacks are left out, as no document has them.
-        params: where documents are stored as inverted lists every search is exact, and only budget_us has an effect.
-        threads: queries searched at once, None for all processors; the result does not depend on it.
-        allowed: the documents that may be found: a mask of bools, or ids, or row numbers, or a Filter of these, which
-        is prepared once. As many of them are returned as would be without a filter.
-        Raises ParameterError for k < 1, threads < 1, queries of another dimension, or an `allowed` that does not fit.
+        queries: SparseVectors, or what SparseVectors.of takes: a scipy matrix, a tensor, dicts, an array. Dicts can
+            have tokens if the index has a vocabulary; tokens that it lacks are dropped, because no document has them.
+        k: the maximum number of documents per query.
+        params: parameters of the search. Default: SearchParams(). If documents are stored as posting lists, every
+            search is exact, and only budget_us has an effect.
+        threads: the number of queries that are searched at once. None for all processors. Results do not depend on it.
+        allowed: the documents that can be returned: a mask of bools, ids, row numbers, or a Filter of these, which is
+            prepared once. k of them are returned, like without a filter.
+
+        Only documents with a positive score are hits. Scores float32[queries, k] and rows int64[queries, k] are padded
+        with -inf and -1. If more documents have the last score than there is room for, an exact search returns the
+        lower rows, and an approximate search those that it scored first. Releases the GIL. Raises ParameterError for k
+        < 1, threads < 1, queries of another dimension, or an invalid `allowed`.
         """
         vectors = self._checked(queries, k)
         resolved = self.resolved(params)
@@ -137,5 +139,5 @@ class SparseIndex(HasFacts, FromFolder, Generic[E]):
         return checked_queries(queries, self.dim, k, lambda: self.vocabulary)
 
     def resolved(self, params: SearchParams | None) -> SearchParams:
-        """The parameters that hold: the defaults for None. Raises ParameterError."""
+        """The effective parameters: the defaults for None. Raises ParameterError."""
         return DEFAULTS if params is None else settings_of(SearchParams, params)

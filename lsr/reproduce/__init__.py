@@ -1,1 +1,1 @@
-"""Findings of the literature, put to the test: trainings of one budget, over several seeds, compared."""
+"""Tests of published findings: trainings of one budget over several seeds, compared."""

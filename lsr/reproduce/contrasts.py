@@ -14,12 +14,12 @@ from lsr.experiment.suites import Judged
 from lsr.reproduce.finding import ZERO_SHOT, Measured, VariantGroup
 from lsr.reproduce.hierarchical_bootstrap import Cases, bootstrap_difference
 
-# Judged.name -> query id -> what the query is about; see clusters_of.
+# Judged.name -> query id -> cluster of the query; see clusters_of.
 Clusters = Mapping[str, Mapping[str, str]]
 
 
 def clusters_of(qrels: Mapping[str, Mapping[str, int]], relevant: int) -> dict[str, str]:
-    """Query id -> its relevant documents: queries that ask for the same ones are no independent evidence."""
+    """Query id -> its relevant documents: queries with the same ones are not independent evidence."""
     return {
         query_id: "\n".join(sorted(doc_id for doc_id, grade in grades.items() if grade >= relevant))
         for query_id, grades in qrels.items()
@@ -27,7 +27,7 @@ def clusters_of(qrels: Mapping[str, Mapping[str, int]], relevant: int) -> dict[s
 
 
 def contrast_table(part: VariantGroup, measured: Sequence[Measured], clusters: Clusters, measure: str) -> Table:
-    """Every contrast of the part, over the zero-shot collections and on each other one.
+    """Every contrast of the part, over the zero-shot collections together and on each other collection.
 
     low, high: the interval of hierarchical_bootstrap. p is corrected by Holm's method over the contrasts of one scope.
     """
@@ -59,7 +59,7 @@ def scopes_of(part: VariantGroup) -> dict[str, list[Judged]]:
 
 
 def figures_of(measured: Iterable[Measured]) -> dict[tuple[str, str], list[Figures]]:
-    """(collection, variant) -> by seed."""
+    """(collection, variant) -> the figures of each seed."""
     found: dict[tuple[str, str], list[Figures]] = {}
     for each in sorted(measured, key=lambda each: each.seed):
         found.setdefault((each.judged.name, each.variant), []).append(each.figures)
@@ -74,9 +74,9 @@ def cases_of(
     clusters: Clusters,
     measure: str,
 ) -> Cases:
-    """One collection for bootstrap_difference. first, second: variant -> its weight in the mean that is compared.
+    """The cases of one collection for bootstrap_difference. first, second: variant -> its weight in the mean.
 
-    A variant that has no seeds, such as BM25, is the same for all.
+    A variant without seeds, such as BM25, is the same for all seeds.
     """
     queries = list(figures[judged.name, next(iter(first))][0].per_query[measure])
     names = [clusters[judged.name][query] for query in queries]

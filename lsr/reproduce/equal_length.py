@@ -1,4 +1,4 @@
-"""Curves against each other at equal length of documents, between variants linear in its logarithm."""
+"""Comparing curves at equal length of documents. Between variants, a curve is linear in the logarithm of the length."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def curves_of(part: VariantGroup) -> dict[str, list[str]]:
 def equal_length_table(
     part: VariantGroup, measured: Sequence[Measured], clusters: Clusters, measures: Sequence[str]
 ) -> tuple[Table, list[str]]:
-    """Every curve against the baseline's, at the ends and the middle of what both reach; and what cannot be compared.
+    """Every curve against the baseline's, at the ends and the middle of their common range; and curves without one.
 
     The length of a variant is the mean over seeds and the collections of a scope. Tests are those of
     hierarchical_bootstrap; p is corrected by Holm's method over the comparisons of one scope and measure.
@@ -83,14 +83,14 @@ def _length(figures: Mapping[tuple[str, str], Sequence[Figures]], judged: Judged
 
 
 def _shared(first: Sequence[float], second: Sequence[float]) -> list[float]:
-    """Ends and (geometric) middle of the lengths that both curves reach; nothing if there are none."""
+    """Ends and (geometric) middle of the lengths that both curves have; empty if there are none."""
     ranges = [[each for each in lengths if each] or [0.0] for lengths in (first, second)]
     low, high = max(map(min, ranges)), min(map(max, ranges))
     return [low, math.sqrt(low * high), high] if 0 < low < high else []
 
 
 def _between(variants: Sequence[str], lengths: Mapping[str, float], place: float) -> dict[str, float]:
-    """Variant -> weight, of the two that `place` lies between."""
+    """Variant -> weight, for the two variants around `place`."""
     known = [each for each in variants if lengths[each]]
     below = max((each for each in known if lengths[each] <= place), key=lambda each: lengths[each])
     above = min((each for each in known if lengths[each] >= place), key=lambda each: lengths[each])

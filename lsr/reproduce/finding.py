@@ -1,4 +1,4 @@
-"""What a reproduction is made of."""
+"""The parts of a reproduction."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from lsr.experiment.measure import Figures
 from lsr.experiment.suites import Judged
 from lsr.training.training_config import TrainingConfig
 
-ZERO_SHOT = "zero-shot"  # Judged.group of collections that no variant was trained on
-MINED = "mined"  # DataConfig.negatives: those that the group mines
+ZERO_SHOT = "zero-shot"  # Judged.group of collections without trained variants
+MINED = "mined"  # DataConfig.negatives: the mined negatives of the group
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to train.
+    """A variant: one way to train.
 
-    config: its seed is replaced by each of the seeds; its data's negatives, where they are MINED, by the group's; its
-        teacher, where it is to be stored, by scores of the group's positives and negatives.
-    curve: variants of one curve differ in a strength alone; "" for one of its own.
+    config: its seed is replaced by each of the seeds; its MINED negatives are replaced by those of the group; its
+        teacher, if its scores are to be stored, is replaced by scores of the group's positives and negatives.
+    curve: variants of one curve differ only in a strength; "" for a curve of its own.
     """
 
     name: str
@@ -28,9 +28,9 @@ class Variant:
 
 
 class Contrast(NamedTuple):
-    """A difference that is tested: the mean over the variants `second`, less that over `first`.
+    """A tested difference: the mean over the variants `second`, minus that over `first`.
 
-    BM25, the bag of words and the start may be among them (lsr.reproduce.reference_rows.REFERENCES).
+    BM25, the bag of words and the start can be among them (lsr.reproduce.reference_rows.REFERENCES).
     """
 
     name: str
@@ -42,13 +42,16 @@ class Contrast(NamedTuple):
 class VariantGroup:
     """Variants that are compared with each other: of one training collection, and one budget.
 
-    tests: where they are compared. baseline: the variant, or the curve, that others are tested against.
-    start: an encoder that is measured beside them, untrained; "" for what the baseline begins as, pruned.
-    lexical: a backbone whose output layer is replaced by one that gives back the tokens of a text
-        (lsr.reproduce.lexical_start); variants name it as their backbone. components: of the mean text, at the start.
-    miners: encoders in whose indexes negatives are found; negatives: how many of a query in each.
-    queries: how many queries are mined for, drawn at random; None for all.
-    contrasts: what is tested, over the ZERO_SHOT tests together and on each other one.
+    tests: the collections on which they are compared.
+    baseline: the variant, or the curve, against which others are tested.
+    start: an encoder that is measured beside them, untrained; "" for the pruned start of the baseline.
+    lexical: a backbone whose output layer is replaced by one that returns the tokens of a text
+        (lsr.reproduce.lexical_start); variants name it as their backbone.
+    components: of the mean text, at the start.
+    miners: encoders whose indexes are searched for negatives.
+    negatives: number per query from each index.
+    queries: number of random queries for mining; None for all.
+    contrasts: the tested differences, over the ZERO_SHOT tests together and on each other test.
     """
 
     name: str
@@ -68,8 +71,8 @@ class VariantGroup:
 class Plan:
     """A reproduction.
 
-    curves: whether variants make curves, which are compared at equal length of documents. measures: what is reported,
-    the first of which is tested.
+    curves: whether variants form curves, which are compared at equal length of documents. measures: the reported
+        measures; the first one is tested.
     """
 
     name: str
@@ -80,7 +83,7 @@ class Plan:
 
 
 class Measured(NamedTuple):
-    """One encoder on one test. variant: one of REFERENCES for what stands beside the variants, whose seed is 0."""
+    """The result of an encoder on a test. variant: one of REFERENCES for a reference row, with seed 0."""
 
     part: VariantGroup
     judged: Judged

@@ -23,14 +23,14 @@ from lsr.training.training_config import EncoderConfig, RegularizerConfig, Teach
 
 RATE = 5e-4
 BATCH = 8
-QUERY_PENALTY = DOCUMENT_PENALTY = Penalty(FLOPS, 1.0)  # of sides that expand; chosen by the lengths it leaves
+QUERY_PENALTY = DOCUMENT_PENALTY = Penalty(FLOPS, 1.0)  # of sides that expand; chosen by the resulting lengths
 SCORED_QUERIES = 1500
-# Of the one factor that a binary side learns: at the usual rate it never reaches the scale of the teacher's margins.
+# Rate of the only factor of a binary side: at the usual rate, it never reaches the scale of the teacher's margins.
 FACTOR_RATE = 0.02
 
 _MLP_QUERY = HeadSpec("mlp", "log1p", "sum", special_positions=False)
 _MLP_DOCUMENT = replace(_MLP_QUERY, pooling="max")
-# Cell -> the method, and heads in place of its own. Both networks are separate in all of them.
+# Cell -> the method, and heads that replace its own. All cells have two separate networks.
 CELLS: dict[str, tuple[str, HeadSpec | None, HeadSpec | None]] = {
     "qbin-dmlp": ("qbin-dmlp", None, None),
     "qbin-dmlm": ("sparta", None, None),
@@ -43,7 +43,7 @@ CELLS: dict[str, tuple[str, HeadSpec | None, HeadSpec | None]] = {
 }
 
 
-# The bag of words is the cell in which neither side learns anything but a factor.
+# The bag of words is the cell in which both sides learn only a factor.
 CONTRASTS = (
     Contrast("document weights", ("bag-of-words", "qmlp-dbin", "qmlm-dbin"), ("qbin-dmlp", "qmlp-dmlp", "qmlm-dmlp")),
     Contrast("query weights", ("bag-of-words", "qbin-dmlp", "qbin-dmlm"), ("qmlp-dbin", "qmlp-dmlp", "qmlp-dmlm")),
@@ -53,7 +53,7 @@ CONTRASTS = (
     Contrast("document expansion, queries expanded", ("qmlm-dmlp",), ("qmlm-dmlm",)),
     Contrast("query expansion, documents not expanded", ("qmlp-dmlp",), ("qmlm-dmlp",)),
     Contrast("query expansion, documents expanded", ("qmlp-dmlm",), ("qmlm-dmlm",)),
-    # Half of what both expansions give beyond the sum of what each gives alone: below 0 where they cancel each other.
+    # Half of the gain by both expansions beyond the sum of their single gains: below 0 if they cancel each other.
     Contrast("interaction of the expansions", ("qmlp-dmlm", "qmlm-dmlp"), ("qmlp-dmlp", "qmlm-dmlm")),
 )
 

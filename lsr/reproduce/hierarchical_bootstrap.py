@@ -1,11 +1,11 @@
-"""Whether one way to train is better than another, over collections, queries and seeds at once.
+"""A test whether one way to train is better than another, over collections, queries and seeds at once.
 
-A paired test over queries takes the two trainings and the collection as given. Here all three are drawn again: the
-collections, within each of them its clusters of queries, and of each way to train its seeds, the same for all
-collections, because one training is measured on all of them. Sampling with replacement at every level of a hierarchy is
-Davison and Hinkley 1997, section 3.8, strategy 1; seeds are crossed with collections, not nested in them.
+A paired test over queries takes the two trainings and the collection as given. Here, all three are sampled: the
+collections, in each of them its clusters of queries, and for each way to train its seeds, the same for all collections,
+because one training is measured on all of them. Sampling with replacement at every level of a hierarchy is Davison and
+Hinkley 1997, section 3.8, strategy 1; seeds are crossed with collections, not nested in them.
 
-Few seeds make it optimistic: the variance over n seeds drawn with replacement is (n - 1) / n of what it should be.
+Few seeds make the test optimistic: the variance over n seeds drawn with replacement is (n - 1) / n of the true one.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ Values = npt.NDArray[np.float64]
 
 
 class Cases(NamedTuple):
-    """One collection under two ways to train.
+    """The results of two ways to train on one collection.
 
-    first, second: float64 [seeds, queries] of a measure; the two may have different numbers of seeds. clusters:
-    int64 [queries], the cluster of each query, from 0 on: queries that are about the same text are drawn together.
+    first, second: float64 [seeds, queries] of a measure; the two may have different numbers of seeds. clusters: int64
+        [queries], the cluster of each query, from 0: queries about the same text are drawn together.
     """
 
     first: Values
@@ -37,7 +37,7 @@ class Cases(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """second - first, the mean over collections of the mean over queries and seeds.
+    """The mean over collections of the mean of second - first over queries and seeds.
 
     low, high: its 95 % percentile interval. p_value: two-sided, twice the smaller share of samples on one side of 0.
     """
@@ -49,21 +49,21 @@ class Difference(NamedTuple):
 
 
 def bootstrap_difference(collections: Sequence[Cases], samples: int = SAMPLES, seed: int = 0) -> Difference:
-    """The difference over all collections, each of the same weight.
+    """The difference over all collections with equal weights.
 
-    Of a single collection only queries and seeds are drawn. Raises ParameterError without collections, or where they
+    For a single collection, only queries and seeds are drawn. Raises ParameterError without collections, or if they
     have different numbers of seeds.
     """
     if not collections:
         raise ParameterError("there is no collection to compare on; give at least one")
     seeds = {(len(each.first), len(each.second)) for each in collections}
     if len(seeds) != 1:
-        raise ParameterError(f"collections have {sorted(seeds)} seeds; all must have the same")
+        raise ParameterError(f"collections have {sorted(seeds)} seeds; all must have the same number")
     [(of_first, of_second)] = seeds
     random = np.random.default_rng(seed)
     weights = [_drawn(random, samples, count) for count in (of_first, of_second)]
     means = np.zeros(samples)
-    for _ in collections:  # each collection that is drawn, and one that is drawn again, has queries drawn anew
+    for _ in collections:  # queries are drawn for each drawn collection, also if it is drawn twice
         chosen = random.integers(len(collections), size=samples)
         for number, each in enumerate(collections):
             at = chosen == number
@@ -75,7 +75,7 @@ def bootstrap_difference(collections: Sequence[Cases], samples: int = SAMPLES, s
 
 
 def _drawn(random: np.random.Generator, samples: int, count: int) -> Values:
-    """float64 [samples, count]: shares of what is drawn `count` times with replacement."""
+    """float64 [samples, count]: shares of each of `count` items in `count` draws with replacement."""
     shares: Values = random.multinomial(count, np.full(count, 1 / count), size=samples) / count
     return shares
 

@@ -23,7 +23,7 @@ from lsr.training.training_config import DataConfig, EncoderConfig, RegularizerC
 RATE = 5e-4
 SCALE = 10.0
 IDF_FROM = "wiki-120k"
-# A query's sum of IDF weights is about so many times its number of tokens; scores are divided by it.
+# Approximate ratio of a query's sum of IDF weights to its number of tokens, by which scores are divided.
 IDF_TEMPERATURE = 7.0
 # About 150,000 pairs: titles and their paragraphs, medical questions and answers, questions and sentences.
 PAIRS = (
@@ -45,7 +45,7 @@ def inference_free(steps: int = STEPS) -> Plan:
         encoder = EncoderConfig(
             method=method, backbone=TINY, idf=IDF_FROM if method != "splade-doc" else "", max_length=TOKENS
         )
-        # With the teachers' scores multiplied by the temperature, KL alone sees the student's divided by it.
+        # With the teachers' scores multiplied by the temperature, only the student's scores are divided by it in KL.
         teacher = TeacherConfig(dense=(BGE_SMALL,), sparse=(TINY,), scale=SCALE * temperature, whole_batch=True)
         loss = LossSpec("kl", weight=temperature**-2, temperature=temperature)
         for strength in strengths:

@@ -1,9 +1,9 @@
-"""A start that is the same for heads of every kind: a masked language model's head that gives back a text's own tokens.
+"""An equal start for all kinds of heads: a masked language model with a head that returns a text's own tokens.
 
-A head of one weight a token (mlp) begins as a bag of words: it weights all tokens alike. A head over the vocabulary
-(mlm) begins as its backbone's language model, or as the retriever that a checkpoint was trained to be, and has half of
-what is to be learned. Here the transform before the output layer is fitted, by least squares, to turn the state of
-every position into the embedding of its own token. No judgment, no teacher and no masked word is looked at.
+A head with one weight per token (mlp) starts as a bag of words: all tokens have the same weight. A head over the
+vocabulary (mlm) starts as the language model of its backbone, or as the retriever of a trained checkpoint, and so has
+already learned a part of the task. Here, the transform before the output layer is fitted, by least squares, to turn the
+state of every position into the embedding of its own token. No judgments, teachers or masked words are used.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from lsr.errors import EncoderError
 from lsr.storage.files import storage_errors
 
 TEXTS, TOKENS, TEXTS_AT_ONCE = 1000, 64, 50
-OWN_LOGIT = math.e - 1  # of which log(1 + z) is 1, the weight that heads of one weight a token begin with
+OWN_LOGIT = math.e - 1  # log(1 + z) of it is 1, the first weight of heads with one weight per token
 RIDGE = 1e-3
-# Far enough above 0 for GELU to be the identity, near enough for bfloat16 to tell neighbors apart.
+# Large enough for GELU to be the identity, small enough for bfloat16 to distinguish neighbors.
 SHIFT = 5.0
 
 
 def write_lexical_start(backbone: str, texts: Iterable[str], components: int, folder: Path) -> None:
-    """Write a BERT with such a head, and its tokenizer, into `folder`, which appears when all is done.
+    """Write a BERT with such a head, and its tokenizer, into `folder`, which appears when it is complete.
 
-    The embeddings and layers are those of `backbone`; the output matrix is tied to the embeddings. The threshold, one
-    bias for all components, lets the mean text have `components` of them; the scale gives the median token of a text
-    OWN_LOGIT. texts: the first TEXTS are used. Raises EncoderError for a backbone that is no BERT, StorageError.
+    The embeddings and layers are those of `backbone`; the output matrix is tied to the embeddings. With the threshold,
+    one bias for all components, the mean text has `components` of them; with the scale, the median token of a text has
+    OWN_LOGIT. texts: the first TEXTS are used. Raises EncoderError for a backbone other than BERT, StorageError.
     """
     found = find_checkpoint(backbone)
     place = str(found.folder)
     model = load_backbone(found.name, BackboneSpec(place, place, place, task="base")).model
     if not isinstance(model.config, BertConfig):
-        raise EncoderError(f"{found.name}: is a {model.config.model_type}; a lexical start is made of a BERT alone")
+        raise EncoderError(f"{found.name}: is a {model.config.model_type}; a lexical start needs a BERT")
     tokenizer = load_tokenizer(found.name, place)
     batches = list(_batches(model, tokenizer, list(islice(texts, TEXTS))))
     embeddings = model.get_input_embeddings().weight.detach().float()
@@ -79,7 +79,7 @@ def write_lexical_start(backbone: str, texts: Iterable[str], components: int, fo
 
 
 def _batches(model: torch.nn.Module, tokenizer: object, texts: list[str]) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
-    """(states, which positions hold tokens of the text, token ids) of some texts at a time."""
+    """(states, positions with tokens of the text, token ids) of some texts at a time."""
     for start in range(0, len(texts), TEXTS_AT_ONCE):
         batch = tokenizer(  # type: ignore[operator]
             texts[start : start + TEXTS_AT_ONCE],

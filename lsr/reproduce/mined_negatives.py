@@ -1,4 +1,4 @@
-"""The negatives of a reproduction, and the scores that teachers give them: once for all variants, resumably."""
+"""The negatives of a reproduction and their scores by teachers: computed once for all variants, resumably."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lsr.training.stored_scores import store_scores
 from lsr.training.training_batches import open_streams
 from lsr.training.training_config import TeacherConfig, TrainingConfig
 
-DEPTH = 50  # ranks of each index among which negatives are drawn
+DEPTH = 50  # ranks of each index from which negatives are drawn
 
 
 def mine_for(
@@ -37,10 +37,10 @@ def mine_for(
     threads: int,
     progress: bool,
 ) -> None:
-    """Write the negatives that indexes of the collection by `miners` find, unless `path` exists.
+    """Write negatives from indexes of the collection by the encoders `miners`, unless `path` exists.
 
-    negatives: of a query, from each index. queries: how many queries are kept, drawn at random; None for all.
-    Raises what building and mining raise.
+    negatives: number per query from each index. queries: number of random queries; None for all. Raises the errors of
+        building and mining.
     """
     if path.exists():
         return
@@ -65,10 +65,10 @@ def mine_for(
 def store_teachers(
     config: TrainingConfig, folder: Path, offline_data: Path | None, device: str | None, progress: bool
 ) -> TrainingConfig:
-    """The configuration with scores on disk in place of teachers that are to be stored.
+    """The configuration with stored scores instead of teachers whose scores are stored.
 
-    Each teacher scores the positives and negatives of the configuration's data once, into a folder of its own in
-    `folder`, and resumes there after a kill. Raises what opening teachers, reading data and scoring raise.
+    Each teacher scores the positives and negatives of the configuration's data once, into its own folder in `folder`. A
+    killed call resumes. Raises the errors of opening teachers, reading data and scoring.
     """
     teacher = config.teacher
     if teacher is None or not teacher.store:
@@ -93,7 +93,7 @@ def store_teachers(
 
 
 def _single(config: TeacherConfig) -> list[TeacherConfig]:
-    """Each teacher by itself, in the order of TeacherConfig.weights."""
+    """A configuration for each teacher alone, in the order of TeacherConfig.weights."""
     return [
         *(TeacherConfig(dense=(name,)) for name in config.dense),
         *(TeacherConfig(sparse=(name,)) for name in config.sparse),

@@ -1,4 +1,4 @@
-"""What each variant of a part reaches, and what it costs."""
+"""A table of the measures and costs of each variant of a part."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lsr.reproduce.finding import Measured, VariantGroup
 
 
 def overview(part: VariantGroup, measured: Sequence[Measured], measures: Sequence[str]) -> Table:
-    """Every variant: means over the zero-shot collections, and each other collection, and what searching them costs.
+    """All variants: means over the zero-shot collections, each other collection, and the costs of searches.
 
     ± is the standard deviation over seeds, of the mean over collections. FLOPS, non-zeros and microseconds are means
     over all collections.

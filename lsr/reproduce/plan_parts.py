@@ -1,4 +1,4 @@
-"""What plans have in common: collections, backbones, teachers, and the settings of a training."""
+"""Common parts of plans: collections, backbones, teachers, and the settings of a training."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ BGE_SMALL = "BAAI/bge-small-en-v1.5"
 STEPS = 1000
 QUERY_TOKENS, TOKENS = 32, 64
 
-# Questions of SQuAD's development articles, to the sentence with the answer; and of other articles.
+# Questions of SQuAD's development articles, with the sentence of the answer; and of other articles.
 SENTENCES = DataConfig("squad-nqg", "dev", group=2, negatives=MINED)
 SENTENCES_TEST = Judged("squad-nqg", "squad-nqg", "test")
 
-# No variant is trained on these, nor is anything chosen on them.
+# No variant is trained on these, and nothing is chosen on them.
 UNSEEN = tuple(
     Judged(name, path, "test", group=ZERO_SHOT)
     for name, path in (
@@ -57,7 +57,7 @@ def training(
     teacher: TeacherConfig | None = None,
     batch_size: int = 32,
 ) -> TrainingConfig:
-    """A training in bfloat16. rate: of whole networks."""
+    """The configuration of a training in bfloat16. rate: of whole networks."""
     return TrainingConfig(
         encoder,
         (data,),
@@ -69,5 +69,5 @@ def training(
 
 
 def question(plan: Callable[..., object]) -> str:
-    """The docstring of a plan."""
+    """The question of a plan: its docstring."""
     return (plan.__doc__ or "").strip()

@@ -1,7 +1,7 @@
-"""The reproductions: which finding, by which trainings, on what.
+"""The reproductions: their findings, trainings and collections.
 
-What is compared in a part has the same steps, batches and data; what else differs, a comment says. Nothing is tuned on
-what is reported.
+All variants of a part have the same steps, batches and data; comments describe other differences. Nothing is tuned on
+reported data.
 """
 
 from __future__ import annotations
@@ -29,29 +29,32 @@ PLANS: dict[str, Callable[..., Plan]] = {
 
 
 def find_plan(name: str, steps: int | None = None) -> Plan:
-    """steps: of each training; by default the plan's. Raises ParameterError for a name that is none."""
+    """The plan of a name. steps: of each training; None for those of the plan.
+
+    Raises ParameterError for an unknown name.
+    """
     if name not in PLANS:
-        raise ParameterError(f"reproduction {name!r} is unknown; there are {', '.join(PLANS)}")
+        raise ParameterError(f"unknown reproduction {name!r}; choose one of {', '.join(PLANS)}")
     return PLANS[name]() if steps is None else PLANS[name](steps)
 
 
 def with_variants(plan: Plan, patterns: Sequence[str]) -> Plan:
-    """The plan with the variants alone whose names match a pattern of fnmatch, and contrasts of these; without
-    patterns, with all.
+    """The plan with only the variants whose names match a pattern of fnmatch, and their contrasts.
 
-    Raises ParameterError for a pattern that matches no variant, and for a part that is left without its baseline.
+    Without patterns, all variants are kept. Raises ParameterError for a pattern that matches no variant, and for a part
+    without its baseline.
     """
     if not patterns:
         return plan
     names = [variant.name for part in plan.parts for variant in part.variants]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
-            raise ParameterError(f"no variant of {plan.name} is named {pattern!r}; there are {', '.join(names)}")
+            raise ParameterError(f"no variant of {plan.name} is named {pattern!r}; variants: {', '.join(names)}")
     parts = []
     for part in plan.parts:
         kept = tuple(each for each in part.variants if any(fnmatchcase(each.name, pattern) for pattern in patterns))
         if not any(part.baseline in (each.name, each.curve) for each in kept):
-            raise ParameterError(f"others are compared with {part.baseline}; name a variant of it, too")
+            raise ParameterError(f"variants are compared with {part.baseline}; also name a variant of it")
         known = {*REFERENCES, *(each.name for each in kept)}
         contrasts = tuple(each for each in part.contrasts if {*each.first, *each.second} <= known)
         parts.append(replace(part, variants=kept, contrasts=contrasts))

@@ -14,7 +14,7 @@ from lsr.training.training_config import DataConfig, EncoderConfig, RegularizerC
 
 RATE = 5e-4
 TOKENS = 64
-COMPONENTS = 5000  # of the mean text at the start: dense enough for a window to have something to focus
+COMPONENTS = 5000  # of the mean text at the start: dense enough for a window to have an effect
 QUERY_WINDOW, DOCUMENT_WINDOW = 64, 128
 NARROWING = WindowConfig((256, 128, QUERY_WINDOW), (512, 256, DOCUMENT_WINDOW))
 PENALTIES = RegularizerConfig(query=(Penalty(FLOPS, 5e-3),), document=(Penalty(FLOPS, 1e-3),))

@@ -1,4 +1,4 @@
-"""What stands beside the variants in every table: BM25, a bag of words, and the encoder that training began with."""
+"""The reference rows of every table: BM25, a bag of words, and the encoder at the start of the trainings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lsr.training.training_config import EncoderConfig, TrainingConfig
 
 BM25, BAG_OF_WORDS, UNTRAINED = "bm25", "bag-of-words", "untrained"
 REFERENCES = (BM25, BAG_OF_WORDS, UNTRAINED)
-# A head that begins at random gives nearly every component a weight, more than an index can hold.
+# A random head gives nearly every component a weight, too many for an index.
 STARTS_PRUNED = {"prune_documents": "top-k:256", "prune_queries": "top-k:64"}
 
 
@@ -26,9 +26,11 @@ def reference_systems(
 ) -> list[System]:
     """The systems REFERENCES.
 
-    BM25 stems and reads whole documents. The bag of words counts the tokens that a query and a document have in common,
-    of the backbone's vocabulary and of as many tokens as the variants read. config: of the baseline, with its seed.
-    start: see VariantGroup. folder: for what has to be built. Raises EncoderError, CollectionError, StorageError.
+    BM25 stems and reads whole documents. The bag of words counts the common tokens of a query and a document, in the
+    backbone's vocabulary and up to the number of tokens that the variants read.
+
+    config: of the baseline, with its seed. start: see VariantGroup. folder: for the files of these systems. Raises
+        EncoderError, CollectionError, StorageError.
     """
     options = {"dtype": config.optimizer.precision, "max_length": config.encoder.max_length}
     bag, untrained = folder / BAG_OF_WORDS, folder / UNTRAINED

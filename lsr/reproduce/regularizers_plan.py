@@ -1,4 +1,4 @@
-"""Regularizers of documents, compared by what they leave: all go on from the bundled SPLADE for 100 steps."""
+"""Regularizers of documents: all trainings continue from the bundled SPLADE for 100 steps, and vectors are compared."""
 
 from __future__ import annotations
 

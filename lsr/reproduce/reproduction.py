@@ -1,4 +1,4 @@
-"""Running a reproduction: what is not there yet is mined, trained, indexed and measured; then all is reported."""
+"""Running a reproduction: missing parts are mined, trained, indexed and measured; then a report is written."""
 
 from __future__ import annotations
 
@@ -47,24 +47,29 @@ def reproduce(
     threads: int | None = None,
     progress: bool = False,
 ) -> list[str | Table]:
-    """Run a plan in `folder`, and return its report: paragraphs and tables.
+    """Run a plan in `folder`; returns its report, paragraphs and tables.
 
         PART/backbone/              the backbone with a lexical start
-        PART/negatives/             negatives, the indexes that found them, and the scores of each teacher
-        PART/references/            the encoders of the rows beside the variants
-        PART/trainings/             VARIANT-SEED, as lsr.training.training_folder describes them, less the checkpoints
-        PART/experiment/            as lsr.experiment.runner leaves it
+        PART/negatives/             negatives, the indexes for mining them, and the scores of each teacher
+        PART/references/            the encoders of the reference rows
+        PART/trainings/             VARIANT-SEED, see lsr.training.training_folder, without the checkpoints
+        PART/experiment/            see lsr.experiment.runner
         PART/cache/                 documents by id
-        report.md, *.csv, plots/    as lsr.reproduce.reproduction_report writes them; plots of curves alone
+        report.md, *.csv, plots/    see lsr.reproduce.reproduction_report; plots only of curves
         reproduction.json           the plan; written first
 
-    What is there already is not done again, so that a killed reproduction goes on, as long as the folder stays where it
-    is: its path is in the configurations. seeds: how many; they are 1, 2 and so on. variants: as with_variants takes
-    them; others may follow in the same folder. offline_data: a folder in which collections lie, as for
-    open_collection. device: where to train and encode.
+    Existing parts are reused, so that a killed reproduction resumes, as long as the folder is not moved: its path is in
+    the configurations.
 
-    Raises ParameterError for seeds below 1, as with_variants does, and where `folder` holds another reproduction;
-    CollectionError before anything runs where a collection is missing; StorageError.
+    seeds: number of seeds; they are 1, 2 and so on.
+    variants: see with_variants; other variants can follow in the same folder.
+    offline_data: a folder with collections, searched before others are downloaded.
+    device: the device for training and encoding.
+    threads: the number of threads. None for all processors.
+    progress: show bars on standard error.
+
+    Raises ParameterError for seeds below 1, like with_variants, and if `folder` has another reproduction;
+    CollectionError, before anything runs, if a collection is missing; StorageError.
     """
     folder = Path(os.path.realpath(expanded(folder)))
     if seeds < 1:
@@ -92,7 +97,7 @@ def reproduce(
 
 
 def _mark(folder: Path, plan: Plan) -> None:
-    """Write down what is reproduced here. Raises ParameterError where it is something else."""
+    """Write the plan into the folder. Raises ParameterError if the folder has another one."""
     path, described = folder / MARKER, json.dumps(asdict(plan), indent=1)
     try:
         before = path.read_text(encoding="utf-8")
@@ -102,8 +107,7 @@ def _mark(folder: Path, plan: Plan) -> None:
         raise StorageError(f"{path}: is damaged ({error!r}); choose another folder") from error
     if before != described:
         raise ParameterError(
-            f"{folder}: holds another reproduction, or this one with other steps or of another version; choose another "
-            "folder"
+            f"{folder}: has results of another reproduction, number of steps or version; choose another folder"
         )
     with replacing_file(path) as file:
         file.write(described.encode())
@@ -116,7 +120,7 @@ def _negatives(folder: Path) -> Path:
 def _prepare(
     part: VariantGroup, folder: Path, offline_data: Path | None, device: str | None, threads: int, progress: bool
 ) -> None:
-    """The backbone and the negatives, where the part has any."""
+    """Make the backbone and the negatives of a part, if it needs them."""
     config = part.variants[0].config
     collection = open_collection(config.data[0].collection, config.data[0].split, offline_data)
     if part.lexical and not (folder / BACKBONE).exists():
@@ -152,7 +156,7 @@ def _train(
                 sys.stderr.write(f"{part.name}: training {number} of {len(wanted)}, {name}\n")
             train(config, place, offline_data=offline_data, device=device, progress=progress, opened=opened)
         with storage_errors(place):
-            if (place / CHECKPOINT).exists():  # twice the size of the encoder, and of no use any more
+            if (place / CHECKPOINT).exists():  # twice the size of the encoder, and not needed any more
                 shutil.rmtree(place / CHECKPOINT)
         yield (variant.name, seed), place / ENCODER
 
@@ -173,7 +177,7 @@ def _config(part: VariantGroup, variant: Variant, seed: int, folder: Path) -> Tr
 
 
 def _is_trained(folder: Path, config: TrainingConfig) -> bool:
-    """Whether the encoder of exactly this training is there; without evaluations it is written at the very end."""
+    """Whether the encoder of exactly this training exists; without evaluations, it is written at the very end."""
     try:
         described = json.loads((folder / ENCODER / TRAINING).read_bytes())
         return bool(described["config"] == json.loads(json.dumps(asdict(config))))
@@ -191,11 +195,11 @@ def _measure(
     threads: int,
     progress: bool,
 ) -> list[Measured]:
-    """Every encoder on every test, and the one that training began with."""
+    """The figures of every encoder on every test, also of the encoder at the start."""
     baseline = next(each for each in part.variants if part.baseline in (each.name, each.curve))
     config = _config(part, baseline, 1, folder)
     systems = reference_systems(config, part.start, folder / "references", device, offline_data)
-    # As they were trained, so that nothing but training tells them apart.
+    # The settings of their trainings, so that they differ only in training.
     options = {"dtype": config.optimizer.precision}
     names = {name: (name, 0) for name in REFERENCES} | {
         f"{variant}-{seed}": (variant, seed) for variant, seed in trained

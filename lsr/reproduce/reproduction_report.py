@@ -1,4 +1,4 @@
-"""What a reproduction leaves to be read: report.md, *.csv and plots/*.svg, made anew each time.
+"""The report of a reproduction: report.md, *.csv and plots/*.svg, written again each time.
 
 A figure is the mean over the seeds, with their standard deviation. Differences are tested over collections, queries and
 seeds (lsr.reproduce.hierarchical_bootstrap), those of curves at equal length of documents.
@@ -25,9 +25,9 @@ DOCUMENT_NNZ, MICROSECONDS = "document nnz", "search µs"
 
 
 class Summary(NamedTuple):
-    """One variant on one test, over its seeds.
+    """The results of a variant on a test, over its seeds.
 
-    means, deviations: measure -> of the seeds' means; None of one seed.
+    means, deviations: measure -> mean and deviation of the seeds' means; the deviation of one seed is None.
     """
 
     variant: str
@@ -42,7 +42,7 @@ class Summary(NamedTuple):
 
 
 def write_report(plan: Plan, measured: Sequence[Measured], clusters: Clusters, folder: Path) -> list[str | Table]:
-    """Write everything into `folder`, and return the blocks of report.md.
+    """Write the report into `folder`; returns the blocks of report.md.
 
     clusters: of every test's queries; see lsr.reproduce.contrasts. Raises StorageError.
     """
@@ -95,7 +95,7 @@ def write_report(plan: Plan, measured: Sequence[Measured], clusters: Clusters, f
 
 
 def _summaries(members: Iterable[Measured], measures: Sequence[str]) -> list[Summary]:
-    """Of each variant, in the order of their first seeds."""
+    """The summary of each variant, in the order of their first seeds."""
     found: dict[str, list[Figures]] = {}
     for each in members:
         found.setdefault(each.variant, []).append(each.figures)
@@ -126,7 +126,7 @@ def _summary(variant: str, seeds: Sequence[Figures], measures: Sequence[str]) ->
 
 
 def _table(summaries: Sequence[Summary], measures: Sequence[str]) -> Table:
-    """Every variant."""
+    """The table of all variants."""
     columns = [Column("variant"), Column("document nnz", 1), Column("±", 1), Column("query nnz", 1)]
     columns.append(Column("FLOPS", 2))
     for measure in measures:
@@ -142,7 +142,7 @@ def _table(summaries: Sequence[Summary], measures: Sequence[str]) -> Table:
 
 
 def _results(measured: Sequence[Measured], measures: Sequence[str]) -> str:
-    """Every encoder on every test."""
+    """The results of all encoders on all tests, as CSV."""
     names = ["part", "collection", "variant", "seed", *measures, "query nnz", DOCUMENT_NNZ, "FLOPS", "encode µs"]
     rows: list[list[Value]] = [
         [

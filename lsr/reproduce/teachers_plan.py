@@ -20,7 +20,7 @@ from lsr.training.training_config import EncoderConfig, RegularizerConfig, Teach
 
 RATE = 5e-4
 STRENGTHS = (0.001, 0.01, 0.1)
-SCALE = 10.0  # of the whole batch's scores between 0 and 1; at 30 the targets are nearly one document
+SCALE = 10.0  # of the whole batch's scores between 0 and 1; at 30, nearly all of the target is one document
 _DENSE, _SPARSE = (BGE_SMALL,), (TINY,)
 TEACHERS = {
     "none": None,  # judgments, over the same documents

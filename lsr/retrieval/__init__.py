@@ -1,1 +1,1 @@
-"""Queries in, ranked documents out."""
+"""Indexing, searching and changing indexes: from documents and queries to rankings."""

@@ -1,4 +1,4 @@
-"""Queries as commands take them: texts, or vectors, in whatever file or collection, with the searcher for them."""
+"""Queries for commands: texts or vectors, from any file or collection, with a searcher."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from lsr.vectors.sparse_vectors import SparseVectors
 
 
 class Asked(NamedTuple):
-    """queries: id -> text, or vectors over the components of the searcher's index, or either with dense ones beside.
-    note: on what was dropped of them.
+    """The queries of a command.
 
-    drop_same_id: see Collection.
+    queries: id -> text, or vectors over the components of the searcher's index, or either with dense vectors. note: a
+        remark on dropped tokens, or "". drop_same_id: see Collection.
     """
 
     searcher: Searcher
@@ -31,7 +31,7 @@ class Asked(NamedTuple):
 
     @property
     def ids(self) -> list[str]:
-        """Of vectors without ids, their rows."""
+        """The ids of the queries. Vectors without ids have their row numbers as ids."""
         if isinstance(self.queries, QueryVectors):
             return self.queries.names
         if isinstance(self.queries, SparseVectors):
@@ -40,15 +40,15 @@ class Asked(NamedTuple):
 
     @property
     def rows(self) -> list[str] | SparseVectors | QueryVectors:
-        """Texts or vectors, without the ids of texts."""
+        """The queries without ids: texts, or vectors."""
         return self.queries if isinstance(self.queries, SparseVectors | QueryVectors) else list(self.queries.values())
 
     def encoded(self, progress: bool = False) -> SparseVectors:
-        """The queries as vectors, with their ids. Raises as the encoder does."""
+        """The queries as vectors, with their ids. Raises what the encoder raises."""
         if isinstance(self.queries, SparseVectors):
             return self.queries
         if isinstance(self.queries, QueryVectors):
-            return cast(SparseVectors, self.searcher.snapshot.encode(self.queries)[SPARSE])  # which raises
+            return cast(SparseVectors, self.searcher.snapshot.encode(self.queries)[SPARSE])  # raises an error
         texts, parts = list(self.queries.values()), []
         with progress_bar("encoding", len(texts), "queries", progress) as advance:
             for start in range(0, len(texts), QUERIES_AT_ONCE):
@@ -58,7 +58,7 @@ class Asked(NamedTuple):
         return SparseVectors.concatenate(parts).with_ids(self.ids)
 
     def with_dense(self, path: str | None) -> Asked:
-        """With the dense vectors of a file, by the ids of the queries or in their order. Raises VectorsError."""
+        """These queries with the dense vectors in a file, matched by id or by order. Raises VectorsError."""
         if path is None:
             return self
         sparse = self.rows
@@ -66,11 +66,11 @@ class Asked(NamedTuple):
         return self._replace(queries=QueryVectors(read_query_vectors(path, self.ids), sparse, self.ids))
 
     def chosen(self, ids: list[str]) -> Asked:
-        """Of some queries alone, in this order. Raises ParameterError for one that is not there."""
+        """Some of these queries, in the order of `ids`. Raises ParameterError for an unknown id."""
         rows = {query_id: row for row, query_id in enumerate(self.ids)}
         for query_id in ids:
             if query_id not in rows:
-                raise ParameterError(f"there is no query {query_id!r} among the {len(rows)} given; check its id")
+                raise ParameterError(f"there is no query {query_id!r} among the {len(rows)} queries; check the id")
         if isinstance(self.queries, QueryVectors):
             places = [rows[query_id] for query_id in ids]
             sparse = self.queries.sparse
@@ -91,11 +91,12 @@ def open_with_queries(
     encoder: str | None = None,
     device: str | None = None,
 ) -> Asked:
-    """The queries at `spec`, and a searcher of the index for them: without an encoder, where they are vectors.
+    """The queries at `spec`, and a searcher for them. If the queries are vectors, the searcher needs no encoder.
 
-    Raises as load_queries, read_matched and Searcher.open do, and ParameterError for what vectors have no use for.
+    Raises what load_queries, read_matched and Searcher.open raise, and ParameterError for arguments that do not apply
+    to vectors.
     """
-    # No query of text needs these, and pyarrow with them.
+    # Text queries need neither these modules nor pyarrow.
     from lsr.collections.collection import load_queries
     from lsr.vectors.io import is_vectors, read_matched
 
@@ -106,13 +107,13 @@ def open_with_queries(
         return Asked(Searcher.open(index, device, encoder=encoder), topics.texts, topics.drop_same_id)
     for name, value in (("split", split), ("encoder", encoder)):
         if value is not None:
-            raise ParameterError(f"{spec}: holds vectors and has no {name} {value!r}; leave the {name} out")
+            raise ParameterError(f"{spec}: is a file of vectors and has no {name} {value!r}; remove the {name}")
     searcher = Searcher.open_for_vectors(index)
     vectors, unknown = read_matched(spec, searcher.vocabulary, searcher.index.dim)
     note = ""
     if unknown:
         first = ", ".join(map(repr, sorted(unknown)[:3]))
-        note = f"{spec}: {len(unknown)} tokens are not in the index and were dropped, {first} among them"
+        note = f"{spec}: {len(unknown)} tokens are not in the index and were dropped, such as {first}"
     return Asked(searcher, vectors, bool(drop_same_id), note)
 
 
@@ -124,9 +125,9 @@ def open_with_query(
     device: str | None = None,
     dense: str | None = None,
 ) -> Asked:
-    """One query, a text or the id of one among the `queries` of a file. Raises as open_with_queries does.
+    """One query: a text, or an id in the file `queries`. Raises what open_with_queries raises.
 
-    dense: a file of dense vectors of the queries, of the one text where there is no file of queries.
+    dense: a file of dense vectors of the queries in the file, or of the one text.
     """
     if queries is None:
         return Asked(Searcher.open(index, device, encoder=encoder), {query: query}).with_dense(dense)

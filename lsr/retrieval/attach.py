@@ -1,4 +1,4 @@
-"""An encoder, and texts, for an index that was built from vectors, so that it can be searched with text."""
+"""Adding an encoder and texts to an index that was built from vectors."""
 
 from __future__ import annotations
 
@@ -41,19 +41,22 @@ def attach(
     title: str | None = None,
     progress: bool = False,
 ) -> int:
-    """Give an index an encoder, texts, or both, in one commit; returns the number of the generation.
+    """Add an encoder, texts, or both to an index of vectors, in one commit; returns the new generation.
 
-    encoder: that made its vectors, or one of the same vocabulary, as Searcher.open takes it; it takes the place of one
-        that the index has. documents: with the ids of the index, or, where it has none, in its order; as build_index
-        takes them. Documents that the index lacks are left out, and so is their metadata.
-    id, text, title: columns of a table, or keys; see build_index.
+    folder: the folder of the index.
+    encoder: the encoder that produced the vectors, or one with the same vocabulary, as Searcher.open takes it. It
+        replaces an encoder that the index has.
+    documents: the documents, as build_index takes them, with the ids of the index, or in its order if it has no ids.
+        Documents that are not in the index are ignored; metadata are not stored.
+    id, text, title: columns of a table, or keys of dicts; see build_index.
+    progress: show a bar on standard error.
 
-    Vectors stay as they are: their files are linked. Raises EncoderError for an encoder of another vocabulary or
-    dimension, or one that cannot be kept, CollectionError where a document of the index has no text, ParameterError for
-    an index that has texts, or nothing to attach, StorageError while somebody else writes, IndexFormatError.
+    The files of the vectors are linked, not copied. Raises EncoderError for an encoder of another vocabulary or
+    dimension, or one that cannot be stored; CollectionError if a document of the index has no text; ParameterError if
+    the index has texts, or there is nothing to attach; StorageError while another process writes; IndexFormatError.
     """
     if encoder is None and documents is None:
-        raise ParameterError("there is nothing to attach; give an encoder, or documents")
+        raise ParameterError("nothing to attach; give an encoder, or documents")
     target = Path(os.path.realpath(expanded(folder)))
     source = None if documents is None else as_documents(documents, id=id, text=text, title=title)
     with IndexWriter.open(target) as writer:
@@ -62,7 +65,7 @@ def attach(
             _attach_encoder(writer, generation, encoder)
         if source is not None:
             _attach_texts(writer, generation, source, progress)
-        del generation  # or its files would stay
+        del generation  # so that its files can be removed
         folders = [] if source is None else folders_of(source)
         return writer.commit(**({FOLDERS: folders} if folders else {}))
 
@@ -72,14 +75,14 @@ def _attach_encoder(writer: IndexWriter, generation: Generation, given: EncoderL
     encoder = as_encoder(given, dim=index.dim, vocabulary=lambda: index.vocabulary)
     if not encoder.fitted:
         raise EncoderError(
-            f"{encoder.name!r} is not fitted, and cannot have made the vectors of {generation.folder}; give the folder "
-            "of the one that did"
+            f"{encoder.name!r} is not fitted, so it cannot be the encoder of the vectors of {generation.folder}; give "
+            "the folder of the fitted encoder"
         )
     by_number = matched(generation.folder, index, described, encoder)
     if by_number.dim != index.dim:
         raise EncoderError(
-            f"encoder {encoder.name!r} makes vectors of {encoder.dim} components, the index holds {index.dim}; attach "
-            "the encoder that made its vectors"
+            f"encoder {encoder.name!r} makes vectors of {encoder.dim} components, but those of the index have "
+            f"{index.dim}; attach the encoder that produced its vectors"
         )
     encoder.check_saveable()
     says = encoder.describe()
@@ -93,7 +96,7 @@ def _attach_encoder(writer: IndexWriter, generation: Generation, given: EncoderL
 
 def _attach_texts(writer: IndexWriter, generation: Generation, documents: Documents, progress: bool) -> None:
     if generation.commit.has_texts:
-        raise ParameterError(f"{generation.folder}: has texts; lsr update replaces documents")
+        raise ParameterError(f"{generation.folder}: has texts; use lsr update to replace documents")
     with scratch_folder(generation.folder / "texts") as scratch:
         with progress_bar("reading", documents.count if progress else None, "documents", progress) as advance:
 
@@ -111,7 +114,7 @@ def _attach_texts(writer: IndexWriter, generation: Generation, documents: Docume
             raise CollectionError(
                 f"{documents.name}: has {len(texts)} documents, and the index, which has no ids, {len(generation.rows)}"
             )
-        first = 0  # the number of a segment's first live row, where there are no ids
+        first = 0  # the number of a segment's first live row, for indexes without ids
         for segment in generation.segments:
             manifest = read_manifest(segment.folder)
             kept = {name: entry for name, entry in manifest.items() if name not in ("product", "files")}
@@ -124,7 +127,7 @@ def _attach_texts(writer: IndexWriter, generation: Generation, documents: Docume
 def _texts_of(
     segment: OpenedSegment, texts: StringColumn, ids: IdColumn | None, first: int, name: str
 ) -> Iterator[str]:
-    """The text of each document of a segment, none for those that are deleted."""
+    """The text of each row of a segment; "" for deleted rows."""
     dead = np.ones(segment.documents, bool)
     dead[LiveRows.of(segment).documents] = False
     numbers = first + np.cumsum(~dead) - 1
@@ -139,7 +142,8 @@ def _texts_of(
             elif row < 0:
                 assert segment.ids is not None
                 raise CollectionError(
-                    f"{name}: has no document {segment.ids[document]!r}, which the index has; give all of its documents"
+                    f"{name}: document {segment.ids[document]!r} of the index is missing; give all documents of the "
+                    "index"
                 )
             else:
                 yield texts[row]

@@ -1,4 +1,4 @@
-"""Changes: what is added to an index and deleted from it, before one commit makes all of it visible."""
+"""Changes: additions to an index and deletions from it, which one commit makes visible."""
 
 from __future__ import annotations
 
@@ -46,16 +46,18 @@ if TYPE_CHECKING:
     from lsr.retrieval.snapshot import Snapshot
     from lsr.vectors.vocabulary import Vocabulary
 
-PASSAGES = "passages"  # what a commit says of how documents are split
-FOLDERS = "folders"  # and of those below which the ids of pages are their paths
-_KNOWN = "{!r} is the id of a document that the index has; update it, or give another id"
+PASSAGES = "passages"  # entry of a commit: how documents are split
+FOLDERS = "folders"  # entry of a commit: the indexed folders, below which paths of files are ids
+_KNOWN = "{!r} is already the id of a document in the index; update the document, or give another id"
 
 
 class UpdateReport(NamedTuple):
-    """What an update did, or would do.
+    """The result of Searcher.update, or of its dry run.
 
-    added, changed, unchanged: documents that are new, that took the place of others, and that were left alone. deleted:
-    the ids of documents that were not given.
+    added: the number of new documents.
+    changed: the number of replaced documents.
+    unchanged: the number of documents that stayed the same.
+    deleted: the ids of deleted documents.
     """
 
     added: int
@@ -65,12 +67,12 @@ class UpdateReport(NamedTuple):
 
 
 class Changes:
-    """The one writer of an index that is searched, and how its segments are made.
+    """The writer of an index that a searcher changes.
 
-    `close` drops what is not committed.
+    snapshot: the searched snapshot, whose encoders encode the added documents.
 
-    snapshot: what is searched, with the encoders for what is added. Raises StorageError while another process writes,
-    or where the index has another encoder by now.
+    `close` drops uncommitted changes. Raises StorageError while another process writes, or if the encoder of the index
+    has changed.
     """
 
     def __init__(self, folder: Path, snapshot: Snapshot) -> None:
@@ -80,21 +82,21 @@ class Changes:
         seen = snapshot.generation
         if seen is not None and self._writer.base.encoding != seen.commit.encoding:
             self.close()
-            raise StorageError(f"{folder}: has another encoder by now; refresh the searcher, and try again")
+            raise StorageError(f"{folder}: the encoder has changed; refresh the searcher, and try again")
         dense = snapshot.dense
         if described_in(first_dense(self._writer.segments)) != (b"" if dense is None else dense.described):
             self.close()
-            raise StorageError(f"{folder}: has other dense vectors by now; refresh the searcher, and try again")
+            raise StorageError(f"{folder}: the dense vectors have changed; refresh the searcher, and try again")
         self._encodings: list[Path] = []
-        self._begun: dict[Path, None] = {}  # those of calls that failed, too
-        self._folders: list[str] = []  # of the pages that were added
+        self._begun: dict[Path, None] = {}  # with those of failed calls
+        self._folders: list[str] = []  # of the added files
         self.pending = False  # whether there is anything to commit
 
     def add_documents(self, documents: Documents, *, batch_size: int | None, progress: bool) -> int:
-        """Encode documents and add them; returns how many.
+        """Encode documents and add them; returns their number.
 
-        Raises CollectionError for an id that the index has. Words that BM25's vocabulary lacks are added to it. A
-        killed call resumes where INDEX.adding has what was encoded.
+        Raises CollectionError for an id that is already in the index. New words are added to BM25's vocabulary. A
+        killed call resumes from INDEX.adding.
         """
         documents = self._within(documents)
         chosen = ChosenDocuments(documents, partial(_all_new, documents=documents, writer=self._writer))
@@ -104,16 +106,16 @@ class Changes:
     def update_documents(
         self, documents: Documents, *, delete_missing: bool, dry_run: bool, batch_size: int | None, progress: bool
     ) -> UpdateReport:
-        """As add_documents, but they take the place of those that have their ids, unless these are the same.
+        """Like add_documents, but documents replace those with the same ids, unless nothing changed.
 
-        Documents are compared by their text and metadata, where the last commit is what is searched, and nothing is
-        uncommitted.
+        Documents are compared by text and metadata, if the last commit is the searched snapshot and there are no
+        uncommitted changes.
         """
         documents = self._within(documents)
         if delete_missing and isinstance(documents, DocumentSet) and documents.partial:
             raise CollectionError(
-                f"{documents.name}: is a part of the folder that was indexed, and the rest would be deleted; give the "
-                "whole folder"
+                f"{documents.name}: is only a part of the folder that was indexed, so all other documents would be "
+                "deleted; give the whole folder"
             )
         if delete_missing and isinstance(documents, DocumentSet) and documents.left_out:
             raise CollectionError(
@@ -136,7 +138,9 @@ class Changes:
         encoder = self._surveyed(chosen, see, progress)
         deleted = [] if missing is None else missing.ids()
         if missing is not None and not chosen.given:
-            raise CollectionError(f"{chosen.name}: has no documents, so that all would be deleted; check the source")
+            raise CollectionError(
+                f"{chosen.name}: has no documents, so all documents of the index would be deleted; check the source"
+            )
         if dry_run:
             put = (chosen.count or 0) - known, known
         else:
@@ -146,7 +150,7 @@ class Changes:
         return UpdateReport(*put, chosen.given - sum(put), deleted)
 
     def add_vectors(self, vectors: VectorsLike, ids: Sequence[str] | None, *, progress: bool) -> int:
-        """Add the rows of vectors; returns how many. Raises VectorsError for an id that the index has."""
+        """Add vectors; returns their number. Raises VectorsError for an id that is already in the index."""
         rows = self._checked(vectors, ids)
         if rows.ids is not None:
             known = self._writer.contains(rows.ids)
@@ -157,7 +161,7 @@ class Changes:
     def update_vectors(
         self, vectors: VectorsLike, ids: Sequence[str] | None, *, delete_missing: bool, dry_run: bool, progress: bool
     ) -> UpdateReport:
-        """As add_vectors, but rows take the place of those that have their ids. See update_documents."""
+        """Like add_vectors, but vectors replace those with the same ids. See update_documents."""
         rows = self._checked(vectors, ids)
         deleted: list[str] = []
         if delete_missing:
@@ -165,7 +169,9 @@ class Changes:
             missing.name(rows.ids or [])
             deleted = missing.ids()
             if not len(rows):
-                raise VectorsError("there are no vectors, so that all would be deleted; check the source")
+                raise VectorsError(
+                    "there are no vectors, so all documents of the index would be deleted; check the source"
+                )
         if dry_run:
             known = 0 if rows.ids is None else int(self._writer.contains(rows.ids).sum())
             return UpdateReport(len(rows) - known, known, 0, deleted)
@@ -175,12 +181,12 @@ class Changes:
         return UpdateReport(*put, 0, deleted)
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Returns how many documents there were."""
+        """Delete documents; returns the number of ids that were in the index."""
         self.pending = True
         return self._writer.delete(ids)
 
     def commit(self) -> int:
-        """The number of the generation that has all of it."""
+        """Commit the changes; returns the new generation."""
         folders = self._known_folders() if self._folders else []
         new = [each for each in dict.fromkeys(self._folders) if each not in folders]
         generation = self._writer.commit(**({FOLDERS: [*folders, *new]} if new else {}))
@@ -190,23 +196,23 @@ class Changes:
         return generation
 
     def merge(self, everything: bool, memory: int | None) -> int:
-        """Commit, and return how many segments became others."""
+        """Commit and merge; returns the number of merged segments."""
         self.commit()
         return self._writer.merge(everything, memory)
 
     def merge_in_background(self) -> Thread | None:
-        """The thread of a merge that is due, if one is: what it makes is visible with the commit after its end."""
+        """Start a merge if one is due; returns its thread, or None. The next commit makes the merge visible."""
         return self._writer.merge_in_background()
 
     def drop(self) -> None:
-        """As `close`, but nothing is left either from which a call could resume. Raises StorageError."""
+        """Like `close`, but also remove the files from which a call could resume. Raises StorageError."""
         try:
             self._remove(self._begun)
         finally:
             self.close()
 
     def close(self) -> None:
-        vars(self).pop("_snapshot", None)  # which holds a generation that is cleaned up now
+        vars(self).pop("_snapshot", None)  # it holds a generation whose files are removed now
         self._writer.close()
 
     def _remove(self, encodings: Iterable[Path]) -> None:
@@ -219,23 +225,24 @@ class Changes:
         return seen is not None and seen.number == self._writer.generation
 
     def _within(self, documents: Documents) -> Documents:
-        """With the ids that pages have in the folders that the index was built of."""
+        """The documents, with the ids that files have in the indexed folders."""
         return documents.within(self._known_folders()) if isinstance(documents, DocumentSet) else documents
 
     def _known_folders(self) -> list[str]:
         found = self._writer.base.more.get(FOLDERS, [])
         if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
             raise IndexFormatError(
-                f"{self._writer.folder}: the folders in manifest.json are damaged; build the index again"
+                f"{self._writer.folder}: the folders in manifest.json are damaged; rebuild the index"
             )
         return found
 
     def _surveyed(self, chosen: ChosenDocuments, see: See, progress: bool) -> Encoder:
-        """The encoder with all words of the documents, after all that can be wrong with them has been told."""
+        """The encoder, with all words of the documents. All errors in the documents are raised first."""
         encoder = self._encoder
         if encoder is None:
             raise EncoderError(
-                f"{self._writer.folder}: has no encoder, as it was built from vectors; add vectors, or lsr attach one"
+                f"{self._writer.folder}: has no encoder (it was built from vectors); add vectors, or attach an encoder "
+                "with lsr attach"
             )
         texts = chosen.survey(self._known_columns(), see, progress)
         if isinstance(encoder, BM25Encoder):
@@ -251,7 +258,7 @@ class Changes:
         batch_size: int | None,
         progress: bool,
     ) -> tuple[int, int]:
-        """Encode what was chosen, and add it; returns how many are new, and how many took the place of others."""
+        """Encode the chosen documents and add them; returns the numbers of new and of replaced documents."""
         if not chosen.count:
             return 0, 0
         if encoder is not self._encoder:
@@ -269,7 +276,7 @@ class Changes:
         maker = self._maker(batch_size, progress)
         try:
             maker.from_documents(chosen, segment, encoding)
-        except (OtherItemsError, VectorsError):  # what a killed call left of other documents, or of another encoder
+        except (OtherItemsError, VectorsError):  # left by a killed call with other documents, or another encoder
             if not encoding.exists():
                 raise
             remove_encodings(encoding, self._snapshot.dense is not None)
@@ -280,24 +287,26 @@ class Changes:
         return self._writer.documents - before, replaced
 
     def _checked(self, vectors: VectorsLike, ids: Sequence[str] | None) -> SparseVectors:
-        """Vectors that the index can hold, with their ids."""
+        """The vectors, checked against the index, with their ids."""
         base = self._writer.base
         if self._snapshot.dense is not None or base.has_texts:
             raise ParameterError(
-                f"{self._writer.folder}: keeps texts or dense vectors, which vectors lack; add documents"
+                f"{self._writer.folder}: the index stores texts or dense vectors, so it cannot take sparse vectors "
+                "alone; add documents"
             )
         rows = SparseVectors.of(vectors, dim=base.dim, vocabulary=self._snapshot.vocabulary)
         if rows.dim != base.dim:
             raise ParameterError(
-                f"the vectors have {rows.dim} components, the index {base.dim}; give vectors of its encoder"
+                f"the vectors have {rows.dim} components, but those of the index have {base.dim}; give vectors of its "
+                "encoder"
             )
         names = rows.ids if ids is None else check_ids(ids, len(rows))
         if names is None and base.has_ids and base.documents:
-            raise VectorsError("the vectors have no ids, and the index has; give ids, one for each row")
+            raise VectorsError("the vectors have no ids, but the index has ids; give an id for each row")
         return rows if names is None else rows.with_ids(names)
 
     def _put_vectors(self, rows: SparseVectors, progress: bool) -> tuple[int, int]:
-        """As _put."""
+        """Like _put, for vectors."""
         self.pending = True
         before = self._writer.documents
         segment = self._writer.new_segment()
@@ -324,18 +333,18 @@ class Changes:
             return None if entry is None else PassageSplit(**entry)
         except (TypeError, ParameterError) as error:
             raise IndexFormatError(
-                f"{self._writer.folder}: the passages in manifest.json are damaged ({error}); build the index again"
+                f"{self._writer.folder}: the passages in manifest.json are damaged ({error}); rebuild the index"
             ) from error
 
     def _known_columns(self) -> pa.Schema | None:
-        """Those of the last commit, which may be newer than what is searched, and of what was added since."""
+        """The metadata columns of the last commit, which may be newer than the snapshot, and of pending documents."""
         folders = [each for each in self._writer.segments if (each / METADATA_FILE).exists()]
         schemas = [Columns.open(each, METADATA).schema for each in folders]
         return unified(schemas) if schemas else None
 
 
 def _all_new(some: list[Document], documents: Documents, writer: IndexWriter) -> list[Document]:
-    """Raises CollectionError for the first whose id the index has."""
+    """Raises CollectionError for the first document whose id is in the index."""
     known = writer.contains([document.doc_id for document in some])
     if known.any():
         doc_id = some[int(known.argmax())].doc_id
@@ -352,7 +361,7 @@ def read_given(
     text: str | None,
     title: str | None,
 ) -> tuple[Any, Documents | None]:
-    """What is added to an index: (vectors, None) or (None, documents); see Searcher.add.
+    """The given vectors and documents: (vectors, None) or (None, documents); see Searcher.add.
 
     vocabulary: of the index, for stored vectors. Raises CollectionError, VectorsError, ParameterError.
     """
@@ -361,11 +370,13 @@ def read_given(
     if isinstance(documents, SparseVectors) or is_matrix(documents):
         return documents, None
     if ids is not None:
-        raise ParameterError("ids are of vectors; documents bring theirs, or are dicts with the key that id names")
+        raise ParameterError(
+            "ids are for vectors; documents have their own ids, or are dicts with the key that id names"
+        )
     return None, as_documents(documents, id=id, text=text, title=title)
 
 
 def folders_of(documents: Documents) -> list[str]:
-    """The folders below which the ids of pages are their paths, those that JSON can name."""
+    """The folders of the documents, below which paths of files are ids. Only folders whose names JSON can hold."""
     folders = documents.folders if isinstance(documents, DocumentSet) else []
     return [each for each in folders if is_utf8(each)]

@@ -1,4 +1,4 @@
-"""Which of the documents that are given an index takes, told by one pass over all before any of them is encoded."""
+"""Choosing the documents that an index takes, in one pass before any is encoded."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 _AT_ONCE = 1024
 
 Choose = Callable[[list[Document]], Iterable[Document]]
-See = Callable[[list[Document], list[Document]], None]  # those that are given, and those of them that are chosen
+See = Callable[[list[Document], list[Document]], None]  # a batch of the given documents, and the chosen ones among them
 
 
 class ChosenDocuments:
-    """Those of some documents that `choose` leaves of a list of them.
+    """The documents that `choose` selects from each batch.
 
-    given, count: how many there are, and how many of them are chosen, once `survey` has been gone through.
+    given, count: the numbers of all documents and of chosen documents, after `survey` has run to its end.
     """
 
     def __init__(self, documents: Documents, choose: Choose) -> None:
@@ -42,10 +42,12 @@ class ChosenDocuments:
             yield from self._choose(some)
 
     def survey(self, known: pa.Schema | None, see: See, progress: bool) -> Iterator[str]:
-        """The text of each chosen document, with a look at what can be wrong.
+        """The text of each chosen document. Checks all documents.
 
-        known: the index's metadata, with which theirs must go. see: is given all documents, in batches.
-        Raises CollectionError, which names the place, for a value that does not go with its column.
+        known: the metadata columns of the index, with which those of the documents must agree. see: called with all
+            documents, in batches.
+
+        Raises CollectionError, which names the place, for a value that does not fit its column.
         """
         types = ColumnTypes(self.metadata_schema, known)
         self.given = count = 0
@@ -58,7 +60,7 @@ class ChosenDocuments:
                     yield document.full_text
                     count += 1
                     held.append(document)
-                    if len(held) == _AT_ONCE:  # as many as are written at once: types come out alike
+                    if len(held) == _AT_ONCE:  # the size of a written batch, so that types are inferred alike
                         self._check(held, types)
                         held = []
                 self.given += len(some)
@@ -79,14 +81,14 @@ class ChosenDocuments:
 
 
 def place_of(documents: Documents, doc_id: str) -> str:
-    """Where a document is: file and line, or row, if these are known."""
+    """The place of a document: file and line, or row, if they are known; else its id."""
     find = getattr(documents, "place_of", None)
     place = None if find is None else find(doc_id)
     return f"{documents.name}: document {doc_id!r}" if place is None else str(place)
 
 
 def changed(some: list[Document], snapshot: Snapshot) -> list[Document]:
-    """Those that the index lacks, or has with another text or other metadata."""
+    """The documents that are not in the index, or are there with another text or other metadata."""
     rows = snapshot.rows_of([document.doc_id for document in some]).tolist()
     return [document for document, row in zip(some, rows, strict=True) if not _has(snapshot, document, row)]
 
@@ -102,7 +104,7 @@ def _has(snapshot: Snapshot, document: Document, row: int) -> bool:
 
 
 def _same(stored: Any, given: Any, schema: pa.Schema, name: str) -> bool:
-    """Whether a value is what a column has: perhaps in the type of the column, such as a number among texts."""
+    """Whether a value equals a stored one. It may be stored in another type, such as a number in a column of texts."""
     if stored is None or given is None:
         return stored is given
     with suppress(CollectionError):

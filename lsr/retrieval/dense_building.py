@@ -1,4 +1,4 @@
-"""Dense vectors of documents: an index of their own, or added to an index that is there."""
+"""Building dense indexes of documents, alone or as part of an index."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from lsr.index.dense.dense_index import DenseIndex
     from lsr.index.segments.generation import Generation, OpenedSegment
 
-NO_TEXT = "{}: a dense index needs text, not sparse vectors; give the collection"
-_OF_INDEX = "it is not the one that the index was built from; give that one"
+NO_TEXT = "{}: a dense index needs texts, not sparse vectors; give the collection"
+_OF_INDEX = "give the collection that the index was built from"
 _IDS_AT_ONCE = 1024
 
 
@@ -54,11 +54,17 @@ def build_dense(
     threads: int | None = None,
     progress: bool = False,
 ) -> DenseIndex:
-    """Build a dense index of documents in a folder of its own, in place of one that is there.
+    """Build a dense index of documents in its own folder. Replaces an existing one.
 
-    documents: as build_index takes them. expected: the ids that they must have, in this order. Resumes after a kill,
-    from FOLDER.encoding, which is removed at the end.
-    Raises CollectionError, VectorsError, EncoderError and StorageError as build_index does.
+    documents: the documents, as build_index takes them.
+    folder: the folder of the index.
+    encoder: the dense encoder.
+    config: settings of the index. Default: DenseConfig().
+    expected: the ids that the documents must have, in this order.
+    batch_size, threads, progress: see build_index.
+
+    If the process is killed, the same call resumes from FOLDER.encoding, which is removed at the end. Raises
+    CollectionError, VectorsError, EncoderError and StorageError like build_index.
     """
     from lsr.encoders.dense.dense_collection import encode_dense_collection, read_dense_parts
     from lsr.index.dense.dense_index import DenseIndex
@@ -97,14 +103,21 @@ def add_dense(
     threads: int | None = None,
     progress: bool = False,
 ) -> int:
-    """Add dense vectors to an index, in place of those that it has, in one commit; returns its generation.
+    """Add dense vectors to an index in one commit; returns the new generation. Replaces existing ones.
 
-    encoder: or dense vectors made elsewhere, as build_index takes them: by ids of documents, or in their order.
-    documents: those that the index has, as build_index takes them, which are compared with it by their ids; needed only
-    where the index keeps no texts, and then in its order. Passages are encoded as build_index encodes them. Resumes
-    after a kill, from FOLDER.dense.encoding.
+    folder: the folder of the index.
+    encoder: a dense encoder, or precomputed dense vectors, as build_index takes them: matched by ids of documents, or
+        in their order.
+    config: settings of the dense index. Default: DenseConfig().
+    documents: the documents of the index, as build_index takes them; their ids are compared. Needed only if the index
+        stores no texts, and then in its order.
+    batch_size, threads, progress: see build_index.
+
+    Passages are encoded as build_index encodes them. If the process is killed, the same call resumes from
+    FOLDER.dense.encoding.
+
     Raises CollectionError for other documents, ParameterError for an index without texts, VectorsError for vectors that
-    are not those of its documents, StorageError.
+    do not belong to its documents, StorageError.
     """
     from lsr.index.segments.generation import open_generation
     from lsr.index.segments.index_writer import IndexWriter
@@ -129,7 +142,7 @@ def add_dense(
             mine = _first_rows(parts, rest, segment.rows)
             with writer.revised_segment(segment.name, but=DENSE_FOLDER) as new:
                 write_dense_beside(new / DENSE_FOLDER, mine, segment.rows, encoder, config, threads, progress)
-        del rows  # which hold the generation, and so its files
+        del rows  # they hold the generation, and with it its files
         number = writer.commit()
     with storage_errors(encoding):
         shutil.rmtree(encoding)
@@ -139,7 +152,7 @@ def add_dense(
 def _add_given(
     target: Path, given: Any, config: DenseConfig, source: Documents | None, threads: int | None, progress: bool
 ) -> int:
-    """As add_dense, of vectors made elsewhere: deleted rows, which are never found, have zeros."""
+    """Like add_dense, for precomputed vectors. Deleted rows get zeros; no search returns them."""
     from lsr.index.segments.generation import open_generation
     from lsr.index.segments.index_writer import IndexWriter
 
@@ -150,7 +163,10 @@ def _add_given(
     ):
         generation = open_generation(target)
         if any(segment.starts is not None for segment in generation.segments):
-            raise ParameterError(f"{target}: searches passages, and {vectors.name} has vectors of whole documents")
+            raise ParameterError(
+                f"{target}: is split into passages, but {vectors.name} has vectors of whole documents; give a dense "
+                "encoder"
+            )
         if source is not None and generation.ids is not None:
             _check_same(source, generation.ids, generation.commit.documents)
         ids = generation.ids
@@ -180,11 +196,11 @@ def _given_rows(segment: OpenedSegment, vectors: DenseVectors, first: int) -> It
 
 
 def attach_dense(folder: str | Path, encoder: DenseEncoder | str | Path) -> int:
-    """Give dense vectors that were made elsewhere their encoder, in one commit; returns the number of the generation.
+    """Add the encoder of precomputed dense vectors to an index, in one commit; returns the new generation.
 
-    It takes the place of one that they have, and should be the one that made them. Vectors stay as they are. Raises
-    EncoderError for one of another number of components, ParameterError for an index without dense vectors,
-    StorageError, IndexFormatError.
+    Queries of dense searches can then be texts. The encoder should be the one that produced the vectors. It replaces an
+    encoder that the index has. The vectors do not change. Raises EncoderError for an encoder of another dimension,
+    ParameterError for an index without dense vectors, StorageError, IndexFormatError.
     """
     from lsr.index.segments.generation import open_generation
     from lsr.index.segments.index_writer import IndexWriter
@@ -218,10 +234,11 @@ def _rows_to_encode(generation: Generation, source: Documents | None) -> Anew[Id
         return Anew(lambda: _stored_rows(generation))
     if source is None or generation.ids is None or len(generation.rows) < sum(map(len, generation.segments)):
         raise ParameterError(
-            f"{generation.folder}: keeps no texts; give the documents that it was built from, after lsr merge --all"
+            f"{generation.folder}: stores no texts; run lsr merge --all, then give the documents from which the index "
+            "was built"
         )
     expected = _expected(source, generation.ids)
-    for _ in expected:  # says where they differ
+    for _ in expected:  # raises an error that says where they differ
         pass
     return expected
 
@@ -233,15 +250,17 @@ def _check_same(documents: Documents, ids: Ids, count: int) -> None:
         unknown = ids.rows(some) < 0
         if unknown.any():
             at = int(unknown.argmax())
-            raise CollectionError(f"{documents.name}: document {given + at + 1}, {some[at]!r}, is new; {_OF_INDEX}")
+            raise CollectionError(
+                f"{documents.name}: document {given + at + 1}, {some[at]!r}, is not in the index; {_OF_INDEX}"
+            )
         given += len(some)
     if given < count:
-        raise CollectionError(f"{documents.name}: {counted(given, 'document')} left of {count}; {_OF_INDEX}")
+        raise CollectionError(f"{documents.name}: {counted(given, 'document')} instead of {count}; {_OF_INDEX}")
 
 
 def as_dense(given: Any) -> DenseEncoder:
-    """A dense encoder, loaded where its name or folder is given. Raises EncoderError."""
-    from lsr.encoders.dense.dense_encoder import DenseEncoder, load_dense_encoder  # loads torch
+    """A dense encoder, loaded if `given` is its name or folder. Raises EncoderError."""
+    from lsr.encoders.dense.dense_encoder import DenseEncoder, load_dense_encoder  # imports torch
 
     if isinstance(given, str | Path):
         return load_dense_encoder(given)
@@ -253,7 +272,7 @@ def as_dense(given: Any) -> DenseEncoder:
 def _first_rows(
     parts: Iterator[tuple[list[str], Any]], rest: list[tuple[list[str], Any]], count: int
 ) -> Iterator[tuple[list[str], Any]]:
-    """The next `count` rows of some parts; what is left of the last one stays in `rest`."""
+    """The next `count` rows of the parts. `rest` keeps the other rows of the last part."""
     while count:
         ids, vectors = rest.pop() if rest else next(parts)
         if len(ids) > count:
@@ -263,7 +282,7 @@ def _first_rows(
 
 
 def _stored_rows(generation: Generation) -> Iterator[IdAndText]:
-    """(id, text) of all rows that a generation stores, deleted ones too."""
+    """(id, text) of all rows that a generation stores, with deleted ones."""
     for segment in generation.segments:
         assert segment.texts is not None
         lengths = [1] * len(segment) if segment.starts is None else np.diff(segment.starts).tolist()
@@ -282,7 +301,7 @@ def _stored_rows(generation: Generation) -> Iterator[IdAndText]:
 
 
 def _expected(documents: Documents, ids: Ids) -> Anew[IdAndText]:
-    """(id, full text) of documents that must have certain ids, in order. Raises CollectionError for others."""
+    """(id, full text) of documents, which must have `ids` in this order. Raises CollectionError otherwise."""
 
     def pairs() -> Iterator[IdAndText]:
         for document in same_documents(documents, ids, range(len(ids)), str, _OF_INDEX):

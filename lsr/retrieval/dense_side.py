@@ -1,4 +1,4 @@
-"""Dense: the dense vectors beside a sparse index."""
+"""Dense: the dense vectors of an index, opened by the first query that needs them."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ DENSE_FOLDER = "dense"
 
 
 class Dense:
-    """The dense vectors of the documents, and their encoder: what is in a folder is opened by the first query for it.
+    """The dense vectors of the documents, and their encoder. Folders are opened by the first query that needs them.
 
-    index: a dense index, its folder, or the generation whose segments have dense vectors. encoder: a dense encoder, or
-    what load_dense_encoder takes. Raises then, not when made, IndexFormatError for a damaged index, and EncoderError if
-    the encoder cannot be loaded or its vectors have another number of components than the index.
-    beside: the identity of the sparse index around it; StorageError if another one is there when the dense index is
-    opened.
+    index: a dense index, its folder, or the generation whose segments have dense vectors.
+    encoder: a dense encoder, or the name or folder for load_dense_encoder.
+    beside: the identity of the sparse index; StorageError if another one is there when the dense index is opened.
+
+    The first use, not the constructor, raises IndexFormatError for a damaged index, and EncoderError if the encoder
+    cannot be loaded or has another dimension than the index.
     """
 
     def __init__(
@@ -70,8 +71,8 @@ class Dense:
         given = self._encoder
         if isinstance(given, Path) and given.name == ENCODER_FOLDER and not given.is_dir():
             raise EncoderError(
-                f"{given.parent}: holds vectors made elsewhere and has no encoder; give the queries' vectors (--dense) "
-                "or the encoder: lsr attach INDEX --dense NAME"
+                f"{given.parent}: the dense vectors have no encoder; give dense vectors of the queries (--dense FILE), "
+                "or attach the encoder: lsr attach INDEX --dense NAME"
             )
         loaded = load_dense_encoder(given, device=self._device) if isinstance(given, str | Path) else given
         check_dim(loaded, self.index.dim)
@@ -79,14 +80,14 @@ class Dense:
 
     @property
     def _segments(self) -> SegmentedDense | None:
-        """The vectors of segments, if they have been opened."""
+        """The vectors of the segments, if they are open."""
         opened: Any = vars(self).get("index")
         return opened if isinstance(self._index, Generation) else None
 
     @classmethod
     def open(cls, folder: str | Path, device: str | None = None, beside: str | None = None) -> Dense:
-        """What build_dense wrote. Raises nothing yet."""
-        folder = expanded(folder).absolute()  # it is opened later, perhaps from another working directory
+        """The dense index in a folder that build_dense wrote. Opens nothing yet."""
+        folder = expanded(folder).absolute()  # the working directory may change before it is opened
         dense = cls(folder, folder / ENCODER_FOLDER, device, beside)
         dense.described = described_in(folder)
         return dense
@@ -95,10 +96,9 @@ class Dense:
     def of_generation(
         cls, generation: Generation, device: str | None = None, before: Dense | None = None
     ) -> Dense | None:
-        """The dense vectors of a generation's segments, None where none has any. Raises nothing yet.
+        """The dense vectors of a generation's segments; None if no segment has any. Opens nothing yet.
 
-        before: those of an earlier generation, of which what is the same need not be loaded again: the encoder, and
-        the vectors of segments.
+        before: those of an earlier generation. The encoder and the vectors of common segments are taken from it.
         """
         first = first_dense(each.folder for each in generation.segments)
         if first is None:
@@ -113,21 +113,21 @@ class Dense:
 
 
 def check_dim(encoder: DenseEncoder, dim: int) -> None:
-    """Raises EncoderError for an encoder whose vectors have another number of components than an index."""
+    """Raises EncoderError if the encoder has another dimension than the index."""
     if encoder.dim != dim:
         raise EncoderError(
-            f"dense encoder {encoder.name!r} makes vectors of {encoder.dim} components, the index holds {dim}; search "
-            "with the encoder that made its vectors"
+            f"dense encoder {encoder.name!r} makes vectors of {encoder.dim} components, but those of the index have "
+            f"{dim}; search with the encoder that produced its vectors"
         )
 
 
 def first_dense(segments: Iterable[Path]) -> Path | None:
-    """The folder of the dense vectors of the first of some segments that has any."""
+    """The folder of dense vectors of the first segment that has any; None if there is none."""
     return next((folder / DENSE_FOLDER for folder in segments if (folder / DENSE_FOLDER).is_dir()), None)
 
 
 def described_in(folder: Path | None) -> bytes:
-    """What tells dense vectors of one encoder and configuration from others; nothing where there are none."""
+    """Bytes that differ between encoders and configurations of dense vectors; b"" without dense vectors."""
     with suppress(OSError, IndexFormatError):
         if folder is not None:
             config = json.dumps(load_manifest(folder, MANIFEST).get("config"), sort_keys=True)

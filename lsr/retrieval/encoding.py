@@ -1,4 +1,4 @@
-"""Collections and queries as stored vectors, with the encoder that made them beside them."""
+"""Encoding collections and queries into files, with their encoder."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ T = TypeVar("T")
 
 
 class Documents(Protocol):
-    """What there is to encode: `lsr.collections.collection.Collection`, or anything like it.
+    """Documents to encode: a `lsr.collections.collection.Collection`, or an object with the same methods.
 
-    `documents` starts anew with every call and gives the same documents in the same order. count: for progress bars.
+    `documents` starts again with each call and returns the same documents in the same order. count: for progress bars.
     """
 
     @property
@@ -37,7 +37,7 @@ class Documents(Protocol):
 
 
 class Anew(Generic[T]):
-    """What a function yields, from the start with every iteration."""
+    """An iterable that calls a function for each iteration."""
 
     def __init__(self, start: Callable[[], Iterator[T]]) -> None:
         self._start = start
@@ -52,7 +52,7 @@ def whole_documents(documents: Documents) -> Anew[IdAndText]:
 
 
 def fit_if_needed(encoder: Encoder, collection: Documents, progress: bool = False) -> None:
-    """Fit an encoder that is not fitted, such as a new BM25, on the texts of a collection, in one pass."""
+    """Fit an encoder that is not fitted, such as a new BM25Encoder, on the texts of a collection, in one pass."""
     if not encoder.fitted:
         total = collection.count if progress else None
         with progress_bar("fitting", total, "documents", progress) as advance:
@@ -67,10 +67,10 @@ def fit_on_rows(
     progress: bool = False,
     batch_size: int | None = None,
 ) -> None:
-    """The same on (id, text) pairs that encode_collection will encode into the folder `encoding`.
+    """Like fit_if_needed, on (id, text) pairs that encode_collection will encode into the folder `encoding`.
 
-    Where fitting needs a network, it runs once, into the folder ENCODING.weights, from which a killed call resumes:
-    what encode_collection would do is done then. `remove_weights` removes that folder at the end.
+    If fitting runs a network, its weights are stored in the folder ENCODING.weights. A killed call resumes from it, and
+    encode_collection reads the weights from it. `remove_weights` removes the folder at the end.
     """
     if encoder.fitted:
         return
@@ -88,7 +88,7 @@ def fit_on_rows(
 
 
 def remove_weights(encoding: Path) -> None:
-    """Remove what fit_on_rows has left, when it is of no use any more. Raises StorageError."""
+    """Remove the folder that fit_on_rows wrote. Raises StorageError."""
     if _weights(encoding).exists():
         with storage_errors(encoding):
             shutil.rmtree(_weights(encoding))
@@ -106,10 +106,10 @@ def encode_documents(
     batch_size: int | None = None,
     progress: bool = False,
 ) -> VectorsInfo:
-    """Encode every document into a folder of Parquet parts, and keep the encoder in its subfolder "encoder".
+    """Encode all documents into a folder of Parquet parts, and save the encoder in its subfolder "encoder".
 
-    An encoder that is not fitted is fitted first. Documents stream. After a kill, the same call resumes.
-    Raises CollectionError, EncoderError, VectorsError if the folder is another encoder's, StorageError.
+    An encoder that is not fitted is fitted first. Documents are streamed. After a kill, the same call resumes.
+    Raises CollectionError, EncoderError, VectorsError if the folder has vectors of another encoder, StorageError.
     """
     target, total, rows = expanded(folder), collection.count if progress else None, whole_documents(collection)
     fit_on_rows(encoder, rows, target, total, progress, batch_size)
@@ -128,10 +128,10 @@ def encode_to_file(
     batch_size: int | None = None,
     progress: bool = False,
 ) -> VectorsInfo:
-    """Encode every document into one file, .npz or .jsonl[.gz], by way of the folder PATH.encoding.
+    """Encode all documents into one file, .npz, .jsonl or .jsonl.gz, by way of the folder PATH.encoding.
 
-    Standard output ("-") and pipes get JSON lines. Needs the memory to hold all vectors at once. The
-    encoder is not kept with them. Raises VectorsError for a .csr file, which has no place for ids.
+    Standard output ("-") and pipes get JSON lines. All vectors must fit in memory. The encoder is not saved. Raises
+    VectorsError for a .csr file, which cannot store ids.
     """
     check_keeps_ids(Path(path))
     with storage_errors(path), TemporaryDirectory() if is_stream(path) else nullcontext(f"{path}.encoding") as encoding:
@@ -143,10 +143,10 @@ def encode_to_file(
 
 
 def encode_queries(queries: Mapping[str, str], path: str | Path, encoder: Encoder) -> VectorsInfo:
-    """Encode queries (id -> text) into a folder of Parquet, an .npz or a .jsonl[.gz] file, replaced if it is there.
+    """Encode queries (id -> text) into a Parquet folder, or an .npz, .jsonl or .jsonl.gz file. Replaces an old one.
 
-    Raises EncoderError for an encoder that is not fitted, StorageError, and VectorsError for a .csr file, which has no
-    place for ids.
+    Raises EncoderError for an encoder that is not fitted, StorageError, and VectorsError for a .csr file, which cannot
+    store ids.
     """
     check_keeps_ids(Path(path))
     rows = encoder.encode_queries(list(queries.values()))

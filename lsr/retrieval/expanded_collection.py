@@ -1,4 +1,4 @@
-"""A collection with expanded documents, written as a BEIR folder; resumes after a kill."""
+"""Writing a collection with expanded documents as a BEIR folder. A killed call resumes."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from lsr.storage.parts import (
     write_parts,
 )
 
-MARKER = "expansion.json"  # what made the folder, and that lsr did
+MARKER = "expansion.json"  # how the folder was made; marks it as written by lsr
 _COLUMNS = ["id", "words"]
-_PART = "a Parquet part of expansions as lsr writes it"
+_PART = "a Parquet part of expansions written by lsr"
 
 
 class Expanded(NamedTuple):
-    """Counts. words: that were added to all documents."""
+    """Counts. words: the number of words added to all documents."""
 
     documents: int
     words: int
@@ -53,14 +53,21 @@ def expand_collection(
     batch_size: int | None = None,
     progress: bool = False,
 ) -> Expanded:
-    """Write the collection with expanded documents as a BEIR folder: words are put after each text by a TermExpander.
+    """Write the collection with expanded documents as a BEIR folder. A TermExpander appends words to each text.
 
-    by: an encoder, or what load_encoder takes by name. k: see TermExpander. Queries, and judgments of all splits, go
-    with the documents; a "/" in the name of a split becomes "-". Documents stream. Where an earlier call was killed,
-    the same one resumes from FOLDER.expanding, which is removed at the end; FOLDER is there whole or not at all.
+    collection: the collection.
+    folder: the folder to write.
+    by: an encoder, or the name of one for load_encoder.
+    k: the number of terms to consider; see TermExpander.
+    batch_size: the number of texts that are encoded together.
+    progress: show a bar on standard error.
 
-    Raises CollectionError for a collection that cannot be read, or has changed meanwhile; EncoderError, ParameterError;
-    StorageError also where the folder holds what expand_collection has not written.
+    Queries, and judgments of all splits, are copied; a "/" in the name of a split becomes "-". Documents are streamed.
+    If the process is killed, the same call resumes from FOLDER.expanding, which is removed at the end. FOLDER appears
+    only when it is complete.
+
+    Raises CollectionError for a collection that cannot be read, or that changed during the call; EncoderError;
+    ParameterError; StorageError, also if the folder was not written by expand_collection.
     """
     check_kind("the collection", collection, Collection, ": load_collection(folder)")
     target = Path(os.path.realpath(expanded(folder)))
@@ -95,7 +102,7 @@ def _write_words(
     batch_size: int | None,
     progress: bool,
 ) -> int:
-    """The words of all documents, in parts; the number of documents."""
+    """Write the words of all documents in parts; returns the number of documents."""
     settings = json.loads(json.dumps(expander.describe()))
 
     def write(chunk: list[IdAndText], steps: list[list[str]], metadata: dict[str, str]) -> None:
@@ -118,7 +125,7 @@ def _write_words(
 
 
 def _records(collection: Collection, work: Path) -> Iterator[tuple[dict[str, Any], int]]:
-    """(line of the corpus, words that were added) of each document."""
+    """(line of the corpus, number of added words) of each document."""
     for document, expansion in zip_longest(collection.documents(), _read_words(work)):
         if document is None or expansion is None or expansion[0] != document.doc_id:
             raise CollectionError(f"{collection.name}: has changed since it was expanded; expand it again")
@@ -136,7 +143,7 @@ def _read_words(work: Path) -> Iterator[tuple[str, str]]:
 
 
 def _read_part(path: Path) -> pa.Table:
-    """Raises CollectionError for one that is damaged or foreign."""
+    """A part of expansions. Raises CollectionError if it is damaged or was not written by lsr."""
     try:
         table = pq.read_table(path, page_checksum_verification=True)
         if table.column_names != _COLUMNS or SETTINGS_KEY.encode() not in (table.schema.metadata or {}):

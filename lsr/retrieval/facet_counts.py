@@ -1,4 +1,4 @@
-"""Values of a column of metadata as a list of results shows them."""
+"""The most frequent values of a metadata column, counted in hits and in documents."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ VALUES_SHOWN = 10
 
 
 def counted(snapshot: Snapshot, name: str, hits: Hits, where: str | None) -> list[dict[str, Any]]:
-    """The most frequent values of a column: in how many hits, and in how many documents that may be found.
+    """The most frequent values of a column: the number of hits and the number of matching documents of each.
 
-    Raises ParameterError as Searcher.facets.
+    Raises ParameterError like Searcher.facets.
     """
     in_hits = snapshot.facets(name, hits, k=None)
     in_all = snapshot.facets(name, where=where, k=None)

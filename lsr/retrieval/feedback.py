@@ -1,7 +1,8 @@
-"""Pseudo-relevance feedback: a second query made of the first one and of the documents that it found.
+"""Pseudo-relevance feedback: a second query, made from the first query and its best documents.
 
-Vector-PRF (Li, Mourad, Koopman, Zuccon, TOIS 2023) on dense vectors; on sparse ones Rocchio and RM3 as Pyserini and
-Anserini have them for BM25 and learned sparse indexes. Documents are the index's own vectors; nothing is encoded again.
+Vector-PRF (Li, Mourad, Koopman, Zuccon, TOIS 2023) on dense vectors; on sparse vectors, Rocchio and RM3 as in Pyserini
+and Anserini for BM25 and learned sparse indexes. The vectors of the documents come from the index; nothing is encoded
+again.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from lsr.encoders.bm25 import BM25Encoder
     from lsr.index.rows import GatheredRows
 
-SHORTEST = 1e-3  # a document vector that is not longer than this says nothing, and is left out
-FREQUENT = 0.1  # of the documents: terms that more of them have are no feedback of BM25's
+SHORTEST = 1e-3  # document vectors of at most this length are skipped
+FREQUENT = 0.1  # share of the documents: more frequent terms are no feedback terms of BM25
 
 
 def dense_feedback(
@@ -30,11 +31,13 @@ def dense_feedback(
     not_relevant: list[npt.NDArray[np.float32]],
     feedback: Feedback,
 ) -> npt.NDArray[np.float32]:
-    """The second queries, float32[queries, dim]. They are not brought to length 1 here.
+    """The second queries, float32[queries, dim], not normalized.
 
-    relevant, not_relevant: of each query, the vectors float32[m, dim] of its documents; a query without any keeps its
-    own. feedback: from on_side. Average: the mean of the query and its m documents. Rocchio: alpha * query + beta *
-    mean of the relevant ones - gamma * mean of the others. Li et al., TOIS 2023.
+    relevant, not_relevant: for each query, the vectors float32[m, dim] of its documents. A query without relevant
+        documents does not change. feedback: from on_side.
+
+    Average: the mean of the query and its m documents. Rocchio: alpha * query + beta * mean of the relevant documents -
+    gamma * mean of the others. Li et al., TOIS 2023.
     """
     fed_back = queries.copy()
     for row, (up, down) in enumerate(zip(relevant, not_relevant, strict=True)):
@@ -58,11 +61,11 @@ def sparse_rocchio(
 ) -> SparseVectors:
     """The second queries, one row for each of `queries`.
 
-    relevant, not_relevant: documents of all queries, one query's after the other's. counts: int64[queries, 2], how many
-    of each belong to a query; one without relevant documents keeps its vector. feedback: from on_side.
+    relevant, not_relevant: documents of all queries, query after query. counts: int64[queries, 2], the numbers of both
+        kinds of documents of each query. A query without relevant documents does not change. feedback: from on_side.
 
     With x^ for x / |x|: q' = alpha q^ + beta (top terms of mean of d^)^ - gamma (top terms of mean of the others' d^)^,
-    where that is positive. Documents not longer than .001 count, but add nothing. Rocchio 1971, as in Pyserini.
+    where that is positive. Documents of length .001 or less count, but add nothing. Rocchio 1971, as in Pyserini.
     """
     starts = np.concatenate([np.zeros((1, 2), np.int64), np.cumsum(counts, axis=0)])
     most = _longest(relevant, not_relevant, starts)
@@ -81,7 +84,7 @@ def sparse_rocchio(
         np.array([feedback.alpha, feedback.beta, feedback.gamma], np.float64),
         terms,
         SHORTEST,
-        1 << int(2 * most).bit_length(),  # a hash table that is at most half full
+        1 << int(2 * most).bit_length(),  # so that the hash table is at most half full
         lengths,
         indices,
         values,
@@ -94,7 +97,7 @@ def sparse_rocchio(
 
 
 def _longest(relevant: GatheredRows, not_relevant: GatheredRows, starts: npt.NDArray[np.int64]) -> int:
-    """The most components that the documents on one side of a query bring together, counted as often as they come."""
+    """The largest total number of components that the documents on one side of a query have."""
     sides = enumerate((relevant, not_relevant))
     return max(int(np.diff(rows.indptr[starts[:, column]]).max(initial=0)) for column, rows in sides)
 
@@ -109,18 +112,17 @@ def rm3(
 ) -> SparseVectors:
     """The second queries, one row for each of `queries`.
 
-    relevant: documents of all queries, one query's after the other's; scores: float[documents], of the first search.
-    counts: int64[queries], how many documents belong to a query. feedback: from on_side. bm25: where it made the
-    vectors.
+    relevant: documents of all queries, query after query; scores: float[documents], of the first search. counts:
+        int64[queries], the number of documents of each query. feedback: from on_side. bm25: the encoder, if it is BM25.
 
-        P(t | R) = sum over d of P(t | d) score(d), brought to the sum 1
+        P(t | R) = sum over d of P(t | d) score(d), normalized to the sum 1
         q'_t     = alpha P(t | q) + (1 - alpha) P(t | R)
 
-    with the `terms` heaviest terms of each d, and again of R. P(t | x) is the share that a term has in the weights of
-    x; of BM25, in its tokens, and q'_t is multiplied by the term's IDF then. As in Anserini, terms of BM25 that more
-    than a tenth of the documents have are none of R. Negative scores count as 0; if none is positive, all count alike.
-    A query whose documents have no such term keeps its vector. Relevance models are Lavrenko and Croft's (SIGIR 2001,
-    equation 6, with scores for query likelihoods), RM3 is Abdul-Jaleel et al.'s (TREC 2004).
+    with the `terms` heaviest terms of each d, and again of R. P(t | x) is the share of a term in the weights of x. For
+    BM25, it is the share in the tokens of x, and q'_t is multiplied by the term's IDF. As in Anserini, R has no BM25
+    terms that occur in more than a tenth of the documents. Negative scores count as 0; if no score is positive, all
+    documents count alike. A query whose documents have no such term does not change. Relevance models: Lavrenko and
+    Croft (SIGIR 2001, equation 6, with scores as query likelihoods). RM3: Abdul-Jaleel et al. (TREC 2004).
     """
     documents, owners = rows_of(np.diff(relevant.indptr)), rows_of(counts)
     components, weights = relevant.indices.astype(np.int64), relevant.values.astype(np.float64)
@@ -132,7 +134,9 @@ def rm3(
     documents, components, weights = documents[kept], components[kept], weights[kept]
     weights = _shares(documents, weights) * _positive(owners, scores)[documents]
     of_query = np.bincount(owners[documents], minlength=len(queries))
-    model = SparseVectors(indptr_of(of_query), components, weights, queries.dim)  # sums what several documents have
+    model = SparseVectors(
+        indptr_of(of_query), components, weights, queries.dim
+    )  # adds up the weights of several documents
     owners, components = rows_of(np.diff(model.indptr)), model.indices.astype(np.int64)
     weights = model.values.astype(np.float64)
     kept = _heaviest(owners, components, weights, int(feedback.terms or 0))
@@ -156,7 +160,7 @@ def rm3(
 def _heaviest(
     groups: npt.NDArray[np.int64], components: npt.NDArray[np.int64], weights: npt.NDArray[np.floating], most: int
 ) -> npt.NDArray[np.int64]:
-    """Where the `most` heaviest weights above 0 of each group are, group by group, equal ones by component."""
+    """The places of the `most` heaviest positive weights of each group, group by group; equal weights by component."""
     order = np.lexsort((components, -weights, groups))
     order = order[weights[order] > 0]
     sizes = np.bincount(groups[order])
@@ -165,13 +169,13 @@ def _heaviest(
 
 
 def _shares(groups: npt.NDArray[np.int64], weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The weights of each group, brought to the sum 1."""
+    """The weights of each group, normalized to the sum 1."""
     shares: npt.NDArray[np.float64] = weights / np.bincount(groups, weights)[groups]
     return shares
 
 
 def _positive(owners: npt.NDArray[np.int64], scores: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Scores above 0; where no document of a query has one, 1 for all of them."""
+    """The scores, with 0 for negative ones; 1 for all documents of a query if none of them has a positive score."""
     positive = np.maximum(scores.astype(np.float64), 0)
     none = np.bincount(owners, positive) == 0
     return np.where(none[owners], 1.0, positive)

@@ -14,7 +14,7 @@ MULTIPLIER = np.uint64(11400714819323198485)  # Fibonacci hashing: spreads neigh
 
 @kernel
 def add_to(table: Array, sums: Array, component: Scalar, weight: Scalar) -> None:
-    """sums[slot of component] += weight; table int64[2^n] holds the components, EMPTY where there is none."""
+    """sums[slot of component] += weight; table: int64[2^n] of components, EMPTY for none."""
     mask = table.size - 1
     slot = np.int64((np.uint64(component) * MULTIPLIER) >> np.uint64(32)) & mask
     while table[slot] != component and table[slot] != EMPTY:
@@ -34,9 +34,9 @@ def top_of_mean(
     top: Array,
     weights: Array,
 ) -> Scalar:
-    """The heaviest components of the mean of the documents first..last, each of length 1, brought to length 1 itself.
+    """The heaviest components of the mean of the documents first..last, each normalized, normalized to length 1.
 
-    Into top int64[terms] and weights float64[terms], heaviest first, equal ones by component; returns how many.
+    Into top int64[terms] and weights float32[terms], heaviest first, equal ones by component; returns their number.
     """
     table[:] = EMPTY
     sums[:] = 0
@@ -90,8 +90,8 @@ def rocchio_rows(
 ) -> None:
     """One Rocchio query for each CSR row of (indptr, indices, values); see lsr.retrieval.feedback.sparse_rocchio.
 
-    relevant, not_relevant: Rows. starts int64[queries + 1, 2]: where each query's documents begin in them. factors
-    float64[3]: alpha, beta, gamma. Row q goes to out_indices[q, :lengths[q]], ascending, and out_values likewise.
+    relevant, not_relevant: rows. starts int64[queries + 1, 2]: the begin of each query's documents in them. factors
+        float64[3]: alpha, beta, gamma. Row q is out_indices[q, :lengths[q]], ascending, with the weights in out_values.
     """
     table, sums = np.empty(table_size, np.int64), np.empty(table_size, np.float64)
     top, weights = np.empty(terms, np.int64), np.empty(terms, np.float64)

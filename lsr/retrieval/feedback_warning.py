@@ -1,4 +1,4 @@
-"""A warning where feedback with its published weights is known to find less than the query alone."""
+"""A warning if feedback with the published weights is known to lower effectiveness."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 from lsr.errors import LsrWarning
 from lsr.retrieval.request import Feedback
 
-# (method, whether BM25 made the vectors) -> what is known of it, and what does better.
+# (method, whether the encoder is BM25) -> the known loss, and what to use instead.
 _LOSSES = {
     ("rocchio", True): "Rocchio feedback with the published weights hurt BM25 on 9 of 11 collections (SciFact: nDCG@10 "
     ".664 falls to .565); prefer rm3, a smaller beta such as .25, or no feedback",
@@ -20,15 +20,15 @@ _LOSSES = {
 
 
 def warn_of_loss(feedback: Feedback, bm25: bool) -> None:
-    """Warn, once in a process, of feedback on the sparse side whose weights are all left to the published values.
+    """Warn, once per process, about feedback on the sparse side if all its weights are the published defaults.
 
-    bm25: whether BM25 made the vectors.
+    bm25: whether the encoder is BM25.
     """
     known = _LOSSES.get((feedback.method, bm25))
     if known is not None and feedback.alpha is None and feedback.beta is None:
-        tell(f"{known}; lsr does not warn of weights that are given (docs/retrieval.md)")
+        tell(f"{known}; with weights of your own, lsr does not warn (docs/retrieval.md)")
 
 
-@cache  # Python forgets what it has shown as soon as any code changes the filters of warnings
+@cache  # Python shows a warning again after any code changes the filters of warnings
 def tell(message: str) -> None:
     warnings.warn(message, LsrWarning, 4)

@@ -1,12 +1,12 @@
-"""One ranking from several: interpolation of scores, brought to one scale or not, and reciprocal rank fusion.
+"""Fusion: one ranking from several, by interpolation of scores or by reciprocal ranks.
 
-Pyserini's ways are all here (Lin et al., SIGIR 2021; its `fusion` package and `HybridSearcher`):
+All fusions of Pyserini are available (Lin et al., SIGIR 2021; its `fusion` package and `HybridSearcher`):
 
     interpolation    fuse(lists, (w, 1 - w), missing="zero")
     average          fuse(lists, (1 / n,) * n, missing="zero")
     normalize        fuse(lists, normalize="min-max", missing="zero")
-    HybridSearcher   fuse(lists, (a, 1), missing="minimum"); its normalization=True is normalize="min-max", whose
-                     scores are larger by half the sum of the weights
+    HybridSearcher   fuse(lists, (a, 1), missing="minimum"); its normalization=True is normalize="min-max", with
+                     scores that are larger by half the sum of the weights
     rrf              reciprocal_rank_fusion(lists)
 """
 
@@ -30,9 +30,9 @@ Scores = npt.NDArray[np.float64]
 
 
 class Ranking(NamedTuple):
-    """One query's documents and their scores.
+    """The documents of one query, and their scores.
 
-    documents: rows int64[m], or ids as an object array [m], each at most once. scores: finite numbers [m].
+    documents: rows int64[m], or ids as an object array [m], without duplicates. scores: finite numbers [m].
     """
 
     documents: Documents
@@ -40,9 +40,9 @@ class Ranking(NamedTuple):
 
 
 class Fused(NamedTuple):
-    """documents and scores as in Ranking, best first, equal scores by document.
+    """A fused ranking: documents and scores as in Ranking, best first, equal scores by document.
 
-    places: int64[m, lists], where each document is in each of the rankings that were fused; -1 where it is not.
+    places: int64[m, lists], the place of each document in each fused ranking; -1 if it is not there.
     """
 
     documents: Documents
@@ -51,7 +51,7 @@ class Fused(NamedTuple):
 
 
 def interpolate(sparse: Ranking, dense: Ranking, fusion: Fusion) -> Fused:
-    """One ranking of all documents of either list: weight * sparse + (1 - weight) * dense, or reciprocal ranks."""
+    """The fused ranking of the documents of both lists: weight * sparse + (1 - weight) * dense, or reciprocal ranks."""
     if fusion.method == "rrf":
         return reciprocal_rank_fusion((sparse, dense))
     return fuse((sparse, dense), (fusion.weight, 1 - fusion.weight), fusion.normalize, fusion.missing)
@@ -63,17 +63,17 @@ def fuse(
     normalize: Normalization = "none",
     missing: Missing = "minimum",
 ) -> Fused:
-    """The weighted sum of the scores of each document; weights None: of 1 each.
+    """The weighted sum of the scores of each document. weights: None for 1 each.
 
-    A list gives a document that it lacks its least score after normalization (missing="minimum"), or 0 ("zero"). An
-    empty list gives every document 0. Raises ParameterError.
+    missing: the score of a document that a list lacks: the lowest score of the list after normalization ("minimum"), or
+        0 ("zero"). An empty list adds 0 to every document. Raises ParameterError.
     """
     check_choice("missing", missing, get_args(Missing))
     weights = [1.0] * len(rankings) if weights is None else listed(weights, "weights")
     for weight in weights:
         check_number("a weight", weight, -LARGEST_SCORE, LARGEST_SCORE)
     if len(weights) != len(rankings):
-        raise ParameterError(f"weights are {weights} for {len(rankings)} rankings; give a finite number for each")
+        raise ParameterError(f"weights are {weights} for {len(rankings)} rankings; give one finite number per ranking")
     documents, places = _union(rankings)
     scores = np.zeros(len(documents))
     for ranking, weight, place in zip(rankings, weights, places.T, strict=True):
@@ -85,14 +85,14 @@ def fuse(
 
 
 def reciprocal_rank_fusion(rankings: Sequence[Ranking], constant: float = RANK_CONSTANT) -> Fused:
-    """The sum of 1 / (constant + rank), ranks from 1, over the lists that a document is in.
+    """The sum of 1 / (constant + rank) over the lists that have the document. Ranks begin with 1.
 
-    A list is ranked by its scores, equal ones in the order given. Cormack, Clarke, Buettcher, SIGIR 2009, equation 1.
+    A list is ranked by its scores; equal scores keep their order. Cormack, Clarke, Buettcher, SIGIR 2009, equation 1.
     """
     documents, places = _union(rankings)
     scores = np.zeros(len(documents))
     for ranking, place in zip(rankings, places.T, strict=True):
-        ranks = np.empty(len(ranking.documents) + 1)  # the last one is for documents that are not in it
+        ranks = np.empty(len(ranking.documents) + 1)  # the last one is for missing documents
         ranks[np.argsort(-ranking.scores, kind="stable")] = np.arange(1, len(ranking.documents) + 1)
         ranks[-1] = np.inf
         scores += 1 / (constant + ranks[place])
@@ -100,18 +100,18 @@ def reciprocal_rank_fusion(rankings: Sequence[Ranking], constant: float = RANK_C
 
 
 def normalized(scores: npt.NDArray[np.floating], how: Normalization) -> Scores:
-    """Scores float64[m] of one list on another scale.
+    """The normalized scores of one list, float64[m].
 
-    "min-max": (s - min) / (max - min), all 1 if they are equal. "z-score": (s - mean) / deviation, all 0 if they are
-    equal; the standard deviation is that of the list itself, not an estimate (divided by m). "none": as they are.
-    Raises ParameterError.
+    "min-max": (s - min) / (max - min); all 1 if they are equal. "z-score": (s - mean) / deviation; all 0 if they are
+    equal. The standard deviation is that of the list (divided by m), not an estimate. "none": unchanged. Raises
+    ParameterError.
     """
     check_choice("normalize", how, get_args(Normalization))
     values = np.asarray(scores, np.float64)
     if how == "none" or not len(values):
         return values
     least, most = values.min(), values.max()
-    if least == most:  # told by the extremes: a deviation may come out as a rounding error
+    if least == most:  # not by the deviation, which may be a rounding error
         return np.full(len(values), 1.0 if how == "min-max" else 0.0)
     scaled: Scores = (values - least) / (most - least)
     return scaled if how == "min-max" else (scaled - scaled.mean()) / scaled.std()
@@ -125,15 +125,20 @@ def fuse_runs(
     method: FusionMethod = "interpolation",
     k: int | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Runs (query id -> document id -> score) as one, over the queries that any of them has, k documents each.
+    """Fuse several runs into one, {query id: {document id: score}}, over the queries of all runs.
 
-    Equal scores are ordered by document id, ascending. Raises ParameterError, RunError.
+    runs: the runs. A query that a run lacks is an empty list.
+    weights: the weight of each run. Default: 1 each.
+    normalize, missing, method: see Fusion.
+    k: the number of documents per query. None for all.
+
+    Equal scores are in ascending order of document ids. Raises ParameterError, RunError.
     """
     check_choice("method", method, get_args(FusionMethod))
     if k is not None:
         check_whole("k", k)
     if method == "rrf" and weights is not None:
-        raise ParameterError("reciprocal ranks have no weights; leave them out, or interpolate")
+        raise ParameterError("rrf has no weights; remove them, or use interpolation")
     runs = listed(runs, "runs")
     for run in runs:
         check_scores(run)
@@ -150,9 +155,9 @@ def _of_run(ranking: Mapping[str, float]) -> Ranking:
 
 
 def _union(rankings: Sequence[Ranking]) -> tuple[Documents, npt.NDArray[np.int64]]:
-    """Every document once, ascending, and its place in each ranking, or -1. Raises ParameterError."""
+    """All documents, ascending, and the place of each in each ranking, or -1. Raises ParameterError."""
     if not rankings:
-        raise ParameterError("there is nothing to fuse; give at least one ranking")
+        raise ParameterError("nothing to fuse; give at least one ranking")
     for ranking in rankings:
         if not (np.abs(np.asarray(ranking.scores, np.float64)) <= LARGEST_SCORE).all():
             raise ParameterError(f"a score is not a number from -{LARGEST_SCORE:g} to {LARGEST_SCORE:g}; correct it")
@@ -167,5 +172,5 @@ def _union(rankings: Sequence[Ranking]) -> tuple[Documents, npt.NDArray[np.int64
 
 
 def _ranked(documents: Documents, scores: Scores, places: npt.NDArray[np.int64]) -> Fused:
-    order = np.argsort(-scores, kind="stable")  # documents ascend, so that equal scores do too
+    order = np.argsort(-scores, kind="stable")  # documents ascend, so equal scores are ordered by document
     return Fused(documents[order], scores[order], places[order])

@@ -1,4 +1,4 @@
-"""Hit: one document found for one query, with its text and what its score is made of."""
+"""Hit: one document of a result, with its text and its score per term."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ def _metadata_of(hit: Hit) -> dict[str, Any]:
 
 @dataclass(frozen=True, repr=False, init=False)
 class Hit:
-    """One document found for one query.
+    """One hit: a document that a search returned for a query.
 
     doc_id: its id; its row as a string if the index has no ids.
-    score: what the ranking is by: the inner product of query and document, or the interpolated score.
-    row: its position in the index.
-    scores: "sparse" and "dense" -> its inner product in the list of that side, before any normalization; without the
-        sides that were not searched, and those whose list does not have it.
-    text: title and text; None if the index keeps no texts.
-    metadata: name -> value of each column that the index keeps of its documents, None for a missing value.
+    score: the score of the ranking: the inner product of query and document, or the fused score of a hybrid search.
+    row: its row in the index.
+    scores: {"sparse": ..., "dense": ...}, its inner product on each side, before normalization. A side is missing if it
+        was not searched, or if its list does not have the document.
+    text: title and text; None if the index stores no texts.
+    metadata: {column: value}; None for a missing value.
 
-    Text, metadata and terms are read from the index when they are asked for, or when the hit is pickled: a pickle holds
-    them, and no index.
+    Text, metadata and terms are read from the index on first use, or when the hit is pickled. A pickle holds them, but
+    not the index.
     """
 
-    if TYPE_CHECKING:  # not fields: what is shown and copied of a hit is plain data
+    if TYPE_CHECKING:  # not fields, so that only plain data is shown and copied
         _snapshot: Snapshot
         _query: SearchedQuery
 
@@ -76,29 +76,33 @@ class Hit:
 
     @cached_property
     def passage(self) -> tuple[int, int] | None:
-        """Begin and end of its best passage, in characters of the text; None where documents are not split."""
+        """Begin and end of its best passage, in characters of the text; None if documents are not split."""
         passages = self._snapshot.passages
         return None if passages is None else passages.span(self.row)
 
     def explain(self) -> dict[str, float]:
-        """Term -> query weight x document weight, largest first; they add up to the sparse score, scores["sparse"].
+        """{term: query weight x document weight}, largest first. Their sum is the sparse score, scores["sparse"].
 
-        The query is that of the last sparse search: with feedback, the one that the feedback made. Of a document that
-        only the dense side found, or of a dense search, it tells what a sparse search would have seen in it.
-        Document weights are those the index stores, so for a quantized index the sum is the score that it returns, up
-        to the rounding of float32 sums.
+        The query is that of the last sparse search: after feedback, the second query. For a document that only the
+        dense side found, and after a dense search, the terms are those that a sparse search for the text would use.
+        Document weights are the stored ones. For a quantized index, their sum equals the returned score up to the
+        rounding of float32 sums.
         """
         return dict(self._terms)
 
     def snippet(self, length: int = 300) -> Snippet:
-        """The part of its text, or of its passage, in which the terms are that contribute most, which are marked.
+        """The part of the text, or of the best passage, with the terms that contribute most, highlighted.
 
-        length: characters, at most. Where no term is in the text, its beginning. Raises ParameterError for less than
-        20, and where the index keeps no texts.
+        length: the maximum number of characters, at least 20. If no term occurs in the text, the snippet is its
+            beginning.
+
+        Raises ParameterError for a smaller length, and if the index stores no texts.
         """
         if self.text is None:
-            raise ParameterError("the index keeps no texts to show; build it from a collection")
-        if "_snapshot" not in self.__dict__:  # it was pickled: its tokens are looked for as words
+            raise ParameterError(
+                "the index stores no texts; build it from documents, or add texts with lsr attach --texts"
+            )
+        if "_snapshot" not in self.__dict__:  # a pickled hit has no tokenizer: terms are matched as words
             names = list(self._terms)
             weights = dict(enumerate(self._terms.values()))
             return make_snippet(self.text, weights, names.__getitem__, None, length, self.passage)
@@ -107,9 +111,11 @@ class Hit:
         return make_snippet(self.text, self._contributions, snapshot.token, spans, length, self.passage)
 
     def as_dict(self, explain: bool = False, snippet: int | None = None, text: bool = True) -> dict[str, Any]:
-        """What JSON shows of it.
+        """The hit as a dict for JSON.
 
-        explain: with its terms. snippet: with one of so many characters, if it has a text. text: with its text.
+        explain: include the terms.
+        snippet: include a snippet of at most this number of characters, if there is a text.
+        text: include the text.
         """
         shown = {name: getattr(self, name) for name in Hits.columns if text or name != "text"}
         shown["scores"] = dict(self.scores)
@@ -128,7 +134,7 @@ class Hit:
 
     @cached_property
     def _contributions(self) -> dict[int, float]:
-        """Component -> what it adds to the score, the most first."""
+        """Component -> its contribution to the score, largest first."""
         components, weights = self._snapshot.index.vector(self.row)
         in_query_components, query_weights = self._query.sparse
         shared, in_query, in_document = np.intersect1d(in_query_components, components, return_indices=True)
@@ -147,11 +153,11 @@ class Hit:
 
 
 class Hits(ScoredList[Hit]):
-    """The hits of one query, best first: a list, with `ids` and `scores`.
+    """The hits of one query, best first: a list with `ids`, `scores`, to_pandas, to_polars and to_dicts.
 
-    estimated_recall: which share of what a search without `budget_us` finds was found, as is to be expected; 1 for a
-    search that did not stop, and only for such.
-    missing_shards: those of a sharded index that did not answer, where the search was to name them.
+    estimated_recall: the estimated share of the hits of an unlimited search that were found; 1 if and only if the
+        search did not reach `budget_us`.
+    missing_shards: the shards of a sharded index that did not answer, if the search was allowed to skip them.
     """
 
     estimated_recall: float = 1.0
@@ -161,11 +167,11 @@ class Hits(ScoredList[Hit]):
 
     @property
     def complete(self) -> bool:
-        """Whether the search came to its end before its time was used up."""
+        """Whether the search ended before it reached `budget_us`."""
         return self.estimated_recall == 1
 
     def _to_arrow(self) -> Any:
-        """With the metadata, a column for each of its names; those that are names of other columns follow a dot."""
+        """The hits as an Arrow table, with the metadata columns; "metadata." precedes names that are also fields."""
         import pyarrow as pa
 
         table = super()._to_arrow()
@@ -178,12 +184,12 @@ class Hits(ScoredList[Hit]):
         return (hit.as_dict() for hit in self)
 
     def to_dicts(self, explain: bool = False, snippet: int | None = None) -> list[dict[str, Any]]:
-        """What JSON shows of each hit; explain: with its terms; snippet: see Hit.as_dict."""
+        """The hits as dicts for JSON. explain: include the terms. snippet: see Hit.as_dict."""
         return [hit.as_dict(explain, snippet) for hit in self]
 
 
 def as_json(value: Any) -> Any:
-    """A value as JSON has it: dates in ISO 8601, bytes in hexadecimal, and what JSON has not as text."""
+    """A value for JSON: dates in ISO 8601, bytes in hexadecimal, and all values that JSON does not have as text."""
     match value:
         case None | bool() | int() | str():
             return value
@@ -201,7 +207,7 @@ def as_json(value: Any) -> Any:
 
 
 class SearchedQuery:
-    """A query's sparse vector: the one that was searched with, or its text's, encoded when asked for."""
+    """The sparse vector of a query: the searched one, or that of its text, encoded on first use."""
 
     def __init__(self, text: str, encoder: Encoder | None, sparse: Any) -> None:
         self._text, self._encoder, self._sparse = text, encoder, sparse

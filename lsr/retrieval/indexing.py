@@ -1,4 +1,4 @@
-"""Build an index in one go: documents -> vectors -> index, with its encoder, texts and metadata beside it."""
+"""Building an index from documents or vectors, with its encoder, texts and metadata."""
 
 from __future__ import annotations
 
@@ -56,29 +56,40 @@ def build_index(
     memory: int | None = None,
     progress: bool = False,
 ) -> Searcher:
-    """Build an index in `folder` that Searcher.open can open again, in place of one that is there; returns its
-    Searcher.
+    """Build a search index of documents or vectors in `folder`; returns a Searcher of it.
 
-    documents: a collection, a path, a table, or an iterable of texts, dicts or Documents: see as_documents; or the path
-        of stored vectors. What they have beside id, title and text is kept as metadata.
-    encoder: an encoder, what load_encoder takes by name, or what encoder_from takes. Needed for documents; an unfitted
-        BM25 is fitted on them. For vectors it must be the one that made them; by default it is the one kept with them,
-        and without one the index is searched with vectors only. Code of one's own is not kept with the index.
-    dense: a dense encoder, or what load_dense_encoder takes: dense vectors are indexed beside the sparse ones, as
-        dense_config says. Or dense vectors made elsewhere, one for each document: the path of an .npy, Parquet or faiss
-        file, or an array float32[documents, dim]; see docs/vectors.md.
-    passages: how long documents are split, or the tokens of a passage; the passages are what is searched, and documents
-        what is found. None for whole documents.
-    id, text, title: the columns of a table or the keys of dicts; see as_documents.
-    memory: bytes that may hold vectors and their index while it is built, by default half of what the machine has.
-        Where they need more, the build goes by way of the disk, takes longer, and gives the same index.
+        searcher = build_index([{"id": "a", "text": "red wine", "year": 2020}], "wines.index", encoder="bm25")
+        searcher.search("wine", where="year >= 2020")
 
-    Documents are read several times rather than held in memory. Their vectors are first encoded into the folder
-    FOLDER.encoding, from which a killed build resumes, and which is removed at the end. Searchers of an index that is
-    replaced keep what they opened.
+    An existing index in `folder` is replaced in one step. Searchers that have it open keep the old content.
 
-    Raises CollectionError, VectorsError and EncoderError for what cannot be read or does not fit together, StorageError
-    where writing fails or `folder` holds anything but an index, and ParameterError for less memory than any way takes.
+    documents: a path (a folder of files, a BEIR folder, a CSV, TSV, JSONL or Parquet file), a data frame or Arrow
+        table, an iterable of texts, dicts or Documents, a Collection, or the path of stored vectors. All values other
+        than id, title and text are stored as metadata.
+    folder: the folder of the index.
+    encoder: an encoder, the name or folder for load_encoder, or a function or object for encoder_from. Required for
+        documents; a BM25 encoder that is not fitted is fitted on them. For vectors, it must be the encoder that
+        produced them, by default the encoder stored with them; without any encoder, the index can be searched only with
+        vectors. An encoder made of your own code is not stored in the index.
+    dense: dense vectors for hybrid search: a dense encoder, the name or folder for load_dense_encoder, or precomputed
+        vectors, one per document: the path of an .npy, Parquet or faiss file, or an array float32[documents, dim].
+    config: settings of the sparse index. Default: IndexConfig().
+    dense_config: settings of the dense index. Default: DenseConfig().
+    passages: how documents are split into passages: a PassageSplit, or the maximum number of tokens per passage.
+        Searches score passages and return documents. None for whole documents.
+    id, text, title: columns of a table, or keys of dicts. Default: usual names, such as "_id", "text" and "title".
+    batch_size: the number of texts that are encoded together. Default: chosen by the encoder.
+    threads: the number of threads. Default: all processors.
+    memory: the maximum number of bytes for vectors and their index during the build. A build that needs more uses
+        temporary files, takes longer, and gives the same index. Default: half of the machine's memory.
+    progress: show progress bars on standard error.
+
+    Documents are read several times and not held in memory. Their vectors are first written to the folder
+    FOLDER.encoding, which is removed at the end. If the process is killed, the same call resumes from it.
+
+    Raises CollectionError, VectorsError and EncoderError for input that cannot be read or does not fit together,
+    StorageError if writing fails or `folder` holds anything but an index, and ParameterError if `memory` is too small
+    for any build.
     """
     stored = isinstance(documents, str | os.PathLike) and is_vectors(os.fspath(documents))
     config = settings_of(IndexConfig, config)
@@ -93,7 +104,7 @@ def build_index(
         raise EncoderError(NO_TEXT.format(documents))
     if given is not None and split is not None:
         raise ParameterError(
-            "dense vectors that are given are of whole documents; leave out passages, or name an encoder"
+            "precomputed dense vectors are of whole documents; remove passages, or name a dense encoder"
         )
     maker = SegmentMaker(
         None,
@@ -113,12 +124,14 @@ def build_index(
         )
     source = None if stored else as_documents(documents, id=id, text=text, title=title)
     if source is not None and encoder is None:
-        raise EncoderError(f"{source.name} holds text, which needs an encoder; name one, such as tiny or bm25")
+        raise EncoderError(
+            f"{source.name}: holds texts, so an encoder is needed; give one (--encoder, encoder=), such as tiny or bm25"
+        )
     with ExitStack() as stack:
         if given is not None:
             scratch = stack.enter_context(scratch_folder(target.with_name(f"{target.name}.dense")))
             vectors = stack.enter_context(open_dense_vectors(given, scratch, progress))
-            if source is not None:  # before any of them is encoded
+            if source is not None:  # before any document is encoded
                 vectors.check_documents(document.doc_id for document in source.documents())
             maker = replace(maker, dense=vectors)
         if source is None:
@@ -154,13 +167,13 @@ def _index_vectors(path: Path, folder: Path, encoder: EncoderLike | None, maker:
     chosen = None if encoder is None else as_encoder(encoder, dim=info.dim, vocabulary=lambda: named)
     if chosen is not None and not chosen.fitted:
         raise EncoderError(
-            f"{path}: holds vectors, which {chosen.name!r}, not fitted, cannot have made; leave the encoder out, or "
-            "give the folder of the one that made them"
+            f"{path}: holds vectors, but {chosen.name!r} is not fitted, so it cannot be their encoder; remove the "
+            "encoder, or give the folder of the encoder that produced them"
         )
     if chosen is not None and made_by not in (None, chosen.describe()):
         raise EncoderError(
-            f"{path}: its vectors were made by {made_by}, not by {chosen.describe()}; "
-            f"give the encoder that made them, with the same settings"
+            f"{path}: the vectors were made by {made_by}, not by {chosen.describe()}; give the encoder that produced "
+            "them, with the same settings"
         )
     with IndexWriter.create(folder, maker.config) as writer:
         segment = writer.new_segment()

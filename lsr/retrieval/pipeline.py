@@ -1,9 +1,9 @@
-"""From encoded queries to ranked documents: search, feedback, search again, interpolation before, after, or both.
+"""From encoded queries to rankings: search, feedback, second search, and interpolation before or after, or both.
 
 The steps are those of Li et al., SIGIR 2022 (arXiv 2205.00235), for either side:
 
-    before    the sparse and the dense list are interpolated; the best of that ranking are fed back
-    after     the list of the second search is interpolated with the other side's first list
+    before    interpolate the sparse and the dense list; use the best documents of that ranking for feedback
+    after     interpolate the list of the second search with the first list of the other side
     both      one, then the other
 """
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from lsr.index.sparse_index import SparseIndex
 
 RowNumbers = npt.NDArray[np.int64]
-# From rows to the first row of each one's document, -1 for -1.
+# From rows to the first row of the document of each; -1 for -1.
 Firsts = Callable[[RowNumbers], RowNumbers]
 
 
 class Lists(NamedTuple):
-    """rows int64[queries, k] and scores float[queries, k], best first; -1 and -inf where there are fewer.
+    """rows int64[queries, k] and scores float[queries, k], best first; -1 and -inf for missing results.
 
-    k is what was asked for, or less where there are not so many documents.
+    k is the requested k, or the number of documents if that is smaller.
     """
 
     rows: RowNumbers
@@ -41,12 +41,12 @@ class Lists(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a pipeline found.
+    """The result of a pipeline.
 
-    lists: the final ranking; where documents are split, each by its best passage: of the sparse side, where the lists
-    of both sides have it. parts: side -> score of each of its documents in the last list of that side, NaN if it is not
-    there. queries: side -> its last queries, those made by feedback among them. recall: float32[queries], the least of
-    SearchResult.estimated_recall of all searches; None where none was limited in time.
+    lists: the final ranking. If documents are split, a row is the best passage of a document; if the lists of both
+        sides have the document, that of the sparse side. parts: side -> the score of each document in the last list of
+        that side, NaN if it is not there. queries: side -> its last queries, after feedback. recall: float32[queries],
+        the least SearchResult.estimated_recall of all searches; None if no search had a time limit.
     """
 
     lists: Lists
@@ -57,12 +57,13 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Sides:
-    """The indexes of both kinds of vectors, searched alike.
+    """The indexes of both sides, with one interface.
 
-    sparse: its queries are SparseVectors. dense: float32[queries, dim]; None where no dense side is searched.
-    dropped: int64[queries], a row never to be found, or -1. firsts: where documents are split into passages, whose
-    first rows then stand for them; each side gives a document's best passage, which may be another on the other side.
-    bm25: the encoder, where the sparse side is BM25. recalls: of the searches that were limited in time.
+    sparse: its queries are SparseVectors. dense: its queries are float32[queries, dim]; None if no dense side is
+        searched. dropped: int64[queries], a row that is never returned, or -1. firsts: for documents that are split
+        into passages, from rows to the first row of their document, which stands for the document. Each side returns
+        the best passage of a document; the two can differ. bm25: the encoder, if the sparse side is BM25. recalls: of
+        the searches with a time limit.
     """
 
     sparse: SparseIndex[Any]
@@ -75,17 +76,17 @@ class Sides:
     recalls: list[npt.NDArray[np.float32]] = field(default_factory=list)
 
     def documents(self, rows: RowNumbers) -> RowNumbers:
-        """The rows of the documents that these are of."""
+        """The rows that stand for the documents of `rows`."""
         return rows if self.firsts is None else self.firsts(rows)
 
     def search(self, side: SideName, queries: Any, k: int) -> Lists:
-        """A search that does not find what is to be dropped."""
+        """A search without the dropped rows."""
         index: Any = self._index(side)
         dropped = self.dropped
-        k = min(k, max(len(index), 1))  # no depth takes more memory than there are documents
+        k = min(k, max(len(index), 1))  # so that a large k takes no memory for missing documents
         depth = k + (dropped is not None)
         params = self.request.params
-        if params.budget_us and self.request.feedback is not None:  # half of it for each of two searches
+        if params.budget_us and self.request.feedback is not None:  # half of the budget for each of two searches
             params = replace(params, budget_us=max(params.budget_us // 2, 1))
         result = index.search(queries, depth, params, self.threads, self.request.allowed)
         if params.budget_us:
@@ -103,7 +104,7 @@ class Sides:
     def feed_back(
         self, side: SideName, queries: Any, relevant: Lists, not_relevant: RowNumbers, feedback: Feedback
     ) -> Any:
-        """The second queries, made of the first and of documents. not_relevant: int64[queries, m], -1 where none is."""
+        """The second queries, from the first ones and documents. not_relevant: int64[queries, m]; -1 for none."""
         from lsr.retrieval.feedback import dense_feedback, rm3, sparse_rocchio
 
         index: Any = self._index(side)
@@ -139,7 +140,7 @@ def search_pipeline(sides: Sides, encoded: Mapping[str, Any]) -> Found:
     first_depth = 0
     if feedback is not None:
         top = int(feedback.depth or 0)
-        whole = before or feedback.negatives  # the list is needed to its end
+        whole = before or feedback.negatives  # the whole list is needed
         first_depth = max(top + feedback.negatives, fusion.depth) if whole else top
     if before or after:
         depth = max(last_depth if after else 0, first_depth if before else 0)
@@ -160,12 +161,12 @@ def search_pipeline(sides: Sides, encoded: Mapping[str, Any]) -> Found:
 
 
 def _cut(lists: Lists, k: int) -> Lists:
-    """The first k documents: what is interpolated is as deep on both sides."""
+    """The first k documents, so that both interpolated lists have the same depth."""
     return Lists(lists.rows[:, :k], lists.scores[:, :k])
 
 
 def _last(rows: RowNumbers, count: int) -> RowNumbers:
-    """The last `count` documents of each list, or all there are, filled up with -1: int64[queries, at most count]."""
+    """The last `count` documents of each list, padded with -1: int64[queries, at most count]."""
     found = (rows >= 0).sum(1)
     places: RowNumbers = found[:, None] - 1 - np.arange(min(count, rows.shape[1]))
     if not places.shape[1]:
@@ -175,7 +176,7 @@ def _last(rows: RowNumbers, count: int) -> RowNumbers:
 
 
 def _fused(lists: Mapping[SideName, Lists], fusion: Fusion, k: int, sides: Sides, first: SideName) -> Found:
-    """The lists of both sides as one, k documents a query. first: whose row stands for a document that both have."""
+    """The fused list of both sides, k documents per query. Rows are those of side `first`, if it has the document."""
     n = len(lists[SPARSE].rows)
     k = min(k, sum(each.rows.shape[1] for each in lists.values()))
     rows, scores = np.full((n, k), -1, np.int64), np.full((n, k), -np.inf)
@@ -186,7 +187,7 @@ def _fused(lists: Mapping[SideName, Lists], fusion: Fusion, k: int, sides: Sides
         fused = interpolate(rankings[SPARSE], rankings[DENSE], fusion)
         m = min(k, len(fused.documents))
         scores[query, :m] = fused.scores[:m]
-        for side in sorted(SIDES, key=lambda side: side == first):  # so that its rows replace the other's
+        for side in sorted(SIDES, key=lambda side: side == first):  # so that its rows replace those of the other side
             places = fused.places[:m, SIDES.index(side)]
             there = places >= 0
             rows[query, :m][there] = lists[side].rows[query, places[there]]

@@ -1,4 +1,4 @@
-"""QueryVectors: queries whose dense vectors were made elsewhere."""
+"""QueryVectors: queries with precomputed dense vectors."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from lsr.vectors.sparse_vectors import SparseVectors
 
 @dataclass(frozen=True, eq=False)
 class QueryVectors:
-    """Queries by their dense vectors, and by what the sparse side takes, in the same order.
+    """Queries with precomputed dense vectors, and texts or sparse vectors for the sparse side, in the same order.
 
-    dense: float32[queries, dim]. sparse: their texts, or SparseVectors; None for searches of the dense side alone.
-    ids: for runs; by default those of the sparse vectors, else the rows.
-    Raises ParameterError where their numbers differ. A search raises VectorsError for vectors that are not finite.
+    dense: float32[queries, dim].
+    sparse: texts, or SparseVectors. None for searches of the dense side alone.
+    ids: the ids of the queries, for runs. Default: those of the sparse vectors, else the row numbers.
+
+    Raises ParameterError if their numbers differ. A search raises VectorsError for vectors with NaN or infinite values.
     """
 
     dense: npt.NDArray[np.floating]
@@ -34,7 +36,7 @@ class QueryVectors:
         for name, each in (("sparse queries", self.sparse), ("ids", self.ids)):
             if each is not None and len(each) != len(self.dense):
                 raise ParameterError(
-                    f"there are {len(each)} {name} for {len(self.dense)} dense vectors; give one for each"
+                    f"there are {len(each)} {name} for {len(self.dense)} dense vectors; give one per vector"
                 )
 
     def __len__(self) -> int:
@@ -56,7 +58,7 @@ class QueryVectors:
 
 
 def read_query_vectors(path: str, ids: Sequence[str]) -> npt.NDArray[np.float32]:
-    """float32[queries, dim]: the dense vectors of these queries, by id or in their order. Raises VectorsError."""
+    """float32[queries, dim]: the dense vectors of these queries, matched by id or by order. Raises VectorsError."""
     from lsr.index.dense_vectors import open_dense_vectors
 
     with tempfile.TemporaryDirectory() as scratch, open_dense_vectors(path, Path(scratch)) as vectors:

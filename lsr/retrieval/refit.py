@@ -1,4 +1,4 @@
-"""BM25's statistics in an index that has changed: how far behind they are, and new ones without encoding again."""
+"""The drift of BM25 statistics in an index, and updating them without encoding again."""
 
 from __future__ import annotations
 
@@ -23,15 +23,17 @@ from lsr.progress import Advance, progress_bar
 from lsr.storage.arrays import Array
 from lsr.vectors.sparse_vectors import SparseVectors
 
-SAMPLED = 1 << 13  # rows whose counts take a few tenths of a second
-_ROUNDED = {"fast": 4 / 130560, "compact": 4 / 510}  # what blocks may have changed a weight by, in several merges
+SAMPLED = 1 << 13  # rows: counting them takes a few tenths of a second
+_ROUNDED = {
+    "fast": 4 / 130560,
+    "compact": 4 / 510,
+}  # largest rounding error of a weight in blocks, after several merges
 
 
 def drift(generation: Generation, sampled: int | None = SAMPLED) -> Drift | None:
-    """How far the statistics of a generation's BM25 are behind its documents; None where it has another encoder.
+    """The drift of a generation's BM25 statistics; None if its encoder is not BM25.
 
-    sampled: rows to look at, evenly spread, where there are more; None for all. Raises EncoderError for a damaged
-    encoder.
+    sampled: the number of rows to count, evenly spread; None for all. Raises EncoderError for a damaged encoder.
     """
     encoder = bm25_of(generation)
     if encoder is None:
@@ -43,15 +45,18 @@ def drift(generation: Generation, sampled: int | None = SAMPLED) -> Drift | None
 
 
 def refit_index(folder: str | os.PathLike[str], *, memory: int | None = None, progress: bool = False) -> Drift:
-    """Renew the statistics of an index's BM25 from its documents, in one commit; returns how far they were behind.
+    """Compute the BM25 statistics of an index again from its documents, in one commit; returns the drift before.
 
-    Weights, IDF and vocabulary become those of an index that is built of these documents anew; no text is read. All
-    segments become one, without what was deleted. Presets of `tune` are dropped: they were measured on other weights.
-    memory: bytes for vectors and their index, by default half of what the machine has; a larger index goes by way of
-    the disk.
+    Weights, IDF and vocabulary become those of a new index of these documents. No text is read. All segments are merged
+    into one, without deleted rows. Presets of `tune` are removed, because they were measured with other weights.
 
-    Raises EncoderError where the encoder is no BM25 or its weights do not tell what to count (k1, b, words left out),
-    StorageError while somebody else writes, IndexFormatError.
+    folder: the folder of the index.
+    memory: the maximum number of bytes for vectors and their index. A larger index is built with temporary files.
+        Default: half of the machine's memory.
+    progress: show bars on standard error.
+
+    Raises EncoderError if the encoder is not BM25, or if the counts cannot be computed from its weights (k1, b, missing
+    words); StorageError while another process writes; IndexFormatError.
     """
     target = Path(os.path.realpath(expanded(folder)))
     upgrade_index(target)
@@ -60,8 +65,8 @@ def refit_index(folder: str | os.PathLike[str], *, memory: int | None = None, pr
         commit = generation.commit
         encoder = bm25_of(generation)
         if encoder is None:
-            name = "no encoder" if commit.encoder is None else f"{commit.encoder.get('name')!r}"
-            raise EncoderError(f"{folder}: has {name}, and only bm25 has statistics of its documents; nothing to refit")
+            name = "no encoder" if commit.encoder is None else f"the encoder {commit.encoder.get('name')!r}"
+            raise EncoderError(f"{folder}: has {name}, and only bm25 has collection statistics; nothing to refit")
         rounding, rows = _rounding(commit.config), np.arange(len(generation.rows))
         live = LiveStatistics(encoder, rounding)
         with progress_bar("counting", len(rows), "documents", progress) as advance:
@@ -75,13 +80,13 @@ def refit_index(folder: str | os.PathLike[str], *, memory: int | None = None, pr
         writer.add_segment(path)
         writer.set_encoder(refit.encoder.save, refit.encoder.describe())
         writer.set_vocabulary(refit.encoder.vocabulary)
-        del generation  # or its files would stay
+        del generation  # so that its files can be removed
         writer.commit(source=commit.source, **commit.more)
     return behind
 
 
 def bm25_of(generation: Generation) -> BM25Encoder | None:
-    """The encoder of a generation, where that is BM25. Raises EncoderError for one that is damaged."""
+    """The encoder of a generation if it is BM25, else None. Raises EncoderError if it is damaged."""
     kind = (generation.commit.encoder or {}).get("kind")
     if kind != BM25Encoder.name or generation.encoder_folder is None:
         return None

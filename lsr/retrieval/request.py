@@ -1,6 +1,6 @@
-"""What is asked of a search, as data: how deep and how far it goes, where, with which feedback, and what is fused.
+"""SearchRequest: the parameters of a search as data.
 
-Values check themselves, and refuse what would be without effect.
+Values are checked on construction. A value that would have no effect is an error.
 """
 
 from __future__ import annotations
@@ -28,25 +28,27 @@ Normalization = Literal["none", "min-max", "z-score"]
 Missing = Literal["minimum", "zero"]
 
 SIDES: tuple[SideName, ...] = (SPARSE, DENSE)
-_DEFAULT_PARAMS = SearchParams()  # to check these takes half as long as all else of a request
-LARGEST = 1e6  # of alpha, beta and gamma, so that products stay finite
+_DEFAULT_PARAMS = SearchParams()  # checking these takes half as long as checking the rest of a request
+LARGEST = 1e6  # limit of alpha, beta and gamma, so that products stay finite
 
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """How a query learns from its first results. None takes the value that was published for the side.
+    """Pseudo-relevance feedback: a second query from the best documents. None takes the published value of the side.
 
     method: "average" (dense only), the mean of query and documents; "rocchio"; or "rm3" (sparse only), a relevance
         model of the documents, see lsr.retrieval.feedback.rm3.
-    depth: documents taken as relevant, from the top: 3 (average), 5 (dense Rocchio), 10 (sparse).
-    alpha, beta: weight of the query, and of the mean of those documents: .4 and .6 (dense), 1 and .75 (sparse). Of rm3
-        alpha alone, .5, and the documents have the rest (Anserini's originalQueryWeight; its fbDocs and fbTerms are
-        depth and terms).
-    gamma: weight of the mean of the `negatives` last documents of the first list, which is subtracted.
-    negatives: documents taken as not relevant, from the end of the first list; needed where gamma is not 0.
-    terms: terms that the documents' mean, or model, keeps (sparse): 10.
+    depth: the number of top documents that are taken as relevant. Default: 3 (average), 5 (dense Rocchio), 10 (sparse).
+    alpha: the weight of the query. Default: .4 (dense), 1 (sparse Rocchio), .5 (rm3, where the documents have 1 -
+        alpha).
+    beta: the weight of the mean of the relevant documents; not for rm3. Default: .6 (dense), .75 (sparse).
+    gamma: the weight of the mean of the documents taken as not relevant, which is subtracted. Default: 0.
+    negatives: the number of documents at the end of the first list that are taken as not relevant. Required if gamma is
+        not 0.
+    terms: the number of terms in the mean, or relevance model, of the documents (sparse only). Default: 10.
 
-    Raises ParameterError.
+    In Anserini, alpha of rm3 is originalQueryWeight, depth is fbDocs, and terms is fbTerms. Raises ParameterError for
+    values out of range.
     """
 
     method: FeedbackMethod = "rocchio"
@@ -72,20 +74,20 @@ class Feedback:
                 f"feedback: gamma is {self.gamma} and negatives {self.negatives}; give both above 0, or neither"
             )
         if self.method == "average" and (self.alpha, self.beta, self.gamma) != (None, None, 0):
-            raise ParameterError("feedback: the average has no alpha, beta or gamma; give them to rocchio")
+            raise ParameterError("feedback: average has no alpha, beta or gamma; use rocchio")
         if self.method == "rm3":
             check_number("feedback: alpha", self.alpha or 0, 0, 1)
             if (self.beta, self.gamma) != (None, 0):
-                raise ParameterError("feedback: rm3 has no beta or gamma; give it alpha, from 0 to 1")
+                raise ParameterError("feedback: rm3 has no beta or gamma; give alpha, from 0 to 1")
 
     def on_side(self, side: SideName) -> Self:
-        """With the values published for that side. Raises ParameterError for what the side does not have."""
+        """A copy with the published values of a side. Raises ParameterError for values that do not apply to it."""
         if side == SPARSE and self.method == "average":
-            raise ParameterError("feedback: the average is of dense vectors; on the sparse side use rocchio or rm3")
+            raise ParameterError("feedback: average works on dense vectors only; use rocchio or rm3 on the sparse side")
         if side == DENSE and self.method == "rm3":
-            raise ParameterError("feedback: rm3 is of terms, which dense vectors do not have; use rocchio or average")
+            raise ParameterError("feedback: rm3 works on sparse vectors only; use rocchio or average")
         if side == DENSE and self.terms is not None:
-            raise ParameterError("feedback: dense vectors have no terms to choose; leave terms out")
+            raise ParameterError("feedback: dense vectors have no terms; remove terms")
         if self.method == "average":
             return replace(self, depth=self.depth or 3)
         if self.method == "rm3":
@@ -103,17 +105,17 @@ class Feedback:
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
-    """How the sparse list and the dense list of a query become one.
+    """How the sparse list and the dense list of a query are fused.
 
-    method: "interpolation", weight * sparse + (1 - weight) * dense; or "rrf", to which only the ranks matter.
-    weight: of the sparse scores, from 0 to 1.
-    normalize: "min-max" brings the scores of each list to 0..1, "z-score" to mean 0 and standard deviation 1, "none"
-        leaves them: the list of the larger scores then decides.
-    missing: what a list gives a document that it lacks: its "minimum", or "zero". (rrf: nothing.)
-    depth: documents of each list that are fused, if the search asks for fewer; and of the list whose last documents
-        feedback takes as not relevant.
+    method: "interpolation", weight * sparse + (1 - weight) * dense; or "rrf", which uses only the ranks.
+    weight: the weight of the sparse scores, from 0 to 1.
+    normalize: "min-max" scales the scores of each list to 0..1, "z-score" to mean 0 and standard deviation 1. "none"
+        does not change them, so the list with larger scores dominates.
+    missing: the score of a document that a list lacks: the list's "minimum", or "zero". rrf adds nothing.
+    depth: the number of documents of each list that are fused, at least k. Feedback takes the documents at the end of
+        this list as not relevant.
 
-    Raises ParameterError.
+    Raises ParameterError for values out of range.
     """
 
     method: FusionMethod = "interpolation"
@@ -129,10 +131,10 @@ class Fusion:
         check_number("weight", self.weight, 0, 1)
         check_whole("fusion: depth", self.depth)
         if self.method == "rrf":
-            self.refuse("reciprocal ranks have no use for it; interpolate scores", ("weight", "normalize", "missing"))
+            self.refuse("rrf does not use it; use interpolation", ("weight", "normalize", "missing"))
 
     def refuse(self, why: str, names: tuple[str, ...]) -> None:
-        """Raises ParameterError for the first of these fields that is not the default, which would have no effect."""
+        """Raises ParameterError for the first of these fields that is set, because it would have no effect."""
         for each in fields(self):
             value = getattr(self, each.name)
             if each.name in names and value != each.default:
@@ -144,19 +146,20 @@ _DEFAULT_FUSION = Fusion()
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """Everything that is asked of one search, or of many alike.
+    """All parameters of one search, or of many searches with the same parameters.
 
-    k: documents of a query, at most.
-    params: how far indexes are searched.
-    allowed: the documents that may be found, a mask, ids or rows; feedback learns from no others. None for all.
-    side: where the search and its feedback take place; None for "dense" where anything is interpolated, else "sparse".
-    feedback: a second search with what the best documents say; None for one search.
-    interpolate: the sparse and the dense list become one "before" the feedback, "after" it, or "both" times (Li et al.,
-        SIGIR 2022); "none" searches `side` alone. Without feedback "after" is all there is.
-    fusion: how two lists become one.
-    where: an SQL expression over the documents' metadata, which must be true of what is found; see Searcher.search.
+    k: the maximum number of documents per query.
+    params: parameters of the searches in the indexes.
+    allowed: the documents that can be returned: a mask, ids or rows. Feedback uses only these, too. None for all.
+    side: the side that is searched and on which feedback works; None for "dense" with interpolation, else "sparse".
+    feedback: a second search, changed by the best documents; None for one search.
+    interpolate: fuse the sparse and the dense list "before" the feedback, "after" it, or "both" times (Li et al., SIGIR
+        2022); "none" searches `side` alone. Without feedback, only "after" is possible.
+    fusion: how the two lists are fused.
+    where: an SQL expression over the documents' metadata that must be true for a returned document; see
+        Searcher.search.
 
-    Raises ParameterError for values that do not go together.
+    Raises ParameterError for values that cannot be combined.
     """
 
     k: int = 10
@@ -184,21 +187,20 @@ class SearchRequest:
         check_choice("side", self.main, SIDES)
         if self.feedback is None and self.interpolate in ("before", "both"):
             raise ParameterError(
-                f"interpolate is {self.interpolate!r}, and there is no feedback that anything could be before; "
-                f"give feedback, or interpolate 'after'"
+                f"interpolate is {self.interpolate!r}, which needs feedback; give feedback, or interpolate 'after'"
             )
         if self.interpolate == "none":
             deep = self.feedback is not None and self.feedback.negatives > 0
             unused = ("method", "weight", "normalize", "missing", *(() if deep else ("depth",)))
-            self.fusion.refuse("no interpolate is asked for; give it", unused)
+            self.fusion.refuse("the search does not interpolate; give interpolate", unused)
         if self.feedback is not None:
             self.feedback.on_side(self.main)
         if SPARSE not in self.sides and self.params not in (SearchParams(), SearchParams(exact=True)):
-            raise ParameterError(f"of {self.params} only exact is for a search of dense vectors; leave out the rest")
+            raise ParameterError(f"of {self.params}, a search of dense vectors takes only exact; remove the others")
 
     @property
     def main(self) -> SideName:
-        """The side where the search and its feedback take place."""
+        """The side that is searched and on which feedback works."""
         if self.side is None:
             return SPARSE if self.interpolate == "none" else DENSE
         return self.side
@@ -220,7 +222,7 @@ class SearchRequest:
         fusion: Fusion | FusionMethod = Fusion(),
         where: str | None = None,
     ) -> SearchRequest:
-        """The request, where names stand for a Feedback and a Fusion with their default values."""
+        """The request. The name of a method stands for a Feedback or Fusion with default values."""
         others = (params, allowed, side, feedback, where)
         plain = all(each is None for each in others) and type(interpolate) is str and interpolate == "none"
         if plain and type(k) is int and type(fusion) is Fusion and fusion == _DEFAULT_FUSION:
@@ -238,16 +240,14 @@ class SearchRequest:
 
     @classmethod
     def from_words(cls, words: Mapping[str, Any], k: int = 10, allowed: Allowed | None = None) -> Self:
-        """The request that WORDS describe, those that are not at their defaults. Raises ParameterError."""
+        """The request for words of WORDS -> values that differ from the defaults. Raises ParameterError."""
         given: dict[type, dict[str, Any]] = {SearchParams: {}, Feedback: {}, Fusion: {}, SearchRequest: {}}
         for word, value in words.items():
             kind, name = WORDS[word]
             given[kind][name] = value
         for word in words:
             if WORDS[word][0] is Feedback and "feedback" not in words:
-                raise ParameterError(
-                    f"{word} is {words[word]}, and no feedback is asked for; give it, or leave {word} out"
-                )
+                raise ParameterError(f"{word} is {words[word]}, which needs feedback; give feedback, or remove {word}")
         return cls(
             k,
             SearchParams(**given[SearchParams]),
@@ -258,7 +258,7 @@ class SearchRequest:
         )
 
 
-# The words of command lines and experiment files -> the dataclass and its field that they stand for.
+# The words of command lines and experiment files -> their dataclass and field.
 WORDS: dict[str, tuple[type, str]] = {
     **{each.name: (SearchParams, each.name) for each in fields(SearchParams)},
     "feedback": (Feedback, "method"),
@@ -281,5 +281,5 @@ def word_types() -> dict[str, Any]:
 
 @lru_cache(maxsize=64)
 def _plain(k: int) -> SearchRequest:
-    """The request of k documents and nothing else, which most are: to check it takes longer than to look it up."""
+    """The request for k documents with default values. Cached: checking it takes longer than a look-up."""
     return SearchRequest(k, _DEFAULT_PARAMS)

@@ -1,4 +1,4 @@
-"""Searcher: text in, ranked and explained documents out."""
+"""Searcher: searches an index with text or vectors, and changes it."""
 
 from __future__ import annotations
 
@@ -38,14 +38,25 @@ if TYPE_CHECKING:
 
 
 class Searcher(HasFacts, FromFolder):
-    """An index, the encoder whose vectors it holds, the texts it was built from, and dense vectors, if there are any.
+    """Searches an index, and changes it. Create a searcher with build_index or Searcher.open.
 
-    encoder: an encoder, what load_encoder takes by name, or what encoder_from takes: a function, or an object with
-        encode_documents and encode_queries.
-    dense: of the same documents in the same order; the first dense search raises ParameterError if they are not.
-    A pickle of one that was opened names its folder, and is refused with StorageError where another index is there by
-    then; another pickle holds all parts. Copies, deep ones too, share all parts.
-    Raises EncoderError if the encoder's vectors have another number of components than the index.
+        searcher = Searcher.open("wines.index")
+        hits = searcher.search("red wine", k=5)
+        hits[0].doc_id, hits[0].score, hits[0].explain()
+
+    Several threads can share a searcher. A searcher sees one generation of the index until `refresh`. With its first
+    change, it becomes the only writer of the index, until `commit` or `rollback`.
+
+    index: a SeismicIndex, an ExactIndex or another sparse index.
+    encoder: an encoder, the name or folder for load_encoder, or a function or object with encode_documents and
+        encode_queries, as encoder_from takes it. Without one, queries must be SparseVectors.
+    texts: the texts of the documents, one per document.
+    dense: dense vectors of the same documents in the same order. The first dense search raises ParameterError if they
+        differ.
+
+    The pickle of a searcher that was opened from a folder names the folder; loading it raises StorageError if another
+    index is there. The pickle of any other searcher holds all parts. Copies and deep copies share all parts. Raises
+    EncoderError if the encoder has another dimension than the index.
     """
 
     def __init__(
@@ -63,9 +74,11 @@ class Searcher(HasFacts, FromFolder):
         if isinstance(texts, Iterable) and not isinstance(texts, StringColumn):
             texts = checked_texts(texts, "text")
             if len(texts) != len(index):
-                raise ParameterError(f"there are {len(texts)} texts for {len(index)} documents; give one for each")
+                raise ParameterError(
+                    f"there are {len(texts)} texts for {len(index)} documents; give one text per document"
+                )
         if dense is not None:
-            check_kind("the dense vectors", dense, Dense, ", which Searcher.open finds where build_dense has put it")
+            check_kind("the dense vectors", dense, Dense, ", which Searcher.open finds in the folder of the index")
         self._snapshot = Snapshot(index, chosen, texts, dense)
 
     def _facts(self) -> dict[str, object]:
@@ -81,14 +94,14 @@ class Searcher(HasFacts, FromFolder):
     _reader: SnapshotReader | None = None
     _changes: Changes | None = None
     _merging: Thread | None = None
-    _ending: Thread | None = None  # makes visible what that one merges
+    _ending: Thread | None = None  # waits for that merge and commits it
     _refreshing: Lock
     _writing: RLock
     _follow = False
 
     @property
     def snapshot(self) -> Snapshot:
-        """What searches see now; one that takes several steps holds on to it."""
+        """The snapshot that searches see now. Hold it for a search of several steps."""
         if self._follow and self._checked_reader.has_changed():
             self.refresh()
         return self._snapshot
@@ -96,7 +109,9 @@ class Searcher(HasFacts, FromFolder):
     @property
     def _checked_reader(self) -> SnapshotReader:
         if self._reader is None:
-            raise ParameterError("the searcher was made in memory, and has no index on disk; make one with build_index")
+            raise ParameterError(
+                "the searcher is in memory only, without an index on disk; build an index with build_index"
+            )
         return self._reader
 
     @contextmanager
@@ -110,7 +125,7 @@ class Searcher(HasFacts, FromFolder):
             try:
                 yield changes
             except BaseException:
-                if begun and not changes.pending:  # nothing was changed: others may write
+                if begun and not changes.pending:  # nothing was changed, so other writers may begin
                     self.rollback()
                 raise
 
@@ -120,29 +135,29 @@ class Searcher(HasFacts, FromFolder):
 
     @property
     def documents(self) -> int:
-        """Number of documents, of which an index may have several rows each: passages."""
+        """Number of documents. With passages, a document has several rows."""
         generation = self.snapshot.generation
         return len(self.index) if generation is None else generation.commit.documents
 
     @property
     def generation(self) -> int | None:
-        """The number of what searches see, as `commit` returns it; None in memory, and for indexes before format 5."""
+        """The generation that searches see, as `commit` returns it; None in memory, and for indexes before format 5."""
         generation = self.snapshot.generation
         return None if generation is None else generation.number
 
     @property
     def encodes(self) -> bool:
-        """Whether there is an encoder, so that queries may be texts."""
+        """Whether the searcher has an encoder, so that queries can be texts."""
         return self.snapshot.query_encoder is not None
 
     @property
     def encoder(self) -> Encoder:
-        """What encodes queries. Raises EncoderError where there is none: queries must then be SparseVectors."""
+        """The encoder of queries. Raises EncoderError if there is none; queries must then be SparseVectors."""
         return self.snapshot.encoder
 
     @property
     def texts(self) -> Texts | None:
-        """The documents' texts by row, if the index keeps them."""
+        """The texts of the documents by row; None if the index stores no texts."""
         return self.snapshot.texts
 
     @property
@@ -151,7 +166,7 @@ class Searcher(HasFacts, FromFolder):
 
     @property
     def vocabulary(self) -> Vocabulary | None:
-        """The tokens of the components, the encoder's or those that the index keeps; None where it keeps none."""
+        """The vocabulary of the encoder or of the index; None if there is none."""
         return self.snapshot.vocabulary
 
     @classmethod
@@ -165,21 +180,24 @@ class Searcher(HasFacts, FromFolder):
         generation: int | None = None,
         verify: Verify = "none",
     ) -> Searcher:
-        """Open what `lsr index` or `build_index` wrote. Arrays and texts are memory-mapped.
+        """Open an index that `lsr index` or `build_index` wrote. Arrays and texts are memory-mapped.
 
-        A searcher sees one generation of the index, whatever is written meanwhile, until `refresh` is called. Dense
-        vectors are opened by the first search of them.
+        The searcher sees one generation of the index until `refresh` is called. Dense vectors are opened by the first
+        search that needs them.
 
-        device: where queries are encoded, such as "cpu" or "cuda"; None lets the encoder choose.
-        encoder: in place of the one that the index was built with; needed where that was code of one's own, and where
-            the index was built from vectors. As the constructor takes it.
-        follow: refresh before each search if there is something new. generation: the newest if None.
-        verify: compare checksums first, see SeismicIndex.open.
+        folder: the folder of the index.
+        device: the device of the query encoder, such as "cpu" or "cuda". None lets the encoder choose.
+        encoder: replaces the encoder with which the index was built, in the forms that the constructor takes. Required
+            if the index was built with your own code, or from vectors without an encoder.
+        follow: refresh before each search if there is a new generation. Cannot be combined with `generation`.
+        generation: the generation to open. None for the newest.
+        verify: "full" first compares the checksum of every file, "sample" those of some randomly chosen MiB, "none"
+            nothing.
 
-        Raises IndexFormatError if the folder is not an index or is damaged, StorageError for a generation that is not
-        there any more, EncoderError if the index has no encoder and none is given, or if the vocabulary of the one
-        given is not the index's. Where the index holds vectors of another origin, that vocabulary may be a part of the
-        encoder's: queries are then matched to it by token.
+        Raises IndexFormatError if the folder is not an index or is damaged; StorageError for a generation that no
+        longer exists; EncoderError if the index has no encoder and none is given, or if the given encoder has another
+        vocabulary than the index. If the vectors come from elsewhere, the vocabulary of the index may be a part of the
+        encoder's: queries are then matched by token.
         """
         from lsr.encoders.bm25 import BM25Encoder
         from lsr.encoders.load import as_encoder, load_encoder
@@ -187,7 +205,7 @@ class Searcher(HasFacts, FromFolder):
 
         check_flag("follow", follow)
         if follow and generation is not None:
-            raise ParameterError("a searcher that follows goes on to newer generations; leave out one of the two")
+            raise ParameterError("follow and generation cannot be combined; remove one of the two")
         folder = expanded(folder)
         first = True
 
@@ -195,13 +213,14 @@ class Searcher(HasFacts, FromFolder):
             nonlocal first
             grown = not first and described.get("kind") == BM25Encoder.name and kept is not None
             first = False
-            if encoder is not None and not grown:  # BM25 has another vocabulary by now
+            if encoder is not None and not grown:  # the vocabulary of BM25 has changed
                 chosen = as_encoder(encoder, device=device, dim=index.dim, vocabulary=lambda: index.vocabulary)
                 return matched(folder, index, described, chosen)
             if kept is None:
                 raise EncoderError(
                     f"{folder}: was built from vectors and has no encoder, so it cannot be searched with text; give "
-                    f"the one that made them (--encoder, Searcher.open(folder, encoder=...)), or search with vectors"
+                    "the encoder that produced them (--encoder, Searcher.open(folder, encoder=...)), or search with "
+                    "vectors"
                 )
             loaded = load_encoder(kept, device=device)
             return matched(folder, index, described, loaded) if described.get(MATCHED) else loaded
@@ -214,7 +233,7 @@ class Searcher(HasFacts, FromFolder):
 
     @classmethod
     def open_for_vectors(cls, folder: str | Path) -> Searcher:
-        """As `open`, but for its encoder: for queries that are SparseVectors, over the index's vocabulary.
+        """Open an index without its encoder, to search it with SparseVectors over the index's vocabulary.
 
         Raises IndexFormatError.
         """
@@ -227,7 +246,7 @@ class Searcher(HasFacts, FromFolder):
 
         reader = SnapshotReader(anchored(expanded(folder)), choose)
         searcher = cls._of(reader.read(), reader)
-        searcher.opened_with = None  # a pickle of it would be opened by `open`
+        searcher.opened_with = None  # a pickle would open it with `open`
         return searcher
 
     @classmethod
@@ -238,7 +257,7 @@ class Searcher(HasFacts, FromFolder):
         return searcher
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_snapshot": self._snapshot}  # of one that no `open` makes again
+        return {"_snapshot": self._snapshot}  # `open` cannot make this one again
 
     def _see(self, snapshot: Snapshot) -> None:
         opened_with = snapshot.index.opened_with
@@ -249,14 +268,14 @@ class Searcher(HasFacts, FromFolder):
 
     @property
     def is_behind(self) -> bool:
-        """Whether `refresh` would look for something new; takes a microsecond. Raises ParameterError as `refresh`."""
+        """Whether the index may have changed since the last refresh. Takes a microsecond. Raises like `refresh`."""
         return self._checked_reader.has_changed()
 
     def refresh(self) -> bool:
-        """See the newest generation of the index from now on; returns whether it is another one.
+        """Switch to the newest generation of the index; returns True if it is another generation.
 
-        Searches that are under way end with the one that they began with. Raises ParameterError for a searcher that was
-        not opened from a folder, and what `open` raises; it then stays as it is.
+        Running searches finish on the old generation. Raises ParameterError for a searcher that was not opened from a
+        folder, and the errors of `open`; the searcher then does not change.
         """
         reader = self._checked_reader
         with self._refreshing:
@@ -276,18 +295,22 @@ class Searcher(HasFacts, FromFolder):
         batch_size: int | None = None,
         progress: bool = False,
     ) -> int:
-        """Add documents, which are searched after `commit`; returns how many.
+        """Add documents; returns their number. Searches see them after `commit`.
 
-        documents: as build_index takes them; SparseVectors, or what SparseVectors.of takes of SciPy, torch or NumPy,
-            where the index was built from vectors. ids: of the vectors.
-        id, text, title: columns of a table, or keys; see build_index.
+        documents: the documents, as build_index takes them. For an index that was built from vectors: SparseVectors, or
+            a SciPy, torch or NumPy matrix, as SparseVectors.of takes it.
+        ids: the ids of vectors. Documents contain their ids.
+        id, text, title: columns of a table, or keys of dicts; see build_index.
+        batch_size: the number of texts that are encoded together.
+        progress: show progress bars on standard error.
 
-        Pages that are in a folder that the index was built of have their paths below that folder as ids.
+        Files in a folder from which the index was built have their paths below that folder as ids.
 
-        The first change makes this searcher the one writer of the index, until `commit` or `rollback`; StorageError
-        while another one is at work. Where this call was killed, the same one resumes. Raises CollectionError or
-        VectorsError for an id that the index has (`update` replaces its document), and CollectionError, with the place,
-        for metadata of another type than the index's, before anything is encoded.
+        With its first change, this searcher becomes the only writer of the index, until `commit` or `rollback`;
+        StorageError while another writer is active. If the process is killed, the same call resumes. Raises
+        CollectionError or VectorsError for an id that is already in the index (`update` replaces the document), and
+        CollectionError, which names the place, for metadata of another type than in the index. Errors are raised before
+        anything is encoded.
         """
         from lsr.retrieval.changes import read_given
 
@@ -310,7 +333,7 @@ class Searcher(HasFacts, FromFolder):
         batch_size: int | None = None,
         progress: bool = False,
     ) -> UpdateReport:
-        """As `add`, but documents take the place of those that have the same ids; returns what became of them.
+        """Like `add`, but documents replace those with the same ids; returns an UpdateReport.
 
         Documents whose text and metadata are those of the index are left as they are, and not encoded again; after
         changes that are not committed, all are encoded.
@@ -337,16 +360,16 @@ class Searcher(HasFacts, FromFolder):
         return report
 
     def delete(self, ids: str | Sequence[str]) -> int:
-        """Delete documents by their ids, which takes effect with `commit`; returns how many of them there were."""
+        """Delete documents by id; returns the number of documents found. Takes effect with `commit`."""
         with self._writing_changes() as changes:
             return changes.delete([ids] if isinstance(ids, str) else ids)
 
     def commit(self) -> int:
-        """Make all changes since the last commit visible in one step, here and to whoever opens or refreshes.
+        """Make all changes since the last commit visible in one step; returns the new generation.
 
-        Returns the number of the generation. What this call has acknowledged survives a crash. Where segments have
-        become many, they are merged in a thread: until that has ended, this searcher stays the index's writer.
-        Raises StorageError; the changes are dropped then.
+        Searchers that open or refresh the index see the changes, and the changes survive a crash. If there are many
+        segments, they are merged in a thread; this searcher remains the writer of the index until the merge is
+        finished. Raises StorageError if writing fails; the changes are then dropped.
         """
         self._checked_reader  # noqa: B018 (raises)
         with self._writing:
@@ -364,11 +387,13 @@ class Searcher(HasFacts, FromFolder):
                 self.refresh()
             finally:
                 if merging is None:
-                    self._end_changes(drop=False)  # and clean up, now that the generation before is not held here
+                    self._end_changes(
+                        drop=False
+                    )  # and remove old files: this searcher no longer holds the previous generation
         return number
 
     def _end_merge(self, changes: Changes, merging: Thread) -> None:
-        """Make a merge visible when it has ended, unless there are changes, whose commit does that."""
+        """Commit a finished merge, unless there are other changes: their commit makes it visible."""
         merging.join()
         with self._writing:
             if self._changes is changes and not changes.pending:
@@ -378,14 +403,14 @@ class Searcher(HasFacts, FromFolder):
                     warnings.warn(f"segments could not be merged ({error})", LsrWarning, stacklevel=2)
 
     def rollback(self) -> None:
-        """Drop the changes since the last commit, and let others write."""
+        """Drop the changes since the last commit. Other writers can then change the index."""
         self._checked_reader  # noqa: B018 (raises)
         self._end_changes(drop=True)
 
     def close(self) -> None:
-        """Wait for merges in the background, drop what is not committed, and let others write.
+        """Wait for merges in the background, and drop uncommitted changes. Other writers can then change the index.
 
-        A searcher is closed at the end of a `with` block, too. It can still search, and begin other changes.
+        The end of a `with` block closes the searcher, too. A closed searcher can still search and make new changes.
         """
         while (ending := self._ending) is not None:
             ending.join()
@@ -408,11 +433,13 @@ class Searcher(HasFacts, FromFolder):
                 changes.drop() if drop else changes.close()
 
     def merge(self, everything: bool = False, *, memory: int | None = None) -> int:
-        """Merge segments that have become many, or have many deleted documents; returns how many.
+        """Merge segments if there are many of them, or many deleted documents; returns the number of merged segments.
 
-        everything: make one segment of all. memory: bytes for vectors and their index, by default half of what the
-        machine has; a larger merge goes by way of the disk. Changes that were made before are committed with it.
-        Raises StorageError.
+        everything: merge all segments into one.
+        memory: the maximum number of bytes for vectors and their index. A larger merge uses temporary files. Default:
+            half of the machine's memory.
+
+        Commits earlier changes, too. Raises StorageError.
         """
         if memory is not None:
             check_whole("memory", memory)
@@ -420,7 +447,7 @@ class Searcher(HasFacts, FromFolder):
             try:
                 merged = changes.merge(everything, memory)
             except BaseException:
-                self._end_changes(drop=False)  # as a commit that fails
+                self._end_changes(drop=False)  # like a failed commit
                 raise
             self.commit()
         return merged
@@ -438,28 +465,32 @@ class Searcher(HasFacts, FromFolder):
         fusion: Fusion | FusionMethod = Fusion(),  # noqa: B008 (frozen)
         where: str | None = None,
     ) -> Hits:
-        """At most k hits for one query, best first; a sparse search finds none for a query without any known token.
+        """Search for one query; returns at most k hits, best first.
 
-        text: of the query; or its vector, SparseVectors or a matrix of SciPy, torch or NumPy of one row, over the
-            index's vocabulary; as SparseVectors in the methods below, and as a matrix in search_batch. Or QueryVectors,
-            where the dense vectors of the query were made elsewhere, in all of them.
-        params: how far the indexes are searched.
-        allowed: the documents that may be found, a mask, ids or rows; feedback learns from no others.
-        side: "sparse" or "dense", where the search and its feedback take place; by default "dense" where anything is
-            interpolated, else "sparse".
-        feedback: "rocchio", "average" (dense only), "rm3" (sparse only), or a Feedback with values of one's own.
-        interpolate: "before", "after" or "both" (before and after the feedback); without feedback "after" is all.
-        fusion: "rrf" for reciprocal ranks, or a Fusion: weight, normalization, documents missing from a list, depth.
-        where: an SQL expression over the documents' metadata, such as "year >= 2020 and category in ('cs', 'math')",
-            which must be true of what is found: neither false nor null. `id` is a document's id. With `allowed`, both
-            must hold. It is evaluated once, by DuckDB, and kept; times are in UTC.
+            hits = searcher.search("vitamin D", k=5, where="year >= 2020")
 
-        Raises ParameterError for k < 1 and values that do not go together or need dense vectors that are not there.
+        text: the text of the query; or its vector over the index's vocabulary: SparseVectors, or a SciPy, torch or
+            NumPy matrix with one row; or QueryVectors, with precomputed dense vectors.
+        k: the maximum number of hits.
+        params: parameters of the searches in the indexes. Default: SearchParams().
+        allowed: the documents that can be returned: a mask, ids or rows. Feedback uses only these, too. None for all.
+        side: "sparse" or "dense": the side that is searched and on which feedback works. Default: "dense" with
+            `interpolate`, else "sparse".
+        feedback: pseudo-relevance feedback: "rocchio", "average" (dense only), "rm3" (sparse only), or a Feedback.
+        interpolate: hybrid search: fuse the sparse and the dense list "before" the feedback, "after" it, or "both"
+            times. Without feedback, only "after" is possible.
+        fusion: how the two lists are fused: "rrf" for reciprocal ranks, or a Fusion.
+        where: an SQL expression over the documents' metadata, such as "year >= 2020 and category in ('cs', 'math')". It
+            must be true for a returned document: neither false nor null. `id` is the id of a document. With `allowed`,
+            both must hold. DuckDB evaluates the expression once, and the result is cached; times are in UTC.
+
+        A sparse search returns only documents that share a term with the query, so it can return fewer than k. Raises
+        ParameterError for k < 1, for values that cannot be combined, and for dense searches without dense vectors.
         """
         text = _rows(text)
         queries: Any = text if isinstance(text, SparseVectors | QueryVectors) else [text]
         if len(queries) != 1:
-            raise ParameterError(f"there are {len(queries)} queries; give one, or many to search_batch")
+            raise ParameterError(f"there are {len(queries)} queries; give one, or use search_batch")
         if queries is not text:
             check_text("the query", text, many="search_batch")
         return self.snapshot.hits(
@@ -480,7 +511,13 @@ class Searcher(HasFacts, FromFolder):
         fusion: Fusion | FusionMethod = Fusion(),  # noqa: B008 (frozen)
         where: str | None = None,
     ) -> list[Hits]:
-        """The hits of each text, in the order of the texts. threads: None for all processors. See `search`."""
+        """Search for several queries; returns the hits of each query, in the order of the queries.
+
+        texts: texts, SparseVectors, a matrix with a row per query, or QueryVectors.
+        threads: the number of queries that are searched at once. None for all processors.
+
+        The other arguments are those of `search`.
+        """
         return self.snapshot.hits(
             _rows(texts), SearchRequest.of(k, params, allowed, side, feedback, interpolate, fusion, where), threads
         )
@@ -500,11 +537,14 @@ class Searcher(HasFacts, FromFolder):
         fusion: Fusion | FusionMethod = Fusion(),  # noqa: B008 (frozen)
         where: str | None = None,
     ) -> dict[str, dict[str, float]]:
-        """Query id -> document id -> score, best first, for queries given as id -> text, or as SparseVectors with
-        ids: what lsr.eval measures.
+        """Search for queries with ids; returns a run, {query id: {document id: score}}, best first, for lsr.eval.
 
-        drop_same_id: a document whose id is the query's is never found: k others are returned, and it is not fed back.
-        threads: None for all processors. See `search`.
+        queries: {query id: text}, or SparseVectors or QueryVectors with ids.
+        threads: the number of queries that are searched at once. None for all processors.
+        drop_same_id: never return a document with the id of the query. k other documents are returned, and feedback
+            does not use that document.
+
+        The other arguments are those of `search`.
         """
         request = SearchRequest.of(k, params, allowed, side, feedback, interpolate, fusion, where)
         return self.snapshot.rankings(queries, request, threads, drop_same_id)
@@ -512,19 +552,22 @@ class Searcher(HasFacts, FromFolder):
     def facets(
         self, column: str, hits: Iterable[Hit] | None = None, *, where: str | None = None, k: int | None = 10
     ) -> dict[Any, int]:
-        """The k most frequent values of a column of metadata, None for all -> in how many documents each is.
+        """Count the values of a metadata column; returns {value: number of documents}, most frequent first.
 
-        hits: those that are counted; else all documents of which `where` is true, or all of the index. Of a column of
-        lists, each value of a list counts once; missing values do not count.
-        Raises ParameterError for a column that is not there, or whose values are not texts, numbers, dates or lists of
-        these.
+        column: the name of the column. In a column of lists, each value of a list counts once per document.
+        hits: count in these hits. None counts in all documents for which `where` is true, or in the whole index.
+        where: see `search`.
+        k: the maximum number of values. None for all.
+
+        Missing values do not count. Raises ParameterError for an unknown column, or for values that are not texts,
+        numbers, dates or lists of these.
         """
         return self.snapshot.facets(column, hits, where, k)
 
     def hits(
         self, queries: Sequence[str] | SparseVectors, request: SearchRequest, threads: int | None = 1
     ) -> list[Hits]:
-        """The hits of each query, in their order, as `request` asks for them."""
+        """Like `search_batch`, with the parameters in a SearchRequest."""
         return self.snapshot.hits(queries, request, threads)
 
     def rankings(
@@ -535,10 +578,10 @@ class Searcher(HasFacts, FromFolder):
         drop_same_id: bool = False,
         progress: bool = False,
     ) -> dict[str, dict[str, float]]:
-        """As `run`, as `request` asks for them. progress: on standard error."""
+        """Like `run`, with the parameters in a SearchRequest. progress: show a bar on standard error."""
         return self.snapshot.rankings(queries, request, threads, drop_same_id, progress)
 
 
 def _rows(given: Any) -> Any:
-    """Matrices, such as the tensors that SparseEncoder of sentence-transformers returns, as SparseVectors."""
+    """Matrices, such as the tensors of sentence-transformers' SparseEncoder, as SparseVectors; else `given`."""
     return SparseVectors.of(given, what="queries") if is_matrix(given) else given

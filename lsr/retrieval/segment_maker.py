@@ -1,4 +1,4 @@
-"""How documents, or vectors, become one segment of an index: encoded, indexed, and stored with all that is known."""
+"""Building one segment of an index from documents or vectors."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ _ROWS_AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class SegmentMaker:
-    """How segments of an index are made.
+    """The settings with which segments of an index are built.
 
-    dense: for dense vectors beside the sparse ones: what encodes them, or the vectors themselves.
-    split: for passages in place of whole documents.
-    known_columns: the index's metadata, which that of the segment must go with.
-    memory: bytes that may hold vectors and their index; half of what the machine has if None.
-    whole: of a shard, the collection that it is a part of.
+    dense: a dense encoder, or precomputed dense vectors, for dense vectors in the segment; None for none.
+    split: how documents are split into passages; None for whole documents.
+    known_columns: the metadata columns of the index, with which those of the segment must agree.
+    memory: bytes for vectors and their index; None for half of the machine's memory.
+    whole: for a shard, the collection of which it is a part.
     """
 
     encoder: Encoder | None
@@ -71,9 +71,9 @@ class SegmentMaker:
     whole: WholeCollection | None = None
 
     def from_documents(self, documents: Documents, segment: Path, encoding: Path) -> None:
-        """Encode documents into `encoding`, from which a killed call resumes, and make them the segment.
+        """Encode documents into `encoding`, from which a killed call resumes, and build the segment.
 
-        The encoding stays until the segment is committed; see `encodings`. Raises CollectionError, VectorsError,
+        `encoding` stays until the segment is committed; see `encodings`. Raises CollectionError, VectorsError,
         EncoderError and StorageError.
         """
         assert self.encoder is not None
@@ -114,7 +114,7 @@ class SegmentMaker:
             self.from_vectors(encoding, segment, beside)
 
     def write_given_dense(self, folder: Path) -> None:
-        """Write the dense vectors that were given, of the rows whose ids are in the folder. Raises VectorsError."""
+        """Write the precomputed dense vectors of the rows whose ids are in the folder. Raises VectorsError."""
         assert isinstance(self.dense, DenseVectors)
         rows = len(self.dense)
         ids: Ids | list[str] = IdColumn.open(folder, IDS) if has_ids(folder) else [str(row) for row in range(rows)]
@@ -136,7 +136,7 @@ class SegmentMaker:
         beside: Extra | None = None,
         vocabulary: Vocabulary | None = None,
     ) -> None:
-        """Make vectors, stored or in memory, the segment.
+        """Build the segment from vectors, stored or in memory.
 
         beside: see SeismicIndex.save. vocabulary: of stored vectors.
         """
@@ -166,7 +166,7 @@ class SegmentMaker:
             few_terms=few_terms,
             whole=self.whole,
         )
-        del vectors  # their memory may be needed
+        del vectors  # frees their memory
         index.save(segment, beside)
 
 
@@ -179,7 +179,7 @@ def write_dense_beside(
     threads: int | None,
     progress: bool,
 ) -> None:
-    """Write a dense index, with its encoder if there is one. parts: (ids, float32[n, dim]), so many rows in all."""
+    """Write a dense index, with its encoder if there is one. parts: (ids, float32[n, dim]), `rows` rows in total."""
     from lsr.index.dense.dense_index import write_dense
 
     with storage_errors(folder):
@@ -192,12 +192,12 @@ def write_dense_beside(
 
 
 def encodings(encoding: Path) -> tuple[Path, Path]:
-    """Where sparse and dense vectors are gathered: X.encoding and X.dense.encoding."""
+    """The folders of encoded sparse and dense vectors: X.encoding and X.dense.encoding."""
     return encoding, encoding.with_suffix(f".{DENSE_FOLDER}{encoding.suffix}")
 
 
 def remove_encodings(encoding: Path, dense: bool) -> None:
-    """When what was encoded is in the index. Raises StorageError."""
+    """Remove the folders of `encodings`, after the segment is committed. Raises StorageError."""
     for folder in encodings(encoding)[: 1 + dense]:
         if folder.exists():
             with storage_errors(folder):
@@ -206,14 +206,14 @@ def remove_encodings(encoding: Path, dense: bool) -> None:
 
 
 def rows_of(documents: Documents, split: PassageSplit | None, encoder: Encoder) -> Anew[IdAndText] | PassageRows:
-    """(id, text) of what becomes a row: each document, or each of its passages."""
+    """(id, text) of each row: a document, or a passage."""
     if split is None:
         return whole_documents(documents)
     return PassageRows(Anew(documents.documents), split, token_places(encoder))
 
 
 def _write_documents(folder: Path, documents: Documents, passages: PassageRows | None, known: pa.Schema | None) -> None:
-    """Ids, texts and metadata of documents, which must be those whose rows have the ids that are in the folder."""
+    """Write ids, texts and metadata of documents, which must be those whose row ids are in the folder."""
     row_ids = IdColumn.open(folder, IDS) if has_ids(folder) else IdColumn.of([])
     firsts = range(len(row_ids)) if passages is None else passages.starts[:-1].tolist()
     schema = getattr(documents, "metadata_schema", None)
@@ -234,23 +234,23 @@ def _write_documents(folder: Path, documents: Documents, passages: PassageRows |
         columns.finish()
     if passages is not None:
         save_arrays(folder, {PASSAGES: passages.starts, SPANS: passages.spans, TITLES: passages.titles})
-        # Beside the ids of passages, which are read meanwhile, and then in their place.
+        # To another file first, because the ids of passages are still read; then it replaces them.
         IdColumn.write(folder, f"document-{IDS}", (document_of(row_ids[first]) for first in firsts))
         for path in folder.glob(f"document-{IDS}.*"):
             os.replace(path, folder / path.name.removeprefix("document-"))
 
 
 def has_ids(folder: Path) -> bool:
-    """Whether ids of rows are in the folder."""
+    """Whether the folder has ids of rows."""
     return (folder / f"{IDS}.offsets.npy").exists()
 
 
 def same_documents(
     documents: Documents, row_ids: Ids | Sequence[str], firsts: Sequence[int], name: Callable[[str], str], advice: str
 ) -> Iterator[Document]:
-    """The documents, with a look at each that its first row is the one expected. Raises CollectionError.
+    """The documents. Raises CollectionError unless the first row of each has the expected id.
 
-    name: the id of the first row of a document with this id.
+    name: the id of the first row of a document with a given id.
     """
     count = 0
     for document in documents.documents():
@@ -259,4 +259,4 @@ def same_documents(
         yield document
         count += 1
     if count < len(firsts):
-        raise CollectionError(f"{documents.name}: {counted(count, 'document')} left of {len(firsts)}; {advice}")
+        raise CollectionError(f"{documents.name}: {counted(count, 'document')} instead of {len(firsts)}; {advice}")

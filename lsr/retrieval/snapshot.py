@@ -1,4 +1,4 @@
-"""Snapshot: an index, its encoder, texts and dense vectors as they are at one moment, and the searches of them."""
+"""Snapshot: an index with its encoder, texts and dense vectors at one moment, and searches of it."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ QUERIES_AT_ONCE = 256
 
 
 class Texts(Protocol):
-    """Texts by row: a list, or a StringColumn that decodes one at a time."""
+    """Texts by row: a list, or a StringColumn, which decodes one text at a time."""
 
     def __getitem__(self, row: int, /) -> str: ...
 
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """What searches of one moment see: nothing of it changes, so that many threads may search it.
+    """The state of an index that searches see. It never changes, so many threads can search it.
 
-    query_encoder: None where queries must be SparseVectors. Raises EncoderError for one whose vectors have another
-    number of components than the index.
+    query_encoder: None if queries must be SparseVectors. Raises EncoderError if it has another dimension than the
+        index.
     """
 
     index: SparseIndex[Any]
@@ -62,13 +62,13 @@ class Snapshot:
         encoder = self.query_encoder
         if encoder is not None and encoder.dim != self.index.dim:
             raise EncoderError(
-                f"encoder {encoder.name!r} makes vectors of {encoder.dim} components, the index holds "
-                f"{self.index.dim}; search with the encoder that the index was built with"
+                f"encoder {encoder.name!r} makes vectors of {encoder.dim} components, but those of the index have "
+                f"{self.index.dim}; search with the encoder with which the index was built"
             )
 
     @cached_property
     def passages(self) -> GenerationPassages | None:
-        """Which document each row is a passage of; None where documents are not split."""
+        """From passages to documents; None if documents are not split."""
         return None if self.generation is None else self.generation.passages
 
     @cached_property
@@ -79,7 +79,7 @@ class Snapshot:
         return IndexMetadata.without_columns(self.index) if self.generation is None else self.generation.metadata
 
     def filter(self, where: str) -> Filter:
-        """The documents of which a condition is true. It is made once. Raises ParameterError."""
+        """A filter of the documents for which a condition is true. Cached. Raises ParameterError."""
         return self.metadata.filter(where)
 
     def facets(
@@ -96,36 +96,36 @@ class Snapshot:
             lists = ({*map(_one_nan, value)} if isinstance(value, list) else (_one_nan(value),) for value in values)
             counts = Counter(each for some in lists for each in some)
             counts.pop(None, None)
-        # Values that are in equally many documents are in the order of their text.
+        # Values with equal counts are in the order of their text.
         return dict(sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))[:k])
 
     @property
     def generation(self) -> Generation | None:
-        """The state of the index on disk; None for one that is in memory, or of a former format."""
+        """The generation on disk; None for an index in memory or of a former format."""
         return getattr(self.index, "generation", None)
 
     @property
     def encoder(self) -> Encoder:
-        """What encodes queries. Raises EncoderError where there is none: queries must then be SparseVectors."""
+        """The encoder of queries. Raises EncoderError if there is none; queries must then be SparseVectors."""
         if self.query_encoder is None:
             raise EncoderError(
-                "the index was opened without its encoder, so it takes vectors; open it with Searcher.open"
+                "the index was opened without its encoder, so queries must be vectors; open it with Searcher.open"
             )
         return self.query_encoder
 
     @cached_property
     def vocabulary(self) -> Vocabulary | None:
-        """The tokens of the components, the encoder's or those that the index keeps; None where it keeps none."""
+        """The vocabulary of the encoder or of the index; None if there is none."""
         return self.index.vocabulary if self.query_encoder is None else self.query_encoder.vocabulary
 
     def token(self, component: int) -> str:
-        """What names a component: its token, or its number where the index keeps no vocabulary."""
+        """The token of a component, or its number if there is no vocabulary."""
         return str(component) if self.vocabulary is None else self.vocabulary.token(component)
 
     def hits(
         self, queries: Sequence[str] | SparseVectors | QueryVectors, request: SearchRequest, threads: int | None = 1
     ) -> list[Hits]:
-        """The hits of each query, in their order, as `request` asks for them."""
+        """The hits of each query, in the order of the queries."""
         check_kind("the request", request, SearchRequest)
         texts: Sequence[str] | None
         if isinstance(queries, SparseVectors | QueryVectors):
@@ -138,7 +138,7 @@ class Snapshot:
     def hits_of_encoded(
         self, encoded: Mapping[str, Any], texts: Sequence[str] | None, request: SearchRequest, threads: int | None = 1
     ) -> list[Hits]:
-        """As `hits`, for queries that `encode` has encoded. texts: theirs; None where they were given as vectors."""
+        """Like `hits`, for queries encoded by `encode`. texts: of the queries; None if they are vectors."""
         found = self.find(encoded, request, threads)
         sparse = found.queries.get(SPARSE)
         parts = [(side, scores.tolist()) for side, scores in found.parts.items()]
@@ -152,7 +152,7 @@ class Snapshot:
                         self.doc_id(row),
                         scores[place],
                         row,
-                        # NaN, of documents that a side did not find, is not itself.
+                        # Drops NaN, the score of a document that a side did not find.
                         {side: score for side, of_side in parts if (score := of_side[query][place]) == score},
                         self,
                         vector,
@@ -173,7 +173,7 @@ class Snapshot:
         drop_same_id: bool = False,
         progress: bool = False,
     ) -> dict[str, dict[str, float]]:
-        """As `run`, as `request` asks for them. progress: on standard error."""
+        """A run: query id -> document id -> score. progress: on standard error."""
         check_kind("the request", request, SearchRequest)
         check_flag("drop_same_id", drop_same_id)
         asked: list[str] | SparseVectors | QueryVectors
@@ -202,13 +202,13 @@ class Snapshot:
         threads: int | None = 1,
         drop_same_id: bool = False,
     ) -> dict[str, dict[str, float]]:
-        """As `rankings`, for queries that `encode` has encoded. Searches that their budget stopped warn."""
+        """Like `rankings`, for queries encoded by `encode`. Warns if searches reached their budget."""
         dropped = self.rows_of(query_ids) if drop_same_id else None
         found = self.find(encoded, request, threads, dropped)
         stopped = 0 if found.recall is None else int((found.recall < 1).sum())
         if stopped:
             warnings.warn(
-                f"{stopped} of {len(query_ids)} searches were stopped by budget_us, and may lack documents; raise it",
+                f"{stopped} of {len(query_ids)} searches reached budget_us, and may lack documents; raise budget_us",
                 LsrWarning,
                 stacklevel=2,
             )
@@ -221,25 +221,26 @@ class Snapshot:
     def encode(
         self, queries: Sequence[str] | SparseVectors | QueryVectors, sides: Sequence[SideName] = (SPARSE,)
     ) -> dict[str, Any]:
-        """Side -> the queries' vectors; SparseVectors are those of the sparse side. Raises ParameterError."""
+        """Side -> the vectors of the queries. SparseVectors are for the sparse side. Raises ParameterError."""
         if isinstance(queries, QueryVectors):
             if DENSE not in sides:
                 raise ParameterError(
-                    "dense vectors of the queries are given, and no dense side is searched; give side 'dense', or "
+                    "the queries have dense vectors, but only the sparse side is searched; give side 'dense', or "
                     "interpolate"
                 )
             if SPARSE not in sides:
                 return {DENSE: queries.dense}
             if queries.sparse is None:
                 raise ParameterError(
-                    "the sparse side is searched, and the queries have no sparse vectors or texts; give them"
+                    "the sparse side is searched, but the queries have neither texts nor sparse vectors; give them, or "
+                    "side 'dense'"
                 )
             return {**self.encode(queries.sparse), DENSE: queries.dense}
         if isinstance(queries, SparseVectors):
             if DENSE in sides:
                 raise ParameterError(
-                    "the queries are sparse vectors, and a dense search needs their texts or dense vectors, too; give "
-                    "these (--dense, QueryVectors), or leave out side 'dense' and interpolation"
+                    "a dense search needs texts or dense vectors of the queries, which are sparse vectors; give these "
+                    "(--dense, QueryVectors), or remove side 'dense' and interpolate"
                 )
             return {SPARSE: queries}
         checked = checked_texts(queries, "query")
@@ -257,7 +258,7 @@ class Snapshot:
         threads: int | None = 1,
         dropped: npt.NDArray[np.int64] | None = None,
     ) -> Found:
-        """What `encode` made, searched for. dropped: int64[queries], a row for each query not to be found, or -1."""
+        """Search for queries encoded by `encode`. dropped: int64[queries], a row per query to leave out, or -1."""
         dense = self._checked_dense.index if DENSE in request.sides else None
         firsts = None if self.passages is None else self.passages.firsts
         bm25 = None
@@ -265,18 +266,18 @@ class Snapshot:
             from lsr.retrieval.feedback_warning import warn_of_loss
 
             bm25 = self._bm25
-            if bm25 is not None or self.query_encoder is not None:  # it is known what made the vectors
+            if bm25 is not None or self.query_encoder is not None:  # the encoder of the vectors is known
                 warn_of_loss(request.feedback, bm25 is not None)
         sides = Sides(self.index, dense, self._prepared(request), checked_threads(threads), dropped, firsts, bm25)
         return search_pipeline(sides, encoded)
 
     def _prepared(self, request: SearchRequest) -> SearchRequest:
-        """With a filter made once, not for each side and each search of a pipeline."""
+        """The request with a filter, so that the searches of a pipeline do not each make it."""
         allowed = self.allowed(request)
         return request if allowed is None else replace(request, allowed=allowed, where=None)
 
     def allowed(self, request: SearchRequest) -> Filter | None:
-        """The documents that a request may find: all if None. Raises ParameterError."""
+        """The filter of a request; None for all documents. Raises ParameterError."""
         allowed = Filter.of(request.allowed, len(self.index), self.index.ids)
         if request.where is None:
             return allowed
@@ -284,7 +285,7 @@ class Snapshot:
         return matching if allowed is None else Filter(allowed.mask & matching.mask)
 
     def rows_of(self, doc_ids: Sequence[str]) -> npt.NDArray[np.int64]:
-        """int64[ids]: the rows of documents, -1 for ids that no document has."""
+        """int64[ids]: the rows of documents; -1 for unknown ids."""
         ids = self.index.ids
         if ids is not None:
             return ids.rows(doc_ids)
@@ -292,13 +293,13 @@ class Snapshot:
         return np.array([of_text.get(doc_id, -1) for doc_id in doc_ids], np.int64)
 
     def doc_id(self, row: int) -> str:
-        """The id of a document, its row as text if the index has none."""
+        """The id of a document; its row as text if the index has no ids."""
         ids = self.index.ids
         return str(row) if ids is None else ids[row]
 
     @cached_property
     def _bm25(self) -> BM25Encoder | None:
-        """The encoder of the documents, where that is BM25, also if queries are vectors."""
+        """The encoder of the documents if it is BM25, else None. Also if queries are vectors."""
         from lsr.encoders.bm25 import BM25Encoder
         from lsr.retrieval.refit import bm25_of
 
@@ -310,22 +311,23 @@ class Snapshot:
     def _checked_dense(self) -> Dense:
         if self.dense is None:
             raise ParameterError(
-                "there are no dense vectors beside this index; build it with them (lsr index --dense minilm), "
-                "or leave out side 'dense' and interpolation"
+                "the index has no dense vectors; add them (lsr index DOCUMENTS INDEX --dense minilm), or remove side "
+                "'dense' and interpolate"
             )
         _check_same_documents(self.index, self.dense.index)
         return self.dense
 
 
 def _one_nan(value: Any) -> Any:
-    """NaN as one object, since only that equals itself as a key."""
+    """A value as a dict key. All NaN become one object, because NaN is not equal to NaN."""
     return math.nan if isinstance(value, float) and math.isnan(value) else value
 
 
 def _check_same_documents(sparse: SparseIndex[Any], dense: DenseIndex | SegmentedDense) -> None:
     if len(sparse) != len(dense):
         raise ParameterError(
-            f"the sparse index has {len(sparse)} documents, the dense one {len(dense)}; build both from one collection"
+            f"the sparse index has {len(sparse)} documents, but the dense index has {len(dense)}; build both from one "
+            "collection"
         )
     if sparse.ids is None or dense.ids is None or sparse.ids is dense.ids or sparse.ids.equals(dense.ids):
         return

@@ -1,4 +1,4 @@
-"""SnapshotReader: opens what is in an index's folder, one generation after the other."""
+"""SnapshotReader: opens the generations of an index in a folder."""
 
 from __future__ import annotations
 
@@ -24,40 +24,43 @@ from lsr.vectors.sparse_vectors import SparseVectors
 if TYPE_CHECKING:
     from lsr.encoders.base import Encoder
 
-# From an index, what its manifest says of its encoder, and the folder of the encoder kept with it, to the one to take.
+# (index, description of its encoder in the manifest, folder of its stored encoder) -> the query encoder.
 Choose = Callable[[SparseIndex[Any], Mapping[str, Any], Path | None], "Encoder | None"]
 
 
-MATCHED = "matched_by_token"  # what a manifest says of an encoder of whose vocabulary the index has a part
+MATCHED = "matched_by_token"  # entry of a manifest: the index's vocabulary is a part of the encoder's
 
 
 class SnapshotReader:
-    """choose: the encoder of queries. device: where dense queries are encoded."""
+    """Opens snapshots of an index in a folder.
+
+    choose: returns the encoder of queries. device: of the dense encoder.
+    """
 
     def __init__(self, folder: Path, choose: Choose, device: str | None = None) -> None:
         self.folder = folder
         self._choose = choose
         self._device = device
-        self._seen: tuple[int, int, int] | None = None  # the manifest that was read last
+        self._seen: tuple[int, int, int] | None = None  # of the last manifest read
 
     def has_changed(self) -> bool:
-        """Whether there is another manifest than the one that was read last; takes a microsecond."""
+        """Whether the manifest has changed since the last read. Takes a microsecond."""
         with suppress(OSError):
             return manifest_stamp(self.folder) != self._seen
         return False
 
     def read(self, number: int | None = None, previous: Snapshot | None = None, verify: Verify = "none") -> Snapshot:
-        """What is there now, or the generation of this number.
+        """The newest snapshot, or the generation with this number.
 
-        previous: parts that are still the same are taken over. verify: compare checksums first, see SeismicIndex.open.
+        previous: a snapshot whose unchanged parts are reused. verify: compare checksums first; see SeismicIndex.open.
 
-        Raises IndexFormatError, StorageError for a generation that is not there any more, EncoderError.
+        Raises IndexFormatError, StorageError for a generation that no longer exists, EncoderError.
         """
         stamp = None
         with suppress(OSError):
-            stamp = manifest_stamp(self.folder)  # first, so that what comes meanwhile is seen the next time
+            stamp = manifest_stamp(self.folder)  # before reading, so that the next call sees later changes
         snapshot = self._read(number, previous, verify)
-        self._seen = stamp  # last, so that other threads wait for what is new, and try again after an error
+        self._seen = stamp  # last, so that other threads wait for the new snapshot, and try again after an error
         return snapshot
 
     def _read(self, number: int | None, previous: Snapshot | None, verify: Verify) -> Snapshot:
@@ -79,28 +82,33 @@ class SnapshotReader:
         return Snapshot(index, encoder, generation.texts, dense)
 
     def _former(self, verify: Verify) -> Snapshot | None:
-        """An index of a former format, all in one folder, which another one may take the place of; else None."""
+        """An index of a former format, all in one folder, which another one may replace; None for the present
+        format.
+        """
         folder = self.folder
         manifest = read_manifest(folder)
         if manifest.get("format_version") == COMMIT_FORMAT:
             return None
         index = open_index(folder, verify=verify)
         if not isinstance(index, SparseIndex):
-            raise IndexFormatError(f"{folder}: an index of dense vectors alone; open the sparse one beside it")
+            raise IndexFormatError(
+                f"{folder}: is an index of dense vectors only; open the index to which it belongs, or "
+                "DenseIndex.open(folder)"
+            )
         kept = folder / ENCODER_FOLDER
         encoder = self._choose(index, manifest.get("encoder") or {}, kept if kept.is_dir() else None)
         texts = StringColumn.open(folder, TEXTS) if manifest.get("has_texts") else None
         if texts is not None and len(texts) != len(index):
-            raise IndexFormatError(f"{folder}: {len(texts)} texts for {len(index)} documents; build the index again")
+            raise IndexFormatError(f"{folder}: {len(texts)} texts for {len(index)} documents; rebuild the index")
         beside = folder / DENSE_FOLDER
         dense = Dense.open(beside, self._device, index.identity) if beside.is_dir() else None
         return Snapshot(index, encoder, texts, dense)
 
 
 def matched(folder: Path, index: SparseIndex[Any], described: Mapping[str, Any], encoder: Encoder) -> Encoder:
-    """The encoder over the vocabulary of the index. Raises EncoderError where the two do not belong together.
+    """The encoder over the vocabulary of the index. Raises EncoderError if the two do not match.
 
-    described: what the index says of the encoder that it was built with.
+    described: the description of the encoder in the manifest.
     """
     tokens = index.vocabulary
     if "vocabulary_hash" not in described and tokens is not None and tokens.named and encoder.vocabulary.named:
@@ -118,7 +126,10 @@ def matched(folder: Path, index: SparseIndex[Any], described: Mapping[str, Any],
         stored: str | None = tokens.hash
     else:
         stored = described.get("vocabulary_hash")
-    if encoder.dim == index.dim and stored not in (None, encoder.vocabulary.hash):  # or else the dim is told
+    if encoder.dim == index.dim and stored not in (
+        None,
+        encoder.vocabulary.hash,
+    ):  # else the message is about the dimension
         raise EncoderError(
             f"{folder}: was built with another vocabulary than that of {encoder.name!r}; give an encoder with the "
             f"vocabulary of {described.get('name', 'the vectors that it was built from')!r}"

@@ -1,4 +1,4 @@
-"""Snippets: the part of a text that says most about why it was found, with the words that count marked."""
+"""Snippets: the part of a text with the terms that contribute most, highlighted."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from lsr.encoders.base import TokenSpans
 from lsr.errors import ParameterError
 
 SHORTEST = 20  # characters of a snippet
-LEAST_SHARE = 0.1  # of what the best term in the text contributes: terms of less are not marked
-REPEATED = 0.05  # of what a term contributes, for each time that it occurs again within a snippet
-_TOKENIZED = 1 << 13  # characters: of a longer text only what is around the terms is tokenized
-_SOUGHT_TERMS, _SOUGHT_PLACES = 12, 512  # where they are looked for in a long text
-_PIECE_MARKS = "▁Ġ"  # what tokenizers put before a token that follows a blank
+LEAST_SHARE = 0.1  # of the contribution of the best term in the text: weaker terms are not highlighted
+REPEATED = 0.05  # share of a term's contribution for each repetition in a snippet
+_TOKENIZED = 1 << 13  # characters: longer texts are tokenized only around the terms
+_SOUGHT_TERMS, _SOUGHT_PLACES = 12, 512  # terms, and places of terms, that are searched for in a long text
+_PIECE_MARKS = "▁Ġ"  # prefixes of tokens that follow a blank
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 _SENTENCE_ENDS = re.compile(r"[.!?…][\"'”’»)\]]*\s+|[。！？｡．]+|\n\s*")
 
@@ -28,7 +28,12 @@ Tokenizer = Callable[[str], TokenSpans | None]
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """A part of a text. begin, end: its characters in the text. highlights: what counts, as characters of `text`."""
+    """A part of a text.
+
+    text: the part.
+    begin, end: its place, in characters of the whole text.
+    highlights: begin and end of each matched term, in characters of `text`.
+    """
 
     text: str
     begin: int
@@ -36,7 +41,11 @@ class Snippet:
     highlights: tuple[tuple[int, int], ...] = ()
 
     def marked(self, before: str = "**", after: str = "**", shown: Callable[[str], str] = str) -> str:
-        """The text with marks around the highlights. shown: what becomes of each piece, within marks or not."""
+        """The text with marks around the highlights.
+
+        before, after: the marks.
+        shown: a function that is applied to each piece of the text, such as html.escape.
+        """
         pieces, at = [], 0
         for begin, end in self.highlights:
             pieces += [shown(self.text[at:begin]), before, shown(self.text[begin:end]), after]
@@ -44,11 +53,11 @@ class Snippet:
         return "".join([*pieces, shown(self.text[at:])])
 
     def html(self, before: str = "<mark>", after: str = "</mark>") -> str:
-        """As `marked`, for HTML: what is text is escaped, the marks are put in as they are."""
+        """Like `marked`, for HTML: the text is escaped, the marks are not."""
         return self.marked(before, after, html.escape)
 
     def as_dict(self) -> dict[str, Any]:
-        """What JSON shows: the text, and the highlights as pairs of begin and end."""
+        """The snippet as a dict for JSON: the text, and the highlights as pairs of begin and end."""
         return {"text": self.text, "highlights": [list(each) for each in self.highlights]}
 
     def __str__(self) -> str:
@@ -63,18 +72,22 @@ def make_snippet(
     length: int = 300,
     passage: tuple[int, int] | None = None,
 ) -> Snippet:
-    """The at most `length` characters of a text in which the terms are that contribute most.
+    """The part of a text, of at most `length` characters, with the terms that contribute most.
 
-    contributions: component -> what it adds to the score; those of expansion are in no text, and mark nothing.
-    token: what names a component. tokenize: the encoder's `spans`; where it is None, or tells nothing, tokens are
-    looked for as words. passage: the characters of the text to choose from, those of the passage that was found.
-    Takes milliseconds for a text of any length.
-    Raises ParameterError for less than 20 characters.
+    contributions: component -> contribution to the score. Expansion terms do not occur in the text and highlight
+        nothing.
+    token: returns the token of a component.
+    tokenize: the encoder's `spans`. If it is None, or returns None, tokens are matched as words.
+    passage: the characters of the text to choose from: the found passage.
+
+    Takes milliseconds for a text of any length. Raises ParameterError for a length below 20.
     """
     check_whole("length of a snippet", length, SHORTEST)
     first, last = (0, len(text)) if passage is None else passage
     if not 0 <= first <= last <= len(text):
-        raise ParameterError(f"the passage is {passage}, the text has {len(text)} characters; give a part of it")
+        raise ParameterError(
+            f"the passage is {passage}, but the text has {len(text)} characters; give a part of the text"
+        )
     names = {token(component): weight for component, weight in contributions.items() if weight > 0}
     if last - first > _TOKENIZED:
         middle = _densest(text, first, last, names, length)
@@ -91,7 +104,7 @@ def make_snippet(
 
 
 class _Match(NamedTuple):
-    """A word of a text that contributes; term: what tells whether two are the same."""
+    """A word of a text that contributes. term: equal for two matches of the same term."""
 
     begin: int
     end: int
@@ -102,8 +115,8 @@ class _Match(NamedTuple):
 def _words(text: str, tokens: TokenSpans, contributions: Mapping[int, float]) -> list[_Match]:
     """The words of a text whose tokens contribute.
 
-    A word of several tokens counts as a whole where those make up half of it, else only its beginning counts: what a
-    word has in common with others at its end says little.
+    A word of several tokens counts as a whole if the contributing tokens are at least half of the word. Otherwise only
+    tokens at its beginning count: a common ending of two words means little.
     """
     found, word = [], list[_Match]()
 
@@ -138,7 +151,7 @@ def _within_word(text: str, at: int) -> bool:
 
 
 def _literal_words(text: str, names: Mapping[str, float]) -> list[_Match]:
-    """Tokens as words of the text, whatever their case."""
+    """Matches of tokens as words of the text, ignoring case."""
     weights = dict(_as_words(names))
     if not weights:
         return []
@@ -148,7 +161,7 @@ def _literal_words(text: str, names: Mapping[str, float]) -> list[_Match]:
 
 
 def _as_words(names: Mapping[str, float]) -> Iterator[tuple[str, float]]:
-    """The best tokens that can be words by themselves, and what they contribute, the most first."""
+    """The best tokens that can be whole words, and their contributions, largest first."""
     words: dict[str, float] = {}
     for name, weight in sorted(names.items(), key=lambda each: -each[1]):
         word = name.lstrip(_PIECE_MARKS).lower()
@@ -162,9 +175,9 @@ def _pattern_of(word: str) -> str:
 
 
 def _densest(text: str, first: int, last: int, names: Mapping[str, float], length: int) -> int:
-    """About where in a long text the terms are that contribute most; its beginning where none is."""
+    """The approximate place of the best terms in a long text; 0 if none is found."""
     plain = text.isascii()
-    text = text.lower() if plain else text  # which takes a tenth of a second for 8 MB that are not ASCII
+    text = text.lower() if plain else text  # takes a tenth of a second for 8 MB of non-ASCII text
     found: list[_Match] = []
     for word, weight in _as_words(names):
         alone = not _UNSPACED.search(word)
@@ -181,7 +194,7 @@ def _densest(text: str, first: int, last: int, names: Mapping[str, float], lengt
 
 
 def _best_group(found: Sequence[_Match], length: int) -> tuple[int, int] | None:
-    """The begin and end of the matches, `length` characters at most, that contribute most; the first of the best."""
+    """Begin and end of the best group of matches within `length` characters; the first of equal groups."""
     counts: dict[int | str, int] = {}
     best, most, score, left = None, 0.0, 0.0, 0
     for match in found:
@@ -193,20 +206,20 @@ def _best_group(found: Sequence[_Match], length: int) -> tuple[int, int] | None:
             counts[gone.term] -= 1
             score -= gone.weight * (REPEATED if counts[gone.term] else 1)
             left += 1
-        if score > most * (1 + 1e-9):  # sums that were subtracted from are not exact
+        if score > most * (1 + 1e-9):  # running sums are not exact
             best, most = (found[left].begin, match.end), score
     return best
 
 
 def _window(text: str, found: Sequence[_Match], length: int) -> tuple[int, int]:
-    """The characters that a snippet shows: the best matches, from the beginning of a sentence if it is near."""
+    """Begin and end of the snippet: the best matches, from the beginning of a sentence if it is near."""
     low, high = _best_group(found, length) or (0, 0)
     starts = [0, *(match.end() for match in _SENTENCE_ENDS.finditer(text))]
     earliest = max(0, high - length)
     near = [each for each in starts if earliest <= each <= low]
     if near:
         begin = near[-1]
-        if begin + length > len(text):  # there is room for more of what is before
+        if begin + length > len(text):  # there is room for more text before
             begin = next(each for each in near if each + length >= len(text) or each == begin)
     else:
         begin = max(earliest, low - (length - (high - low)) // 2)
@@ -224,7 +237,7 @@ def _window(text: str, found: Sequence[_Match], length: int) -> tuple[int, int]:
 
 
 def _joined(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Spans, rising, with those that touch as one."""
+    """Ascending spans, with touching spans joined."""
     joined: list[tuple[int, int]] = []
     for begin, end in spans:
         if joined and begin <= joined[-1][1]:

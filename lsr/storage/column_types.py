@@ -1,4 +1,4 @@
-"""Types of columns: which values go together, and what becomes of those that do not."""
+"""Types of columns: compatible types, and conversions between them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 
 class ColumnTypes:
-    """The types of columns, as values of more and more rows tell them.
+    """The types of columns, inferred from more and more rows.
 
-    given: types of some columns. Others have the type of their values, texts where these go together in no other.
-    known: columns that these are to go with, such as those of the index that they are added to: values take the type
-        of the column that is known, or both take one that holds all values of both (integers and floats are floats).
+    given: types of some columns. Other columns have the type of their values, or text if the values have no common
+        type.
+    known: columns with which these must agree, such as those of the index to which documents are added. Values take the
+        type of the known column, or both take a type that holds all values of both (integers and floats become floats).
     """
 
     def __init__(self, given: pa.Schema | None = None, known: pa.Schema | None = None) -> None:
@@ -30,17 +31,17 @@ class ColumnTypes:
         self.found = {name: promoted(self._given[name], kind) or kind for name, kind in of_both.items()}
 
     def columns_of(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, pa.Array]:
-        """The columns of rows, of which some may lack names: these are null. Raises CollectionError."""
+        """The columns of rows. Missing names are null. Raises CollectionError."""
         names = list(dict.fromkeys(name for row in rows for name in row))
         return {name: self._column_of(name, [row.get(name) for row in rows]) for name in names}
 
     def check(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Raises CollectionError for rows that do not go with known columns, or hold what no column can."""
+        """Raises CollectionError for rows that do not agree with known columns, or cannot be stored."""
         for name, column in self.columns_of(rows).items():
             self.agreed(name, column)
 
     def agreed(self, name: str, column: pa.Array) -> pa.Array:
-        """A column, of the type that it has by now. Raises CollectionError where it does not go with a known one."""
+        """A column with its current type. Raises CollectionError if it does not agree with a known column."""
         import pyarrow as pa
 
         column = column.cast(plain_type(column.type))
@@ -52,7 +53,7 @@ class ColumnTypes:
         return column
 
     def final(self, name: str, column: pa.Array) -> pa.Array:
-        """A column, when the types of all rows are known. Raises CollectionError."""
+        """A column with its final type, after all rows were seen. Raises CollectionError."""
         import pyarrow as pa
 
         kind = self.found[name]
@@ -60,23 +61,27 @@ class ColumnTypes:
             return converted(column, kind)
         except pa.ArrowException as error:
             raise CollectionError(
-                f"the metadata {name!r} is of types {column.type} and {kind}, which do not go together ({error}); "
-                "give all of them one type"
+                f"the metadata {name!r} has the types {column.type} and {kind}, which are not compatible ({error}); "
+                "use one type"
             ) from error
 
     def _column_of(self, name: str, values: list[Any]) -> pa.Array:
         import pyarrow as pa
 
         if not isinstance(name, str):
-            raise CollectionError(f"a document has metadata named {shown(name)}; names of metadata are texts")
+            raise CollectionError(
+                f"a document has metadata with the name {shown(name)}; names of metadata must be texts"
+            )
         check_text("a name of metadata", name, CollectionError)
-        if any(isinstance(each, datetime) for each in values):  # Arrow would cut the time off, if a date comes first
+        if any(isinstance(each, datetime) for each in values):  # Arrow would cut off the time if a date comes first
             values = [datetime.combine(each, time()) if type(each) is date else each for each in values]
         with suppress(pa.ArrowException, OverflowError, ValueError, TypeError):
             return pa.array(values, type=self._given.get(name))
         with suppress(pa.ArrowException, OverflowError, ValueError, TypeError):
             if all(isinstance(each, int | float | None) and not isinstance(each, bool) for each in values):
-                return pa.array([None if each is None else float(each) for each in values])  # integers beyond 64 bits
+                return pa.array(
+                    [None if each is None else float(each) for each in values]
+                )  # integers of more than 64 bits
         return pa.array([_text_of(name, each) for each in values], pa.string())
 
     def _as_known(self, name: str, column: Any, known: Any) -> Any:
@@ -91,13 +96,13 @@ class ColumnTypes:
                 except (pa.ArrowException, ValueError, OverflowError):
                     break
             raise CollectionError(
-                f"the column {name!r} of the index holds {known}, and a document has {shown(value.as_py())} there; "
-                "correct the value, leave it out, or name the column differently"
+                f"the column {name!r} of the index has type {known}, but a document has {shown(value.as_py())}; "
+                "correct the value, leave it out, or rename the column"
             ) from None
 
 
 def stored_value(value: Any, kind: pa.DataType) -> Any:
-    """A value as it comes back from a column of this type. Raises CollectionError where it does not go with it."""
+    """A value after it was stored in a column of this type. Raises CollectionError if it is not compatible."""
     import pyarrow as pa
 
     types = ColumnTypes(known=pa.schema([("", kind)]))
@@ -106,7 +111,7 @@ def stored_value(value: Any, kind: pa.DataType) -> Any:
 
 
 def unified(schemas: Sequence[pa.Schema]) -> pa.Schema:
-    """The columns of several segments as one: all names, each with a type that holds the values of all."""
+    """One schema for the columns of several segments: all names, each with a type for the values of all."""
     import pyarrow as pa
 
     types: dict[str, Any] = {}
@@ -117,12 +122,12 @@ def unified(schemas: Sequence[pa.Schema]) -> pa.Schema:
 
 
 def promoted(first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
-    """The type that holds the values of both; None where there is none."""
+    """The type that holds the values of both types; None if there is none."""
     import pyarrow as pa
 
     types = pa.types
     if types.is_timestamp(first) and types.is_timestamp(second) and first.tz == second.tz and first != second:
-        return pa.timestamp("us", first.tz)  # in nanoseconds there are no years before 1677 or after 2262
+        return pa.timestamp("us", first.tz)  # nanoseconds only cover the years from 1677 to 2262
     for one, other in ((first, second), (second, first)):
         if types.is_date(one) and types.is_timestamp(other) and other.tz is None:
             return pa.timestamp("us")
@@ -137,7 +142,7 @@ def promoted(first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
 
 
 def plain_type(kind: pa.DataType) -> pa.DataType:
-    """A type without what encodes its values: dictionaries, runs, views, extensions."""
+    """A type without encodings of its values: dictionaries, runs, views, extensions."""
     import pyarrow as pa
 
     types = pa.types
@@ -157,9 +162,9 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
 
 
 def converted(column: pa.Array, kind: pa.DataType) -> pa.Array:
-    """A column as one of another type: of texts, if need be in JSON. Raises pyarrow's errors for values that do not go.
+    """A column converted to another type; to text as JSON, if necessary. Raises pyarrow's errors for other values.
 
-    Of integers become floats, even those that floats round.
+    Integers become floats even if that rounds them.
     """
     import pyarrow as pa
 
@@ -173,7 +178,7 @@ def converted(column: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def plain_value(scalar: pa.Scalar) -> Any:
-    """A value as Python has it, without what Python's is too coarse or too short for: nanoseconds, years after 9999."""
+    """A value as a Python object, without nanoseconds and years after 9999, which Python lacks."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(scalar.type) and scalar.is_valid:
@@ -194,9 +199,9 @@ def _text_of(name: str, value: Any) -> str | None:
         text = value
     elif isinstance(value, bool | list | tuple | dict):
         text = json.dumps(value, ensure_ascii=False, default=str)
-    elif str(value) == object.__repr__(value):  # which says where it is, and not what
+    elif str(value) == object.__repr__(value):  # shows its address, not its value
         raise CollectionError(
-            f"the metadata {name!r} of a document is {shown(value)}; give texts, numbers, dates or lists"
+            f"the metadata {name!r} of a document is {shown(value)}; use texts, numbers, dates or lists of these"
         )
     else:
         text = str(value)

@@ -1,7 +1,7 @@
-"""Columns: what is known of each document beside its text, mapped into memory, in one Arrow file.
+"""Columns: the metadata of documents in one Arrow file, memory-mapped.
 
-A column keeps the type that it came with: dictionaries and other encodings of the same values aside. One that has few
-different values, all of them integers, texts, dates or truth values, is stored as an Arrow dictionary.
+A column keeps the type of its source, without dictionaries and other encodings of values. A column with few different
+values, all integers, texts, dates or booleans, is stored as an Arrow dictionary.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from lsr.storage.files import DAMAGE, storage_errors
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ROWS_AT_ONCE = 4096  # held as Python objects
-BATCH_ROWS = 1 << 16  # of the file
+ROWS_AT_ONCE = 4096  # rows in memory as Python objects
+BATCH_ROWS = 1 << 16  # rows per batch of the file
 BATCH_BYTES = 1 << 26
-MOST_VALUES = (1 << 16) - 1  # of a dictionary
-ROWS_PER_VALUE = 4  # at least, on average, for a dictionary to be worth it
+MOST_VALUES = (1 << 16) - 1  # values of a dictionary
+ROWS_PER_VALUE = 4  # least mean for which a dictionary is used
 
 
 class Columns:
-    """The columns of some documents. Opened when they are first asked for, and each checked when it is first read.
+    """The columns of documents. Opened on first use; a column is checked when it is first read.
 
-    Raises IndexFormatError, whenever that is, for what is missing or damaged.
+    Then raises IndexFormatError for missing or damaged files.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,7 +46,7 @@ class Columns:
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], name: str) -> Self:
-        """What ColumnsWriter wrote. Reads nothing yet."""
+        """Open columns written by ColumnsWriter. Reads nothing yet."""
         return cls(path_of(folder, name))
 
     @cached_property
@@ -64,7 +64,7 @@ class Columns:
         return int(self._table.num_rows)
 
     def column(self, name: str) -> pa.ChunkedArray:
-        """A column as it is stored: of its type, or a dictionary of it. Raises ParameterError if there is none."""
+        """A column as stored: of its type, or a dictionary of it. Raises ParameterError for an unknown name."""
         column = self._checked.get(name)
         if column is None:
             if name not in self._table.schema.names:
@@ -76,13 +76,13 @@ class Columns:
         return column
 
     def row(self, i: int) -> dict[str, Any]:
-        """Row i: the value of each column, as Python has them; None for a missing one."""
+        """Row i: column -> value as a Python object; None for a missing value."""
         if not 0 <= i < len(self):
             raise ParameterError(f"row {i} does not exist; there are {len(self)} rows")
         return {name: self._value(self.column(name), i) for name in self.names}
 
     def take(self, rows: npt.NDArray[np.integer]) -> pa.Table:
-        """A table of some rows, in this order, each column of its type."""
+        """A table of some rows, in this order, with the columns' types."""
         import pyarrow as pa
 
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
@@ -91,14 +91,14 @@ class Columns:
         return pa.table(taken, schema=self.schema)
 
     def _value(self, column: pa.ChunkedArray, i: int) -> Any:
-        # The chunks of all columns are alike.
+        # All columns have the same chunks.
         chunk = bisect_right(self._starts, i) - 1
         with _damage(self._path):
             return plain_value(column.chunk(chunk)[i - self._starts[chunk]])
 
     @cached_property
     def _starts(self) -> list[int]:
-        """Where each chunk begins, none of which is empty."""
+        """The first row of each chunk. No chunk is empty."""
         column = self._table.column(0)
         lengths = [len(chunk) for chunk in column.chunks]
         return [0, *np.cumsum(lengths).tolist()][:-1]
@@ -112,18 +112,18 @@ class Columns:
                 raise FileNotFoundError(2, os.strerror(2))  # to open a pipe would be to wait for its writer
             table = pa.ipc.open_file(pa.memory_map(str(self._path))).read_all()
             if not table.num_columns or len(set(table.schema.names)) < table.num_columns:
-                raise ValueError("it has no columns, or two of one name")
+                raise ValueError("it has no columns, or two with one name")
             chunks = [chunk for chunk in table.to_batches() if len(chunk)]
             return pa.Table.from_batches(chunks, table.schema).replace_schema_metadata(None)
 
 
 class ColumnsWriter:
-    """Rows of columns, added in any number of calls; `finish` writes NAME.arrow, `close` drops what is not finished.
+    """Writes rows of columns, in any number of calls. `finish` writes NAME.arrow; `close` drops unfinished rows.
 
     schema, known: see ColumnTypes.
 
-    Holds few rows in memory: what is added goes to a file without a name in `folder` first, because types and
-    dictionaries are known at the end.
+    Few rows are in memory: added rows are first written to an unnamed file in `folder`, because types and dictionaries
+    are known only at the end.
     """
 
     def __init__(
@@ -145,26 +145,26 @@ class ColumnsWriter:
         self._spool.close()
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Rows as mappings, name -> value, of which some may lack names: these are null.
+        """Add rows: name -> value. Missing names are null.
 
-        Raises CollectionError for a value that no column can hold, or that does not go with a known column.
+        Raises CollectionError for a value that no column can store, or that does not agree with a known column.
         """
         remaining = iter(rows)
         while some := list(islice(remaining, ROWS_AT_ONCE)):
             self._append(self._types.columns_of(some), len(some))
 
     def add_columns(self, columns: Columns, rows: npt.NDArray[np.integer]) -> None:
-        """Some rows of columns that were written before, in this order."""
+        """Add some rows of existing columns, in this order."""
         for first in range(0, len(rows), BATCH_ROWS):
             table = columns.take(rows[first : first + BATCH_ROWS])
             self._append({name: table.column(name).combine_chunks() for name in table.schema.names}, len(table))
 
     def add_missing(self, count: int) -> None:
-        """Rows of which nothing is known."""
+        """Add rows without any value."""
         self._append({}, count)
 
     def finish(self) -> pa.Schema:
-        """Write NAME.arrow, unless there are no columns; returns their schema. Raises StorageError."""
+        """Write NAME.arrow, unless there are no columns; returns the schema. Raises StorageError."""
         import pyarrow as pa
 
         schema = pa.schema(list(self._types.found.items()))
@@ -186,7 +186,7 @@ class ColumnsWriter:
         return schema
 
     def _append(self, columns: dict[str, Any], count: int) -> None:
-        """Columns of `count` values each, to the spool, each of the type that it and those before it have by now."""
+        """Add columns of `count` values to the spool, each with its current type."""
         import pyarrow as pa
 
         for name, column in columns.items():
@@ -200,7 +200,7 @@ class ColumnsWriter:
             self._spooled.append((self._spool.write(held.getvalue()), count))
 
     def _read(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """The rows and the columns of each batch of the spool, in the columns' types."""
+        """The number of rows and the columns of each batch in the spool, with final types."""
         import pyarrow as pa
 
         with storage_errors(self._path):
@@ -227,7 +227,7 @@ class ColumnsWriter:
         yield _joined(pending)
 
     def _values(self) -> dict[str, Any]:
-        """Column -> its different values, of those columns that are to be dictionaries."""
+        """Column -> its different values, for columns that become dictionaries."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -252,9 +252,9 @@ def write_columns(
     schema: pa.Schema | None = None,
     known: pa.Schema | None = None,
 ) -> pa.Schema:
-    """Write NAME.arrow, a row for each mapping; returns the schema. There is no file where that has no columns.
+    """Write NAME.arrow with a row for each mapping; returns the schema. Without columns, no file is written.
 
-    As ColumnsWriter takes them, and raises.
+    See ColumnsWriter for arguments and errors.
     """
     with ColumnsWriter(folder, name, schema, known) as writer:
         writer.add(rows)
@@ -266,9 +266,9 @@ def merge_columns(
     name: str,
     parts: Iterable[tuple[Columns | None, npt.NDArray[np.integer]]],
 ) -> pa.Schema:
-    """Write NAME.arrow of some rows of each part, one part after the other; returns the schema, as write_columns does.
+    """Write NAME.arrow from some rows of each part, part after part; returns the schema, as write_columns does.
 
-    A column that a part lacks, or all where the part is None, is null there.
+    A column is null for a part that lacks it. All columns are null for a part that is None.
     """
     with ColumnsWriter(folder, name) as writer:
         for columns, rows in parts:
@@ -307,7 +307,7 @@ def _joined(batches: list[dict[str, Any]]) -> dict[str, Any]:
 
 @contextmanager
 def _damage(path: Path) -> Iterator[None]:
-    """What reading of a damaged file raises, as an IndexFormatError that names it."""
+    """Turn errors of reading a damaged file into an IndexFormatError that names the file."""
     import pyarrow as pa
 
     try:

@@ -1,8 +1,8 @@
-"""Atomic writes: a reader sees the old file or the new one, never half of one. And the errors of reading half of one.
+"""Atomic writes, and errors of reading and writing files.
 
-A file or a folder is written as a hidden sibling, `.NAME.tmp-XXXXXXXX`, made durable, and then takes the place of the
-old one in a single step. The writer holds a lock on the sibling for as long as it lives, so that the next writer can
-remove what a killed process left behind, and spare what another process is writing now.
+A file or folder is written as a hidden sibling, `.NAME.tmp-XXXXXXXX`, made durable, and then replaces the old one in
+one step. A reader sees the old or the new content, never a part of it. The writer locks the sibling as long as it
+lives, so that the next writer can remove the files of a killed process but not those of a running one.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from safetensors import SafetensorError
 from lsr.checks import expanded
 from lsr.errors import StorageError
 
-STANDARD = Path("-")  # standard output, or input
+STANDARD = Path("-")  # standard output or input
 _DESCRIPTOR = re.compile(r"/dev/std(in|out|err)|(?:/dev|/proc/(?:self|thread-self|(\d+)))/fd/(\d+)")
 _TEMPORARY = re.compile(r"\.(.+)\.(?:tmp|old)-[0-9a-f]{16}")
-_HELD = 1 << 26  # bytes that are kept in memory of what a stream is to get
+_HELD = 1 << 26  # bytes for a stream that are kept in memory
 
 _ADVICE = {
     errno.ENOSPC: "free some space or write elsewhere",
@@ -46,8 +46,8 @@ _ADVICE = {
     errno.ENFILE: "raise the limit of this machine",
 }
 
-# What reading a file raises that is missing, or whose bytes make no sense to json, zipfile, gzip, numpy, pyarrow or
-# safetensors; numpy parses headers as Python.
+# Errors of json, zipfile, gzip, numpy, pyarrow and safetensors for missing or damaged files. numpy parses headers as
+# Python.
 DAMAGE: tuple[type[Exception], ...] = (
     OSError,
     SafetensorError,
@@ -70,15 +70,15 @@ DAMAGE: tuple[type[Exception], ...] = (
 def storage_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn an OSError or SafetensorError of the body into a StorageError that names `path`, the cause, and advice.
 
-    A BrokenPipeError passes: that nobody reads the output any more is not an error of writing it.
+    A BrokenPipeError is not changed: that nobody reads the output is not an error of writing it.
     """
     try:
         yield
     except (StorageError, BrokenPipeError):
         raise
     except (OSError, SafetensorError) as error:
-        # numpy reports a full disk as an OSError without a number ("1000 requested and 300 written"), safetensors as an
-        # error of its own.
+        # numpy reports a full disk as an OSError without errno ("1000 requested and 300 written"), safetensors as its
+        # own error.
         cause = getattr(error, "strerror", None) or f"{error} (is the disk full?)"
         advice = _ADVICE.get(getattr(error, "errno", None) or 0, "choose another path")
         raise StorageError(f"{os.fspath(path)}: cannot be written: {cause}; {advice}") from error
@@ -86,10 +86,10 @@ def storage_errors(path: str | os.PathLike[str]) -> Iterator[None]:
 
 @contextmanager
 def replacing_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A binary file to write; it takes the place of `path` when the body ends, and vanishes when the body fails.
+    """A binary file to write. It replaces `path` when the body ends, and is removed if the body fails.
 
-    A pipe, a device, or "-", standard output, is not replaced: the whole content is written to it when the body ends.
-    Folders above it are made as needed. Raises StorageError.
+    A pipe, a device, or "-" (standard output) is not replaced: the whole content is written to it when the body ends.
+    Missing parent folders are created. Raises StorageError.
     """
     path = str(expanded(path))
     if is_stream(path):
@@ -102,7 +102,7 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     with storage_errors(path):
         target = Path(os.path.realpath(path))
         if target.is_dir():
-            raise StorageError(f"{path}: cannot be written: there is a folder of that name; choose another path")
+            raise StorageError(f"{path}: cannot be written: a folder has this name; choose another path")
         _make_folders(target.parent)
         remove_stale(target)
         temporary, lock = _create_locked(target, folder=False)
@@ -120,7 +120,7 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def is_stream(path: str | os.PathLike[str]) -> bool:
-    """Whether `path` is written to as it is: a pipe, a device, or a descriptor that is open, such as "-"."""
+    """Whether `path` is written directly: a pipe, a device, or an open descriptor, such as "-"."""
     path = str(expanded(path))
     return _descriptor(path) is not None or (
         os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
@@ -128,9 +128,9 @@ def is_stream(path: str | os.PathLike[str]) -> bool:
 
 
 def refuse_stream(folder: str | os.PathLike[str]) -> None:
-    """Raises StorageError for a pipe or "-" where a folder is to be written."""
+    """Raises StorageError if the path of a folder to write is a pipe or "-"."""
     if is_stream(folder):
-        raise StorageError(f"{os.fspath(folder)}: is a stream, and a folder is to be written; name a folder")
+        raise StorageError(f"{os.fspath(folder)}: is a stream, but a folder will be written; name a folder")
 
 
 def is_standard_output(path: str | os.PathLike[str]) -> bool:
@@ -138,10 +138,10 @@ def is_standard_output(path: str | os.PathLike[str]) -> bool:
 
 
 def _descriptor(path: str) -> int | None:
-    """N for /dev/fd/N, its other names and links to it. Opening these by name would start a redirected file anew."""
+    """N for /dev/fd/N, its other names and links. Opening such a path by name would truncate a redirected file."""
     if path == str(STANDARD):
         return 1
-    for _ in range(40):  # links, at most, that systems follow
+    for _ in range(40):  # the most links that systems follow
         match = _DESCRIPTOR.fullmatch(os.path.abspath(path))
         if match and match[2] in (None, str(os.getpid())):
             return ("in", "out", "err").index(match[1]) if match[1] else int(match[3])
@@ -162,10 +162,10 @@ def _open_stream(path: str) -> BinaryIO:
 
 @contextmanager
 def replacing_folder(path: str | os.PathLike[str], marker: str) -> Iterator[Path]:
-    """An empty folder to fill; it takes the place of `path` when the body ends, and vanishes when the body fails.
+    """An empty folder to fill. It replaces `path` when the body ends, and is removed if the body fails.
 
-    A folder that is there already is replaced only if it is empty or holds a file named `marker`: nothing that lsr did
-    not write is ever removed. Raises StorageError.
+    An existing folder is replaced only if it is empty or has a file named `marker`: folders that lsr did not write are
+    never removed. Raises StorageError.
     """
     path = expanded(path)
     with storage_errors(path):
@@ -181,13 +181,13 @@ def replacing_folder(path: str | os.PathLike[str], marker: str) -> Iterator[Path
             _take_place(temporary, target)
             _sync(target.parent)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)  # what failed, or what has been replaced
+            shutil.rmtree(temporary, ignore_errors=True)  # the failed or the replaced folder
             os.close(lock)
 
 
 @contextmanager
 def scratch_folder(target: Path) -> Iterator[Path]:
-    """An empty folder beside `target`, which may not be there; it is removed at the end, or by a later writer."""
+    """An empty folder next to `target`, which need not exist. Removed at the end, or by a later writer."""
     with storage_errors(target):
         temporary, lock = _create_locked(target, folder=True)
     try:
@@ -198,17 +198,17 @@ def scratch_folder(target: Path) -> Iterator[Path]:
 
 
 def own_folder(folder: Path, marker: str, what: str) -> int:
-    """Make `folder` where there is none, and lock it: a descriptor as lock_folder gives it.
+    """Create `folder` if it does not exist, and lock it; returns a descriptor like lock_folder.
 
-    Raises StorageError where it holds files but no `marker`, that is, no `what`, and as lock_folder does.
+    Raises StorageError if it has files but no `marker`, so that it is no `what`, and what lock_folder raises.
     """
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = lock_folder(folder)
         try:
-            ours = (marker, f".{marker}.tmp-")  # what a kill leaves before the marker is there
+            ours = (marker, f".{marker}.tmp-")  # files of a writer that was killed before it wrote the marker
             if not (folder / marker).exists() and not all(each.name.startswith(ours) for each in folder.iterdir()):
-                raise StorageError(f"{folder}: is not empty and holds no {what}; choose another folder")
+                raise StorageError(f"{folder}: is not empty and has no {what}; choose another folder")
         except BaseException:
             os.close(lock)
             raise
@@ -216,9 +216,9 @@ def own_folder(folder: Path, marker: str, what: str) -> int:
 
 
 def lock_folder(folder: Path, *, wait: bool = False) -> int:
-    """A descriptor that holds the only lock on `folder` until it is closed or the process ends.
+    """A descriptor with the exclusive lock on `folder`, until it is closed or the process ends.
 
-    Raises StorageError when another process holds it, or waits for that one.
+    If another process has the lock, waits, or raises StorageError.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -226,16 +226,16 @@ def lock_folder(folder: Path, *, wait: bool = False) -> int:
     except BlockingIOError:
         os.close(descriptor)
         raise StorageError(
-            f"{folder}: another process is writing here, or a searcher of this one has yet to commit or roll back; "
-            f"wait for it or choose another path"
+            f"{folder}: another writer has the lock: another process, or a searcher of this process with uncommitted "
+            "changes; wait for it, commit or roll back, or choose another path"
         ) from None
     except OSError:
-        pass  # a file system without locks: two writers at once are then the user's to avoid
+        pass  # a file system without locks: the user must avoid two writers at once
     return descriptor
 
 
 def left_aside(path: str | os.PathLike[str]) -> Path | None:
-    """Where the old folder is, if a writer was killed in mid-replacement on a file system that cannot swap folders."""
+    """The old folder, if a writer was killed during a replacement on a file system that cannot swap folders."""
     target = Path(os.path.realpath(path))
     return next(iter(_siblings(target, "old")), None)
 
@@ -243,12 +243,12 @@ def left_aside(path: str | os.PathLike[str]) -> Path | None:
 def _make_folders(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:  # what is there is a file
+    except FileExistsError as error:  # a file has this name
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
 
 
 def link_tree(old: Path, new: Path, but: str | None = None) -> None:
-    """A file, or a folder and all that is in it `but` what has that name, linked where it can be, else copied."""
+    """Link a file, or a folder with everything except the name `but`, or copy it where links are not possible."""
     if old.is_dir():
         new.mkdir(parents=True, exist_ok=True)
         for each in old.iterdir():
@@ -263,7 +263,7 @@ def link_tree(old: Path, new: Path, but: str | None = None) -> None:
 
 
 def remove_temporaries(folder: Path, ours: Callable[[str], bool]) -> None:
-    """Remove what killed writers left in `folder` of files and folders with names that are `ours`."""
+    """Remove temporary files and folders of killed writers in `folder`, whose names are `ours`."""
     with suppress(OSError):
         for name in os.listdir(folder):
             match = _TEMPORARY.fullmatch(name)
@@ -272,7 +272,7 @@ def remove_temporaries(folder: Path, ours: Callable[[str], bool]) -> None:
 
 
 def sync_tree(path: Path) -> None:
-    """Make a file, or a folder and all that is in it, durable."""
+    """Make a file, or a folder with its content, durable."""
     for folder, _, names in os.walk(path):
         for name in names:
             _sync(Path(folder, name))
@@ -301,12 +301,12 @@ def _create_locked(target: Path, *, folder: bool) -> tuple[Path, int]:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             if temporary.exists():
                 return temporary, descriptor
-            # Another writer took it for stale in the instant before it was locked: make another one.
+            # Another writer removed it as stale before it was locked: create another one.
             os.close(descriptor)
 
 
 def remove_stale(target: Path) -> None:
-    """Remove what killed writers left beside `target`, which was to take its place, or has given it up."""
+    """Remove temporary files of killed writers next to `target`."""
     for sibling in _siblings(target, "tmp"):
         _remove_unlocked(sibling)
 
@@ -326,21 +326,21 @@ def _remove_unlocked(path: Path) -> None:
 
 
 def refuse_foreign(target: Path, marker: str) -> None:
-    """Raises StorageError if `replacing_folder` would not replace `target`: a check before long work."""
+    """Raises StorageError if `replacing_folder` would not replace `target`. Call it before long work."""
     if not target.exists():
         return
     if not target.is_dir():
-        raise StorageError(f"{target}: cannot be written: there is a file of that name; choose another path")
+        raise StorageError(f"{target}: cannot be written: a file has this name; choose another path")
     if not (target / marker).exists() and any(target.iterdir()):
         raise StorageError(
-            f"{target}: cannot be replaced: the folder holds files that lsr did not write (there is no {marker}); "
-            "choose another path"
+            f"{target}: cannot be replaced: the folder has files that lsr did not write (there is no {marker}); choose "
+            "another path"
         )
 
 
 def _take_place(temporary: Path, target: Path) -> None:
     try:
-        os.rename(temporary, target)  # where there is nothing, or an empty folder
+        os.rename(temporary, target)  # nothing is there, or an empty folder
         return
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
@@ -358,7 +358,7 @@ def _take_place(temporary: Path, target: Path) -> None:
 
 
 def _exchange(first: Path, second: Path) -> bool:
-    """Swap two folders in one step; False where the system or the file system cannot."""
+    """Swap two folders in one step; False if the system or the file system cannot."""
     libc = ctypes.CDLL(None, use_errno=True)
     paths = os.fsencode(first), os.fsencode(second)
     if sys.platform == "linux" and hasattr(libc, "renameat2"):

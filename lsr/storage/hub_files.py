@@ -1,4 +1,4 @@
-"""Files of a repository of Hugging Face's hub, fetched where they are not cached. HF_HUB_OFFLINE is respected."""
+"""Files of a repository on the Hugging Face hub, downloaded if they are not cached. HF_HUB_OFFLINE is respected."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 
 def hub_snapshot(repository: str, **which: Any) -> Path:
-    """The folder of the hub's cache that holds these files.
+    """The folder of these files in the hub's cache.
 
-    which: as huggingface_hub.snapshot_download takes it. Bars are shown to people alone. Raises whatever that raises,
-    of several libraries; callers need() huggingface_hub before.
+    which: as huggingface_hub.snapshot_download takes it. Bars are shown only on terminals. Raises the errors of several
+        libraries. Callers must call need("huggingface_hub") before.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars

@@ -1,4 +1,4 @@
-"""IdColumn: many ids, memory-mapped, and the rows of some of them without a look at the others."""
+"""IdColumn: memory-mapped ids, and look-up of their rows without reading the other ids."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SORTED_AT_ONCE = 1 << 18
 
 
 class Ids(Protocol):
-    """An id for each row: an IdColumn, or several as one."""
+    """The interface of ids by row: an IdColumn, or several columns together."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, row: int, /) -> str: ...
@@ -31,7 +31,7 @@ class Ids(Protocol):
 
 
 class IdKeys(NamedTuple):
-    """Ids as they are looked for: UTF-8 end to end, uint8, where each begins, int64[n + 1], and digests, uint64[n]."""
+    """Ids to look up: concatenated UTF-8 bytes, uint8; their begins, int64[n + 1]; and digests, uint64[n]."""
 
     text: npt.NDArray[np.uint8]
     offsets: npt.NDArray[np.int64]
@@ -39,7 +39,7 @@ class IdKeys(NamedTuple):
 
     @classmethod
     def of(cls, ids: Sequence[str]) -> IdKeys:
-        """Of ids, even those with surrogates, which no column has."""
+        """The keys of ids. Ids can have surrogates, although no column has such ids."""
         text, offsets = _joined([each.encode(errors="surrogatepass") for each in ids])
         return cls(text, offsets, digests_of(text, offsets))
 
@@ -53,36 +53,36 @@ class IdKeys(NamedTuple):
 
 
 class IdColumn(StringColumn):
-    """Ids of rows, each of them once.
+    """Unique ids of rows.
 
-    Beside the strings stand their digests, uint64[n], sorted, and the row of each, uint32 or int64[n]. A column that
-    was written without them works them out when it is first asked for rows; IndexFormatError then if it is damaged.
+    Stored with the strings: their digests, uint64[n], sorted, and the row of each digest, uint32 or int64[n]. A column
+    without digests computes them when rows are first looked up; IndexFormatError then if it is damaged.
     """
 
     _sorted: tuple[npt.NDArray[np.uint64], npt.NDArray[Any]] | None = None
 
     @classmethod
     def of(cls, ids: Sequence[str]) -> Self:
-        """The column of some ids, valid Unicode. Raises VectorsError, which names both rows, if one occurs twice."""
+        """The column of ids, which must be valid Unicode. Raises VectorsError, with both rows, for a duplicate id."""
         column = cls(*_joined([each.encode() for each in ids]))
         digests, _ = column._by_digest()
-        if (digests[1:] == digests[:-1]).any():  # which two different ids may have, too
+        if (digests[1:] == digests[:-1]).any():  # different ids can have equal digests
             check_unique(ids)
         return column
 
     @staticmethod
     def write(folder: Path, name: str, strings: Iterable[str]) -> int:
-        """Write NAME.*.npy, holding few strings and numbers at a time; returns how many strings there were.
+        """Write NAME.*.npy, with few strings and numbers in memory; returns the number of strings.
 
-        Raises as StringColumn.write does. Ids are not compared.
+        Raises what StringColumn.write raises. Duplicate ids are not detected.
         """
         count = StringColumn.write(folder, name, strings)
-        written = StringColumn.open(folder, name)  # without the digests of ids that may have been there before
+        written = StringColumn.open(folder, name)  # without digests of older ids
         unsorted = f"{name}.unsorted"
         with growing_array(folder, unsorted, np.uint64) as add:
             for begin in range(0, count, STRINGS_AT_ONCE):
                 add(digests_of(written._text, written._offsets[begin : begin + STRINGS_AT_ONCE + 1]))
-        # Sorted a range of digests at a time; each is about as frequent as any other.
+        # Sorted by ranges of digests, which are about equally frequent.
         parts = 1 + count // SORTED_AT_ONCE
         with (
             growing_array(folder, f"{name}.digests", np.uint64) as add_digests,
@@ -105,7 +105,7 @@ class IdColumn(StringColumn):
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], name: str) -> Self:
-        """Open what `write`, or StringColumn.write, wrote. Raises IndexFormatError."""
+        """Open ids written by `write` or StringColumn.write. Raises IndexFormatError."""
         column = super().open(folder, name)
         if Path(folder, f"{name}.digests.npy").exists():
             digests, rows = (load_array(folder, f"{name}.{each}") for each in ("digests", "rows"))
@@ -119,12 +119,12 @@ class IdColumn(StringColumn):
         return column
 
     def rows(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
-        """int64[m]: the row of each id, -1 for ids that are not there. Takes O(m log n)."""
+        """int64[m]: the row of each id; -1 for unknown ids. Takes O(m log n)."""
         return self.find(IdKeys.of(ids))
 
     @property
     def keys(self) -> IdKeys:
-        """All ids, to be found in another column."""
+        """All ids as keys, to look them up in another column."""
         by_digest, rows = self._by_digest()
         digests = np.zeros(len(self), np.uint64)
         inside = (rows >= 0) & (rows < len(self))
@@ -132,10 +132,10 @@ class IdColumn(StringColumn):
         return IdKeys(self._text, self._offsets, digests)
 
     def find(self, keys: IdKeys) -> npt.NDArray[np.int64]:
-        """As `rows`, of ids that are to be found in several columns."""
+        """Like `rows`, for keys that are looked up in several columns."""
         found = np.full(keys.size, -1, np.int64)
         digests, rows = self._by_digest()
-        order = np.argsort(keys.digests)  # neighbors lie side by side, in memory and on the disk
+        order = np.argsort(keys.digests)  # neighbors are adjacent in memory and on disk
         begins = np.searchsorted(digests, keys.digests[order])
         there = begins < len(digests)
         there[there] = digests[begins[there]] == keys.digests[order[there]]
@@ -146,7 +146,7 @@ class IdColumn(StringColumn):
         known: dict[bytes, int] = {}
         of_digest = -1
         for i, begin in zip(order[alike].tolist(), begins[alike].tolist(), strict=True):
-            if of_digest != begin:  # ids of one digest are read once: who names them can make thousands
+            if of_digest != begin:  # ids with equal digests are read once, because an attacker can make thousands
                 of_digest = begin
                 end = int(np.searchsorted(digests, digests[begin], side="right"))
                 known = {self._bytes(row): row for row in rows[begin:end][::-1].tolist() if 0 <= row < len(self)}
@@ -156,7 +156,7 @@ class IdColumn(StringColumn):
     def _confirmed(
         self, rows: npt.NDArray[np.int64], keys: IdKeys, which: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.int64]:
-        """`rows` where their bytes are those of these keys, elsewhere -1; nothing is read beyond the text's end."""
+        """`rows` if their bytes are those of the keys, else -1. Never reads beyond the end of the text."""
         inside = (rows >= 0) & (rows < len(self))
         safe = np.where(inside, rows, 0)
         begins, ends = self._offsets[safe], self._offsets[safe + 1]
@@ -171,20 +171,20 @@ class IdColumn(StringColumn):
         return np.where(inside & (differ[stops] == differ[stops - lengths]), rows, -1)
 
     def check(self) -> None:
-        """Read all. Raises IndexFormatError unless ids are valid, each occurs once, and the digests are theirs."""
+        """Read all ids. Raises IndexFormatError unless they are valid and unique, and the digests are correct."""
         super().check()
         fresh, ours = IdColumn(self._text, self._offsets)._by_digest(), self._by_digest()
         if not all(np.array_equal(*each) for each in zip(fresh, ours, strict=True)):
-            raise IndexFormatError("the digests of the ids are not theirs; build the index again")
+            raise IndexFormatError("the digests do not match the ids; build the index again")
         digests, rows = fresh
-        alike = np.flatnonzero(digests[1:] == digests[:-1]).tolist()  # which two different ids may be, too
+        alike = np.flatnonzero(digests[1:] == digests[:-1]).tolist()  # different ids can have equal digests
         if len({self._bytes(rows[each]) for at in alike for each in (at, at + 1)}) < len(
             {each for at in alike for each in (at, at + 1)}
         ):
             raise IndexFormatError("an id occurs twice; build the index again")
 
     def all_rows(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
-        """The row of each id, as `rows` gives them: no document has several."""
+        """All rows in which each id occurs; one, as ids are unique."""
         return self.rows(ids)
 
     def _by_digest(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[Any]]:
@@ -197,7 +197,7 @@ class IdColumn(StringColumn):
         return self._sorted
 
     def first_repeated(self) -> int | None:
-        """The first row whose id an earlier row has, too; None if there is none."""
+        """The first row with the id of an earlier row; None if there is none."""
         digests, rows = self._by_digest()
         first = len(self)
         of_digest, known = -1, set[bytes]()
@@ -206,7 +206,7 @@ class IdColumn(StringColumn):
             for at in (np.flatnonzero(some[1:] == some[:-1]) + begin).tolist():
                 if of_digest != digests[at]:
                     of_digest, known = int(digests[at]), {self._bytes(int(rows[at]))}
-                row = int(rows[at + 1])  # those of one digest rise
+                row = int(rows[at + 1])  # rows with equal digests ascend
                 if self._bytes(row) in known:
                     first = min(first, row)
                 known.add(self._bytes(row))
@@ -214,15 +214,15 @@ class IdColumn(StringColumn):
 
 
 def _row_type(count: int) -> np.dtype[Any]:
-    """The type of the rows of so many ids."""
+    """The type of row numbers for this number of ids."""
     return np.dtype(np.uint32 if count <= 1 << 32 else np.int64)
 
 
 def digests_of(text: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
-    """uint64[n] of strings: the sum of their bytes, each times a random odd number of its place, modulo 2**64.
+    """uint64[n], digests of strings: the sum of the bytes, each times a random odd number of its place, modulo 2**64.
 
-    Equal digests of different strings do no harm: strings are compared. text uint8[m], offsets int64[n + 1]: where each
-    string begins.
+    Equal digests of different strings are harmless, because strings are compared. text: uint8[m]. offsets: int64[n +
+    1], the begin of each string.
     """
     digests = np.empty(len(offsets) - 1, np.uint64)
     for begin in range(0, len(digests), STRINGS_AT_ONCE):
@@ -231,7 +231,7 @@ def digests_of(text: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> n
         first = int(offsets[begin])
         some = text[first : first + int(ends[-1])].astype(np.uint64)
         places = np.arange(len(some)) - np.repeat(ends[:-1], lengths)
-        some += np.uint64(1)  # so that a byte of zero counts
+        some += np.uint64(1)  # so that a zero byte counts
         some *= _factors(int(lengths.max(initial=0)))[places]
         sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(some)])
         digests[begin : begin + len(lengths)] = sums[ends[1:]] - sums[ends[:-1]]

@@ -1,4 +1,4 @@
-"""Ids of documents and queries: valid text, and unique where that matters."""
+"""Checks of ids of documents and queries: valid text, and unique."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ DIGEST_BYTES = 16
 
 
 def check_ids(ids: Sequence[str] | npt.NDArray[Any], rows: int) -> list[str]:
-    """`ids` as a list. Raises VectorsError unless there is one text, valid Unicode, for each row."""
+    """`ids` as a list. Raises VectorsError unless there is one valid Unicode string per row."""
     checked = listed(ids, "ids", VectorsError)
     if len(checked) != rows:
-        raise VectorsError(f"{len(checked)} ids for {rows} rows; there must be one for each row")
+        raise VectorsError(f"{len(checked)} ids for {rows} rows; there must be one id per row")
     for row, row_id in enumerate(checked):
         if not isinstance(row_id, str):
             raise VectorsError(f"row {row}: id is {shown(row_id)}; ids must be text: [str(each) for each in ids]")
@@ -28,7 +28,7 @@ def check_ids(ids: Sequence[str] | npt.NDArray[Any], rows: int) -> list[str]:
 
 
 def check_unique(ids: Sequence[str]) -> None:
-    """Raises VectorsError, which names both rows, when an id occurs twice."""
+    """Raises VectorsError, which names both rows, for a duplicate id."""
     repeated = UniqueIds().add(ids)
     if repeated is not None:
         row_id = ids[repeated]
@@ -37,16 +37,16 @@ def check_unique(ids: Sequence[str]) -> None:
 
 
 class UniqueIds:
-    """Tells whether an id has been seen, in 16 bytes an id: its BLAKE2 digest, in sorted runs of falling length.
+    """Detects duplicate ids with 16 bytes per id: their BLAKE2 digests, in sorted runs of decreasing length.
 
-    Two different ids out of a thousand million share a digest with a probability below 1e-20.
+    Two different ids out of a thousand million have equal digests with a probability below 1e-20.
     """
 
     def __init__(self) -> None:
         self._runs: list[npt.NDArray[np.bytes_]] = []
 
     def add(self, ids: Sequence[str]) -> int | None:
-        """Remember `ids`; or the position of the first that has been seen, here or before, and remember none."""
+        """Record `ids`; or return the position of the first duplicate, here or earlier, and record none."""
         joined = b"".join([blake2b(each.encode(), digest_size=DIGEST_BYTES).digest() for each in ids])
         digests = np.frombuffer(joined, f"S{DIGEST_BYTES}")
         order = np.argsort(digests, kind="stable")

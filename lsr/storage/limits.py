@@ -1,7 +1,7 @@
-"""What reading may take, however small the file is that it comes from: settings of the environment.
+"""Limits for reading files, from the environment, so that a small file cannot take all memory or disk.
 
-LSR_MAX_LINE: bytes of a line, or of a page; by default 256 MB. LSR_MAX_UNPACKED: bytes that a packed file, a .gz or an
-.npz, may hold; by default 1 GB, or 250 times its size if that is more.
+LSR_MAX_LINE: bytes of a line or of a file of text; by default 256 MB. LSR_MAX_UNPACKED: decompressed bytes of a .gz or
+.npz file; by default 1 GB, or 250 times the compressed size if that is more.
 """
 
 from __future__ import annotations
@@ -12,29 +12,29 @@ from lsr.errors import ParameterError
 
 MAX_LINE, MAX_UNPACKED = "LSR_MAX_LINE", "LSR_MAX_UNPACKED"
 _LINE = 1 << 28
-_UNPACKED, _TIMES = 1 << 30, 250  # text is packed to a tenth; gzip can pack to a thousandth
+_UNPACKED, _TIMES = 1 << 30, 250  # text compresses to a tenth; gzip can compress to a thousandth
 
 
 class UnreadableInputError(ValueError):
-    """A file whose content will not be read; the message says why, and what to do."""
+    """The content of a file is not read. The message says why, and what to do."""
 
 
 def longest_line() -> int:
-    """Bytes. Raises ParameterError for a setting that is no number."""
+    """The limit in bytes. Raises ParameterError for a setting that is not a number."""
     return _setting(MAX_LINE) or _LINE
 
 
 def most_unpacked(packed: int | None) -> int:
-    """Bytes that a packed file of so many may hold; None for a stream, which has no size. Raises ParameterError."""
+    """The limit of decompressed bytes for a file of `packed` bytes; None for a stream. Raises ParameterError."""
     return _setting(MAX_UNPACKED) or (1 << 63 if packed is None else max(_UNPACKED, _TIMES * packed))
 
 
 def check_unpacked(held: int, packed: int | None, what: str = "it") -> None:
-    """Raises UnreadableInputError where a packed file holds more than it may."""
+    """Raises UnreadableInputError if a compressed file has more decompressed bytes than the limit."""
     most = most_unpacked(packed)
     if held > most:
         raise UnreadableInputError(
-            f"{what} unpacks to more than {most} bytes; unpack it yourself, or allow more by {MAX_UNPACKED}"
+            f"{what} decompresses to more than {most} bytes; decompress it yourself, or raise the limit {MAX_UNPACKED}"
         )
 
 

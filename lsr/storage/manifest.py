@@ -1,11 +1,11 @@
-"""The on-disk format of an index: a folder with one manifest, manifest.json, and the arrays that it lists.
+"""The manifest of an index: a folder has one file manifest.json and the arrays that it lists.
 
-The manifest holds the format version, the kind of index, its configuration and counts, and, under "files", the size and
-SHA-256 of every other file of the folder, and of one that is larger than a MiB a short checksum of each MiB. Opening
-compares the sizes; `verify` the checksums too.
+The manifest has the format version, the kind of index, its configuration and counts. Under "files", it has the size and
+SHA-256 of every other file of the folder, and, for files larger than a MiB, a short checksum of each MiB. Opening
+compares the sizes; `verify` compares checksums.
 
-The manifest of an index of segments (format 5) is a commit: it carries a checksum of itself, and names folders that
-have manifests of their own; see lsr.index.segments.commit.
+The manifest of an index of segments (format 5) is a commit: it has a checksum of itself, and names folders with their
+own manifests; see lsr.index.segments.commit.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from lsr.storage.recognize import A_COLLECTION, AN_ENCODER, LINES_FOLDER, VECTOR
 MANIFEST = "manifest.json"
 PRODUCT = "lsr index"
 COMMIT_FORMAT = 5
-GENERATION = "generation-"  # how the names of an index's commits begin
+GENERATION = "generation-"  # prefix of the names of commits
 _CHECKSUM = "checksum"
 _INDEXED = {
     A_COLLECTION: " --encoder NAME",
     VECTORS_FOLDER: "",
     LINES_FOLDER: "",
-}  # what an index is built from -> and how
-_PRODUCT_WITHIN = 100  # bytes: the first entry, so that a manifest that was cut short is still known
+}  # kinds of input -> further arguments of lsr index
+_PRODUCT_WITHIN = 100  # bytes: "product" is the first entry, so that a truncated manifest is recognized
 
-CHUNK = 1 << 20  # bytes that have a checksum of their own
+CHUNK = 1 << 20  # bytes with one checksum
 SAMPLED = 64  # chunks that verify="sample" reads
 Verify = Literal["none", "sample", "full"]
 VERIFY: tuple[Verify, ...] = get_args(Verify)
@@ -50,10 +50,10 @@ Extra = Callable[[Path], Mapping[str, Any]]
 
 @contextmanager
 def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """An empty folder to fill; it takes the place of the index at `path`, if there is one, when the body ends.
+    """An empty folder to fill. It replaces the index at `path`, if there is one, when the body ends.
 
-    A folder that is not empty and no index is never replaced, nor an index that another process is writing.
-    Raises StorageError.
+    A folder that is not empty and not an index is never replaced, nor an index that another process is writing. Raises
+    StorageError.
     """
     check_replaceable(path)
     target = Path(os.path.realpath(expanded(path)))
@@ -67,23 +67,22 @@ def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def check_replaceable(path: str | os.PathLike[str]) -> None:
-    """Raises StorageError unless an index can take the place of what is at `path`: nothing, or an index, even damaged.
-
-    To be asked before long work, too.
-    """
+    """Raises StorageError unless `path` does not exist or is an index, even a damaged one. Call it before long work."""
     files.refuse_stream(path)
     with storage_errors(path):
         target = Path(os.path.realpath(path))
         files.refuse_foreign(target, MANIFEST)
         if (target / MANIFEST).exists() and not _is_index(target):
-            raise StorageError(f"{target}: cannot be replaced: its {MANIFEST} is not of lsr; choose another path")
+            raise StorageError(
+                f"{target}: cannot be replaced: its {MANIFEST} was not written by lsr; choose another path"
+            )
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Write manifest.json with the sizes and checksums of all files that are in `folder` now. Raises StorageError.
+    """Write manifest.json with the sizes and checksums of all files in `folder`. Raises StorageError.
 
-    manifest: JSON; must have "format_version" (a whole number) and "kind". An index in a subfolder, with a manifest of
-    its own, is left to that one, so that it can be replaced by itself.
+    manifest: JSON with "format_version" (a whole number) and "kind". An index in a subfolder has its own manifest, so
+        that it can be replaced separately.
     """
     path = folder / MANIFEST
     with storage_errors(folder):
@@ -98,73 +97,73 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
 def read_manifest(
     folder: str | os.PathLike[str], formats: Sequence[int] | None = None, kind: str | None = None
 ) -> dict[str, Any]:
-    """The manifest of the index in `folder`, after a look at every file that it lists.
+    """The manifest of the index in `folder`. Checks the sizes of all files that it lists.
 
-    Raises IndexFormatError when there is no index of one of these format versions (and of that kind, if one is given),
-    or when a file is missing or has another size.
+    Raises IndexFormatError if there is no index of one of these format versions (and of that kind, if one is given), or
+    if a file is missing or has another size.
     """
     folder = expanded(folder)
     manifest = _load_manifest(folder)
     if kind is not None and manifest.get("kind") != kind:
         raise IndexFormatError(
-            f"{folder}: an index of kind {manifest.get('kind')!r}, not {kind!r}; open it as what it is"
+            f"{folder}: is an index of kind {manifest.get('kind')!r}, not {kind!r}; open it with lsr.open_index"
         )
     version = manifest.get("format_version")
     if formats is not None and (not isinstance(version, int) or version not in formats):
         newer = isinstance(version, int) and version > max(formats)
         advice = "upgrade lsr" if newer else "build the index again"
         known = " and ".join(map(str, sorted(formats)))
-        raise IndexFormatError(f"{folder}: format version {version}, this lsr reads {known}; {advice}")
-    if version != COMMIT_FORMAT:  # what a commit names may be gone with it by now: whoever opens it holds it first
+        raise IndexFormatError(f"{folder}: format version {version}, but this lsr reads {known}; {advice}")
+    if version != COMMIT_FORMAT:  # files of a commit can disappear with it: those who open it hold it first
         check_sizes(folder, manifest)
     return manifest
 
 
 def check_sizes(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Raises IndexFormatError where a file that the manifest lists is missing, is no file, or has another size."""
+    """Raises IndexFormatError if a file that the manifest lists is missing, is not a file, or has another size."""
     for name, entry in _listed_files(folder / MANIFEST, manifest):
         check_size(folder / name, entry["bytes"])
 
 
 def sealed(manifest: Mapping[str, Any]) -> bytes:
-    """The JSON of a manifest that carries its own checksum."""
+    """The JSON of a manifest with its own checksum."""
     body = {"product": PRODUCT, **{name: entry for name, entry in manifest.items() if name != _CHECKSUM}}
     return json.dumps({**body, _CHECKSUM: _seal(body)}, indent=1).encode()
 
 
 def _seal(manifest: Mapping[str, Any]) -> str:
-    """SHA-256 of the canonical JSON of all entries but the checksum itself."""
+    """SHA-256 of the canonical JSON of all entries except the checksum."""
     body = {name: entry for name, entry in manifest.items() if name != _CHECKSUM}
     return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def manifest_stamp(folder: Path) -> tuple[int, int, int]:
-    """What tells a manifest from the one that was there before: device, inode and time. Raises OSError."""
+    """An identity of the manifest file: device, inode and time. Raises OSError."""
     found = os.stat(folder / MANIFEST)
     return found.st_dev, found.st_ino, found.st_mtime_ns
 
 
 def has_generations(folder: Path) -> bool:
-    """Whether a folder holds an index of segments, even a damaged one."""
+    """Whether a folder is an index of segments, even a damaged one."""
     with suppress(OSError):
         return any(name.startswith(GENERATION) for name in os.listdir(folder))
     return False
 
 
 def update_manifest(folder: str | os.PathLike[str], change: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
-    """Add entries to the manifest of the index in `folder`, in one step; files and their checksums stay as they are.
+    """Add entries to the manifest of the index in `folder` in one step. Files and their checksums do not change.
 
-    change: given the manifest, returns the entries that are new or replace others. Processes that do this wait for one
-    another. If an index takes the place of this one meanwhile, it is left as it is.
-    Raises IndexFormatError when there is no index, StorageError.
+    change: takes the manifest and returns new or replaced entries. Processes that do this wait for each other. If
+        another index replaces this one meanwhile, nothing changes. Raises IndexFormatError if there is no index,
+        StorageError.
     """
     folder = expanded(folder)
     target = Path(os.path.realpath(folder))
     with storage_errors(folder):
         lock = lock_folder(target, wait=True)
         try:
-            # The manifest is read when the file that replaces it is already there, as one that is removed with its
-            # folder: so it is never another index's manifest that is replaced.
+            # The manifest is read after its replacement was created in the folder. If the index is replaced, the new
+            # file disappears with the old folder, so the manifest of another index is never replaced.
             with files.replacing_file(target / MANIFEST) as file:
                 manifest = _load_manifest(target)
                 file.write(json.dumps({**manifest, **change(manifest)}, indent=1).encode())
@@ -177,7 +176,7 @@ def _load_manifest(folder: Path) -> dict[str, Any]:
 
 
 def load_manifest(folder: Path, name: str) -> dict[str, Any]:
-    """The manifest in a file of this name; of what it lists nothing is looked at. Raises IndexFormatError."""
+    """The manifest in a file of this name. The files that it lists are not checked. Raises IndexFormatError."""
     path = folder / name
     again = f"lsr repair {folder}" if has_generations(folder) else "build the index again"
     try:
@@ -193,32 +192,33 @@ def load_manifest(folder: Path, name: str) -> dict[str, Any]:
             hint = f"{kind}: build an index of it, lsr index {folder} INDEX{_INDEXED[kind]}, and give that"
         elif kind == AN_ENCODER:
             hint = f"{kind}: give the folder of an index that was built with it"
-        raise IndexFormatError(f"{folder}: no index (there is no {MANIFEST}); {hint}") from error
+        raise IndexFormatError(f"{folder}: is not an index (there is no {MANIFEST}); {hint}") from error
     except NotADirectoryError as error:
         raise IndexFormatError(f"{folder}: is {what_is(folder)}, not an index; give the folder of an index") from error
     except OSError as error:
         if is_exhausted(error):
             raise damaged(path, error) from error
         raise IndexFormatError(
-            f"{folder}: no index can be read: {error.strerror}; give the folder of an index"
+            f"{folder}: the index cannot be read: {error.strerror}; give the folder of an index"
         ) from error
     except (ValueError, RecursionError) as error:
         if is_pointer(path):
             raise IndexFormatError(f"{path}: {POINTER}") from error
         raise IndexFormatError(f"{path}: truncated or not JSON ({error}); {again}") from error
     if not isinstance(manifest, dict) or manifest.get("product") != PRODUCT:
-        raise IndexFormatError(f"{path}: not the manifest of an index; give the folder of an index that lsr built")
+        raise IndexFormatError(f"{path}: is not the manifest of an index; give the folder of an index that lsr built")
     if manifest.get("format_version") == COMMIT_FORMAT and manifest.get(_CHECKSUM) != _seal(manifest):
-        raise IndexFormatError(f"{path}: damaged (its checksum is not that of its content); {again}")
+        raise IndexFormatError(f"{path}: damaged (the checksum does not match the content); {again}")
     return manifest
 
 
 def verify(folder: str | os.PathLike[str], how: Verify = "full", manifest: Mapping[str, Any] | None = None) -> None:
-    """Compare checksums of an index's files, and of indexes in it, with those of its manifest.
+    """Compare checksums of the files of an index, and of indexes in it, with its manifest.
 
-    how: "full" reads every byte, "sample" some MiB of all files, chosen at random, "none" nothing.
-    manifest: of another generation than the one in force. Raises IndexFormatError for the first file that differs,
-    ParameterError for another `how`.
+    how: "full" reads every byte, "sample" some randomly chosen MiB of all files, "none" nothing.
+    manifest: of another generation than the current one.
+
+    Raises IndexFormatError for the first file that differs, ParameterError for another `how`.
     """
     folder = expanded(folder)
     check_choice("verify", how, VERIFY)
@@ -238,9 +238,10 @@ def verify(folder: str | os.PathLike[str], how: Verify = "full", manifest: Mappi
 def damaged_files(
     folder: Path, manifest: Mapping[str, Any] | None = None, progress: Callable[[int], object] = lambda _: None
 ) -> Iterator[tuple[Path, str]]:
-    """(path, what is wrong) of each file that is missing, or is not what the manifests say.
+    """(path, error) of each file that is missing, or does not match the manifests.
 
-    progress: told the bytes of each file that was read. Raises IndexFormatError for a manifest that cannot be read.
+    progress: called with the bytes of each file that was read. Raises IndexFormatError for a manifest that cannot be
+        read.
     """
     for path, entry in _all_listed(folder, manifest):
         damage = _damage(path, entry)
@@ -250,17 +251,17 @@ def damaged_files(
 
 
 def total_bytes(folder: Path, manifest: Mapping[str, Any] | None = None) -> int:
-    """Bytes of all files that `damaged_files` reads. Raises IndexFormatError."""
+    """The bytes of all files that `damaged_files` reads. Raises IndexFormatError."""
     return sum(int(entry["bytes"]) for _, entry in _all_listed(folder, manifest))
 
 
 def advice_for(folder: Path) -> str:
-    """What to do about a damaged index."""
+    """The advice for a damaged index."""
     return f"lsr repair {folder}" if has_generations(folder) else "build the index again"
 
 
 def _all_listed(folder: Path, manifest: Mapping[str, Any] | None = None) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """(path, entry) of each file of an index and of those in it."""
+    """(path, entry) of each file of an index and of the indexes in it."""
     path = folder / MANIFEST
     manifest = _load_manifest(folder) if manifest is None else manifest
     listed = _listed_files(path, manifest)
@@ -293,15 +294,15 @@ def _size(path: Path) -> int:
 
 
 def _damage(path: Path, entry: Mapping[str, Any]) -> str | None:
-    """What is wrong with a file."""
+    """The error of a file; None if it is intact."""
     try:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             if size != entry["bytes"]:
                 return f"{size} bytes instead of {entry['bytes']}"
             if hashlib.file_digest(file, "sha256").hexdigest() != entry["sha256"]:
-                return "its checksum is not the manifest's"
-    except (OSError, ValueError) as error:  # ValueError: no file can have this name
+                return "its checksum differs from the manifest"
+    except (OSError, ValueError) as error:  # ValueError: an impossible file name
         if is_exhausted(error):
             raise damaged(path, error) from error
         return f"cannot be read ({getattr(error, 'strerror', None) or error})"
@@ -309,7 +310,7 @@ def _damage(path: Path, entry: Mapping[str, Any]) -> str | None:
 
 
 def _chunks_of(entry: Mapping[str, Any]) -> list[int]:
-    """The chunks that have checksums of their own; the first one for a file that is read as a whole."""
+    """The chunks with checksums; only the first one for a file that is read as a whole."""
     chunks = entry.get("chunks")
     if isinstance(chunks, list):
         return list(range(len(chunks)))
@@ -327,7 +328,7 @@ def _chunk_damage(path: Path, entry: Mapping[str, Any], at: int) -> str | None:
         if is_exhausted(error):
             raise damaged(path, error) from error
         return f"cannot be read ({error.strerror})"
-    return None if same else f"the checksum of bytes {at * CHUNK} on is not the manifest's"
+    return None if same else f"the checksum of the bytes from {at * CHUNK} differs from the manifest"
 
 
 def _chunk_digest(content: bytes) -> str:
@@ -335,7 +336,7 @@ def _chunk_digest(content: bytes) -> str:
 
 
 def _described(path: Path) -> dict[str, Any]:
-    """What a manifest says of a file: of a large one also a checksum of each MiB, of which some can be compared."""
+    """The entry of a file in a manifest. A large file also has a checksum per MiB, so that a sample can be compared."""
     whole, chunks = hashlib.sha256(), []
     with open(path, "rb") as file:
         while content := file.read(CHUNK):
@@ -364,15 +365,15 @@ def _listed_files(path: Path, manifest: Any) -> list[tuple[str, dict[str, Any]]]
         if outside or not all(isinstance(entry["sha256"], str) for _, entry in listed):
             raise ValueError(f"{outside or 'checksums'}")
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise IndexFormatError(f"{path}: damaged ({error!r} is amiss); build the index again") from error
+        raise IndexFormatError(f"{path}: damaged (invalid value: {error!r}); build the index again") from error
     return listed
 
 
 def check_size(path: Path, size: Any, advice: str = "build the index again") -> None:
-    """Raises IndexFormatError unless there is a file of so many bytes."""
+    """Raises IndexFormatError unless `path` is a file of `size` bytes."""
     try:
         found = path.stat()
-    except (OSError, ValueError) as error:  # ValueError: no file can have this name
+    except (OSError, ValueError) as error:  # ValueError: an impossible file name
         said = error.strerror if isinstance(error, OSError) else error
         raise IndexFormatError(f"{path}: {said}; {advice}") from error
     if not stat.S_ISREG(found.st_mode):

@@ -1,11 +1,11 @@
-"""Values that a manifest must have: each function returns the value, or raises ValueError or TypeError."""
+"""Checks of values in manifests. Each function returns the value, or raises ValueError or TypeError."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-_MOST = 1 << 62  # of whatever is counted
+_MOST = 1 << 62  # largest count
 
 
 def optional(value: Any, check: Callable[[Any], Any]) -> Any:
@@ -14,21 +14,21 @@ def optional(value: Any, check: Callable[[Any], Any]) -> Any:
 
 
 def whole(value: Any, least: int = 0) -> int:
-    """A whole number from `least` on."""
+    """A whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value < _MOST:
-        raise ValueError(f"number {value!r}")
+        raise ValueError(f"{value!r} is not a whole number of at least {least}")
     return value
 
 
 def flag(value: Any) -> bool:
     """True or false."""
     if not isinstance(value, bool):
-        raise TypeError(f"{value!r}, neither true nor false,")
+        raise TypeError(f"{value!r} is neither true nor false")
     return value
 
 
 def text(value: Any) -> str:
     """A string."""
     if not isinstance(value, str):
-        raise TypeError(f"{value!r}, which is not a string,")
+        raise TypeError(f"{value!r} is not a string")
     return value

@@ -1,7 +1,7 @@
-"""Folders of numbered Parquet parts, each complete or absent: what long work writes, and resumes from after a kill.
+"""Folders of numbered Parquet parts, which long work writes and from which it resumes after a kill.
 
-part-00000.parquet ...   one row for each item; the key-value metadata "lsr" holds JSON, settings that all parts have in
-                         common, and "lsr.texts" a digest of the texts that the rows were made from
+part-00000.parquet ...   complete or missing; one row per item; the key-value metadata "lsr" is JSON, the settings that
+                         all parts share, and "lsr.texts" a digest of the texts of the rows
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from lsr.storage.reading import anchored
 SETTINGS_KEY = "lsr"
 TEXTS_KEY = "lsr.texts"
 ROWS_PER_GROUP = 8192
-SECONDS_PER_PART = 30.0  # a part ends with the step in which it becomes that old: a kill loses little more
+SECONDS_PER_PART = 30.0  # a part ends with the step that reaches this age, so a kill loses little more
 
 
 _PART_NAME = re.compile(r"part-(\d{5,})\.parquet")
@@ -43,12 +43,12 @@ Result = TypeVar("Result")
 
 
 def part_path(folder: Path, number: int) -> Path:
-    """Where a part is, counted from 0."""
+    """The path of part `number`, from 0."""
     return folder / f"part-{number:05d}.parquet"
 
 
 def write_part(path: Path, table: pa.Table, metadata: Mapping[str, str], compression: str = "zstd") -> None:
-    """Write one part with its metadata, in place of one that is there. Raises StorageError."""
+    """Write one part with its metadata. Replaces an existing one. Raises StorageError."""
     with replacing_file(path) as file:
         pq.write_table(
             table.replace_schema_metadata(dict(metadata)),
@@ -63,9 +63,9 @@ def write_part(path: Path, table: pa.Table, metadata: Mapping[str, str], compres
 def rows_of_settings(
     path: Path, read: Callable[[Path], pa.Table], settings: Any, makers: str, error: type[LsrError]
 ) -> int | None:
-    """The rows of a part, None if it is damaged, that is, if `read` raises `error`.
+    """The number of rows of a part; None if it is damaged, so that `read` raises `error`.
 
-    Raises `error` also where the part has other settings; makers: what these stand for, for the message.
+    Raises `error` if the part has other settings. makers: a name for the settings, for the message.
     """
     try:
         table = read(path)
@@ -74,25 +74,27 @@ def rows_of_settings(
     found = american(json.loads(table.schema.metadata[SETTINGS_KEY.encode()]))
     if found != settings:
         raise error(
-            f"{path}: it was written by {makers}, {json.dumps(found)}, not {json.dumps(settings)}; remove the folder "
-            "or choose another"
+            f"{path}: was written by {makers}, {json.dumps(found)}, not {json.dumps(settings)}; delete the folder or "
+            "choose another"
         )
     return len(table)
 
 
 class OtherItemsError(CollectionError):
-    """The items are not those that an earlier writer worked on."""
+    """The items differ from those of an earlier writer."""
 
 
 class PartWriter(Generic[Kept]):
-    """Adds parts to a folder, after the intact ones that an earlier writer left there.
+    """Adds parts to a folder, after the intact parts of an earlier writer.
 
-    folder: made if it is not there. inspect: returns what is kept of a part that is there, or None for a damaged one,
-    which is written again, and so are those after it. beside: names of other files that the folder may hold.
-    parts: what is kept of each intact part.
+    folder: created if it does not exist.
+    inspect: returns a summary of an existing part, or None for a damaged one, which is written again with all later
+        parts.
+    beside: names of other files that the folder can have.
+    parts: the summaries of the intact parts.
 
-    Only one writer can have a folder at a time. Raises StorageError when the folder cannot be written, holds other
-    files, or has a writer; and what `inspect` raises.
+    Only one writer can have a folder at a time. Raises StorageError if the folder cannot be written, has other files,
+    or has a writer; and what `inspect` raises.
     """
 
     def __init__(
@@ -108,7 +110,7 @@ class PartWriter(Generic[Kept]):
             for path in self.folder.iterdir():
                 if path.name not in beside and not path.name.startswith(".") and not _PART_NAME.fullmatch(path.name):
                     raise StorageError(
-                        f"{folder}: there is {path.name} in it, which is not ours; choose an empty folder"
+                        f"{folder}: has the file {path.name}, which lsr did not write; choose an empty folder"
                     )
             self._unlock = weakref.finalize(self, os.close, lock_folder(self.folder))
         try:
@@ -124,16 +126,16 @@ class PartWriter(Generic[Kept]):
 
     @property
     def next_path(self) -> Path:
-        """Where the next part goes."""
+        """The path of the next part."""
         return part_path(self.folder, len(self.parts))
 
     def finish(self) -> None:
-        """Remove damaged parts and what came after them, and let go of the folder. Raises StorageError."""
+        """Remove damaged parts and all later ones, and release the folder. Raises StorageError."""
         self.remove_rest()
         self.close()
 
     def remove_rest(self) -> None:
-        """Remove damaged parts and what came after them. Raises StorageError."""
+        """Remove damaged parts and all later ones. Raises StorageError."""
         self.check_open()
         with storage_errors(self.folder):
             for path in self.folder.iterdir():
@@ -147,7 +149,7 @@ class PartWriter(Generic[Kept]):
             raise StorageError(f"{self.folder}: this writer is closed; open another one")
 
     def close(self) -> None:
-        """Let go of the folder without finishing it."""
+        """Release the folder without finishing it."""
         self._unlock()
 
     def __enter__(self) -> Self:
@@ -160,12 +162,13 @@ class PartWriter(Generic[Kept]):
 
 
 class PartWork(NamedTuple, Generic[Item, Result]):
-    """How items become rows of parts.
+    """The work that turns items into rows of parts.
 
-    items, done: what they are, and what is done to them, for messages: "documents", "encoded". columns: those that name
-    a row. name: the values of these columns for an item. texts: those that its row is made from.
-    compute: from items, and the number of the first of them among all, to their results, after a check of the items.
-    write: the next part, from its items, the results of its steps, and metadata to keep in it.
+    items, done: names of the items and of the work, for messages: "documents", "encoded".
+    columns: the columns that identify a row. name: the values of these columns for an item.
+    texts: the texts of an item.
+    compute: takes items and the number of the first of them; checks them and returns their results.
+    write: writes the next part, from its items, the results of its steps, and metadata.
     """
 
     items: str
@@ -185,22 +188,22 @@ def write_parts(
     rows_per_step: int,
     advance: Advance,
 ) -> int:
-    """Work on the items that no part has yet, part by part, and finish; the number of all items.
+    """Process the items that are in no part yet, part by part, and finish; returns the number of all items.
 
-    A part has rows_per_part rows, or fewer whole steps of rows_per_step where these have taken SECONDS_PER_PART.
-    Memory is bounded by a part.
+    A part has rows_per_part rows, or fewer whole steps of rows_per_step if these took SECONDS_PER_PART. Only one part
+    is in memory.
 
-    Raises OtherItemsError where `items` does not begin with those of the complete parts, ParameterError for a part
-    without rows; what `work` raises.
+    Raises OtherItemsError if `items` does not begin with those of the complete parts, ParameterError for a part without
+    rows, and what `work` raises.
     """
     check_whole("rows of a part", rows_per_part)
     remaining = iter(items)
     count = _skip_complete(writer, remaining, work)
     advance(count, resumed=True)
-    part: list[tuple[list[Item], Result]] = []  # the steps that are done
+    part: list[tuple[list[Item], Result]] = []  # finished steps
 
     def flush() -> None:
-        steps, part[:] = part[:], []  # first, or a Ctrl-C meanwhile would write them again
+        steps, part[:] = part[:], []  # first, so that a Ctrl-C does not write them again
         rows = [item for step, _ in steps for item in step]
         if rows:
             texts = (text for item in rows for text in work.texts(item))
@@ -216,7 +219,7 @@ def write_parts(
                 flush()
                 began, room = monotonic(), rows_per_part
     except KeyboardInterrupt as stop:
-        flush()  # what is done is kept
+        flush()  # keeps finished steps
         note_kept(stop, writer.folder, work.items)
         raise
     flush()
@@ -225,14 +228,14 @@ def write_parts(
 
 
 def note_kept(stop: KeyboardInterrupt, folder: Path, items: str) -> None:
-    """Add a note of what the parts in a folder hold, if there are any, to the Ctrl-C that stopped work on it.
+    """Add a note about the finished parts in a folder to the Ctrl-C that stopped the work.
 
-    The command line shows notes, and says that the same command resumes.
+    The command line prints notes and says that the same command resumes.
     """
     try:
         rows = sum(pq.read_metadata(path).num_rows for path in folder.iterdir() if _PART_NAME.fullmatch(path.name))
     except (OSError, pa.ArrowException):
-        return  # nothing, or nothing that can be relied on
+        return  # no parts, or none that can be read
     note = f"{rows:,} {items} are kept in {os.path.relpath(folder)}"
     if rows and note not in getattr(stop, "__notes__", ()):
         stop.add_note(note)
@@ -240,7 +243,7 @@ def note_kept(stop: KeyboardInterrupt, folder: Path, items: str) -> None:
 
 @contextmanager
 def noting_kept(folder: Path, items: str = "documents") -> Iterator[None]:
-    """`note_kept` for a Ctrl-C in the body, which goes on from finished parts."""
+    """`note_kept` for a Ctrl-C in the body, whose work resumes from finished parts."""
     try:
         yield
     except KeyboardInterrupt as stop:
@@ -249,22 +252,24 @@ def noting_kept(folder: Path, items: str = "documents") -> Iterator[None]:
 
 
 def _skip_complete(writer: PartWriter[Any], items: Iterator[Item], work: PartWork[Item, Any]) -> int:
-    """Take the items of the complete parts, compare names and texts, and count them."""
+    """Read the items of the complete parts, compare their names and texts, and return their number."""
     count = 0
     for number in range(writer.complete_parts):
         table = pq.read_table(part_path(writer.folder, number), columns=list(work.columns))
         rows = [tuple(row.values()) for row in table.to_pylist()]
         again = list(islice(items, len(rows)))
         names = [work.name(item) for item in again]
-        span = f"{writer.folder}: {work.items} {count + 1} to {count + len(rows)} are not those that were {work.done}"
+        span = (
+            f"{writer.folder}: {work.items} {count + 1} to {count + len(rows)} differ from those that were {work.done}"
+        )
         remedy = f"give the same {work.items} as before, or choose another folder"
         for at, (old, new) in enumerate(
             zip(rows, [*names, *[None] * (len(rows) - len(names))], strict=True), count + 1
         ):
             if old != new:
-                was, now = old[0], "there is none now"
+                was, now = old[0], "now it is missing"
                 if new is not None:
-                    was, now = next((a, f"it is {b!r} now") for a, b in zip(old, new, strict=True) if a != b)
+                    was, now = next((a, f"now it is {b!r}") for a, b in zip(old, new, strict=True) if a != b)
                 raise OtherItemsError(f"{span}: number {at} was {was!r}, {now}; {remedy}")
         digest = (table.schema.metadata or {}).get(TEXTS_KEY.encode())
         if digest is not None and digest.decode() != _digest(text for item in again for text in work.texts(item)):
@@ -274,7 +279,7 @@ def _skip_complete(writer: PartWriter[Any], items: Iterator[Item], work: PartWor
 
 
 def _digest(texts: Iterable[str]) -> str:
-    """SHA-256 of the texts of a part, which is kept in it."""
+    """SHA-256 of the texts of a part, stored in the part."""
     digest = hashlib.sha256()
     for text in texts:
         encoded = text.encode("utf-8", "surrogatepass")

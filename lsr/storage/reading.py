@@ -1,4 +1,4 @@
-"""Input files, whatever they are: pipes, "-" for standard input, packed or plain whatever their suffix says."""
+"""Reading input files, also pipes, "-" for standard input, and gzipped files with any suffix."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _POINTER = b"version https://git-lfs"
 _PACKED = b"\x1f\x8b"
 _AT_ONCE = 1 << 16  # bytes
 _copies: list[TemporaryDirectory[str]] = []  # removed when the process ends
-_given: dict[Path, Path] = {}  # what is opened -> what was given
+_given: dict[Path, Path] = {}  # opened path -> given path
 
 
 class LfsPointerError(UnreadableInputError):
-    """A file is not there itself: Git left a pointer in its place."""
+    """The file is a pointer of Git LFS, without the content."""
 
     def __init__(self) -> None:
         super().__init__(POINTER)
@@ -39,13 +39,13 @@ class LfsPointerError(UnreadableInputError):
 
 @contextmanager
 def open_binary(path: Path) -> Iterator[BinaryIO]:
-    """The bytes of a file, or of "-", standard input; those inside it where it is packed by gzip. A pipe is read once.
+    """The bytes of a file, or of standard input ("-"), decompressed if they are gzipped. A pipe is read once.
 
-    Raises OSError, and UnreadableInputError for a pointer of Git LFS and, while it is read, for a packed file that
-    holds more than lsr.storage.limits allows.
+    Raises OSError, and UnreadableInputError for a Git LFS pointer and, during reading, for decompressed bytes beyond
+    the limit of lsr.storage.limits.
     """
     with _open(path) as file:
-        head = file.read(len(_POINTER))  # waits for as many, where peek would not
+        head = file.read(len(_POINTER))  # waits for all bytes; peek would not
         if head == _POINTER:
             raise LfsPointerError
         if file.seekable():
@@ -61,25 +61,25 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
 
 
 def refuse_special(folder: Path, error: type[LsrError]) -> None:
-    """Raises `error` for a pipe, a socket or a device in a folder: what opens it by name would wait for its writer."""
+    """Raises `error` for a pipe, a socket or a device in a folder, because opening it would wait for its writer."""
     for path in folder.rglob("*"):
         if path.exists() and not path.is_file() and not path.is_dir():
-            raise error(f"{path}: is a pipe or a device, and no file may be one here; remove it")
+            raise error(f"{path}: is a pipe or a device, which is not allowed in this folder; remove it")
 
 
 def bounded_lines(file: BinaryIO) -> Iterator[bytes]:
-    """The lines of a file with their ends. Raises UnreadableInputError, naming the line, for one that is too long."""
+    """The lines of a file with their ends. Raises UnreadableInputError, with the line, for one that is too long."""
     most = longest_line()
     for number, line in enumerate(iter(lambda: file.readline(most + 1), b""), start=1):
         if len(line) > most:
             raise UnreadableInputError(
-                f"line {number} has more than {most} bytes; cut it into several, or allow more by {MAX_LINE}"
+                f"line {number} has more than {most} bytes; split it, or raise the limit {MAX_LINE}"
             )
         yield line
 
 
 def rereadable(path: Path) -> Path:
-    """`path` itself, or a copy, which lasts as long as the process, of a pipe or of "-": these can be read only once.
+    """`path`, or a copy of a pipe or of "-", which can be read only once. The copy is removed when the process ends.
 
     Raises StorageError.
     """
@@ -96,7 +96,7 @@ def rereadable(path: Path) -> Path:
 
 
 def open_regular(path: Path) -> io.BufferedReader:
-    """A file to read. Raises OSError, also for a pipe, whose writer may never come, and for a device."""
+    """A file to read. Raises OSError, also for a device, and for a pipe, which may have no writer."""
     file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
@@ -105,14 +105,14 @@ def open_regular(path: Path) -> io.BufferedReader:
 
 
 def anchored(path: Path) -> Path:
-    """`path` from the root: for what is opened later, when another folder may be the working directory."""
+    """The absolute path, for files that are opened later, when the working directory may have changed."""
     if not path.is_absolute():
         _given[path.absolute()] = path
     return path.absolute()
 
 
 def as_given(message: str) -> str:
-    """`message`, with paths as they were given: those of pipes and of "-", not of their copies, and relative ones."""
+    """`message` with the given paths instead of those of copies of pipes and of absolute ones."""
     for opened, path in _given.items():
         message = str(path).join(re.split(rf"{re.escape(str(opened))}(?![\w.-])", message))
     return message
@@ -126,12 +126,12 @@ def searched_in(path: str | Path) -> str:
 
 
 def is_pointer(path: Path) -> bool:
-    """Whether Git left a pointer in place of the file."""
+    """Whether a file is a pointer of Git LFS."""
     try:
         with path.open("rb") as file:
             return file.read(len(_POINTER)) == _POINTER
     except OSError:
-        return False  # which whoever reads it tells
+        return False  # the reader raises the error
 
 
 def _open(path: Path) -> io.BufferedReader:
@@ -139,7 +139,7 @@ def _open(path: Path) -> io.BufferedReader:
 
 
 class _Measured(io.RawIOBase):
-    """What a packed file of so many bytes holds, as long as that is not too much."""
+    """The decompressed content of a file, up to the limit."""
 
     def __init__(self, unpacked: gzip.GzipFile, packed: int | None) -> None:
         self._unpacked, self._packed, self._held = unpacked, packed, 0
@@ -155,7 +155,7 @@ class _Measured(io.RawIOBase):
 
 
 class _Replayed(io.RawIOBase):
-    """What was read of a pipe, and then the rest of it."""
+    """The first bytes of a pipe, which were already read, and then the rest."""
 
     def __init__(self, head: bytes, rest: io.BufferedReader) -> None:
         self._head, self._rest = head, rest

@@ -1,4 +1,4 @@
-"""What a file or folder holds, by its content: to read it whatever its name, and for messages about the wrong kind."""
+"""Recognizing the kind of a file or folder by its content, for reading and for messages."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 from lsr.storage.files import DAMAGE
 from lsr.storage.reading import open_binary
 
-_READ = 1 << 16  # bytes of a file, at most, by which it is known
+_READ = 1 << 16  # bytes at the beginning of a file that are read
 AN_INDEX, A_COLLECTION, AN_ENCODER, VECTORS_FOLDER = "an index", "a collection", "an encoder", "a folder of vectors"
 LINES_FOLDER = "a folder of vectors as JSON lines"
-_MARKS = {  # of folders, the first that is there decides
+_MARKS = {  # of folders; the first existing one decides
     "manifest.json": AN_INDEX,
     "corpus.jsonl": A_COLLECTION,
     "corpus.jsonl.gz": A_COLLECTION,
@@ -29,16 +29,16 @@ _MARKS = {  # of folders, the first that is there decides
 }
 TEXTS, VECTORS, JUDGMENTS, RUN = "a file of texts", "a file of vectors", "a file of judgments", "a run"
 WEIGHTS, CONFIGURATION = "a table of weights", "a TOML file"
-ZIP = b"PK\x03\x04"  # how .npz begins
-CSR_HEADER = 24  # bytes that begin a .csr file: int64 rows, components, weights
+ZIP = b"PK\x03\x04"  # the beginning of .npz files
+CSR_HEADER = 24  # bytes of the header of a .csr file: int64 rows, components, weights
 _BINARY = {ZIP: VECTORS, b"\x93NUMPY": "a NumPy array", b"PAR1": "a Parquet file"}
 _JSON = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
-_BEGUN = ["vocabulary.json"]  # what a folder of vectors holds before its first part
-_FIELD = re.compile(r'"((?:[^"\\]|\\.)*)"\s*:\s*(.)')  # a key of JSON, and how its value begins
+_BEGUN = ["vocabulary.json"]  # the content of a folder of vectors before its first part
+_FIELD = re.compile(r'"((?:[^"\\]|\\.)*)"\s*:\s*(.)')  # a key of JSON, and the first character of its value
 
 
 def what_is(path: Path) -> str:
-    """Such as "an index"; "a folder" or "a file" for what lsr does not know."""
+    """The kind of a path, such as "an index"; "a folder" or "a file" if it is unknown."""
     if path.is_dir():
         known = next((kind for name, kind in _MARKS.items() if (path / name).is_file()), "a folder")
         with suppress(OSError):
@@ -53,36 +53,36 @@ def what_is(path: Path) -> str:
 
 
 def is_parquet_collection(folder: Path) -> bool:
-    """Whether a folder is laid out as collections on Hugging Face are: corpus/*.parquet beside queries/*.parquet."""
+    """Whether a folder has the layout of collections on Hugging Face: corpus/*.parquet and queries/*.parquet."""
     return all(any((folder / kind).glob("[!.]*.parquet")) for kind in ("corpus", "queries"))
 
 
 def json_files(folder: Path) -> list[Path]:
-    """The files of JSON in a folder, by name; hidden ones are none. Raises OSError."""
+    """The JSON files in a folder, by name, without hidden ones. Raises OSError."""
     names = sorted(name for name in os.listdir(folder) if name.endswith(_JSON) and name[0] != ".")
     return [folder / name for name in names]
 
 
 def is_output(folder: Path) -> bool:
-    """Whether lsr wrote an index or vectors there; manifest.json alone may be anybody's."""
+    """Whether the folder is an index or vectors of lsr. A file manifest.json alone does not decide this."""
     kind = what_is(folder)
     return kind == VECTORS_FOLDER or (kind == AN_INDEX and b'"format_version"' in beginning(folder / "manifest.json"))
 
 
 def beginning(path: Path) -> bytes:
-    """The first 64 KiB of a file, unpacked; nothing of one that cannot be read. A pipe loses them: see `rereadable`."""
+    """The first 64 KiB of a file, decompressed; b"" if it cannot be read. A pipe loses them: see `rereadable`."""
     with suppress(*DAMAGE), open_binary(path) as file:
         return file.read(_READ)
     return b""
 
 
 def collection_around(file: Path) -> Path | None:
-    """The collection's folder that a file lies in, itself or in its qrels."""
+    """The folder of the collection to which a file belongs, directly or in its qrels; None if there is none."""
     return next((each for each in file.absolute().parents[:2] if what_is(each) == A_COLLECTION), None)
 
 
 def kind_of_file(path: Path) -> str | None:
-    """By its first line; None for what lsr does not know. Of a pipe, see `beginning`."""
+    """The kind of a file by its first line; None if it is unknown. For a pipe, see `beginning`."""
     head = beginning(path)
     if kind := _binary_kind(head):
         return kind
@@ -105,9 +105,9 @@ def kind_of_file(path: Path) -> str | None:
 
 
 def has_repeated_tokens(head: bytes) -> bool:
-    """Whether a file that begins like this has lines of an id, a tab, and tokens as often as they weigh.
+    """Whether a file with this beginning has lines of an id, a tab, and tokens repeated by their weights.
 
-    Of neighboring tokens most are equal then, which in no text they are.
+    In such a file, most neighboring tokens are equal, unlike in text.
     """
     equal = pairs = 0
     for line in head.decode("utf-8-sig", "replace").splitlines():
@@ -118,12 +118,12 @@ def has_repeated_tokens(head: bytes) -> bool:
 
 
 def csr_size(rows: int, weights: int) -> int:
-    """Bytes of a .csr file (lsr.vectors.io.csr) of so many rows and weights."""
+    """The size in bytes of a .csr file (lsr.vectors.io.csr) with this number of rows and weights."""
     return CSR_HEADER + 8 * (rows + 1) + 8 * weights
 
 
 def is_csr(path: Path) -> bool:
-    """Whether a file is as long as the header of a .csr file, which has no other mark, says; False for pipes."""
+    """Whether a file has the size that a .csr header says (.csr has no other mark); False for pipes."""
     if not path.is_file():
         return False
     with suppress(OSError), path.open("rb") as file:
@@ -133,7 +133,7 @@ def is_csr(path: Path) -> bool:
 
 
 def kind_of_binary(path: Path) -> str | None:
-    """What a file is that is not text; None for what lsr does not know, and for pipes."""
+    """The kind of a binary file; None if it is unknown, and for pipes."""
     if not path.is_file():
         return None
     return _binary_kind(beginning(path)) or (VECTORS if is_csr(path) else None)
@@ -146,7 +146,7 @@ def _binary_kind(head: bytes) -> str | None:
 def _kind_of_record(line: str, text: str) -> str | None:
     try:
         record = json.loads(line)
-    except (ValueError, RecursionError):  # of several lines, or longer than what was read
+    except (ValueError, RecursionError):  # several lines, or longer than the bytes read
         begins = {'"': "", "{": {}, "[": []}
         record = {key: begins.get(value, 0) for key, value in reversed(_FIELD.findall(text))}
     if isinstance(record.get("text"), str):

@@ -1,16 +1,16 @@
-"""Named steps of writing, at which tests end the process to see what it leaves behind."""
+"""Named steps of writing, at which tests kill the process."""
 
 from __future__ import annotations
 
 import os
 import signal
 
-KILL_AT = "LSR_KILL_AT"  # NAME, NAME:3 for its third time, or 17 for the seventeenth step of whatever name
+KILL_AT = "LSR_KILL_AT"  # NAME, NAME:3 for its third time, or 17 for the seventeenth step of any name
 _passed: list[str] = []
 
 
 def reached(step: str) -> None:
-    """Do nothing, unless the environment asks for the process to be killed at this step."""
+    """Kill the process if the environment names this step; else do nothing."""
     wanted = os.environ.get(KILL_AT)
     if wanted is None:
         return

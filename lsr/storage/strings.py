@@ -1,4 +1,4 @@
-"""StringColumn: many strings, memory-mapped, decoded one at a time."""
+"""StringColumn: memory-mapped strings, decoded one at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STRINGS_PER_WRITE = 4096
 
 
 class StringColumn:
-    """Strings as two arrays, their UTF-8 bytes end to end (uint8) and where each one starts (int64[n + 1])."""
+    """Strings as two arrays: their concatenated UTF-8 bytes (uint8), and the begin of each string (int64[n + 1])."""
 
     def __init__(self, text: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> None:
         self._text = text
@@ -29,7 +29,7 @@ class StringColumn:
 
     @staticmethod
     def write(folder: Path, name: str, strings: Iterable[str]) -> int:
-        """Write NAME.text.npy and NAME.offsets.npy, holding few strings at a time; returns how many there were.
+        """Write NAME.text.npy and NAME.offsets.npy, with few strings in memory; returns the number of strings.
 
         Raises StorageError, and VectorsError for a string that is not valid Unicode.
         """
@@ -44,7 +44,7 @@ class StringColumn:
                     encoded = string.encode()
                 except UnicodeEncodeError:
                     raise VectorsError(
-                        f"{name} {count}: {string[:40]!r} holds a lone surrogate; it must be valid Unicode"
+                        f"{name} {count}: {string[:40]!r} has a lone surrogate; it must be valid Unicode"
                     ) from None
                 text.write(encoded)
                 count += 1
@@ -54,14 +54,14 @@ class StringColumn:
                     offsets.write(np.array(ends, np.int64).tobytes())
                     ends = []
             offsets.write(np.array(ends, np.int64).tobytes())
-            # The lengths are known only now.
+            # The lengths are known only at the end.
             write_header(text, np.uint8, (size,))
             write_header(offsets, np.int64, (count + 1,))
         return count
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], name: str) -> Self:
-        """Open what `write` wrote. Raises IndexFormatError."""
+        """Open strings written by `write`. Raises IndexFormatError."""
         text = load_array(Path(folder), f"{name}.text")
         offsets = load_array(Path(folder), f"{name}.offsets")
         fits = text.dtype == np.uint8 and offsets.dtype == np.int64 and text.ndim == offsets.ndim == 1
@@ -70,10 +70,10 @@ class StringColumn:
         return cls(text, offsets)
 
     def check(self) -> None:
-        """Read all. Raises IndexFormatError unless each string is valid Unicode."""
+        """Read all strings. Raises IndexFormatError unless each is valid Unicode."""
         text, offsets = self._text, self._offsets
         if (np.diff(offsets) < 0).any():
-            raise IndexFormatError("the offsets of strings do not rise; build the index again")
+            raise IndexFormatError("the offsets of strings do not ascend; build the index again")
         begins = offsets[:-1]
         if ((text[begins[begins < len(text)]] & 0xC0) == 0x80).any():
             raise IndexFormatError("a string begins within a character; build the index again")
@@ -83,7 +83,7 @@ class StringColumn:
                 text[some[0] : some[-1]].tobytes().decode()
             except UnicodeDecodeError as error:
                 raise IndexFormatError(
-                    f"strings from {first} on are damaged ({error}); build the index again"
+                    f"the strings from {first} are damaged ({error}); build the index again"
                 ) from None
 
     @property
@@ -94,7 +94,7 @@ class StringColumn:
         return len(self._offsets) - 1
 
     def __getitem__(self, i: int) -> str:
-        """String i. Raises ParameterError when there is none, and IndexFormatError when the file is damaged."""
+        """String i. Raises ParameterError if there is none, and IndexFormatError if the file is damaged."""
         if not 0 <= i < len(self):
             raise ParameterError(f"row {i} does not exist; there are {len(self)} rows")
         try:
@@ -107,13 +107,13 @@ class StringColumn:
         return encoded
 
     def equals(self, other: StringColumn | Collection[str]) -> bool:
-        """Whether both hold the same strings; of two columns this is told without decoding any."""
+        """Whether both have the same strings. Two columns are compared without decoding."""
         if not isinstance(other, StringColumn):
             return len(self) == len(other) and all(ours == theirs for ours, theirs in zip(self, other, strict=True))
         return np.array_equal(self._offsets, other._offsets) and np.array_equal(self._text, other._text)
 
     def as_arrow(self) -> pa.LargeStringArray:
-        """The strings as Arrow has them; nothing is copied. Raises IndexFormatError when a file is damaged."""
+        """The strings as an Arrow array, without copying. Raises IndexFormatError if a file is damaged."""
         import pyarrow as pa
 
         buffers = [None, pa.py_buffer(self._offsets), pa.py_buffer(self._text)]

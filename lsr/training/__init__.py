@@ -10,6 +10,6 @@ _attached, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__ and name not in ("Mining", "mine_negatives"):  # which do with what the index needs
+    if name in __all__ and name not in ("Mining", "mine_negatives"):  # which only need the index
         need("training", *TRAINING)
     return _attached(name)

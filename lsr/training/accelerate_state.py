@@ -1,4 +1,4 @@
-"""Accelerate (Hugging Face) for one training, and what it keeps for the whole process set aside meanwhile."""
+"""Accelerate (Hugging Face) for one training. Its state for the whole process is set aside meanwhile."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ LAUNCH = "accelerate launch --use_fsdp --fsdp_version 2 --fsdp_cpu_ram_efficient
 
 
 def start_accelerator(precision: str, device: str | None) -> Accelerator:
-    """An Accelerator as the launcher has set it up. precision: one of MIXED. device: "cpu", or None for what it finds.
+    """An Accelerator as configured by the launcher. precision: one of MIXED. device: "cpu", or None for its choice.
 
-    Raises ParameterError where these do not go together, and for launchers that a training cannot do with.
+    Raises ParameterError if these do not match, and for launchers that a training does not support.
     """
     wanted = None if device is None else find_device(device).type
     accelerator = Accelerator(
         mixed_precision=MIXED[precision],
         cpu=wanted == "cpu",
-        # Poolers, and whatever else a backbone has that no head looks at.
+        # Poolers, and other parts of a backbone that no head uses.
         kwargs_handlers=[
             DistributedDataParallelKwargs(find_unused_parameters=True),
             # Others wait while the first process reads, scores or evaluates.
@@ -41,7 +41,7 @@ def start_accelerator(precision: str, device: str | None) -> Accelerator:
     )
     if wanted not in (None, accelerator.device.type):
         raise ParameterError(
-            f"device is {device!r}, but training takes {accelerator.device}; leave it out, or give cpu"
+            f"device is {device!r}, but the training runs on {accelerator.device}; remove the option, or use cpu"
         )
     if precision == "float16" and accelerator.device.type == "cpu":
         raise ParameterError(
@@ -49,35 +49,40 @@ def start_accelerator(precision: str, device: str | None) -> Accelerator:
             f"{files('lsr.recipes')}, and train by the copy)"
         )
     if accelerator.distributed_type in (DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
-        raise ParameterError(f"{accelerator.distributed_type.value} is not supported; share weights out by: {LAUNCH}")
+        raise ParameterError(
+            f"{accelerator.distributed_type.value} is not supported; distribute weights with: {LAUNCH}"
+        )
     if accelerator.distributed_type == DistributedType.FSDP:
         check_sharding(accelerator.state.fsdp_plugin, precision)
-        # Autocast decides what is computed in 16 bits, as on one device: weights and scores stay in float32.
+        # Autocast decides about 16 bits, as on one device: weights and scores stay in float32.
         accelerator.state.fsdp_plugin.mixed_precision_policy = None
     return accelerator
 
 
 def check_sharding(plugin: FullyShardedDataParallelPlugin, precision: str) -> None:
-    """Raises ParameterError for what a training cannot do with, and the words that do instead."""
+    """Raises ParameterError for settings that a training does not support, with the settings to use instead."""
     if plugin.fsdp_version != 2:
-        raise ParameterError(f"FSDP's version 1 is not supported; take version 2: {LAUNCH}")
+        raise ParameterError(f"FSDP version 1 is not supported; use version 2: {LAUNCH}")
     if plugin.cpu_ram_efficient_loading:
-        raise ParameterError(f"every process must load the networks' files, to check them: {LAUNCH}")
+        raise ParameterError(
+            "cpu_ram_efficient_loading of FSDP is not supported, because every process checks the files of the "
+            f"networks; use: {LAUNCH}"
+        )
     if plugin.activation_checkpointing:
         raise ParameterError(
-            "FSDP's activation_checkpointing is gradient_checkpointing = true in [optimizer]; take that"
+            "activation_checkpointing of FSDP is not supported; set gradient_checkpointing = true in [optimizer]"
         )
     if precision == "float16":
-        raise ParameterError("precision is float16, which is not supported with FSDP; take bfloat16")
+        raise ParameterError("precision is float16, which is not supported with FSDP; use bfloat16")
 
 
 @contextmanager
 def own_accelerate_state() -> Iterator[None]:
-    """Within, accelerate knows nothing of what the process did with it before; afterwards it knows that alone.
+    """Inside, accelerate has no state from before; afterwards, it has only that state.
 
-    It keeps device, precision and accumulation for the whole process, as its first Accelerator settles them, and has no
-    public way to begin anew. A second training could not have another precision, and the program that calls us would
-    find our settings in place of its own. Nothing else touches these private dictionaries.
+    It keeps device, precision and accumulation of its first Accelerator for the whole process, and has no public
+    function to reset them. A second training could not have another precision, and the calling program would find our
+    settings in place of its own. Nothing else touches these private dictionaries.
     """
     states = [kind._shared_state for kind in (PartialState, AcceleratorState, GradientState)]
     kept = [dict(state) for state in states]

@@ -1,6 +1,6 @@
-"""Low-rank adapters (LoRA, Hu et al. 2021, arXiv 2106.09685): W + (alpha / rank) B A, of which A and B alone learn.
+"""Low-rank adapters (LoRA, Hu et al. 2021, arXiv 2106.09685): W + (alpha / rank) B A. Only A and B are trained.
 
-peft puts them into the networks. What is saved has no adapters: they are added to the weights that they belong to.
+peft puts them into the networks. Saved networks have no adapters: they are added to the weights.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from lsr.training.training_config import AdapterConfig
 
 
 def add_adapters(model: TrainableEncoder, config: AdapterConfig, seed: int) -> None:
-    """Put adapters into the linear layers of the networks, and let nothing else of these learn; heads and tables do.
+    """Put adapters into the linear layers of the networks. Only adapters, heads and tables are then trained.
 
-    Output layers over the vocabulary have none. seed: of A; B begins as zero, so that nothing changes yet.
-    Raises ParameterError where no layer has one of the names.
+    Output layers over the vocabulary have no adapters. seed: of A; B is zero at the beginning, so that nothing changes
+    yet. Raises ParameterError if no layer has one of the names.
     """
     need("low-rank adapters", "peft")
     from peft import LoraConfig, inject_adapter_in_model
@@ -39,20 +39,20 @@ def add_adapters(model: TrainableEncoder, config: AdapterConfig, seed: int) -> N
         backbone.requires_grad_(False)
         try:
             with seeded(seed):
-                inject_adapter_in_model(how, backbone.model)  # adapters learn, all else of the network is as it was
+                inject_adapter_in_model(how, backbone.model)  # adapters are trained, the rest of the network is fixed
         except ValueError as error:
             linear = sorted({n.rpartition(".")[2] for n, m in backbone.model.named_modules() if _is_linear(m)})
             raise ParameterError(
                 f"lora.modules is {list(config.modules)}, but the linear layers of {type(backbone.model).__name__} are "
-                f"{', '.join(linear)}; name some of these, or leave modules out for all"
+                f"{', '.join(linear)}; name some of these, or remove modules to use all"
             ) from error
 
 
 @contextmanager
 def merged(model: TrainableEncoder) -> Iterator[None]:
-    """Within, the networks have plain layers with the adapters added to their weights, in main memory, for saving.
+    """Inside, the networks have plain layers with the adapters added to their weights, in main memory, for saving.
 
-    Afterwards they have their own again, to the last bit: adding and subtracting would not leave these as they were.
+    Afterwards, they have their own weights again, bit for bit: adding and subtracting would change them.
     """
     replaced: list[tuple[nn.Module, str, nn.Module]] = []
     try:

@@ -1,10 +1,10 @@
-"""Where a training stands, in a folder that is complete or absent: goes on exactly after a kill.
+"""The checkpoint of a training, a folder that is complete or absent. A killed training resumes exactly.
 
-model.safetensors       what is trained
-optimizer.safetensors   of each of it AdamW's moments and steps, NAME.exp_avg, .exp_avg_sq and .step; more tensors
-state.json              the step, and all else that is not a tensor; written last
+model.safetensors       the trained parameters
+optimizer.safetensors   their moments and steps of AdamW, NAME.exp_avg, .exp_avg_sq and .step; more tensors
+state.json              the step, and everything that is not a tensor; written last
 
-Random numbers are not kept: they are drawn anew from the seed for every step.
+Random states are not stored: random numbers are drawn from the seed for every step.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ STATE_FILE = "state.json"
 MODEL_FILE = "model.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
 MOMENTS = ("exp_avg", "exp_avg_sq")
-STEP = "step"  # fewer than those of the training where float16 had to leave some out
+STEP = "step"  # fewer than those of the training if float16 skipped some
 
 
 class Checkpoint(NamedTuple):
-    """tensors: name -> tensor, those of save_checkpoint's `more`. state: JSON."""
+    """A loaded checkpoint. tensors: name -> tensor, from `more` of save_checkpoint. state: JSON."""
 
     tensors: dict[str, Tensor]
     state: dict[str, Any]
@@ -44,9 +44,9 @@ def save_checkpoint(
     state: Mapping[str, Any],
     more: Mapping[str, Tensor],
 ) -> None:
-    """Write all of it in place of the last one, in one step. Raises StorageError.
+    """Write a checkpoint in one step. Replaces the last one. Raises StorageError.
 
-    folder: None for a process that only gives its parts of what is shared out (lsr.training.sharding).
+    folder: None for a process that only sends its parts of distributed tensors (lsr.training.sharding).
     """
     learning = trained(model)
     weights: dict[str, Tensor] = {}
@@ -64,9 +64,9 @@ def save_checkpoint(
 
 
 def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Checkpoint | None:
-    """Fill model and optimizer with what was saved; None if nothing was.
+    """Restore model and optimizer from a checkpoint; returns None if there is none.
 
-    Raises StorageError for a checkpoint that is damaged or another model's.
+    Raises StorageError for a checkpoint that is damaged or belongs to another model.
     """
     if not (folder / STATE_FILE).exists():
         return None
@@ -75,24 +75,26 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
         weights, moments = load_file(folder / MODEL_FILE), load_file(folder / OPTIMIZER_FILE)
         learning = trained(model)
         if weights.keys() != learning.keys():
-            raise ValueError(f"holds {len(weights)} tensors, the model has {len(learning)}")
+            raise ValueError(f"it has {len(weights)} tensors, the model has {len(learning)}")
         with torch.no_grad():
             for name, parameter in learning.items():
                 if weights[name].shape != parameter.shape:
-                    raise ValueError(f"{name} is of size {list(weights[name].shape)}")
+                    raise ValueError(f"{name} has shape {list(weights[name].shape)}")
                 parameter.copy_(shared_as(weights[name], parameter))
                 if f"{name}.{MOMENTS[0]}" in moments:
                     state_of = {key: shared_as(moments[f"{name}.{key}"], parameter) for key in MOMENTS}
                     state_of[STEP] = moments[f"{name}.{STEP}"].to(parameter.device)
                     optimizer.state[parameter] = state_of
     except DAMAGE as error:
-        raise StorageError(f"{folder}: is damaged or another model's ({error}); remove it to begin anew") from error
+        raise StorageError(
+            f"{folder}: is damaged or belongs to another model ({error}); delete it to start over"
+        ) from error
     more = {name.removeprefix("more."): each for name, each in moments.items() if name.startswith("more.")}
     return Checkpoint(more, state)
 
 
 def _keep(tensors: dict[str, Tensor], name: str, tensor: Tensor, folder: Path | None) -> None:
-    """Gather a tensor that is shared out, in main memory, where one after the other there is room for all of them."""
+    """Gather a distributed tensor, in main memory, which has room for all of them one by one."""
     gathered = whole(tensor.detach())
     if folder is not None:
         tensors[name] = (gathered.cpu() if isinstance(tensor, DTensor) else gathered).contiguous()

@@ -1,11 +1,11 @@
-"""What teachers say of the documents of a batch: any number of them, each on a scale of its own, as one.
+"""The scores of several teachers for the documents of a batch, combined into one score.
 
-The heterogeneous ensemble of OpenSearch's inference-free encoders (Geng et al. 2024): with s_k the scores that teacher
-k gives the candidates C of a query,
+The heterogeneous ensemble of OpenSearch's inference-free encoders (Geng et al. 2024): with s_k the scores of teacher k
+for the candidates C of a query,
 
     t(q, d) = scale * mean_k (s_k(q, d) - min_C s_k) / (max_C s_k - min_C s_k + 1e-6)
 
-Of two candidates one then has 0 and the other nearly the whole scale, whatever the teachers think of the difference:
+With two candidates, one has 0 and the other nearly the whole scale, for any difference between the teachers' scores:
 score the whole batch, or many documents of each query.
 """
 
@@ -23,14 +23,14 @@ from lsr.checks import check_choice
 from lsr.errors import ParameterError
 
 Normalization = Literal["min-max", "none"]  # of a query's scores by one teacher
-LEAST_RANGE = 1e-6  # added to the range of a query's scores, which may all be equal
+LEAST_RANGE = 1e-6  # added to the range of a query's scores, which can all be equal
 SCALE = 30.0
 
 Scores = npt.NDArray[np.float32]
 
 
 class TextGroup(Protocol):
-    """A query and the documents to score for it: lsr.training.data's Group, or anything like it."""
+    """A query and the documents to score for it, such as lsr.training.data's Group."""
 
     @property
     def query_id(self) -> str: ...
@@ -43,20 +43,21 @@ class TextGroup(Protocol):
 
 
 class Teacher(Protocol):
-    """Scores documents for queries: those in lsr.training.teachers, or scores that are stored."""
+    """Scores documents for queries: the classes of lsr.training.teachers, and stored scores."""
 
     def scores(self, groups: Sequence[TextGroup], whole_batch: bool = False) -> Scores:
-        """float32 [pairs]: of each query in turn, the scores of its own documents, or of those of all groups."""
+        """float32 [pairs]: query by query, the scores of its own documents, or of those of all groups."""
 
     def describe(self) -> dict[str, Any]:
-        """JSON: every setting that changes a score by more than rounding."""
+        """A description as JSON: every setting that changes a score by more than rounding."""
 
 
 class Pairs(NamedTuple):
-    """What is to be scored, every text once.
+    """The pairs to score, without duplicate texts.
 
-    queries, documents: texts. query_of, document_of: int64 [pairs], which of these make up each pair; the documents of
-    the first query come first.
+    queries, documents: texts.
+    query_of, document_of: int64 [pairs], the query and the document of each pair. The documents of the first query come
+        first.
     """
 
     queries: list[str]
@@ -67,10 +68,11 @@ class Pairs(NamedTuple):
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Several teachers as one, as above.
+    """Several teachers, combined as described above.
 
-    normalize: "min-max" for each query, or "none", the mean of the scores as they are. scale: by which the mean is
-    multiplied. weights: of the teachers in the mean; None gives all of them the same.
+    normalize: "min-max" for each query, or "none", the mean of the scores without normalization.
+    scale: the factor of the mean.
+    weights: the weights of the teachers in the mean. None gives all the same weight.
 
     Raises ParameterError.
     """
@@ -82,25 +84,25 @@ class Ensemble:
 
     def __post_init__(self) -> None:
         if not self.teachers:
-            raise ParameterError("there is no teacher; give at least one")
+            raise ParameterError("there is no teacher; name at least one")
         _check(len(self.teachers), self.normalize, self.scale, self.weights)
 
     def scores(self, groups: Sequence[TextGroup], whole_batch: bool = False) -> Scores:
         """float32 [queries, group], of the own documents; with whole_batch [queries, queries * group], of all.
 
-        groups: of one size. Raises ParameterError for several sizes, and what the teachers raise.
+        groups: of one size. Raises ParameterError for several sizes, and the errors of the teachers.
         """
         sizes = {len(group.documents) for group in groups}
         if len(sizes) != 1:
-            raise ParameterError(f"groups are of {sorted(sizes)} documents; all must be of one size")
+            raise ParameterError(f"groups have {sorted(sizes)} documents; all must have the same number")
         return self._combined(
             [teacher.scores(groups, whole_batch).reshape(len(groups), -1) for teacher in self.teachers]
         )
 
     def score(self, queries: Sequence[str], documents: Sequence[Sequence[str]]) -> list[list[float]]:
-        """A score for each document of each query, however many it has: the Scorer of lsr.training.negatives.
+        """A score for each document of each query, for any number of documents; see lsr.training.negatives.Scorer.
 
-        Stored teachers, which know ids only, raise CollectionError.
+        Stored teachers, which know only ids, raise CollectionError.
         """
         groups = [_Unnamed(query, query, tuple(own), tuple(own)) for query, own in zip(queries, documents, strict=True)]
         ends = np.cumsum([len(own) for own in documents])
@@ -117,7 +119,7 @@ def combined_scores(
     scale: float = SCALE,
     weights: Sequence[float] | None = None,
 ) -> Scores:
-    """float32 [queries, candidates] of as many for each teacher; as Ensemble says. Raises ParameterError."""
+    """float32 [queries, candidates]: the combined scores of all teachers, as in Ensemble. Raises ParameterError."""
     _check(len(scores), normalize, scale, weights)
     stacked = np.stack([np.asarray(each, np.float64) for each in scores])
     if normalize == "min-max" and stacked.size:
@@ -129,7 +131,7 @@ def combined_scores(
 
 
 def pairs_of(groups: Sequence[TextGroup], whole_batch: bool) -> Pairs:
-    """Every query of the groups with its own documents, or with those of all groups. Texts are told apart by value."""
+    """Every query of the groups with its own documents, or with those of all groups. Equal texts are one text."""
     queries, query_of = _distinct(group.query for group in groups)
     documents, document_of = _distinct(document for group in groups for document in group.documents)
     if whole_batch:
@@ -138,7 +140,7 @@ def pairs_of(groups: Sequence[TextGroup], whole_batch: bool) -> Pairs:
 
 
 class _Unnamed(NamedTuple):
-    """A TextGroup whose texts are their own ids."""
+    """A TextGroup with the texts as ids."""
 
     query_id: str
     query: str

@@ -1,4 +1,4 @@
-"""How good the encoder is by now: documents of a development set encoded, indexed, searched, measured."""
+"""Evaluation during training: documents of a development set are encoded, indexed, searched and measured."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from lsr.retrieval.request import SPARSE, SearchRequest
 from lsr.retrieval.searcher import Searcher
 
 HASH_VALUES = 1 << 64
-UNCUT_DEPTH = 1000  # of a ranking for measures without a cutoff
+UNCUT_DEPTH = 1000  # depth of a ranking for measures without a cutoff
 
 
 class DevelopmentSet(NamedTuple):
-    """Documents, queries and judgments that are held in memory. queries: id -> text."""
+    """Documents, queries and judgments in memory. queries: id -> text."""
 
     ids: list[str]
     texts: list[str]
@@ -34,8 +34,10 @@ class DevelopmentSet(NamedTuple):
 
 
 class Evaluated(NamedTuple):
-    """measures: name -> mean over the queries. query_nnz, document_nnz: mean number of non-zero weights.
+    """The result of an evaluation.
 
+    measures: name -> mean over the queries.
+    query_nnz, document_nnz: mean number of non-zero weights.
     flops: see expected_flops.
     """
 
@@ -54,9 +56,13 @@ def read_development_set(
 ) -> DevelopmentSet:
     """The development set of a collection.
 
-    split: of a collection that has some; NanoBEIR's have none. queries: that many of them at most, chosen by a hash of
-    their ids. documents: that many at most, those judged for these queries and others chosen likewise; figures over
-    fewer documents than all are higher. offline_data: as for open_collection. Raises CollectionError.
+    split: of a collection with splits; NanoBEIR's have none.
+    queries: the maximum number of queries, chosen by a hash of their ids.
+    documents: the maximum number of documents: those judged for these queries, and others chosen by a hash of their
+        ids. Measures over a part of the documents are higher than over all.
+    offline_data: see open_collection.
+
+    Raises CollectionError.
     """
     collection = open_collection(spec, None, offline_data)
     if collection.splits and split is not None:
@@ -66,7 +72,7 @@ def read_development_set(
     judged = {doc_id for query_id in chosen for doc_id in qrels[query_id]}
     ids: list[str] = []
     texts: list[str] = []
-    # An id is taken by its hash alone, so that one pass is enough; the share that fits is known beforehand.
+    # Ids are chosen only by their hashes, so that one pass is enough; the share that fits is known before.
     share = 1.0
     if documents is not None:
         count = collection.count or sum(1 for _ in collection.documents())
@@ -76,7 +82,9 @@ def read_development_set(
             ids.append(document.doc_id)
             texts.append(document.full_text)
     if not judged.intersection(ids):
-        raise CollectionError(f"{spec}: no judged document is in the collection; check that the two belong together")
+        raise CollectionError(
+            f"{spec}: no judged document is in the collection; check that judgments and documents belong together"
+        )
     wanted = set(chosen)
     kept = {query_id: text for query_id, text in every_query.items() if query_id in wanted}
     return DevelopmentSet(ids, texts, kept, {each: qrels[each] for each in kept}, collection.drop_same_id)
@@ -85,7 +93,7 @@ def read_development_set(
 def evaluate_encoder(
     encoder: SparseEncoder, on: DevelopmentSet, measures: Sequence[str], threads: int = 1, progress: bool = False
 ) -> Evaluated:
-    """Encode, index, search and measure with the encoder as it is."""
+    """Encode, index, search and measure with the present encoder."""
     k = max(each.params.get("cutoff", UNCUT_DEPTH) for each in parse_measures(measures).values())
     vectors = encoder.encode_documents(on.texts, progress=progress)
     rows = encoder.encode_queries(list(on.queries.values()))
@@ -104,7 +112,7 @@ def evaluate_on(
     threads: int = 1,
     progress: bool = False,
 ) -> dict[str, float]:
-    """Figures of all sets, by name: means of the measure, of non-zeros and FLOPS; the measure of each of several."""
+    """Mean measure, non-zeros and FLOPS of all sets, by name; with several sets, also the measure of each."""
     found = {name: evaluate_encoder(encoder, each, [measure], threads, progress) for name, each in sets.items()}
     figures = {
         measure: statistics.fmean(each.measures[measure] for each in found.values()),

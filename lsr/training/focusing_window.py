@@ -1,4 +1,4 @@
-"""PROSPER's lexical focusing window from coarse to fine, an option: narrowed when most texts have become narrow."""
+"""PROSPER's optional coarse-to-fine lexical focusing window. It narrows when most texts have few non-zeros."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from lsr.errors import ParameterError
 
 
 def focused(weights: Tensor, width: int) -> Tensor:
-    """The `width` largest weights of each text, and 0 in place of others: float [texts, components].
+    """The `width` largest weights of each text, and 0 for the others: float [texts, components].
 
-    Of equal weights that of the lower component stays, as in SparseVectors.top_k, which encoders keep by.
+    Of equal weights, the lower component is kept, as in SparseVectors.top_k, which encoders use.
     """
     least = weights.topk(width, dim=1).values[:, -1:]
     larger, alike = weights > least, weights == least
@@ -22,15 +22,17 @@ def focused(weights: Tensor, width: int) -> Tensor:
 
 
 class FocusingWindow:
-    """One side's window.
+    """The window of one side.
 
-    widths: from wide to narrow. A narrower one is taken when `share` of the last `over` texts have no more non-zeros
-    than it (PROSPER, arXiv 2510.18527: 90 %), as the window of now leaves them. Raises ParameterError.
+    widths: in descending order. The window narrows to the next one when `share` of the last `over` texts have at most
+        that number of non-zeros (PROSPER, arXiv 2510.18527: 90 %) under the present window.
+
+    Raises ParameterError.
     """
 
     def __init__(self, widths: Sequence[int], share: float = 0.9, over: int = 1000) -> None:
         if not widths:
-            raise ParameterError("a window has no width; give at least one number of components")
+            raise ParameterError("the window has no width; give at least one number of components")
         self._widths, self._share = tuple(widths), share
         self._at = 0
         self._seen: deque[int] = deque(maxlen=over)
@@ -40,7 +42,7 @@ class FocusingWindow:
         return self._widths[self._at]
 
     def see(self, nonzeros: Iterable[int]) -> None:
-        """Count the texts of a batch, and narrow the window where that is due."""
+        """Count the texts of a batch, and narrow the window if it is due."""
         self._seen.extend(nonzeros)
         while self._at + 1 < len(self._widths) and len(self._seen) == self._seen.maxlen:
             narrower = self._widths[self._at + 1]
@@ -50,11 +52,11 @@ class FocusingWindow:
             self._seen.clear()
 
     def state(self) -> dict[str, object]:
-        """JSON, for a checkpoint."""
+        """The state as JSON, for a checkpoint."""
         return {"at": self._at, "seen": list(self._seen)}
 
     def restore(self, state: dict[str, object]) -> None:
-        """Go on from what `state` gave."""
+        """Restore a state."""
         at, seen = state["at"], state["seen"]
         assert isinstance(at, int) and isinstance(seen, list)
         self._at = at

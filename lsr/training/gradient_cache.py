@@ -1,9 +1,9 @@
 """Gradients of a batch whose states do not fit in memory together (GradCache, Gao et al. 2021, arXiv 2101.06983).
 
-A loss over a batch needs the vectors of all its texts, but not the states that these come from. So the vectors are
-computed chunk by chunk without gradients; the loss gives its gradient for each vector; and a second pass computes each
-chunk again, to take that gradient on to the weights: with v the vectors of a chunk, dL/dw = sum_v (dL/dv)(dv/dw). These
-are the gradients of the whole batch, of losses and penalties alike, at the price of one more forward pass.
+A loss over a batch needs the vectors of all its texts, but not the states behind them. So the vectors are computed in
+chunks without gradients; the loss gives the gradient of each vector; and a second pass computes each chunk again, to
+continue from that gradient to the weights: with v the vectors of a chunk, dL/dw = sum_v (dL/dv)(dv/dw). These are the
+gradients of the whole batch, for losses and penalties, at the cost of one more forward pass.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.utils.checkpoint import get_device_states, set_device_states
 from lsr.training.model import Weights
 from lsr.training.objective import Cost, TrainingBatch
 
-# From some groups, on their device, to the weights of their queries and of their documents.
+# Encodes some groups, on their device: the weights of their queries and of their documents.
 Encode = Callable[[TrainingBatch], tuple[Weights, Weights]]
 
 
@@ -30,11 +30,12 @@ def cached_gradients(
     backward: Callable[[Tensor], None],
     around: Callable[[bool], AbstractContextManager[None]],
 ) -> tuple[Cost, Weights, Weights]:
-    """The cost of a batch and its weights, after `backward` has added up the gradients of what is trained.
+    """The cost of a batch and its weights. `backward` has then added the gradients of the trained parameters.
 
-    chunk: queries at once, with their documents. encode is called twice for each chunk, and draws the same random
-    numbers both times, for dropout. backward: takes, of each chunk, what is to be differentiated, whose value means
-    nothing. around: entered for the second call of a chunk and its backward; takes whether the chunk is the last.
+    chunk: number of queries encoded together, with their documents. encode is called twice for each chunk, and draws
+        the same random numbers both times, for dropout.
+    backward: differentiates a value of each chunk. The value has no meaning of its own.
+    around: a context for the second call of a chunk and its backward; its argument says whether the chunk is the last.
     """
     chunks = [batch.part(start, start + chunk) for start in range(0, len(batch.query_ids), chunk)]
     random, found = [], []
@@ -57,7 +58,7 @@ def cached_gradients(
 
 
 def _together(parts: Sequence[Weights]) -> Weights:
-    """The weights of all chunks, which gradients stop at."""
+    """The weights of all chunks, detached from their gradients."""
     final = torch.cat([part.final for part in parts]).requires_grad_()
     if all(part.base is part.final for part in parts):
         return Weights(final, final)
@@ -65,7 +66,7 @@ def _together(parts: Sequence[Weights]) -> Weights:
 
 
 def _product(chunk: Weights, whole: Weights, start: int) -> Tensor:
-    """What has the gradient of `whole` for the weights of a chunk, whose first text is number `start`."""
+    """A scalar whose gradient for a chunk's weights is that of `whole`. start: the number of the first text."""
     pairs = [(chunk.final, whole.final)] + [(chunk.base, whole.base)] * (whole.base is not whole.final)
     total = chunk.final.new_zeros(())
     for weights, all_weights in pairs:

@@ -1,4 +1,4 @@
-"""What a training says of itself: figures beside its progress, a CSV file, and those of a tracker."""
+"""The log of a training: figures beside its progress bar, a CSV file, and those of a tracker."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from lsr.storage.files import replacing_file
 LOG_FILE = "log.jsonl"
 CSV_FILE = "log.csv"
 TENSORBOARD, WANDB = "tensorboard", "wandb"
-PROJECT = "lsr"  # of Weights & Biases
+PROJECT = "lsr"  # the project in Weights & Biases
 RECENT_STEPS = 100  # the loss of a single step is noise
 
 
 class Log:
     """Figures by step.
 
-    log.jsonl holds a line for each call of `write`; what a killed training wrote after its last checkpoint is cut off
-    when it goes on. log.csv is made of it, with a column for every figure, whenever a checkpoint is written.
-    tracker: is told the same, and is started already.
+    log.jsonl has a line for each call of `write`. When a killed training resumes, the lines after its last checkpoint
+    are removed. log.csv is made of it, with a column for every figure, whenever a checkpoint is written.
+    tracker: a started tracker that gets the same figures.
     """
 
     def __init__(self, folder: Path, step: int, tracker: GeneralTracker) -> None:
@@ -48,7 +48,7 @@ class Log:
         self._tracker.log({name.replace(" ", "/", 1): value for name, value in figures.items()}, step=step)
 
     def flush(self) -> None:
-        """Write log.csv anew."""
+        """Write log.csv again."""
         lines = _lines(self._path)
         names = list(dict.fromkeys(name for line in lines for name in line))
         text = io.StringIO()
@@ -64,12 +64,13 @@ class Log:
 
 
 def start_tracker(kind: str, folder: Path, step: int, run: str, config: Mapping[str, Any]) -> GeneralTracker:
-    """One of accelerate's trackers, which goes on after `step`.
+    """One of accelerate's trackers, which continues after `step`.
 
-    kind: "tensorboard" writes into the folder; "wandb" sends to Weights & Biases, as `wandb login` and its variables,
-    such as WANDB_MODE=offline, say. run: an id that a training keeps when it goes on.
+    kind: "tensorboard" writes into the folder; "wandb" sends to Weights & Biases, configured by `wandb login` and its
+        variables, such as WANDB_MODE=offline.
+    run: an id of the training, which is the same when it resumes.
 
-    Raises MissingExtraError, and ParameterError where Weights & Biases cannot begin.
+    Raises MissingExtraError, and ParameterError if Weights & Biases cannot start.
     """
     tracker: GeneralTracker
     if kind == TENSORBOARD:
@@ -81,16 +82,16 @@ def start_tracker(kind: str, folder: Path, step: int, run: str, config: Mapping[
     try:
         tracker.start()
         tracker.store_init_configuration(dict(config))
-    except Exception as error:  # whatever a service, or the library that talks to it, raises
+    except Exception as error:  # any error of a service or its library
         raise ParameterError(
-            f"the tracker wandb cannot begin ({first_line(error)}); log in with `wandb login`, or set "
+            f"the tracker wandb cannot start ({first_line(error)}); log in with `wandb login`, or set "
             "WANDB_MODE=offline"
         ) from error
     return tracker
 
 
 class Rates:
-    """Means of figures, and examples a second, since they were last asked for; and means over the last steps."""
+    """Means of figures, and examples per second, since they were last asked for; and means over the last steps."""
 
     def __init__(self) -> None:
         self._sums: dict[str, float] = {}
@@ -114,7 +115,7 @@ class Rates:
         return means
 
     def shown(self) -> str:
-        """What stands beside the steps: means over the last RECENT_STEPS. Short enough for 80 columns."""
+        """The text beside the steps: means over the last RECENT_STEPS. Short enough for 80 columns."""
         loss, queries, documents = (
             statistics.fmean(figures[name] for figures in self._recent)
             for name in ("loss", "query nnz", "document nnz")
@@ -123,7 +124,7 @@ class Rates:
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    """Whole lines alone: a kill may leave half of one."""
+    """Only whole lines: a killed process can leave half of one."""
     if not path.exists():
         return []
     found = []

@@ -1,4 +1,4 @@
-"""What makes an encoder rank well: losses over the scores of a batch, with or without a teacher.
+"""Losses over the scores of a batch, with or without a teacher.
 
 s+ and s- are the scores of a query's positive document and of a negative one, t+ and t- the teacher's; a batch has B
 queries with a group of documents each, the positive first. Every loss is a mean over the queries.
@@ -17,9 +17,9 @@ queries with a group of documents each, the positive first. Every loss is a mean
     kl                   KL(softmax t || softmax s) over the documents that the teacher scored: the query's own (Lin et
                          al. 2020), or the whole batch's
 
-temperature divides the scores before a softmax, those of the teacher too. kl is then multiplied by temperature^2, so
-that gradients keep their size (Hinton et al. 2015); sentence-transformers does that as well, with a default of 2, while
-naver and OpenSearch stay at 1, where it makes no difference.
+The temperature divides scores before a softmax, also those of the teacher. kl is then multiplied by temperature^2, so
+that gradients keep their size (Hinton et al. 2015). sentence-transformers does this, too, with a default of 2; naver
+and OpenSearch use 1, where it makes no difference.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Candidates(NamedTuple):
 class Total(NamedTuple):
     """A weighted sum of losses or penalties.
 
-    total: a scalar with gradients. parts: the value of each without its weight and without gradients, for logging.
+    total: a scalar with gradients. parts: the values without weights and without gradients, for logging.
     """
 
     total: Tensor
@@ -62,9 +62,9 @@ class Total(NamedTuple):
 
 
 class TermTargets(NamedTuple):
-    """Weights that terms should have: of the text texts[k], component components[k] should have weights[k].
+    """Target weights of terms: in text texts[k], component components[k] should have weights[k].
 
-    texts, components: int64 [targets], no pair twice. weights: float32 [targets].
+    texts, components: int64 [targets], without duplicate pairs. weights: float32 [targets].
     """
 
     texts: Tensor
@@ -74,9 +74,11 @@ class TermTargets(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LossSpec:
-    """One loss of a sum.
+    """A loss and its weight in the total loss.
 
-    name: one of LOSSES. weight: by which it is multiplied. temperature: see above; margins have none.
+    name: one of LOSSES.
+    weight: the factor of the loss.
+    temperature: divides the scores before the softmax; not for losses over margins.
 
     Raises ParameterError.
     """
@@ -91,10 +93,10 @@ class LossSpec:
             if isinstance(value, bool) or not 0 < value < float("inf"):
                 raise ParameterError(f"loss {self.name}: {what} is {value!r}; it must be a number above 0")
         if self.temperature != 1 and not LOSSES[self.name].softmax:
-            raise ParameterError(f"loss {self.name} has no temperature; leave it out, or lower the weight")
+            raise ParameterError(f"loss {self.name} does not support temperature; remove it")
 
     def check(self, group: int, teacher: bool, whole_batch: bool = False) -> None:
-        """Raises ParameterError where batches will lack what the loss needs; to know it before training.
+        """Raises ParameterError if batches will not have the data that the loss needs, before a training.
 
         group: documents of a query. teacher: whether there are a teacher's scores; whole_batch: of all documents.
         """
@@ -106,17 +108,17 @@ class LossSpec:
 
 
 def combined_loss(losses: Sequence[LossSpec], candidates: Candidates) -> Total:
-    """The weighted sum of some losses. Raises ParameterError where the batch lacks what one of them needs."""
+    """The weighted sum of some losses. Raises ParameterError if the batch lacks data that one of them needs."""
     values = [LOSSES[loss.name].compute(candidates, loss.temperature) for loss in losses]
     weighted = [loss.weight * value for loss, value in zip(losses, values, strict=True)]
     return Total(torch.stack(weighted).sum(), tuple(value.detach() for value in values))
 
 
 def term_mse(weights: Tensor, targets: TermTargets) -> Tensor:
-    """Mean squared error over all texts and components, those without a target having a target of 0.
+    """Mean squared error over all texts and components. Without a target, the target is 0.
 
-    weights: float32 [texts, components]. The mean is over texts * components. The unified framework's TermMSE is
-    the sum of this for queries and for documents, with the same targets (Nguyen et al. 2023, for DeepCT).
+    weights: float32 [texts, components]. The mean is over texts * components. The unified framework's TermMSE is the
+        sum of this for queries and for documents, with the same targets (Nguyen et al. 2023, for DeepCT).
     """
     wanted = torch.zeros_like(weights)
     wanted[targets.texts, targets.components] = targets.weights.to(weights.dtype)
@@ -179,7 +181,7 @@ def _kl(candidates: Candidates, temperature: float) -> Tensor:
 
 
 class _Loss(NamedTuple):
-    """teacher, negatives: whether it needs them. softmax: whether it has a temperature."""
+    """A loss function. teacher, negatives: whether it needs them. softmax: whether it has a temperature."""
 
     compute: Callable[[Candidates, float], Tensor]
     teacher: bool
@@ -202,22 +204,22 @@ LOSSES = {
 def _group_size(scores: Tensor) -> int:
     queries, documents = scores.shape
     if not queries or documents % queries or not documents:
-        raise ParameterError(f"scores are of shape {[*scores.shape]}; it must be [queries, queries * group]")
+        raise ParameterError(f"scores have shape {[*scores.shape]}; it must be [queries, queries * group]")
     return documents // queries
 
 
 def _by_group(scores: Tensor) -> Tensor:
-    """[queries, queries whose documents they are, group]."""
+    """The scores as [queries, queries of the documents, group]."""
     return scores.reshape(len(scores), len(scores), _group_size(scores))
 
 
 def _own(grouped: Tensor) -> Tensor:
-    """[queries, group] of [queries, queries, group]."""
+    """The scores of the own documents, [queries, group], from [queries, queries, group]."""
     return grouped.diagonal(dim1=0, dim2=1).T
 
 
 def _masked(candidates: Candidates) -> Tensor:
-    """The scores, -inf for documents known to be relevant that are not the query's own positive."""
+    """The scores, with -inf for documents known to be relevant except the query's own positive."""
     scores, known = candidates.scores, candidates.known
     if known is None:
         return scores
@@ -232,7 +234,7 @@ def _first_is_right(logits: Tensor) -> Tensor:
 
 
 def _errors(candidates: Candidates, name: str) -> Tensor:
-    """Of the own documents, s - t: [queries, group]."""
+    """The differences s - t of the own documents: [queries, group]."""
     scores, teacher = candidates.scores, _teacher(candidates, name)
     own = _own(_by_group(scores))
     if own.shape[1] < 2:
@@ -247,15 +249,15 @@ def _teacher(candidates: Candidates, name: str) -> Tensor:
     group = _group_size(scores)
     if teacher.shape not in ((len(scores), group), scores.shape):
         raise ParameterError(
-            f"loss {name}: the teacher's scores are of shape {[*teacher.shape]}; it must be {[len(scores), group]}, or "
+            f"loss {name}: the teacher's scores have shape {[*teacher.shape]}; it must be {[len(scores), group]}, or "
             f"{[*scores.shape]} for the whole batch"
         )
     return teacher.detach()
 
 
 def _no_teacher(name: str) -> ParameterError:
-    return ParameterError(f"loss {name} needs a teacher's scores; give data with scores, or a teacher")
+    return ParameterError(f"loss {name} needs a teacher's scores; use data with scores, or add a teacher")
 
 
 def _no_negatives(name: str) -> ParameterError:
-    return ParameterError(f"loss {name} needs negatives; give each query at least two documents")
+    return ParameterError(f"loss {name} needs negatives; use at least two documents per query (group)")

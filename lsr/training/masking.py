@@ -1,6 +1,6 @@
-"""Masked language modeling (Devlin et al. 2019), to train a backbone further on the texts of a collection.
+"""Masked language modeling (Devlin et al. 2019), which trains a backbone further on the texts of a collection.
 
-Together with FLOPS it is the middle training of Efficient SPLADE (Lassance and Clinchant 2022, arXiv 2207.03834).
+With FLOPS, it is the middle training of Efficient SPLADE (Lassance and Clinchant 2022, arXiv 2207.03834).
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from torch.utils.checkpoint import checkpoint
 
 from lsr.encoders.sparse.heads import Batch
 
-PREDICTED = 0.15  # of the tokens
-MASKED, REPLACED = 0.8, 0.1  # of these; the rest stay as they are
-IGNORED = -100  # in labels: nothing is to be predicted
+PREDICTED = 0.15  # share of the tokens
+MASKED, REPLACED = 0.8, 0.1  # shares of these; the rest does not change
+IGNORED = -100  # in labels: not predicted
 LOGITS_AT_ONCE = 1 << 25
 
 
 def mask_tokens(batch: Batch, mask_id: int, components: int) -> tuple[Batch, Tensor]:
-    """The texts with some of their tokens masked, and what these were: int64 [texts, tokens], IGNORED elsewhere.
+    """The texts with some masked tokens, and the original tokens: int64 [texts, tokens], IGNORED elsewhere.
 
     Special tokens are never masked. Random numbers are torch's, of the device of the batch.
     """
@@ -31,10 +31,10 @@ def mask_tokens(batch: Batch, mask_id: int, components: int) -> tuple[Batch, Ten
 
 
 def prediction_error(inputs: Tensor, output: nn.Linear, labels: Tensor) -> Tensor:
-    """The mean cross-entropy of the tokens that are to be predicted; 0 where there are none.
+    """The mean cross-entropy of the masked tokens; 0 without masked tokens.
 
-    inputs: float [texts, tokens, hidden], what the output layer is given. labels: of mask_tokens. Only logits of these
-    positions are computed, some at a time, and again for gradients.
+    inputs: float [texts, tokens, hidden], the inputs of the output layer. labels: of mask_tokens. Only logits of these
+        positions are computed, in chunks, and again for gradients.
     """
     asked = labels != IGNORED
     states, targets = inputs[asked], labels[asked]

@@ -1,6 +1,6 @@
-"""An encoder as a network to train: texts of a batch -> weights of every component, with gradients.
+"""An encoder as a network to train: from the texts of a batch to the weights of all components, with gradients.
 
-The networks are the encoder's own, so that it encodes with what has been learned so far at any time.
+The networks are those of the encoder, so that the encoder always encodes with the present weights.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ QUERY_TABLES = (FIXED, SCALE, TABLE, LEARNED)
 
 
 class Weights(NamedTuple):
-    """Two times float32 [texts, components].
+    """The weights of a batch, float32 [texts, components].
 
-    final: what is scored. base: what the network weighs, before a residual, a lexical part, window and length; else the
-    same. FLOPS acts on it.
-    masked: a scalar, how badly masked tokens were predicted (lsr.training.masking); None where none were.
+    final: the scored weights.
+    base: the network's weights before a residual, a lexical part, window and length, on which FLOPS acts; otherwise the
+        same.
+    masked: a scalar, the prediction error of masked tokens (lsr.training.masking); None without masked tokens.
     """
 
     final: Tensor
@@ -39,10 +40,10 @@ class Weights(NamedTuple):
 
 
 class TextBatch(NamedTuple):
-    """Texts of one side, for TrainableEncoder: tokens of a network, or the bags of words of a table, int64 each.
+    """Texts of one side, for TrainableEncoder: tokens of a network, or bags of words of a table, int64 each.
 
-    bags: (texts, components, counts), one entry for each token of a text. labels: of masked tokens, int64
-    [texts, tokens] (lsr.training.masking).
+    bags: (texts, components, counts), one entry for each token of a text.
+    labels: the masked tokens, int64 [texts, tokens] (lsr.training.masking).
     """
 
     tokens: Batch | None
@@ -51,13 +52,13 @@ class TextBatch(NamedTuple):
     labels: Tensor | None = None
 
     def to(self, device: torch.device) -> TextBatch:
-        """The same on a device."""
+        """The batch on a device."""
         tokens = None if self.tokens is None else Batch(*(tensor.to(device) for tensor in self.tokens))
         bags = None if self.bags is None else tuple(tensor.to(device) for tensor in self.bags)
         return TextBatch(tokens, bags, self.size)  # type: ignore[arg-type]
 
     def part(self, start: int, end: int) -> TextBatch:
-        """The texts from number `start` to before number `end` alone."""
+        """Only the texts from number `start` to before number `end`."""
         size = min(end, self.size) - start
         if self.tokens is not None:
             return TextBatch(Batch(*(tensor[start:end] for tensor in self.tokens)), None, size)
@@ -68,12 +69,12 @@ class TextBatch(NamedTuple):
 
 
 class TrainableSide(nn.Module):
-    """One side that runs a network."""
+    """A side with a network."""
 
     def __init__(self, side: TransformerSide) -> None:
         super().__init__()
         self.backbone, self.head = side.backbone, side.head
-        self.window: int | None = side.head.spec.window  # a training may set another
+        self.window: int | None = side.head.spec.window  # a training can set another one
 
     def forward(self, batch: Batch, labels: Tensor | None = None) -> Weights:
         states = self.backbone.states(batch.ids, batch.mask)
@@ -85,11 +86,11 @@ class TrainableSide(nn.Module):
 
 
 class TrainableTable(nn.Module):
-    """One side that looks its tokens up.
+    """A side with a table of token weights.
 
     learns: "fixed" nothing, "scale" one factor (the unified framework's binary texts), "table" every weight
-    (OpenSearch's trainable IDF; never below 0), "learned" a projection of word embeddings (Li-LSR), which `embeddings`
-    are needed for.
+        (OpenSearch's trainable IDF; never below 0), "learned" a projection of word embeddings (Li-LSR), which needs
+        `embeddings`.
     """
 
     weights: Tensor
@@ -103,7 +104,10 @@ class TrainableTable(nn.Module):
         self.learned: LearnedTable | None = None
         if learns == LEARNED:
             if embeddings is None:
-                raise ParameterError("a learned table needs word embeddings; documents must run a network")
+                raise ParameterError(
+                    'query_table "learned" needs word embeddings, which documents do not have; use documents with a '
+                    "network"
+                )
             allowed = torch.ones(len(weights))
             if not side.spec.special_components:
                 allowed[list(side.tokens.special)] = 0
@@ -134,11 +138,13 @@ class TrainableTable(nn.Module):
 
 
 class TrainableEncoder(nn.Module):
-    """Both sides of a SparseEncoder, sharing what they share there.
+    """Both sides of a SparseEncoder, with the same shared parts.
 
-    query_table: what queries that are looked up learn, one of QUERY_TABLES. document_table: what documents that are
-    looked up learn, "fixed" or "scale". seed: of a learned table.
-    Raises ParameterError where both are looked up, and for a table that a side does not have.
+    query_table: what a table of queries learns, one of QUERY_TABLES.
+    document_table: what a table of documents learns, "fixed" or "scale".
+    seed: of a learned table.
+
+    Raises ParameterError if both sides have tables, and for a table on a side without one.
     """
 
     def __init__(
@@ -148,7 +154,8 @@ class TrainableEncoder(nn.Module):
         document, query = encoder.document_side, encoder.query_side
         if isinstance(document, LookupSide) and isinstance(query, LookupSide):
             raise ParameterError(
-                f"{encoder.name}: queries and documents are looked up, which leaves no network to train; start from one"
+                f"{encoder.name}: queries and documents are looked up, so there is no network to train; start from an "
+                "encoder with a network"
             )
         self.encoder = encoder
         self.document: TrainableSide | TrainableTable
@@ -163,7 +170,7 @@ class TrainableEncoder(nn.Module):
             self.query = TrainableTable(query, query_table, embeddings if query_table == LEARNED else None, seed)
         elif query_table != FIXED:
             raise ParameterError(
-                f"query_table is {query_table!r}, but {encoder.name} runs a network for queries; leave query_table out"
+                f"query_table is {query_table!r}, but {encoder.name} has a network for queries; remove query_table"
             )
         else:
             same = query is document and isinstance(self.document, TrainableSide)
@@ -171,11 +178,11 @@ class TrainableEncoder(nn.Module):
         self.requires_grad_(True)
 
     def forward(self, queries: TextBatch, documents: TextBatch) -> tuple[Weights, Weights]:
-        """Weights of the queries and of the documents; one call, as data-parallel wrappers need it."""
+        """Weights of the queries and of the documents, in one call, as data-parallel wrappers need it."""
         return _weights(self.query, queries), _weights(self.document, documents)
 
     def batch(self, texts: Sequence[str], query: bool) -> TextBatch:
-        """Texts as one batch, on the CPU. Without a state of its own: workers may call it."""
+        """Texts as one batch, on the CPU. It has no state, so that workers can call it."""
         side = self.encoder.query_side if query else self.encoder.document_side
         if isinstance(side, LookupSide):
             return TextBatch(None, _bags(side, texts), len(texts))
@@ -186,11 +193,12 @@ class TrainableEncoder(nn.Module):
         side = self.encoder.document_side
         if isinstance(side, LookupSide) or side.head.vocabulary is None or side.tokenizer.mask_token_id is None:
             raise ParameterError(
-                f"{self.encoder.name}: masked_language needs documents with head mlm and a tokenizer with a mask token"
+                f"{self.encoder.name}: has no head mlm for documents, or no mask token, which masked_language needs; "
+                "use a masked language model"
             )
 
     def masked(self, batch: TextBatch, query: bool) -> TextBatch:
-        """A batch with some of its tokens masked, of a side that can predict them; random numbers are torch's."""
+        """A batch with some masked tokens, if the side can predict them. Random numbers are torch's."""
         side = self.encoder.query_side if query else self.encoder.document_side
         if batch.tokens is None or isinstance(side, LookupSide) or side.head.vocabulary is None:
             return batch
@@ -198,15 +206,15 @@ class TrainableEncoder(nn.Module):
         return batch._replace(tokens=tokens, labels=labels)
 
     def backbones(self) -> list[Backbone]:
-        """The networks, each once."""
+        """The networks, without duplicates."""
         sides = (side for side in (self.document, self.query) if isinstance(side, TrainableSide))
         return list(dict.fromkeys(side.backbone for side in sides))
 
     @property
     def _no_split_modules(self) -> list[str]:
-        """Classes of layers whose weights FSDP shares out together, as accelerate asks for them.
+        """The classes of layers whose weights FSDP distributes together, as accelerate asks for them.
 
-        One with the word embeddings is none: an output layer outside of it may be tied to these.
+        Layers with the word embeddings are not among them: an output layer outside of them can be tied to these.
         """
         found = set()
         for backbone in self.backbones():
@@ -218,12 +226,12 @@ class TrainableEncoder(nn.Module):
         return sorted(found)
 
     def gradient_checkpointing(self) -> None:
-        """Let the networks keep the states of no layer, and compute them again for gradients."""
+        """Do not keep the states of layers, but compute them again for gradients."""
         for backbone in self.backbones():
             backbone.checkpoint_states()
 
     def update_encoder(self) -> None:
-        """Let the encoder encode with what has been learned so far."""
+        """Let the encoder encode with the present weights."""
         for side, ours in ((self.encoder.query_side, self.query), (self.encoder.document_side, self.document)):
             if isinstance(side, TransformerSide) and isinstance(ours, TrainableSide):
                 if side.head.vocabulary is not None:
@@ -249,10 +257,10 @@ def _weights(side: TrainableSide | TrainableTable, batch: TextBatch) -> Weights:
 
 
 def head_weights(head: Head, states: States, batch: Batch, window: int | None) -> Weights:
-    """What Head.vectors computes, densely and with gradients: float32 [texts, components].
+    """Like Head.vectors, but dense and with gradients: float32 [texts, components].
 
-    window: in place of the spec's. Weights at or below zero, which sparse vectors leave out, are there too where the
-    activation gives them.
+    window: replaces that of the spec. If the activation gives weights at or below zero, which sparse vectors omit, they
+        are kept.
     """
     spec = head.spec
     weights = _mlp(head, states, batch) if head.vocabulary is None else _mlm(head, states, batch)
@@ -291,7 +299,7 @@ def tokens_present(batch: TextBatch, components: int) -> Tensor:
 
 
 def literal_tokens(batch: Batch, components: int) -> Tensor:
-    """float32 [texts, components], 1 at the tokens of each text, special tokens left out."""
+    """float32 [texts, components], 1 at the tokens of each text except special tokens."""
     literal = torch.zeros(len(batch.ids), components, device=batch.ids.device)
     texts, positions = (batch.mask & ~batch.special).nonzero(as_tuple=True)
     literal[texts, batch.ids[texts, positions]] = 1
@@ -319,7 +327,7 @@ def _mlm(head: Head, states: States, batch: Batch) -> Tensor:
             largest = max_logits(inputs, counted, weight, bias)
         else:
             outside = ~counted[:, :, None]
-            # As Head has it: what does not count is a logit of 0, or nothing at all.
+            # As in Head: tokens that do not count have a logit of 0, or none.
             least = float("-inf") if spec.special_positions else 0.0
             largest = pooled_weights(inputs, weight, bias, importance, lambda z: z.masked_fill(outside, least).amax(1))
         if not spec.special_positions and spec.pooling == "max":
@@ -345,7 +353,7 @@ def _mlp(head: Head, states: States, batch: Batch) -> Tensor:
 
 
 def _exact(layer: nn.Module, inputs: Tensor) -> Tensor:
-    """What a small layer makes of its inputs, in float32 whatever the precision of the networks."""
+    """The output of a small layer in float32, for any precision of the networks."""
     with torch.autocast(inputs.device.type, enabled=False):
         found: Tensor = layer(inputs.float())
     return found

@@ -1,4 +1,4 @@
-"""Hard negatives: documents that an index ranks high for a query and that nobody has judged relevant to it."""
+"""Hard negatives: documents that an index ranks high for a query, and that are not judged relevant to it."""
 
 from __future__ import annotations
 
@@ -19,26 +19,30 @@ from lsr.retrieval.searcher import Searcher
 from lsr.training.data.writing import MinedRecord, record_writer
 
 QUERIES_AT_ONCE = 256
-RANDOM_TRIES = 100  # for each document, before a small index has to do with fewer
+RANDOM_TRIES = 100  # for each document; a small index can have fewer
 
 
 class Scorer(Protocol):
-    """A teacher: anything that tells how well documents answer a query."""
+    """A teacher: an object that scores documents for queries."""
 
     def score(self, queries: Sequence[str], documents: Sequence[Sequence[str]]) -> Sequence[Sequence[float]]:
-        """One number for each document of each query, higher for better ones."""
+        """One number for each document of each query, higher for better documents."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mining:
-    """What becomes a negative. Raises ParameterError.
+    """Parameters of hard negative mining.
 
-    depth: how deep each index is searched. skip_top: how many of its first ranks are passed over.
-    negatives: how many are drawn from the ranks between, of each index; all, if there are no more.
-    max_score_ratio: negatives score at most this share, above 0 and up to 1, of the best relevant document that the
-        same search found; None, or where it found none, for any score.
-    relevant: the grade from which documents are positives. Documents of grade 1 or more are never negatives.
-    seed: of what is drawn; it depends on nothing else but the query and the rankings.
+    depth: the number of documents that each search returns.
+    negatives: the number of negatives per query and index, drawn from the ranks between skip_top and depth; all, if
+        there are no more.
+    skip_top: the number of top documents to skip.
+    max_score_ratio: negatives score at most this share, above 0 and up to 1, of the best relevant document of the same
+        search. None, or a search without a relevant document, allows any score.
+    relevant: the lowest grade of positives. Documents of grade 1 or more are never negatives.
+    seed: of the drawn negatives, which depend only on it, the query and the rankings.
+
+    Raises ParameterError for values out of range.
     """
 
     depth: int = 200
@@ -53,7 +57,7 @@ class Mining:
             check_whole(name, getattr(self, name))
         check_whole("skip_top", self.skip_top, least=0)
         if self.skip_top >= self.depth:
-            raise ParameterError(f"skip_top is {self.skip_top}; it must be below depth, {self.depth}")
+            raise ParameterError(f"skip_top is {self.skip_top}; it must be below depth ({self.depth})")
         ratio = self.max_score_ratio
         if ratio is not None:
             check_number("max_score_ratio", ratio, 0, 1)
@@ -63,10 +67,11 @@ class Mining:
 
 
 class Mined(NamedTuple):
-    """Counts. left_out: queries none of whose relevant documents are in the index.
+    """The result of mine_negatives: counts.
 
-    own_first: queries for which the first searcher found a document of their own id first; see drop_same_id of
-    Collection.
+    left_out: queries without any relevant document in the index.
+    own_first: queries for which the first searcher found a document with the id of the query first; see drop_same_id of
+        Collection.
     """
 
     queries: int
@@ -86,17 +91,21 @@ def mine_negatives(
     scorer: Scorer | None = None,
     progress: bool = False,
 ) -> Mined:
-    """Search for the queries of a collection's split, and write positives and negatives, for IdRecords to read.
+    """Search for the queries of a collection's split, and write positives and negatives for a training.
 
-    searchers: of indexes of the collection's documents; what each of them finds is put together.
-    path: a .jsonl[.gz] or .parquet file, which appears, in place of an old one, when all is done.
-    scorer: gives every document a score. Random documents make up then for negatives that are not found, as far as the
-        index has any: training could not give these a score.
-    request: how they search; its k is Mining.depth. Nothing that any split judges relevant is a negative, nor the
-    document whose id is the query's where Collection.drop_same_id.
+    searchers: searchers of one or more indexes of the collection's documents. Their negatives are combined.
+    collection: the queries and judgments.
+    path: a .jsonl, .jsonl.gz or .parquet file, which appears when it is complete. Replaces an existing file.
+    mining: the parameters. Default: Mining().
+    request: the search; its k is replaced by Mining.depth.
+    threads: the number of queries that are searched at once. None for all processors.
+    scorer: a teacher that scores all documents. Random documents of the index then replace missing negatives, because a
+        training could not score its own.
+    progress: show bars on standard error.
 
-    Raises CollectionError if the index holds no relevant document of any query, or no texts for the scorer;
-    ParameterError, StorageError, and what searching raises.
+    No document that any split judges relevant is a negative, nor the document with the id of the query if
+    Collection.drop_same_id. Raises CollectionError if the index has no relevant document of any query, or no texts for
+    the scorer; ParameterError, StorageError, and the errors of searches.
     """
     searchers = listed(searchers, "searchers")
     for searcher in searchers:
@@ -107,15 +116,15 @@ def mine_negatives(
     check_kind("the request", request, SearchRequest)
     if scorer is not None and not callable(getattr(scorer, "score", None)):
         raise ParameterError(
-            f"the scorer is of type {type(scorer).__name__}; give an object with score(queries, documents)"
+            f"scorer is of type {type(scorer).__name__}; it must be an object with score(queries, documents)"
         )
     if not searchers:
-        raise ParameterError("there are no searchers; give at least one")
+        raise ParameterError("there is no searcher; give at least one")
     request = replace(request, k=mining.depth)
     queries, qrels = collection.queries(), collection.qrels()
     first = searchers[0]
     if scorer is not None and any(searcher.texts is None for searcher in searchers):
-        raise CollectionError("an index holds no texts to score; build it from the collection, with lsr index")
+        raise CollectionError("an index stores no texts to score; build it from the collection with lsr index")
     positives = _positives(first, qrels, mining.relevant)
     wanted = {query_id: text for query_id, text in queries.items() if query_id in positives}
     judged = sum(max(qrels[query_id].values()) >= mining.relevant for query_id in queries)
@@ -152,19 +161,19 @@ def mine_negatives(
 
 
 class _Ranking(NamedTuple):
-    """What one index found for one query, best first."""
+    """The ranking of one index for one query, best first."""
 
     searcher: Searcher
     rows: list[int]
     scores: list[float]
 
 
-# Document id -> where its text is.
+# Document id -> the place of its text.
 _Chosen = dict[str, tuple[Searcher, int]]
 
 
 def _positives(searcher: Searcher, qrels: Mapping[str, Mapping[str, int]], grade: int) -> dict[str, dict[str, int]]:
-    """Query id -> id -> row of its relevant documents, for queries that have any in the index."""
+    """Query id -> id -> row of its relevant documents, for queries with any in the index."""
     relevant = {
         query_id: [doc_id for doc_id, value in grades.items() if value >= grade] for query_id, grades in qrels.items()
     }
@@ -197,7 +206,7 @@ def _rankings(
     columns = zip(*(array.tolist() for array in found.lists), strict=True)
     rankings = []
     for rows, scores in columns:
-        # Rows of -1 fill up short lists. A dense search finds empty documents, too, from which nothing can be learned.
+        # Short lists are padded with -1. A dense search also finds empty documents, which are useless for training.
         texts = searcher.texts if DENSE in request.sides else None
         kept = [
             (row, score)
@@ -216,7 +225,7 @@ def _choose(
     mining: Mining,
     fill: bool,
 ) -> _Chosen:
-    """The negatives of a query, those of one index after those of the other, by rank."""
+    """The negatives of a query, index by index, by rank."""
     random = Random(f"{mining.seed} {query_id}")
     chosen: _Chosen = {}
     for searcher, rows, scores in rankings:
@@ -224,7 +233,7 @@ def _choose(
         limit = math.inf
         best = next((score for doc_id, score in zip(ids, scores, strict=True) if doc_id in positives), None)
         if mining.max_score_ratio is not None and best is not None:
-            limit = min(best, best * mining.max_score_ratio)  # of a score below 0 a share is more
+            limit = min(best, best * mining.max_score_ratio)  # a share of a negative score is larger than the score
         candidates = [
             place for place in range(mining.skip_top, len(ids)) if ids[place] not in known and scores[place] <= limit
         ]
@@ -237,7 +246,7 @@ def _choose(
 
 
 def _fill_up(chosen: _Chosen, searcher: Searcher, known: set[str], count: int, random: Random) -> None:
-    """Add random documents of an index until there are `count`, or none is found any more."""
+    """Add random documents of an index until there are `count`, or no more are found."""
     assert searcher.texts is not None
     for _ in range(RANDOM_TRIES * max(0, count - len(chosen))):
         row = random.randrange(len(searcher.index))
@@ -263,14 +272,14 @@ def _score(
         documents.append([each[row] for each, row in texts if each is not None])
     given = scorer.score(list(queries.values()), documents)
     if len(given) != len(documents):
-        raise EncoderError(f"the teacher scored {len(given)} queries of {len(documents)}; it must score each")
+        raise EncoderError(f"the teacher scored {len(given)} of {len(documents)} queries; it must score all")
     scores: list[list[float] | None] = []
     for query_id, texts_of_query, row_of_scores in zip(queries, documents, given, strict=True):
         checked = [float(score) for score in row_of_scores]
         if len(checked) != len(texts_of_query) or not all(map(math.isfinite, checked)):
             raise EncoderError(
                 f"the teacher gave {len(checked)} scores for {len(texts_of_query)} documents of query {query_id!r}, or "
-                f"scores that are not finite; it must give a number for each"
+                "scores that are not finite; it must give a finite number for each document"
             )
         scores.append(checked)
     return scores

@@ -1,4 +1,4 @@
-"""What a batch costs: losses of its ranking, penalties of its vectors, and the figures that are logged."""
+"""The cost of a batch: losses of its ranking, penalties of its vectors, and the figures for the log."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from lsr.training.training_config import TrainingConfig
 class TrainingBatch(NamedTuple):
     """Some groups, ready for the network.
 
-    query_ids: one for each query. documents: those of the first query, its positive first, then those of the second,
-    and so on. teacher, known: as in Candidates.
+    query_ids: one for each query.
+    documents: those of the first query, its positive first, then those of the second, and so on.
+    teacher, known: see Candidates.
     """
 
     query_ids: tuple[str, ...]
@@ -30,17 +31,17 @@ class TrainingBatch(NamedTuple):
     known: Tensor
 
     def to(self, device: torch.device) -> TrainingBatch:
-        """The same on a device."""
+        """The batch on a device."""
         teacher = None if self.teacher is None else self.teacher.to(device)
         known = self.known.to(device)
         return TrainingBatch(self.query_ids, self.queries.to(device), self.documents.to(device), teacher, known)
 
     def part(self, start: int, end: int) -> TrainingBatch:
-        """The queries from number `start` to before number `end`, with their documents alone."""
+        """Only the queries from number `start` to before number `end`, with their documents."""
         group = self.documents.size // len(self.query_ids)
         queries, documents = slice(start, end), slice(start * group, end * group)
         teacher = self.teacher
-        if teacher is not None:  # of the own documents, or of the whole batch's
+        if teacher is not None:  # scores of the own documents, or of all documents of the batch
             whole = teacher.shape[1] == self.documents.size
             teacher = teacher[queries, documents] if whole else teacher[queries]
         return TrainingBatch(
@@ -53,7 +54,7 @@ class TrainingBatch(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """total: a scalar with gradients. figures: name -> scalar without, for logging."""
+    """The cost of a batch. total: a scalar with gradients. figures: name -> scalar without gradients, for the log."""
 
     total: Tensor
     figures: dict[str, Tensor]
@@ -62,7 +63,7 @@ class Cost(NamedTuple):
 class Objective:
     """The training objective of a configuration.
 
-    idf: float32 [components], for the explicit reading of IDF-aware FLOPS. steps: of the whole training.
+    idf: float32 [components], for the explicit version of IDF-aware FLOPS. steps: of the whole training.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Objective:
         self.frequencies = DocumentFrequencies(components, device=device) if wanted else None
 
     def __call__(self, queries: Weights, documents: Weights, batch: TrainingBatch, step: int) -> Cost:
-        """step: counted from 1. Weights as TrainableEncoder gives them for the batch."""
+        """The cost of a batch, from its weights by TrainableEncoder. step: counted from 1."""
         config = self._config
         figures: dict[str, Tensor] = {}
         total = queries.final.new_zeros(())
@@ -110,19 +111,19 @@ class Objective:
 
 
 def known_relevant(groups: Sequence[Group]) -> Tensor:
-    """Which documents of the batch are known to be relevant to each query: bool [queries, queries * group].
+    """The documents of the batch that are known to be relevant to each query, bool [queries, queries * group].
 
-    Those of another query that are its own positive, or that its judgments name.
+    These are documents of other queries that are also its own positive, or that its judgments contain.
     """
     documents = [document_id for group in groups for document_id in group.document_ids]
-    relevant: dict[str, set[str]] = {}  # of a query, whose records may each know of one document
+    relevant: dict[str, set[str]] = {}  # of a query, which can have a record for each document
     for group in groups:
         relevant.setdefault(group.query_id, set()).update(group.relevant)
     return torch.tensor([[document in relevant[group.query_id] for document in documents] for group in groups])
 
 
 def _term_error(queries: Tensor, positives: Tensor, batch: TrainingBatch, group: int) -> Tensor:
-    """Both sides learn the same targets, as in the unified framework; what is looked up has nothing to learn."""
+    """The error of both sides for the same targets, as in the unified framework. Tables have nothing to learn."""
     targets = term_recall(batch, group, positives.shape[1])
     sides = ((queries, batch.queries), (positives, batch.documents))
     return torch.stack([term_mse(weights, targets) for weights, texts in sides if texts.tokens is not None]).sum()
@@ -131,7 +132,7 @@ def _term_error(queries: Tensor, positives: Tensor, batch: TrainingBatch, group:
 def term_recall(batch: TrainingBatch, group: int, components: int) -> TermTargets:
     """DeepCT's targets for the positive documents: 1 for each of its tokens that the query has (Dai and Callan 2019).
 
-    Over the queries of a document the mean of these is its term recall.
+    Their mean over the queries of a document is its term recall.
     """
     shared = tokens_present(batch.queries, components) * tokens_present(batch.documents, components)[::group]
     texts, found = shared.nonzero(as_tuple=True)

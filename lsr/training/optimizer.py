@@ -1,6 +1,7 @@
-"""What AdamW is given: parameters in groups, and a learning rate for every step.
+"""Parameter groups for AdamW, and the learning rate of every step.
 
-Neither has a state: a step's rate follows from its number, so that a training resumes exactly without a scheduler's.
+Neither has a state: the rate follows from the number of a step, so that a training resumes exactly without the state of
+a scheduler.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def rate_at(config: OptimizerConfig, step: int, steps: int) -> float:
 
 
 def parameter_groups(model: TrainableEncoder, config: OptimizerConfig) -> list[dict[str, Any]]:
-    """Groups for AdamW: biases and norms do not decay, and what looked-up texts learn has a rate of its own."""
+    """Groups for AdamW: biases and norms do not decay, and tables have their own rate."""
     tables = (side for side in (model.query, model.document) if isinstance(side, TrainableTable))
     table = {parameter for side in tables for parameter in side.parameters()}
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}

@@ -1,8 +1,8 @@
-"""From states to a weight for every component of the vocabulary, with gradients, never holding a batch's logits.
+"""The weights of all components of the vocabulary from states, with gradients, without the logits of a whole batch.
 
-A batch of 64 texts of 256 tokens over 30,522 components has 500 million logits: 2 GB, and as much again for their
-gradients. Here they come a chunk of components at a time. The gradient of a maximum goes to the position that it came
-from alone, which is found again; sums are computed anew, chunk by chunk, when gradients are asked for.
+A batch of 64 texts of 256 tokens over 30,522 components has 500 million logits: 2 GB, and the same for their gradients.
+Here, logits are computed in chunks of components. The gradient of a maximum goes only to its position, which is found
+again; sums are computed again, chunk by chunk, when gradients are needed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from lsr.encoders.sparse.heads import CPU_CHUNK_ELEMENTS, GPU_CHUNK_ELEMENTS, NARROWEST_CHUNK
 
-GRADIENT_ELEMENTS = 1 << 24  # of products of gradients and states, held at once
+GRADIENT_ELEMENTS = 1 << 24  # products of gradients and states in memory at once
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -25,20 +25,23 @@ Activation = Callable[[Tensor], Tensor]
 def max_logits(inputs: Tensor, counted: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The maximum over the counted positions i of inputs_i · weight_j + bias_j: float32 [texts, components].
 
-    inputs: float [texts, tokens, hidden]. counted: bool [texts, tokens]; a text without any gets 0 everywhere, and no
-    gradient. weight: float [components, hidden]. bias: float [components] or None.
+    inputs: float [texts, tokens, hidden].
+    counted: bool [texts, tokens]; a text without counted positions gets 0 everywhere, and no gradient.
+    weight: float [components, hidden].
+    bias: float [components] or None.
 
-    Of equal logits the first position takes the gradient, where a maximum over all logits would share it out. The
-    backward pass costs one product of vectors for each component whose gradient is not 0, few in a sparse vector.
+    Of equal logits, the first position gets the gradient, while a maximum over all logits would distribute it. The
+    backward pass costs one product of vectors for each component with a gradient other than 0, of which a sparse vector
+    has few.
     """
     has_some = counted.any(1)
     first = inputs[torch.arange(len(inputs), device=inputs.device), counted.int().argmax(1)]
-    # Instead of a position that does not count, the text's first that does, again: no maximum changes.
+    # A position that does not count is replaced by the text's first one that does: no maximum changes.
     filled = torch.where(counted[:, :, None], inputs, first[:, None])
     maxima: Tensor = _MaxProducts.apply(filled, counted, weight)  # type: ignore[no-untyped-call]
     if bias is not None:
         maxima = maxima + bias.float()
-    # A GPU would have to be waited for to know whether this is needed.
+    # Finding out whether this is needed would wait for a GPU.
     return maxima * has_some[:, None] if has_some.is_cuda or not bool(has_some.all()) else maxima
 
 
@@ -49,10 +52,11 @@ def pooled_weights(
     importance: Tensor | None,
     pool: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """pool(logits) of every chunk of components, side by side: float32 [texts, components].
+    """pool(logits) of all chunks of components, concatenated: float32 [texts, components].
 
-    inputs: float [texts, tokens, hidden]. importance: float [texts, tokens, 1], by which logits are multiplied, or
-    None. pool: logits [texts, tokens, some components] -> [texts, some components]; it is called again for gradients.
+    inputs: float [texts, tokens, hidden].
+    importance: float [texts, tokens, 1], the factors of logits, or None.
+    pool: logits [texts, tokens, some components] -> [texts, some components]; it is called again for gradients.
     """
     width = _width(inputs, len(weight))
     biases = [None] * -(-len(weight) // width) if bias is None else torch.split(bias, width)
@@ -73,7 +77,7 @@ def pooled_weights(
 
 
 class _MaxProducts(torch.autograd.Function):
-    """max_i h_i · W_j with gradients for h and W, which only the position of each maximum passes on."""
+    """max_i h_i · W_j with gradients for h and W, which come only from the position of each maximum."""
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, counted: Tensor, weight: Tensor) -> Tensor:
@@ -94,11 +98,11 @@ class _MaxProducts(torch.autograd.Function):
         texts, tokens, size = inputs.shape
         flat = inputs.reshape(texts * tokens, size)
         for_inputs = torch.zeros(flat.shape, device=flat.device)
-        # As large as the output layer, which does not learn beside low-rank adapters.
+        # As large as the output layer, which is not trained with low-rank adapters.
         for_weight = torch.zeros(weight.shape, device=flat.device) if ctx.needs_input_grad[2] else None
         chosen, components = gradient.nonzero(as_tuple=True)
         values = gradient[chosen, components][:, None]
-        # Remembering the position of every maximum takes longer than finding those again that have a gradient.
+        # Storing the position of every maximum takes longer than finding those with a gradient again.
         of_texts = torch.split(components, torch.bincount(chosen, minlength=texts).tolist())
         texts_states = inputs.to(weight.dtype)
         places = [(weight[some] @ states.T).argmax(1) for states, some in zip(texts_states, of_texts, strict=True)]
@@ -114,7 +118,7 @@ class _MaxProducts(torch.autograd.Function):
 
 
 def _parts(counted: Tensor) -> list[tuple[slice, int]]:
-    """Texts that are multiplied at once, and how many of their tokens: on a CPU each text alone, without padding."""
+    """Ranges of texts to multiply at once, and their numbers of tokens: on a CPU one text each, without padding."""
     texts, tokens = counted.shape
     if counted.device.type != "cpu":
         return [(slice(texts), tokens)]

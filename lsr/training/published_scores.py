@@ -1,4 +1,4 @@
-"""Published scores of a teacher as the stored scores that trainings read."""
+"""Conversion of a teacher's published scores to the stored scores that trainings read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GROUPS_PER_PART = 2048
 
 
 class Converted(NamedTuple):
-    """How many queries have scores, and how many of these there are."""
+    """The numbers of queries with scores, and of scores."""
 
     queries: int
     scores: int
@@ -29,14 +29,14 @@ class Converted(NamedTuple):
 def convert_score_pickle(
     pickle: str | os.PathLike[str], out_folder: str | os.PathLike[str], progress: bool = False
 ) -> Converted:
-    """Write the scores of a pickle into a folder for [teacher] scores, as lsr.training.stored_scores describes it.
+    """Write the scores of a pickle into a folder for [teacher] scores; see lsr.training.stored_scores.
 
-    pickle: as read_score_pickle reads it. Memory is bounded by a part of the folder. Where an earlier call was stopped,
-    this one goes on. Raises CollectionError as read_score_pickle and store_scores do, ParameterError, StorageError.
+    pickle: see read_score_pickle. Memory is bounded by a part of the folder. A killed call resumes. Raises
+        CollectionError like read_score_pickle and store_scores, ParameterError, StorageError.
     """
     path, out = expanded(pickle), expanded(out_folder)
     if path == out:
-        raise ParameterError(f"{path}: cannot be read and written at once; give another folder")
+        raise ParameterError(f"{path}: cannot be read and written at the same time; choose another folder")
     teacher = _Published(rereadable(path))
     queries = store_scores([teacher], teacher.groups(), out, None, progress, GROUPS_PER_PART)
     return Converted(queries, teacher.count)
@@ -59,7 +59,7 @@ class _ScoredGroup(NamedTuple):
 
 
 class _Published:
-    """A Teacher whose scores come with the groups."""
+    """A Teacher that returns the scores of the groups."""
 
     def __init__(self, path: Path) -> None:
         self._path, self.count = path, 0

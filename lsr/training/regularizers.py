@@ -1,4 +1,4 @@
-"""What keeps vectors sparse: penalties on the weights of a batch.
+"""Penalties on the weights of a batch, which keep vectors sparse.
 
 w_ij is the weight of component j in row i of N rows:
 
@@ -10,13 +10,13 @@ w_ij is the weight of component j in row i of N rows:
                 inference-free encoders (Geng et al. 2024), which is flops, with the IDF in the score alone
     anti-zero   1 / (sum_ij w_ij)^2, which keeps a batch from becoming empty (naver's code for SPLADE-v3)
 
-Which rows are put into one pool changes what a strength means, by up to the size of a group:
+The meaning of a strength depends on the rows that are pooled, by up to the size of a group:
 
     all      all documents of the batch: sentence-transformers, naver's code for SPLADE-v3
     halves   R(positives) / 2 + R(negatives) / 2: naver's native trainer, light-splade
     slots    R of the first documents of all queries, plus R of the second ones, and so on: OpenSearch
 
-A component counts as non-zero where its weight is above 0, as in SparseVectors.
+A component is non-zero if its weight is above 0, as in SparseVectors.
 """
 
 from __future__ import annotations
@@ -40,23 +40,27 @@ PENALTY_POOLINGS: tuple[PenaltyPooling, ...] = get_args(PenaltyPooling)
 FLOPS, L1, DF_FLOPS, IDF_FLOPS, ANTI_ZERO = PENALTIES
 ALL, HALVES, SLOTS = PENALTY_POOLINGS
 ALPHA, BETA = 0.1, 10.0
-# Below every IDF in MS MARCO, where the full stop has .016. Tables have 0 for what they lack, nearly 0 for what is in
-# every document, and an infinite penalty would not be a number.
+# Below every IDF in MS MARCO, where the full stop has .016. Tables have 0 for missing tokens, and nearly 0 for tokens
+# in every document; the penalty must not become infinite.
 LEAST_IDF = 0.01
-LEAST_SUM = 1e-3  # of all weights of a batch, to anti-zero: 1 / 0 has no gradient to speak of
-HALF_LIFE = 10_000  # documents: a frequency of .1 is then known to about .002
+LEAST_SUM = 1e-3  # least sum of a batch's weights for anti-zero: 1 / 0 has no useful gradient
+HALF_LIFE = 10_000  # documents; the error of a frequency of .1 is then about .002
 
 
 @dataclass(frozen=True, slots=True)
 class Penalty:
-    """One penalty on the documents, or on the queries.
+    """A penalty on the documents, or on the queries.
 
-    kind: which, as above. strength: lambda, by which it is multiplied. pooling: as above; "all" for queries.
-    above: the l0 mask: rows of at most so many non-zeros count as zeros, while the mean still divides by all rows
-        (Shen et al. 2025); None for no mask.
-    alpha, beta: of df-flops: the document frequency, as a share, at which half of the weight counts, and how steeply.
+    kind: "flops", "l1", "df-flops", "idf-flops" or "anti-zero".
+    strength: lambda, the factor of the penalty.
+    pooling: the documents that are pooled: "all" of the batch; "halves", half the penalty of the positives plus half
+        that of the negatives; or "slots", the sum over the places in a group. "all" for queries.
+    above: the l0 mask: rows of at most this number of non-zeros count as zeros, while the mean still divides by all
+        rows (Shen et al. 2025). None for no mask.
+    alpha: of df-flops: the document frequency, as a share, at which half of the weight counts.
+    beta: of df-flops: the steepness at alpha.
 
-    Raises ParameterError.
+    Raises ParameterError for values out of range.
     """
 
     kind: PenaltyKind
@@ -76,9 +80,11 @@ class Penalty:
                 f"penalty {self.kind}: above is {self.above!r}; it must be a whole number of at least 1"
             )
         if self.kind == ANTI_ZERO and (self.pooling != ALL or self.above is not None):
-            raise ParameterError("penalty anti-zero sums over all rows; leave pooling and above out")
+            raise ParameterError("penalty anti-zero does not support pooling and above; remove them")
         if self.kind != DF_FLOPS and (self.alpha, self.beta) != (ALPHA, BETA):
-            raise ParameterError(f"penalty {self.kind} has no alpha and beta; give them to df-flops")
+            raise ParameterError(
+                f"penalty {self.kind} does not support alpha and beta, only df-flops does; remove them"
+            )
         if not (0 < self.alpha < 1 and 0 < self.beta < math.inf):
             raise ParameterError(
                 f"penalty {self.kind}: alpha is {self.alpha!r} and beta {self.beta!r}; alpha must be between 0 and 1, "
@@ -86,30 +92,30 @@ class Penalty:
             )
 
     def check(self, group: int | None) -> None:
-        """Raises ParameterError where the rows cannot be pooled so; to know it before training.
+        """Raises ParameterError if the rows cannot be pooled like this, before a training.
 
-        group: documents of a query; None where the penalty is one on queries.
+        group: documents of a query; None for a penalty on queries.
         """
         if group is None and self.pooling != ALL:
             raise ParameterError(f"penalty {self.kind}: pooling is {self.pooling!r}; on queries it must be 'all'")
         if group == 1 and self.pooling == HALVES:
-            raise ParameterError(
-                f"penalty {self.kind}: pooling is 'halves', and there are no negatives; take 'all' instead"
-            )
+            raise ParameterError(f"penalty {self.kind}: pooling is 'halves', which needs negatives; use 'all'")
 
 
 class DocumentFrequencies:
-    """The share of documents that have each component, from the batches seen so far, of which old ones fade.
+    """The share of documents with each component, from the batches so far. Old batches fade.
 
-    half_life: after so many more documents, a document counts half. What is seen are training documents, positives and
-    negatives alike, not a sample of the collection. Raises ParameterError.
+    half_life: number of documents after which a document counts half. The documents are those of the training,
+        positives and negatives, not a sample of the collection.
+
+    Raises ParameterError.
     """
 
     def __init__(self, components: int, half_life: float = HALF_LIFE, device: torch.device | str | None = None) -> None:
         if not 0 < half_life < math.inf:
             raise ParameterError(f"half_life is {half_life!r}; it must be a number of documents above 0")
         self.half_life = half_life
-        # Documents that have each component, and all documents, each faded: the shares of few batches are not biased.
+        # Faded numbers of documents with each component, and of all: the shares of few batches are not biased.
         self._counts = torch.zeros(components + 1, device=device)
 
     @torch.no_grad()
@@ -125,15 +131,15 @@ class DocumentFrequencies:
         return self._counts[:-1] / self._counts[-1].clamp(min=torch.finfo(torch.float32).tiny)
 
     def state(self) -> Tensor:
-        """A copy of all that is known, float32 [components + 1], for a checkpoint."""
+        """A copy of all counts, float32 [components + 1], for a checkpoint."""
         return self._counts.clone()
 
     def restore(self, state: Tensor) -> None:
-        """Go on from what `state` gave. Raises ParameterError for another number of components."""
+        """Restore a state. Raises ParameterError for another number of components."""
         if state.shape != self._counts.shape:
             raise ParameterError(
-                f"document frequencies of {len(state) - 1} components were saved, and there are "
-                f"{len(self._counts) - 1}; continue with the encoder that they belong to"
+                f"the checkpoint has document frequencies of {len(state) - 1} components, the encoder has "
+                f"{len(self._counts) - 1} components; resume with the same encoder"
             )
         self._counts.copy_(state)
 
@@ -148,11 +154,12 @@ def penalize(
     """The sum of some penalties, each times its strength and `share`.
 
     weights: float32 [queries, group, components] of documents, the positive first, or [queries, components].
-    share: of the strength, as schedules.share_at gives it. anti-zero always acts with its full strength, as in naver's
-        code: an empty batch must not become cheap.
-    frequencies: for df-flops, updated with this batch already. idf: float32 [components], for idf-flops.
+    share: of the strength, by schedules.share_at. anti-zero always has its full strength, as in naver's code: an empty
+        batch must not become cheap.
+    frequencies: for df-flops, already updated with this batch.
+    idf: float32 [components], for idf-flops.
 
-    Raises ParameterError where one of these is missing, and as Penalty.check does.
+    Raises ParameterError if one of these is missing, and like Penalty.check.
     """
     total, parts = weights.new_zeros(()), []
     for penalty in penalties:
@@ -164,7 +171,7 @@ def penalize(
 
 
 def document_frequency_factors(shares: Tensor, alpha: float = ALPHA, beta: float = BETA) -> Tensor:
-    """a_j = 1 / (1 + (x^(log_alpha 2) - 1)^beta), x the share of documents with component j: 1/2 where x is alpha."""
+    """a_j = 1 / (1 + (x^(log_alpha 2) - 1)^beta), where x is the share of documents with component j; 1/2 at alpha."""
     exponent = math.log(2) / math.log(alpha)  # below 0: a share of 0 gives infinity, and a factor of 0
     return 1 / (1 + (shares**exponent - 1).clamp(min=0) ** beta)
 
@@ -208,13 +215,13 @@ def _of_pool(kind: str, rows: Tensor, coefficients: Tensor | None) -> Tensor:
 
 
 def _coefficients(penalty: Penalty, frequencies: DocumentFrequencies | None, idf: Tensor | None) -> Tensor | None:
-    """By what the square of each component is multiplied, float32 [components]; None for 1."""
+    """The factors of the squares of components, float32 [components]; None for 1."""
     if penalty.kind == DF_FLOPS:
         if frequencies is None:
-            raise ParameterError("penalty df-flops needs document frequencies; give them")
+            raise ParameterError("penalty df-flops needs document frequencies; pass them")
         return document_frequency_factors(frequencies.shares(), penalty.alpha, penalty.beta).square()
     if penalty.kind == IDF_FLOPS:
         if idf is None:
-            raise ParameterError("penalty idf-flops needs an IDF table; give one, or use flops")
+            raise ParameterError("penalty idf-flops needs an IDF table; pass one, or use flops")
         return inverse_idf(idf)
     return None

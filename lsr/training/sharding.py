@@ -1,6 +1,6 @@
-"""Weights that processes share out among them, as FSDP does it: each holds a part of every tensor that learns.
+"""Weights that are distributed over processes, as by FSDP: each process has a part of every trained tensor.
 
-What is whole is asked of all processes at once, in the same order, or they wait for each other forever.
+All processes must ask for whole tensors at the same time and in the same order, or they wait for each other forever.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from lsr.training.model import TrainableEncoder, TrainableSide
 
 
 def trained(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Name -> parameter, each once, of those that learn."""
+    """Name -> parameter of all trained parameters, without duplicates."""
     return {name: each for name, each in model.named_parameters() if each.requires_grad}
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """The tensor of which each process may hold a part."""
+    """The whole tensor of which each process can have a part."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def shared_as(tensor: Tensor, example: Tensor) -> Tensor:
-    """A whole tensor, which every process has, as `example` is shared out, and on its device."""
+    """A whole tensor, which every process has, distributed like `example` and on its device."""
     tensor = tensor.to(example.device)
     if not isinstance(example, DTensor):
         return tensor
@@ -32,7 +32,7 @@ def shared_as(tensor: Tensor, example: Tensor) -> Tensor:
 
 @torch.no_grad()
 def copy_learned(source: TrainableEncoder, target: TrainableEncoder | None) -> None:
-    """Give a second model what one that is shared out has learned. None for a process that only gives its parts."""
+    """Copy the trained weights of a distributed model to another one. None: this process only sends its parts."""
     into = None if target is None else trained(target)
     for name, parameter in trained(source).items():
         value = whole(parameter)

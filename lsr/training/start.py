@@ -1,4 +1,4 @@
-"""What a training begins with: the encoder, its IDF tables, its teachers."""
+"""The start of a training: the encoder, its IDF tables, its teachers."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from lsr.training.stored_scores import StoredScores
 from lsr.training.teachers import CrossEncoder, DenseTeacher, SparseTeacher
 from lsr.training.training_config import EncoderConfig, TeacherConfig
 
-# (one of "dense", "sparse" and "cross", name) -> teachers that several trainings share, with the vectors they computed.
+# (one of "dense", "sparse" and "cross", name) -> teachers that several trainings share, with their computed vectors.
 OpenTeachers = dict[tuple[str, str], Teacher]
 
 
 def start_encoder(
     config: EncoderConfig, device: str, seed: int, progress: bool, offline_data: Path | None
 ) -> SparseEncoder:
-    """The encoder as it is before training. Raises EncoderError, CollectionError, ParameterError."""
+    """The encoder before the training. Raises EncoderError, CollectionError, ParameterError."""
     if config.start:
         encoder = load_encoder(config.start, device=device, max_length=config.max_length)
         if not isinstance(encoder, SparseEncoder):
             raise EncoderError(
-                f"{config.start}: {encoder.name!r} has no network to train; name a transformer's encoder"
+                f"{config.start}: {encoder.name!r} has no network to train; start from an encoder with a network"
             )
         spec = _with_texts_as(config, encoder.spec)
         return encoder if spec == encoder.spec else SparseEncoder(spec, encoder.options, device)
@@ -59,7 +59,7 @@ def start_encoder(
 
 
 def _with_texts_as(config: EncoderConfig, spec: EncoderSpec) -> EncoderSpec:
-    """The lengths and prompts of a configuration, where it gives them, in place of an encoder's."""
+    """The spec of an encoder with the lengths and prompts of a configuration, if it has them."""
     query, document = spec.query, spec.document
     if config.query_max_length is not None:
         query = replace(query, max_length=config.query_max_length)
@@ -71,7 +71,7 @@ def _with_texts_as(config: EncoderConfig, spec: EncoderSpec) -> EncoderSpec:
 
 
 def what_queries_learn(config: EncoderConfig, encoder: SparseEncoder) -> str:
-    """One of lsr.training.model.QUERY_TABLES: as configured, or what suits the method."""
+    """One of lsr.training.model.QUERY_TABLES: the configured one, or that of the method."""
     if config.query_table:
         return config.query_table
     if not isinstance(encoder.query_side, LookupSide) or not config.method:
@@ -80,7 +80,7 @@ def what_queries_learn(config: EncoderConfig, encoder: SparseEncoder) -> str:
 
 
 def what_documents_learn(config: EncoderConfig) -> str:
-    """A factor where the method looks documents up; see what_queries_learn."""
+    """What documents learn: "scale" if the method looks them up, else "fixed". See what_queries_learn."""
     return SCALE if config.method and isinstance(find_preset(config.method).document, str) else FIXED
 
 
@@ -91,7 +91,7 @@ def tokenizer_of(encoder: SparseEncoder) -> Path:
 
 
 def open_teachers(config: TeacherConfig, device: str | None, opened: OpenTeachers | None = None) -> Ensemble:
-    """The ensemble. opened: is looked into, and added to.
+    """The ensemble. opened: teachers that are reused, and to which new ones are added.
 
     Raises EncoderError for a teacher that cannot be loaded, CollectionError for scores.
     """

@@ -1,10 +1,10 @@
 """Teachers' scores on disk: computed once for a stream of groups, resumably, and looked up by ids afterwards.
 
-Parts as lsr.storage.parts describes them, a row a group: columns query_id (string), document_ids (list<string>), and
-for each teacher scores_0, scores_1, ... (list<float>); settings {teachers}, their descriptions.
+Parts as in lsr.storage.parts, with a row per group: columns query_id (string), document_ids (list<string>), and for
+each teacher scores_0, scores_1, ... (list<float>); settings {teachers}, their descriptions.
 
-Scores are stored as each teacher gives them, before any normalization, which depends on the other candidates: an
-Ensemble of stored teachers gives what one of the teachers themselves gives.
+Scores are stored before any normalization, which depends on the other candidates: an Ensemble of stored teachers has
+the same scores as one of the teachers themselves.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from lsr.storage.parts import (
 from lsr.training.distillation import Scores, Teacher, TextGroup
 
 GROUPS_PER_PART = 256
-GROUPS_PER_STEP = 32  # scored at once: enough texts to sort by length, few enough for progress to move
-SCORES_PART = "a Parquet part of teachers' scores as lsr writes it"
+GROUPS_PER_STEP = 32  # scored together: enough texts to sort by length, few enough to show progress
+SCORES_PART = "a Parquet part of teachers' scores, as lsr writes it"
 
 
 def store_scores(
@@ -49,18 +49,18 @@ def store_scores(
     progress: bool = False,
     groups_per_part: int = GROUPS_PER_PART,
 ) -> int:
-    """Score the own documents of each group into `out_folder`; returns the number of groups.
+    """Write the scores of the own documents of each group to `out_folder`; returns the number of groups.
 
-    Groups may differ in size. Memory is bounded by groups_per_part of them. Where an earlier call was stopped, this one
-    goes on after the last complete part: `groups` must again begin with the groups scored before, whose ids and texts
-    are compared. total: for the progress bar.
+    Groups can differ in size. Memory is bounded by groups_per_part of them. A killed call resumes after the last
+    complete part: `groups` must again begin with the scored groups, whose ids and texts are compared. total: for the
+    progress bar.
 
-    Raises CollectionError when the groups are not those scored before, or one has no documents, and when the folder is
-    of other teachers; ParameterError; VectorsError for ids that are not valid text; what the teachers raise;
+    Raises CollectionError if the groups are not those scored before, if one has no documents, and if the folder belongs
+    to other teachers; ParameterError; VectorsError for ids that are not valid text; the errors of the teachers;
     StorageError.
     """
     if not teachers:
-        raise ParameterError("there is no teacher to score with; give at least one")
+        raise ParameterError("there is no teacher; name at least one")
     settings = {"teachers": json.loads(json.dumps([teacher.describe() for teacher in teachers]))}
 
     def compute(step: list[TextGroup], first: int) -> list[Scores]:
@@ -91,33 +91,33 @@ def store_scores(
 
 
 class StoredScores:
-    """What store_scores wrote, in memory. teachers: for an Ensemble; they score pairs of ids that are stored.
+    """Scores written by store_scores, in memory. teachers: for an Ensemble; they score stored pairs of ids.
 
-    Raises CollectionError for what cannot be read.
+    Raises CollectionError for scores that cannot be read.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self._parts: list[pa.Table] = []
-        self._rows: dict[str, list[tuple[int, int]]] = {}  # query id -> (part, row) of each of its groups
+        self._rows: dict[str, list[tuple[int, int]]] = {}  # query id -> (part, row) of each group
         descriptions: list[dict[str, Any]] | None = None
         while (path := part_path(self.folder, len(self._parts))).exists():
             table = _read_part(path).combine_chunks()
             found = american(json.loads(table.schema.metadata[SETTINGS_KEY.encode()])["teachers"])
             if descriptions not in (None, found):
-                raise CollectionError(f"{path}: is of other teachers than the part before; score again")
+                raise CollectionError(
+                    f"{path}: has scores of other teachers than the previous part; delete the folder and score again"
+                )
             descriptions = found
             for row, query_id in enumerate(table.column("query_id").to_pylist()):
                 self._rows.setdefault(query_id, []).append((len(self._parts), row))
             self._parts.append(table)
         if descriptions is None:
-            raise CollectionError(
-                f"{self.folder}: there is no {part_path(self.folder, 0).name} in it; expected {SCORES_PART}"
-            )
+            raise CollectionError(f"{self.folder}: has no {part_path(self.folder, 0).name}; expected {SCORES_PART}")
         self.teachers = tuple(_StoredTeacher(self, number, each) for number, each in enumerate(descriptions))
 
     def of_query(self, query_id: str, teacher: int = 0) -> dict[str, float]:
-        """Document id -> score, of all groups of a query; {} for one that was not scored."""
+        """{document id: score} of all groups of a query; {} for a query without scores."""
         scores: dict[str, float] = {}
         for part, row in self._rows.get(query_id, ()):
             table = self._parts[part]
@@ -127,13 +127,13 @@ class StoredScores:
 
 
 class _StoredTeacher:
-    """One teacher of StoredScores: texts are not looked at."""
+    """One teacher of StoredScores. It ignores texts."""
 
     def __init__(self, stored: StoredScores, number: int, description: dict[str, Any]) -> None:
         self._stored, self._number, self._description = stored, number, description
 
     def scores(self, groups: Sequence[TextGroup], whole_batch: bool = False) -> Scores:
-        """See Teacher. Raises CollectionError for a pair that was not scored."""
+        """See Teacher. Raises CollectionError for a pair without a stored score."""
         everything = [document_id for group in groups for document_id in group.document_ids]
         found: list[float] = []
         for group in groups:
@@ -142,7 +142,7 @@ class _StoredTeacher:
                 if document_id not in known:
                     raise CollectionError(
                         f"{self._stored.folder}: document {document_id!r} has no score for query {group.query_id!r}; "
-                        "score all groups that are trained on, each with its own documents"
+                        "score all groups of the training data, each with its own documents"
                     )
                 found.append(known[document_id])
         return np.array(found, np.float32)
@@ -156,7 +156,7 @@ def _check_groups(groups: Sequence[TextGroup], first: int) -> None:
     for number, group in enumerate(groups, first + 1):
         check_ids(group.document_ids, len(group.documents))
         if not group.documents:
-            raise CollectionError(f"group {number}: query {group.query_id!r} has no documents; leave it out")
+            raise CollectionError(f"group {number}: query {group.query_id!r} has no documents; remove it")
 
 
 def _table(groups: Sequence[TextGroup], scores: Sequence[Scores]) -> pa.Table:
@@ -173,7 +173,7 @@ def _table(groups: Sequence[TextGroup], scores: Sequence[Scores]) -> pa.Table:
 
 
 def _read_part(path: Path) -> pa.Table:
-    """Raises CollectionError for one that is damaged or foreign."""
+    """The scores of a part. Raises CollectionError if it is damaged or was not written by lsr."""
     try:
         table = pq.read_table(path, page_checksum_verification=True)
         metadata = table.schema.metadata or {}
@@ -182,5 +182,7 @@ def _read_part(path: Path) -> pa.Table:
         if table.column_names != expected or TEXTS_KEY.encode() not in metadata:
             raise ValueError(f"its columns are {', '.join(table.column_names)}")
     except DAMAGE as error:
-        raise CollectionError(f"{path}: truncated, damaged or foreign ({error}); expected {SCORES_PART}") from error
+        raise CollectionError(
+            f"{path}: is truncated, damaged or not from lsr ({error}); expected {SCORES_PART}"
+        ) from error
     return table

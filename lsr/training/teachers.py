@@ -31,7 +31,8 @@ Row = tuple[npt.NDArray[Any], ...]
 class DenseTeacher:
     """Scores by the vectors of a dense encoder: their cosine, or their inner product.
 
-    cache_bytes: vectors of queries, and again of documents, that are kept for later batches and trainings, at most.
+    cache_bytes: maximum memory for vectors of queries, and again of documents, that are kept for later batches and
+        trainings.
     """
 
     def __init__(self, encoder: DenseEncoder, cosine: bool = True, cache_bytes: int = CACHE_BYTES) -> None:
@@ -60,9 +61,9 @@ class DenseTeacher:
 
 
 class SparseTeacher:
-    """Scores by the inner product of a sparse encoder's vectors, all of whose components count.
+    """Scores by the inner product of a sparse encoder's vectors, with all components.
 
-    cache_bytes: as DenseTeacher's.
+    cache_bytes: see DenseTeacher.
     """
 
     def __init__(self, encoder: Encoder, cache_bytes: int = CACHE_BYTES) -> None:
@@ -91,12 +92,12 @@ class CrossEncoder:
     """Scores by a network that reads query and document as one text: its logit, before any sigmoid.
 
     name: a folder, or the id on Hugging Face, of a sequence classifier with one label, such as
-        cross-encoder/ms-marco-MiniLM-L-6-v2. Weights are read as safetensors only, and no code of a model is run.
-    device, dtype: as load_dense_encoder's.
-    max_length: tokens of a pair, special tokens among them; the longer of the two texts loses its end. None takes what
-        the tokenizer states, 512 at most; never more than the network has positions for.
+        cross-encoder/ms-marco-MiniLM-L-6-v2. Weights are read only as safetensors, and no code of a model is run.
+    device, dtype: see load_dense_encoder.
+    max_length: maximum number of tokens of a pair, with special tokens; the longer of the two texts is truncated. None
+        takes that of the tokenizer, at most 512; never more than the network has positions for.
 
-    Raises EncoderError for a model that is missing or of another kind, ParameterError for options that cannot work.
+    Raises EncoderError for a model that is missing or of another kind, ParameterError for invalid options.
     """
 
     def __init__(
@@ -120,11 +121,11 @@ class CrossEncoder:
         labels = self._network.model.config.num_labels
         if labels != 1:
             raise EncoderError(
-                f"{self.name}: is not a cross-encoder (it has {labels} labels); these work: {CROSS_WORKS}"
+                f"{self.name}: is not a cross-encoder (it has {labels} labels); supported: {CROSS_WORKS}"
             )
 
     def scores(self, groups: Sequence[TextGroup], whole_batch: bool = False) -> Scores:
-        """See Teacher. Raises EncoderError for what is not valid text, or where numbers are not finite."""
+        """See Teacher. Raises EncoderError for invalid texts, and for scores that are not finite."""
         pairs = pairs_of(groups, whole_batch)
         queries, documents = encodable(pairs.queries), encodable(pairs.documents)
         distinct, places = np.unique(np.stack([pairs.query_of, pairs.document_of]), axis=1, return_inverse=True)
@@ -141,9 +142,9 @@ class CrossEncoder:
 
 
 class RowCache:
-    """Rows of texts, of which the latest used are kept, in most_bytes at most.
+    """A cache of the last used rows of texts, with at most most_bytes.
 
-    encode: from distinct texts to the row of each, arrays that hold nothing but the row.
+    encode: returns the row of each of some distinct texts, arrays that hold nothing but the row.
     """
 
     def __init__(self, encode: Callable[[list[str]], list[Row]], most_bytes: int) -> None:
@@ -152,7 +153,7 @@ class RowCache:
         self._bytes = 0
 
     def rows(self, texts: Sequence[str]) -> list[Row]:
-        """The row of each of some distinct texts, those that are not kept encoded in one call."""
+        """The rows of distinct texts. Rows that are not in the cache are encoded in one call."""
         missing = [text for text in texts if text not in self._kept]
         found = dict(zip(missing, self._encode(missing), strict=True)) if missing else {}
         for text in texts:
@@ -177,5 +178,5 @@ def _sparse_rows(found: SparseVectors) -> list[Row]:
 
 
 def _size(text: str, row: Row) -> int:
-    """About what it takes in memory."""
+    """Its approximate memory in bytes."""
     return len(text) + sum(array.nbytes for array in row)

@@ -1,7 +1,7 @@
-"""Training an encoder, from a configuration to a folder that load_encoder takes; resumes exactly after a kill.
+"""Training an encoder: from a configuration to a folder for load_encoder. A killed training resumes exactly.
 
-Accelerate (Hugging Face) moves what is trained to its devices and takes care of precision and of several processes:
-`accelerate launch -m lsr train CONFIG OUT` trains on every GPU of a machine, and with FSDP shares the weights out.
+Accelerate (Hugging Face) moves parameters to devices, and handles precision and several processes: `accelerate launch
+-m lsr train CONFIG OUT` trains on every GPU of a machine, and with FSDP distributes the weights.
 """
 
 from __future__ import annotations
@@ -56,9 +56,10 @@ LIBRARIES = (PACKAGE, "torch", "transformers", "accelerate", "numpy")
 
 @dataclass
 class Progress:
-    """Where a training stands, all of it JSON.
+    """The state of a training, as JSON.
 
-    step: steps done. best: of the measure. worse: evaluations since then. evaluations: step -> figures.
+    step: number of finished steps. best: the best measure. worse: number of evaluations since then. evaluations: step
+        -> figures.
     """
 
     step: int = 0
@@ -77,14 +78,17 @@ def train(
     progress: bool = False,
     opened: OpenTeachers | None = None,
 ) -> dict[str, Any]:
-    """Train, in `folder`, and return what OUT/encoder/training.json says.
+    """Train an encoder; returns the content of OUT/encoder/training.json: configuration, step, measures, versions.
 
-    A folder in which the same configuration was begun is gone on with from its last checkpoint: on a CPU, with as many
-    threads, to the same weights as if it had never been stopped. offline_data: a folder in which
-    collections lie, as for open_collection. device: "cpu", or None for what Accelerate finds. opened: teachers of
-    earlier trainings on the same device, which this one shares and adds to.
+    config: the configuration.
+    folder: the folder OUT of the training. If it has a checkpoint of the same configuration, the training resumes from
+        it: on a CPU with the same number of threads, to the same weights as without the interruption.
+    offline_data: a folder with collections, searched before others are downloaded.
+    device: "cpu", or None for the choice of Accelerate.
+    progress: show a bar on standard error.
+    opened: teachers of earlier trainings on the same device, which are reused, and to which new ones are added.
 
-    Raises ParameterError where parts of the configuration do not fit together, or the folder is another training's;
+    Raises ParameterError if parts of the configuration do not fit together, or the folder belongs to another training;
     CollectionError, EncoderError, StorageError.
     """
     check_kind("the training", config, TrainingConfig, ": read_training(path)")
@@ -107,7 +111,7 @@ def _train(
 
 
 class _Training:
-    """One training at work."""
+    """A running training."""
 
     def __init__(
         self,
@@ -121,7 +125,7 @@ class _Training:
         self._config, self._folder, self._accelerator, self._shown = config, folder, accelerator, progress
         device = str(accelerator.device)
         self._model = self._start(device, offline_data)
-        # What is evaluated and saved: the same networks, or, of those that are shared out, the first process' own.
+        # The evaluated and saved networks: the same ones, or, for distributed weights, a copy in the first process.
         self._kept: TrainableEncoder | None = self._model
         if accelerator.is_fsdp2:
             whole = device if config.evaluation is not None else "cpu"
@@ -133,7 +137,9 @@ class _Training:
         self._windows = _windows(config, self._model)
         optimizer, ranks = config.optimizer, accelerator.num_processes
         if optimizer.batch_size % ranks:
-            raise ParameterError(f"batch_size is {optimizer.batch_size}; it must be a multiple of {ranks} processes")
+            raise ParameterError(
+                f"batch_size is {optimizer.batch_size}; it must be a multiple of the number of processes ({ranks})"
+            )
         share = optimizer.batch_size // ranks
         with accelerator.main_process_first():
             streams = open_streams(config, folder / CACHE, progress, offline_data)
@@ -189,14 +195,14 @@ class _Training:
         return model.to(device)
 
     def _teachers(self, streams: Sequence[GroupStream], device: str, opened: OpenTeachers | None) -> list[Ensemble]:
-        """Those of each stream, from scores on disk where they are stored; none without a teacher."""
+        """The teachers of each stream, from stored scores if there are any; none without a teacher."""
         config, accelerator = self._config.teacher, self._accelerator
         if config is None:
             return []
         ensemble = open_teachers(config, device, opened)
         if not config.store:
             return [ensemble] * len(streams)
-        # Ids of queries and documents are those of a stream, and two of them may have the same.
+        # Ids of queries and documents belong to a stream; two streams can have the same ids.
         places = [self._folder / TEACHER / str(number) for number in range(len(streams))]
         if accelerator.is_main_process:
             for stream, place in zip(streams, places, strict=True):
@@ -206,7 +212,7 @@ class _Training:
         return [replace(ensemble, teachers=StoredScores(place).teachers) for place in places]
 
     def run(self, run: str) -> dict[str, Any]:
-        """Every step that is left, and what is written at the end. run: the id of this training, for a tracker."""
+        """Do all remaining steps, and write the results. run: the id of this training, for a tracker."""
         log = None
         if self._accelerator.is_main_process:
             step = self._progress.step
@@ -239,14 +245,14 @@ class _Training:
                 better = False
                 if config.evaluation and (state.step % config.evaluation.every == 0 or last):
                     better = self._evaluate(log)
-                # What was found to be the best is also where a killed training goes on, or it might be found no more.
+                # A killed training also resumes here, because it may not find this best encoder again.
                 if state.step % config.save_every == 0 or last or state.stopped or better:
                     self._save(log)
 
     def _evaluate(self, log: Log | None) -> bool:
-        """Measure the encoder as it is, and keep it if it is the best; whether it is.
+        """Measure the present encoder, and keep it if it is the best; returns whether it is.
 
-        What training begins with is measured for the log alone: the figures are not a result of the training.
+        The encoder before the training is measured only for the log: its figures are not a result of the training.
         """
         chosen, state, better = self._config.evaluation, self._progress, False
         kept = None if chosen is None else self._update_kept()
@@ -268,7 +274,7 @@ class _Training:
         return better
 
     def _save(self, log: Log | None) -> None:
-        """A checkpoint, written by the first process."""
+        """Write a checkpoint, in the first process."""
         self._accelerator.wait_for_everyone()
         frequencies = self._objective.frequencies
         more = {} if frequencies is None else {FREQUENCIES: frequencies.state()}
@@ -288,7 +294,7 @@ class _Training:
             log.flush()
 
     def _resumed(self) -> Progress:
-        """Fill everything with the last checkpoint, if there is one. Raises StorageError for a damaged one."""
+        """Restore the last checkpoint, if there is one. Raises StorageError for a damaged one."""
         found = load_checkpoint(self._folder / CHECKPOINT, self._model, self._optimizer)
         if found is None:
             return Progress()
@@ -305,15 +311,15 @@ class _Training:
             return Progress(**state)
         except (KeyError, TypeError, ValueError) as error:
             raise StorageError(
-                f"{self._folder / CHECKPOINT}: is damaged ({error!r}); remove it to begin anew"
+                f"{self._folder / CHECKPOINT}: is damaged ({error!r}); delete it to start over"
             ) from error
 
     def _finish(self) -> dict[str, Any]:
-        """What is said of the encoder that is kept, which without evaluation is the last."""
+        """The description of the kept encoder, which without evaluation is the last one."""
         self._accelerator.wait_for_everyone()
         if self._config.evaluation is None or not (self._folder / ENCODER / TRAINING).exists():
             kept = self._update_kept()
-            self._accelerator.wait_for_everyone()  # nobody looks for the file any more
+            self._accelerator.wait_for_everyone()  # no process reads the file any more
             if kept is not None and self._accelerator.is_main_process:
                 self._write_encoder(kept)
         self._accelerator.wait_for_everyone()
@@ -321,7 +327,7 @@ class _Training:
         return described
 
     def _update_kept(self) -> TrainableEncoder | None:
-        """The model that is evaluated and saved, with what has been learned so far; by all processes at once."""
+        """The evaluated and saved model with the present weights; called by all processes at once."""
         if self._kept is not self._model:
             copy_learned(self._model, self._kept)
         if self._kept is not None:
@@ -345,7 +351,7 @@ class _Training:
 
 
 def _windows(config: TrainingConfig, model: TrainableEncoder) -> list[tuple[TrainableSide, FocusingWindow]]:
-    """Give each side its window, and return the sides whose window narrows.
+    """Give each side its window; returns the sides with a window that narrows.
 
     Raises ParameterError for a side that is looked up.
     """
@@ -358,7 +364,9 @@ def _windows(config: TrainingConfig, model: TrainableEncoder) -> list[tuple[Trai
         if chosen is None or not widths:
             continue
         if not isinstance(side, TrainableSide) or (name == "query" and side is model.document):
-            raise ParameterError(f"window.{name}: there is no network of the {name} side's own; leave it out")
+            raise ParameterError(
+                f"window.{name}: the {name} side has no network of its own, so that a window has no effect; remove it"
+            )
         side.window = widths[0]
         if len(widths) > 1:
             found.append((side, FocusingWindow(widths, chosen.share, chosen.over)))

@@ -1,4 +1,4 @@
-"""From a training's configuration to its batches, in the order in which they are trained on."""
+"""The batches of a training's configuration, in the order of the training."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from lsr.training.training_config import DataConfig, TrainingConfig
 def open_streams(
     config: TrainingConfig, cache: Path, progress: bool, offline_data: Path | None = None
 ) -> list[GroupStream]:
-    """The groups of each set of a training's data. offline_data: as for open_collection.
+    """The groups of each set of a training's data. offline_data: see open_collection.
 
     Raises CollectionError, StorageError.
     """
-    # What is random has no stored score.
+    # Random documents have no stored score.
     fill = config.teacher is None or not config.teacher.on_disk
     return [
         GroupStream(
@@ -53,7 +53,7 @@ def open_streams(
 def _source(data: DataConfig, cache: Path, progress: bool, offline_data: Path | None) -> RecordSource:
     if data.records:
         return TextRecords(data.records)
-    # Titles and texts are of no split.
+    # Titles and texts belong to no split.
     collection = open_collection(data.collection, None if data.titles or data.texts else data.split, offline_data)
     store = DocumentStore.of(collection, data.cache or cache, progress=progress)
     if data.titles:
@@ -64,15 +64,15 @@ def _source(data: DataConfig, cache: Path, progress: bool, offline_data: Path | 
         return IdRecords(data.negatives, collection, store)
     judgments = Judgments(collection, store, data.relevant)
     if progress and judgments.left_out:
-        sys.stderr.write(f"{collection.name}: {judgments.left_out} queries left out, without a relevant document\n")
+        sys.stderr.write(f"{collection.name}: {judgments.left_out} queries without a relevant document are not used\n")
     return judgments
 
 
 class Batches:
-    """Batches for a process that trains, each made while the one before is trained on.
+    """Batches for a process that trains. Each is made during the training step before.
 
-    teachers: one for each stream of the mixture, which scores its groups, or none. whole_batch: every document for
-    every query.
+    teachers: one for each stream of the mixture, which scores its groups, or none.
+    whole_batch: every document is scored for every query.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Batches:
         self._teachers, self._whole_batch = teachers, whole_batch
 
     def __call__(self, skip: int) -> Generator[TrainingBatch, None, None]:
-        """All batches from number `skip` on, epoch after epoch without end."""
+        """All batches from number `skip`, epoch after epoch, without end."""
         batches = map(self._batch, self._mixture.batches(skip))
         with ThreadPoolExecutor(1, "lsr-batches") as pool:
             try:

@@ -1,4 +1,4 @@
-"""What a model card says of a training."""
+"""The part of a model card that describes a training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lsr.training.training_config import DataConfig, EvaluationConfig, TrainingC
 def training_card(
     config: TrainingConfig, step: int, found: Mapping[str, float], before: Mapping[str, float]
 ) -> HowMade:
-    """found, before: figures of the encoder as it is at `step`, and as it was; none where nothing measured them."""
+    """The description of a training. found, before: measures at `step` and before it all; empty if not measured."""
     lines = _training(config)
     if config.evaluation is not None and found:
         lines += _figures(config.evaluation, step, found, before)
@@ -67,7 +67,8 @@ def _figures(
         "",
         "## Figures",
         "",
-        f"On {sets}{among}, at step {step}. They chose this step, so that other data will show less.",
+        f"On {sets}{among}, at step {step}. This step was chosen by these measures, so expect lower values on other "
+        "data.",
         "",
         "| | before training | after |",
         "|---|---:|---:|",
@@ -76,5 +77,5 @@ def _figures(
 
 
 def _place(name: str) -> str:
-    """A name of a collection or model; of a path in full its last part alone, as the rest tells of a machine."""
+    """The name of a collection or model. Of an absolute path only the last part, because the rest is private."""
     return Path(name).name if Path(name).is_absolute() else name

@@ -1,4 +1,4 @@
-"""train.toml: what is trained on what, and how. Frozen, checked when made, saved with what it made."""
+"""The configuration of a training, train.toml. Frozen, checked when created, and saved with the encoder."""
 
 from __future__ import annotations
 
@@ -25,24 +25,26 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 def _several(value: Any) -> Any:
-    """One as a tuple of one, for what may be given as a list or alone."""
+    """A single value as a tuple, for entries that can be a list or a single value."""
     return tuple(value) if isinstance(value, list) else value if isinstance(value, tuple) else (value,)
 
 
 @table
 class EncoderConfig:
-    """What is trained.
+    """[encoder]: the trained encoder.
 
-    start: an encoder to go on with, as load_encoder takes it; or
-    method, backbone, query_backbone: as build_encoder takes them, a method of `lsr encoders` on a transformer.
-    idf: weights of looked-up queries: a table's file, or a collection or vectors to count in.
-    query_table: what queries that are looked up learn: "fixed" nothing, "scale" one factor, "table" every weight,
-        "learned" a projection of the word embeddings (Li-LSR), which begins anew. By default "learned" for the method
-        li-lsr, "scale" for methods of binary queries, else, and with start, "fixed". Binary documents learn one factor.
-    max_length: tokens of a text; by default the method's. query_max_length: of a query, where that is to be another.
-    query_prompt, document_prompt: what is put before every query, and before every document; by default nothing, or
-        what it is in `start`.
-    query_head, document_head: heads in place of the method's (lsr.encoders.spec.HeadSpec).
+    start: an encoder to train further, as load_encoder takes it. Or method and backbone:
+    method: a method of `lsr encoders`.
+    backbone, query_backbone: transformers, as build_encoder takes them.
+    idf: weights of looked-up queries: the file of a table, or a collection or vectors from which IDF is computed.
+    query_table: what a table of queries learns: "fixed" nothing, "scale" one factor, "table" every weight, "learned" a
+        new projection of the word embeddings (Li-LSR). Default: "learned" for the method li-lsr, "scale" for methods
+        with binary queries, else, and with start, "fixed". Binary documents learn one factor.
+    max_length: maximum number of tokens of a text. Default: that of the method.
+    query_max_length: maximum number of tokens of a query. Default: max_length.
+    query_prompt, document_prompt: text before every query, and before every document. Default: that of `start`, or
+        none.
+    query_head, document_head: heads that replace those of the method (lsr.encoders.spec.HeadSpec).
     """
 
     start: str = ""
@@ -60,28 +62,34 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         if bool(self.start) == bool(self.method):
-            raise ParameterError("give start, an encoder to go on with, or method and backbone; not both")
+            raise ParameterError("set either start (an encoder to train further), or method and backbone")
         if self.start and (self.backbone or self.query_backbone or self.idf or self.query_head or self.document_head):
-            raise ParameterError("start is a whole encoder; leave backbones, heads and idf out")
+            raise ParameterError(
+                "start is a whole encoder; remove backbone, query_backbone, query_head, document_head and idf"
+            )
         if self.method:
             find_preset(self.method)
             if not self.backbone:
-                raise ParameterError(f"method is {self.method!r} and there is no backbone; name a transformer")
+                raise ParameterError(f"method is {self.method!r}, but there is no backbone; name a transformer")
 
 
 @table
 class DataConfig:
-    """What it is trained on, or one set of it: each batch is of one set (lsr.training.data.Mixture).
+    """[data], or one of several [[data]]: the training data. Each batch is from one of them.
 
-    collection, split: a collection with judgments, whose relevant documents are the positives, grade `relevant` and
-        above. negatives: a file of records of ids that go with it, as `lsr mine` writes them, in place of judgments.
-    records: instead of a collection, a file of records of texts (lsr.training.data.TextRecords).
-    titles: titles of the collection's documents are the queries, their texts the positives.
-    texts: the collection's documents alone, for masked_language: each is a query and its own positive.
-    group: documents of a query, the positive and its negatives. buffer: groups that are shuffled together.
-    cache: where the collection's documents are laid out for reading by id; by default beside what is trained.
-    weight: of this set among the others, in proportion to which batches are drawn; by default each set is gone through
-        once in an epoch, so that sets have shares in proportion to their sizes.
+    collection: a collection with judgments. Its relevant documents are the positives.
+    split: the split of the judgments.
+    negatives: a file of records of ids of the collection, as `lsr mine` writes them, instead of judgments.
+    records: a file of records of texts (lsr.training.data.TextRecords), instead of a collection.
+    titles: the titles of the collection's documents are the queries, their texts the positives.
+    texts: only the collection's documents, for masked_language: each is a query and its own positive.
+    relevant: the lowest grade of positives.
+    group: number of documents per query, the positive and its negatives.
+    buffer: number of groups that are shuffled together.
+    cache: the folder in which the collection's documents are stored for access by id. Default: in the training's
+        folder.
+    weight: batches are drawn from the sets in proportion to their weights. Default: each set is used once per epoch, so
+        that shares are in proportion to sizes.
     """
 
     collection: str = ""
@@ -98,21 +106,23 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         if bool(self.collection) == bool(self.records):
-            raise ParameterError("give collection, or records, a file of texts; one of the two")
+            raise ParameterError("set either collection or records (a file of texts)")
         if self.records and (self.negatives or self.titles):
-            raise ParameterError("negatives and titles are of a collection; with records of texts leave them out")
+            raise ParameterError("negatives and titles need a collection; remove them, or records")
         if self.negatives and self.titles:
-            raise ParameterError("titles have no mined negatives; leave one of the two out")
+            raise ParameterError("titles and negatives cannot be combined; remove one of them")
         if self.texts and (self.records or self.negatives or self.titles or self.group > 1):
-            raise ParameterError("texts are alone; leave records, negatives and titles out, and give group = 1")
+            raise ParameterError("texts cannot be combined with records, negatives or titles, and needs group = 1")
 
 
 @table
 class RegularizerConfig:
-    """What keeps vectors sparse.
+    """[regularizer]: the penalties that keep vectors sparse.
 
-    query, document: penalties of each side, added up. schedule: how strengths rise to their values, "constant",
-    "linear" or "quadratic". steps: over which they rise; by default a third of all. idf: of idf-flops, as an encoder's.
+    query, document: the penalties of each side, which are added.
+    schedule: how strengths rise to their values: "constant", "linear" or "quadratic".
+    steps: number of steps of the rise. Default: a third of all.
+    idf: the IDF table of idf-flops; see idf of [encoder].
     """
 
     query: tuple[Penalty, ...] = ()
@@ -124,20 +134,26 @@ class RegularizerConfig:
     def __post_init__(self) -> None:
         wanted = any(penalty.kind == IDF_FLOPS for penalty in (*self.query, *self.document))
         if wanted != bool(self.idf):
-            raise ParameterError("idf and the penalty idf-flops go together; give both or neither")
+            raise ParameterError("idf and the penalty idf-flops need each other; set both or neither")
 
 
 @table
 class OptimizerConfig:
-    """How it is trained.
+    """[optimizer]: AdamW and the length of the training.
 
-    batch_size: queries at once, on all devices together. accumulate: batches whose gradients make one step.
-    steps, or epochs: how long. rate, table_rate: peak learning rates of networks, and of what looked-up queries learn.
-    warm_up: share of the steps over which rates rise. schedule: how they fall then: "linear", "cosine", "constant".
-    clip: largest norm of all gradients; 0 for any. precision: of the networks: "float32", "bfloat16", "float16".
-    gradient_checkpointing: compute states anew for gradients instead of keeping them.
-    grad_cache: queries whose states are held at once, with those of their documents, whatever the batch's size
-        (lsr.training.gradient_cache); by default all of the batch.
+    batch_size: number of queries per batch, on all devices together.
+    accumulate: number of batches per step.
+    steps, epochs: the length of the training; one of the two.
+    rate: peak learning rate of networks.
+    table_rate: peak learning rate of tables of weights.
+    weight_decay: of AdamW.
+    warm_up: share of the steps over which rates rise.
+    schedule: how rates fall afterwards: "linear", "cosine", "constant".
+    clip: largest norm of all gradients; 0 for no limit.
+    precision: of the networks: "float32", "bfloat16", "float16".
+    gradient_checkpointing: compute states again for gradients instead of keeping them.
+    grad_cache: number of queries whose states are in memory at once, with those of their documents, for any batch_size
+        (lsr.training.gradient_cache). Default: all of the batch.
     """
 
     batch_size: PositiveInt = 32
@@ -156,15 +172,17 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.epochs is None):
-            raise ParameterError("give steps or epochs, one of the two")
+            raise ParameterError("set either steps or epochs")
 
 
 @table
 class AdapterConfig:
-    """Low-rank adapters in the linear layers of the networks, which learn in place of all weights (LoRA).
+    """[lora]: low-rank adapters in the linear layers of the networks, trained instead of all weights (LoRA).
 
-    rank: of their two factors. alpha: their product counts alpha / rank times. dropout: share of what they read that is
-    left out. modules: names of the layers, such as ["q_proj", "v_proj"]; by default all, but the output layer.
+    rank: of their two factors.
+    alpha: their product is multiplied by alpha / rank.
+    dropout: share of their inputs that is dropped.
+    modules: names of the layers, such as ["q_proj", "v_proj"]. Default: all except the output layer.
     """
 
     rank: PositiveInt = 16
@@ -175,10 +193,12 @@ class AdapterConfig:
 
 @table
 class WindowConfig:
-    """PROSPER's lexical focusing window, in place of the method's.
+    """[window]: PROSPER's lexical focusing window, which replaces that of the method.
 
-    query, document: the width, which stays; or several, wide to narrow, of which a narrower one is taken when `share`
-    of the last `over` texts of each side have no more components than it.
+    query, document: the width; or several in descending order: the window narrows to the next one when `share` of the
+        last `over` texts of a side have at most that number of components.
+    share: from 0 to 1.
+    over: number of texts.
     """
 
     query: Annotated[tuple[PositiveInt, ...], BeforeValidator(_several)] = ()
@@ -190,20 +210,22 @@ class WindowConfig:
         for name in ("query", "document"):
             widths = getattr(self, name)
             if list(widths) != sorted(set(widths), reverse=True):
-                raise ParameterError(f"{name} is {list(widths)}; give falling numbers")
+                raise ParameterError(f"{name} is {list(widths)}; widths must decrease")
 
 
 @table
 class TeacherConfig:
-    """Teachers whose scores are computed while training.
+    """[teacher]: teachers, whose scores losses use.
 
-    dense, sparse, cross: encoders and cross-encoders by name or folder. scores: folders of scores that `lsr scores`
-        wrote, instead or beside them; every positive and negative must have one.
-    normalize: "min-max" for each query, or "none". scale: by which the mean of all is multiplied. weights: of each in
-        that mean, in the order of dense, sparse, cross, scores; by default all the same.
+    dense, sparse, cross: encoders and cross-encoders by name or folder.
+    scores: folders of scores written by `lsr scores`, instead of these or in addition; every positive and negative must
+        have a score.
+    normalize: "min-max" for each query, or "none".
+    scale: the factor of the mean of all teachers.
+    weights: the weights of the teachers in that mean, in the order of dense, sparse, cross, scores. Default: all equal.
     whole_batch: score every document of the batch, not only the query's own.
-    store: score every positive and negative of the data once, before training, into OUT/teacher, and go on there after
-        a kill; instead of those of each batch while training.
+    store: before the training, score every positive and negative of the data once, into OUT/teacher, from which a
+        killed training resumes. Otherwise, batches are scored during the training.
     """
 
     dense: tuple[str, ...] = ()
@@ -218,11 +240,16 @@ class TeacherConfig:
 
     def __post_init__(self) -> None:
         if self.whole_batch and (self.store or self.scores):
-            raise ParameterError("scores on disk are of each query's own documents; leave out whole_batch, or these")
+            raise ParameterError(
+                "stored scores cover only each query's own documents, so whole_batch cannot be used; remove "
+                "whole_batch, or store and scores"
+            )
         if not self.names:
-            raise ParameterError("there is no teacher; name at least one under dense, sparse, cross or scores")
+            raise ParameterError("there is no teacher; name at least one in dense, sparse, cross or scores")
         if self.weights and len(self.weights) != len(self.names):
-            raise ParameterError(f"there are {len(self.weights)} weights for {len(self.names)} teachers; give one each")
+            raise ParameterError(
+                f"there are {len(self.weights)} weights for {len(self.names)} teachers; give one weight per teacher"
+            )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -230,17 +257,20 @@ class TeacherConfig:
 
     @property
     def on_disk(self) -> bool:
-        """Whether some scores are known before training, for the positives and negatives of the data alone."""
+        """Whether some scores are known before the training, only for the positives and negatives of the data."""
         return self.store or bool(self.scores)
 
 
 @table
 class EvaluationConfig:
-    """How it is watched, through the index.
+    """[evaluation]: the evaluation during the training, in which a development set is encoded, indexed and searched.
 
-    collection, split: what is searched, one or several; a collection without splits needs none. queries, documents: at
-    most so many of each; see read_development_set. measure: the best checkpoint has the largest, or the largest mean.
-    every: steps between two. patience: evaluations without a better one before it stops; 0 for never.
+    collection: one or several collections.
+    split: the split of their judgments; a collection without splits needs none.
+    queries, documents: maximum number of queries and of documents; see read_development_set.
+    measure: the best checkpoint has the largest value, or the largest mean.
+    every: number of steps between two evaluations.
+    patience: number of evaluations without a better one after which the training stops; 0 for never.
     """
 
     collection: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_several)]
@@ -254,18 +284,25 @@ class EvaluationConfig:
     def __post_init__(self) -> None:
         parse_measures([self.measure])
         if len(set(self.collection)) < len(self.collection):
-            raise ParameterError(f"collection names {list(self.collection)}; name each once")
+            raise ParameterError(f"collection is {list(self.collection)}; name each collection once")
 
 
 @table
 class TrainingConfig(HasFacts):
-    """One training.
+    """The configuration of a training.
 
-    data: one set or several. losses: of the ranking, added up. term_recall: weight of DeepCT's squared error of term
-    recall, of each side that runs a network, beside or in place of them. masked_language: likewise, weight of the
-    cross-entropy of masked tokens (lsr.training.masking). log_every, save_every: steps between two lines
-    of the log, and two checkpoints. tracker: what figures are sent to beside the log: "tensorboard", files in OUT, or
-    "wandb", Weights & Biases.
+    encoder: the trained encoder.
+    data: one or several sets of training data.
+    optimizer: the optimizer, and the length of the training.
+    losses: the losses of the ranking, which are added.
+    term_recall: weight of DeepCT's squared error of term recall, for each side with a network.
+    masked_language: weight of the cross-entropy of masked tokens (lsr.training.masking), for each side with a network.
+    regularizer: the penalties that keep vectors sparse.
+    lora, window, teacher, evaluation: optional parts; see their classes.
+    seed: of all random numbers.
+    log_every: number of steps between two lines of the log.
+    save_every: number of steps between two checkpoints.
+    tracker: where figures are sent in addition to the log: "tensorboard", files in OUT, or "wandb", Weights & Biases.
     """
 
     encoder: EncoderConfig
@@ -286,19 +323,21 @@ class TrainingConfig(HasFacts):
 
     def __post_init__(self) -> None:
         if not self.losses and not self.term_recall and not self.masked_language:
-            raise ParameterError("there is no loss; add [[losses]] with name = 'in-batch', or another one")
+            raise ParameterError("there is no loss; add [[losses]], for example with name = 'in-batch'")
         if any(data.texts for data in self.data) and (self.losses or self.term_recall or not self.masked_language):
-            raise ParameterError("texts of documents have no queries; give masked_language alone, without losses")
-        if self.masked_language and self.optimizer.grad_cache:
-            raise ParameterError("masked_language does not go with grad_cache; leave one of the two out")
-        if self.teacher is not None and not any(LOSSES[loss.name].teacher for loss in self.losses):
-            raise ParameterError("no loss learns from the teacher; add kl or margin-mse, or leave the teacher out")
-        if self.teacher is not None and self.teacher.on_disk and not self._have_negatives:
-            raise ParameterError("the teacher's scores on disk need negatives or records: random negatives have none")
-        if len({data.weight is None for data in self.data}) > 1:
             raise ParameterError(
-                "some sets of data have a weight, and some do not; give one to all of them, or to none"
+                "data with texts = true has no queries; remove all losses and term_recall, and set masked_language"
             )
+        if self.masked_language and self.optimizer.grad_cache:
+            raise ParameterError("masked_language and grad_cache cannot be combined; remove one of them")
+        if self.teacher is not None and not any(LOSSES[loss.name].teacher for loss in self.losses):
+            raise ParameterError("no loss uses the scores of [teacher]; add kl or margin-mse, or remove [teacher]")
+        if self.teacher is not None and self.teacher.on_disk and not self._have_negatives:
+            raise ParameterError(
+                "stored scores of teachers need negatives or records, because random negatives have no scores"
+            )
+        if len({data.weight is None for data in self.data}) > 1:
+            raise ParameterError("only some [[data]] have a weight; give a weight to all of them, or to none")
         for group in {data.group for data in self.data}:
             for loss in self.losses:
                 whole_batch = self.teacher is not None and self.teacher.whole_batch
@@ -321,11 +360,11 @@ class TrainingConfig(HasFacts):
             "evaluated on": self.evaluation and self.evaluation.collection,
         }
 
-    __repr__ = HasFacts.__repr__  # in place of the dataclass's
+    __repr__ = HasFacts.__repr__  # instead of the dataclass's
 
     @property
     def taught(self) -> bool:
-        """Whether there are a teacher's scores: computed while training, or stored with the negatives or records."""
+        """Whether there are a teacher's scores: computed during the training, or stored with the data."""
         return self.teacher is not None or self._have_negatives
 
     @property
@@ -334,10 +373,13 @@ class TrainingConfig(HasFacts):
 
     @property
     def stored_scores(self) -> bool:
-        """Whether the scores that are stored are needed."""
+        """Whether stored scores are needed."""
         return self.teacher is None and any(LOSSES[loss.name].teacher for loss in self.losses)
 
 
 def read_training(path: str | Path) -> TrainingConfig:
-    """The training of a TOML file, or of a recipe by its name. Raises ParameterError, naming file and key."""
+    """Read the configuration of a training from a TOML file, or a recipe by its name.
+
+    Raises ParameterError, which names file and key.
+    """
     return read_toml(find_training(rereadable(expanded(path))), TrainingConfig)

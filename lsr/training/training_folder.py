@@ -1,9 +1,9 @@
-"""The folder of a training, which one process and one configuration have at a time.
+"""The folder of a training. It belongs to one process and one configuration at a time.
 
 OUT/training.json      the configuration, and an id of this training; written first
 OUT/encoder/           the best encoder so far (without evaluation, the last), and its own training.json
-OUT/checkpoint/        where the training stands
-OUT/cache/, teacher/   documents by id, and scores of teachers where they are stored
+OUT/checkpoint/        the state of the training
+OUT/cache/, teacher/   documents by id, and stored scores of teachers
 OUT/log.csv, log.jsonl, tensorboard/, wandb/
 """
 
@@ -31,9 +31,9 @@ PACKAGE = "lsr-engine"
 
 @contextmanager
 def own_training(folder: Path, config: TrainingConfig, main: bool) -> Iterator[str]:
-    """The folder of this training alone, and an id that it keeps when it goes on.
+    """Reserve the folder for this training; yields an id that is the same when it resumes.
 
-    Raises StorageError, ParameterError for another training's folder.
+    Raises StorageError, and ParameterError for a folder of another training.
     """
     if not main:
         yield ""
@@ -47,7 +47,7 @@ def own_training(folder: Path, config: TrainingConfig, main: bool) -> Iterator[s
         if begun and before["config"] != described["config"]:
             by = "" if before["version"] == described["version"] else f", begun by lsr {before['version']}"
             raise ParameterError(
-                f"{folder}: holds a training of another configuration{by}; give that one again to go on with it, or "
+                f"{folder}: has a training with another configuration{by}; use that configuration to resume it, or "
                 "choose another folder"
             )
         if begun:
@@ -60,13 +60,13 @@ def own_training(folder: Path, config: TrainingConfig, main: bool) -> Iterator[s
 
 
 def _described(marker: Path, default: dict[str, Any]) -> dict[str, Any]:
-    """Version and configuration of the training that is there; the default where none is. Raises StorageError."""
+    """Version and configuration of the existing training; the default without one. Raises StorageError."""
     try:
         found = dict(american(json.loads(marker.read_bytes())))
-        if "version" not in found:  # as it was once
+        if "version" not in found:  # the format of earlier versions
             return {"version": "before 0.1.0", "config": found}
         return {**found, "version": str(found["version"]), "config": found["config"]}
     except FileNotFoundError:
         return default
     except DAMAGE as error:
-        raise StorageError(f"{marker}: is damaged ({error!r}); remove the folder to begin anew") from error
+        raise StorageError(f"{marker}: is damaged ({error!r}); delete the folder to start over") from error

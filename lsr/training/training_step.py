@@ -25,8 +25,8 @@ from lsr.training.training_config import TrainingConfig
 class TrainingStep:
     """A step of a training.
 
-    wrapped: the model as accelerate has prepared it. optimizer: prepared, too. windows: sides whose window a schedule
-    narrows. steps: of the whole training. checkpoint: where its last one is, for messages.
+    wrapped: the model, as prepared by accelerate. optimizer: prepared, too. windows: sides with a window that a
+        schedule narrows. steps: of the whole training. checkpoint: the place of the last checkpoint, for messages.
     """
 
     def __init__(
@@ -46,10 +46,9 @@ class TrainingStep:
         self._objective, self._windows, self._steps, self._checkpoint = objective, windows, steps, checkpoint
 
     def __call__(self, batches: Sequence[TrainingBatch], step: int) -> dict[str, float]:
-        """One step, counted from 1; the means of its figures.
+        """Do one step, counted from 1; returns the means of its figures.
 
-        Raises ParameterError, before anything is learned, where a figure is not finite or a batch does not fit in
-        memory.
+        Raises ParameterError, before any weight changes, if a figure is not finite or a batch does not fit in memory.
         """
         accelerator, config = self._accelerator, self._config
         self._model.train()
@@ -58,7 +57,7 @@ class TrainingStep:
         sums: dict[str, Tensor] = {}
         self._optimizer.zero_grad()
         for number, batch in enumerate(batches):
-            # Drawn anew for every batch, so that nothing of it needs to be kept for going on.
+            # Drawn again for every batch, so that a checkpoint needs no random state.
             torch.manual_seed(_mixed(config.seed, step, number, accelerator.process_index))
             last = number + 1 == len(batches)
             try:
@@ -69,7 +68,7 @@ class TrainingStep:
                 if not _out_of_memory(error):
                     raise
                 cost = None
-            if cost is None:  # outside of `except`, which keeps the tensors of the batch that was too large
+            if cost is None:  # outside of `except`, which keeps the tensors of the batch
                 raise self._too_large(batch, step)
             for side, window in self._windows:
                 nonzeros = documents if side is self._model.document else queries
@@ -79,10 +78,10 @@ class TrainingStep:
                 sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value / len(batches)
         norm = accelerator.clip_grad_norm_(self._model.parameters(), config.optimizer.clip or math.inf)
         figures = {name: float(value) for name, value in sums.items()}
-        # Before they reach the weights, and a checkpoint. A scaler's gradients may be infinite; it passes over them.
+        # Checked before they change weights and a checkpoint. Gradients of a scaler can be infinite; it skips them.
         self._check_finite("loss", figures["loss"], batches, step)
         if accelerator.scaler is None and norm is not None:
-            self._check_finite("length of the gradients", float(whole(norm)), batches, step)
+            self._check_finite("norm of the gradients", float(whole(norm)), batches, step)
         self._optimizer.step()
         return {**figures, "rate": self._optimizer.param_groups[0]["lr"]}
 
@@ -90,19 +89,20 @@ class TrainingStep:
         if math.isfinite(value):
             return
         place = self._checkpoint
-        kept = f"{place} is as it was before. " if place.exists() else ""
+        kept = f"{place} is unchanged. " if place.exists() else ""
         ids = ", ".join(query_id for batch in batches for query_id in batch.query_ids)
         raise ParameterError(
-            f"step {step}: the {what} is {value}; lower the rate or the strengths, or train in float32. {kept}The "
-            f"queries of the batch: {ids}"
+            f"step {step}: the {what} is {value}; reduce the learning rate or the strengths of penalties, or set "
+            f"precision = 'float32'. {kept}The queries of the batch: {ids}"
         )
 
     def _gradients(
         self, model: nn.Module, batch: TrainingBatch, step: int, parts: int, chunk: int | None, last: bool = True
     ) -> tuple[Cost, Tensor, Tensor]:
-        """Add a batch's gradients, one of `parts` of a step; its cost, and non-zeros of its queries and documents.
+        """Add the gradients of a batch, one of `parts` of a step; returns its cost and the non-zeros of its vectors.
 
-        chunk: queries at once, None for all. last: whether processes add their gradients up afterwards.
+        chunk: number of queries encoded together; None for all. last: whether the processes then add up their
+            gradients.
         """
         accelerator = self._accelerator
         batch = batch.to(accelerator.device)
@@ -133,17 +133,17 @@ class TrainingStep:
         return cost, (queries.final > 0).sum(1), (documents.final > 0).sum(1)
 
     def _too_large(self, batch: TrainingBatch, step: int) -> ParameterError:
-        """What to say of a batch that does not fit in memory: halves are tried until one does."""
+        """The error for a batch that does not fit in memory. Halves are tried until one fits."""
         ranks, queries = self._accelerator.num_processes, len(batch.query_ids)
         chunk = self._config.optimizer.grad_cache
         size = queries if chunk is None else min(chunk, queries)
         advice = "a shorter max_length, a smaller group, gradient_checkpointing"
         said = f"step {step}: a batch of {queries * ranks} queries"
         said += " does not fit in memory" if chunk is None else f" does not fit in memory by chunks of {size}"
-        if ranks > 1:  # others wait, and what was begun together cannot be tried alone
+        if ranks > 1:  # the other processes wait, so this one cannot try alone
             smaller = "batch_size" if chunk is None else "grad_cache"
-            return ParameterError(f"{said}; take a smaller {smaller}, or {advice}")
-        # AdamW's two moments come with the first step, and stay; gradients with the first of the batches of a step.
+            return ParameterError(f"{said}; reduce {smaller}, or use {advice}")
+        # AdamW's two moments are allocated in the first step, gradients in the first batch of each step.
         later = [] if self._optimizer.state else 2 * [each for each in self._model.parameters() if each.requires_grad]
         moments: list[Tensor] = []
         while size > 1:
@@ -165,17 +165,17 @@ class TrainingStep:
             fits = f"batch_size = {size} and accumulate = {share}, or grad_cache = {size}, which keeps all negatives"
             if chunk is not None:
                 fits = f"grad_cache = {size}"
-            return ParameterError(f"{said}; {size} do: take {fits}, or {advice}; in another folder")
-        return ParameterError(f"{said}, nor does one of 1; take {advice}; in another folder")
+            return ParameterError(f"{said}, but {size} fit; use {fits}, or {advice}; train in a new folder")
+        return ParameterError(f"{said}, and not even 1 query fits; use {advice}; train in a new folder")
 
 
 def _out_of_memory(error: Exception) -> bool:
-    """Of a CPU, which PyTorch tells of with an error of no kind of its own, and of a GPU."""
+    """Whether a CPU, for which PyTorch has no error class, or a GPU is out of memory."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
 
 
 def _mixed(*numbers: int) -> int:
-    """A seed of several numbers."""
+    """A seed from several numbers."""
     mixed = 0
     for number in numbers:
         mixed = (mixed * 6364136223846793005 + number + 1442695040888963407) % (1 << 63)

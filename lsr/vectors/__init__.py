@@ -6,7 +6,7 @@ from lsr.vectors.sparse_vectors import SparseVectors, VectorFiles
 
 
 def _files() -> VectorFiles:
-    from lsr.vectors import io  # imports pyarrow, which only those need who read or write vectors
+    from lsr.vectors import io  # imports pyarrow, which only reading and writing need
 
     return io
 

@@ -1,7 +1,7 @@
-"""What makes three arrays sparse vectors: the checks, and the one normal form that every other part relies on.
+"""Checks of sparse vectors, and their normal form, on which all other code relies.
 
-Normal form of a row: components strictly rising (sorted, duplicates summed), weights finite and above zero. All work is
-done on a range of rows at a time, so that the checks need little memory beside the arrays themselves.
+Normal form of a row: strictly ascending components (sorted, duplicates summed), weights finite and above zero. Rows are
+checked in ranges, so that the checks need little memory besides the arrays.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ RowName = Callable[[int], str]
 
 
 def component_dtype(dim: int) -> np.dtype[Any]:
-    """uint16 where `dim` components fit, else uint32."""
+    """uint16 if `dim` components fit, else uint32."""
     return np.dtype(np.uint16 if dim <= 1 << 16 else np.uint32)
 
 
@@ -43,7 +43,7 @@ def rows_of(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 
 def indptr_of(lengths: Sequence[int] | npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-    """Where each row begins, and the last one ends: [2, 0, 3] -> [0, 2, 2, 5]."""
+    """The begin of each row, and the end of the last row: [2, 0, 3] -> [0, 2, 2, 5]."""
     indptr = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, dtype=np.int64, out=indptr[1:])
     return indptr
@@ -59,32 +59,36 @@ def check_dim(dim: Any) -> int:
 
 
 def check_indptr(indptr: Any, nnz: int, name_row: RowName = "row {}".format) -> npt.NDArray[np.int64]:
-    """`indptr` as int64. Raises VectorsError unless it rises from 0 to `nnz`."""
+    """`indptr` as int64. Raises VectorsError unless it ascends from 0 to `nnz`."""
     array = _one_dimension("indptr", indptr, "iu", "whole numbers").astype(np.int64, copy=False)
     if not len(array):
-        raise VectorsError("indptr is empty; it must hold one entry more than there are rows")
+        raise VectorsError("indptr is empty; it must have one entry more than there are rows")
     if array[0] != 0:
         raise VectorsError(f"indptr starts at {array[0]}; it must start at 0")
     falling = array[1:] < array[:-1]
     if falling.any():
         row = int(falling.argmax())
-        raise VectorsError(f"{name_row(row)}: indptr falls from {array[row]} to {array[row + 1]}; it must never fall")
+        raise VectorsError(
+            f"{name_row(row)}: indptr decreases from {array[row]} to {array[row + 1]}; it must not decrease"
+        )
     if array[-1] != nnz:
-        raise VectorsError(f"indptr ends at {array[-1]}, but there are {nnz} components; it must end at their number")
+        raise VectorsError(f"indptr ends at {array[-1]}, but there are {nnz} components; it must end at {nnz}")
     return np.ascontiguousarray(array)
 
 
 def normalize(
     indptr: Any, indices: Any, values: Any, dim: int, name_row: RowName = "row {}".format
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any], npt.NDArray[np.float32]]:
-    """The normal form of (indptr, indices, values); arrays that have it already are returned as they are.
+    """The normal form of (indptr, indices, values). Arrays that already have it are returned unchanged.
 
-    Raises VectorsError, in which `name_row` names the row at fault.
+    Raises VectorsError, in which `name_row` names the row with the error.
     """
     components = _one_dimension("indices", indices, "iu", "whole numbers")
     weights = _one_dimension("values", values, "biuf", "numbers")
     if len(components) != len(weights):
-        raise VectorsError(f"{len(components)} components but {len(weights)} weights; there must be as many of each")
+        raise VectorsError(
+            f"there are {len(components)} components but {len(weights)} weights; the numbers must be equal"
+        )
     starts = check_indptr(indptr, len(components), name_row)
     dtype = component_dtype(dim)
 
@@ -112,14 +116,14 @@ def normalize(
                 at = int(infinite.argmax())
                 row = a + int(rows_of(lengths)[at])
                 raise VectorsError(
-                    f"{name_row(row)}: the weights of component {step_components[at]} sum to more than a 32-bit float "
-                    "can hold; make them smaller"
+                    f"{name_row(row)}: the sum of the weights of component {step_components[at]} does not fit a 32-bit "
+                    "float; make them smaller"
                 )
         new_starts[a + 1 : b + 1] = end + np.cumsum(lengths)
         new_components[end : end + len(step_components)] = step_components
         new_weights[end : end + len(step_weights)] = step_weights
         end += len(step_components)
-    # In place, so that the room of what was dropped goes back without another copy.
+    # In place, so that the freed memory is returned without another copy.
     new_components.resize(end, refcheck=False)
     new_weights.resize(end, refcheck=False)
     return new_starts, new_components, new_weights
@@ -133,7 +137,7 @@ def _one_dimension(name: str, data: Any, kinds: str, what: str) -> npt.NDArray[A
     if array.ndim != 1:
         raise VectorsError(f"{name} has {array.ndim} dimensions; it must have one")
     if array.dtype.kind not in kinds and len(array):
-        raise VectorsError(f"{name} holds values of type {array.dtype}; they must be {what}")
+        raise VectorsError(f"{name} has values of type {array.dtype}; they must be {what}")
     return array if array.dtype.kind in kinds else array.astype(np.int64)
 
 
@@ -145,7 +149,7 @@ def _check_step(
     first_row: int,
     name_row: RowName,
 ) -> bool:
-    """Whether the rows that `starts` delimits are in normal form; raises VectorsError where they can never be."""
+    """Whether the rows that `starts` delimits are in normal form. Raises VectorsError if they cannot be normalized."""
     begin, end = int(starts[0]), int(starts[-1])
     if begin == end:
         return True

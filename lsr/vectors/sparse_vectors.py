@@ -1,4 +1,4 @@
-"""SparseVectors: the one currency between encoders, indexes and evaluation."""
+"""SparseVectors: the exchange type of encoders, indexes and evaluation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class VectorFiles(Protocol):
-    """How vectors are read and written: the module lsr.vectors.io."""
+    """The functions of the module lsr.vectors.io, which reads and writes vectors."""
 
     def read_vectors(
         self, path: str | os.PathLike[str], vocabulary: Vocabulary | None, drop_unknown: bool
@@ -46,16 +46,18 @@ class Matrix(Protocol):
 class SparseVectors(HasFacts):
     """Rows of non-negative weights over `dim` components, most of them zero (compressed sparse rows).
 
+        vectors = SparseVectors.from_dicts([{"salt": 1.2, "blood": 0.4}], vocabulary=["salt", "blood"])
+
     indptr: int64[n + 1]; row i is indices[indptr[i]:indptr[i + 1]] and the same range of values.
-    indices: uint16[nnz] where dim <= 65,536, else uint32[nnz]; rising within a row.
+    indices: uint16[nnz] if dim <= 65,536, else uint32[nnz]; ascending within a row.
     values: float32[nnz]; finite and above zero.
     dim: number of components, at most 2**32.
-    ids: the rows' document or query ids, in row order, or None.
+    ids: the document or query ids of the rows, in row order, or None.
 
     The constructor takes any integer and float types, sorts each row by component, sums duplicates (in float64) and
-    drops zeros. Arrays that need none of this are kept, not copied: do not write to them afterwards. Raises
-    VectorsError, which names the row, for weights that are not finite and non-negative, for components outside
-    0 to dim - 1, and for arrays that do not fit together.
+    drops zeros. Arrays that need no change are not copied: do not write to them afterwards. Raises VectorsError, which
+    names the row, for weights that are negative, NaN or infinite, for components outside 0 to dim - 1, and for arrays
+    that do not fit together.
     """
 
     __slots__ = ("_ids", "dim", "indices", "indptr", "values")
@@ -66,7 +68,7 @@ class SparseVectors(HasFacts):
     dim: int
     _ids: list[str] | None
 
-    _files: ClassVar[Callable[[], VectorFiles]]  # set by lsr.vectors, because the formats stand above this file
+    _files: ClassVar[Callable[[], VectorFiles]]  # set by lsr.vectors, because the formats import this module
 
     def __init__(self, indptr: Any, indices: Any, values: Any, dim: int, ids: Sequence[str] | None = None) -> None:
         self.dim = check_dim(dim)
@@ -82,14 +84,14 @@ class SparseVectors(HasFacts):
         dim: int,
         ids: list[str] | None = None,
     ) -> Self:
-        """Wrap arrays that are known to be in normal form and of the right types; nothing is checked."""
+        """Wrap arrays that are in normal form and of the right types, without any check."""
         vectors = cls.__new__(cls)
         vectors.indptr, vectors.indices, vectors.values, vectors.dim, vectors._ids = indptr, indices, values, dim, ids
         return vectors
 
     @classmethod
     def empty(cls, dim: int) -> Self:
-        """No rows, of `dim` components."""
+        """Vectors without rows, of `dim` components."""
         return cls([0], [], [], dim)
 
     @classmethod
@@ -111,9 +113,9 @@ class SparseVectors(HasFacts):
 
     @classmethod
     def from_torch(cls, tensor: Any, ids: Sequence[str] | None = None) -> Self:
-        """The rows of a tensor, sparse of any layout or dense, such as sentence-transformers' encode_document returns.
+        """The rows of a tensor, dense or sparse in any layout, as encode_document of sentence-transformers returns it.
 
-        A tensor of one dimension is one row. The weights are copied where they are not float32 on the CPU. Raises
+        A tensor of one dimension is one row. The weights are copied if they are not float32 on the CPU. Raises
         VectorsError.
         """
         return cls(*parts_of_torch(tensor), ids)
@@ -132,10 +134,14 @@ class SparseVectors(HasFacts):
         *,
         dim: int | None = None,
     ) -> Self:
-        """One row per {token: weight} or {component: weight}.
+        """One row per dict of {token: weight} or {component: weight}.
 
-        vocabulary: what tokens need; a Vocabulary, or what makes one. dim: by default the vocabulary's, or just above
-        the largest component. Raises VectorsError, also for a token that the vocabulary does not have.
+        rows: the dicts.
+        vocabulary: required for tokens: a Vocabulary, a list of tokens, or a dict {token: component}.
+        ids: the ids of the rows.
+        dim: number of components. Default: the size of the vocabulary, or the largest component plus 1.
+
+        Raises VectorsError, also for a token that is not in the vocabulary.
         """
         return cls(*parts_of_dicts(rows, None if vocabulary is None else Vocabulary.of(vocabulary), dim), ids)
 
@@ -149,10 +155,13 @@ class SparseVectors(HasFacts):
         drop_unknown: bool = False,
         what: str = "vectors",
     ) -> SparseVectors:
-        """Whatever holds sparse rows: SparseVectors, a scipy matrix, a tensor, dicts, an array, or a list of rows.
+        """Convert sparse rows of any type: SparseVectors, a scipy matrix, a tensor, dicts, an array, or a list of rows.
 
-        dim, vocabulary: for dicts. drop_unknown: leave out the tokens of dicts that the vocabulary lacks. what: for
-        messages. Raises ParameterError for anything else, VectorsError.
+        dim, vocabulary: for dicts; see `from_dicts`.
+        drop_unknown: drop tokens of dicts that are not in the vocabulary.
+        what: the subject of error messages.
+
+        Raises ParameterError for anything else, VectorsError.
         """
         if isinstance(given, SparseVectors):
             return given
@@ -168,7 +177,9 @@ class SparseVectors(HasFacts):
             return cls.empty(dim or 0)
         first = given if rows is None else rows[0]
         if isinstance(first, str):
-            raise ParameterError(f"{what} are texts, {first[:40]!r}; encode them first, or search a Searcher with text")
+            raise ParameterError(
+                f"{what} are texts, {first[:40]!r}; encode them first, or use a Searcher, which takes text"
+            )
         if isinstance(first, Mapping):
             return cls(*parts_of_dicts(rows or first, vocabulary, dim, drop_unknown))
         if rows and (isinstance(first, SparseVectors) or library_of(first) in ("scipy", "torch")):
@@ -178,12 +189,12 @@ class SparseVectors(HasFacts):
         raise ParameterError(f"{what} are of type {type(given).__name__}; {HOW}")
 
     def to_dense(self) -> npt.NDArray[np.float32]:
-        """float32 [n, dim], zeros included."""
+        """The rows as a dense array, float32[n, dim]."""
         dense = np.zeros((len(self), self.dim), np.float32)
         dense[rows_of(np.diff(self.indptr)), self.indices] = self.values
         return dense
 
-    toarray = to_dense  # as scipy calls it
+    toarray = to_dense  # SciPy's name
 
     @classmethod
     def concatenate(cls, parts: Sequence[SparseVectors]) -> Self:
@@ -195,9 +206,13 @@ class SparseVectors(HasFacts):
             raise VectorsError("no vectors to concatenate; give at least one (perhaps SparseVectors.empty(dim))")
         for i, part in enumerate(parts):
             if part.dim != parts[0].dim:
-                raise VectorsError(f"part {i} has {part.dim} components, part 0 has {parts[0].dim}; they must agree")
+                raise VectorsError(
+                    f"part {i} has {part.dim} components, part 0 has {parts[0].dim}; the numbers must be equal"
+                )
             if (part.ids is None) != (parts[0].ids is None):
-                raise VectorsError(f"of parts 0 and {i} one has ids and the other has none; give ids to all or to none")
+                raise VectorsError(
+                    f"one of the parts 0 and {i} has ids and the other has none; give ids to all or to none"
+                )
         shifts = np.cumsum([0] + [part.nnz for part in parts])
         indptr = [part.indptr[1:] + shift for part, shift in zip(parts, shifts[:-1], strict=True)]
         return cls.from_normalized(
@@ -212,12 +227,15 @@ class SparseVectors(HasFacts):
     def read(
         cls, path: str | os.PathLike[str], vocabulary: Vocabulary | None = None, *, drop_unknown: bool = False
     ) -> SparseVectors:
-        """Read .npz, .jsonl, .jsonl.gz, .csr or a folder of Parquet parts; see lsr.vectors.io.
+        """Read vectors: an .npz, .jsonl, .jsonl.gz or .csr file, or a folder of Parquet parts.
 
-        vocabulary: gives the tokens of a JSONL file their components; without one they are numbered by first
-        appearance (lsr.vectors.io.read_vocabulary tells which is which). drop_unknown: leave out the tokens that the
-        vocabulary lacks, and take the vectors of another vocabulary, token by token: SparseVectors.read(queries,
-        index.vocabulary, drop_unknown=True). Raises VectorsError.
+        path: the file or folder.
+        vocabulary: maps the tokens of a JSONL file to components. Without it, tokens are numbered by first appearance
+            (read_vocabulary returns the tokens).
+        drop_unknown: drop tokens that are not in the vocabulary, and match vectors of another vocabulary by token:
+            SparseVectors.read(queries, index.vocabulary, drop_unknown=True).
+
+        Raises VectorsError if the file cannot be read or is invalid.
         """
         return SparseVectors._files().read_vectors(path, vocabulary, drop_unknown)
 
@@ -227,21 +245,23 @@ class SparseVectors(HasFacts):
         vocabulary: Vocabulary | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write .npz, .jsonl, .jsonl.gz or .csr by the suffix; any other name becomes a folder of Parquet parts.
+        """Write .npz, .jsonl, .jsonl.gz or .csr by the suffix. Any other name becomes a folder of Parquet parts.
 
-        vocabulary: tokens of the components; JSONL needs it, .csr has no place for it.
-        metadata: the encoder's description, JSON; JSONL and .csr have no place for it.
-        Rows with ids cannot be written as .csr. Raises StorageError where writing fails, and VectorsError.
+        path: the file or folder.
+        vocabulary: tokens of the components; JSONL requires it, .csr cannot store it.
+        metadata: the description of the encoder, as JSON; JSONL and .csr cannot store it.
+
+        Vectors with ids cannot be written as .csr. Raises StorageError if writing fails, and VectorsError.
         """
         SparseVectors._files().write_vectors(path, self, vocabulary, metadata)
 
     @property
     def ids(self) -> list[str] | None:
-        """The rows' ids, or None. To change them, take `with_ids`."""
+        """The ids of the rows, or None. Use `with_ids` to change them."""
         return self._ids
 
     def with_ids(self, ids: Sequence[str] | None) -> Self:
-        """The same rows under other ids, or none; the weights are shared, not copied. Raises VectorsError."""
+        """The same rows with other ids, or without ids. The weights are shared, not copied. Raises VectorsError."""
         checked = None if ids is None else check_ids(ids, len(self))
         return self.from_normalized(self.indptr, self.indices, self.values, self.dim, checked)
 
@@ -279,7 +299,7 @@ class SparseVectors(HasFacts):
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, key: Any) -> SparseVectors:
-        """Rows by int (one row), slice (weights shared, not copied), int array (any order) or bool mask.
+        """Rows by int (one row), slice (weights are shared, not copied), int array (any order) or bool mask.
 
         Raises ParameterError for rows that do not exist, and for any other key.
         """
@@ -301,13 +321,15 @@ class SparseVectors(HasFacts):
             return self[row : row + 1]
         try:
             rows = np.asarray(key)
-        except ValueError:  # lists of unlike lengths
+        except ValueError:  # lists of different lengths
             rows = np.array(None)
         if rows.ndim != 1 or (rows.dtype.kind not in "biu" and len(rows)):
-            raise ParameterError(f"rows are chosen by int, slice, int array or bool mask, not by {shown(key)}")
+            raise ParameterError(f"rows are selected by int, slice, int array or bool mask, not by {shown(key)}")
         if rows.dtype.kind == "b":
             if len(rows) != len(self):
-                raise ParameterError(f"the mask has {len(rows)} entries for {len(self)} rows; it needs one for each")
+                raise ParameterError(
+                    f"the mask has {len(rows)} entries for {len(self)} rows; it needs one entry per row"
+                )
             return self._take(np.flatnonzero(rows))
         rows = rows.astype(np.int64)
         for row in (rows.min(initial=0), rows.max(initial=-1)):
@@ -322,7 +344,7 @@ class SparseVectors(HasFacts):
         return self.indices[begin:end], self.values[begin:end]
 
     def top_k(self, k: int) -> SparseVectors:
-        """The k heaviest components of each row; of equal weights the lower component stays. Raises ParameterError."""
+        """The k heaviest components of each row. Of equal weights, lower components are kept. Raises ParameterError."""
         check_whole("k", k)
         k = min(k, self.dim)
         lengths = np.diff(self.indptr)
@@ -332,7 +354,7 @@ class SparseVectors(HasFacts):
         for start, stop in row_steps(self.indptr):
             begin, end = self.indptr[start], self.indptr[stop]
             step_values = self.values[begin:end]
-            # By row, then by falling weight; the sort is stable, so that equal weights stay in component order.
+            # By row, then by descending weight. The sort is stable, so equal weights stay in component order.
             order = np.lexsort((-step_values, rows_of(lengths[start:stop])))
             rank = np.arange(end - begin) - np.repeat(self.indptr[start:stop] - begin, lengths[start:stop])
             kept = np.sort(order[rank < k])
@@ -342,7 +364,7 @@ class SparseVectors(HasFacts):
 
     def _check_row(self, row: int) -> int:
         if isinstance(row, bool) or not isinstance(row, int | np.integer):
-            raise ParameterError(f"a row is chosen by its number, not by {shown(row)}")
+            raise ParameterError(f"a row is selected by its number, not by {shown(row)}")
         if not -len(self) <= row < len(self):
             raise ParameterError(f"row {row} does not exist; there are {len(self)} rows")
         return int(row) % len(self)
@@ -362,5 +384,5 @@ class SparseVectors(HasFacts):
         return self.from_normalized(indptr, indices, values, self.dim, ids)
 
 
-# What SparseVectors.of takes.
+# The argument of SparseVectors.of.
 VectorsLike = SparseVectors | Matrix | Sequence[Any]

@@ -1,4 +1,4 @@
-"""Token <-> component: the names of the components of sparse vectors."""
+"""Vocabulary: the tokens of the components of sparse vectors."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ class Vocabulary:
     """Tokens in the order of their components: token i names component i.
 
     tokens: in that order, or token -> component, such as a tokenizer's get_vocab().
-    Raises VectorsError when a token is not text, cannot be written as UTF-8, or occurs twice.
+
+    Raises VectorsError if a token is not text, cannot be written as UTF-8, or occurs twice.
     """
 
     def __init__(self, tokens: Iterable[str] | Mapping[str, int]) -> None:
         if isinstance(tokens, Mapping):
             whole = all(isinstance(each, Integral) and not isinstance(each, bool) for each in tokens.values())
             if not whole or {*tokens.values()} != {*range(len(tokens))}:
-                raise VectorsError(f"the components of {len(tokens)} tokens are not 0 to {len(tokens) - 1}, each once")
+                raise VectorsError(
+                    f"the components of {len(tokens)} tokens must be the numbers 0 to {len(tokens) - 1}, each once"
+                )
             tokens = sorted(tokens, key=tokens.__getitem__)
         self.tokens: tuple[str, ...] = tuple(listed(tokens, "tokens", VectorsError))
         self._ids: dict[str, int] = {}
@@ -42,11 +45,11 @@ class Vocabulary:
 
     @classmethod
     def of(cls, tokens: VocabularyLike) -> Vocabulary:
-        """A Vocabulary as it is, and what the constructor takes as one."""
+        """`tokens` as a Vocabulary. A Vocabulary is returned unchanged."""
         return tokens if isinstance(tokens, Vocabulary) else cls(tokens)
 
     def extended(self, tokens: Iterable[str]) -> Vocabulary:
-        """One with the tokens that this one lacks put behind its own, in their order; itself where it lacks none.
+        """A vocabulary with the new tokens appended, in their order. Returns itself if there are none.
 
         Raises VectorsError for a token that is not text or cannot be written as UTF-8.
         """
@@ -55,7 +58,7 @@ class Vocabulary:
             return self
         extended = object.__new__(Vocabulary)
         extended.tokens, extended._ids = (*self.tokens, *new), self._ids.copy()
-        extended._number(len(self))  # the others have been checked
+        extended._number(len(self))  # the others are already checked
         return extended
 
     def __len__(self) -> int:
@@ -72,15 +75,15 @@ class Vocabulary:
 
     @property
     def named(self) -> bool:
-        """Whether its tokens are more than the numbers of the components, which stand in for names."""
+        """Whether the tokens are names, not just the numbers of the components."""
         return self.tokens != tuple(map(str, range(len(self))))
 
     def id_of(self, token: str) -> int | None:
-        """The component that `token` names, or None."""
+        """The component of `token`, or None."""
         return self._ids.get(token)
 
     def token(self, component: int) -> str:
-        """The token that names `component`. Raises VectorsError when there is no such component."""
+        """The token of `component`. Raises VectorsError if there is no such component."""
         if isinstance(component, bool) or not isinstance(component, Integral):
             raise VectorsError(f"component {shown(component)} is not a whole number; give the number of a component")
         if not 0 <= component < len(self.tokens):
@@ -89,7 +92,7 @@ class Vocabulary:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256, in hexadecimal, over each token's length (8 bytes) and UTF-8 bytes: equal for equal lists only."""
+        """SHA-256 in hexadecimal of the length (8 bytes) and UTF-8 bytes of each token; equal only for equal tokens."""
         encoded = [token.encode() for token in self.tokens]
         return hashlib.sha256(b"".join(len(each).to_bytes(8, "little") + each for each in encoded)).hexdigest()
 
@@ -101,7 +104,7 @@ class Vocabulary:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Vocabulary:
-        """Read what `write` wrote. Raises VectorsError."""
+        """Read a file written by `write`. Raises VectorsError."""
         path = expanded(path)
         try:
             with open(path, "rb") as file:
@@ -111,15 +114,15 @@ class Vocabulary:
         except (ValueError, RecursionError) as error:
             raise VectorsError(f"{path}: truncated or not JSON ({error}); give a vocabulary that lsr wrote") from error
         if not isinstance(content, dict) or not isinstance(content.get("tokens"), list):
-            raise VectorsError(f"{path}: no vocabulary (no list of tokens); give a vocabulary that lsr wrote")
+            raise VectorsError(f"{path}: is not a vocabulary (no list of tokens); give a vocabulary that lsr wrote")
         version = content.get("format_version")
         if version != FORMAT_VERSION:
-            raise VectorsError(f"{path}: format version {version}, this lsr reads {FORMAT_VERSION}; upgrade lsr")
+            raise VectorsError(f"{path}: format version {version}, but this lsr reads {FORMAT_VERSION}; upgrade lsr")
         try:
             return cls(content["tokens"])
         except VectorsError as error:
             raise VectorsError(f"{path}: {error}") from None
 
 
-# What Vocabulary.of takes.
+# The argument of Vocabulary.of.
 VocabularyLike = Vocabulary | Iterable[str] | Mapping[str, int]

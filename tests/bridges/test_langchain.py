@@ -88,7 +88,7 @@ def test_changes_are_in_the_index_when_the_call_returns(store: LsrVectorStore, t
     [made] = store.add_texts(["a salt lake"], [{"year": 2024}])
     store.delete(["c"])
     assert set(Searcher.open(tmp_path / "index").search("salt").ids) == {"a", made}
-    with pytest.raises(ParameterError, match="2 texts have 1 ids"):
+    with pytest.raises(ParameterError, match="there are 2 texts, 1 ids"):
         store.add_texts(["x", "y"], ids=["x"])
     store.delete()
     assert store.similarity_search("salt") == [] and store.get_by_ids([made, "a"]) == []

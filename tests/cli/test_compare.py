@@ -83,7 +83,9 @@ def test_bad_input_costs_one_line(lsr: Lsr, files: tuple[Path, Path, Path], tmp_
     assert "wilcoxon" in rejected(lsr("compare", first, second, "--qrels", qrels, "--test", "wilcoxon"))
     assert "nDCG" in rejected(lsr("compare", first, second, "--qrels", qrels, "--measures", "nDCG@x"))
     assert "no such file" in rejected(lsr("compare", first, tmp_path / "none", "--qrels", qrels))
-    assert "a plot is one of" in rejected(lsr("compare", first, second, "--qrels", qrels, "--plot", tmp_path / "a.b"))
+    assert "unknown plot format" in rejected(
+        lsr("compare", first, second, "--qrels", qrels, "--plot", tmp_path / "a.b")
+    )
     assert "--qrels" in rejected(lsr("compare", first, second))
     other = tmp_path / "other.run"
     other.write_text("9 Q0 a 1 1 x\n")

@@ -54,14 +54,14 @@ def test_one_method_in_full(lsr: Lsr) -> None:
     assert shown["networks"] == "one for each side"
     assert (shown["backbone"], shown["query backbone"]) == ("distilbert-base-uncased (encoder)", "prajjwal1/bert-tiny")
     assert (shown["regularizer"], shown["schedule"]) == ("L1 0.0005 / FLOPS 0.0005", "quadratic over 50,000 steps")
-    assert "twice" in shown["doubt"]
+    assert "twice" in shown["not certain"]
 
     shown = details_of(lsr, "qmlm-dbin")
-    assert (shown["documents"], shown["networks"]) == ("binary", "one, for queries; documents are looked up")
+    assert (shown["documents"], shown["networks"]) == ("binary", "one, for queries; documents use a lookup table")
 
     shown = details_of(lsr, "prosper-echo")
     assert shown["queries"] == "mlm log1p last, residual, window 256, unit length"
-    assert shown["echo"] == "texts are read twice"
+    assert shown["echo"] == "each text is repeated, and the second copy is encoded"
     assert shown["schedule"] == "quadratic over 1.5 epochs"
     assert "attention" not in shown
 

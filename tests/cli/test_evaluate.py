@@ -23,7 +23,7 @@ def test_judgments_of_other_documents(lsr: Lsr, bm25_index: Path, library: Path,
     assert ended.err.count("\n") == 1
 
     qrels.write_text("query-id\tcorpus-id\tscore\n1\t55.0\t1\n")
-    assert "'55.0' in the judgments is '55' in the run; write both alike" in rejected(lsr("evaluate", run, qrels))
+    assert "'55.0' in the judgments is '55' in the run; use one form" in rejected(lsr("evaluate", run, qrels))
     qrels.write_text("query-id\tcorpus-id\tscore\n1\t55\t1\n1\t900\t1\n")
     ended = lsr("evaluate", bm25_index, tmp_path / "c", "--measures", "RR")
     assert ended.err == f"lsr: 1 of 2 judged documents are not in {bm25_index}, such as '900'\n"

@@ -53,6 +53,6 @@ def test_bad_input(lsr: Lsr, library: Path, tmp_path: Path) -> None:
     assert said.startswith("bm25: is not fitted and has no terms")
     assert "there is no expansion.json" in rejected(lsr("expand", library, library, "--by", "tiny"))
     assert rejected(lsr("expand", library, tmp_path / "out", "--by", "tilde")).startswith(
-        "'tilde' is a method, and has no weights before it is trained"
+        "'tilde' is a method without trained weights"
     )
     assert not any(tmp_path.iterdir())

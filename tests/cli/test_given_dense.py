@@ -151,7 +151,7 @@ def test_both_kinds_made_elsewhere(lsr: Lsr, tmp_path: Path) -> None:
     found = lsr("search", tmp_path / "index", "q2", "--queries", tmp_path / "q.npz", *asked[2:], *flags)
     assert [hit["doc_id"] for hit in found.json["hits"]] == EXPECTED[1]
     message = rejected(lsr("run", tmp_path / "index", *asked))
-    assert "no dense side is searched" in message
+    assert "only the sparse side is searched" in message
     message = rejected(lsr("run", tmp_path / "index", tmp_path / "q.npz", tmp_path / "b.run", "--side", "dense"))
     assert "--dense" in message
 
@@ -162,7 +162,7 @@ def test_texts_need_the_encoder_that_is_attached(lsr: Lsr, plain: Path, tmp_path
     with pytest.raises(EncoderError, match="lsr attach"), Searcher.open(plain) as searcher:
         searcher.add([{"_id": "new", "text": "word"}])
     message = rejected(lsr("attach", plain, "--dense", "minilm"))
-    assert "384 components, the index holds 8" in message
+    assert "384 components, but those of the index have 8" in message
     index = tmp_path / "index"
     build_index(DOCUMENTS, index, "bm25", np.eye(N, 384, dtype=np.float32))
     assert "dense encoder" in lsr("attach", index, "--dense", "minilm").out
@@ -174,8 +174,8 @@ BAD = {
     "few.npy": (VECTORS[:-1], "29 vectors for 30 documents"),
     "many.npy": (np.concatenate([VECTORS, VECTORS[:1]]), "31 vectors for 30 documents"),
     "whole.npy": (np.ones((N, DIM), np.int64), r"int64\[30, 8\]"),
-    "flat.npy": (np.ones(N, np.float32), r"float32\[30\]"),
-    "nan.npy": (np.where(np.arange(N)[:, None] == 7, np.nan, VECTORS), "row 7: a component"),
+    "flat.npy": (np.ones(N, np.float32), r"type float32 and shape \[30\]"),
+    "nan.npy": (np.where(np.arange(N)[:, None] == 7, np.nan, VECTORS), "row 7: has NaN"),
     "object.npy": (np.array([None, {}], object), "header is not that of an array of numbers"),
 }
 
@@ -205,7 +205,7 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     refused(npy(tmp_path), "1 ids for 30 rows")
     graph = faiss.IndexHNSWFlat(DIM, 4)
     faiss.write_index(graph, str(tmp_path / "graph.faiss"))
-    refused(tmp_path / "graph.faiss", "as none of the files that are read")
+    refused(tmp_path / "graph.faiss", "which is not a supported format")
     cut = flat(tmp_path)
     cut.write_bytes(cut.read_bytes()[:-50])
     refused(cut, "v.faiss")

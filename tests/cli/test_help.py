@@ -80,7 +80,7 @@ def test_what_an_option_takes_has_a_name(lsr: Lsr) -> None:
     shown = lsr("search", "--help").out
     assert re.search(r"--feedback +\[rocchio\|average", shown)
     assert re.search(r"--exact +Score every", shown)
-    assert re.search(r"--only +FILE +A file", shown)
+    assert re.search(r"--only +FILE +File of", shown)
 
 
 def test_options_stand_in_panels_by_purpose(lsr: Lsr) -> None:

@@ -130,7 +130,7 @@ def test_graphs_are_added_to_an_index_that_is_there(lsr: Lsr, hybrid: Path, tmp_
 def test_an_index_without_dense_vectors_says_so(lsr: Lsr, bm25_index: Path) -> None:
     assert lsr("info", bm25_index, "--json").json["dense"] is None
     for flags in (("--side", "dense"), ("--interpolate", "after"), ("--feedback", "rocchio", "--interpolate", "both")):
-        assert "lsr index --dense minilm" in rejected(lsr("search", bm25_index, QUERY, *flags))
+        assert "--dense minilm" in rejected(lsr("search", bm25_index, QUERY, *flags))
 
 
 @pytest.mark.parametrize(
@@ -142,11 +142,11 @@ def test_an_index_without_dense_vectors_says_so(lsr: Lsr, bm25_index: Path) -> N
         ("--interpolate both", "feedback"),
         ("--interpolate after --weight 1.5", "weight"),
         ("--weight 0.3", "weight"),
-        ("--interpolate after --fusion rrf --weight 0.3", "reciprocal ranks have no use for it"),
+        ("--interpolate after --fusion rrf --weight 0.3", "rrf does not use it"),
         ("--feedback rocchio --feedback-depth 0", "depth"),
         ("--feedback rocchio --alpha nan", "alpha"),
         ("--interpolate after --normalize softmax", "softmax"),
-        ("--fusion rrf", "no interpolate is asked for"),
+        ("--fusion rrf", "the search does not interpolate"),
         ("--interpolate after --fusion-depth 0", "depth"),
         ("--side both", "both"),
     ],
@@ -162,8 +162,8 @@ def test_bad_flags_cost_one_line(lsr: Lsr, hybrid: Path, tmp_path: Path, flags: 
     [
         ("--encoder bm25 --dense-index hnsw", "add --dense"),
         ("--encoder bm25 --metric cosine", "add --dense"),
-        ("--dense minilm --prune-documents top-k:3", "change nothing of dense ones"),
-        ("--dense minilm --block-size 7", "change nothing of dense ones"),
+        ("--dense minilm --prune-documents top-k:3", "have no effect"),
+        ("--dense minilm --block-size 7", "have no effect"),
         ("--dense minilm --threads -1", "'--threads'"),
     ],
 )
@@ -178,7 +178,7 @@ def test_options_of_index_without_effect_are_refused(
 
 def test_dense_vectors_of_other_documents_are_refused(lsr: Lsr, hybrid: Path, tmp_path: Path) -> None:
     said = rejected(lsr("index", NEWS, hybrid, "--dense", "minilm"))
-    assert "not the one that the index was built from" in said
-    assert "no index" in rejected(lsr("index", LIBRARY, tmp_path / "none", "--dense", "minilm"))
+    assert "give the collection that the index was built from" in said
+    assert "is not an index" in rejected(lsr("index", LIBRARY, tmp_path / "none", "--dense", "minilm"))
     assert "hnws" in rejected(lsr("index", LIBRARY, hybrid, "--dense", "minilm", "--dense-index", "hnws"))
     assert lsr("info", hybrid, "--verify").status == 0

@@ -23,10 +23,10 @@ def test_pages_by_folder_pattern_and_name(lsr: Lsr, tmp_path: Path, monkeypatch:
 def test_tables_by_the_names_of_their_columns(lsr: Lsr, tmp_path: Path) -> None:
     faq = tmp_path / "faq.csv"
     faq.write_text("number,question,answer\n7,When?,at night\n8,Where?,in the sea\n")
-    assert "no column has a name that texts have" in rejected(lsr("index", faq, tmp_path / "i", "--encoder", "bm25"))
+    assert "no column has a usual name of texts" in rejected(lsr("index", faq, tmp_path / "i", "--encoder", "bm25"))
     columns = ("--id", "number", "--text", "answer", "--title", "question")
     assert lsr("index", faq, tmp_path / "i", "--encoder", "bm25", *columns).status == 0
     assert [hit["doc_id"] for hit in lsr("search", tmp_path / "i", "sea", "--json").json["hits"]] == ["8"]
-    assert "there is no column 'nr' for --id" in rejected(
+    assert "the column 'nr' of --id does not exist" in rejected(
         lsr("index", faq, tmp_path / "i", "--encoder", "bm25", "--id", "nr", "--text", "answer")
     )

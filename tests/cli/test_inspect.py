@@ -45,8 +45,8 @@ def test_the_table(lsr: Lsr) -> None:
     summary, blank, head, *rows, rest = shown.out.splitlines()
     share = record["literal_share"]
     assert summary == (
-        f"document: {len(record['terms'])} terms, {record['literal']} literal with {share:.1%} of the weight, "
-        f"{record['expanded']} expanded with {1 - share:.1%}"
+        f"document: {len(record['terms'])} terms, {record['literal']} literal ({share:.1%} of the weight), "
+        f"{record['expanded']} from expansion ({1 - share:.1%})"
     )
     assert (blank, head.split(), rest) == ("", ["term", "weight"], f"and {len(record['terms']) - 10} more")
     assert [row.split() for row in rows] == [
@@ -76,9 +76,9 @@ def test_against_a_query(lsr: Lsr) -> None:
     assert shown[0] == f"score {record['score']:.4f} from {len(shared)} shared terms"
     assert (
         shown[3]
-        == f"not shared: {len(left) - len(shared)} of the document's, {len(right) - len(shared)} of the query's"
+        == f"not shared: {len(left) - len(shared)} terms of the document, {len(right) - len(shared)} of the query"
     )
-    assert shown[5].split() == ["term", "document", "query", "product", "share"]
+    assert shown[5].split() == ["term", "document", "query", "impact", "share"]
     best = record["shared"][0]
     assert shown[6].split()[0] == best["token"]
     assert shown[6].split()[-2:] == [f"{best['product']:.4f}", f"{best['share']:.1%}"]
@@ -89,8 +89,8 @@ def test_bm25(lsr: Lsr, saved: Path) -> None:
     assert "bm25 is not fitted" in rejected(lsr("inspect", "bm25", "heart"))
     shown = lsr("inspect", saved, "heart blood bone", "--against", "heart of the lung").out.splitlines()
     assert shown[0].endswith("from 1 shared term")
-    assert shown[1] == "document: 2 terms, 2 literal with 100.0% of the weight, 0 expanded with 0.0%"
-    assert shown[3] == "not shared: 1 of the document's, 1 of the query's"
+    assert shown[1] == "document: 2 terms, 2 literal (100.0% of the weight), 0 from expansion (0.0%)"
+    assert shown[3] == "not shared: 1 term of the document, 1 of the query"
     assert shown[-1].split()[::2] == ["heart", "literal", "literal", "100.0%"]
 
 
@@ -101,7 +101,7 @@ def test_nothing_to_show(lsr: Lsr, saved: Path) -> None:
             assert lsr("inspect", encoder, text, "--json").json["terms"] == []
     nothing = lsr("inspect", saved, "heart", "--against", "bone").out.splitlines()
     assert nothing[0] == "score 0.0000 from 0 shared terms"
-    assert nothing[2:] == ["query: no terms", "not shared: 1 of the document's, 0 of the query's"]
+    assert nothing[2:] == ["query: no terms", "not shared: 1 term of the document, 0 of the query"]
 
 
 def test_tokens_cannot_steer_the_terminal(lsr: Lsr, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_max_length(lsr: Lsr) -> None:
     ("words", "message"),
     [
         (("heart", "-k", 0), "-k is 0; it must be at least 1"),
-        (("heart", "--query", "--against", "blood"), "--query and --against do not go together"),
+        (("heart", "--query", "--against", "blood"), "--query and --against cannot be combined"),
         (("heart", "--dtype", "float8"), "float8"),
         (("heart", "--max-length", 0), "max_length is 0"),
         (("\udc80",), "lone surrogate"),

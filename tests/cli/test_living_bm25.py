@@ -26,13 +26,13 @@ def test_drift_is_told_and_undone(lsr: Lsr, tmp_path: Path) -> None:
     drift = lsr("info", index, "--json").json["drift"]
     assert (drift["documents"], drift["fitted_documents"], drift["new_tokens"]) == (4, 2, 1)
     said = " ".join(lsr("info", index).out.split())
-    assert "fitted on 2 rows; 4 now, 2 more" in said
+    assert "fitted on 2 rows; now 4, 2 more" in said
     assert "new words 1" in said
     assert "average length 2.0 words; 2.5 now, +25.0%" in said
     assert "lsr refit" in said
     done = lsr("refit", index)
     assert done.status == 0
-    assert "bm25 is fitted on its 4 rows" in done.out
+    assert "BM25 statistics are now of 4 rows" in done.out
     after = lsr("info", index, "--json").json["drift"]
     assert (after["idf_change"], after["new_tokens"], after["average_length"]) == (0, 0, 2.5)
     assert lsr("refit", index, "--json").json["before"] == after
@@ -40,7 +40,7 @@ def test_drift_is_told_and_undone(lsr: Lsr, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("words", [("refit",), ("attach", "--encoder", "bm25")])
 def test_no_index(lsr: Lsr, tmp_path: Path, words: tuple[str, ...]) -> None:
-    assert "no index" in rejected(lsr(words[0], tmp_path, *words[1:]))
+    assert "is not an index" in rejected(lsr(words[0], tmp_path, *words[1:]))
 
 
 def test_vectors_become_searchable(lsr: Lsr, tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_vectors_become_searchable(lsr: Lsr, tmp_path: Path) -> None:
     assert lsr("index", vectors, index).status == 0
     assert "bm25" in rejected(lsr("refit", index))
     assert "nothing to attach" in rejected(lsr("attach", index))
-    assert "holds vectors" in rejected(lsr("attach", index, "--texts", vectors))
+    assert "found vectors" in rejected(lsr("attach", index, "--texts", vectors))
     told = lsr("attach", index, "--encoder", tmp_path / "encoder", "--json").json
     assert told == {"index": str(index), "encoder": "bm25", "texts": False, "generation": 2}
     done = lsr("attach", index, "--encoder", tmp_path / "encoder", "--texts", write(tmp_path / "t.jsonl", texts))

@@ -41,7 +41,7 @@ def test_changes_as_json_and_in_words(lsr: Lsr, index: Path, tmp_path: Path) -> 
     added = lsr("add", index, first, "--json")
     assert added.json == {"index": str(index), "added": 2, "documents": 4, "generation": generation(lsr, index)}
     assert added.err == ""
-    assert lsr("add", index, second).out == f"{index}: 1 document added, 5 in all\n"
+    assert lsr("add", index, second).out == f"{index}: 1 document added; 5 in total\n"
     deleted = lsr("delete", index, "z", "nowhere", "--json").json
     counts = {"deleted": 1, "unknown": ["nowhere"], "documents": 4}
     assert deleted == {"index": str(index), **counts, "generation": generation(lsr, index)}
@@ -64,14 +64,14 @@ def test_a_file_is_the_same_document_alone_and_in_its_folder(
         coffee.write_text(f"# Coffee\n\nBeans are {word}.\n")
         assert lsr("update", index, given).out.startswith(f"{index}: 0 documents added, 1 changed")
         assert ids(lsr, index, word) == ["drinks/coffee.md"]
-    assert "is the id of a document that the index has" in lsr("add", index, coffee).err
+    assert "is already the id of a document in the index" in lsr("add", index, coffee).err
     (notes / "drinks" / "tea.md").write_text("Leaves.")
     assert lsr("add", index, notes / "drinks" / "tea.md").status == 0
     assert ids(lsr, index, "leaves") == ["drinks/tea.md"]
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "water.md").write_text("Springs.")
     assert lsr("add", index, tmp_path / "other").status == 0
-    assert lsr("update", index, tmp_path / "other" / "water.md").out.endswith("1 unchanged, 4 in all\n")
+    assert lsr("update", index, tmp_path / "other" / "water.md").out.endswith("1 unchanged; 4 in total\n")
     assert ids(lsr, index, "springs") == ["water.md"]
     lsr("refit", index)
     assert lsr("info", index, "--json").json["folders"] == [str(notes), str(tmp_path / "other")]
@@ -85,8 +85,8 @@ def test_what_is_missing_is_deleted_if_asked(lsr: Lsr, index: Path, notes: Path)
     planned = lsr("update", index, notes, "--delete-missing", "--dry-run")
     assert planned.out.endswith(": 1 document added, 0 changed, 1 unchanged, 1 deleted\n  backup.md deleted\n")
     assert generation(lsr, index) == 1
-    assert "is a part of the folder" in lsr("update", index, notes / "drinks", "--delete-missing").err
-    assert "is a part of the folder" in lsr("update", index, notes / "tea.md", "--delete-missing").err
+    assert "is only a part of the folder" in lsr("update", index, notes / "drinks", "--delete-missing").err
+    assert "is only a part of the folder" in lsr("update", index, notes / "tea.md", "--delete-missing").err
     done = lsr("update", index, notes, "--delete-missing", "--json").json
     assert done["deleted"] == ["backup.md"] and (done["added"], done["unchanged"], done["documents"]) == (1, 1, 2)
     assert ids(lsr, index, "disks") == []
@@ -113,7 +113,7 @@ def test_tables_that_a_folder_leaves_out_are_not_deleted(lsr: Lsr, index: Path, 
 def test_a_matrix_of_scipy_is_added(lsr: Lsr, tmp_path: Path) -> None:
     scipy.sparse.save_npz(tmp_path / "m.npz", scipy.sparse.csr_array(np.eye(4)))
     assert lsr("index", tmp_path / "m.npz", tmp_path / "v.index").status == 0
-    assert lsr("add", tmp_path / "v.index", tmp_path / "m.npz").out.endswith("4 documents added, 8 in all\n")
+    assert lsr("add", tmp_path / "v.index", tmp_path / "m.npz").out.endswith("4 documents added; 8 in total\n")
 
 
 def test_python_returns_what_commands_print(lsr: Lsr, index: Path, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_what_is_left_out_is_told(lsr: Lsr, library: Path, bm25_index: Path, tmp
     rows = [(queries[0], "1", 1), (queries[1], "gone", 1), (queries[2], "2", 0)]
     (tmp_path / "c" / "qrels" / "train.tsv").write_text("".join(f"{q}\t{d}\t{grade}\n" for q, d, grade in rows))
     outcome = lsr("mine", bm25_index, tmp_path / "c", tmp_path / "m.jsonl")
-    assert outcome.out.endswith(" for 1 query; 1 without a relevant document in the index left out\n")
+    assert outcome.out.endswith(" for 1 query; skipped 1 without a relevant document in the index\n")
 
 
 @pytest.mark.parametrize(
@@ -83,11 +83,11 @@ def test_what_is_left_out_is_told(lsr: Lsr, library: Path, bm25_index: Path, tmp
     [
         ((), "library: there is no split 'train'; splits with judgments: test"),
         (("--split", "test", "--depth", 0), "depth is 0"),
-        (("--split", "test", "--skip-top", 300), "skip_top is 300; it must be below depth, 200"),
+        (("--split", "test", "--skip-top", 300), "skip_top is 300; it must be below depth (200)"),
         (("--split", "test", "--max-score-ratio", 2), "max_score_ratio is 2.0"),
-        (("--split", "test", "--side", "dense"), "there are no dense vectors beside this index"),
+        (("--split", "test", "--side", "dense"), "the index has no dense vectors"),
         (("--split", "test", "--side", "left"), "'left' is not one of 'sparse', 'dense'"),
-        (("--split", "test", "--also", "gone"), "gone: no index"),
+        (("--split", "test", "--also", "gone"), "gone: is not an index"),
     ],
 )
 def test_bad_input(
@@ -107,7 +107,7 @@ def test_scores_of_teachers_are_attached(lsr: Lsr, library: Path, bm25_index: Pa
         assert 0 <= min(record["scores"]) < max(record["scores"]) <= 7
     best = sum(record["scores"][0] > min(record["scores"][1:]) for record in records)
     assert best > len(records) / 2
-    assert "--normalize and --scale are of teachers" in rejected(
+    assert "--normalize and --scale need a teacher" in rejected(
         lsr("mine", bm25_index, library, out, "--split", "test", "--scale", 3)
     )
 

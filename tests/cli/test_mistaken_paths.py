@@ -37,12 +37,12 @@ def test_what_is_given_as_a_collection(
     for words, said in (
         (("evaluate", bm25_index, test), f"is a file of judgments, without texts; give the collection .* {library}$"),
         (("evaluate", bm25_index, run), "a.run: is a run, without texts; give a BEIR folder"),
-        (("run", bm25_index, test, run), "test.tsv: is a file of judgments; expected lines of 2 columns"),
+        (("run", bm25_index, test, run), "test.tsv: is a file of judgments; expected lines of id, tab and text"),
         (("evaluate", bm25_index, bm25_index), "is an index, not a collection; give"),
         (("run", bm25_index, vectors / "encoder", run), "is an encoder, not a collection; give"),
         (
             ("index", tmp_path, tmp_path / "i", "--encoder", "tiny"),
-            "not a collection, and has no documents in it; lsr reads .md",
+            "has no documents ",
         ),
     ):
         with pytest.raises(AssertionError, match=said):
@@ -53,13 +53,13 @@ def test_a_stream_where_a_folder_is_written(lsr: Lsr, library: Path, monkeypatch
     monkeypatch.chdir(library)
     for output in ("-", "/dev/stdout"):
         for words in (("index", library, output, "--encoder", "bm25"), ("new", output)):
-            assert f"{output}: is a stream, and a folder is to be written" in rejected(lsr(*words))
+            assert f"{output}: is a stream, but a folder will be written" in rejected(lsr(*words))
     assert not (library / "-").exists()
 
 
 def test_an_unfitted_encoder_made_no_vectors(lsr: Lsr, vectors: Path, tmp_path: Path) -> None:
     message = rejected(lsr("index", vectors, tmp_path / "i", "--encoder", "bm25"))
-    assert "holds vectors, which 'bm25', not fitted, cannot have made; leave the encoder out" in message
+    assert "holds vectors, but 'bm25' is not fitted, so it cannot be their encoder; remove the encoder" in message
 
 
 def test_a_models_folder_by_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,9 +85,9 @@ def test_what_is_given_as_a_run_judgments_or_an_encoder(
     assert "as it is a file of judgments; a TREC run has 6" in rejected(lsr("evaluate", test, test))
     assert "as it is a file of texts; qrels have 4" in rejected(lsr("evaluate", run, queries))
     assert "as it is a run; qrels have 4" in rejected(lsr("compare", run, run, "--qrels", run))
-    assert "is a collection, and a file is wanted" in rejected(lsr("compare", library, run, "--qrels", test))
+    assert "is a collection, not a file" in rejected(lsr("compare", library, run, "--qrels", test))
     message = rejected(lsr("index", library, tmp_path / "i", "--encoder", bm25_index))
-    assert f"an index, which keeps its encoder in {bm25_index}/encoder" in message
+    assert f"an index, with its encoder in {bm25_index}/encoder" in message
     message = rejected(lsr("index", library, tmp_path / "i", "--encoder", run))
     assert "a.run: is a run, not the folder of an encoder" in message
 
@@ -98,9 +98,9 @@ def test_files_that_are_no_collection_are_told_before_a_model_is_loaded(lsr: Lsr
     (tmp_path / "faq.csv").write_text("id,answer\n1,tides\n")
     (tmp_path / "faq.jsonl").write_text('{"answer": "tides"}\n')
     for name, said in (
-        ("docs", "is a folder, not a collection, and has no documents in it; lsr reads .md"),
-        ("faq.csv", "faq.csv: no column has a name that texts have"),
-        ("faq.jsonl", "faq.jsonl:1: no column has a name that texts have"),
+        ("docs", "docs: has no documents "),
+        ("faq.csv", "faq.csv: no column has a usual name of texts"),
+        ("faq.jsonl", "faq.jsonl:1: no column has a usual name of texts"),
     ):
         message = rejected(lsr("index", tmp_path / name, tmp_path / "i", "--encoder", "./no-such-model"))
         assert said in message
@@ -155,7 +155,7 @@ def test_what_is_given_as_a_file_of_ids(
         (tmp_path / "e.toml", "a TOML file"),
         (vectors / "part-00000.parquet", "a Parquet file"),
     ):
-        said = f"--only {file}: is {kind}, not of document ids"
+        said = f"--only {file}: expected a file of document ids, found {kind}"
         assert said in rejected(lsr("search", bm25_index, "tides", "--only", file))
 
 
@@ -170,7 +170,7 @@ def test_an_encoding_that_was_killed_before_its_first_part(lsr: Lsr, vectors: Pa
     shutil.copy(vectors / "vocabulary.json", tmp_path / "k")
     (tmp_path / "k" / ".part-00000.parquet.tmp-0").touch()
     message = rejected(lsr("index", tmp_path / "k", tmp_path / "i"))
-    assert "the encoding has not finished; encode again into it, by the same lsr encode, to resume" in message
+    assert "the encoding is not finished; run the same lsr encode command again to resume" in message
 
 
 def test_a_binary_file_where_text_is_read(lsr: Lsr, library: Path, tmp_path: Path) -> None:

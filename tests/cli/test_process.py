@@ -95,7 +95,7 @@ def test_what_ctrl_c_says_of_resuming(lsr: Lsr, monkeypatch: pytest.MonkeyPatch,
     ):
         monkeypatch.setattr(name, interrupt)
     monkeypatch.setattr("lsr.vectors.io.is_vectors", lambda path: str(path) == "v.npz" and interrupt())
-    said = "lsr: interrupted; the same command resumes\n" if resumes else "lsr: interrupted\n"
+    said = "lsr: interrupted; run the same command again to resume\n" if resumes else "lsr: interrupted\n"
     assert lsr(*line.split()) == Outcome(130, "", said)
 
 
@@ -125,7 +125,7 @@ def test_ctrl_c_says_what_is_kept(
         stopped = lsr(command, str(texts), "out", "--encoder", "bm25")
     assert (stopped.status, stopped.err.splitlines()[-1]) == (
         130,
-        f"lsr: interrupted; {kept}; the same command resumes",
+        f"lsr: interrupted; {kept}; run the same command again to resume",
     )
     assert lsr(command, str(texts), "out", "--encoder", "bm25").status == 0
 

@@ -25,7 +25,7 @@ DOCUMENTS = {"salt": {"salt": 3.0, "blood": 2.0, "##s": 1.0}, "heart": {"heart":
 # As another program writes them: in another order, with a token that no document has.
 QUERIES = {"q1": {"unseen": 9.0, "blood": 2.0}, "q2": {"heart": 1.0, "salt": 2.0}, "q3": {"unseen": 1.0}}
 FOUND = {"q1": {"salt": 4.0, "heart": 2.0}, "q2": {"salt": 6.0, "heart": 4.0}, "q3": {}}
-NOTE = "1 tokens are not in the index and were dropped, 'unseen' among them"
+NOTE = "1 tokens are not in the index and were dropped, such as 'unseen'"
 
 
 def write_jsonl(path: Path, rows: dict[str, dict[str, float]]) -> Path:
@@ -99,7 +99,7 @@ def test_an_index_keeps_its_vocabulary(index: Any, tmp_path: Path) -> None:
     # Another index has taken its place before the tokens were read.
     stale = index.open(tmp_path / "index")
     index.build(SparseVectors.read(path), vocabulary=Vocabulary(["a", "b", "c", "d"])).save(tmp_path / "index")
-    with pytest.raises(Exception, match="is not the one of the index that was opened"):
+    with pytest.raises(Exception, match="the index was replaced after it was opened"):
         stale.vocabulary  # noqa: B018
 
 
@@ -120,24 +120,24 @@ def test_what_cannot_be_matched(lsr: Lsr, published: Path, tmp_path: Path) -> No
     run = tmp_path / "run"
     SparseVectors([0, 1], [0], [1.0], 5).write(tmp_path / "other.npz")
     message = rejected(lsr("run", published, tmp_path / "other.npz", run))
-    assert "has 5 components, the index 4, and without the tokens of both they cannot be matched" in message
+    assert "has 5 components, but the index has 4, and without tokens of both they cannot be matched" in message
     SparseVectors([0, 1], [0], [1.0], 5).write(tmp_path / "docs.npz")
     assert lsr("index", tmp_path / "docs.npz", tmp_path / "index").status == 0
     queries = write_jsonl(tmp_path / "q.jsonl", QUERIES)
-    assert "the index keeps none" in rejected(lsr("run", tmp_path / "index", queries, run))
-    with pytest.raises(VectorsError, match="the index keeps none"):
+    assert "the index has no vocabulary" in rejected(lsr("run", tmp_path / "index", queries, run))
+    with pytest.raises(VectorsError, match="the index has no vocabulary"):
         SparseVectors.read(queries, SeismicIndex.open(tmp_path / "index").vocabulary, drop_unknown=True)
     assert lsr("run", tmp_path / "index", tmp_path / "other.npz", run).status == 0
     assert lsr("search", tmp_path / "index", "0", "--queries", tmp_path / "other.npz", "--explain").out == (
         "  1  1.0000  0\n     0 1.000\n"
     )
     for options, message in (
-        (("--split", "test"), "holds vectors and has no split 'test'"),
-        (("--encoder", "tiny"), "holds vectors and has no encoder 'tiny'"),
-        (("--side", "dense"), "a dense search needs their texts"),
+        (("--split", "test"), "is a file of vectors and has no split 'test'"),
+        (("--encoder", "tiny"), "is a file of vectors and has no encoder 'tiny'"),
+        (("--side", "dense"), "a dense search needs texts"),
     ):
         assert message in rejected(lsr("run", published, queries, run, *options))
-    assert "no query 'q7' among the 3 given" in rejected(lsr("search", published, "q7", "--queries", queries))
+    assert "no query 'q7' among the 3 queries" in rejected(lsr("search", published, "q7", "--queries", queries))
     with pytest.raises(Exception, match="opened without its encoder"):
         Searcher.open_for_vectors(published).search("salt")
 
@@ -150,7 +150,7 @@ def test_numbers_that_stand_in_for_tokens_are_components(lsr: Lsr, tmp_path: Pat
     assert lsr("run", tmp_path / "index", tmp_path / "q.npz", tmp_path / "run").status == 0
     assert read_run(tmp_path / "run") == {"q": {"d2": 1.0}}
     SparseVectors([0, 1], [2], [1.0], 4, ["q"]).write(tmp_path / "q.npz", Vocabulary(map(str, range(4))))
-    assert "has 4 components, the index 5" in rejected(lsr("run", tmp_path / "index", tmp_path / "q.npz", "-"))
+    assert "has 4 components, but the index has 5" in rejected(lsr("run", tmp_path / "index", tmp_path / "q.npz", "-"))
 
 
 def test_an_encoder_for_an_index_of_vectors(lsr: Lsr, bm25_index: Path, library: Path, tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_an_encoder_for_an_index_of_vectors(lsr: Lsr, bm25_index: Path, library:
     assert lsr("index", other, tmp_path / "other").status == 0
     assert "was built with another vocabulary" in rejected(lsr("search", tmp_path / "other", query, *named))
     (tmp_path / "run").write_text("1 Q0 2 1 1.0 x\n")
-    assert "are of an INDEX" in rejected(lsr("evaluate", tmp_path / "run", library, *named))
+    assert "need an index" in rejected(lsr("evaluate", tmp_path / "run", library, *named))
 
 
 @pytest.mark.data

@@ -58,7 +58,7 @@ def test_its_help_names_them_all() -> None:
         (("--steps", 0), "steps is 0"),
         (("--threads", 0), "threads"),
         (("--variants", "qmlm-*", "--variants", "x*"), "no variant of framework is named 'x*'; there are qbin-dmlp, "),
-        (("--variants", "qbin-*"), "others are compared with qmlm-dmlm"),
+        (("--variants", "qbin-*"), "variants are compared with qmlm-dmlm"),
         (("--offline-data", "/no/such"), "--offline-data /no/such"),
         (("--offline-data", LIBRARY), "squad-nqg"),
     ],

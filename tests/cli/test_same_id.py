@@ -60,7 +60,7 @@ def test_a_run_is_measured_as_its_collection_asks(
     for judgments in (collection, collection / "qrels" / "test.tsv"):
         measured = lsr("evaluate", run, judgments, "--measures", "RR", "--json", *flags)
         assert measured.json["measures"] == {"RR": mrr}
-        assert measured.err == ("" if flags else "left out 1 document with the id of the query (--same-id)\n")
+        assert measured.err == ("" if flags else "dropped 1 result with the id of the query (--same-id)\n")
     compared = lsr("compare", run, run, "--qrels", collection, "--measures", "RR", "--json", *flags).json
     assert compared["measures"][0]["first"] == mrr
 
@@ -80,11 +80,11 @@ def test_queries_that_find_themselves_are_told_of(lsr: Lsr, tmp_path: Path) -> N
     qrels = collection / "qrels" / "test.tsv"
     measured = lsr("evaluate", run, qrels, "--measures", "RR")
     assert measured.out.split() == ["RR", "0.5000"]
-    assert "2 of 2 queries find a document of their own id first" in measured.err
+    assert "for 2 of 2 queries the first document has the id of the query" in measured.err
     assert lsr("evaluate", run, qrels, "--measures", "RR", "--same-id", "drop").out.split() == ["RR", "1.0000"]
     assert lsr("evaluate", run, qrels, "--measures", "RR", "--same-id", "keep").err == ""
     compared = ("compare", run, run, "--qrels", qrels, "--measures", "RR")
-    assert lsr(*compared).err.count("2 of 2 queries find a document of their own id first") == 1
+    assert lsr(*compared).err.count("for 2 of 2 queries the first document has the id of the query") == 1
     assert lsr(*compared, "--same-id", "keep").err == ""
 
     with (collection / "queries.jsonl").open("a") as file:
@@ -94,5 +94,5 @@ def test_queries_that_find_themselves_are_told_of(lsr: Lsr, tmp_path: Path) -> N
         ("run", tmp_path / "index", collection, tmp_path / "b.run"),
         ("mine", tmp_path / "index", collection, tmp_path / "n.jsonl", "--split", "test"),
     ):
-        assert "2 of 2 queries find a document of their own id first" in lsr(*words).err
+        assert "for 2 of 2 queries the first document has the id of the query" in lsr(*words).err
         assert lsr(*words, "--same-id", "keep").err == ""

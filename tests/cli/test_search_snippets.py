@@ -39,5 +39,5 @@ def test_json_has_the_text_and_what_counts_in_it(index: Path, lsr: Lsr) -> None:
 
 def test_a_search_that_was_stopped_says_so(lsr: Lsr, index: Path) -> None:
     stopped = lsr("search", index, "vitamin calcium bone", "--budget-us", "1")
-    assert stopped.status == 0 and "stopped by --budget-us" in stopped.err and "no document" not in stopped.out
+    assert stopped.status == 0 and "reached --budget-us" in stopped.err and "no document" not in stopped.out
     assert "stopped" not in lsr("search", index, "vitamin calcium bone", "--budget-us", "60000000").err

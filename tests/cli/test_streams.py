@@ -122,7 +122,7 @@ def test_experiments_and_trainings_may_be_pipes(lsr: Lsr, tmp_path: Path, given)
         message = rejected(lsr("train", path, tmp_path / "t"))
         assert message.startswith(f"{path}: ")
     with given((Path(recipes.__file__).parent / "small" / "splade-max.toml").read_bytes()) as path:
-        assert rejected(lsr("train", path)).endswith("does not end with .toml; give OUT")
+        assert rejected(lsr("train", path)).endswith("the output folder cannot be named after it; give OUT")
 
 
 @pytest.mark.parametrize("given", [substituted, standard_input])

@@ -48,11 +48,11 @@ def test_bad_input_costs_one_line(lsr: Lsr, tmp_path: Path, change: tuple[str, s
     assert not (tmp_path / "out" / "encoder").exists()
     assert "there is no such folder" in rejected(lsr("train", write_config(tmp_path), "--offline-data", "/no/such"))
     bare = write_config(tmp_path).rename(tmp_path / "bare")
-    assert "bare: its results cannot have its name" in rejected(lsr("train", bare))
+    assert "bare: the name does not end with .toml" in rejected(lsr("train", bare))
 
 
 def test_without_evaluation_it_says_how_to_measure(lsr: Lsr, tmp_path: Path) -> None:
     done = lsr("train", write_config(tmp_path, "steps = 1"), tmp_path / "out", "--device", "cpu")
     assert done.status == 0, done.err
     assert done.out == f"{tmp_path / 'out' / 'encoder'}: step 1\n"
-    assert done.err.splitlines()[-1].startswith("no [evaluation] measured it")
+    assert done.err.splitlines()[-1].startswith("without [evaluation], effectiveness was not measured")

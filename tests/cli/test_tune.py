@@ -57,10 +57,10 @@ def test_a_tuned_index_can_be_asked_for_a_recall(
     outcome = lsr(*words, "--plot", tmp_path / "tune.svg")
     assert (outcome.status, outcome.err) == (0, "")
     first, blank, header, *rest = outcome.out.splitlines()
-    assert first == "recall@10 on 60 queries, every second of them held out"
+    assert first == "recall@10 on 60 queries; every second query is held out"
     assert blank == ""
-    assert " ".join(header.split()) == "recall held out µs a query query cut blocks neighbors"
-    frontier, chosen = rest[: rest.index("")], rest[rest.index("kept with the index") + 2 :]
+    assert " ".join(header.split()) == "recall held out µs per query query cut blocks neighbors"
+    frontier, chosen = rest[: rest.index("")], rest[rest.index("stored in the index") + 2 :]
     recalls = [float(line.split()[0]) for line in frontier]
     assert recalls == sorted(recalls)
     assert frontier[-1].split()[-3:] == ["exact", "-", "-"]
@@ -103,7 +103,7 @@ def test_info_shows_presets(lsr: Lsr, index: Path, queries: Path) -> None:
     shown = lsr("info", index, "--verify")
     assert (shown.status, shown.err) == (0, "")
     assert "recall@10 0.8  query_cut " in shown.out
-    assert "recall@10 1    exact: 1.0000 on 30 queries held out, " in shown.out
+    assert "recall@10 1    exact: recall 1.0000 on 30 held-out queries, " in shown.out
     assert "all intact" in shown.out
     assert [each["asked"] for each in lsr("info", index, "--json").json["presets"]] == [0.8, 1.0]
 
@@ -115,7 +115,7 @@ def test_default_recalls(lsr: Lsr, index: Path, queries: Path) -> None:
 
 def test_exact_search_is_told(lsr: Lsr, index: Path, queries: Path) -> None:
     told = lsr("tune", index, "--queries", queries, "--recall", 1).out.splitlines()[-1]
-    assert told == "no other search that is sure to reach 1 is faster than an exact one"
+    assert told == "for recall 1, no approximate search is reliable and faster than an exact search"
 
 
 def test_texts_are_encoded_by_the_index(
@@ -134,7 +134,7 @@ def test_texts_are_encoded_by_the_index(
         outcome = lsr("tune", index, "--queries", *words)
         assert (outcome.status, outcome.err) == (0, "")
         assert outcome.out.startswith("recall@10 on 35 queries")
-        assert outcome.out.endswith("\nthis index is searched exactly, whatever the parameters\n")
+        assert outcome.out.endswith("\nevery search of this index is exact, with any parameters\n")
     assert lsr("search", index, "scientific documents").status == 0
 
 
@@ -157,12 +157,12 @@ def test_vectors_of_every_format(
     ("options", "message"),
     [
         (("--recall", 1.5), "recall is 1.5; it must be a number from 0 to 1"),
-        (("--recall", 0), "recall is 0; ask for one above 0 and at most 1"),
+        (("--recall", 0), "recall is 0; it must be above 0 and at most 1"),
         (("--recall", "nan"), "recall is nan"),
         (("-k", 0), "k is 0"),
         (("--threads", 0), "'--threads': Input should be greater than or equal to 1"),
-        (("--plot", "plot.gif"), "plot.gif: a plot is one of .svg, .png, .pdf"),
-        (("--split", "test"), "q.npz: holds vectors and has no split 'test'"),
+        (("--plot", "plot.gif"), "plot.gif: unknown plot format; the name must end with .svg, .png, .pdf"),
+        (("--split", "test"), "q.npz: is a file of vectors and has no split 'test'"),
     ],
 )
 def test_bad_options(lsr: Lsr, index: Path, queries: Path, options: tuple[object, ...], message: str) -> None:
@@ -173,7 +173,7 @@ def test_bad_options(lsr: Lsr, index: Path, queries: Path, options: tuple[object
 
 def test_bad_input(lsr: Lsr, index: Path, queries: Path, some_queries: SparseVectors, tmp_path: Path) -> None:
     assert "queries" in rejected(lsr("tune", index))
-    assert "nowhere: no index" in rejected(lsr("tune", tmp_path / "nowhere", "--queries", queries))
+    assert "nowhere: is not an index" in rejected(lsr("tune", tmp_path / "nowhere", "--queries", queries))
     for name in ("nowhere", "./nowhere", "nowhere.npz", "nowhere.tsv", "nowhere.jsonl"):
         assert "nowhere" in rejected(lsr("tune", index, "--queries", name))
     (tmp_path / "texts.tsv").write_text("1\theart\n")
@@ -182,13 +182,15 @@ def test_bad_input(lsr: Lsr, index: Path, queries: Path, some_queries: SparseVec
     )
     some_queries[:15].write(tmp_path / "few.npz")
     message = rejected(lsr("tune", index, "--queries", tmp_path / "few.npz"))
-    assert message.startswith("15 of 15 queries find a document; tuning needs at least 20")
+    assert message.startswith("15 of 15 queries return a document; tuning needs at least 20")
     SparseVectors([0, 1], [0], [1.0], 5).write(tmp_path / "other.npz")
-    assert "has 5 components, the index 30522" in rejected(lsr("tune", index, "--queries", tmp_path / "other.npz"))
+    assert "has 5 components, but the index has 30522" in rejected(
+        lsr("tune", index, "--queries", tmp_path / "other.npz")
+    )
 
 
 def test_many_queries_are_sampled(lsr: Lsr, library_indexes: Callable[[str], Path], tmp_path: Path) -> None:
     index = Path(shutil.copytree(library_indexes("bm25"), tmp_path / "index"))
     (tmp_path / "many.tsv").write_text("".join(f"{row}\tscientific documents {row}\n" for row in range(1500)))
     outcome = lsr("tune", index, "--queries", tmp_path / "many.tsv")
-    assert outcome.out.startswith("recall@10 on 1,000 queries, sampled of 1,500, every second of them held out\n")
+    assert outcome.out.startswith("recall@10 on 1,000 queries, sampled from 1,500; every second query is held out\n")

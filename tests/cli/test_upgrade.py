@@ -26,7 +26,7 @@ def index(tmp_path: Path) -> Path:
 def test_an_index_is_upgraded_and_merged(lsr: Lsr, index: Path) -> None:
     assert lsr("upgrade", index).out == f"{index}: upgraded\n"
     assert lsr("upgrade", index, "--json").json == {"index": str(index), "upgraded": False}
-    assert lsr("merge", index).out == f"{index}: nothing to merge; it has 20 documents in 1 segment\n"
+    assert lsr("merge", index).out == f"{index}: nothing to merge; 20 documents in 1 segment\n"
     with IndexWriter.open(index) as writer:
         path = writer.new_segment()
         SeismicIndex.build(zipf_vectors(2, 2, DIM, 5, 4).with_ids(["d3", "e1"])).save(path)
@@ -47,12 +47,12 @@ def test_an_index_is_upgraded_and_merged(lsr: Lsr, index: Path) -> None:
 
 
 def test_what_cannot_be_merged(lsr: Lsr, index: Path, tmp_path: Path) -> None:
-    assert "nowhere: no index" in rejected(lsr("merge", tmp_path / "nowhere"))
-    assert "nowhere: no index" in rejected(lsr("upgrade", tmp_path / "nowhere"))
+    assert "nowhere: is not an index" in rejected(lsr("merge", tmp_path / "nowhere"))
+    assert "nowhere: is not an index" in rejected(lsr("upgrade", tmp_path / "nowhere"))
     assert "'much' is not an amount of memory" in rejected(lsr("merge", index, "--memory", "much"))
     lsr("upgrade", index)
     with IndexWriter.open(index):
-        assert "another process is writing here" in rejected(lsr("merge", index))
+        assert "another writer has the lock" in rejected(lsr("merge", index))
     content = (index / "manifest.json").read_bytes()
     (index / "manifest.json").write_bytes(content[:100])
     assert f"lsr repair {index}" in rejected(lsr("merge", index))
@@ -62,13 +62,13 @@ def test_blocks_of_an_earlier_version(lsr: Lsr, tmp_path: Path) -> None:
     unpack_archive(FIXTURES / "format4.zip", tmp_path)
     for name in ("folder", "segments"):
         index = tmp_path / name
-        advice = f"{index}: has blocks of an earlier version, to be built anew; lsr upgrade {index}"
+        advice = f"{index}: has blocks of an earlier version; convert it with lsr upgrade {index}"
         for words in (("info", index), ("merge", index), ("search", index, "token"), ("delete", index, "d1")):
             assert rejected(lsr(*words)) == advice
         checked = lsr("check", index)
         assert (checked.status, advice in checked.out, "intact" in checked.out) == (0, True, True)
         upgraded = lsr("upgrade", index)
         assert upgraded.out == f"{index}: upgraded\n"
-        assert f"{index}: was tuned on other blocks; tune it again: lsr tune {index}" in upgraded.err
+        assert f"tuned on other blocks and are removed; tune it again: lsr tune {index}" in upgraded.err
         assert lsr("info", index, "--verify").out.endswith("all intact\n")
         assert lsr("upgrade", index, "--json").json == {"index": str(index), "upgraded": False}

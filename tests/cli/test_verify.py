@@ -40,8 +40,8 @@ def test_a_model_that_gives_what_its_card_says(lsr: Lsr, folder: Path, score: fl
     assert head.split() == ["check", "expected", "found", "allowed", "source"]
     assert check.startswith('ok  score of "alpha beta of the sea" for "the sea"')
     assert check.endswith("a test")
-    assert trap == "mind: it is small"
-    assert summary == f"{folder}, by the card of somebody/small: 1 check, all as published"
+    assert trap == "note: it is small"
+    assert summary == f"{folder}, by the card of somebody/small: 1 check, all match"
 
 
 def test_a_model_that_does_not(lsr: Lsr, folder: Path, score: float, tmp_path: Path) -> None:
@@ -62,13 +62,13 @@ def test_a_model_that_does_not(lsr: Lsr, folder: Path, score: float, tmp_path: P
     outcome = lsr("verify", str(folder), "--card", str(card))
     assert outcome.status == 0
     assert outcome.out.splitlines()[1].startswith("doubtful  score of")
-    assert "in doubt: an older model" in outcome.out.splitlines()
+    assert "uncertain: an older model" in outcome.out.splitlines()
 
 
 def test_the_bundled_model(lsr: Lsr) -> None:
     outcome = lsr("verify", "tiny")
     assert outcome.status == 0
-    assert outcome.out.splitlines()[-1] == "tiny, by the card of rasyosef/splade-tiny: 5 checks, all as published"
+    assert outcome.out.splitlines()[-1] == "tiny, by the card of rasyosef/splade-tiny: 5 checks, all match"
 
 
 def test_the_list_of_cards(lsr: Lsr) -> None:
@@ -80,7 +80,7 @@ def test_the_list_of_cards(lsr: Lsr) -> None:
 
 
 def test_what_cannot_be_verified(lsr: Lsr, folder: Path, tmp_path: Path) -> None:
-    assert "lsr has no card of this model" in rejected(lsr("verify", str(folder)))
-    assert "`lsr verify` lists the models that have one" in rejected(lsr("verify", "naver/splade-v4"))
+    assert "lsr has no golden card of this model" in rejected(lsr("verify", str(folder)))
+    assert "`lsr verify` lists the models with a card" in rejected(lsr("verify", "naver/splade-v4"))
     assert "no such encoder" in rejected(lsr("verify", "nowhere", "--card", "tiny"))
     assert "cannot be read" in rejected(lsr("verify", "tiny", "--card", str(tmp_path / "no.toml")))

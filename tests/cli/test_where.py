@@ -36,10 +36,10 @@ def test_search_info_and_why(lsr: Lsr, index: str) -> None:
         {"value": 2020, "hits": 1, "documents": 1},
         {"value": 2021, "hits": 1, "documents": 1},
     ]
-    assert "no document that may be found" in lsr("search", index, "red", "--where", "year > 3000").out
+    assert "no document that matches the filter" in lsr("search", index, "red", "--where", "year > 3000").out
     assert "year int64, kind string" in lsr("info", index).out
     assert lsr("info", index, "--json").json["metadata"] == {"year": "int64", "kind": "string"}
-    assert "not among the documents" in lsr("why", index, "red", "a", "--where", "year > 2019").out
+    assert "the filter excludes it" in lsr("why", index, "red", "a", "--where", "year > 2019").out
 
 
 def test_what_is_refused(lsr: Lsr, index: str) -> None:

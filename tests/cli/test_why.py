@@ -72,12 +72,12 @@ def test_a_document_that_is_returned(lsr: Lsr, index: Path) -> None:
     assert (outcome.status, outcome.err) == (0, "")
     verdict, blank, score, block, required, head, _, header, *terms = outcome.out.splitlines()
     assert (verdict, blank) == (f"{third['doc_id']} is returned, at rank 3", "")
-    assert score.startswith(f"score     {third['score']:.4f}; the last of 10 returned has ")
+    assert score.startswith(f"score     {third['score']:.4f}; the last of 10 results has ")
     assert block.startswith("block     estimate ")
     assert block.endswith(", visited")
-    assert required.endswith(f" in the end, {FACTOR:g} x the worst score kept")
+    assert required.endswith(f" at the end, {FACTOR:g} x the worst score in the heap")
     assert head.startswith("head      ")
-    assert header.split()[:4] == ["term", "query", "document", "product"]
+    assert header.split()[:4] == ["term", "query", "document", "impact"]
     shown = {line.split()[0]: line.split()[3] for line in terms[:-1]}
     products = {token: f"{product:.4f}" for token, product in third["terms"].items()}
     assert products.items() <= shown.items()
@@ -90,7 +90,7 @@ def test_a_score_too_low(lsr: Lsr, index: Path) -> None:
     document = ranked(lsr, index, "-k", 30, "--exact")[22]
     lines = lsr("why", index, QUESTION, document).out.splitlines()
     assert lines[0] == f"{document} is not returned: its score is too low"
-    assert ", rank 23 of an exact search; the last of 10 returned has " in lines[2]
+    assert ", rank 23 in an exact search; the last of 10 results has " in lines[2]
     [remedy] = [line.removeprefix("remedy    ") for line in lines if line.startswith("remedy")]
     options, _, rank = remedy.partition(", which returns it at rank ")
     assert ranked(lsr, index, *shlex.split(options))[int(rank) - 1] == document
@@ -111,11 +111,11 @@ def test_stages_are_told(lsr: Lsr, index: Path, explain: Callable[..., Any]) -> 
             reasons[explained.verdict] = verdict.removeprefix(f"{document} is not returned: ")
             stages = explained.stages
             assert score.startswith(
-                f"score     {explained.score:.4f}, rank {explained.exact_rank} of an exact search; "
+                f"score     {explained.score:.4f}, rank {explained.exact_rank} in an exact search; "
             )
             assert block.startswith(f"block     estimate {stages.estimate:.4f}, ")
-            assert required.endswith(f"{stages.limit:.4f} in the end, {factor:g} x the worst score kept")
-            enough = f"required  {stages.floor:.4f}, where enough blocks are better; "
+            assert required.endswith(f"{stages.limit:.4f} at the end, {factor:g} x the worst score in the heap")
+            enough = f"required  {stages.floor:.4f}, because enough other blocks have higher estimates; "
             assert required.startswith(enough) == (stages.floor > stages.limit)
             assert head.startswith(f"head      {stages.head:.4f}; ")
             assert remedy.endswith(f", which returns it at rank {explained.remedy.rank}")
@@ -134,7 +134,10 @@ def test_superblocks_are_told(lsr: Lsr, vectors: Path, tmp_path: Path) -> None:
         superblock, block = (line for line in lines if "block" in line[:10])
         stages = lsr("why", tmp_path / "index", QUESTION, document, *asked, "--json").json["stages"]
         estimate, floor = stages["superblock"], stages["superblock_floor"]
-        assert superblock == f"superblock  estimate {estimate:.4f}; its blocks are estimated from {floor:.4f} on"
+        assert (
+            superblock
+            == f"superblock  estimate {estimate:.4f}; its blocks are estimated if this is at least {floor:.4f}"
+        )
         assert block.startswith(f"block       estimate {stages['estimate']:.4f}, ")
         if estimate < floor:
             reasons.add(lines[0].removeprefix(f"{document} is not returned: "))
@@ -219,28 +222,30 @@ def test_an_index_whose_searches_are_all_exact(lsr: Lsr, bm25_index: Path) -> No
     assert (outcome.status, outcome.err) == (0, "")
     verdict, _, score, search, remedy, _, header, *terms = outcome.out.splitlines()
     assert verdict == f"{hits[14]['doc_id']} is not returned: its score is too low"
-    assert f"{hits[14]['score']:.4f}, rank 15 of an exact search" in score
-    assert search == "search  every document was scored: this index has inverted lists, and every search of it is exact"
+    assert f"{hits[14]['score']:.4f}, rank 15 in an exact search" in score
+    assert search == "search  every document was scored: the index stores posting lists, so every search is exact"
     assert remedy == "remedy  -k 15, which returns it at rank 15"
-    assert header.split() == ["term", "query", "document", "product"]
+    assert header.split() == ["term", "query", "document", "impact"]
     assert len(terms[0].split()) == 4
 
 
 def test_nothing_is_shared(lsr: Lsr, bm25_index: Path) -> None:
     shown = lsr("why", bm25_index, "qqqq zzzz", "1").out.splitlines()
-    assert shown[0] == "1 is not returned: it has no term of the query"
+    assert shown[0] == "1 is not returned: it shares no term with the query"
     assert shown[2] == "score   0.0000; fewer than 10 documents found"
-    assert shown[-1] == "remedy  none; no options return it"
+    assert shown[-1] == "remedy  none: no options return it"
 
 
 def test_bad_input(lsr: Lsr, index: Path, tmp_path: Path) -> None:
     document = ranked(lsr, index)[0]
-    assert rejected(lsr("why", index, QUESTION, "nobody")) == f"'nobody' is not a document of {index}; check the id"
+    assert (
+        rejected(lsr("why", index, QUESTION, "nobody")) == f"{index} has no document with the id 'nobody'; check the id"
+    )
     assert "recall is 0.9" in rejected(lsr("why", index, QUESTION, document, "--recall", 0.9))
     assert "knn is 3" in rejected(lsr("why", index, QUESTION, document, "--knn", 3))
     assert "k is 0" in rejected(lsr("why", index, QUESTION, document, "-k", 0))
     assert "query_cut is 0" in rejected(lsr("why", index, QUESTION, document, "--query-cut", 0))
-    assert "no index" in rejected(lsr("why", tmp_path / "nowhere", QUESTION, document))
+    assert "is not an index" in rejected(lsr("why", tmp_path / "nowhere", QUESTION, document))
     assert "is not valid UTF-8" in rejected(lsr("why", index, "\udc80", document))
     made_vectors.short_documents(50).write(tmp_path / "documents.npz")
     assert lsr("index", tmp_path / "documents.npz", tmp_path / "plain").status == 0

@@ -96,7 +96,7 @@ def test_empty_missing_and_foreign_files(tmp_path: Path, read) -> None:
         read(tmp_path / "empty")
     with pytest.raises(RunError, match="gone: there is no such file"):
         read(tmp_path / "gone")
-    with pytest.raises(RunError, match="is a folder, and a file is wanted"):
+    with pytest.raises(RunError, match="is a folder, not a file"):
         read(tmp_path)
     (tmp_path / "latin").write_bytes("q Q0 d 1 1.0 caf\xe9\n".encode("latin-1"))
     with pytest.raises(RunError, match=r"latin:1: .*not UTF-8"):
@@ -135,8 +135,8 @@ def test_trec_qrels(tmp_path: Path, gap: str) -> None:
         ("q1 0 d1 99999999999999999999\n", r"qrels:1: the grade is"),
         ("a\tb\t1\n\tb\t1\n", r"qrels:2: an id is empty"),
         ("a\tb\t1\na\t\t1\n", r"qrels:2: an id is empty"),
-        ("q1 0 d1 1\nq1 0 d1 2\n", r"qrels:2: document 'd1' is judged 2 for query 'q1', and 1 on an earlier line"),
-        ("query-id\tcorpus-id\tscore\n", "holds no judgments"),
+        ("q1 0 d1 1\nq1 0 d1 2\n", r"qrels:2: document 'd1' is judged 2 for query 'q1', but 1 on an earlier line"),
+        ("query-id\tcorpus-id\tscore\n", "has no judgments"),
     ],
 )
 def test_broken_qrels_name_the_line(tmp_path: Path, text: str, message: str) -> None:

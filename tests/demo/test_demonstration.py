@@ -106,6 +106,6 @@ def test_bad_input_is_refused_before_anything_is_written(tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
     (tmp_path / "letter.txt").unlink()
     SeismicIndex.build(short_documents(20)).save(tmp_path / "mine")
-    with pytest.raises(StorageError, match="something else"):
+    with pytest.raises(StorageError, match="is another index"):
         run_demo(encoder="bm25", index=tmp_path / "mine")
     assert len(SeismicIndex.open(tmp_path / "mine")) == 20

@@ -19,7 +19,7 @@ def test_the_command_makes_shards(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert searcher.search("tea").ids == ["b"]
     for options, said in (
         (["--cluster", "local"], "give --shards and --encoder"),
-        (["--shards", "2", "--dense", "minilm"], "and leave out --dense"),
+        (["--shards", "2", "--dense", "minilm"], "and remove --dense"),
     ):
         assert main([*command, *options]) == 2
         assert said in capsys.readouterr().err

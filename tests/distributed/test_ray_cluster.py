@@ -64,7 +64,7 @@ def test_a_cluster_finds_what_one_index_finds_changes_it_and_survives_a_node(
             assert each.add([{"id": "e1", "text": "w1 w4 new99", "year": 1999}]) == 1
             assert each.delete(["d4", "d5"]) == 2
             each.commit()
-        with pytest.raises(CollectionError, match="'e1' is the id of a document"):
+        with pytest.raises(CollectionError, match="'e1' is already the id of a document"):
             searcher.add([{"id": "e1", "text": "w1"}])
         with pytest.raises(ParameterError, match="where"):
             searcher.search("w1", where="no_such_column = 1")

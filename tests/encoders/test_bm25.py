@@ -170,14 +170,14 @@ def test_bad_input() -> None:
     for b in (-0.1, 1.1, math.nan):
         with pytest.raises(ParameterError, match="b is"):
             BM25Encoder(b=b)
-    with pytest.raises(EncoderError, match="no word in 2 texts"):
+    with pytest.raises(EncoderError, match="none of the 2 texts has a word"):
         BM25Encoder().fit(["", "!!"])
     with pytest.raises(EncoderError, match="row 1: character 3.*surrogate"):
         BM25Encoder().fit(["a", "abc\ud800"])
     encoder = BM25Encoder().fit(["alpha"])
     with pytest.raises(EncoderError, match="row 1.*NoneType"):
         encoder.encode_documents(["alpha", None])  # type: ignore[list-item]
-    with pytest.raises(EncoderError, match="single text"):
+    with pytest.raises(EncoderError, match="single string"):
         encoder.encode_queries("alpha")
     with pytest.raises(ParameterError, match="batch_size"):
         encoder.encode_documents(["alpha"], batch_size=0)

@@ -158,7 +158,7 @@ def rename(folder: Path, old: str, new: str) -> None:
         (lambda folder: (folder / "config.json").write_text('{"vocab_size": 3'), "config.json: damaged"),
         (lambda folder: (folder / "config.json").write_bytes(b'"\xff"'), "config.json: damaged"),
         (lambda folder: (folder / "config.json").write_text("[" * 100_000), "config.json: damaged"),
-        (lambda folder: (folder / "config.json").write_text("3"), r"config.json: damaged \(no JSON object\)"),
+        (lambda folder: (folder / "config.json").write_text("3"), r"config.json: damaged \(not a JSON object\)"),
         (lambda folder: (folder / "tokenizer_config.json").write_text("no"), "tokenizer_config.json: damaged"),
         (
             lambda folder: change_json(folder / "config.json", architectures="BertForMaskedLM"),
@@ -171,11 +171,11 @@ def rename(folder: Path, old: str, new: str) -> None:
         (lambda folder: (folder / "model.safetensors").unlink(), "has no model.safetensors"),
         (
             lambda folder: rename(folder, "model.safetensors", "pytorch_model.bin"),
-            "its weights are in pytorch_model.bin, a pickle, .* save_pretrained writes model.safetensors",
+            "its weights are in pytorch_model.bin, a pickle, .* save_pretrained, which writes model.safetensors",
         ),
         (
             lambda folder: write_json(folder / "training_args.json", {"lexical_type": "some"}),
-            "training_args.json: lexical_type is 'some'; lsr knows none, query, document, both",
+            "training_args.json: lexical_type is 'some'; lsr supports none, query, document, both",
         ),
         (lambda folder: (folder / "model_args.json").write_text("{"), "model_args.json: damaged"),
         (lambda folder: write_json(folder / "query" / "config.json", {}), "query: has no model.safetensors"),

@@ -49,10 +49,10 @@ def compressed(models: Path) -> list[Any]:
     ("modules", "message"),
     [
         (multiplied, "Transformer, SpladePooling, SparseStaticEmbedding, which multiplies .*; lsr reads a Transformer"),
-        (compressed, "Transformer, Pooling, SparseAutoEncoder, whose components stand for no tokens; lsr reads"),
+        (compressed, "Transformer, Pooling, SparseAutoEncoder, whose components are not tokens; lsr reads"),
         (
             lambda models: [Transformer(str(models / "bert")), SpladePooling("max")],
-            "sentence_bert_config.json: transformer_task is 'feature-extraction'; lsr knows fill-mask, text-generation",
+            "sentence_bert_config.json: transformer_task is 'feature-extraction'; lsr supports fill-mask, ",
         ),
     ],
 )
@@ -67,7 +67,9 @@ def test_other_sparse_encoders(
 def test_dense_models(models: Path, tmp_path: Path) -> None:
     SentenceTransformer(modules=[Transformer(str(models / "bert")), Pooling(24)]).save(str(tmp_path))
     for _ in range(2):
-        with pytest.raises(EncoderError, match="a dense model .*Transformer, Pooling.*load_dense_encoder reads those"):
+        with pytest.raises(
+            EncoderError, match="a dense model .*Transformer, Pooling.*load it with lsr.load_dense_encoder"
+        ):
             read_layout("name", tmp_path, None)
         (tmp_path / "config_sentence_transformers.json").unlink(missing_ok=True)  # as models before version 2
 
@@ -88,7 +90,7 @@ def structure(folder: Path, **changes: Any) -> None:
         (lambda folder: write_json(folder / "modules.json", {"a": 1}), "modules.json: damaged"),
         (lambda folder: write_json(folder / "modules.json", ["Router"]), "modules.json: damaged"),
         (lambda folder: write_json(folder / "modules.json", [{"path": ""}]), "modules.json: damaged .*has no type"),
-        (lambda folder: write_modules(folder, [("..", "a.Router")]), "refers to '..', which is not a place inside it"),
+        (lambda folder: write_modules(folder, [("..", "a.Router")]), "refers to '..', which is not inside the folder"),
         (lambda folder: write_modules(folder, [("/etc", "a.Router")]), "refers to '/etc'"),
         (lambda folder: write_modules(folder, [("a/../..", "a.Router")]), "refers to 'a/../..'"),
         (lambda folder: write_modules(folder, [("nowhere", "a.Router")]), "nowhere/router_config.json: is missing"),
@@ -123,19 +125,19 @@ def structure(folder: Path, **changes: Any) -> None:
         (lambda folder: (folder / POOLING / "config.json").unlink(), "config.json: is missing"),
         (
             lambda folder: change_json(folder / POOLING / "config.json", pooling_strategy="mean"),
-            "pooling_strategy is 'mean'; lsr knows max, sum",
+            "pooling_strategy is 'mean'; lsr supports max, sum",
         ),
         (
             lambda folder: change_json(folder / POOLING / "config.json", activation_function=["relu"]),
-            r"activation_function is \['relu'\]; lsr knows relu, log1p_relu",
+            r"activation_function is \['relu'\]; lsr supports relu, log1p_relu",
         ),
         (
             lambda folder: change_json(folder / DOCUMENT / "sentence_bert_config.json", transformer_task="retrieval"),
-            "transformer_task is 'retrieval'; lsr knows fill-mask, text-generation",
+            "transformer_task is 'retrieval'; lsr supports fill-mask, text-generation",
         ),
         (
             lambda folder: change_json(folder / DOCUMENT / "config.json", architectures=["Qwen2ForCausalLM"]),
-            "sentence_bert_config.json: transformer_task makes it a masked-lm model, config.json .* a causal-lm one",
+            "sentence_bert_config.json: transformer_task is masked-lm, but config.json .* says causal-lm",
         ),
         (lambda folder: (folder / DOCUMENT / "config.json").unlink(), "document_0_Transformer/config.json: is missing"),
         (
@@ -151,7 +153,7 @@ def structure(folder: Path, **changes: Any) -> None:
         (lambda folder: write_json(folder / QUERY / "config.json", {"path": "/etc/a.json"}), "refers to '/etc/a.json'"),
         (
             lambda folder: write_json(folder / QUERY / "config.json", {"path": "../../a.json"}),
-            "is not a place inside it",
+            "is not inside the folder",
         ),
     ],
 )

@@ -265,18 +265,24 @@ def save_scale(folder: Path, scale: torch.Tensor) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda folder: side(folder, model_type="bert"), "model_type is 'bert'; lsr knows BINARY, MLP, MLM, CLS_MLM"),
+        (
+            lambda folder: side(folder, model_type="bert"),
+            "model_type is 'bert'; lsr supports BINARY, MLP, MLM, CLS_MLM",
+        ),
         (lambda folder: side(folder, model_type=[]), r"model_type is \[\]"),
-        (lambda folder: side(folder, activation="gelu"), "activation is 'gelu'; lsr knows identity, no, relu"),
-        (lambda folder: side(folder, norm=False), "norm is False; lsr knows identity, no, relu, softplus, log1p"),
+        (lambda folder: side(folder, activation="gelu"), "activation is 'gelu'; lsr supports identity, no, relu"),
+        (lambda folder: side(folder, norm=False), "norm is False; lsr supports identity, no, relu, softplus, log1p"),
         (
             lambda folder: side(folder, activation="identity"),
-            "activation and norm are identity and log1p; lsr knows identity and identity, .*relu and log1p",
+            "activation identity with norm log1p is not supported; .* identity and identity, .*relu and log1p",
         ),
-        (lambda folder: side(folder, pool="mean"), "pool is 'mean'; lsr knows max, sum, abs"),
-        (lambda folder: side(folder, pool="abs", activation="no", norm="no"), "pool is 'abs' of weights that may be"),
-        (lambda folder: side(folder, term_importance="all"), "term_importance is 'all'; lsr knows no, allone, epic"),
-        (lambda folder: side(folder, doc_quality=3), "doc_quality is 3; lsr knows no, allone, epic"),
+        (lambda folder: side(folder, pool="mean"), "pool is 'mean'; lsr supports max, sum, abs"),
+        (
+            lambda folder: side(folder, pool="abs", activation="no", norm="no"),
+            "pool 'abs' is not supported for weights that can be",
+        ),
+        (lambda folder: side(folder, term_importance="all"), "term_importance is 'all'; lsr supports no, allone, epic"),
+        (lambda folder: side(folder, doc_quality=3), "doc_quality is 3; lsr supports no, allone, epic"),
         *(
             (
                 lambda folder, base=base: side(folder, tf_base_model_name_or_dir=base),
@@ -292,7 +298,7 @@ def save_scale(folder: Path, scale: torch.Tensor) -> None:
         (lambda folder: (folder / "query_encoder" / "model.safetensors").unlink(), "query_encoder: has no model.safe"),
         (lambda folder: shutil.rmtree(folder / "tokenizer"), "tokenizer: is missing; copy the tokenizer"),
         (lambda folder: save_scale(folder, torch.ones(2)), "model.safetensors: has no number `scale`"),
-        (lambda folder: save_scale(folder, torch.tensor(-0.1)), "scale is -0.1.*, with which no token has a weight"),
+        (lambda folder: save_scale(folder, torch.tensor(-0.1)), "scale is -0.1.*, so that no token has a weight"),
         (lambda folder: save_scale(folder, torch.tensor(float("nan"))), "scale is nan"),
         (lambda folder: save_file({}, folder / "query_encoder" / "model.safetensors"), "has no number `scale`"),
         (

@@ -56,7 +56,7 @@ def test_an_id_that_was_saved_is_never_a_folder(models: Path) -> None:
     assert isinstance(encoder, SparseEncoder)
     encoder.save("saved")
     change_json(models / "saved" / "encoder.json", name="some/model")
-    with pytest.raises(EncoderError, match="cannot be had from Hugging Face"):
+    with pytest.raises(EncoderError, match="cannot be downloaded from Hugging Face"):
         load_encoder("saved", device="cpu")
-    with pytest.raises(EncoderError, match="cannot be had from Hugging Face"):
+    with pytest.raises(EncoderError, match="cannot be downloaded from Hugging Face"):
         named_checkpoint("some/model")

@@ -65,9 +65,9 @@ def test_names_dimensions_and_queries() -> None:
     np.testing.assert_array_equal(encoder.encode_queries(TEXTS).to_dense(), 3 * COUNTS)
     by_number = encoder_from(ROWS["components"], dim=3, name="mine")
     assert (by_number.name, by_number.dim) == ("mine", 3)
-    with pytest.raises(EncoderError, match="gives dicts.*give its vocabulary or dim"):
+    with pytest.raises(EncoderError, match="returns dicts.*give vocabulary or dim"):
         _ = encoder_from(ROWS["components"]).dim
-    with pytest.raises(EncoderError, match="dim is 4, and the vocabulary has 3 tokens"):
+    with pytest.raises(EncoderError, match="dim is 4, but the vocabulary has 3 tokens"):
         encoder_from(counts, dim=4, vocabulary=WORDS)
     of_tokenizer = encoder_from(ROWS["tokens"], vocabulary={"salt": 2, "blood": 0, "heart": 1})
     np.testing.assert_array_equal(of_tokenizer.encode_documents(TEXTS).to_dense(), COUNTS)
@@ -102,14 +102,14 @@ def test_the_number_of_components_is_that_of_the_rows_at_hand() -> None:
     encoder.encode_queries(["mine"])
     assert encoder.dim == 3 and asked == [["mine"]]
     assert encoder_from(own).dim == 3 and asked[1:] == [["text"]]
-    with pytest.raises(EncoderError, match="gives dicts.*give its vocabulary or dim"):
+    with pytest.raises(EncoderError, match="returns dicts.*give vocabulary or dim"):
         encoder_from(ROWS["components"]).encode_queries(["blood"])
     wayward = encoder_from(lambda texts: np.ones((len(texts), len(texts))))
     wayward.encode_documents(["a", "b"])
-    with pytest.raises(EncoderError, match="gives 1 rows of 1 components .* must give one row of 2 components"):
+    with pytest.raises(EncoderError, match="returns 1 rows of 1 components .* must return one row of 2 components"):
         wayward.encode_documents(["a"])
     with pytest.raises(
-        EncoderError, match=r"was given the text 'text', .*KeyError\('text'\).*encoder_from\(\.\.\., dim="
+        EncoderError, match=r"failed to encode the text 'text', .*KeyError\('text'\).*encoder_from\(\.\.\., dim="
     ):
         _ = encoder_from(lambda texts: [{}[text] for text in texts]).dim
 
@@ -124,15 +124,15 @@ def test_tokens_of_queries_are_those_of_the_index(tmp_path: Path) -> None:
 
 
 def test_rows_that_do_not_fit() -> None:
-    with pytest.raises(EncoderError, match="gives 1 rows of 3 components for 2 texts"):
+    with pytest.raises(EncoderError, match="returns 1 rows of 3 components for 2 texts"):
         encoder_from(lambda texts: counts(texts[:1])).encode_documents(["a", "b"])
-    with pytest.raises(EncoderError, match="must give one row of 4 components"):
+    with pytest.raises(EncoderError, match="must return one row of 4 components"):
         encoder_from(counts, dim=4).encode_queries(["a"])
     with pytest.raises(ParameterError, match="the rows of encoder 'none' are of type NoneType; give SparseVectors"):
         encoder_from(lambda texts: None, dim=3, name="none").encode_queries(["a"])
     with pytest.raises(VectorsError, match="token 'x' is not in the vocabulary"):
         encoder_from(lambda texts: [{"x": 1.0}], vocabulary=WORDS).encode_documents(["a"])
-    for given, message in ((Small, r"is the class Small; give an object of it: Small\(\)"), (7, "is of type int")):
+    for given, message in ((Small, r"is the class Small; give an instance: Small\(\)"), (7, "is of type int")):
         with pytest.raises(EncoderError, match=message):
             as_encoder(given)  # type: ignore[arg-type]
 
@@ -141,7 +141,9 @@ def test_an_index_of_an_own_encoder_takes_it_again(tmp_path: Path) -> None:
     collection = Listed([Doc(f"d{i}", text) for i, text in enumerate(TEXTS)])
     mine = encoder_from(ROWS["tokens"], vocabulary=WORDS)
     build_index(collection, tmp_path / "index", mine)
-    with pytest.raises(EncoderError, match=r"code and not stored; give it: Searcher.open\(index, encoder=...\)"):
+    with pytest.raises(
+        EncoderError, match=r"your own code, which is not stored; give it: Searcher.open\(index, encoder=...\)"
+    ):
         Searcher.open(tmp_path / "index")
     [hit] = Searcher.open(tmp_path / "index", encoder=mine).search("salt")
     assert (hit.doc_id, hit.text, hit.explain()) == ("d2", "salt", {"salt": 1.0})
@@ -149,7 +151,7 @@ def test_an_index_of_an_own_encoder_takes_it_again(tmp_path: Path) -> None:
         Searcher.open(
             tmp_path / "index", encoder=encoder_from(ROWS["dense"], vocabulary=["a", "b", "c"], name="<lambda>")
         )
-    with pytest.raises(EncoderError, match="makes vectors of 4 components, the index holds 3"):
+    with pytest.raises(EncoderError, match="makes vectors of 4 components, but those of the index have 3"):
         Searcher.open(tmp_path / "index", encoder=encoder_from(lambda texts: counts(texts), dim=4))
 
 
@@ -200,7 +202,7 @@ def test_an_encoder_meets_the_tokens_of_vectors_that_it_made(tmp_path: Path) -> 
     first, second = searcher.search("salt blood heart")
     assert (first.row, first.explain()) == (0, {"blood": 1.0, "heart": 1.0})
     assert (second.row, second.explain()) == (1, {"blood": 2.0})
-    with pytest.raises(EncoderError, match="makes vectors of 3 components, the index holds 2"):
+    with pytest.raises(EncoderError, match="makes vectors of 3 components, but those of the index have 2"):
         Searcher.open(tmp_path / "index", encoder=encoder_from(ROWS["dense"], vocabulary=["a", "blood", "c"]))
 
 

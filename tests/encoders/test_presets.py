@@ -108,13 +108,13 @@ def test_documents_are_expanded_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "options", "message"),
     [
-        ("splade-doc", {"query_backbone": "x"}, "looks its queries up"),
+        ("splade-doc", {"query_backbone": "x"}, "uses a lookup table for queries"),
         ("splade-max", {"query_backbone": "x"}, "has one network"),
         ("qmlp-dbin", {"query_backbone": "x"}, "has one network"),
-        ("splade-doc", {"query_head": HeadSpec()}, "looks its queries up"),
+        ("splade-doc", {"query_head": HeadSpec()}, "uses a lookup table for queries"),
         ("qmlp-dbin", {"document_head": HeadSpec()}, "looks its documents up"),
         ("opensearch-doc-v2-distill", {"idf": None}, "needs idf"),
-        ("splade-doc", {"idf": np.ones(17, np.float32)}, "has no place for idf"),
+        ("splade-doc", {"idf": np.ones(17, np.float32)}, "does not use idf"),
     ],
 )
 def test_arguments_without_a_place(method: str, options: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -274,9 +274,9 @@ def test_an_index_refers_only_to_what_can_be_loaded_again(tmp_path: Path) -> Non
     """What is built has no name that gives it back; once saved it has, also where its sides read different lengths."""
     folder = write_model(tmp_path / "model")
     built = build("unicoil", folder, seed=5)
-    with pytest.raises(EncoderError, match="was built and has never been saved"):
+    with pytest.raises(EncoderError, match="was built and has not been saved"):
         built.save(tmp_path / "reference")
-    with pytest.raises(EncoderError, match="was built and has never been saved"):
+    with pytest.raises(EncoderError, match="was built and has not been saved"):
         built.check_saveable()
     built.save_pretrained(tmp_path / "whole")
     files = {path.name for path in (tmp_path / "whole").iterdir()}

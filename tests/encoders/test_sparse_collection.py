@@ -91,9 +91,9 @@ def test_complete_parts_are_not_encoded_again(
     ("changed", "message"),
     [
         ([*DOCUMENTS[:4], ("new", "alpha"), *DOCUMENTS[5:]], "number 5 was 'd4'.*it is 'new' now"),
-        (DOCUMENTS[1:], "number 1 was 'd0'.*it is 'd1' now"),
-        (DOCUMENTS[:12], "number 13 was 'd12'.*there is none now"),
-        ([], "number 1 was 'd0'.*there is none now"),
+        (DOCUMENTS[1:], "number 1 was 'd0'.*now it is 'd1'"),
+        (DOCUMENTS[:12], "number 13 was 'd12'.*now it is missing"),
+        ([], "number 1 was 'd0'.*now it is missing"),
         ([*DOCUMENTS[:13], ("d13", "new"), *DOCUMENTS[14:]], "documents 11 to 20 .*their texts have changed"),
     ],
 )

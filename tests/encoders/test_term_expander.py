@@ -58,7 +58,10 @@ def test_an_expander_of_an_encoder() -> None:
 
 
 def test_what_cannot_expand() -> None:
-    with pytest.raises(EncoderError, match="bm25: is not fitted and has no terms; expand by tilde, SPLADE"):
+    with pytest.raises(
+        EncoderError,
+        match="bm25: is not fitted and has no terms; use an encoder with expansion, such as tilde or SPLADE",
+    ):
         TermExpander(load_encoder("bm25"))
     with pytest.raises(ParameterError, match="k is 0"):
         TermExpander(load_encoder("tiny"), 0)

@@ -159,13 +159,17 @@ def test_bad_cards(tmp_path: Path, content: str, message: str) -> None:
 
 
 def test_models_and_cards_that_are_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(EncoderError, match=r"naver/splade-v4: lsr has no card of this model.* perhaps naver/splade-v3"):
+    with pytest.raises(
+        EncoderError, match=r"naver/splade-v4: lsr has no golden card of this model.* perhaps naver/splade-v3"
+    ):
         verify_encoder("naver/splade-v4")
-    with pytest.raises(EncoderError, match="lsr has no card"):
+    with pytest.raises(EncoderError, match="lsr has no golden card"):
         verify_encoder(tmp_path)
     with pytest.raises(ParameterError, match=r"no\.toml: cannot be read"):
         verify_encoder("tiny", tmp_path / "no.toml")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(EncoderError, match="naver/splade-v3: is not a folder, and cannot be had from Hugging Face"):
+    with pytest.raises(
+        EncoderError, match="naver/splade-v3: is not a folder, and cannot be downloaded from Hugging Face"
+    ):
         verify_encoder("naver/splade-v3")

@@ -60,5 +60,5 @@ def test_deleted_documents_do_not_count(tmp_path: Path) -> None:
 
 
 def test_vectors_of_two_encoders_are_refused() -> None:
-    with pytest.raises(VectorsError, match="queries have 9 components, documents 4"):
+    with pytest.raises(VectorsError, match="queries have 9 components, but documents have 4"):
         expected_flops(vectors(1, 2), vectors(2, 2, 4))

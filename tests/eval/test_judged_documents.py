@@ -22,7 +22,9 @@ def test_numbers_at_the_end_of_names_are_part_of_them() -> None:
 def test_a_run_without_any_judged_document_is_told() -> None:
     qrels = {"q1": {"1.0": 1}, "q2": {"3.0": 1}}
     for measure in (evaluate_queries, evaluate):
-        with pytest.warns(LsrWarning, match="the judgments have '1.0', the run 'd1'; do the judgments belong") as told:
+        with pytest.warns(
+            LsrWarning, match="the judgments have '1.0', the run 'd1'; check that the judgments belong"
+        ) as told:
             measure(qrels, RUN, ["nDCG@10"])
         assert len(told) == 1
 
@@ -31,7 +33,7 @@ def test_a_run_without_any_judged_document_is_told() -> None:
     ("judged", "found"), [("1.0", "1"), ("7", "007"), ("D1", "d1"), ("d1 ", "d1"), ("MED-10", "med-10")]
 )
 def test_the_same_ids_written_in_two_ways_are_an_error(judged: str, found: str) -> None:
-    with pytest.raises(RunError, match=f"{judged!r} in the judgments is {found!r} in the run; write both alike"):
+    with pytest.raises(RunError, match=f"{judged!r} in the judgments is {found!r} in the run; use one form"):
         evaluate({"q1": {judged: 1}}, {"q1": {found: 1.0}}, ["nDCG@10"])
 
 

@@ -106,7 +106,7 @@ def test_measures_without_a_value_for_every_query() -> None:
 
 
 def test_no_measures_no_judgments_nothing_in_common() -> None:
-    with pytest.raises(ParameterError, match="no measure"):
+    with pytest.raises(ParameterError, match="no measures"):
         evaluate(QRELS, RUN, [])
     with pytest.raises(RunError, match="no judgments"):
         evaluate({}, RUN)

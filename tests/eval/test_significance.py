@@ -93,7 +93,7 @@ def test_comparisons_pair_queries_by_id() -> None:
 
 
 def test_runs_that_do_not_belong_together_are_refused() -> None:
-    with pytest.raises(RunError, match="measure both alike"):
+    with pytest.raises(RunError, match="evaluate both with the same measures"):
         compare(FIRST, {"AP": SECOND["AP"]})
     with pytest.raises(RunError, match="not the same ones"):
         compare({"AP": {"1": 0.1}}, {"AP": {"2": 0.1}})

@@ -235,7 +235,7 @@ def test_a_header_that_claims_more_than_is_there_takes_no_memory(tmp_path: Path)
 def test_an_impact_that_no_term_frequency_can_be_is_refused(tmp_path: Path) -> None:
     SparseVectors.of([{0: 1e30}], dim=1).with_ids(["a"]).write(tmp_path / "v.npz", lsr.Vocabulary(["salt"]))
     lsr.build_index(tmp_path / "v.npz", tmp_path / "index")
-    with pytest.raises(lsr.ParameterError, match="scale 100 makes 1e\\+32 of the largest weight"):
+    with pytest.raises(lsr.ParameterError, match=r"scale 100 is too large: .* becomes 1e\+32"):
         lsr.export_index(tmp_path / "index", tmp_path / "out", "anserini")
     assert not (tmp_path / "out").exists()
 
@@ -243,18 +243,18 @@ def test_an_impact_that_no_term_frequency_can_be_is_refused(tmp_path: Path) -> N
 def test_what_cannot_be_asked_for(index: Path, tmp_path: Path) -> None:
     with pytest.raises(lsr.ParameterError, match="one of ciff"):
         lsr.export_index(index, tmp_path / "out", "parchment")
-    with pytest.raises(lsr.ParameterError, match="leave the scale out"):
+    with pytest.raises(lsr.ParameterError, match="remove the scale"):
         lsr.export_index(index, tmp_path / "out", "seismic", scale=100)
     with pytest.raises(lsr.ParameterError, match="2147483647 at most"):
         lsr.export_index(index, tmp_path / "out", "ciff", scale=1e9)
-    with pytest.raises(lsr.StorageError, match="into an index"):
+    with pytest.raises(lsr.StorageError, match="inside the folder of an index"):
         lsr.export_index(index, index / "out", "seismic")
-    with pytest.raises(lsr.ParameterError, match="a folder is written"):
+    with pytest.raises(lsr.ParameterError, match="but the output is a folder"):
         lsr.import_vectors(tmp_path / "a.csr", tmp_path / "out.npz", "bigann")
     lsr.export_index(index, tmp_path / "a.csr", "bigann")
     with pytest.raises(lsr.ParameterError, match="has no texts"):
         lsr.import_vectors(tmp_path / "a.csr", tmp_path / "out", "bigann", documents=tmp_path / "texts.jsonl")
-    with pytest.raises(lsr.ParameterError, match="is what is read"):
+    with pytest.raises(lsr.ParameterError, match="is the input"):
         lsr.import_vectors(tmp_path / "a.csr", tmp_path / "out", "seismic", documents=tmp_path / "a.csr")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").touch()

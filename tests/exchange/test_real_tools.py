@@ -212,6 +212,6 @@ def test_components_that_opensearch_takes_for_one_are_refused(tmp_path: Path) ->
         if fits:
             lsr.export_index(tmp_path / "index", tmp_path / "out", "opensearch-sparse-vector")
             continue
-        with pytest.raises(lsr.VectorsError, match="components 7 and 32775 are one to OpenSearch"):
+        with pytest.raises(lsr.VectorsError, match="components 7 and 32775 collide in OpenSearch"):
             lsr.export_index(tmp_path / "index", tmp_path / "out", "opensearch-sparse-vector")
         assert not (tmp_path / "out").exists()

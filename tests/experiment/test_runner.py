@@ -447,7 +447,7 @@ def test_two_processes_do_not_run_in_one_folder(tmp_path: Path) -> None:
     second = run_python(COMMAND, path, tmp_path / "out", FIXTURES)
     process.kill()
     process.wait()
-    assert "another process is writing here" in second.stderr
+    assert "another writer has the lock" in second.stderr
 
 
 @pytest.mark.usefixtures("unplotted")
@@ -558,8 +558,8 @@ def test_the_best_values_on_one_split_are_used_on_the_other(tmp_path: Path) -> N
     ("dev", "test", "same_text", "entry", "said"),
     [
         (["a", "b"], ["b", "c"], False, 'split = "test", tune = "dev"', "share 1 queries, such as 'b'"),
-        (["a", "b"], ["c", "d"], False, 'tune = "test"', "two different ones"),
-        (["a", "b"], ["c", "d"], True, 'split = "test", tune = "dev"', "ask the same questions"),
+        (["a", "b"], ["c", "d"], False, 'tune = "test"', "two different splits"),
+        (["a", "b"], ["c", "d"], True, 'split = "test", tune = "dev"', "have the same query texts"),
     ],
 )
 def test_the_tuner_refuses_to_report_on_what_it_tuned_on(

@@ -78,7 +78,7 @@ def test_without_time_nothing_is_claimed(index: SeismicIndex | ExactIndex, packa
 def test_a_run_of_stopped_searches_warns() -> None:
     vectors = SparseVectors.of([{0: 1.0}, {0: 2.0}], dim=1)
     searcher = Searcher(ExactIndex.build(vectors), None)
-    with pytest.warns(LsrWarning, match="2 of 2 searches were stopped by budget_us"):
+    with pytest.warns(LsrWarning, match="2 of 2 searches reached budget_us"):
         searcher.run(vectors, params=SearchParams(budget_us=1))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

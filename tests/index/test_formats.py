@@ -73,7 +73,7 @@ def test_postings_that_lead_nowhere_are_damage(old: Path, tmp_path: Path, name: 
     array[len(array) // 2] = value
     np.save(tmp_path / "index" / f"{name}.npy", array)
     index = open_index(tmp_path / "index")  # postings are not read before they are needed
-    with pytest.raises(IndexFormatError, match="posting lists name rows that are not in them; lsr check INDEX"):
+    with pytest.raises(IndexFormatError, match="posting lists have invalid row numbers; lsr check INDEX"):
         list(index.iter_vectors())
 
 
@@ -90,7 +90,7 @@ def test_documents_of_blocks_that_are_nowhere_are_damage(old: Path, name: str) -
 
 def test_blocks_of_earlier_versions_are_to_be_upgraded(old: Path, fourth: Path) -> None:
     for folder in (old / "blocks", fourth / "folder", fourth / "compact", fourth / "segments"):
-        advice = re.escape(f"{folder}: has blocks of an earlier version, to be built anew; lsr upgrade {folder}")
+        advice = re.escape(f"{folder}: has blocks of an earlier version; convert it with lsr upgrade {folder}")
         for opening in (open_index, SeismicIndex.open, Searcher.open, IndexWriter.open):
             with pytest.raises(IndexFormatError, match=f"^{advice}$"):
                 opening(folder)

@@ -18,7 +18,7 @@ def test_what_makes_a_vocabulary_is_taken_for_one_and_nothing_else(kind: Any, tm
     for given in (Vocabulary(["a", "b"]), ["a", "b"], {"b": 1, "a": 0}):
         kind.build(VECTORS, vocabulary=given).save(tmp_path / "index")
         assert open_index(tmp_path / "index").vocabulary == Vocabulary(["a", "b"])
-    with pytest.raises(ParameterError, match="the vocabulary has 1 tokens, the vectors have 2 components"):
+    with pytest.raises(ParameterError, match="the vocabulary has 1 tokens, but the vectors have 2 components"):
         kind.build(VECTORS, vocabulary=["a"])
     for wrong in (7, "ab", [1, 2]):
         with pytest.raises(VectorsError, match="token"):
@@ -35,7 +35,7 @@ def test_queries_are_dicts_of_the_tokens_of_the_index(kind: Any, tmp_path: Path)
     index = open_index(tmp_path / "index")
     queries: list[Any] = [{"a": 1.0}, {"b": 2.0, "unheard-of": 5.0}, {"unheard-of": 1.0}, {0: 1.0}]
     assert [documents.ids for documents in index.search(queries)] == [["0", "2"], ["1", "2"], [], ["0", "2"]]
-    with pytest.raises(VectorsError, match="'a' is a token, and there is no vocabulary"):
+    with pytest.raises(VectorsError, match="'a' is a token, but there is no vocabulary"):
         kind.build(VECTORS).search([{"a": 1.0}])
     if kind is SeismicIndex:
         assert index.why([{"a": 1.0}], 2).rank == 2

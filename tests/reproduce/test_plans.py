@@ -50,7 +50,7 @@ def test_each_asks_a_question_under_its_name() -> None:
         assert plan.name == name
         assert plan.question.endswith("?")
         json.dumps(asdict(plan))  # what is written down of it
-    with pytest.raises(ParameterError, match=f"'nothing' is unknown; there are {', '.join(PLANS)}"):
+    with pytest.raises(ParameterError, match=f"unknown reproduction 'nothing'; choose one of {', '.join(PLANS)}"):
         find_plan("nothing")
     with pytest.raises(ParameterError, match="steps is 0"):
         find_plan("prosper", 0)

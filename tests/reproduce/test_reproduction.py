@@ -209,7 +209,7 @@ def test_more_seeds_are_added_to_those_that_are_there(finished: Finished, monkey
 
 def test_another_reproduction_in_the_folder_is_refused(finished: Finished) -> None:
     before = written(finished.folder)
-    with pytest.raises(ParameterError, match="holds another reproduction"):
+    with pytest.raises(ParameterError, match="has results of another reproduction"):
         finished.again(replace(finished.plan, name="another"))
     assert written(finished.folder) == before
 

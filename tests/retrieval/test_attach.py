@@ -55,7 +55,7 @@ def test_encoder_and_texts(tmp_path: Path, encoder: BM25Encoder, former: bool) -
     searcher.add([{"id": "new", "text": "omega"}])
     searcher.commit()
     assert [hit.text for hit in searcher.search("omega")] == ["omega"]
-    with pytest.raises(ParameterError, match="has texts; lsr update"):
+    with pytest.raises(ParameterError, match="has texts; use lsr update"):
         attach(tmp_path / "index", documents=DOCUMENTS)
     assert sorted(path.name.split("-")[0] for path in (tmp_path / "index").iterdir() if path.is_dir()) == [
         "encoder",
@@ -79,7 +79,8 @@ def test_texts_for_several_segments_with_deletions(tmp_path: Path, encoder: BM25
     left = [document for document in DOCUMENTS if not named or document["id"] not in ("d1", "d8")]
     before = open_generation(tmp_path / "index").number
     with pytest.raises(
-        CollectionError, match=r"has no document 'd0'|has \d+ documents, and the index, which has no ids"
+        CollectionError,
+        match=r"document 'd0' of the index is missing|has \d+ documents, and the index, which has no ids",
     ):
         attach(tmp_path / "index", documents=left[1:])
     assert open_generation(tmp_path / "index").number == before
@@ -115,7 +116,7 @@ def test_what_does_not_belong_there(tmp_path: Path, encoder: BM25Encoder) -> Non
     before = open_generation(tmp_path / "index").number
     for other, said in (
         (BM25Encoder(), "not fitted"),
-        (BM25Encoder().fit(["other words"]), "vectors of 2 components, the index holds"),
+        (BM25Encoder().fit(["other words"]), "vectors of 2 components, but those of the index have"),
         (BM25Encoder().fit([text.replace("alpha", "omega") for text in TEXTS.values()]), "another vocabulary"),
         (encoder_from(lambda texts: np.ones((len(texts), 5), np.float32), dim=5), "5 components"),
     ):

@@ -167,7 +167,7 @@ def test_values_that_cannot_work_are_refused(wrong: dict[str, object], said: str
 
 
 def test_sides_refuse_what_they_do_not_have() -> None:
-    with pytest.raises(ParameterError, match="average is of dense"):
+    with pytest.raises(ParameterError, match="average works on dense"):
         Feedback("average").on_side("sparse")
     with pytest.raises(ParameterError, match="no terms"):
         Feedback(terms=5).on_side("dense")

@@ -151,7 +151,7 @@ def test_what_cannot_be_fused_is_refused() -> None:
             fuse_runs([{"q": {"a": score}}, {"q": {"a": 1.0}}])
     with pytest.raises(ParameterError, match="weights? (are|is)"):
         fuse_runs([{"q": {"a": 1.0}}], weights=[float("nan")])
-    with pytest.raises(ParameterError, match="have no weights"):
+    with pytest.raises(ParameterError, match="rrf has no weights"):
         fuse_runs([{"q": {"a": 1.0}}], weights=[1.0], method="rrf")
     with pytest.raises(ParameterError, match="k is -1"):
         fuse_runs([{"q": {"a": 1.0}}], k=-1)
@@ -160,5 +160,5 @@ def test_what_cannot_be_fused_is_refused() -> None:
 
 
 def test_a_weight_for_each_list() -> None:
-    with pytest.raises(ParameterError, match="for 1 rankings; give a finite number for each"):
+    with pytest.raises(ParameterError, match="for 1 rankings; give one finite number per ranking"):
         fuse([ranking(SPARSE)], (1, 1))

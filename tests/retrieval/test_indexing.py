@@ -188,16 +188,16 @@ def test_a_foreign_folder_is_refused_before_any_work(collection: Listed, tmp_pat
 
 
 def test_text_needs_an_encoder(collection: Listed, tmp_path: Path) -> None:
-    with pytest.raises(EncoderError, match="listed holds text, which needs an encoder"):
+    with pytest.raises(EncoderError, match="listed: holds texts, so an encoder is needed"):
         build_index(collection, tmp_path / "index")
 
 
 @pytest.mark.parametrize("source", [None, 7, b"bytes", {"train": [{"text": "a"}]}])
 def test_what_is_no_collection_is_refused_before_a_model_is_loaded(source: Any, tmp_path: Path) -> None:
     with patch("lsr.encoders.load.load_encoder", side_effect=AssertionError):
-        with pytest.raises(CollectionError, match="what to index is"):
+        with pytest.raises(CollectionError, match="the documents are"):
             build_index(source, tmp_path / "index", "tiny")
-    with pytest.raises(CollectionError, match="what to index is"):
+    with pytest.raises(CollectionError, match="the documents are"):
         build_dense(source, tmp_path / "index", "minilm")
     assert list(tmp_path.iterdir()) == []
 

@@ -160,7 +160,7 @@ def test_other_dense_vectors_are_refused_by_who_has_not_seen_them(
     stale = Searcher.open(tmp_path / "index")
     other = load_dense_encoder("minilm", device="cpu", max_length=16) if how == "encoder" else minilm
     add_dense(tmp_path / "index", other, DenseConfig(metric="cosine" if how == "metric" else "inner-product"))
-    with pytest.raises(StorageError, match="has other dense vectors by now; refresh the searcher"):
+    with pytest.raises(StorageError, match="the dense vectors have changed; refresh the searcher"):
         stale.add([{"id": "new", "text": "the moon"}])
     assert stale.refresh() and stale.add([{"id": "new", "text": "the moon"}]) == 1
     stale.commit()
@@ -217,9 +217,9 @@ def test_interrupted_it_goes_on(
 @pytest.mark.parametrize(
     ("documents", "said"),
     [
-        ([Doc("x", "other"), Doc("d1", "")], "document 1, 'x', is new; it is not the one that the index was built"),
-        ([Doc(f"d{row}", text) for row, text in enumerate([*TEXTS, "more"])], "document 7, 'd6', is new"),
-        ([Doc("d0", TEXTS[0])], "1 document left of 6"),
+        ([Doc("x", "other"), Doc("d1", "")], "document 1, 'x', is not in the index; give the collection"),
+        ([Doc(f"d{row}", text) for row, text in enumerate([*TEXTS, "more"])], "document 7, 'd6', is not in the index"),
+        ([Doc("d0", TEXTS[0])], "1 document instead of 6"),
     ],
 )
 def test_other_documents_are_refused_and_not_encoded(

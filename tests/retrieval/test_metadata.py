@@ -116,7 +116,9 @@ def test_changes_of_the_index(searcher: Searcher) -> None:
     searcher.merge(everything=True)
     assert sorted(searcher.search("red", where="year between 2020 and 2021").ids) == ["c", "e"]
     assert searcher.facets("kind") == {"drink": 1, "fruit": 1, "it's": 1}
-    with pytest.raises(CollectionError, match="the column 'year' of the index holds double, and a document has 'n.d.'"):
+    with pytest.raises(
+        CollectionError, match="the column 'year' of the index has type double, but a document has 'n.d.'"
+    ):
         searcher.add([{"id": "g", "text": "red", "year": "n.d."}])
 
 
@@ -140,9 +142,9 @@ def test_an_index_without_metadata(tmp_path: Path) -> None:
     assert searcher.search(query, where="id = 'a'").ids == ["a"]
     assert searcher.search(query)[0].metadata == {}
     assert "metadata" not in searcher.search(query)[0].as_dict()
-    with pytest.raises(ParameterError, match="the index keeps no metadata"):
+    with pytest.raises(ParameterError, match="the index stores no metadata"):
         searcher.search(query, where="year = 2020")
-    with pytest.raises(ParameterError, match="the index keeps no metadata"):
+    with pytest.raises(ParameterError, match="the index stores no metadata"):
         searcher.facets("year")
 
 

@@ -86,7 +86,7 @@ def test_nothing_answers_from_an_index_that_has_taken_the_place(tmp_path: Path) 
     del searcher, index, found, copied
     build("salt")
     for each in stored:
-        with pytest.raises(StorageError, match="generation 1 is not there any more"):
+        with pytest.raises(StorageError, match="generation 1 no longer exists"):
             pickle.loads(each)
 
 
@@ -137,10 +137,10 @@ def test_encoders_go_by_name() -> None:
     read = again(sparse, 1500)
     assert read.describe() == sparse.describe() and read.encode_documents(TEXTS) == sparse.encode_documents(TEXTS)
     assert again(dense, 500).describe() == dense.describe()
-    with pytest.raises(EncoderError, match=r"save_pretrained\(folder\) it, and load it from there"):
+    with pytest.raises(EncoderError, match=r"call save_pretrained\(folder\), and load it from there"):
         pickle.dumps(build_encoder("unicoil", "tiny"))
     read.update_spec()
-    with pytest.raises(EncoderError, match=r"was trained here; save_pretrained\(folder\) it"):
+    with pytest.raises(EncoderError, match=r"was trained in this process; call save_pretrained\(folder\)"):
         pickle.dumps(read)
 
 

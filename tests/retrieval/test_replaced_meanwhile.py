@@ -74,7 +74,7 @@ def test_an_index_that_is_removed_and_built_again_has_an_encoder_of_its_own(fold
     shutil.rmtree(folder)
     replace(folder)
     assert texts_of(follower.search("b1", 20)) == {SECOND[1]}
-    with pytest.raises(StorageError, match="has another encoder by now"):
+    with pytest.raises(StorageError, match="the encoder has changed"):
         writer.add(["a1 again"])
     assert follower.add([{"id": "new", "text": "b1 again"}]) == 1
 

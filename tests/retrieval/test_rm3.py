@@ -156,5 +156,5 @@ def test_published_values() -> None:
 def test_values_that_cannot_work_are_refused(wrong: dict[str, float], said: str) -> None:
     with pytest.raises(ParameterError, match=said):
         Feedback("rm3", **wrong)  # type: ignore[arg-type]
-    with pytest.raises(ParameterError, match="rm3 is of terms, which dense vectors do not have"):
+    with pytest.raises(ParameterError, match="rm3 works on sparse vectors only"):
         Feedback("rm3").on_side("dense")

@@ -185,7 +185,7 @@ def test_an_encoder_of_another_dimension_is_refused(searcher: Searcher) -> None:
         vocabulary = Vocabulary([*WORDS, "zeta"])
         dim = 6
 
-    with pytest.raises(EncoderError, match="6 components, the index holds 5"):
+    with pytest.raises(EncoderError, match="6 components, but those of the index have 5"):
         Searcher(searcher.index, Wider())
 
 
@@ -203,7 +203,7 @@ def test_a_query_that_is_no_valid_text(searcher: Searcher) -> None:
 
 def test_texts_that_are_no_list(searcher: Searcher) -> None:
     for texts, message in (
-        ("alpha beta", r"a single text, 'alpha beta'; give a list: \[text\]"),
+        ("alpha beta", r"a single string, 'alpha beta'; give a list: \[text\]"),
         ({"q": "alpha"}, r"list\(the_dict.values\(\)\)"),
         (pd.DataFrame({"text": ["alpha"]}), "DataFrame; give one column of it"),
         (None, "of type NoneType; give a list"),
@@ -236,8 +236,8 @@ def test_texts_beside_an_index(searcher: Searcher) -> None:
     column = pd.Series(TEXTS, index=range(10, 16))
     assert Searcher(searcher.index, searcher.encoder, column).search("gamma")[0].text == "beta beta gamma"
     for texts, message in (
-        (TEXTS[:2], "there are 2 texts for 6 documents; give one for each"),
-        ("alphabet", "the texts are a single text"),
+        (TEXTS[:2], "there are 2 texts for 6 documents; give one text per document"),
+        ("alphabet", "the texts are a single string"),
         ([*TEXTS[:5], None], "text 5: None is of type NoneType"),
     ):
         with pytest.raises(ParameterError, match=message):
@@ -254,7 +254,7 @@ def test_filters_of_data_frames(searcher: Searcher) -> None:
     frame = pd.DataFrame({"id": IDS, "old": [True, False, False, False, True, False]}, index=range(5, 11))
     for allowed in (frame["old"], frame["old"].tolist(), frame["id"][frame["old"]], frame["old"].to_numpy()):
         assert [hit.doc_id for hit in searcher.search("alpha", allowed=allowed)] == expected
-    with pytest.raises(ParameterError, match="allowed holds neither ids"):
+    with pytest.raises(ParameterError, match="allowed has neither only texts"):
         searcher.search("alpha", allowed=pd.Series([True, None]))
 
 

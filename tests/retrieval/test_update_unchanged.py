@@ -125,7 +125,7 @@ def test_nothing_given_deletes_nothing(tmp_path: Path) -> None:
     with pytest.raises(CollectionError, match="is empty"):
         searcher.update([], delete_missing=True)
     empty = SimpleNamespace(name="mine", count=0, documents=lambda: iter(()))
-    with pytest.raises(CollectionError, match="mine: has no documents, so that all would be deleted"):
+    with pytest.raises(CollectionError, match="mine: has no documents, so all documents of the index would be deleted"):
         searcher.update(empty, delete_missing=True)
     assert searcher.commit() == 1 and searcher.documents == len(DOCUMENTS)
 
@@ -144,10 +144,10 @@ def test_conflicts_of_types_are_told_with_their_place_before_anything_is_encoded
             ([{"id": "a", "text": "x", "year": 1}, {"id": "b", "text": "x", "year": [1]}], "the list: row 1"),
         ):
             for put in (searcher.add, searcher.update):
-                with pytest.raises(CollectionError, match=f"{place}: the column 'year' of the index holds int64"):
+                with pytest.raises(CollectionError, match=f"{place}: the column 'year' of the index has type int64"):
                     put(given)
         path.write_text('{"id": "n", "text": "more"}\n{"id": "d3", "text": "more"}\n')
-        with pytest.raises(CollectionError, match=rf"{path}:2: 'd3' is the id of a document that the index has"):
+        with pytest.raises(CollectionError, match=rf"{path}:2: 'd3' is already the id of a document in the index"):
             searcher.add(path)
     IndexWriter.open(tmp_path / "index").close()  # others may write
 

@@ -48,7 +48,7 @@ def test_a_sharded_index_is_served_as_one(tmp_path: Path) -> None:
             ("facets", {"columns": ["year"]}, "facets are not counted over shards"),
             ("why", {"query": "w1", "id": "d1"}, "does not tell this of 'd1'"),
             ("explain", {"query": "w1", "id": "d1"}, "does not tell this of 'd1'"),
-            ("search", {"query": "w1", "feedback": "rocchio"}, "feedback and interpolation need"),
+            ("search", {"query": "w1", "feedback": "rocchio"}, "feedback and interpolation are not supported"),
             ("documents", {"documents": [{"id": "v", "vector": {"w1": 1.0}}]}, "take documents, which they encode"),
         ):
             refused = client.post(f"/v1/indexes/shards/{path}", json=body)

@@ -186,7 +186,7 @@ def test_values_of_different_types(tmp_path: Path, given_values: list[Any], kept
     [
         ({"a": object()}, "the metadata 'a' of a document is <object object"),
         ({"a": "\ud800"}, "lone surrogate"),
-        ({3: "x"}, "names of metadata are texts"),
+        ({3: "x"}, "names of metadata must be texts"),
         ({"\udfff": 1}, "lone surrogate"),
     ],
 )
@@ -202,7 +202,7 @@ def test_values_must_go_with_the_columns_of_the_index(tmp_path: Path) -> None:
     assert schema == pa.schema([("year", pa.int64()), ("title", pa.string()), ("new", pa.float64())])
     assert read(tmp_path)[0] == {"year": 2020, "title": "1984", "new": None}
     assert write_columns(tmp_path, NAME, [{"year": 2.5}], known=known).field("year").type == pa.float64()
-    with pytest.raises(CollectionError, match=r"the column 'year' of the index holds int64, .* 'n\.d\.' there"):
+    with pytest.raises(CollectionError, match=r"the column 'year' of the index has type int64, .* 'n\.d\.'"):
         write_columns(tmp_path, NAME, [{"year": "2020"}, {"year": "n.d."}], known=known)
 
 

@@ -346,7 +346,7 @@ def test_a_file_is_never_replaced_by_a_folder(tmp_path: Path) -> None:
 
 def test_lock(tmp_path: Path) -> None:
     descriptor = lock_folder(tmp_path)
-    with pytest.raises(StorageError, match="another process is writing here"):
+    with pytest.raises(StorageError, match="another writer has the lock"):
         lock_folder(tmp_path)
     os.close(descriptor)
     os.close(lock_folder(tmp_path))

@@ -70,7 +70,7 @@ def test_what_a_packed_file_holds(
     monkeypatch.setenv("LSR_MAX_UNPACKED", "200000")
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(gzip.compress(line * 10 + b"\n" * 300_000))
-    with pytest.raises(error, match=r"a\.jsonl\.gz: .*unpacks to more than 200000 bytes; .* LSR_MAX_UNPACKED"):
+    with pytest.raises(error, match=r"a\.jsonl\.gz: .*decompresses to more than 200000 bytes; .* LSR_MAX_UNPACKED"):
         read(path)
     monkeypatch.setenv("LSR_MAX_UNPACKED", "2000000")
     (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(line + b"\n" * 300_000))
@@ -85,7 +85,7 @@ def test_what_an_archive_of_arrays_holds(tmp_path: Path, monkeypatch: pytest.Mon
     assert path.stat().st_size < 100_000
     assert len(read_vectors(path)) == 1
     monkeypatch.setenv("LSR_MAX_UNPACKED", "40000000")
-    with pytest.raises(VectorsError, match=r"v\.npz: .*unpacks to more than 40000000 bytes"):
+    with pytest.raises(VectorsError, match=r"v\.npz: .*decompresses to more than 40000000 bytes"):
         read_vectors(path)
 
 

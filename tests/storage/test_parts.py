@@ -88,6 +88,6 @@ def test_ctrl_c_keeps_the_steps_that_are_done(tmp_path: Path, clock: list[float]
 def test_lists_in_names_are_compared(tmp_path: Path, clock: list[float]) -> None:
     square(tmp_path, iter(range(5)), 10, [])
     with pytest.raises(
-        CollectionError, match="numbers 1 to 5 are not those that were squared.*number 4 was 3, it is 7"
+        CollectionError, match="numbers 1 to 5 differ from those that were squared.*number 4 was 3, now it is 7"
     ):
         square(tmp_path, iter([0, 1, 2, 7, 4]), 10, [])

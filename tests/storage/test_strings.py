@@ -55,7 +55,7 @@ def test_no_such_string(tmp_path: Path, row: int) -> None:
 
 
 def test_lone_surrogates_are_named(tmp_path: Path) -> None:
-    with pytest.raises(VectorsError, match=r"texts 1: .* holds a lone surrogate"):
+    with pytest.raises(VectorsError, match=r"texts 1: .* has a lone surrogate"):
         StringColumn.write(tmp_path, "texts", ["a", "\ud800"])
 
 

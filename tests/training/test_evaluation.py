@@ -97,7 +97,7 @@ def test_the_mean_over_all_sets_decides_which_is_best(tmp_path: Path) -> None:
 
 def test_a_set_is_named_once(tmp_path: Path) -> None:
     path = write_config(tmp_path, more='[evaluation]\ncollection = ["a", "b", "a"]')
-    with pytest.raises(ParameterError, match=r"collection names \['a', 'b', 'a'\]; name each once"):
+    with pytest.raises(ParameterError, match=r"collection is \['a', 'b', 'a'\]; name each collection once"):
         read_training(path)
     with pytest.raises(ParameterError, match=r"evaluation\.collection"):
         read_training(write_config(tmp_path, more="[evaluation]\ncollection = []"))

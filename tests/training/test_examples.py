@@ -77,7 +77,7 @@ def test_every_document_is_drawn_equally_often() -> None:
     [
         (example_of(1, 2), False, False, r"records\.jsonl:7: 2 negatives, groups of 4 need 3, and random ones cannot"),
         (example_of(1, 2, scored=True), True, True, r"records\.jsonl:7: 2 negatives, .* random documents have no sc"),
-        (example_of(1, 5), True, True, r"records\.jsonl:7: there are no scores; add them"),
+        (example_of(1, 5), True, True, r"records\.jsonl:7: the record has no scores"),
     ],
 )
 def test_what_cannot_be_drawn(example: Example, scored: bool, fill: bool, message: str) -> None:

@@ -254,7 +254,7 @@ def test_equals_sentence_transformers_distillation(group: int) -> None:
         ({"name": "kl", "weight": math.nan}, "weight"),
         ({"name": "kl", "temperature": -1.0}, "temperature"),
         ({"name": "kl", "temperature": True}, "temperature"),
-        ({"name": "margin-mse", "temperature": 2.0}, "no temperature"),
+        ({"name": "margin-mse", "temperature": 2.0}, "does not support temperature"),
     ],
 )
 def test_values_that_cannot_work_are_refused(wrong: dict[str, Any], message: str) -> None:

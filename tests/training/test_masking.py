@@ -102,14 +102,14 @@ def test_it_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_what_cannot_work(tmp_path: Path) -> None:
     path = middle(tmp_path, "steps = 2", encoder=f'method = "unicoil"\nbackbone = "{tmp_path / "model"}"')
-    with pytest.raises(ParameterError, match="masked_language needs documents with head mlm"):
+    with pytest.raises(ParameterError, match="which masked_language needs"):
         train_here(path)
     text = path.read_text()
     for old, new, said in (
-        ("masked_language = 1.0", "term_recall = 1.0", "texts of documents have no queries"),
-        ("[optimizer]", '[[losses]]\nname = "in-batch"\n[optimizer]', "texts of documents have no queries"),
-        ("group = 1", "group = 2", "give group = 1"),
-        ("batch_size = 6", "batch_size = 6\ngrad_cache = 2", "does not go with grad_cache"),
+        ("masked_language = 1.0", "term_recall = 1.0", "data with texts = true has no queries"),
+        ("[optimizer]", '[[losses]]\nname = "in-batch"\n[optimizer]', "data with texts = true has no queries"),
+        ("group = 1", "group = 2", "needs group = 1"),
+        ("batch_size = 6", "batch_size = 6\ngrad_cache = 2", "masked_language and grad_cache cannot be combined"),
     ):
         path.write_text(text.replace(old, new))
         with pytest.raises(ParameterError, match=said):

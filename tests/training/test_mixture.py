@@ -78,7 +78,7 @@ def test_sets_come_in_random_order_with_shares_of_their_sizes_or_weights() -> No
 
 
 def test_a_set_without_enough_examples_is_named() -> None:
-    with pytest.raises(CollectionError, match="numbers: there are too few queries to train on; give at least 4"):
+    with pytest.raises(CollectionError, match="numbers: has too few queries to train on; it needs at least 4"):
         mixture([30, 3], ranks=4)
 
 
@@ -110,8 +110,8 @@ def test_sets_of_a_training(tmp_path: Path) -> None:
     config = read_training(path)
     assert [data.collection for data in config.data] == [str(letters), str(numbers)]
     path.write_text(path.read_text().replace("group = 3", "group = 3\nweight = 2", 1))
-    with pytest.raises(ParameterError, match="some sets of data have a weight, and some do not"):
+    with pytest.raises(ParameterError, match="only some ..data.. have a weight"):
         read_training(path)
     path.write_text(path.read_text().replace("weights = [2.5]", "weights = [1, 2]"))
-    with pytest.raises(ParameterError, match="there are 2 weights for 1 teachers; give one each"):
+    with pytest.raises(ParameterError, match="there are 2 weights for 1 teachers; give one weight per teacher"):
         read_training(path)

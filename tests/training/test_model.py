@@ -127,9 +127,9 @@ def test_gradient_checkpointing_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_trained(tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match="runs a network for queries"):
+    with pytest.raises(ParameterError, match="has a network for queries"):
         TrainableEncoder(build("splade-max", tmp_path / "a"), "learned")
     binary = build("qbin-dmlp", tmp_path / "b")
     binary._document = binary.query_side  # as no method has it
-    with pytest.raises(ParameterError, match="looked up, which leaves no network to train"):
+    with pytest.raises(ParameterError, match="looked up, so there is no network to train"):
         TrainableEncoder(binary)

@@ -260,7 +260,7 @@ class Broken(Teacher):
     [
         ([[1.0, 2.0]], EncoderError, "the teacher gave 2 scores for 3 documents of query 'q1'"),
         ([[1.0, 2.0, float("nan")]], EncoderError, "or scores that are not finite"),
-        ([], EncoderError, "the teacher scored 0 queries of 1"),
+        ([], EncoderError, "the teacher scored 0 of 1 queries"),
         (KeyboardInterrupt(), KeyboardInterrupt, "^$"),
     ],
 )
@@ -312,7 +312,7 @@ def test_dense_search_and_empty_documents(tmp_path: Path) -> None:
         ({"depth": 0}, "depth is 0"),
         ({"negatives": 0}, "negatives is 0"),
         ({"relevant": 0}, "relevant is 0"),
-        ({"skip_top": 200}, "skip_top is 200; it must be below depth, 200"),
+        ({"skip_top": 200}, "skip_top is 200; it must be below depth .200"),
         ({"skip_top": -1}, "skip_top is -1"),
         ({"max_score_ratio": 0.0}, "max_score_ratio is 0.0; it must be above 0 and at most 1"),
         ({"max_score_ratio": 1.5}, "max_score_ratio is 1.5"),
@@ -334,7 +334,7 @@ def test_what_does_not_fit_together(small: Callable[..., Any], tmp_path: Path) -
         ),
         (
             CollectionError,
-            "an index holds no texts to score",
+            "an index stores no texts to score",
             lambda: mine_negatives(
                 [Searcher(searcher.index, searcher.encoder)], collection, tmp_path / "m.jsonl", scorer=Teacher()
             ),
@@ -346,7 +346,7 @@ def test_what_does_not_fit_together(small: Callable[..., Any], tmp_path: Path) -
     judged = load_collection(
         write_collection(tmp_path / "judged", DOCUMENTS, QUERIES, train={"q1": {"d1": 1}}), "train"
     )
-    with pytest.raises(ParameterError, match="there are no dense vectors beside this index"):
+    with pytest.raises(ParameterError, match="the index has no dense vectors"):
         mine_negatives([searcher], judged, tmp_path / "m.jsonl", request=SearchRequest(side="dense"))
     with pytest.raises(ParameterError, match=r"m\.csv: unknown kind of file; its name must end with"):
         mine_negatives([searcher], judged, tmp_path / "m.csv")

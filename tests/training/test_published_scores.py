@@ -38,7 +38,7 @@ def test_what_is_stored_is_what_was_published(tmp_path: Path, monkeypatch: pytes
     source.write_bytes(pickle.dumps({"other": {"d9": 1.0}, **SCORES}))
     with pytest.raises(CollectionError):
         convert_score_pickle(source, out)
-    with pytest.raises(ParameterError, match="read and written at once"):
+    with pytest.raises(ParameterError, match="read and written at the same time"):
         convert_score_pickle(source, source)
 
 
@@ -72,9 +72,9 @@ def test_a_training_learns_from_them(tmp_path: Path) -> None:
     assert log_of(tmp_path / "folder") == log_of(tmp_path / "records")
 
     path.write_text(path.read_text().replace("scale = 1", "scale = 1\nwhole_batch = true"))
-    with pytest.raises(ParameterError, match="of each query's own documents; leave out whole_batch"):
+    with pytest.raises(ParameterError, match="so whole_batch cannot be used; remove whole_batch"):
         read_training(path)
-    with pytest.raises(ParameterError, match="random negatives have none"):
+    with pytest.raises(ParameterError, match="random negatives have no scores"):
         read_training(write_config(tmp_path, more=teacher, losses=losses))
     records.append({"query_id": judged[0][0], "positive_ids": [judged[0][1]], "negative_ids": ["d50", "d51"]})
     write_lines(plain, records)

@@ -44,7 +44,7 @@ def test_documents_that_are_not_there_or_empty(tmp_path: Path) -> None:
 def test_nothing_to_train_on(tmp_path: Path) -> None:
     with pytest.raises(CollectionError, match=r"c \(train\): no query has a document of grade 1 or more"):
         judged(tmp_path, train={"q1": {"a": 0, "gone": 1}})
-    with pytest.raises(ParameterError, match="relevant is 0; grades of 0"):
+    with pytest.raises(ParameterError, match="relevant is 0; it must be at least 1"):
         judged(tmp_path / "zero", 0, train={"q1": {"a": 1}})
 
 

@@ -199,13 +199,13 @@ GOOD = '{"query": "q", "positive": "p"}\n'
         ("[]", "is not an object"),
         ('{"positive": "p"}', 'the "query" is missing; expected'),
         ('{"query": null, "positive": "p"}', 'the "query" is missing; expected'),
-        ('{"query": " ", "positive": "p"}', '"query" is empty; fill it in'),
+        ('{"query": " ", "positive": "p"}', '"query" is empty; add the text'),
         ('{"query": 5, "positive": "p"}', '"query" is 5; it must be a text'),
         ('{"query": "q", "anchor": "q", "positive": "p"}', 'has both "query" and "anchor"; keep one'),
-        ('{"query": "q"}', "there is no positive; expected"),
-        ('{"query": "q", "positives": []}', "there is no positive; expected"),
-        ('{"query": "q", "pos": []}', "there is no positive (it has ids: give the collection"),
-        ('{"query": "q", "positive_ids": ["d"]}', "there is no positive (it has ids: give the collection"),
+        ('{"query": "q"}', "the record has no positive; expected"),
+        ('{"query": "q", "positives": []}', "the record has no positive; expected"),
+        ('{"query": "q", "pos": []}', "the record has no positive (it has ids, which need a collection"),
+        ('{"query": "q", "positive_ids": ["d"]}', "the record has no positive (it has ids, which need a collection"),
         ('{"query": "q", "positive": "p", "positives": ["p"]}', 'has both "positive" and "positives"'),
         ('{"query": "q", "positive": ""}', '"positive" is empty'),
         ('{"query": "q", "positives": ["p", null]}', '"positives" is null; it must be a text'),
@@ -213,7 +213,7 @@ GOOD = '{"query": "q", "positive": "p"}\n'
         ('{"query": "q", "positive": "p", "negative": " \\t"}', '"negative" is empty'),
         ('{"query": "q", "positive": "p", "negative_1": 4}', '"negative_1" is 4; it must be a text'),
         ('{"query": "q", "positive": "\\ud800"}', "\"positive\": character 0, '\\ud800', is a lone surrogate"),
-        ('{"query": "q", "positive": "p", "negative": "n", "scores": [1]}', '"scores" has 1 numbers, and there are 1'),
+        ('{"query": "q", "positive": "p", "negative": "n", "scores": [1]}', '"scores" has 1 numbers for 1'),
         (
             '{"query": "q", "positive": "p", "negative": "n", "score": [1, 2, 3]}',
             'expected 2, named "scores", or 1 mar',
@@ -223,7 +223,7 @@ GOOD = '{"query": "q", "positive": "p"}\n'
         ('{"query": "q", "positive": "p", "scores": [NaN]}', '"scores" is NaN; it must be finite numbers'),
         ('{"query": "q", "positive": "p", "scores": [true]}', '"scores" is true; it must be finite numbers'),
         ('{"query": "q", "positive": "p", "scores": [1' + "0" * 400 + "]}", "it must be finite numbers"),
-        ('{"query": "q", "positive": "p", "query_id": ""}', '"query_id" is empty; fill it in'),
+        ('{"query": "q", "positive": "p", "query_id": ""}', '"query_id" is empty; add the text'),
     ],
 )
 def test_a_broken_line_is_named(tmp_path: Path, line: str, message: str) -> None:
@@ -243,8 +243,8 @@ def test_a_broken_line_is_named(tmp_path: Path, line: str, message: str) -> None
     [
         ({"positive_ids": ["a"]}, 'the "query_id" is missing; expected'),
         ({"query_id": "q1", "qid": "q1", "positive_ids": ["a"]}, 'has both "query_id" and "qid"'),
-        ({"query_id": "q9", "positive_ids": ["a"]}, "c has no text for query 'q9'; give the collection and the split"),
-        ({"query_id": "q1"}, "there is no positive; expected"),
+        ({"query_id": "q9", "positive_ids": ["a"]}, "query 'q9' is not in c; check collection and split"),
+        ({"query_id": "q1"}, "the record has no positive; expected"),
         ({"query_id": "q1", "positive_ids": [1.5]}, '"positive_ids" is 1.5; it must be an id'),
         ({"query_id": True, "positive_ids": ["a"]}, '"query_id" is true; it must be an id'),
         ({"qid": "q1", "pos": [{"id": 5}], "neg": {}}, '"pid" is null; it must be an id'),
@@ -282,7 +282,7 @@ def test_damaged_files(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "r.parquet", [{"query": "q", "positive": str(at)} for at in range(2000)])
     content = path.read_bytes()
     path.write_bytes(content[:-9])
-    with pytest.raises(CollectionError, match=r"r\.parquet:1: not Parquet, or damaged"):
+    with pytest.raises(CollectionError, match=r"r\.parquet:1: is not Parquet, or is damaged"):
         texts_of(path)
     assert TextRecords(path).count() is None
     path = write_parquet(tmp_path / "r.parquet", [{"query": "q", "positive": "p"}, {"query": None, "positive": "p"}])
@@ -301,7 +301,7 @@ def test_what_is_no_file_of_records(tmp_path: Path) -> None:
         ("r.csv", "unknown kind of file"),
         ("r.parquet.gz", "unknown kind of file"),
         ("gone.jsonl", "there is no such file or folder"),
-        ("empty", "holds no training records"),
+        ("empty", "has no training records"),
         ("mixed", "or several kinds of files"),
     ):
         with pytest.raises(CollectionError, match=f"{name}: .*{message}"):

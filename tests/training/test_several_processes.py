@@ -128,9 +128,9 @@ def test_two_processes_train_as_one_does(trained: Path, name: str) -> None:
     ("options", "precision", "said"),
     [
         ({"fsdp_version": 1}, "float32", "version 1 is not supported.*--fsdp_version 2"),
-        ({"cpu_ram_efficient_loading": True}, "float32", "every process must load"),
-        ({"activation_checkpointing": True}, "float32", "take that"),
-        ({}, "float16", "take bfloat16"),
+        ({"cpu_ram_efficient_loading": True}, "float32", "every process checks"),
+        ({"activation_checkpointing": True}, "float32", "set gradient_checkpointing"),
+        ({}, "float16", "use bfloat16"),
     ],
 )
 def test_what_a_training_cannot_do_with_is_told(options: dict[str, Any], precision: str, said: str) -> None:

@@ -99,7 +99,7 @@ def test_arrays_that_do_not_fit(tmp_path: Path) -> None:
     with_store(write_letters(tmp_path / "c"))
     [folder] = (tmp_path / "cache").iterdir()
     IdColumn.write(folder, "ids", "abcdefghi")
-    with pytest.raises(IndexFormatError, match="the documents are damaged; remove the folder"):
+    with pytest.raises(IndexFormatError, match="documents are damaged; delete the folder"):
         DocumentStore.open(folder)
 
 
@@ -130,7 +130,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_documents_without_a_word(tmp_path: Path) -> None:
-    with pytest.raises(CollectionError, match="c: there is no word in any document"):
+    with pytest.raises(CollectionError, match="c: no document has a word"):
         with_store(write_collection(tmp_path / "c", [("a", "", ""), ("b", " ", "\t")], {}))
 
 

@@ -151,7 +151,7 @@ def test_parts_that_are_too_many_go(tmp_path: Path) -> None:
 )
 def test_other_groups_are_refused(tmp_path: Path, changed: list[Texts]) -> None:
     store([Letters()], GROUPS, tmp_path)
-    with pytest.raises(CollectionError, match="groups 1 to 20 are not those"):
+    with pytest.raises(CollectionError, match="groups 1 to 20 differ from those"):
         store([Letters()], changed, tmp_path)
 
 

@@ -186,7 +186,7 @@ def test_more_negatives_than_the_collection_has(tmp_path: Path) -> None:
     source = Judgments(*with_store(write_letters(tmp_path / "c", train={"q1": {"a": 1, "b": 1}}), "train"))
     [group] = GroupStream(source, 9).groups(0)
     assert set(group.document_ids[1:]) == set("cdefghij")
-    with pytest.raises(CollectionError, match=r"query 'q1':1: groups of 10 need 9 random documents, .* has 8 that"):
+    with pytest.raises(CollectionError, match=r"query 'q1':1: group = 10 needs 9 random negatives, .*8 documents"):
         list(GroupStream(source, 10).groups(0))
 
 
@@ -209,7 +209,7 @@ def test_unknown_and_empty_documents_are_named(tmp_path: Path) -> None:
         path = write_lines(tmp_path / "r.jsonl", [record])
         groups = GroupStream(IdRecords(path, *judged), 2)
         with pytest.raises(
-            CollectionError, match=rf"r\.jsonl:1: document '{doc_id}' is not in the collection, or empt"
+            CollectionError, match=rf"r\.jsonl:1: document '{doc_id}' is not in the collection, or has no text"
         ):
             list(groups.groups(0))
 
@@ -224,7 +224,7 @@ def test_too_few_negatives_without_a_collection(tmp_path: Path) -> None:
 
 def test_a_source_without_examples(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "r.jsonl", [])
-    with pytest.raises(CollectionError, match=r"r\.jsonl: holds no training example"):
+    with pytest.raises(CollectionError, match=r"r\.jsonl: has no training example"):
         list(GroupStream(TextRecords(path), 1).groups(0))
 
 

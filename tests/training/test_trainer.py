@@ -343,10 +343,10 @@ def test_a_folder_holds_one_training(tmp_path: Path) -> None:
         run(write_config(tmp_path, "steps = 3"))
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "thesis.tex").write_text("mine")
-    with pytest.raises(StorageError, match="holds no training"):
+    with pytest.raises(StorageError, match="has no training"):
         run(path, "foreign")
     (tmp_path / "out" / "checkpoint" / "model.safetensors").write_bytes(b"x")
-    with pytest.raises(StorageError, match="remove it to begin anew"):
+    with pytest.raises(StorageError, match="delete it to start over"):
         run(write_config(tmp_path, "steps = 2"))
 
 
@@ -385,7 +385,7 @@ assert Accelerator(cpu=True).mixed_precision == "bf16"
 
 def test_a_loss_that_is_no_number_is_told(tmp_path: Path) -> None:
     path = write_config(tmp_path, "steps = 50\nclip = 0", rate="1e6", top="seed = 3\nlog_every = 1\nsave_every = 1")
-    with pytest.raises(ParameterError, match="lower the rate") as raised:
+    with pytest.raises(ParameterError, match="reduce the learning rate") as raised:
         run(path)
     step = int(re.search(r"step (\d+)", str(raised.value))[1])  # type: ignore[index]
     named = str(raised.value).rpartition(": ")[2].split(", ")
@@ -438,13 +438,13 @@ def test_a_folder_of_another_version_says_so(tmp_path: Path) -> None:
     content = json.loads(marker.read_bytes())
     del content["config"]["encoder"]["query_head"]
     marker.write_text(json.dumps({**content, "version": "0.0.1"}))
-    with pytest.raises(ParameterError, match=r"another configuration, begun by lsr 0\.0\.1"):
+    with pytest.raises(ParameterError, match=r"another configuration, started by lsr 0\.0\.1"):
         run(path)
     marker.write_text(json.dumps(content["config"]))  # as it was written at first
-    with pytest.raises(ParameterError, match="another configuration, begun by lsr before"):
+    with pytest.raises(ParameterError, match="another configuration, started by lsr before"):
         run(path)
     marker.write_text("{")
-    with pytest.raises(StorageError, match="remove the folder to begin anew"):
+    with pytest.raises(StorageError, match="delete the folder to start over"):
         run(path)
 
 
@@ -460,7 +460,7 @@ def test_gradients_that_are_no_numbers_never_reach_the_weights(tmp_path: Path, m
         seen.clear()
         (tmp_path / clip).mkdir()
         path = write_config(tmp_path / clip, f"steps = 4\n{clip}", top="seed = 3\nlog_every = 1\nsave_every = 1")
-        with pytest.raises(ParameterError, match="step 3: the length of the gradients is (nan|inf); lower the rate"):
+        with pytest.raises(ParameterError, match="step 3: the norm of the gradients is (nan|inf); reduce"):
             run(path)
         kept = load_file(tmp_path / clip / "out" / "checkpoint" / "model.safetensors")
         assert all(tensor.isfinite().all() for tensor in kept.values())

@@ -144,26 +144,26 @@ def test_memory_of_normalizing() -> None:
         ([0, 1, 2], [5, 5], [1, np.inf], 9, "row 1: weight of component 5 is inf; weights must be finite and non-neg"),
         ([0, 1, 2], [5, 5], [1, -0.5], 9, "row 1: weight of component 5 is -0.5; weights must be finite and non-neg"),
         ([0, 1, 2], [5, 5], [1, 1e39], 9, "row 1: weight of component 5 is 1e+39; weights must fit a 32-bit float"),
-        ([0, 2], [5, 5], [3e38, 3e38], 9, "row 0: the weights of component 5 sum to more than a 32-bit float can hold"),
+        ([0, 2], [5, 5], [3e38, 3e38], 9, "row 0: the sum of the weights of component 5 does not fit a 32-bit float"),
         ([0, 0, 0, 1], [9], [1], 9, "row 2: component 9 is outside 0 to 8; there are 9 components"),
         ([0, 1], [-1], [1], 9, "row 0: component -1 is outside 0 to 8"),
         ([0, 1], [2**32], [1], 2**32, "row 0: component 4294967296 is outside"),
         ([0, 1], [0], [1], 0, "row 0: component 0 is outside 0 to -1"),
         ([1, 2], [0, 1], [1, 1], 9, "indptr starts at 1; it must start at 0"),
-        ([0, 2, 1, 2], [0, 1], [1, 1], 9, "row 1: indptr falls from 2 to 1"),
+        ([0, 2, 1, 2], [0, 1], [1, 1], 9, "row 1: indptr decreases from 2 to 1"),
         ([0, 1], [0, 1], [1, 1], 9, "indptr ends at 1, but there are 2 components"),
         ([0, 3], [0, 1], [1, 1], 9, "indptr ends at 3, but there are 2 components"),
         ([], [], [], 9, "indptr is empty"),
         ([0, 2], [0, 1], [1], 9, "2 components but 1 weights"),
-        ([0, 1], [0.5], [1], 9, "indices holds values of type float64; they must be whole numbers"),
-        ([0.0, 1.0], [0], [1], 9, "indptr holds values of type float64; they must be whole numbers"),
-        ([0, 1], [0], ["1"], 9, "values holds values of type <U1; they must be numbers"),
-        ([0, 1], [0], [None], 9, "values holds values of type object"),
-        ([0, 1], [0], [1j], 9, "values holds values of type complex128"),
+        ([0, 1], [0.5], [1], 9, "indices has values of type float64; they must be whole numbers"),
+        ([0.0, 1.0], [0], [1], 9, "indptr has values of type float64; they must be whole numbers"),
+        ([0, 1], [0], ["1"], 9, "values has values of type <U1; they must be numbers"),
+        ([0, 1], [0], [None], 9, "values has values of type object"),
+        ([0, 1], [0], [1j], 9, "values has values of type complex128"),
         ([0, 1], [[0]], [1], 9, "indices has 2 dimensions"),
         (0, [0], [1], 9, "indptr has 0 dimensions"),
         ([0, 1], [[0], [1, 2]], [1], 9, "indices is not an array"),
-        ([0, 1], [2**70], [1], 9, "indices holds values of type object"),
+        ([0, 1], [2**70], [1], 9, "indices has values of type object"),
         ([0], [], [], -1, "dim is -1; it must be from 0 to 2**32"),
         ([0], [], [], 2**32 + 1, "dim is 4294967297; it must be from 0 to 2**32"),
         ([0], [], [], 2.0, "dim is 2.0; it must be a whole number"),
@@ -267,7 +267,7 @@ def test_concatenate_needs_parts_that_fit() -> None:
         SparseVectors.concatenate([])
     with pytest.raises(VectorsError, match="part 1 has 4 components, part 0 has 3"):
         SparseVectors.concatenate([one, SparseVectors.empty(4)])
-    with pytest.raises(VectorsError, match="of parts 0 and 1 one has ids"):
+    with pytest.raises(VectorsError, match="one of the parts 0 and 1 has ids"):
         SparseVectors.concatenate([one, from_pairs([[(0, 1.0)]], 3, ["a"])])
 
 
@@ -354,15 +354,15 @@ def test_from_dicts_of_components_and_of_odd_values() -> None:
     assert SparseVectors.from_dicts([{0: 1.0}], dim=9).dim == 9
     assert as_rows(SparseVectors.from_dicts([{"b": 1.0}], {"b": 1, "a": 0})) == [[(1, 1.0)]]
     for rows, message in (
-        ({"a": 1.0}, r"one dict; give a list of dicts, one for each row: \[row\]"),
-        ([{"a": 1.0}], r"'a' is a token, and there is no vocabulary; give one, vocabulary=sorted\("),
+        ({"a": 1.0}, r"one dict; give a list with one dict per row: \[row\]"),
+        ([{"a": 1.0}], r"'a' is a token, but there is no vocabulary; give one, vocabulary=sorted\("),
         ([{}, "a"], "row 1 is of type str; give a dict"),
         ([{0: None}], "row 0: the weight of 0 is None; it must be a number"),
         ([{0: "x"}], "row 0: the weight of 0 is 'x'"),
         ([{0: -1.0}], "row 0: weight of component 0 is -1.0"),
         ([{-1: 1.0}], "row 0: component -1 is outside"),
-        ([{1 << 70: 1.0}], "not a 64-bit number"),
-        ([{True: 1.0}], "True is of type bool; name a token"),
+        ([{1 << 70: 1.0}], "not a 64-bit integer"),
+        ([{True: 1.0}], "True is of type bool; keys must be tokens"),
     ):
         with pytest.raises(VectorsError, match=message):
             SparseVectors.from_dicts(rows)  # type: ignore[arg-type]
@@ -393,10 +393,10 @@ def test_tensors_of_other_kinds() -> None:
     for other, message in (
         (np.ones((2, 2)), "from_torch needs a tensor, not ndarray"),
         (torch.ones(2, 2, 2).to_sparse(), r"shape \(2, 2, 2\)"),
-        (torch.ones(2, 2, 2), r"float32\[2, 2, 2\]"),
+        (torch.ones(2, 2, 2), r"type float32 and shape \[2, 2, 2\]"),
         (
             torch.tensor([[0.5, -0.5]]),
-            "sparse weights are not negative. Embeddings of a dense encoder belong in DenseIndex",
+            "sparse weights are not negative. Dense embeddings belong in DenseIndex",
         ),
         (torch.tensor([[float("nan")]]), "row 0: weight of component 0 is nan"),
     ):
@@ -409,11 +409,11 @@ def test_tensors_of_other_kinds() -> None:
     [
         ("heart", "rows are texts, 'heart'; encode them first"),
         (["heart"], "rows are texts, 'heart'"),
-        ({0: 1.0}, "give a list of dicts"),
+        ({0: 1.0}, "give a list with one dict per row"),
         (None, "rows are of type NoneType; give SparseVectors"),
         ([None], "rows are of type list; give"),
         (7, "rows are of type int"),
-        (np.ones(3), r"float64\[3\]; give numbers of shape"),
+        (np.ones(3), r"type float64 and shape \[3\]; give numbers of shape"),
         (np.array([["a"]]), "rows are of type ndarray"),
         ([[1.0], [1.0, 2.0]], "give numbers of shape"),
     ],
@@ -450,10 +450,10 @@ def test_ids_are_changed_in_a_copy() -> None:
 def test_rows_and_numbers_of_other_types_are_refused() -> None:
     vectors = from_pairs([[(0, 1.0)], [(2, 5.0)]], 3)
     for key in (None, "x", [1, [2]], [[0]], 0.5, [0.5], {}, [None]):
-        with pytest.raises(ParameterError, match="rows are chosen by"):
+        with pytest.raises(ParameterError, match="rows are selected by"):
             _ = vectors[key]
     for row in (None, "x", [0], True, 0.0):
-        with pytest.raises(ParameterError, match="a row is chosen by its number"):
+        with pytest.raises(ParameterError, match="a row is selected by its number"):
             vectors.row(row)  # type: ignore[arg-type]
     for k in (None, "x", [1], True, 0, -1, 1.5):
         with pytest.raises(ParameterError, match="k is"):

@@ -69,7 +69,7 @@ def test_bad_tokens_are_named(tokens: list[str], message: str) -> None:
 def test_components_may_be_numpy_integers() -> None:
     assert Vocabulary({"b": np.int64(1), "a": np.uint16(0)}).tokens == ("a", "b")
     for wrong in ({"a": 0.0}, {"a": False}, {"a": np.bool_(False)}, {"a": 1}, {"a": 0, "b": np.int64(0)}, {"a": []}):
-        with pytest.raises(VectorsError, match="the components of . tokens are not 0 to"):
+        with pytest.raises(VectorsError, match="the components of . tokens must be the numbers 0 to"):
             Vocabulary(wrong)  # type: ignore[arg-type]
 
 
@@ -131,9 +131,9 @@ def test_file_is_plain_json(tmp_path: Path) -> None:
 
 def test_from_a_tokenizer() -> None:
     assert Vocabulary({"c": 2, "a": 0, "b": 1}) == Vocabulary(["a", "b", "c"])
-    with pytest.raises(VectorsError, match="the components of 2 tokens are not 0 to 1, each once"):
+    with pytest.raises(VectorsError, match="the components of 2 tokens must be the numbers 0 to 1, each once"):
         Vocabulary({"a": 0, "b": 2})
-    with pytest.raises(VectorsError, match="a single text, 'abc'; give a list"):
+    with pytest.raises(VectorsError, match="a single string, 'abc'; give a list"):
         Vocabulary("abc")
 
 

@@ -1,7 +1,6 @@
-"""Encode a collection of any size into a folder of dense vectors, and resume after a kill.
+"""Encoding a collection of any size into a folder of dense vectors. A killed call resumes.
 
-Parts as lsr.storage.parts describes them: columns id (string), vector (fixed-size list<float>[dim]); settings {dim,
-encoder}.
+Parts as in lsr.storage.parts: columns id (string), vector (fixed-size list<float>[dim]); settings {dim, encoder}.
 """
 
 from __future__ import annotations
@@ -38,11 +37,11 @@ def encode_dense_collection(
     batch_size: int | None = None,
     rows_per_part: int = ROWS_PER_PART,
 ) -> int:
-    """Encode (id, text) pairs into `out_folder`; returns how many. Memory is bounded by rows_per_part texts.
+    """Encode (id, text) pairs into `out_folder`; returns their number. At most rows_per_part texts are in memory.
 
-    Where an earlier call was stopped, this one resumes after the last complete part, as encode_collection does.
-    Raises CollectionError when the documents are not those encoded before; VectorsError when the folder is another
-    encoder's; EncoderError and ParameterError as the encoder says; StorageError.
+    If an earlier call was stopped, this one resumes after the last complete part, like encode_collection. Raises
+    CollectionError if the documents differ from those already encoded; VectorsError if the folder has vectors of
+    another encoder; EncoderError and ParameterError of the encoder; StorageError.
     """
     settings = {"dim": encoder.dim, "encoder": as_json(encoder.describe())}
 
@@ -64,7 +63,7 @@ def encode_dense_collection(
 
 
 def read_dense_parts(folder: str | os.PathLike[str]) -> Iterator[tuple[list[str], Rows]]:
-    """(ids, vectors float32[rows, dim]) of each part, in order. Raises VectorsError for a damaged one."""
+    """(ids, vectors float32[rows, dim]) of each part, in order. Raises VectorsError for a damaged part."""
     part = 0
     while (path := part_path(Path(folder), part)).exists():
         table = _read_part(path)
@@ -74,7 +73,7 @@ def read_dense_parts(folder: str | os.PathLike[str]) -> Iterator[tuple[list[str]
 
 
 def _read_part(path: Path) -> pa.Table:
-    with reading_errors(path, "a Parquet part of dense vectors as lsr writes it"):
+    with reading_errors(path, "a Parquet part of dense vectors written by lsr"):
         table = pq.read_table(path, page_checksum_verification=True)
         if not isinstance(json.loads(table.schema.metadata[SETTINGS_KEY.encode()]), dict) or (
             table.column_names != ["id", "vector"] or not pa.types.is_fixed_size_list(table.schema.types[1])

@@ -1,4 +1,4 @@
-"""Dense encoders: models of sentence-transformers, and TCT-ColBERT, read and run without other libraries."""
+"""Dense encoders: models of sentence-transformers, and TCT-ColBERT, without their libraries."""
 
 from __future__ import annotations
 
@@ -30,20 +30,21 @@ MASK = "[MASK]"  # of BERT's tokenizer
 
 
 class DenseEncoder(HasFacts):
-    """Texts -> network -> mean of the states of tokens, or the first state -> layers -> row, perhaps of length 1.
+    """Encodes texts as dense vectors with a model of sentence-transformers. Create one with load_dense_encoder.
 
-    Rows are those of sentence-transformers' encode_query and encode_document, but for rounding: special tokens are
-    read and pooled, so that a blank text has a row like any other; nothing is stripped; what goes beyond max_length
-    tokens is left out. In bfloat16 the network computes in 16 bits, pooling is in float32.
+    A network computes the states of tokens. Their mean, or the first state, passes through the model's layers. Rows
+    equal those of sentence-transformers' encode_query and encode_document, up to rounding, and are normalized if the
+    model says so. Special tokens are read and pooled, so that a blank text has a row like any other; texts are not
+    stripped; tokens beyond max_length are cut off. In bfloat16, the network computes in 16 bits and pools in float32.
 
-    Prompts are put before texts: of queries "query", of documents the first of "document", "passage" and "corpus" that
-    is not empty. A folder that names none of these has the prompt of default_prompt_name there, if any.
+    Prompts are put before texts: "query" before queries; before documents, the first of "document", "passage" and
+    "corpus" that is not empty. A folder without these names uses the prompt of its default_prompt_name, if any.
 
-    Rows of TCT-ColBERT are those of Pyserini's TctColBertDocumentEncoder and TctColBertQueryEncoder: [CLS], [D] or [Q],
-    and the text; the mean is of what follows the four tokens before the text. Queries are filled up with [MASK] to 36
-    tokens, all of which count.
+    Rows of TCT-ColBERT equal those of Pyserini's TctColBertDocumentEncoder and TctColBertQueryEncoder: [CLS], [D] or
+    [Q], and the text; the mean is over all tokens after these four. Queries are padded with [MASK] to 36 tokens, which
+    are all pooled.
 
-    The options, and what is raised, are those of load_dense_encoder.
+    For options and errors, see load_dense_encoder.
     """
 
     def __init__(
@@ -62,13 +63,13 @@ class DenseEncoder(HasFacts):
             max_length,
             stated_length=self._layout.stated_length,
             lower_case=self._layout.lower_case,
-            optional="pooler.",  # which nothing here reads
+            optional="pooler.",  # not needed here
             special=not self._layout.skipped,
         )
         config = self._network.model.config
         if config.is_encoder_decoder or not isinstance(getattr(config, "hidden_size", None), int):
             kind = type(self._network.model).__name__
-            raise EncoderError(f"{self.name}: its network, {kind}, is not a text encoder; {DENSE_WORKS}")
+            raise EncoderError(f"{self.name}: the network {kind} is not a text encoder; {DENSE_WORKS}")
         self.max_length = self._network.max_length
         self._check_marks()
         layers, width = read_layers(self._layout.layers, config.hidden_size)
@@ -84,27 +85,30 @@ class DenseEncoder(HasFacts):
     def encode_documents(
         self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False
     ) -> npt.NDArray[np.float32]:
-        """float32 [texts, dim], in the order of the texts. Texts of like length are computed together.
+        """float32 [texts, dim], in the order of the texts. Texts of similar length are computed together.
 
-        batch_size: texts in a batch, at most; None puts as many into one as suit the device. It changes rows by
-        rounding only. Raises EncoderError for what is not valid text, and where the network gives numbers that are not
-        finite; ParameterError for batch_size < 1.
+        batch_size: maximum number of texts in a batch. None chooses a size for the device. It changes rows only by
+            rounding.
+        progress: show a bar on standard error.
+
+        Raises EncoderError for a value that is not valid text, and if the network returns NaN or infinite values;
+        ParameterError for batch_size < 1.
         """
         return self._encode(texts, False, batch_size, progress)
 
     def encode_queries(
         self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False
     ) -> npt.NDArray[np.float32]:
-        """As encode_documents, for queries."""
+        """Like encode_documents, for queries."""
         return self._encode(texts, True, batch_size, progress)
 
     def describe(self) -> dict[str, Any]:
-        """JSON: every setting that changes a row. The device is left out: it changes rows by rounding only."""
+        """A description as JSON: every setting that changes a row. The device only changes rounding."""
         options = {"max_length": self.max_length, "dtype": self.dtype, "dim": self.dim}
         return {"kind": DENSE, "name": self.name, **options, **self._layout.described()}
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write encoder.json, by which load_dense_encoder(folder) finds this encoder again. Raises StorageError.
+        """Write encoder.json, with which load_dense_encoder(folder) loads this encoder. Raises StorageError.
 
         It names the encoder; the network is not copied.
         """
@@ -118,7 +122,7 @@ class DenseEncoder(HasFacts):
     ) -> npt.NDArray[np.float32]:
         check_batch_size(batch_size)
         checked = encodable(texts)
-        rows = np.zeros((len(checked), self.dim), np.float32)  # a text without any token keeps its zeros
+        rows = np.zeros((len(checked), self.dim), np.float32)  # a text without any token has a row of zeros
         with progress_bar("encoding", len(checked), "queries" if query else "documents", progress) as advance:
             for start in range(0, len(checked), TEXTS_AT_ONCE):
                 some = rows[start : start + TEXTS_AT_ONCE]
@@ -138,20 +142,20 @@ class DenseEncoder(HasFacts):
         return [[each[:longest] for each in inputs] for inputs in tokens]
 
     def _check_marks(self) -> None:
-        """That all tokens of the prompts, and no others, are not pooled. Raises EncoderError, ParameterError."""
+        """Check that exactly the tokens of the prompts are not pooled. Raises EncoderError, ParameterError."""
         skipped, most = self._layout.skipped, self.max_length
         if not skipped:
             return
         if most <= skipped:
             raise ParameterError(
-                f"max_length is {most}; {self.name} has {skipped} tokens before every text, so that it must be at "
-                f"least {skipped + 1}"
+                f"max_length is {most}; {self.name} has {skipped} tokens before every text, so it must be at least "
+                f"{skipped + 1}"
             )
         document, query = (self._tokens([""], query)[0][0] for query in (False, True))
         if len(document) != skipped or len({*query[skipped:].tolist()}) != 1:
             raise EncoderError(
-                f"{self.name}: its tokenizer does not make {skipped} tokens of {self._layout.document_prompt!r}, or "
-                f"knows no {MASK}, so that it is not TCT-ColBERT's; copy the tokenizer again"
+                f"{self.name}: the tokenizer is not that of TCT-ColBERT (it does not make {skipped} tokens of "
+                f"{self._layout.document_prompt!r}, or has no {MASK}); download or copy the model again"
             )
 
     def _pool(self, output: Any, mask: Tensor) -> Tensor:
@@ -174,24 +178,24 @@ def load_dense_encoder(
     dtype: Dtype = "float32",
     max_length: int | None = None,
 ) -> DenseEncoder:
-    """A dense encoder by name.
+    """Load a dense encoder by name or folder.
 
-    name_or_path: "minilm" (all-MiniLM-L6-v2, of the extra `minilm`); a folder that sentence-transformers wrote, made of
-        Transformer, Pooling (mean or cls), layers Dense and LayerNorm, and perhaps Normalize; a TCT-ColBERT model,
-        which is told by tct_colbert in its name; the id of such a model on Hugging Face; or a folder that `save` wrote,
-        whose options are kept. Weights are read as safetensors only, and no code of a model is run.
-    device: where the network computes: "cpu", "cuda", "cuda:1"; None takes cuda if there is one.
-    dtype: "float32" or "bfloat16", what the network computes with; rows are float32.
-    max_length: tokens of a text that are read, special tokens and prompt among them; None takes what the folder
-        states; never more than the network has positions for.
+    name_or_path: "minilm" (all-MiniLM-L6-v2, from the extra `minilm`); a folder of sentence-transformers with
+        Transformer, Pooling (mean or cls), layers Dense and LayerNorm, and optionally Normalize; a TCT-ColBERT model,
+        with tct_colbert in its name; the id of such a model on Hugging Face; or a folder written by `save`, with its
+        options. Weights are read only as safetensors, and no code of a model is run.
+    device: "cpu", "cuda", "cuda:1". Default: cuda if available.
+    dtype: "float32" or "bfloat16", in which the network computes; rows are float32.
+    max_length: maximum number of tokens of a text, with special tokens and prompt; never more than the network has
+        positions for. Default: that of the folder.
 
-    Raises EncoderError for what cannot be found or is not such a model, ParameterError for options that cannot work.
+    Raises EncoderError for a model that cannot be found or is of another kind, ParameterError for invalid options.
     """
     return _by_name(absolute_name(name_or_path), device, dtype, max_length)
 
 
 def _by_name(name: str, device: str | None, dtype: Dtype, max_length: int | None) -> DenseEncoder:
-    """What load_dense_encoder says, for a name that absolute_name returned."""
+    """See load_dense_encoder. name: as absolute_name returns it."""
     if is_saved_encoder(name):
         return _open_saved(Path(name), device)
     try:
@@ -202,9 +206,9 @@ def _by_name(name: str, device: str | None, dtype: Dtype, max_length: int | None
 
 
 def _open_saved(folder: Path, device: str | None) -> DenseEncoder:
-    """The encoder that encoder.json names. Raises EncoderError where it is gone or has changed."""
+    """The encoder that encoder.json names. Raises EncoderError if it is missing or has changed."""
     saved = american(read_saved(folder))
     if saved.get("kind") != DENSE:
-        raise EncoderError(f"{folder}: is an encoder of kind {saved.get('kind')!r}, not a dense one; {DENSE_WORKS}")
+        raise EncoderError(f"{folder}: is an encoder of kind {saved.get('kind')!r}, not a dense encoder; {DENSE_WORKS}")
     encoder: DenseEncoder = open_named(folder, saved, lambda name, _, **options: _by_name(name, device, **options))
     return encoder

@@ -1,4 +1,4 @@
-"""Folders of dense models, sentence-transformers' and TCT-ColBERT's: what their JSON files say. Nothing is loaded."""
+"""The JSON files of dense models (sentence-transformers and TCT-ColBERT). No weights are loaded."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from lsr.encoders.folders.sentence_transformers import MODULES_FILE, SETTINGS_FI
 from lsr.errors import EncoderError
 
 DENSE_WORKS = (
-    'these work: "minilm", a folder that sentence-transformers wrote, a TCT-ColBERT model with tct_colbert in its '
+    'lsr reads "minilm", a folder of sentence-transformers, a TCT-ColBERT model with tct_colbert in its '
     "name, or a Hugging Face id such as sentence-transformers/all-MiniLM-L6-v2"
 )
 READS = (
-    "lsr reads Transformer, Pooling by mean or cls, layers Dense and LayerNorm, and perhaps Normalize, in that order"
+    "lsr reads Transformer, Pooling by mean or cls, layers Dense and LayerNorm, and optionally Normalize, in this order"
 )
 LAYERS = ("Dense", "LayerNorm")
 TCT_COLBERT = re.compile("tct[-_]?colbert", re.IGNORECASE)
-# sentence_bert_config.json: what it must say where it says it, and what else is read or has no part in a row.
+# sentence_bert_config.json: required values of keys, and other keys, which are read or do not affect rows.
 TEXT_ONLY = {
     "transformer_task": "feature-extraction",
     "modality_config": {"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
@@ -31,11 +31,12 @@ POOLING_KEYS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "c
 
 
 class DenseLayout(NamedTuple):
-    """transformer: folder of the network. stated_length: tokens of a text, None where the folder does not say.
+    """The layout of a dense model.
 
-    pooling: "mean" or "cls". layers: what is computed of the pooled row. truncate: components of a row that are kept,
-    None for all. skipped: tokens at the beginning that are not pooled; where there are any, the prompt has all special
-    tokens that are read. query_tokens: as many have queries, filled up with [MASK] or cut off; None for as they are.
+    transformer: folder of the network. stated_length: tokens of a text; None if the folder does not state it. pooling:
+        "mean" or "cls". layers: applied to the pooled row. truncate: number of components of a row that are kept; None
+        for all. skipped: number of first tokens that are not pooled; if any, the prompt contains all special tokens.
+        query_tokens: queries are padded with [MASK] or cut to this number of tokens; None for no change.
     """
 
     transformer: Path
@@ -51,7 +52,7 @@ class DenseLayout(NamedTuple):
     query_tokens: int | None = None
 
     def described(self) -> dict[str, Any]:
-        """JSON: what changes a row, without the places of files; what only some models have, only of these."""
+        """A description as JSON: everything that changes a row, without paths. Rare settings appear only if used."""
         settings = {key: getattr(self, key) for key in ("lower_case", "pooling", "normalize")}
         settings |= {"query_prompt": self.query_prompt, "document_prompt": self.document_prompt}
         if self.layers:
@@ -62,20 +63,20 @@ class DenseLayout(NamedTuple):
 
 
 def read_dense_layout(model: FoundModel) -> DenseLayout:
-    """What a folder's JSON files say. Raises EncoderError for what lsr cannot do, or cannot read."""
+    """The layout in a folder's JSON files. Raises EncoderError for unsupported or unreadable settings."""
     folder = model.folder
     if not (folder / MODULES_FILE).is_file():
         if TCT_COLBERT.search(Path(model.name).name):
             return _tct_colbert(folder)
         raise EncoderError(
-            f"{folder}: has no {MODULES_FILE}, so that it is not a sentence-transformers model; {DENSE_WORKS}"
+            f"{folder}: has no {MODULES_FILE}, so it is not a sentence-transformers model; {DENSE_WORKS}"
         )
     modules = read_modules(folder)
     kinds, places = zip(*modules, strict=True)
     normalize = kinds[-1] == "Normalize"
     layers = tuple(modules[2 : -1 if normalize else None])
     if kinds[:2] != ("Transformer", "Pooling") or not {kind for kind, _ in layers} <= {*LAYERS}:
-        raise EncoderError(f"{folder}: a sentence-transformers model made of {', '.join(kinds)}; {READS}")
+        raise EncoderError(f"{folder}: is a sentence-transformers model made of {', '.join(kinds)}; {READS}")
     for place in places[2 + len(layers) :]:
         feature = read_object(place / "config.json", optional=True).get("module_input_name", "sentence_embedding")
         if feature != "sentence_embedding":
@@ -88,25 +89,25 @@ def read_dense_layout(model: FoundModel) -> DenseLayout:
 
 
 def _tct_colbert(folder: Path) -> DenseLayout:
-    """TCT-ColBERT (Lin et al., RepL4NLP 2021), which is a BERT alone, as Pyserini's encoders read it.
+    """TCT-ColBERT (Lin et al., RepL4NLP 2021): a plain BERT, with the settings of Pyserini's encoders.
 
-    The four tokens [CLS] [ D ], of queries [CLS] [ Q ], are read and not pooled; there is no [SEP]. Queries have 36
-    tokens, and their [MASK]s are read and pooled.
+    The four tokens [CLS] [ D ], or [CLS] [ Q ] of queries, are read and not pooled; there is no [SEP]. Queries have 36
+    tokens; their [MASK] tokens are read and pooled.
     """
     return DenseLayout(folder, 512, False, "mean", False, None, "[CLS] [Q] ", "[CLS] [D] ", skipped=4, query_tokens=36)
 
 
 def _read_transformer(folder: Path) -> tuple[int | None, bool]:
     """max_seq_length, do_lower_case."""
-    # Early versions put the architecture into the file's name.
+    # Early versions have the architecture in the file's name.
     path = next(iter(sorted(folder.glob("sentence_*_config.json"))), folder / "sentence_bert_config.json")
     settings = read_object(path, optional=True)
     for key, value in settings.items():
         if (value != TEXT_ONLY[key]) if key in TEXT_ONLY else (value and key not in TRANSFORMER_KEYS):
-            raise EncoderError(f"{path}: {key} is {value!r}, which lsr does not know; {DENSE_WORKS}")
+            raise EncoderError(f"{path}: {key} is {value!r}, which is not supported; {DENSE_WORKS}")
     length = settings.get("max_seq_length")
     if length is not None and (type(length) is not int or length < 1):
-        raise EncoderError(f"{path}: max_seq_length is {length!r}, no number of tokens; {AGAIN}")
+        raise EncoderError(f"{path}: max_seq_length is {length!r}; it must be a positive integer; {AGAIN}")
     return length, bool(settings.get("do_lower_case"))
 
 
@@ -115,12 +116,12 @@ def _read_pooling(path: Path, prompted: bool) -> str:
     modes = settings.get("pooling_mode")
     if modes is None:
         modes = [POOLING_KEYS.get(key, key) for key, on in settings.items() if key.startswith("pooling_mode_") and on]
-        modes = modes or ["mean"]  # as sentence-transformers has it
+        modes = modes or ["mean"]  # the default of sentence-transformers
     modes = modes if isinstance(modes, list) else [modes]
     if len(modes) != 1 or modes[0] not in POOLING_KEYS.values():
-        raise EncoderError(f"{path}: pools by {' and '.join(map(str, modes)) or 'nothing'}; {READS}")
+        raise EncoderError(f"{path}: unsupported pooling: {' and '.join(map(str, modes)) or 'none'}; {READS}")
     if prompted and not settings.get("include_prompt", True):
-        raise EncoderError(f"{path}: does not pool the prompt (include_prompt is false), which lsr does; {DENSE_WORKS}")
+        raise EncoderError(f"{path}: include_prompt is false, which is not supported; {DENSE_WORKS}")
     return str(modes[0])
 
 
@@ -133,7 +134,7 @@ def _read_settings(path: Path) -> tuple[str, str, int | None]:
         raise EncoderError(f"{path}: default_prompt_name is {default!r}, but there is no such prompt; {AGAIN}")
     truncate = settings.get("truncate_dim")
     if truncate is not None and (type(truncate) is not int or truncate < 1):
-        raise EncoderError(f"{path}: truncate_dim is {truncate!r}, no number of components; {AGAIN}")
+        raise EncoderError(f"{path}: truncate_dim is {truncate!r}; it must be a positive integer; {AGAIN}")
 
     def prompt_of(*names: str) -> str:
         stated = [prompts[name] or "" for name in names if name in prompts]

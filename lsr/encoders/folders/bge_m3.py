@@ -1,4 +1,4 @@
-"""Folders of BGE-M3 (Chen et al. 2024): of its three ways to search, the lexical weights."""
+"""Folders of BGE-M3 (Chen et al. 2024). Only its lexical weights are used."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from lsr.errors import EncoderError
 
 
 def is_bge_m3(folder: Path) -> bool:
-    """Whether the folder is one of BGE-M3's."""
+    """Whether the folder is a BGE-M3 model."""
     return (folder / LEXICAL_HEAD).is_file()
 
 
 def read_bge_m3(name: str, folder: Path, max_length: int | None) -> EncoderSpec:
-    """A token weighs relu(v · h_i + b), and the largest counts where it is repeated; special tokens weigh nothing.
+    """The weight of a token is relu(v · h_i + b), the largest one of repeated tokens; special tokens have no weight.
 
-    Its authors publish no safetensors: these pickles are read by torch, told to make tensors and nothing else.
-    Raises EncoderError.
+    Its authors publish no safetensors. torch reads these pickles with weights_only, which creates only tensors. Raises
+    EncoderError.
     """
     safe = any((folder / file).is_file() for file in WEIGHTS)
     if not safe and not (folder / PICKLED_WEIGHTS).is_file():

@@ -40,8 +40,8 @@ PREFIX = "model."
 FRAMEWORK_LENGTH = 512
 FRAMEWORK_HEADS = {each: each for each in ("BINARY", "MLP", "MLM", "CLS_MLM")}
 FUNCTIONS = {"identity": "identity", "no": "identity", "relu": "relu", "softplus": "softplus", "log1p": "log1p"}
-# Its activation and norm, one after the other, are one function here. Others of its pairs are not defined below zero,
-# or give every component a weight.
+# Pairs of its activation and norm -> one function here. Other pairs are undefined below zero, or give every component
+# a weight.
 FRAMEWORK_ACTIVATIONS: dict[tuple[str, str], Activation] = {
     ("identity", "identity"): "identity",
     ("relu", "identity"): "relu",
@@ -52,7 +52,7 @@ FRAMEWORK_ACTIVATIONS: dict[tuple[str, str], Activation] = {
     ("identity", "softplus"): "softplus",
     ("softplus", "log1p"): "log1p-softplus",
 }
-# abs takes what is farthest from zero, which is the largest where nothing is below zero.
+# abs takes the value farthest from zero, which is the maximum if no value is negative.
 FRAMEWORK_POOLINGS: dict[str, Pooling] = {"max": "max", "sum": "sum", "abs": "max"}
 PARTS = {"no": "", "allone": "", "epic": "epic"}
 NAMES = {"importance": "term_importance", "quality": "doc_quality"}
@@ -60,14 +60,16 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
 def is_framework(folder: Path) -> bool:
-    """Whether the folder is one of the framework's."""
+    """Whether the folder was written by the framework."""
     path = folder / CONFIG_FILE
     return path.is_file() and read_object(path).get("model_type") == MODEL_TYPE
 
 
 def read_framework(name: str, folder: Path, max_length: int | None) -> EncoderSpec:
-    """The encoder of such a folder. Repeated tokens are summed in queries and their maximum taken in documents, by its
-    code (DualSparseEncoder); positions of special tokens do not count. Raises EncoderError.
+    """The encoder of such a folder. Raises EncoderError.
+
+    Repeated tokens are summed in queries, and their maximum is taken in documents, as in its code (DualSparseEncoder).
+    Positions of special tokens are not pooled.
     """
     shared = read_object(folder / CONFIG_FILE).get("shared", False)
     query, document = ("shared_encoder", "shared_encoder") if shared else ("query_encoder", "doc_encoder")
@@ -85,7 +87,7 @@ def _side(root: Path, folder: Path, repeated: Pooling, max_length: int | None) -
     kind = chosen(path, "model_type", config.get("model_type"), FRAMEWORK_HEADS)
     check_weights(folder)
     if not tokenizer.is_dir():
-        raise EncoderError(f"{tokenizer}: is missing; copy the tokenizer that the encoder was trained with there")
+        raise EncoderError(f"{tokenizer}: is missing; copy the tokenizer of the training to this place")
     longest = shortest(FRAMEWORK_LENGTH if max_length is None else max_length, limit_of(tokenizer))
     if kind == "BINARY":
         components = config.get("vocab_size")
@@ -122,14 +124,16 @@ def _head(path: Path, kind: str, config: dict[str, Any], repeated: Pooling) -> H
     )
     if (activation, norm) not in FRAMEWORK_ACTIVATIONS:
         pairs = ", ".join(" and ".join(pair) for pair in FRAMEWORK_ACTIVATIONS)
-        raise EncoderError(f"{path}: activation and norm are {activation} and {norm}; lsr knows {pairs}")
+        raise EncoderError(f"{path}: activation {activation} with norm {norm} is not supported; lsr supports {pairs}")
     function = FRAMEWORK_ACTIVATIONS[activation, norm]
     if kind == "MLP":
         return HeadSpec("mlp", function, repeated, special_positions=False)
     if kind == "CLS_MLM":
         return HeadSpec("mlm", function, "first")
     if config.get("pool") == "abs" and function == "identity":
-        raise EncoderError(f"{path}: pool is 'abs' of weights that may be below zero; lsr knows max and sum of such")
+        raise EncoderError(
+            f"{path}: pool 'abs' is not supported for weights that can be negative; lsr supports max and sum"
+        )
     return HeadSpec(
         "mlm",
         function,
@@ -141,9 +145,9 @@ def _head(path: Path, kind: str, config: dict[str, Any], repeated: Pooling) -> H
 
 
 def _base(root: Path, path: Path, base: Any, longest: int) -> tuple[str, int]:
-    """Where the backbone's config.json is, which the framework does not copy, and the tokens that it can read.
+    """The folder of the backbone's config.json, which the framework does not copy, and its maximum number of tokens.
 
-    A folder in the encoder's own counts before a Hugging Face id; one elsewhere does not.
+    A folder inside the encoder's folder has precedence over a Hugging Face id; other folders are not used.
     """
     if isinstance(base, str) and _HUB_NAME.fullmatch(base):
         inside = root / base
@@ -151,9 +155,8 @@ def _base(root: Path, path: Path, base: Any, longest: int) -> tuple[str, int]:
             return str(inside), shortest(longest, positions_of(inside))
         return base, longest
     raise EncoderError(
-        f"{path}: tf_base_model_name_or_dir is {base!r}, neither a Hugging Face id nor a folder inside {root}; put "
-        f"{CONFIG_FILE} of the model that the encoder was trained from into {root / 'backbone'} and write 'backbone' "
-        "there"
+        f"{path}: tf_base_model_name_or_dir is {base!r}, which is neither a Hugging Face id nor a folder inside "
+        f"{root}; copy {CONFIG_FILE} of the backbone to {root / 'backbone'} and write 'backbone' there"
     )
 
 
@@ -164,5 +167,5 @@ def _scale(path: Path) -> float:
     except DAMAGE as error:
         raise EncoderError(f"{path}: has no number `scale` ({error}); {AGAIN}") from error
     if not (math.isfinite(scale) and scale > 0):
-        raise EncoderError(f"{path}: scale is {scale}, with which no token has a weight; train the encoder again")
+        raise EncoderError(f"{path}: scale is {scale}, so that no token has a weight; train the encoder again")
     return scale

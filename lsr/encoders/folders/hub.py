@@ -1,4 +1,4 @@
-"""A saved encoder on Hugging Face's hub."""
+"""Uploading a saved encoder to the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from lsr.extras import need
 def push_to_hub(
     folder: str | os.PathLike[str], repository: str, *, private: bool | None = None, message: str = "Upload an encoder"
 ) -> str:
-    """Put a folder that `save_pretrained` or a training wrote on the hub, in one commit, and return its address.
+    """Upload a folder written by `save_pretrained` or a training to the hub, in one commit; returns its address.
 
-    folder: all of its files are uploaded but hidden ones: README.md, in which a license can be entered before and
-        which then names the repository, and training.json, which holds paths of this machine.
-    repository: USER/NAME; it is made if it is not there. Files that are there and not in `folder` stay. private: for
-        one that is made; None takes what is usual for the user.
-    The token is the one that `hf auth login` or HF_TOKEN gives.
+    folder: the folder. All files are uploaded except hidden ones. training.json, which has paths of this machine, is
+        uploaded, too. README.md is uploaded with the name of the repository; enter a license in it before.
+    repository: USER/NAME; created if it does not exist. Its files that are not in `folder` stay.
+    private: whether a created repository is private. Default: the setting of the user.
+    message: the message of the commit.
 
-    Raises EncoderError for a folder that holds no whole encoder, and where the hub cannot be reached or refuses.
+    The token is that of `hf auth login` or HF_TOKEN. Raises EncoderError for a folder without a complete encoder, and
+    if the hub cannot be reached or refuses.
     """
     need("the hub", "huggingface_hub")
     from huggingface_hub import CommitOperationAdd, HfApi
@@ -44,28 +45,30 @@ def push_to_hub(
     try:
         made = api.create_repo(repository, private=private, exist_ok=True)
         commit = api.create_commit(made.repo_id, operations, commit_message=message)
-    except Exception as error:  # whatever an unreachable or refusing server raises in the libraries below
+    except Exception as error:  # errors of an unreachable or refusing server have no common class
         raise EncoderError(
-            f"{place}: cannot be put on the hub as {repository!r} ({first_line(error)}); check the name, the "
-            "connection, and `hf auth whoami`"
+            f"{place}: cannot be uploaded to {repository!r} ({first_line(error)}); check the name, the connection, and "
+            "`hf auth whoami`"
         ) from error
     return str(commit.repo_url)
 
 
 def _check_whole(folder: Path) -> None:
-    """Raises EncoderError for what nobody could load from the hub."""
+    """Raises EncoderError for a folder that could not be loaded from the hub."""
     if is_saved_encoder(os.path.realpath(folder)):
         kind = read_saved(folder).get("kind")
         if kind != WHOLE:
-            raise EncoderError(f"{folder}: names an encoder that is kept elsewhere ({kind}); save_pretrained it first")
+            raise EncoderError(
+                f"{folder}: has only a reference to an encoder ({kind}); save it with save_pretrained first"
+            )
     elif (folder / MODULES_FILE).is_file():
         read_modules(folder)
     else:
-        raise EncoderError(f"{folder}: holds no encoder as save_pretrained writes it; save one there first")
+        raise EncoderError(f"{folder}: has no saved encoder; save one with save_pretrained(folder) first")
 
 
 def _content(file: Path, repository: str) -> str | bytes:
-    """The path of a file, or what is uploaded in its place."""
+    """The path of a file, or the content to upload instead."""
     if file.name != CARD_FILE:
         return str(file)
     return file.read_bytes().replace(REPOSITORY.encode(), repository.encode())

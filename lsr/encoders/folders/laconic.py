@@ -1,4 +1,4 @@
-"""Folders of LACONIC (Xu et al. 2026): Llama 3 as SPLADE-max, whose settings are in its authors' scripts alone."""
+"""Folders of LACONIC (Xu et al. 2026): Llama 3 as SPLADE-max. Its settings are only in its authors' scripts."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from lsr.encoders.folders.model_files import (
 )
 from lsr.encoders.spec import BackboneSpec, EncoderSpec, HeadSpec, TransformerSpec
 
-NAME = "laconic"  # by which its authors' code, too, knows it
-ARCHITECTURES = (["LlamaBiForMNTP"], ["LlamaForCausalLM"])  # the first is llm2vec's, with the same weights
-# The repositories have none. All of Llama 3 have this one; Meta gives it to those alone who have asked for it.
+NAME = "laconic"  # also used by its authors' code
+ARCHITECTURES = (["LlamaBiForMNTP"], ["LlamaForCausalLM"])  # the first is that of llm2vec, with the same weights
+# The repositories have no tokenizer. All Llama 3 models share this one, which Meta releases on request.
 LLAMA_TOKENIZER = "unsloth/Llama-3.2-1B"
 QUERY_PROMPT, DOCUMENT_PROMPT = "query: ", "passage: "
 MOST_TERMS = 512
 
 
 def is_laconic(name: str, folder: Path) -> bool:
-    """Whether a folder with a bare language model is one of LACONIC's. name: a Hugging Face id, or a path."""
+    """Whether a folder with a plain language model is LACONIC. name: a Hugging Face id, or a path."""
     architectures = read_object(folder / CONFIG_FILE).get("architectures")
     return NAME in Path(name).name.lower() and architectures in ARCHITECTURES
 
 
 def read_laconic(name: str, folder: Path, max_length: int | None) -> EncoderSpec:
-    """Without the token that begins texts, whose position would outweigh all others: with it, every text has the same
-    largest weights. Every position sees all others. Raises EncoderError.
+    """LACONIC's encoder, without the token that begins texts. Attention is bidirectional. Raises EncoderError.
+
+    The position of that token would outweigh all others, so that every text would have the same largest weights.
     """
     check_weights(folder)
     own = any((folder / file).is_file() for file in ("tokenizer.json", TOKENIZER_CONFIG_FILE))

@@ -1,4 +1,4 @@
-"""Folders into specs: what each library writes, read from its JSON files alone. No weight is loaded here."""
+"""Reading the folders of other libraries as specs, from their JSON files. No weights are loaded."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ from lsr.encoders.spec import EncoderSpec, HeadSpec, LookupSpec, SideSpec, Trans
 from lsr.errors import EncoderError
 from lsr.storage.recognize import AN_INDEX, what_is
 
-# Where the file that OpenSearch's code writes is missing, the lines that its analyzers read are as good.
+# Either the file of OpenSearch's code, or the lines that its analyzers read.
 OPENSEARCH_TABLES = ("idf.json", "query_token_weights.txt")
-# naver's older trainer writes two folders; its newer one, and light-splade, one inside the other.
+# naver's older trainer writes two folders; its newer one and light-splade write one inside the other.
 DOCUMENTS_BESIDE, QUERIES_BESIDE = "model", "model_q"
 QUERIES_INSIDE = (("query", "naver"), ("query_model", "light-splade"))
-# Which sides keep nothing but the tokens of the text (SPLADE-lexical).
+# The sides without expansion (SPLADE-lexical).
 LEXICAL = {each: each for each in ("none", "query", "document", "both")}
 
 
 def read_layout(name: str, folder: Path, max_length: int | None) -> EncoderSpec:
-    """The encoder that a folder holds.
+    """The encoder in a folder.
 
     - sparse_linear.pt: BGE-M3's lexical weights;
     - modules.json: sentence-transformers;
     - config.json of a DualEncoder: the unified framework (thongnt99/learned-sparse-retrieval);
-    - model/ and model_q/, or a language model with query/ or query_model/: naver's two trainers and light-splade. What
-      naver's newer one notes in model_args.json and training_args.json, SPLADE-doc and SPLADE-lexical, is respected;
-    - a language model with idf.json or query_token_weights.txt: OpenSearch's inference-free models, documents by one
-      logarithm, as in doc-v1 and doc-v2. That doc-v3 takes two is told by its files for sentence-transformers only;
-    - a Llama that "laconic" names: LACONIC;
-    - a masked language model, or a causal one: SPLADE-max.
+    - model/ and model_q/, or a language model with query/ or query_model/: naver's two trainers and light-splade. The
+    notes of naver's newer one in model_args.json and training_args.json, SPLADE-doc and SPLADE-lexical, are respected;
+    - a language model with idf.json or query_token_weights.txt: OpenSearch's inference-free models, with one logarithm
+    for documents, as in doc-v1 and doc-v2. Only sentence-transformers' files show that doc-v3 takes two;
+    - a Llama with "laconic" in its name: LACONIC;
+    - a masked or causal language model: SPLADE-max.
 
-    name: for messages, and what finds the encoder again. max_length: as load_encoder takes it.
+    name: for messages, and to find the encoder again. max_length: as load_encoder takes it.
     Raises EncoderError: which file, what is wrong with it, what to do.
     """
     if is_bge_m3(folder):
@@ -64,9 +64,9 @@ def read_layout(name: str, folder: Path, max_length: int | None) -> EncoderSpec:
     if not (folder / CONFIG_FILE).is_file():
         kind = what_is(folder)
         place = max(folder.glob(f"{ENCODER_FOLDER}*"), default=folder / ENCODER_FOLDER)
-        kept = f"an index, which keeps its encoder in {place}" if kind == AN_INDEX else kind
+        kept = f"an index, with its encoder in {place}" if kind == AN_INDEX else kind
         raise EncoderError(
-            f"{folder}: has neither {CONFIG_FILE} nor {MODULES_FILE}, and is not an encoder, but {kept}; {WORKS}"
+            f"{folder}: has neither {CONFIG_FILE} nor {MODULES_FILE}: it is not an encoder, but {kept}; {WORKS}"
         )
     for inside, layout in QUERIES_INSIDE:
         if (folder / inside / CONFIG_FILE).is_file():
@@ -83,7 +83,7 @@ def read_layout(name: str, folder: Path, max_length: int | None) -> EncoderSpec:
 
 
 def splade_max(folder: Path, max_length: int | None) -> TransformerSpec:
-    """A bare language model as SPLADE-max. Raises EncoderError where it has no output layer over its vocabulary."""
+    """A plain language model as SPLADE-max. Raises EncoderError if it has no output layer over its vocabulary."""
     return read_language_model(folder, HeadSpec(), _longest(folder, max_length))
 
 
@@ -97,7 +97,7 @@ def _bag_of_words(folder: Path, max_length: int | None) -> LookupSpec:
 
 
 def _encoder(name: str, query: SideSpec, folder: Path, max_length: int | None, layout: str) -> EncoderSpec:
-    """An encoder whose documents are read by the language model in `folder`."""
+    """An encoder whose documents are encoded by the language model in `folder`."""
     document = splade_max(folder, max_length)
     path = folder / "training_args.json"
     lexical = chosen(path, "lexical_type", read_object(path, optional=True).get("lexical_type", "none"), LEXICAL)

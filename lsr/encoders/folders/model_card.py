@@ -1,4 +1,4 @@
-"""README.md of a saved encoder: a model card of what is known, with a header that Hugging Face's hub reads."""
+"""README.md of a saved encoder: a model card with a header for the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from lsr.encoders.folders.find import BUNDLED
 from lsr.encoders.spec import HeadSpec, LookupSpec, SideSpec
 
-REPOSITORY = "USER/NAME"  # stands for the repository, which is not known before one is made
+REPOSITORY = "USER/NAME"  # placeholder for the repository, whose name is not known yet
 _TAGS = ("sparse-encoder", "sparse", "learned-sparse-retrieval")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _LICENSE = "# license: the id of a license; https://huggingface.co/docs/hub/repositories-licenses lists them"
@@ -50,9 +50,9 @@ _OURS_ALONE = "\nsentence-transformers has no modules for this encoder.\n"
 
 
 class HowMade(NamedTuple):
-    """What a model card says of the making of an encoder.
+    """The origin of an encoder, for a model card.
 
-    base_model: by name, of which an id of the hub becomes part of the header. sections: Markdown, put at the end.
+    base_model: by name; an id of the hub is put into the header. sections: Markdown, put at the end.
     """
 
     base_model: str
@@ -60,7 +60,7 @@ class HowMade(NamedTuple):
 
 
 def model_card(query: SideSpec, document: SideSpec, components: int, known: bool, made: HowMade | None = None) -> str:
-    """The text of README.md. known: whether sentence-transformers reads the folder."""
+    """The text of README.md. known: whether sentence-transformers can read the folder."""
     free = isinstance(query, LookupSpec)
     header = [
         "---",
@@ -76,8 +76,8 @@ def model_card(query: SideSpec, document: SideSpec, components: int, known: bool
         "",
         "# A learned sparse encoder",
         "",
-        f"From a text to a sparse vector with {components:,} components, each of which is a token. A score is the "
-        "inner product of a query's and a document's vector.",
+        f"Encodes a text as a sparse vector with {components:,} components. Each component is a token. A score is the "
+        "inner product of a query vector and a document vector.",
         "",
         *(_side("Queries", query), _side("Documents", document)),
     ]
@@ -92,7 +92,9 @@ def _on_hub(name: str) -> bool:
 def _side(name: str, spec: SideSpec) -> str:
     prompt = f", after the prompt {code(spec.prompt)}" if spec.prompt else ""
     if isinstance(spec, LookupSpec):
-        return f"- {name}: each token has its weight in a table; no network is run. {spec.max_length} tokens{prompt}."
+        return (
+            f"- {name}: the weights of tokens come from a table, without a network. {spec.max_length} tokens{prompt}."
+        )
     plain = HeadSpec()
     unusual = {key: value for key, value in asdict(spec.head).items() if value != getattr(plain, key)}
     head = f" ({_listed(unusual)})" if unusual else ""
@@ -104,6 +106,6 @@ def _listed(values: Mapping[str, Any]) -> str:
 
 
 def code(text: str) -> str:
-    """A text of whatever origin as code, in Markdown."""
+    """Any text as code in Markdown."""
     plain = " ".join(text.replace("`", "'").splitlines())
     return f"`{plain}`"

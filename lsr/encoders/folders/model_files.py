@@ -1,4 +1,4 @@
-"""Reading the JSON files of a model's folder, with messages that name them."""
+"""Reading the JSON files of a model's folder, with errors that name the file."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from lsr.encoders.spec import BackboneSpec, HeadSpec, Task, TransformerSpec
 from lsr.errors import EncoderError
 from lsr.storage.files import DAMAGE
 
-AGAIN = "copy or save the model again"
+AGAIN = "download, copy or save the model again"
 CONFIG_FILE, TOKENIZER_CONFIG_FILE = "config.json", "tokenizer_config.json"
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 PICKLED = (PICKLED_WEIGHTS, "pytorch_model.bin.index.json", "model.pt")
 ADAPTERS = ("adapter_config.json", "lora/adapter_config.json")
 UNSTATED_LENGTH = 256
-NO_LIMIT = 1_000_000  # what transformers writes where a tokenizer has no limit is 10**30
-# Families that number the positions of a text from the padding's number + 1 on, so that as many are lost.
+NO_LIMIT = 1_000_000  # transformers writes 10**30 for a tokenizer without limit
+# Families whose positions begin after the number of the padding token, so that as many positions are lost.
 OFFSET_POSITIONS = (
     "camembert", "data2vec-text", "ibert", "longformer", "luke", "mpnet", "roberta", "roberta-prelayernorm",
     "xlm-roberta", "xlm-roberta-xl", "xmod",
 )  # fmt: skip
-USUAL_PADDING = 1  # in those families, where config.json leaves it out
+USUAL_PADDING = 1  # of these families, if config.json does not state it
 
 Chosen = TypeVar("Chosen", bound=str)
 
 
 def read_json(path: Path) -> Any:
-    """Raises EncoderError where the file is missing or damaged."""
+    """The content of a JSON file. Raises EncoderError if it is missing or damaged."""
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -41,35 +41,35 @@ def read_json(path: Path) -> Any:
 
 
 def read_object(path: Path, optional: bool = False) -> dict[str, Any]:
-    """A JSON object; {} for a file that is optional and missing. Raises EncoderError."""
+    """The JSON object in a file; {} for an optional file that is missing. Raises EncoderError."""
     if optional and not path.is_file():
         return {}
     content = read_json(path)
     if not isinstance(content, dict):
-        raise EncoderError(f"{path}: damaged (no JSON object); {AGAIN}")
+        raise EncoderError(f"{path}: damaged (not a JSON object); {AGAIN}")
     return content
 
 
 def chosen(path: Path, what: str, value: Any, known: Mapping[str, Chosen]) -> Chosen:
-    """What `value`, which the file gives for `what`, is called here. Raises EncoderError for one that is not known."""
+    """The entry of `known` for a value in a file. Raises EncoderError for an unknown value."""
     if not isinstance(value, str) or value not in known:
-        raise EncoderError(f"{path}: {what} is {value!r}; lsr knows {', '.join(known)}")
+        raise EncoderError(f"{path}: {what} is {value!r}; lsr supports {', '.join(known)}")
     return known[value]
 
 
 def folder_inside(folder: Path, path: Any) -> Path:
-    """`path`, which a JSON file gives, in `folder`; "" is the folder itself. Raises EncoderError where it leads out."""
+    """A path from a JSON file, inside `folder`; "" is the folder itself. Raises EncoderError for a path outside."""
     if not isinstance(path, str) or os.path.isabs(path) or ".." in Path(path).parts:
-        raise EncoderError(f"{folder}: refers to {path!r}, which is not a place inside it; {AGAIN}")
+        raise EncoderError(f"{folder}: refers to {path!r}, which is not inside the folder; {AGAIN}")
     return folder / path
 
 
 def read_language_model(folder: Path, head: HeadSpec, longest: int, task: Task = "masked-lm") -> TransformerSpec:
-    """A side of one folder that has a model with an output layer over its vocabulary, and the tokenizer.
+    """A side from one folder with a tokenizer and a model that has an output layer over its vocabulary.
 
-    task: BackboneSpec.task of a model whose config.json does not tell it. A causal model whose config.json says that it
-    is not is one that sees everything. Raises EncoderError where there is no such layer, or where the weights are not
-    in safetensors.
+    task: BackboneSpec.task, if config.json does not state it. A causal model that config.json declares as not causal
+        has bidirectional attention. Raises EncoderError if there is no such layer, or if the weights are not
+        safetensors.
     """
     place, task = str(folder), _task(folder, task)
     sees_all = task == "causal-lm" and read_object(folder / CONFIG_FILE).get("is_causal") is False
@@ -79,13 +79,13 @@ def read_language_model(folder: Path, head: HeadSpec, longest: int, task: Task =
 
 
 def vocabulary_size(folder: Path) -> int | None:
-    """Components of the model in `folder`, where its config.json states them. Raises EncoderError."""
+    """The number of components of the model in `folder`, if its config.json states it. Raises EncoderError."""
     size = read_object(folder / CONFIG_FILE).get("vocab_size")
     return size if type(size) is int and size > 0 else None
 
 
 def check_weights(folder: Path) -> None:
-    """Raises EncoderError where a folder has no weights as safetensors."""
+    """Raises EncoderError if a folder has no weights as safetensors."""
     if any((folder / name).is_file() for name in WEIGHTS):
         return
     pickled = next((name for name in PICKLED if (folder / name).is_file()), None)
@@ -98,19 +98,19 @@ def check_weights(folder: Path) -> None:
     if pickled is None:
         raise EncoderError(f"{folder}: has no {WEIGHTS[0]}; {AGAIN}")
     raise EncoderError(
-        f"{folder}: its weights are in {pickled}, a pickle, which lsr does not read because it may run code; load it "
-        f"where you trust it with the library that wrote it, such as transformers, and save it again: save_pretrained "
-        f"writes {WEIGHTS[0]}"
+        f"{folder}: its weights are in {pickled}, a pickle, which lsr does not read because it may run code; if you "
+        "trust it, load it with the library that wrote it, such as transformers, and save it with save_pretrained, "
+        f"which writes {WEIGHTS[0]}"
     )
 
 
 def shortest(*limits: int | None) -> int:
-    """The least of the limits that are stated; there must be one."""
+    """The smallest of the stated limits. At least one must be stated."""
     return min(limit for limit in limits if limit is not None)
 
 
 def positions_of(folder: Path) -> int | None:
-    """Tokens of a text that the model in `folder` can read, as far as its config.json tells. Raises EncoderError."""
+    """The number of positions of the model in `folder`, if its config.json states it. Raises EncoderError."""
     config = read_object(folder / CONFIG_FILE)
     positions = config.get("max_position_embeddings")
     if type(positions) is not int or positions < 1:
@@ -122,7 +122,7 @@ def positions_of(folder: Path) -> int | None:
 
 
 def limit_of(folder: Path) -> int | None:
-    """Tokens of a text that the tokenizer in `folder` lets through, where it states that. Raises EncoderError."""
+    """The maximum length of the tokenizer in `folder`, if it states one. Raises EncoderError."""
     limit = read_object(folder / TOKENIZER_CONFIG_FILE, optional=True).get("model_max_length")
     return int(limit) if isinstance(limit, int | float) and 1 <= limit < NO_LIMIT else None
 
@@ -140,6 +140,6 @@ def _task(folder: Path, unstated: Task) -> Task:
     if any("ForCausalLM" in name for name in names):
         return "causal-lm"
     raise EncoderError(
-        f"{folder}: its architecture is {', '.join(names)}, which has no output layer over its vocabulary "
-        f"(a masked-LM head); {WORKS}"
+        f"{folder}: its architecture is {', '.join(names)}, which has no output layer over its vocabulary (a masked-LM "
+        f"head); {WORKS}"
     )

@@ -1,4 +1,4 @@
-"""encoder.json: how an index remembers its encoder, and how encoders that no other library knows are kept."""
+"""encoder.json: the reference to an encoder in an index, and the format of encoders that no other library can read."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
 FORMAT_VERSION = 1
-REFERENCE = "reference"  # names an encoder that is kept elsewhere
-OWN = "own"  # names code of a user, which is not kept
-WHOLE = "sparse"  # describes networks and tables that lie beside it
+REFERENCE = "reference"  # names an encoder that is stored elsewhere
+OWN = "own"  # names code of the user, which is not stored
+WHOLE = "sparse"  # describes networks and tables in the same folder
 QUERY_FOLDER, DOCUMENT_FOLDER = "query", "document"
 
 
 def is_saved_encoder(name: str) -> bool:
-    """name: what absolute_name returned."""
+    """Whether `name`, as absolute_name returns it, is the folder of a saved encoder."""
     return os.path.isabs(name) and os.path.isfile(os.path.join(name, ENCODER_FILE))
 
 
@@ -42,13 +42,13 @@ def read_saved(folder: Path) -> dict[str, Any]:
         content = json.loads(path.read_bytes())
     except DAMAGE as error:
         raise EncoderError(
-            f"{path}: cannot be read, truncated or not JSON ({error}); save the encoder again"
+            f"{path}: cannot be read, is truncated, or is not JSON ({error}); save the encoder again"
         ) from error
     if not isinstance(content, dict) or not isinstance(content.get("format_version"), int):
         raise EncoderError(f"{path}: does not describe an encoder; save the encoder again")
     if content["format_version"] != FORMAT_VERSION:
         raise EncoderError(
-            f"{path}: format version {content['format_version']}, this lsr reads {FORMAT_VERSION}; upgrade lsr"
+            f"{path}: format version {content['format_version']}, but this lsr reads {FORMAT_VERSION}; upgrade lsr"
         )
     return content
 
@@ -62,22 +62,23 @@ def write_saved(folder: Path, content: dict[str, Any]) -> None:
 
 
 def open_named(folder: Path, saved: dict[str, Any], load: Callable[..., Any]) -> Any:
-    """The encoder, sparse or dense, that encoder.json names. Raises EncoderError where it is gone or has changed.
+    """The encoder, sparse or dense, that encoder.json names. Raises EncoderError if it is missing or has changed.
 
-    load: from its name, its description and its options, as keywords.
+    load: loads it by its name, its description and its options, as keywords.
     """
     try:
         name, described = str(saved["name"]), saved["description"]
         encoder = load(name, described, **saved["options"])
         if encoder.describe() != described:
             raise EncoderError(
-                f"{folder}: was saved with {name}, which has changed since; bring the old model back, or encode again"
+                f"{folder}: was saved with {name}, which has changed since; restore the old model, or encode again"
             )
     except LsrError:
         raise
-    except OSError as error:  # a library below wants a temporary folder, or more open files
+    except OSError as error:  # a library needs a temporary folder, or more open files
         raise EncoderError(
-            f"{name}: cannot be loaded here ({error}); make room for temporary files, or allow more open files"
+            f"{name}: cannot be loaded here ({error}); free disk space for temporary files, or allow more open files "
+            "(ulimit -n)"
         ) from error
     except DAMAGE as error:
         raise damaged_encoder(folder, error) from error
@@ -85,9 +86,9 @@ def open_named(folder: Path, saved: dict[str, Any], load: Callable[..., Any]) ->
 
 
 class SavedLookup(PretrainedEncoder):
-    """An encoder of inference-free queries as an index keeps it: queries need its folder alone.
+    """An encoder with inference-free queries as an index stores it: queries need only its folder.
 
-    Documents are encoded by the encoder that it names, which `open_named` loads when it is needed.
+    Documents are encoded by the encoder that it names, which `open_named` loads on first use.
     """
 
     def __init__(self, folder: Path, saved: dict[str, Any], open_named: Callable[[], Encoder]) -> None:
@@ -119,35 +120,35 @@ class SavedLookup(PretrainedEncoder):
         return self._query.vocabulary
 
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
-        """One row for each text, by the table alone."""
+        """One row per text, from the table alone."""
         return self._prune.apply(self._query.encode(encodable(texts)))
 
     def encode_documents(
         self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False
     ) -> SparseVectors:
-        """As the encoder that was saved. Raises EncoderError also where that can no longer be found."""
+        """Encode with the named encoder. Raises EncoderError also if it cannot be found."""
         check_batch_size(batch_size)
         return self._named().encode_documents(texts, batch_size, progress)
 
     def literal(self, text: str, query: bool = False) -> set[int]:
-        """The components that are tokens of a document, or of a query."""
+        """The components of the tokens of a document, or of a query."""
         if query:
             return self._query.literal(text)
         return self._named().literal(text)
 
     def spans(self, text: str) -> TokenSpans:
-        """All tokens of a text, special tokens left out, and their characters."""
+        """All tokens of a text, without special tokens, and their characters."""
         return self._query.spans(text)
 
     def describe(self) -> dict[str, Any]:
-        """As the encoder that was saved."""
+        """The description of the named encoder."""
         return self._description
 
     def check_saveable(self) -> None:
-        """Raises nothing: what was saved can be saved again."""
+        """Raises nothing: a saved encoder can be saved again."""
 
     def save(self, folder: str | Path) -> None:
-        """Write the same again. Raises StorageError."""
+        """Write the same files. Raises StorageError."""
         folder = expanded(folder)
         query = lookup_to_json(self._query, folder / QUERY_FOLDER)
         write_saved(folder, {**self._saved, "query": query})
@@ -160,20 +161,20 @@ class SavedLookup(PretrainedEncoder):
 
 
 def transformer_to_json(side: TransformerSpec) -> dict[str, Any]:
-    """A side whose files lie beside encoder.json, without their places."""
+    """A side with files next to encoder.json, as JSON without paths."""
     content = {key: value for key, value in asdict(side).items() if key != "head_names"}
     return content | {"backbone": {"task": side.backbone.task, "bidirectional": side.backbone.bidirectional}}
 
 
 def lookup_to_json(side: LookupSide, folder: Path) -> dict[str, Any]:
-    """Write the side's table and tokenizer into `folder`; the rest of its spec."""
+    """Write the side's table and tokenizer into `folder`; returns the rest of its spec."""
     side.save(folder)
-    spec = replace(side.spec, scale=1.0, components=side.dim)  # the table has been multiplied
+    spec = replace(side.spec, scale=1.0, components=side.dim)  # the table is already multiplied by the scale
     return {key: value for key, value in asdict(spec).items() if key not in ("tokenizer", "table")}
 
 
 def read_whole(name: str, folder: Path, saved: dict[str, Any], max_length: int | None) -> EncoderSpec:
-    """The spec of a folder that holds a whole encoder. Raises EncoderError."""
+    """The spec of a folder with a whole encoder. Raises EncoderError."""
     try:
         query, document = (_side_from_json(saved[side], folder, max_length) for side in ("query", "document"))
     except LsrError as error:
@@ -200,7 +201,7 @@ def _side_from_json(content: dict[str, Any], folder: Path, max_length: int | Non
 
 
 def lookup_from_json(fields: dict[str, Any], folder: Path) -> LookupSpec:
-    """What lookup_to_json wrote into `folder`."""
+    """The spec that lookup_to_json wrote into `folder`."""
     return LookupSpec(tokenizer=str(folder), table=str(folder / "model.safetensors"), **fields)
 
 

@@ -1,4 +1,4 @@
-"""Folders of sentence-transformers' SparseEncoder, old and new, read without that library."""
+"""Folders of sentence-transformers' SparseEncoder, old and new, read without the library."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ from lsr.errors import EncoderError
 MODULES_FILE = "modules.json"
 SETTINGS_FILE = "config_sentence_transformers.json"
 TRANSFORMER_FILE = "sentence_bert_config.json"
-ROUTER_FILES = ("router_config.json", CONFIG_FILE)  # the second, as Asym called it
-# The package has moved its classes several times: only the last part of a dotted name counts. These were renamed.
+ROUTER_FILES = ("router_config.json", CONFIG_FILE)  # the second is the name for Asym
+# The package moved its classes several times, so only the last part of a dotted name is used. These were renamed.
 RENAMED = {"IDF": "SparseStaticEmbedding", "Asym": "Router"}
-TRANSFORMERS = {"MLMTransformer": "fill-mask", "Transformer": "feature-extraction"}  # and what they do if not told
-SPARSE = ("SpladePooling", "SparseStaticEmbedding", "SparseAutoEncoder", "Router")  # what ends a sparse encoder
+TRANSFORMERS = {"MLMTransformer": "fill-mask", "Transformer": "feature-extraction"}  # and their default task
+SPARSE = ("SpladePooling", "SparseStaticEmbedding", "SparseAutoEncoder", "Router")  # last modules of sparse encoders
 THEIR_ACTIVATIONS: dict[str, Activation] = {
     "relu": "log1p",
     "log1p_relu": "log1p-log1p",
-}  # its names leave one logarithm out
+}  # its names count one logarithm less
 THEIR_POOLINGS: dict[str, Pooling] = {"max": "max", "sum": "sum"}
 THEIR_TASKS: dict[str, Task] = {"fill-mask": "masked-lm", "text-generation": "causal-lm"}
-READ = "lsr reads a Transformer with SpladePooling, a SparseStaticEmbedding, and a Router between such"
+READ = "lsr reads a Transformer with SpladePooling, a SparseStaticEmbedding, and a Router between these"
 
 Module = tuple[str, Path]  # class, folder
 
 
 def read_sentence_transformer(name: str, folder: Path, max_length: int | None) -> EncoderSpec:
-    """The encoder of a folder with modules.json, as its encode_query and encode_document compute.
+    """The encoder of a folder with modules.json, with the results of its encode_query and encode_document.
 
-    Raises EncoderError for parts that are not a sparse encoder's.
+    Raises EncoderError for modules that are not those of a sparse encoder.
     """
     modules = read_modules(folder)
     settings = read_object(folder / SETTINGS_FILE, optional=True)
@@ -60,16 +60,16 @@ def read_sentence_transformer(name: str, folder: Path, max_length: int | None) -
 
 
 def read_modules(folder: Path) -> list[Module]:
-    """The modules of a folder with modules.json, of which there is at least one. Raises EncoderError."""
+    """The modules of a folder with modules.json, at least one. Raises EncoderError."""
     path = folder / MODULES_FILE
     listed = read_json(path)
     if not isinstance(listed, list) or not listed or not all(isinstance(entry, dict) for entry in listed):
-        raise EncoderError(f"{path}: damaged (no list of modules); {AGAIN}")
+        raise EncoderError(f"{path}: damaged (not a list of modules); {AGAIN}")
     return [_module(path, folder, entry.get("type"), entry.get("path")) for entry in listed]
 
 
 def read_prompts(path: Path, settings: dict[str, Any]) -> dict[str, str | None]:
-    """Name -> prompt, of the settings that were read from `path`. Raises EncoderError."""
+    """Name -> prompt, from the settings in `path`. Raises EncoderError."""
     prompts = settings.get("prompts") or {}
     if not isinstance(prompts, dict) or not all(isinstance(text, str | None) for text in prompts.values()):
         raise EncoderError(f"{path}: prompts are not texts; {AGAIN}")
@@ -80,14 +80,15 @@ def _check_kind(folder: Path, kind: Any, modules: list[Module]) -> None:
     made_of = ", ".join(module for module, _ in modules)
     if kind == "SentenceTransformer" or (kind is None and modules[-1][0] not in SPARSE):
         raise EncoderError(
-            f"{folder}: a dense model of sentence-transformers ({made_of}); lsr.encoders.load_dense_encoder reads those"
+            f"{folder}: is a dense model of sentence-transformers ({made_of}); load it with lsr.load_dense_encoder, or "
+            "give it to --dense"
         )
     if kind not in (None, "SparseEncoder"):
         raise EncoderError(f"{folder / SETTINGS_FILE}: model_type is {kind!r}; lsr reads SparseEncoder")
 
 
 def _routes(modules: list[Module]) -> tuple[list[Module], list[Module]]:
-    """The modules that queries and documents go through."""
+    """The modules of queries, and those of documents."""
     (kind, folder), *after = modules
     if kind != "Router":
         return modules, modules
@@ -102,7 +103,7 @@ def _routes(modules: list[Module]) -> tuple[list[Module], list[Module]]:
         raise EncoderError(f"{path}: damaged (route_mappings is not a JSON object); {AGAIN}")
     routes = []
     for task in ("query", "document"):
-        # The first of these that is mapped wins; they are written as Python writes tuples.
+        # The first mapped one is used. They are written as Python tuples.
         wanted = map(str, ((task, "text"), (task, None), (None, "text"), (None, None)))
         route = next((mappings[key] for key in wanted if key in mappings), task)
         parts = structure.get(route) if isinstance(route, str) else None
@@ -123,10 +124,12 @@ def _side(root: Path, modules: list[Module], max_length: int | None) -> SideSpec
         return _transformer(kinds[0], modules[0][1], modules[1][1], max_length)
     why = ""
     if "SparseAutoEncoder" in kinds:
-        why = ", whose components stand for no tokens"
+        why = ", whose components are not tokens"
     elif "SparseStaticEmbedding" in kinds[1:]:
         why = ", which multiplies a network's weights by those of a table"
-    raise EncoderError(f"{root}: a model of sentence-transformers made of {', '.join(kinds) or 'nothing'}{why}; {READ}")
+    raise EncoderError(
+        f"{root}: is a model of sentence-transformers made of {', '.join(kinds) or 'nothing'}{why}; {READ}"
+    )
 
 
 def _transformer(kind: str, folder: Path, pooling_folder: Path, max_length: int | None) -> TransformerSpec:
@@ -135,7 +138,7 @@ def _transformer(kind: str, folder: Path, pooling_folder: Path, max_length: int 
     task = chosen(path, "transformer_task", settings.get("transformer_task", TRANSFORMERS[kind]), THEIR_TASKS)
     stated = settings.get("max_seq_length")
     if type(stated) is not int or stated < 1:
-        # Newer versions leave this to the tokenizer.
+        # In newer versions, the tokenizer states it.
         stated = limit_of(folder) or positions_of(folder) or UNSTATED_LENGTH
     longest = shortest(stated if max_length is None else max_length, positions_of(folder), limit_of(folder))
     pooling_path = pooling_folder / CONFIG_FILE
@@ -147,10 +150,10 @@ def _transformer(kind: str, folder: Path, pooling_folder: Path, max_length: int 
         ),
     )
     side = read_language_model(folder, head, longest, task)
-    # A decoder that sees everything, as splade-code, may call itself a masked language model.
+    # A decoder with bidirectional attention, such as splade-code, may be declared as a masked language model.
     if side.backbone.task != task and not (side.backbone.bidirectional and task == "masked-lm"):
         raise EncoderError(
-            f"{path}: transformer_task makes it a {task} model, {CONFIG_FILE} beside it a {side.backbone.task} one; "
+            f"{path}: transformer_task is {task}, but {CONFIG_FILE} in the same folder says {side.backbone.task}; "
             f"{AGAIN}"
         )
     return replace(side, lower_case=settings.get("do_lower_case") is True)
@@ -171,16 +174,16 @@ def _lookup(root: Path, folder: Path, max_length: int | None) -> LookupSpec:
 
 
 def _of_size(side: SideSpec, other: SideSpec) -> SideSpec:
-    """A table beside a network has as many components as the network, whose vocabulary may have been made round."""
+    """A table with the number of components of the other side's network, whose vocabulary may have been padded."""
     if isinstance(side, LookupSpec) and isinstance(other, TransformerSpec):
         return replace(side, components=vocabulary_size(Path(other.backbone.config)))
     return side
 
 
 def _prompts(prompts: dict[str, str | None]) -> tuple[str, str]:
-    """What is put before queries and before documents; default_prompt_name is for neither.
+    """The prompts of queries and documents. default_prompt_name is not used.
 
-    Of the names that documents' prompts go by, the first that is there counts, even where it is empty.
+    Of the names of document prompts, the first existing one is used, even if it is empty.
     """
     document = next((prompts[key] for key in ("document", "passage", "corpus") if key in prompts), None)
     return prompts.get("query") or "", document or ""

@@ -1,4 +1,4 @@
-"""Write a whole encoder to a folder: as one of sentence-transformers where that knows its parts, else as lsr's own."""
+"""Writing a whole encoder to a folder: in the format of sentence-transformers if possible, else in that of lsr."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ Sides: TypeAlias = "dict[str, LookupSide | TransformerSide]"  # "query" and "doc
 HEAD_FILE = "head.safetensors"
 TRAINING_FILE = "training.json"
 SHARED_FOLDER = "shared"
-# sentence-transformers has had these names since 5.0 and still reads them.
+# Names of sentence-transformers 5.0, which it still reads.
 MODULES = "sentence_transformers.sparse_encoder.models."
 ROUTER = "sentence_transformers.models.Router"
-# Our names to theirs.
+# Names of lsr -> names of sentence-transformers.
 OUR_ACTIVATIONS = {ours: theirs for theirs, ours in sentence_transformers.THEIR_ACTIVATIONS.items()}
 OUR_TASKS = {ours: theirs for theirs, ours in sentence_transformers.THEIR_TASKS.items()}
 
@@ -52,9 +52,9 @@ def write_encoder(
     training: Mapping[str, Any] | None = None,
     made: HowMade | None = None,
 ) -> None:
-    """Write the encoder in place of one that is there, with a model card.
+    """Write the encoder with a model card. Replaces an existing one.
 
-    training: what is kept beside it. made: for the card. Raises StorageError.
+    training: stored next to it. made: for the card. Raises StorageError.
     """
     known = _known(query.spec) and _known(document.spec) and not _read_apart(query, document)
     markers = (MODULES_FILE, ENCODER_FILE)
@@ -68,7 +68,7 @@ def write_encoder(
 
 
 def _known(side: SideSpec) -> bool:
-    """Whether sentence-transformers has this side."""
+    """Whether sentence-transformers can represent this side."""
     if isinstance(side, LookupSpec):
         return not side.counts and not side.collection_idf
     plain = HeadSpec(activation=side.head.activation, pooling=side.head.pooling)
@@ -83,7 +83,7 @@ def _known(side: SideSpec) -> bool:
 
 
 def _read_apart(query: LookupSide | TransformerSide, document: LookupSide | TransformerSide) -> bool:
-    """Whether one network reads queries and documents otherwise: there it would have one length, or be two."""
+    """Whether one network reads queries and documents with different settings, which the library cannot express."""
     if isinstance(query, LookupSide) or isinstance(document, LookupSide):
         return False
     return query.backbone is document.backbone and not _alike(query, document)
@@ -115,7 +115,7 @@ def _write_sentence_transformer(sides: Sides, folder: Path) -> None:
 
 
 def _alike(query: LookupSide | TransformerSide, document: LookupSide | TransformerSide) -> bool:
-    """Whether both sides are one, but for a prompt."""
+    """Whether both sides are equal, except for a prompt."""
     if query is document or isinstance(query, LookupSide) or isinstance(document, LookupSide):
         return query is document
     return query.backbone is document.backbone and replace(query.spec, prompt=document.spec.prompt) == document.spec
@@ -177,7 +177,7 @@ def _write_own(sides: Sides, folder: Path) -> None:
         content[route] |= transformer_to_json(side.spec) | {"max_length": side.max_length, "head_weights": None}
         own = {key: tensor for key, tensor in side.head.state_dict().items() if not key.startswith("vocabulary.")}
         if own:
-            # Sides that share all of their heads have one file.
+            # Sides that share all heads have one file.
             heads = [_pointers(each.head) for each in sides.values() if not isinstance(each, LookupSide)]
             file = f"{SHARED_FOLDER if len(heads) == 2 and heads[0] == heads[1] else route}.{HEAD_FILE}"
             content[route]["head_weights"] = file

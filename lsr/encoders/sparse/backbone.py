@@ -1,4 +1,4 @@
-"""Load a transformer from its files and take its output layer off: what is left gives states, not logits."""
+"""Loading a transformer from its files without its output layer, so that it returns states instead of logits."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ AUTO_MODELS: dict[str, Any] = {
     "base": AutoModel,
 }
 PICKLES = (".pt", ".bin")
-# From this version on, what torch.load reads with weights_only cannot make it do anything else.
+# From this version on, torch.load with weights_only runs no code.
 SAFE_TORCH = (2, 6)
-# How far the logits computed apart may be from the model's own: rounding, and nothing else.
+# Largest difference between separately computed logits and those of the model: only rounding.
 TOLERANCE = 1e-3
 SAMPLE_TOKENS = 8
 
 
 class Backbone(nn.Module):
-    """A transformer whose output layer has been taken off.
+    """A transformer without its output layer.
 
-    output: that layer, a Linear over the vocabulary, or None where the task is "base".
-    hidden: size of a state. components: size of the vocabulary. longest: tokens of a text that the model can read.
+    output: that layer, a Linear over the vocabulary, or None for the task "base".
+    hidden: size of a state. components: size of the vocabulary. longest: maximum number of tokens of the model.
     """
 
     model: Any
@@ -76,22 +76,22 @@ class Backbone(nn.Module):
         self.components = int(
             self.model.get_input_embeddings().num_embeddings if self.output is None else self.output.out_features
         )
-        # The last states are wanted beside what the output layer is given, and by several threads at once.
+        # The last states are needed as well as the input of the output layer, by several threads at once.
         self._seen = threading.local()
         if spec.task != "base":
             self.model.base_model.register_forward_hook(self._remember)
 
     def states(self, ids: Tensor, mask: Tensor) -> States:
-        """ids, mask: [texts, tokens]. Both states of every position."""
+        """Both states of every position. ids, mask: [texts, tokens]."""
         output = self.model(input_ids=ids, attention_mask=mask.long())
         if self.output is None:
             return States(output.last_hidden_state, None)
-        last, self._seen.last = self._seen.last, None  # or it would be kept until the next batch
+        last, self._seen.last = self._seen.last, None  # frees it before the next batch
         return States(last, output.logits)
 
     def checkpoint_states(self) -> None:
-        """Keep the states of no layer between the passes of training, and compute them again for gradients."""
-        # Older versions of transformers have it by the other name alone.
+        """Keep no states of layers between the passes of training; gradients compute them again."""
+        # Older versions of transformers only have the other name.
         enable = getattr(self.model, "activation_checkpointing_enable", self.model.gradient_checkpointing_enable)
         enable({"use_reentrant": False})
 
@@ -100,9 +100,9 @@ class Backbone(nn.Module):
         return positions_of_network(self.model)
 
     def save(self, folder: Path) -> None:
-        """Write config.json and model.safetensors as transformers does, the output layer in its place.
+        """Write config.json and model.safetensors like transformers, with the output layer.
 
-        While that is so, no other thread may ask for states.
+        Meanwhile, no other thread may compute states.
         """
         if self.output is not None:
             parent, attribute = self._parent()
@@ -128,7 +128,7 @@ class Backbone(nn.Module):
             setattr(parent, attribute, nn.Identity())
             found = layer(self.model(input_ids=sample, attention_mask=mask).logits)
         if not expected.isfinite().all():
-            raise EncoderError(f"{name}: the network gives numbers that are not finite; copy or train it again")
+            raise EncoderError(f"{name}: the network returns NaN or infinite values; copy or train it again")
         if expected.shape != found.shape or not torch.allclose(expected, found, atol=TOLERANCE, rtol=TOLERANCE):
             raise EncoderError(
                 f"{name}: {type(self.model).__name__} changes its logits after the output layer; give a model that "
@@ -144,8 +144,8 @@ class Backbone(nn.Module):
 def load_backbone(name: str, spec: BackboneSpec, seed: int | None = None) -> Backbone:
     """Load a backbone in float32 on the CPU, from safetensors unless it is `pickled`. name: for messages.
 
-    seed: let an output layer that the files do not have begin at random, or tied to the embeddings, as transformers
-    does it; for training. Raises EncoderError.
+    seed: initialize a missing output layer randomly, or tied to the embeddings, as transformers does, for training.
+        Raises EncoderError.
     """
     auto = AUTO_MODELS[spec.task]
     with quiet(), seeded(seed):
@@ -155,7 +155,7 @@ def load_backbone(name: str, spec: BackboneSpec, seed: int | None = None) -> Bac
                 config = AutoConfig.from_pretrained(spec.config, trust_remote_code=False)
             where: dict[str, Any] = {"pretrained_model_name_or_path": spec.weights}
             if spec.prefix or spec.pickled:
-                with torch.device("meta"):  # the class that takes weights without a folder
+                with torch.device("meta"):  # the class, to load weights without a folder
                     auto = type(auto.from_config(config, trust_remote_code=False))
                 where = {"pretrained_model_name_or_path": None, "state_dict": _tensors_of(spec)}
             model, report = auto.from_pretrained(
@@ -163,19 +163,21 @@ def load_backbone(name: str, spec: BackboneSpec, seed: int | None = None) -> Bac
             )
         except EncoderError:
             raise
-        except Exception as error:  # whatever a damaged file or an unreachable server raises in two libraries
+        except (
+            Exception
+        ) as error:  # errors of two libraries for damaged files or unreachable servers have no common class
             raise EncoderError(f"{name}: cannot be loaded ({first_line(error)}); copy or save it again") from error
     missing = sorted(key for key in report.get("missing_keys", ()) if ".pooler." not in f".{key}")
     if missing and seed is None:
         raise EncoderError(
             f"{name}: the checkpoint lacks {len(missing)} weights of {type(model).__name__}, such as {missing[0]}; "
-            "give a checkpoint that has them, or build an encoder on it and train that (lsr.encoders.build_encoder)"
+            "give a complete checkpoint, or build an encoder on it and train that (lsr.build_encoder)"
         )
     return Backbone(name, spec, model.eval().float())
 
 
 def load_tokenizer(name: str, folder: str) -> Any:
-    """A transformers tokenizer. folder: or a Hugging Face id. Raises EncoderError."""
+    """A tokenizer of transformers. folder: or a Hugging Face id. Raises EncoderError."""
     with quiet():
         try:
             return AutoTokenizer.from_pretrained(folder, config=_gte_config(folder), trust_remote_code=False)
@@ -189,18 +191,18 @@ def load_tokenizer(name: str, folder: str) -> Any:
 
 
 def positions_of_network(model: Any) -> int:
-    """Tokens that a network has positions for."""
+    """The number of positions of a network."""
     limit = getattr(model.config, "max_position_embeddings", None)
     limit = limit if isinstance(limit, int) and limit > 0 else 1 << 30
     for path, module in model.named_modules():
         if path.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-            # RoBERTa numbers its positions from the padding's number on.
+            # RoBERTa's positions begin after the number of the padding token.
             limit = min(limit, module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1))
     return limit
 
 
 def load_tensors(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, or of a pickle of nothing but tensors, as float32. Raises EncoderError."""
+    """The tensors of a safetensors file, or of a pickle with only tensors, as float32. Raises EncoderError."""
     try:
         tensors = _unpickled(path) if Path(path).suffix in PICKLES else load_file(path)
     except DAMAGE as error:
@@ -217,16 +219,16 @@ def _unpickled(path: str | Path) -> dict[str, Tensor]:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         raise EncoderError(
-            f"{path}: asks for more than tensors ({first_line(error)}), which lsr does not read; copy it again"
+            f"{path}: has objects other than tensors ({first_line(error)}), which lsr does not read; copy it again"
         ) from error
     if not isinstance(found, dict) or not all(isinstance(each, Tensor) for each in found.values()):
-        raise EncoderError(f"{path}: has something else than tensors by name; copy it again")
+        raise EncoderError(f"{path}: is not a dict of tensors; copy it again")
     return found
 
 
 @contextmanager
 def seeded(seed: int | None) -> Iterator[None]:
-    """Random numbers of torch from `seed` on, within; outside they go on as if nothing had been drawn."""
+    """In the block, torch's random numbers start from `seed`. Afterwards, its previous state is restored."""
     with torch.random.fork_rng(devices=[]):
         if seed is not None:
             torch.default_generator.manual_seed(seed)
@@ -235,7 +237,7 @@ def seeded(seed: int | None) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars and no warnings from transformers and its hub, which print them unasked."""
+    """In the block, no progress bars and warnings of transformers and huggingface_hub."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     hub_verbosity = hub_logging.get_verbosity()
     logging.set_verbosity(ERROR)
@@ -251,7 +253,7 @@ def quiet() -> Iterator[None]:
 
 
 def _gte_config(place: str) -> Any:
-    """The configuration of a GTE whose config.json names code of a repository; None for anything else.
+    """The configuration of a GTE whose config.json refers to code in a repository; None for any other model.
 
     place: folder, or Hugging Face id.
     """
@@ -261,7 +263,7 @@ def _gte_config(place: str) -> Any:
         return None
     if TRANSFORMERS_TYPE not in CONFIG_MAPPING:
         raise EncoderError(
-            f"{place}: is a GTE, which transformers has from version {FROM_VERSION} on; pip install -U transformers"
+            f"{place}: is a GTE, which needs transformers {FROM_VERSION} or later; pip install -U transformers"
         )
     return AutoConfig.for_model(TRANSFORMERS_TYPE, **gte_settings(path, content))
 
@@ -277,7 +279,7 @@ def _tensors_of(spec: BackboneSpec) -> dict[str, Tensor]:
 
 
 def _see_everything(model: Any) -> None:
-    """Let every position of a causal model see all others."""
+    """Make the attention of a causal model bidirectional."""
     model.config.is_causal = False
     for module in model.modules():
         if hasattr(module, "is_causal"):

@@ -1,4 +1,4 @@
-"""From the states of a backbone to sparse weights, without ever holding all logits."""
+"""Heads: from the states of a backbone to sparse weights, without storing all logits."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from lsr.encoders.spec import HeadSpec
 from lsr.vectors.normalize import component_dtype, indptr_of, rows_of
 from lsr.vectors.sparse_vectors import SparseVectors
 
-# Elements of one chunk of logits [tokens, components]: what stays in a core's second-level cache, or is a small part of
+# Elements of a chunk of logits [tokens, components]: fits a core's second-level cache, or is a small part of
 # a GPU's memory. Wider chunks are slower on the CPU: the maximum would read the logits back from main memory.
 CPU_CHUNK_ELEMENTS = 1 << 18
 GPU_CHUNK_ELEMENTS = 1 << 27
 NARROWEST_CHUNK = 128
 
-# Rounding two factors to bfloat16, each by at most 2**-8 of itself, changes their dot product by less than this share
-# of the product of their lengths (Cauchy and Schwarz); the last 2**-10 covers sums in float32.
+# Rounding two vectors to bfloat16, each element by at most 2**-8 of itself, changes their dot product by less than
+# this share of the product of their lengths (Cauchy and Schwarz); the last 2**-10 covers sums in float32.
 SCREENING_ERROR = 2 * 2**-8 + 2**-16 + 2**-10
-ROUNDING_ERROR = 2**-8 + 2**-14  # of the result itself, relative to what it was rounded to
+ROUNDING_ERROR = 2**-8 + 2**-14  # of the result, relative to its rounded value
 
 ACTIVATION_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda z: z,
@@ -34,14 +34,14 @@ ACTIVATION_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "softplus": nn.functional.softplus,
     "log1p-softplus": lambda z: torch.log1p(nn.functional.softplus(z)),
 }
-ABOVE_ZERO = ("softplus", "log1p-softplus")  # the others give no weight to a logit at or below zero
+ABOVE_ZERO = ("softplus", "log1p-softplus")  # with the others, a logit of at most zero has no weight
 
 
 class Batch(NamedTuple):
-    """Texts on their way through a backbone and a head, padded to one length.
+    """A batch of texts, padded to one length.
 
-    ids: int64 [texts, tokens]. mask: bool, where there is a token. counted: bool, which positions a head looks at.
-    special: bool, which hold the special tokens that the tokenizer added.
+    ids: int64 [texts, tokens]. mask: bool, whether there is a token. counted: bool, whether a head uses the position.
+        special: bool, whether the tokenizer added the token.
     """
 
     ids: Tensor
@@ -51,14 +51,14 @@ class Batch(NamedTuple):
 
 
 class States(NamedTuple):
-    """last: float [texts, tokens, hidden], the backbone's last states. inputs: what its output layer is given."""
+    """The states of a batch. last: float [texts, tokens, hidden], last states. inputs: of the output layer."""
 
     last: Tensor | None
     inputs: Tensor | None
 
 
 class HeadOutput(NamedTuple):
-    """Sparse rows: lengths int64 [texts], components int64 [nnz], rising in each row, weights float32 [nnz]."""
+    """Sparse rows: lengths int64 [texts], components int64 [nnz], ascending in each row, weights float32 [nnz]."""
 
     lengths: Tensor
     components: Tensor
@@ -66,13 +66,12 @@ class HeadOutput(NamedTuple):
 
 
 class Head(nn.Module):
-    """A HeadSpec with its weights.
+    """A head: a HeadSpec with its weights.
 
     output: the backbone's output layer over its vocabulary, which mlm needs, or None. hidden: size of the states.
-    components: size of the vocabulary. special: components of the special tokens.
-    The parameters are `linear` (mlp), `importance`, `quality` and `residual`, as far as the spec has them;
-    `lexical` has a table and no parameters.
-    kept_components: float32 [components], 0 at special tokens, else 1.
+        components: size of the vocabulary. special: components of the special tokens.
+    The parameters are `linear` (mlp), `importance`, `quality` and `residual`, if the spec has them; `lexical` has a
+    table and no parameters. kept_components: float32 [components], 0 for special tokens, else 1.
     """
 
     kept_components: Tensor
@@ -95,18 +94,18 @@ class Head(nn.Module):
         self._is_special = kept.numpy() == 0
 
     def share(self, other: Head) -> None:
-        """Take the parameters that `other` has too: two sides of one network have one head where they can."""
+        """Use the parameters of `other` where both heads have them, so that two sides of one network share a head."""
         for name in ("linear", "importance", "quality", "residual"):
             if getattr(self, name) is not None and getattr(other, name) is not None:
                 setattr(self, name, getattr(other, name))
 
     @property
     def needs_last(self) -> bool:
-        """Whether the backbone's last states are looked at."""
+        """Whether the head uses the last states of the backbone."""
         return self.spec.kind == "mlp" or bool(self.importance or self.quality or self.residual)
 
     def vectors(self, states: States, batch: Batch) -> SparseVectors:
-        """One row for each text. Raises nothing: the states must be finite."""
+        """One row per text. The states must be finite; this is not checked."""
         rows = self._mlp(states, batch) if self.vocabulary is None else self._mlm(states, batch)
         indptr = indptr_of(rows.lengths.numpy())
         texts = rows_of(rows.lengths.numpy())
@@ -175,7 +174,7 @@ class Head(nn.Module):
         return HeadOutput(lengths, keys % self.components, pooled)
 
     def _literal_residual(self, states: States, batch: Batch) -> tuple[npt.NDArray[Any], ...]:
-        """(texts, components, weights) of max_j u_j - u_t for the tokens t of each text, zeros included."""
+        """(texts, components, weights) of max_j u_j - u_t for the tokens t of each text, with zeros."""
         assert states.last is not None and self.residual is not None
         last = states.last[torch.arange(len(batch.ids)), batch.mask.sum(1) - 1].float()
         features = torch.log1p(torch.relu(last))
@@ -187,9 +186,9 @@ class Head(nn.Module):
 
 
 def one_for_all(size: int) -> nn.Linear:
-    """A projection to one weight that begins near 1 whatever it is given.
+    """A projection to one weight, initialized near 1 for any input.
 
-    Under a ReLU one that began at random might be below zero for every token, and never learn.
+    With a random initialization, the value under a ReLU could be negative for every token and never be trained.
     """
     linear = nn.Linear(size, 1)
     nn.init.normal_(linear.weight, std=0.02)
@@ -200,12 +199,12 @@ def one_for_all(size: int) -> nn.Linear:
 class VocabularyLayer(nn.Module):
     """w_j = pool_i act(z_ij), z_ij = g_i (h_i · W_j + b_j), over the counted positions i of a text.
 
-    output: W [components, hidden] and b [components] or None, the backbone's output layer. g_i is 1 but for EPIC.
+    output: W [components, hidden] and b [components] or None, the backbone's output layer. g_i is 1 except for EPIC.
 
-    max: the maximum is taken first and over the products alone, since activations and bias rise: the result is the
-    same. A CPU with instructions for bfloat16 multiplies it several times as fast as float32. There, float32 weights
-    are found in two steps: products in bfloat16, with a bound of their error, leave out the components that cannot be
-    above zero, nearly all of them; those left are computed in float32. The result is that of float32.
+    max: the maximum is taken first, over the products, which gives the same result because activations are monotonic. A
+        CPU with bfloat16 instructions multiplies bfloat16 several times as fast as float32. There, float32 weights are
+        computed in two steps: products in bfloat16, with a bound of their error, exclude the components that cannot be
+        positive, which are nearly all; the others are computed in float32. The result is that of float32.
     """
 
     def __init__(self, output: nn.Linear, spec: HeadSpec) -> None:
@@ -213,13 +212,13 @@ class VocabularyLayer(nn.Module):
         self.output = output
         self._activate = ACTIVATION_FUNCTIONS[spec.activation]
         self._sum = spec.pooling == "sum"
-        # What does not count in a maximum is a logit of 0 there (HeadSpec.special_positions).
+        # Positions that are not counted have a logit of 0 in a maximum (HeadSpec.special_positions).
         self._least = 0.0 if not spec.special_positions and spec.pooling == "max" else None
         self._sparse = spec.activation not in ABOVE_ZERO and not self._sum and not spec.importance
         self._screen: tuple[Tensor, Tensor] | None = None
 
     def prepare(self) -> None:
-        """To be called when weights are where they stay."""
+        """Prepare for encoding. Call it when the weights are on their device."""
         weight = self.output.weight.detach()
         on_cpu = weight.device.type == "cpu"
         self._chunk_elements = CPU_CHUNK_ELEMENTS if on_cpu else GPU_CHUNK_ELEMENTS
@@ -231,9 +230,12 @@ class VocabularyLayer(nn.Module):
             self._screen = self._weight.bfloat16(), self._weight.norm(dim=1) * SCREENING_ERROR
 
     def rows(self, inputs: Tensor, counted: Tensor, importance: Tensor | None) -> HeadOutput:
-        """inputs: [texts, tokens, hidden]. counted: bool [texts, tokens]. importance: float [texts, tokens, 1]."""
+        """The rows of a batch.
+
+        inputs: [texts, tokens, hidden]. counted: bool [texts, tokens]. importance: float [texts, tokens, 1].
+        """
         if self._sparse:
-            # Instead of a position that does not count, the text's first that does, again: no maximum changes.
+            # A position that is not counted is replaced by the first counted one, which changes no maximum.
             first = inputs[torch.arange(len(inputs)), counted.int().argmax(1)]
             inputs = torch.where(counted[:, :, None], inputs, first[:, None])
             if self._screen is not None:
@@ -262,7 +264,7 @@ class VocabularyLayer(nn.Module):
         return maxima
 
     def _pooled(self, inputs: Tensor, counted: Tensor, importance: Tensor | None) -> Tensor:
-        """Weights, float32 [texts, components], zeros and what is below zero included."""
+        """Weights, float32 [texts, components], with zeros and negative values."""
         texts, tokens, size = inputs.shape
         flat = inputs.reshape(texts * tokens, size)
         pooled = torch.empty(texts, len(self._weight), device=inputs.device)
@@ -300,10 +302,9 @@ class VocabularyLayer(nn.Module):
 
 
 class LearnedTable(nn.Module):
-    """s_v = log(1 + relu(w · E(v) + b)) for every token v of the vocabulary, E(v) its word embedding, w and b learned.
+    """s_v = log(1 + relu(w · E(v) + b)) for every token v, with word embedding E(v) and learned w and b.
 
-    These are weights of queries that need no network (Li-LSR; Nardini et al. 2025, read from second-hand notes: their
-    code was not found).
+    Query weights without a network (Li-LSR; Nardini et al. 2025, from second-hand notes: their code was not found).
 
     embeddings: float [components, hidden], frozen.
     """
@@ -316,12 +317,12 @@ class LearnedTable(nn.Module):
         self.linear = one_for_all(embeddings.shape[1])
 
     def forward(self) -> Tensor:
-        """float32 [components]."""
+        """The weights, float32 [components]."""
         return ACTIVATION_FUNCTIONS["log1p"](self.linear(self.embeddings)[:, 0])
 
 
 def unit_length(vectors: SparseVectors) -> SparseVectors:
-    """Each row divided by its Euclidean length; empty rows stay empty."""
+    """Each row divided by its Euclidean length. Empty rows remain empty."""
     squares = np.zeros(len(vectors))
     rows = rows_of(np.diff(vectors.indptr))
     np.add.at(squares, rows, vectors.values.astype(np.float64) ** 2)
@@ -330,7 +331,7 @@ def unit_length(vectors: SparseVectors) -> SparseVectors:
 
 
 def _literal(batch: Batch) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """(texts, components): the tokens of each text, once each, special tokens left out."""
+    """(texts, components): the different tokens of each text, without special tokens."""
     texts, positions = (batch.mask & ~batch.special).cpu().nonzero(as_tuple=True)
     pairs = torch.unique(torch.stack([texts, batch.ids.cpu()[texts, positions]]), dim=1).numpy()
     return pairs[0], pairs[1]
@@ -346,7 +347,7 @@ def _keep(chosen: npt.NDArray[np.bool_], *arrays: npt.NDArray[Any]) -> tuple[npt
 
 
 def _without(rows: HeadOutput, texts: Tensor) -> HeadOutput:
-    """`rows` with those of `texts` (a mask) empty."""
+    """`rows`, with empty rows for `texts` (a mask)."""
     kept = ~torch.repeat_interleave(texts, rows.lengths)
     return HeadOutput(rows.lengths.masked_fill(texts, 0), rows.components[kept], rows.weights[kept])
 

@@ -1,4 +1,4 @@
-"""Tokens of words that a tokenizer has seen before: most words of queries are in other queries, too."""
+"""A cache of the tokens of words, because most words of queries occur in other queries, too."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from lsr.encoders.text_beginnings import states_of
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-MOST = 1 << 15  # words that are kept, about 6 MB; then all are forgotten
-LONGEST = 1000  # characters of a text: documents are full of words that do not come again
-LONGEST_WORD = 32  # that is kept
-# Normalizers that change each character of plain ASCII by itself, or not at all.
+MOST = 1 << 15  # cached words, about 6 MB; then the cache is emptied
+LONGEST = 1000  # characters of a text: documents have too many words that occur only once
+LONGEST_WORD = 32  # characters of a cached word
+# Normalizers that change each ASCII character independently, or not at all.
 _BY_CHARACTER = {"BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "StripAccents"}
 _WORD = re.compile(f"[A-Za-z0-9]+|[{re.escape(string.punctuation)}]")
 
 
 class KnownWords:
-    """Puts the tokens of a text together from those of its words, as the tokenizer makes them of each word alone.
+    """Composes the tokens of a text from the tokens of its words.
 
-    That is the same for plain ASCII and a tokenizer of BERT, which splits texts at blanks and punctuation before all
-    else. It takes 3 us for a query, where the tokenizer takes 19.
+    This gives the same tokens for plain ASCII and a BERT tokenizer, which first splits texts at blanks and punctuation.
+    It takes 3 µs per query; the tokenizer takes 19 µs.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -32,7 +32,7 @@ class KnownWords:
         self._known: dict[str, list[int]] = {}
 
     def ids(self, text: str) -> list[int] | None:
-        """All tokens of a text, without special tokens around them; None where the tokenizer must be asked."""
+        """All tokens of a text, without special tokens; None if the tokenizer must be used."""
         if self._plain is None or len(text) > LONGEST or self._plain.fullmatch(text) is None:
             return None
         found: list[int] = []
@@ -52,9 +52,9 @@ class KnownWords:
 
 
 def _plain(tokenizer: Tokenizer) -> re.Pattern[str] | None:
-    """What texts are made of whose words can be tokenized one by one; None for a tokenizer that is not known to do so.
+    """A pattern of texts whose words can be tokenized separately; None for a tokenizer that may not allow this.
 
-    An added token, such as [SEP], is found before words are: texts with a mark of one are left out.
+    Added tokens, such as [SEP], are found before words, so texts with a mark of an added token do not match.
     """
     normalizers = {each["type"] for each in states_of(tokenizer.normalizer)}
     splits = states_of(tokenizer.pre_tokenizer)
@@ -68,5 +68,5 @@ def _plain(tokenizer: Tokenizer) -> re.Pattern[str] | None:
         if not marks:
             return None
         left_out.add(marks[0])
-    allowed = "".join(each for each in string.printable[:-2] if each not in left_out)  # but for \v and \f
+    allowed = "".join(each for each in string.printable[:-2] if each not in left_out)  # without \v and \f
     return re.compile(f"[{re.escape(allowed)}]*")

@@ -1,4 +1,4 @@
-"""One side of an encoder that runs no network: each token of a text has its weight in a table."""
+"""A side of an encoder without a network: the weights of tokens come from a table."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ TABLE_FILE = "model.safetensors"
 
 
 class LookupSide:
-    """A LookupSpec at work: q_t = weight of t, for each token t of the text; no special tokens are put around it.
+    """The side of a LookupSpec: q_t = weight of t, for each token t of the text, without special tokens.
 
-    With IDF as the table this is the query side of OpenSearch's inference-free models (Geng et al. 2024, Towards
+    With IDF as the table, this is the query side of OpenSearch's inference-free models (Geng et al. 2024, Towards
     Competitive Search Relevance for Inference-Free Learned Sparse Retrievers). Neither torch nor transformers is
     loaded.
 
-    table: float32 [components], in place of the file that the spec names. Raises EncoderError for a tokenizer or a
-    table that cannot be read or do not fit together.
+    table: float32 [components], replaces the file of the spec. Raises EncoderError for a tokenizer or a table that
+        cannot be read or do not match.
     """
 
     def __init__(self, spec: LookupSpec, table: Table | None = None) -> None:
@@ -47,8 +47,8 @@ class LookupSide:
         if table is not None:
             if table.shape != (size,):
                 raise EncoderError(
-                    f"the table of query weights is of size {list(table.shape)}, but {spec.tokenizer} has {size} "
-                    "components; count it with this tokenizer"
+                    f"the table of query weights has the size {list(table.shape)}, but {spec.tokenizer} has {size} "
+                    "components; compute it with this tokenizer"
                 )
             weights = checked_table(table, self.tokens.vocabulary)
         elif spec.table is not None:
@@ -70,7 +70,7 @@ class LookupSide:
         return self.tokens.vocabulary
 
     def encode(self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False) -> SparseVectors:
-        """One row for each text; a text without a known token has an empty row. batch_size changes nothing here."""
+        """One row per text. A text without a known token has an empty row. batch_size has no effect."""
         if len(texts) == 1:
             return self._row(self._ids(texts, self.spec.prompt)[0])
         parts = []
@@ -84,7 +84,7 @@ class LookupSide:
         return SparseVectors.concatenate(parts) if parts else SparseVectors.empty(self.dim)
 
     def literal(self, text: str) -> set[int]:
-        """The components that are tokens of the text, special tokens left out."""
+        """The components of the tokens of the text, without special tokens."""
         return set(self._ids([text], "")[0]) - self.tokens.special
 
     def spans(self, text: str) -> TokenSpans:
@@ -92,7 +92,7 @@ class LookupSide:
         return self.tokens.spans(text, self.spec.lower_case)
 
     def describe(self) -> dict[str, Any]:
-        """JSON: every setting that changes a vector."""
+        """A description as JSON: every setting that changes a vector."""
         hashed = hashlib.sha256(self.weights.tobytes()).hexdigest()
         return {
             "head": "lookup",
@@ -105,7 +105,7 @@ class LookupSide:
         }
 
     def save(self, folder: Path) -> None:
-        """Write the folder of sentence-transformers' SparseStaticEmbedding, which counts every token once.
+        """Write a folder of sentence-transformers' SparseStaticEmbedding, which counts every token once.
 
         Raises StorageError.
         """
@@ -124,7 +124,7 @@ class LookupSide:
         return self.tokens.ids(prepared, self.spec.max_length)
 
     def _row(self, ids: list[int]) -> SparseVectors:
-        """As _rows for one text: a search server's queries come one at a time, and few tokens need no NumPy."""
+        """Like _rows, for one text without NumPy, which is faster for the few tokens of a query."""
         table = self._table
         if self.spec.counts:
             counts = Counter(ids)
@@ -137,7 +137,7 @@ class LookupSide:
         return SparseVectors.from_normalized(np.array([0, len(tokens)]), indices, values, self.dim)
 
     def bags(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], ...]:
-        """(texts, components, counts), int64 each: the tokens of the texts, once each, and how often they occur."""
+        """(texts, components, counts), int64 each: the different tokens of the texts, and their frequencies."""
         return self._bags(self._ids(texts, self.spec.prompt))
 
     def _bags(self, ids: list[list[int]]) -> tuple[npt.NDArray[np.int64], ...]:

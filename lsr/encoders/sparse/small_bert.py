@@ -1,4 +1,4 @@
-"""Queries of small BERT models in NumPy: importing torch and transformers takes as long as thousands of them."""
+"""Small BERT models in NumPy, for queries: importing torch and transformers takes as long as thousands of queries."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from lsr.vectors.vocabulary import Vocabulary
 
 Floats = npt.NDArray[np.float32]
 
-MOST_WEIGHTS = 1 << 20  # of all layers; torch is faster from about there on
-# What config.json must say, where it says it.
+MOST_WEIGHTS = 1 << 20  # of all layers; torch is faster for about this number and more
+# Required values of config.json, if they are stated.
 CONFIG = {
     "model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute", "is_decoder": False,
     "add_cross_attention": False, "tie_word_embeddings": True, "architectures": ["BertForMaskedLM"],
 }  # fmt: skip
-# NumPy has no erf, and importing SciPy's takes longer than this does for a query.
+# NumPy has no erf, and importing SciPy takes longer than a query.
 _ERF = np.frompyfunc(math.erf, 1, 1)
 
 
 class SmallBert:
-    """Devlin et al. 2019's network with SPLADE-max on it, w_j = max_i log(1 + relu(z_ij)), in float32.
+    """The network of Devlin et al. 2019 with SPLADE-max, w_j = max_i log(1 + relu(z_ij)), in float32.
 
-    Weights differ from TransformerSide's by rounding only. Raises KeyError, ValueError, EncoderError and what
-    safetensors raises where the files are not of such a network; TransformerSide says what is wrong with them.
+    Weights differ from TransformerSide's only by rounding. Raises KeyError, ValueError, EncoderError and errors of
+    safetensors if the files are not of such a network; TransformerSide then raises the error with an explanation.
     """
 
     def __init__(self, spec: TransformerSpec) -> None:
@@ -51,7 +51,7 @@ class SmallBert:
         self.tokens = FolderTokenizer(backbone.tokenizer, int(config["vocab_size"]))
         self._begin, self._end = self.tokens.around
         named = load_file(Path(backbone.weights) / "model.safetensors")
-        # Names as old as BERT's own files have gamma and beta.
+        # BERT's original files have the names gamma and beta.
         self._tensors: dict[str, Floats] = {
             key.replace(".gamma", ".weight").replace(".beta", ".bias"): tensor.astype(np.float32, copy=False)
             for key, tensor in named.items()
@@ -66,7 +66,7 @@ class SmallBert:
         self._room = shortest(spec.max_length, len(self._places), limit_of(self.tokens.folder)) - 2
         if self._room < 1 or self._words.shape != (self.dim, hidden):
             raise ValueError("another size")
-        self._weights(np.array([self._begin, self._end]))  # KeyError, ValueError: now rather than at a query
+        self._weights(np.array([self._begin, self._end]))  # raises KeyError and ValueError here, not at a query
 
     @property
     def dim(self) -> int:
@@ -81,7 +81,7 @@ class SmallBert:
         return self.tokens.spans(text, self.spec.lower_case)
 
     def encode(self, texts: Sequence[str]) -> SparseVectors:
-        """As TransformerSide.encode. Raises EncoderError where the network gives numbers that are not finite."""
+        """See TransformerSide.encode. Raises EncoderError if the network returns NaN or infinite values."""
         prepared = prepared_texts(texts, self.spec.prompt, self.spec.lower_case)
         indices, values, ends = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)], [0]
         for text, ids in zip(prepared, self.tokens.ids(prepared, self._room), strict=True):
@@ -93,9 +93,9 @@ class SmallBert:
         components = np.concatenate(indices).astype(component_dtype(self.dim))
         return SparseVectors.from_normalized(np.array(ends), components, np.concatenate(values), self.dim)
 
-    @np.errstate(over="ignore", invalid="ignore")  # told below
+    @np.errstate(over="ignore", invalid="ignore")  # checked below
     def _weights(self, ids: npt.NDArray[np.int64]) -> Floats:
-        """float32 [components], for ids int64 [tokens]."""
+        """The weights, float32 [components], for ids int64 [tokens]."""
         states = self._normal("bert.embeddings.LayerNorm", self._words[ids] + self._places[: len(ids)])
         for layer in range(self._layers):
             at = f"bert.encoder.layer.{layer}."
@@ -106,7 +106,9 @@ class SmallBert:
         at = "cls.predictions."
         states = self._normal(at + "transform.LayerNorm", gelu(self._linear(at + "transform.dense", states)))
         if not np.isfinite(states).all():
-            raise EncoderError(f"{self.spec.backbone.weights}: the network gives numbers that are not finite")
+            raise EncoderError(
+                f"{self.spec.backbone.weights}: the network returns NaN or infinite values; copy or train it again"
+            )
         logits = (states @ self._words.T).max(axis=0) + self._tensors[at + "bias"]
         weights: Floats = np.log1p(np.maximum(logits, 0))
         return weights

@@ -38,17 +38,17 @@ if TYPE_CHECKING:
     from lsr.encoders.folders.model_card import HowMade
     from lsr.encoders.sparse.transformer import TransformerSide
 
-LONG_TEXTS_AT_ONCE = 256  # each may have hundreds of windows
-FEW_QUERIES = 8  # for more, loading torch pays
+LONG_TEXTS_AT_ONCE = 256  # texts: each can have hundreds of windows
+FEW_QUERIES = 8  # texts: for more, loading torch is worthwhile
 
 Side: TypeAlias = "LookupSide | TransformerSide"
-# From the texts of some documents to what is put after each of them before it is encoded.
+# From the texts of some documents to the words that are appended to each of them.
 Expander = Callable[[Sequence[str]], Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderOptions:
-    """What load_encoder takes beside the name, which says what each means; texts become Prunings.
+    """The options of load_encoder, where they are described. Texts become Prunings.
 
     Raises ParameterError.
     """
@@ -67,12 +67,12 @@ class EncoderOptions:
         if self.stride is not None and type(self.stride) is not int:
             raise ParameterError(f"stride is {shown(self.stride)}; it must be a whole number of tokens")
         if self.stride is not None and self.long_documents == "first":
-            raise ParameterError("stride is for long documents by max; by first, only one window is read")
+            raise ParameterError("stride needs long_documents 'max'; with 'first', only one window is encoded")
         for side in ("prune_documents", "prune_queries"):
             object.__setattr__(self, side, Pruning.parse(getattr(self, side)))
 
     def given(self) -> list[str]:
-        """The names of those that are not at their defaults."""
+        """The names of the options that are not at their defaults."""
         defaults = EncoderOptions()
         return [each.name for each in fields(self) if getattr(self, each.name) != getattr(defaults, each.name)]
 
@@ -81,15 +81,18 @@ class EncoderOptions:
 
 
 class SparseEncoder(PretrainedEncoder):
-    """An encoder as an EncoderSpec says. Made by load_encoder and build_encoder.
+    """A sparse encoder of an EncoderSpec. load_encoder and build_encoder create it.
 
-    Sides that run a network are loaded at once, except where queries need none: then the documents' network, and torch
-    with it, is loaded when the first document is encoded.
+    Sides with a network are loaded at once. If queries need no network, the documents' network, and torch, are loaded
+    when the first document is encoded.
 
-    light: where the network is a small one, encode single queries without torch, and load the sides when they are
-    needed. device: where networks compute. expander: called with the texts of documents; what it returns for each is
-    put after it (DeepImpact, TILDEv2). seed: begin weights that the files lack at random. table: float32 [components],
-    weights of looked-up queries in place of a file's. Raises EncoderError, ParameterError.
+    light: encode single queries of a small network without torch, and load the sides when they are needed.
+    device: of networks.
+    expander: called with the texts of documents; the returned words are appended to each (DeepImpact, TILDEv2).
+    seed: initialize missing weights randomly.
+    table: float32 [components], weights of looked-up queries that replace those of a file.
+
+    Raises EncoderError, ParameterError.
     """
 
     def __init__(
@@ -169,10 +172,10 @@ class SparseEncoder(PretrainedEncoder):
     def encode_documents(
         self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False
     ) -> SparseVectors:
-        """float32 rows [texts, dim], in the order of the texts; a blank text has an empty row.
+        """One row per text, float32 [texts, dim], in the order of the texts. A blank text has an empty row.
 
-        batch_size: texts computed at once, at most; None chooses. Raises EncoderError and ParameterError as Encoder
-        says.
+        batch_size: maximum number of texts computed together; None chooses. Raises EncoderError and ParameterError like
+            Encoder.
         """
         checked = self._expanded(encodable(texts))
         check_batch_size(batch_size)
@@ -183,47 +186,47 @@ class SparseEncoder(PretrainedEncoder):
         return self.options.prune_documents.apply(vectors)
 
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
-        """As encode_documents, by the query side."""
+        """Like encode_documents, with the query side."""
         checked = encodable(texts)
         small = self._small if len(checked) <= FEW_QUERIES or not is_installed("torch") else None
         return self.options.prune_queries.apply((small or self.query_side).encode(checked))
 
     def encode_windows(self, texts: Sequence[str], batch_size: int | None = None) -> Windows:
-        """Every window of the documents, with its characters, neither aggregated nor pruned.
+        """Every window of the documents, with its characters, not aggregated and not pruned.
 
-        Raises ParameterError where documents are looked up, which has no windows.
+        Raises ParameterError if documents are looked up, because a table has no windows.
         """
         check_batch_size(batch_size)
         return self._windows(self._expanded(encodable(texts)), batch_size)
 
     def literal(self, text: str, query: bool = False) -> set[int]:
-        """The components that are tokens of a document, or query, as far as it is read; special tokens left out."""
+        """The components of the tokens of a document, or query, that are read, without special tokens."""
         return (self.query_side if query else self.document_side).literal(text)
 
     def spans(self, text: str) -> TokenSpans | None:
-        """All tokens of a text, special tokens left out; None for a tokenizer that does not tell where they are."""
+        """All tokens of a text, without special tokens; None for a tokenizer without character positions."""
         return (self._small or self.query_side).spans(text)
 
     def set_query_table(self, table: Table) -> None:
-        """Look queries up in another table from now on: float32 [components], as training leaves it.
+        """Replace the table of queries by another one, float32 [components], as training returns it.
 
-        Raises EncoderError for a table of another size, ParameterError where queries run a network.
+        Raises EncoderError for a table of another size, ParameterError if queries have a network.
         """
         self._query = self._replaced(self.query_side, table, "queries")
         self.update_spec()
 
     def set_document_table(self, table: Table) -> None:
-        """The same of documents."""
+        """Replace the table of documents; see set_query_table."""
         self._document = self._replaced(self.document_side, table, "documents")
         self.update_spec()
 
     def update_spec(self) -> None:
-        """Let `spec` say what the sides have become, where training has changed them, and encode with these alone."""
+        """Update `spec` after training has changed the sides, and encode only with these sides."""
         self._small = self._made_of = None
         self.spec = replace(self.spec, query=self.query_side.spec, document=self.document_side.spec)
 
     def describe(self) -> dict[str, Any]:
-        """JSON. The device is left out: it changes weights by rounding only."""
+        """A description as JSON, without the device, which changes weights only by rounding."""
         described = {
             "kind": WHOLE,
             "name": self.name,
@@ -237,24 +240,26 @@ class SparseEncoder(PretrainedEncoder):
         return described
 
     def check_saveable(self) -> None:
-        """Raises EncoderError for one that build_encoder made: it has no name yet to be loaded by."""
+        """Raises EncoderError for an unsaved encoder of build_encoder: it has no name from which it can be loaded."""
         if self._seed is not None:
             raise EncoderError(
-                f"{self.spec.layout} on {self.name} was built and has never been saved; save_pretrained(folder) it, "
+                f"{self.spec.layout} on {self.name} was built and has not been saved; call save_pretrained(folder), "
                 "and load it from there"
             )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A pickle holds what the encoder is loaded from. Raises EncoderError for weights that are in memory alone."""
+        """A pickle has the name and options of the encoder. Raises EncoderError for weights that are only in memory."""
         self.check_saveable()
         if self._made_of is None:
-            raise EncoderError(f"{self.name} was trained here; save_pretrained(folder) it, and load it from there")
+            raise EncoderError(
+                f"{self.name} was trained in this process; call save_pretrained(folder), and load it from there"
+            )
         return SparseEncoder, self._made_of
 
     def save(self, folder: str | Path) -> None:
-        """Write encoder.json, which names the encoder; networks are not copied, tables of weights are.
+        """Write encoder.json, which names the encoder. Tables of weights are copied, networks are not.
 
-        Raises StorageError, and EncoderError as check_saveable does.
+        Raises StorageError, and EncoderError like check_saveable.
         """
         self.check_saveable()
         folder = expanded(folder)
@@ -266,16 +271,17 @@ class SparseEncoder(PretrainedEncoder):
     def save_pretrained(
         self, folder: str | Path, training: Mapping[str, Any] | None = None, made: HowMade | None = None
     ) -> None:
-        """Write everything: networks, heads, tables, tokenizers; load_encoder(folder) gives the encoder back.
+        """Write the whole encoder: networks, heads, tables, tokenizers. load_encoder(folder) loads it.
 
-        Where sentence-transformers knows all parts of the encoder, the folder is one of its SparseEncoder's. Options,
-        such as pruning, are not part of it; weights are written in the precision that they are computed with. No other
-        thread may encode meanwhile. README.md is a model card; its license is left to its owner. training: how it was
-        trained, JSON, which is kept as training.json. made: the same, for the card.
+        If sentence-transformers can represent all parts, the folder is one of its SparseEncoder. Options, such as
+        pruning, are not saved; weights are written in the type in which they are computed. No other thread may encode
+        meanwhile. README.md is a model card without a license, which the owner adds.
 
-        Raises StorageError, also where the folder holds something else.
+        training: description of the training, JSON, stored as training.json. made: the same, for the card.
+
+        Raises StorageError, also if the folder has other content.
         """
-        from lsr.encoders.folders.write import write_encoder  # loads torch
+        from lsr.encoders.folders.write import write_encoder  # imports torch
 
         write_encoder(expanded(folder), self.query_side, self.document_side, training, made)
 
@@ -290,8 +296,8 @@ class SparseEncoder(PretrainedEncoder):
             side = self._transformer(spec, query if self.spec.shared and not isinstance(query, LookupSide) else None)
         if side.dim != query.dim:
             raise EncoderError(
-                f"{self.name}: queries have {query.dim} components, documents {side.dim}; the two do not belong "
-                "together, copy both from the same place"
+                f"{self.name}: queries have {query.dim} components, but documents have {side.dim}; they are not of one "
+                "model, copy both from the same place"
             )
         if not _agree(side.vocabulary, query.vocabulary):
             raise EncoderError(
@@ -301,8 +307,8 @@ class SparseEncoder(PretrainedEncoder):
 
     def _replaced(self, side: Side, table: Table, texts: str) -> LookupSide:
         if not isinstance(side, LookupSide):
-            raise ParameterError(f"{self.name}: {texts} run a network and have no table to replace; train the network")
-        # The table is what is looked up: a scale has been multiplied into it.
+            raise ParameterError(f"{self.name}: {texts} have a network and no table; train the network")
+        # The table already contains the scale.
         return LookupSide(replace(side.spec, scale=1.0), table)
 
     def _small_bert(self) -> SmallBert | None:
@@ -315,7 +321,7 @@ class SparseEncoder(PretrainedEncoder):
         except LsrError:
             return None
         except DAMAGE:
-            return None  # what is wrong, if anything is, TransformerSide tells
+            return None  # TransformerSide raises the error, if there is one
 
     def _transformer(self, spec: TransformerSpec, like: TransformerSide | None) -> TransformerSide:
         need("encoding with a network", "torch", "transformers")
@@ -328,7 +334,7 @@ class SparseEncoder(PretrainedEncoder):
         side = self.document_side
         if isinstance(side, LookupSide):
             raise ParameterError(
-                f"{self.name}: documents are looked up token by token, without windows; take long_documents first"
+                f"{self.name}: documents use a lookup table, without windows; use long_documents 'first'"
             )
         return side.encode_windows(texts, self.options.stride, batch_size)
 
@@ -374,6 +380,6 @@ class SparseEncoder(PretrainedEncoder):
 
 
 def _agree(first: Vocabulary, second: Vocabulary) -> bool:
-    """Whether no component has two names; components that one tokenizer does not know have none there."""
+    """Whether no component has two tokens. A component that one tokenizer lacks has no token there."""
     pairs = zip(first.tokens, second.tokens, strict=True)
     return all(a == b or a.startswith(UNNAMED) or b.startswith(UNNAMED) for a, b in pairs)

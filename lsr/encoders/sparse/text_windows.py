@@ -1,4 +1,4 @@
-"""Texts longer than a backbone reads, as windows that overlap or follow one another."""
+"""Windows of texts that are longer than the maximum length of a backbone."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from lsr.vectors.sparse_vectors import SparseVectors
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Every window of some texts, text after text, in reading order; a blank text has none.
+    """The windows of texts, text after text, in reading order. A blank text has none.
 
-    vectors: one row a window. texts: int64 [windows], the text that each is of. begins, ends: int64 [windows], its
-    characters in that text, ends excluded. count: number of texts.
+    vectors: one row per window. texts: int64 [windows], the text of each window. begins, ends: int64 [windows], its
+        characters in the text, ends excluded. count: number of texts.
     """
 
     vectors: SparseVectors
@@ -29,10 +29,10 @@ class Windows:
     count: int
 
     def aggregate(self, how: LongDocuments) -> SparseVectors:
-        """One row a text: that of its first window ("first"), or the largest weight of each component over all of its
-        windows ("max", Rep-max of Nguyen et al. 2023, Adapting Learned Sparse Retrieval for Long Documents).
+        """One row per text: that of its first window ("first"), or the maxima of all of its windows ("max").
 
-        Raises ParameterError for another name.
+        "max" is Rep-max of Nguyen et al. 2023, Adapting Learned Sparse Retrieval for Long Documents. Raises
+        ParameterError for another name.
         """
         check_choice("long_documents", how, get_args(LongDocuments))
         if how == "first":
@@ -40,7 +40,7 @@ class Windows:
             lengths = np.zeros(self.count, np.int64)
             lengths[np.unique(self.texts)] = np.diff(chosen.indptr)
             return SparseVectors.from_normalized(indptr_of(lengths), chosen.indices, chosen.values, chosen.dim)
-        # Windows of one text are neighbors: whole texts at a time, so that sorting needs bounded memory.
+        # Whole texts at a time, so that sorting needs bounded memory. Windows of one text are neighbors.
         of_text = np.searchsorted(self.texts, np.arange(self.count + 1))
         by_text = self.vectors.indptr[of_text]
         lengths = np.zeros(self.count, np.int64)

@@ -1,4 +1,4 @@
-"""A model's tokenizer without transformers, which would bring torch with it."""
+"""Tokenizers of models without transformers, which would import torch."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from tokenizers import Encoding
 
 TOKENIZER_FILE, WORDPIECE_FILE = "tokenizer.json", "vocab.txt"
-# Components that no token has, which make the number of a model's rows round, are named after their number.
+# Components without a token, which pad a model's vocabulary, are named by their number.
 UNNAMED = "<unnamed "
 
 
 class FolderTokenizer:
-    """The tokenizer of a folder, from its tokenizer.json, or from the vocab.txt of a BERT model.
+    """The tokenizer in a folder, from tokenizer.json, or from vocab.txt of a BERT model.
 
-    components: size of the vocabulary where it is more than the tokenizer's. config: content of tokenizer_config.json.
-    Raises EncoderError where neither file is there, or one is damaged.
+    components: size of the vocabulary, if it is larger than the tokenizer's. config: content of tokenizer_config.json.
+    Raises EncoderError if both files are missing, or one is damaged.
     """
 
     def __init__(self, folder: str | Path, components: int | None = None) -> None:
@@ -45,7 +45,7 @@ class FolderTokenizer:
 
     @cached_property
     def special(self) -> frozenset[int]:
-        """The components of special tokens: [CLS], [SEP], [UNK] and their like."""
+        """The components of special tokens, such as [CLS], [SEP] and [UNK]."""
         added = self._tokenizer.get_added_tokens_decoder()
         named = (value for key, value in self.config.items() if key.endswith("_token"))
         contents = (value.get("content") if isinstance(value, dict) else value for value in named)
@@ -55,21 +55,21 @@ class FolderTokenizer:
 
     @cached_property
     def around(self) -> tuple[int, int]:
-        """The tokens put before and after every text. Raises ValueError where there is not one of each."""
+        """The tokens before and after every text. Raises ValueError unless there is one of each."""
         begin, end = self._tokenizer.encode("").ids
         if self._tokenizer.encode("a").ids != [begin, *self.ids(["a"], NO_LIMIT)[0], end]:
             raise ValueError("special tokens elsewhere")
         return begin, end
 
     def ids(self, texts: Sequence[str], max_length: int) -> list[list[int]]:
-        """The first max_length tokens of each text, without special tokens around them."""
+        """The first max_length tokens of each text, without special tokens."""
         found = [self._words.ids(text) for text in texts]
         unknown = [text for text, ids in zip(texts, found, strict=True) if ids is None]
         encoded = iter(self._beginnings.tokenize(unknown, max_length, self._encode, len))
         return [(next(encoded).ids if ids is None else ids)[:max_length] for ids in found]
 
     def spans(self, text: str, lower_case: bool = False) -> TokenSpans:
-        """All tokens of a text, without special tokens around them, and their characters."""
+        """All tokens of a text, without special tokens, and their characters."""
         encoded: Encoding = self._tokenizer.encode(lowered(text) if lower_case else text, add_special_tokens=False)
         return spans_of(encoded.ids, encoded.offsets, self.special)
 
@@ -78,11 +78,11 @@ class FolderTokenizer:
         return encoded
 
     def as_json(self) -> str:
-        """All that tells it from others, whatever becomes of its folder."""
+        """The whole tokenizer as JSON, as its identity."""
         return str(self._tokenizer.to_str())
 
     def save(self, folder: Path, max_length: int) -> None:
-        """Write tokenizer.json and tokenizer_config.json, with max_length as the longest text."""
+        """Write tokenizer.json and tokenizer_config.json, with max_length as the maximum length."""
         original = self.folder / TOKENIZER_FILE
         content = original.read_bytes() if original.is_file() else self.as_json().encode()
         (folder / TOKENIZER_FILE).write_bytes(content)
@@ -91,15 +91,15 @@ class FolderTokenizer:
 
 
 def vocabulary_of(where: str, ids: Mapping[str, int], components: int | None) -> Vocabulary:
-    """Token i for component i, from the numbers of a tokenizer's tokens; components: how many, where there are more.
+    """The vocabulary of a tokenizer: token i for component i. components: their number, if it is larger.
 
     Raises EncoderError, whose message begins with `where`, for fewer components than tokens.
     """
     size = max(ids.values(), default=-1) + 1
     if components is not None and components < size:
         raise EncoderError(
-            f"{where}: the tokenizer has {size} tokens, but vectors have {components} components; tokenizer and model "
-            "do not belong together, copy both from the same place"
+            f"{where}: the tokenizer has {size} tokens, but vectors have {components} components; they are not of one "
+            "model, copy both from the same place"
         )
     tokens = [f"{UNNAMED}{component}>" for component in range(components or size)]
     for token, component in ids.items():
@@ -108,20 +108,20 @@ def vocabulary_of(where: str, ids: Mapping[str, int], components: int | None) ->
 
 
 def prepared_texts(texts: Sequence[str], prompt: str, lower_case: bool) -> list[str]:
-    """What a network's tokenizer is given; "" where there is nothing to read, whatever prompt goes before it."""
+    """The texts for a network's tokenizer, with the prompt; "" for a blank text, without the prompt."""
     prepared = [(prompt + text).strip() if text else "" for text in map(str.strip, texts)]
     return [text.lower() for text in prepared] if lower_case else prepared
 
 
 def spans_of(ids: Sequence[int], offsets: Sequence[tuple[int, int]], special: Collection[int]) -> TokenSpans:
-    """What a tokenizer returns, without the components of special tokens, such as that of all unknown words."""
+    """The tokens that a tokenizer returns, without the components of special tokens, such as unknown words."""
     places, components = np.array(offsets, np.int64).reshape(-1, 2), np.array(ids, np.int64)
     components[np.isin(components, list(special))] = -1
     return TokenSpans(components, places[:, 0], places[:, 1])
 
 
 def lowered(text: str) -> str:
-    """The text in lower case, but for the few characters that would become several: places stay what they are."""
+    """The text in lower case, except for the few characters that would become several: positions do not change."""
     lower = text.lower()
     return lower if len(lower) == len(text) else "".join(e.lower() if len(e.lower()) == 1 else e for e in text)
 
@@ -130,7 +130,7 @@ def _tokenizer(folder: Path, config: dict[str, Any]) -> Any:
     from tokenizers import BertWordPieceTokenizer, Tokenizer
     from tokenizers.normalizers import BertNormalizer
 
-    # transformers, too, lets these settings of a BERT tokenizer win over those in tokenizer.json.
+    # As in transformers, these settings of a BERT tokenizer have precedence over those in tokenizer.json.
     wanted = {
         "lowercase": config.get("do_lower_case", True),
         "strip_accents": config.get("strip_accents"),
@@ -140,7 +140,7 @@ def _tokenizer(folder: Path, config: dict[str, Any]) -> Any:
     if path.is_file():
         try:
             tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # the Rust library raises Exception itself
+        except Exception as error:  # the Rust library raises plain Exception
             raise EncoderError(f"{path}: damaged ({error}); {AGAIN}") from error
         if isinstance(tokenizer.normalizer, BertNormalizer) and "do_lower_case" in config:
             tokenizer.normalizer = BertNormalizer(clean_text=True, **wanted)

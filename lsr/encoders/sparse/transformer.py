@@ -1,4 +1,4 @@
-"""One side of an encoder that runs a network: texts -> tokens -> states -> sparse rows."""
+"""A side of an encoder with a network: texts -> tokens -> states -> sparse rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from lsr.vectors.vocabulary import Vocabulary
 
 
 class TokenizedText(NamedTuple):
-    """ids: int32 [tokens]. special, counted: bool [tokens], as in Batch."""
+    """The tokens of a text. ids: int32 [tokens]. special, counted: bool [tokens], as in Batch."""
 
     ids: npt.NDArray[np.int32]
     special: npt.NDArray[np.bool_]
@@ -35,14 +35,15 @@ class TokenizedText(NamedTuple):
 
 
 class TransformerSide:
-    """A TransformerSpec at work.
+    """The side of a TransformerSpec.
 
-    Texts are stripped of white space at both ends and cut off after max_length tokens; where nothing is left, the row
-    is empty. In bfloat16 the network and the logits are computed in 16 bits, the rest in float32.
+    Texts are stripped of white space at both ends and cut off after max_length tokens. An empty text has an empty row.
+    In bfloat16, the network and the logits are computed in 16 bits, the rest in float32.
 
-    name: for messages. device: None takes cuda if there is one. dtype: float32 or bfloat16. like: a side whose
-    backbone this one shares. seed: begin weights that the files do not have at random, for training.
-    Raises EncoderError for files that cannot be loaded or do not fit together, ParameterError for the options.
+    name: for messages. device: None takes cuda if available. dtype: float32 or bfloat16. like: a side whose backbone
+        this one shares. seed: initialize missing weights randomly, for training.
+
+    Raises EncoderError for files that cannot be loaded or do not match, ParameterError for the options.
     """
 
     def __init__(
@@ -88,8 +89,8 @@ class TransformerSide:
         self._added = int(self.tokenizer.num_special_tokens_to_add()) if spec.special_tokens else 0
         if self.max_length <= self._added + int(spec.echo):
             raise ParameterError(
-                f"max_length is {spec.max_length}; {name} adds {self._added} special tokens to every text, so that it "
-                f"must be at least {self._added + 1 + int(spec.echo)}"
+                f"max_length is {spec.max_length}; {name} adds {self._added} special tokens to every text, so it must "
+                f"be at least {self._added + 1 + int(spec.echo)}"
             )
 
     @property
@@ -101,10 +102,10 @@ class TransformerSide:
         return self._vocabulary
 
     def encode(self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False) -> SparseVectors:
-        """One row for each text. Texts of like length are computed together, whatever their order.
+        """One row per text. Texts of similar length are computed together, in any order.
 
-        batch_size: texts in a batch, at most; None puts as many into one as suit the device. It changes weights by
-        rounding only. Raises EncoderError where the network gives numbers that are not finite.
+        batch_size: maximum number of texts in a batch; None chooses a size for the device. It changes weights only by
+            rounding. Raises EncoderError if the network returns NaN or infinite values.
         """
         parts = []
         with progress_bar("encoding", len(texts), "documents", progress) as advance:
@@ -116,8 +117,8 @@ class TransformerSide:
     def encode_windows(self, texts: Sequence[str], stride: int | None = None, batch_size: int | None = None) -> Windows:
         """Every window of the texts.
 
-        stride: tokens from the start of a window to the start of the next; None lets windows follow one another
-        without overlap. Raises ParameterError for a stride that is not from 1 to the tokens of a window.
+        stride: tokens between the starts of two windows; None for windows without overlap. Raises ParameterError for a
+            stride that is not between 1 and the tokens of a window.
         """
         room = self._room()
         stride = room if stride is None else stride
@@ -154,12 +155,12 @@ class TransformerSide:
         return Windows(vectors, np.array(owners, np.int64), bounds[:, 0], bounds[:, 1], len(texts))
 
     def literal(self, text: str) -> set[int]:
-        """The components that are tokens of the text as far as it is read, special tokens left out."""
+        """The components of the tokens of a text that are read, without special tokens."""
         (tokens,) = self.tokenize([text], prompt="")
         return set(tokens.ids[~tokens.special].tolist())
 
     def spans(self, text: str) -> TokenSpans | None:
-        """All tokens of a text, and their characters; None for a tokenizer that does not tell these."""
+        """All tokens of a text, and their characters; None for a tokenizer without character positions."""
         if not self.tokenizer.is_fast:
             return None
         read = lowered(text) if self.spec.lower_case else text
@@ -167,7 +168,7 @@ class TransformerSide:
         return spans_of(encoded["input_ids"], encoded["offset_mapping"], self.tokenizer.all_special_ids)
 
     def set_window(self, window: int | None) -> None:
-        """Keep so many of the largest weights from now on (HeadSpec.window), as training leaves it."""
+        """Set the number of largest weights to keep (HeadSpec.window), as training returns it."""
         head = replace(self.spec.head, window=window)
         self.spec, self.head.spec = replace(self.spec, head=head), head
 
@@ -177,12 +178,12 @@ class TransformerSide:
         return Batch(ids, mask, counted, special)
 
     def _room(self) -> int:
-        """Tokens of a text that are read at once, special tokens not counted."""
+        """The maximum number of tokens of a window, without special tokens."""
         room = self.max_length - self._added
         return room // 2 if self.spec.echo else room
 
     def tokenize(self, texts: Sequence[str], prompt: str) -> list[TokenizedText]:
-        """The tokens of each text as far as it is read, none for one that is blank."""
+        """The tokens of each text that are read; none for a blank text."""
         prepared = prepared_texts(texts, prompt, self.spec.lower_case)
         length = self._room() + self._added
 
@@ -191,11 +192,11 @@ class TransformerSide:
             return list(zip(encoded["input_ids"], encoded["special_tokens_mask"], strict=True))
 
         found = self._beginnings.tokenize(prepared, length, tokenize, lambda tokens: len(tokens[0]))
-        # Special tokens alone would give a row all the same, and with it hits for a text that says nothing.
+        # Special tokens alone would give a row, and with it hits for a blank text.
         return [self._tokens(*(tokens if text else ([], []))) for text, tokens in zip(prepared, found, strict=True)]
 
     def _tokenizer_call(self, texts: Any, special: bool = True, **options: Any) -> Any:
-        # How it cuts texts off is a state of the tokenizer: two threads that change it at once make it fail.
+        # Truncation is a state of the tokenizer: it fails if two threads change it at once.
         with self._tokenizing:
             return self.tokenizer(
                 texts,
@@ -237,12 +238,12 @@ class TransformerSide:
         states = states if self.head.needs_last else states._replace(last=None)
         looked_at = states.last if states.inputs is None else states.inputs
         if looked_at is None or not looked_at[batch.mask].isfinite().all():
-            raise EncoderError(f"{self.name}: the network gives numbers that are not finite; try dtype float32")
+            raise EncoderError(f"{self.name}: the network returns NaN or infinite values; try dtype float32")
         return self.head.vectors(states, batch)
 
 
 def _load_head(name: str, head: Head, spec: TransformerSpec) -> None:
-    """Fill in the head's own weights. Raises EncoderError for those that are missing or of another size."""
+    """Load the head's own weights. Raises EncoderError for missing weights, or weights of another size."""
     own = {key: tensor for key, tensor in head.state_dict(keep_vars=True).items() if not key.startswith("vocabulary.")}
     if not own:
         return
@@ -256,8 +257,8 @@ def _load_head(name: str, head: Head, spec: TransformerSpec) -> None:
             raise EncoderError(f"{spec.head_weights}: has no tensor {renamed.get(key, key)!r}; save the encoder again")
         if tensor.shape != parameter.shape:
             raise EncoderError(
-                f"{spec.head_weights}: {renamed.get(key, key)} is of size {list(tensor.shape)}, but the backbone needs "
-                f"{list(parameter.shape)}; head and backbone do not belong together, copy both from the same place"
+                f"{spec.head_weights}: {renamed.get(key, key)} has the size {list(tensor.shape)}, but the backbone "
+                f"needs {list(parameter.shape)}; they are not of one model, copy both from the same place"
             )
         if (
             not parameter.is_floating_point()

@@ -1,4 +1,4 @@
-"""Dense vectors in faiss."""
+"""Dense indexes with faiss."""
 
 from lsr.extras import need
 

@@ -1,9 +1,9 @@
-"""DenseIndex: dense vectors in faiss, exactly (flat) or by a graph (HNSW).
+"""DenseIndex: dense vectors with faiss, exact (flat) or with a graph (HNSW).
 
-manifest.json     as of every index; kind "dense"
-vectors.npy       flat: float32[n, dim], mapped into memory
-graph.faiss       hnsw: graph and vectors as faiss writes them, mapped into memory by it
-ids.*.npy         the documents' ids
+manifest.json     as in every index; kind "dense"
+vectors.npy       flat: float32[n, dim], memory-mapped
+graph.faiss       hnsw: graph and vectors in faiss's format, memory-mapped by faiss
+ids.*.npy         the ids of the documents
 encoder/          the name and options of the encoder, if the index was built from text
 """
 
@@ -46,22 +46,22 @@ from lsr.vectors.conversions import library_of
 FORMAT_VERSION = 2
 KIND = "dense"
 VECTORS, GRAPH = "vectors", "graph.faiss"
-ROWS_AT_ONCE = 4096  # checked, scaled, or added to a graph, which is the time between two chances to stop
+ROWS_AT_ONCE = 4096  # rows that are checked, scaled, or added to a graph between two chances to stop
 QUERIES_AT_ONCE = 1024
 
-LARGEST = 1e15  # of a component, so that inner products stay finite
+LARGEST = 1e15  # limit of a component, so that inner products stay finite
 
-_reading = Lock()  # the limit that faiss reads by is one of the process
+_reading = Lock()  # faiss's limit for reading is global in the process
 
 Vectors = npt.NDArray[np.float32]
 
 
 class DenseIndex(HasFacts, FromFolder):
-    """Documents as dense vectors; made by `build` or `open`.
+    """An index of dense vectors. Create one with `build` or `open`.
 
-    A flat index is exact, and its scores are float32 inner products; faiss adds them up in an order that depends
-    on how many queries are searched at once, so that the last digits may. A graph finds most of the best documents.
-    Which of several documents of one score are the last of the k is faiss's choice.
+    A flat index is exact. Its scores are float32 inner products. faiss adds them up in an order that depends on the
+    number of queries searched together, so the last digits can differ. An HNSW graph finds most of the best documents.
+    If several documents have the score of the k-th, faiss decides which of them are returned.
     """
 
     def __init__(self, vectors: Vectors, config: DenseConfig, ids: IdColumn | None, graph: Any = None) -> None:
@@ -79,11 +79,17 @@ class DenseIndex(HasFacts, FromFolder):
         threads: int | None = None,
         progress: bool = False,
     ) -> DenseIndex:
-        """Index the rows of `vectors`, float32[n, dim], which a flat index may not copy: leave them as they are.
+        """Index the rows of `vectors`.
 
-        ids: a name for each row, unique. threads: for the graph; None for all processors. Graphs of one thread are
-        always the same, those of several differ a little from build to build.
-        Raises VectorsError for vectors that are not a finite float32 matrix and ids that do not fit, ParameterError.
+        vectors: float32[n, dim]. A flat index can use them without a copy: do not change them afterwards.
+        config: settings of the index. Default: DenseConfig().
+        ids: a unique id per row.
+        threads: the number of threads that build the graph. None for all processors. Graphs built by one thread are
+            always equal; those of several threads differ slightly between builds.
+        progress: show a bar on standard error.
+
+        Raises VectorsError for vectors that are not a float32 matrix without NaN and infinity, and for invalid ids;
+        ParameterError.
         """
         config = settings_of(DenseConfig, config)
         threads = checked_threads(threads)
@@ -97,9 +103,9 @@ class DenseIndex(HasFacts, FromFolder):
         return cls(_vectors_of(graph), config, names, graph)
 
     def save(self, folder: str | os.PathLike[str], extra: Extra | None = None) -> None:
-        """Write the index to `folder`, in the place of one that is there, in one step. Raises StorageError.
+        """Write the index to `folder` in one step. Replaces an existing index. Raises StorageError.
 
-        extra: see lsr.index.index_folder.write_index.
+        extra: see SeismicIndex.save.
         """
 
         def with_graph(temporary: Path) -> Mapping[str, Any]:
@@ -113,11 +119,12 @@ class DenseIndex(HasFacts, FromFolder):
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], *, verify: Verify = "none") -> DenseIndex:
-        """Open what `save` wrote; vectors and graph are mapped into memory, not read.
+        """Open an index written by `save`. Vectors and graph are memory-mapped, not read.
 
-        verify: "full" compares the checksum of every file first, "sample" those of some MiB chosen at random; a weight
-        that was damaged on disk changes scores, and nothing else tells.
-        Raises IndexFormatError.
+        verify: "full" first compares the checksum of every file, "sample" those of some randomly chosen MiB, "none"
+            nothing. Damaged weights on disk change scores, and only checksums reveal them.
+
+        Raises IndexFormatError if the folder has no such index, or a damaged one.
         """
 
         def read() -> DenseIndex:
@@ -152,7 +159,7 @@ class DenseIndex(HasFacts, FromFolder):
 
     @property
     def nbytes(self) -> dict[str, int]:
-        """Bytes in memory (or mapped into it) of each part."""
+        """Bytes in memory (or memory-mapped) of each part."""
         parts = {"vectors": self._vectors.nbytes}
         if self._graph is not None:
             hnsw = self._graph.hnsw
@@ -164,7 +171,7 @@ class DenseIndex(HasFacts, FromFolder):
         return len(self._vectors)
 
     def vector(self, row: int) -> Vectors:
-        """float32[dim]: the vector of one document, as the index compares it. Raises ParameterError."""
+        """float32[dim]: the vector of a document as the index compares it. Raises ParameterError."""
         found: Vectors = self._vectors[checked_row(row, len(self))]
         return found
 
@@ -174,7 +181,7 @@ class DenseIndex(HasFacts, FromFolder):
         return gathered
 
     def iter_vectors(self) -> Iterator[tuple[list[str] | None, Vectors]]:
-        """(ids, float32[n, dim]) of all documents in the order of their rows, a few thousand at a time."""
+        """(ids, float32[n, dim]) of all documents in the order of their rows, in batches of a few thousand."""
         for begin in range(0, len(self), ROWS_AT_ONCE):
             rows = range(begin, min(begin + ROWS_AT_ONCE, len(self)))
             names = None if self.ids is None else [self.ids[row] for row in rows]
@@ -188,13 +195,18 @@ class DenseIndex(HasFacts, FromFolder):
         threads: int | None = 1,
         allowed: Allowed | None = None,
     ) -> SearchResult:
-        """The k documents of largest score for each query float32[queries, dim], best first, equal scores by row.
+        """The k documents with the largest scores for each query, best first, equal scores by row.
 
-        params: `exact` compares with every document, graph or not; the rest is for sparse indexes. Documents of any
-        score are hits; scores and rows are padded with -inf and -1. threads: None for all processors. allowed: the
-        documents that may be found; see SeismicIndex.search. Where they are so few that a graph would lead past them,
-        each is compared. Raises ParameterError for k < 1, threads < 1, queries of another shape or an `allowed` that
-        does not fit, VectorsError for queries that are not finite.
+        queries: float32[queries, dim].
+        k: the maximum number of documents per query.
+        params: only `exact` has an effect: it compares with every document, even with a graph.
+        threads: the number of threads. None for all processors.
+        allowed: the documents that can be returned; see SeismicIndex.search. If they are too few for a graph, each is
+            compared.
+
+        Documents of any score are hits. Scores float32[queries, k] and rows int64[queries, k] are padded with -inf and
+        -1. Raises ParameterError for k < 1, threads < 1, queries of another shape, or an invalid `allowed`;
+        VectorsError for queries with NaN or infinite values.
         """
         check_whole("k", k)
         checked = self.comparable(queries)
@@ -204,7 +216,7 @@ class DenseIndex(HasFacts, FromFolder):
         depth = min(k, candidates)
         selector = None if chosen is None else faiss.IDSelectorBitmap(chosen.bits)
         share = candidates / max(len(self), 1)
-        # A graph is walked past documents that may not be found: for as many of the others it must go farther.
+        # The walk in a graph passes documents that are not allowed, so it must visit more documents.
         effort = max(self.config.ef_search, depth) / max(share, 1e-9)
         exact = settings_of(SearchParams, params).exact or self._graph is None
         exact = exact or (chosen is not None and candidates <= effort * self.config.neighbors)
@@ -227,20 +239,21 @@ class DenseIndex(HasFacts, FromFolder):
         return SearchResult(scores, rows, self.ids)
 
     def comparable(self, queries: Vectors) -> Vectors:
-        """Queries as they are compared with `vectors`: of length 1 where the metric is the cosine.
+        """Queries as they are compared with `vectors`: with length 1 for the cosine metric.
 
         Raises ParameterError, VectorsError.
         """
         checked = checked_vectors(queries)
         if checked.shape[1] != self.dim:
             raise ParameterError(
-                f"queries have {checked.shape[1]} components, the index {self.dim}; use the encoder of the index"
+                f"queries have {checked.shape[1]} components, but the index has {self.dim}; use the encoder of the "
+                "index"
             )
         return unit_length(checked) if self.config.metric == "cosine" else checked
 
 
 def _manifest_of(config: DenseConfig, dim: int) -> dict[str, Any]:
-    """What manifest.json says of a dense index, besides its documents and files."""
+    """The entries of manifest.json for a dense index, without documents and files."""
     return {"format_version": FORMAT_VERSION, "kind": KIND, "config": asdict(config), "dim": dim}
 
 
@@ -253,10 +266,10 @@ def write_dense(
     threads: int | None = None,
     progress: bool = False,
 ) -> dict[str, Any]:
-    """Write the files of an index but for its manifest, which is returned; a flat one holds one part at a time.
+    """Write the files of an index except its manifest, which is returned. A flat index has one part in memory.
 
-    parts: (ids, vectors) end to end, `documents` rows in all.
-    Raises VectorsError for vectors that are not finite, StorageError.
+    parts: (ids, vectors), with `documents` rows in total.
+    Raises VectorsError for vectors with NaN or infinite values, StorageError.
     """
     graph = None if config.kind == "flat" else _empty_graph(dim, config)
     path = folder / (f"{VECTORS}.npy" if graph is None else GRAPH)
@@ -286,31 +299,35 @@ def write_dense(
 
 
 def checked_vectors(vectors: Vectors, first: int = 0) -> Vectors:
-    """`vectors` as a contiguous float32[n, dim]. Raises VectorsError unless they are that, and finite.
+    """`vectors` as a contiguous float32[n, dim]. Raises VectorsError for another shape or type, or NaN or infinity.
 
     first: the number of the first row, for the error.
     """
     given: npt.NDArray[Any]
     try:
         given = np.asarray(vectors.detach().cpu().float() if library_of(vectors) == "torch" else vectors)  # type: ignore[attr-defined]
-    except (ValueError, TypeError) as error:  # rows of unlike lengths, or sparse ones
+    except (ValueError, TypeError) as error:  # rows of different lengths, or sparse rows
         kind = type(vectors).__name__
         raise VectorsError(f"dense vectors are of type {kind}; give float32[rows, components]") from error
     if given.ndim != 2 or not given.shape[1] or given.dtype.kind != "f":
-        raise VectorsError(f"dense vectors are {given.dtype}{list(given.shape)}; give float32[rows, components]")
+        raise VectorsError(
+            f"dense vectors have type {given.dtype} and shape {list(given.shape)}; give float32[rows, components]"
+        )
     checked = np.ascontiguousarray(given, np.float32)
-    for start in range(0, len(checked), ROWS_AT_ONCE):  # in steps: a mask of all would take a quarter as much again
+    for start in range(
+        0, len(checked), ROWS_AT_ONCE
+    ):  # in steps: a mask of all rows would take another quarter of the memory
         finite = (np.abs(checked[start : start + ROWS_AT_ONCE]) <= LARGEST).all(1)
         if not finite.all():
             raise VectorsError(
-                f"row {first + start + int(finite.argmin())}: a component is not a number of at most {LARGEST:g}; "
-                f"encode it again"
+                f"row {first + start + int(finite.argmin())}: has NaN, infinity, or a value above {LARGEST:g}; encode "
+                "it again"
             )
     return checked
 
 
 def unit_length(vectors: Vectors) -> Vectors:
-    """Each row divided by its Euclidean length; rows of zeros stay zeros."""
+    """Each row divided by its Euclidean length. Rows of zeros do not change."""
     scaled = np.empty(vectors.shape, np.float32)
     for start in range(0, len(vectors), ROWS_AT_ONCE):  # in steps: lengths and quotients are float64
         some = vectors[start : start + ROWS_AT_ONCE]
@@ -321,7 +338,7 @@ def unit_length(vectors: Vectors) -> Vectors:
 
 @contextmanager
 def openmp_threads(threads: int) -> Iterator[None]:
-    """Let faiss compute with so many threads, within, one in a forked process; what was set before is set again."""
+    """In the block, faiss uses this number of threads; one in a forked process. Restores the old number afterwards."""
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(openmp_team(threads))
     try:
@@ -333,7 +350,7 @@ def openmp_threads(threads: int) -> Iterator[None]:
 def _best(
     queries: Vectors, vectors: Vectors, k: int, selector: faiss.IDSelector | None
 ) -> tuple[Vectors, npt.NDArray[np.int64]]:
-    """Scores float32[queries, k] and rows int64[queries, k] of the best of all vectors, or of those selected."""
+    """Scores float32[queries, k] and rows int64[queries, k] of the best vectors, or of the best selected ones."""
     if selector is None:
         found: tuple[Vectors, npt.NDArray[np.int64]]
         found = faiss.knn(queries, vectors, k, metric=faiss.METRIC_INNER_PRODUCT)
@@ -347,7 +364,7 @@ def _best(
 
 
 def _in_order(scores: Vectors, rows: npt.NDArray[np.int64]) -> tuple[Vectors, npt.NDArray[np.int64]]:
-    """What faiss found, with equal scores by row: where any are equal, which is seldom."""
+    """The results of faiss with equal scores, which are rare, ordered by row."""
     for query in np.flatnonzero((scores[:, 1:] == scores[:, :-1]).any(1)):
         order = np.lexsort((rows[query], -scores[query]))
         scores[query], rows[query] = scores[query, order], rows[query, order]
@@ -376,18 +393,18 @@ def _write_graph(graph: Any, path: Path) -> None:
 
 def _open_graph(path: Path) -> Any:
     try:
-        open_regular(path).close()  # faiss does not tell what is missing from what is damaged
+        open_regular(path).close()  # faiss does not distinguish missing and damaged files
     except OSError as error:
         raise damaged(path, error) from error
     with faiss_errors(IndexFormatError, f"{path}: damaged; build the index again"):
         graph: Any = read_within(path, path.stat().st_size, faiss.IO_FLAG_MMAP_IFC)
     if not isinstance(graph, faiss.IndexHNSWFlat) or graph.metric_type != faiss.METRIC_INNER_PRODUCT:
-        raise IndexFormatError(f"{path}: is not a graph of lsr; build the index again")
+        raise IndexFormatError(f"{path}: is not a graph written by lsr; build the index again")
     return graph
 
 
 def read_within(path: Path, limit: int, flags: int) -> Any:
-    """The index in a file, no vector of which may take more bytes: faiss makes room, of terabytes, before it reads."""
+    """The index in a file. `limit` bounds the bytes of a vector, because faiss allocates before it reads."""
     if not hasattr(faiss, "set_deserialization_vector_byte_limit"):  # before version 1.14
         return faiss.read_index(str(path), flags)
     with _reading:
@@ -400,7 +417,7 @@ def read_within(path: Path, limit: int, flags: int) -> Any:
 
 
 def _vectors_of(graph: Any) -> Vectors:
-    """A view of the vectors that a graph owns."""
+    """A view of the vectors of a graph."""
     storage: Any = faiss.downcast_index(graph.storage)
     if not graph.ntotal:
         return np.zeros((0, graph.d), np.float32)
@@ -410,7 +427,7 @@ def _vectors_of(graph: Any) -> Vectors:
 
 @contextmanager
 def faiss_errors(kind: type[Exception], message: str = "") -> Iterator[None]:
-    """Turn the RuntimeError that faiss raises for whatever goes wrong with a file into one of `kind`."""
+    """Turn the RuntimeError that faiss raises for any error with a file into an error of `kind`."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:

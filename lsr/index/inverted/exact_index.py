@@ -1,4 +1,4 @@
-"""ExactIndex: exact search, the oracle for everything that approximates it."""
+"""ExactIndex: exact search, the oracle for approximate indexes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ KIND = "exact"
 
 
 class ExactIndex(SparseIndex[InvertedEngine]):
-    """Finds the documents with the largest inner products by adding up posting lists, term at a time.
+    """An exact index with posting lists, searched term at a time; for small collections and as a reference.
 
-    Make one with `build` or `open`. Scores are float32: products and partial sums are rounded one by one, in the order
-    of rising components.
+    Create one with `build` or `open`. Scores are float32: products and partial sums are rounded one by one, in
+    ascending order of components.
     """
 
     @classmethod
@@ -37,34 +37,37 @@ class ExactIndex(SparseIndex[InvertedEngine]):
         progress: bool = False,
         vocabulary: VocabularyLike | None = None,
     ) -> ExactIndex:
-        """Build an index of all rows of `vectors`.
+        """Index the rows of `vectors`, in memory.
 
-        ids: of the documents; those of `vectors`, if None. vocabulary: the tokens of the components, which are kept
-        with the index. config, threads and progress are there because SeismicIndex.build has them; nothing here
-        depends on them.
-        Raises VectorsError for ids that do not fit, ParameterError for vectors that SparseVectors.of refuses and a
-        vocabulary of another size.
+        vectors: SparseVectors, or what SparseVectors.of takes: a scipy matrix, a tensor, dicts, an array.
+        ids: a unique id per row. Default: those of the vectors, if they have any.
+        vocabulary: the tokens of the components, stored in the index.
+        config, threads, progress: without effect; they exist because SeismicIndex.build has them.
+
+        Raises VectorsError for ids that are not unique; ParameterError for vectors that SparseVectors.of does not take,
+        and for a vocabulary of another size.
         """
         rows = SparseVectors.of(vectors)
         names = document_ids(rows, ids)
         return cls(InvertedEngine.build(rows), names, vocabulary)
 
     def save(self, folder: str | os.PathLike[str], extra: Extra | None = None) -> None:
-        """Write the index to `folder`, in the place of one that is there, in one step.
+        """Write the index to `folder` in one step. Replaces an existing index. Raises StorageError.
 
-        extra: see lsr.index.index_folder.write_index. Raises StorageError.
+        extra: see SeismicIndex.save.
         """
         manifest = {"format_version": FORMAT_VERSION, "kind": KIND, "dim": self.dim, "postings": self.postings}
         write_index(folder, manifest, self.engine.arrays(), len(self), self.ids, extra, self.vocabulary)
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], *, verify: Verify = "none") -> ExactIndex:
-        """Open what `save` wrote; its arrays are mapped into memory.
+        """Open an index written by `save`. Arrays are memory-mapped.
 
-        Where lists begin is read, to see that searches stay inside the arrays; postings are not.
-        verify: "full" compares the checksum of every file first, "sample" those of some MiB chosen at random; a weight
-        that was damaged on disk changes scores, and nothing else tells.
-        Raises IndexFormatError.
+        verify: "full" first compares the checksum of every file, "sample" those of some randomly chosen MiB, "none"
+            nothing. Damaged weights on disk change scores, and only checksums reveal them.
+
+        Only the begins of posting lists are always checked, so that searches stay inside the arrays. Raises
+        IndexFormatError if the folder has no such index, or a damaged one.
         """
 
         def read() -> ExactIndex:

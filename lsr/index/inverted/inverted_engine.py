@@ -1,4 +1,4 @@
-"""InvertedEngine: posting lists of documents, from which every search is exact."""
+"""InvertedEngine: posting lists of documents. Every search is exact."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ from lsr.storage.arrays import Array, read_only
 from lsr.vectors.normalize import indptr_of
 from lsr.vectors.sparse_vectors import SparseVectors
 
-JOB_QUERIES = 32  # between two chances to stop a search
-DAMAGED_LISTS = "posting lists name rows that are not in them; lsr check INDEX tells which files differ"
+JOB_QUERIES = 32  # queries between two chances to stop a search
+DAMAGED_LISTS = "posting lists have invalid row numbers; lsr check INDEX tells which files are damaged"
 
 NO_LISTS = Inverted(*(read_only(np.empty(0, kind)) for kind in (np.uint32, np.int64, np.uint32, np.float32)))
 
@@ -57,10 +57,10 @@ Search = Callable[[int, int, Array, Array, Array, Budget | None], None]
 
 
 class Lines(NamedTuple):
-    """Lines of a ListTable, int64[engines, columns], and arrays that they have the addresses of.
+    """Lines of a ListTable, int64[engines, columns], and the arrays to whose addresses they refer.
 
-    Whoever searches with the lines holds all of it: two threads that use a filter for the first time may make its
-    arrays twice, of which the filter itself keeps one.
+    Searches with the lines must hold the arrays: two threads that use a filter for the first time can create its arrays
+    twice, and the filter itself keeps only one of them.
     """
 
     table: npt.NDArray[np.int64]
@@ -68,9 +68,9 @@ class Lines(NamedTuple):
 
 
 class ListsOfRows(NamedTuple):
-    """Which posting lists have each row, rising: indptr int64[n + 1], lists uint16 or uint32[postings].
+    """The posting lists of each row, ascending: indptr int64[n + 1], lists uint16 or uint32[postings].
 
-    Its weights stand in the lists, where a binary search finds them: this takes a third of what a copy would.
+    The weights are found in the posting lists by binary search; a copy would take three times the memory.
     """
 
     indptr: npt.NDArray[np.int64]
@@ -78,13 +78,13 @@ class ListsOfRows(NamedTuple):
 
 
 class InvertedEngine:
-    """Finds the documents with the largest inner products by adding up posting lists, term at a time.
+    """Searches exactly by adding up posting lists, term at a time.
 
-    Scores are float32: products and partial sums are rounded one by one, in the order of rising components, so that
-    they are the same for any number of threads.
+    Scores are float32: products and partial sums are rounded one by one, in ascending order of components, so they are
+    the same for any number of threads.
 
-    of_rows: worked out when first needed if None. maxima: float32[lists], the largest weight of those that a search has
-    used, and found in order; -1 of others.
+    of_rows: computed on first use if None. maxima: float32[lists], the largest weight of each list that a search has
+        used and checked; -1 for others.
     """
 
     def __init__(self, inverted: Inverted, documents: int, dim: int, of_rows: ListsOfRows | None = None) -> None:
@@ -100,7 +100,7 @@ class InvertedEngine:
 
     @classmethod
     def build(cls, vectors: SparseVectors) -> InvertedEngine:
-        """The posting lists of all components that occur."""
+        """An engine with posting lists of all components that occur."""
         components = np.unique(vectors.indices).astype(np.uint32)
         lists = np.empty(vectors.nnz, list_type(len(components)))
         find_lists(vectors.indices, components, lists)
@@ -112,7 +112,7 @@ class InvertedEngine:
 
     @cached_property
     def of_rows(self) -> ListsOfRows:
-        """Which lists have each row."""
+        """The lists of each row."""
         indptr = indptr_of(np.bincount(self.inverted.rows, minlength=len(self)))
         lists = np.empty(self.postings, list_type(len(self.inverted.components)))
         transpose_lists(self.inverted, indptr[:-1].copy(), lists)
@@ -120,12 +120,12 @@ class InvertedEngine:
 
     @property
     def postings(self) -> int:
-        """Non-zeros of all documents."""
+        """The number of non-zeros of all documents."""
         return len(self.inverted.rows)
 
     @property
     def nbytes(self) -> dict[str, int]:
-        """Bytes of each part: the posting lists, and which of them each row is in."""
+        """Bytes of each part: the posting lists, and the lists of each row."""
         return {
             "inverted lists": sum(array.nbytes for array in self.inverted),
             "lists of rows": sum(array.nbytes for array in self.of_rows),
@@ -136,11 +136,11 @@ class InvertedEngine:
         return self._documents
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """All arrays, by the names of their files."""
+        """All arrays by the names of their files."""
         return {**self.inverted._asdict(), **self.of_rows._asdict()}
 
     def gather(self, rows: npt.NDArray[np.int64]) -> GatheredRows:
-        """The vectors of documents, int64[n], all of which exist, their components rising.
+        """The vectors of documents, int64[n], which must exist, with ascending components.
 
         Raises IndexFormatError for a damaged file.
         """
@@ -160,7 +160,7 @@ class InvertedEngine:
         allowed: Filter | None,
         recall: Array | None = None,
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        """Scores float32[queries, k] and rows int64[queries, k] of the best documents, whatever the parameters.
+        """Scores float32[queries, k] and rows int64[queries, k] of the best documents, for any parameters.
 
         Raises IndexFormatError for a damaged file.
         """
@@ -184,18 +184,19 @@ class InvertedEngine:
 
     @cached_property
     def lists(self) -> ListTable:
-        """What a search needs, of this engine alone."""
+        """The table of this engine alone."""
         return ListTable([self], [ALL_ROWS])
 
 
 class ListTable:
-    """Where the arrays of several engines are, so that one call of a kernel searches all of them.
+    """Addresses of the arrays of several engines, so that one call of a kernel searches all of them.
 
-    lines: one for each engine, as the kernel reads them. idle: the sums that searches leave to each other.
+    lines: one per engine, in the kernel's format. idle: unused arrays of sums, shared by searches.
     """
 
     def __init__(self, engines: Sequence[InvertedEngine], live: Sequence[NumberedRows]) -> None:
-        # Arrays stay where they are. Not the engines: one that has a table would live until a garbage collection.
+        # Holds the arrays, which must not move, but not the engines: an engine with a table would live until a garbage
+        # collection.
         self._held = [(each.inverted, each.maxima) for each in engines], tuple(live)
         self._largest = max(map(len, engines), default=0)
         self.idle: list[npt.NDArray[np.float32]] = []
@@ -211,9 +212,9 @@ class ListTable:
             line[PASSAGES : N_PASSAGES + 1] = address_of(rows.starts), len(rows.starts)
 
     def lines_of(self, filters: Sequence[Filter]) -> Lines:
-        """The lines for a filter of each engine, without those of which nothing may be found.
+        """The lines for a filter of each engine, without engines that have no allowed rows.
 
-        Filters are of rows that are not deleted.
+        Filters are for rows that are not deleted.
         """
         table, factors = self.lines.table.copy(), [chosen.factors for chosen in filters]
         for line, allowed in zip(table, factors, strict=True):
@@ -221,16 +222,16 @@ class ListTable:
         return Lines(table[[chosen.count > 0 for chosen in filters]], factors)
 
     def search_with(self, queries: SparseVectors, most: int, lines: Lines, share: float) -> Search | None:
-        """The search of queries begin..end, in any thread; None where nothing may be found.
+        """A function that searches queries begin..end in any thread; None if no row is allowed.
 
-        most: hits, at most, of a query. lines: all of this table, or what lines_of made.
-        share: as for search_lists; below 1 the search may miss a document, where others have left scores.
-        The arguments of what is returned are those of search_lists: begin, end, kept, scores, rows; and a Budget of one
+        most: maximum number of hits per query. lines: all lines of this table, or those of lines_of.
+        share: see search_lists; below 1, the search may miss a document if others have left scores.
+        The returned function takes the arguments of search_lists: begin, end, kept, scores, rows; and a Budget of one
         query.
         """
         if not most or not len(lines.table):
             return None
-        # Arrays of one kind, whatever the query's, so that Numba compiles once.
+        # Arrays of one type for all queries, so that Numba compiles once.
         rows_of = queries.indptr.astype(np.int64), queries.indices.astype(np.uint32), queries.values.astype(np.float32)
 
         longest = len(queries.indices)
@@ -255,18 +256,18 @@ class ListTable:
         return search
 
     def _borrow(self) -> npt.NDArray[np.float32]:
-        """A zero for each document: what a former search has left, if it is done."""
-        with suppress(IndexError):  # another thread may take the last one
+        """A zero per document: an array of a finished search, or a new one."""
+        with suppress(IndexError):  # another thread can take the last one
             return self.idle.pop()
         return np.zeros(self._largest, np.float32)
 
 
 def address_of(array: npt.NDArray[Any]) -> int:
-    """Of the first byte."""
+    """The address of the first byte."""
     address: int = array.__array_interface__["data"][0]
     return address
 
 
 def list_type(n_lists: int) -> np.dtype[Any]:
-    """The type of the numbers of so many lists."""
+    """The type of list numbers for this number of lists."""
     return np.dtype(np.uint16 if n_lists <= 1 << 16 else np.uint32)

@@ -1,4 +1,4 @@
-"""Inverted lists on disk: their arrays, and what is checked of them before kernels read them."""
+"""Posting lists on disk: their arrays, and checks before kernels read them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from lsr.index.inverted.inverted_kernels import Inverted
 
 
 def open_inverted(stored: IndexFolder, prefix: str = "", with_rows: bool = True) -> InvertedEngine:
-    """The engine of the lists in a folder. Raises IndexFormatError.
+    """The engine of the posting lists in a folder. Raises IndexFormatError.
 
-    prefix: of the names of their files. with_rows: whether the lists of each row were written, too.
+    prefix: of the names of their files. with_rows: whether the lists of each row are stored, too.
     """
     inverted = Inverted(*(stored.array(f"{prefix}{name}") for name in Inverted._fields))
     documents, dim = stored.number("documents"), stored.number("dim")
     components, starts, rows, weights = inverted
-    # Rows are looked at list by list, when a search first needs them, and lists of rows when they are read.
+    # Rows are checked list by list, when a search first needs them; lists of rows are checked when they are read.
     stored.check(
         [array.dtype for array in inverted] == [np.uint32, np.int64, np.uint32, np.float32]
         and all(array.ndim == 1 for array in inverted)
@@ -29,7 +29,7 @@ def open_inverted(stored: IndexFolder, prefix: str = "", with_rows: bool = True)
         and (not len(components) or int(components[-1]) < dim),
         "posting lists",
     )
-    if not with_rows:  # an earlier format, of few documents
+    if not with_rows:  # an earlier format, for few documents
         stored.check(documents >= 0 and (not len(rows) or int(rows.max()) < documents), "documents and posting lists")
         return InvertedEngine(inverted, documents, dim)
     indptr, lists = of_rows = ListsOfRows(stored.array("indptr"), stored.array("lists"))

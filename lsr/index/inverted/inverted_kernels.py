@@ -1,4 +1,4 @@
-"""The Numba kernels of inverted lists: pure functions over arrays that inverted_engine.py has checked."""
+"""The Numba kernels of posting lists: pure functions over arrays that inverted_engine.py has checked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lsr.index.prefetch import prefetch
 from lsr.index.rows import GatheredRows
 from lsr.storage.arrays import Array, Scalar
 
-STRETCH = 64  # documents whose scores are looked at together
+STRETCH = 64  # documents whose scores are checked together
 
 # Columns of a ListTable: addresses of arrays, their sizes, and numbers.
 COMPONENTS, N_LISTS, STARTS, ROWS, WEIGHTS, N_POSTINGS, DOCUMENTS, FIRST = range(8)
@@ -25,23 +25,24 @@ COLUMNS = 15
 
 NOTHING = np.uint32(0xFFFFFFFF)
 LARGEST = np.float64(np.finfo(np.float32).max)
-# Of the floor, what lists that are skipped may be expected to add. With more, more documents must be looked up in them.
+# Largest share of the floor that skipped lists are expected to add. With a larger share, more documents must be
+# looked up in them.
 SKIPPED = 0.2
 ROUNDING = 2.0**-22
 POSTINGS_OF_LINE = 16  # of the processor's cache
 FETCHED = 128  # postings of each list that are fetched before the first list is added
-# Nanoseconds of a posting that is added, and of a document whose sum is looked at and cleared: what time is left for.
+# Nanoseconds to add a posting, and to check and clear the sum of a document, by which the remaining time is spent.
 ADDING = 1.5
 COLLECTING = 0.5
-BELOW = 1 - 2.0**-22  # of a score, what is a little lower: a document that ties with others may have a lower row
+BELOW = 1 - 2.0**-22  # factor just below 1: a document with an equal score can have a lower row
 
 
 class Inverted(NamedTuple):
     """Posting lists, one for each component that occurs.
 
-    components: uint32[lists], rising; list i is rows[starts[i]:starts[i + 1]] and the same range of weights.
+    components: uint32[lists], ascending; list i is rows[starts[i]:starts[i + 1]] and the same range of weights.
     starts: int64[lists + 1].
-    rows: uint32[postings], rising within a list.
+    rows: uint32[postings], ascending within a list.
     weights: float32[postings].
     """
 
@@ -52,11 +53,11 @@ class Inverted(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """Terms of one query that an engine has, by rising component.
+    """The terms of one query that an engine has, by ascending component.
 
-    lists: int64[m]. weights: float32[m], of the query. bounds: float64[m], what a list that is skipped adds to a score
-    at most; 0 for others. worths: float64[m], what a list adds at most for its length, falling. order: int64[m], the
-    terms in this order. Neither is filled where nothing is skipped.
+    lists: int64[m]. weights: float32[m], of the query. bounds: float64[m], the most that a skipped list adds to a
+        score; 0 for others. worths: float64[m], the most that a list adds relative to its length, descending. order:
+        int64[m], the terms in this order. worths and order are not filled if nothing is skipped.
     """
 
     lists: Array
@@ -68,7 +69,7 @@ class Terms(NamedTuple):
 
 def _array_at(typing_context: Any, address: Any, size: Any, like: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        from numba.np.arrayobj import populate_array  # whatever is compiled already needs none of it
+        from numba.np.arrayobj import populate_array  # compiled kernels do not need it
 
         made = context.make_array(like)(context, builder)
         itemsize = context.get_constant(types.intp, like.dtype.bitwidth // 8)
@@ -80,7 +81,7 @@ def _array_at(typing_context: Any, address: Any, size: Any, like: Any) -> Any:
     return like(types.int64, types.int64, like), generate
 
 
-# array_at(address, size, like): the array that lies there, of the type of another. A kernel cannot take a list of
+# array_at(address, size, like): the array at an address, of the type of another array. A kernel cannot take a list of
 # arrays of any length, but it can take their addresses.
 array_at: Kernel = intrinsic(_array_at)
 
@@ -111,10 +112,10 @@ def scatter_postings(
     rows: npt.NDArray[np.uint32],
     weights: npt.NDArray[np.float32],
 ) -> None:
-    """Deal the postings of rows, the first of which is `first_row`, out to a range of lists, in row order.
+    """Distribute the postings of rows, from `first_row`, to a range of lists, in row order.
 
-    indptr int64[n + 1], lists T[nnz] (the list of each posting), values float32[nnz]; next_posting int64[m] (where the
-    next posting of each of the m lists from `first_list` on goes, updated); rows uint32 and weights float32: filled.
+    indptr int64[n + 1], lists T[nnz] (the list of each posting), values float32[nnz]; next_posting int64[m] (the place
+    of the next posting of each of the m lists from `first_list`, updated); rows uint32 and weights float32: filled.
     """
     for row in range(len(indptr) - 1):
         for i in range(indptr[row], indptr[row + 1]):
@@ -128,7 +129,10 @@ def scatter_postings(
 
 @kernel
 def transpose_lists(inverted: Inverted, next_entry: npt.NDArray[np.int64], lists: npt.NDArray[Any]) -> None:
-    """The lists of each row, rising, into T[postings]; next_entry int64[n]: where each row begins, and then ends."""
+    """Write the lists of each row, ascending, to T[postings].
+
+    next_entry: int64[n], the begin of each row; afterwards its end.
+    """
     for chosen in range(len(inverted.components)):
         for at in range(inverted.starts[chosen], inverted.starts[chosen + 1]):
             row = inverted.rows[at]
@@ -146,8 +150,8 @@ def read_rows(
 ) -> bool:
     """The vectors of the `wanted` rows into `out`, whose indptr is filled; each weight is looked up in its list.
 
-    indptr int64[n + 1], lists T[postings]: the lists of each row, rising. Returns whether each row is in its lists, as
-    it is unless a file is damaged.
+    indptr int64[n + 1], lists T[postings]: the lists of each row, ascending. Returns whether each row is in its lists,
+    which is true unless a file is damaged.
     """
     for i in range(len(wanted)):
         row = wanted[i]
@@ -195,21 +199,22 @@ def search_lists(
 ) -> bool:
     """Merge the best documents of queries begin..end into rows of scores, float32[n, k], and of rows, int64[n, k].
 
-    indptr int64[n + 1], components uint32 (rising), weights float32: the queries.
-    table: int64[engines, columns], where the arrays of each engine are: see ListTable. types_of: any Inverted.
-    share: of what the lists that are skipped could add to a score at most, how much they are expected to add to it at
-    most. With 1 nothing is missed.
-    deadline: by the clock of kernels, NEVER for none. missed: float64[1], to which is added how many documents were, so
-    to speak, not looked at for want of time: those of an engine times the share of its best that probably lack.
-    kept: float64[end - begin, heap size], heaps of the scores that other segments left, updated, and as many `nothing`,
-    uint32; float64[end - begin, 0] if there are no others.
+    indptr int64[n + 1], components uint32 (ascending), weights float32: the queries.
+    table: int64[engines, columns], the addresses of the arrays of each engine: see ListTable. types_of: any Inverted.
+    share: the expected share of the most that skipped lists could add to a score. With 1, nothing is missed.
+    deadline: by the clock of kernels, NEVER for none. missed: float64[1], to which the expected number of documents
+        that were not searched is added: the documents of an engine times the share of its best documents that it
+        probably missed.
+    kept: float64[end - begin, heap size], heaps of the scores of other segments, updated, and as many `nothing`,
+        uint32; float64[end - begin, 0] if there are no others.
     terms: room for the longest query.
-    sums: float32, as many as the largest engine has documents, all zero before and after. found_scores float32[m],
-    found_rows int64[m], m as many as may be found. bits, found_bits: int32, the memory of the two arrays of scores,
-    which are not viewed as integers here: a process that loads a compiled view first imports much of Numba.
+    sums: float32, one per document of the largest engine, all zero before and after. found_scores float32[m],
+        found_rows int64[m], for the m documents that can be found. bits, found_bits: int32, the memory of the two
+        arrays of scores. They are not viewed as integers here, because a process that loads a compiled view first
+        imports much of Numba.
 
     A score is the sum of query weight x document weight, each product and each partial sum rounded to float32, by
-    rising component. Returns whether all lists were in order; if not, nothing that was filled is of use.
+    ascending component. Returns whether all lists were valid; if not, the filled arrays are invalid.
     """
     for engine in range(table.shape[0]):
         where = table[engine]
@@ -272,7 +277,7 @@ def search_lists(
 
 @kernel
 def largest_weight(inverted: Inverted, chosen: int, documents: int) -> Scalar:
-    """The largest weight of a list, or -1 unless it names rows below `documents` alone."""
+    """The largest weight of a list, or -1 unless all of its rows are below `documents`."""
     last_row, largest = np.uint32(0), np.float32(0)
     for at in range(np.uint64(inverted.starts[chosen]), np.uint64(inverted.starts[chosen + 1])):
         last_row = max(last_row, inverted.rows[at])
@@ -284,10 +289,10 @@ def largest_weight(inverted: Inverted, chosen: int, documents: int) -> Scalar:
 def find_terms(
     components: Array, weights: Array, inverted: Inverted, maxima: Array, documents: int, terms: Terms
 ) -> int:
-    """Fill lists and weights of a query's terms, uint32[m] rising and float32[m], that an engine has.
+    """Fill lists and weights of a query's terms, uint32[m] ascending and float32[m], that an engine has.
 
-    Returns how many there are, or -1 for damage. maxima float32[lists]: the largest weight of each list, below 0 for
-    those that no query has used, which are now looked through.
+    Returns their number, or -1 for damage. maxima float32[lists]: the largest weight of each list, below 0 for lists
+    that no query has used, which are now checked.
     """
     shared = 0
     at = np.int64(0)
@@ -311,11 +316,11 @@ def find_terms(
 
 @kernel
 def skip_lists(floor: Scalar, share: float, inverted: Inverted, maxima: Array, terms: Terms) -> Scalar:
-    """Choose lists to skip, those first that add least for their length; returns what they add at most.
+    """Choose lists to skip, first those that add least for their length; returns the most that they add.
 
-    A document whose other lists do not reach the floor without so much cannot be found, and the few others are looked
-    up in the lists that were skipped: MaxScore (Turtle and Flood, 1995). A query of 21 terms and a segment of 10,000
-    documents among 500,000 so add 5,000 postings of 16,000, and look up 3 documents. share: as for search_lists.
+    A document whose other lists do not reach the floor without this cannot be among the best; the few others are looked
+    up in the skipped lists: MaxScore (Turtle and Flood, 1995). With a query of 21 terms and a segment of 10,000
+    documents among 500,000, 5,000 of 16,000 postings are added, and 3 documents are looked up. share: see search_lists.
     """
     n, rest = terms.lists.size, 0.0
     terms.bounds[:] = 0
@@ -353,9 +358,10 @@ def add_lists(inverted: Inverted, terms: Terms, sums: Array) -> None:
 
 @kernel
 def add_in_time(inverted: Inverted, maxima: Array, terms: Terms, documents: int, deadline: int, sums: Array) -> Scalar:
-    """As add_lists, those first that can add most, as far as there is time.
+    """Like add_lists, first those that can add most, until the time is over.
 
-    Lists that are not added get bounds. Returns which share of the best documents probably lack; 0 if all were added.
+    Lists that are not added get bounds. Returns the share of the best documents that are probably missed; 0 if all were
+    added.
     """
     total = late = 0.0
     left_out = False
@@ -394,7 +400,7 @@ def in_time(inverted: Inverted, terms: Terms, documents: int, deadline: int) -> 
 
 @kernel
 def add_late(inverted: Inverted, terms: Terms, scores: Array, rows: Array) -> None:
-    """Complete scores, float32[m], by the lists that were not added, and put them in order."""
+    """Add the lists that were not added to scores, float32[m], and sort them."""
     for at in range(rows.size):
         for i in range(terms.lists.size):
             if terms.bounds[i] > 0:
@@ -404,7 +410,7 @@ def add_late(inverted: Inverted, terms: Terms, scores: Array, rows: Array) -> No
 
 @kernel
 def impact(row: int, i: int, inverted: Inverted, terms: Terms) -> Scalar:
-    """What term i adds to the score of a row."""
+    """The contribution of term i to the score of a row."""
     first, last = inverted.starts[terms.lists[i]], inverted.starts[terms.lists[i] + 1]
     at = first + count_below(row, inverted.rows[first:last])
     there = at < last and inverted.rows[at] == row
@@ -413,11 +419,11 @@ def impact(row: int, i: int, inverted: Inverted, terms: Terms) -> Scalar:
 
 @kernel
 def whole_score(row: int, score: float, least: float, rest: float, inverted: Inverted, terms: Terms) -> Scalar:
-    """The score of a row by all lists; 0 if it is found to be below `least`.
+    """The score of a row by all lists; 0 if it is below `least`.
 
-    score: by the lists that are not skipped. rest: what the others add at most.
+    score: by the lists that are not skipped. rest: the most that the others add.
     """
-    for i in terms.order:  # what adds much, and is in a short list, tells most
+    for i in terms.order:  # first terms that add much and have short lists
         if terms.bounds[i] > 0:
             rest -= terms.bounds[i]
             score += np.float64(impact(row, i, inverted, terms))
@@ -431,7 +437,7 @@ def whole_score(row: int, score: float, least: float, rest: float, inverted: Inv
 
 @kernel
 def largest_of(bits: Array) -> Scalar:
-    """The largest of some int32 numbers, or 0. A kernel of its own, so that 16 are compared at once."""
+    """The largest of some int32 numbers, or 0. A separate kernel, so that 16 are compared at once."""
     top = np.int32(0)
     for at in range(bits.size):
         top = max(top, bits[np.uint64(at)])
@@ -452,11 +458,11 @@ def collect(
     score_bits: Array,
     rows: Array,
 ) -> int:
-    """Fill scores and rows, float32 and int64[k], with the k best scores above a floor, best first; the number found.
+    """Fill scores float32[k] and rows int64[k] with the best scores above a floor; returns their number.
 
-    sums: scores by the lists that are not skipped. rest: what the others add at most, 0 if there are none.
-    share: as for search_lists. bits, score_bits: the memory of the sums and scores as int32. passages:
-    int64[documents + 1], the rows of each document, of which the best one counts; empty where each row is a document.
+    sums: scores by the lists that are not skipped. rest: the most that the others add, 0 if there are none. share: see
+        search_lists. bits, score_bits: the memory of the sums and scores as int32. passages: int64[documents + 1], the
+        rows of each document, of which the best one counts; empty if each row is a document.
     """
     k = scores.size
     found = 0
@@ -466,10 +472,10 @@ def collect(
     whole = floor * (1 - terms.lists.size * ROUNDING) if skipping else np.float64(floor)
     reach = np.float32(max(whole - share * rest, 0))
     scores[0] = reach
-    least = score_bits[0]  # the bits of the worst score that is still among the best
+    least = score_bits[0]  # the bits of the worst of the best scores
     for begin in range(0, len(sums), STRETCH):
         end = min(begin + STRETCH, len(sums))
-        # Floats above zero are ordered as their bits are, and integers are compared many at once: most stretches are
+        # Positive floats are ordered like their bits, and many integers are compared at once: most stretches are
         # left after this (93 us a query instead of 143, 120,000 documents and queries of 12 terms).
         if largest_of(bits[begin:end]) <= least:
             continue
@@ -479,7 +485,7 @@ def collect(
                 continue
             if skipping:
                 score = whole_score(row, np.float64(score), whole, rest, inverted, terms)
-            # Rows rise, so that of equal scores the one found first, the lower row, stays.
+            # Rows ascend, so that of equal scores the first one, with the lower row, is kept.
             if not score > worst:
                 continue
             place = place_in_heap(row, passages, rows[:found]) if passages.size > 0 else -1
@@ -504,7 +510,7 @@ def collect(
 
 @kernel
 def sort_hits(scores: Array, rows: Array, loose: bool) -> None:
-    """Put hits in order, best first, which are a heap, or `loose`."""
+    """Sort hits, best first. They are a heap, or `loose`."""
     n = scores.size
     if loose:
         for at in range(n // 2 - 1, -1, -1):

@@ -1,7 +1,7 @@
-"""Conditions on metadata: an SQL expression that is true of some documents, and not of others.
+"""Conditions on metadata: SQL expressions that are true for some documents.
 
-What DuckDB parses is checked before it runs: one expression over columns, made of operators and functions that only
-compute, each from its arguments alone to a result of about their size.
+The syntax tree of DuckDB's parser is checked before a condition runs. A condition is one expression over columns. Its
+operators and functions only compute a result of about the size of their arguments.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lsr.index.metadata.database import VIEW, value
 LONGEST = 100_000  # characters of an expression
 _STATEMENT = f'select (\n%s\n) as r from "{VIEW}"'
 
-# What an expression may be made of: parts of DuckDB's syntax trees.
+# Allowed parts of DuckDB's syntax trees.
 _CLASSES = {
     *("BETWEEN", "CASE", "CAST", "COLLATE", "COLUMN_REF", "COMPARISON", "CONJUNCTION", "CONSTANT", "FUNCTION"),
     *("OPERATOR", "TYPE"),
@@ -36,7 +36,7 @@ _TYPES = set(
     uhugeint float float4 real double float8 decimal numeric varchar char text string date time timestamp datetime
     timestamptz interval uuid json blob""".split()  # noqa: SIM905
 ) | {"timestamp with time zone", "double precision"}
-# Functions that read nothing but their arguments, and whose results are not many times as long as these.
+# Functions that read only their arguments, and whose results are not many times longer.
 _FUNCTIONS = set(
     """+ - * / // % ** ^ || & | ~ << >> ~~ !~~ ~~* !~~* ~~~ ^@ @ && @> <@ -> ->>
     lower lcase upper ucase length len char_length character_length strlen trim ltrim rtrim left right substr substring
@@ -63,9 +63,9 @@ _FUNCTIONS = set(
 
 @dataclass(frozen=True)
 class Condition:
-    """An expression that was checked.
+    """A checked expression.
 
-    text: as it was given. spellings: the columns that it is about, as they are written in it.
+    text: as given. spellings: its columns, as written in it.
     """
 
     text: str
@@ -75,7 +75,7 @@ class Condition:
 
     @cached_property
     def statement(self) -> str:
-        """What DuckDB runs. A part of a condition is written by DuckDB."""
+        """The statement for DuckDB. Parts of a condition are formatted by DuckDB."""
         if self._node is _expression_of(self._tree):
             return _STATEMENT % self.text
         node = {**self._tree["statements"][0]["node"], "select_list": [{**self._node, "alias": "r"}]}
@@ -84,7 +84,7 @@ class Condition:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """One spelling of each column: to DuckDB capitals are small letters."""
+        """One spelling of each column. DuckDB ignores case."""
         first: dict[str, str] = {}
         for each in self.spellings:
             first.setdefault(each.lower(), each)
@@ -92,7 +92,7 @@ class Condition:
 
     @property
     def operator(self) -> str | None:
-        """AND or OR, if that is what joins its parts."""
+        """AND or OR, if it joins the parts; else None."""
         return str(self._node["type"]).removeprefix("CONJUNCTION_") if self._node["class"] == "CONJUNCTION" else None
 
     @cached_property
@@ -100,7 +100,7 @@ class Condition:
         return tuple(self._with(child) for child in self._node["children"])
 
     def joined(self, parts: Sequence[Condition]) -> Condition:
-        """Some of its parts as one."""
+        """Some of the parts, joined."""
         return self._with({**self._node, "children": [each._node for each in parts]})
 
     def _with(self, node: Mapping[str, Any]) -> Condition:
@@ -108,7 +108,7 @@ class Condition:
 
 
 def parsed(text: str) -> Condition:
-    """The condition that a text is. Raises ParameterError for all but one expression that only computes."""
+    """The condition in a text. Raises ParameterError unless it is one expression that only computes."""
     check_text("where", text)
     return _parsed(text)
 
@@ -121,7 +121,9 @@ def _parsed(text: str) -> Condition:
     if not text.strip():
         raise refused(text, "it is empty")
     if len(text) > LONGEST:
-        raise ParameterError(f"where has {len(text):,} characters, and at most {LONGEST:,} are read; filter by ids")
+        raise ParameterError(
+            f"where has {len(text):,} characters, and at most {LONGEST:,} are allowed; filter by ids instead"
+        )
     try:
         tree = json.loads(value("select json_serialize_sql(?)", _STATEMENT % text))
         if tree["error"]:
@@ -139,12 +141,14 @@ def _parsed(text: str) -> Condition:
 
 
 def refused(text: str, why: object) -> ParameterError:
-    """What to raise for a condition that cannot be evaluated."""
+    """The error for a condition that cannot be evaluated."""
     reason = str(why).strip().split("\n")[0] or type(why).__name__
-    if reason.endswith('at or near ")"') and text.count("(") >= text.count(")"):  # that of the statement around it
+    if reason.endswith('at or near ")"') and text.count("(") >= text.count(
+        ")"
+    ):  # the bracket of the surrounding statement
         reason = "it ends too early"
     elif (near := re.search(r'syntax error at or near "(\w+)"$', reason)) and near[1] in re.findall(r"\w+", text):
-        reason += f' (a column that is called so stands in double quotes: "{near[1]}")'
+        reason += f' (write a column with this name in double quotes: "{near[1]}")'
     return ParameterError(
         f"where {shown(text)}: {reason.rstrip('.!')}; give one SQL expression that is true or false, such as "
         "year >= 2020 and category in ('cs', 'math')"
@@ -152,7 +156,7 @@ def refused(text: str, why: object) -> ParameterError:
 
 
 def _expression_of(tree: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The expression, if the statement is what _STATEMENT makes of one."""
+    """The expression, if the statement is that of _STATEMENT with one expression."""
     node, source = tree["statements"][0]["node"], tree["statements"][0]["node"].get("from_table", {})
     nothing_else = (
         len(tree["statements"]) == 1
@@ -170,7 +174,7 @@ def _expression_of(tree: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _parts_of(node: Any) -> Iterator[Mapping[str, Any]]:
-    """Every expression in an expression, in the order of its text."""
+    """All expressions inside an expression, in the order of the text."""
     todo = [node]
     while todo:
         each = todo.pop()

@@ -1,4 +1,4 @@
-"""The DuckDB that evaluates conditions: one in memory for the process, which reads no files and loads no extensions."""
+"""The DuckDB database that evaluates conditions: in memory, one per process, without access to files and extensions."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lsr.threads import processors
 if TYPE_CHECKING:
     import duckdb
 
-VIEW = "documents of lsr"  # what is queried
+VIEW = "documents of lsr"  # the queried view
 
 _SETTINGS = {
     "enable_external_access": "false",
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
-    "python_enable_replacements": "false",  # by which a query could read Python's variables
+    "python_enable_replacements": "false",  # with which a query could read Python's variables
     "temp_directory": "",
     "memory_limit": "1GB",
     "preserve_insertion_order": "true",
@@ -26,8 +26,10 @@ _MOST_THREADS = 8
 
 _lock = threading.Lock()
 _here = threading.local()
-_databases: list[duckdb.DuckDBPyConnection] = []  # the last is in use; None ends those that are not used any more
-_abandoned: list[duckdb.DuckDBPyConnection] = []  # those of a parent process, whose threads are not here to end them
+_databases: list[duckdb.DuckDBPyConnection] = []  # the last one is in use; older ones are closed when unused
+_abandoned: list[
+    duckdb.DuckDBPyConnection
+] = []  # those of a parent process, which cannot be closed without its threads
 
 
 def cursor() -> duckdb.DuckDBPyConnection:
@@ -43,9 +45,9 @@ def cursor() -> duckdb.DuckDBPyConnection:
 
 
 def query(statement: str, table: Any) -> tuple[str, Any]:
-    """The type and the values, a NumPy array or a masked one, of the one column that a query of VIEW has.
+    """The type and the values, a NumPy array or a masked one, of a query of VIEW with one column.
 
-    table: Arrow's, which is VIEW. Raises duckdb.Error.
+    table: the Arrow table that is VIEW. Raises duckdb.Error.
     """
     import duckdb
 
@@ -57,14 +59,14 @@ def query(statement: str, table: Any) -> tuple[str, Any]:
         return str(result.description[0][1]), values
     except (duckdb.FatalException, duckdb.InternalException):
         with _lock:
-            _databases.clear()  # it is good for nothing from now on
+            _databases.clear()  # it cannot be used any more
         raise
     finally:
         own.unregister(VIEW)
 
 
 def value(statement: str, parameter: str) -> Any:
-    """The one value of a query with one parameter."""
+    """The single value of a query with one parameter."""
     return cursor().execute(statement, [parameter]).fetchall()[0][0]
 
 
@@ -79,7 +81,7 @@ def _connected() -> duckdb.DuckDBPyConnection:
 
 def _leave() -> None:
     global _lock
-    _lock = threading.Lock()  # a thread of the parent may have held it
+    _lock = threading.Lock()  # a thread of the parent process may have held it
     _abandoned.extend(_databases)
     _databases.clear()
 

@@ -1,4 +1,4 @@
-"""IndexMetadata: the metadata of all documents of an index, the filters that conditions make, and counts of values."""
+"""IndexMetadata: the metadata of all documents of an index, filters from conditions, and counts of values."""
 
 from __future__ import annotations
 
@@ -26,48 +26,48 @@ if TYPE_CHECKING:
 
     from lsr.index.sparse_index import SparseIndex
 
-ID_NAMES = ("id", "_id")  # of a document's id in a condition, unless a column has that name
+ID_NAMES = ("id", "_id")  # names of the document's id in a condition, unless a column has this name
 
 _FILTER_BYTES = 1 << 28
-_BYTES_OF_A_ROW = 16  # of a filter that was prepared for searches, at most
+_BYTES_OF_A_ROW = 16  # most bytes per row of a filter that is prepared for searches
 _FEWEST_FILTERS = 8
 
 
 class MetadataPart(NamedTuple):
-    """A segment's share. starts, deleted: as of a Segment."""
+    """The part of a segment. starts, deleted: see OpenedSegment."""
 
     metadata: SegmentMetadata
     starts: Array | None
     deleted: Array
 
     def rows_of(self, documents: Mask) -> Mask:
-        """bool[live rows]: those of documents, bool[documents]."""
+        """bool[live rows]: the rows of documents, bool[documents]."""
         rows = documents if self.starts is None else np.repeat(documents, np.diff(self.starts))
         return np.delete(rows, self.deleted) if len(self.deleted) else rows
 
     def live(self) -> Mask:
-        """bool[documents]: those that are not deleted, of which all rows are, or none."""
+        """bool[documents]: the documents that are not deleted. A document has all of its rows, or none."""
         rows = np.ones(self.metadata.documents if self.starts is None else int(self.starts[-1]), bool)
         rows[self.deleted] = False
         return rows if self.starts is None else rows[self.starts[:-1]]
 
 
 class IndexMetadata:
-    """The columns of an index, which may lie in several segments. Safe for many threads.
+    """The metadata columns of an index with one or more segments. Thread-safe.
 
-    rows: how the live rows of the parts are numbered.
+    rows: the numbering of the live rows of the parts.
     """
 
     def __init__(self, parts: Sequence[MetadataPart], rows: RowMap) -> None:
         self._parts = tuple(parts)
         self._rows = rows
         filters = _FILTER_BYTES // (_BYTES_OF_A_ROW * max(len(rows), 1))
-        weak = weakref.proxy(self)  # the cache of an old generation must not keep its files mapped
+        weak = weakref.proxy(self)  # so that the cache of an old generation does not keep its files mapped
         self._filters = lru_cache(max(_FEWEST_FILTERS, filters))(lambda where: weak._made(where))
 
     @classmethod
     def without_columns(cls, index: SparseIndex[Any]) -> Self:
-        """That of an index that keeps none, whose documents have ids at best."""
+        """The metadata of an index without columns. Documents can only have ids."""
         ids = index.ids if isinstance(index.ids, IdColumn) else None
         part = MetadataPart(SegmentMetadata(None, ids, len(index)), None, np.empty(0, np.uint32))
         return cls([part], RowMap([len(index)], [part.deleted]))
@@ -83,7 +83,7 @@ class IndexMetadata:
         return unified([each.metadata.schema for each in self._parts])
 
     def row(self, row: int) -> dict[str, Any]:
-        """The metadata of the document of a row: each column, None where nothing is known."""
+        """The metadata of a row's document: column -> value; None for a missing value."""
         if not self.stored:
             return {}
         segments, inside = self._rows.locate(np.array([row], np.int64))
@@ -93,9 +93,9 @@ class IndexMetadata:
         return {**dict.fromkeys(self.schema.names), **part.metadata.row(document)}
 
     def filter(self, where: str) -> Filter:
-        """The rows of the documents of which a condition is true. It is made once, and kept for as long as this is.
+        """The rows of the documents for which a condition is true. Cached as long as this object exists.
 
-        Raises ParameterError for what is no condition, or not on columns of the index.
+        Raises ParameterError for an invalid condition, or one with unknown columns.
         """
         made: Filter = self._filters(where)
         return made
@@ -106,9 +106,10 @@ class IndexMetadata:
         return Filter(np.concatenate([np.empty(0, bool), *masks]))
 
     def counts(self, name: str, where: str | None = None) -> Counter[Any]:
-        """Value of a column -> in how many documents it is, of those that match, or of all; of a list, each value.
+        """Value of a column -> number of documents with it, of all or of those that match. In a list, each value
+        counts.
 
-        Raises ParameterError for a column that is not there, or whose values cannot be counted.
+        Raises ParameterError for an unknown column, or one whose values cannot be counted.
         """
         self.check_countable(name)
         condition, kinds = (None, ()) if where is None else self._understood(where)
@@ -121,7 +122,7 @@ class IndexMetadata:
         return total
 
     def check_countable(self, name: str) -> None:
-        """Raises ParameterError for a column that is not there, or whose values cannot be counted."""
+        """Raises ParameterError for an unknown column, or one whose values cannot be counted."""
         import pyarrow as pa
 
         if name not in self.schema.names:
@@ -129,7 +130,8 @@ class IndexMetadata:
         kind = self.schema.field(name).type
         if pa.types.is_nested(kind.value_type if pa.types.is_list(kind) or pa.types.is_large_list(kind) else kind):
             raise ParameterError(
-                f"the column {name!r} is of type {kind}; count values of texts, numbers, dates or lists of these"
+                f"the column {name!r} has the type {kind}, whose values cannot be counted; use a column of texts, "
+                "numbers, dates or lists of these"
             )
 
     def _understood(self, where: str) -> tuple[Condition, Kinds]:
@@ -137,12 +139,12 @@ class IndexMetadata:
         meant = {spelling: self._meant(where, spelling) for spelling in condition.spellings}
         for first in condition.names:
             if len({meant[each] for each in meant if each.lower() == first.lower()}) > 1:
-                raise refused(where, f"columns that differ in capitals alone, as {first!r}, cannot be told apart")
+                raise refused(where, f"columns that differ only in case, such as {first!r}, cannot be distinguished")
         types = {each.name: each.type for each in self.schema}
         return condition, tuple((each, meant[each], types.get(meant[each])) for each in condition.names)
 
     def _meant(self, where: str, spelling: str) -> str | None:
-        """The column of that name, capitals or not; None for the id. Raises ParameterError."""
+        """The column with this name, ignoring case; None for the id. Raises ParameterError."""
         names = self.schema.names
         alike = [spelling] if spelling in names else [each for each in names if each.lower() == spelling.lower()]
         if len(alike) == 1:
@@ -150,10 +152,10 @@ class IndexMetadata:
         if not alike and spelling.lower() in ID_NAMES and all(each.metadata.ids is not None for each in self._parts):
             return None
         which = "there are several columns" if alike else "there is no column"
-        quotes = f" (a text stands in single quotes: '{spelling}')" if '"' in where and not alike else ""
+        quotes = f" (write a text in single quotes: '{spelling}')" if '"' in where and not alike else ""
         raise ParameterError(f"where {shown(where)}: {which} {shown(spelling)}{quotes}; {self._columns()}")
 
     def _columns(self) -> str:
         if not self.schema.names:
-            return "the index keeps no metadata: it was built from documents without other columns than id and text"
+            return "the index stores no metadata: it was built from documents that have only id and text"
         return "columns: " + ", ".join(f"{each.name} ({each.type})" for each in self.schema)

@@ -1,4 +1,4 @@
-"""Which rows of some columns a condition is true of."""
+"""Evaluating a condition on the rows of columns."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 Mask = npt.NDArray[np.bool_]
 
-MOST_COMBINATIONS = (1 << 16) - 1  # of values, which stand for the rows that have them
-_FEW_COMBINATIONS = 1024  # so many at any rate
-_ROWS_PER_COMBINATION = 4  # at least, on average, for more
+MOST_COMBINATIONS = (1 << 16) - 1  # combinations of values, which are evaluated instead of rows
+_FEW_COMBINATIONS = 1024  # this number is always allowed
+_ROWS_PER_COMBINATION = 4  # for more combinations, the least mean number of rows
 
 
 def matching(condition: Condition, columns: ColumnsByName, count: int) -> Mask:
-    """bool[count]: of which rows a condition is true; neither of those where it is false nor where it is null.
+    """bool[count]: the rows for which a condition is true. Rows where it is false or null are False.
 
-    columns: each that the condition names, by the name that it has there, `count` values each. Those that are
-    dictionaries with 8 or 16 bits a code, in chunks that are alike, or all null, are evaluated by value.
+    columns: by the names in the condition, `count` values each. Columns that are dictionaries with 8 or 16 bits per
+        code, in equal chunks, or all null, are evaluated by value.
     Raises ParameterError with DuckDB's reason.
     """
     import duckdb
 
-    columns = {name.lower(): column for name, column in columns.items()}  # a part may have another spelling
+    columns = {name.lower(): column for name, column in columns.items()}  # a part can have another spelling
     try:
         return _of_parts(condition, columns, count)
     except (duckdb.Error, ParameterError):
-        # DuckDB evaluates what follows AND only where it matters; and no row may have the values that failed.
+        # DuckDB evaluates the right side of AND only where it matters, and perhaps no row has the values that failed.
         try:
             return _by_row(condition, columns, count)
         except duckdb.Error as error:
@@ -74,7 +74,7 @@ def _by_row(condition: Condition, columns: ColumnsByName, count: int) -> Mask:
 
 
 def _by_value(condition: Condition, columns: ColumnsByName, count: int) -> Mask | None:
-    """As `matching`: evaluated once for each combination of the columns' values. None where these are too many."""
+    """Like `matching`, but evaluated once per combination of the columns' values. None if these are too many."""
     import pyarrow as pa
 
     chosen = [columns[name.lower()] for name in condition.names]
@@ -106,7 +106,7 @@ def _by_value(condition: Condition, columns: ColumnsByName, count: int) -> Mask 
 
 
 def _values_of(column: Any) -> Any:
-    """The values of a dictionary, of which all chunks have the same; else None."""
+    """The values of a dictionary, if all chunks have the same; else None."""
     import pyarrow as pa
 
     kind = column.type
@@ -116,7 +116,7 @@ def _values_of(column: Any) -> Any:
         return None
     first, *others = [column.chunk(i).dictionary for i in range(column.num_chunks)]
     same = all(_place(each) == _place(first) or each.equals(first) for each in others)
-    # The code of null is one more.
+    # The code of null is the next number.
     return first if same and len(first) < 1 << kind.index_type.bit_width and not first.null_count else None
 
 
@@ -128,5 +128,5 @@ def _run(condition: Condition, table: Any, count: int) -> Mask:
     kind, values = query(condition.statement, table)
     missing = np.ma.getmaskarray(values)
     if values.dtype != bool and not missing.all():
-        raise refused(condition.text, f"it is of type {kind}")
+        raise refused(condition.text, f"its type is {kind}")
     return np.zeros(count, bool) if values.dtype != bool else np.array(np.ma.filled(values, False))

@@ -1,4 +1,4 @@
-"""SegmentMetadata: what a segment knows of its documents, and which of them conditions are true of."""
+"""SegmentMetadata: the metadata of a segment, and the evaluation of conditions on them."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from lsr.storage.id_column import IdColumn
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Kinds = tuple[tuple[str, str | None, Any], ...]  # spelling in a condition, column, or None for the id, and type
+Kinds = tuple[tuple[str, str | None, Any], ...]  # spelling in a condition; column, or None for the id; type
 
-_MASK_BYTES = 1 << 26  # of conditions that were evaluated, for the next generations
+_MASK_BYTES = 1 << 26  # of cached results of conditions, for the next generations
 _FEWEST_MASKS = 8
 
 
 class SegmentMetadata:
-    """The metadata of the documents of a segment, deleted ones too. Safe for many threads.
+    """The metadata of the documents of a segment, with deleted ones. Thread-safe.
 
-    columns: a row for each document; None where nothing is known of any. ids: None where they have none.
-    Raises IndexFormatError, when files are first read, for damaged ones.
+    columns: a row per document; None without metadata. ids: None without ids.
+    Raises IndexFormatError for damaged files, when they are first read.
     """
 
     def __init__(self, columns: Columns | None, ids: IdColumn | None, documents: int) -> None:
@@ -42,7 +42,7 @@ class SegmentMetadata:
 
     @property
     def stored(self) -> bool:
-        """Whether anything is known of its documents."""
+        """Whether its documents have metadata."""
         return self._columns is not None
 
     @cached_property
@@ -61,13 +61,13 @@ class SegmentMetadata:
         return pa.schema([]) if self.columns is None else self.columns.schema
 
     def row(self, document: int) -> dict[str, Any]:
-        """The value of each column that a document of this segment has."""
+        """Column -> value for a document of this segment."""
         return {} if self.columns is None else self.columns.row(document)
 
     def matching(self, condition: Condition, kinds: Kinds) -> Mask:
-        """bool[documents]: of which a condition is true. It is evaluated once.
+        """bool[documents]: the documents for which a condition is true. Cached.
 
-        kinds: what its names stand for.
+        kinds: the columns of its names.
         """
         found: Mask = self._matching(condition, kinds)
         return found
@@ -101,7 +101,7 @@ class SegmentMetadata:
         )
 
     def counts(self, name: str, chosen: Mask) -> Counter[Any]:
-        """Value -> in how many of the chosen documents, bool[documents], it is; of a list, each of its values."""
+        """Value -> number of chosen documents, bool[documents], with it. In a list, each value counts."""
         import pyarrow as pa
 
         if self.columns is None or name not in self.schema.names or pa.types.is_null(self.schema.field(name).type):

@@ -1,4 +1,4 @@
-"""What nobody reads any more is removed from an index of segments."""
+"""Removing unused files from an index of segments."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from lsr.storage.steps import reached
 
 
 def named_by(commit: Commit) -> set[str]:
-    """The files and folders of an index's folder that a commit needs."""
+    """The files and folders in an index's folder that a commit needs."""
     named = {each.name for each in commit.segments} | {name.split("/")[0] for name in commit.files}
     return named | ({commit.encoder_folder} if commit.encoder_folder else set())
 
 
 def clean_up(folder: Path, current: Commit, spared: Collection[str] = ()) -> None:
-    """Remove other generations that nobody holds, and all files that no remaining one names; `spared` stay, too.
+    """Remove generations that no process holds, and all files that no remaining generation names, except `spared`.
 
-    To be called by the one writer. What cannot be removed is left to the next one. Of an index with a generation that
-    is held, and damaged, nothing is removed.
+    Only the writer may call it. Files that cannot be removed now are removed by a later call. If a held generation is
+    damaged, nothing is removed.
     """
     with suppress(OSError):
         names = os.listdir(folder)

@@ -1,12 +1,12 @@
-"""A commit: the one small file that says what an index of segments holds (format 5).
+"""Commit: the small file with the content of an index of segments (format 5).
 
-manifest.json            the commit in force, replaced in one step; a copy of its generation's file
-generation-000012.json   the same, for those who read it: it stays as long as somebody holds a lock on it
-segment-000001/          an index by itself, never changed: format 6, with ids, texts, metadata and dense vectors
-deleted-000012-segment-000001.npy   uint8[rows / 8, rounded up]: a bit for each deleted row, the lowest first
+manifest.json            the current commit, replaced in one step; a copy of its generation's file
+generation-000012.json   the same, for readers: it stays as long as a process holds a lock on it
+segment-000001/          an immutable index: format 6, with ids, texts, metadata and dense vectors
+deleted-000012-segment-000001.npy   uint8[rows / 8, rounded up]: a bit per deleted row, the lowest first
 encoder-000001/, vocabulary-000001.json
 
-Names have the number of the generation that was being written, and -1, -2 where it wrote several.
+Names have the number of the generation that was being written, and -1, -2 if it wrote several.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _PART = re.compile(r"(?!\.\.?$)[^/\\\0]+")
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file that a commit names: its size and its SHA-256, in hexadecimal."""
+    """A file of a commit: its size and its SHA-256 in hexadecimal."""
 
     bytes: int
     sha256: str
@@ -47,7 +47,7 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class DeletedRows:
-    """The bitmap of a segment's deleted rows; the file is among those of the commit. rows: how many are set."""
+    """The bitmap of a segment's deleted rows. The file is among those of the commit. rows: number of deleted rows."""
 
     file: str
     rows: int
@@ -55,7 +55,7 @@ class DeletedRows:
 
 @dataclass(frozen=True, slots=True)
 class SegmentEntry:
-    """A segment as a commit names it. rows: vectors in it, deleted ones too. documents: those not deleted."""
+    """A segment of a commit. rows: its vectors, with deleted ones. documents: those that are not deleted."""
 
     name: str
     rows: int
@@ -65,16 +65,16 @@ class SegmentEntry:
 
     @property
     def live(self) -> int:
-        """Rows that are not deleted."""
+        """The number of rows that are not deleted."""
         return self.rows - (self.deleted.rows if self.deleted else 0)
 
 
 @dataclass(frozen=True)
 class Commit:
-    """All that one generation of an index names.
+    """The content of one generation of an index.
 
-    encoder: what the encoder says of itself. presets: recall -> parameters, as tuned on generation `tuned`.
-    files: those in the index's own folder, by name: bitmaps, vocabulary and encoder. more: further entries, JSON.
+    encoder: the description of the encoder. presets: recall -> parameters, tuned on generation `tuned`. files: in the
+        index's own folder, by name: bitmaps, vocabulary and encoder. more: further entries, JSON.
     """
 
     generation: int
@@ -95,25 +95,25 @@ class Commit:
 
     @property
     def documents(self) -> int:
-        """Documents that are not deleted."""
+        """The number of documents that are not deleted."""
         return sum(each.documents for each in self.segments)
 
     @property
     def rows(self) -> int:
-        """Vectors that are not deleted: as many as documents, or more where these have several passages."""
+        """The number of vectors that are not deleted: that of documents, or more with passages."""
         return sum(each.live for each in self.segments)
 
     @property
     def encoding(self) -> tuple[object, ...]:
-        """Equal for two commits whose vectors one encoder makes, over the same vocabulary.
+        """Equal for two commits with the same encoder and vocabulary.
 
-        Names alone do not tell: those of an index that was removed and built again begin with 1 again.
+        Names alone are not enough: those of an index that was removed and built again start with 1 again.
         """
         files = {name: file for name, file in self.files.items() if not name.startswith(DELETED)}
         return self.encoder_folder, self.encoder, files
 
     def as_json(self) -> dict[str, Any]:
-        """What the manifest holds, but for the product and the checksum."""
+        """The manifest without the product and the checksum."""
         entries = {
             "format_version": COMMIT_FORMAT,
             "kind": KIND,
@@ -129,7 +129,7 @@ class Commit:
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any], folder: Path) -> Self:
-        """A commit of a manifest that was read, all of it checked. Raises IndexFormatError, which names the folder."""
+        """The commit in a manifest, fully checked. Raises IndexFormatError, which names the folder."""
         try:
             return cls._checked(manifest, folder)
         except LsrError as error:
@@ -137,13 +137,13 @@ class Commit:
                 raise
             raise _damaged(folder, str(error)) from error
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise _damaged(folder, f"{error!r} is amiss") from error
+            raise _damaged(folder, f"invalid value: {error!r}") from error
 
     @classmethod
     def _checked(cls, manifest: Mapping[str, Any], folder: Path) -> Self:
         version, kind = manifest["format_version"], manifest["kind"]
         if version != COMMIT_FORMAT or kind != KIND:
-            raise IndexFormatError(f"{folder}: no index of segments; open it as what it is")
+            raise IndexFormatError(f"{folder}: is not an index of segments; open it with lsr.open_index")
         known = {each.name for each in fields(cls)} | {"format_version", "kind", "documents", "rows"}
         known |= {"product", "checksum"}
         files = {
@@ -152,12 +152,12 @@ class Commit:
         }
         segments = tuple(_segment(each) for each in manifest["segments"])
         if len({each.name for each in segments}) != len(segments):
-            raise ValueError("a segment that is named twice")
+            raise ValueError("a segment is named twice")
         folder_of_encoder = optional(manifest["encoder_folder"], lambda name: _match(_ENCODER, name))
         vocabulary = optional(manifest["vocabulary_file"], lambda name: _match(_VOCABULARY, name))
         named = {each.deleted.file for each in segments if each.deleted} | ({vocabulary} if vocabulary else set())
         if len(named) < sum(each.deleted is not None for each in segments) + (vocabulary is not None):
-            raise ValueError("a bitmap that is named twice")
+            raise ValueError("a bitmap is named twice")
         for name in files.keys() | named:
             if name not in files or not (name in named or name.split("/")[0] == folder_of_encoder):
                 raise ValueError(f"file {name!r}")
@@ -184,7 +184,9 @@ class Commit:
 
 
 def read_commit(folder: Path, number: int | None = None) -> Commit:
-    """The commit in force, or that of a generation. Raises IndexFormatError, of a damaged one with what repairs it."""
+    """The current commit, or that of a generation. Raises IndexFormatError, with the repair command if it is
+    damaged.
+    """
     if number is None:
         return Commit.of(read_manifest(folder, (COMMIT_FORMAT,), KIND), folder)
     commit = Commit.of(load_manifest(folder, generation_file(number)), folder)
@@ -194,7 +196,7 @@ def read_commit(folder: Path, number: int | None = None) -> Commit:
 
 
 def generation_file(number: int) -> str:
-    """The name of a generation's commit."""
+    """The name of the file of a generation's commit."""
     return f"{GENERATION}{number:06}.json"
 
 
@@ -229,7 +231,7 @@ def _match(pattern: re.Pattern[str], value: Any) -> str:
 
 
 def _path(name: Any) -> str:
-    """A path inside the folder: neither absolute nor upwards."""
+    """A path inside the folder, neither absolute nor with ".."."""
     if not all(_PART.fullmatch(part) for part in text(name).split("/")):
         raise ValueError(f"name {name!r}")
     return str(name)

@@ -1,4 +1,4 @@
-"""A generation of an index of segments: opened, held, and seen as one index."""
+"""Generation: a state of an index of segments, opened and held, as one index."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ NOTHING_DELETED = read_only(np.empty(0, np.uint32))
 
 @dataclass(frozen=True, slots=True)
 class OpenedSegment:
-    """A segment of a generation, opened.
+    """An opened segment of a generation.
 
-    deleted: uint32[m], rising. starts: int64[documents + 1], the rows of each document, where it is split into
-    passages, and spans int64[rows, 2], where these begin and end in its text; None where each row is a document.
-    titles: int64[documents], how many characters of its text are put before the passages that lack them; None where
-    that is not known.
-    earlier: whether it has blocks of an earlier version, so that its documents can be gathered, and not searched for.
+    deleted: uint32[m], ascending. starts: int64[documents + 1], the rows of each document, if it is split into
+        passages, and spans: int64[rows, 2], their begins and ends in its text; None if each row is a document. titles:
+        int64[documents], the number of characters of its text that are put before passages without them; None if
+        unknown. earlier: whether it has blocks of an earlier version, so that its documents can be gathered, but not
+        searched.
     """
 
     entry: SegmentEntry
@@ -63,12 +63,12 @@ class OpenedSegment:
     titles: Array | None = None
 
     def __len__(self) -> int:
-        """Number of rows, deleted ones too."""
+        """Number of rows, with deleted ones."""
         return self.entry.rows
 
     @property
     def documents(self) -> int:
-        """Number of documents, deleted ones too."""
+        """Number of documents, with deleted ones."""
         return self.entry.rows if self.starts is None else len(self.starts) - 1
 
     @property
@@ -79,12 +79,12 @@ class OpenedSegment:
 
     @property
     def plain(self) -> bool:
-        """Whether its rows are those of a generation that has it alone."""
+        """Whether its rows are those of a generation with only this segment."""
         return not len(self.deleted) and self.starts is None
 
 
 class Generation:
-    """One state of an index of segments. Nothing of it is removed or changed for as long as this object lives."""
+    """A state of an index of segments. As long as this object lives, nothing of it is removed or changed."""
 
     def __init__(self, folder: Path, commit: Commit, segments: Sequence[OpenedSegment], lock: int) -> None:
         self.folder = folder
@@ -103,7 +103,7 @@ class Generation:
 
     @cached_property
     def engine(self) -> BlockEngine | InvertedEngine | SegmentedEngine:
-        """What searches its rows."""
+        """The engine that searches its rows."""
         if len(self.segments) == 1 and self.segments[0].plain and self.segments[0].engine.dim == self.commit.dim:
             return self.segments[0].engine
         return SegmentedEngine(
@@ -112,14 +112,14 @@ class Generation:
 
     @cached_property
     def rows(self) -> RowMap:
-        """How live rows are numbered."""
+        """The numbering of the live rows."""
         if isinstance(self.engine, SegmentedEngine):
             return self.engine.rows
         return RowMap([len(each) for each in self.segments], [each.deleted for each in self.segments])
 
     @cached_property
     def ids(self) -> IdColumn | SegmentIds | None:
-        """The id of each row's document."""
+        """The id of the document of each row."""
         if not self.commit.has_ids:
             return None
         parts = [ColumnPart(each.ids, each.starts) for each in self.segments if each.ids is not None]
@@ -127,7 +127,7 @@ class Generation:
 
     @cached_property
     def texts(self) -> StringColumn | SegmentColumn[StringColumn] | None:
-        """The text of each row's document, all of it."""
+        """The whole text of the document of each row."""
         if not self.commit.has_texts:
             return None
         parts = [ColumnPart(each.texts, each.starts) for each in self.segments if each.texts is not None]
@@ -135,7 +135,7 @@ class Generation:
 
     @cached_property
     def passages(self) -> GenerationPassages | None:
-        """Which document each row is of; None where each row is one."""
+        """From rows to documents; None if each row is a document."""
         starts, spans = [each.starts for each in self.segments], [each.spans for each in self.segments]
         return None if all(each is None for each in starts) else GenerationPassages(self.rows, starts, spans)
 
@@ -152,13 +152,13 @@ class Generation:
 
     @property
     def vocabulary(self) -> StoredVocabulary:
-        """The tokens of the components, read when they are asked for."""
+        """The vocabulary, read on first use."""
         name = self.commit.vocabulary_file
         return StoredVocabulary(self.folder / (name or ""), self.commit.files[name].sha256 if name else None)
 
     @property
     def encoder_folder(self) -> Path | None:
-        """Where the encoder is."""
+        """The folder of the encoder; None without an encoder."""
         name = self.commit.encoder_folder
         return None if name is None else self.folder / name
 
@@ -170,12 +170,12 @@ def open_generation(
     *,
     earlier: bool = False,
 ) -> Generation:
-    """The newest generation of the index in `folder`, or the one of this number.
+    """The newest generation of the index in `folder`, or the generation with this number.
 
-    reuse: an older one, whose segments need not be opened again. earlier: segments may have blocks of an earlier
-    version, which cannot be searched.
-    Raises IndexFormatError for a folder that holds no index of segments, or a damaged one, or blocks of an earlier
-    version, and StorageError for a generation that is not there any more.
+    reuse: an older generation, whose segments are reused. earlier: allow segments with blocks of an earlier version,
+        which cannot be searched.
+    Raises IndexFormatError if the folder has no index of segments, or a damaged one, or blocks of an earlier version;
+    StorageError for a generation that no longer exists.
     """
     folder = anchored(expanded(folder))
     known = {} if reuse is None or reuse.folder != folder else {each.entry.name: each for each in reuse.segments}
@@ -198,7 +198,7 @@ def open_generation(
 
 
 def _held(folder: Path, number: int | None) -> tuple[Commit, int]:
-    """A commit and the descriptor that holds its generation."""
+    """A commit, and the descriptor that holds its generation."""
     for _ in range(ATTEMPTS):
         wanted = read_commit(folder).generation if number is None else number
         lock = lock_generation(folder / generation_file(wanted), fcntl.LOCK_SH)
@@ -209,12 +209,12 @@ def _held(folder: Path, number: int | None) -> tuple[Commit, int]:
                 os.close(lock)
                 raise
         if number is not None:
-            raise StorageError(f"{folder}: generation {number} is not there any more; open the newest one")
+            raise StorageError(f"{folder}: generation {number} no longer exists; open the newest one")
     raise IndexFormatError(f"{folder / MANIFEST}: damaged (there is no {generation_file(wanted)}); lsr repair {folder}")
 
 
 def lock_generation(path: Path, kind: int) -> int | None:
-    """A descriptor that holds the commit in `path`; None if it is not there, or if others hold it in another way."""
+    """A descriptor that holds the commit in `path`; None if it does not exist, or others hold it in another way."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
@@ -226,10 +226,10 @@ def lock_generation(path: Path, kind: int) -> int | None:
         fcntl.flock(descriptor, kind if kind == fcntl.LOCK_SH else kind | fcntl.LOCK_NB)
     except BlockingIOError:
         held = False
-    except OSError:  # a file system without locks: readers go on, and nothing is removed
+    except OSError:  # a file system without locks: readers continue, and nothing is removed
         held = kind == fcntl.LOCK_SH
     with suppress(OSError):
-        if held and os.path.samestat(os.fstat(descriptor), os.stat(path)):  # or else it was removed meanwhile
+        if held and os.path.samestat(os.fstat(descriptor), os.stat(path)):  # otherwise it was removed meanwhile
             return descriptor
     os.close(descriptor)
     return None
@@ -238,7 +238,7 @@ def lock_generation(path: Path, kind: int) -> int | None:
 def open_segment(
     folder: Path, commit: Commit, entry: SegmentEntry, known: OpenedSegment | None = None
 ) -> OpenedSegment:
-    """A segment of a commit of an index. known: as an earlier generation had it. Raises IndexFormatError."""
+    """A segment of a commit. known: the opened segment of an earlier generation. Raises IndexFormatError."""
     path = folder / entry.name
     same_deletions = known is not None and known.entry.deleted == entry.deleted
     if known is not None and known.entry.manifest_sha256 == entry.manifest_sha256 and same_deletions:
@@ -253,7 +253,7 @@ def open_segment(
             live_documents(opened.starts, opened.deleted, entry.rows) != entry.documents
             or opened.engine.dim > commit.dim
         ):
-            raise IndexFormatError(f"{path}: is not what the commit says; build the index again")
+            raise IndexFormatError(f"{path}: does not match the commit; build the index again")
         return opened
     except IndexFormatError as error:
         if is_exhausted(error):
@@ -263,14 +263,14 @@ def open_segment(
 
 
 def opened_segment(path: Path, entry: SegmentEntry, deleted: Array) -> OpenedSegment:
-    """A segment in a folder, whatever commit it is of. Raises IndexFormatError."""
+    """A segment in a folder, of any commit. Raises IndexFormatError."""
     try:
         with open_regular(path / MANIFEST) as file:
             content = file.read()
     except OSError as error:
         raise IndexFormatError(f"{path / MANIFEST}: cannot be read ({error.strerror})") from error
     if hashlib.sha256(content).hexdigest() != entry.manifest_sha256:
-        raise IndexFormatError(f"{path / MANIFEST}: its checksum is not that of the commit")
+        raise IndexFormatError(f"{path / MANIFEST}: its checksum differs from the commit")
     stored = IndexFolder(path, KIND, FORMATS)
     engine = open_engine(stored)
     listed = stored.entry("files", dict)
@@ -303,7 +303,7 @@ def opened_segment(path: Path, entry: SegmentEntry, deleted: Array) -> OpenedSeg
 
 
 def earlier_segments(folder: Path, commit: Commit) -> list[str]:
-    """The names of segments that have blocks of an earlier version; of manifests that can be read no more is asked."""
+    """The names of segments with blocks of an earlier version. Unreadable manifests are skipped."""
     names = []
     for entry in commit.segments:
         with suppress(IndexFormatError):
@@ -313,14 +313,14 @@ def earlier_segments(folder: Path, commit: Commit) -> list[str]:
 
 
 def read_deleted(folder: Path, entry: SegmentEntry) -> Array:
-    """The deleted rows of a segment, uint32[m], rising. Raises IndexFormatError."""
+    """The deleted rows of a segment, uint32[m], ascending. Raises IndexFormatError."""
     if entry.deleted is None:
         return NOTHING_DELETED
     return read_only(np.flatnonzero(unpacked(read_bitmap(folder, entry), entry.rows)).astype(np.uint32))
 
 
 def read_bitmap(folder: Path, entry: SegmentEntry) -> Array:
-    """uint8[rows / 8, rounded up]: the deleted rows as they are stored. Raises IndexFormatError."""
+    """uint8[rows / 8, rounded up]: the stored bitmap of deleted rows. Raises IndexFormatError."""
     if entry.deleted is None:
         return np.zeros(-(-entry.rows // 8), np.uint8)
     bits = load_array(folder, entry.deleted.file.removesuffix(".npy"))
@@ -335,12 +335,12 @@ def read_bitmap(folder: Path, entry: SegmentEntry) -> Array:
 
 
 def unpacked(bits: Array, rows: int) -> Array:
-    """bool[rows] of a bitmap."""
+    """A bitmap as bool[rows]."""
     return np.unpackbits(bits, count=rows, bitorder="little").view(bool)
 
 
 def live_documents(starts: Array | None, deleted: Array, rows: int) -> int:
-    """How many documents have a row that is not deleted; all rows of one are, or none."""
+    """The number of documents that are not deleted. A document has all of its rows, or none."""
     if starts is None:
         return rows - len(deleted)
     at = np.searchsorted(starts, deleted)
@@ -350,4 +350,6 @@ def live_documents(starts: Array | None, deleted: Array, rows: int) -> int:
 def _check_alike(folder: Path, commit: Commit, segments: Sequence[OpenedSegment]) -> None:
     for each in segments:
         if (each.ids is not None) != commit.has_ids or (commit.has_texts and each.texts is None):
-            raise IndexFormatError(f"{each.folder}: lacks ids or texts that the others have; lsr repair {folder}")
+            raise IndexFormatError(
+                f"{each.folder}: ids or texts are missing that other segments have; lsr repair {folder}"
+            )

@@ -1,4 +1,4 @@
-"""GenerationPassages: which document each row of a generation is a passage of, and where in its text."""
+"""GenerationPassages: from the rows of a generation to their documents, and to their places in the texts."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from lsr.storage.arrays import Array
 class GenerationPassages:
     """The passages of several segments.
 
-    rows: how live rows are numbered. starts, spans: of each segment, as in OpenedSegment; None where each row is a
-    document.
+    rows: the numbering of live rows. starts, spans: of each segment, see OpenedSegment; None if each row is a document.
     """
 
     def __init__(self, rows: RowMap, starts: Sequence[Array | None], spans: Sequence[Array | None]) -> None:
@@ -24,7 +23,7 @@ class GenerationPassages:
         self._starts, self._spans = tuple(starts), tuple(spans)
 
     def firsts(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """The first row of each row's document: int64 of any shape, -1 where that is given; others must exist."""
+        """The first row of each row's document: int64 of any shape. -1 stays -1; other rows must exist."""
         flat = rows.ravel()
         known = np.flatnonzero(flat >= 0)
         segments, inside = self._rows.locate(flat[known])
@@ -38,9 +37,9 @@ class GenerationPassages:
         return firsts.reshape(rows.shape)
 
     def span(self, row: int) -> tuple[int, int] | None:
-        """Begin and end of a row, in characters of its document's text; None for one that is a whole document.
+        """Begin and end of a row, in characters of its document's text; None for a row that is a whole document.
 
-        Raises IndexFormatError for a span that cannot be one.
+        Raises IndexFormatError for an invalid span.
         """
         segments, inside = self._rows.locate(np.array([row], np.int64))
         spans = self._spans[int(segments[0])]

@@ -1,4 +1,4 @@
-"""IndexWriter: documents added to an index of segments, deleted from it, and both made visible in one step."""
+"""IndexWriter: adds documents to an index of segments and deletes documents. One step makes the changes visible."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ from lsr.vectors.vocabulary import Vocabulary
 
 
 class IndexWriter:
-    """The one writer of an index of segments: what it adds and deletes is seen when `commit` returns, and not before.
+    """The writer of an index of segments. Its changes become visible when `commit` returns.
 
-    Readers go on with the generation that they hold. Ids of live documents are unique: a document that is added takes
-    the place of the one that has its id. A context manager; leaving it drops what was not committed.
-    Methods raise StorageError where writing fails; then nothing has been committed, unless the error says so.
+    Readers keep their generation. Ids of live documents are unique: an added document replaces a document with the same
+    id. A context manager; leaving it drops uncommitted changes. Methods raise StorageError if writing fails; then
+    nothing has been committed, unless the error says so.
     """
 
     def __init__(self, folder: Path, base: Commit, lock: int | None, new: AbstractContextManager[Path] | None) -> None:
@@ -69,12 +69,12 @@ class IndexWriter:
         self._target = folder
         self._base = base
         self._lock = lock
-        self._new = new  # the folder that takes the place of another with the first commit
+        self._new = new  # the folder that replaces another one with the first commit
         if new is not None:
             self._folder = new.__enter__()
         self._entries: dict[str, Any] = {}
         self._files: dict[str, StoredFile] = dict(base.files)
-        self._given: set[str] = set()  # names that are not to be cleaned up after, as they are not committed yet
+        self._given: set[str] = set()  # uncommitted names, which must not be cleaned up
         self._segments = [PendingSegment(self._folder, each) for each in base.segments]
         self._changed = False
         self._takes_config = False  # of the first segment
@@ -82,11 +82,11 @@ class IndexWriter:
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], *, earlier: bool = False) -> IndexWriter:
-        """The writer of an index that is there; one without segments becomes one of segments first, in one step.
+        """The writer of an existing index. An index without segments is first converted, in one step.
 
-        What earlier writers left behind is removed. Raises StorageError while another one is open, IndexFormatError for
-        a folder that holds no SeismicIndex, or a damaged one, or blocks of an earlier version.
-        earlier: segments may have such blocks, for `renew_blocks`.
+        Files of killed writers are removed. Raises StorageError while another writer is open, IndexFormatError if the
+        folder has no SeismicIndex, or a damaged one, or blocks of an earlier version.
+        earlier: allow segments with such blocks, for `renew_blocks`.
         """
         target = Path(os.path.realpath(expanded(folder)))
         for _ in range(ATTEMPTS):
@@ -109,20 +109,20 @@ class IndexWriter:
             except BaseException:
                 os.close(lock)
                 raise
-        raise StorageError(f"{target}: is being replaced again and again; write to it when that is over")
+        raise StorageError(f"{target}: other processes replace it continuously; write to it later")
 
     @classmethod
     def create(cls, folder: str | os.PathLike[str], config: IndexConfig | None = None) -> IndexWriter:
-        """The writer of a new index, which takes the place of the one that is there, if any, with its first commit.
+        """The writer of a new index. Its first commit replaces an existing one.
 
-        config: with which segments are merged; that of the first segment, if None.
-        Raises StorageError for a folder that holds anything but an index, or one that is being written.
+        config: for merging segments; None for that of the first segment.
+        Raises StorageError if the folder has anything but an index, or is being written.
         """
         target = Path(os.path.realpath(expanded(folder)))
         config = settings_of(IndexConfig, config) if config is not None else None
         created = None
         if has_generations(target):
-            with suppress(IndexFormatError), cls.open(target) as writer:  # what is damaged is replaced as a whole
+            with suppress(IndexFormatError), cls.open(target) as writer:  # a damaged index is replaced as a whole
                 commit = Commit(writer._base.generation, 0, config or IndexConfig())
                 lock, writer._lock = writer._lock, None
                 created = cls(target, commit, lock, None)
@@ -134,12 +134,12 @@ class IndexWriter:
 
     @property
     def folder(self) -> Path:
-        """Where the next commit goes."""
+        """The folder of the next commit."""
         return self._folder
 
     @property
     def generation(self) -> int:
-        """The number of the last commit; 0 before the first."""
+        """The generation of the last commit; 0 before the first."""
         return self._base.generation
 
     @property
@@ -149,29 +149,30 @@ class IndexWriter:
 
     @property
     def documents(self) -> int:
-        """Documents that the next commit has."""
+        """The number of documents of the next commit."""
         return sum(each.entry.documents for each in self._segments)
 
     @property
     def segments(self) -> list[Path]:
-        """The folders of the segments that the next commit has."""
+        """The folders of the segments of the next commit."""
         return [each.path for each in self._segments if each.entry.live]
 
     def new_segment(self) -> Path:
-        """Where an index can be saved, to be given to `add_segment`."""
+        """A folder to save an index in, for `add_segment`."""
         return self._folder / self._new_name(SEGMENT)
 
     def add_segment(self, path: Path) -> int:
-        """Let an index, which was saved where new_segment said, belong to the next commit.
+        """Add an index, saved in a folder of new_segment, to the next commit; returns the number of deleted documents.
 
-        Documents that have the same ids are deleted; returns how many. Raises IndexFormatError for what is no such
-        index, ParameterError where it lacks ids, texts or dense vectors, and the others have them, or the other way
-        round.
+        Documents with the same ids are deleted. Raises IndexFormatError if there is no such index; ParameterError if
+        ids, texts or dense vectors are missing that the other segments have, or the other way round.
         """
         self._check_open()
         name = Path(path).name
         if name not in self._given or Path(path).parent != self._folder or not name.startswith(SEGMENT):
-            raise ParameterError(f"{path}: give a folder that new_segment has named, and that has not been added yet")
+            raise ParameterError(
+                f"{path}: is not a new folder from new_segment; save the index in a folder that new_segment returns"
+            )
         added, manifest = self._saved(self._folder / name)
         has_ids = bool(manifest["has_ids"])
         others = [each for each in self._segments if each.entry.documents]
@@ -185,16 +186,16 @@ class IndexWriter:
         return replaced
 
     def replace_segment(self, name: str, path: Path) -> None:
-        """Let an index of the same rows, saved where new_segment said, take the place of a segment of the last commit.
+        """Replace a segment of the last commit by an index of the same rows, saved in a folder of new_segment.
 
-        Rows that are deleted stay so. Where this adds or drops texts, or dense vectors, all segments need it.
-        Raises IndexFormatError for what is no such index, ParameterError for another number of rows.
+        Deleted rows stay deleted. If texts or dense vectors are added or dropped, all segments must be replaced. Raises
+        IndexFormatError if there is no such index, ParameterError for another number of rows.
         """
         self._check_open()
         place = next(place for place, each in enumerate(self._segments) if each.entry.name == name)
         old, (new, manifest) = self._segments[place], self._saved(self._folder / path.name)
         if new.entry.rows != old.entry.rows:
-            raise ParameterError(f"{path}: has {new.entry.rows} rows, and {name} has {old.entry.rows}")
+            raise ParameterError(f"{path}: has {new.entry.rows} rows, but {name} has {old.entry.rows}")
         deleted = np.flatnonzero(unpacked(old.bits, old.entry.rows))
         new.mark(deleted, new.entry.documents - old.entry.documents)
         self._segments[place] = new
@@ -204,9 +205,9 @@ class IndexWriter:
 
     @contextmanager
     def revised_segment(self, name: str, but: str) -> Iterator[Path]:
-        """A folder in which the files of a segment are linked, `but` what has that name, and which takes its place.
+        """A folder with links to the files of a segment, except the name `but`. It replaces the segment.
 
-        The body writes what is to be there instead. See replace_segment.
+        The body writes the new files. See replace_segment.
         """
         new = self.new_segment()
         with storage_errors(new):
@@ -215,18 +216,18 @@ class IndexWriter:
         self.replace_segment(name, new)
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Delete the documents with these ids, in segments added before, too; returns how many there were.
+        """Delete the documents with these ids, also in added segments; returns the number of deleted documents.
 
         Raises ParameterError for an index without ids.
         """
         self._check_open()
         wanted = checked_texts(ids, "id")
         if self._segments and not self._has_ids():
-            raise ParameterError(f"{self._target}: has no ids, by which documents could be deleted")
+            raise ParameterError(f"{self._target}: the index has no ids, so documents cannot be deleted")
         return self._delete(IdKeys.of(list(dict.fromkeys(wanted))))
 
     def contains(self, ids: Sequence[str]) -> Array:
-        """bool[m]: whether the next commit has a document with each id."""
+        """bool[m]: whether the next commit has a document with the id."""
         wanted = IdKeys.of(checked_texts(ids, "id"))
         found = np.zeros(wanted.size, bool)
         for segment in self._segments if self._has_ids() else []:
@@ -234,14 +235,14 @@ class IndexWriter:
         return found
 
     def unnamed(self) -> UnnamedDocuments:
-        """All documents that the next commit has by now, to be named or not. Raises ParameterError without ids."""
+        """All documents of the next commit, from which named ones can be removed. Raises ParameterError without ids."""
         if self._segments and not self._has_ids():
-            raise ParameterError(f"{self._target}: has no ids, by which documents could be told from those given")
+            raise ParameterError(f"{self._target}: the index has no ids, so missing documents cannot be found")
         return UnnamedDocuments(self._segments)
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """An encoder and a vocabulary that are set inside are both set, or neither is."""
+        """A block in which an encoder and a vocabulary are set together, or neither."""
         kept = {**self._entries}, {**self._files}, self._changed
         try:
             yield
@@ -250,9 +251,9 @@ class IndexWriter:
             raise
 
     def set_encoder(self, save: Callable[[Path], object] | None, described: Mapping[str, Any] | None) -> None:
-        """Keep another encoder with the index, or none. save: writes it into the folder that it is given.
+        """Replace the encoder of the index, or remove it. save: writes it into a given folder.
 
-        described: what the encoder says of itself, JSON.
+        described: the description of the encoder, JSON.
         """
         self._check_open()
         name, files = None, {}
@@ -267,12 +268,12 @@ class IndexWriter:
                 for each in sorted(path.rglob("*")):
                     if each.is_file():
                         files[each.relative_to(self._folder).as_posix()] = _described(each)
-        self._forget(self._entry("encoder_folder"))  # now that nothing can fail any more
+        self._forget(self._entry("encoder_folder"))  # nothing can fail after this
         self._files |= files
         self._set(encoder_folder=name, encoder=None if described is None else dict(described))
 
     def set_vocabulary(self, vocabulary: Vocabulary | None) -> None:
-        """Keep other tokens of the components with the index, or none. They may be more than before."""
+        """Replace the vocabulary of the index, or remove it. It can have more tokens than before."""
         self._check_open()
         name, files = None, {}
         if vocabulary is not None:
@@ -286,9 +287,9 @@ class IndexWriter:
         self._set(vocabulary_file=name)
 
     def commit(self, **entries: Any) -> int:
-        """Make everything visible in one step; returns the number of the generation, the last one if nothing changed.
+        """Make all changes visible in one step; returns the new generation, or the last one if nothing changed.
 
-        entries: of the commit: source, presets, tuned (see Commit), and others of one's own, JSON.
+        entries: of the commit: source, presets, tuned (see Commit), and other entries, JSON.
         """
         self._check_open()
         if self._merging is not None and not self._merging[1].is_alive():
@@ -308,7 +309,7 @@ class IndexWriter:
                 self._publish(commit)
         except BaseException:
             with suppress(LsrError):
-                if read_commit(self._target) == commit:  # what failed came after the step that counts
+                if read_commit(self._target) == commit:  # the failure came after the decisive step
                     self._committed(commit)
             raise
         self._committed(commit)
@@ -318,10 +319,10 @@ class IndexWriter:
         return commit.generation
 
     def merge(self, all: bool = False, memory: int | None = None) -> int:
-        """Commit, and make one segment of several wherever that is due, or of all; returns how many were merged.
+        """Commit and merge segments if a merge is due, or all of them; returns the number of merged segments.
 
-        memory: bytes for vectors and their index, by default half of what the machine has; where they need more, a
-        merge goes by way of the disk. Each merge is a commit. Raises StorageError.
+        memory: bytes for vectors and their index; by default half of the machine's memory. A larger merge uses
+            temporary files. Each merge is a commit. Raises StorageError.
         """
         self._wait()
         self.commit()
@@ -329,15 +330,15 @@ class IndexWriter:
         while (job := self._next_merge(all, memory)) is not None:
             job.run()
             merged += self._take(job)
-            del job  # which holds its generation
+            del job  # it holds its generation
             reached("merge:before-commit")
             self.commit()
         return merged
 
     def renew_blocks(self, memory: int | None = None) -> int:
-        """Build the blocks of segments anew that an earlier version wrote, in one commit; returns how many segments.
+        """Rebuild the blocks of segments of an earlier version, in one commit; returns the number of segments.
 
-        Presets are dropped, as they were tuned on the old blocks. memory: as for `merge`. Raises StorageError.
+        Presets are removed, because they were tuned on the old blocks. memory: see `merge`. Raises StorageError.
         """
         self._wait()
         generation = open_generation(self._folder, self.generation, earlier=True)
@@ -347,15 +348,15 @@ class IndexWriter:
             job.run()
             self._take(job)
             del job
-        del generation  # or its files would stay
+        del generation  # so that its files can be removed
         if names:
             self.commit(presets={}, tuned=None)
         return len(names)
 
     def merge_in_background(self, memory: int | None = None) -> Thread | None:
-        """Commit, and begin one merge that is due in a thread, unless one is running; returns the thread of that one.
+        """Commit, and start a merge in a thread if one is due and none is running; returns the running thread.
 
-        The first commit after its end makes it visible, without what was deleted meanwhile. A merge that fails is
+        The next commit after its end makes it visible, without documents deleted meanwhile. A merge that fails is
         dropped with a LsrWarning. `close` waits for it.
         """
         self.commit()
@@ -366,7 +367,7 @@ class IndexWriter:
         return None if self._merging is None else self._merging[1]
 
     def close(self) -> None:
-        """Drop what was not committed, and let others write."""
+        """Drop uncommitted changes. Other writers can then write."""
         if self._merging is not None:
             self._merging[1].join()
             self._merging = None
@@ -380,12 +381,12 @@ class IndexWriter:
                 if self._is_here(lock):
                     clean_up(self._target, read_commit(self._target))
             with suppress(OSError):
-                fcntl.flock(lock, fcntl.LOCK_UN)  # or a process that was forked meanwhile would hold on to it
+                fcntl.flock(lock, fcntl.LOCK_UN)  # otherwise a forked process would keep it
             os.close(lock)
 
     def __del__(self) -> None:
         lock = self.__dict__.pop("_lock", None)
-        if lock is not None:  # whoever dropped a writer without closing it must not keep others from writing
+        if lock is not None:  # a writer that was not closed must not block others
             os.close(lock)
 
     def __enter__(self) -> Self:
@@ -443,7 +444,7 @@ class IndexWriter:
         return Merge(generation, names, self._new_name(SEGMENT), memory)
 
     def _wait(self) -> None:
-        """Take what a merge in the background has made, once it has."""
+        """Wait for the merge in the background, and take its result."""
         if self._merging is None:
             return
         job, thread = self._merging
@@ -455,7 +456,7 @@ class IndexWriter:
             warnings.warn(f"{self._target}: segments could not be merged ({job.error})", LsrWarning, stacklevel=3)
 
     def _take(self, job: Merge) -> int:
-        """Let a merged segment take the place of those it was made of; returns how many these were."""
+        """Replace segments by a merged one; returns the number of replaced segments."""
         if job.error is not None:
             raise job.error
         names = [each.entry.name for each in job.segments]
@@ -470,7 +471,7 @@ class IndexWriter:
         return len(names)
 
     def _saved(self, path: Path) -> tuple[PendingSegment, dict[str, Any]]:
-        """A segment that was written, with its manifest. Raises IndexFormatError."""
+        """A written segment and its manifest. Raises IndexFormatError."""
         manifest = read_manifest(path, FORMATS, KIND)
         rows = int(manifest["documents"])
         documents = len(load_array(path, PASSAGES)) - 1 if f"{PASSAGES}.npy" in manifest["files"] else rows
@@ -489,12 +490,12 @@ class IndexWriter:
         for what, (ours, theirs) in parts.items():
             if ours != theirs:
                 raise ParameterError(
-                    f"{added.path}: has {what if ours else f'no {what}'}, and the rest of the index has "
+                    f"{added.path}: has {what if ours else f'no {what}'}, but the rest of the index has "
                     f"{what if theirs else 'none'}; add documents of the same kind"
                 )
 
     def _note_added(self, manifest: Mapping[str, Any], rows: int) -> None:
-        """What the index is from now on, with one more segment."""
+        """Record the properties of the index with one more segment."""
         alone = not any(each.entry.documents for each in self._segments[:-1])
         self._entries["dim"] = max(self._entry("dim"), int(manifest["dim"]))
         self._entries["has_ids"] = bool(manifest["has_ids"])
@@ -509,7 +510,7 @@ class IndexWriter:
         self._changed = True
 
     def _next_commit(self) -> Commit:
-        """What is written next, after bitmaps have been; segments without live rows are left out."""
+        """The next commit, after bitmaps are written. Segments without live rows are left out."""
         number = self._base.generation + 1
         self._segments = [each for each in self._segments if each.entry.live]
         for each in self._segments:
@@ -533,7 +534,9 @@ class IndexWriter:
         content = sealed(commit.as_json())
         with storage_errors(self._folder):
             if not self._is_here(self._lock):
-                raise StorageError(f"{self._target}: another folder has taken its place; open a writer again")
+                raise StorageError(
+                    f"{self._target}: another folder has replaced it; open a writer again, and repeat the changes"
+                )
             reached("commit:before-generation")
             with replacing_file(self._folder / generation_file(commit.generation)) as file:
                 file.write(content)
@@ -543,7 +546,7 @@ class IndexWriter:
             reached("commit:after-manifest")
 
     def _publish_folder(self, commit: Commit) -> None:
-        """The first commit: the folder takes the place of what was there."""
+        """The first commit: the folder replaces the existing one."""
         content = sealed(commit.as_json())
         for name in (generation_file(commit.generation), MANIFEST):
             with storage_errors(self._folder), replacing_file(self._folder / name) as file:
@@ -556,7 +559,9 @@ class IndexWriter:
         self._folder = self._target
         self._lock = lock_folder(self._target)
         if read_commit(self._target) != commit:
-            raise StorageError(f"{self._target}: another writer has changed it since; open a writer again")
+            raise StorageError(
+                f"{self._target}: another writer has changed it; open a writer again, and repeat the changes"
+            )
 
     def _committed(self, commit: Commit) -> None:
         self._base, self._entries, self._changed, self._takes_config = commit, {}, False, False
@@ -568,11 +573,11 @@ class IndexWriter:
 
 
 class _DroppedError(Exception):
-    """The body of a folder to be written is left without writing it."""
+    """Ends the body of a folder to write without writing it."""
 
 
 def _locked(folder: Path) -> int | None:
-    """The writer's lock on a folder; None if another one takes its place meanwhile."""
+    """The writer's lock on a folder; None if another folder replaces it meanwhile."""
     with storage_errors(folder):
         lock = lock_folder(folder)
         with suppress(OSError):

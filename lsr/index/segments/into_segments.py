@@ -1,4 +1,4 @@
-"""One folder of arrays, without segments, becomes an index of one segment."""
+"""Converting an index without segments to an index with one segment."""
 
 from __future__ import annotations
 
@@ -32,15 +32,22 @@ from lsr.storage.manifest import COMMIT_FORMAT, MANIFEST, PRODUCT, read_manifest
 from lsr.storage.steps import reached
 
 _FOLDER_OF_ENCODER = "encoder"
-_OF_COMMIT = ("product", "source", "encoder", "presets", "has_texts", "files")  # which a segment's manifest lacks
+_OF_COMMIT = (
+    "product",
+    "source",
+    "encoder",
+    "presets",
+    "has_texts",
+    "files",
+)  # entries that a segment's manifest does not have
 
 
 def into_segments(target: Path, memory: int | None = None) -> bool:
-    """Make an index without segments one of segments, in one step; returns False for one that is of segments already.
+    """Convert an index without segments to one of segments, in one step; returns False if it already has segments.
 
-    Blocks of an earlier version are built anew, as by a merge, in so much memory. Other files are linked where they can
-    be, else copied. Readers keep what they have opened. Raises IndexFormatError for a folder that holds no
-    SeismicIndex, or a damaged one, and StorageError, as while another process writes there.
+    Blocks of an earlier version are rebuilt, as in a merge, with this memory. Other files are linked, or copied where
+    that is not possible. Readers keep their open index. Raises IndexFormatError if the folder has no SeismicIndex, or a
+    damaged one, and StorageError, also while another process writes.
     """
     with storage_errors(target):
         if read_manifest(target, (*FORMATS, COMMIT_FORMAT), KIND)["format_version"] == COMMIT_FORMAT:
@@ -52,7 +59,7 @@ def into_segments(target: Path, memory: int | None = None) -> bool:
                 _fill(temporary, target, manifest, memory)
                 reached("upgrade:before-exchange")
                 if not os.path.samestat(os.fstat(lock), os.stat(target)):
-                    raise StorageError(f"{target}: another index has taken its place; upgrade that one")
+                    raise StorageError(f"{target}: another index has replaced it; upgrade that one")
         finally:
             os.close(lock)
     return True
@@ -63,8 +70,8 @@ def _fill(new: Path, old: Path, manifest: Mapping[str, Any], memory: int | None)
     digest = hashlib.sha256((old / MANIFEST).read_bytes()).hexdigest()
     whole = SegmentEntry(segment, int(manifest["documents"]), int(manifest["documents"]), digest)
     opened = opened_segment(old, whole, NOTHING_DELETED)
-    kept: dict[str, Any] = {}  # of the segment
-    ours: dict[str, Any] = {}  # of the index
+    kept: dict[str, Any] = {}  # entries of the segment
+    ours: dict[str, Any] = {}  # entries of the index
     for name, entry in manifest["files"].items():
         first, _, rest = name.partition("/")
         if first == _FOLDER_OF_ENCODER:
@@ -107,7 +114,7 @@ def _fill(new: Path, old: Path, manifest: Mapping[str, Any], memory: int | None)
 
 
 def _link_segment(new: Path, old: Path, manifest: Mapping[str, Any], kept: Mapping[str, Any]) -> None:
-    """The segment as it is, of those files of the index that are kept in it."""
+    """Create the segment from links to the files of the index that belong to it."""
     new.mkdir(exist_ok=True)
     for name in kept:
         link_tree(old / name, new / name)

@@ -1,7 +1,7 @@
-"""Merging: several segments become one, without the rows that were deleted of them.
+"""Merging several segments into one, without deleted rows.
 
-A weight that a block rounds is rounded again in the block that it is merged into: by at most 1/130,560 of its
-component's largest weight (1/510 in the compact layout) for each merge that it goes through.
+Merging rounds a weight of a block again: by at most 1/130,560 of its component's largest weight (1/510 in the compact
+layout) per merge.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from lsr.storage.steps import reached
 from lsr.storage.strings import StringColumn
 from lsr.vectors.sparse_vectors import SparseVectors
 
-TIER = 8  # so many segments of a size, those within a factor of as much, become one
-WASTE = 1 / 8  # of all rows, which may be deleted or outside the largest segment
-BUILD_BYTES = 40  # for each non-zero, to have vectors and build their index in memory; measured: 35 to 37
+TIER = 8  # this number of segments, with sizes within this factor, is merged
+WASTE = 1 / 8  # share of all rows that may be deleted or outside the largest segment
+BUILD_BYTES = 40  # bytes per non-zero for vectors and their index in memory; measured: 35 to 37
 ROWS_AT_ONCE = 4096
 PART_POSTINGS = 1 << 22
 
-Renew = Callable[[SparseVectors], SparseVectors]  # vectors of a segment as they are in the one that is written
+Renew = Callable[[SparseVectors], SparseVectors]  # from vectors of a segment to those of the written segment
 
 
 def choose(segments: Sequence[SegmentEntry], every: bool = False) -> list[str]:
-    """The names of the segments to be merged next; none where the index is settled, or, for `every`, is one segment.
+    """The names of the segments to merge next; none if no merge is due, or, for `every`, if there is one segment.
 
-    All of them, once searches of what is outside the largest segment, and past what is deleted, begin to take time;
-    before that, those of a size, once they are many.
+    All segments, if searches of rows outside the largest segment, and of deleted rows, take noticeable time; else
+    segments of similar size, if there are many.
     """
     live = sum(each.live for each in segments)
     largest = max((each.live for each in segments), default=0)
@@ -59,7 +59,7 @@ def choose(segments: Sequence[SegmentEntry], every: bool = False) -> list[str]:
 
 
 class LiveRows(NamedTuple):
-    """What is left of a segment. rows, documents: int64[m], rising; without passages these are the same."""
+    """The live rows of a segment. rows, documents: int64[m], ascending; equal without passages."""
 
     segment: OpenedSegment
     rows: npt.NDArray[np.int64]
@@ -75,19 +75,19 @@ class LiveRows(NamedTuple):
 
     @property
     def nnz(self) -> int:
-        """Non-zeros of the rows, about."""
+        """The approximate number of non-zeros of the rows."""
         return self.segment.engine.postings * len(self.rows) // max(len(self.segment), 1)
 
     def lengths(self) -> npt.NDArray[np.int64]:
-        """int64[documents]: how many rows each has."""
+        """int64[documents]: the number of rows of each."""
         starts = self.segment.starts
         return np.ones(len(self.documents), np.int64) if starts is None else np.diff(starts)[self.documents]
 
 
 class Merge:
-    """A merge of some segments of a generation, which it holds; it may run in a thread of its own.
+    """A merge of segments of a generation, which it holds. It can run in its own thread.
 
-    name: of the segment that is written.
+    name: of the written segment.
     """
 
     def __init__(self, generation: Generation, names: Sequence[str], name: str, memory: int | None = None) -> None:
@@ -98,19 +98,19 @@ class Merge:
         self._memory = memory
 
     def run(self) -> None:
-        """Write the segment. What goes wrong is kept in `error`."""
+        """Write the segment. An error is stored in `error`."""
         commit = self._generation.commit
         path = self._generation.folder / self.name
         try:
             few_terms = has_few_terms(commit.encoder)
             write_merged(path, self.segments, commit.config, commit.dim, self._memory, few_terms=few_terms)
         except BaseException as error:
-            self.error = error.with_traceback(None)  # whose frames hold the generation
+            self.error = error.with_traceback(None)  # its frames hold the generation
 
     def deleted_since(self, bits: Mapping[str, Array]) -> tuple[npt.NDArray[np.int64], int]:
-        """(rows of the merged segment, int64[m], that have been deleted since the merge began, how many documents).
+        """(rows of the merged segment, int64[m], deleted since the merge began; number of deleted documents).
 
-        bits: the deleted rows of the segments as they are now, by name; all of one that is not there.
+        bits: the present deleted rows of the segments, by name. All rows of a missing segment are deleted.
         """
         rows, documents, first = [np.empty(0, np.int64)], 0, 0
         for part in map(LiveRows.of, self.segments):
@@ -124,9 +124,9 @@ class Merge:
 
 
 def memory_of_disk_build(nnz: int, memory: int | None) -> int | None:
-    """Bytes that a build by way of the disk may use; None where the vectors and their index fit in memory.
+    """The memory limit of a build with temporary files; None if the vectors and their index fit in memory.
 
-    memory: bytes for these, by default half of what the machine has.
+    memory: bytes for these; by default half of the machine's memory.
     """
     memory = machine_memory() // 2 if memory is None else memory
     return memory if nnz * BUILD_BYTES > memory else None
@@ -142,11 +142,12 @@ def write_merged(
     renew: Renew | None = None,
     few_terms: bool = False,
 ) -> None:
-    """Write a segment of the live rows of others, in their order, with all that belongs to them.
+    """Write a segment with the live rows of others, in their order, and all of their data.
 
-    dim: of their components, or of those that `renew` gives their vectors. few_terms: see SeismicIndex.build.
-    memory: bytes for vectors and their index, by default half of what the machine has; where they need more, the merge
-    goes by way of the disk. Raises StorageError, and IndexFormatError for what is damaged.
+    dim: of their components, or of those that `renew` returns. few_terms: see SeismicIndex.build.
+    memory: bytes for vectors and their index; by default half of the machine's memory. A larger merge uses temporary
+        files.
+    Raises StorageError, and IndexFormatError for damaged segments.
     """
     parts = [LiveRows.of(each) for each in segments]
 
@@ -184,7 +185,7 @@ def _vectors(parts: Iterable[LiveRows], dim: int, renew: Renew | None) -> Iterat
 
 
 def _of_size(batches: Iterable[SparseVectors]) -> Iterator[SparseVectors]:
-    """The same rows in batches of about PART_POSTINGS non-zeros."""
+    """The rows in batches of about PART_POSTINGS non-zeros."""
     pending: list[SparseVectors] = []
     for batch in batches:
         pending.append(batch)
@@ -196,10 +197,10 @@ def _of_size(batches: Iterable[SparseVectors]) -> Iterator[SparseVectors]:
 
 
 def _carry(new: Path, parts: Sequence[LiveRows]) -> None:
-    """All that segments have beside their vectors."""
+    """Write all data of segments except their vectors."""
     segments = [part.segment for part in parts]
     for path in new.glob(f"{IDS}.*.npy"):
-        path.unlink()  # numbers of rows, which a build by way of the disk takes for ids
+        path.unlink()  # numbers of rows, which a build with temporary files writes as ids
     if all(each.ids is not None for each in segments):
         IdColumn.write(new, IDS, _strings((part.segment.ids, part.documents) for part in parts))
     if all(each.texts is not None for each in segments):
@@ -230,7 +231,7 @@ def _add_spans(add: Any, part: LiveRows) -> None:
     spans, texts = part.segment.spans, part.segment.texts
     if spans is not None:
         add(spans[part.rows])
-    elif texts is not None:  # one passage for each document: all of its text
+    elif texts is not None:  # one passage per document: its whole text
         for begin in range(0, len(part.documents), ROWS_AT_ONCE):
             some = part.documents[begin : begin + ROWS_AT_ONCE].tolist()
             add(np.array([(0, len(texts[document])) for document in some], np.int64).reshape(-1, 2))
@@ -242,10 +243,10 @@ def _carry_dense(new: Path, parts: Sequence[LiveRows]) -> None:
     if len(parts) == 1 and len(parts[0].rows) == len(parts[0].segment):
         link_tree(parts[0].segment.folder / DENSE, new)
         return
-    from lsr.index.dense.dense_index import DenseIndex, write_dense  # loads faiss
+    from lsr.index.dense.dense_index import DenseIndex, write_dense  # imports faiss
 
     opened = [DenseIndex.open(part.segment.folder / DENSE) for part in parts]
-    # A vector for each row, or for each document.
+    # A vector per row, or per document.
     rows = [
         part.rows if len(dense) == len(part.segment) else part.documents
         for dense, part in zip(opened, parts, strict=True)

@@ -1,4 +1,4 @@
-"""A segment of the next commit, and which of its rows are deleted by now."""
+"""PendingSegment: a segment of the next commit, with its deleted rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lsr.storage.id_column import IdColumn, IdKeys
 
 
 class PendingSegment:
-    """A segment as a writer has it: `entry` says what the next commit says of it, `changed` whether it must be written.
+    """A segment of a writer. entry: its entry in the next commit. changed: whether its bitmap must be written.
 
     folder: of the index. The file of deleted rows gets its name with the commit.
     """
@@ -34,7 +34,7 @@ class PendingSegment:
 
     @property
     def ids(self) -> IdColumn:
-        """Opened when they are first asked for."""
+        """The ids, opened on first use."""
         if self._ids is None:
             self._ids = IdColumn.open(self.path, IDS)
             if (self.path / f"{PASSAGES}.npy").exists():
@@ -43,19 +43,19 @@ class PendingSegment:
 
     @property
     def starts(self) -> Array | None:
-        """int64[documents + 1], the first row of each document; None where each row is one."""
+        """int64[documents + 1], the first row of each document; None if each row is a document."""
         _ = self.ids
         return self._starts
 
     @property
     def bits(self) -> Array:
-        """uint8[rows / 8, rounded up], which deletions change."""
+        """uint8[rows / 8, rounded up]: the bitmap that deletions change."""
         if self._bits is None:
             self._bits = np.array(read_bitmap(self.folder, self.entry))
         return self._bits
 
     def find(self, keys: IdKeys) -> tuple[Array, Array]:
-        """bool[m]: whether a live document has the id; (first row, end), int64[m, 2], of those that do."""
+        """bool[m]: whether a live document has the id; and int64[m, 2]: (first row, end) of these documents."""
         documents = self.ids.find(keys)
         known = documents >= 0
         documents = documents[known]
@@ -67,7 +67,7 @@ class PendingSegment:
         return known, rows[live]
 
     def delete(self, keys: IdKeys) -> int:
-        """Mark the rows of live documents with these ids, all different; returns how many documents there were."""
+        """Delete the live documents with these ids, which must be different; returns their number."""
         _, rows = self.find(keys)
         lengths = rows[:, 1] - rows[:, 0]
         ends = np.cumsum(lengths)
@@ -76,7 +76,7 @@ class PendingSegment:
         return len(rows)
 
     def mark(self, rows: Array, documents: int) -> None:
-        """Delete rows, int64[m], all of them live, which are so many documents."""
+        """Delete live rows, int64[m], of this number of documents."""
         if not len(rows):
             return
         np.bitwise_or.at(self.bits, rows >> 3, np.left_shift(1, rows & 7).astype(np.uint8))

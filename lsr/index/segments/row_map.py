@@ -1,4 +1,4 @@
-"""RowMap: from the rows of a generation, which are numbered without the deleted ones, to those of its segments."""
+"""RowMap: from the rows of a generation, which are numbered without deleted rows, to the rows of its segments."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from lsr.storage.arrays import Array
 
 
 class RowMap:
-    """Live rows of several segments, numbered one segment after the other, and in the order of rows within each.
+    """The live rows of several segments, numbered segment after segment, in the order of rows.
 
-    rows: of each segment, deleted ones included. deleted: of each segment, uint32[m], rising.
-    starts: int64[segments + 1], the number of the first live row of each segment.
-    Takes memory for the deleted rows alone: both ways are binary searches in them.
+    rows: number of rows of each segment, with deleted ones. deleted: of each segment, uint32[m], ascending. starts:
+        int64[segments + 1], the number of the first live row of each segment.
+    Needs memory only for deleted rows: both directions are binary searches in them.
     """
 
     def __init__(self, rows: Sequence[int], deleted: Sequence[Array]) -> None:
-        self._firsts = np.cumsum([0, *rows], dtype=np.int64)  # all rows of all segments, deleted or not, end to end
+        self._firsts = np.cumsum([0, *rows], dtype=np.int64)  # all rows of all segments, with deleted ones
         ends = zip(deleted, self._firsts, strict=False)
         self._deleted = np.concatenate(
             [np.empty(0, np.int64), *(first + each.astype(np.int64) for each, first in ends)]
         )
-        # Of each deleted row, how many live ones come before it.
+        # The number of live rows before each deleted row.
         self._live_before = self._deleted - np.arange(len(self._deleted))
         self.starts = self._firsts - np.searchsorted(self._deleted, self._firsts)
 
@@ -32,13 +32,13 @@ class RowMap:
         return int(self.starts[-1])
 
     def locate(self, rows: Array) -> tuple[Array, Array]:
-        """(segments, rows within them), int64[m], of live rows, int64[m], all of which exist."""
+        """(segments, rows in them), int64[m], of existing live rows, int64[m]."""
         stored = rows + np.searchsorted(self._live_before, rows, side="right")
         segments = np.searchsorted(self._firsts, stored, side="right") - 1
         return segments, stored - self._firsts[segments]
 
     def numbers(self, segment: int, rows: Array) -> Array:
-        """The numbers, int64[m], of rows of a segment, int64[m], all of which exist; -1 for deleted ones."""
+        """The numbers, int64[m], of existing rows of a segment, int64[m]; -1 for deleted ones."""
         stored = rows.astype(np.int64) + self._firsts[segment]
         before = np.searchsorted(self._deleted, stored)
         gone = np.append(self._deleted, -1)[before] == stored

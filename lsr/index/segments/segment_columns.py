@@ -1,4 +1,4 @@
-"""The ids and texts of a generation's rows, which lie segment by segment, and once for each document."""
+"""The ids and texts of a generation's rows, stored per segment and once per document."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ ROWS_AT_ONCE = 1 << 13
 
 
 class ColumnPart(NamedTuple, Generic[C]):
-    """What a segment has of a column, a string for each document. starts: see Segment."""
+    """The part of a column in a segment, a string per document. starts: see Segment."""
 
     strings: C
     starts: Array | None
 
     def documents(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """The documents, int64[n], whose rows these are."""
+        """The documents, int64[n], of rows."""
         return rows if self.starts is None else np.searchsorted(self.starts, rows, side="right") - 1
 
 
 class SegmentColumn(Generic[C]):
-    """A string for each live row: that of its document, of whose passages each has the same."""
+    """A string per live row: that of its document. All passages of a document have the same."""
 
     def __init__(self, parts: Sequence[ColumnPart[C]], rows: RowMap) -> None:
         self._parts = tuple(parts)
@@ -41,13 +41,13 @@ class SegmentColumn(Generic[C]):
         return len(self._rows)
 
     def __getitem__(self, row: int) -> str:
-        """The string of a row. Raises ParameterError when there is none, IndexFormatError for a damaged file."""
+        """The string of a row. Raises ParameterError if there is none, IndexFormatError for a damaged file."""
         if not 0 <= row < len(self):
             raise ParameterError(f"row {row} does not exist; there are {len(self)} rows")
         return self.take(np.array([row], np.int64))[0]
 
     def take(self, rows: npt.NDArray[np.int64]) -> list[str]:
-        """The strings of rows, int64[n], all of which exist."""
+        """The strings of existing rows, int64[n]."""
         segments, inside = self._rows.locate(rows)
         documents = inside.copy()
         for segment in np.unique(segments).tolist():
@@ -60,7 +60,7 @@ class SegmentColumn(Generic[C]):
             yield from self.take(np.arange(begin, min(begin + ROWS_AT_ONCE, len(self))))
 
     def equals(self, other: StringColumn | SegmentColumn[StringColumn]) -> bool:
-        """Whether both hold the same strings."""
+        """Whether both have the same strings."""
         return len(self) == len(other) and all(ours == theirs for ours, theirs in zip(self, other, strict=True))
 
 
@@ -68,7 +68,7 @@ class SegmentIds(SegmentColumn[IdColumn]):
     """The ids of a generation's rows, each the id of one document."""
 
     def rows(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
-        """int64[m]: the row of each id, the first of its passages; -1 for ids that no live document has."""
+        """int64[m]: the row of each id, of its first passage; -1 for ids without a live document."""
         keys = IdKeys.of(ids)
         found = np.full(len(ids), -1, np.int64)
         for segment, (strings, starts) in enumerate(self._parts):
@@ -76,11 +76,11 @@ class SegmentIds(SegmentColumn[IdColumn]):
             known = np.flatnonzero(documents >= 0)
             rows = documents[known] if starts is None else starts[documents[known]]
             numbers = self._rows.numbers(segment, rows)
-            found[known[numbers >= 0]] = numbers[numbers >= 0]  # a live document is in one segment alone
+            found[known[numbers >= 0]] = numbers[numbers >= 0]  # a live document is in one segment only
         return found
 
     def all_rows(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
-        """The rows of all passages of the documents with these ids; -1 for an id that no live document has."""
+        """The rows of all passages of the documents with these ids; -1 for an id without a live document."""
         firsts = self.rows(ids)
         found = [firsts[firsts < 0]]
         segments, inside = self._rows.locate(firsts[firsts >= 0])

@@ -1,4 +1,4 @@
-"""SegmentedDense: the dense vectors of a generation, segment by segment, without those of deleted rows."""
+"""SegmentedDense: the dense vectors of a generation, in segments, without deleted rows."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from lsr.storage.id_column import Ids
 from lsr.storage.manifest import manifest_stamp
 
 ROWS_AT_ONCE = 4096
-_DEEPER = 2  # times as many passages, where those that were found belong to too few documents
+_DEEPER = 2  # factor by which more passages are searched, if they belong to too few documents
 
 
 @dataclass(frozen=True, eq=False)
 class DenseSegment:
-    """Dense vectors of one segment. deleted: uint32[m], rising. starts: see Segment."""
+    """The dense vectors of one segment. deleted: uint32[m], ascending. starts: see Segment."""
 
     index: DenseIndex
     deleted: Array
@@ -47,7 +47,7 @@ class DenseSegment:
         object.__setattr__(self, "_filter", Filter(mask) if len(self.deleted) else None)
 
     def allowed(self, mask: npt.NDArray[np.bool_] | None) -> Filter | None:
-        """What may be found of it. mask: bool[live rows], None for all."""
+        """The filter of its rows. mask: bool[live rows]; None for all."""
         if mask is None:
             return self._filter
         every = np.zeros(len(self.index), bool)
@@ -56,10 +56,10 @@ class DenseSegment:
 
 
 class SegmentedDense:
-    """What DenseIndex offers, over the live rows of several; `rows` says how they are numbered.
+    """The interface of DenseIndex over the live rows of several segments. rows: their numbering.
 
-    Where documents are split into passages, results have k different documents, each as the row of its best passage.
-    segments: all of one number of components, with one configuration, one at least. ids: of the rows' documents.
+    With passages, results have k different documents, each as the row of its best passage.
+    segments: at least one, all with one number of components and one configuration. ids: of the rows' documents.
     """
 
     def __init__(self, segments: Sequence[DenseSegment], rows: RowMap, ids: Ids | None) -> None:
@@ -69,25 +69,29 @@ class SegmentedDense:
 
     @classmethod
     def of_generation(cls, generation: Generation, before: SegmentedDense | None = None) -> SegmentedDense:
-        """The dense vectors of a generation. Raises IndexFormatError where some are damaged or missing.
+        """The dense vectors of a generation. Raises IndexFormatError if some are damaged or missing.
 
-        before: those of an earlier one, of which segments that are still the same are not opened again.
+        before: those of an earlier generation. Segments that did not change are reused.
         """
         segments, opened = [], {}
         known = {} if before is None else before._opened
         for segment in generation.segments:
             folder = segment.dense
             if folder is None:
-                raise IndexFormatError(f"{segment.folder}: lacks the dense vectors that others have; build it again")
+                raise IndexFormatError(
+                    f"{segment.folder}: dense vectors are missing that other segments have; build the index again"
+                )
             key = _file_of(folder)
             index = opened[key] = known[key] if key in known else DenseIndex.open(folder)
             if len(index) != len(segment):
                 raise IndexFormatError(
-                    f"{folder}: {len(index)} dense vectors for {len(segment)} sparse ones; build the index again"
+                    f"{folder}: {len(index)} dense vectors for {len(segment)} sparse vectors; build the index again"
                 )
             segments.append(DenseSegment(index, segment.deleted, segment.starts))
         if len({(each.index.dim, each.index.config.metric) for each in segments}) > 1:
-            raise IndexFormatError(f"{generation.folder}: its dense vectors are of several kinds; build it again")
+            raise IndexFormatError(
+                f"{generation.folder}: its segments have different kinds of dense vectors; build the index again"
+            )
         dense = cls(segments, generation.rows, generation.ids)
         dense._opened = opened
         return dense
@@ -99,12 +103,12 @@ class SegmentedDense:
 
     @property
     def config(self) -> DenseConfig:
-        """How its vectors are stored and compared."""
+        """The configuration of its vectors."""
         return self.segments[0].index.config
 
     @property
     def nbytes(self) -> dict[str, int]:
-        """Bytes of each part, of all segments together."""
+        """Bytes of each part, for all segments together."""
         total: Counter[str] = Counter()
         for each in self.segments:
             total.update(each.index.nbytes)
@@ -124,7 +128,7 @@ class SegmentedDense:
         return self._gathered(checked_rows(rows, len(self)))
 
     def iter_vectors(self) -> Iterator[tuple[list[str] | None, Vectors]]:
-        """(ids of their documents, float32[n, dim]) of all rows, in their order, a few thousand at a time."""
+        """(ids of documents, float32[n, dim]) of all rows, in their order, in batches of a few thousand."""
         for begin in range(0, len(self), ROWS_AT_ONCE):
             rows = np.arange(begin, min(begin + ROWS_AT_ONCE, len(self)))
             yield None if self.ids is None else [self.ids[row] for row in rows.tolist()], self._gathered(rows)
@@ -143,7 +147,7 @@ class SegmentedDense:
     ) -> SearchResult:
         """The best passages of the k best documents for each query, best first, equal scores by row.
 
-        allowed: rows that may be found. See DenseIndex.search, which this is for each segment.
+        allowed: rows that can be returned. See DenseIndex.search, which searches each segment.
         """
         checked = self.comparable(queries)
         scores, rows = empty_result(len(checked), k)
@@ -167,7 +171,7 @@ class SegmentedDense:
 
 
 def _file_of(folder: Path) -> tuple[object, ...]:
-    """What tells dense vectors from those that had the same name in an index that was there before."""
+    """An identity of dense vectors, different from older ones with the same name."""
     with suppress(OSError):
         return folder, *manifest_stamp(folder)
     return (folder,)
@@ -183,7 +187,8 @@ def _best(
 ) -> tuple[Vectors, npt.NDArray[np.int64]]:
     """Scores and rows, [queries, k], of the best passages of k documents of a segment.
 
-    faiss knows no documents: it is asked for more passages until they are of k documents, or there are no more.
+    faiss does not know documents: more and more passages are searched, until they belong to k documents, or there are
+        no more.
     """
     index, starts = segment.index, segment.starts
     candidates = len(index) if allowed is None else len(allowed.rows)

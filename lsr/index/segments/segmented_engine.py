@@ -1,4 +1,4 @@
-"""SegmentedEngine: one search over several engines, without their deleted rows."""
+"""SegmentedEngine: a search over several engines, without their deleted rows."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from lsr.storage.arrays import Array
 from lsr.vectors.normalize import indptr_of
 from lsr.vectors.sparse_vectors import SparseVectors
 
-# Of what posting lists that are skipped could add to a score, what they are expected to add, beside blocks that are
-# searched approximately (nine segments of 10,000 documents beside blocks of
-# 410,000: 6 % less time in all, recall@10 .9958 instead of .9963).
+# The expected share of the largest possible contribution of skipped posting lists to a score, if blocks are searched
+# approximately (nine segments of 10,000 documents and blocks of 410,000: 6 % less time in total, recall@10 .9958
+# instead of .9963).
 SHARE = 0.65
 
 
 class Segment(NamedTuple):
-    """An engine and what is to be known of its rows.
+    """An engine and its rows.
 
-    deleted: uint32[m], rising. starts: where documents are split into passages, int64[documents + 1]: rows
-    starts[i]:starts[i + 1] are passages of the same document; None where each row is a document.
+    deleted: uint32[m], ascending. starts: int64[documents + 1], if documents are split into passages: rows
+        starts[i]:starts[i + 1] are passages of one document; None if each row is a document.
     """
 
     engine: BlockEngine | InvertedEngine
@@ -43,23 +43,23 @@ class Segment(NamedTuple):
 
 
 class _Parts(NamedTuple):
-    """A filter as segments take it. filters: of the rows of each. lines: of those that have posting lists."""
+    """A filter for segments. filters: of the rows of each segment. lines: of segments with posting lists."""
 
     filters: Sequence[Filter]
     lines: Lines
 
 
-# How far a search goes: segments of blocks, in their order, with their limits, and the lines of those of lists.
+# The plan of a search: segments of blocks, in order, with their limits, and the lines of segments of posting lists.
 _Prepared = tuple[Sequence[tuple[int, Limits]], Lines]
 
 
 class SegmentedEngine:
-    """The live rows of several segments as one engine; `rows` says how they are numbered.
+    """The live rows of several segments as one engine. rows: their numbering.
 
-    Where documents are split into passages, results have k different documents, each as the row of its best passage.
+    With passages, results have k different documents, each as the row of its best passage.
 
-    Segments of blocks are searched one by one, the largest first, then all that have posting lists. Each begins with
-    the scores that those before it kept, so that what is worse is skipped.
+    Segments of blocks are searched one by one, the largest first, then all segments with posting lists. Each starts
+    with the scores that those before it kept, so that documents with lower scores are skipped.
     """
 
     def __init__(self, segments: Sequence[Segment], dim: int) -> None:
@@ -76,7 +76,7 @@ class SegmentedEngine:
         largest = [number for number in np.argsort(-sizes, kind="stable").tolist() if sizes[number]]
         self._blocks = [number for number in largest if isinstance(segments[number].engine, BlockEngine)]
         self._inverted = [number for number in largest if number not in self._blocks]
-        # What the last search without a filter prepared, and for which k and parameters.
+        # The plan of the last search without a filter, with its k and parameters.
         self._known: tuple[int, SearchParams, _Prepared] | None = None
 
     def __reduce__(self) -> tuple[type[SegmentedEngine], tuple[object, ...]]:
@@ -88,7 +88,7 @@ class SegmentedEngine:
 
     @property
     def postings(self) -> int:
-        """Non-zeros of all rows that are stored, the deleted ones among them."""
+        """The number of non-zeros of all stored rows, with deleted ones."""
         return sum(each.engine.postings for each in self.segments)
 
     @property
@@ -101,16 +101,16 @@ class SegmentedEngine:
 
     @property
     def knn(self) -> int:
-        """Neighbors of each document in the largest kNN graph of a segment; 0 if there is none."""
+        """The number of neighbors per document in the largest kNN graph of a segment; 0 if there is none."""
         return max((each.engine.knn for each in self.segments if isinstance(each.engine, BlockEngine)), default=0)
 
     def locate(self, row: int) -> tuple[int, int]:
-        """The number of the segment that a live row is in, and its row there."""
+        """The segment of a live row, and its row there."""
         segments, rows = self.rows.locate(np.array([row], np.int64))
         return int(segments[0]), int(rows[0])
 
     def passages(self, row: int) -> Array:
-        """The live rows of the document that a live row belongs to, int64[m], rising."""
+        """The live rows of the document of a live row, int64[m], ascending."""
         number, inside = self.locate(row)
         starts = self.segments[number].starts
         if starts is None:
@@ -121,7 +121,7 @@ class SegmentedEngine:
         return live
 
     def gather(self, rows: Array) -> GatheredRows:
-        """The vectors of live rows, int64[n], all of which exist, as a search scores them; unsorted within a row."""
+        """The vectors of existing live rows, int64[n], as a search scores them; unsorted within a row."""
         segments, inside = self.rows.locate(rows)
         lengths, parts = np.zeros(len(rows), np.int64), []
         for number in np.unique(segments).tolist():
@@ -163,8 +163,9 @@ class SegmentedEngine:
     def before(
         self, number: int, query: SparseVectors, k: int, params: SearchParams, allowed: Filter | None
     ) -> tuple[Limits | None, Array]:
-        """How a search for one query begins in a segment of blocks: how far it may go there, and the heap that the
-        segments before it have left, float64[heap size]. Limits are None where nothing may be found.
+        """The state in which a search for one query starts in a segment of blocks.
+
+        Its limits there, None if no row is allowed; and the heap of the segments before it, float64[heap size].
         """
         scores, rows = empty_result(1, k)
         kept = np.zeros((1, heap_size(k, len(self))))
@@ -178,7 +179,7 @@ class SegmentedEngine:
     def _searches(
         self, queries: SparseVectors, k: int, params: SearchParams, allowed: Filter | None
     ) -> Iterator[tuple[Sequence[int], Search]]:
-        """The searches, in their order, and the segments that each is of."""
+        """The searches in order, each with its segments."""
         limits, lines = self._prepared(k, params, allowed)
         for number, each in limits:
             engine = self.segments[number].engine
@@ -196,7 +197,7 @@ class SegmentedEngine:
             parts = allowed.prepared(self.rows, lambda: self._parts_of(allowed))
             return self._limits(k, params, parts.filters), parts.lines
         known = self._known
-        if known is None or known[:2] != (k, params):  # nearly always they are what they were
+        if known is None or known[:2] != (k, params):  # they rarely change
             limits = self._limits(k, params, [None] * len(self.segments))
             self._known = known = k, params, (limits, self._lists.lines)
         return known[2]
@@ -222,7 +223,7 @@ class SegmentedEngine:
         filters = []
         for number, segment in enumerate(self.segments):
             mask = allowed.mask[self.rows.starts[number] : self.rows.starts[number + 1]]
-            # Where deleted rows come between live ones, which np.insert counts.
+            # The places of deleted rows between live ones, as np.insert counts.
             gone = segment.deleted - np.arange(len(segment.deleted))
             filters.append(Filter(np.insert(mask, gone, False) if len(gone) else mask))
         return _Parts(filters, self._lists.lines_of([filters[number] for number in self._inverted]))

@@ -1,4 +1,4 @@
-"""Which documents of an index a list of ids, that comes in batches, does not name."""
+"""UnnamedDocuments: the documents of an index that batches of ids do not name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lsr.storage.id_column import IdKeys
 
 
 class UnnamedDocuments:
-    """The live documents of some segments whose ids have not been named: a byte a document."""
+    """The live documents of segments that have not been named, with a byte of memory per document."""
 
     def __init__(self, segments: Sequence[PendingSegment]) -> None:
         self._columns = [each.ids for each in segments]
@@ -22,13 +22,13 @@ class UnnamedDocuments:
             self._unnamed.append(live if each.starts is None else live[each.starts[:-1]])
 
     def name(self, ids: Sequence[str]) -> None:
-        """These are named."""
+        """Mark documents as named."""
         keys = IdKeys.of(ids)
         for column, unnamed in zip(self._columns, self._unnamed, strict=True):
             found = column.find(keys)
             unnamed[found[found >= 0]] = False
 
     def ids(self) -> list[str]:
-        """The ids of those that have not been named, in the order of the index."""
+        """The ids of documents that have not been named, in the order of the index."""
         pairs = zip(self._columns, self._unnamed, strict=True)
         return [column[document] for column, unnamed in pairs for document in np.flatnonzero(unnamed).tolist()]

@@ -1,4 +1,4 @@
-"""An index that an earlier version wrote gets the form in which it can be searched and changed."""
+"""Converting indexes of earlier versions to the current format."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ from lsr.storage.manifest import COMMIT_FORMAT, read_manifest
 
 
 def upgrade_index(folder: str | os.PathLike[str], memory: int | None = None) -> bool:
-    """Make an index of formats 3 and 4 one of segments with blocks of this version, in one step.
+    """Convert an index of formats 3 and 4 to the current format, in one step. Returns False if nothing is to be done.
 
-    Returns False for one that is so already. Blocks of an earlier version are built anew, by the same path as a merge,
-    of the weights that they hold; documents that were deleted of them are left out. All else is kept, but for presets,
-    which were tuned on other blocks: a LsrWarning tells of these. Files that stay as they are, are linked where they
-    can be, else copied. Readers keep what they have opened.
-    memory: bytes for vectors and their index, by default half of what the machine has; where they need more, they are
-    built by way of the disk.
-    Raises IndexFormatError for a folder that holds no SeismicIndex, or a damaged one, and StorageError, as while
-    another process writes there.
+    Blocks of an earlier version are rebuilt from their weights, as in a merge, without deleted documents. Everything
+    else is kept, except presets, which were tuned on other blocks: a LsrWarning reports this. Unchanged files are
+    linked, or copied where that is not possible. Open searchers keep the old index.
+
+    folder: the folder of the index.
+    memory: the maximum number of bytes for vectors and their index. Larger ones are built with temporary files.
+        Default: half of the machine's memory.
+
+    Raises IndexFormatError if the folder has no SeismicIndex, or a damaged one, and StorageError, also while another
+    process writes.
     """
     target = Path(os.path.realpath(expanded(folder)))
     with storage_errors(target):
@@ -40,7 +42,12 @@ def upgrade_index(folder: str | os.PathLike[str], memory: int | None = None) -> 
             renewed = has_earlier_blocks(manifest)
             upgraded = into_segments(target, memory)
     if upgraded and renewed and manifest.get(ENTRY):
-        warnings.warn(f"{target}: was tuned on other blocks; tune it again: lsr tune {target}", LsrWarning, 2)
+        warnings.warn(
+            f"{target}: the stored search parameters were tuned on other blocks and are removed; tune it again: lsr "
+            f"tune {target}",
+            LsrWarning,
+            2,
+        )
     return upgraded
 
 

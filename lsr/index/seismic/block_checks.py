@@ -1,17 +1,17 @@
-"""Whether the arrays of blocks, as files hold them, fit together, so that no search reads or writes beyond an end.
+"""Checks that the stored arrays of blocks match, so that no search reads or writes outside of them.
 
 | array | what keeps kernels inside |
 |---|---|
-| components | read: each occurs once, and is one of the index's |
+| components | checked: each occurs once, and is one of the index's |
 | heads, tails: components | tables as long as 16 bits can name, or numbers cut to the table (forward.slot_of) |
-| heads: where tails are | read: tails lie one after the other, and the last one ends in `tails` |
-| tails: distances | read: as many of them as the last documents need end before `tails` does |
-| scale | read: finite and above zero |
-| rows, positions | read: all exist, and their sum is that of all numbers once |
-| summary_windows, summary_starts | read: rising |
-| summaries | estimates have room for whatever 16 bits can name (estimates.new_estimates) |
-| pages | of each superblock one; whatever their bytes, kernels stay in a line |
-| graph | kernels leave out what is no document |
+| heads: places of tails | checked: tails follow one another, and the last one ends in `tails` |
+| tails: distances | checked: as many of them as the last documents need end before `tails` does |
+| scale | checked: finite and above zero |
+| rows, positions | checked: all exist, and their sum is that of all numbers once |
+| summary_windows, summary_starts | checked: ascending |
+| summaries | estimates have room for all numbers of 16 bits (estimates.new_estimates) |
+| pages | one per superblock; with any bytes, kernels stay in a line |
+| graph | kernels skip numbers that are not documents |
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ ARRAYS: dict[str, type[np.generic] | None] = {
 
 
 def documents_fit(arrays: Mapping[str, Array], documents: int, dim: int, head_size: int, n_frequent: int) -> bool:
-    """Whether these arrays, ARRAYS and "tails", are those of an index, whatever those OF_SUMMARIES hold.
+    """Whether these arrays, ARRAYS and "tails", are valid, with any content of OF_SUMMARIES.
 
     Reads some numbers of each document.
     """
@@ -58,7 +58,7 @@ def documents_fit(arrays: Mapping[str, Array], documents: int, dim: int, head_si
 
 
 def summaries_fit(arrays: Mapping[str, Array], documents: int, block_size: int) -> bool:
-    """Whether the arrays OF_SUMMARIES are those of the blocks of documents_fit."""
+    """Whether the arrays OF_SUMMARIES match the blocks of documents_fit."""
     windows, starts, pages = arrays["summary_windows"], arrays["summary_starts"], arrays["pages"]
     n_blocks = -(-documents // block_size)
     n_windows, n_components = len(windows) - 1, len(arrays["components"])
@@ -104,7 +104,7 @@ def _components_fit(components: Array, scale: Array, dim: int) -> bool:
 
 
 def _each_once(numbers: Array) -> bool:
-    """Whether numbers exist, and may be all of them: to see that no two are equal takes a hundred times as long."""
+    """Whether all numbers exist, and have the sum of each once. Comparing them would take a hundred times as long."""
     count = len(numbers)
     exist = everywhere(lambda begin, end: int(numbers[begin:end].max()) < count, count)
     return exist and int(numbers.sum(dtype=np.int64)) == count * (count - 1) // 2
@@ -128,10 +128,10 @@ def _tails_fit(heads: Array, tails: Array, head_size: int) -> bool:
 
 
 def _distances_end(starts: Array, lengths: Array, tails: Array) -> bool:
-    """Whether the distances of each tail of the compact layout, which are read one after the other, end in `tails`."""
-    begins = starts + lengths  # rising, as tails do
+    """Whether the distances of each tail of the compact layout, which are read sequentially, end in `tails`."""
+    begins = starts + lengths  # ascending, like tails
     wanted, found, at = int(lengths.max(initial=0)), 0, len(tails)
-    while found < wanted and at:  # from here on, enough distances end for the longest tail
+    while found < wanted and at:  # from here, enough distances end for the longest tail
         before, at = at, max(at - AT_ONCE, 0)
         found += int((tails[at:before] < 128).sum())
     last = slice(int(np.searchsorted(begins, at)), None)

@@ -1,4 +1,4 @@
-"""What the summary of a block says of some components, read as a search reads it."""
+"""The codes of components in the summary of a block, as a search reads them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lsr.storage.arrays import Array
 
 
 def block_codes(blocks: Blocks, block: int, components: Array) -> list[float]:
-    """The codes of components, internal, of a block, as of 255 for the largest weight; 0 for those that it lacks."""
+    """The codes of internal components of a block, 255 for the largest weight; 0 for missing ones."""
     of_block = _code_of_page if blocks.pages.size else _code_of_run
     return [of_block(blocks, block, component) for component in components.tolist()]
 

@@ -1,6 +1,6 @@
 """BlockEngine: blocks of similar documents, their summaries, and the search in them.
 
-Nothing here knows names, texts or files, so that an index may have several.
+It has no names, texts or files, so that an index can have several engines.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from lsr.vectors.sparse_vectors import SparseVectors
 # Queries between two chances to stop a search.
 JOB_QUERIES = 256
 
-# Blocks visited by default, for each unit of the square root of k.
+# Blocks visited by default, per unit of the square root of k.
 BLOCKS_PER_ROOT = 100
 
-# Scoring so few documents one by one takes no longer than estimating blocks, and misses none.
+# Scoring this number of documents one by one takes no longer than estimating blocks, and misses none.
 FEW_ALLOWED = 2048
 
 # Standard deviations of the number of a query's best blocks that are in one of several segments.
@@ -49,14 +49,14 @@ MORE_BLOCKS = 3
 
 BLOCK_ARRAYS = ("rows", "positions", "summary_windows", "summary_starts", "summaries", "pages")
 
-# Room for documents listed in an exact search, of which more are scored halfway: of 300,000 documents nine are listed
-# for each that the heap holds.
+# Room for listed documents in an exact search, per document of the heap: for 300,000 documents, nine are listed. If
+# there are more, they are scored earlier.
 LISTED_OF_HEAP, MORE_LISTED = 12, 256
 
-# Room for so many nodes more than are asked for, as it is not known before how many are listed.
+# Room for additional nodes, because the number of listed nodes is not known before.
 SPARE_NODES = 1024
 
-# What nbytes calls the posting lists that many exact queries have made.
+# Name in nbytes of the posting lists for exact searches.
 EXACT_LISTS = "lists of exact searches"
 
 NO_GRAPH = read_only(np.empty((0, 0), np.uint32))
@@ -66,14 +66,14 @@ Search = Callable[[int, int, Array, Array, Array, Budget | None], None]
 
 
 class Trail(NamedTuple):
-    """What an approximate search left behind, its scores not yet multiplied by the factor of the query.
+    """The state at the end of an approximate search. Scores are not yet multiplied by the factor of the query.
 
     chosen: positions of the query's terms that estimated blocks. estimate: of the document's block. floor: what
-    max_blocks left of it, the most of several lists. listed: of its superblock, equal to the block's where nodes are
-    blocks; listed_floor: what the last list of nodes had to reach. limit: heap_factor x kept_by_blocks.
-    kept_by_blocks, kept: the worst score that the search kept, before and after it visited neighbors. head, coarse:
-    the document's score by its head, and by all of it, of 8-bit weights. held: whether the document was among those
-    kept. linked: whether it is a neighbor of a document that was. lacks: whether too few were found.
+        max_blocks requires of it, the largest of several lists. listed: estimate of its superblock, equal to the
+        block's if nodes are blocks; listed_floor: what the last list of nodes required. limit: heap_factor x
+        kept_by_blocks. kept_by_blocks, kept: the worst score in the heap, before and after neighbors were visited.
+        head, coarse: the document's score by its head, and by all 8-bit weights. held: whether the document was in the
+        heap. linked: whether it is a neighbor of a document in the heap. lacks: whether too few documents were found.
     """
 
     chosen: Array
@@ -92,10 +92,10 @@ class Trail(NamedTuple):
 
 
 class BlockEngine:
-    """Documents in blocks, in the order of which `document` is counted; `row` is a document's place in the input.
+    """Documents in blocks. `document` is a position in the order of blocks; `row` is a row of the input.
 
     components, forward, blocks: the arrays of a search. graph: uint32[documents, neighbors], in the order of blocks.
-    exact_lists: what exact searches have, once there are many.
+        exact_lists: posting lists for exact searches, created after many of them.
     """
 
     def __init__(self, parts: Parts, dim: int, postings: int, graph: Array = NO_GRAPH) -> None:
@@ -115,14 +115,14 @@ class BlockEngine:
         progress: bool,
         whole: WholeCollection | None = None,
     ) -> BlockEngine:
-        """Cluster, quantize and summarize; without a graph."""
+        """Cluster, quantize and summarize, without a graph."""
         return cls(build_parts(vectors, config, executor, progress, whole), vectors.dim, vectors.nnz)
 
     @classmethod
     def of(
         cls, arrays: Mapping[str, Array], head_size: int, block_size: int, n_frequent: int, dim: int, postings: int
     ) -> BlockEngine:
-        """From what `arrays` returns."""
+        """An engine from the result of `arrays`."""
         parts = Parts(
             Components.of(arrays["components"]),
             Forward.of(arrays["heads"], arrays["tails"], arrays["scale"], head_size),
@@ -140,7 +140,7 @@ class BlockEngine:
 
     @property
     def knn(self) -> int:
-        """Neighbors of each document in the graph."""
+        """The number of neighbors per document in the graph."""
         return int(self.graph.shape[1])
 
     @property
@@ -175,7 +175,7 @@ class BlockEngine:
         }
 
     def gather(self, rows: Array) -> GatheredRows:
-        """The vectors of documents, int64[n], all of which exist, as a search scores them; unsorted within a row."""
+        """The vectors of existing documents, int64[n], as a search scores them; unsorted within a row."""
         return document_rows(self.forward, self.blocks.positions[rows].astype(np.int64), self.components)
 
     def search(
@@ -206,9 +206,9 @@ class BlockEngine:
         return scores, rows
 
     def search_with(self, queries: SparseVectors, limits: Limits, heap_size: int) -> Search | None:
-        """The search of queries begin..end, in any thread; None where nothing may be found.
+        """A function that searches queries begin..end in any thread; None if no document is allowed.
 
-        Its arguments are those of kernels.search_batch: begin, end, kept, scores, rows; and a Budget of one query.
+        It takes the arguments of kernels.search_batch: begin, end, kept, scores, rows; and a Budget of one query.
         """
         if not limits.candidates:
             return None
@@ -232,10 +232,10 @@ class BlockEngine:
         return search
 
     def trace(self, query: SparseVectors, row: int, limits: Limits, heap_size: int, kept_before: Array) -> Trail:
-        """What a search for one query does with the document in `row`, of blocks: limits.exact must be false.
+        """The steps of a search for one query that concern the document in `row`. limits.exact must be false.
 
-        kept_before: float64[heap size], the scores that segments searched before this one kept, or float64[0]. There
-        must be a document that may be found.
+        kept_before: float64[heap size], the scores that segments searched before kept, or float64[0]. At least one
+            document must be allowed.
         """
         prepared, factors, longest = self.prepare(query)
         limits = limits._replace(query_cut=min(limits.query_cut, max(longest, 1), MOST_TERMS))
@@ -280,15 +280,14 @@ class BlockEngine:
         )
 
     def prepare(self, queries: SparseVectors) -> Prepared:
-        """The queries as kernels take them."""
+        """The queries in the format of kernels."""
         return prepare(queries, self.components, self.forward.scale)
 
     def limits(self, params: SearchParams, k: int, allowed: Filter | None, live: NumberedRows = ALL_ROWS) -> Limits:
-        """How far a search goes. allowed: of rows that are not deleted.
+        """The limits of a search. allowed: of rows that are not deleted.
 
-        max_blocks are those of all segments, of which one gets its share, and three standard deviations more: nearly
-        always that is as many of the best blocks as it has.
-        Raises ParameterError for more neighbors than there are.
+        max_blocks is for all segments. A segment gets its share plus three standard deviations, which nearly always is
+        at least its number of best blocks. Raises ParameterError for more neighbors than there are.
         """
         check_knn(params.knn, self.knn)
         most = min(blocks_asked(params, k), len(self) / live.share)
@@ -320,17 +319,17 @@ class BlockEngine:
         )
 
     def heap_size(self, k: int) -> int:
-        """Documents that a search for k keeps."""
+        """The heap size of a search for k documents."""
         return heap_size(k, len(self))
 
 
 def heap_size(k: int, documents: int) -> int:
-    """Documents that a search for k of so many keeps, whose order the last step may change."""
+    """The heap size of a search for k of `documents`. The last step can change the order of the heap."""
     return min(k + k // 4 + 2, documents)
 
 
 def blocks_asked(params: SearchParams, k: int) -> int:
-    """How many blocks a search for k visits, about, if there are so many."""
+    """The approximate number of blocks that a search for k visits, if there are as many."""
     return params.max_blocks or math.ceil(BLOCKS_PER_ROOT * math.sqrt(k))
 
 
@@ -338,16 +337,16 @@ def check_knn(asked: int, there_are: int) -> None:
     """Raises ParameterError for more neighbors than the graph has."""
     if asked > there_are:
         raise ParameterError(
-            f"knn is {asked}, the index has a graph of {there_are} neighbors; "
-            "build it with IndexConfig(knn=...) or --knn"
+            f"knn is {asked}, but the graph of the index has {there_are} neighbors per document; build it with "
+            "IndexConfig(knn=...) or --knn"
         )
 
 
 class ScratchPool:
-    """Memory that searches leave to each other, so that they need not ask the system for some, and write it first.
+    """Scratch memory that searches reuse, so that it need not be allocated and cleared each time.
 
-    What is as large as the index fits every search. What depends on k and the terms of a query grows to the largest
-    that was asked for. idle: what nobody uses now.
+    Arrays of the size of the index fit every search. Arrays that depend on k and the terms of a query grow to the
+    largest request. idle: unused memory.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -355,7 +354,7 @@ class ScratchPool:
         self.idle: list[Scratch] = []
 
     def borrow(self, heap_size: int, limits: Limits) -> tuple[Scratch, Scratch]:
-        """(what goes back to `idle`, that part of it which a search of this size works in), for one thread."""
+        """(the memory to return to `idle`, the part of it for a search of this size), for one thread."""
         query_cut, listed = limits.query_cut, self._listed(limits)
         try:
             whole = self.idle.pop()
@@ -364,7 +363,7 @@ class ScratchPool:
         if len(whole.heap_scores) < heap_size or len(whole.chosen) < query_cut or len(whole.nodes) < listed:
             sizes = max(heap_size, len(whole.heap_scores)), max(query_cut, len(whole.chosen))
             whole = whole._replace(**self._of_query(*sizes, max(listed, len(whole.nodes))))
-        if len(whole.heap_scores) == heap_size:  # cutting takes 2 us
+        if len(whole.heap_scores) == heap_size:  # slicing takes 2 µs
             return whole, whole
         return whole, whole._replace(
             heap_scores=whole.heap_scores[:heap_size],
@@ -375,7 +374,7 @@ class ScratchPool:
         )
 
     def new(self, heap_size: int, limits: Limits) -> Scratch:
-        """Scratch memory of this size, of which the pool does not know."""
+        """Scratch memory of this size, outside of the pool."""
         forward = self._parts.forward
         sums, reach = np.zeros(min(LIST_WINDOW, len(forward.heads)), np.float32), np.zeros(1, np.float32)
         return Scratch(
@@ -394,7 +393,7 @@ class ScratchPool:
         )
 
     def _listed(self, limits: Limits) -> int:
-        """Nodes that there is room for: all that are asked for, and those of a line at least."""
+        """The number of nodes to make room for: all requested ones, and at least those of a line."""
         return min(limits.nodes + SPARE_NODES, self._parts.blocks.nodes + LANES)
 
     def _of_query(self, heap_size: int, query_cut: int, listed: int) -> dict[str, Array]:

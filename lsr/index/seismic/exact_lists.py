@@ -1,8 +1,8 @@
-"""Posting lists of an engine's own documents, made when many queries are to be answered exactly.
+"""Posting lists of an engine's documents, created when many queries are answered exactly.
 
-A scan of 300,000 documents takes 9 ms, and a search of these lists a thirtieth of that. To make them takes 0.1 to
-0.2 s, and as much memory as the forward index: 4 bytes a posting. So a query by itself scans, and lists are made when
-it pays.
+A scan of 300,000 documents takes 9 ms, and a search with these lists a thirtieth of it. Creating them takes 0.1 to 0.2
+s, and as much memory as the forward index: 4 bytes per posting. So single queries scan, and lists are created when they
+are worthwhile.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from lsr.index.seismic.search.list_kernels import (
 from lsr.memory import machine_memory
 from lsr.storage.arrays import read_only
 
-# Exact queries, in one call or several, after which there are lists. To make them takes as long as some 20 scans.
+# Exact queries, in one or several calls, after which lists are created. Creating them takes as long as some 20 scans.
 ENOUGH = 32
 
-# The lists of all engines of a process take no more of the memory than this.
+# Largest share of the memory for the lists of all engines of a process.
 SHARE_OF_MEMORY = 0.25
 
-# One thread makes lists at a time; meanwhile others scan.
+# One thread creates lists at a time; others scan meanwhile.
 _MAKING = Lock()
 
 
 class ExactLists:
-    """The lists of one engine: none at first, and none where they would take too much memory.
+    """The lists of one engine: none at first, and none if they would take too much memory.
 
-    forward: of the engine. postings: its documents have at most so many.
+    forward: of the engine. postings: the maximum number of its documents' postings.
     """
 
     def __init__(self, forward: Forward, postings: int) -> None:
@@ -51,18 +51,18 @@ class ExactLists:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the lists take now."""
+        """The present bytes of the lists."""
         return self.lists.starts.nbytes + self.lists.postings.nbytes
 
     def after(self, queries: int) -> PostingLists:
-        """The lists, if there are any, when so many exact queries more are asked for.
+        """The lists, if there are any, for this number of further exact queries.
 
         Raises IndexFormatError for a damaged file.
         """
         self._asked += queries
         if self._asked >= ENOUGH and not self.nbytes and not self._held_back and _MAKING.acquire(blocking=False):
             try:
-                if not self.nbytes:  # another thread may have been first
+                if not self.nbytes:  # another thread can be first
                     self._make()
             finally:
                 _MAKING.release()
@@ -70,7 +70,7 @@ class ExactLists:
 
     @contextmanager
     def held_back(self) -> Iterator[None]:
-        """Within, none are made, and queries are not counted."""
+        """In the block, no lists are created, and queries are not counted."""
         asked, self._held_back = self._asked, True
         try:
             yield
@@ -83,15 +83,15 @@ class ExactLists:
             self.lists = make_lists(self._forward)
             _MADE.add(self)
         else:
-            self._asked = 0  # how much memory there is need not be asked for each query
+            self._asked = 0  # so that the memory is not queried for each search
 
 
-# Whose lists are in memory.
+# Objects with lists in memory.
 _MADE: WeakSet[ExactLists] = WeakSet()
 
 
 def lists_bytes(documents: int, components: int, postings: int) -> int:
-    """Bytes that the lists of so many take."""
+    """The bytes of the lists for these numbers."""
     return 4 * postings + 8 * (1 + components * -(-documents // LIST_WINDOW))
 
 

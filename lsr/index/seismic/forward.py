@@ -1,22 +1,22 @@
-"""The forward index: every document's vector, quantized, laid out so that most visits cost one cache line.
+"""The forward index: the quantized vectors of documents, in a layout in which most visits read one cache line.
 
-A document is a *head*, its heaviest components, and a *tail*, the rest. Heads have 16, 32, 48 or 64 components, all of
-an index the same number, about a third of a document. Weights are 16-bit codes times a scale of
-their component, `weight = code16 * scale[component]`, cut in two: the high byte, rounded, that the search reads
-(`code`), and the signed remainder (`residual`) that only the final scores of the documents returned read.
+A document has a *head*, its heaviest components, and a *tail*, the others. Heads have 16, 32, 48 or 64 components, the
+same number in an index, about a third of a document. Weights are 16-bit codes times a scale per component, `weight =
+code16 * scale[component]`, in two parts: the rounded high byte, which a search reads (`code`), and the signed remainder
+(`residual`), which only the final scores of returned documents read.
 
     head of document d, one row of `heads`, whole cache lines (one, for 16 components of 16 bits):
         component x size | code x size | tail start << 24 | tail length, as one uint64 | unused
     tail of document d, from `tails[start]`, counted in components:
         component x length | code x length | residual of the head x size | residual of the tail x length
-    tail in the compact layout, where `tails` is uint8: components rise, each written as its distance from the one
-    before (the first from 0), seven bits a byte, the lowest first, the highest bit of a byte saying that more follow:
+    tail in the compact layout, where `tails` is uint8: components ascend, each written as its distance from the one
+    before (the first from 0), seven bits per byte, the lowest first; the highest bit of a byte says that more follow:
         code x length | distances
 
-Documents stand in the order of their blocks (cluster.py), so that those of a block are read in one go; `document` is a
-place in that order, `row` one in the vectors that were indexed. Components here are *internal*: the components that
-occur at all, numbered by falling document frequency, so that the few that most heads share lie next to each other in
-the query's table, and fit in 16 bits where they can.
+Documents are in the order of their blocks (cluster.py), so that those of a block are read together. `document` is a
+position in that order, `row` a row of the input vectors. Components here are *internal*: the components that occur,
+numbered by descending document frequency, so that the few that most heads share are neighbors in the query's table, and
+fit in 16 bits if possible.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ from lsr.storage.arrays import Array, Scalar, read_only
 if TYPE_CHECKING:
     from lsr.vectors.sparse_vectors import SparseVectors
 
-HEAD_STEP = 16  # heads are a multiple of this, so that loops over them unroll
+HEAD_STEP = 16  # sizes of heads are multiples of this, so that loops over them are unrolled
 MAX_HEAD = 64
-HEAD_SHARE = 0.35  # of the average document
+HEAD_SHARE = 0.35  # share of the mean length of documents
 CACHE_LINE = 64
 JOB_ROWS = 16384
-SHORT = 96  # weights that are sorted by insertion, which takes less than half of the time for 46 of them
-SMALL_TABLE = 1 << 20  # components; a table of more is made only where at least as many are looked up
+SHORT = 96  # weights that are sorted by insertion, in less than half of the time for 46 of them
+SMALL_TABLE = 1 << 20  # components; a larger table is created only to look up at least as many
 TAIL_LENGTH_BITS = np.uint64(24)
 TAIL_LENGTH_MASK = np.uint64((1 << 24) - 1)
 CODE_STEPS = 256  # 16-bit steps in one unit of code
 MAX_CODE16 = 255 * CODE_STEPS  # so that the rounded high byte never exceeds 255
-DAMAGED_DOCUMENTS = "a document has components that its index lacks; lsr check INDEX tells which files differ"
+DAMAGED_DOCUMENTS = "a document has invalid components; lsr check INDEX tells which files are damaged"
 
 
 class Forward(NamedTuple):
-    """The arrays of a forward index and the views that kernels need of them.
+    """The arrays of a forward index, and views of them for kernels.
 
     heads T[n, width], T uint16 or uint32; head_bytes and head_meta are views of it. tails T[m], or uint8[m] if compact;
-    tail_bytes a view. Kernels tell the layouts apart by tails.itemsize, which is a constant when they are compiled.
-    scale float32[components]: the weight of one unit of code. head_size: components in a head.
+    tail_bytes is a view. Kernels distinguish the layouts by tails.itemsize, a constant at compilation. scale
+    float32[components]: the weight of one unit of code. head_size: components in a head.
     """
 
     heads: Array
@@ -67,13 +67,13 @@ class Forward(NamedTuple):
 
     @classmethod
     def of(cls, heads: Array, tails: Array, scale: Array, head_size: int) -> Forward:
-        """Views of read-only arrays: Numba then compiles the kernels once for built and for memory-mapped indexes."""
+        """Read-only views, so that kernels are compiled once for built and for memory-mapped indexes."""
         heads, tails, scale = read_only(heads), read_only(tails), read_only(scale)
         return cls(heads, heads.view(np.uint8), heads.view(np.uint64), tails, tails.view(np.uint8), scale, head_size)
 
 
 class Components(NamedTuple):
-    """internal component -> external (uint32, by falling document frequency), and the way back (sorted external)."""
+    """From internal to external components (uint32, by descending document frequency), and back (sorted external)."""
 
     external: Array
     sorted_external: Array
@@ -85,7 +85,7 @@ class Components(NamedTuple):
         return cls(read_only(external), external[order], order.astype(np.uint32))
 
     def renumber(self, components: Array, dtype: np.dtype[Any]) -> Array:
-        """The internal numbers, as `dtype`, of components all of which occur in the index."""
+        """The internal numbers, as `dtype`, of components that occur in the index."""
         top = int(self.sorted_external[-1]) + 1 if len(self.external) else 0
         if top <= max(SMALL_TABLE, len(components)):
             table = np.zeros(top, dtype)
@@ -95,7 +95,7 @@ class Components(NamedTuple):
 
 
 def count_components(vectors: SparseVectors) -> Components:
-    """The components that occur, by falling document frequency (ties by component)."""
+    """The components that occur, by descending document frequency (equal ones by component)."""
     return number_components(*document_frequencies(vectors.indices, vectors.dim))[0]
 
 
@@ -107,10 +107,10 @@ def count_occurrences(indices: Array, counts: Array) -> None:
 
 
 def document_frequencies(indices: Array, dim: int) -> tuple[Array, Array]:
-    """(the components that occur in rows of vectors, uint32[m], rising, how often int64[m])."""
+    """(the components that occur in rows of vectors, uint32[m], ascending; their counts int64[m])."""
     if dim <= max(SMALL_TABLE, len(indices)):
         frequency = np.zeros(dim, np.int64)
-        count_occurrences(indices, frequency)  # np.bincount would make eight bytes of each of them first
+        count_occurrences(indices, frequency)  # np.bincount would first convert each to eight bytes
         used = np.flatnonzero(frequency)
         return used.astype(np.uint32), frequency[used]
     used, frequency = np.unique(indices, return_counts=True)
@@ -118,13 +118,13 @@ def document_frequencies(indices: Array, dim: int) -> tuple[Array, Array]:
 
 
 def number_components(used: Array, frequency: Array) -> tuple[Components, Array]:
-    """(numbering by falling frequency, ties by component; frequencies in its order), of document_frequencies."""
+    """(numbering by descending frequency, then by component; frequencies in that order)."""
     order = np.lexsort((used, -frequency))
     return Components.of(used[order]), frequency[order]
 
 
 def aligned_zeros(shape: tuple[int, int], dtype: np.dtype) -> Array:
-    """Zeros whose first byte starts a cache line; NumPy itself promises 16 bytes only."""
+    """Zeros aligned to a cache line; NumPy itself aligns to 16 bytes only."""
     size = shape[0] * shape[1] * dtype.itemsize
     raw = np.zeros(size + CACHE_LINE, np.uint8)
     start = -raw.ctypes.data % CACHE_LINE
@@ -132,7 +132,7 @@ def aligned_zeros(shape: tuple[int, int], dtype: np.dtype) -> Array:
 
 
 def head_layout(nnz: int, n_documents: int) -> int:
-    """Components in a head, for documents of this average size."""
+    """Components in a head, for documents of this mean length."""
     average = nnz / max(n_documents, 1)
     return HEAD_STEP * min(max(round(HEAD_SHARE * average / HEAD_STEP), 1), MAX_HEAD // HEAD_STEP)
 
@@ -157,13 +157,13 @@ def tail_of(forward: Forward, document: Scalar) -> tuple[Scalar, Scalar]:
 
 
 def table_size(n_components: int, itemsize: int) -> int:
-    """Floats in a table of the weights of a query: as many as components can name, or a power of two (see slot_of)."""
+    """Floats in a table of query weights: as many as there are component numbers, or a power of two (see slot_of)."""
     return 1 << (16 if itemsize == 2 else max(n_components - 1, 1).bit_length())
 
 
 @inlined_kernel
 def slot_of(component: Scalar, table: Array) -> Scalar:
-    """Where a component stands in a table of table_size, inside it whatever a damaged file says."""
+    """The place of a component in a table of table_size, inside the table even for a damaged file."""
     return np.uint64(component) & np.uint64(table.size - 1)
 
 
@@ -197,7 +197,7 @@ def write_distance(distance: Scalar, at: Scalar, out: Array) -> Scalar:
 
 @inlined_kernel
 def read_distance(at: Scalar, tail_bytes: Array) -> tuple[Scalar, Scalar]:
-    """(distance, where the next one stands)."""
+    """(distance, place of the next one)."""
     byte = np.int64(tail_bytes[np.uint64(at)])
     at += 1
     distance = byte & 127
@@ -212,10 +212,10 @@ def read_distance(at: Scalar, tail_bytes: Array) -> tuple[Scalar, Scalar]:
 
 @allocating
 def weight_order(values: Array) -> Array:
-    """Positions by falling weight, int64[m]; stable, so that of equal weights the smaller component comes first."""
+    """Positions by descending weight, int64[m]; stable, so of equal weights the smaller component is first."""
     if values.size > SHORT:
         return np.argsort(-values, kind="mergesort")
-    # By insertion, of a weight and its position as one number: the bits of positive floats rise as they do.
+    # Insertion sort of a weight and its position as one number: positive floats are ordered like their bits.
     bits = values.view(np.uint32)
     keys = np.empty(values.size, np.int64)
     for i in range(values.size):
@@ -267,9 +267,9 @@ def fill_forward(
     heads: Array,
     tails: Array,
 ) -> None:
-    """Write the heads and tails of documents begin..end; `starts` int64[n] says where each tail goes.
+    """Write the heads and tails of documents begin..end. starts: int64[n], the place of each tail.
 
-    rows uint32[n]: the row of `indptr` that each document is.
+    rows uint32[n]: the row of `indptr` of each document.
     """
     head_bytes, head_meta, tail_bytes = heads.view(np.uint8), heads.view(np.uint64), tails.view(np.uint8)
     itemsize = heads.itemsize
@@ -310,7 +310,7 @@ def fill_forward(
 
 @kernel
 def longest_document(begin: Scalar, end: Scalar, forward: Forward) -> Scalar:
-    """Components that the longest of documents begin..end has, at most: room for read_document."""
+    """An upper bound of the components of documents begin..end: room for read_document."""
     longest = np.int64(0)
     for document in range(begin, end):
         longest = max(longest, tail_of(forward, document)[1])
@@ -347,7 +347,7 @@ def read_document(document: Scalar, forward: Forward, components: Array, codes16
             code16 = np.int64(tail_bytes[codes_at + j - head_size]) * CODE_STEPS
         if not compact:
             code16 += np.int64(np.int8(tail_bytes[residuals_at + j]))
-        if code16 > 0:  # the rest is padding, or too light for a code
+        if code16 > 0:  # otherwise padding, or too light for a code
             components[n] = component
             codes16[n] = code16
             n += 1
@@ -387,7 +387,7 @@ def fine_score(document: Scalar, table: Array, forward: Forward) -> Scalar:
 
 
 def weight_scale(internal: Array, values: Array, n_components: int) -> Array:
-    """The weight of one unit of code, float32[n_components]: 1/255 of each component's largest, or very nearly."""
+    """The weight of one unit of code, float32[n_components]: about 1/255 of each component's largest weight."""
     maxima = np.zeros(n_components, np.float32)
     component_maxima(internal, read_only(values), maxima)
     return scale_of(maxima)
@@ -395,7 +395,7 @@ def weight_scale(internal: Array, values: Array, n_components: int) -> Array:
 
 def scale_of(maxima: Array) -> Array:
     """The scale float32[components] of components with these largest weights, float32[components]."""
-    # The smallest normal number keeps the quotient finite where every weight of a component is subnormal.
+    # The smallest normal number keeps the quotient finite if all weights of a component are subnormal.
     scale: Array = np.maximum(maxima * np.float32(CODE_STEPS / MAX_CODE16), np.finfo(np.float32).tiny)
     return scale
 
@@ -412,8 +412,8 @@ def quantize(
 ) -> tuple[Array, Array]:
     """(heads, tails) of CSR rows with internal components (int64[n + 1], T[nnz], float32[nnz]).
 
-    rows uint32[n]: the rows in the order in which the forward index has them. scale: of weight_scale. head_size: of
-    head_layout, for all rows of the collection.
+    rows uint32[n]: the rows in the order of the forward index. scale: of weight_scale. head_size: of head_layout, for
+    all rows of the collection.
     """
     n = len(rows)
     indptr, values = read_only(indptr), read_only(values)
@@ -437,7 +437,7 @@ def quantize(
 
 
 def move_tails(heads: Array, head_size: int, by: int) -> None:
-    """Let `heads` say that their tails stand `by` elements farther on."""
+    """Move the tail starts in `heads` by `by` elements."""
     meta = heads.view(np.uint64)[:, head_size * (heads.itemsize + 1) // 8]
     meta += np.uint64(by) << TAIL_LENGTH_BITS
 
@@ -465,7 +465,7 @@ def document_rows(forward: Forward, documents: Array, components: Components) ->
 def read_rows(forward: Forward, documents: Array, external: Array, out: GatheredRows) -> bool:
     """The vectors of the documents into `out`, whose arrays have room for heads and tails; fills its indptr.
 
-    False where a component is none of the index.
+    False if a component is not in the index.
     """
     entry = np.int64(0)
     for at in range(documents.size):

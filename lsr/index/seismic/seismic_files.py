@@ -1,4 +1,4 @@
-"""SeismicIndex on disk: its manifest, its arrays, and what is checked of them before kernels read them."""
+"""SeismicIndex on disk: its manifest, its arrays, and checks before kernels read them."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ KIND = "seismic"
 FORMAT_VERSION = 6  # 5 is COMMIT_FORMAT
 FORMATS = (3, 4, FORMAT_VERSION)
 
-# How posting lists are stored, under "storage" in the manifest.
+# Values of "storage" in the manifest.
 BLOCKS, INVERTED = "blocks", "inverted"
 
-# Of blocks of an earlier version only the documents are read.
+# Formats with blocks of an earlier version, of which only the documents are read.
 _NO_SUMMARIES = {
     "summary_windows": np.zeros(1, np.int64),
     **{name: np.empty(0, dtype) for name, dtype in OF_SUMMARIES.items() if name != "summary_windows"},
@@ -35,7 +35,7 @@ _NO_SUMMARIES = {
 
 
 class State(NamedTuple):
-    """All that a SeismicIndex is made of, but for its documents' ids."""
+    """The parts of a SeismicIndex, except the ids of its documents."""
 
     engine: BlockEngine | InvertedEngine | SegmentedEngine
     config: IndexConfig
@@ -44,7 +44,7 @@ class State(NamedTuple):
 
 
 def manifest_of(state: State) -> dict[str, Any]:
-    """What manifest.json says of an index, besides its documents and files."""
+    """The entries of manifest.json, without documents and files."""
     engine = state.engine
     manifest = {
         "format_version": FORMAT_VERSION,
@@ -64,10 +64,9 @@ def manifest_of(state: State) -> dict[str, Any]:
 
 
 def open_files(folder: str | os.PathLike[str]) -> tuple[State, IdColumn | None, StoredVocabulary]:
-    """The index in `folder`, its documents' ids, if they have any, and its vocabulary; arrays are mapped into memory.
+    """The index in `folder`, the ids of its documents, if there are any, and its vocabulary. Arrays are memory-mapped.
 
-    Raises IndexFormatError for a folder that holds no such index, or a damaged or newer one, or blocks of an earlier
-    version.
+    Raises IndexFormatError if the folder has no such index, a damaged or newer one, or blocks of an earlier version.
     """
     stored = IndexFolder(folder, KIND, FORMATS)
     if has_earlier_blocks(stored.manifest):
@@ -76,31 +75,31 @@ def open_files(folder: str | os.PathLike[str]) -> tuple[State, IdColumn | None, 
 
 
 def open_state(stored: IndexFolder) -> State:
-    """The index in a folder, without its ids; arrays are mapped into memory. Raises IndexFormatError."""
+    """The index in a folder, without ids. Arrays are memory-mapped. Raises IndexFormatError."""
     config = stored.entry("config", IndexConfig.from_json)
     recall = stored.entry("sample_recall", lambda number: None if number is None else float(number))
     return State(open_engine(stored), config, recall, read_presets(stored.manifest, stored.path))
 
 
 def has_earlier_blocks(manifest: Mapping[str, Any]) -> bool:
-    """Whether an index has blocks of formats 3 or 4, of which only the documents are read, to build blocks of them."""
+    """Whether an index has blocks of formats 3 or 4. Only its documents are read, to rebuild the blocks."""
     version = manifest.get("format_version")
     return (version == 3 and not manifest.get("flat")) or (version == 4 and manifest.get("storage") != INVERTED)
 
 
 def earlier_blocks(folder: str | os.PathLike[str]) -> IndexFormatError:
-    """What to raise where an index that has_earlier_blocks is to be searched or changed."""
+    """The error for searching or changing an index that has_earlier_blocks."""
     folder = os.fspath(folder)
-    return IndexFormatError(f"{folder}: has blocks of an earlier version, to be built anew; lsr upgrade {folder}")
+    return IndexFormatError(f"{folder}: has blocks of an earlier version; convert it with lsr upgrade {folder}")
 
 
 def open_engine(stored: IndexFolder) -> BlockEngine | InvertedEngine:
-    """The engine in a folder; its arrays are mapped into memory. Raises IndexFormatError.
+    """The engine in a folder. Arrays are memory-mapped. Raises IndexFormatError.
 
-    Where the folder has_earlier_blocks, documents can be gathered, and not be searched for.
+    If the folder has_earlier_blocks, documents can be gathered, but not searched.
     """
     if stored.version == 3:
-        # Inverted lists stood beside blocks, which nobody searched any more.
+        # Posting lists were stored with blocks, which were no longer searched.
         inverted = stored.entry("flat", bool)
         return open_inverted(stored, "whole_", with_rows=False) if inverted else _open_blocks(stored)
     return open_inverted(stored) if stored.entry("storage", (BLOCKS, INVERTED).index) else _open_blocks(stored)

@@ -1,7 +1,7 @@
 """SeismicIndex: approximate search over blocks of similar documents with summaries.
 
-The idea is Seismic's (Bruch, Nardini, Rulli, Venturini, SIGIR 2024); the blocks, the layout, the order of the visits
-and the quantization are this project's own (ARCHITECTURE.md says how they differ).
+The idea is Seismic's (Bruch, Nardini, Rulli, Venturini, SIGIR 2024). The blocks, the layout, the order of visits and
+the quantization are different; see ARCHITECTURE.md.
 """
 
 from __future__ import annotations
@@ -42,14 +42,17 @@ if TYPE_CHECKING:
 
 
 class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
-    """An index of sparse vectors for approximate maximum inner product search; made by `build` or `open`.
+    """An index of sparse vectors for approximate maximum inner product search. Create one with `build` or `open`.
 
-    Scores are inner products with the documents' weights rounded to 16 bits (8 in the compact layout), off by at most
-    1/130,560 of each component's largest weight, or by 3e-41 where that is below 3e-36. Which documents are scored is
-    the approximation; `SearchParams(exact=True)` scores all.
+        index = SeismicIndex.build(documents, ids=ids)
+        result = index.search(queries, k=10)
 
-    A collection that is small or of even weights (BM25's; see trial.py) is stored as inverted lists, not as blocks:
-    every search is then exact, `inverted` is true, and weights are not rounded.
+    Scores are inner products with document weights rounded to 16 bits (8 in the compact layout). The rounding error is
+    at most 1/130,560 of the largest weight of a component, or 3e-41 if that is below 3e-36. A search scores only the
+    documents of the most promising blocks, so it can miss some; `SearchParams(exact=True)` scores all documents.
+
+    A collection of fewer than 65,536 documents, or with weights that vary too little (such as BM25's), is stored as
+    posting lists instead of blocks: every search is exact, `inverted` is true, and weights are not rounded.
     """
 
     def __init__(
@@ -85,17 +88,20 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
         few_terms: bool = False,
         whole: WholeCollection | None = None,
     ) -> SeismicIndex:
-        """Index the rows of `vectors`; equal input gives equal indexes, whatever the number of threads.
+        """Index the rows of `vectors`, in memory. Equal input gives equal indexes, for any number of threads.
 
         vectors: SparseVectors, or what SparseVectors.of takes: a scipy matrix, a tensor, dicts, an array.
-        ids: a name for each row, unique; by default those of the vectors, if they have any.
-        threads: None for all processors. progress: bars on standard error.
-        vocabulary: the tokens of the components, which are kept with the index.
-        few_terms: queries will have a few terms with the weights of a table, as inference-free encoders make them: the
-        documents are stored as inverted lists, and every search is exact.
-        whole: of a shard, the collection that its rows are a part of.
-        Raises VectorsError for ids that are not unique, ParameterError for threads < 1 and a vocabulary of
-        another size.
+        config: settings of the index. Default: IndexConfig().
+        ids: a unique id per row. Default: those of the vectors, if they have any.
+        threads: the number of threads. None for all processors.
+        progress: show bars on standard error.
+        vocabulary: the tokens of the components, stored in the index.
+        few_terms: queries will have a few terms with weights from a table, as inference-free encoders produce them.
+            Documents are then stored as posting lists, and every search is exact.
+        whole: for a shard, the collection of which it is a part.
+
+        Raises VectorsError for ids that are not unique, ParameterError for threads < 1 and a vocabulary of another
+        size.
         """
         config = settings_of(IndexConfig, config)
         rows = SparseVectors.of(vectors)
@@ -135,12 +141,19 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
         few_terms: bool = False,
         whole: WholeCollection | None = None,
     ) -> SeismicIndex:
-        """Index vectors on disk, more of them than fit in memory, into a folder, and open it: as `build` and `save` do.
+        """Index vectors on disk, which need not fit in memory, into a folder, and open it; equal to `build` and `save`.
 
-        memory: bytes that this may use. The other arguments, and what is raised: see build_folder in
-        lsr.index.seismic.build.external.
+        source: a folder of Parquet parts, as `lsr encode` writes it, or an .npz, .jsonl, .jsonl.gz or .csr file.
+        folder: the folder of the index.
+        config: settings of the index. Default: IndexConfig().
+        memory: the maximum number of bytes that the build may use. Everything else is in temporary files.
+        threads, vocabulary, progress, few_terms, whole: see `build`.
+        extra: see `save`.
+
+        Raises VectorsError for vectors that cannot be read, ParameterError if `memory` is too small for any build (the
+        message says how much is needed), StorageError.
         """
-        from lsr.index.seismic.build.external import build_folder  # imports pyarrow, which no search needs
+        from lsr.index.seismic.build.external import build_folder  # imports pyarrow, which searches do not need
 
         build_folder(
             expanded(source),
@@ -161,7 +174,7 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
         return reduced if self.opened_with is None else (*reduced, {"presets": self.presets})
 
     def _facts(self) -> dict[str, object]:
-        storage = "inverted lists (exact)" if self.inverted else "blocks"
+        storage = "posting lists (exact)" if self.inverted else "blocks"
         return {
             **super()._facts(),
             "storage": storage,
@@ -171,10 +184,10 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
 
     @property
     def inverted(self) -> bool:
-        """Whether documents are stored as inverted lists, so that every search is exact, whatever its parameters.
+        """Whether documents are stored as posting lists, so that every search is exact, with any parameters.
 
-        Documents were few, or blocks of too even weights missed too many: `sample_recall` is the recall that blocks had
-        in that trial; None if documents were few.
+        The reason is either few documents, or weights that vary so little that blocks found too few of the best
+        documents of a sample. `sample_recall` is the recall of blocks on that sample; None with few documents.
         """
         engine = self.engine
         if isinstance(engine, SegmentedEngine):
@@ -183,12 +196,12 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
 
     @property
     def knn(self) -> int:
-        """Neighbors of each document in the kNN graph; 0 if there is none."""
+        """The number of neighbors per document in the kNN graph; 0 if there is none."""
         return 0 if isinstance(self.engine, InvertedEngine) else self.engine.knn
 
     @property
     def neighbors(self) -> Array:
-        """The kNN graph: rows int64[documents, knn], nearest first, -1 where a document has fewer neighbors.
+        """The kNN graph: rows int64[documents, knn], nearest first; -1 for missing neighbors.
 
         Neighbors of a document are in its own segment.
         """
@@ -204,9 +217,16 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
         threads: int | None = 1,
         progress: bool = False,
     ) -> Tuning:
-        """Find, on `queries`, the parameters that reach each recall@k in the least time; see lsr.index.tools.tuning.
+        """Find the fastest parameters that reach each recall@k on `queries`; returns a Tuning.
 
-        SearchParams.at_recall works with this index afterwards; `lsr tune`, or store_presets, writes that down.
+        queries: typical queries, such as SparseVectors.
+        recalls: recall targets, above 0 and at most 1.
+        k: the depth of recall@k.
+        threads: of the exact search for comparison. None for all processors. Times are always of one thread.
+        progress: show a bar on standard error.
+
+        Afterwards, SearchParams.at_recall works with this object. `lsr tune` and store_presets also store the
+        parameters. Raises ParameterError for too few queries, and for values out of range.
         """
         tuning = tune(
             self, self._checked(queries, k), recalls, k, threads, progress, knn=self.knn, always_exact=self.inverted
@@ -222,7 +242,14 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
         params: SearchParams | None = None,
         allowed: Allowed | None = None,
     ) -> Why:
-        """Why a document was or was not found for a query of one row; see lsr.index.tools.why.explain_search."""
+        """Explain why a document was or was not returned for a query; returns a Why.
+
+        query: one row, in a form that `search` takes.
+        row: the row of the document.
+        k, params, allowed: those of the search.
+
+        Raises ParameterError for a row that does not exist, and the errors of `search`.
+        """
         from lsr.index.tools.why import explain_search
 
         chosen = Filter.of(allowed, len(self), self.ids)
@@ -231,18 +258,19 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
         )
 
     def resolved(self, params: SearchParams | None) -> SearchParams:
-        """The parameters that hold: the defaults for None, and for a recall what was tuned for it."""
+        """The effective parameters: the defaults for None, and the tuned ones for a recall."""
         params = super().resolved(params)
         if params.recall is None or self.inverted:
             return params
         return replace(resolve(self.presets, params.recall), budget_us=params.budget_us)
 
     def save(self, folder: str | os.PathLike[str], extra: Extra | None = None) -> None:
-        """Write the index into a folder, in place of an index that is there, in one step.
+        """Write the index into a folder in one step. Replaces an existing index.
 
-        extra: writes more files into the folder that it is given, and returns more entries of the manifest.
-        Several segments are written as one, which is built in memory, and is not tuned.
-        Raises StorageError, and VectorsError for an index of passages.
+        extra: a function that writes more files into the given folder, and returns more entries of the manifest.
+
+        Several segments are written as one, which is built in memory and has no tuned parameters. Raises StorageError,
+        and VectorsError for an index of passages.
         """
         if isinstance(self.engine, SegmentedEngine):
             parts = [SparseVectors.empty(self.dim), *(each.with_ids(None) for each in self.iter_vectors())]
@@ -263,15 +291,15 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
     def open(
         cls, folder: str | os.PathLike[str], generation: int | None = None, *, verify: Verify = "none"
     ) -> SeismicIndex:
-        """Open an index that `save` or an IndexWriter wrote; its arrays are mapped into memory.
+        """Open an index written by `save`, build_index or `lsr index`. Arrays are memory-mapped.
 
-        Where documents lie is read, to see that searches stay inside the arrays; the rest is not.
-        generation: of an index of segments; the newest if None.
-        verify: "full" compares the checksum of every file first, "sample" those of some MiB chosen at random; a weight
-        that was damaged on disk changes scores, and nothing else tells.
+        folder: the folder of the index.
+        generation: the generation to open, of an index of segments. None for the newest.
+        verify: "full" first compares the checksum of every file, "sample" those of some randomly chosen MiB, "none"
+            nothing. Damaged weights on disk change scores, and only checksums reveal them.
 
-        Raises IndexFormatError for a folder that holds no such index, or a damaged or newer one, and StorageError for a
-        generation that is not there any more.
+        The places of documents are always checked, so that searches stay inside the arrays. Raises IndexFormatError if
+        the folder has no such index, or a damaged or newer one; StorageError for a generation that no longer exists.
         """
 
         def read() -> SeismicIndex:
@@ -286,7 +314,7 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
 
     @classmethod
     def of_generation(cls, generation: Generation) -> SeismicIndex:
-        """The index that a generation is; a pickle of it opens that generation again."""
+        """The index of a generation. A pickle of it opens that generation again."""
         commit = generation.commit
         state = State(generation.engine, commit.config, commit.sample_recall, commit.presets)
         index = cls(state, generation.ids, generation.vocabulary)

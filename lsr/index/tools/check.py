@@ -1,4 +1,4 @@
-"""Whether an index is what its manifests say: every checksum, and every number that one file has of another."""
+"""Checking an index: every checksum, and every number that one file has about another."""
 
 from __future__ import annotations
 
@@ -56,7 +56,12 @@ IDS_AT_ONCE = 1 << 13
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A file that is damaged, by its path within the index, and the segment that is lost with it, if it is of one."""
+    """A damaged file.
+
+    file: its path in the index.
+    problem: what is damaged.
+    segment: the segment that is lost with the file; None if the file does not belong to one.
+    """
 
     file: str
     problem: str
@@ -65,11 +70,15 @@ class Finding:
 
 @dataclass(frozen=True, repr=False)
 class CheckReport(HasFacts):
-    """What was checked, and found.
+    """The result of check_index.
 
-    generation: None for an index of formats 3 and 4, and where no commit can be read. documents: of the segments that
-    can be opened. segments: 0 for an index of formats 3 and 4. bytes: that were read. findings: what is damaged.
-    remarks: what does no harm.
+    folder: the folder of the index.
+    generation: the checked generation; None for an index of formats 3 and 4, and if no commit can be read.
+    documents: the number of documents in the segments that can be opened.
+    segments: the number of segments; 0 for an index of formats 3 and 4.
+    bytes: the number of bytes read.
+    findings: the damaged files.
+    remarks: harmless observations.
     """
 
     folder: Path
@@ -90,7 +99,7 @@ class CheckReport(HasFacts):
         return not self.findings
 
     def as_json(self) -> dict[str, Any]:
-        """What `lsr check --json` prints."""
+        """The report as `lsr check --json` prints it."""
         found = [{"file": each.file, "problem": each.problem, "segment": each.segment} for each in self.findings]
         counts = {"documents": self.documents, "segments": self.segments, "bytes": self.bytes}
         whole = {"index": str(self.folder), "intact": self.intact, "generation": self.generation, **counts}
@@ -98,9 +107,9 @@ class CheckReport(HasFacts):
 
 
 def check_index(folder: str | os.PathLike[str], *, progress: bool = False) -> CheckReport:
-    """Read all of an index, and compare every checksum, and what one file says of another.
+    """Read all files of an index, and compare their checksums and numbers.
 
-    What is damaged is in the report, and raises nothing. Raises IndexFormatError where there is no index.
+    Damage is reported, not raised. Raises IndexFormatError if there is no index.
     """
     folder = expanded(folder)
     if of_segments(folder):
@@ -134,14 +143,14 @@ def check_index(folder: str | os.PathLike[str], *, progress: bool = False) -> Ch
 
 
 def of_segments(folder: Path) -> bool:
-    """Whether a folder holds an index of segments, even a damaged one."""
+    """Whether a folder is an index of segments, even a damaged one."""
     with suppress(IndexFormatError):
         return load_manifest(folder, MANIFEST).get("format_version") == COMMIT_FORMAT or has_generations(folder)
     return has_generations(folder)
 
 
 def commit_in_force(folder: Path) -> tuple[Commit | None, list[Finding]]:
-    """The commit of the manifest, or of the newest generation that can be read; and which of these are damaged."""
+    """The commit of the manifest, or of the newest readable generation; and the damaged ones among them."""
     commit, findings = None, []
     try:
         commit = Commit.of(load_manifest(folder, MANIFEST), folder)
@@ -155,7 +164,7 @@ def commit_in_force(folder: Path) -> tuple[Commit | None, list[Finding]]:
             same = (folder / name).read_bytes() == (folder / MANIFEST).read_bytes()
         except OSError:
             same = False
-        return commit, findings if same else [Finding(name, f"is not there, or is not what {MANIFEST} says")]
+        return commit, findings if same else [Finding(name, f"is missing, or does not match {MANIFEST}")]
     for number in sorted(filter(None, map(generation_of, os.listdir(folder))), reverse=True):
         try:
             return read_commit(folder, number), findings
@@ -165,7 +174,7 @@ def commit_in_force(folder: Path) -> tuple[Commit | None, list[Finding]]:
 
 
 def check_segment(folder: Path, commit: Commit, entry: SegmentEntry) -> tuple[list[Finding], OpenedSegment | None]:
-    """(what is wrong with a segment, the segment if it can be opened): of its files, and of how they fit together."""
+    """(the damage of a segment, the segment if it can be opened): of its files, and of their match."""
     path = folder / entry.name
     bitmap = {} if entry.deleted is None else {entry.deleted.file: commit.files[entry.deleted.file]}
     segment = {"name": entry.name, "manifest_sha256": entry.manifest_sha256}
@@ -212,13 +221,13 @@ def _check_segments(folder: Path, progress: bool) -> CheckReport:
 
 
 def only_files(files: Mapping[str, StoredFile]) -> dict[str, Any]:
-    """A manifest of these files of a commit, and of no segments."""
+    """A manifest with only these files of a commit, without segments."""
     listed = {name: {"bytes": file.bytes, "sha256": file.sha256} for name, file in files.items()}
     return {"format_version": COMMIT_FORMAT, "files": listed, "segments": []}
 
 
 def _of_parts(root: Path, folder: Path, segment: str | None, documents: int, ids: Any) -> Iterator[Finding]:
-    """What does not fit together among ids, texts, metadata and dense vectors."""
+    """Mismatches of ids, texts, metadata and dense vectors."""
 
     def finding(name: str, problem: str) -> Finding:
         return Finding((folder / name).relative_to(root).as_posix(), problem, segment)
@@ -262,5 +271,5 @@ def _repeated(segment: OpenedSegment, seen: UniqueIds) -> Iterator[Finding]:
 
 
 def _said(error: LsrError) -> str:
-    """A message without its advice, which is not that of a check."""
+    """The message of an error without its advice."""
     return str(error).rsplit("; ", 1)[0]

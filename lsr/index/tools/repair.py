@@ -1,4 +1,4 @@
-"""An index of segments without those that are damaged."""
+"""Repairing an index of segments: damaged segments are left out."""
 
 from __future__ import annotations
 
@@ -25,9 +25,12 @@ ASIDE = "damaged-"
 
 @dataclass(frozen=True)
 class LostSegment:
-    """A segment that was left out: its folder, under the name that it has now; None where nothing is left of it.
+    """A segment that was left out of the index.
 
-    documents: how many are lost. ids: theirs, or None where these cannot be read.
+    name: its name.
+    aside: the present name of its folder; None if nothing is left of it.
+    documents: the number of lost documents.
+    ids: the ids of these, or None if they cannot be read.
     """
 
     name: str
@@ -38,11 +41,15 @@ class LostSegment:
 
 @dataclass(frozen=True, repr=False)
 class RepairReport(HasFacts):
-    """What was damaged, and what was done.
+    """The result of repair_index.
 
-    generation, documents: that the index has now, or would have. lost: segments left out. resurrected: segments of
-    which deleted documents are found again. restored: files written anew. unrepaired: damaged files that only a new
-    build replaces.
+    folder: the folder of the index.
+    generation: the generation after the repair.
+    documents: the number of documents after the repair.
+    lost: segments that were left out.
+    resurrected: segments whose deleted documents are returned again.
+    restored: files that were written again.
+    unrepaired: damaged files that only a new build replaces.
     """
 
     folder: Path
@@ -60,7 +67,7 @@ class RepairReport(HasFacts):
         return {**counts, "documents lost": lost, "resurrected": self.resurrected or None, **files}
 
     def as_json(self) -> dict[str, Any]:
-        """What `lsr repair --json` prints."""
+        """The report as `lsr repair --json` prints it."""
         lost = [{**vars(each)} for each in self.lost]
         unrepaired = [{"file": each.file, "problem": each.problem} for each in self.unrepaired]
         counts = {"generation": self.generation, "documents": self.documents}
@@ -71,17 +78,20 @@ class RepairReport(HasFacts):
 def repair_index(
     folder: str | os.PathLike[str], *, forget_deletions: bool = False, dry_run: bool = False
 ) -> RepairReport:
-    """Leave out the segments that are damaged, in a new commit, and write damaged commits anew.
+    """Leave out the damaged segments in a new commit, and write damaged commits again.
 
-    Nothing is removed: what is left out stays beside the rest, as damaged-NAME. A segment whose bitmap of deleted
-    documents is damaged is left out, too; forget_deletions keeps it, with the documents that had been deleted.
-    dry_run: only tell. Raises StorageError while the index is being written, IndexFormatError for a folder without
-    segments, and where no commit can be read.
+    folder: the folder of the index.
+    forget_deletions: keep a segment with a damaged bitmap of deleted documents, with its deleted documents. Otherwise,
+        this segment is left out, too.
+    dry_run: only report what would change.
+
+    Nothing is deleted: segments that are left out are renamed to damaged-NAME. Raises StorageError while the index is
+    being written, IndexFormatError for an index without segments, and if no commit can be read.
     """
     folder = expanded(folder)
     if not of_segments(folder):
-        load_manifest(folder, MANIFEST)  # says so where there is no index at all
-        raise IndexFormatError(f"{folder}: has no segments that could be left out; build the index again")
+        load_manifest(folder, MANIFEST)  # raises if there is no index
+        raise IndexFormatError(f"{folder}: has no segments that can be left out; build the index again")
     with storage_errors(folder):
         lock = lock_folder(folder)
         try:
@@ -93,7 +103,7 @@ def repair_index(
 def _repaired(folder: Path, forget_deletions: bool, dry_run: bool) -> RepairReport:
     commit, findings = commit_in_force(folder)
     if commit is None:
-        raise IndexFormatError(f"{folder}: no commit of it can be read; build the index again")
+        raise IndexFormatError(f"{folder}: no commit can be read; build the index again")
     kept, lost, resurrected = [], [], []
     for entry in commit.segments:
         damaged, _ = check_segment(folder, commit, entry)
@@ -155,7 +165,7 @@ def _lost(folder: Path, entry: SegmentEntry) -> LostSegment:
 
 
 def _stored_documents(folder: Path, entry: SegmentEntry) -> int:
-    """Documents of a segment, deleted ones too."""
+    """The number of documents of a segment, with deleted ones."""
     path = folder / entry.name
     with suppress(LsrError):
         if (path / f"{PASSAGES}.npy").exists():

@@ -1,4 +1,4 @@
-"""What was tuned for an index is kept with it."""
+"""Storing tuned search parameters in an index."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from lsr.storage.manifest import COMMIT_FORMAT, MANIFEST, load_manifest, update_
 
 
 def store_presets(folder: str | os.PathLike[str], tuning: Tuning, opened: Mapping[str, Any] | None = None) -> None:
-    """Keep what was chosen with the index in `folder`, and presets of other recalls; of segments, this is a commit.
+    """Store the chosen parameters of a tuning in an index, in one commit. Presets for other recalls are kept.
 
-    opened: the manifest before the index was opened; raises StorageError if another index has taken its place since.
-    Raises IndexFormatError for a folder that is not an index or has damaged presets, StorageError where writing fails.
+    folder: the folder of the index.
+    tuning: the result of SeismicIndex.tune.
+    opened: the manifest from before the index was opened; raises StorageError if another index has replaced it.
+
+    Raises IndexFormatError if the folder is not an index or has damaged presets, StorageError if writing fails.
     """
     if load_manifest(expanded(folder), MANIFEST).get("format_version") == COMMIT_FORMAT:
         _commit_presets(folder, tuning, opened)

@@ -1,7 +1,7 @@
-"""Search parameters that reach an asked recall at the least time: measured, stored in the manifest, looked up.
+"""Tuning: the fastest search parameters that reach a recall target, measured, and stored in the manifest.
 
-The recall of a query is the share of its exact top k that a search finds. A document as good as the k-th best counts,
-whichever of equals came first.
+The recall of a query is the share of its exact top k that a search returns. A document with the score of the k-th
+counts, in any order of equal scores.
 """
 
 from __future__ import annotations
@@ -30,36 +30,36 @@ from lsr.vectors.sparse_vectors import SparseVectors, VectorsLike
 
 RECALLS = (0.9, 0.95, 0.97, 0.99)
 FEWEST_QUERIES = 20
-MOST_QUERIES = 1000  # more take longer, and tell little more
-ENTRY = "presets"  # of the manifest
+MOST_QUERIES = 1000  # more queries take longer, with little more precision
+ENTRY = "presets"  # entry of the manifest
 
 EXACT = SearchParams(exact=True)
 QUERY_CUTS = (4, 6, 8, 10, 12, 16)
-# Blocks visited, for each unit of the square root of k: from what misses most to what takes longest.
+# Blocks visited, per unit of the square root of k: from lowest recall to longest time.
 BLOCKS = (5, 7, 10, 14, 20, 28, 40, 56, 80, 110, 160, 320)
 NEIGHBORS = 10
 
-# Parameters that a preset has; the others are asked for with a search.
+# Parameters of a preset; all others are given with a search.
 TUNED = ("query_cut", "heap_factor", "max_blocks", "knn", "exact")
 
-MARGIN = 1.645  # standard errors: nineteen of twenty means are no farther above what they are the means of
+MARGIN = 1.645  # standard errors: nineteen of twenty sample means are at most this much above the true mean
 SAME_SCORE = 1e-6  # relative: searches add up the same products in different orders
 SAME_RECALL = 1e-9
 
 REPEATS = 3
-LONG_ENOUGH = 0.25  # seconds, after which a search is not repeated: what is nearly as fast is timed again in a race
+LONG_ENOUGH = 0.25  # seconds: longer searches are not repeated; settings close to the fastest are timed again in a race
 ROUNDS = 5
-CLOSE = 1.25  # times the least time: within it, noise may have picked the winner
+CLOSE = 1.25  # factor of the least time within which noise may decide
 CONTENDERS = 4
-TIMED_EXACTLY = 128  # queries searched for exactly at once, and those that tell how long that takes
+TIMED_EXACTLY = 128  # queries searched exactly at once, and queries by which exact search is timed
 
 
 @dataclass(frozen=True, slots=True)
 class TuningPoint:
-    """What a search with these parameters reaches, from 0 to 1, and the time that it takes for a query, on one thread.
+    """The recall of a search with these parameters, from 0 to 1, and its time per query on one thread.
 
     recall: mean over the half of the queries by which parameters are chosen.
-    held_out: mean over the other half, by which nothing is chosen.
+    held_out: mean over the other half, which does not affect the choice.
     """
 
     params: SearchParams
@@ -73,14 +73,14 @@ class TuningPoint:
         check_number("microseconds", self.microseconds, 0, math.inf)
 
     def as_json(self) -> dict[str, Any]:
-        """One flat record."""
+        """The point as a flat record."""
         chosen = {name: getattr(self.params, name) for name in TUNED}
         return {**chosen, "recall": self.recall, "held_out": self.held_out, "microseconds": self.microseconds}
 
 
 @dataclass(frozen=True, slots=True)
 class TunedPreset:
-    """What was chosen for a recall@k that was asked for, and on how many queries it was measured."""
+    """The chosen parameters for a recall target, and the number of measured queries."""
 
     asked: float
     k: int
@@ -93,12 +93,12 @@ class TunedPreset:
         check_whole("queries", self.queries)
 
     def as_json(self) -> dict[str, Any]:
-        """One flat record, as the manifest holds it."""
+        """The preset as a flat record of the manifest."""
         return {"asked": self.asked, "k": self.k, "queries": self.queries, **self.point.as_json()}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> TunedPreset:
-        """What as_json gave. Raises KeyError, TypeError or ParameterError for anything else."""
+        """A preset from a record of as_json. Raises KeyError, TypeError or ParameterError for any other record."""
         params = SearchParams(**{name: record[name] for name in TUNED})
         point = TuningPoint(params, *(record[name] for name in ("recall", "microseconds", "held_out")))
         return cls(record["asked"], record["k"], record["queries"], point)
@@ -106,11 +106,13 @@ class TunedPreset:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Tuning(HasFacts):
-    """What was measured.
+    """The result of SeismicIndex.tune.
 
-    k: documents a query. queries: how many had a hit and were measured, both halves together.
-    points: all that were measured. frontier: those that no other equals or beats in recall with no more time, by rising
-        recall. chosen: recall asked for -> its point.
+    k: the depth of recall@k.
+    queries: the number of measured queries with a hit, in both halves.
+    points: all measured points.
+    frontier: the points that no other equals or beats in recall with at most the same time, by ascending recall.
+    chosen: {recall target: its point}.
     """
 
     k: int
@@ -125,7 +127,7 @@ class Tuning(HasFacts):
 
     @property
     def presets(self) -> dict[float, TunedPreset]:
-        """Recall asked for -> what is stored for it."""
+        """Recall target -> its preset."""
         return {asked: TunedPreset(asked, self.k, self.queries, point) for asked, point in self.chosen.items()}
 
 
@@ -142,21 +144,22 @@ def tune(
 ) -> Tuning:
     """The fastest parameters of a grid that reach each recall@k.
 
-    Of more queries than MOST_QUERIES so many are sampled, always the same. Those that find nothing are left out. Of
-    the others, every second is held out; on the rest a choice must reach the recall with MARGIN standard errors to
-    spare, so that it holds on queries not seen, too. What no other point reaches, exact search does.
+    queries: at most MOST_QUERIES are sampled, always the same. Queries without hits are ignored. Every second of the
+        others is held out; on the rest, a choice must exceed the recall by MARGIN standard errors, so that it also
+        holds for other queries. If no other point reaches a recall, exact search is chosen.
+    recalls: each above 0 and at most 1; only exact search reaches 1 reliably.
+    threads: of the exact search for comparison. None for all processors. Times are always of one thread.
+    progress: a bar on standard error.
+    knn: neighbors in the graph of the index.
+    always_exact: whether searches are exact with any parameters: exact search is then the only point.
 
-    recalls: each above 0 and at most 1, which only exact search promises. threads: of the exact search that all others
-    are compared with, None for all processors; times are always those of one thread. progress: a bar on standard error.
-    knn: neighbors in the graph of the index. always_exact: whether its searches are exact whatever the parameters:
-    exact search is then the only point.
     Raises ParameterError for too few queries, queries of another dimension, and recalls, k or threads out of range.
     """
     queries = checked_queries(queries, index.dim, k)
     threads = checked_threads(threads)
     asked = sorted({check_recall(recall) for recall in listed(recalls, "recalls")})
     if not asked:
-        raise ParameterError("recalls are empty; ask for at least one, such as 0.97")
+        raise ParameterError("recalls are empty; give at least one, such as 0.97")
     bench = _Bench(index, queries[sample_rows(len(queries))], int(k), threads, progress)
     bench.measure(EXACT)
     if not always_exact:
@@ -170,14 +173,14 @@ def tune(
 
 
 def sample_rows(count: int) -> npt.NDArray[np.int64]:
-    """int64[at most MOST_QUERIES]: which of so many queries are measured, rising; always the same."""
+    """int64[at most MOST_QUERIES]: the measured ones of `count` queries, ascending; always the same."""
     chosen = np.random.default_rng(0).permutation(count)[:MOST_QUERIES]
     chosen.sort()
     return chosen
 
 
 def frontier_of(points: Iterable[TuningPoint]) -> tuple[TuningPoint, ...]:
-    """The points that no other equals or beats in recall with no more time, by rising recall."""
+    """The points that no other equals or beats in recall with at most the same time, by ascending recall."""
     best: list[TuningPoint] = []
     for point in sorted(points, key=lambda point: (point.microseconds, -point.recall)):
         if not best or point.recall > best[-1].recall:
@@ -186,23 +189,23 @@ def frontier_of(points: Iterable[TuningPoint]) -> tuple[TuningPoint, ...]:
 
 
 def resolve(presets: Mapping[float, TunedPreset], recall: float) -> SearchParams:
-    """The parameters tuned for this recall, or for the next higher one that there is. Raises ParameterError."""
+    """The parameters tuned for this recall, or for the next higher tuned one. Raises ParameterError."""
     for asked in sorted(presets):
         if asked >= recall - SAME_RECALL:
             return presets[asked].point.params
     tuned = f"the index is tuned for {', '.join(map(str, sorted(presets)))}" if presets else "the index is not tuned"
-    raise ParameterError(f"recall is {recall}: {tuned}; run lsr tune INDEX --queries Q --recall {recall}")
+    raise ParameterError(f"recall is {recall}: {tuned}; run lsr tune INDEX --queries QUERIES --recall {recall}")
 
 
 def presets_as_json(presets: Mapping[float, TunedPreset]) -> list[dict[str, Any]]:
-    """What the manifest holds under ENTRY, by rising recall."""
+    """The entry ENTRY of the manifest, by ascending recall."""
     return [presets[asked].as_json() for asked in sorted(presets)]
 
 
 def read_presets(manifest: Mapping[str, Any], folder: str | os.PathLike[str]) -> dict[float, TunedPreset]:
-    """Recall asked for -> preset, by rising recall; none of an index that was not tuned.
+    """Recall target -> preset, by ascending recall; empty for an index that was not tuned.
 
-    folder: where the manifest lies, for the error. Raises IndexFormatError for damaged entries.
+    folder: of the manifest, for the error. Raises IndexFormatError for damaged entries.
     """
     try:
         presets = [TunedPreset.from_json(record) for record in manifest.get(ENTRY, [])]
@@ -217,15 +220,15 @@ def check_recall(recall: Any) -> float:
     """`recall` as a float. Raises ParameterError unless it is a number above 0 and at most 1."""
     check_number("recall", recall, 0, 1)
     if recall == 0:
-        raise ParameterError("recall is 0; ask for one above 0 and at most 1")
+        raise ParameterError("recall is 0; it must be above 0 and at most 1")
     return float(recall)
 
 
 class _Bench:
-    """Searches of one batch of queries, each measured when it is first asked for.
+    """Searches of one batch of queries, each measured on first use.
 
-    k: documents a query. found: parameters -> float64[queries], the share of each query's exact top k.
-    microseconds: parameters -> the least time a query.
+    k: documents per query. found: parameters -> float64[queries], the share of each query's exact top k. microseconds:
+        parameters -> the least time per query.
     """
 
     def __init__(self, index: Index, queries: SparseVectors, k: int, threads: int, progress: bool) -> None:
@@ -240,8 +243,8 @@ class _Bench:
         kept = hits.any(axis=1)
         if kept.sum() < FEWEST_QUERIES:
             raise ParameterError(
-                f"{kept.sum()} of {len(queries)} queries find a document; tuning needs at least {FEWEST_QUERIES}, as "
-                f"half of them are held out and the recall of fewer is chance; a few hundred tell 0.97 from 0.98"
+                f"{kept.sum()} of {len(queries)} queries return a document; tuning needs at least {FEWEST_QUERIES}, "
+                "because half of them are held out; use a few hundred to distinguish 0.97 from 0.98"
             )
         worst = np.where(hits, scores, np.inf).min(axis=1)[kept].astype(np.float64)
         self._least = worst * (1 - SAME_SCORE)
@@ -253,8 +256,8 @@ class _Bench:
         self.microseconds: dict[SearchParams, float] = {}
 
     def measure(self, params: SearchParams) -> None:
-        """Several times, unless once takes long."""
-        self._index.search(self.queries[:1], self.k, params)  # compiles, and makes room
+        """Measure the search several times, unless it takes long."""
+        self._index.search(self.queries[:1], self.k, params)  # compiles, and allocates memory
         begin = perf_counter()
         for _ in range(REPEATS):
             self.search(params)
@@ -262,7 +265,7 @@ class _Bench:
                 break
 
     def search(self, params: SearchParams) -> None:
-        """All queries, once; of an exact search, of which nothing but the time is to be known, the first."""
+        """Search for all queries once; for the time of an exact search, only for the first ones."""
         queries = self.queries[:TIMED_EXACTLY] if params.exact else self.queries
         begin = perf_counter()
         scores = self._index.search(queries, self.k, params).scores
@@ -273,15 +276,15 @@ class _Bench:
             self.found[params] = found / self._wanted
 
     def promised(self, params: SearchParams) -> float:
-        """A recall that queries not seen reach, too: MARGIN standard errors below the mean of those not held out."""
+        """A recall that other queries reach, too: MARGIN standard errors below the mean of those not held out."""
         if params.exact:
             return 1.0
-        # One query more, which misses one document: or else ten queries that miss none would promise to miss none ever.
+        # With one more query that misses one document: else ten queries that miss nothing would promise a recall of 1.
         found = np.append(self.found[params][::2], 1 - 1 / self.k)
         return float(found.mean() - MARGIN * found.std(ddof=1) / math.sqrt(len(found)))
 
     def contenders(self, recall: float) -> list[SearchParams]:
-        """Of what promises the recall, the fastest, and what is nearly as fast; never empty, as exact search does."""
+        """The fastest parameters that reach the recall, and those nearly as fast; at least exact search."""
         able = sorted(
             (params for params in self.found if self.promised(params) >= recall), key=self.microseconds.__getitem__
         )
@@ -294,10 +297,10 @@ class _Bench:
 
 
 def _explore(bench: _Bench, neighbors: int, highest: float, progress: bool) -> None:
-    """Measure the part of the grid that can hold the fastest way to a recall of at most `highest`.
+    """Measure the part of the grid that can have the fastest parameters for a recall of at most `highest`.
 
-    More blocks take longer and find more: what follows the first that reaches `highest`, or the first that
-    takes longer than another that does, is only slower.
+    More blocks take longer and find more. After the first point that reaches `highest`, or takes longer than another
+    one that does, all further points are slower.
     """
     longest = int(np.diff(bench.queries.indptr).max())
     query_cuts = sorted({min(query_cut, longest) for query_cut in (*QUERY_CUTS, longest)})
@@ -318,7 +321,7 @@ def _explore(bench: _Bench, neighbors: int, highest: float, progress: bool) -> N
 
 
 def _race(bench: _Bench, contenders: Iterable[Sequence[SearchParams]], progress: bool) -> None:
-    """Time again what is close, taking turns, so that a slow moment of the machine meets all alike."""
+    """Measure close contenders again in turns, so that a slow moment of the machine affects all of them."""
     close = dict.fromkeys(params for those in contenders if len(those) > 1 for params in those)
     with progress_bar("timing again", ROUNDS * len(close), "settings", progress and bool(close)) as advance:
         for params in [*close] * ROUNDS:

@@ -1,4 +1,4 @@
-"""Compiling all that a search and a build run, so that Numba's cache on disk has it and no user waits for it."""
+"""Compiling all kernels of searches and builds into Numba's cache on disk, so that no user has to wait."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lsr.progress import progress_bar
 from lsr.threads import processors, thread_pool
 from lsr.vectors.sparse_vectors import SparseVectors
 
-# So many components need numbers of 32 bits; kernels are compiled for each width.
+# MANY components need 32-bit numbers; kernels are compiled for both widths.
 FEW, MANY = 100, (1 << 16) + 1
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 DOCUMENTS = 50
@@ -33,10 +33,10 @@ MEMORY = 1 << 30  # bytes
 
 
 def warm_up(progress: bool = False) -> None:
-    """Compile what indexes of every kind run, on all processors. progress: a bar on standard error."""
+    """Compile the kernels of all kinds of indexes, on all processors. progress: a bar on standard error."""
     kinds = list(product((FEW, MANY), LAYOUTS))
     with progress_bar("compiling", len(kinds), "kinds of index", progress) as advance:
-        # Numba compiles in one thread of a process.
+        # Numba compiles in one thread per process.
         with ThreadPoolExecutor(min(processors(), len(kinds))) as pool:
             for _ in pool.map(_compile_in_process, kinds):
                 advance(1)
@@ -47,7 +47,7 @@ def warm_up(progress: bool = False) -> None:
 
 def _compile_in_process(kind: tuple[int, Layout]) -> None:
     code = f"from {__name__} import compile_kind; compile_kind{kind!r}"
-    with suppress(OSError):  # this process compiles what others could not
+    with suppress(OSError):  # this process then compiles it
         subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL, check=False)
 
 
@@ -58,7 +58,7 @@ def compile_kind(dim: int, layout: Layout) -> None:
     with thread_pool(1) as executor:
         engine = BlockEngine.build(vectors, config, executor, progress=False)
     engine.graph = build_graph(engine, 1, 1, progress=False)
-    fill_pages(0, 1, config.block_size, engine.forward)  # which only large collections have
+    fill_pages(0, 1, config.block_size, engine.forward)  # only large collections have pages
     blocks = SeismicIndex(State(engine, config, None, {}), None)
     for index in (blocks, ExactIndex.build(vectors)):
         for params in (SearchParams(), SearchParams(exact=True)):

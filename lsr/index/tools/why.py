@@ -1,7 +1,7 @@
-"""Why a search returned a document, or which of its stages let the document go, and what would have kept it.
+"""Explains why a search returned a document, or which stage dropped it, and which parameters return it.
 
-Nothing is guessed: the query is searched for, its block stage is run once more for the numbers that it leaves behind,
-and a remedy is one with which a search returned the document.
+Nothing is guessed: the query is searched, the stage of blocks is run once more for its numbers, and a remedy was tried
+with a search that returned the document.
 """
 
 from __future__ import annotations
@@ -45,26 +45,26 @@ Verdict = Literal[
 ]
 Reason = Literal["inverted", "asked for", "few allowed", "too few found"]
 
-# Relative. Searches add up the same products in another order, so that either of two scores this close may be higher.
+# Relative. Searches add up the same products in other orders, so either of two scores this close can be higher.
 SAME_SCORE = 1e-5
 
-# Ranks are looked for among so many times more documents, until the document is among them.
+# Factor by which deeper rankings are searched for the document.
 DEEPER = 8
 
-FACTOR_STEPS = 100  # of heap_factor, from one that is tried to the next
+FACTOR_STEPS = 100  # steps per unit of heap_factor
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """What one term of the query did for a document.
+    """The contribution of one term of the query to a document.
 
-    component: external. query_weight; document_weight: as the index scores it, 0 if the document lacks the term.
-    contribution: their product. in_head: whether the document's head, which is read first, has the term.
-    in_query_cut: whether the term was among those that estimated blocks.
-    block_maximum: the largest weight of the block's documents, as the block's summary, or its superblock's page, has it
-    in four bits; 0 if the term is not there.
-    estimated: what the term added to the estimate of the block.
-    After an exact search, which asks neither heads nor blocks, the last four are False and 0.
+    component: external. query_weight, document_weight: as the index scores them; 0 if the document lacks the term.
+        contribution: their product. in_head: whether the term is in the document's head, which is read first.
+        in_query_cut: whether the term estimated blocks. block_maximum: the largest weight of the block's documents, in
+        4 bits, in the block's summary or its superblock's page; 0 if the term is not there. estimated: what the term
+        added to the estimate of the block.
+
+    After an exact search, which uses neither heads nor blocks, the last four are False and 0.
     """
 
     component: int
@@ -79,22 +79,22 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """How near a document came to being found by an approximate search, by what the search required at its end.
+    """The stages of an approximate search for a document, with the requirements at its end.
 
-    estimate: of the document's block, which had to reach both of the following in the end. While a search has room for
-    more documents, any estimate does.
-    floor: what max_blocks left: so many blocks, about, have this estimate or a higher one. The least positive number if
-    there are not so many.
-    superblock, superblock_floor: the same of the superblock that the block is in, of which four times as many are
-    looked into; None where the collection is too small for superblocks.
+    estimate: of the document's block, which had to reach both floor and limit at the end. While the heap is not full,
+        any estimate is enough.
+    floor: the requirement of max_blocks: about that many blocks have this estimate or a higher one. The smallest
+        positive number if there are fewer.
+    superblock, superblock_floor: the same for the superblock of the block, of which four times as many are searched;
+        None for collections without superblocks.
     limit: heap_factor x `kept_by_blocks`; it rises during a search.
-    visited: whether the document was scored. True for an estimate that reaches both; None if it was scored only in case
-    its block was met when less was required.
-    head, head_limit: score of the document's heaviest components, by 8-bit weights, and what it had to reach for the
-    others to be read.
-    kept_by_blocks, kept: the score, by 8-bit weights, of the worst document that the search kept, before and after it
-    visited neighbors; 0 if it had room for more. It keeps a few more documents than it returns, and those of other
-    segments that it searched before.
+    visited: whether the document was scored. True if the estimate reaches both; None if it was scored only in case its
+        block came when less was required.
+    head, head_limit: the score of the document's head, with 8-bit weights, and the score that it needed for its tail to
+        be read.
+    kept_by_blocks, kept: the worst score in the heap, with 8-bit weights, before and after neighbors were visited; 0 if
+        the heap was not full. The heap has a few more documents than are returned, and those of segments searched
+        before.
     """
 
     estimate: float
@@ -111,7 +111,7 @@ class Stages:
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """The k and the parameters with which a search did return the document, and the rank that it had there."""
+    """The k and the parameters of a search that returned the document, and its rank there."""
 
     k: int
     params: SearchParams
@@ -120,33 +120,36 @@ class Remedy:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Why(HasFacts):
-    """Why a document was returned for a query, or was not.
+    """Why a document was or was not returned for a query.
 
-    verdict: the first of these that is true.
-        returned        it is among the k
-        filtered out    it is not among the documents that may be found
-        no shared term  it has no term of the query with a weight that the index keeps
+    verdict: the first of these that applies.
+        returned        it is among the k documents
+        filtered out    the filter excludes it
+        no shared term  it has no term of the query with a stored weight
         score too low   k documents with a higher score were returned
         tied            k documents with its score or a higher one were returned
-        not estimated   no term that estimates blocks is in the summary of its block, or of its superblock
-        out of blocks   max_blocks others have a higher estimate than its block, about, or its superblock is out
-        block skipped   its block's estimate is below heap_factor x the worst score kept in the end
-        tail not read   its heaviest components alone scored too little for the others to be read
-        rounded away    it was scored, but by its 8-bit weights other documents are better
-        Where `stages.visited` is None, a block that is out or skipped may have been met early, when less was required;
-        if so, the document was lost as the last two are.
-    row, k, params: what was asked for; of a document that is split, the row of the passage that was found, or of the
-        best one. `params` as an index tuned for a recall understands them.
-    rank: from 1, or None. exact_rank: the same of an exact search, for a document that was not returned, but could be.
-    score: that of the document in a result. threshold: that of the k-th, or None if fewer than k were returned.
-    terms: of the whole query, those that contribute most first.
-    exact: why the search was exact, which scores all documents; None if it was not.
-        inverted        documents are stored as inverted lists
+        not estimated   no term in the query cut is in the summary of its block, or of its superblock
+        out of blocks   about max_blocks other blocks have higher estimates than its block, or its superblock is out
+        block skipped   the estimate of its block is below heap_factor x the worst score in the heap at the end
+        tail not read   its head scored too little for its tail to be read
+        rounded away    it was scored, but with 8-bit weights other documents are better
+        If `stages.visited` is None, a block that is out or skipped may have come early, when less was required; the
+        document was then lost like in the last two cases.
+    row: the row of the document. If documents are split, the row of the returned passage, or of the best one.
+    k: of the search.
+    params: the effective parameters of the search: for a recall, the tuned ones.
+    rank: its rank in the result, from 1, or None.
+    exact_rank: its rank in an exact search, for a document that was not returned, but could be.
+    score: its score.
+    threshold: the score of the k-th document; None if fewer than k were returned.
+    terms: the terms of the whole query, largest contribution first.
+    exact: the reason for an exact search, which scores all documents; None if the search was not exact.
+        inverted        documents are stored as posting lists
         asked for       SearchParams(exact=True)
-        few allowed     so few documents may be found that each is scored
-        too few found   the blocks gave fewer than k documents
-    stages: of an approximate search; None after an exact one, or where no document may be found.
-    remedy: of a document that was not returned: a search that returns it. None if no parameters do.
+        few allowed     so few documents are allowed that each is scored
+        too few found   the blocks returned fewer than k documents
+    stages: the stages of an approximate search; None after an exact one, or if no document is allowed.
+    remedy: a search that returns a document that was not returned; None if no parameters do.
     """
 
     verdict: Verdict
@@ -169,10 +172,10 @@ class Why(HasFacts):
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    """One query, and the row of the document that is looked for. allowed: the documents that may be found.
+    """One query, and the row of the document in question. allowed: the documents that can be returned.
 
-    home: the engine of the document's segment, which is `engine` itself where there is but one; home_row: the row in
-    it. number: of the segment. share: that it has of all documents that are searched.
+    home: the engine of the document's segment, or `engine` itself if there is only one; home_row: its row there.
+        number: of the segment. share: of the segment in all searched documents.
     """
 
     engine: BlockEngine | InvertedEngine | SegmentedEngine
@@ -199,7 +202,7 @@ class _Search:
         return cls(engine, query, row, allowed, engine.segments[number].engine, inside, number, share)
 
     def of_passage(self, found: Array) -> _Search:
-        """The same of the document's passage that was found, or otherwise the best one that may be found, if any."""
+        """The same search for the returned passage of the document, or else its best allowed passage."""
         if not isinstance(self.engine, SegmentedEngine):
             return self
         rows = self.engine.passages(self.row)
@@ -213,7 +216,7 @@ class _Search:
         return _Search.of(self.engine, self.query, int(best[0]), self.allowed)
 
     def begin(self, k: int, params: SearchParams) -> tuple[Limits | None, Array]:
-        """How a search begins in the document's blocks: see SegmentedEngine.before."""
+        """The state in which a search starts in the document's blocks: see SegmentedEngine.before."""
         if isinstance(self.engine, SegmentedEngine):
             return self.engine.before(self.number, self.query, k, params, self.allowed)
         assert isinstance(self.home, BlockEngine)
@@ -224,13 +227,13 @@ class _Search:
         return self.allowed is None or bool(self.allowed.mask[self.row])
 
     def rank(self, k: int, params: SearchParams) -> int | None:
-        """The document's rank in a search, from 1, or None."""
+        """The rank of the document in a search, from 1, or None."""
         return _rank_in(self.engine.search(self.query, k, params, 1, self.allowed)[1][0], self.row)
 
 
 @dataclass(frozen=True, slots=True)
 class _InBlocks:
-    """What blocks make of the query: as kernels take it, what their scores are multiplied by, and the document."""
+    """The query in blocks: in the format of kernels, the factor of scores, and the document."""
 
     engine: BlockEngine
     row: int
@@ -251,14 +254,17 @@ def explain_search(
     params: SearchParams,
     allowed: Filter | None,
 ) -> Why:
-    """Why the document in `row` is, or is not, among the k found for `query`, one row.
+    """Why the document in `row` is, or is not, among the k results for `query`, one row.
 
-    Of several segments, what happened to the document's block is told of the search of its segment, which begins with
-    the scores that those before it kept. Where documents are split into passages, the passage that was found is
-    told of, or else the best one, whichever passage `row` is.
-    params: what was tuned for a recall, not the recall. Takes one search of a document that is returned, and as many of
-    another as the query has terms and some dozens, among them exact ones, which find its rank and a remedy.
-    Raises ParameterError for any number of queries but one, a row that does not exist, and as SeismicIndex.search does.
+    With several segments, the stages are those of the search of its segment, which starts with the scores that earlier
+    segments kept. With passages, the returned passage is explained, or else the best one, for any `row` of the
+    document.
+    params: the tuned ones for a recall, not the recall. Takes one search for a document that is returned, and for
+        another one as many as the query has terms and some dozens, exact ones among them, to find its rank and a
+        remedy.
+
+    Raises ParameterError for any number of queries other than one, a row that does not exist, and what
+    SeismicIndex.search raises.
     """
     query = checked_queries(query, engine.dim, k)
     k = int(k)
@@ -308,7 +314,7 @@ def _rank_in(rows: Array, row: int) -> int | None:
 
 
 def _why_exact(params: SearchParams, limits: Limits | None) -> Reason | None:
-    """Why a search of blocks is exact from the start."""
+    """The reason why a search of blocks is exact from the start; None if it is not."""
     if params.exact:
         return "asked for"
     return "few allowed" if limits is None or limits.exact else None
@@ -321,14 +327,14 @@ def _weights(search: _Search) -> dict[int, float]:
 
 
 def _score(search: _Search, document: dict[int, float]) -> float:
-    """The score that inverted lists give: products and sums of float32, by rising component; 0 if nothing is shared."""
+    """The score of posting lists: products and sums in float32, by ascending component; 0 if nothing is shared."""
     components, query_weights = search.query.row(0)
     weights = np.array([document.get(component, 0.0) for component in components.tolist()], np.float32)
     return float(np.add.accumulate(np.append(np.float32(0), query_weights * weights))[-1])
 
 
 def _block_score(inside: _InBlocks) -> float:
-    """The score that a result would have, 0 if nothing is shared."""
+    """The score in a result; 0 if nothing is shared."""
     table = _empty_table(inside.engine)
     table[inside.prepared.components] = inside.prepared.weights
     fine = float(fine_score(inside.document, table, inside.engine.forward))
@@ -337,7 +343,7 @@ def _block_score(inside: _InBlocks) -> float:
 
 
 def _empty_table(engine: BlockEngine) -> Array:
-    """Where kernels look up a query's weights."""
+    """An empty table of query weights for kernels."""
     return np.zeros(table_size(len(engine.forward.scale), engine.forward.heads.itemsize), np.float32)
 
 
@@ -364,7 +370,7 @@ def _visited(search: _Search, trail: Trail) -> bool | None:
     listed = trail.listed >= trail.listed_floor
     if trail.held or trail.linked or (listed and trail.estimate >= max(trail.floor, trail.limit)):
         return True
-    # A search that scores the document keeps it if it passes both what is required of heads and what of scores.
+    # A search that visits the document keeps it if it reaches the requirements of heads and of scores.
     passes = trail.head * HEAD_REACH >= trail.kept_by_blocks and trail.coarse > trail.kept * (1 + SAME_SCORE)
     return False if passes or not listed or trail.estimate < SMALLEST else None
 
@@ -407,7 +413,7 @@ def _terms(
 
 
 def _term_stages(inside: _InBlocks, trail: Trail) -> dict[int, tuple[bool, bool, float, float]]:
-    """External component -> (in_head, in_query_cut, block_maximum, estimated), where it is indexed."""
+    """External component -> (in_head, in_query_cut, block_maximum, estimated), for indexed components."""
     engine, prepared = inside.engine, inside.prepared
     external, scale = engine.components.external, engine.forward.scale
     codes = block_codes(engine.blocks, int(inside.document) // engine.blocks.block_size, prepared.components)
@@ -425,7 +431,7 @@ def _term_stages(inside: _InBlocks, trail: Trail) -> dict[int, tuple[bool, bool,
 
 
 def _exact_rank(search: _Search, k: int) -> int | None:
-    """The rank in an exact search, of a document with a positive score."""
+    """The rank in an exact search of a document with a positive score."""
     depth, rank = min(k, len(search.engine)), None
     while rank is None:
         rank = search.rank(depth, EXACT)
@@ -436,12 +442,12 @@ def _exact_rank(search: _Search, k: int) -> int | None:
 
 
 def _depths(verdict: Verdict, k: int, exact_rank: int) -> list[int]:
-    """The k with which to search for a remedy: while k documents are better, no parameters return the document."""
+    """The values of k to try for a remedy: while k documents are better, no parameters return the document."""
     return sorted({max(k, exact_rank)} if verdict in ("score too low", "tied") else {k, max(k, exact_rank)})
 
 
 def _remedy(search: _Search, depths: Iterable[int], params: SearchParams) -> Remedy | None:
-    """The first search that returns the document, of those that change little first."""
+    """The first search that returns the document. Small changes are tried first."""
     for k in depths:
         for changed in _changes(search, k, params):
             rank = search.rank(k, changed)
@@ -500,7 +506,7 @@ def _more_neighbors(search: _Search, k: int, params: SearchParams, all_neighbors
 
 
 def _halve(good: int, bad: int, works: Callable[[int], bool]) -> int:
-    """The number nearest to `bad` that halving finds to work, as `good` does and `bad` does not."""
+    """The number nearest to `bad` that works, found by bisection. `good` works and `bad` does not."""
     while abs(good - bad) > 1:
         middle = (good + bad) // 2
         if works(middle):

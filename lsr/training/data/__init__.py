@@ -1,4 +1,4 @@
-"""What encoders are trained on, as streams; without torch."""
+"""Streams of training data, without torch."""
 
 from lsr.training.data.examples import Example, Group
 from lsr.training.data.mixture import MixedBatch, Mixture

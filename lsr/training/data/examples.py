@@ -1,4 +1,4 @@
-"""What is trained on: a query with all its documents, and the group of them that one epoch draws."""
+"""Training examples: a query with all its documents, and the group of them that one epoch draws."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lsr.storage.ids import DIGEST_BYTES
 
 
 class Example(NamedTuple):
-    """A query with every document to draw from.
+    """A query with all documents to draw from.
 
-    place: where it was read, for errors.
-    positives, negatives: ids of documents where the source has a corpus, else texts; none occurs twice.
+    place: the place in its source, for errors.
+    positives, negatives: ids of documents if the source has a corpus, else texts, without duplicates.
     scores: a teacher's, of the positives and then of the negatives.
-    relevant: ids of documents that are neither: drawn neither as positives nor as random negatives.
+    relevant: ids of documents that are neither positives nor random negatives.
     """
 
     place: Place
@@ -31,10 +31,12 @@ class Example(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """What an epoch has drawn of an example, before the texts of ids are looked up.
+    """The documents that an epoch has drawn from an example, before the texts of ids are looked up.
 
-    number: of the example, counted from 0. documents: as in Example, the positive first.
-    short: how many random documents are missing. relevant: documents that these must not be.
+    number: of the example, counted from 0.
+    documents: as in Example, the positive first.
+    short: the number of missing random documents.
+    relevant: documents that the random ones must not be.
     """
 
     number: int
@@ -48,16 +50,16 @@ class Draw(NamedTuple):
 
     @property
     def characters(self) -> int:
-        """About what it takes in memory."""
+        """Its approximate memory in characters."""
         return len(self.query) + sum(map(len, self.documents)) + sum(map(len, self.relevant))
 
 
 class Group(NamedTuple):
     """A query and documents to score for it, the positive first.
 
-    document_ids: one for each document; equal texts that came without ids have equal ids.
-    scores: a teacher's, one for each document; None where no scores were asked for.
-    relevant: ids of documents known to be relevant, the positive among them.
+    document_ids: one for each document; equal texts without ids have equal ids.
+    scores: a teacher's, one for each document; None if no scores were requested.
+    relevant: ids of documents known to be relevant, with the positive.
     """
 
     query_id: str
@@ -69,7 +71,7 @@ class Group(NamedTuple):
 
 
 def text_id(text: str) -> str:
-    """An id for a text that has none: equal texts have the same, across sources and runs."""
+    """An id for a text without one. Equal texts have equal ids, in all sources and runs."""
     return blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()
 
 
@@ -82,7 +84,7 @@ def make_example(
     scores: Sequence[float] | None = None,
     relevant: Sequence[str] = (),
 ) -> Example:
-    """An Example, in which documents are kept where they occur first, and negatives that are relevant not at all."""
+    """An Example without duplicate documents (the first one is kept) and without relevant negatives."""
     kept_positives = _first_places(positives, ())
     chosen = {positives[at] for at in kept_positives}
     kept_negatives = _first_places(negatives, chosen.union(relevant))
@@ -103,22 +105,25 @@ def make_example(
 
 
 def draw(example: Example, number: int, size: int, random: Random, scored: bool, fill: bool) -> Draw:
-    """One positive at random, and size - 1 different negatives.
+    """Draw a random positive, and size - 1 different negatives.
 
-    scored: whether scores are wanted. fill: whether random documents can stand in for negatives that there are not.
-    Raises CollectionError for too few negatives without `fill`, and for documents without scores that should have some.
+    scored: whether scores are requested. fill: whether random documents can replace missing negatives. Raises
+        CollectionError for too few negatives without `fill`, and for documents without requested scores.
     """
     positive = random.randrange(len(example.positives))
     wanted = size - 1
     drawn = random.sample(range(len(example.negatives)), min(wanted, len(example.negatives)))
     short = wanted - len(drawn)
     if scored and example.scores is None:
-        raise CollectionError(f"{example.place}: there are no scores; add them, or train without a teacher's scores")
-    if short and (scored or not fill):
-        why = "random documents have no scores" if scored else "random ones cannot stand in for them here"
         raise CollectionError(
-            f"{example.place}: {len(example.negatives)} negatives, groups of {size} need {wanted}, and {why}; "
-            f"add negatives, or make groups smaller"
+            f"{example.place}: the record has no scores, which the loss needs; add scores, or use a loss without a "
+            "teacher"
+        )
+    if short and (scored or not fill):
+        why = "random documents have no scores" if scored else "random documents cannot replace them here"
+        raise CollectionError(
+            f"{example.place}: the query has {len(example.negatives)} negatives, but group = {size} needs {wanted}, "
+            f"and {why}; add negatives, or reduce group"
         )
     scores = None
     if scored and example.scores is not None:
@@ -137,7 +142,7 @@ def draw(example: Example, number: int, size: int, random: Random, scored: bool,
 
 
 def _first_places(documents: Sequence[str], unwanted: Container[str]) -> list[int]:
-    """Where each document occurs first, without those that are unwanted."""
+    """The first place of each document, without unwanted ones."""
     seen: dict[str, int] = {}
     for place, document in enumerate(documents):
         if document not in unwanted:

@@ -1,4 +1,4 @@
-"""Several sets of training data as one: every batch is of one of them, as OpenSearch's CombinedRandomSampler has it."""
+"""Several sets of training data as one: every batch is from one set, as in OpenSearch's CombinedRandomSampler."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ from lsr.training.data.stream import GroupStream
 
 
 class MixedBatch(NamedTuple):
-    """number: of the stream that the groups are from, counted from 0."""
+    """The groups of a batch. number: of their stream, counted from 0."""
 
     number: int
     groups: tuple[Group, ...]
 
 
 class Mixture:
-    """Batches of some streams, without end, for one of several processes that train.
+    """Batches of some streams, without end, for one of several training processes.
 
-    An epoch has as many batches as all streams together have in an epoch of theirs. Without `weights` these are theirs,
-    in random order, so that each example comes once. With `weights`, one of each stream, every batch is drawn: a stream
-    has a share in proportion to its weight, goes on from epoch to epoch, and begins its next one when it is through.
+    An epoch has as many batches as one epoch of all streams together. Without `weights`, these are the batches of those
+    epochs, in random order, so that each example comes once. With `weights`, one of each stream, every batch is drawn:
+    a stream has a share in proportion to its weight, continues in the next epoch of the mixture, and begins its own
+    next epoch at its end.
 
-    Which stream a batch is of depends on `seed` and the number of the batch alone, and is the same in all processes.
-    batch_size: groups of one process. rank, ranks: as for GroupStream.batches.
-    Reads every source once, to count. Raises CollectionError for one with fewer examples than there are processes.
+    The stream of a batch depends only on `seed` and the number of the batch, and is the same in all processes.
+    batch_size: groups of one process. rank, ranks: see GroupStream.batches.
+
+    Reads every source once, to count. Raises CollectionError for a source with fewer examples than processes.
     """
 
     def __init__(
@@ -48,11 +50,11 @@ class Mixture:
 
     @property
     def per_epoch(self) -> int:
-        """Batches of an epoch, for each process."""
+        """Batches per epoch and process."""
         return sum(self._sizes)
 
     def batches(self, skip: int = 0) -> Iterator[MixedBatch]:
-        """Every batch from number `skip` on, counted from 0 over all epochs."""
+        """All batches from number `skip`, counted from 0 over all epochs."""
         first, rest = divmod(skip, self.per_epoch)
         before: Counter[int] = Counter()
         for epoch in range(first):
@@ -64,7 +66,7 @@ class Mixture:
                 yield MixedBatch(number, next(following[number]))
 
     def _order(self, epoch: int) -> list[int]:
-        """The streams that the batches of an epoch are of."""
+        """The streams of the batches of an epoch."""
         random = Random(f"{self._seed} {epoch} streams")
         if self._weights is not None:
             return random.choices(range(len(self.streams)), self._weights, k=self.per_epoch)
@@ -81,9 +83,9 @@ class Mixture:
 
 
 def _batches_of_epoch(stream: GroupStream, batch_size: int, ranks: int) -> int:
-    """Batches that each of several processes gets in one epoch."""
+    """The number of batches for each of several processes in one epoch."""
     whole, rest = divmod(sum(1 for _ in stream.source.examples()), batch_size * ranks)
     batches = whole + (rest >= ranks)
     if not batches:
-        raise CollectionError(f"{stream.source.name}: there are too few queries to train on; give at least {ranks}")
+        raise CollectionError(f"{stream.source.name}: has too few queries to train on; it needs at least {ranks}")
     return batches

@@ -20,16 +20,16 @@ JSONL, TSV, PARQUET = ".jsonl", ".tsv", ".parquet"
 ROWS_AT_ONCE = 256
 ACCEPTED = "give a .jsonl[.gz], .tsv[.gz] or .parquet file, or a folder of such parts of one kind"
 
-_PAIR, _TRIPLE, _SCORED_TRIPLE = 2, 3, 5  # columns
+_PAIR, _TRIPLE, _SCORED_TRIPLE = 2, 3, 5  # numbers of columns
 
 
 def parts_of(path: str | Path) -> list[Path]:
-    """The files at `path`: itself, or those of a folder, by name. Raises CollectionError."""
+    """The files at `path`: the file itself, or those of a folder, by name. Raises CollectionError."""
     path = anchored(rereadable(expanded(path)))
     if path.is_dir():
         parts = [each for each in sorted(path.iterdir()) if _kind(each) and not each.name.startswith(".")]
         if len({_kind(part) for part in parts}) != 1:
-            raise CollectionError(f"{path}: holds no training records, or several kinds of files; {ACCEPTED}")
+            raise CollectionError(f"{path}: has no training records, or several kinds of files; {ACCEPTED}")
         return parts
     if not path.is_file():
         raise CollectionError(f"{path}: there is no such file or folder; {ACCEPTED}{searched_in(path)}")
@@ -39,9 +39,9 @@ def parts_of(path: str | Path) -> list[Path]:
 
 
 def read_records(parts: list[Path], ids: bool) -> Iterator[tuple[Place, Record]]:
-    """Every record with its line, or row, counted from 1. Values that are null are left out.
+    """Every record with its line, or row, counted from 1, without null values.
 
-    ids: what the columns of a table hold, rather than texts. Raises CollectionError.
+    ids: whether the columns of a table have ids, not texts. Raises CollectionError.
     """
     for part in parts:
         kind = _kind_of(part)
@@ -53,7 +53,7 @@ def read_records(parts: list[Path], ids: bool) -> Iterator[tuple[Place, Record]]
 
 
 def count_records(parts: list[Path]) -> int | None:
-    """How many there are, for progress bars; None where that cannot be told."""
+    """The number of records, for progress bars; None if it is unknown."""
     counts = [_parquet_rows(part) if _kind_of(part) == PARQUET else count_lines(part) for part in parts]
     known = [count for count in counts if count is not None]
     return sum(known) if len(known) == len(counts) else None
@@ -66,7 +66,7 @@ def _kind(path: Path) -> str | None:
 
 
 def _kind_of(path: Path) -> str | None:
-    """Of a file of another name: by how it begins."""
+    """The kind of a file with another name, by its first bytes; None if it is unknown."""
     if kind := _kind(path):
         return kind
     head = beginning(path)
@@ -89,13 +89,13 @@ def _table(path: Path, ids: bool) -> Iterator[tuple[Place, Record]]:
                 scores = [float(cell) for cell in cells[:2]]
             except ValueError as cause:
                 raise CollectionError(
-                    f"{place}: {cause}; of five columns the first two are the scores of positive and negative"
+                    f"{place}: {cause}; with five columns, the first two are the scores of positive and negative"
                 ) from cause
             yield place, {query: cells[2], "positive": cells[3], "negative": cells[4], "scores": scores}
         else:
             raise CollectionError(
-                f"{place}: {len(cells)} columns; expected, with tabs between them, query and positive, then perhaps a "
-                f"negative, and before these perhaps the scores of positive and negative"
+                f"{place}: {len(cells)} columns; expected tab-separated columns: query, positive, optionally a "
+                "negative; with five columns, the scores of positive and negative first"
             )
 
 
@@ -112,7 +112,9 @@ def _parquet(path: Path) -> Iterator[tuple[Place, Record]]:
     except DAMAGE as cause:
         if is_pointer(path):
             raise CollectionError(f"{path}: {POINTER}") from cause
-        raise CollectionError(f"{path}:{number + 1}: not Parquet, or damaged ({cause}); write it again") from cause
+        raise CollectionError(
+            f"{path}:{number + 1}: is not Parquet, or is damaged ({cause}); write it again"
+        ) from cause
 
 
 def _parquet_rows(path: Path) -> int | None:

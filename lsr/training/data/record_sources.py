@@ -1,4 +1,4 @@
-"""Sources of examples that are collections: their judgments, and their titles."""
+"""Collections as sources of examples: their judgments, and their titles."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lsr.training.data.store import Corpus, DocumentStore
 
 
 class RecordSource(Protocol):
-    """Where examples come from: TextRecords, IdRecords, Judgments, Titles.
+    """A source of examples: TextRecords, IdRecords, Judgments, Titles.
 
-    corpus: the documents that the ids of its examples belong to; None if these hold texts.
+    corpus: the documents of the ids in its examples; None if examples have texts.
     """
 
     @property
@@ -23,24 +23,27 @@ class RecordSource(Protocol):
     @property
     def corpus(self) -> Corpus | None: ...
     def count(self) -> int | None:
-        """How many examples there are at most, for progress bars; None where only reading them would tell."""
+        """The maximum number of examples, for progress bars; None if it is unknown before all are read."""
 
     def examples(self) -> Iterator[Example]:
-        """Every example, anew with every call and always in the same order. Raises CollectionError."""
+        """All examples, in the same order by every call. Raises CollectionError."""
 
 
 class Judgments:
     """The judged queries of a collection's split; documents of grade `relevant` and above are their positives.
 
-    There are no negatives: groups are filled up with random documents, among which none is that any split judges with
-    grade 1 or more, nor the query itself where Collection.drop_same_id. Positives that the corpus lacks, or that are
-    empty, are left out, and queries that have no others with them; `left_out` counts those queries.
-    Raises CollectionError where this leaves nothing, and for an empty query; ParameterError for relevant < 1.
+    There are no negatives: groups are filled with random documents, but not with documents that any split judges with
+    grade 1 or more, nor with the query itself if Collection.drop_same_id. Positives that the corpus lacks, or that are
+    empty, are dropped, and so are queries without any other positives; `left_out` counts these queries.
+
+    Raises CollectionError if this leaves no query, and for an empty query; ParameterError for relevant < 1.
     """
 
     def __init__(self, collection: Collection, store: DocumentStore, relevant: int = 1) -> None:
         if relevant < 1:
-            raise ParameterError(f"relevant is {relevant}; grades of 0 and below are not relevant, give at least 1")
+            raise ParameterError(
+                f"relevant is {relevant}; it must be at least 1, because grades of 0 and below are not relevant"
+            )
         self.name = collection.name
         self.corpus = Corpus(store)
         self.left_out = 0
@@ -60,7 +63,7 @@ class Judgments:
                 self.left_out += bool(wanted)
                 continue
             if not queries[query_id].strip():
-                raise CollectionError(f"{place}: the query is empty; give it a text or no judgments")
+                raise CollectionError(f"{place}: the query is empty; add its text, or remove its judgments")
             unwanted = (*known.get(query_id, ()), *([query_id] if collection.drop_same_id else ()))
             self._examples.append(make_example(place, query_id, queries[query_id], positives, (), None, unwanted))
         if not self._examples:
@@ -77,9 +80,10 @@ class Judgments:
 
 
 class Titles:
-    """Every document that has a title and a text: the title is the query, the text without it the positive.
+    """Every document with a title and a text: the title is the query, the text without it the positive.
 
-    There are no negatives: groups are filled up with the texts of random documents that have another title.
+    There are no negatives: groups are filled with the texts of random documents with other titles.
+
     Raises CollectionError if no document has both.
     """
 
@@ -103,7 +107,7 @@ class Titles:
 
 
 class DocumentTexts:
-    """Every document that has a text, which is the query and the positive, for what learns of texts alone."""
+    """Every document with a text, which is the query and the positive, for losses over texts alone."""
 
     def __init__(self, collection: Collection, store: DocumentStore) -> None:
         self.name = f"texts of {collection.name}"

@@ -1,4 +1,4 @@
-"""Training records: what their keys mean, and the two sources made of them, of texts and of ids."""
+"""Training records: their keys, and the two sources that read them, of texts and of ids."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lsr.training.data.examples import Example, make_example, text_id
 from lsr.training.data.record_files import Record, count_records, parts_of, read_records
 from lsr.training.data.store import Corpus, DocumentStore
 
-# The names of a key, in groups: where one of the first group is there, those of the next are not looked at.
+# The names of a key, in groups: if a record has one of the first group, those of the next group are ignored.
 _Names = tuple[tuple[str, ...], ...]
 _QUERY: _Names = (("query", "anchor", "question"),)
 _QUERY_ID: _Names = (("query_id", "qid"),)
@@ -26,7 +26,7 @@ _SYSTEMS, _CROSS_ENCODER = "neg", "ce-score"  # of msmarco-hard-negatives.jsonl
 
 
 class _Kind(NamedTuple):
-    """Which keys hold the documents, as texts or as ids."""
+    """The keys of the documents, as texts or as ids."""
 
     what: str
     positives: _Names
@@ -40,14 +40,14 @@ _TEXTS = _Kind(
     (("positive", "positives", "answer"),),
     (("negative", "negatives"),),
     re.compile(r"negative_(\d+)"),
-    '{"query", "positive"}, with "negative" or "negatives" and perhaps "scores"',
+    '{"query", "positive"}, optionally "negative" or "negatives", and "scores"',
 )
 _IDS = _Kind(
     "an id, as a string or a whole number",
     (("positive_ids", "positive_id", "pos"), ("positives", "positive")),
     (("negative_ids", "negative_id", _SYSTEMS), ("negatives", "negative")),
     re.compile(r"negative_(?:id_)?(\d+)"),
-    '{"query_id", "positive_ids"}, with "negative_ids" and perhaps "scores"',
+    '{"query_id", "positive_ids"}, optionally "negative_ids" and "scores"',
 )
 
 
@@ -60,21 +60,25 @@ class _Fields(NamedTuple):
 
 
 class TextRecords:
-    """Records that hold their texts: JSON lines or Parquet rows of
+    """Records with texts: JSON lines or Parquet rows of
 
         {"query": q, "positive": d}                                                 pairs
         {"query": q, "positive": d, "negative": d}                                  triples
-        {"query": q, "positives": [d, ...], "negatives": [d, ...], "scores": [...]}   and "query_id", if there is one
+        {"query": q, "positives": [d, ...], "negatives": [d, ...], "scores": [...]}   optionally with "query_id"
 
-    or columns of a table: query, positive; query, positive, negative; or these after the scores of the last two.
-    scores: a teacher's, of the positives and then of the negatives. Names of sentence-transformers' data sets are
-    understood: "anchor" or "question" for the query, "answer" for the positive, "negative_1", "negative_2", ... beside
-    or in place of "negative", and "score" or "label" for the scores or, of one positive, for its margins over each
-    negative. Other keys are ignored.
+    or columns of a table: query, positive; query, positive, negative; or the scores of positive and negative, then
+        query, positive, negative.
 
-    A document that occurs again in a record is dropped, as are negatives that are positives too. Reading raises
-    CollectionError, naming file and line, for anything else that makes no example, empty texts among it.
-    path: a file or a folder of parts. Raises CollectionError if it is neither.
+    scores: a teacher's, of the positives and then of the negatives.
+    path: a file or a folder of parts.
+
+    The names of sentence-transformers' data sets can be used: "anchor" or "question" for the query, "answer" for the
+    positive, "negative_1", "negative_2", ... beside or instead of "negative", and "score" or "label" for the scores or,
+    with one positive, for its margins over each negative. Other keys are ignored. A document that occurs again in a
+    record is dropped, and so are negatives that are also positives.
+
+    Raises CollectionError if `path` is neither a file nor a folder. Reading raises CollectionError, which names file
+    and line, for a record that is not an example, or that has an empty text.
     """
 
     corpus: Corpus | None = None
@@ -89,25 +93,27 @@ class TextRecords:
     def examples(self) -> Iterator[Example]:
         for place, record in read_records(self._parts, ids=False):
             fields = _parse(place, record, _TEXTS)
-            assert fields.query is not None  # _parse wants it of texts
+            assert fields.query is not None  # _parse requires it of texts
             query_id = text_id(fields.query) if fields.query_id is None else fields.query_id
             yield make_example(place, query_id, fields.query, fields.positives, fields.negatives, fields.scores)
 
 
 class IdRecords:
-    """Records of ids, whose texts are a collection's: JSON lines or Parquet rows, as `lsr mine` writes them,
+    """Records with ids of a collection: JSON lines or Parquet rows, as `lsr mine` writes them,
 
         {"query_id": i, "positive_ids": [i, ...], "negative_ids": [i, ...], "scores": [...]}
 
-    or columns of a table as for TextRecords, such as MS MARCO's qidpidtriples. The names that TextRecords knows may
-    hold ids here; "query" is the query's text, by default that of the collection. sentence-transformers'
-    msmarco-hard-negatives, {"qid": i, "pos": [i, ...], "neg": {system: [i, ...]}}, are read too, the negatives of all
-    systems together; where they are objects, {"pid": i, "ce-score": s}, with scores. Those without positives are passed
-    over.
+    or columns of a table as for TextRecords, such as MS MARCO's qidpidtriples.
 
-    Negatives that any split of the collection judges relevant are dropped, as is the query itself where
-    Collection.drop_same_id. collection: its split must be the one that the queries belong to.
-    Raises CollectionError as TextRecords, and for queries that the collection lacks.
+    collection: the collection of the ids. Its split must be that of the queries.
+
+    The names of TextRecords can have ids here; "query" is the query's text, by default that of the collection.
+    sentence-transformers' msmarco-hard-negatives, {"qid": i, "pos": [i, ...], "neg": {system: [i, ...]}}, are read,
+    too, with the negatives of all systems; if these are objects, {"pid": i, "ce-score": s}, with scores. Those without
+    positives are skipped. Negatives that any split of the collection judges relevant are dropped, and so is the query
+    itself if Collection.drop_same_id.
+
+    Raises CollectionError like TextRecords, and for queries that the collection lacks.
     """
 
     def __init__(self, path: str | Path, collection: Collection, store: DocumentStore) -> None:
@@ -127,12 +133,11 @@ class IdRecords:
             if record.get("pos") == []:
                 continue
             query_id, query, positives, negatives, scores = _parse(place, record, _IDS)
-            assert query_id is not None  # _parse wants it of ids
+            assert query_id is not None  # _parse requires it of ids
             query = self._queries.get(query_id) if query is None else query
             if query is None or not query.strip():
                 raise CollectionError(
-                    f"{place}: {self._collection} has no text for query {query_id!r}; give the collection and the "
-                    f"split that it belongs to"
+                    f"{place}: query {query_id!r} is not in {self._collection}; check collection and split in [data]"
                 )
             relevant = self._relevant.get(query_id, ())
             if self._drop_same_id:
@@ -153,8 +158,8 @@ def _parse(place: Place, record: Record, kind: _Kind) -> _Fields:
     if not positives:
         hint = ""
         if kind is _TEXTS and _value(place, record, _IDS.positives[:1]) is not None:
-            hint = " (it has ids: give the collection that they belong to)"
-        raise CollectionError(f"{place}: there is no positive{hint}; expected {kind.expected}")
+            hint = " (it has ids, which need a collection)"
+        raise CollectionError(f"{place}: the record has no positive{hint}; expected {kind.expected}")
     negatives = _documents(place, record, kind.negatives, kind)
     numbered = {name: match for name in record if (match := kind.numbered.fullmatch(name))}
     for name in sorted(numbered, key=lambda name: int(numbered[name][1])):
@@ -168,7 +173,7 @@ def _parse(place: Place, record: Record, kind: _Kind) -> _Fields:
 
 
 def _value(place: Place, record: Record, names: _Names) -> tuple[str, Any] | None:
-    """The key of these names that a record has, and its value."""
+    """The one of these keys that a record has, and its value."""
     for group in names:
         found = [name for name in group if name in record]
         if len(found) > 1:
@@ -179,7 +184,7 @@ def _value(place: Place, record: Record, names: _Names) -> tuple[str, Any] | Non
 
 
 def _documents(place: Place, record: Record, names: _Names, kind: _Kind) -> list[tuple[str, float | None]]:
-    """The documents of one key, each with the score that came with it."""
+    """The documents of one key, each with its own score, if it has one."""
     found = _value(place, record, names)
     if found is None:
         return []
@@ -206,14 +211,14 @@ def _string(place: Place, name: str, value: Any, kind: _Kind) -> str:
     if not isinstance(value, str):
         raise CollectionError(f'{place}: "{name}" is {_shown(value)}; it must be {kind.what}')
     if not value.strip():
-        raise CollectionError(f'{place}: "{name}" is empty; fill it in or leave the record out')
+        raise CollectionError(f'{place}: "{name}" is empty; add the text, or remove the record')
     if not value.isascii():
         check_text(f'{place}: "{name}"', value, CollectionError)
     return value
 
 
 def _scores(place: Place, record: Record, positives: int, negatives: int) -> list[float] | None:
-    """A score for each document, those of margins with 0 for the positive: only differences matter to a loss."""
+    """A score for each document. With margins, the positive has 0: only differences matter to a loss."""
     found = _value(place, record, _SCORES)
     if found is None:
         return None
@@ -226,8 +231,8 @@ def _scores(place: Place, record: Record, positives: int, negatives: int) -> lis
         return [0.0, *(-margin for margin in values)]
     margins = "" if named or positives != 1 or not negatives else f", or {negatives} margins"
     raise CollectionError(
-        f'{place}: "{name}" has {len(values)} numbers, and there are {positives} positives and {negatives} negatives; '
-        f'expected {positives + negatives}, named "scores"{margins}'
+        f'{place}: "{name}" has {len(values)} numbers for {positives} positives and {negatives} negatives; expected '
+        f'{positives + negatives}, named "scores"{margins}'
     )
 
 

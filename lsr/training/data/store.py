@@ -1,4 +1,4 @@
-"""The documents of a collection on disk, by row and by id, so that no collection needs to fit in memory."""
+"""The documents of a collection on disk, by row and by id, so that collections need not fit in memory."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from lsr.storage.strings import StringColumn
 MARKER = "documents.json"
 FORMAT_VERSION = 2
 STRINGS, IDS = "documents", "ids"
-STRINGS_PER_DOCUMENT = 3  # id, title, text, one after the other, so that one pass over the collection writes them
+STRINGS_PER_DOCUMENT = 3  # id, title, text, in turn, so that one pass over the collection writes them
 KEY_BYTES = 8
 
 
 class DocumentStore:
-    """Documents of a collection, memory-mapped. Those without a word, of title or text, are left out.
+    """Documents of a collection, memory-mapped, without documents that have no word in title and text.
 
-    documents.*.npy: id, title and text of every document. ids.*.npy: the ids alone, by which rows are found.
+    documents.*.npy: id, title and text of every document. ids.*.npy: only the ids, by which rows are found.
     """
 
     def __init__(self, folder: Path, strings: StringColumn, ids: IdColumn) -> None:
@@ -37,51 +37,53 @@ class DocumentStore:
 
     @classmethod
     def of(cls, collection: Collection, cache: str | Path, *, progress: bool = False) -> DocumentStore:
-        """The store of a collection, in a folder of its own below `cache`: the one that is there, or a new one.
+        """The store of a collection, in its own folder below `cache`: the existing one, or a new one.
 
-        Collections of one corpus share a store. It is there whole or not at all. Raises CollectionError for a
-        collection that cannot be read or holds no words, StorageError.
+        Collections of one corpus share a store. A store is complete or absent. Raises CollectionError for a collection
+        that cannot be read or has no words, StorageError.
         """
         corpus = collection.corpus
         name = blake2b(corpus.encode(), digest_size=KEY_BYTES).hexdigest()
         folder = Path(cache, f"documents-{name}")
         try:
             return cls.open(folder, corpus)
-        except IndexFormatError:  # not there, damaged, or of another version
+        except IndexFormatError:  # missing, damaged, or of another version
             _build(collection, corpus, folder, progress)
         return cls.open(folder, corpus)
 
     @classmethod
     def open(cls, folder: str | Path, corpus: str | None = None) -> DocumentStore:
-        """Open what `of` wrote; `corpus` is the Collection.corpus it must be of. Raises IndexFormatError."""
+        """Open a store written by `of`. corpus: its required Collection.corpus. Raises IndexFormatError."""
         folder = anchored(expanded(folder))
         try:
             manifest = json.loads((folder / MARKER).read_bytes())
             version, written_for, count = manifest["format_version"], manifest["corpus"], manifest["documents"]
         except DAMAGE as error:
-            raise IndexFormatError(f"{folder}: no documents can be read ({error}); remove the folder") from error
+            raise IndexFormatError(f"{folder}: documents cannot be read ({error}); delete the folder") from error
         if version != FORMAT_VERSION or corpus not in (None, written_for):
-            raise IndexFormatError(f"{folder}: of another version or collection; remove the folder")
+            raise IndexFormatError(f"{folder}: is of another version or collection; delete the folder")
         strings, ids = StringColumn.open(folder, STRINGS), IdColumn.open(folder, IDS)
         if len(ids) != count or len(strings) != count * STRINGS_PER_DOCUMENT:
-            raise IndexFormatError(f"{folder}: the documents are damaged; remove the folder")
+            raise IndexFormatError(f"{folder}: documents are damaged; delete the folder")
         return cls(folder, strings, ids)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return DocumentStore.open, (self._folder,)  # a process that gets one maps the files rather than copies them
+        return DocumentStore.open, (
+            self._folder,
+        )  # a process that receives a store maps the files instead of copying them
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, row: int) -> Document:
-        """Raises ParameterError when there is no such row, IndexFormatError when the file is damaged."""
+        """The document in a row. Raises ParameterError if the row does not exist, IndexFormatError for damage."""
         first = row * STRINGS_PER_DOCUMENT
         return Document(self._strings[first], self._strings[first + 1], self._strings[first + 2])
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """The documents as a source trains on them. titles: whether a title is part of its document, or is a query."""
+    """The documents as a source uses them. titles: whether a title is part of its document, or is a query."""
 
     store: DocumentStore
     titles: bool = True
@@ -90,12 +92,12 @@ class Corpus:
         return len(self.store)
 
     def text(self, row: int) -> str:
-        """What is encoded."""
+        """The encoded text of a document."""
         document = self.store[row]
         return document.full_text if self.titles else document.text
 
     def opposes(self, row: int, query: str) -> bool:
-        """Whether a document that nothing is known of may stand as a negative: has a text, and no such title."""
+        """Whether a document without judgments can be a negative: it has a text, and another title than the query."""
         if self.titles:
             return True
         document = self.store[row]
@@ -117,7 +119,9 @@ def _build(collection: Collection, corpus: str, folder: Path, progress: bool) ->
 
         count = StringColumn.write(temporary, STRINGS, strings()) // STRINGS_PER_DOCUMENT
         if not count:
-            raise CollectionError(f"{collection.name}: there is no word in any document; there is nothing to train on")
+            raise CollectionError(
+                f"{collection.name}: no document has a word, so there is nothing to train on; check the collection"
+            )
         written = StringColumn.open(temporary, STRINGS)
         IdColumn.write(temporary, IDS, (written[row * STRINGS_PER_DOCUMENT] for row in range(count)))
         manifest = {"format_version": FORMAT_VERSION, "corpus": corpus, "documents": count}

@@ -1,4 +1,4 @@
-"""Groups of a source, epoch by epoch: drawn, shuffled, shared out among processes, gone on with where one stopped."""
+"""Groups of a source, epoch by epoch: drawn, shuffled, distributed to processes, and resumed at any place."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from lsr.training.data.store import Corpus
 
 BUFFER_GROUPS = 1 << 16
 BUFFER_CHARACTERS = 1 << 26
-TRIES_BEFORE_SCAN = 100  # before the corpus is gone through document by document
+TRIES_BEFORE_SCAN = 100  # before all documents of the corpus are tried one by one
 
 
 class GroupStream:
     """Groups of `size` documents: one of every example of a source, in each epoch.
 
-    What is drawn, and in which order, depends on the source, `size`, `seed` and the number of the epoch alone: not on
-    the number of processes, nor on where an epoch was begun. They are shuffled within a buffer of `buffer` groups (and
-    of 64 million characters): one comes earlier than its place in the source by no more than the buffer, and later by
-    any number of places. The source is read by every process, which looks up the texts of its own groups only.
+    Which groups are drawn, and their order, depends only on the source, `size`, `seed` and the number of the epoch, and
+    not on the number of processes, or the place from which an epoch is resumed. Groups are shuffled in a buffer of
+    `buffer` groups (and of 64 million characters): a group comes earlier than its place in the source by at most the
+    size of the buffer, and later by any number of places. Every process reads the source, but looks up only the texts
+    of its own groups.
 
-    scored: whether groups come with scores, which every example must have then. fill: whether negatives that an example
-    lacks are drawn at random from the corpus; without it, where scores are wanted, and without a corpus, too few are an
-    error.
-    Raises ParameterError for a size or buffer below 1. Iterating raises CollectionError, naming the place.
+    scored: whether groups come with scores; every example must then have scores.
+    fill: whether missing negatives are drawn at random from the corpus. Without it, with scores, and without a corpus,
+        too few negatives are an error.
+
+    Raises ParameterError for a size or buffer below 1. Iterating raises CollectionError, which names the place.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class GroupStream:
         self._fill = fill and source.corpus is not None
 
     def groups(self, epoch: int, *, skip: int = 0, shard: int = 0, shards: int = 1) -> Iterator[Group]:
-        """Every `shards`-th group of an epoch, beginning with number `shard`, without the first `skip` of these."""
+        """Every `shards`-th group of an epoch, from number `shard`, without the first `skip` of these."""
         _check_share("shard", shard, "shards", shards, skip)
         for drawn in islice(self._shuffled(epoch), shard + skip * shards, None, shards):
             yield self._group(drawn, epoch)
@@ -70,10 +72,10 @@ class GroupStream:
         rank: int = 0,
         ranks: int = 1,
     ) -> Iterator[tuple[Group, ...]]:
-        """Batches of an epoch for one of several processes that train.
+        """Batches of an epoch for one of several training processes.
 
-        skip: batches of each rank to leave out, those of an epoch that was stopped. All ranks get as many batches, and
-        equally large ones: the last one may be smaller, and up to ranks - 1 groups are in none.
+        skip: number of batches of each process to skip, after an interruption. All processes get the same number of
+            batches of the same sizes: the last one can be smaller, and up to ranks - 1 groups are not used.
         """
         if batch_size < 1:
             raise ParameterError(f"batch_size is {batch_size}; it must be at least 1")
@@ -108,7 +110,7 @@ class GroupStream:
             random = Random(f"{self._seed} {epoch} {number}")
             yield draw(example, number, self.size, random, self._scored, self._fill)
         if number < 0:
-            raise CollectionError(f"{self.source.name}: holds no training example; it needs at least one")
+            raise CollectionError(f"{self.source.name}: has no training example; it needs at least one")
 
     def _group(self, drawn: Draw, epoch: int) -> Group:
         corpus = self.source.corpus
@@ -123,7 +125,7 @@ class GroupStream:
         return Group(drawn.query_id, drawn.query, ids, tuple(map(corpus.text, rows)), drawn.scores, drawn.relevant)
 
     def _random_rows(self, corpus: Corpus, drawn: Draw, epoch: int) -> list[int]:
-        """Rows of documents that nothing is known of, each once."""
+        """Different rows of documents without any judgment."""
         random = Random(f"{self._seed} {epoch} {drawn.number} random")
         count = len(corpus)
         first = random.randrange(count)
@@ -138,8 +140,8 @@ class GroupStream:
                 if len(rows) == drawn.short:
                     return rows
         raise CollectionError(
-            f"{drawn.place}: groups of {self.size} need {drawn.short} random documents, and the collection has "
-            f"{len(rows)} that are not relevant; make groups smaller"
+            f"{drawn.place}: group = {self.size} needs {drawn.short} random negatives, but only {len(rows)} documents "
+            "of the collection are not relevant; reduce group"
         )
 
 
@@ -147,14 +149,14 @@ def _rows_of(corpus: Corpus, drawn: Draw) -> list[int]:
     rows: list[int] = corpus.store.ids.rows(drawn.documents).tolist()
     if -1 in rows:
         raise CollectionError(
-            f"{drawn.place}: document {drawn.documents[rows.index(-1)]!r} is not in the collection, or empty there; "
-            "give the collection that the ids belong to"
+            f"{drawn.place}: document {drawn.documents[rows.index(-1)]!r} is not in the collection, or has no text; "
+            "use the collection of these ids"
         )
     return rows
 
 
 def _check_share(name: str, number: int, names: str, count: int, skip: int) -> None:
     if not 0 <= number < count:
-        raise ParameterError(f"{name} is {number} of {count} {names}; it must be at least 0 and below their number")
+        raise ParameterError(f"{name} is {number}; it must be at least 0 and below {names} ({count})")
     if skip < 0:
         raise ParameterError(f"skip is {skip}; it must be at least 0")

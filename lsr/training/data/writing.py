@@ -1,4 +1,4 @@
-"""Training records written to a file that is there whole or not at all."""
+"""Writing training records to a file that is complete or absent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lsr.storage.files import is_stream, replacing_file
 
 
 class MinedRecord(NamedTuple):
-    """What IdRecords reads. scores: of the positives, then of the negatives; None where there is no teacher."""
+    """A record for IdRecords. scores: of the positives, then of the negatives; None without a teacher."""
 
     query_id: str
     positive_ids: list[str]
@@ -42,7 +42,7 @@ def record_writer(path: str | Path, scored: bool) -> Iterator[Write]:
             with _parquet_writer(file, scored) as write:
                 yield write
         elif path.suffix == ".gz":
-            # Without the name and the time, so that equal records give equal files.
+            # Without name and time in the header, so that equal records give equal files.
             with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed:
                 yield _line_writer(cast("BinaryIO", packed))
         else:

@@ -1,4 +1,4 @@
-"""Sparse vectors on disk: .npz, lines of tokens, .csr, and folders of Parquet parts. All are read as streams."""
+"""Sparse vectors on disk: .npz, lines of tokens, .csr, and folders of Parquet parts. All are streamed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """One way to store vectors, chosen by the end of the path."""
+    """A format of stored vectors, chosen by the suffix of the path."""
 
     suffixes: tuple[str, ...]
     read_info: Callable[[Path], VectorsInfo]
@@ -56,12 +56,12 @@ _TOKENS = _Format(
 _CSR = _Format((".csr", ".csr.gz"), csr.read_info, csr.read_vocabulary, csr.iterate, csr.write)  # .gz is refused
 _PARQUET = _Format(("",), parquet.read_info, parquet.read_vocabulary, parquet.iterate, parquet.write)
 _FORMATS = (_NPZ, _TOKENS, _CSR, _PARQUET)
-_BY_NAME = _NPZ.suffixes + _CSR.suffixes  # known before there is a file, and where it is damaged
+_BY_NAME = _NPZ.suffixes + _CSR.suffixes  # formats that the name alone decides, even if the file is missing or damaged
 _EXPECTED = "give an .npz, .jsonl or .csr file or a folder of Parquet parts"
 
 
 def is_vectors(source: str) -> bool:
-    """Whether `source` names stored vectors, finished or not, rather than a collection."""
+    """Whether `source` is stored vectors (finished or not) and not a collection."""
     path = expanded(source)
     if path.is_file():
         return path.name.endswith(_BY_NAME) or kind_of_file(path) == VECTORS
@@ -69,12 +69,12 @@ def is_vectors(source: str) -> bool:
 
 
 def is_file_format(path: Path) -> bool:
-    """Whether vectors that are written there make one file, and no folder."""
+    """Whether vectors written to `path` are one file, not a folder."""
     return _written(path) is not _PARQUET
 
 
 def check_keeps_ids(path: Path) -> None:
-    """Raises VectorsError if rows that are written there cannot have ids."""
+    """Raises VectorsError if the format of `path` cannot store ids."""
     if _written(path) is _CSR:
         csr.refuse_ids(path)
 
@@ -82,9 +82,13 @@ def check_keeps_ids(path: Path) -> None:
 def iter_vectors(
     path: str | os.PathLike[str], rows: int = 8192, vocabulary: Vocabulary | None = None
 ) -> Iterator[SparseVectors]:
-    """The rows at `path`, in order, in batches of at most `rows`; memory does not grow with the file.
+    """The rows at `path`, in order, in batches of SparseVectors. The memory does not depend on the size of the file.
 
-    vocabulary: as for SparseVectors.read. Raises VectorsError.
+    path: an .npz, .jsonl, .jsonl.gz or .csr file, or a folder of Parquet parts.
+    rows: the maximum number of rows of a batch.
+    vocabulary: see SparseVectors.read.
+
+    Raises VectorsError if the file cannot be read or is invalid.
     """
     check_whole("rows", rows)
     path, stored = _stored(path)
@@ -96,13 +100,13 @@ def iter_vectors(
 
 
 def read_info(path: str | os.PathLike[str], vocabulary: Vocabulary | None = None) -> VectorsInfo:
-    """Counts and origin of the vectors at `path`. vocabulary: theirs, if it has been read. Raises VectorsError."""
+    """Counts and origin of the vectors at `path`. vocabulary: of the vectors, if already read. Raises VectorsError."""
     path, stored = _stored(path)
     return token_files.read_info(path, vocabulary) if stored is _TOKENS else stored.read_info(path)
 
 
 def read_vocabulary(path: str | os.PathLike[str]) -> Vocabulary | None:
-    """The tokens of the components of the vectors at `path`, if they are known there. Raises VectorsError."""
+    """The vocabulary of the vectors at `path`; None if it is not stored. Raises VectorsError if they cannot be read."""
     path, stored = _stored(path)
     return stored.read_vocabulary(path)
 
@@ -110,11 +114,11 @@ def read_vocabulary(path: str | os.PathLike[str]) -> Vocabulary | None:
 def read_matched(
     path: str | os.PathLike[str], vocabulary: Vocabulary | None, dim: int | None
 ) -> tuple[SparseVectors, set[str]]:
-    """All rows at `path` over the components of an index, token by token, and the tokens that it lacks.
+    """All rows at `path`, matched to the components of an index by token, and the tokens that the index lacks.
 
-    vocabulary, dim: of the index; any number of components will do where dim is None. Weights of tokens that it lacks
-    are dropped: no document has them. Vectors without tokens, or with numbers that stand in for them, keep their
-    components, which must be as many. Raises VectorsError for what cannot be matched.
+    vocabulary, dim: of the index; dim None allows any number of components. Weights of tokens that the index lacks are
+        dropped, because no document has them. Vectors without tokens, or with numbers as tokens, keep their components;
+        their dimension must be that of the index. Raises VectorsError for vectors that cannot be matched.
     """
     path, stored = _stored(path)
     own = stored.read_vocabulary(path)
@@ -122,14 +126,14 @@ def read_matched(
         return match_tokens(read_vectors(path), own, vocabulary)
     if stored is _TOKENS:
         raise VectorsError(
-            f"{path}: names its components by tokens, and the index keeps none; build the index from vectors with a "
-            f"vocabulary, such as JSONL, or with an encoder"
+            f"{path}: has tokens, but the index has no vocabulary; build the index from vectors with a vocabulary, "
+            "such as JSONL, or with an encoder"
         )
     vectors = read_vectors(path)
     if dim is not None and vectors.dim != dim:
         raise VectorsError(
-            f"{path}: has {vectors.dim} components, the index {dim}, and without the tokens of both they cannot be "
-            f"matched; give vectors of the index's encoder, or such with a vocabulary, as JSONL has it"
+            f"{path}: has {vectors.dim} components, but the index has {dim}, and without tokens of both they cannot be "
+            "matched; give vectors of the index's encoder, or vectors with a vocabulary, such as JSONL"
         )
     return vectors, set()
 
@@ -152,7 +156,7 @@ def read_vectors(
 
 
 def match_tokens(vectors: SparseVectors, own: Vocabulary, vocabulary: Vocabulary) -> tuple[SparseVectors, set[str]]:
-    """The same rows over another vocabulary than their own, and the tokens of theirs that it lacks."""
+    """The rows over another vocabulary, and the tokens that it lacks."""
     if own == vocabulary:
         return vectors, set()
     found = [vocabulary.id_of(token) for token in own.tokens]
@@ -175,13 +179,14 @@ def write_vectors(
         check_kind("the vocabulary", vocabulary, Vocabulary)
     if vocabulary is not None and len(vocabulary) != vectors.dim:
         raise VectorsError(
-            f"the vocabulary has {len(vocabulary)} tokens, the vectors have {vectors.dim} components; they must agree"
+            f"the vocabulary has {len(vocabulary)} tokens, but the vectors have {vectors.dim} components; the numbers "
+            "must be equal"
         )
     _written(path).write(path, vectors, vocabulary, as_json(metadata))
 
 
 def _stored(path: str | os.PathLike[str]) -> tuple[Path, _Format]:
-    """Where vectors can be read, and how: by what is there, whatever its name."""
+    """The path and the format of stored vectors, by content, whatever the name."""
     path = rereadable(expanded(path))
     if path.is_dir():
         refuse_special(path, VectorsError)
@@ -190,7 +195,7 @@ def _stored(path: str | os.PathLike[str]) -> tuple[Path, _Format]:
         raise VectorsError(f"{path}: no such file or folder; {_EXPECTED}")
     named = _written(path)
     if kind_of_file(path) != VECTORS and named is _PARQUET:
-        raise VectorsError(f"{path}: is {what_is(path)}, not one of vectors; {_EXPECTED}")
+        raise VectorsError(f"{path}: is {what_is(path)}, not a file of vectors; {_EXPECTED}")
     if named is _CSR or is_csr(path):
         return path, _CSR
     return path, _NPZ if path.suffix == ".npz" or beginning(path).startswith(ZIP) else _TOKENS
@@ -203,18 +208,18 @@ def _written(path: Path) -> _Format:
 def _check_vocabulary(path: Path, info: VectorsInfo, vocabulary: Vocabulary) -> None:
     if info.dim != len(vocabulary) or info.vocabulary_hash not in (None, vocabulary.hash):
         raise VectorsError(
-            f"{path}: its {info.dim} components are not those of the vocabulary given, which has {len(vocabulary)} "
-            "tokens; use the vocabulary of the same encoder"
+            f"{path}: has {info.dim} components, but the given vocabulary has {len(vocabulary)} tokens; use the "
+            "vocabulary of the same encoder"
         )
 
 
 def _fill(path: Path, info: VectorsInfo, batches: Iterator[SparseVectors]) -> SparseVectors:
-    """One SparseVectors out of batches, with room made once, from the counts."""
+    """One SparseVectors from batches. The arrays are allocated once, by the counts."""
     try:
         indptr = np.zeros(info.rows + 1, np.int64)
         indices = np.empty(info.nnz, component_dtype(info.dim))
         values = np.empty(info.nnz, np.float32)
-    except (MemoryError, ValueError):  # NumPy's, for more than an array can have
+    except (MemoryError, ValueError):  # NumPy raises these for too large arrays
         raise VectorsError(
             f"{path}: {info.rows} rows with {info.nnz} weights do not fit in memory; read them with iter_vectors"
         ) from None
@@ -222,14 +227,14 @@ def _fill(path: Path, info: VectorsInfo, batches: Iterator[SparseVectors]) -> Sp
     row = end = 0
     for batch in batches:
         if row + len(batch) > info.rows or end + batch.nnz > info.nnz:
-            raise VectorsError(f"{path}: there are more rows or weights than it says; write it again")
+            raise VectorsError(f"{path}: has more rows or weights than its header says; write the file again")
         indptr[row + 1 : row + len(batch) + 1] = batch.indptr[1:] + end
         indices[end : end + batch.nnz] = batch.indices
         values[end : end + batch.nnz] = batch.values
         ids += batch.ids or []
         row, end = row + len(batch), end + batch.nnz
     if row < info.rows:
-        raise VectorsError(f"{path}: there are {row} rows, but it says {info.rows}; write it again")
-    indices.resize(end, refcheck=False)  # zeros and duplicates have been dropped
+        raise VectorsError(f"{path}: has {row} rows, but its header says {info.rows}; write the file again")
+    indices.resize(end, refcheck=False)  # zeros and duplicates were dropped
     values.resize(end, refcheck=False)
     return SparseVectors.from_normalized(indptr, indices, values, info.dim, ids if len(ids) == row and ids else None)

@@ -1,7 +1,7 @@
-"""The .csr files of BigANN (NeurIPS'23, sparse track), which other sparse indexes read too: no ids, no tokens.
+"""The .csr files of BigANN (NeurIPS'23, sparse track), which other sparse indexes read, too. No ids, no tokens.
 
-Little endian, nothing in between: int64 rows, components, weights; int64 indptr[rows + 1]; int32 indices[weights];
-float32 values[weights].
+Little endian, without padding: int64 rows, components, weights; int64 indptr[rows + 1]; int32 indices[weights]; float32
+values[weights].
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
 WHAT = "a .csr file: its counts, indptr, indices and values"
-MAX_DIM = 2**31  # components that int32 can number
+MAX_DIM = 2**31  # number of components of int32
 NUMBERS_PER_WRITE = 65_536
 
 
@@ -36,7 +36,7 @@ def read_info(path: Path) -> VectorsInfo:
 
 
 def read_vocabulary(_path: Path) -> None:
-    """There is none."""
+    """None: the format has no vocabulary."""
 
 
 def iterate(path: Path, rows: int, _vocabulary: Vocabulary | None) -> Iterator[SparseVectors]:
@@ -53,7 +53,7 @@ def iterate(path: Path, rows: int, _vocabulary: Vocabulary | None) -> Iterator[S
             if bad.any():
                 at = int(bad.argmax())
                 raise VectorsError(
-                    f"row {first + at}: indptr continues with {ends[at]}; it must never fall, nor exceed the {nnz} "
+                    f"row {first + at}: indptr continues with {ends[at]}; it must not decrease, nor exceed the {nnz} "
                     "components"
                 )
             end = int(ends[-1])
@@ -73,9 +73,9 @@ def write(path: Path, vectors: SparseVectors, _vocabulary: Vocabulary | None, _e
 
 
 def write_batches(path: Path, dim: int, batches: Callable[[], Iterator[SparseVectors]]) -> None:
-    """Write the file of rows that are read three times; ids are left out. Raises VectorsError, StorageError."""
+    """Write the file. `batches` is called three times. Ids are dropped. Raises VectorsError, StorageError."""
     if dim > MAX_DIM:
-        raise VectorsError(f"{path}: a .csr file has {MAX_DIM} components at most, not {dim}; write .npz")
+        raise VectorsError(f"{path}: a .csr file can have at most {MAX_DIM} components, not {dim}; write .npz")
     indptr = indptr_of(np.concatenate([np.zeros(0, np.int64), *(np.diff(batch.indptr) for batch in batches())]))
     with replacing_file(path) as file:
         file.write(np.array([len(indptr) - 1, dim, indptr[-1]], "<i8").tobytes())
@@ -86,16 +86,14 @@ def write_batches(path: Path, dim: int, batches: Callable[[], Iterator[SparseVec
 
 
 def _write_array(file: BinaryIO, array: npt.NDArray[Any], dtype: str) -> None:
-    """A part at a time, which is converted."""
+    """Write an array, converted in parts."""
     for begin in range(0, len(array), NUMBERS_PER_WRITE):
         file.write(array[begin : begin + NUMBERS_PER_WRITE].astype(dtype, copy=False).tobytes())
 
 
 def refuse_ids(path: Path) -> NoReturn:
-    """Raises VectorsError: ids have no place in such a file."""
-    raise VectorsError(
-        f"{path}: a .csr file has no place for ids; leave them out by vectors.with_ids(None), or write .npz"
-    )
+    """Raises VectorsError, because a .csr file cannot store ids."""
+    raise VectorsError(f"{path}: a .csr file cannot store ids; drop them with vectors.with_ids(None), or write .npz")
 
 
 class _Array:
@@ -149,4 +147,4 @@ def _open(path: Path) -> Iterator[_Csr]:
 
 def _refuse_packed(path: Path) -> None:
     if path.suffix == ".gz":
-        raise VectorsError(f"{path}: packed .csr files are neither read nor written; unpack it with gunzip")
+        raise VectorsError(f"{path}: compressed .csr files are neither read nor written; decompress it with gunzip")

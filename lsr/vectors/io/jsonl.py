@@ -1,7 +1,6 @@
-"""JSON lines, plain or gzipped: {"id": "d1", "vector": {"token": weight, ...}}, one row a line.
+"""JSON lines, plain or gzipped: {"id": "d1", "vector": {"token": weight, ...}}, one row per line.
 
-Ids are text or whole numbers, which become text, under "id", "_id" or "qid". Other keys are ignored. The file is in
-UTF-8.
+Ids are texts or whole numbers (read as texts) under "id", "_id" or "qid". Other keys are ignored. The file is in UTF-8.
 """
 
 from __future__ import annotations
@@ -34,12 +33,12 @@ def records(path: Path) -> Iterator[TokenRecord]:
         fields = parsed(text, place, WHAT)
         row_id, pairs = fields.get("_id", fields.get("id", fields.get("qid"))), fields.get("vector")
         if not isinstance(pairs, tuple):
-            raise VectorsError(f"{place}: there is no vector object; expected {WHAT}")
+            raise VectorsError(f"{place}: has no vector object; expected {WHAT}")
         yield TokenRecord(place, checked_id(row_id, place), pairs)
 
 
 def parsed(text: str, place: str, what: str) -> dict[str, Any]:
-    """A JSON object; those inside it are tuples of pairs, so that a key that occurs twice is kept twice."""
+    """A JSON object. Objects inside it are tuples of pairs, so that duplicate keys are kept."""
     try:
         record = json.loads(text, object_pairs_hook=tuple)
     except (ValueError, RecursionError) as error:
@@ -50,25 +49,27 @@ def parsed(text: str, place: str, what: str) -> dict[str, Any]:
 
 
 def checked_id(row_id: Any, place: str) -> str:
-    """An id as text. Raises VectorsError for what cannot be one."""
+    """An id as text. Raises VectorsError for an invalid id."""
     if type(row_id) is int:
         row_id = str(row_id)
     if not isinstance(row_id, str) or not row_id or not is_utf8(row_id):
         fault = "there is no id" if row_id is None else f"id is {row_id!r}"
-        raise VectorsError(f"{place}: {fault}; each line needs one, text or a whole number")
+        raise VectorsError(f"{place}: {fault}; each line needs an id, a text or a whole number")
     return row_id
 
 
 def write(path: Path, vectors: SparseVectors, vocabulary: Vocabulary | None, _encoder: dict[str, Any] | None) -> None:
-    """Write the file; nine digits tell every 32-bit float apart. Rows without ids are numbered from 0."""
+    """Write the file, with nine digits, which are exact for 32-bit floats. Rows without ids are numbered from 0."""
     if vocabulary is None:
-        raise VectorsError(f"{path}: JSONL holds tokens, so that it needs the vocabulary; give one or write .npz")
+        raise VectorsError(
+            f"{path}: a JSONL file has tokens and needs the vocabulary; give the vocabulary, or write .npz"
+        )
     if vectors.ids is not None:
         check_unique(vectors.ids)
     names = list(map(as_text, vocabulary.tokens))
     with replacing_file(path) as file:
         if path.suffix == ".gz":
-            # Without the name and the time, so that equal vectors give equal files.
+            # Without name and time, so that equal vectors give equal files.
             with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed:
                 _write_lines(cast("BinaryIO", packed), vectors, names)
         else:
@@ -85,12 +86,12 @@ def _write_lines(file: BinaryIO, vectors: SparseVectors, names: list[str]) -> No
 
 
 def vector_as_text(vectors: SparseVectors, row: int, names: Sequence[str]) -> str:
-    """A row as a JSON object. names: of the components, as JSON."""
+    """A row as a JSON object. names: the tokens of the components, as JSON."""
     return weights_as_text(*vectors.row(row), names)
 
 
 def weights_as_text(components: npt.NDArray[Any], weights: npt.NDArray[np.float32], names: Sequence[str]) -> str:
-    """Weights as a JSON object. names: of all components, as JSON."""
+    """Weights as a JSON object. names: the tokens of all components, as JSON."""
     pairs = zip(components.tolist(), weights.tolist(), strict=True)
     return "{" + ", ".join([f"{names[component]}: {weight:.9g}" for component, weight in pairs]) + "}"
 

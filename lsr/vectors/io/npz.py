@@ -1,10 +1,10 @@
 """NumPy archives: one file of arrays, streamed from inside the zip.
 
 Arrays: indptr, indices, values (float16 or float32), dim. Optional: ids, as text (NumPy's <U), whole numbers or, as lsr
-writes them, UTF-8 bytes, end to end, with ids_offsets (int64[rows + 1]); encoder and vocabulary (JSON, as bytes).
+writes them, concatenated UTF-8 bytes with ids_offsets (int64[rows + 1]); encoder and vocabulary (JSON, as bytes).
 Nothing is pickled.
 
-What scipy.sparse.save_npz writes of a CSR matrix is read, too: data in place of values, and shape in place of dim.
+CSR matrices written by scipy.sparse.save_npz are read, too: data instead of values, and shape instead of dim.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from lsr.vectors.vocabulary import Vocabulary
 
 WHAT = "an .npz archive with indptr, indices, values and dim"
 _ARRAYS = ("indptr", "indices", "values", "dim")
-_IDS = "text: save np.array(ids, dtype=str), as objects are pickles, which are never read"
+_IDS = "text: save np.array(ids, dtype=str); arrays of objects are pickles, which are never read"
 
 
 def read_info(path: Path) -> VectorsInfo:
@@ -47,7 +47,7 @@ def read_info(path: Path) -> VectorsInfo:
 
 
 def read_vocabulary(path: Path) -> Vocabulary | None:
-    """The tokens stored beside the vectors, if any."""
+    """The vocabulary stored with the vectors; None if there is none."""
     with _open(path) as archive:
         return _read_vocabulary(archive)
 
@@ -64,8 +64,8 @@ def iterate(path: Path, rows: int, _vocabulary: Vocabulary | None) -> Iterator[S
         total = indptr.length - 1
         if total < 0 or indices.length != values.length:
             raise VectorsError(
-                f"indptr has {indptr.length} entries, indices {indices.length} and values {values.length}; "
-                "the first needs at least one and the others as many of each"
+                f"indptr has {indptr.length} entries, indices {indices.length} and values {values.length}; indptr "
+                "needs at least one, and indices and values equally many"
             )
         end = int(indptr.read(1)[0])
         if end != 0:
@@ -77,7 +77,7 @@ def iterate(path: Path, rows: int, _vocabulary: Vocabulary | None) -> Iterator[S
             if bad.any():
                 at = int(bad.argmax())
                 raise VectorsError(
-                    f"row {first + at}: indptr continues with {ends[at]}; it must never fall, nor exceed the "
+                    f"row {first + at}: indptr continues with {ends[at]}; it must not decrease, nor exceed the "
                     f"{indices.length} components"
                 )
             end = int(ends[-1])
@@ -91,7 +91,7 @@ def iterate(path: Path, rows: int, _vocabulary: Vocabulary | None) -> Iterator[S
 
 
 def write(path: Path, vectors: SparseVectors, vocabulary: Vocabulary | None, encoder: dict[str, Any] | None) -> None:
-    """Write the archive, not compressed."""
+    """Write the archive, uncompressed."""
     arrays: dict[str, npt.NDArray[Any]] = {
         "indptr": vectors.indptr,
         "indices": vectors.indices,
@@ -120,13 +120,13 @@ def _open(path: Path) -> Iterator[zipfile.ZipFile]:
         for name in ("indptr", "indices", "data", "shape") if _is_scipy(archive) else _ARRAYS:
             if f"{name}.npy" not in archive.namelist():
                 found = ", ".join(sorted(archive.namelist())[:8]) or "nothing"
-                raise VectorsError(f"there is no array {name} in it, but {found}; expected {WHAT}")
+                raise VectorsError(f"the array {name} is missing; there is {found}; expected {WHAT}")
         check_unpacked(sum(each.file_size for each in archive.infolist()), path.stat().st_size)
         yield archive
 
 
 def _is_scipy(archive: zipfile.ZipFile) -> bool:
-    """Whether scipy.sparse.save_npz wrote it. Raises VectorsError for a matrix of another format than CSR."""
+    """Whether scipy.sparse.save_npz wrote the archive. Raises VectorsError for a matrix in another format than CSR."""
     names = archive.namelist()
     if not {"format.npy", "shape.npy", "data.npy"} <= {*names} or "values.npy" in names:
         return False
@@ -134,7 +134,7 @@ def _is_scipy(archive: zipfile.ZipFile) -> bool:
         stored = str(np.lib.format.read_array(file, allow_pickle=False).astype(str).item())
     if stored != "csr":
         raise VectorsError(
-            f"it is a SciPy matrix of format {stored!r}, whose rows cannot be read one by one; save it as CSR: "
+            f"is a SciPy matrix of format {stored!r}, whose rows cannot be streamed; save it as CSR: "
             "scipy.sparse.save_npz(path, matrix.tocsr())"
         )
     return True
@@ -159,7 +159,7 @@ class _Column:
         self.length: int = shape[0] if shape else 1
         size = self._stream.tell() + self.length * self.dtype.itemsize
         if size != archive.getinfo(f"{name}.npy").file_size:
-            raise VectorsError(f"{self._name} is not as long as its header says; write the file again")
+            raise VectorsError(f"{self._name} has another length than its header says; write the file again")
 
     def read(self, count: int) -> npt.NDArray[Any]:
         data = self._stream.read(count * self.dtype.itemsize)
@@ -168,7 +168,7 @@ class _Column:
         return np.frombuffer(data, self.dtype)
 
     def check_end(self) -> None:
-        """Nothing may follow; reading on also makes zipfile compare the checksum."""
+        """Raises VectorsError for further data. Reading to the end also lets zipfile compare the checksum."""
         if self._stream.read(1):
             raise VectorsError(f"{self._name} is longer than indptr says; write the file again")
 
@@ -186,7 +186,7 @@ class _PlainIds:
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._column = _Column(archive, "ids", "Uiu", _IDS)
         if self._column.dtype == np.uint8:
-            raise VectorsError(f"array ids holds bytes, and there is no array ids_offsets; expected {_IDS}")
+            raise VectorsError(f"the array ids has bytes, but the array ids_offsets is missing; expected {_IDS}")
 
     def read(self, count: int) -> list[str]:
         ids: list[str] = self._column.read(count).astype(str).tolist()
@@ -209,7 +209,7 @@ class _PackedIds:
     def read(self, count: int) -> list[str]:
         offsets = [self._end, *self._offsets.read(count).tolist()]
         if any(a > b for a, b in pairwise(offsets)):
-            raise VectorsError("ids_offsets falls; write the file again")
+            raise VectorsError("ids_offsets decreases; write the file again")
         begin, self._end = offsets[0], offsets[-1]
         text = self._bytes.read(self._end - begin).tobytes()
         return [text[a - begin : b - begin].decode() for a, b in pairwise(offsets)]
@@ -241,5 +241,5 @@ def _read_json(archive: zipfile.ZipFile, name: str, kind: type) -> Any:
     column = _Column(archive, name, "u")
     content = json.loads(column.read(column.length).tobytes())
     if not isinstance(content, kind):
-        raise VectorsError(f"array {name} holds JSON of another kind than {kind.__name__}; write the file again")
+        raise VectorsError(f"the array {name} has JSON of another type than {kind.__name__}; write the file again")
     return content

@@ -1,12 +1,12 @@
-"""A folder of Parquet parts: what encoding a collection writes, one complete part after the other.
+"""A folder of Parquet parts, which encoding a collection writes one after the other.
 
-    part-00000.parquet ...   as lsr.storage.parts says: columns id (string), indices (list<uint32>), values
+    part-00000.parquet ...   see lsr.storage.parts: columns id (string), indices (list<uint32>), values
                              (list<float>); settings {encoder, dim, vocabulary_hash}; "lsr.nnz", the number of weights
     vocabulary.json          the tokens of the components
     vectors.json             counts, and rows, weights and bytes of each part; written last
-    encoder/                 what made the vectors, if it was kept with them; neither written nor read here
+    encoder/                 the encoder, if it is stored with the vectors; neither written nor read here
 
-A folder without vectors.json is an encoding that has not finished; one part of it is complete or absent.
+A folder without vectors.json is an unfinished encoding. Each of its parts is complete.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ FORMAT_VERSION = 1
 VECTORS_FILE = "vectors.json"
 VOCABULARY = "vocabulary.json"
 ENCODER = "encoder"
-WHAT = "a folder of vectors as lsr writes it"
-WHAT_PART = "a Parquet part as lsr writes it"
+WHAT = "a folder of vectors written by lsr"
+WHAT_PART = "a Parquet part written by lsr"
 SCHEMA = pa.schema(
     [("id", pa.string()), ("indices", pa.list_(pa.uint32())), ("values", pa.list_(pa.float32()))],
 )
-READ_BUFFER = 1 << 16  # bytes; without one, the whole column of a row group is read at once
+READ_BUFFER = 1 << 16  # bytes; without a buffer, the whole column of a row group is read at once
 POSTINGS_PER_PART = 1 << 24
-MAX_POSTINGS = 2**31 - 1  # the offsets of an Arrow list have 32 bits
+MAX_POSTINGS = 2**31 - 1  # Arrow lists have 32-bit offsets
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class PartSize:
 
 @dataclass(frozen=True, slots=True)
 class PartSettings:
-    """What all parts of a folder have in common."""
+    """The settings that all parts of a folder share."""
 
     dim: int
     encoder: dict[str, Any] | None
@@ -78,14 +78,15 @@ class Manifest:
 
 
 class ParquetWriter(PartWriter[PartSize]):
-    """Writes a folder of vectors part by part, and resumes where an earlier writer stopped.
+    """Writes a folder of vectors part by part. Resumes after an interruption.
 
-    folder: made if it is not there; may hold the parts of an earlier, unfinished writer with the same settings.
-    dim, vocabulary, encoder: the settings; `encoder` is the JSON description of what makes the vectors.
-    complete_parts, complete_rows: what is there already, intact; the next part follows after it.
+    folder: created if it does not exist; may have the parts of an unfinished writer with the same settings.
+    dim, vocabulary, encoder: the settings; `encoder` is the JSON description of the encoder.
+    complete_parts, complete_rows: the numbers of parts and rows that are already in the folder and intact. The next
+        part follows them.
 
-    Only one writer can have a folder at a time. Raises VectorsError when the folder holds parts of other settings,
-    and StorageError when it cannot be written, holds other files, or has a writer.
+    Only one writer can have a folder at a time. Raises VectorsError if the folder has parts with other settings, and
+    StorageError if it cannot be written, has other files, or has a writer.
     """
 
     def __init__(
@@ -110,14 +111,17 @@ class ParquetWriter(PartWriter[PartSize]):
         return sum(part.rows for part in self.parts)
 
     def write_part(self, vectors: SparseVectors, metadata: Mapping[str, str] | None = None) -> None:
-        """Write the next part, all of it or nothing. Rows without ids are numbered from 0, over all parts.
+        """Write the next part, completely or not at all. Rows without ids are numbered from 0, over all parts.
 
-        metadata: more key-value metadata of the part. Raises VectorsError for another dim or an id that has occurred
-        before, and StorageError.
+        metadata: more key-value metadata of the part. Raises VectorsError for another dim or a duplicate id, and
+            StorageError.
         """
         self.check_open()
         if vectors.dim != self._settings.dim:
-            raise VectorsError(f"a part has {vectors.dim} components, the folder {self._settings.dim}; they must agree")
+            raise VectorsError(
+                f"a part has {vectors.dim} components, but the folder has {self._settings.dim}; the numbers must be "
+                "equal"
+            )
         if vectors.nnz > MAX_POSTINGS:
             raise VectorsError(f"a part has {vectors.nnz} weights; write several parts of at most {MAX_POSTINGS}")
         first = self.complete_rows
@@ -127,21 +131,21 @@ class ParquetWriter(PartWriter[PartSize]):
             raise VectorsError(f"row {first + repeated}: id {ids[repeated]!r} occurs a second time; ids must be unique")
         try:
             with storage_errors(self.folder):
-                (self.folder / VECTORS_FILE).unlink(missing_ok=True)  # more parts: not finished any longer
+                (self.folder / VECTORS_FILE).unlink(missing_ok=True)  # the folder is unfinished again
             part = _write_part(self.next_path, vectors, first, self._settings, metadata or {})
         except BaseException:
-            self.close()  # the ids above count as written
+            self.close()  # the ids above are recorded, but not written
             raise
         self.parts.append(part)
 
     def finish(self) -> None:
-        """Write vectors.json, which makes the folder readable, and let go of it. Raises StorageError."""
+        """Write vectors.json, which makes the folder readable, and release the folder. Raises StorageError."""
         self.remove_rest()
         _write_manifest(self.folder, Manifest(self._settings, self.parts))
         self.close()
 
     def _inspect(self, path: Path) -> PartSize | None:
-        """The size of an intact part, whose ids are remembered."""
+        """The size of a part, whose ids are recorded; None if it is damaged."""
         try:
             settings, part, ids = _read_part_head(path)
         except VectorsError:
@@ -149,7 +153,7 @@ class ParquetWriter(PartWriter[PartSize]):
         if settings != self._settings:
             raise VectorsError(f"{path}: {_difference(settings, self._settings)}; choose another folder")
         if self._unique.add(ids) is not None:
-            raise VectorsError(f"{path}: ids occur a second time; remove the folder and start again")
+            raise VectorsError(f"{path}: has duplicate ids; delete the folder and start again")
         return part
 
 
@@ -160,7 +164,7 @@ def write_numbered_part(
     vocabulary: Vocabulary | None,
     encoder: Mapping[str, Any] | None,
 ) -> None:
-    """Write one part, counted from 0, of a folder that several processes write before a ParquetWriter finishes it.
+    """Write part `number`, from 0, of a folder that several processes write. A ParquetWriter finishes the folder.
 
     vectors: with ids. Raises StorageError.
     """
@@ -181,12 +185,12 @@ def read_vocabulary(path: Path) -> Vocabulary | None:
         return None
     vocabulary = Vocabulary.read(path / VOCABULARY)
     if vocabulary.hash != expected:
-        raise VectorsError(f"{path / VOCABULARY}: not the vocabulary of the vectors beside it; encode again")
+        raise VectorsError(f"{path / VOCABULARY}: is not the vocabulary of the vectors in the folder; encode again")
     return vocabulary
 
 
 def iterate(path: Path, rows: int, _vocabulary: Vocabulary | None) -> Iterator[SparseVectors]:
-    """Batches of at most `rows` rows; none reaches over the end of a part."""
+    """Batches of at most `rows` rows. No batch crosses the end of a part."""
     manifest = _read_manifest(path)
     first = 0
     for number, part in enumerate(manifest.parts):
@@ -194,17 +198,17 @@ def iterate(path: Path, rows: int, _vocabulary: Vocabulary | None) -> Iterator[S
         with reading_errors(place, WHAT_PART):
             size = place.stat().st_size
             if size != part.bytes:
-                raise VectorsError(f"it has {size} bytes, not {part.bytes}; encode again or copy it again")
+                raise VectorsError(f"has {size} bytes, not {part.bytes}; copy or encode it again")
             end = first + part.rows
             for batch in _open_part(place, manifest.settings).iter_batches(rows, use_threads=False):
                 yield _to_vectors(batch, manifest.settings.dim, first)
                 first += len(batch)
             if first != end:
-                raise VectorsError(f"it has {part.rows + first - end} rows, not {part.rows}; encode again")
+                raise VectorsError(f"has {part.rows + first - end} rows, not {part.rows}; encode again")
 
 
 def write(path: Path, vectors: SparseVectors, vocabulary: Vocabulary | None, encoder: dict[str, Any] | None) -> None:
-    """Write a whole folder, in the place of one that is there."""
+    """Write a whole folder. Replaces an existing one."""
     settings = _settings(vectors.dim, vocabulary, encoder)
     if vectors.ids is not None:
         check_unique(vectors.ids)
@@ -224,7 +228,7 @@ def _settings(dim: int, vocabulary: Vocabulary | None, encoder: Mapping[str, Any
 
 def _difference(found: PartSettings, wanted: PartSettings) -> str:
     if found.dim != wanted.dim:
-        return f"it has {found.dim} components, the encoder at hand {wanted.dim}"
+        return f"it has {found.dim} components, but the given encoder has {wanted.dim}"
     if found.vocabulary_hash != wanted.vocabulary_hash:
         return "it was written with another vocabulary"
     return f"it was written by another encoder, {json.dumps(found.encoder)}, not {json.dumps(wanted.encoder)}"
@@ -258,11 +262,11 @@ def _write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def _open_part(path: Path, settings: PartSettings | None = None) -> pq.ParquetFile:
-    """The open part, after a look at its schema and settings (any, if none are given)."""
+    """The opened part. Checks its schema, and its settings if `settings` are given."""
     file = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False, buffer_size=READ_BUFFER)
     schema = file.schema_arrow
     if not schema.equals(SCHEMA) or SETTINGS_KEY.encode() not in (schema.metadata or {}):
-        raise VectorsError(f"its columns are {_describe(schema)}, not {_describe(SCHEMA)} of lsr; encode again")
+        raise VectorsError(f"its columns are {_describe(schema)}, not {_describe(SCHEMA)}; encode again")
     if settings is not None and _settings_of(file) != settings:
         raise VectorsError(f"{_difference(_settings_of(file), settings)}; encode again")
     return file
@@ -277,7 +281,7 @@ def _settings_of(file: pq.ParquetFile) -> PartSettings:
 
 
 def _read_part_head(path: Path) -> tuple[PartSettings, PartSize, list[str]]:
-    """Settings, counts and ids of a part. Raises VectorsError when it is damaged."""
+    """Settings, counts and ids of a part. Raises VectorsError if it is damaged."""
     with reading_errors(path, WHAT_PART):
         file = _open_part(path)
         nnz = int(file.schema_arrow.metadata[b"lsr.nnz"])
@@ -288,10 +292,10 @@ def _read_part_head(path: Path) -> tuple[PartSettings, PartSize, list[str]]:
 def _to_vectors(batch: pa.RecordBatch, dim: int, first_row: int) -> SparseVectors:
     ids, indices, values = (batch.column(name) for name in SCHEMA.names)
     if ids.null_count or any(column.null_count or column.flatten().null_count for column in (indices, values)):
-        raise VectorsError(f"there are nulls from row {first_row} on; encode again")
+        raise VectorsError(f"has null values after row {first_row}; encode again")
     offsets = indices.offsets.to_numpy().astype(np.int64)
     if not np.array_equal(np.diff(offsets), np.diff(values.offsets.to_numpy())):
-        raise VectorsError(f"from row {first_row} on there are not as many components as weights; encode again")
+        raise VectorsError(f"has different numbers of components and weights after row {first_row}; encode again")
     arrays = normalize(
         offsets - offsets[0],
         indices.flatten().to_numpy(),
@@ -307,16 +311,16 @@ def _read_manifest(folder: Path) -> Manifest:
     if not path.exists():
         if part_path(folder, 0).exists() or (folder / VOCABULARY).exists():
             raise VectorsError(
-                f"{folder}: the encoding has not finished; encode again into it, by the same lsr encode, to resume"
+                f"{folder}: the encoding is not finished; run the same lsr encode command again to resume"
             )
-        raise VectorsError(f"{folder}: there is no {VECTORS_FILE} in it; expected {WHAT}")
+        raise VectorsError(f"{folder}: has no {VECTORS_FILE}; expected {WHAT}")
     with reading_errors(path, WHAT):
         content = json.loads(path.read_bytes())
         if not isinstance(content, dict) or not isinstance(content.get("format_version"), int):
-            raise VectorsError(f"no manifest of vectors; expected {WHAT}")
+            raise VectorsError(f"is not a manifest of vectors; expected {WHAT}")
         if content["format_version"] != FORMAT_VERSION:
             raise VectorsError(
-                f"format version {content['format_version']}, this lsr reads {FORMAT_VERSION}; upgrade lsr"
+                f"format version {content['format_version']}, but this lsr reads {FORMAT_VERSION}; upgrade lsr"
             )
         try:
             parts = [PartSize(int(part["rows"]), int(part["nnz"]), int(part["bytes"])) for part in content["parts"]]
@@ -324,5 +328,5 @@ def _read_manifest(folder: Path) -> Manifest:
                 raise VectorsError("damaged (a count is negative); encode again")
             settings = PartSettings(check_dim(content["dim"]), content["encoder"], content["vocabulary_hash"])
         except (TypeError, KeyError) as error:
-            raise VectorsError(f"damaged ({error!r} is amiss); encode again") from error
+            raise VectorsError(f"damaged (invalid value: {error!r}); encode again") from error
         return Manifest(settings, parts)

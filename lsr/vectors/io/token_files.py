@@ -1,4 +1,4 @@
-"""Files that name components by tokens, JSON lines or repeated tokens, and folders of such files."""
+"""Files with tokens (JSON lines or repeated tokens), and folders of such files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows that name their components by tokens, one record after the other: their numbers, and checked weights."""
+"""Records of rows with tokens: mapping tokens to components, and checking weights."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from lsr.vectors.io.vectors_info import VectorsInfo, reading_errors
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary
 
-TOO_LARGE = 2.0**128 - 2.0**103  # the least number that a 32-bit float rounds to infinity
+TOO_LARGE = 2.0**128 - 2.0**103  # the smallest number that becomes infinity as a 32-bit float
 
 ComponentOf = Callable[[str], int | None]
 
 
 class TokenRecord(NamedTuple):
-    """One row. place: for messages, its file and line. pairs: a token that occurs twice is summed later."""
+    """One row. place: its file and line, for messages. pairs: (token, weight); duplicate tokens are summed later."""
 
     place: str
     row_id: str
     pairs: Iterable[tuple[str, Any]]
 
 
-# Starts anew with each call, and gives the same records.
+# Starts again with each call, and returns the same records.
 TokenRecords = Callable[[], Iterator[TokenRecord]]
 
 
@@ -42,7 +42,7 @@ class _Batch(NamedTuple):
 
 
 def read_info(records: TokenRecords, vocabulary: Vocabulary | None = None) -> VectorsInfo:
-    """Counts; there is no header, so that all is read (in bounded memory), twice without its vocabulary."""
+    """Counts. Without a header, the whole file is read, in bounded memory; twice without a vocabulary."""
     if vocabulary is None:
         vocabulary = read_vocabulary(records)
     rows = nnz = 0
@@ -53,7 +53,7 @@ def read_info(records: TokenRecords, vocabulary: Vocabulary | None = None) -> Ve
 
 
 def read_vocabulary(records: TokenRecords) -> Vocabulary:
-    """All tokens, by first appearance: those that `read` and `iterate` number when given no vocabulary."""
+    """All tokens by first appearance, as `read` and `iterate` number them without a vocabulary."""
     known: dict[str, int] = {}
     for _ in _batches(records, 8192, _numbering(known)):
         pass
@@ -76,7 +76,7 @@ def read(records: TokenRecords, vocabulary: Vocabulary | None) -> SparseVectors:
 
 
 def iterate(records: TokenRecords, rows: int, vocabulary: Vocabulary | None) -> Iterator[SparseVectors]:
-    """Batches of `rows` rows; without a vocabulary all is read once more, before, for its tokens."""
+    """Batches of `rows` rows. Without a vocabulary, the whole file is read for its tokens first."""
     if vocabulary is None:
         vocabulary = read_vocabulary(records)
     for batch in _batches(records, rows, vocabulary.id_of):
@@ -84,9 +84,9 @@ def iterate(records: TokenRecords, rows: int, vocabulary: Vocabulary | None) -> 
 
 
 def numbered_lines(path: Path, what: str) -> Iterator[tuple[int, str]]:
-    """(number from 1, text without its end) of the lines of a file, plain or packed, that are not blank.
+    """(number from 1, text without line end) of the non-blank lines of a file, plain or gzipped.
 
-    what: is expected there, for messages. Raises VectorsError.
+    what: the expected content, for messages. Raises VectorsError.
     """
     for line, raw in enumerate(_lines(path, what), 1):
         try:
@@ -105,7 +105,7 @@ def _lines(path: Path, what: str) -> Iterator[bytes]:
 
 
 def _numbering(known: dict[str, int]) -> ComponentOf:
-    """Gives every new token the next component, and remembers it in `known`."""
+    """A function that gives each new token the next component, recorded in `known`."""
 
     def component_of(token: str) -> int | None:
         component = known.get(token)
@@ -117,7 +117,7 @@ def _numbering(known: dict[str, int]) -> ComponentOf:
 
 
 def _batches(records: TokenRecords, rows: int, component_of: ComponentOf) -> Iterator[_Batch]:
-    """Batches of checked rows, whose components are neither sorted nor merged yet."""
+    """Batches of checked rows, whose components are not yet sorted or merged."""
     unique = UniqueIds()
     places: list[str] = []
     ids: list[str] = []
@@ -128,16 +128,16 @@ def _batches(records: TokenRecords, rows: int, component_of: ComponentOf) -> Ite
     def batch() -> _Batch:
         repeated = unique.add(ids)
         if repeated is not None:
-            raise VectorsError(f"{places[repeated]}: id {ids[repeated]!r} occurs a second time; make ids unique")
+            raise VectorsError(f"{places[repeated]}: duplicate id {ids[repeated]!r}; ids must be unique")
         return _Batch(np.array(ends), np.array(indices, np.uint32), np.array(values, np.float32), ids)
 
     for place, row_id, pairs in records():
         for token, weight in pairs:
             component = component_of(token)
             if component is None:
-                fault = "is not in the vocabulary; add it or leave it out"
+                fault = "is not in the vocabulary; add it, or leave it out"
                 if not is_utf8(token):
-                    fault = "holds a lone surrogate; tokens must be valid Unicode"
+                    fault = "has a lone surrogate; tokens must be valid Unicode"
                 raise VectorsError(f"{place}: token {token!r} {fault}")
             indices.append(component)
             values.append(_checked_weight(place, token, weight))
@@ -154,5 +154,5 @@ def _batches(records: TokenRecords, rows: int, component_of: ComponentOf) -> Ite
 def _checked_weight(place: str, token: str, weight: Any) -> float:
     if type(weight) in (float, int) and 0 <= weight < TOO_LARGE:
         return float(weight)
-    rule = "weights must be numbers, finite and non-negative, that a 32-bit float can hold"
+    rule = "weights must be finite and non-negative, and fit a 32-bit float"
     raise VectorsError(f"{place}: weight of {token!r} is {str(weight)[:40]}; {rule}")

@@ -1,4 +1,4 @@
-"""Counts and origin of stored vectors, without their weights; and the errors of reading them."""
+"""Counts and origin of stored vectors, and errors of reading them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from lsr.vectors.normalize import RowName
 class VectorsInfo:
     """Counts and origin of stored vectors.
 
-    rows, nnz, dim: rows, stored weights, components.
-    encoder: the description of the encoder that made them, if it was stored.
+    rows, nnz, dim: numbers of rows, stored weights and components.
+    encoder: the description of the encoder, if it was stored.
     vocabulary_hash: Vocabulary.hash of the tokens of the components, if they were stored.
     """
 
@@ -35,12 +35,12 @@ class VectorsInfo:
 
 @contextmanager
 def reading_errors(path: str | os.PathLike[str], what: str) -> Iterator[None]:
-    """Turn what a damaged or foreign file raises in the body into a VectorsError that begins with `path`."""
+    """Turn errors that a damaged or foreign file causes in the body into a VectorsError that begins with `path`."""
     try:
         yield
     except OSError as error:
         raise VectorsError(f"{path}: cannot be read: {error.strerror or error}; expected {what}") from error
-    except DAMAGE as error:  # VectorsErrors among them
+    except DAMAGE as error:  # includes VectorsError
         if is_pointer(Path(path)):
             raise VectorsError(f"{path}: {POINTER}") from error
         if isinstance(error, VectorsError):
@@ -52,18 +52,18 @@ def reading_errors(path: str | os.PathLike[str], what: str) -> Iterator[None]:
 
 
 def row_names(first_row: int) -> RowName:
-    """Names the rows of a batch that starts at `first_row` of the file."""
+    """A function that names the rows of a batch, which starts at `first_row` of the file."""
     return lambda row: f"row {first_row + row}"
 
 
 def as_json(encoder: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """`encoder` as JSON gives it back, so that the two compare equal. Raises VectorsError when it is not JSON."""
+    """`encoder` after a round trip through JSON, for comparisons. Raises VectorsError if it cannot be JSON."""
     if encoder is None:
         return None
     try:
         content: dict[str, Any] = json.loads(json.dumps(dict(encoder), allow_nan=False))
     except (TypeError, ValueError) as error:
         raise VectorsError(
-            f"the encoder's description is not JSON ({error}); use text, finite numbers, lists and dicts"
+            f"the description of the encoder is not JSON ({error}); use text, finite numbers, lists and dicts"
         ) from error
     return content

@@ -74,13 +74,13 @@ def test_several_layers_and_a_row_cut_off(tmp_path: Path) -> None:
         ("2_Dense", {"activation_function": "os.system"}, "activation is system"),
         ("2_Dense", {"use_residual": True}, "adds its input"),
         ("2_Dense", {"module_input_name": "token_embeddings"}, "not of sentence_embedding"),
-        ("2_Dense", {"in_features": 25}, "rows of 25 components, and gets 24"),
+        ("2_Dense", {"in_features": 25}, "rows of 25 components, but gets 24"),
         ("2_Dense", {"in_features": None}, "rows of None components"),
         ("2_Dense", {"out_features": 0}, "out_features is 0"),
         ("2_Dense", {"out_features": 1 << 40}, "out_features is"),
         ("2_Dense", {"out_features": 17}, "model.safetensors: does not fit"),
         ("2_Dense", {"bias": False}, "model.safetensors: does not fit"),
-        ("3_LayerNorm", {"dimension": 24}, "rows of 24 components, and gets 16"),
+        ("3_LayerNorm", {"dimension": 24}, "rows of 24 components, but gets 16"),
     ],
 )
 def test_bad_layers(tmp_path: Path, layer: str, changes: dict[str, Any], message: str) -> None:

@@ -138,5 +138,5 @@ def test_two_processes_do_not_write_to_one_folder(tmp_path: Path) -> None:
     )
     process.kill()
     process.wait()
-    assert "another process is writing here" in outcome.stdout
+    assert "another writer has the lock" in outcome.stdout
     assert issubclass(StorageError, LsrError)

@@ -462,7 +462,7 @@ print("loaded", loaded)
 
 @pytest.mark.parametrize(
     ("texts", "message"),
-    [("alpha", "single text"), (["a", 5], "row 1.*int"), (["a", "b\ud800"], "row 1.*surrogate"), ([None], "row 0")],
+    [("alpha", "single string"), (["a", 5], "row 1.*int"), (["a", "b\ud800"], "row 1.*surrogate"), ([None], "row 0")],
 )
 def test_bad_texts(minilm: DenseEncoder, texts: Any, message: str) -> None:
     for encode in (minilm.encode_documents, minilm.encode_queries):
@@ -534,13 +534,13 @@ PLAIN = [module("Transformer"), module("Pooling", "1_Pooling")]
         ([module("Transformer")], "made of Transformer"),
         ([*PLAIN, module("Normalize"), module("Normalize")], "Normalize, Normalize"),
         ([module("Pooling"), module("Transformer")], "made of Pooling, Transformer"),
-        ([], "no list of modules"),
-        ({}, "no list of modules"),
-        ([5], "no list of modules"),
+        ([], "not a list of modules"),
+        ({}, "not a list of modules"),
+        ([5], "not a list of modules"),
         ([{"path": ""}], "has no type"),
-        ([module("Transformer", None), PLAIN[1]], "not a place inside it"),
-        ([module("Transformer", "../other"), PLAIN[1]], "not a place inside it"),
-        ([module("Transformer", "/etc"), PLAIN[1]], "not a place inside it"),
+        ([module("Transformer", None), PLAIN[1]], "not inside the folder"),
+        ([module("Transformer", "../other"), PLAIN[1]], "not inside the folder"),
+        ([module("Transformer", "/etc"), PLAIN[1]], "not inside the folder"),
         ([module("Transformer"), module("Pooling", "elsewhere")], "elsewhere.*config.json: is missing"),
     ],
 )
@@ -554,13 +554,16 @@ def test_bad_modules(tmp_path: Path, modules: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("pooling", "message"),
     [
-        ({"pooling_mode_mean_tokens": False, "pooling_mode_max_tokens": True}, "pools by pooling_mode_max_tokens"),
-        ({"pooling_mode_cls_token": True}, "pools by (mean and cls|cls and mean)"),
-        ({"pooling_mode_lasttoken": True}, "pools by mean and pooling_mode_lasttoken|lasttoken and mean"),
-        ({"pooling_mode": "lasttoken"}, "pools by lasttoken"),
-        ({"pooling_mode": ["mean", "max"]}, "pools by mean and max"),
-        ({"pooling_mode": []}, "pools by nothing"),
-        ({"pooling_mode": {"a": 1}}, "pools by {'a': 1}"),
+        (
+            {"pooling_mode_mean_tokens": False, "pooling_mode_max_tokens": True},
+            "unsupported pooling: pooling_mode_max_tokens",
+        ),
+        ({"pooling_mode_cls_token": True}, "unsupported pooling: (mean and cls|cls and mean)"),
+        ({"pooling_mode_lasttoken": True}, "unsupported pooling: mean and pooling_mode_lasttoken|lasttoken and mean"),
+        ({"pooling_mode": "lasttoken"}, "unsupported pooling: lasttoken"),
+        ({"pooling_mode": ["mean", "max"]}, "unsupported pooling: mean and max"),
+        ({"pooling_mode": []}, "unsupported pooling: none"),
+        ({"pooling_mode": {"a": 1}}, "unsupported pooling: {'a': 1}"),
         ({"include_prompt": False}, "include_prompt"),
     ],
 )
@@ -590,7 +593,7 @@ def test_pooling_said_otherwise(tmp_path: Path, pooling: dict[str, Any]) -> None
         ("sentence_bert_config.json", '{"max_seq_length": 0}', "max_seq_length is 0"),
         ("sentence_bert_config.json", '{"max_seq_length": true}', "max_seq_length is True"),
         ("sentence_bert_config.json", '{"max_seq_length": "64"}', "max_seq_length is '64'"),
-        ("sentence_bert_config.json", '{"query_length": 32}', "query_length is 32, which lsr does not know"),
+        ("sentence_bert_config.json", '{"query_length": 32}', "query_length is 32, which is not supported"),
         ("sentence_bert_config.json", '{"transformer_task": "fill-mask"}', "transformer_task is 'fill-mask'"),
         ("sentence_bert_config.json", '{"modality_config": {"image": {}}}', "modality_config is"),
         ("config_sentence_transformers.json", '{"prompts": ["a"]}', "prompts are not texts"),
@@ -637,7 +640,7 @@ def test_missing_weights(tmp_path: Path) -> None:
 def test_tokenizer_of_another_model(tmp_path: Path) -> None:
     folder = write_dense(tmp_path)
     write_tokenizer(folder, [*SPECIAL, *WORDS, "more"])
-    with pytest.raises(EncoderError, match="tokenizer has 18 tokens, its network 17"):
+    with pytest.raises(EncoderError, match="tokenizer has 18 tokens, but the network has 17"):
         load(folder)
 
 

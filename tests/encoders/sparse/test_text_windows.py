@@ -90,7 +90,7 @@ def test_aggregates_of_any_windows(texts: list[list[list[int]]]) -> None:
     ("options", "message"),
     [
         ({"long_documents": "mean"}, "long_documents is 'mean'"),
-        ({"stride": 8}, "stride is for long documents by max"),
+        ({"stride": 8}, "stride needs long_documents 'max'"),
         ({"long_documents": "max", "stride": 0}, "stride is 0.*from 1 to 30"),
         ({"long_documents": "max", "stride": 31}, "stride is 31.*from 1 to 30"),
     ],

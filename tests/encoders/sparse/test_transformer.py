@@ -156,7 +156,7 @@ def test_texts_that_are_none(tiny: SparseEncoder) -> None:
         tiny.encode_documents(["fine", "no\udfff"])
     with pytest.raises(EncoderError, match="row 0.*int"):
         tiny.encode_queries([3])  # type: ignore[list-item]
-    with pytest.raises(EncoderError, match="single text"):
+    with pytest.raises(EncoderError, match="single string"):
         tiny.encode_documents("one text")
     with pytest.raises(ParameterError, match="batch_size"):
         tiny.encode_documents(["a"], batch_size=0)

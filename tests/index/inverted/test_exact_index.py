@@ -139,9 +139,9 @@ def test_nothing_to_find(documents: SparseVectors, tmp_path: Path) -> None:
         ({"k": -1}, "k is -1"),
         ({"k": 2.5}, "k is 2.5"),
         ({"k": True}, "k is True"),
-        ({"k": 10**15}, "would not fit in memory"),
+        ({"k": 10**15}, "do not fit in memory"),
         ({"threads": 0}, "threads is 0; it must be a whole number of at least 1"),
-        ({"queries": SparseVectors.empty(5)}, "queries have 5 components, the index 4"),
+        ({"queries": SparseVectors.empty(5)}, "queries have 5 components, but the index has 4"),
         ({"queries": "heart"}, "queries are texts, 'heart'; encode them first"),
         ({"queries": None}, "queries are of type NoneType; give SparseVectors"),
     ],
@@ -268,16 +268,16 @@ def save_array(folder: Path, name: str, array: np.ndarray[Any, Any]) -> None:
 @pytest.mark.parametrize(
     ("name", "array", "message"),
     [
-        ("rows", np.zeros(5, np.int64), "its posting lists do not fit together"),
-        ("weights", np.zeros((5, 1), np.float32), "its posting lists do not fit together"),
-        ("weights", np.zeros(4, np.float32), "its posting lists do not fit together"),
-        ("starts", np.array([0, 3, 9]), "its posting lists do not fit together"),
-        ("starts", np.array([0, 1, 2, 5]), "its posting lists do not fit together"),
-        ("components", np.zeros(1, np.uint32), "its posting lists do not fit together"),
-        ("indptr", np.array([0, 1, 1, 3, 4, 6]), "its arrays do not fit together"),
-        ("indptr", np.array([0, 1, 0, 3, 4, 5]), "its arrays do not fit together"),
-        ("indptr", np.array([], np.int64), "its arrays do not fit together"),
-        ("lists", np.zeros(5, np.int16), "its arrays do not fit together"),
+        ("rows", np.zeros(5, np.int64), "its posting lists do not match"),
+        ("weights", np.zeros((5, 1), np.float32), "its posting lists do not match"),
+        ("weights", np.zeros(4, np.float32), "its posting lists do not match"),
+        ("starts", np.array([0, 3, 9]), "its posting lists do not match"),
+        ("starts", np.array([0, 1, 2, 5]), "its posting lists do not match"),
+        ("components", np.zeros(1, np.uint32), "its posting lists do not match"),
+        ("indptr", np.array([0, 1, 1, 3, 4, 6]), "its arrays do not match"),
+        ("indptr", np.array([0, 1, 0, 3, 4, 5]), "its arrays do not match"),
+        ("indptr", np.array([], np.int64), "its arrays do not match"),
+        ("lists", np.zeros(5, np.int16), "its arrays do not match"),
         ("lists", np.array([{}], object), "missing or damaged"),
     ],
 )
@@ -295,13 +295,13 @@ def test_manifest_that_lacks_an_entry(tmp_path: Path, entry: str) -> None:
     manifest = json.loads(path.read_text())
     del manifest[entry]
     path.write_text(json.dumps(manifest))
-    with pytest.raises(IndexFormatError, match=f"damaged manifest .KeyError.'{entry}'"):
+    with pytest.raises(IndexFormatError, match=f"damaged manifest .*KeyError.'{entry}'"):
         ExactIndex.open(tmp_path / "index")
 
 
 def test_more_hits_than_the_machine_has_memory_for_are_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "machine_memory", lambda: 1 << 28)
-    with pytest.raises(ParameterError, match="would not fit in memory"):
+    with pytest.raises(ParameterError, match="do not fit in memory"):
         empty_result(1, 1 << 25)
     scores, rows = empty_result(2, 1 << 10)
     assert scores.shape == rows.shape == (2, 1 << 10)

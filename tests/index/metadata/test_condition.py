@@ -157,7 +157,7 @@ def test_nothing_is_no_condition(text: str) -> None:
 def test_what_is_wrong_is_told_of_the_text_itself() -> None:
     with pytest.raises(ParameterError, match="'year >': it ends too early"):
         parsed("year >")
-    with pytest.raises(ParameterError, match='stands in double quotes: "when"'):
+    with pytest.raises(ParameterError, match='in double quotes: "when"'):
         parsed("when > 3")
     with pytest.raises(ParameterError, match="of type dict"):
         parsed({"year": 3})  # type: ignore[arg-type]

@@ -107,9 +107,9 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     metadata = joined(part(tmp_path / "a", [{"year": 1, "Kind": "x", "kind": "y", "who": {"name": "x"}}]))
     for where, message in (
         ("yeer = 1", r"where 'yeer = 1': there is no column 'yeer'.*columns: year \(int64\), Kind \(string\)"),
-        ('year = "x"', r"there is no column 'x' \(a text stands in single quotes: 'x'\)"),
+        ('year = "x"', r"there is no column 'x' \(write a text in single quotes: 'x'\)"),
         ("KIND = 'x'", "there are several columns 'KIND'"),
-        ("Kind = 'x' or kind = 'x'", "cannot be told apart"),
+        ("Kind = 'x' or kind = 'x'", "cannot be distinguished"),
         ("id = 'x'", "there is no column 'id'"),
         ("t.year = 1", "there is no column 't'"),
     ):
@@ -121,7 +121,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="'who' is of type struct"):
         metadata.counts("who")
     nothing = joined(part(tmp_path / "b", [{}]))
-    with pytest.raises(ParameterError, match="the index keeps no metadata"):
+    with pytest.raises(ParameterError, match="the index stores no metadata"):
         nothing.filter("year = 1")
 
 

@@ -100,7 +100,7 @@ def test_lists_and_structs() -> None:
 def test_reasons_of_duckdb() -> None:
     with pytest.raises(ParameterError, match=r"where \"a = 'x'\": Conversion Error: .*'x'"):
         matching(parsed("a = 'x'"), {"a": column([1, 2])}, 2)
-    with pytest.raises(ParameterError, match="it is of type"):
+    with pytest.raises(ParameterError, match="its type is"):
         matching(parsed("a + 1"), {"a": column([1, 2])}, 2)
     with pytest.raises(ParameterError, match="Binder Error"):
         matching(parsed("lower(a, a) = 'x'"), {"a": column(["x"])}, 1)

@@ -138,7 +138,7 @@ def test_a_generation_has_dense_vectors_in_all_segments(tmp_path: Path) -> None:
     found = SegmentedDense.of_generation(generation).search(made.queries, 5)
     np.testing.assert_array_equal(found.scores, made.index.search(made.queries, 5).scores)
     generation.segments = [segments[0], replace(segments[1], dense=None)]
-    with pytest.raises(IndexFormatError, match="a segment: lacks"):
+    with pytest.raises(IndexFormatError, match="a segment: dense vectors are missing"):
         SegmentedDense.of_generation(generation)
     generation.segments = [segments[0], replace(segments[1], rows=3)]
     with pytest.raises(IndexFormatError, match="4 dense vectors for 3"):

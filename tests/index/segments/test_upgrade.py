@@ -144,7 +144,10 @@ def test_blocks_of_format_4_in_one_folder(fourth: Path, memory: int | None) -> N
     vectors, folder = SparseVectors.read(fourth / "vectors.npz"), fourth / "folder"
     (folder / "notes.txt").write_text("of the user")
     dense_vectors = DenseIndex.open(folder / "dense").gather(np.arange(80))
-    with pytest.warns(LsrWarning, match=f"^{re.escape(str(folder))}: was tuned on other blocks; .*: lsr tune "):
+    with pytest.warns(
+        LsrWarning,
+        match=f"^{re.escape(str(folder))}: the stored search parameters were tuned on other blocks .*: lsr tune ",
+    ):
         assert upgrade_index(folder, memory)
     assert names(folder) == [
         *("encoder-000001", "generation-000001.json", "manifest.json", "notes.txt", "segment-000001"),
@@ -189,7 +192,7 @@ def test_segments_of_format_4(fourth: Path, memory: int | None) -> None:
     vectors, folder = SparseVectors.read(fourth / "vectors.npz"), fourth / "segments"
     before = read_commit(folder)
     inverted = before.segments[1]
-    with pytest.warns(LsrWarning, match="was tuned on other blocks"):
+    with pytest.warns(LsrWarning, match="were tuned on other blocks"):
         assert upgrade_index(folder, memory)
     assert not upgrade_index(folder)
     verify(folder)
@@ -240,7 +243,7 @@ def test_blocks_of_earlier_versions_are_checked(fourth: Path) -> None:
         report = check_index(fourth / name)
         assert report.intact and report.documents == {"folder": 80, "segments": 50}[name]
         (remark,) = report.remarks
-        assert remark.endswith(f"has blocks of an earlier version, to be built anew; lsr upgrade {fourth / name}")
+        assert remark.endswith(f"has blocks of an earlier version; convert it with lsr upgrade {fourth / name}")
     repaired = repair_index(fourth / "segments")
     assert (repaired.lost, repaired.restored, repaired.unrepaired) == ([], [], [])
     heads = fourth / "segments" / "segment-000001" / "heads.npy"
@@ -252,19 +255,19 @@ def test_what_cannot_be_upgraded(tmp_path: Path) -> None:
     ExactIndex.build(zipf_vectors(1, 3, DIM, 5, 4)).save(tmp_path / "exact")
     with pytest.raises(IndexFormatError, match="an index of kind 'exact', not 'seismic'"):
         IndexWriter.open(tmp_path / "exact")
-    with pytest.raises(IndexFormatError, match="nowhere: no index"):
+    with pytest.raises(IndexFormatError, match="nowhere: is not an index"):
         upgrade_index(tmp_path / "nowhere")
     save_everything(tmp_path / "index")
     manifest = json.loads((tmp_path / "index" / "manifest.json").read_text())
     (tmp_path / "index" / "manifest.json").write_text(json.dumps({**manifest, "format_version": 9}))
-    with pytest.raises(IndexFormatError, match="format version 9, this lsr reads 3 and 4 and 5 and 6; upgrade lsr"):
+    with pytest.raises(IndexFormatError, match="format version 9, but this lsr reads 3 and 4 and 5 and 6; upgrade lsr"):
         upgrade_index(tmp_path / "index")
 
 
 def test_an_index_is_upgraded_by_one_process(tmp_path: Path) -> None:
     save_everything(tmp_path / "index")
     lock = lock_folder(tmp_path / "index")
-    with pytest.raises(StorageError, match="another process is writing here"):
+    with pytest.raises(StorageError, match="another writer has the lock"):
         IndexWriter.open(tmp_path / "index")
     os.close(lock)
     assert names(tmp_path) == ["index"]

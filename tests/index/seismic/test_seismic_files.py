@@ -224,7 +224,7 @@ for _ in range(20):
 def test_no_index(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("text")
-    for fault in ("missing: no index", "empty: no index", "file: is a file, not an index"):
+    for fault in ("missing: is not an index", "empty: is not an index", "file: is a file, not an index"):
         with pytest.raises(IndexFormatError, match=fault):
             SeismicIndex.open(tmp_path / fault.split(":")[0])
 
@@ -350,7 +350,7 @@ def test_array_of_a_smaller_index(folder: Path, tmp_path: Path, name: str) -> No
     path = folder / f"{name}.npy"
     shutil.copy(tmp_path / "other" / path.name, path)
     tell_size(folder, path)
-    with pytest.raises(IndexFormatError, match=r"not fit.*; build the index again"):
+    with pytest.raises(IndexFormatError, match=r"not match.*; build the index again"):
         SeismicIndex.open(folder)
 
 
@@ -368,7 +368,7 @@ def test_array_of_another_size(folder: Path, name: str, size: str) -> None:
     if (name, size) == ("pages", "none"):  # as if summaries were those of blocks: searches find less
         SeismicIndex.open(folder).search(QUERIES, 10)
         return
-    with pytest.raises(IndexFormatError, match=r"not fit.*; build the index again"):
+    with pytest.raises(IndexFormatError, match=r"not match.*; build the index again"):
         SeismicIndex.open(folder)
 
 
@@ -379,21 +379,21 @@ def test_array_of_another_type(folder: Path, name: str, dtype: str) -> None:
         SeismicIndex.open(folder)
         return
     replace_array(folder, name, lambda array: array.astype(dtype))
-    with pytest.raises(IndexFormatError, match=r"not fit.*; build the index again"):
+    with pytest.raises(IndexFormatError, match=r"not match.*; build the index again"):
         SeismicIndex.open(folder)
 
 
 @pytest.mark.parametrize("name", ALL_ARRAYS)
 def test_array_of_more_dimensions(folder: Path, name: str) -> None:
     replace_array(folder, name, lambda array: array[..., None])
-    with pytest.raises(IndexFormatError, match=r"not fit.*; build the index again"):
+    with pytest.raises(IndexFormatError, match=r"not match.*; build the index again"):
         SeismicIndex.open(folder)
 
 
 @pytest.mark.parametrize("name", ALL_ARRAYS)
 def test_array_of_no_dimension(folder: Path, name: str) -> None:
     replace_array(folder, name, lambda array: array.reshape(-1)[0])
-    with pytest.raises(IndexFormatError, match=r"not fit.*; build the index again"):
+    with pytest.raises(IndexFormatError, match=r"not match.*; build the index again"):
         SeismicIndex.open(folder)
 
 
@@ -407,7 +407,7 @@ def test_array_of_no_dimension(folder: Path, name: str) -> None:
 )
 def test_heads_that_cannot_be_read(folder: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
     replace_array(folder, "heads", change)
-    with pytest.raises(IndexFormatError, match=r"not fit.*; build the index again"):
+    with pytest.raises(IndexFormatError, match=r"not match.*; build the index again"):
         SeismicIndex.open(folder)
 
 
@@ -425,7 +425,7 @@ def test_ends_that_do_not_fit(folder: Path, name: str, at: int, value: int) -> N
         return array
 
     replace_array(folder, name, change)
-    with pytest.raises(IndexFormatError, match="do not fit together; build the index again"):
+    with pytest.raises(IndexFormatError, match="do not match; build the index again"):
         SeismicIndex.open(folder)
 
 

@@ -545,10 +545,10 @@ def test_the_last_component_of_the_widest_range() -> None:
         ({"k": 2.5}, "k is 2.5"),
         ({"k": True}, "k is True"),
         ({"threads": 0}, "threads is 0; it must be a whole number of at least 1"),
-        ({"k": 1 << 60}, "would not fit in memory"),
-        ({"queries": SparseVectors.empty(4)}, "queries have 4 components, the index 3"),
+        ({"k": 1 << 60}, "do not fit in memory"),
+        ({"queries": SparseVectors.empty(4)}, "queries have 4 components, but the index has 3"),
         ({"queries": 5}, "queries are of type int"),
-        ({"queries": [[1.0, 0.0]]}, "queries have 2 components, the index 3"),
+        ({"queries": [[1.0, 0.0]]}, "queries have 2 components, but the index has 3"),
         ({"params": {"exact": True}}, "settings are of type dict; give SearchParams"),
     ],
 )
@@ -568,7 +568,7 @@ def test_k_of_a_narrow_type() -> None:
 @pytest.mark.parametrize("rows", [[True, False], [0.5], ["0"], [1 << 70], [-1], [2]])
 def test_rows_that_are_none(rows: list[Any]) -> None:
     index = SeismicIndex.build(from_pairs([[(0, 1.0)], []], 3))
-    with pytest.raises(ParameterError, match=r"give row numbers|are asked for; the index has 2 documents"):
+    with pytest.raises(ParameterError, match=r"give row numbers|, but the index has 2 documents"):
         index.gather(np.array(rows))
 
 

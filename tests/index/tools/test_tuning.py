@@ -267,14 +267,16 @@ def test_bad_parameters(fake: Callable[..., FakeIndex], change: Any, message: st
 
 
 def test_queries_of_another_dimension(fake: Callable[..., FakeIndex]) -> None:
-    with pytest.raises(ParameterError, match="queries have 40 components, the index 41"):
+    with pytest.raises(ParameterError, match="queries have 40 components, but the index has 41"):
         tune(fake(usual_recall, usual_time, dim=41), some_queries(60))
 
 
 def test_too_few_queries(fake: Callable[..., FakeIndex]) -> None:
-    with pytest.raises(ParameterError, match="19 of 19 queries find a document; tuning needs at least 20, as half"):
+    with pytest.raises(
+        ParameterError, match="19 of 19 queries return a document; tuning needs at least 20, because half"
+    ):
         tune(fake(usual_recall, usual_time), some_queries(19))
-    with pytest.raises(ParameterError, match="0 of 30 queries find"):
+    with pytest.raises(ParameterError, match="0 of 30 queries return"):
         tune(fake(usual_recall, usual_time, hits=0), some_queries(30))
 
 
@@ -305,7 +307,9 @@ def test_recalls_are_those_of_brute_force(small_index: SeismicIndex, package_que
 
 def test_tuned_in_memory(small_index: SeismicIndex, package_queries: SparseVectors) -> None:
     queries = package_queries[:60]
-    with pytest.raises(ParameterError, match="the index is not tuned; run lsr tune INDEX --queries Q --recall 0.9"):
+    with pytest.raises(
+        ParameterError, match="the index is not tuned; run lsr tune INDEX --queries QUERIES --recall 0.9"
+    ):
         small_index.search(queries, 10, SearchParams.at_recall(0.9))
     found = small_index.tune(queries, recalls=[0.9])
     assert small_index.presets == found.presets
@@ -373,7 +377,7 @@ def test_resolve_without_such_a_recall() -> None:
     with pytest.raises(ParameterError) as raised:
         resolve({asked: PRESETS[asked] for asked in (0.97, 0.9)}, 0.98)
     assert str(raised.value) == (
-        "recall is 0.98: the index is tuned for 0.9, 0.97; run lsr tune INDEX --queries Q --recall 0.98"
+        "recall is 0.98: the index is tuned for 0.9, 0.97; run lsr tune INDEX --queries QUERIES --recall 0.98"
     )
 
 
@@ -522,7 +526,7 @@ def test_stored_through_a_link(folder: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_no_index_has_no_presets(tmp_path: Path) -> None:
-    with pytest.raises(IndexFormatError, match="nowhere: no index"):
+    with pytest.raises(IndexFormatError, match="nowhere: is not an index"):
         store_presets(tmp_path / "nowhere", tuning_of(PRESETS))
     (tmp_path / "manifest.json").write_text(json.dumps({"name": "something else"}))
     with pytest.raises(IndexFormatError, match="not the manifest of an index"):

@@ -377,7 +377,7 @@ def test_recall_stands_for_what_was_tuned() -> None:
         ({"k": 0}, "k is 0"),
         ({"params": 7}, "settings are of type int"),
         ({"params": SearchParams(knn=1)}, "knn is 1"),
-        ({"allowed": [400]}, "rows 400 to 400 are allowed"),
+        ({"allowed": [400]}, "allowed has rows 400 to 400"),
     ],
 )
 def test_bad_arguments(strong: SeismicIndex, change: dict[str, Any], message: str) -> None:

@@ -119,10 +119,10 @@ def test_recognized_by_its_content(tmp_path: Path) -> None:
         (layout([0, 1], [0], [1], dim=2**40), f"its header says 1 rows, {2**40} components"),
         (layout([0, 1], [0], [1], nnz=-1), "its header says 1 rows, 7 components, -1 weights"),
         (layout([1, 1], [0], [1]), "indptr starts at 1; it must start at 0"),
-        (layout([0, 2, 1, 3], [0, 5, 3], [1, 2, 3]), "row 1: indptr continues with 1; it must never fall"),
+        (layout([0, 2, 1, 3], [0, 5, 3], [1, 2, 3]), "row 1: indptr continues with 1; it must not decrease"),
         (
             layout([0, 2, 9], [0, 5, 3], [1, 2, 3]),
-            "row 1: indptr continues with 9; it must never fall, nor exceed the 3",
+            "row 1: indptr continues with 9; it must not decrease, nor exceed the 3",
         ),
         (layout([0, 1, 2], [0, 5, 3], [1, 2, 3]), "indptr ends at 2, but there are 3 components; write the file again"),
         (layout([0, 1, 2, 3], [0, 5, 7], [1, 2, 3]), "row 2: component 7 is outside 0 to 6"),
@@ -147,21 +147,21 @@ def test_packed_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "v.csr.gz"
     path.touch()
     for call in (SparseVectors.read, read_info, ROWS.write):
-        with pytest.raises(VectorsError, match="unpack it with gunzip"):
+        with pytest.raises(VectorsError, match="decompress it with gunzip"):
             call(path)
 
 
 def test_ids_are_refused_before_anything_is_encoded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "v.csr"
-    with pytest.raises(VectorsError, match=r"v\.csr: a \.csr file has no place for ids"):
+    with pytest.raises(VectorsError, match=r"v\.csr: a \.csr file cannot store ids"):
         ROWS.with_ids(["a", "b", "c"]).write(path)
     assert main(["encode", str(LIBRARY), str(path), "--encoder", "no-such-model"]) == 2
-    assert "has no place for ids" in capsys.readouterr().err
+    assert "cannot store ids" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
 def test_too_many_components(tmp_path: Path) -> None:
-    with pytest.raises(VectorsError, match="has 2147483648 components at most, not 4294967296"):
+    with pytest.raises(VectorsError, match="can have at most 2147483648 components, not 4294967296"):
         SparseVectors.empty(2**32).write(tmp_path / "v.csr")
 
 

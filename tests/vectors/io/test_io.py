@@ -167,11 +167,11 @@ def test_nothing_there(tmp_path: Path, name: str) -> None:
 
 def test_something_else_there(tmp_path: Path) -> None:
     (tmp_path / "v.csv").write_text("1,2,3")
-    with pytest.raises(VectorsError, match=r"v\.csv: is a file, not one of vectors; give an \.npz"):
+    with pytest.raises(VectorsError, match=r"v\.csv: is a file, not a file of vectors; give an \.npz"):
         SparseVectors.read(tmp_path / "v.csv")
     for name in ("v.npz", "v.jsonl"):
         (tmp_path / name).mkdir()
-        with pytest.raises(VectorsError, match=f"{name}: there is no vectors.json in it"):
+        with pytest.raises(VectorsError, match=f"{name}: has no vectors.json"):
             SparseVectors.read(tmp_path / name)
 
 
@@ -186,18 +186,18 @@ def test_another_vocabulary_is_refused(tmp_path: Path, name: str) -> None:
     from_pairs([[(0, 1.0)]], 2).write(tmp_path / name, Vocabulary(["a", "b"]))
     for other in (Vocabulary(["b", "a"]), Vocabulary(["a", "b", "c"])):
         for read in (SparseVectors.read, lambda path, other: iter_vectors(path, 1, other)):
-            with pytest.raises(VectorsError, match=f"{name}: its 2 components are not those of the vocabulary given"):
+            with pytest.raises(VectorsError, match=f"{name}: has 2 components, but the given vocabulary has"):
                 read(tmp_path / name, other)
 
 
 def test_vocabulary_must_fit_the_vectors(path: Path) -> None:
-    with pytest.raises(VectorsError, match="the vocabulary has 7 tokens, the vectors have 8 components"):
+    with pytest.raises(VectorsError, match="the vocabulary has 7 tokens, but the vectors have 8 components"):
         SparseVectors.empty(8).write(path, WORDS)
 
 
 @pytest.mark.parametrize("metadata", [{"x": object()}, {"x": float("nan")}, {"x": {1, 2}}])
 def test_metadata_must_be_json(path: Path, metadata: dict[str, Any]) -> None:
-    with pytest.raises(VectorsError, match="description is not JSON"):
+    with pytest.raises(VectorsError, match="description of the encoder is not JSON"):
         SparseVectors.empty(7).write(path, WORDS, metadata)
     assert not path.exists()
 

@@ -74,18 +74,18 @@ def test_untidy_rows_are_normalized(tmp_path: Path) -> None:
         ({"values": np.array([1, -2.0, 3])}, "row 0: weight of component 5 is -2.0; weights must be finite"),
         ({"indices": np.array([0, 5, 7])}, "row 2: component 7 is outside 0 to 6"),
         ({"indices": np.array([0, -5, 3])}, "row 0: component -5 is outside 0 to 6"),
-        ({"indptr": np.array([0, 2, 1, 3])}, "row 1: indptr continues with 1; it must never fall"),
+        ({"indptr": np.array([0, 2, 1, 3])}, "row 1: indptr continues with 1; it must not decrease"),
         ({"indptr": np.array([0, 2, 3, 2])}, "row 2: indptr continues with 2"),
         ({"indptr": np.array([1, 2, 2, 3])}, "indptr starts at 1"),
         (
             {"indptr": np.array([0, 2, 2, 4])},
-            "row 2: indptr continues with 4; it must never fall, nor exceed the 3 components",
+            "row 2: indptr continues with 4; it must not decrease, nor exceed the 3 components",
         ),
         ({"indptr": np.array([0, 2, 2, 2])}, "array indices is longer than indptr says"),
         ({"indptr": np.array([], int)}, "indptr has 0 entries"),
         ({"values": np.array([1, 2.0])}, "indices 3 and values 2"),
-        ({"indptr": None}, "there is no array indptr in it, but dim.npy, indices.npy, values.npy"),
-        ({"dim": None}, "there is no array dim in it"),
+        ({"indptr": None}, "the array indptr is missing; there is dim.npy, indices.npy, values.npy"),
+        ({"dim": None}, "the array dim is missing"),
         ({"dim": np.array(-1)}, "dim is -1; it must be from 0 to 2**32"),
         ({"dim": np.array(2.0)}, "array dim has type float64"),
         ({"indices": np.array([0, 5, 3.0])}, "array indices has type float64"),
@@ -102,7 +102,7 @@ def test_untidy_rows_are_normalized(tmp_path: Path) -> None:
         ({"ids": np.zeros(3, np.uint8)}, "ids_offsets"),
         ({"ids": np.zeros(3, np.uint8), "ids_offsets": np.array([0, 1, 2])}, "ids"),
         ({"ids": np.zeros(3, np.uint8), "ids_offsets": np.array([0, 1, 2, 3, 3])}, "4 ids for 3 rows"),
-        ({"ids": np.zeros(3, np.uint8), "ids_offsets": np.array([0, 2, 1, 3])}, "ids_offsets falls"),
+        ({"ids": np.zeros(3, np.uint8), "ids_offsets": np.array([0, 2, 1, 3])}, "ids_offsets decreases"),
         ({"ids": np.zeros(3, np.uint8), "ids_offsets": np.array([0, 1, 2, 9])}, "array ids is truncated"),
         ({"ids": np.full(3, 0xFF, np.uint8), "ids_offsets": np.array([0, 1, 2, 3])}, "codec can't decode byte 0xff"),
     ],
@@ -172,7 +172,7 @@ def test_members_that_end_early_or_late(tmp_path: Path, name: str, change: Calla
         for member in source.namelist():
             data = source.read(member)
             target.writestr(member, change(data) if member == f"{name}.npy" else data)
-    with pytest.raises(VectorsError, match=f"array {name} is not as long as its header says"):
+    with pytest.raises(VectorsError, match=f"array {name} has another length than its header says"):
         SparseVectors.read(path)
 
 
@@ -184,7 +184,7 @@ def test_a_header_that_promises_too_much(tmp_path: Path) -> None:
     with zipfile.ZipFile(good) as source, zipfile.ZipFile(path, "w") as target:
         for member in source.namelist():
             target.writestr(member, header.getvalue() if member == "values.npy" else source.read(member))
-    with pytest.raises(VectorsError, match="array values is not as long as its header says"):
+    with pytest.raises(VectorsError, match="array values has another length than its header says"):
         read_whole_and_as_stream(path)
 
 
@@ -194,11 +194,11 @@ def test_foreign_archives(tmp_path: Path) -> None:
     with pytest.raises(VectorsError, match=r"a SciPy matrix of format 'csc'.*matrix\.tocsr"):
         SparseVectors.read(path)
     np.savez(path, data=np.ones(3), indptr=np.arange(4))
-    with pytest.raises(VectorsError, match=r"there is no array indices in it, but data\.npy, indptr\.npy"):
+    with pytest.raises(VectorsError, match=r"the array indices is missing; there is data\.npy, indptr\.npy"):
         SparseVectors.read(path)
     with zipfile.ZipFile(path, "w"):
         pass
-    with pytest.raises(VectorsError, match="there is no array indptr in it, but nothing"):
+    with pytest.raises(VectorsError, match="the array indptr is missing; there is nothing"):
         SparseVectors.read(path)
     path.write_text("indptr, indices, values, dim")
     with pytest.raises(VectorsError, match="truncated, damaged or foreign"):

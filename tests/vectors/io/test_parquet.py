@@ -119,7 +119,7 @@ def test_a_new_writer_goes_on(folder: Path, tmp_path: Path, complete: int) -> No
     with open_writer(unfinished) as writer:
         for number in range(complete):
             writer.write_part(part(number))
-    with pytest.raises(VectorsError, match="unfinished: the encoding has not finished; encode again"):
+    with pytest.raises(VectorsError, match="unfinished: the encoding is not finished; run the same lsr encode"):
         read_info(unfinished)
     with open_writer(unfinished) as writer:
         assert (writer.complete_parts, writer.complete_rows) == (complete, complete * ROWS)
@@ -159,7 +159,7 @@ def test_a_finished_folder_can_grow(folder: Path) -> None:
     with open_writer(folder) as writer:
         assert writer.complete_parts == PARTS
         writer.write_part(part(PARTS))
-        with pytest.raises(VectorsError, match="has not finished"):
+        with pytest.raises(VectorsError, match="is not finished"):
             SparseVectors.read(folder)
         writer.finish()
     assert SparseVectors.read(folder) == SparseVectors.concatenate([whole(), part(PARTS)])
@@ -182,7 +182,7 @@ def test_damaged_parts_are_written_again(folder: Path) -> None:
         (30_522, WORDS, {"kind": "test"}, "it was written by another encoder, .*256.*, not .*test"),
         (30_522, WORDS, None, "it was written by another encoder"),
         (30_522, None, ENCODER, "it was written with another vocabulary"),
-        (3, Vocabulary(["a", "b", "c"]), ENCODER, "it has 30522 components, the encoder at hand 3"),
+        (3, Vocabulary(["a", "b", "c"]), ENCODER, "it has 30522 components, but the given encoder has 3"),
     ],
 )
 def test_other_settings_are_refused(
@@ -197,10 +197,10 @@ def test_other_settings_are_refused(
 
 def test_one_writer_at_a_time(folder: Path) -> None:
     writer = open_writer(folder)
-    with pytest.raises(StorageError, match="another process is writing here"):
+    with pytest.raises(StorageError, match="another writer has the lock"):
         open_writer(folder)
     ended = run_python(WRITE, folder)
-    assert "another process is writing here" in ended.stderr
+    assert "another writer has the lock" in ended.stderr
     writer.close()
     assert run_python(WRITE, folder).stderr == ""
 
@@ -218,7 +218,7 @@ def test_duplicate_ids_are_refused(tmp_path: Path, ids: list[str]) -> None:
 
 def test_parts_must_have_the_components_of_the_folder(tmp_path: Path) -> None:
     with open_writer(tmp_path / "v") as writer:
-        with pytest.raises(VectorsError, match="a part has 3 components, the folder 30522"):
+        with pytest.raises(VectorsError, match="a part has 3 components, but the folder has 30522"):
             writer.write_part(SparseVectors.empty(3))
 
 
@@ -233,7 +233,7 @@ def test_a_finished_writer_writes_no_more(folder: Path) -> None:
 
 def test_other_peoples_folders_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(StorageError, match=r"there is notes\.txt in it, which is not ours; choose an empty folder"):
+    with pytest.raises(StorageError, match=r"has the file notes\.txt, which lsr did not write; choose an empty folder"):
         open_writer(tmp_path)
     with pytest.raises(StorageError, match="cannot be replaced"):
         whole().write(tmp_path)
@@ -279,14 +279,14 @@ def test_missing_part(folder: Path) -> None:
 def test_truncated_part(folder: Path) -> None:
     path = folder / "part-00002.parquet"
     path.write_bytes(path.read_bytes()[:-1])
-    assert_refused(folder, "part-00002.parquet: it has ")
+    assert_refused(folder, "part-00002.parquet: has ")
     declare_size(path)
     assert_refused(folder, "part-00002.parquet: truncated, damaged or foreign")
 
 
 def test_parts_in_the_wrong_place(folder: Path) -> None:
     shutil.copy(folder / "part-00001.parquet", folder / "part-00002.parquet")
-    assert_refused(folder, "part-00002.parquet: it has ")
+    assert_refused(folder, "part-00002.parquet: has ")
 
 
 def test_flipped_bits(folder: Path) -> None:
@@ -311,17 +311,17 @@ BAD_TABLES: list[tuple[Callable[[pa.Table], pa.Table], str]] = [
     (lambda table: table.rename_columns(["docid", "indices", "values"]), "its columns are docid string"),
     (lambda table: table.append_column("text", pa.array(["x"] * ROWS)), "text string, not id string"),
     (lambda table: set_column(table, "values", [[1.0]] * ROWS, pa.list_(pa.float64())), "list<element: double>"),
-    (lambda table: table.slice(0, ROWS - 1), "it has 249 rows, not 250"),
-    (lambda table: pa.concat_tables([table, table.slice(0, 1)]), "it has 251 rows, not 250"),
-    (lambda table: set_column(table, "id", [None] * ROWS, pa.string()), "there are nulls from row 250 on"),
-    (lambda table: set_column(table, "values", [None] * ROWS, pa.list_(pa.float32())), "there are nulls from row 250"),
+    (lambda table: table.slice(0, ROWS - 1), "has 249 rows, not 250"),
+    (lambda table: pa.concat_tables([table, table.slice(0, 1)]), "has 251 rows, not 250"),
+    (lambda table: set_column(table, "id", [None] * ROWS, pa.string()), "has null values after row 250"),
+    (lambda table: set_column(table, "values", [None] * ROWS, pa.list_(pa.float32())), "has null values after row 250"),
     (
         lambda table: set_column(table, "values", [[None]] * ROWS, pa.list_(pa.float32())),
-        "there are nulls from row 250",
+        "has null values after row 250",
     ),
     (
         lambda table: set_column(table, "values", [[1.0]] * ROWS, pa.list_(pa.float32())),
-        "there are not as many components as weights",
+        "has different numbers of components and weights",
     ),
     (
         lambda table: set_column(
@@ -375,14 +375,17 @@ def test_parts_of_another_encoding(folder: Path, tmp_path: Path) -> None:
     [
         (lambda text: "", "truncated, damaged or foreign"),
         (lambda text: text[: len(text) // 2], "truncated, damaged or foreign"),
-        (lambda text: "[]", "no manifest of vectors"),
-        (lambda text: text.replace('"format_version": 1', '"format_version": 2'), "format version 2, this lsr reads 1"),
-        (lambda text: text.replace('"format_version": 1', '"format_version": "1"'), "no manifest of vectors"),
+        (lambda text: "[]", "is not a manifest of vectors"),
+        (
+            lambda text: text.replace('"format_version": 1', '"format_version": 2'),
+            "format version 2, but this lsr reads 1",
+        ),
+        (lambda text: text.replace('"format_version": 1', '"format_version": "1"'), "is not a manifest of vectors"),
         (lambda text: text.replace('"dim": 30522', '"dim": -5'), "dim is -5"),
-        (lambda text: text.replace('"dim"', '"dims"'), "damaged (KeyError('dim') is amiss)"),
-        (lambda text: text.replace('"nnz"', '"nzz"'), "damaged (KeyError('nnz') is amiss)"),
-        (lambda text: text.replace('"parts": [', '"parts": [7, '), "damaged (TypeError"),
-        (lambda text: text.replace('"rows": 250', '"rows": 249'), "it has 250 rows, not 249"),
+        (lambda text: text.replace('"dim"', '"dims"'), "damaged (invalid value: KeyError('dim'))"),
+        (lambda text: text.replace('"nnz"', '"nzz"'), "damaged (invalid value: KeyError('nnz'))"),
+        (lambda text: text.replace('"parts": [', '"parts": [7, '), "damaged (invalid value: TypeError"),
+        (lambda text: text.replace('"rows": 250', '"rows": 249'), "has 250 rows, not 249"),
         (lambda text: text.replace('"rows": 250', '"rows": -1'), "damaged"),
         (lambda text: text.replace('"kind": "test"', '"kind": "other"'), "it was written by another encoder"),
     ],
@@ -400,7 +403,7 @@ def test_a_manifest_that_counts_wrongly(folder: Path) -> None:
     manifest = json.loads(path.read_text())
     manifest["parts"][0]["nnz"] -= 1
     path.write_text(json.dumps(manifest))
-    with pytest.raises(VectorsError, match="there are more rows or weights than it says; write it again"):
+    with pytest.raises(VectorsError, match="has more rows or weights than its header says; write the file again"):
         SparseVectors.read(folder)
     for entry, count in (("nnz", 10**17), ("nnz", 2**60), ("nnz", 2**63), ("rows", 2**60), ("rows", 2**70)):
         changed = json.loads(path.read_text())
@@ -411,12 +414,12 @@ def test_a_manifest_that_counts_wrongly(folder: Path) -> None:
 
 
 def test_folders_that_hold_no_vectors(tmp_path: Path) -> None:
-    assert_refused(tmp_path, "there is no vectors.json in it; expected a folder of vectors")
+    assert_refused(tmp_path, "has no vectors.json; expected a folder of vectors")
 
 
 def test_lost_or_changed_vocabulary(folder: Path) -> None:
     Vocabulary(["a"]).write(folder / "vocabulary.json")
-    with pytest.raises(VectorsError, match=r"vocabulary\.json: not the vocabulary of the vectors beside it"):
+    with pytest.raises(VectorsError, match=r"vocabulary\.json: is not the vocabulary of the vectors"):
         read_vocabulary(folder)
     (folder / "vocabulary.json").unlink()
     with pytest.raises(VectorsError, match=r"vocabulary\.json: cannot be read"):

@@ -38,7 +38,7 @@ def test_a_token_weighs_as_much_as_it_is_repeated(tmp_path: Path, packed: bool) 
 def test_a_line_without_a_tab(tmp_path: Path) -> None:
     path = tmp_path / "topics.tsv"
     path.write_text(QUERIES + "4 is is\n")
-    with pytest.raises(VectorsError, match=r"topics\.tsv:4: there is no tab behind an id"):
+    with pytest.raises(VectorsError, match=r"topics\.tsv:4: has no tab after the id"):
         SparseVectors.read(path)
 
 
@@ -104,8 +104,8 @@ def test_a_folder_of_json_lines(tmp_path: Path) -> None:
     assert [batch.ids for batch in iter_vectors(folder, 4)] == [list("0123"), list("45")]
     assert SparseVectors.read(folder, read_vocabulary(folder)) == vectors
     (folder / "docs03.jsonl").write_text(lines[0])
-    with pytest.raises(VectorsError, match=r"docs03\.jsonl:1: id '0' occurs a second time"):
+    with pytest.raises(VectorsError, match=r"docs03\.jsonl:1: duplicate id '0'"):
         SparseVectors.read(folder)
     (folder / "docs03.jsonl").write_text('{"id": "9", "text": "a text"}')
-    with pytest.raises(VectorsError, match=r"docs03\.jsonl:1: there is no vector object"):
+    with pytest.raises(VectorsError, match=r"docs03\.jsonl:1: has no vector object"):
         SparseVectors.read(folder)

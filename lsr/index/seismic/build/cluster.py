@@ -1,9 +1,10 @@
-"""Clustering: documents are put in an order such that those near each other have much in common.
+"""Clustering: an order of documents in which neighbors have much in common.
 
-Seismic (Bruch et al., SIGIR 2024, section 4.2) clusters each posting list by itself, by sampled centroids. Here the
-whole collection is clustered once, by the same means but as a tree: a centroid for every 512 documents, then one for
-every 512 of a cluster, and so on, down to leaves of 1,024; halving.py makes blocks of what stands side by side. All
-posting lists then have the same blocks, which makes one summary of each enough (ARCHITECTURE.md says what that saves).
+Seismic (Bruch et al., SIGIR 2024, section 4.2) clusters each posting list separately, with sampled centroids. Here, the
+whole collection is clustered once, in the same way but as a tree: a centroid for every 512 documents, then one for
+every 512 of a cluster, and so on, down to leaves of 1,024. halving.py makes blocks of neighboring documents. All
+posting lists then have the same blocks, so that each block needs only one summary (ARCHITECTURE.md says what that
+saves).
 """
 
 from __future__ import annotations
@@ -19,20 +20,20 @@ from lsr.index.parameters import IndexConfig
 from lsr.index.seismic.forward import weight_order
 from lsr.storage.arrays import Array, Scalar
 
-# Components of a sketch, by which a document or centroid is known: whole vectors make no better blocks.
+# Components of a sketch, which represents a document or centroid: whole vectors do not give better blocks.
 SKETCH = 16
 
-# Documents for each centroid above the leaves, and of a leaf at most. Leaves of 4,096 make blocks no better.
+# Documents per centroid above the leaves, and most documents of a leaf. Leaves of 4,096 do not give better blocks.
 COARSE = 512
 LEAF = 1024
 
-# Centroids of one step, so that it stays fast whatever the collection: a document meets them in a table of 16 KB.
+# Centroids of one step, so that it is fast for any collection: they are in a table of 16 KB.
 MOST_CENTROIDS = 4096
 
-# Clusters of so few documents, or fewer, are no more than their centroid.
+# Clusters of at most this number of documents are not split.
 DISSOLVED = 2
 
-# A cluster this like its parent is not going to come apart: copies of one document, or documents with nothing.
+# A cluster with this share of its parent cannot be split: copies of one document, or empty documents.
 STUCK = 0.9
 
 NOWHERE = np.uint32(0xFFFFFFFF)
@@ -46,7 +47,7 @@ class Sketches(NamedTuple):
     weights: Array  # float32[n, SKETCH]
 
     def of(self, documents: Array | slice) -> Sketches:
-        """Those of some documents."""
+        """The sketches of some documents."""
         return Sketches(self.components[documents], self.weights[documents])
 
 
@@ -61,7 +62,7 @@ class Runs(NamedTuple):
 def find_sketches(
     begin: Scalar, end: Scalar, indptr: Array, internal: Array, values: Array, sketches: Sketches
 ) -> None:
-    """The sketches of rows begin..end, of equal weights the component that comes first in its row."""
+    """The sketches of rows begin..end. Of equal weights, the first component in its row is taken."""
     for row in range(begin, end):
         first = indptr[row]
         order = weight_order(values[first : indptr[row + 1]])
@@ -72,7 +73,7 @@ def find_sketches(
 
 @kernel
 def next_random(state: Array) -> Scalar:
-    """One step of SplitMix64; `state` uint64[1] moves on."""
+    """One step of SplitMix64, which updates `state` uint64[1]."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
     z = state[0]
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -108,7 +109,7 @@ def relative_length(document: Scalar, sketches: Sketches) -> Scalar:
 def centroid_runs(centroids: Array, sketches: Sketches, runs: Runs) -> tuple[Array, Array, Array]:
     """Invert the centroids, documents uint32[k], into `runs`: (components that occur, slots uint32, weights float32).
 
-    Weights are divided by the length of the centroid's sketch, so that none attracts documents by being heavy.
+    Weights are divided by the length of the centroid's sketch, so that heavy centroids do not attract more documents.
     """
     starts, ends = runs.starts, runs.ends
     touched = np.empty(min(centroids.size * SKETCH, ends.size), np.uint32)
@@ -173,7 +174,7 @@ def nearest_centroids(
                 slot = slots[entry]
                 score = scores[slot] + weight * weights[entry]
                 scores[slot] = score
-                # Weights are positive, so the largest value any sum passes through is the largest final sum.
+                # Weights are positive, so the largest intermediate sum is the largest final sum.
                 if score > best and alive[slot]:
                     best, best_slot = score, slot
         out[i] = best_slot
@@ -262,7 +263,7 @@ def grow_tree(documents: Array, sketches: Sketches, doc_cut: Scalar, seed: Scala
 
 
 def cluster(sketches: Sketches, n_components: int, config: IndexConfig, executor: Executor) -> Array:
-    """Rows, uint32[n], in the order of their clusters, whatever the number of threads."""
+    """Rows, uint32[n], in the order of their clusters, for any number of threads."""
     n = len(sketches.weights)
     if n <= LEAF:
         return np.arange(n, dtype=np.uint32)
@@ -277,13 +278,13 @@ def cluster(sketches: Sketches, n_components: int, config: IndexConfig, executor
 
 
 def sampled_centroids(n: int, config: IndexConfig) -> Array:
-    """The rows, uint32[k], that are the centroids of the first split of n documents."""
+    """The rows, uint32[k], of the centroids of the first split of n documents."""
     k = min(max(2, n // COARSE), MOST_CENTROIDS)
     return sample_without_replacement(n, k, np.uint64(config.seed))  # type: ignore[no-any-return]
 
 
 class FirstSplit(NamedTuple):
-    """The first split, of all documents, which are given to their slots some at a time: one thread would take long."""
+    """The first split, of all documents, which several threads assign to slots."""
 
     k: int
     doc_cut: int

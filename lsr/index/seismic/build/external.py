@@ -1,12 +1,12 @@
-"""Building an index of more vectors than fit in memory: by way of the disk, and byte for byte as it is built in memory.
+"""Building an index of more vectors than fit in memory, with temporary files; equal to one that is built in memory.
 
-For blocks the vectors are read three times: to count components and copy ids; to gather the sketches of all documents
-in a file, from which they are put in order (external_order.py); and to deal each row to its range of documents, in that
-order. Range by range documents are then quantized and appended to the index, and window by window blocks are summarized
-from what is there, and summaries are inverted a range of components after the other. What is in memory for each
-document is its length and place, four numbers at once. All else is there as far as the limit has room.
+For blocks, the vectors are read three times: to count components and copy ids; to collect the sketches of all documents
+in a file, by which they are ordered (external_order.py); and to distribute rows to ranges of documents in that order.
+Range by range, documents are then quantized and appended to the index. Window by window, blocks are summarized from it,
+and summaries are inverted, a range of components after the other. The memory for each document is its length and place,
+four numbers. All other data is in memory only as far as the limit allows.
 
-Inverted lists are written a range of lists after the other, for each of which the vectors are read once.
+Posting lists are written in ranges of lists. The vectors are read once for each range.
 """
 
 from __future__ import annotations
@@ -67,21 +67,21 @@ from lsr.vectors.normalize import indptr_of, row_steps
 from lsr.vectors.sparse_vectors import SparseVectors
 from lsr.vectors.vocabulary import Vocabulary, VocabularyLike
 
-# Read at once, and how many such batches are read ahead of the threads that work on them, at most.
+# Rows read at once, and the most batches that are read ahead of the threads that work on them.
 BATCH_POSTINGS = 1 << 17
 BATCH_ROWS = 8192
 AHEAD = 4
 
-# Bytes that a build takes: whatever is built, most of it to read vectors; for each component; for each non-zero of the
-# longest document; for each document; for each document of those that are quantized at once, besides its head.
+# Bytes that a build takes: in any case, mostly to read vectors; per component; per non-zero of the longest document;
+# per document; per document of a range that is quantized, besides its head.
 FIXED = 24 << 20
 OF_COMPONENT = 64
 OF_LONGEST = 48
 OF_DOCUMENT = 16
 OF_QUANTIZED = 64
-OF_LISTED = 8  # and for each posting of those lists that are written at once
+OF_LISTED = 8  # per posting of a range of lists
 
-# Ranges to which documents are dealt to be quantized, about, when there is no more memory than it takes.
+# The approximate number of ranges of documents for quantization with the least memory.
 MOST_RANGES = 64
 
 # Entries of summaries read at once.
@@ -90,7 +90,7 @@ BATCH_ENTRIES = 1 << 18
 # Components counted before the counts of batches are added up.
 PENDING = 1 << 17
 
-Batch = tuple[int, SparseVectors]  # and the number of its first row
+Batch = tuple[int, SparseVectors]  # the number of its first row, and the rows
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -108,16 +108,17 @@ def build_folder(
     few_terms: bool = False,
     whole: WholeCollection | None = None,
 ) -> None:
-    """Write the index of stored vectors into a folder, in place of an index that is there, in one step.
+    """Write the index of stored vectors into a folder, in one step. Replaces an existing index.
 
-    memory: bytes that this may use, above what the process uses already. The trial of blocks maps the index, whose
-        pages the system can take back at any time, beside that. On the disk, beside the index, it takes the size of the
-        vectors, 6 or 8 bytes for each non-zero, or about 200 for each document if that is more.
-    vocabulary: as for SparseVectors.read, and kept with the index. threads: None for all processors. progress: bars on
-    standard error.
-    extra: as for write_index; ids are there already. few_terms, whole: see SeismicIndex.build.
-    Raises ParameterError for less memory than it takes, which is named, and else what SeismicIndex.build, reading
-    vectors, and write_index raise.
+    memory: bytes that the build may use, above the present memory of the process. The trial of blocks also maps the
+        index, whose pages the system can reclaim at any time. On disk, besides the index, it takes the size of the
+        vectors (6 or 8 bytes per non-zero), or about 200 bytes per document if that is more.
+    vocabulary: as for SparseVectors.read, and stored in the index. threads: None for all processors. progress: bars on
+        standard error.
+    extra: see write_index; ids are already there. few_terms, whole: see SeismicIndex.build.
+
+    Raises ParameterError for too little memory, with the least amount, and what SeismicIndex.build, reading vectors,
+    and write_index raise.
     """
     config = settings_of(IndexConfig, config)
     check_whole("memory", memory)
@@ -142,13 +143,13 @@ def build_folder(
 
 
 class _Sizes(NamedTuple):
-    """What the memory depends on that a build takes; before the vectors have been read, what is known of it."""
+    """The sizes that determine the memory of a build; before the vectors are read, as far as known."""
 
     documents: int
     postings: int
     components: int = 0
-    longest: int = 0  # non-zeros of a document
-    largest: int = 0  # documents of a group of the first split
+    longest: int = 0  # non-zeros of the longest document
+    largest: int = 0  # documents of the largest group of the first split
 
 
 def _check_memory(memory: int, sizes: _Sizes) -> None:
@@ -161,7 +162,7 @@ def _check_memory(memory: int, sizes: _Sizes) -> None:
 
 
 def _needed(sizes: _Sizes) -> int:
-    """Bytes without which a build cannot do, about."""
+    """The approximate least memory of a build, in bytes."""
     of_posting, of_document = _quantized_bytes(sizes)
     quantizing = (sizes.postings * of_posting + sizes.documents * of_document) // MOST_RANGES
     inverting = sizes.documents * OF_LISTED  # a list can have all documents
@@ -170,21 +171,21 @@ def _needed(sizes: _Sizes) -> int:
 
 
 def _kept(sizes: _Sizes) -> int:
-    """Bytes that are not for what is made in ranges."""
+    """Bytes that are not available for ranges."""
     lasting = sizes.components * OF_COMPONENT + sizes.documents * OF_DOCUMENT
     return FIXED + lasting + sizes.longest * OF_LONGEST
 
 
 def _quantized_bytes(sizes: _Sizes) -> tuple[int, int]:
-    """What each posting and each document of a range takes while the range is quantized."""
+    """Bytes per posting and per document of a range during its quantization."""
     itemsize = component_type(sizes.components).itemsize
     width = head_width(head_layout(sizes.postings, sizes.documents), itemsize)
-    # As read, and as a tail: a component, and weights of 32 and of 16 bits.
+    # As read, and in a tail: a component, and weights of 32 and of 16 bits.
     return 2 * itemsize + 4 + 2, width * itemsize + OF_QUANTIZED
 
 
 class _Source(NamedTuple):
-    """Vectors to read several times."""
+    """Vectors that are read several times."""
 
     path: Path
     vocabulary: Vocabulary | None
@@ -196,11 +197,11 @@ class _Source(NamedTuple):
         for batch in iter_vectors(self.path, self.batch_rows, self.vocabulary):
             yield first, batch
             first += len(batch)
-            # Arrow would keep what it has freed.
+            # Arrow would keep freed memory.
             pa.default_memory_pool().release_unused()
 
     def batches_again(self, lengths: Array) -> Iterator[Batch]:
-        """The batches, without ids. Raises VectorsError if rows have other lengths than before, uint32[n]."""
+        """The batches without ids. Raises VectorsError if the lengths of rows have changed, uint32[n]."""
         end = 0
         for first, batch in self.batches():
             end = first + len(batch)
@@ -210,7 +211,7 @@ class _Source(NamedTuple):
         else:
             if end == len(lengths):
                 return
-        raise VectorsError(f"{self.path}: has changed while it was being indexed; index it again")
+        raise VectorsError(f"{self.path}: changed while it was being indexed; index it again")
 
 
 class _Frequencies:
@@ -221,15 +222,15 @@ class _Frequencies:
         self._pending = 0
 
     def add(self, used: Array, frequency: Array) -> None:
-        """Like what document_frequencies returns."""
+        """Add the result of document_frequencies."""
         self._parts.append((used, frequency))
         self._pending += len(used)
-        # Seldom enough for what is added up already to cost little.
+        # Rarely enough that merging costs little.
         if self._pending > max(PENDING, len(self._parts[0][0]) // 2):
             self.merged()
 
     def merged(self) -> tuple[Array, Array]:
-        """What document_frequencies would return of all rows."""
+        """The result of document_frequencies for all rows."""
         used, at = np.unique(np.concatenate([part[0] for part in self._parts]), return_inverse=True)
         frequency = np.zeros(len(used), np.int64)
         np.add.at(frequency, at, np.concatenate([part[1] for part in self._parts]))
@@ -239,11 +240,11 @@ class _Frequencies:
 
 
 class _Counts(NamedTuple):
-    """What the first reading finds."""
+    """The results of the first reading."""
 
     lengths: Array  # uint32[n], non-zeros of each row
     components: Components
-    frequency: Array  # int64[components], of each, in their order
+    frequency: Array  # int64[components], in their order
 
     @property
     def sizes(self) -> _Sizes:
@@ -252,7 +253,7 @@ class _Counts(NamedTuple):
 
 
 class _Scale(NamedTuple):
-    """What quantizing needs besides rows."""
+    """The parameters of quantization."""
 
     scale: Array
     head_size: int
@@ -260,7 +261,7 @@ class _Scale(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Build:
-    """One build. folder: where the arrays go; spill: where what is wanted no longer than the build goes."""
+    """One build. folder: of the arrays. spill: folder for temporary files."""
 
     source: _Source
     folder: Path
@@ -312,7 +313,7 @@ class _Build:
         return BlockEngine(Parts(counts.components, forward, blocks), self.source.dim, sizes.postings)
 
     def _invert(self, counts: _Counts) -> InvertedEngine:
-        """Write inverted lists in the place of blocks, if there are any."""
+        """Write posting lists, and remove blocks if there are any."""
         for name in (*ARRAYS, "tails"):
             (self.folder / f"{name}.npy").unlink(missing_ok=True)
         components, n = counts.components.sorted_external, len(counts.lengths)
@@ -343,7 +344,7 @@ class _Build:
                     advance(len(batch))
                 add_rows(rows)
                 add_weights(weights)
-                del rows, weights  # before there are the next ones
+                del rows, weights  # before the next ones are created
         inverted = Inverted(*(load_array(self.folder, name) for name in Inverted._fields))
         of_rows = ListsOfRows(*(load_array(self.folder, name) for name in ListsOfRows._fields))
         return InvertedEngine(inverted, n, self.source.dim, of_rows)
@@ -402,7 +403,7 @@ class _Build:
         return maxima
 
     def _order(self, sizes: _Sizes) -> Array:
-        """Order the documents by their sketches, which are removed."""
+        """Order the documents by their sketches, which are then removed."""
         groups = split_groups(self.spill, sizes.components, self.config, self._in_order)
         _check_memory(self.memory, sizes._replace(largest=groups.largest))
         room = self._room(sizes)
@@ -435,11 +436,11 @@ class _Build:
                 add_tails(tails)
                 written += len(tails)
                 advance(len(heads))
-                del heads, tails  # before there are the next ones
+                del heads, tails  # before the next ones are created
         spill.remove()
 
     def _deal(self, counts: _Counts, rows: Array, positions: Array, ranges: list[tuple[int, int]]) -> Spill:
-        """Read the vectors for the last time, and write each row to the range that its document is in."""
+        """Read the vectors for the last time, and write each row to the range of its document."""
         begins = np.array([begin for begin, _ in ranges], np.int64)
         postings = [int(counts.lengths[rows[begin:end]].sum(dtype=np.int64)) for begin, end in ranges]
         dtype = component_type(len(counts.components.external))
@@ -486,11 +487,11 @@ class _Build:
         save_arrays(self.folder, {"summary_windows": np.array(windows, np.int64)})
 
     def _summarize(self, first: int, last: int, plan: NodePlan, scale: _Scale, n_frequent: int) -> Array:
-        """Write the entries of a window, slice by slice; returns how many each component has, int64[components]."""
+        """Write the entries of a window, slice by slice; returns their number per component, int64[components]."""
         counts = np.zeros(len(scale.scale), np.int64)
 
         def work(nodes: tuple[int, int]) -> Entries:
-            # Mapped for each slice anew, so that what it has read leaves memory with it.
+            # Mapped again for each slice, so that its pages leave memory with it.
             return plan.summarize(*nodes, first, self._forward(scale), n_frequent)
 
         with (
@@ -510,7 +511,7 @@ class _Build:
         names = "components", "nodes", "codes"
         runs, cursors = np.zeros(int(starts[last]) - int(starts[first]), np.uint16), np.zeros(len(counts), np.uint32)
         for begin in range(0, len(load_array(self.spill, names[0])), BATCH_ENTRIES):
-            # Copies, which can be written and so have the type for which the kernel has been compiled.
+            # Copies, because the kernel is compiled for writable arrays.
             entries = [np.array(load_array(self.spill, name)[begin : begin + BATCH_ENTRIES]) for name in names]
             add_to_runs(*entries, n_nodes, counts, starts, first, last, cursors, runs)
         return runs
@@ -519,12 +520,12 @@ class _Build:
         return Forward.of(load_array(self.folder, "heads"), load_array(self.folder, "tails"), *scale)
 
     def _room(self, sizes: _Sizes) -> int:
-        """Bytes for what is made in ranges."""
+        """Bytes available for ranges."""
         room = self.memory - _kept(sizes)
-        return room - room // 8  # the process does not give back all that it has freed
+        return room - room // 8  # the process does not return all freed memory
 
     def _in_order(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-        """What `work` returns of each item, in order; threads work on a few items ahead."""
+        """The results of `work` for the items, in order. Threads work a few items ahead."""
         waiting: deque[Future[R]] = deque()
         for item in items:
             waiting.append(self.executor.submit(work, item))
@@ -535,7 +536,7 @@ class _Build:
 
 
 def _placed(rows: Array, lengths: Array) -> tuple[Array, Array]:
-    """(place uint32[m] of each of these rows among them, by row; indptr int64[m + 1] of the rows in that order)."""
+    """(places uint32[m] of these rows among them, by row; indptr int64[m + 1] of the rows in that order)."""
     order = np.argsort(rows)
     places = np.empty(len(rows), np.uint32)
     places[order] = np.arange(len(rows), dtype=np.uint32)

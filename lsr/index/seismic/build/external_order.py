@@ -1,8 +1,8 @@
-"""The order of documents whose sketches are on the disk: as cluster.py and halving.py make it in memory.
+"""The order of documents whose sketches are on disk, equal to that of cluster.py and halving.py in memory.
 
-All sketches are read twice: to find the group of the first split that each document is in, and to deal them to ranges
-of groups. Range by range trees are then grown, and windows are halved as the order comes out; the documents of a window
-that ends in the next range are carried there.
+All sketches are read twice: to find the group of the first split of each document, and to distribute them to ranges of
+groups. Range by range, trees are grown, and windows are halved in order. Documents of a window that ends in the next
+range are carried over.
 """
 
 from __future__ import annotations
@@ -33,32 +33,32 @@ from lsr.vectors.normalize import indptr_of, row_steps
 # Sketches read at once.
 BATCH = 8192
 
-# Bytes of a document whose tree is grown, besides two copies of its sketch.
+# Bytes per document of a range whose tree is grown, besides two copies of its sketch.
 OF_GROWN = 48
 
 R = TypeVar("R")
 
 
 class InOrder(Protocol):
-    """What a function returns of each of some numbers, in order; threads work on a few of them ahead."""
+    """The results of a function for numbers, in order. Threads work a few numbers ahead."""
 
     def __call__(self, work: Callable[[int], R], items: Iterable[int], /) -> Iterator[R]: ...
 
 
 class Groups(NamedTuple):
-    """All rows, uint32[n], group by group of the first split, rising in each; where each begins, int64[groups + 1]."""
+    """All rows, uint32[n], by group of the first split, ascending in each; begins of groups, int64[groups + 1]."""
 
     rows: Array
     offsets: Array
 
     @property
     def largest(self) -> int:
-        """Documents of the largest one."""
+        """The number of documents of the largest group."""
         return int(np.diff(self.offsets).max(initial=0))
 
 
 def growing_bytes(n_components: int) -> int:
-    """What each document of a range takes while the range is in memory."""
+    """Bytes per document of a range in memory."""
     return 2 * SKETCH * (component_type(n_components).itemsize + np.dtype(np.float32).itemsize) + OF_GROWN
 
 
@@ -84,9 +84,9 @@ def order_groups(
     in_order: InOrder,
     room: int,
 ) -> Array:
-    """All rows, uint32[n], in the order of documents, in place of those of `groups`; removes the sketches.
+    """All rows, uint32[n], in the order of documents, in the array of `groups`. Removes the sketches.
 
-    room: bytes for documents of a range, growing_bytes of each; a range has at least one group.
+    room: bytes for documents of a range, growing_bytes each. A range has at least one group.
     """
     rows, offsets = groups
     ranges = list(row_steps(offsets * growing_bytes(n_components), room))
@@ -94,7 +94,7 @@ def order_groups(
     for name in Sketches._fields:
         (folder / f"{name}.npy").unlink()
     size, done = window_size(config), 0
-    # Documents of the last window, which is not whole yet.
+    # Documents of the last window, which is not complete yet.
     carried = rows[:0]
     sketches = Sketches(*(np.empty((0, SKETCH), dtype) for dtype in (component_type(n_components), np.float32)))
     for at, (first, last) in enumerate(ranges):
@@ -108,7 +108,7 @@ def order_groups(
         order = np.concatenate([there, grow_groups(parts, first, sketches, n_components, config, executor)])
         whole = len(order) // size * size if last < len(offsets) - 1 else len(order)
         halve_windows(order[:whole], sketches, n_components, config, executor, done // size)
-        rows[done : done + whole] = carried[order[:whole]]  # which have all been read
+        rows[done : done + whole] = carried[order[:whole]]  # all of them were read
         done += whole
         carried, sketches = carried[order[whole:]], sketches.of(order[whole:])
     spill.remove()
@@ -118,7 +118,7 @@ def order_groups(
 def _deal(
     folder: Path, groups: Groups, dtype: np.dtype[Any], ranges: Sequence[tuple[int, int]], in_order: InOrder
 ) -> Spill:
-    """Deal the sketches to ranges of groups, in each of which they are in the order of their rows."""
+    """Distribute the sketches to ranges of groups, in each range in the order of rows."""
     rows, offsets = groups
     into = np.empty(len(rows), np.uint16)
     for at, (first, last) in enumerate(ranges):
@@ -144,11 +144,11 @@ def _batch(folder: Path, begin: int) -> Sketches:
 
 
 def _read_each(folder: Path, rows: Array) -> Sketches:
-    """The sketches of scattered rows, for all of which at once the system would map most of the files."""
+    """The sketches of scattered rows, read separately: mapping all at once would map most of the files."""
     each = [_read(folder, slice(row, row + 1)) for row in rows.tolist()]
     return Sketches(*map(np.concatenate, zip(*each, strict=True)))
 
 
 def _read(folder: Path, rows: slice) -> Sketches:
-    """Copies of some sketches; what is mapped for them leaves memory at once."""
+    """Copies of some sketches. Their mapped pages leave memory immediately."""
     return Sketches(*(np.array(load_array(folder, name)[rows]) for name in Sketches._fields))

@@ -1,7 +1,7 @@
-"""The kNN graph: of each document the documents most like it, which a search may visit after the best that it found.
+"""The kNN graph: for each document, its nearest documents. A search can also score neighbors of its best documents.
 
-Seismic's authors refine with such a graph (Bruch et al., "Pairing clustered inverted indexes with kNN graphs", CIKM
-2024). Here it is made by the index itself, with its own documents as queries.
+Seismic's authors refine searches with such a graph (Bruch et al., "Pairing clustered inverted indexes with kNN graphs",
+CIKM 2024). Here, the index itself finds the neighbors, with its documents as queries.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ PARAMS = SearchParams(query_cut=12, heap_factor=0.8)
 
 
 def build_graph(engine: BlockEngine, neighbors: int, threads: int, progress: bool) -> Array:
-    """The `neighbors` documents of largest inner product with each, best first, uint32[n, neighbors].
+    """The `neighbors` documents with the largest inner product for each document, best first, uint32[n, neighbors].
 
-    Rows and entries are documents in the order of the blocks; where there are fewer, NOTHING. A document is not its own
+    Rows and entries are documents in the order of the blocks; NOTHING for missing ones. A document is not its own
     neighbor.
     """
     rows, positions = engine.blocks.rows, engine.blocks.positions
@@ -46,9 +46,9 @@ def build_graph(engine: BlockEngine, neighbors: int, threads: int, progress: boo
 
 
 def rows_of(graph: Array, rows: Array, positions: Array) -> Array:
-    """The graph as rows: int64[n, neighbors], by row, -1 where a document has fewer neighbors."""
+    """The graph as rows: int64[n, neighbors], by row; -1 for missing neighbors."""
     if not graph.shape[1]:
         return np.empty((len(rows), 0), np.int64)
     linked = graph[positions]
-    known = linked < len(rows)  # NOTHING is none, nor is what a damaged file may say
+    known = linked < len(rows)  # not NOTHING, nor invalid numbers of a damaged file
     return np.where(known, rows[np.where(known, linked, 0)].astype(np.int64), -1)

@@ -1,11 +1,11 @@
-"""Halving: the documents of a window of the clustered order are put in an order of which every block is similar.
+"""Halving: an order of the documents of a window of the clustered order, in which every block is similar.
 
-A window is cut into two halves again and again, down to blocks: by the line between two unlike documents, then, as in
-balanced 2-means, by the line between the means of the halves before. So any block, any four, sixteen or 64 blocks that
-stand in one row of halves have much in common, which is what blocks and superblocks are made of.
+A window is split into two halves repeatedly, down to blocks: by the line between two dissimilar documents, then, as in
+balanced 2-means, by the line between the means of the previous halves. So every block, and every four, sixteen or 64
+neighboring blocks of one half, have much in common, as blocks and superblocks need.
 
-Of 1,000,000 rows (grown from 500,000 of 46 non-zeros) blocks of four made so hold .95 of the true top ten in a
-tenth fewer of the best blocks than clusters of sampled centroids do, of 3.4 documents on average.
+Of 1,000,000 rows (grown from 500,000 of 46 non-zeros), blocks of four hold .95 of the true top ten in a tenth fewer of
+the best blocks than clusters of sampled centroids, which have 3.4 documents on average.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from lsr.index.parameters import IndexConfig
 from lsr.index.seismic.build.cluster import JOB_ROWS, SKETCH, Sketches, next_random, relative_length
 from lsr.storage.arrays import Array, Scalar
 
-# Blocks of a window. Windows of more, up to the whole collection, make blocks no better.
+# Blocks of a window. Larger windows, up to the whole collection, do not give better blocks.
 WINDOW_BLOCKS = 256
 
-# Halvings of the same documents, the second by the means of the first. More find no more.
+# Halvings of the same documents, the second by the means of the first. More do not improve recall.
 ROUNDS = 2
 
 # Documents from which the one least like the first is chosen.
@@ -71,7 +71,7 @@ def first_line(documents: Array, state: Array, components: Array, weights: Array
 
 @allocating
 def part(documents: Array, half: Scalar, scores: Array) -> None:
-    """Put the `half` documents of the largest scores first; in either part they stay in order."""
+    """Put the `half` documents with the largest scores first. In both parts, their order is kept."""
     cut = np.partition(scores, scores.size - half)[scores.size - half]
     room = half
     for i in range(scores.size):
@@ -102,7 +102,7 @@ def halve(rows: Array, sketches: Sketches, block_size: Scalar, seed: Scalar, lin
         begin, end = begins.pop(), ends.pop()
         if end - begin <= block_size:
             continue
-        # All but the last blocks of a collection are full, and so are superblocks.
+        # All blocks and superblocks of a collection are full, except the last ones.
         half = block_size
         while 2 * half < end - begin:
             half *= 2
@@ -134,7 +134,7 @@ def window_size(config: IndexConfig) -> int:
 def halve_windows(
     rows: Array, sketches: Sketches, n_components: int, config: IndexConfig, executor: Executor, window: int = 0
 ) -> None:
-    """Reorder rows, uint32[n], window by window, whatever the number of threads. window: number of the first one."""
+    """Reorder rows, uint32[n], window by window, for any number of threads. window: number of the first one."""
     size = window_size(config)
     step = max(JOB_ROWS // size, 1) * size
 

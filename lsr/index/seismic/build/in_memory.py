@@ -1,4 +1,4 @@
-"""From vectors to the parts of a SeismicIndex."""
+"""Building the parts of a SeismicIndex from vectors in memory."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from lsr.progress import progress_bar
 from lsr.storage.arrays import Array, read_only
 from lsr.vectors.sparse_vectors import SparseVectors
 
-Entries = tuple[Array, Array, Array]  # of summaries, as summarize_nodes gives them
+Entries = tuple[Array, Array, Array]  # entries of summaries, from summarize_nodes
 
 
 class Parts(NamedTuple):
-    """What a search reads."""
+    """The arrays of a search."""
 
     components: Components
     forward: Forward
@@ -45,7 +45,7 @@ def build_parts(
     progress: bool,
     whole: WholeCollection | None = None,
 ) -> Parts:
-    """Order, quantize and summarize the rows of `vectors`; the result does not depend on the number of threads."""
+    """Order, quantize and summarize the rows of `vectors`. The result does not depend on the number of threads."""
     components = count_components(vectors)
     n_components = len(components.external)
     dtype = component_type(n_components)
@@ -72,12 +72,12 @@ def component_type(n_components: int) -> np.dtype[Any]:
 
 
 def count_frequent(frequency: Array) -> int:
-    """How many components, of these document frequencies, are not rare."""
+    """The number of components that are not rare, by their document frequencies."""
     return int(np.count_nonzero(frequency > RARE))
 
 
 def positions_of(rows: Array) -> Array:
-    """The document that each row is, uint32[n], from the row that each document is."""
+    """The position of each row, uint32[n], from the row of each position."""
     positions = np.empty(len(rows), np.uint32)
     positions[rows] = np.arange(len(rows), dtype=np.uint32)
     return positions
@@ -100,12 +100,12 @@ def all_sketches(indptr: Array, internal: Array, values: Array, executor: Execut
 def build_blocks(
     rows: Array, forward: Forward, n_frequent: int, config: IndexConfig, executor: Executor, progress: bool
 ) -> Blocks:
-    """Summarize documents that stand in the order of their blocks, uint32[n] rows."""
+    """Summarize documents in the order of their blocks, uint32[n] rows."""
     plan = NodePlan.of(len(rows), config)
     windows = [(first, min(first + WINDOW, plan.nodes)) for first in range(0, plan.nodes, WINDOW)]
 
     def inverted(jobs: Sequence[Future[Entries]], n_nodes: int) -> tuple[Array, Array]:
-        # Waits for jobs that stand before this one in the queue, so that some thread has begun each of them.
+        # Waits for earlier jobs in the queue, each of which some thread has started.
         entries = [np.concatenate(each) for each in zip(*(job.result() for job in jobs), strict=True)]
         return invert_summaries(*entries, len(forward.scale), n_nodes)  # type: ignore[no-any-return]
 

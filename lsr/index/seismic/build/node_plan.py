@@ -1,4 +1,4 @@
-"""Whether a collection has summaries of blocks or of superblocks, and what is made of which documents."""
+"""NodePlan: whether nodes are blocks or superblocks, and the steps in which they are summarized."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ from lsr.index.seismic.build.superblock_pages import fill_pages
 from lsr.index.seismic.forward import Forward
 from lsr.storage.arrays import Array
 
-# From so many blocks on, superblocks are estimated, and their pages opened.
+# From this number of blocks, superblocks are estimated, and their pages are read.
 SUPERBLOCKS_FROM = 3 << 18
 
-# Share of a superblock's mass that its summary keeps, at least: it has more components to tell it apart by.
+# Least share of a superblock's mass that its summary keeps: superblocks need more components to differ.
 SUPER_ENERGY = 0.8
 
-# Done at once by one thread: what it reads of an index on the disk stays in memory until it is done.
+# Done at once by one thread: pages of an index on disk stay in memory until it is finished.
 SLICE = 1024  # documents that are summarized
 PAGES_AT_ONCE = 64
 
 
 class NodePlan(NamedTuple):
-    """energy: share of a node's mass that its summary keeps. paged: whether nodes are superblocks, which have pages."""
+    """The plan of nodes.
+
+    energy: share of a node's mass that its summary keeps. paged: whether nodes are superblocks with pages.
+    """
 
     documents: int
     block_size: int
@@ -37,17 +40,17 @@ class NodePlan(NamedTuple):
 
     @property
     def span(self) -> int:
-        """Documents of a node."""
+        """The number of documents of a node."""
         return self.block_size * (SUPER if self.paged else 1)
 
     @property
     def nodes(self) -> int:
-        """How many there are."""
+        """The number of nodes."""
         return -(-self.documents // self.span)
 
     @property
     def unit(self) -> str:
-        """What nodes are, for a progress bar."""
+        """The name of nodes, for a progress bar."""
         return "superblocks" if self.paged else "blocks"
 
     def summarize(
@@ -64,9 +67,9 @@ class NodePlan(NamedTuple):
 
     @property
     def page_firsts(self) -> range:
-        """The first superblocks of the pages that are filled at once."""
+        """The first superblock of each group of pages that are filled at once."""
         return range(0, self.nodes if self.paged else 0, PAGES_AT_ONCE)
 
     def pages(self, first: int, forward: Forward) -> Array:
-        """The pages of PAGES_AT_ONCE superblocks, fewer at the end: uint8."""
+        """The pages of PAGES_AT_ONCE superblocks, or fewer at the end: uint8."""
         return fill_pages(first, min(first + PAGES_AT_ONCE, self.nodes), self.block_size, forward)  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Rows dealt to ranges by way of the disk, so that the rows of a range can be read in one go."""
+"""Distributing rows to ranges on disk, so that the rows of a range can be read together."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lsr.storage.files import storage_errors
 
 @allocating
 def range_begins(rows: Array, lengths: Array, of_posting: Scalar, of_document: Scalar, room: Scalar) -> Array:
-    """Where ranges of `rows` begin that take `room` bytes, or have one row, int64[ranges]; lengths uint32[n] by row."""
+    """int64[ranges]: the begins of ranges of `rows` that take `room` bytes or have one row. lengths: uint32[n]."""
     begins, used = [0], 0
     for i in range(rows.size):
         cost = lengths[rows[i]] * of_posting + of_document
@@ -27,9 +27,9 @@ def range_begins(rows: Array, lengths: Array, of_posting: Scalar, of_document: S
 
 
 class Spill:
-    """Rows in two files, range by range; those of a range in the order in which they are read.
+    """Rows in two files, by range, and in each range in the order in which they were read.
 
-    starts: int64[ranges + 1], where each range begins, counted in postings.
+    starts: int64[ranges + 1], the begin of each range in postings.
     """
 
     def __init__(self, folder: Path, dtype: np.dtype[Any], starts: Array) -> None:
@@ -38,7 +38,7 @@ class Spill:
         self._starts = starts
 
     def fill(self, batches: Iterable[tuple[Array, Array, Array]]) -> None:
-        """Write batches of (internal T[m], values float32[m], and where in them each range begins, int64[ranges + 1]).
+        """Write batches of (internal T[m], values float32[m], begins of ranges in them, int64[ranges + 1]).
 
         Raises StorageError.
         """
@@ -61,6 +61,6 @@ class Spill:
         return internal, values
 
     def remove(self) -> None:
-        """Make room on the disk."""
+        """Remove the files."""
         for path in self._paths:
             path.unlink()

@@ -1,15 +1,15 @@
-"""Summaries: what a query term could contribute in a block, kept component by component (Seismic, section 4.3).
+"""Summaries: the largest possible contribution of a query term in a block, per component (Seismic, section 4.3).
 
-They are kept as an inverted index, which is where Seismic's posting lists went: of each component the blocks whose
-summary has it, with a code of 1 to 15 for its maximum there. A large collection has summaries of superblocks, of four
-blocks each, instead, and pages (superblock_pages.py) that tell the blocks of each apart; `node` is what is summarized.
-Nodes come in windows of 65,536, and each window has its own index, so that the estimates which a window's runs add to
-stay in the second cache, and a node's number fits in 16 bits. Windows of 16,384, whose estimates fit in the nearest
-cache, take 1.3 times the time: four times as many runs wait for memory.
+Summaries are stored as an inverted index, like Seismic's posting lists: for each component, the blocks whose summary
+has it, with a code of 1 to 15 for its maximum there. A large collection has summaries of superblocks of four blocks
+instead, and pages (superblock_pages.py) that distinguish the blocks of each. A `node` is what has a summary. Nodes are
+in windows of 65,536. Each window has its own index, so that the estimates to which its runs are added stay in the
+L2 cache, and a node's number fits in 16 bits. Windows of 16,384, whose estimates fit in the L1 cache, take 1.3
+times as long, because four times as many runs wait for memory.
 
-A run of few of a window's nodes is their numbers, rising, then their codes, a byte each; one of many is a code of four
-bits for every node, 0 for those that it lacks, which are added many at once: byte i has the codes of nodes i (its low
-bits) and half + i, where half is half of the window's nodes, rounded up.
+A run with few nodes of a window has their numbers, ascending, and then their codes, a byte each. A run with many nodes
+has a 4-bit code for every node of the window, 0 for missing ones, so that many are added at once: byte i has the codes
+of nodes i (its low bits) and half + i, where half is half of the window's nodes, rounded up.
 """
 
 from __future__ import annotations
@@ -34,28 +34,28 @@ SPARSE_SHARE = 8
 DENSE = -1  # in place of such a run's length
 ENERGY_BINS = 1024
 
-# Codes of summaries, of which 8 bits find no more: of a million rows .973 of the true top ten are in the best 400
+# Codes of summaries; 8 bits do not find more: of a million rows, .973 of the true top ten are in the best 400
 # superblocks with 8, 6 and 4 bits.
 STEP = 17  # units of the codes of the forward index, 1 to 255, in one of a summary's
 MAX_CODE = 15
 
-# A superblock's code is this much of the mean of its documents, and else their maximum: a fifth fewer of them then
+# A superblock's code is this share of the mean of its documents plus the rest of their maximum: a fifth fewer then
 # hold as much of the true top ten. In blocks of four documents the maximum alone is better.
 MEAN_SHARE = 0.3
 
-# A component of this many documents or fewer is in the summary of every node that has it, however light: a query of
-# rare terms then misses nothing, and hardly any query pays for it.
+# A component of at most this number of documents is in the summary of every node that has it, with any weight: a query
+# of rare terms then misses nothing, at almost no cost for other queries.
 RARE = 128
 
 
 class Blocks(NamedTuple):
     """The documents of blocks, block_size each (the last one fewer), and the summaries of all nodes, by component.
 
-    rows uint32[n]: the row that each document is. positions uint32[n]: the document that each row is.
-    windows int64[windows + 1]: where each window begins in the stream.
-    starts uint32[windows * (components + 1)]: where each component's run begins in its window, and the last one's end.
-    stream uint16: runs. pages uint8[superblocks * PAGE]: see superblock_pages.py; empty if nodes are blocks.
-    n_frequent: components from this one on are rare (RARE); they are numbered by falling document frequency.
+    rows uint32[n]: the row of each document. positions uint32[n]: the document of each row. windows int64[windows + 1]:
+    the begin of each window in the stream. starts uint32[windows * (components + 1)]: the begin of each component's run
+    in its window, and the end of the last one. stream uint16: runs. pages uint8[superblocks * PAGE]: see
+    superblock_pages.py; empty if nodes are blocks. n_frequent: components from this one are rare (RARE); components are
+    numbered by descending document frequency.
     """
 
     rows: Array
@@ -70,7 +70,7 @@ class Blocks(NamedTuple):
 
     @classmethod
     def of(cls, arrays: Sequence[Array], block_size: int, n_frequent: int) -> Blocks:
-        """Views of read-only arrays (rows to stream, and pages), for the same reason as in Forward.of."""
+        """Views of read-only arrays (rows to stream, and pages), as in Forward.of."""
         rows, positions, windows, starts, stream, pages = (read_only(array) for array in arrays)
         return cls(rows, positions, windows, starts, stream, stream.view(np.uint8), pages, block_size, n_frequent)
 
@@ -81,7 +81,7 @@ class Blocks(NamedTuple):
 
     @property
     def nodes(self) -> int:
-        """How many there are."""
+        """The number of nodes."""
         return -(-len(self.rows) // self.span)
 
 
@@ -99,14 +99,14 @@ def node_codes(
 ) -> Scalar:
     """Component-wise codes of documents begin..end, 1 to 255, into maxima uint8[components].
 
-    mean_share of their mean, and else their maximum. components and codes16: scratch for the longest document; sums:
-    int64[components], zero before and after. `touched` lists the components whose code is positive; returns their
+    mean_share of their mean plus the rest of their maximum. components and codes16: scratch for the longest document;
+    sums: int64[components], zero before and after. `touched` lists the components with a positive code; returns their
     number.
     """
     n_touched = 0
     for document in range(begin, end):
         for j in range(read_document(document, forward, components, codes16)):
-            # The largest code16 is 255 x 256, so that none is rounded up beyond a byte. What is there is never zero.
+            # The largest code16 is 255 x 256, so no code is rounded up beyond a byte. Weights never become zero.
             code = np.uint8(max(1, (codes16[j] + CODE_STEPS // 2) // CODE_STEPS))
             component = components[j]
             if maxima[component] == 0:
@@ -125,10 +125,10 @@ def node_codes(
 def keep_energy(
     touched: Array, maxima: Array, scale: Array, energy: Scalar, n_frequent: Scalar, bins: Array, kept: Array
 ) -> Scalar:
-    """Components, heaviest first, that hold `energy` of the L1 mass of the maxima; returns how many went into `kept`.
+    """The heaviest components with `energy` of the L1 mass of the maxima; returns how many went into `kept`.
 
-    Rare components, those from n_frequent on, are all kept. Instead of a sort, 1,024 bins of the weight: all bins above
-    the one in which the mass is reached, and of that one as many components as it takes, in the order of `touched`.
+    Rare components, from n_frequent, are all kept. Instead of sorting, 1,024 bins of weights are used: all bins above
+    the one in which the mass is reached, and from that bin as many components as needed, in the order of `touched`.
     """
     heaviest = np.float32(0)
     total = np.float64(0)
@@ -165,29 +165,29 @@ def keep_energy(
 
 @inlined_kernel
 def is_dense(length: Scalar, n_nodes: Scalar) -> bool:
-    """Whether a run of so many of a window's nodes has a code for each of them."""
+    """Whether a run with this number of a window's nodes has a code for each node."""
     dense: bool = length > n_nodes // SPARSE_SHARE
     return dense
 
 
 @inlined_kernel
 def run_elements(length: Scalar, n_nodes: Scalar) -> Scalar:
-    """Elements of the stream that a run of so many of a window's nodes takes: bytes, rounded up.
+    """Elements of the stream that a run with this number of a window's nodes takes: bytes, rounded up.
 
-    Of a window of eight, a run of all must take more than one of a single node (run_length): hence one more.
+    In a window of eight, a run of all nodes must take more than a run of a single node (run_length): hence one more.
     """
     return n_nodes // 4 + 1 if is_dense(length, n_nodes) else length + (length + 1) // 2
 
 
 @inlined_kernel
 def run_length(elements: Scalar, n_nodes: Scalar) -> Scalar:
-    """Entries of a run, from the elements that it takes; DENSE for one that has a code for each of its n_nodes."""
+    """Entries of a run, from its elements; DENSE for a run with a code for each of its n_nodes."""
     return DENSE if elements > run_elements(n_nodes // SPARSE_SHARE, n_nodes) else elements * 2 // 3
 
 
 @allocating
 def run_starts(counts: Array, n_nodes: Scalar) -> Array:
-    """Where the run of each component begins, and the last one ends, uint32[n + 1]; counts int64[n]: their entries."""
+    """The begin of each component's run, and the end of the last one, uint32[n + 1]; counts int64[n]: their entries."""
     starts = np.empty(counts.size + 1, np.uint32)
     size = np.int64(0)
     for component in range(counts.size):
@@ -210,10 +210,10 @@ def add_to_runs(
     cursors: Array,
     stream: Array,
 ) -> None:
-    """Put those of some entries that are of components first..last into their runs.
+    """Put the entries of components first..last into their runs.
 
-    Entries come node by node. counts int64[n], starts uint32[n + 1]: see run_starts. cursors uint32[n]: entries put so
-    far. stream uint16, zero at first: the runs of these components.
+    Entries are in the order of nodes. counts int64[n], starts uint32[n + 1]: see run_starts. cursors uint32[n]: entries
+    put so far. stream uint16, zero at first: the runs of these components.
     """
     stream_bytes = stream.view(np.uint8)
     half = (n_nodes + 1) // 2
@@ -238,7 +238,7 @@ def add_to_runs(
 def invert_summaries(
     components: Array, nodes: Array, codes: Array, n_components: Scalar, n_nodes: Scalar
 ) -> tuple[Array, Array]:
-    """(starts uint32[n_components + 1], stream uint16): the entries of a window, given node by node, as runs."""
+    """(starts uint32[n_components + 1], stream uint16): the entries of a window, in the order of nodes, as runs."""
     counts = np.zeros(n_components, np.int64)
     count_occurrences(components, counts)
     starts = run_starts(counts, n_nodes)
@@ -258,9 +258,9 @@ def summarize_nodes(
     energy: Scalar,
     n_frequent: Scalar,
 ) -> tuple[Array, Array, Array]:
-    """(components T[m], nodes uint16[m], codes uint8[m] of 1 to 255): summaries of nodes first..last, node by node.
+    """(components T[m], nodes uint16[m], codes uint8[m] of 1 to 255): summaries of nodes first..last, in their order.
 
-    window: the first node of the window that they are of; `nodes` counts from it. span: documents of a node.
+    window: the first node of their window, from which `nodes` are counted. span: documents per node.
     """
     heads, scale = forward.heads, forward.scale
     n_documents = heads.shape[0]
@@ -289,7 +289,7 @@ def summarize_nodes(
         n += n_kept
         for component in touched[:n_touched]:
             maxima[component] = 0
-    # Copies, which are as long as they need to be.
+    # Copies of exactly the needed length.
     return components[:n].copy(), nodes[:n].copy(), codes[:n].copy()
 
 

@@ -1,17 +1,17 @@
-"""Pages: what tells the blocks of a superblock apart, found without reading their documents.
+"""Pages: codes that distinguish the blocks of a superblock, without reading their documents.
 
-A page is 16 cache lines, one of which a query term reads: that of its component's last four bits. A line holds, of the
-heaviest components in the superblock, up to 21: a byte of the component's other bits for each (its tag), an unused
-byte, then two bytes for each: codes of 4 bits, one for each block of the superblock, the first block's lowest. A code q
-stands for q^2 / 225 of the component's largest weight, rounded, and is 0 where a block lacks the component: large
-weights, which are few, are told apart less finely than small ones.
+A page has 16 cache lines. A query term reads one of them, by the last four bits of its component. A line has, for up to
+21 of the heaviest components in the superblock: a byte with the component's other bits (its tag), after all tags an
+unused byte, then two bytes per component with 4-bit codes, one per block of the superblock, the first block's lowest. A
+code q stands for q^2 / 225 of the component's largest weight, rounded, and is 0 if a block lacks the component: large
+weights, which are few, are less precise than small ones.
 
-Components that share their last twelve bits share a tag. As components are numbered by falling document frequency,
+Components with equal last twelve bits have the same tag. Components are numbered by descending document frequency, so
 nearly all of a page are below 4,096, and one that is taken for another adds little.
 
-Of 1,000,000 rows a superblock of 16 documents has 445 components, of which a page keeps 312: the best 120 of the blocks
-of 400 superblocks have .960 of the true top ten, .957 with 246 components in buckets of half a line, .968 with twice
-the memory.
+Of 1,000,000 rows, a superblock of 16 documents has 445 components, of which a page keeps 312: the best 120 of the
+blocks of 400 superblocks have .960 of the true top ten, .957 with 246 components in buckets of half a line, .968 with
+twice the memory.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from lsr.storage.arrays import Array, Scalar, read_only
 
 LINES = 16
 PAGE = LINES * CACHE_LINE
-TAGS = 21  # of a line
+TAGS = 21  # tags of a line
 CODES_AT = TAGS + 1
-# Code of a page, for each of a forward index.
+# Code of a page, for each code of a forward index.
 ROOTS = read_only(np.maximum(np.rint(15 * np.sqrt(np.arange(256) / 255)), np.arange(256) > 0).astype(np.uint8))
 UNIT = 255 / 15**2  # of a forward index's codes in the square of a page's
 
 
 @inlined_kernel
 def line_of(component: Scalar) -> Scalar:
-    """Where in a page the line of a component begins."""
+    """The begin of a component's line in a page."""
     return (np.int64(component) & (LINES - 1)) * CACHE_LINE
 
 
 @inlined_kernel
 def tag_of(component: Scalar) -> Scalar:
-    """What a line knows a component by."""
+    """The tag of a component in a line."""
     return np.uint8((np.int64(component) >> 4) & 255)
 
 
 @kernel
 def put_in_line(line: Array, component: Scalar, codes: Array, filled: Scalar) -> Scalar:
-    """Write a component's codes, uint8[SUPER] of 1 to 255 or 0, to a line that has so many; returns how many it has."""
+    """Write a component's codes, uint8[SUPER], to a line with `filled` tags; returns the new number of tags."""
     if filled == TAGS:
         return filled
     tag = tag_of(component)

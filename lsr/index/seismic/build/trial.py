@@ -1,16 +1,16 @@
-"""Tells whether blocks serve a collection, or whether inverted lists serve it better.
+"""Chooses between blocks and posting lists for a collection.
 
-Energy-cut summaries live off uneven weights: a few components carry most of a document's mass. Learned sparse encoders
-make such weights; BM25 impacts saturate, and their blocks can hardly be told apart. Whether a collection's can is
-measured: some of its documents, cut to the length of queries, are searched for with default parameters and exactly.
+Energy-cut summaries need uneven weights: a few components must have most of a document's mass. Learned sparse encoders
+produce such weights. BM25 weights saturate, so blocks hardly differ. The choice is measured: some documents, cut to the
+length of queries, are searched with default parameters and exactly.
 
-In a small collection inverted lists are short: adding them up takes no longer than a search that finds nearly all, and
-misses nothing (100,000 documents of 46 or 180 components: 134 and 171 us a query, where blocks with default parameters,
-which find nearly all, take 86 and 164).
+In a small collection, posting lists are short: adding them up takes about as long as an approximate search and misses
+nothing (100,000 documents of 46 or 180 components: 134 and 171 µs per query; blocks with default parameters, which find
+nearly everything, take 86 and 164).
 
-Queries of a few terms with the weights of a table, as inference-free encoders make them, take inverted lists at any
-size: fewer lists are added up, and the weights of these queries are no guide to the blocks that hold the best documents
-(120,000 documents of 180 components, 12 terms: 61 us exactly, 152 us by blocks).
+For queries of a few terms with weights from a table, as inference-free encoders produce them, posting lists are used at
+any size: fewer lists are added up, and the weights of these queries do not predict the blocks of the best documents
+(120,000 documents of 180 components, 12 terms: 61 µs exactly, 152 µs with blocks).
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from lsr.index.inverted.inverted_engine import InvertedEngine
 from lsr.index.parameters import SearchParams
 from lsr.index.seismic.engine import BlockEngine
 
-# Fewer documents get inverted lists, whatever their weights.
+# Fewer documents are stored as posting lists, with any weights.
 INVERTED_BELOW = 1 << 16
 
-# Of a sample's nearest documents; learned weights reach .99 to 1 (packages, wiki), BM25's .85 (wiki-120k).
+# Recall on a sample; learned weights reach .99 to 1 (packages, wiki), BM25 weights .85 (wiki-120k).
 LEAST_RECALL = 0.95
 SAMPLE = 100
 SAMPLE_TERMS = 16
@@ -42,10 +42,10 @@ def choose_engine(
     threads: int,
     few_terms: bool = False,
 ) -> tuple[BlockEngine | InvertedEngine, float | None]:
-    """(the engine that serves a collection, the recall of blocks in the trial, None if there was none).
+    """(the chosen engine, the recall of blocks in the trial or None without a trial).
 
-    Blocks are built, and then tried, only where there are documents enough; inverted lists where those do not serve.
-    few_terms: queries have a few terms with the weights of a table, so that nothing need be tried.
+    Blocks are built and tried only if there are enough documents; posting lists are built if blocks are not chosen.
+    few_terms: queries have a few terms with weights from a table, so no trial is needed.
     """
     recall = None
     if documents >= INVERTED_BELOW and not few_terms:
@@ -53,24 +53,24 @@ def choose_engine(
         recall = sample_recall(engine, seed, threads)
         if recall >= LEAST_RECALL:
             return engine, recall
-        del engine  # its memory may be needed
+        del engine  # frees its memory
     return inverted(), recall
 
 
 def has_few_terms(encoder: Mapping[str, Any] | None) -> bool:
-    """Whether an encoder, by what it says of itself, looks the terms of queries up in a table of weights."""
+    """Whether an encoder, by its description, has a lookup table for queries."""
     queries = None if encoder is None else encoder.get("query")
     return isinstance(queries, Mapping) and queries.get("head") == "lookup"
 
 
 def sample_recall(engine: BlockEngine, seed: int, threads: int) -> float:
-    """Recall@10 of default parameters, for some of the documents as queries."""
+    """Recall@10 with default parameters, for some of the documents as queries."""
     chosen = np.random.default_rng(seed).choice(len(engine), min(SAMPLE, len(engine)), replace=False)
     queries = engine.gather(np.sort(chosen)).as_vectors(engine.dim).top_k(SAMPLE_TERMS)
-    with engine.exact_lists.held_back():  # for which a build has no memory
+    with engine.exact_lists.held_back():  # a build has no memory for them
         scores, rows = engine.search(queries, SAMPLE_K, SearchParams(exact=True), threads, None)
     found_scores, found_rows = engine.search(queries, SAMPLE_K, SearchParams(), threads, None)
-    # A document as good as the last one counts, whichever of equals came first.
+    # A document with the score of the last one counts, in any order of equal scores.
     least = np.where(rows >= 0, scores, np.inf).min(axis=1, keepdims=True)
     relevant = int((rows >= 0).sum())
     hits = (found_rows >= 0) & (found_scores >= least)

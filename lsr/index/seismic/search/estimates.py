@@ -1,10 +1,10 @@
-"""The first stage of a search: what the query's heaviest terms could contribute in every node, and the best nodes.
+"""The first stage of a search: estimates of every node by the query terms that can contribute most, and the best nodes.
 
-A node is a block or, of a large collection, a superblock. Estimates are whole numbers of 16 bits, so that 32 are added
-at once and a window's stay in the second cache: weights are scaled to whole numbers whose sum, times the largest code,
-fits. `unit` is what a score is for each unit of an estimate.
+A node is a block or, in a large collection, a superblock. Estimates are 16-bit integers, so that 32 are added at once
+and a window's estimates stay in the L2 cache: weights are scaled to integers whose sum, times the largest code,
+fits. `unit` is the score of one unit of an estimate.
 
-Timings: 1,000,000 SPLADE rows of 46 non-zeros, queries of 21, of which 12 terms estimate 250,000 blocks, one core of an
+Timings: 1,000,000 SPLADE rows of 46 non-zeros, queries of 21 terms, of which 12 estimate 250,000 blocks, one core of an
 AMD EPYC (Zen 5).
 """
 
@@ -27,15 +27,15 @@ WEIGHTS = LARGEST_ESTIMATE // MAX_CODE
 # Terms that estimate, at most: each has a weight of at least 1.
 MOST_TERMS = WEIGHTS // 2
 
-# Lines of LANES estimates in which nodes are counted to find out what the best of all reach; it takes 4 us so, and the
-# number is off by a tenth.
+# Lines of LANES estimates in which nodes are counted to find the estimate of the best ones; this takes 4 us, and the
+# number has an error of a tenth.
 COUNTED_LINES = 512
 
 
 def new_estimates(n_nodes: int) -> Array:
     """Scratch.estimates: zero beyond the nodes, up to a whole line.
 
-    What follows in memory takes what any node number of 16 bits may add.
+    The memory after them takes additions for any 16-bit node number.
     """
     size = -(-n_nodes // LANES) * LANES
     return np.zeros(size + (1 << 16), np.uint16)[:size]
@@ -84,9 +84,9 @@ def add_run(
 
 @kernel
 def add_two(low: Array, high: Array, codes: Array, weight: Scalar, more_codes: Array, more_weight: Scalar) -> None:
-    """Add weight x code of two runs of codes for every node; low and high: the estimates of either half of a window.
+    """Add weight x code of two runs with codes for every node; low and high: the estimates of both halves of a window.
 
-    Two at a time, which takes two thirds of the time. A kernel of its own, so that 32 are added at once.
+    Two at a time take two thirds of the time. A separate kernel, so that 32 are added at once.
     """
     for i in range(min(codes.size, more_codes.size)):
         at = np.uint64(i)
@@ -108,8 +108,8 @@ def estimate_nodes(
 ) -> None:
     """Estimates of all nodes by the chosen terms; opened: Limits.open.
 
-    Three passes over all pairs of window and term, so that none waits for memory: fetch where the run's place is
-    written, read it and fetch the run, add the run. A window is done with while it is in the nearest caches.
+    Three passes over all pairs of window and term, so that none waits for memory: prefetch the place of the run; read
+    it and prefetch the run; add the run. A window is finished while it is in the first caches.
     """
     n_windows, n_nodes = blocks.windows.size - 1, node_count(blocks)
     stride = blocks.starts.size // max(n_windows, 1)
@@ -134,7 +134,7 @@ def estimate_nodes(
         half = (size + 1) // 2
         estimates[base:end] = 0
         low, high = estimates[base : base + half], estimates[base + half : base + 2 * half]
-        waiting = -1  # the term whose run of codes for every node waits for another
+        waiting = -1  # the term whose dense run waits for another one
         for i in range(chosen.size):
             start, length = run_starts[pair + i], run_lengths[pair + i]
             if length != DENSE:
@@ -192,9 +192,9 @@ def floor_of(wanted: Scalar, above: Scalar, estimates: Array) -> Scalar:
 
 @kernel
 def list_nodes(line: Scalar, floor: Scalar, above: Scalar, estimates: Array, nodes: Array) -> tuple[Scalar, Scalar]:
-    """List the nodes with floor <= estimate < above, from a line of LANES on, as long as there is room for a line's.
+    """List the nodes with floor <= estimate < above, from a line of LANES, as long as there is room for a line.
 
-    Returns (their number, the line from which to go on).
+    Returns (their number, the line from which to continue).
     """
     n, lines = 0, estimates.size // LANES
     while line < lines and n + LANES <= nodes.size:

@@ -1,15 +1,14 @@
 """The Numba kernels of search: pure functions over arrays that engine.py and seismic_files.py have checked.
 
-One query goes through five stages:
+A query goes through five stages:
 
-1. Every node, a block or a superblock, is estimated by the query's heaviest terms, and the best are listed
-   (estimates.py).
-2. Where nodes are superblocks, their pages are opened, and their blocks estimated in turn
-   (superblock_pages.py tells how).
-3. The best blocks are visited in the order of their estimates: the best documents come first, so that the threshold
-   that lets blocks be skipped rises early. A block's documents lie side by side.
-4. If asked for, the neighbors of the best documents in the kNN graph are visited too.
-5. The heap's documents are scored again with 16-bit weights, and the k best returned.
+1. Every node, a block or a superblock, is estimated by the query terms that can contribute most, and the best nodes are
+listed (estimates.py).
+2. If nodes are superblocks, their pages are read, and their blocks are estimated (superblock_pages.py).
+3. The best blocks are visited in the order of their estimates: the best documents come first, so that the threshold for
+skipping blocks rises early. The documents of a block are adjacent.
+4. If requested, the neighbors of the best documents in the kNN graph are visited, too.
+5. The documents in the heap are scored again with 16-bit weights, and the k best are returned.
 
 Timings below: 300,000 SPLADE rows of 46 non-zeros, queries of 21, one core of an AMD EPYC (Zen 5).
 """
@@ -41,61 +40,61 @@ from lsr.index.seismic.search.list_kernels import PostingLists, scan_lists
 from lsr.index.seismic.search.queries import Queries
 from lsr.storage.arrays import Array, Scalar
 
-# Blocks whose heads are fetched before the first of them is scored: a head scored at once waits 170 ns for memory.
+# Blocks whose heads are prefetched before the first is scored: a head scored at once waits 170 ns for memory.
 AHEAD = 8
 
-# Superblocks whose lines are fetched before the first is read.
+# Superblocks whose lines are prefetched before the first is read.
 PAGES_AHEAD = 2
 
-# Blocks that are visited, and documents that are scanned, between two looks at the clock, where there is a deadline.
+# Blocks that are visited, and documents that are scanned, between two reads of the clock, if there is a deadline.
 CLOCK_EVERY = 16
 DOCUMENTS_EVERY = 256
 
-# Documents whose tails are fetched before the first is scored.
+# Documents whose tails are prefetched before the first is scored.
 BATCH = 32
 
-# A document's tail is read only if its head's score, times this, reaches the worst that the heap keeps.
+# A document's tail is read only if its head's score, times this, reaches the worst score in the heap.
 HEAD_REACH = np.float32(2.6)
 
-# While the heap is not full, each further list of nodes is to have so many times more of them.
+# While the heap is not full, each further list of nodes has this many times more of them.
 MORE_NODES = 4
 
-# Blocks are put in order by so many bins of their estimates, which takes 2 ns a block.
+# Blocks are sorted into this many bins of their estimates, which takes 2 ns per block.
 BINS = 256
 
-# Superblocks listed for each block that is to be visited, about. They are listed by two thirds of the terms that
-# estimate blocks, the heaviest: of 8.8 million rows .95 of the true top ten take an eighth less time so.
+# Approximate number of superblocks that are listed for each block to visit. Only the heavier two thirds of the terms
+# that estimate blocks estimate superblocks: at 8.8 million rows, .95 of the true top ten then take an eighth less time.
 SUPERBLOCKS_OF_BLOCK = 4
 
 NOTHING = np.uint32(0xFFFFFFFF)
 LARGEST = np.finfo(np.float32).max
 SMALLEST = np.finfo(np.float32).tiny
-FAINT = SMALLEST * np.float32(1 << 16)  # above what a block has of which its superblock's page says nothing
+FAINT = SMALLEST * np.float32(1 << 16)  # above the estimate of a block about which its superblock's page says nothing
 
 
 class Limits(NamedTuple):
-    """How far a search goes: SearchParams, and what may be found."""
+    """The limits of a search: SearchParams, and the allowed documents."""
 
     query_cut: int
     heap_factor: Scalar  # float32
     max_blocks: int
-    nodes: int  # that are listed, about: blocks, or superblocks
+    nodes: int  # approximate number of listed nodes: blocks, or superblocks
     knn: int
     exact: bool
     k: int
-    candidates: int  # that may be found
-    allowed: Array  # uint8[n], zero for documents that must not be found; empty if all may be
-    open: Array  # uint8[nodes], a bit for each block that has any that may be; empty if nearly all have some
-    scanned: Array  # uint32[m]: the documents that may be found, if they are few; otherwise empty
+    candidates: int  # number of allowed documents
+    allowed: Array  # uint8[n], zero for documents that are not allowed; empty if all are
+    open: Array  # uint8[nodes], a bit per block with an allowed document; empty if nearly all have one
+    scanned: Array  # uint32[m]: the allowed documents, if they are few; otherwise empty
     first: int  # the number of the first row in results, and the next two as in NumberedRows
     deleted: Array
     starts: Array
     deadline: int  # by the clock of kernels, NEVER for none
-    share: float  # of all documents, how many are in this segment
+    share: float  # share of all documents that are in this segment
 
 
 class Scratch(NamedTuple):
-    """What one thread needs, allocated once."""
+    """Scratch memory of one thread, allocated once."""
 
     table: Array  # float32[table_size]: the query, dense; zero between queries
     estimates: Array  # uint16[nodes, rounded up to whole lines]; zero beyond the nodes (see new_estimates)
@@ -107,37 +106,37 @@ class Scratch(NamedTuple):
     bins: Array  # int64[BINS]
     chosen: Array  # uint32[query_cut]: the query's terms that estimate
     whole: Array  # uint16[query_cut]: their weights
-    floors: Array  # float32[2]: what the last list of nodes had to reach, and the most that a list of blocks had to
+    floors: Array  # float32[2]: estimate required by the last list of nodes; the largest required by a list of blocks
     run_starts: Array  # int64[windows * query_cut]: where the runs of the chosen terms begin in the stream
-    run_lengths: Array  # int64, likewise; DENSE for those that have a code for every node
-    pending: Array  # uint32[BATCH]: documents whose tails are on their way
+    run_lengths: Array  # int64, likewise; DENSE for runs with a code for every node
+    pending: Array  # uint32[BATCH]: documents whose tails are being prefetched
     partial: Array  # float32[BATCH]: scores of their heads
     heap_scores: Array  # float32[heap size], smallest first
     heap_rows: Array  # uint32[heap size]
     snapshot: Array  # uint32[heap size]: the heap's rows before it takes in neighbors
     sums: Array  # float32[LIST_WINDOW or fewer]: scores by posting lists, times CODE_STEPS; zero between windows
-    sum_bits: Array  # int32, the memory of the sums: floats above zero are ordered as their bits are
-    reach: Array  # float32[1]: what a sum must exceed
+    sum_bits: Array  # int32, the memory of the sums: positive floats are ordered like their bits
+    reach: Array  # float32[1]: the value that a sum must exceed
     reach_bits: Array  # int32[1], its memory
-    gate_scores: Array  # float32[heap size] and uint32[heap size]: the heap that it would be by these scores
+    gate_scores: Array  # float32[heap size] and uint32[heap size]: the heap by these scores
     gate_rows: Array
     listed: Array  # uint32[m]: documents that may be among the best by these scores, and their sums
     listed_sums: Array  # float32[m]
-    missed: Array  # float64[1]: how many of the k best the search missed, as is to be expected, for want of time
+    missed: Array  # float64[1]: expected number of the k best that the search missed because of its deadline
 
 
 @inlined_kernel
 def threshold(heap_factor: Scalar, scores: Array) -> Scalar:
-    """What an estimate must reach: heap_factor times the worst score kept; a number even where that is infinite."""
+    """The estimate that a block must reach: heap_factor times the worst score in the heap. Always finite."""
     return heap_factor * min(scores[0], LARGEST)
 
 
 @inlined_kernel
 def hits_of_block(estimate: Scalar, worst: Scalar) -> Scalar:
-    """How many of the k best documents a block has, as is to be expected of its estimate. worst: that is kept so far.
+    """The expected number of the k best documents in a block, by its estimate. worst: the worst score in the heap.
 
     Fits 30,000 SPLADE rows of 46 non-zeros and 10,000 of 180, k of 10 and 100, and searches that stopped after 16 to
-    200 blocks: at .75, .95, 1.15 and 1.3 times the worst score there were .0005, .008, .05 and .12 of them in a block.
+    200 blocks: at .75, .95, 1.15 and 1.3 times the worst score, there were .0005, .008, .05 and .12 of them in a block.
     """
     ratio = np.float64(1.25) * np.float64(worst) / np.float64(estimate)
     power = ratio * ratio * ratio * ratio
@@ -173,7 +172,7 @@ def score_tail(start: Scalar, length: Scalar, table: Array, forward: Forward) ->
         return score
     codes_at = (start + length) * tails.itemsize
     for j in range(length):
-        # Unsigned indices spare Numba's test for negative ones, which keeps LLVM from unrolling.
+        # Unsigned indices avoid Numba's check for negative ones, which prevents LLVM from unrolling.
         component = slot_of(tails[np.uint64(start + j)], table)
         score += table[component] * np.float32(tail_bytes[np.uint64(codes_at + j)])
     return score
@@ -181,9 +180,9 @@ def score_tail(start: Scalar, length: Scalar, table: Array, forward: Forward) ->
 
 @kernel
 def score_tails(n: Scalar, once: bool, limits: Limits, forward: Forward, rows: Array, scratch: Scratch) -> None:
-    """Score the tails of the first n pending documents and push those that belong there into the heap.
+    """Score the tails of the first n pending documents, and push the good ones into the heap.
 
-    once: a document may be in the heap already; it is not pushed again.
+    once: a document may already be in the heap; it is not pushed again.
     """
     table, pending, partial = scratch.table, scratch.pending, scratch.partial
     scores = scratch.heap_scores
@@ -192,7 +191,7 @@ def score_tails(n: Scalar, once: bool, limits: Limits, forward: Forward, rows: A
         start, length = tail_of(forward, document)
         score = partial[i] + score_tail(start, length, table, forward)
         if score == 0 and scores[0] == 0:
-            score = fine_score(document, table, forward)  # high bytes of zero, and there is room
+            score = fine_score(document, table, forward)  # all high bytes are zero, and the heap is not full
         if score > scores[0]:
             offer(score, rows[document], once, limits.starts, scores, scratch.heap_rows)
 
@@ -201,10 +200,10 @@ def score_tails(n: Scalar, once: bool, limits: Limits, forward: Forward, rows: A
 def visit(
     document: Scalar, once: bool, n_pending: Scalar, limits: Limits, forward: Forward, rows: Array, scratch: Scratch
 ) -> Scalar:
-    """Score the head of a document that may be found, and fetch its tail if it may still make it.
+    """Score the head of an allowed document, and prefetch its tail if it can still be among the best.
 
-    Tails are scored when BATCH of them are pending, as one that is read at once waits 260 ns for memory. Returns the
-    new n_pending.
+    Tails are scored when BATCH of them are pending, because a tail that is read at once waits 260 ns for memory.
+    Returns the new n_pending.
     """
     if limits.allowed.size > 0 and limits.allowed[np.uint64(document)] == 0:
         return n_pending
@@ -226,7 +225,7 @@ def visit(
 
 @inlined_kernel
 def fetch_heads(begin: Scalar, end: Scalar, limits: Limits, forward: Forward) -> None:
-    """Have the heads of documents begin..end brought from memory, and whether the first of them may be found."""
+    """Prefetch the heads of documents begin..end, and whether the first of them is allowed."""
     if limits.allowed.size > 0:
         prefetch(limits.allowed, begin)
     line = forward.head_bytes.shape[1]
@@ -236,16 +235,16 @@ def fetch_heads(begin: Scalar, end: Scalar, limits: Limits, forward: Forward) ->
 
 @inlined_kernel
 def fetch_block(block: Scalar, limits: Limits, forward: Forward, blocks: Blocks) -> None:
-    """fetch_heads of a block's documents."""
+    """Prefetch the heads of a block's documents."""
     begin = np.int64(block) * blocks.block_size
     fetch_heads(begin, min(begin + blocks.block_size, blocks.rows.size), limits, forward)
 
 
 @kernel
 def miss_blocks(estimates: Array, limits: Limits, scratch: Scratch) -> None:
-    """Count what is to be expected of blocks with these estimates, float32[n], that are not visited any more."""
+    """Add the expected hits of blocks with these estimates, float32[n], that are no longer visited."""
     limit, worst = threshold(limits.heap_factor, scratch.heap_scores), scratch.heap_scores[0]
-    scratch.missed[0] += SMALLEST  # something was not looked at
+    scratch.missed[0] += SMALLEST  # something was not searched
     for estimate in estimates:
         if estimate >= limit:
             scratch.missed[0] += hits_of_block(estimate, worst)
@@ -253,9 +252,9 @@ def miss_blocks(estimates: Array, limits: Limits, scratch: Scratch) -> None:
 
 @kernel
 def visit_blocks(n: Scalar, once: bool, limits: Limits, forward: Forward, blocks: Blocks, scratch: Scratch) -> None:
-    """Visit the first n ordered blocks, as far as the threshold, which rises meanwhile, lets them pass, and time.
+    """Visit the first n ordered blocks, as far as the rising threshold and the deadline allow.
 
-    once: some may have been visited already.
+    once: some may already have been visited.
     """
     ordered, block_size, n_documents = scratch.ordered, blocks.block_size, np.int64(blocks.rows.size)
     for i in range(min(AHEAD, n)):
@@ -277,7 +276,7 @@ def visit_blocks(n: Scalar, once: bool, limits: Limits, forward: Forward, blocks
 
 @kernel
 def fetch_lines(superblock: Scalar, components: Array, chosen: Array, pages: Array) -> None:
-    """Have the lines of a page brought from memory that the chosen terms read."""
+    """Prefetch the lines of a page that the chosen terms read."""
     for term in chosen:
         prefetch(pages, np.int64(superblock) * PAGE + line_of(components[term]))
 
@@ -288,8 +287,8 @@ def open_superblocks(
 ) -> None:
     """Queue the blocks of the first n listed superblocks, SUPER of each, with their estimates; opened: Limits.open.
 
-    A page lacks light components, so that a block of which it says nothing may yet have what the query asks for: an
-    estimate below FAINT, by its superblock's, lets a search find it that has no better block.
+    A page lacks light components, so a block about which it says nothing can still have terms of the query. With an
+    estimate below FAINT, from its superblock's, such a block is visited only if there is no better one.
     """
     nodes, queue, scores = scratch.nodes, scratch.queue, scratch.queue_scores
     for i in range(min(PAGES_AHEAD, n)):
@@ -327,9 +326,9 @@ def open_superblocks(
 
 @kernel
 def order_blocks(n: Scalar, wanted: Scalar, scratch: Scratch) -> tuple[Scalar, Scalar]:
-    """Put about `wanted` of the best of the first n queued blocks in order, by falling estimate, roughly.
+    """Put about `wanted` of the best of the first n queued blocks roughly in descending order of estimates.
 
-    Returns (how many, what they all reach).
+    Returns (their number, the estimate that they all reach).
     """
     queue, scores, bins = scratch.queue, scratch.queue_scores, scratch.bins
     largest = np.float32(0)
@@ -360,10 +359,11 @@ def order_blocks(n: Scalar, wanted: Scalar, scratch: Scratch) -> tuple[Scalar, S
 def search_blocks(
     components: Array, weights: Array, limits: Limits, forward: Forward, blocks: Blocks, scratch: Scratch
 ) -> Scalar:
-    """Fill the heap with the best documents of the blocks whose estimate lets them through; returns the unit.
+    """Fill the heap with the best documents of the blocks whose estimates reach the threshold; returns the unit.
 
-    However few blocks were asked for, those are visited that it takes to find k documents. Where superblocks were not
-    enough, they are estimated by all chosen terms, and all of their blocks visited, as pages lack light components.
+    Even if fewer blocks were requested, as many are visited as are needed to find k documents. If superblocks were not
+    enough, they are estimated by all chosen terms, and all of their blocks are visited, because pages lack light
+    components.
     """
     estimates, heap, paged = scratch.estimates, scratch.heap_scores, blocks.pages.size > 0
     chosen = scratch.chosen[: choose_terms(weights, limits.query_cut, scratch.chosen)]
@@ -416,7 +416,7 @@ def visit_neighbors(limits: Limits, graph: Array, forward: Forward, blocks: Bloc
         if row != NOTHING:
             neighbors = graph[blocks.positions[row]]
             for j in range(n_neighbors):
-                if neighbors[j] < n_documents:  # NOTHING is none, nor is what a damaged file may say
+                if neighbors[j] < n_documents:  # not NOTHING, nor invalid numbers of a damaged file
                     fetch_heads(neighbors[j], np.int64(neighbors[j]) + 1, limits, forward)
             for j in range(n_neighbors):
                 if neighbors[j] < n_documents:
@@ -428,7 +428,7 @@ def visit_neighbors(limits: Limits, graph: Array, forward: Forward, blocks: Bloc
 def may_lack(components: Array, limits: Limits, blocks: Blocks, scratch: Scratch) -> bool:
     """Whether fewer than k documents were found although more may share a term with the query.
 
-    Summaries have all that there is of rare terms; of others they may lack what would have been needed.
+    Summaries have all rare terms. Other terms that were needed can be missing in them.
     """
     found = found_here = 0
     for i in range(scratch.heap_scores.size):
@@ -443,16 +443,16 @@ def may_lack(components: Array, limits: Limits, blocks: Blocks, scratch: Scratch
 
 @kernel
 def scan(limits: Limits, weights: Array, forward: Forward, rows: Array, scratch: Scratch) -> None:
-    """Fill the heap with the best of all documents that may be found, by their 16-bit weights.
+    """Fill the heap with the best allowed documents, by their 16-bit weights.
 
-    High bytes alone are off by half a code at most, which bounds what the fine score can add: only documents that the
-    bound lets pass are scored twice, which takes 8 ms instead of 20.
+    High bytes have an error of at most half a code, which bounds the difference to the fine score: only documents
+    within the bound are scored twice, which takes 8 ms instead of 20.
     """
     table, scores, listed, allowed = scratch.table, scratch.heap_scores, limits.scanned, limits.allowed
     error = np.float32(0)
     for weight in weights:
         error += weight
-    error *= np.float32(0.5001)  # and a little for the rounding of the sums themselves
+    error *= np.float32(0.5001)  # with a margin for rounding of the sums
     some = listed.size > 0
     for i in range(listed.size if some else rows.size):
         document = listed[i] if some else np.uint32(i)
@@ -472,10 +472,10 @@ def scan(limits: Limits, weights: Array, forward: Forward, rows: Array, scratch:
 
 @kernel
 def start_heap(kept: Array, factor: Scalar, scratch: Scratch) -> None:
-    """Let the heap have the scores that former segments kept, float64[heap size], or be empty, if `kept` is.
+    """Initialize the heap with the scores of earlier segments, float64[heap size], or empty, if `kept` is empty.
 
-    Slots that hold no document of this segment have row NOTHING; their score is 0 if none was kept. factor: by which
-    scores here must be multiplied to be comparable with others.
+    Slots without a document of this segment have row NOTHING; their score is 0 if none was kept. factor: by which
+    scores here are multiplied to be comparable with others.
     """
     scratch.heap_rows[:] = NOTHING
     scratch.heap_scores[:] = 0
@@ -494,10 +494,10 @@ def rank(
     out_scores: Array,
     out_rows: Array,
 ) -> None:
-    """Merge the heap's rows into results, by falling 16-bit score, equal ones by row; -inf and -1 where there are none.
+    """Merge the heap's rows into results, by descending 16-bit score, equal ones by row; -inf and -1 for missing ones.
 
-    factor: by which scores are multiplied. Those of which every product underflows are no hits.
-    scored: whether the heap has 16-bit scores.
+    factor: by which scores are multiplied. Documents of which every product underflows are not hits. scored: whether
+        the heap has 16-bit scores.
     """
     by_row = np.argsort(scratch.heap_rows)[: np.sum(scratch.heap_rows != NOTHING)]
     found, fine = scratch.heap_rows[by_row], scratch.heap_scores[by_row]
@@ -534,8 +534,8 @@ def search_batch(
 
     The hits of query i are merged into row i of out_scores, float32[n, k], and of out_rows, int64[n, k].
     lists: for exact searches, or NO_LISTS.
-    factors: float64[n], by which scores are multiplied. kept: float64[end - begin, heap size], the heaps that segments
-    searched before this one have left, updated; float64[end - begin, 0] if there are no others.
+    factors: float64[n], by which scores are multiplied. kept: float64[end - begin, heap size], the heaps of segments
+        searched before, updated; float64[end - begin, 0] if there are no others.
     """
     for i in range(begin, end):
         first, stop = queries.indptr[i], queries.indptr[i + 1]

@@ -1,4 +1,4 @@
-"""What kernels ask of the processor that Numba has no word for, in LLVM's own terms, so that any processor will do."""
+"""Operations of kernels that Numba lacks, in portable LLVM code."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numba.extending import intrinsic
 
 from lsr.index.jit import Kernel
 
-LANES = 32  # elements that are compared at once, and bits of the answer
+LANES = 32  # elements that are compared at once, and bits of the result
 
 
 def _compared(comparison: str, element: Any) -> Any:
-    """An intrinsic that compares LANES elements of an array, from an index on, to a value."""
+    """An intrinsic that compares LANES elements of an array, from an index, with a value."""
 
     def compare(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

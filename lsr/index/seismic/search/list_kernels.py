@@ -1,9 +1,9 @@
-"""The Numba kernels of posting lists of documents in the order of blocks, by which many exact queries are answered.
+"""The Numba kernels of posting lists in the order of blocks, for many exact queries.
 
-A posting is a document's place in its window and the 16-bit code of its weight. What the postings of a query's terms
-add up to is the fine score of a document but for rounding, which is bounded: documents that may be among the best by
-the bound are scored again from the forward index, so that results are those of a scan, to the last bit. Of a query of
-21 terms that finds 10 of 300,000 documents, a scan reads 14 million weights, and this one 470,000 postings and 20
+A posting is a document's place in its window and the 16-bit code of its weight. The sum of the postings of a query's
+terms is the fine score of a document up to rounding, which is bounded: documents that may be among the best by the
+bound are scored again with the forward index, so that results equal those of a scan to the last bit. For a query of 21
+terms that finds 10 of 300,000 documents, a scan reads 14 million weights, and this search reads 470,000 postings and 20
 documents.
 """
 
@@ -32,31 +32,31 @@ from lsr.storage.arrays import Array, Scalar, read_only
 if TYPE_CHECKING:
     from lsr.index.seismic.search.kernels import Limits, Scratch
 
-# Documents whose sums stay in the second cache; a place in so many fits in 16 bits.
+# Documents whose sums stay in the L2 cache; a place in a window fits in 16 bits.
 LIST_WINDOW = 1 << 16
 
 PLACE_BITS = np.uint32(16)
 PLACE_MASK = np.uint32((1 << 16) - 1)
 
-# Sums of which the largest is looked at first, as integers: hardly any such stretch has one that matters.
+# Sums whose maximum is checked first, as integers: few such stretches have a sum that matters.
 STRETCH = 512
 
-# Postings of each list that are brought from memory before any is added.
+# Postings of each list that are prefetched before any is added.
 FETCHED = 256
 
-# Documents of which heads, and then tails, are fetched before the first is scored.
+# Documents whose heads, and then tails, are prefetched before the first is scored.
 FETCHED_DOCUMENTS = 32
 
-# A score below this may have lost digits, one above the other may have become infinite: neither bounds anything.
+# A score below the first may have lost digits, and one above the second may be infinite: they give no bound.
 LEAST_EXACT, MOST_EXACT = np.float32(2.0**-100), np.float32(2.0**127)
 
 
 class PostingLists(NamedTuple):
     """Postings by window of documents, then by internal component, then by document.
 
-    starts int64[windows * components + 1]: where each list begins, and the last one ends; empty if there are no lists.
-    postings uint32: the place in the window, and the code from bit 16 on.
-    window: documents of each, but for the last one; LIST_WINDOW at most.
+    starts int64[windows * components + 1]: the begin of each list, and the end of the last one; empty if there are no
+    lists. postings uint32: the place in the window, and the code from bit 16. window: documents per window, except for
+    the last one; at most LIST_WINDOW.
     """
 
     starts: Array
@@ -71,7 +71,7 @@ NO_LISTS = PostingLists(read_only(np.empty(0, np.int64)), read_only(np.empty(0, 
 def count_postings(begin: Scalar, end: Scalar, forward: Forward, counts: Array) -> bool:
     """Count the postings of documents begin..end by component, int64[components].
 
-    False for a component that the index does not have.
+    False for a component that is not in the index.
     """
     most = longest_document(begin, end, forward)
     components, codes16 = np.empty(most, np.int64), np.empty(most, np.int64)
@@ -85,9 +85,9 @@ def count_postings(begin: Scalar, end: Scalar, forward: Forward, counts: Array) 
 
 @allocating
 def fill_postings(begin: Scalar, end: Scalar, forward: Forward, next_posting: Array, postings: Array) -> None:
-    """Write the postings of documents begin..end, a window, which count_postings has counted.
+    """Write the postings of documents begin..end, a window counted by count_postings.
 
-    next_posting int64[components]: where the next posting of each component goes, updated.
+    next_posting int64[components]: the place of the next posting of each component, updated.
     """
     most = longest_document(begin, end, forward)
     components, codes16 = np.empty(most, np.int64), np.empty(most, np.int64)
@@ -108,7 +108,7 @@ def add_postings(begin: Scalar, end: Scalar, weight: Scalar, postings: Array, su
 
 @kernel
 def add_window(first: Scalar, components: Array, weights: Array, lists: PostingLists, sums: Array) -> None:
-    """Add the lists of a query's terms to the sums, float32[LIST_WINDOW]; first: where those of the window start."""
+    """Add the lists of a query's terms to the sums, float32[LIST_WINDOW]; first: the begin of the window's lists."""
     starts, postings = lists.starts, lists.postings
     for component in components:
         begin, end = starts[first + component], starts[first + component + 1]
@@ -120,10 +120,10 @@ def add_window(first: Scalar, components: Array, weights: Array, lists: PostingL
 
 @inlined_kernel
 def reach_of(worst: Scalar, terms: Scalar) -> Scalar:
-    """What a sum must exceed so that the fine score may be among the best, of which sums say that `worst` is the last.
+    """The value that a sum must exceed so that the fine score can be among the best. worst: the last of the best sums.
 
-    Products are the same in both, but for the factor CODE_STEPS. Each sum is off by half a unit in the last place for
-    each term at most, and there are four of them: of the document that is worst and of this one, both ways.
+    Products are equal in both, except for the factor CODE_STEPS. Each sum has an error of at most half a unit in the
+    last place per term, and there are four of them: of the worst document and of this one, in both directions.
     """
     if worst < LEAST_EXACT:
         return np.float32(0)
@@ -148,7 +148,7 @@ def score_listed(n: Scalar, limits: Limits, forward: Forward, rows: Array, scrat
                 prefetch(forward.head_bytes, at)
         for document in some:
             start, length = tail_of(forward, document)
-            # Component, code and residual; of the residuals of the head there is one for each of its components.
+            # Component, code and residual; there is a residual for each component of the head.
             size = length * (itemsize + 2) + forward.head_size
             for at in range(start * itemsize, start * itemsize + size, CACHE_LINE):
                 prefetch(forward.tail_bytes, at)
@@ -168,9 +168,10 @@ def scan_lists(
     rows: Array,
     scratch: Scratch,
 ) -> None:
-    """Fill the heap with the best of all documents that may be found, as `scan` does.
+    """Fill the heap with the best allowed documents, like `scan`.
 
-    A second heap has the best by their sums. It tells which documents are listed, to be scored when no more can be.
+    A second heap has the best by their sums. It decides which documents are listed, to be scored when no more can be
+    listed.
     """
     sums, allowed, gate = scratch.sums, limits.allowed, scratch.gate_scores
     listed, n, terms = scratch.listed, 0, components.size

@@ -11,8 +11,8 @@ from lsr.index.jit import kernel
 from lsr.index.seismic.build.summarize import Blocks
 from lsr.storage.arrays import Array, read_only
 
-# Where fewer nodes than one of so many have nothing that may be found, searches do not ask which: it would take longer
-# than to visit some in vain.
+# If fewer nodes than one in this many have no allowed document, searches do not check this: it would take longer than
+# to visit them in vain.
 FEW_CLOSED = 8
 
 NO_NODES = read_only(np.empty(0, np.uint8))
@@ -20,9 +20,10 @@ NO_NODES = read_only(np.empty(0, np.uint8))
 
 @dataclass(frozen=True)
 class MaskedBlocks:
-    """documents: uint8[n], 1 for those that may be found. count: of them.
+    """A filter by document and block. documents: uint8[n], 1 for allowed ones. count: of them.
 
-    open: uint8[nodes], a bit for each block of a node that has any, the first block's lowest; empty if nearly all do.
+    open: uint8[nodes], a bit per block of a node with an allowed document, the first block's lowest; empty if nearly
+        all have one.
     """
 
     documents: Array
@@ -31,7 +32,7 @@ class MaskedBlocks:
 
     @cached_property
     def listed(self) -> Array:
-        """uint32[count]: the documents that may be found, rising."""
+        """uint32[count]: the allowed documents, ascending."""
         return read_only(np.flatnonzero(self.documents.view(bool)).astype(np.uint32))
 
 
@@ -47,7 +48,7 @@ def mask_blocks(mask: Array, blocks: Blocks) -> MaskedBlocks:
 
 @kernel
 def _fill(mask: Array, rows: Array, block_size: int, node_blocks: int, documents: Array, opened: Array) -> None:
-    """Fill what MaskedBlocks has."""
+    """Fill the arrays of MaskedBlocks."""
     for document in range(rows.size):
         allowed = mask[rows[np.uint64(document)]]
         documents[np.uint64(document)] = allowed

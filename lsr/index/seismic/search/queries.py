@@ -1,4 +1,4 @@
-"""Queries in the terms of an index: its own numbers for components, and weights multiplied by their scale."""
+"""Queries in the format of an index: internal components, and weights multiplied by their scales."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from lsr.index.seismic.forward import Components
 from lsr.storage.arrays import Array
 from lsr.vectors.sparse_vectors import SparseVectors
 
-# A query whose largest product of weight and scale is beyond these is divided by a power of two, and its scores are
+# A query whose largest product of weight and scale is outside of these is divided by a power of two, and its scores are
 # multiplied by it: kernels add float32 numbers, and must meet neither infinity nor zero for a product that is not.
 SMALLEST_PRODUCT, LARGEST_PRODUCT = 2.0**-60, 2.0**100
-DIVIDED_TO = 100  # the exponent of large ones
+DIVIDED_TO = 100  # the exponent of large queries
 
 
 class Queries(NamedTuple):
-    """CSR rows with internal components; each weight is already multiplied by its component's scale."""
+    """CSR rows with internal components. Each weight is already multiplied by its component's scale."""
 
     indptr: Array  # int64[n + 1]
     components: Array  # uint32[nnz]
@@ -27,7 +27,9 @@ class Queries(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """factors: float64[n], powers of two by which to multiply scores, nearly always 1. longest: the most components."""
+    """Prepared queries. factors: float64[n], powers of two by which scores are multiplied, nearly always 1. longest:
+    the most components.
+    """
 
     queries: Queries
     factors: Array
@@ -35,11 +37,11 @@ class Prepared(NamedTuple):
 
 
 def prepare(queries: SparseVectors, components: Components, scale: Array) -> Prepared:
-    """Components that the index does not have are left out. scale: float32, of each internal component."""
+    """Prepare queries; components that the index lacks are dropped. scale: float32 per internal component."""
     nnz = len(queries.indices)
     prepared = Queries(np.empty(len(queries) + 1, np.int64), np.empty(nnz, np.uint32), np.empty(nnz, np.float32))
     factors = np.ones(len(queries))
-    # Arrays of one kind, whatever the query's, so that Numba compiles once. A dozen calls of NumPy would take 17 us.
+    # Arrays of one type for all queries, so that Numba compiles once. A dozen calls of NumPy would take 17 us.
     rows = queries.indptr.astype(np.int64), queries.indices.astype(np.uint32), queries.values.astype(np.float32)
     longest = _fill(*rows, components.sorted_external, components.sorted_internal, scale, *prepared, factors)
     kept = int(prepared.indptr[-1])
@@ -59,7 +61,7 @@ def _fill(
     out_weights: Array,
     factors: Array,
 ) -> int:
-    """Fill what begins with out_, and the factors that are not 1; returns the components of the longest query."""
+    """Fill the arrays out_*, and the factors that are not 1; returns the components of the longest query."""
     longest = at = out_indptr[0] = 0
     for query in range(indptr.size - 1):
         begin, largest = at, 0.0

@@ -539,6 +539,6 @@ def test_vectors_that_change_between_two_readings(
         return iter_vectors(*arguments) if len(readings) < 3 else iter([changed[:100], changed[100:]])
 
     monkeypatch.setattr(external, "iter_vectors", read)
-    with pytest.raises(VectorsError, match="vectors: has changed while it was being indexed; index it again"):
+    with pytest.raises(VectorsError, match="vectors: changed while it was being indexed; index it again"):
         build(source, tmp_path / "index")
     assert names(tmp_path) == ["vectors"]

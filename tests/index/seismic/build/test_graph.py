@@ -81,9 +81,11 @@ def test_graph_does_not_depend_on_threads(packages: SparseVectors, layout: str) 
 
 def test_a_search_needs_the_graph(packages_index: SeismicIndex, linked: SeismicIndex) -> None:
     query = SparseVectors([0, 1], [7], [1.0], packages_index.dim)
-    with pytest.raises(ParameterError, match=r"knn is 1, the index has a graph of 0 neighbors; build it with "):
+    with pytest.raises(
+        ParameterError, match=r"knn is 1, but the graph of the index has 0 neighbors per document; build it with "
+    ):
         packages_index.search(query, params=SearchParams(knn=1))
-    with pytest.raises(ParameterError, match="knn is 9, the index has a graph of 8 neighbors"):
+    with pytest.raises(ParameterError, match="knn is 9, but the graph of the index has 8 neighbors"):
         linked.search(query, params=SearchParams(knn=9))
 
 
