@@ -11,7 +11,7 @@ from typing import Protocol
 
 SECONDS_PER_LINE = 10.0
 COMPILING = "compiling kernels, once (lsr warmup compiles all)"
-SECONDS_UNTIL_SHOWN = 0.7  # of what cannot be counted, such as loading a model
+SECONDS_UNTIL_SHOWN = 0.7  # for work without a count, such as loading a model
 
 
 class Advance(Protocol):
@@ -78,9 +78,9 @@ def progress_bar(what: str, total: int | None, unit: str, shown: bool) -> Iterat
 
 @contextmanager
 def waiting(what: str, shown: bool) -> Iterator[None]:
-    """Say on a terminal what is being waited for, and for how long already, if it takes longer than a moment.
+    """Print `what` and the elapsed time on a terminal, if the block takes longer than a moment.
 
-    Without a terminal, only the compilation of kernels is printed, a line from time to time.
+    Without a terminal, only the compilation of kernels is printed: one line every SECONDS_PER_LINE.
     """
     if not shown:
         yield
@@ -94,7 +94,7 @@ def waiting(what: str, shown: bool) -> Iterator[None]:
         elif compiling:
             _write(f"{COMPILING}: {monotonic() - begin:.0f} s so far\n")
 
-    # Without rich, whose import would be a part of the wait.
+    # Not with rich: importing it would lengthen the wait.
     with _every(SECONDS_UNTIL_SHOWN if terminal else SECONDS_PER_LINE, draw) as drawn:
         yield
     if drawn.is_set() and terminal:

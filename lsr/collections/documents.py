@@ -170,7 +170,7 @@ def _of_folder(path: Path, asked: AskedColumns) -> DocumentReading | None:
                 warn_of_left_out(path, "Parquet or Arrow files" if kinds == _ARROW else "pages", left)
                 return Joined(folder.name, [reading], patterns_of(path, [*some, *left]))
             return reading
-    raise CollectionError(f"{path}: is {what_is(path)}, not a collection, and has no documents in it; {_READ}")
+    raise CollectionError(f"{path}: has no documents (it is {what_is(path)}, not a collection); {_READ}")
 
 
 def _of_files(name: str, below: Path, files: Sequence[Path], asked: AskedColumns) -> DocumentReading:
@@ -238,7 +238,7 @@ def _suffix(path: Path) -> str:
 
 
 def _choosable(documented: Documented, asked: AskedColumns) -> Documented:
-    """The same. Raises CollectionError where columns are named, and no source has any."""
+    """`documented`. Raises CollectionError if `asked` names columns and no source has columns."""
     if not getattr(documented, "has_columns", False):
         _refuse_columns(asked, documented.name)
     return documented
@@ -246,4 +246,4 @@ def _choosable(documented: Documented, asked: AskedColumns) -> Documented:
 
 def _refuse_columns(asked: AskedColumns, where: str) -> None:
     if asked != AskedColumns():
-        raise CollectionError(f"{where}: there are no columns to choose from; leave --id, --text and --title out")
+        raise CollectionError(f"{where}: there are no columns to choose from; remove --id, --text and --title")

@@ -68,8 +68,8 @@ class ParquetFolder:
         except Exception as error:  # errors of an unreachable or refusing server have no common class
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             raise CollectionError(
-                f"{spec!r} is neither a file, a folder nor an ir_datasets id, and cannot be had from Hugging Face "
-                f"({reason}); check the id and the connection, or download it and give its folder"
+                f"{spec!r} is neither a file, a folder nor an ir_datasets id, and cannot be downloaded from "
+                f"Hugging Face ({reason}); check the id and the connection, or download it and give its folder"
                 f"{searched_in(spec)}"
             ) from error
         if not _by_split(folder / CORPUS):

@@ -335,12 +335,13 @@ class Searcher(HasFacts, FromFolder):
     ) -> UpdateReport:
         """Like `add`, but documents replace those with the same ids; returns an UpdateReport.
 
-        Documents whose text and metadata are those of the index are left as they are, and not encoded again; after
-        changes that are not committed, all are encoded.
-        delete_missing: delete the documents of the index whose ids are not among those given, so that it has these and
-            no others. Raises CollectionError or VectorsError where none are given, CollectionError for a part of a
-            folder and a folder of which tables are left out, ParameterError for an index without ids.
-        dry_run: only tell what would be done.
+        Documents whose text and metadata have not changed are skipped and not encoded again. If there are uncommitted
+        changes, all documents are encoded.
+
+        delete_missing: also delete all documents of the index whose ids are not in `documents`. Raises CollectionError
+            or VectorsError if `documents` is empty, CollectionError for a part of a folder and for a folder whose
+            tables are left out, ParameterError for an index without ids.
+        dry_run: only report what would change.
         """
         from lsr.retrieval.changes import read_given
 

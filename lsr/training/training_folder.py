@@ -45,7 +45,7 @@ def own_training(folder: Path, config: TrainingConfig, main: bool) -> Iterator[s
         before = _described(marker, described)
         begun = any((folder / each).exists() for each in (CHECKPOINT, ENCODER))
         if begun and before["config"] != described["config"]:
-            by = "" if before["version"] == described["version"] else f", begun by lsr {before['version']}"
+            by = "" if before["version"] == described["version"] else f", started by lsr {before['version']}"
             raise ParameterError(
                 f"{folder}: has a training with another configuration{by}; use that configuration to resume it, or "
                 "choose another folder"

@@ -335,7 +335,7 @@ def test_columns_are_chosen_of_the_tables_among_several_sources(tmp_path: Path) 
     assert sorted(found) == sorted(read([*pages[:2], tmp_path / "*.md", tmp_path / "tables/d.csv"], **columns))
     assert [each.doc_id for each in read(pages)] == ["a.md", "b.html", "c.md"]
     for source in (tmp_path / "c.md", tmp_path / "md", str(tmp_path / "*.md"), pages, [tmp_path / "md/a.md", pages[2]]):
-        with pytest.raises(CollectionError, match="there are no columns to choose from; leave --id"):
+        with pytest.raises(CollectionError, match="there are no columns to choose from; remove --id"):
             as_documents(source, text="answer")
 
 
