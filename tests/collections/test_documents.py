@@ -128,7 +128,7 @@ def test_a_folder_of_parquet_files_of_which_some_lack_columns(tmp_path: Path) ->
     first, *others = expected(TABLE)
     assert read(tmp_path) == [first, *(each._replace(metadata={**each.metadata, "price": None}) for each in others)]
     pq.write_table(pa.table({"id": ["x"], "text": ["y"], "year": ["two"]}), tmp_path / "d.parquet")
-    with pytest.raises(CollectionError, match=r"d.parquet: the column 'year' is of type string, .* of int64"):
+    with pytest.raises(CollectionError, match=r"d.parquet: the column 'year' has type string, but type int64"):
         list(as_documents(tmp_path).documents())
 
 
@@ -275,7 +275,7 @@ def test_other_delimiters(tmp_path: Path) -> None:
         ("a.csv", "id,answer\n1,x\n", r"a\.csv: no column has .* --text NAME, .* its columns are 'id', 'answer'"),
         ("a.csv", "id,text\n,x\n", r'a\.csv:2: the "id" is missing'),
         ("a.csv", "id,text\n1,x\n1,y\n", r"a\.csv:3: the id '1' occurred before, at .*a\.csv:2"),
-        ("a.csv", "id,text\n", "is empty"),
+        ("a.csv", "id,text\n", "has no documents"),
         ("a.csv", b"id,text\n1,caf\xe9\n", r"a\.csv:2: byte 6 of the line is not UTF-8"),
         ("a.jsonl", '{"id": 1, "text": "x"}\n{"text": "y"}\n', r'a\.jsonl:2: the "_id" is missing'),
         ("a.jsonl", '{"id": 1, "text": 5}\n', r'a\.jsonl:1: "text" is 5; it must be a string'),
@@ -303,10 +303,10 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, name: str, content
         ([1], {}, "the list: row 0 is 1, of type int; documents must be texts, dicts"),
         (["x", None], {}, "the list: row 1 is None"),
         ([{"text": "x", 3: 4}], {}, "the name of a column"),
-        ([{"text": "x"}], {"text": "body"}, r"there is no column 'body' for --text; its columns are 'text'"),
+        ([{"text": "x"}], {"text": "body"}, r"the column 'body' of --text does not exist; its columns are 'text'"),
         ([Document("", "", "x")], {}, "the doc_id is empty"),
         ([Document("a", "", None)], {}, "the text: None is of type NoneType"),  # type: ignore[arg-type]
-        ([], {}, "is empty"),
+        ([], {}, "has no documents"),
         (pa.table({"id": ["1"], "text": [1]}), {}, "the column 'text' has the type int64, not text"),
         (pa.table({"id": [1.5], "text": ["x"]}), {}, '"id" is 1.5; it must be text or a whole number'),
         (pl.LazyFrame({"text": ["x"]}), {}, r"collect\(\)"),
