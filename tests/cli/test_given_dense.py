@@ -173,7 +173,7 @@ def test_texts_need_the_encoder_that_is_attached(lsr: Lsr, plain: Path, tmp_path
 BAD = {
     "few.npy": (VECTORS[:-1], "29 vectors for 30 documents"),
     "many.npy": (np.concatenate([VECTORS, VECTORS[:1]]), "31 vectors for 30 documents"),
-    "whole.npy": (np.ones((N, DIM), np.int64), r"int64\[30, 8\]"),
+    "whole.npy": (np.ones((N, DIM), np.int64), r"type int64 and shape \[30, 8\]"),
     "flat.npy": (np.ones(N, np.float32), r"type float32 and shape \[30\]"),
     "nan.npy": (np.where(np.arange(N)[:, None] == 7, np.nan, VECTORS), "row 7: has NaN"),
     "object.npy": (np.array([None, {}], object), "header is not that of an array of numbers"),
@@ -195,7 +195,7 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
             build_index(DOCUMENTS, tmp_path / "index", "bm25", given, **more)
 
     rows = [*VECTORS]
-    refused(parquet(tmp_path, rows, [*IDS[:-1], "other"]), "no vector of document 'd29'")
+    refused(parquet(tmp_path, rows, [*IDS[:-1], "other"]), "no vector for document 'd29'")
     refused(parquet(tmp_path, rows, [*IDS[:-1], "d0"]), "row 29: id 'd0' is also that of row 0")
     refused(parquet(tmp_path, [*rows[:-1], rows[0][:3]], IDS), r"row 29: is float32\[3\]")
     refused(parquet(tmp_path, [*rows[:-1], None], IDS), "row 29: is nothing")

@@ -28,7 +28,7 @@ def test_drift_is_told_and_undone(lsr: Lsr, tmp_path: Path) -> None:
     said = " ".join(lsr("info", index).out.split())
     assert "fitted on 2 rows; now 4, 2 more" in said
     assert "new words 1" in said
-    assert "average length 2.0 words; 2.5 now, +25.0%" in said
+    assert "average length 2.0 words; now 2.5, +25.0%" in said
     assert "lsr refit" in said
     done = lsr("refit", index)
     assert done.status == 0
@@ -56,6 +56,6 @@ def test_vectors_become_searchable(lsr: Lsr, tmp_path: Path) -> None:
     told = lsr("attach", index, "--encoder", tmp_path / "encoder", "--json").json
     assert told == {"index": str(index), "encoder": "bm25", "texts": False, "generation": 2}
     done = lsr("attach", index, "--encoder", tmp_path / "encoder", "--texts", write(tmp_path / "t.jsonl", texts))
-    assert (done.status, done.out) == (0, f"{index}: has encoder bm25 and texts now\n")
+    assert (done.status, done.out) == (0, f"{index}: attached encoder bm25 and texts\n")
     hits = lsr("search", index, "gamma", "--json").json["hits"]
     assert [(hit["doc_id"], hit["text"]) for hit in hits] == [("b", "beta gamma")]

@@ -97,7 +97,7 @@ def test_tables_that_a_folder_leaves_out_are_not_deleted(lsr: Lsr, index: Path, 
         (notes / f"{name}.csv").write_text(f"key,answer\n{name}1,Springs\n{name}2,Wells\n")
     columns = ("--id", "key", "--text", "answer")
     added = lsr("add", index, notes / "*.csv", *columns)
-    assert added.out == f"{index}: 4 documents added, 6 in all\n" and added.err == ""
+    assert added.out == f"{index}: 4 documents added; 6 in total\n" and added.err == ""
     assert f"{notes}: 2 .csv files are left out, because the folder holds pages" in lsr("update", index, notes).err
     for dry in ((), ("--dry-run",)):
         refused = lsr("update", index, notes, "--delete-missing", *dry)

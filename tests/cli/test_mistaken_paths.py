@@ -178,7 +178,7 @@ def test_a_binary_file_where_text_is_read(lsr: Lsr, library: Path, tmp_path: Pat
     np.savez(tmp_path / "v.npz", a=np.ones(2000))
     (tmp_path / "a.run").write_text("1 Q0 55 1 6.5 lsr\n")
     for words, said in (
-        (("index", tmp_path / "d.npy", tmp_path / "i", "--encoder", "bm25"), "d.npy: is a NumPy array, and text"),
-        (("evaluate", tmp_path / "a.run", tmp_path / "v.npz"), "v.npz: is a file of vectors, and text"),
+        (("index", tmp_path / "d.npy", tmp_path / "i", "--encoder", "bm25"), "d.npy: is a NumPy array, not text"),
+        (("evaluate", tmp_path / "a.run", tmp_path / "v.npz"), "v.npz: is a file of vectors, not text"),
     ):
         assert said in rejected(lsr(*words))

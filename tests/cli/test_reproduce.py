@@ -57,7 +57,7 @@ def test_its_help_names_them_all() -> None:
         (("--seeds", 0), "seeds is 0"),
         (("--steps", 0), "steps is 0"),
         (("--threads", 0), "threads"),
-        (("--variants", "qmlm-*", "--variants", "x*"), "no variant of framework is named 'x*'; there are qbin-dmlp, "),
+        (("--variants", "qmlm-*", "--variants", "x*"), "no variant of framework is named 'x*'; variants: qbin-dmlp, "),
         (("--variants", "qbin-*"), "variants are compared with qmlm-dmlm"),
         (("--offline-data", "/no/such"), "--offline-data /no/such"),
         (("--offline-data", LIBRARY), "squad-nqg"),

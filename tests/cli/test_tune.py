@@ -77,7 +77,9 @@ def test_a_tuned_index_can_be_asked_for_a_recall(
         assert np.array_equal(found.rows, opened.search(some_queries, 10, preset.point.params).rows)
         shared = [len(set(ours) & set(best)) / 10 for ours, best in zip(found.rows, exact.rows, strict=True)]
         assert np.mean(shared) >= asked - 0.05
-    with pytest.raises(ParameterError, match=r"tuned for 0\.8, 0\.95; run lsr tune INDEX --queries Q --recall 0\.99"):
+    with pytest.raises(
+        ParameterError, match=r"tuned for 0\.8, 0\.95; run lsr tune INDEX --queries QUERIES --recall 0\.99"
+    ):
         opened.search(some_queries, 10, SearchParams.at_recall(0.99))
 
 

@@ -232,7 +232,7 @@ def test_an_index_whose_searches_are_all_exact(lsr: Lsr, bm25_index: Path) -> No
 def test_nothing_is_shared(lsr: Lsr, bm25_index: Path) -> None:
     shown = lsr("why", bm25_index, "qqqq zzzz", "1").out.splitlines()
     assert shown[0] == "1 is not returned: it shares no term with the query"
-    assert shown[2] == "score   0.0000; fewer than 10 documents found"
+    assert shown[2] == "score   0.0000; fewer than 10 documents are returned"
     assert shown[-1] == "remedy  none: no options return it"
 
 

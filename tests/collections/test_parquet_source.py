@@ -79,7 +79,7 @@ def test_one_of_several_in_a_repository(hub: Path) -> None:
     assert ([each.doc_id for each in arguana.documents()], arguana.drop_same_id) == (["a1"], True)
     with pytest.raises(CollectionError, match="has several collections; name one: own/Nano-en/NanoArguAna"):
         load_collection("own/Nano-en")
-    with pytest.raises(CollectionError, match="there is no corpus/NanoNQ; there are NanoArguAna, NanoMade"):
+    with pytest.raises(CollectionError, match="has no corpus/NanoNQ; there are NanoArguAna, NanoMade"):
         load_collection("own/Nano-en/NanoNQ")
 
 

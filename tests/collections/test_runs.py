@@ -92,7 +92,7 @@ def test_a_broken_run_names_the_line(tmp_path: Path, line: str, message: str) ->
 @pytest.mark.parametrize("read", [read_run, read_qrels])
 def test_empty_missing_and_foreign_files(tmp_path: Path, read) -> None:
     (tmp_path / "empty").write_text("\n")
-    with pytest.raises(RunError, match="empty: holds no"):
+    with pytest.raises(RunError, match="empty: has no"):
         read(tmp_path / "empty")
     with pytest.raises(RunError, match="gone: there is no such file"):
         read(tmp_path / "gone")

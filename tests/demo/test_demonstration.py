@@ -66,7 +66,7 @@ def test_the_index_is_reused_shown_and_open_to_other_commands(
     main(["demo", "-k", "2", "--index", str(folder)])
     out = capsys.readouterr().out
     header = next(line for line in out.splitlines() if line.startswith("encoder"))
-    assert header.split() == ["encoder", "search", "nDCG@10", "RR@10", "R@10", "µs", "a", "search"]
+    assert header.split() == ["encoder", "search", "nDCG@10", "RR@10", "R@10", "µs", "per", "search"]
     assert all(out.count(question) == 1 for question in SHOWN)
     assert out.count("✓") >= 6, out  # of 8
     assert (folder / "demo.json").read_bytes() == built

@@ -104,7 +104,7 @@ def test_weights_that_do_not_tell() -> None:
         counts_of(BM25Encoder().fit(texts), other.encode_documents(["alpha beta"]))
     encoder = BM25Encoder().fit(texts)
     left_out = encoder.encode_documents(["beta", "alpha gamma " * 20]).with_ids(["a", "b"])
-    with pytest.raises(EncoderError, match="document 'b'.*left out"):
+    with pytest.raises(EncoderError, match="document 'b'.*words are missing"):
         counts_of(encoder, left_out)
     drift = drift_of(encoder, 2, [left_out])
     assert (drift.average_length, drift.documents, drift.most_changed) == (None, 2, "beta")

@@ -86,7 +86,7 @@ def structure(folder: Path, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda folder: write_json(folder / "modules.json", []), "modules.json: damaged .no list of modules"),
+        (lambda folder: write_json(folder / "modules.json", []), "modules.json: damaged .not a list of modules"),
         (lambda folder: write_json(folder / "modules.json", {"a": 1}), "modules.json: damaged"),
         (lambda folder: write_json(folder / "modules.json", ["Router"]), "modules.json: damaged"),
         (lambda folder: write_json(folder / "modules.json", [{"path": ""}]), "modules.json: damaged .*has no type"),

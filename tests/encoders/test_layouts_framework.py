@@ -286,7 +286,7 @@ def save_scale(folder: Path, scale: torch.Tensor) -> None:
         *(
             (
                 lambda folder, base=base: side(folder, tf_base_model_name_or_dir=base),
-                "neither a Hugging Face id nor a folder inside .*encoder; put config.json of the model",
+                "neither a Hugging Face id nor a folder inside .*encoder; copy config.json of the backbone",
             )
             for base in (None, "", "..", "../whole", "/models/bert", "a/../../whole", "a/..", ["base"])
         ),
@@ -321,5 +321,5 @@ def test_head_of_another_size(tmp_path: Path) -> None:
     folder = write_encoder(tmp_path / "encoder", mlp())
     path = folder / "shared_encoder" / "model.safetensors"
     save_file({**load_file(path), "linear.weight": torch.zeros(1, 32)}, path, metadata={"format": "pt"})
-    with pytest.raises(EncoderError, match=r"linear.weight is of size \[1, 32\], but the backbone needs \[1, 24\]"):
+    with pytest.raises(EncoderError, match=r"linear.weight has the size \[1, 32\], but the backbone needs \[1, 24\]"):
         load_encoder(folder, device="cpu")

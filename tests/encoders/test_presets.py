@@ -112,7 +112,7 @@ def test_documents_are_expanded_first(tmp_path: Path) -> None:
         ("splade-max", {"query_backbone": "x"}, "has one network"),
         ("qmlp-dbin", {"query_backbone": "x"}, "has one network"),
         ("splade-doc", {"query_head": HeadSpec()}, "uses a lookup table for queries"),
-        ("qmlp-dbin", {"document_head": HeadSpec()}, "looks its documents up"),
+        ("qmlp-dbin", {"document_head": HeadSpec()}, "uses a lookup table for documents"),
         ("opensearch-doc-v2-distill", {"idf": None}, "needs idf"),
         ("splade-doc", {"idf": np.ones(17, np.float32)}, "does not use idf"),
     ],

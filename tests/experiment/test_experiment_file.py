@@ -138,7 +138,7 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
         ),
         (
             MINIMAL.replace("collections = [", 'suite = "beir"\ncollections = ["x/cqadupstack", '),
-            "'cqadupstack' is there twice",
+            "'cqadupstack' is a duplicate",
         ),
         (MINIMAL.replace("collections = [", 'collections = ["x/mean", '), "'mean' is a duplicate"),
         (MINIMAL + "query_cut = 0\n", "query_cut"),
@@ -146,7 +146,7 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
         (MINIMAL + 'exact = "no"\n', "exact is 'no'"),
         (MINIMAL + 'dense = "minilm"\n', "does not use its dense vectors"),
         (MINIMAL + "weight = 0.3\n", "weight is 0.3"),
-        (MINIMAL + 'interpolate = "both"\n', "no feedback"),
+        (MINIMAL + 'interpolate = "both"\n', "needs feedback"),
         (MINIMAL + 'interpolate = "after"\n', "has none; add dense"),
         (MINIMAL + 'dense = { name = "minilm", kind = "ivf" }\n', "[systems.bm25.dense] kind of dense index is 'ivf'"),
         (MINIMAL + 'dense = { name = "minilm", neighbours = 3 }\n', "neighbours is now called neighbors; rename it"),

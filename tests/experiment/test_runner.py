@@ -455,7 +455,7 @@ def test_foreign_folders_stay_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("mine")
     path = describe(tmp_path / "experiment.toml", ["library"])
-    with pytest.raises(StorageError, match="holds no experiment"):
+    with pytest.raises(StorageError, match="has no experiment"):
         run_experiment(read_experiment(path), tmp_path / "out", offline_data=FIXTURES)
     assert [each.name for each in (tmp_path / "out").iterdir()] == ["thesis.tex"]
 

@@ -62,7 +62,7 @@ def test_rows_beyond_the_documents_are_damage(old: Path, name: str) -> None:
     manifest = json.loads((old / name / "manifest.json").read_text())
     for documents in (-1, 0, manifest["documents"] - 1):
         (old / name / "manifest.json").write_text(json.dumps({**manifest, "documents": documents}))
-        with pytest.raises(IndexFormatError, match="documents and posting lists do not fit together"):
+        with pytest.raises(IndexFormatError, match="documents and posting lists do not match"):
             open_index(old / name)
 
 
@@ -83,7 +83,7 @@ def test_documents_of_blocks_that_are_nowhere_are_damage(old: Path, name: str) -
     array[1] = 2**32 - 1
     np.save(old / "blocks" / f"{name}.npy", array)
     before = {path.name: path.read_bytes() for path in (old / "blocks").iterdir()}
-    with pytest.raises(IndexFormatError, match="do not fit together"):
+    with pytest.raises(IndexFormatError, match="do not match"):
         upgrade_index(old / "blocks")
     assert {path.name: path.read_bytes() for path in (old / "blocks").iterdir()} == before
 

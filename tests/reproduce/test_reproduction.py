@@ -223,7 +223,7 @@ def test_the_same_one_of_other_steps_is_refused_too(finished: Finished) -> None:
 
 def test_files_of_others_stay_as_they_are(finished: Finished, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(StorageError, match="holds no reproduction"):
+    with pytest.raises(StorageError, match="has no reproduction"):
         reproduce(finished.plan, tmp_path, seeds=1)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 

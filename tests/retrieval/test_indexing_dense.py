@@ -274,7 +274,7 @@ def test_dense_vectors_without_an_encoder_are_no_matter_for_sparse_search(
     DenseIndex.build(minilm.encode_documents(TEXTS), ids=ids).save(tmp_path / "dense")
     searcher = Searcher(built.index, built.encoder, built.texts, Dense.open(tmp_path / "dense"))
     assert searcher.search("cat", k=1)[0].doc_id == "d1"
-    with pytest.raises(EncoderError, match="has no encoder"):
+    with pytest.raises(EncoderError, match="have no encoder"):
         searcher.search("cat", side="dense")
 
 

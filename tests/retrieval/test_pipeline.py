@@ -217,7 +217,7 @@ def test_sides_that_are_not_needed_are_not_searched(world: World) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"interpolate": "both"}, "no feedback"),
+        ({"interpolate": "both"}, "needs feedback"),
         ({"interpolate": "between", "feedback": "rocchio"}, "interpolate is 'between'"),
         ({"side": "left"}, "side is 'left'"),
         ({"feedback": "average", "side": "sparse"}, "average works on dense"),
@@ -225,7 +225,10 @@ def test_sides_that_are_not_needed_are_not_searched(world: World) -> None:
         ({"fusion": Fusion(weight=0.3)}, "weight is 0.3, and the search does not interpolate"),
         ({"fusion": Fusion(depth=10), "feedback": "rocchio"}, "depth is 10, and the search does not interpolate"),
         ({"fusion": "rrf", "feedback": "rocchio"}, "the search does not interpolate"),
-        ({"fusion": Fusion(weight=0.3), "feedback": Feedback(gamma=0.1, negatives=2)}, "weight is 0.3, and no"),
+        (
+            {"fusion": Fusion(weight=0.3), "feedback": Feedback(gamma=0.1, negatives=2)},
+            "weight is 0.3, and the search does not interpolate",
+        ),
         ({"interpolate": False}, "interpolate is False"),
         ({"side": ""}, "side is ''"),
         ({"feedback": 3}, "feedback is 3"),

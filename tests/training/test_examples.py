@@ -75,8 +75,18 @@ def test_every_document_is_drawn_equally_often() -> None:
 @pytest.mark.parametrize(
     ("example", "scored", "fill", "message"),
     [
-        (example_of(1, 2), False, False, r"records\.jsonl:7: 2 negatives, groups of 4 need 3, and random ones cannot"),
-        (example_of(1, 2, scored=True), True, True, r"records\.jsonl:7: 2 negatives, .* random documents have no sc"),
+        (
+            example_of(1, 2),
+            False,
+            False,
+            r"records\.jsonl:7: the query has 2 negatives, but group = 4 needs 3, and random documents cannot",
+        ),
+        (
+            example_of(1, 2, scored=True),
+            True,
+            True,
+            r"records\.jsonl:7: the query has 2 negatives, .* random documents have no sc",
+        ),
         (example_of(1, 5), True, True, r"records\.jsonl:7: the record has no scores"),
     ],
 )

@@ -218,7 +218,10 @@ def test_too_few_negatives_without_a_collection(tmp_path: Path) -> None:
     records = [{"query": "q", "positive": "p", "negatives": ["n1", "n2"]}, {"query": "q", "positive": "p"}]
     path = write_lines(tmp_path / "r.jsonl", records)
     assert len(list(GroupStream(TextRecords(path), 1).groups(0))) == 2
-    with pytest.raises(CollectionError, match=r"r\.jsonl:2: 0 negatives, groups of 3 need 2, and random ones cannot"):
+    with pytest.raises(
+        CollectionError,
+        match=r"r\.jsonl:2: the query has 0 negatives, but group = 3 needs 2, and random documents cannot",
+    ):
         list(GroupStream(TextRecords(path), 3).groups(0))
 
 
@@ -237,10 +240,10 @@ def test_what_makes_no_stream() -> None:
             GroupStream(Numbers(3), **keywords)
     groups = GroupStream(Numbers(3), 1)
     for call, message in (
-        (lambda: groups.groups(0, shard=2, shards=2), "shard is 2 of 2 shards"),
+        (lambda: groups.groups(0, shard=2, shards=2), "shard is 2; it must be at least 0 and below shards"),
         (lambda: groups.groups(0, skip=-1), "skip is -1"),
         (lambda: groups.batches(0, 0), "batch_size is 0"),
-        (lambda: groups.batches(0, 1, rank=-1), "rank is -1 of 1 ranks"),
+        (lambda: groups.batches(0, 1, rank=-1), "rank is -1; it must be at least 0 and below ranks"),
     ):
         with pytest.raises(ParameterError, match=message):
             next(call())

@@ -59,7 +59,7 @@ def test_what_keeps_wandb_from_beginning_is_told(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(WandBTracker, "start", refuse)
     path = write_config(tmp_path, top='tracker = "wandb"')
-    with pytest.raises(ParameterError, match=r"wandb cannot begin \(No API key configured.*WANDB_MODE=offline") as told:
+    with pytest.raises(ParameterError, match=r"wandb cannot start \(No API key configured.*WANDB_MODE=offline") as told:
         train_here(path)
     assert "\n" not in str(told.value)
     with pytest.raises(ParameterError, match="tracker is 'mlflow'"):

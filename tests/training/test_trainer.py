@@ -415,8 +415,8 @@ def test_a_batch_that_is_too_large_is_told_with_one_that_fits(
     penalty = 'document = [{ kind = "flops", strength = 0.01 }]'
     path = write_config(tmp_path, encoder=encoder, regularizer=penalty)
     most = 3  # of which each query has three
-    advice = "take batch_size = 1 and accumulate = 6, or grad_cache = 1, which keeps all negatives"
-    with pytest.raises(ParameterError, match=rf"6 queries does not fit in memory; 1 do: {advice}"):
+    advice = "use batch_size = 1 and accumulate = 6, or grad_cache = 1, which keeps all negatives"
+    with pytest.raises(ParameterError, match=rf"6 queries does not fit in memory, but 1 fit; {advice}"):
         run(path, "one")
     assert documents == [18, 9, 3, 3]  # twice, as a step will have several of them
     most = 9
@@ -516,5 +516,5 @@ def test_heads_in_place_of_a_methods_own(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match=r"encoder\.document_head\.pooling is 'mean'"):
         read_training(write_config(tmp_path, encoder=backbone + 'document_head = { pooling = "mean" }'))
     looked_up = backbone.replace("splade-max", "splade-doc") + head
-    with pytest.raises(ParameterError, match="no place for query_head"):
+    with pytest.raises(ParameterError, match="uses a lookup table for queries; remove query_head"):
         run(write_config(tmp_path, encoder=looked_up), "other")

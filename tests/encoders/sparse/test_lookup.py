@@ -219,7 +219,7 @@ def test_tables_that_do_not_fit(tmp_path: Path) -> None:
         with pytest.raises(EncoderError, match="but the tokenizer has 17 tokens; use table and tokenizer"):
             read_table(tmp_path / "t.safetensors", vocabulary)
     save_file({"other": np.ones(17, np.float32)}, tmp_path / "t.safetensors")
-    with pytest.raises(EncoderError, match="no table"):
+    with pytest.raises(EncoderError, match="is not a table"):
         read_table(tmp_path / "t.safetensors", vocabulary)
     with pytest.raises(EncoderError, match="has 17 tokens, but vectors have 9 components"):
         FolderTokenizer(tmp_path, 9)

@@ -118,7 +118,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     assert metadata.filter("Kind = 'x'").mask.tolist() == [True]
     with pytest.raises(ParameterError, match="there is no column 'x'; columns: year"):
         metadata.counts("x")
-    with pytest.raises(ParameterError, match="'who' is of type struct"):
+    with pytest.raises(ParameterError, match="'who' has the type struct"):
         metadata.counts("who")
     nothing = joined(part(tmp_path / "b", [{}]))
     with pytest.raises(ParameterError, match="the index stores no metadata"):

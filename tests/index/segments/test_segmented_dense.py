@@ -145,7 +145,7 @@ def test_a_generation_has_dense_vectors_in_all_segments(tmp_path: Path) -> None:
         SegmentedDense.of_generation(generation)
     DenseIndex.build(np.ones((4, DIM + 1), np.float32)).save(tmp_path / "1")
     generation.segments = segments
-    with pytest.raises(IndexFormatError, match="several kinds"):
+    with pytest.raises(IndexFormatError, match="different kinds"):
         SegmentedDense.of_generation(generation)
 
 
