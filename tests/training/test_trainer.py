@@ -420,14 +420,14 @@ def test_a_batch_that_is_too_large_is_told_with_one_that_fits(
         run(path, "one")
     assert documents == [18, 9, 3, 3]  # twice, as a step will have several of them
     most = 9
-    with pytest.raises(ParameterError, match="take batch_size = 3 and accumulate = 2"):
+    with pytest.raises(ParameterError, match="use batch_size = 3 and accumulate = 2"):
         run(path, "three")
     path = write_config(tmp_path, "steps = 8\ngrad_cache = 5", encoder=encoder, regularizer=penalty)
-    with pytest.raises(ParameterError, match=r"by chunks of 5; 2 do: take grad_cache = 2, or a shorter max_length"):
+    with pytest.raises(ParameterError, match=r"by chunks of 5, but 2 fit; use grad_cache = 2, or a shorter max_length"):
         run(path, "chunks")
     path = write_config(tmp_path, encoder=encoder, regularizer=penalty)
     most = 2
-    with pytest.raises(ParameterError, match="nor does one of 1; take a shorter max_length"):
+    with pytest.raises(ParameterError, match="and not even 1 query fits; use a shorter max_length"):
         run(path, "none")
 
 
