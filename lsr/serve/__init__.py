@@ -1,1 +1,1 @@
-"""Indexes, served over HTTP: `lsr serve`. Needs the extra `serve`."""
+"""Serving indexes over HTTP: `lsr serve`. Needs the extra `serve`."""

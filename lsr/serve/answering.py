@@ -1,4 +1,4 @@
-"""Answering: what is outside of every request: its duration, and the headers that each answer has."""
+"""Answering: middleware around every request, which measures its duration and adds headers to its answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lsr.serve.serve_metrics import ServeMetrics
 
-# What answers hold is data: no browser is to guess that it is something else, run it, frame it or keep it.
+# Answers are data: browsers must not guess another type, run, frame or store them.
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -22,7 +22,7 @@ METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"}
 
 
 class Answering:
-    """Middleware in ASGI. The page's files have headers of their own."""
+    """Middleware in ASGI. The files of the page have their own headers."""
 
     def __init__(self, app: ASGIApp, metrics: ServeMetrics) -> None:
         self._app, self._metrics = app, metrics
@@ -45,14 +45,14 @@ class Answering:
 
         try:
             await self._app(scope, receive, sending)
-        except Exception:  # a defect, which is answered outside of this
+        except Exception:  # a defect, which another layer answers
             if not answered:
                 self._metrics.answered(*_told(scope), HTTPStatus.INTERNAL_SERVER_ERROR, monotonic() - begun)
             raise
 
 
 def _told(scope: Scope) -> tuple[str, str]:
-    """Method and route, of which there are few, whatever is asked for."""
+    """Method and route: a small number of values, for any requests."""
     route: Any = scope.get("route")
     path = getattr(route, "path_format", None) or getattr(route, "path", None) or "other"
     return (scope["method"] if scope["method"] in METHODS else "other"), path

@@ -1,4 +1,4 @@
-"""Answers of a search and of what belongs to it, as JSON, made by the threads of a WorkQueue."""
+"""Answers to searches and related requests, as JSON, made by the threads of a WorkQueue."""
 
 from __future__ import annotations
 
@@ -37,13 +37,11 @@ def as_bytes(answer: Any) -> bytes:
 
 
 def search_work(index: ServedIndex, body: Any, settings: ServeSettings, metrics: ServeMetrics) -> Work:
-    """A search, with its hits. Raises ParameterError, RequestError."""
+    """The work of a search. Raises ParameterError, RequestError."""
     request = request_of(body, settings)
     size = settings.most_documents if body.size is None else body.size
     if size > settings.most_documents:
-        raise RequestError(
-            HTTPStatus.BAD_REQUEST, f"size is {size}; an answer has at most {settings.most_documents} hits"
-        )
+        raise RequestError(HTTPStatus.BAD_REQUEST, f"size is {size}; the maximum is {settings.most_documents}")
     snapshot = index.searcher.snapshot
 
     def do(encoded: Encoded, left: float) -> bytes:
@@ -66,7 +64,9 @@ def search_work(index: ServedIndex, body: Any, settings: ServeSettings, metrics:
         }
         if not hits.complete:
             metrics.partial.inc()
-            answer["estimated_recall"] = math.floor(1000 * hits.estimated_recall) / 1000  # 1 is said of complete ones
+            answer["estimated_recall"] = (
+                math.floor(1000 * hits.estimated_recall) / 1000
+            )  # 1 only if the search is complete
         if facets:
             answer["facets"] = facets
         return as_bytes({**answer, "seconds": round(monotonic() - begun, 6)})
@@ -75,7 +75,7 @@ def search_work(index: ServedIndex, body: Any, settings: ServeSettings, metrics:
 
 
 def _within(request: SearchRequest, left: float) -> SearchRequest:
-    """With the time that is left, in seconds, as the budget of its sparse search."""
+    """The request with the remaining time, in seconds, as the budget of its sparse search."""
     if SPARSE not in request.sides:
         return request
     microseconds = max(int(left * 1e6), 1)
@@ -85,16 +85,14 @@ def _within(request: SearchRequest, left: float) -> SearchRequest:
 
 
 def _deadline(settings: ServeSettings, asked: int | None = None) -> float:
-    """By `monotonic`. asked: milliseconds. Raises RequestError for more than the server gives."""
+    """The deadline by `monotonic`. asked: milliseconds. Raises RequestError for more than the maximum."""
     if asked is not None and asked > settings.deadline_ms:
-        raise RequestError(
-            HTTPStatus.BAD_REQUEST, f"deadline_ms is {asked}; this server gives at most {settings.deadline_ms}"
-        )
+        raise RequestError(HTTPStatus.BAD_REQUEST, f"deadline_ms is {asked}; the maximum is {settings.deadline_ms}")
     return monotonic() + (settings.deadline_ms if asked is None else asked) / 1000
 
 
 def why_work(index: ServedIndex, body: Any, settings: ServeSettings) -> Work:
-    """Why a search finds a document, or does not. Raises ParameterError, RequestError."""
+    """The work of explaining why a search returns a document or not. Raises ParameterError, RequestError."""
     request = _of_one_search(body, settings)
     snapshot = index.searcher.snapshot
 
@@ -109,7 +107,7 @@ def why_work(index: ServedIndex, body: Any, settings: ServeSettings) -> Work:
 
 
 def explain_work(index: ServedIndex, body: Any, settings: ServeSettings) -> Work:
-    """What the score of a document is made of, found or not. Raises ParameterError, RequestError."""
+    """The work of explaining the score of a document. Raises ParameterError, RequestError."""
     _of_one_search(body, settings)
     snapshot = index.searcher.snapshot
 
@@ -119,7 +117,7 @@ def explain_work(index: ServedIndex, body: Any, settings: ServeSettings) -> Work
         allowed = [row] if snapshot.index.ids is None else [body.id]
         found = snapshot.find(encoded, SearchRequest(1, SearchParams(exact=True), allowed)).lists
         score = 0.0
-        if found.rows[0, 0] >= 0:  # of passages, the one that scores best
+        if found.rows[0, 0] >= 0:  # with passages, the best one
             row, score = int(found.rows[0, 0]), float(found.scores[0, 0])
         hit = Hit(body.id, score, row, {SPARSE: score}, snapshot, SearchedQuery(body.query or "", None, query.row(0)))
         in_query, in_document = (_by_token(snapshot, *each) for each in (query.row(0), snapshot.index.vector(row)))
@@ -145,17 +143,17 @@ def _of_one_search(body: Any, settings: ServeSettings) -> SearchRequest:
     request = request_of(body, settings)
     if request.sides != (SPARSE,) or request.feedback is not None:
         raise ParameterError(
-            "this is told of sparse searches without feedback; leave out side, interpolate and feedback"
+            "explain and why support only sparse searches without feedback; remove side, interpolate and feedback"
         )
     return request
 
 
 def facets_work(index: ServedIndex, body: Any, settings: ServeSettings) -> Work:
-    """How many documents have which values. Raises RequestError."""
+    """The work of counting values. Raises RequestError."""
     snapshot = index.searcher.snapshot
     if body.k > settings.most_documents:
         raise RequestError(
-            HTTPStatus.BAD_REQUEST, f"k is {body.k}; an answer has at most {settings.most_documents} values of a column"
+            HTTPStatus.BAD_REQUEST, f"k is {body.k}; the maximum number of values is {settings.most_documents}"
         )
 
     def do(encoded: Encoded, left: float) -> bytes:
@@ -174,7 +172,7 @@ def generation_of(snapshot: Snapshot) -> int | None:
 
 
 def document_work(index: ServedIndex, doc_id: str, settings: ServeSettings) -> Work:
-    """One document, as the index keeps it. Answers RequestError where there is none."""
+    """The work of returning a stored document. Answers RequestError if it does not exist."""
     snapshot: Snapshot | ServedShards = index.searcher.snapshot
 
     def do(encoded: Encoded, left: float) -> bytes:
@@ -207,7 +205,7 @@ def _by_token(snapshot: Snapshot, components: Array, weights: Array) -> dict[str
 
 
 def row_of(snapshot: Snapshot, doc_id: str) -> int:
-    """Raises RequestError for an id that no document has."""
+    """The row of a document. Raises RequestError for an unknown id."""
     row = int(snapshot.rows_of([doc_id])[0])
     if row < 0:
         raise no_document(doc_id)
@@ -215,4 +213,4 @@ def row_of(snapshot: Snapshot, doc_id: str) -> int:
 
 
 def no_document(doc_id: str) -> RequestError:
-    return RequestError(HTTPStatus.NOT_FOUND, f"there is no document {doc_id!r}; check its id")
+    return RequestError(HTTPStatus.NOT_FOUND, f"there is no document {doc_id!r}; check the id")

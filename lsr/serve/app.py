@@ -24,7 +24,7 @@ PREFIX = "/v1"
 
 
 def create_app(indexes: Mapping[str, ServedIndex], settings: ServeSettings) -> FastAPI:
-    """The application, whose threads run between its startup and its shutdown. Raises ParameterError."""
+    """The application. Its threads run between its startup and its shutdown. Raises ParameterError."""
     service, gate = Service(indexes, settings), Gate(settings)
 
     @asynccontextmanager
@@ -37,7 +37,7 @@ def create_app(indexes: Mapping[str, ServedIndex], settings: ServeSettings) -> F
         title="lsr",
         summary="Learned sparse retrieval.",
         version=__version__,
-        docs_url=None,  # its page would load scripts of other hosts
+        docs_url=None,  # this page would load scripts from other hosts
         redoc_url=None,
         lifespan=lifespan,
         max_body_size=settings.most_bytes,
@@ -64,12 +64,12 @@ def _operating_routes(service: Service, gate: Gate) -> APIRouter:
 
     @router.get("/health")
     async def health() -> Any:
-        """That the server answers. It needs no key, and tells nothing of the indexes."""
+        """Whether the server runs. It needs no key, and reveals nothing about the indexes."""
         return {"status": "ok"}
 
     @router.get("/metrics", dependencies=[Depends(gate.looking)])
     async def metrics() -> Response:
-        """Counts and durations for Prometheus. They need the key for reading, and wait for no search."""
+        """Counts and durations for Prometheus. They need the key for reading, and do not wait for searches."""
         return Response(service.metrics.page(), media_type=CONTENT_TYPE_LATEST)
 
     return router

@@ -1,4 +1,4 @@
-"""Awaited: what a thread does for a request, which waits for it without a thread."""
+"""Awaited: the result of a thread for a request, which waits without a thread."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Awaited(Generic[T]):
-    """Made in the event loop, where `result` is awaited; settled or failed once, in any thread."""
+    """Created in the event loop, where `result` is awaited; set or failed once, in any thread."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -22,7 +22,7 @@ class Awaited(Generic[T]):
         self._loop.call_soon_threadsafe(self._fail, error)
 
     def _settle(self, value: T) -> None:
-        if not self.result.done():  # or nobody waits any more
+        if not self.result.done():  # otherwise, the request does not wait any more
             self.result.set_result(value)
 
     def _fail(self, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""What requests change in an index, as steps of a WriteQueue."""
+"""The changes that requests make in an index, as steps of a WriteQueue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Documents = Sequence[Mapping[str, Any]]
 
 
 def adding(documents: Documents, settings: ServeSettings) -> Write:
-    """Documents with new ids. Raises RequestError, CollectionError."""
+    """Add documents with new ids. Raises RequestError, CollectionError."""
     _check(documents, settings)
 
     def change(searcher: Searcher) -> Answer:
@@ -27,7 +27,7 @@ def adding(documents: Documents, settings: ServeSettings) -> Write:
 
 
 def updating(documents: Documents, settings: ServeSettings) -> Write:
-    """Documents that take the place of those with their ids, or are new."""
+    """Add documents, which replace documents with the same ids."""
     _check(documents, settings)
 
     def change(searcher: Searcher) -> Answer:
@@ -43,13 +43,11 @@ def deleting(ids: Sequence[str], settings: ServeSettings) -> Write:
 
 
 def _given(documents: Documents, searcher: Searcher) -> tuple[Any, ...]:
-    """As Searcher.add takes them: documents, or vectors and their ids."""
+    """The documents, or vectors and their ids, for Searcher.add."""
     if not any("vector" in each for each in documents):
         return (list(documents),)
     if not all(each.keys() == {"id", "vector"} and isinstance(each["vector"], dict) for each in documents):
-        raise CollectionError(
-            "a document with a vector has `id` and `vector`, an object, and nothing else; so must all"
-        )
+        raise CollectionError("documents with vectors must all have exactly the keys `id` and `vector`, an object")
     ids = [str(each["id"]) for each in documents]
     return rows_of_weights([each["vector"] for each in documents], searcher.snapshot), ids
 
@@ -58,11 +56,11 @@ def _check(documents: Documents, settings: ServeSettings) -> None:
     _check_count(len(documents), settings)
     for place, each in enumerate(documents):
         if not isinstance(each.get("id", each.get("_id")), str):
-            raise ParameterError(f"documents[{place}] has no id; give each one as text")
+            raise ParameterError(f"documents[{place}] has no id; give each document an id, as text")
 
 
 def _check_count(count: int, settings: ServeSettings) -> None:
     if count > settings.most_documents:
         raise RequestError(
-            HTTPStatus.BAD_REQUEST, f"there are {count} documents; a request changes at most {settings.most_documents}"
+            HTTPStatus.BAD_REQUEST, f"the request has {count} documents; the maximum is {settings.most_documents}"
         )

@@ -1,4 +1,4 @@
-"""Which terms of a hit are expansion: of its text, of the query, or of both."""
+"""The terms of a hit that are expansion: of its text, of the query, or of both."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from lsr.retrieval.snapshot import Snapshot
 
 
 def expansion(snapshot: Snapshot, query: str | None) -> Callable[[Hit], dict[str, Any]]:
-    """What tells of a hit: "expanded", token -> those of "query" and "document" whose text lacks it.
+    """A function for hits: {"expanded": {token: the texts that lack it, of "query" and "document"}}.
 
-    Terms that are in both texts are left out, and all of a hit that has no others. So is a side whose tokens are not
-    known: a query that is a vector, an index without texts, an encoder of one's own.
+    Terms in both texts are omitted, and so is "expanded" without other terms. A side with unknown tokens is omitted,
+    too: a query vector, an index without texts, an encoder made of your own code.
     """
     encoder = snapshot.query_encoder
     in_query = set() if query is None or encoder is None else _tokens(snapshot, encoder.literal(query, query=True))

@@ -1,4 +1,4 @@
-"""Follower: sees to it that searchers take up what is committed, by whichever process, while they search."""
+"""Follower: refreshes searchers after commits by any process, while they search."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from threading import Event, Thread
 from lsr.errors import LsrError, LsrWarning
 from lsr.retrieval.searcher import Searcher
 
-EVERY = 0.1  # seconds: to look takes a microsecond
+EVERY = 0.1  # seconds; each check takes a microsecond
 
 
 class Follower:
-    """A thread that refreshes searchers: no request waits while an index is opened. `close` ends it.
+    """A thread that refreshes searchers, so that no request waits while an index is opened. `close` ends it.
 
-    errors: of the searchers that cannot be refreshed, by their place; they search what they had.
+    errors: of the searchers that cannot be refreshed, by their place; they keep searching their generation.
     """
 
     def __init__(self, searchers: Sequence[Searcher]) -> None:

@@ -1,4 +1,4 @@
-"""Gate: which requests are let in: those with a key, where one is needed, and not too many at once."""
+"""Gate: admits requests with a key, if keys are required, up to a maximum number at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ LOCAL_NAMES = {"localhost", "127.0.0.1", "[::1]"}
 
 
 class Gate:
-    """Both are asked before anything of a body is read. `reading`, `writing`, `looking`: dependencies of routes."""
+    """Checks keys and numbers of requests before any body is read.
+
+    `reading`, `writing`, `looking`: dependencies of routes.
+    """
 
     def __init__(self, settings: ServeSettings) -> None:
         self._settings = settings
@@ -23,7 +26,7 @@ class Gate:
         self._places = {"searches": 0, "changes": 0}
 
     async def reading(self, request: Request) -> AsyncIterator[None]:
-        """A search: its place is free again when it is answered. Raises RequestError."""
+        """Admit a search, which takes one of the places until its answer. Raises RequestError."""
         await self.looking(request)
         self._take("searches")
         try:
@@ -32,7 +35,7 @@ class Gate:
             self._places["searches"] -= 1
 
     async def writing(self, request: Request) -> AsyncIterator[None]:
-        """A change, likewise."""
+        """Admit a change, which takes one of the places until its answer. Raises RequestError."""
         self._check_writing(request)
         self._take("changes")
         try:
@@ -41,7 +44,7 @@ class Gate:
             self._places["changes"] -= 1
 
     async def looking(self, request: Request) -> None:
-        """What needs the key for reading, and takes no place. Raises RequestError."""
+        """Admit a request with the key for reading, which takes no place. Raises RequestError."""
         if not self._read:
             self._check_host(request, self._settings.allow_anonymous)
             return
@@ -53,20 +56,16 @@ class Gate:
         if self._write:
             given = _given(request)
             if self._read.has(given):
-                raise RequestError(HTTPStatus.FORBIDDEN, "this key is for reading; changes need one for writing")
+                raise RequestError(HTTPStatus.FORBIDDEN, "this key allows only reading; changes need a key for writing")
             if not self._write.has(given):
                 raise _unknown(given, "for writing")
         elif self._read or not self._settings.is_loopback:
-            raise RequestError(
-                HTTPStatus.FORBIDDEN, "this server takes no changes; start it with a key for writing (--write-keys)"
-            )
+            raise RequestError(HTTPStatus.FORBIDDEN, "this server does not accept changes; start it with --write-keys")
         else:
             self._check_host(request)
 
     def _check_host(self, request: Request, allow_anonymous: bool = False) -> None:
-        """What needs no key: a web page of another name that resolves to this machine must not ask for it in a
-        visitor's browser.
-        """
+        """Refuse requests without a key that a web page of another name, resolving to this machine, can send."""
         if allow_anonymous or not self._settings.is_loopback:
             return
         host = request.headers.get("host", "")
@@ -74,14 +73,14 @@ class Gate:
         if name.lower() not in LOCAL_NAMES | {self._settings.host}:
             raise RequestError(
                 HTTPStatus.MISDIRECTED_REQUEST,
-                "without keys for reading this server answers to localhost alone; give it keys",
+                "requests without a key are accepted only from localhost; start the server with --read-keys",
             )
 
     def _take(self, kind: str) -> None:
         if self._places[kind] >= self._settings.most_requests:
             raise RequestError(
                 HTTPStatus.TOO_MANY_REQUESTS,
-                f"{self._settings.most_requests} {kind} wait or are answered now; ask again a little later",
+                f"{self._settings.most_requests} {kind} wait or are answered now; try again later",
                 1,
             )
         self._places[kind] += 1
@@ -89,9 +88,9 @@ class Gate:
 
 def _given(request: Request) -> bytes:
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    return key.strip().encode("latin-1") if scheme.lower() == "bearer" else b""  # bytes as they were sent
+    return key.strip().encode("latin-1") if scheme.lower() == "bearer" else b""  # the bytes of the request
 
 
 def _unknown(given: bytes, what: str) -> RequestError:
-    said = "the key is not known" if given else "there is no key"
+    said = "the key is unknown" if given else "there is no key"
     return RequestError(HTTPStatus.UNAUTHORIZED, f"{said}; send one {what}, as Authorization: Bearer KEY")

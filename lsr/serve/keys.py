@@ -1,4 +1,4 @@
-"""Keys that requests must name: where they come from, and how a given one is compared."""
+"""The keys of requests: their sources, and their comparison."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Literal
 
 from lsr.errors import LsrWarning, ParameterError
 
-SHORTEST = 16  # characters
+SHORTEST = 16  # characters of a key
 
 Purpose = Literal["read", "write"]
 
 
 def keys_for(purpose: Purpose, file: Path | None) -> tuple[str, ...]:
-    """The keys of a file, one a line, or of LSR_READ_KEYS or LSR_WRITE_KEYS, with whitespace between them.
+    """The keys of a file, or of LSR_READ_KEYS or LSR_WRITE_KEYS, separated by white space.
 
-    Raises ParameterError for a file that cannot be read or has no keys, and for short keys. A file that others can
-    read warns.
+    Raises ParameterError for a file that cannot be read or has no keys, and for short keys. Warns of a file that others
+    can read.
     """
     if file is None:
         where, text = variable(purpose), os.environ.get(variable(purpose), "")
@@ -30,26 +30,26 @@ def keys_for(purpose: Purpose, file: Path | None) -> tuple[str, ...]:
         try:
             text, mode = file.read_text("utf-8"), file.stat().st_mode
         except (OSError, UnicodeDecodeError) as error:
-            raise ParameterError(f"{file}: the keys cannot be read ({error}); give a file of UTF-8") from None
+            raise ParameterError(f"{file}: the keys cannot be read ({error}); use a file in UTF-8") from None
         if mode & 0o077:
             warnings.warn(f"{file}: others can read the keys; chmod 600 {file}", LsrWarning, stacklevel=2)
     keys = tuple(text.split())
     if file is not None and not keys:
-        raise ParameterError(f"{where} has no keys; write one on each line")
+        raise ParameterError(f"{where} has no keys; write one key per line")
     if any(len(key) < SHORTEST for key in keys):
         raise ParameterError(
-            f"{where} has a key of fewer than {SHORTEST} characters; python -m secrets makes long ones"
+            f"{where} has a key with fewer than {SHORTEST} characters; `python -m secrets` makes long ones"
         )
     return keys
 
 
 def variable(purpose: Purpose) -> str:
-    """The environment variable of such keys."""
+    """The environment variable of the keys."""
     return f"LSR_{purpose.upper()}_KEYS"
 
 
 class Keys:
-    """Keys, of which only digests are kept."""
+    """Keys, stored as digests."""
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._digests = [sha256(key.encode()).digest() for key in keys]
@@ -58,6 +58,6 @@ class Keys:
         return bool(self._digests)
 
     def has(self, given: bytes) -> bool:
-        """Whether it is one of them. What that takes tells nothing about the keys."""
+        """Whether the key is one of these. The time of the comparison reveals nothing about the keys."""
         digest = sha256(given).digest()
         return sum(hmac.compare_digest(digest, each) for each in self._digests) > 0

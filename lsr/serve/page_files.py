@@ -1,4 +1,4 @@
-"""PageFiles: the search page, with the headers that keep it to itself."""
+"""PageFiles: the search page, with headers that isolate it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from fastapi.staticfiles import StaticFiles
 from starlette.responses import Response
 
-# Scripts, styles and answers of this server alone: what a document says can load and run nothing.
+# Only scripts, styles and answers of this server: texts of documents can load and run nothing.
 _POLICY = "; ".join(
     [
         "default-src 'none'",

@@ -1,4 +1,4 @@
-"""Errors as a client sees them: lsr's own line, as application/problem+json (RFC 9457)."""
+"""Errors for clients: the message of lsr as application/problem+json (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RETRY_AFTER = "Retry-After"
 
 
 class RequestError(LsrError):
-    """A request that the server does not carry out, with the status that says why. retry_after: seconds, if any."""
+    """A refused request, with its status. retry_after: seconds, if any."""
 
     def __init__(self, status: HTTPStatus, message: str, retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -25,7 +25,7 @@ class RequestError(LsrError):
 
 
 def status_of(error: LsrError) -> HTTPStatus:
-    """What an error of lsr is in HTTP: of the request, unless it is about what is on disk or installed."""
+    """The status of an lsr error: one of the request, unless the error is about the disk or the installation."""
     if isinstance(error, RequestError):
         return error.status
     if isinstance(error, StorageError | ShardError):
@@ -43,7 +43,7 @@ def problem(status: int, detail: str, error: str | None = None, headers: dict[st
 
 
 def answer_errors(app: FastAPI) -> None:
-    """Let an app answer every error as a problem; what is no error of lsr's is a defect, of which nothing is told."""
+    """Let an app answer every error as a problem. Errors other than lsr's are defects, without details for clients."""
 
     @app.exception_handler(LsrError)
     async def of_lsr(request: Request, error: LsrError) -> Response:
@@ -59,4 +59,4 @@ def answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def of_defect(request: Request, error: Exception) -> Response:
-        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "lsr failed; its log says more")
+        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error; see the log of the server")

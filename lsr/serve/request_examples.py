@@ -1,9 +1,9 @@
-"""Bodies of requests that OpenAPI shows, exactly as they could be sent; tests/serve sends all of them."""
+"""Bodies of requests as examples in OpenAPI; tests/serve sends all of them."""
 
 SEARCHES = (
     {"summary": "Five documents for a text", "value": {"query": "bone density", "k": 5}},
     {
-        "summary": "Snippets and terms of what matches a condition, within 50 ms",
+        "summary": "Snippets and terms of documents that match a condition, within 50 ms",
         "value": {
             "query": "bone density",
             "where": "year >= 2020",
@@ -17,7 +17,7 @@ SEARCHES = (
     {"summary": "With feedback", "value": {"query": "bone density", "feedback": "rocchio", "feedback_depth": 5}},
     {"summary": "A vector, by token", "value": {"vector": {"bone": 1.2, "density": 0.8}, "exact": True}},
 )
-WHYS = ({"summary": "A document that is not among the best", "value": {"query": "bone density", "id": "d1", "k": 1}},)
+WHYS = ({"summary": "A document that was not returned", "value": {"query": "bone density", "id": "d1", "k": 1}},)
 DOCUMENTS = (
     {
         "summary": "Texts with metadata",
@@ -25,7 +25,7 @@ DOCUMENTS = (
     },
 )
 IDS = ({"summary": "Two documents", "value": {"ids": ["d1", "d2"]}},)
-EXPLAINS = ({"summary": "What a document scores, term by term", "value": {"query": "bone density", "id": "d1"}},)
+EXPLAINS = ({"summary": "The score of a document, term by term", "value": {"query": "bone density", "id": "d1"}},)
 FACETS = (
     {"summary": "The values of a column", "value": {"columns": ["year"]}},
     {"summary": "Of documents that match", "value": {"columns": ["year"], "where": "year >= 2020", "k": 5}},

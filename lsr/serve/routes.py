@@ -1,4 +1,4 @@
-"""The addresses of a server, and what each of them asks of a Service."""
+"""The addresses of a server, and their calls of a Service."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IdsGiven = Annotated[Any, Depends(reader_of(IdsBody))]
 
 
 def reading_routes(service: Service) -> APIRouter:
-    """What needs the key for reading."""
+    """Routes that need the key for reading."""
     router = APIRouter(tags=["reading"])
 
     async def answered(work: Work) -> Response:
@@ -30,12 +30,12 @@ def reading_routes(service: Service) -> APIRouter:
 
     @router.get("/indexes")
     async def indexes() -> Response:
-        """The indexes that are served."""
+        """The served indexes."""
         return Response(as_bytes([index.facts() for index in service.indexes.values()]), media_type=JSON)
 
     @router.get("/indexes/{index}")
     async def index(index: str) -> Response:
-        """What an index holds: documents, columns of metadata, tuned recalls."""
+        """An index: number of documents, columns of metadata, tuned recalls."""
         return Response(as_bytes(service.index(index).facts()), media_type=JSON)
 
     @router.post("/indexes/{index}/search", openapi_extra=described(SearchBody, *SEARCHES))
@@ -45,29 +45,29 @@ def reading_routes(service: Service) -> APIRouter:
 
     @router.post("/indexes/{index}/why", openapi_extra=described(DocumentBody, *WHYS))
     async def why(index: str, body: DocumentGiven) -> Response:
-        """Why a search finds a document, or at which stage the document is lost and what would keep it."""
+        """Why a search returns a document, or at which stage the document is lost, and which parameters return it."""
         return await answered(why_work(service.index(index), body, service.settings))
 
     @router.post("/indexes/{index}/explain", openapi_extra=described(DocumentBody, *EXPLAINS))
     async def explain(index: str, body: DocumentGiven) -> Response:
-        """What a document scores for a query, term by term; `lacking`: terms of the query that it lacks."""
+        """The score of a document for a query, term by term; `lacking`: query terms that the document lacks."""
         return await answered(explain_work(service.index(index), body, service.settings))
 
     @router.post("/indexes/{index}/facets", openapi_extra=described(FacetsBody, *FACETS))
     async def facets(index: str, body: FacetsGiven) -> Response:
-        """The most frequent values of columns of metadata, in all documents or in those that match a condition."""
+        """The most frequent values of metadata columns, in all documents or in those that match a condition."""
         return await answered(facets_work(service.index(index), body, service.settings))
 
     @router.get("/indexes/{index}/documents/{doc_id:path}")
     async def get_document(index: str, doc_id: str) -> Response:
-        """A document as the index keeps it: text, metadata, vector."""
+        """A stored document: text, metadata, vector."""
         return await answered(document_work(service.index(index), doc_id, service.settings))
 
     return router
 
 
 def writing_routes(service: Service) -> APIRouter:
-    """What needs the key for writing."""
+    """Routes that need the key for writing."""
     router = APIRouter(tags=["writing"])
 
     async def answered(index: str, write: Write) -> Any:
@@ -75,7 +75,7 @@ def writing_routes(service: Service) -> APIRouter:
 
     @router.post("/indexes/{index}/documents", openapi_extra=described(DocumentsBody, *DOCUMENTS))
     async def add_documents(index: str, body: DocumentsGiven) -> Any:
-        """Add documents with new ids. They are on disk, and found, when this is answered."""
+        """Add documents with new ids. With the answer, they are on disk, and searches see them."""
         return await answered(index, adding(body.documents, service.settings))
 
     @router.put("/indexes/{index}/documents", openapi_extra=described(DocumentsBody, *DOCUMENTS))
@@ -85,12 +85,12 @@ def writing_routes(service: Service) -> APIRouter:
 
     @router.delete("/indexes/{index}/documents/{doc_id:path}")
     async def delete_document(index: str, doc_id: str) -> Any:
-        """Delete a document; deleted: 0 where there is none."""
+        """Delete a document; deleted: 0 if it does not exist."""
         return await answered(index, deleting([doc_id], service.settings))
 
     @router.post("/indexes/{index}/delete", openapi_extra=described(IdsBody, *IDS))
     async def delete_documents(index: str, body: IdsGiven) -> Any:
-        """Delete documents; deleted: how many of them there were."""
+        """Delete documents; deleted: the number of documents found."""
         return await answered(index, deleting(body.ids, service.settings))
 
     return router

@@ -1,4 +1,4 @@
-"""ServeMetrics: what a server tells Prometheus of itself."""
+"""ServeMetrics: the metrics of a server for Prometheus."""
 
 from __future__ import annotations
 
@@ -19,23 +19,21 @@ _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.
 
 
 class ServeMetrics:
-    """Counts of requests and seconds of their stages, in a registry of its own."""
+    """Counts of requests and seconds of their stages, in a separate registry."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
-            "lsr_requests", "Requests that were answered.", ("method", "route", "status"), registry=self._registry
+            "lsr_requests", "Answered requests.", ("method", "route", "status"), registry=self._registry
         )
-        self.partial = Counter(
-            "lsr_partial_searches", "Searches that ended at their deadline.", registry=self._registry
-        )
+        self.partial = Counter("lsr_partial_searches", "Searches that reached their deadline.", registry=self._registry)
         durations = Histogram(
-            "lsr_request_seconds", "Seconds of a request.", ("route",), buckets=_SECONDS, registry=self._registry
+            "lsr_request_seconds", "Seconds per request.", ("route",), buckets=_SECONDS, registry=self._registry
         )
         self._durations = durations
         seconds = Histogram(
             "lsr_stage_seconds",
-            "Seconds of each stage: of a request, of a batch that is encoded, of a commit.",
+            "Seconds per stage: of a request, of an encoded batch, of a commit.",
             ("stage",),
             buckets=_SECONDS,
             registry=self._registry,
@@ -46,16 +44,16 @@ class ServeMetrics:
         self._stages[stage].observe(seconds)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """A request has been answered. route: its path's template."""
+        """Count an answered request. route: the template of its path."""
         self._requests.labels(method, route, str(status)).inc()
         self._durations.labels(route).observe(seconds)
 
     def watch(self, indexes: Mapping[str, ServedIndex], waiting: Callable[[], Mapping[str, int]]) -> None:
-        """Also tell, when asked, of indexes, of queues by name, and of memory."""
+        """Also measure indexes, queues by name, and memory, at each request for metrics."""
         self._registry.register(_State(indexes, waiting))
 
     def page(self) -> bytes:
-        """In Prometheus' text format."""
+        """The metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
 
@@ -64,19 +62,19 @@ class _State(Collector):
         self._indexes, self._waiting = indexes, waiting
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        queues = GaugeMetricFamily("lsr_queue_length", "Requests that wait.", labels=["queue"])
+        queues = GaugeMetricFamily("lsr_queue_length", "Waiting requests.", labels=["queue"])
         for name, length in self._waiting().items():
             queues.add_metric([name], length)
         yield queues
-        generations = GaugeMetricFamily("lsr_generation", "The generation that searches see.", labels=["index"])
-        documents = GaugeMetricFamily("lsr_documents", "Documents that searches see.", labels=["index"])
+        generations = GaugeMetricFamily("lsr_generation", "The generation of searches.", labels=["index"])
+        documents = GaugeMetricFamily("lsr_documents", "Documents in this generation.", labels=["index"])
         for name, index in self._indexes.items():
             generations.add_metric([name], index.searcher.generation or 0)
             documents.add_metric([name], index.searcher.documents)
         yield generations
         yield documents
         memory = GaugeMetricFamily(
-            "lsr_resident_bytes", "Resident memory: mapped from files, as indexes are, or anonymous.", labels=["kind"]
+            "lsr_resident_bytes", "Resident memory: mapped from files, such as indexes, or anonymous.", labels=["kind"]
         )
         for kind, size in resident_memory().items():
             memory.add_metric([kind], size)

@@ -1,4 +1,4 @@
-"""ServeSettings: where a server listens, and how much it takes."""
+"""ServeSettings: the address, keys and limits of a server."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ from lsr.index.parameters import LONGEST_BUDGET
 
 @dataclass(frozen=True, slots=True)
 class ServeSettings:
-    """host, port: where it listens; port 0 for any that is free.
+    """The settings of a server.
 
-    read_keys, write_keys: who may search, and who may change documents, too. Where there is none, nothing needs a key;
-    but on an address that others reach, and where there are keys for reading alone, nobody may change anything.
+    host, port: its address; port 0 for any free port.
+    read_keys, write_keys: keys of clients who may search, and who may also change documents. Without any keys, no
+        request needs a key; but on an address that other machines reach, and with keys only for reading, changes are
+        refused.
     allow_anonymous: listen on such an address although searching needs no key.
-    cors: origins of web pages that may call this server from a browser, or "*".
-    most_requests: searches that wait or are answered at once, and as many changes; the next is answered 429.
-    deadline_ms: milliseconds, a day at most, that a request has which names no deadline; a request may name any up to
-    this.
-    most_bytes, most_k, most_characters, most_documents: of the body of a request; of k; of a query; documents or hits
-    of one request or answer.
+    cors: origins of web pages that can call this server from a browser, or "*".
+    most_requests: maximum number of waiting and running searches, and the same number of changes; the next request is
+        answered with 429.
+    deadline_ms: deadline of requests in milliseconds, at most a day; a request can set a shorter one.
+    most_bytes: maximum size of the body of a request.
+    most_k: maximum k.
+    most_characters: maximum length of a query.
+    most_documents: maximum number of documents of a request, and of hits in an answer.
 
     Raises ParameterError.
     """
@@ -47,13 +51,13 @@ class ServeSettings:
             check_whole(name, getattr(self, name))
         if not self.is_loopback and not self.read_keys and not self.allow_anonymous:
             raise ParameterError(
-                f"{self.host} can be reached from other machines, and no key is needed to search; give --read-keys, or "
-                f"--allow-anonymous"
+                f"{self.host} can be reached from other machines, but searching needs no key; give --read-keys, or "
+                "--allow-anonymous"
             )
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine reaches the address."""
+        """Whether only this machine can reach the address."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:

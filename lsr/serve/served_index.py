@@ -1,4 +1,4 @@
-"""ServedIndex: an index with the name that requests know it by."""
+"""ServedIndex: an index and its name in requests."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+@-]{,99}")
 
 @dataclass(frozen=True)
 class ServedIndex:
-    """name: that of its folder, without `.index`."""
+    """A served index. name: that of its folder, without `.index`."""
 
     name: str
-    searcher: Searcher  # or ServedShards, which answers as one
+    searcher: Searcher  # or ServedShards, with the same methods
 
     def facts(self) -> dict[str, Any]:
-        """What a client needs to know before it asks."""
+        """The facts that a client needs before it searches."""
         snapshot = self.searcher.snapshot
         index = snapshot.index
         columns = {each.name: str(each.type) for each in snapshot.metadata.schema} if snapshot.metadata.stored else {}
@@ -46,19 +46,20 @@ class ServedIndex:
 def open_served(
     folders: Sequence[Path], device: str | None = None, cluster: str | None = None, replicas: int = 1
 ) -> dict[str, ServedIndex]:
-    """The indexes by name. cluster, replicas: of sharded ones, see ShardedSearcher.open.
+    """Open indexes, by name. cluster, replicas: of sharded ones, see ShardedSearcher.open.
 
-    Raises as Searcher.open does, and ParameterError for names that cannot be told apart.
+    Raises like Searcher.open, and ParameterError for invalid or equal names.
     """
     served: dict[str, ServedIndex] = {}
     for folder in folders:
         name = folder.resolve().name.removesuffix(SUFFIX)
         if not _NAME.fullmatch(name):
             raise ParameterError(
-                f"{folder}: a name in addresses has up to 100 of A-Z, a-z, 0-9 and . _ + @ -; rename it"
+                f"{folder}: the name is used in addresses and can have only A-Z, a-z, 0-9 and . _ + @ -, at most 100 "
+                "characters; rename the folder"
             )
         if name in served:
-            raise ParameterError(f"{folder}: another index is called {name!r}, too; rename one of the folders")
+            raise ParameterError(f"{folder}: another index also has the name {name!r}; rename one of the folders")
         served[name] = ServedIndex(name, _opened(folder, device, cluster, replicas))
     return served
 
@@ -70,6 +71,6 @@ def _opened(folder: Path, device: str | None, cluster: str | None, replicas: int
 
         searcher = ShardedSearcher.open(folder, device, cluster=cluster, replicas=replicas)
         return cast("Searcher", ServedShards(searcher))
-    if read_manifest(folder).get("encoder") is None:  # it was built from vectors, and is asked for vectors
+    if read_manifest(folder).get("encoder") is None:  # it was built from vectors, and searched with vectors
         return Searcher.open_for_vectors(folder)
     return Searcher.open(folder, device)

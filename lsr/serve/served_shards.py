@@ -1,4 +1,4 @@
-"""ServedShards: a sharded index, as requests ask an index."""
+"""ServedShards: a sharded index with the methods of a served index."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class ServedShards:
-    """What answers ask of a searcher and its snapshot: searches, documents and changes; nothing else.
+    """The methods of a searcher and its snapshot for requests: only searches, documents and changes.
 
-    The encoder, the columns and the vocabulary are those of the first shard, as the shards began.
+    Encoder, columns and vocabulary are those of the first shard at the start.
     """
 
     generation = None  # each shard has its own
@@ -47,7 +47,7 @@ class ServedShards:
     def encode(
         self, queries: Sequence[str] | SparseVectors, sides: Sequence[SideName] = (SPARSE,)
     ) -> Mapping[str, Any]:
-        """See Snapshot.encode; nothing where each shard encodes texts by itself."""
+        """See Snapshot.encode; empty if each shard encodes texts."""
         return self._searcher.encode(queries, sides)
 
     def hits_of_encoded(
@@ -68,13 +68,15 @@ class ServedShards:
 
     def facets(self, *_: object, **__: object) -> NoReturn:
         """Raises ParameterError."""
-        raise ParameterError("facets are not counted over shards; leave them out, or serve one index")
+        raise ParameterError("facets are not supported on sharded indexes; remove them, or serve a single index")
 
     def rows_of(self, doc_ids: Sequence[str]) -> NoReturn:
         """Raises ParameterError."""
-        raise ParameterError(f"a sharded index does not tell this of {doc_ids[0]!r}; serve the shard by itself")
+        raise ParameterError(
+            f"explain and why are not supported on sharded indexes; serve the shard of {doc_ids[0]!r} by itself"
+        )
 
     @staticmethod
     def _refuse_vectors(ids: Sequence[str] | None) -> None:
         if ids is not None:
-            raise ParameterError("shards take documents, which they encode, and no vectors; give texts")
+            raise ParameterError("sharded indexes do not accept vectors; send texts")

@@ -1,4 +1,4 @@
-"""The process that serves: uvicorn around the application, until it is told to stop."""
+"""The server process: uvicorn around the application, until it is stopped."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from lsr.serve.app import create_app
 from lsr.serve.serve_settings import ServeSettings
 from lsr.serve.served_index import ServedIndex
 
-GRACE = 30  # seconds that running requests have when the process is told to stop
+GRACE = 30  # seconds for running requests after a signal to stop
 
 
 def serve(indexes: Mapping[str, ServedIndex], settings: ServeSettings) -> None:
-    """Serve until SIGTERM or SIGINT, then finish the requests that run. Raises ParameterError."""
+    """Serve until SIGTERM or SIGINT, then finish running requests. Raises ParameterError."""
     config = uvicorn.Config(
         create_app(indexes, settings),
         host=settings.host,
@@ -26,5 +26,5 @@ def serve(indexes: Mapping[str, ServedIndex], settings: ServeSettings) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE,
     )
-    signal.signal(signal.SIGTERM, lambda number, frame: None)  # uvicorn raises it again when all is done
+    signal.signal(signal.SIGTERM, lambda number, frame: None)  # uvicorn raises it again at the end
     uvicorn.Server(config).run()

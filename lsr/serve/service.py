@@ -1,4 +1,4 @@
-"""Service: the indexes that a server answers for, with its queues, limits and metrics."""
+"""Service: the indexes of a server, with its queues, limits and metrics."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from lsr.serve.write_queue import WriteQueue
 from lsr.threads import processors, share_processors
 from lsr.vectors.sparse_vectors import SparseVectors
 
-YOUNG = 2000  # objects that are made before those that nobody uses are looked for
+YOUNG = 2000  # new objects before each garbage collection
 
 
 class Service:
-    """Everything that is open while a server runs; `close` ends it. indexes: by name."""
+    """The open parts of a running server; `close` ends it. indexes: by name."""
 
     def __init__(self, indexes: Mapping[str, ServedIndex], settings: ServeSettings) -> None:
         self.indexes, self.settings = indexes, settings
@@ -34,11 +34,11 @@ class Service:
         self.metrics.watch(indexes, self.waiting)
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start to answer requests."""
         share_processors()
         for served in self.indexes.values():
             _prepare(served)
-        # One look at the ids of 500,000 documents stops every request for .3 s, one at 200,000 new objects for .06 s.
+        # A collection over the ids of 500,000 documents stops requests for .3 s, over 200,000 new objects for .06 s.
         gc.freeze()
         gc.set_threshold(YOUNG)
         self.work.start(max(2, processors()))
@@ -47,26 +47,26 @@ class Service:
         self.follower.start()
 
     def waiting(self) -> dict[str, int]:
-        """How many requests wait, by what for."""
+        """The number of waiting requests, by queue."""
         return {"read": len(self.work), "write": sum(map(len, self.writes.values()))}
 
     def close(self) -> None:
-        """Do what waits, wait for merges, and end."""
+        """Finish waiting requests, wait for merges, and end."""
         self.follower.close()
         self.work.close()
         for queue in self.writes.values():
             queue.close()
 
     def index(self, name: str) -> ServedIndex:
-        """Raises RequestError for a name that no index has."""
+        """The index of a name. Raises RequestError for an unknown name."""
         if name not in self.indexes:
             known = ", ".join(self.indexes)
-            raise RequestError(HTTPStatus.NOT_FOUND, f"there is no index {name!r}; there are {known}")
+            raise RequestError(HTTPStatus.NOT_FOUND, f"there is no index {name!r}; indexes: {known}")
         return self.indexes[name]
 
 
 def _prepare(served: ServedIndex) -> None:
-    """Load, or compile, before the first request what requests need: kernels, and libraries for many texts at once."""
+    """Load or compile what requests need, before the first one: kernels, and libraries for batches of texts."""
     snapshot = served.searcher.snapshot
     index = snapshot.index
     for allowed in (None, np.arange(len(index)) % 2 == 0):

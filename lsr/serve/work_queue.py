@@ -1,4 +1,4 @@
-"""WorkQueue: what requests ask of indexes, done by threads, with the texts of many encoded at once."""
+"""WorkQueue: threads that search indexes for requests, and encode the texts of many requests at once."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from lsr.serve.problems import RequestError
 from lsr.serve.serve_metrics import ServeMetrics
 from lsr.vectors.sparse_vectors import SparseVectors
 
-MOST_ENCODED = 32  # texts that wait for one another
+MOST_ENCODED = 32  # texts per batch
 
-_LATE = "the deadline passed before the search could begin; ask again later, or give more time"
+_LATE = "the deadline passed before the search started; try again later, or raise deadline_ms"
 
 Encoded = Mapping[str, Any]
 
 
 class Work(Awaited[bytes]):
-    """What one request asks for.
+    """The work for one request.
 
-    do: makes the answer of the encoded query, {} where none is asked, in so many seconds. deadline: by `monotonic`.
-    asked: the query.
+    do: returns the answer for the encoded query ({} without a query) in the given number of seconds. deadline: by
+        `monotonic`. asked: the query.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Work(Awaited[bytes]):
         self.encoded: Encoded = {}
 
     def left(self) -> float:
-        """Seconds before the deadline. Raises RequestError where it has passed."""
+        """Seconds before the deadline. Raises RequestError after it."""
         left = self.deadline - monotonic()
         if left <= 0:
             raise RequestError(HTTPStatus.GATEWAY_TIMEOUT, _LATE, 1)
@@ -53,7 +53,7 @@ class Work(Awaited[bytes]):
 
 
 class WorkQueue:
-    """Threads that do work in the order in which it came. What comes while texts are encoded is the next batch."""
+    """Threads that do work in the order of the requests. Work that arrives during encoding is the next batch."""
 
     def __init__(self, metrics: ServeMetrics) -> None:
         self._waiting: SimpleQueue[Work | None] = SimpleQueue()
@@ -67,16 +67,16 @@ class WorkQueue:
             thread.start()
 
     def __len__(self) -> int:
-        """How much waits."""
+        """The number of waiting requests."""
         return self._waiting.qsize()
 
     async def answer(self, work: Work) -> bytes:
-        """What `work.do` returns. Raises what it raises, and RequestError where its deadline passes before."""
+        """The result of `work.do`. Raises its errors, and RequestError if the deadline passes before."""
         self._waiting.put(work)
         return await work.result
 
     def close(self) -> None:
-        """Do what waits, and end."""
+        """Finish waiting work, and end."""
         for _ in self._threads:
             self._waiting.put(None)
         for thread in self._threads:
@@ -84,7 +84,7 @@ class WorkQueue:
 
     def _run(self) -> None:
         while True:
-            with self._taking:  # others wait, and do not each encode a few
+            with self._taking:  # the other threads wait, so that batches are large
                 batch, ends = self._take()
                 batch = self._encode(batch)
             for work in batch:
@@ -93,7 +93,7 @@ class WorkQueue:
                 return
 
     def _take(self) -> tuple[list[Work], bool]:
-        """All that waits, at least one and at most MOST_ENCODED; and whether that was the last."""
+        """The waiting work, at least one and at most MOST_ENCODED; and whether that was the last."""
         batch: list[Work] = []
         work = self._waiting.get()
         while work is not None:
@@ -107,7 +107,7 @@ class WorkQueue:
         return batch, work is None
 
     def _encode(self, batch: Sequence[Work]) -> list[Work]:
-        """Those whose queries are encoded by then; the others have been answered."""
+        """The work with encoded queries. The other requests have been answered."""
         now = monotonic()
         groups: dict[tuple[int, tuple[SideName, ...]], list[Work]] = defaultdict(list)
         ready = []
@@ -124,12 +124,12 @@ class WorkQueue:
         return ready
 
     def _encode_texts(self, group: Sequence[Work]) -> Sequence[Work]:
-        """The texts of one snapshot, as one batch."""
+        """Encode the texts of one snapshot as one batch."""
         begun = monotonic()
         first = group[0]
         try:
             rows = first.snapshot.encode([str(work.asked) for work in group], first.sides)
-        except Exception as error:  # of the index, as each text has been checked
+        except Exception as error:  # an error of the index, because each text has been checked
             for work in group:
                 work.fail(error)
             return []
@@ -144,7 +144,7 @@ class WorkQueue:
             if isinstance(work.asked, SparseVectors):
                 work.encoded = work.snapshot.encode(work.asked, work.sides)
             answer = work.do(work.encoded, work.left())
-        except Exception as error:  # which its request tells, or the log
+        except Exception as error:  # reported by its request, or in the log
             work.fail(error)
         else:
             work.settle(answer)

@@ -1,4 +1,4 @@
-"""WriteQueue: changes of one index, made in the order in which they came; those that wait share a commit."""
+"""WriteQueue: changes of one index, in the order of the requests. Waiting changes share a commit."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from lsr.serve.serve_metrics import ServeMetrics
 from lsr.serve.served_index import ServedIndex
 
 Answer = dict[str, Any]
-MOST_TOGETHER = 256  # changes of one commit
+MOST_TOGETHER = 256  # changes per commit
 
 
 class Write(Awaited[Answer]):
-    """change: makes a change, not yet committed, and tells what it did."""
+    """A requested change. change: makes it, without a commit, and returns its answer."""
 
     def __init__(self, change: Callable[[Searcher], Answer]) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Write(Awaited[Answer]):
 
 
 class WriteQueue:
-    """One thread, which is the one writer of an index while it has changes."""
+    """A thread, which is the only writer of an index while it has changes."""
 
     def __init__(self, index: ServedIndex, metrics: ServeMetrics) -> None:
         self._searcher, self._metrics = index.searcher, metrics
@@ -42,12 +42,12 @@ class WriteQueue:
         return self._waiting.qsize()
 
     async def answer(self, write: Write) -> Answer:
-        """What the change did, and the generation that has it: it is on disk by then. Raises what the change raises."""
+        """The result of the change and its generation, which is then on disk. Raises the errors of the change."""
         self._waiting.put(write)
         return await write.result
 
     def close(self) -> None:
-        """Make the changes that wait, wait for merges, and end."""
+        """Make waiting changes, wait for merges, and end."""
         self._waiting.put(None)
         self._thread.join()
         self._searcher.close()
@@ -77,8 +77,8 @@ class WriteQueue:
             generation = self._searcher.commit() if changed else 0
             self._metrics.observe("write", written - begun)
             self._metrics.observe("commit", monotonic() - written)
-        except Exception as error:  # of the disk, or a defect: nothing of it is kept
-            with suppress(LsrError):  # what it cannot remove is left to the next writer; the thread must go on
+        except Exception as error:  # an error of the disk, or a defect: all changes are dropped
+            with suppress(LsrError):  # the next writer removes leftover files; the thread must continue
                 self._searcher.rollback()
             for write in batch:
                 write.fail(error)
@@ -87,7 +87,7 @@ class WriteQueue:
             write.settle({**answer, "generation": generation})
 
     def _changed(self, batch: list[Write]) -> Iterator[tuple[Write, Answer]]:
-        """Each change that could be made, with what it did; what cannot be made leaves the others alone."""
+        """The successful changes and their answers. Failed changes do not affect the others."""
         for write in batch:
             try:
                 yield write, write.change(self._searcher)

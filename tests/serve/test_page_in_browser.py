@@ -158,7 +158,7 @@ def test_a_key_is_asked_for_and_kept_for_the_tab(page: Page, folders: list[Path]
         page.until(lambda: page.one("#key").is_displayed())
         assert page.axe_violations() == []
         page.one("#key-value").send_keys("of another server", Keys.ENTER)
-        page.until(lambda: "the key is not known" in page.one("body").text)
+        page.until(lambda: "the key is unknown" in page.one("body").text)
         page.one("#key-value").send_keys(key, Keys.ENTER)
         page.until(lambda: page.all(".panel") and not page.one("#key").is_displayed())
         page.search("bones")

@@ -45,11 +45,11 @@ def test_a_sharded_index_is_served_as_one(tmp_path: Path) -> None:
         same("search", **search)
         assert client.get("/v1/indexes/shards/documents/d3").status_code == 404
         for path, body, said in (
-            ("facets", {"columns": ["year"]}, "facets are not counted over shards"),
-            ("why", {"query": "w1", "id": "d1"}, "does not tell this of 'd1'"),
-            ("explain", {"query": "w1", "id": "d1"}, "does not tell this of 'd1'"),
+            ("facets", {"columns": ["year"]}, "facets are not supported on sharded indexes"),
+            ("why", {"query": "w1", "id": "d1"}, "serve the shard of 'd1' by itself"),
+            ("explain", {"query": "w1", "id": "d1"}, "serve the shard of 'd1' by itself"),
             ("search", {"query": "w1", "feedback": "rocchio"}, "feedback and interpolation are not supported"),
-            ("documents", {"documents": [{"id": "v", "vector": {"w1": 1.0}}]}, "take documents, which they encode"),
+            ("documents", {"documents": [{"id": "v", "vector": {"w1": 1.0}}]}, "do not accept vectors"),
         ):
             refused = client.post(f"/v1/indexes/shards/{path}", json=body)
             assert refused.status_code == 400 and said in refused.json()["detail"], refused.text

@@ -47,7 +47,7 @@ function termItem(term, weight, most, lacking) {
 function termList(terms, expanded) {
   const most = Math.max(...terms.map(([, weight]) => weight), Number.MIN_VALUE);
   const items = terms.map(([term, weight]) => termItem(term, weight, most, expanded[term]));
-  return element("ul", { class: "terms", "aria-label": "What each term contributes to the score" }, ...items);
+  return element("ul", { class: "terms", "aria-label": "Contribution of each term to the score" }, ...items);
 }
 
 // A hit: a button that opens the whole text and all terms.
@@ -74,7 +74,7 @@ export function hitItem(hit, number) {
 
 // What would return a document: the settings that differ from those of the search.
 function remedyOf(told) {
-  if (!told.remedy) return "No settings return it.";
+  if (!told.remedy) return "No settings return this document.";
   const changed = Object.entries(told.remedy.params).filter(([name, value]) => value !== told.params[name]);
   const words = told.remedy.k === told.k ? [] : [`k = ${told.remedy.k}`];
   words.push(...changed.map(([name, value]) => `${name} = ${value}`));
