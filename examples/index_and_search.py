@@ -1,4 +1,4 @@
-"""Index a few texts with BM25, search them, and see which terms made each hit. With `tiny` it is the same."""
+"""Index a few texts with BM25, search them, and print the terms of each hit. `tiny` works in the same way."""
 
 from __future__ import annotations
 

@@ -27,14 +27,14 @@ with TemporaryDirectory() as temporary:
     searcher = build_index(notes, Path(temporary, "notes.index"), encoder="bm25")
     show(searcher, "when is the coffee machine descaled")
 
-    reader = Searcher.open(Path(temporary, "notes.index"))  # as another process would have it
+    reader = Searcher.open(Path(temporary, "notes.index"))  # like in another process
     (notes / "coffee.md").write_text(COFFEE.replace("month", "week"))
     (notes / "printer.md").write_text(PRINTER)
     searcher.update(notes)
     searcher.commit()
     show(searcher, "coffee every week")
 
-    print("\nthe other searcher sees", reader.documents, "documents")
+    print("\nthe other searcher returns", reader.documents, "documents")
     reader.refresh()
     print("and after a refresh", reader.documents)
 
@@ -42,4 +42,4 @@ with TemporaryDirectory() as temporary:
     searcher.commit()
     show(searcher, "every night on the second floor", where="year >= 2023 and topic = 'operations'")
     print("\ntopics:", searcher.facets("topic"))
-    searcher.close()  # waits for segments that are being merged
+    searcher.close()  # waits for running merges

@@ -1,4 +1,4 @@
-"""BigANN's files of true neighbors: read, written, and made.
+"""BigANN's files of true neighbors: reading, writing and computing them.
 
     python ground_truth.py base.csr queries.csr base.dev.gt [-k 10]
 
@@ -16,7 +16,7 @@ from lsr import ExactIndex, SparseVectors, iter_vectors
 from lsr.errors import VectorsError
 
 HEADER = 8  # bytes
-BATCH = 250_000  # rows that are searched at a time
+BATCH = 250_000  # rows searched at a time
 
 
 def read_ground_truth(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
@@ -27,15 +27,15 @@ def read_ground_truth(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     n, k = np.frombuffer(content, "<u4", 2).tolist()
     if len(content) != HEADER + 8 * n * k:
         raise VectorsError(
-            f"{path}: has {len(content)} bytes, not the {HEADER + 8 * n * k} of {n} queries and {k} neighbors, as its "
-            "header says; copy it again"
+            f"{path}: has {len(content)} bytes instead of {HEADER + 8 * n * k} for {n} queries and {k} neighbors in "
+            "its header; copy it again"
         )
     rows = np.frombuffer(content, "<i4", n * k, HEADER).reshape(n, k)
     return rows, np.frombuffer(content, "<f4", n * k, HEADER + 4 * n * k).reshape(n, k)
 
 
 def write_ground_truth(path: str | Path, rows: np.ndarray, scores: np.ndarray) -> None:
-    """rows, scores: [queries, k]."""
+    """Write a file of true neighbors. rows, scores: [queries, k]."""
     header = np.array(rows.shape, "<u4")
     Path(path).write_bytes(header.tobytes() + rows.astype("<i4").tobytes() + scores.astype("<f4").tobytes())
 
@@ -55,7 +55,7 @@ def true_neighbors(documents: str | Path, queries: SparseVectors, k: int = 10) -
 
 
 def recall(found: np.ndarray, true_rows: np.ndarray) -> float:
-    """Share of the true neighbors that were found, as the track counts it: by row, whatever the scores."""
+    """The share of the true neighbors that were found, as in the track: by row, for any scores."""
     return float((true_rows[:, :, None] == found[:, None, :]).any(axis=2).mean())
 
 

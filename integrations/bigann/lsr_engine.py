@@ -1,4 +1,4 @@
-"""lsr in the sparse track of BigANN (NeurIPS'23): the class that its harness calls; README.md says where it goes."""
+"""lsr in the sparse track of BigANN (NeurIPS'23): the class for its harness; README.md says where to put it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from benchmark.datasets import DATASETS
 
 from lsr import IndexConfig, SearchParams, SeismicIndex
 
-MEMORY = 8 << 30  # bytes of a build; the track allows 16 GB, of which the file's pages and Python need some
+MEMORY = 8 << 30  # bytes for a build; the track allows 16 GB, which pages of files and Python also need
 INDEXES = Path("data") / "indices" / "sparse"  # a folder that the harness mounts
 
 
 class Lsr(BaseANN):
-    """index_params: of lsr.IndexConfig. What a search is given is of lsr.SearchParams."""
+    """lsr for BigANN. index_params: of lsr.IndexConfig. The parameters of searches are those of lsr.SearchParams."""
 
     def __init__(self, metric: str, index_params: dict[str, Any]) -> None:
         if metric != "ip":
-            raise ValueError(f"the metric is {metric}; lsr has inner products only, ip")
+            raise ValueError(f"the metric is {metric}; lsr supports only inner products, ip")
         self._config = IndexConfig(**index_params)
         self._named = "-".join(f"{name}={value}" for name, value in sorted(index_params.items())) or "defaults"
         self._searched: dict[str, Any] = {}
@@ -55,7 +55,7 @@ class Lsr(BaseANN):
         self._rows = self._index.search(X, k, SearchParams(**self._searched), threads=None).rows.astype(np.int32)
 
     def get_results(self) -> np.ndarray:
-        """Rows int32[queries, k], best first, -1 where fewer were found."""
+        """Rows int32[queries, k], best first, padded with -1."""
         return self._rows
 
     def __str__(self) -> str:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""lsr as a retrieval engine of lsr-benchmark: embeddings of a data set to an index and a run; see README.md."""
+"""lsr as a retrieval engine of lsr-benchmark: from embeddings of a data set to an index and a run; see README.md."""
 
 from __future__ import annotations
 
@@ -22,8 +22,15 @@ TEAM = "reneuir-baselines"
 
 
 @retrieve_command()
-@click.option("--query-cut", type=int, default=SearchParams().query_cut, help="Query terms that choose blocks.")
-@click.option("--max-blocks", type=int, default=None, help="Blocks visited; by default 100 times the square root of k.")
+@click.option(
+    "--query-cut", type=int, default=SearchParams().query_cut, help="Number of query terms that estimate blocks."
+)
+@click.option(
+    "--max-blocks",
+    type=int,
+    default=None,
+    help="Approximate number of visited blocks. Default: 100 times the square root of k.",
+)
 def main(dataset: str, embedding: str, output: Path, k: int, query_cut: int, max_blocks: int | None) -> None:
     output.mkdir(parents=True, exist_ok=True)
     lsr_benchmark.register_to_ir_datasets(dataset)
@@ -38,7 +45,7 @@ def main(dataset: str, embedding: str, output: Path, k: int, query_cut: int, max
 
     with tracking(export_file_path=output / "index-metadata.yml", export_format=ExportFormat.IR_METADATA):
         index = SeismicIndex.build(vectors)
-    rmtree(output / ".tirex-tracker", ignore_errors=True)  # which the next one would find
+    rmtree(output / ".tirex-tracker", ignore_errors=True)  # which the next tracker would find
     with tracking(export_file_path=output / "retrieval-metadata.yml", export_format=ExportFormat.IR_METADATA):
         found = index.search(asked, k, SearchParams(query_cut=query_cut, max_blocks=max_blocks))
     rmtree(output / ".tirex-tracker", ignore_errors=True)
@@ -51,7 +58,7 @@ def main(dataset: str, embedding: str, output: Path, k: int, query_cut: int, max
 
 
 def components_of(embeddings: Iterable[tuple[str, Any, Any]]) -> int:
-    """One more than the largest component; components come as text."""
+    """The largest component plus 1. Components are texts."""
     return max((int(np.asarray(tokens).astype(np.int64).max(initial=-1)) + 1 for _, tokens, _ in embeddings), default=0)
 
 

@@ -139,7 +139,7 @@ def test_ground_truth(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_rows, rows)
     np.testing.assert_array_equal(read_scores, scores)
     (tmp_path / "base.gt").write_bytes(content[:-1])
-    with pytest.raises(VectorsError, match=r"base\.gt: has 4807 bytes, not the 4808 of 60 queries and 10 neighbors"):
+    with pytest.raises(VectorsError, match=r"base\.gt: has 4807 bytes instead of 4808 for 60 queries and 10 neighbors"):
         truth.read_ground_truth(tmp_path / "base.gt")
 
 
