@@ -1,10 +1,10 @@
-"""Cut collections down so that many encoders can be compared on many of them with little time.
+"""Make small collections, on which many encoders can be compared in little time.
 
     python benchmarks/cut_collections.py COLLECTIONS OUT [--documents 1500] [--queries 300] NAME[:SPLIT,SPLIT] ...
 
-Of each split named (by default test) it keeps some queries, drawn at random, and all documents judged for them; then
-documents drawn at random until there are so many. Figures on them are comparable among encoders, and with nothing
-that others report: with fewer documents every ranking is better.
+Each collection has some random queries of each named split (by default test), all documents judged for them, and random
+documents up to the given number. Results on them can be compared among encoders, but not with published results: with
+fewer documents, every ranking is better.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lsr.collections.collection import load_collection
 
 
 def cut(source: Path, out: Path, splits: list[str], documents: int, queries: int, seed: int = 0) -> tuple[int, int]:
-    """Write a BEIR folder; (documents, queries) that it has."""
+    """Write a BEIR folder; returns its numbers of documents and queries."""
     random, kept, texts = Random(f"{seed} {source.name}"), set(), {}
     (out / "qrels").mkdir(parents=True)
     for split in splits:

@@ -1,10 +1,10 @@
-"""nDCG@10 of encoders on BEIR folders: exact search, the index with default parameters, and what the index loses.
+"""nDCG@10 of encoders on BEIR folders: exact search, the index with default parameters, and the loss of the index.
 
     python benchmarks/effectiveness.py                       every collection in $LSR_TEST_DATA, tiny and bm25
     python benchmarks/effectiveness.py scifact arguana --encoder tiny
 
-Vectors are kept in --cache and used again. Each run is written as a TREC file and measured a second time by ir_measures
-from that file and the judgments alone; a difference in the fourth digit stops the program.
+Vectors are stored in --cache and used again. Each run is written as a TREC file, and ir_measures measures it a second
+time from this file and the judgments; a difference in the fourth digit stops the program.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from lsr.eval.measures import evaluate
 from lsr.retrieval.encoding import encode_documents
 
 DATA = Path(os.environ.get("LSR_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
-DEPTH = 10  # the harshest: a deeper search is more careful at every rank
+DEPTH = 10  # the hardest depth: a deeper search finds more at every rank
 
 
 def beir_folders(names: list[str], scratch: Path) -> Iterator[Path]:
-    """The BEIR folders with judgments; one whose corpus is a file that names another is copied with real links."""
+    """The BEIR folders with judgments. A folder whose corpus file names another one is copied with real links."""
     for folder in sorted(DATA.iterdir()):
         if not (folder / "qrels").is_dir() or (names and folder.name not in names):
             continue
@@ -53,7 +53,7 @@ def beir_folders(names: list[str], scratch: Path) -> Iterator[Path]:
 
 
 def by_hand(run_file: Path, collection: Collection) -> float:
-    """nDCG@10 from the written run, without any code of lsr's between the file and ir_measures."""
+    """nDCG@10 of the written run, without code of lsr between the file and ir_measures."""
     judgments = [
         ir_measures.Qrel(query, document, relevance)
         for query, documents in collection.qrels().items()
@@ -64,7 +64,7 @@ def by_hand(run_file: Path, collection: Collection) -> float:
 
 
 def splits(folder: Path) -> list[str | None]:
-    """The default split, or all of a collection that has none."""
+    """All splits of a collection without a default split; else the default split."""
     collection = load_collection(folder)
     return [None] if {"test", "dev"} & set(collection.splits) else list(collection.splits)
 
@@ -74,7 +74,7 @@ def measure(
 ) -> dict[str, object]:
     collection = load_collection(folder, split)
     encoder = load_encoder(encoder_name, dtype=dtype)
-    # By the folder that holds the corpus: several collections may share one.
+    # By the folder of the corpus, which several collections can share.
     precision = "" if dtype == "float32" else f".{dtype}"
     vectors_folder = cache / f"{(folder / 'corpus.jsonl.gz').resolve().parent.name}.{encoder_name}{precision}"
     if not (vectors_folder / "vectors.json").exists():
@@ -103,8 +103,8 @@ def measure(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("collections", nargs="*", help="names of folders in $LSR_TEST_DATA; by default all of them")
-    parser.add_argument("--encoder", action="append", help="by default tiny and bm25")
+    parser.add_argument("collections", nargs="*", help="names of folders in $LSR_TEST_DATA; default: all")
+    parser.add_argument("--encoder", action="append", help="default: tiny and bm25")
     parser.add_argument("--dtype", default="float32", help="arithmetic of transformers: float32 or bfloat16")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "lsr-vectors")
     parser.add_argument("--json", type=Path, help="write the figures to this file")

@@ -1,11 +1,11 @@
-"""Encoding speed on the CPU, side by side with sentence-transformers: same checkpoint, same texts, same threads.
+"""Encoding speed on the CPU, compared with sentence-transformers: same checkpoint, same texts, same threads.
 
     python benchmarks/encode.py                          long and short texts, a few minutes
     python benchmarks/encode.py --documents 256 --rounds 1
 
-The encoders take turns in one process; each figure is the median of its rounds. Every text is cut off at the
-same number of tokens. The largest difference is that of any weight to sentence-transformers' in
-float32, absent weights being zero. Last, the memory that a large batch of long texts takes, in a process of its own.
+The encoders take turns in one process; each figure is the median of its rounds. Every text is truncated to the same
+number of tokens. The largest difference is that of any weight to sentence-transformers' in float32, with zero for
+missing weights. Finally, the memory for a large batch of long texts is measured in a separate process.
 """
 
 from __future__ import annotations
@@ -110,14 +110,14 @@ def as_scipy(rows: Any) -> csr_matrix:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--encoder", default="tiny", help="a masked language model, as load_encoder takes it")
-    parser.add_argument("--documents", type=int, default=1024, help="the first so many of each collection")
+    parser.add_argument("--encoder", default="tiny", help="a masked language model, for load_encoder")
+    parser.add_argument("--documents", type=int, default=1024, help="number of documents of each collection")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--max-length", type=int, default=256)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--long", default=COLLECTIONS["long"], help="a collection of the data, or a path")
     parser.add_argument("--short", default=COLLECTIONS["short"], help="a collection of the data, or a path")
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
 
@@ -176,7 +176,7 @@ def main() -> None:
 
 
 def peak_memory(code: str, encoder: str) -> float:
-    """Gigabytes that a process of its own needed at most, by Linux's count."""
+    """The peak memory of a separate process in gigabytes, as counted by Linux."""
     script = f"import sys\nname = sys.argv[1]\n{code}\nprint(open('/proc/self/status').read())"
     done = subprocess.run([sys.executable, "-c", script, encoder], capture_output=True, text=True, check=True)
     return int(re.findall(r"VmHWM:\s+(\d+) kB", done.stdout)[0]) * 1024 / 1e9

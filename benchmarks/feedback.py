@@ -1,10 +1,11 @@
-"""What feedback costs: microseconds a query, plain and fed back, one query at a time, one thread, k = 10.
+"""The cost of feedback: microseconds per query, plain and with feedback, one query at a time, one thread, k = 10.
 
     python benchmarks/feedback.py                       SciFact and NFCorpus, the bundled models
     python benchmarks/feedback.py wiki-120k --queries 200
 
-From the text (encoding included) and from the query's vector. Plain and fed-back searches of each query are timed in
-turn, so that whatever else the machine does meets both; figures are medians over queries. Indexes are kept in --cache.
+Times are from the text (with encoding) and from the query's vector. Plain searches and searches with feedback of each
+query are timed in turn, so that other work of the machine affects both; figures are medians over queries. Indexes are
+stored in --cache.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def main() -> None:
     parser.add_argument("collections", nargs="*", default=["scifact", "nfcorpus"])
     parser.add_argument("--queries", type=int, default=300)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "lsr-indexes")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
     arguments = parser.parse_args()
     searchers = {
         (name, encoder): open_searcher(name, encoder, arguments.cache)

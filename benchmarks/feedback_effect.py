@@ -1,12 +1,12 @@
-"""Where feedback helps and where it hurts: sparse sides without it, with Rocchio and with RM3, on many collections.
+"""The effect of feedback: sparse sides without it, with Rocchio and with RM3, on many collections.
 
     python benchmarks/feedback_effect.py                  every collection in $LSR_TEST_DATA
     python benchmarks/feedback_effect.py scifact nfcorpus --measure AP
 
-Published values (docs/retrieval.md), exact search, 1,000 documents. The sides are BM25, `tiny`,
-and `tiny` with queries whose words are looked up in an IDF table of the collection (inference-free). Prints Markdown:
-one row a collection, in the order of the documents that are relevant to a query, on average; then, for collections
-below and above --few, how often feedback is ahead.
+Published values (docs/retrieval.md), exact search, 1,000 documents. The sides are BM25, `tiny`, and `tiny` with queries
+from an IDF table of the collection (inference-free). Prints Markdown: one row per collection, ordered by the mean
+number of relevant documents per query; then, for collections below and above --few, the number of collections on which
+feedback is better.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def searchers(collection: Collection, corpus: str, cache: Path) -> dict[str, Sea
         found[encoder] = Searcher.open(folder, device="cpu")
     tokens = FolderTokenizer(find_checkpoint("tiny").folder)
     table = idf_of_texts((document.full_text for document in collection.documents()), tokens)
-    # The same network: the documents of `tiny` are those of this encoder.
+    # The network is the same, so the documents of `tiny` are those of this encoder.
     looked_up = build_encoder("opensearch-doc-v2-distill", "tiny", idf=table, device="cpu")
     return {**found, "idf": Searcher(found["tiny"].index, looked_up)}
 
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--measure", default="nDCG@10")
     parser.add_argument("--few", type=float, default=5)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "lsr-indexes")
-    parser.add_argument("--json", type=Path, help="write the figures there, after each collection")
+    parser.add_argument("--json", type=Path, help="write the results to this file, after each collection")
     arguments = parser.parse_args()
     figures: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,11 +1,11 @@
-"""Real sparse vectors, and more like them, in a .csr file whose beginnings are smaller collections.
+"""Real sparse vectors and similar generated ones, in a .csr file whose first rows are a smaller collection.
 
     python benchmarks/grown.py wiki 8841823 FOLDER --terms 120        of MS MARCO's shape
 
-The first rows are the real ones. Each further row mixes a real row with one of its neighbors in the order of lsr's
-blocks, in which similar rows lie side by side. So the grown rows have the components of real ones, weights like theirs,
-about their length, and neighbors: what the time of a search depends on. They are no sample of a larger collection: a
-figure measured on them has to say that they are grown.
+The first rows are real. Each further row mixes a real row with one of its neighbors in the order of lsr's blocks, in
+which similar rows are close to each other. So the grown rows have the components of real ones, similar weights, about
+the same length, and neighbors: the properties on which the time of a search depends. They are not a sample of a larger
+collection: results on them must say that they are grown.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from lsr import SeismicIndex, SparseVectors
 from lsr.vectors.io.csr import write_batches
 from lsr.vectors.normalize import component_dtype
 
-CHUNK = 100_000  # rows that one state of the random numbers makes, so that a larger file begins with the smaller
+CHUNK = 100_000  # rows per state of the random numbers, so that a larger file begins with the smaller one
 SEED = 20_261_130
-REACH = 24  # places in the order, either way, where a row's neighbors are
-# What a mixture keeps: components of both rows, of the row itself and of its neighbor, each with this probability. A
-# row and its neighbor share about a third of their components; this leaves the length as it is.
+REACH = 24  # largest distance of neighbors in the order, in both directions
+# Probabilities with which a mixture keeps components: of both rows, of the row itself and of its neighbor. A row and
+# its neighbor share about a third of their components; with these values, the length does not change.
 OF_BOTH, OF_ROW, OF_NEIGHBOR = 0.9, 0.62, 0.38
 NOISE = 0.12  # deviation of the logarithm of a weight
 
 
 class Grown:
-    """The rows of a .csr file that `grow` wrote, mapped into memory."""
+    """The rows of a .csr file written by `grow`, memory-mapped."""
 
     def __init__(self, path: Path) -> None:
         n, self.dim, nnz = np.fromfile(path, np.int64, 3).tolist()
@@ -63,17 +63,17 @@ def main() -> None:
     parser.add_argument("data_set", choices=SETS)
     parser.add_argument("rows", type=int)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--terms", type=int, help="of a real row, the heaviest that are kept; by default all")
+    parser.add_argument("--terms", type=int, help="number of heaviest components of a real row to keep; default: all")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     grow(arguments.data_set, arguments.rows, str(arguments.folder), arguments.terms)
 
 
 def grow(data_set: str, rows: int, folder: str, terms: int | None = None) -> None:
-    """Make `folder`/documents.csr of at least so many rows, unless it is there.
+    """Make `folder`/documents.csr with at least `rows` rows, unless it exists.
 
-    The order of the real rows is kept beside it, so that a larger file begins with the same rows.
-    terms: of a real row, the heaviest that are kept; None for all.
+    The order of the real rows is stored beside it, so that a larger file begins with the same rows. terms: number of
+    heaviest components of a real row to keep; None for all.
     """
     path, order_path = Path(folder) / "documents.csr", Path(folder) / "order.npy"
     if path.exists() and len(Grown(path)) >= rows:
@@ -93,7 +93,7 @@ def grow(data_set: str, rows: int, folder: str, terms: int | None = None) -> Non
 
 
 def mixtures(real: SparseVectors, order: np.ndarray, rows: int) -> list[SparseVectors]:
-    """So many mixtures, the first of the first row, and so on, several of each where there are more than real rows."""
+    """`rows` mixtures, one of each real row in turn, and several of each if there are more mixtures than real rows."""
     places = np.empty(len(order), np.int64)
     places[order] = np.arange(len(order))
     arrays = real.indptr, real.indices, real.values, order, places
@@ -101,7 +101,7 @@ def mixtures(real: SparseVectors, order: np.ndarray, rows: int) -> list[SparseVe
     def part(begin: int) -> SparseVectors:
         end = min(begin + CHUNK, rows)
         indptr, indices, values = mix(*arrays, begin, end, SEED + begin // CHUNK)
-        rounded = values.astype(np.float16).astype(np.float32)  # as the real ones are
+        rounded = values.astype(np.float16).astype(np.float32)  # like real weights
         return SparseVectors.from_normalized(indptr, indices, rounded, real.dim)
 
     with ThreadPoolExecutor(2) as pool:
@@ -110,7 +110,7 @@ def mixtures(real: SparseVectors, order: np.ndarray, rows: int) -> list[SparseVe
 
 @numba.njit(nogil=True)
 def mix(indptr: Any, indices: Any, values: Any, order: Any, places: Any, begin: int, end: int, seed: int) -> Any:
-    """Mixtures begin..end: indptr, components in rising order, weights."""
+    """Mixtures begin..end: indptr, components in ascending order, weights."""
     np.random.seed(seed)
     n = len(order)
     longest = 0
@@ -145,7 +145,7 @@ def mix(indptr: Any, indices: Any, values: Any, order: Any, places: Any, begin: 
                 components[filled] = component
                 weights[filled] = weight * np.exp(np.random.normal(0.0, NOISE))
                 filled += 1
-        if filled == first and indptr[row] < indptr[row + 1]:  # no row becomes empty
+        if filled == first and indptr[row] < indptr[row + 1]:  # rows must not be empty
             components[filled], weights[filled] = indices[indptr[row]], values[indptr[row]]
             filled += 1
         starts[made + 1] = filled
@@ -154,7 +154,7 @@ def mix(indptr: Any, indices: Any, values: Any, order: Any, places: Any, begin: 
 
 @numba.njit(nogil=True)
 def place_beside(place: int, n: int) -> int:
-    """Another place at most REACH away."""
+    """Another place at a distance of at most REACH."""
     while True:
         other = place + np.random.randint(-REACH, REACH + 1)
         if other != place and 0 <= other < n:

@@ -1,13 +1,13 @@
-"""From the text of a query to its ten best documents: queries without a network, side by side with bm25s.
+"""From the text of a query to its ten best documents: queries without a network, compared with bm25s.
 
     python benchmarks/inference_free.py                        four collections of $LSR_TEST_DATA
     python benchmarks/inference_free.py scifact wiki-120k --rounds 5
 
-Documents are encoded by `tiny`, queries looked up in an IDF table that is counted in the collection
-(lsr build opensearch-doc-v2-distill tiny OUT --idf COLLECTION), both engines on one thread and with their defaults;
-bm25s on Numba, its fastest. The engines take turns; figures are medians of the rounds, in microseconds a query: one
+Documents are encoded by `tiny`, queries are looked up in an IDF table of the collection (lsr build
+opensearch-doc-v2-distill tiny OUT --idf COLLECTION). Both engines run on one thread with their defaults; bm25s with
+Numba, its fastest backend. The engines take turns; figures are medians of the rounds, in microseconds per query: one
 text at a time, and all texts of the collection in one call. The checkpoint was not trained for such queries: its
-nDCG@10 is here to show that the two do comparable work, not how good such an encoder is.
+nDCG@10 only shows that the two do comparable work, not how good such an encoder is.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from lsr.retrieval.encoding import encode_documents
 
 COLLECTIONS = ["nfcorpus", "scifact", "package-search", "wiki-120k"]
 DEPTH = 10
-SINGLY = 1000  # queries that are timed one at a time, at most
+SINGLY = 1000  # maximum number of queries that are timed one at a time
 
 Run = dict[str, dict[str, float]]
 
@@ -64,10 +64,10 @@ def make_searcher(collection: Collection, name: str, cache: Path) -> tuple[Searc
     encoder = build_encoder("opensearch-doc-v2-distill", "tiny", idf=table, device="cpu")
     folder = cache / f"{name}.tiny"
     if not (folder / "vectors.json").exists():
-        # The same network: the documents of `tiny` are those of this encoder.
+        # The network is the same, so the documents of `tiny` are those of this encoder.
         encode_documents(collection, folder, load_encoder("tiny", device="cpu"), progress=True)
     vectors = SparseVectors.read(folder)
-    # As build_index stores them for such an encoder.
+    # Stored as by build_index for such an encoder.
     return Searcher(SeismicIndex.build(vectors, few_terms=True), encoder), vectors.ids or []
 
 
@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("collections", nargs="*", default=COLLECTIONS, help=f"of {DATA}")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "lsr-vectors")
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
     arguments = parser.parse_args()
 
     table = Table(title=f"Text to top {DEPTH}, microseconds a query, one thread")

@@ -3,10 +3,10 @@
     python benchmarks/interpolation.py                 every collection of $LSR_TEST_DATA, into --output
     python benchmarks/interpolation.py --measure AP
 
-Runs benchmarks/interpolation.toml, or takes from --output what it has run already, and prints the tables of
-docs/interpolation.md: one measure on every collection, marked where a way differs from "both" (two-sided paired t-test,
-p < .05 after Holm's correction over the ways of a row), and for every measure where "both" is best. Collections whose
-corpus.jsonl.gz is that of another must have it as a link or a copy.
+Runs benchmarks/interpolation.toml, or reuses results in --output, and prints the tables of docs/interpolation.md: one
+measure on every collection, with marks if a way differs from "both" (two-sided paired t-test, p < .05 after Holm's
+correction over the ways of a row), and for every measure the collections on which "both" is best. A collection with the
+corpus.jsonl.gz of another one must have it as a link or a copy.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ PerQuery = Mapping[str, float]
 
 
 class Row(NamedTuple):
-    """One collection and sparse side. means, marks: way -> figure, and BETTER, WORSE or "" in comparison with both."""
+    """A row of a table: a collection and sparse side.
+
+    means, marks: way -> mean, and BETTER, WORSE or "" compared with both.
+    """
 
     means: dict[str, float]
     marks: dict[str, str]
@@ -58,7 +61,7 @@ def rows_of(figures: Mapping[tuple[str, str], Mapping[str, PerQuery]], sparse: s
 
 
 def measure_table(rows: Mapping[str, Mapping[str, Row]], singles: Mapping[str, Mapping[str, float]]) -> str:
-    """singles: system -> collection -> figure, of the lists that are interpolated."""
+    """The table of one measure. singles: system -> collection -> figure, of the interpolated lists."""
     columns = [Column("collection"), *(Column(name, 3) for name in singles), Column("none", 3)]
     columns += [Column(f"{side} {way}", 3) for side in rows for way in WAYS if way != "none"]
     cells: list[list[str | float | None]] = []
@@ -82,7 +85,7 @@ def measure_table(rows: Mapping[str, Mapping[str, Row]], singles: Mapping[str, M
 
 
 def summary(found: Mapping[tuple[str, str], Mapping[str, Row]], measures: Sequence[str], sides: Sequence[str]) -> str:
-    """For each side and measure: where both is the best of the four, and against each other way better or worse."""
+    """For each side and measure: the collections on which both is best, and those on which others differ from it."""
     columns = [Column("sparse"), Column("measure"), Column("collections", 0), Column("both best", 0)]
     columns += [
         Column(f"against {way}: better, worse (significantly)") for way in ("none", "before", "after", "no feedback")

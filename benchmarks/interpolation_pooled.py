@@ -1,20 +1,21 @@
-"""Interpolate before feedback, after it, or both? Collections with many relevant documents a query, one pooled test.
+"""Interpolate before feedback, after it, or both? Collections with many relevant documents per query, one pooled test.
 
     python benchmarks/interpolation_pooled.py --bge FOLDER                 every collection of COLLECTIONS
     python benchmarks/interpolation_pooled.py medline time --bge FOLDER    some of them
-    python benchmarks/interpolation_pooled.py --report                     the tables, of what has been measured
+    python benchmarks/interpolation_pooled.py --report                     the tables of existing results
 
-The sparse sides are stemmed BM25 and `tiny`, the dense sides all-MiniLM-L6-v2 and
-bge-small-en-v1.5 (FOLDER is a sentence-transformers folder). A list has 1 % of the documents of its collection, at
-least 100, so that a list is not the whole collection. Feedback is Vector-PRF's Rocchio with its published values.
+The sparse sides are stemmed BM25 and `tiny`, the dense sides all-MiniLM-L6-v2 and bge-small-en-v1.5 (FOLDER is a
+sentence-transformers folder). A list has 1 % of the documents of its collection, at least 100, so that a list is not
+the whole collection. Feedback is Vector-PRF's Rocchio with its published values.
 
-Weights are cross-fitted: the judged queries of every collection are dealt into two halves; the weight of each way is
-the one of WEIGHTS with the largest mean over collections of the first measure on one half, and is used on the other.
+Weights are cross-fitted: the judged queries of every collection are divided into two halves. The weight of each way is
+the one of WEIGHTS with the largest mean over collections of the first measure on one half, and is used on the other
+half.
 
-Differences are means over collections of means over queries, the pairs of a sparse and a dense side averaged first;
-interval and p are of a hierarchical bootstrap over collections and queries (lsr.reproduce.hierarchical_bootstrap), p
-corrected by Holm's method over measures and ways. Per-query values are kept in --output/values, and are not measured
-again.
+Differences are means over collections of means over queries, averaged over the pairs of a sparse and a dense side
+first; intervals and p are from a hierarchical bootstrap over collections and queries
+(lsr.reproduce.hierarchical_bootstrap), p corrected by Holm's method over measures and ways. Per-query values are stored
+in --output/values, and not measured again.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from lsr.reproduce.hierarchical_bootstrap import Cases, Difference, bootstrap_di
 
 HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("LSR_TEST_DATA") or HERE.parents[1] / "shared" / "data")
-# (split, least relevant grade), from the fewest tokens to the most.
+# (split, lowest relevant grade), from the fewest tokens to the most.
 COLLECTIONS: dict[str, tuple[str, int]] = {
     "time": ("test", 1),
     "medline": ("test", 1),
@@ -79,7 +80,7 @@ def request_of(way: str, weight: float, depth: int) -> SearchRequest:
 
 
 def measure(name: str, dense: Mapping[str, NamedEncoder], data: Path, output: Path, threads: int) -> None:
-    """Write output/values/NAME.SPARSE.DENSE.json.gz for each pair that has none yet."""
+    """Write output/values/NAME.SPARSE.DENSE.json.gz for each pair without one."""
     split, relevant = COLLECTIONS[name]
     collection = load_collection(data / name, split)
     indexes = Indexes(output / "indexes", None, threads, True)
@@ -108,13 +109,13 @@ def measure(name: str, dense: Mapping[str, NamedEncoder], data: Path, output: Pa
 
 
 def halves(queries: list[str]) -> list[list[str]]:
-    """Every other query, in the order of their ids."""
+    """The two halves: every other query, in the order of their ids."""
     ordered = sorted(queries)
     return [ordered[0::2], ordered[1::2]]
 
 
 def cross_fitted(by_collection: Mapping[str, Values], way: str) -> tuple[dict[str, dict[str, dict[str, float]]], str]:
-    """collection -> measure -> query -> value with the weight that is best on the other half; and the two weights."""
+    """(collection -> measure -> query -> value, with the best weight on the other half; and the two weights)."""
     weights = WEIGHTS if way != "none" else WEIGHTS[:1]
     fitted: dict[str, dict[str, dict[str, float]]] = {name: {each: {} for each in MEASURES} for name in by_collection}
     chosen: list[str] = []
@@ -137,7 +138,7 @@ def cross_fitted(by_collection: Mapping[str, Values], way: str) -> tuple[dict[st
 
 
 def report(dense: list[str], data: Path, output: Path) -> Iterator[str]:
-    """Markdown: the means of each way, and the tests of both against the others."""
+    """The report in Markdown: the means of each way, and the tests of both against the others."""
     found: dict[tuple[str, str], dict[str, Values]] = {}
     for path in sorted((output / "values").glob("*.json.gz")):
         name, sparse_name, dense_name = path.name.removesuffix(".json.gz").rsplit(".", 2)
@@ -155,7 +156,7 @@ def report(dense: list[str], data: Path, output: Path) -> Iterator[str]:
     }
 
     def mean_of(pairs: Sequence[Pair], way: str, name: str, measure: str) -> npt.NDArray[np.float64]:
-        """float64 [queries]: averaged over pairs of a sparse and a dense side."""
+        """float64 [queries]: the averages over pairs of a sparse and a dense side."""
         columns = [fitted[sparse, each, way][0][name][measure] for sparse, each in pairs]
         return np.mean([[column[query] for query in sorted(column)] for column in columns], axis=0)
 
@@ -199,8 +200,10 @@ def report(dense: list[str], data: Path, output: Path) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("collections", nargs="*", help=f"of {', '.join(COLLECTIONS)}")
-    parser.add_argument("--bge", type=Path, help="bge-small-en-v1.5, a folder; without it the dense side is MiniLM")
-    parser.add_argument("--max-length", type=int, default=256, help="tokens of a document that dense encoders read")
+    parser.add_argument("--bge", type=Path, help="folder of bge-small-en-v1.5; without it, the dense side is MiniLM")
+    parser.add_argument(
+        "--max-length", type=int, default=256, help="maximum number of tokens of a document for dense encoders"
+    )
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--output", type=Path, default=Path(tempfile.gettempdir()) / "lsr-interpolation-pooled")
     parser.add_argument("--threads", type=int, default=1)

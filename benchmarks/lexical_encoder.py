@@ -3,11 +3,11 @@
     python benchmarks/lexical_encoder.py OUT                    trains, encodes, searches, and writes OUT/results.csv
     python benchmarks/lexical_encoder.py OUT --seeds 2 --steps 1000
 
-Everything is of $LSR_TEST_DATA. The method is `lexical-doc` (lsr encoders lexical-doc) on `tiny`. Training pairs are
+All data is in $LSR_TEST_DATA. The method is `lexical-doc` (lsr encoders lexical-doc) on `tiny`. Training pairs are
 1,000 questions of SQuAD with their sentences and 1,000 titles of MedQuAD with their texts, each with a negative from
-the first 20 results of BM25. The teachers are `minilm` and `tiny`. Twelve collections that no variant was trained on
-are searched exactly; where a collection has more than --queries queries, so many are drawn at random. What lies in OUT
-already is not computed again.
+the first 20 results of BM25. The teachers are `minilm` and `tiny`. Twelve collections on which no variant was trained
+are searched exactly. If a collection has more than --queries queries, this number is drawn at random. Existing results
+in OUT are not computed again.
 
 Systems: bm25, stemmed; tiny, with its own queries; untrained, `lexical-doc` before training; trained. Differences to
 the others have the intervals of lsr.reproduce.hierarchical_bootstrap, over collections, queries and seeds.
@@ -54,14 +54,14 @@ from lsr.training.training_config import (
 
 MEASURE, DEPTH = "nDCG@10", 100
 METHOD, IDF_FROM = "lexical-doc", "squad-nqg"
-PAIRS, NEGATIVES_FROM, WORDS = 1000, 20, 48  # WORDS: of a training text, at most
+PAIRS, NEGATIVES_FROM, WORDS = 1000, 20, 48  # WORDS: maximum of a training text
 RATE, STRENGTH = 1e-4, 1e-3
 SCALE, TEMPERATURE = 10.0, 7.0  # as in lsr.reproduce.inference_free_plan
 Run = dict[str, dict[str, float]]
 
 
 def top(queries: sp.csr_matrix, documents: sp.csr_matrix, count: int) -> Iterator[tuple[npt.NDArray[np.int64], ...]]:
-    """(rows, scores) of the best documents of each query, those above zero, best first."""
+    """(rows, scores) of the best documents with positive scores of each query, best first."""
     for start in range(0, queries.shape[0], 100):
         for scores in (queries[start : start + 100] @ documents.T).toarray():
             rows = np.lexsort((np.arange(len(scores)), -scores))[:count]
@@ -69,7 +69,7 @@ def top(queries: sp.csr_matrix, documents: sp.csr_matrix, count: int) -> Iterato
 
 
 def write_pairs(path: Path, seed: int = 0) -> None:
-    """Records of training: questions of SQuAD and titles of MedQuAD, each with one negative."""
+    """Write the training records: questions of SQuAD and titles of MedQuAD, each with one negative."""
     random, records = Random(seed), []
     squad, medquad = load_collection(DATA / "squad-nqg", "dev"), load_collection(DATA / "medquad-liveqa")
     questions = squad.queries()
@@ -103,7 +103,7 @@ def training(pairs: Path, steps: int, seed: int) -> TrainingConfig:
 
 
 def encoded(encoder: Encoder, texts: list[str], path: Path) -> sp.csr_matrix:
-    """The documents' vectors, kept in a file."""
+    """The documents' vectors, stored in a file."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f"{path.stem}.unfinished.npz")
@@ -121,7 +121,7 @@ def run_of(queries: SparseVectors, documents: sp.csr_matrix, query_ids: Iterable
 
 
 def encoders(seeds: list[Path]) -> dict[str, Encoder]:
-    """The systems, by their names in the table, not fitted where they have to be."""
+    """The systems, by their names in the table. They may still need `fit`."""
     table = idf_from(IDF_FROM, find_checkpoint(TINY).folder, offline_data=DATA)
     untrained = build_encoder(METHOD, TINY, idf=table, device="cpu")
     trained = {f"trained-{number}": load_encoder(folder, device="cpu") for number, folder in enumerate(seeds, start=1)}
@@ -137,7 +137,7 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--steps", type=int, default=250)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--queries", type=int, default=500, help="of a collection, at most")
+    parser.add_argument("--queries", type=int, default=500, help="maximum number of queries per collection")
     arguments = parser.parse_args()
     output: Path = arguments.output
     output.mkdir(parents=True, exist_ok=True)
@@ -182,7 +182,7 @@ def write(
     clusters: list[npt.NDArray[np.int64]],
     trained: list[str],
 ) -> None:
-    """results.csv, differences.csv, and the same on the screen."""
+    """Write results.csv and differences.csv, and print both."""
     made = facts(1)
     said = [made.get("commit", ""), made["date"], made["processor"]]
     with (output / "results.csv").open("w", newline="") as file:

@@ -1,11 +1,11 @@
-"""What an index costs that changes: python benchmarks/living.py search|change|filter.
+"""The cost of changing an index: python benchmarks/living.py search|change|filter.
 
-search: recall@10 and microseconds a query, on one thread, of ten segments that nobody has merged, and of one segment of
-which a fifth is deleted, beside fresh builds of the same documents. Times are of the processor, the engines taking
-turns, so that other work on the machine counts little.
-change: milliseconds to add 10,000 vectors and commit, to delete 10,000 ids and commit, to see either, and to open an
-index and its writer. filter: milliseconds of the first use of a condition on metadata, and of later ones.
---vectors takes an .npz file of more vectors than the 500,000 of the data.
+search: recall@10 and microseconds per query, on one thread, of ten unmerged segments, and of one segment with a fifth
+    deleted, compared with fresh builds of the same documents. Times are CPU times, and the engines take turns, so that
+    other work on the machine has little effect.
+change: milliseconds to add 10,000 vectors and commit, to delete 10,000 ids and commit, to refresh after either, and to
+    open an index and its writer. filter: milliseconds of the first use of a condition on metadata, and of later ones.
+--vectors takes an .npz file with more vectors than the 500,000 of the data.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from lsr.storage.columns import write_columns
 ROUNDS = 7
 K = 10
 SMALL = 10_000
-SINGLE = 300  # queries that are searched for one by one
+SINGLE = 300  # queries that are searched one by one
 PARAMS = SearchParams()
 CHANGED, CHANGES = 10_000, 5
 CONDITIONS = ("year >= 2020 and category in ('cs', 'math')", "category = 'law'", "year % 7 = 3")
@@ -39,11 +39,11 @@ CONDITIONS = ("year >= 2020 and category in ('cs', 'math')", "category = 'law'",
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    search = commands.add_parser("search", help="searches of segments beside fresh builds")
+    search = commands.add_parser("search", help="searches of segments compared with fresh builds")
     search.add_argument("--rows", type=int, default=500_000)
     change = commands.add_parser("change", help="adding, deleting, refreshing and opening")
     change.add_argument("--rows", type=int, default=500_000)
-    change.add_argument("--vectors", help="an .npz file, in place of the packages")
+    change.add_argument("--vectors", help="an .npz file instead of packages")
     condition = commands.add_parser("filter", help="conditions on metadata")
     condition.add_argument("--rows", type=int, default=1_000_000)
     arguments = parser.parse_args()
@@ -75,7 +75,7 @@ def search_segments(arguments: argparse.Namespace) -> None:
 
 
 def compare(documents: SparseVectors, queries: SparseVectors, engines: Mapping[str, Any]) -> None:
-    """Print recall and times of the engines, all of which have the same documents, beside the first."""
+    """Print recall and times of the engines, which have the same documents, compared with the first one."""
     exact = ExactIndex.build(documents).search(queries, K, threads=2).rows
     singles = [queries[at : at + 1] for at in range(SINGLE)]
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in engines}
@@ -90,7 +90,7 @@ def compare(documents: SparseVectors, queries: SparseVectors, engines: Mapping[s
             end = time.process_time()
             times[name].append((1e6 * (middle - begin) / len(queries), 1e6 * (end - middle) / SINGLE))
             recalls[name] = (found[:, :, None] == exact[:, None, :]).any(axis=2).sum() / (exact >= 0).sum()
-    first = np.array(times[next(iter(engines))][1:])  # without the round that compiles
+    first = np.array(times[next(iter(engines))][1:])  # without the compiling round
     print(f"{len(documents):,} documents: recall@{K}, µs a query in a batch and one by one, times the fresh build")
     for name, each in times.items():
         taken = np.array(each[1:])

@@ -1,15 +1,15 @@
-"""Long documents: the best passage of each, the first passage alone, or as much of the whole as the encoder reads.
+"""Long documents: the best passage of each, only the first passage, or as much of the document as the encoder reads.
 
     python benchmarks/passages.py                          every collection of COLLECTIONS under $LSR_TEST_DATA
     python benchmarks/passages.py time --encoder tiny      one of them, with one encoder
 
-All are scored exactly. Of a document that is split, the score is that of its best passage. Marks tell where a system
-differs from the first passage alone: two-sided paired t-test, p < .05 after Holm's correction over the systems of an
-encoder and measure. "max over windows" is the encoder's own way (long_documents="max"): one vector for a document.
-An encoder that is fitted takes its statistics from whole documents, for passages, too.
+All are scored exactly. The score of a split document is that of its best passage. Marks show that a system differs from
+only the first passage: two-sided paired t-test, p < .05 after Holm's correction over the systems of an encoder and
+measure. "max over windows" is the encoder's own method (long_documents="max"): one vector per document. A fitted
+encoder takes its statistics from whole documents, for passages, too.
 
-wiki-articles joins the paragraphs of wiki-120k to their articles: those that a test question is about, and the 150
-longest of all others.
+wiki-articles joins the paragraphs of wiki-120k to articles: the articles of test questions, and the 150 longest of all
+others.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Collected(NamedTuple):
 
 
 def collected(name: str) -> Collected:
-    """A collection; of its queries a thousand at most, the same ones always."""
+    """A collection, with at most a thousand queries, always the same."""
     found = load_collection(DATA / ("wiki-120k" if name == "wiki-articles" else name))
     documents, qrels = list(found.documents()), {query: dict(grades) for query, grades in found.qrels().items()}
     if name == "wiki-articles":
@@ -83,7 +83,7 @@ def _number(pair: tuple[int, Document]) -> int:
 
 
 def run_of(encoder: Any, given: Collected, texts: list[str], starts: npt.NDArray[np.int64]) -> Any:
-    """query id -> document id -> score; the texts of document i are starts[i] to starts[i + 1]."""
+    """{query id: {document id: score}}. The texts of document i are starts[i] to starts[i + 1]."""
     rows = encoder.encode_documents(texts).to_scipy().T.tocsc()
     queries = encoder.encode_queries(list(given.queries.values())).to_scipy()
     names, run = list(given.queries), {}
@@ -98,7 +98,7 @@ def run_of(encoder: Any, given: Collected, texts: list[str], starts: npt.NDArray
 
 
 def systems(name: str, given: Collected, split: PassageSplit) -> Iterator[tuple[str, int, PerQuery]]:
-    """(system, its rows, what it measures), the first passage alone first."""
+    """(system, its number of rows, its measures); first the system with only the first passage."""
     whole = [each.full_text for each in given.documents]
     each_alone = np.arange(len(whole) + 1)
     encoder = load_encoder(name)

@@ -1,7 +1,7 @@
 """The engines of benchmarks/search.py and scale.py behind one interface: lsr, pyseismic-lsr, kannolo, bmp and SINDI.
 
-Only `build`, `search` and `search_one` are timed. What an engine needs besides, queries and documents in its own form
-or rows out of its answers, is done before or after.
+Only `build`, `search` and `search_one` are timed. Other work, such as converting queries, documents and results, is
+done before or after.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Parameters = dict[str, Any]
 class Engine(ABC):
     """An opened index of one engine.
 
-    threads: "argument" of a search; "environment", RAYON_NUM_THREADS as it was when the process began; or "one".
+    threads: "argument" of a search; "environment", RAYON_NUM_THREADS at the start of the process; or "one".
     """
 
     name: ClassVar[str]
@@ -39,13 +39,13 @@ class Engine(ABC):
 
     @staticmethod
     def ingest(documents: SparseVectors) -> Any:
-        """Documents as `build` takes them."""
+        """Documents for `build`."""
         return documents
 
     @staticmethod
     @abstractmethod
     def build(documents: Any, parameters: Parameters, threads: int, folder: Path) -> Any:
-        """An index of what `ingest` made, for `save`; `folder` is empty."""
+        """An index of documents from `ingest`, for `save`; `folder` is empty."""
 
     @staticmethod
     @abstractmethod
@@ -57,19 +57,19 @@ class Engine(ABC):
 
     @abstractmethod
     def prepare(self, queries: SparseVectors) -> Any:
-        """Queries as `search` takes them."""
+        """Queries for `search`."""
 
     @abstractmethod
     def search(self, prepared: Any, parameters: Parameters, threads: int = 1) -> Any:
-        """The top K of all queries, in the engine's own form."""
+        """The top K of all queries, in the format of the engine."""
 
     @abstractmethod
     def rows(self, found: Any, n_queries: int) -> np.ndarray:
-        """What `search` found as rows of the documents, int64[n_queries, K], padded with -1."""
+        """The result of `search` as rows of documents, int64[n_queries, K], padded with -1."""
 
     @abstractmethod
     def prepare_each(self, queries: SparseVectors) -> list[Any]:
-        """Queries as `search_one` takes them."""
+        """Queries for `search_one`."""
 
     @abstractmethod
     def search_one(self, prepared: Any, parameters: Parameters) -> Any:
@@ -108,7 +108,7 @@ class Lsr(Engine):
 
 
 class Pyseismic(Engine):
-    """pyseismic-lsr. Its `num_threads` has no effect, and it takes text for components and query ids."""
+    """pyseismic-lsr. Its `num_threads` has no effect, and its components and query ids are texts."""
 
     name, module, threads = "pyseismic-lsr", "seismic", "environment"
 
@@ -165,7 +165,7 @@ class Pyseismic(Engine):
 
 
 class Kannolo(Engine):
-    """kannolo: HNSW over sparse vectors, nodes renumbered so that neighbors lie close to each other."""
+    """kannolo: HNSW over sparse vectors, with nodes renumbered so that neighbors are close to each other."""
 
     name, module = "kannolo", "kannolo"
     GRAPH = "permuted"
@@ -206,7 +206,7 @@ class Kannolo(Engine):
 
 
 class Bmp(Engine):
-    """bmp: documents' weights as whole numbers up to 255, the query's up to 32; one query a call, holding the GIL."""
+    """bmp: whole weights up to 255 in documents and 32 in queries; one query per call, which holds the GIL."""
 
     name, module, threads = "bmp", "bmp", "one"
 
@@ -225,7 +225,7 @@ class Bmp(Engine):
 
     @staticmethod
     def save(index: None, folder: Path) -> None:
-        """`build` has written it."""
+        """Do nothing, because `build` has written the index."""
 
     @classmethod
     def load(cls, folder: Path) -> Bmp:
@@ -252,18 +252,18 @@ class Bmp(Engine):
     def search_one(self, prepared: dict[str, float], parameters: Parameters) -> Any:
         try:
             return self.index.search(prepared, K, **parameters)
-        except BaseException as error:  # what Rust raises is no Exception; it panics when no block can hold a hit
+        except BaseException as error:  # errors of Rust are not Exceptions; it panics if no block can have a hit
             if type(error).__name__ != "PanicException":
                 raise
             return [], []
 
 
 class Sindi(Engine):
-    """SINDI of VSAG, by its Python package. A version passes over parameters that it does not know."""
+    """SINDI of VSAG, by its Python package, which ignores unknown parameters."""
 
     name, module, threads = "pyvsag", "pyvsag", "one"
     documents: int
-    WINDOW = 50_000  # documents; VSAG's default, which takes 10,000 to 60,000
+    WINDOW = 50_000  # documents; VSAG's default, of 10,000 to 60,000
 
     @staticmethod
     def ingest(documents: SparseVectors) -> tuple[dict[str, Any], dict[str, int]]:
@@ -275,7 +275,7 @@ class Sindi(Engine):
     def build(documents: Any, parameters: Parameters, threads: int, folder: Path) -> Any:
         arrays, sizes = documents
         described = Sindi.described({**parameters, "term_id_limit": sizes["term_id_limit"]}, sizes["dim"])
-        (folder / "parameters.json").write_text(described)  # which loading needs
+        (folder / "parameters.json").write_text(described)  # needed for loading
         (folder / "documents.json").write_text(json.dumps(len(arrays["ids"])))
         index = Sindi.new(described)
         index.build(**arrays)
@@ -283,7 +283,7 @@ class Sindi(Engine):
 
     @staticmethod
     def described(parameters: Parameters, longest: int) -> str:
-        """dim: not of the vocabulary, but the most components that a document has."""
+        """The parameters for VSAG. dim: the largest number of components of a document, not the vocabulary's size."""
         of_index = {"window_size": Sindi.WINDOW, **parameters}
         return json.dumps({"dtype": "sparse", "metric_type": "ip", "dim": longest, "index_param": of_index})
 
@@ -316,7 +316,7 @@ class Sindi(Engine):
 
     def rows(self, found: Any, n_queries: int) -> np.ndarray:
         rows = np.asarray(found[0]).reshape(n_queries, K)
-        # Where fewer than K are found, the others are whatever was in that memory.
+        # With fewer than K results, the others are uninitialized memory.
         return np.where((rows >= 0) & (rows < self.documents), rows, -1)
 
     def prepare_each(self, queries: SparseVectors) -> list[Any]:
@@ -341,7 +341,7 @@ def engine_version(name: str) -> str:
 
 
 def flat_arrays(vectors: SparseVectors) -> tuple[np.ndarray, np.ndarray]:
-    """Components and weights of all rows, one after the other, in kannolo's types."""
+    """Components and weights of all rows, concatenated, in kannolo's types."""
     return vectors.indices.astype(np.int32), vectors.values
 
 

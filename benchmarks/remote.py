@@ -1,8 +1,8 @@
-"""An index in a process of its own, which times searches when told to: python benchmarks/remote.py.
+"""An index in a separate process, which times searches on request: python benchmarks/remote.py.
 
-Each request, and each answer, is a line of JSON. So engines can take turns without sharing memory, threads or faults.
-A batch of fast searches is over in some milliseconds, which anything else on the machine disturbs: it is searched again
-until LEAST seconds have gone, and the fastest counts.
+Each request, and each answer, is a line of JSON. So engines can take turns without sharing memory, threads or faults. A
+batch of fast searches takes some milliseconds, which other work on the machine disturbs: it is searched again until
+LEAST seconds have passed, and the fastest time counts.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LEAST = 0.4
 
 
 class Remote:
-    """What Contender is, elsewhere. bytes: of its process once the index is open."""
+    """A Contender in another process. bytes: memory of that process after opening the index."""
 
     def __init__(self, built: Built, queries: Path, n_queries: int) -> None:
         self.label, self.built, self.n_queries = built.engine, built, n_queries
@@ -43,7 +43,7 @@ class Remote:
         self.bytes = int(self._ask(engine=built.engine, folder=str(built.folder), queries=str(queries))["bytes"])
 
     def microseconds(self, parameters: Parameters, threads: int = 1) -> tuple[float, np.ndarray]:
-        """A query's, all in one batch, and the rows that were found."""
+        """Microseconds per query in one batch, and the found rows."""
         with tempfile.TemporaryDirectory() as folder:
             found = Path(folder) / "rows.npy"
             seconds = self._ask(parameters=parameters, threads=threads, rows=str(found))["seconds"]
@@ -68,7 +68,7 @@ class Remote:
 
 
 class RemoteError(Exception):
-    """The process of an engine ended, or is too large; says how, after the engine's name."""
+    """The process of an engine ended, or is too large. The message comes after the engine's name."""
 
 
 def main() -> None:

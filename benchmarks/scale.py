@@ -1,13 +1,13 @@
-"""How engines grow, from what a laptop holds to MS MARCO's 8.8 million: builds, races at equal recall, tables, a plot.
+"""The growth of engines, from a laptop's collections to MS MARCO's 8.8 million rows: builds, races, tables, a plot.
 
     python benchmarks/scale.py FOLDER                                 all sizes: hours, 24 GB of memory, 40 GB of disk
     python benchmarks/scale.py FOLDER --sets packages --size 100000   one
     python benchmarks/scale.py FOLDER --engines lsr pyvsag --plots    two engines, and docs/growth.svg
 
-Beyond the real rows of a set the documents are grown (grown.py), and tables say so. Each engine has processes of its
-own; the points of a grid that reach a recall in the least time are timed again, the engines taking turns. Whatever is
-finished is in FOLDER: the same command resumes. An engine that breaks a limit is left out by name, there and at larger
-sizes; to try it again, remove the folder of its build. lsr is built again when its code has changed.
+Beyond the real rows of a set, the documents are grown (grown.py), and tables say so. Each engine has its own processes.
+The fastest points of a grid that reach a recall are timed again, the engines taking turns. Finished work is stored in
+FOLDER: the same command resumes. An engine that breaks a limit is left out by name, at this size and at larger ones; to
+try it again, remove the folder of its build. lsr is built again after changes of its code.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ SIZES = {
     "wiki": (100_000, 1_000_000),
 }
 USUAL = ("lsr", "pyseismic-lsr", "pyvsag")
-THREADS = 2  # of builds
+THREADS = 2  # threads of builds
 PLOTTED = 0.95
 PLOT = Path(__file__).resolve().parents[1] / "docs" / "growth.svg"
 LSR_BLOCKS = (25, 40, 60, 80, 100, 130, 170, 220, 300, 450, 700, 1000)
-LEFT_OUT = "left_out"  # in place of the figures of a build: why
-POSTINGS = (4000, 8000, 16_000)  # pyseismic-lsr's lists, which have to grow with the collection
-LEAST_LISTS = 20  # times as many documents as n_postings, where a longer list can make a difference
+LEFT_OUT = "left_out"  # the reason instead of the figures of a build
+POSTINGS = (4000, 8000, 16_000)  # lengths of pyseismic-lsr's lists, which must grow with the collection
+LEAST_LISTS = 20  # least ratio of documents to n_postings at which a longer list can make a difference
 
 
 def grid_of(engine: str, rows: int) -> Grid:
-    """The builds and the searches that are tried for this number of documents."""
+    """The builds and searches for this number of documents."""
     usual = GRIDS[engine]
     if engine == "lsr":
         return Grid(usual.builds, [{}, *grid(query_cut=(6, 8, 10, 12, 16, 21), max_blocks=LSR_BLOCKS)])
@@ -60,7 +60,7 @@ def grid_of(engine: str, rows: int) -> Grid:
 
 
 def version_of(engine: str) -> str:
-    """Of a peer's package, or of the code of lsr that an index, and the time of a search, depend on."""
+    """The version of a peer's package, or of the code of lsr on which indexes and times of searches depend."""
     if engine != "lsr":
         return engine_version(engine)
     folder = Path(__file__).resolve().parents[1] / "lsr"
@@ -70,7 +70,7 @@ def version_of(engine: str) -> str:
 
 @dataclass
 class Collection:
-    """One set at one size, its queries and their truth, and the folder that keeps what is found."""
+    """A set at one size, its queries and their truth, and the folder of the results."""
 
     data_set: str
     documents: Path
@@ -85,7 +85,7 @@ class Collection:
 
 @dataclass
 class Swept:
-    """The builds of one engine, and what its searches reached. left_out: why builds are missing, by their text."""
+    """The builds of one engine, and their results. left_out: the reasons for missing builds, by their text."""
 
     points: list[Point] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
@@ -93,29 +93,29 @@ class Swept:
 
 @dataclass(frozen=True)
 class Kept:
-    """Where a Point was found, when its index is closed. label, built: as of Remote."""
+    """The place of a Point, after its index was closed. label, built: see Remote."""
 
     label: str
     built: Built
 
 
 def keep(path: Path, content: Any) -> None:
-    """Write JSON, whole or not at all."""
+    """Write JSON, completely or not at all."""
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(content, indent=1))
     partial.replace(path)
 
 
-Best = dict[str, dict[float, Point]]  # of each engine, at each recall that it reaches
+Best = dict[str, dict[float, Point]]  # of each engine, at each reached recall
 
 
 class Scale:
     def __init__(self, folder: Path, limit: Limit, n_queries: int, console: Console) -> None:
         self.folder, self.limit, self.n_queries, self.console = folder, limit, n_queries, console
-        self._left_out: dict[tuple[str, str, str], str] = {}  # of smaller sizes
+        self._left_out: dict[tuple[str, str, str], str] = {}  # at smaller sizes
 
     def collection(self, data_set: str, rows: int, at_most: int) -> Collection:
-        """The first so many rows of a file of `at_most`, or more."""
+        """The first `rows` rows of a file with at least `at_most` rows."""
         folder = self.folder / data_set
         folder.mkdir(parents=True, exist_ok=True)
         run_job("grow", data_set=data_set, rows=at_most, folder=str(folder))
@@ -129,7 +129,7 @@ class Scale:
         return Collection(data_set, documents, queries, truth, folder / f"{rows}")
 
     def sweep(self, engine: str, collection: Collection) -> Swept:
-        """Every build of an engine with every search. Of its indexes only those stay that a best point is of."""
+        """Run every build of an engine with every search. Only the indexes of best points are kept."""
         swept = Swept()
         tried = grid_of(engine, collection.rows)
         for parameters in tried.builds:
@@ -155,7 +155,7 @@ class Scale:
     def _build(
         self, engine: str, collection: Collection, parameters: Parameters, place: Path, search: bool = True
     ) -> Built | str:
-        """An index, made if it is to be searched and not there; or why there is none."""
+        """An index, built if it is needed for searches and missing; or the reason why there is none."""
         figures, index = place / "figures.json", place / "index"
         read = json.loads(figures.read_text()) if figures.exists() else None
         if read is None or (search and not index.exists() and LEFT_OUT not in read):
@@ -169,7 +169,7 @@ class Scale:
         return Built(engine, collection.data_set, collection.rows, parameters, THREADS, index, read, earlier=True)
 
     def _without(self, engine: str, collection: Collection, parameters: Parameters, place: Path, why: str) -> str:
-        """Leave a build out, here and at larger sizes."""
+        """Leave a build out, at this size and at larger ones."""
         shutil.rmtree(place / "index", ignore_errors=True)
         keep(place / "figures.json", {LEFT_OUT: why})
         self._left_out[collection.data_set, engine, text_of(parameters)] = why
@@ -202,7 +202,7 @@ class Scale:
         ]
 
     def turns(self, collection: Collection, best: Best) -> list[dict[str, Any]]:
-        """Best points timed again: one peer's index at a time beside lsr's, as two fit in memory."""
+        """Time the best points again: one peer's index at a time with lsr's, because two fit in memory."""
         pairs: dict[tuple[str, str], dict[float, list[Point]]] = {}
         for name, points in best.items():
             for target, point in points.items():
@@ -211,7 +211,7 @@ class Scale:
                 pair[target] = [point] if name == "lsr" or ours is None else [point, ours]
         beside = {target for name, points in best.items() if name != "lsr" for target in points}
         for (name, _), pair in pairs.items():
-            if name == "lsr":  # it takes part in the pairs of the others
+            if name == "lsr":  # it is in the pairs of all others
                 for target in beside:
                     pair.pop(target, None)
         timed = [one for pair in pairs.values() if pair for one in self._pair(collection, pair)]
@@ -239,7 +239,7 @@ class Scale:
         try:
             for built in {point.contender.built.folder: point.contender.built for point in points}.values():
                 there = self._build(built.engine, collection, built.parameters, built.folder.parent)
-                assert isinstance(there, Built)  # as it was when it was swept
+                assert isinstance(there, Built)  # like during the sweep
                 remotes[built.folder] = Remote(there, collection.queries, self.n_queries)
             again = {id(point): replace(point, contender=remotes[point.contender.built.folder]) for point in points}  # type: ignore[arg-type]
             turns = Turns(list(again.values()))
@@ -324,7 +324,7 @@ def grown(data_set: str, rows: int) -> str:
 
 
 def growth(races: list[dict[str, Any]], engines: list[str], console: Console, plot: Path | None) -> dict[str, Any]:
-    """What one set's documents cost as they get more, at each recall."""
+    """The growth of times with the documents of a set, at each recall."""
     data_set = races[0]["set"]
     table = table_of("recall@10 ≥", "documents", *engines, text=1)
     table.title = f"{data_set}: µs a query, and how many times as long ten times the documents take"
@@ -378,14 +378,18 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="what is made, built and found is kept there")
-    parser.add_argument("--sets", nargs="+", choices=SIZES, default=list(SIZES), help="of vectors; by default all")
+    parser.add_argument("folder", type=Path, help="folder of generated data, indexes and results")
+    parser.add_argument("--sets", nargs="+", choices=SIZES, default=list(SIZES), help="sets of vectors; default: all")
     shown = "; ".join(f"{', '.join(f'{rows:,}' for rows in sizes)} {name}" for name, sizes in SIZES.items())
-    parser.add_argument("--size", type=int, nargs="+", help=f"documents; by default {shown}")
+    parser.add_argument("--size", type=int, nargs="+", help=f"documents; default: {shown}")
     parser.add_argument("--engines", nargs="+", choices=list(ENGINES), default=list(USUAL))
     parser.add_argument("--queries", type=int, default=1000)
-    parser.add_argument("--seconds", type=float, default=3 * 3600, help="a build takes at most, or is left out")
-    parser.add_argument("--gigabytes", type=float, default=18, help="of memory that a build takes at most, likewise")
+    parser.add_argument(
+        "--seconds", type=float, default=3 * 3600, help="maximum seconds of a build, which is otherwise left out"
+    )
+    parser.add_argument(
+        "--gigabytes", type=float, default=18, help="maximum memory of a build, which is otherwise left out"
+    )
     parser.add_argument("--plots", action="store_true", help=f"write {PLOT.parent.name}/{PLOT.name}")
     return parser.parse_args()
 

@@ -1,19 +1,19 @@
-"""Search at equal recall, exact search, builds, sizes and start, beside the engines of the same kind.
+"""Search at equal recall, exact search, builds, sizes and start of similar engines.
 
     python benchmarks/search.py race exact --sets packages
     python benchmarks/search.py --all --json search.json     every section, under a quarter of an hour
-    python benchmarks/search.py race --rows 3000 --queries 50        quickly, whether it runs
+    python benchmarks/search.py race --rows 3000 --queries 50        a quick test of the script
 
 race: for each engine a grid of builds and of search parameters, recall@10 against exact search, and the fastest point
-that reaches each recall; these points are timed again, the engines taking turns. All engines get the same vectors in
-the same process, and one thread unless said otherwise. Peers that are not installed are left out.
+    that reaches each recall; these points are timed again, the engines taking turns. All engines get the same vectors
+    in the same process, and one thread unless stated otherwise. Peers that are not installed are left out.
 """
 
 from __future__ import annotations
 
 import os
 
-# Before engines are imported: for most of them this variable, and no argument, decides.
+# Before engines are imported: for most of them, only this variable has an effect, not an argument.
 os.environ["RAYON_NUM_THREADS"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -67,7 +67,7 @@ GRIDS = {
         builds=[{"bsize": 8, "compress_range": False}],
         searches=grid(alpha=(1.0, 0.97, 0.94, 0.9), beta=(1.0,)),
     ),
-    # Of 0.18.5. It does not know term_retain_threshold, and term_prune_ratio loses recall faster than it saves time.
+    # For 0.18.5. It has no term_retain_threshold, and term_prune_ratio loses recall faster than it saves time.
     "pyvsag": Grid(
         builds=[
             *grid(doc_prune_ratio=(0.3, 0.0, 0.6), use_quantization=(True, False), use_reorder=(True,)),
@@ -109,19 +109,19 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)}; by default race")
+    parser.add_argument("sections", nargs="*", help=f"sections, of {', '.join(SECTIONS)}; default: race")
     parser.add_argument("--all", action="store_true", help="every section")
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="of vectors; by default all")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="sets of vectors; default: all")
     sizes = ", ".join(f"{rows:,} {name}" for name, (*_, rows) in SETS.items())
-    parser.add_argument("--rows", type=int, help=f"documents, the first so many; by default {sizes}")
+    parser.add_argument("--rows", type=int, help=f"number of first documents; default: {sizes}")
     parser.add_argument("--queries", type=int, default=1000)
-    parser.add_argument("--cache", type=Path, help="a folder that keeps the peers' indexes for later runs")
-    parser.add_argument("--slow", action="store_true", help="time pyseismic-lsr's build of wiki on one thread too")
-    parser.add_argument("--json", type=Path, help="write every figure to this file")
+    parser.add_argument("--cache", type=Path, help="folder for the peers' indexes, which later runs reuse")
+    parser.add_argument("--slow", action="store_true", help="also time pyseismic-lsr's build of wiki on one thread")
+    parser.add_argument("--json", type=Path, help="write all results to this file")
     arguments = parser.parse_args()
     for name in arguments.sections:
         if name not in SECTIONS:
-            parser.error(f"there is no section {name}; sections are {', '.join(SECTIONS)}")
+            parser.error(f"unknown section {name}; sections: {', '.join(SECTIONS)}")
     arguments.sections = list(SECTIONS) if arguments.all else arguments.sections or ["race"]
     return arguments
 

@@ -1,4 +1,4 @@
-"""What the sections of benchmarks/search.py share: indexes built once, true top 10, grids of parameters, timing."""
+"""Common parts of the sections of benchmarks/search.py: indexes built once, true top 10, grids, timing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TARGETS = (0.90, 0.95, 0.97, 0.99)
 
 @dataclass(frozen=True)
 class Grid:
-    """Parameters of builds and of searches; documents: the most that are indexed of each set, if not all."""
+    """Parameters of builds and of searches. documents: the maximum number of indexed documents; None for all."""
 
     builds: list[Parameters]
     searches: list[Parameters]
@@ -35,7 +35,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Built:
-    """An index on disk. figures: what search_worker.build returns; earlier: of another run."""
+    """An index on disk. figures: from search_worker.build. earlier: whether an earlier run built it."""
 
     engine: str
     data_set: str
@@ -52,14 +52,14 @@ class Built:
 
 
 class Indexes:
-    """Builds each index once a run; those of peers once for all runs, if there is a folder to keep them in."""
+    """Builds each index once per run, and those of peers once for all runs, if there is a folder for them."""
 
     def __init__(self, folder: Path, cache: Path | None, console: Console) -> None:
         self._folder, self._cache, self._console = folder, cache, console
         self.built: dict[Path, Built] = {}
 
     def get(self, engine: str, data_set: str, rows: int, parameters: Parameters, threads: int = 2) -> Built:
-        keeps = self._cache and engine != "lsr"  # whose code changes between versions
+        keeps = self._cache and engine != "lsr"  # the code of lsr changes between versions
         name = f"{engine} {engine_version(engine)} {data_set} {rows} {threads} {text_of(parameters)}"
         folder = (self._cache if keeps else self._folder) / name.replace("/", "_")
         if folder in self.built:
@@ -92,7 +92,7 @@ class Indexes:
 
 @dataclass
 class Run:
-    """One run of the script. engines: those that are installed, lsr first."""
+    """A run of the script. engines: the installed ones, lsr first."""
 
     grids: dict[str, Grid]
     engines: list[str]
@@ -104,17 +104,17 @@ class Run:
     figures: dict[str, Any] = field(default_factory=dict)
 
     def rows(self, data_set: str, engine: str = "lsr") -> int:
-        """Documents of the set that this engine indexes."""
+        """The number of documents of the set that this engine indexes."""
         rows = self.n_rows or SETS[data_set][2]
         return min(rows, self.grids[engine].documents.get(data_set, rows))
 
     def variant(self, built: Built) -> str:
-        """The parameters of a build, where its engine has more than one."""
+        """The parameters of a build, if its engine has several builds."""
         return text_of(built.parameters) if len(self.grids[built.engine].builds) > 1 else ""
 
 
 class Collection:
-    """The first rows of a set with its queries and their true top 10. terms: of a query, the heaviest that are kept."""
+    """The first rows of a set, with queries and their true top 10. terms: number of heaviest query terms to keep."""
 
     def __init__(self, data_set: str, rows: int, n_queries: int, terms: int | None = None) -> None:
         self.name = data_set
@@ -134,7 +134,7 @@ class Collection:
         )
 
     def recall(self, rows: np.ndarray) -> float:
-        """Share of the true top 10 found; a document as good as the 10th counts, whichever of equals came first."""
+        """The share of the true top 10 that was found. Any document with at least the score of the 10th counts."""
         documents, queries = self._scipy
 
         def scores(of_queries: np.ndarray, of_rows: np.ndarray) -> np.ndarray:
@@ -146,7 +146,7 @@ class Collection:
 def recall_of(
     rows: np.ndarray, top: np.ndarray, least: np.ndarray, scores: Callable[[np.ndarray, np.ndarray], np.ndarray]
 ) -> float:
-    """Share of the true top that was found. least: what counts as one of it; scores: of pairs of query and row."""
+    """The share of the true top that was found. least: lowest scores that count. scores: of queries and rows."""
     hit = (rows[:, :, None] == top[:, None, :]).any(axis=2) & (rows >= 0)
     query, place = np.nonzero(~hit & (rows >= 0))
     hit[query, place] = scores(query, rows[query, place]) >= least[query]
@@ -155,7 +155,7 @@ def recall_of(
 
 @dataclass(frozen=True)
 class Contender:
-    """An opened index and the queries in its form."""
+    """An opened index, and the queries in its format."""
 
     label: str
     built: Built
@@ -169,18 +169,18 @@ class Contender:
         return cls(label or built.engine, built, engine, engine.prepare(queries), len(queries))
 
     def microseconds(self, parameters: Parameters, threads: int = 1) -> tuple[float, Any]:
-        """A query's, all in one batch, and what was found."""
+        """Microseconds per query in one batch, and the result."""
         seconds, found = seconds_of(lambda: self.engine.search(self.prepared, parameters, threads))
         return 1e6 * seconds / self.n_queries, found
 
     def rows(self, found: Any) -> np.ndarray:
-        """The rows of the documents that a search found."""
+        """The rows of found documents."""
         return self.engine.rows(found, self.n_queries)
 
 
 @dataclass(frozen=True)
 class Point:
-    """A contender at certain search parameters."""
+    """A contender with search parameters."""
 
     contender: Contender
     parameters: Parameters
@@ -212,7 +212,7 @@ def fastest(points: Sequence[Point], target: float) -> Point | None:
 
 
 class Turns:
-    """Points timed again, each round all of them in turn: medians, and ratios within a round."""
+    """Points that are timed again, all of them in turn in each round: medians, and ratios within a round."""
 
     def __init__(self, points: Sequence[Point | None]) -> None:
         self._points = list({id(point): point for point in points if point}.values())
@@ -242,7 +242,7 @@ def single_calls(contender: Contender, parameters: Parameters, queries: SparseVe
 
 
 def queries_per_second(points: Sequence[Point], data_set: str, threads: int) -> list[float | None]:
-    """Of points of one contender; None where an engine has no way to use more threads."""
+    """Queries per second of points of one contender; None if an engine cannot use more threads."""
     contender = points[0].contender
     if contender.engine.threads == "one" and threads > 1:
         return [None] * len(points)
@@ -276,7 +276,7 @@ def text_of(parameters: Parameters) -> str:
 
 
 def table_of(*headings: str, text: int = 1) -> Table:
-    """A table whose first so many columns hold text, the others numbers."""
+    """A table. text: the number of first columns with text; the others have numbers."""
     table = Table()
     for place, heading in enumerate(headings):
         table.add_column(heading, justify="left" if place < text else "right")

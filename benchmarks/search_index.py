@@ -1,4 +1,4 @@
-"""Sections build, size and start of benchmarks/search.py: what an index costs besides its searches."""
+"""Sections build, size and start of benchmarks/search.py: the costs of an index besides its searches."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from search_worker import PEER_WARM_UP, WARM_UP, read_documents, run_job, second
 
 from lsr import IndexConfig, SeismicIndex
 
-# Built on one thread too; of the sets named, only where slow figures are asked for.
+# Also built on one thread; for the sets in the values, only if slow measurements are requested.
 ONE_THREAD = {"lsr": (), "pyseismic-lsr": ("wiki",)}
 LAYOUT_TARGETS = (0.95, 0.99)
 FORWARD_POSTING = 4  # bytes of a posting in pyseismic-lsr's forward index: a float16 weight, a uint16 component
 
 
 def build(run: Run, slow: bool) -> list[dict[str, Any]]:
-    """Seconds of builds, each in a process of its own, and memory at most."""
+    """Seconds and peak memory of builds, each in a separate process."""
     costs = ("warm-up, s", "peak MB", "imports MB", "vectors MB", "x")
     table = table_of("set", "engine", "documents", "threads", "s", "times lsr", *costs, text=2)
     table.caption = (
@@ -68,7 +68,7 @@ def size(run: Run) -> list[dict[str, Any]]:
 
 
 def sizes(run: Run, data_set: str) -> dict[str, Any]:
-    """Bytes on disk of every engine's index, beside those of pyseismic-lsr's forward index, and of lsr's parts."""
+    """Bytes on disk of every engine's index, of pyseismic-lsr's forward index, and of lsr's parts."""
     table = table_of("engine", "build", "documents", "MB on disk", "times forward", "bytes a document", text=2)
     table.title = f"{data_set}: index sizes"
     table.caption = f"forward: pyseismic-lsr's forward index, {FORWARD_POSTING} bytes a non-zero"
@@ -89,7 +89,7 @@ def sizes(run: Run, data_set: str) -> dict[str, Any]:
 
 
 def print_parts(run: Run, built: Built, nonzeros: int) -> dict[str, int]:
-    """Bytes of each part of lsr's index, also by document and by non-zero of the documents."""
+    """Bytes of each part of lsr's index, in total, per document and per non-zero of the documents."""
     parts = SeismicIndex.open(built.folder / "index").nbytes
     table = table_of("part of lsr's index", "MB", "bytes a document", "bytes a non-zero")
     for part, in_bytes in {**parts, "all": sum(parts.values())}.items():
@@ -99,7 +99,7 @@ def print_parts(run: Run, built: Built, nonzeros: int) -> dict[str, int]:
 
 
 def layouts(run: Run, data_set: str) -> list[dict[str, Any]]:
-    """lsr's layouts: size, and time at equal recall. Empty where it has but one."""
+    """Size of lsr's layouts, and time at equal recall. Empty if there is only one layout."""
     if "layout" not in {field.name for field in fields(IndexConfig)}:
         return []
     collection = Collection(data_set, run.rows(data_set), run.n_queries)
@@ -130,7 +130,7 @@ def layouts(run: Run, data_set: str) -> list[dict[str, Any]]:
 
 
 def start(run: Run) -> dict[str, Any]:
-    """Seconds from nothing to an answer, of the largest index of lsr that this run has built."""
+    """Seconds from the start of a process to an answer, with the largest index of lsr of this run."""
     imports = [run_job("import_lsr") for _ in range(5)]
     run.console.print(
         f"import lsr: {min(imports):.3f} s at least, {statistics.median(imports):.3f} s on the median of 5"

@@ -1,4 +1,4 @@
-"""Sections race and exact of benchmarks/search.py: time a query, at equal recall and without approximation."""
+"""Sections race and exact of benchmarks/search.py: time per query, at equal recall and without approximation."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from search_worker import seconds_of
 
 from lsr import ExactIndex, SearchParams, SeismicIndex
 
-CALL_TARGETS = (0.95, 0.99)  # at which single calls and two threads are measured
-SHORT, SHORT_TARGET = (3, 5, 8), 0.95  # terms of queries
+CALL_TARGETS = (0.95, 0.99)  # recalls at which single calls and two threads are measured
+SHORT, SHORT_TARGET = (3, 5, 8), 0.95  # numbers of terms of queries
 ORACLE_QUERIES = 200
 SCIPY_QUERIES = 50
 
@@ -35,7 +35,7 @@ Best = dict[str, dict[float, Point | None]]
 
 
 def race(run: Run) -> list[dict[str, Any]]:
-    """Each set's engines against each other; those that index fewer documents in a race of their own, lsr in all."""
+    """Compare the engines on each set. Engines that index fewer documents have a separate race, lsr is in all races."""
     results = []
     for data_set in run.sets:
         peers = sorted((run.rows(data_set, peer), place, peer) for place, peer in enumerate(run.engines[1:]))
@@ -82,7 +82,7 @@ def sweep_builds(run: Run, engine: str, collection: Collection) -> list[Point]:
 
 
 def print_best(run: Run, best: Best, turns: Turns) -> list[dict[str, Any]]:
-    """The fastest point of each engine at each recall, and how many times longer it takes than lsr's."""
+    """Print the fastest point of each engine at each recall, and the ratio of its time to lsr's."""
     table = table_of("recall@10 ≥", "engine", "build", "search", "recall@10", "µs a query", "times lsr", text=4)
     results = []
     for target in TARGETS:
@@ -110,7 +110,7 @@ def print_best(run: Run, best: Best, turns: Turns) -> list[dict[str, Any]]:
 
 
 def calls(run: Run, best: Best, turns: Turns, collection: Collection) -> list[dict[str, Any]]:
-    """The best points one query a call, and in a batch on one and on two threads."""
+    """Time the best points with one query per call, and in a batch on one and on two threads."""
     table = table_of("recall@10 ≥", "engine", "mean", "p50", "p99", "besides", "1 thread", "2 threads", text=2)
     table.title = "µs of a call with one query; queries a second in a batch"
     table.caption = "besides: what a call takes longer than the same query in a batch, on the mean"
@@ -146,7 +146,7 @@ def calls(run: Run, best: Best, turns: Turns, collection: Collection) -> list[di
 
 
 def short(run: Run) -> list[dict[str, Any]]:
-    """Queries of few terms, one a call, of the engines that index all documents."""
+    """Time queries of few terms, one per call, on the engines that index all documents."""
     results = []
     for data_set in run.sets:
         rows = run.rows(data_set)
@@ -169,7 +169,7 @@ def short(run: Run) -> list[dict[str, Any]]:
 
 
 def exact(run: Run) -> list[dict[str, Any]]:
-    """Searches that leave nothing out, one thread, and how far each returns the true top 10."""
+    """Time exact searches on one thread, and measure how much of the true top 10 each returns."""
     return [exhaustive(run, data_set) for data_set in run.sets]
 
 
@@ -230,7 +230,7 @@ def overlap(rows: np.ndarray, oracle: np.ndarray) -> float:
 
 
 def fastest_scipy(collection: Collection) -> tuple[float, str]:
-    """Microseconds a query of the fastest of SciPy's ways to the top 10, and which."""
+    """Microseconds per query of the fastest method with SciPy, and its name."""
     documents = collection.documents.to_scipy()
     lists = documents.T.tocsr()
     queries = collection.queries[:SCIPY_QUERIES].to_scipy()
@@ -251,13 +251,13 @@ def best_of(scores: np.ndarray) -> np.ndarray:
 
 
 def best_of_rows(scores: Any) -> list[np.ndarray]:
-    """Of each row of a CSR matrix, the columns of its K largest."""
+    """The columns of the K largest values of each row of a CSR matrix."""
     starts = zip(scores.indptr, scores.indptr[1:], strict=False)
     return [scores.indices[begin:end][best_of(scores.data[begin:end])] for begin, end in starts]
 
 
 def median_of(call: Callable[[], Any], n_queries: int, rounds: int = 3) -> tuple[float, Any]:
-    """Microseconds a query, after a call that warms up, and what the last one returned."""
+    """Microseconds per query, after a call for warming up, and the last result."""
     times: list[float] = []
     result: Any = call() if rounds > 1 else None
     for _ in range(rounds):

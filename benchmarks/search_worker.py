@@ -1,6 +1,6 @@
-"""Jobs that are measured, each in a process of its own: python benchmarks/search_worker.py JOB RESULT, both JSON.
+"""Measured jobs, each in a separate process: python benchmarks/search_worker.py JOB RESULT, both JSON.
 
-A job names a function below and its arguments. Importing this module imports nothing that is measured.
+A job names a function below and its arguments. Importing this module does not import any measured code.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 DATA = Path(os.environ.get("LSR_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data") / "vectors"
-# Documents, queries, and of how many documents the set is by default.
+# Documents, queries, and the default number of documents.
 SETS = {
     "packages": ("packages-500k.npz", "packages-queries.npz", 300_000),
     "wiki": ("wiki-passages.npz", "wiki-queries.npz", 100_000),
 }
-# Documents of a build whose time does not count. Only lsr has something to compile.
-WARM_UP, PEER_WARM_UP = 70_000, 100  # lsr stores what is smaller as inverted lists
+# Documents of a build whose time does not count. Only lsr compiles.
+WARM_UP, PEER_WARM_UP = 70_000, 100  # lsr stores fewer documents as posting lists
 
 
 class JobError(SystemExit):
-    """A job failed, or was stopped; what it says is one line, then what the process wrote."""
+    """A job failed, or was stopped. Its message is one line, then the output of the process."""
 
 
 class Limit(NamedTuple):
-    """What a job may take: seconds, and bytes of memory besides files that are mapped."""
+    """The limits of a job: seconds, and bytes of memory without mapped files."""
 
     seconds: float
     bytes: int
 
     def broken(self, begin: float, pid: int) -> str:
-        """How it is broken; empty where it is kept."""
+        """The broken limit in words; empty if none is broken."""
         import psutil
 
         if time.perf_counter() - begin > self.seconds:
@@ -54,9 +54,9 @@ class Limit(NamedTuple):
 def run_job(
     function: str, environment: dict[str, str] | None = None, limit: Limit | None = None, **arguments: Any
 ) -> Any:
-    """What a function of this module returns in a fresh process; an argument `threads` holds for all of its engines.
+    """The result of a function of this module in a new process; an argument `threads` holds for all of its engines.
 
-    Raises JobError if the process fails, or breaks the limit, and is killed.
+    Raises JobError if the process fails, or if it breaks the limit and is killed.
     """
     threads = str(arguments.get("threads", 1))
     with tempfile.TemporaryDirectory() as folder:
@@ -89,7 +89,7 @@ def run_job(
 
 
 def read_documents(data_set: str, rows: int) -> Any:
-    """The first so many of a set, or of the file that grown.py made at that path; the others are not kept in memory."""
+    """The first `rows` documents of a set, or of a file of grown.py at that path, without the others."""
     import numpy as np
 
     from lsr import SparseVectors
@@ -112,10 +112,10 @@ def read_queries(data_set: str, n_queries: int) -> Any:
 def build(
     engine: str, data_set: str, rows: int, parameters: dict[str, Any], threads: int, folder: str
 ) -> dict[str, float]:
-    """Build and save an index: seconds, and bytes of memory.
+    """Build and save an index; returns seconds, and bytes of memory.
 
-    imports_bytes: what the process took before it read the vectors, everything imported and compiled. peak_bytes: the
-    most that it took while it built, vectors included.
+    imports_bytes: memory of the process before it read the vectors, after all imports and compilation. peak_bytes: peak
+        memory during the build, with vectors.
     """
     from peers import ENGINES
 
@@ -148,7 +148,7 @@ def grow(data_set: str, rows: int, folder: str) -> None:
 
 
 def warm_up(adapter: Any, documents: Any, parameters: dict[str, Any], threads: int) -> float:
-    """Seconds of a small build, after which everything is imported and compiled."""
+    """Seconds of a small build, which imports and compiles everything."""
     ingested = adapter.ingest(documents)
     with tempfile.TemporaryDirectory() as folder:
         seconds, _ = seconds_of(lambda: adapter.build(ingested, parameters, threads, Path(folder)))
@@ -164,7 +164,7 @@ def throughput(
     folder: str,
     rounds: int,
 ) -> list[float]:
-    """Queries a second at each of the search parameters."""
+    """Queries per second with each of the search parameters."""
     from peers import ENGINES
 
     opened = ENGINES[engine].load(Path(folder))
@@ -187,7 +187,7 @@ def import_lsr() -> float:
 
 
 def first_query(data_set: str, folder: str, parameters: dict[str, Any]) -> dict[str, float]:
-    """Seconds of all that comes before an answer in a process that has imported nothing."""
+    """Seconds of all steps before an answer in a process without imports."""
     queries = read_queries(data_set, 2)
     from lsr import SearchParams
 
@@ -209,19 +209,19 @@ def seconds_of(call: Any) -> tuple[float, Any]:
 
 
 def memory(field: str) -> int:
-    """Bytes of this process, VmRSS now or VmHWM at most."""
+    """Memory of this process in bytes: VmRSS, the present one, or VmHWM, the peak."""
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith(field))
 
 
 def reset_peak() -> None:
-    """Let VmHWM begin anew, where the system lets it: what reading the vectors took is no part of the build."""
+    """Reset VmHWM, if the system allows it: memory for reading the vectors is not part of the build."""
     with suppress(OSError), open("/proc/self/clear_refs", "w") as file:
         file.write("5")
 
 
 def end_with_parent() -> None:
-    """A run that is killed and begun again must not find the machine full of jobs of the first one."""
+    """End with the parent process, so that a killed run leaves no jobs on the machine."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, of Linux
 

@@ -1,12 +1,13 @@
-"""What `lsr serve` stands: python benchmarks/serve.py load|kill.
+"""The load of `lsr serve`, and kills: python benchmarks/serve.py load|kill.
 
-load: 500,000 vectors of packages, with texts as queries: by an inference-free encoder, which looks queries up, and by
-`tiny`. First as many requests as eight clients make that wait for each answer: the maximum. Then
-requests at random times, on average 25, 50, 75 and 200 % of the maximum a second, whether or not those before have been
-answered; latencies are from the time at which a request was due (no coordinated omission). The generator of the load
-runs on the same machine and takes a part of it.
-kill: two writers and two readers, while the server gets SIGKILL every --every seconds and is started again. What was
-acknowledged must be there, in each search and in the index at the end; exit status 1 if anything was wrong.
+load: 500,000 vectors of packages, with texts as queries, for an inference-free encoder, which looks queries up, and for
+    `tiny`. First, eight clients send requests, each after the answer to its last one: the maximum. Then, requests are
+    sent at random times, on average 25, 50, 75 and 200 % of the maximum per second, whether or not earlier ones have
+    been answered. Latencies are from the time at which a request was due (no coordinated omission). The load generator
+    runs on the same machine and takes a part of its time.
+kill: two writers and two readers, while the server gets SIGKILL every --every seconds and is started again.
+    Acknowledged changes must be in each search and in the index at the end; the exit status is 1 if any are missing or
+    wrong.
 """
 
 from __future__ import annotations
@@ -47,9 +48,9 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     load = commands.add_parser("load")
     load.add_argument("--encoder", choices=ENCODERS, action="append")
-    load.add_argument("--seconds", type=float, default=20, help="of each rate")
+    load.add_argument("--seconds", type=float, default=20, help="seconds per rate")
     load.add_argument("--deadline-ms", type=int, default=1000)
-    load.add_argument("--folder", type=Path, help="keeps the indexes, and has them from an earlier run")
+    load.add_argument("--folder", type=Path, help="folder of the indexes, which later runs reuse")
     kill = commands.add_parser("kill")
     kill.add_argument("--minutes", type=float, default=30)
     kill.add_argument("--every", type=float, default=30, help="seconds")
@@ -76,8 +77,8 @@ def measure_load(arguments: argparse.Namespace, folder: Path) -> None:
         server = Served(index, "--deadline-ms", str(arguments.deadline_ms))
         server.start()
         load = Load(server.port, f"/v1/indexes/{name}/search", bodies)
-        gc.freeze()  # as one collection stops the generator for .3 s
-        load.at_most(2, CLIENTS)  # kernels are loaded, pages of the index read
+        gc.freeze()  # one garbage collection would stop the generator for .3 s
+        load.at_most(2, CLIENTS)  # to load kernels and to read pages of the index
         most = load.at_most(arguments.seconds, CLIENTS)
         table = Table(
             "load", "requests/s", "answered/s", "p50 ms", "p99", "p99.9", "429", "504", "incomplete", title=name
@@ -103,7 +104,7 @@ def add(table: Table, name: str, rate: float, outcome: Outcome) -> None:
 
 
 def build(name: str, folder: Path) -> None:
-    """The vectors as an index that is asked for texts: as lists where queries are looked up, else as blocks."""
+    """Build an index of the vectors for texts as queries: posting lists for looked-up queries, else blocks."""
     free = name == "inference-free"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
@@ -114,7 +115,7 @@ def build(name: str, folder: Path) -> None:
 
 
 def inference_free(folder: Path) -> Encoder:
-    """The documents of `tiny`, and queries by the IDF of their tokens; an encoder that is saved in a folder."""
+    """An encoder with the documents of `tiny` and queries by the IDF of their tokens, saved in a folder."""
     tokens = FolderTokenizer(find_checkpoint("tiny").folder)
     table = idf_of_texts((document.full_text for document in load_collection(str(TEXTS)).documents()), tokens)
     build_encoder("opensearch-doc-v2-distill", "tiny", idf=table, device="cpu").save_pretrained(folder)

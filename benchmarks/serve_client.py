@@ -1,4 +1,4 @@
-"""What benchmarks/serve.py asks a server with: a process that serves, and requests at fixed times."""
+"""The clients of benchmarks/serve.py: a server process, and requests at fixed times."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOST = "127.0.0.1"
 
 
 class Served:
-    """`lsr serve` in a process of its own."""
+    """`lsr serve` in a separate process."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         with socket.socket() as free:
@@ -32,7 +32,7 @@ class Served:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> float:
-        """Returns the seconds until it answers."""
+        """Start the server; returns the seconds until it answers."""
         begun = time.monotonic()
         self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
         while True:
@@ -45,24 +45,24 @@ class Served:
                 time.sleep(0.02)
 
     def ask(self, method: str, path: str, body: Any = None, seconds: float = 30) -> Any:
-        """The answer, from JSON. Raises OSError where there is none, urllib's HTTPError for an error."""
+        """The answer, from JSON. Raises OSError without an answer, urllib's HTTPError for an error."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(f"http://{HOST}:{self.port}{path}", data, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=seconds) as answered:
                 return json.load(answered)
-        except HTTPException as error:  # the server was killed in the middle of its answer
+        except HTTPException as error:  # the server was killed during its answer
             raise ConnectionError(repr(error)) from error
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Kill the server with SIGKILL."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()
 
     def stop(self) -> int:
-        """SIGTERM; returns the exit status."""
+        """Stop the server with SIGTERM; returns the exit status."""
         assert self.process is not None
         self.process.terminate()
         return self.process.wait(60)
@@ -70,9 +70,9 @@ class Served:
 
 @dataclass
 class Outcome:
-    """Of requests: how many had which status (0: the connection broke), and milliseconds of those with status 200.
+    """Results of requests: numbers by status (0: the connection broke), and milliseconds of those with status 200.
 
-    Milliseconds are from the time at which a request was due, not from that at which it could be sent.
+    Milliseconds are from the time at which a request was due, not from the time at which it could be sent.
     """
 
     seconds: float = 0.0
@@ -82,7 +82,7 @@ class Outcome:
 
     @property
     def rate(self) -> float:
-        """Answers of status 200 a second."""
+        """Answers with status 200 per second."""
         return self.statuses[200] / self.seconds
 
     def percentile(self, percent: float) -> float:
@@ -90,7 +90,7 @@ class Outcome:
 
 
 class _Connection(asyncio.Protocol):
-    """HTTP/1.1, one request after the other; answers have a Content-Length, as those of lsr have."""
+    """An HTTP/1.1 connection, for one request after the other; answers have a Content-Length, like those of lsr."""
 
     def __init__(self) -> None:
         self._received = bytearray()
@@ -101,7 +101,7 @@ class _Connection(asyncio.Protocol):
 
     @property
     def lost(self) -> bool:
-        """Whether the server has closed it, as it does with one that is idle for seconds."""
+        """Whether the server has closed the connection, which it does after seconds without requests."""
         return bool(self._transport.is_closing())
 
     def ask(self, request: bytes) -> asyncio.Future[tuple[int, bytes]]:
@@ -128,7 +128,7 @@ class _Connection(asyncio.Protocol):
 
 
 class Load:
-    """Requests for searches over connections that stay open."""
+    """Searches over open connections."""
 
     def __init__(self, port: int, path: str, bodies: Sequence[Any]) -> None:
         self._port = port
@@ -138,11 +138,11 @@ class Load:
         self._idle: list[_Connection] = []
 
     def at_most(self, seconds: float, clients: int) -> Outcome:
-        """As many requests as `clients` make that wait for one answer before they ask again."""
+        """The requests of `clients` clients that each wait for an answer before the next request."""
         return asyncio.run(self._closed(seconds, clients))
 
     def at_rate(self, seconds: float, rate: float) -> Outcome:
-        """Requests at random times, `rate` a second on average, whether or not those before are answered (Poisson)."""
+        """Requests at random times (Poisson), `rate` per second on average, without waiting for earlier answers."""
         return asyncio.run(self._open(seconds, rate))
 
     async def _closed(self, seconds: float, clients: int) -> Outcome:

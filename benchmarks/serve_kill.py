@@ -1,4 +1,4 @@
-"""Reads and writes while the server is killed again and again: nothing acknowledged is lost, no answer is wrong."""
+"""Reads and writes while the server is killed repeatedly: no acknowledged change is lost, and no answer is wrong."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from serve_client import Served
 
 from lsr import Searcher, build_index, check_index
 
-Version = int | None  # of the text of a document; None where there is none
+Version = int | None  # of a document's text; None if it does not exist
 WRITERS = READERS = 2
 
 
@@ -22,7 +22,7 @@ def text_of(doc_id: str, version: int) -> str:
 
 
 class Documents:
-    """What each document may be: one version, or two while a change is not acknowledged."""
+    """The possible versions of each document: one, or two before a change is acknowledged."""
 
     def __init__(self, ids: list[str]) -> None:
         self.ids = ids
@@ -31,7 +31,7 @@ class Documents:
         self._lock = threading.Lock()
 
     def begin(self, doc_id: str, version: Version) -> None:
-        """A change is sent."""
+        """Note that a change is sent."""
         with self._lock:
             self.may_be[doc_id] = self.may_be[doc_id] | {version}
             self._changes[doc_id] += 1
@@ -42,13 +42,13 @@ class Documents:
             self._changes[doc_id] += 1
 
     def state(self, doc_id: str) -> tuple[int, set[Version]]:
-        """(a number that every change of it raises, what it may be)."""
+        """(a number that every change increases, the possible versions)."""
         with self._lock:
             return self._changes[doc_id], set(self.may_be[doc_id])
 
 
 class Trial:
-    """A server, its readers and writers, and what they saw. wrong: one line each."""
+    """A server, its readers and writers, and their observations. wrong: one line each."""
 
     def __init__(self, folder: Path, documents: int, seed: int) -> None:
         self.documents = Documents([f"d{number}" for number in range(documents)])
@@ -62,7 +62,7 @@ class Trial:
         self._seed = seed
 
     def run(self, seconds: float, every: float) -> None:
-        """Kill and start the server every so many seconds, and compare at the end."""
+        """Kill and start the server every `every` seconds, and compare at the end."""
         self.server.start()
         threads = [threading.Thread(target=self._write, args=(number,)) for number in range(WRITERS)]
         threads += [threading.Thread(target=self._read, args=(number,)) for number in range(READERS)]
@@ -80,11 +80,11 @@ class Trial:
             for thread in threads:
                 thread.join()
         if self.server.stop() != 0:
-            self.wrong.append("the server did not end well")
+            self.wrong.append("the server did not exit with status 0")
         self._compare()
 
     def _write(self, number: int) -> None:
-        """Changes of documents that no other writer has."""
+        """Change documents that no other writer changes."""
         rng = random.Random(f"{self._seed} {number}")
         mine = self.documents.ids[number::WRITERS]
         version = 0
@@ -98,7 +98,7 @@ class Trial:
                 else:
                     given = {"documents": [{"id": doc_id, "text": text_of(doc_id, version)}]}
                     self.server.ask("PUT", "/v1/indexes/killed/documents", given)
-            except (OSError, ValueError) as error:  # it may have been made, or not
+            except (OSError, ValueError) as error:  # the change may or may not have been made
                 self._note("changes without an answer", error)
                 time.sleep(0.05)
                 continue
@@ -118,9 +118,9 @@ class Trial:
                 time.sleep(0.05)
                 continue
             self.counts["searches answered"] += 1
-            if not answer["complete"]:  # as it says
+            if not answer["complete"]:  # according to the answer
                 self.counts["searches out of time"] += 1
-            elif self.documents.state(doc_id) == before:  # nothing changed meanwhile
+            elif self.documents.state(doc_id) == before:  # no change in the meantime
                 hits = answer["hits"]
                 self._check(doc_id, hits[0]["text"] if hits else None, before[1], "a search")
 
@@ -132,11 +132,11 @@ class Trial:
     def _check(self, doc_id: str, text: str | None, may_be: set[Version], where: str) -> None:
         texts = {None if version is None else text_of(doc_id, version) for version in may_be}
         if text not in texts:
-            self.wrong.append(f"{where}: {doc_id} is {text!r}, and may be {sorted(map(str, texts))}")
+            self.wrong.append(f"{where}: {doc_id} is {text!r}, but must be one of {sorted(map(str, texts))}")
         self.counts["documents compared"] += 1
 
     def _compare(self) -> None:
-        """The index on disk with what was acknowledged."""
+        """Compare the index on disk with the acknowledged changes."""
         with Searcher.open(self.folder) as searcher:
             snapshot = searcher.snapshot
             rows = snapshot.rows_of(self.documents.ids).tolist()

@@ -1,9 +1,9 @@
-"""What shards cost: time of a query beside that of one index, builds and searches on more processors.
+"""The cost of shards: time of a query compared with a single index, builds and searches on more processors.
 
     python benchmarks/shards.py [--rows 20000] [--shards 2] [--cluster local]
 
-Documents are made (Zipf words), BM25 encodes them. Everything runs on this machine: the network of a cluster is not
-measured.
+Documents are generated (Zipf words), and encoded by BM25. Everything runs on this machine: the network of a cluster is
+not measured.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def made_documents(rows: int) -> list[dict[str, str]]:
 
 
 def microseconds(search: Callable[[str], object], queries: list[str]) -> float:
-    """The median of single searches, after some that are not counted."""
+    """The median of single searches, after some that do not count."""
     for query in queries[:50]:
         search(query)
     times = []
@@ -80,7 +80,7 @@ def main() -> None:
     print("| | build, s | a query, µs | ranking alone, µs | 300 queries in one call, ms |")
     print("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        lsr.build_index(documents[:200], Path(folder, "warm"), "bm25")  # kernels
+        lsr.build_index(documents[:200], Path(folder, "warm"), "bm25")  # loads kernels
         one = Path(folder, "one")
         built = seconds(lambda: lsr.build_index(documents, one, "bm25", threads=1))
         searcher = lsr.Searcher.open(one)

@@ -35,7 +35,7 @@ def main() -> None:
     text = (DOCS / "performance.md").read_text()
     times = numbers(text, "Search at equal recall", given.collection, given.recall)
     sizes = numbers(text, "Size", given.collection)
-    sizes = {name: sizes[name.split()[0]] for name in times if name.split()[0] in sizes}  # there without versions
+    sizes = {name: sizes[name.split()[0]] for name in times if name.split()[0] in sizes}  # sizes have no versions
     what = f"{WHAT[given.collection]}, SPLADE vectors"
     picture = drawn(f"Query time in µs at recall@10 ≥ {given.recall}", times, "Index size on disk in MB", sizes, what)
     (DOCS / "speed.svg").write_text(picture)
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def numbers(text: str, section: str, collection: str, recall: str | None = None) -> dict[str, float]:
-    """Engine -> figure, of the first table of the section, by the names in its head."""
+    """Engine -> number, from the first table of the section, by the names in its head."""
     table = re.search(r"(?:^\|.*\n)+", text.split(f"\n## {section}\n")[1], re.MULTILINE)
     assert table is not None, section
     head, _, *rows = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in table[0].splitlines()]

@@ -1,10 +1,10 @@
-"""From nothing to an answer: whole processes, with Numba's cache and the system's file cache warm.
+"""Times of whole processes from start to answer, with Numba's cache and the system's file cache warm.
 
-    python benchmarks/start.py                                         of the package that is installed
-    cd CHECKOUT && PYTHONPATH=. python /path/to/benchmarks/start.py    of another one, by the same interpreter
+    python benchmarks/start.py                                         the installed package
+    cd CHECKOUT && PYTHONPATH=. python /path/to/benchmarks/start.py    another one, with the same interpreter
 
-`lsr --help`, and `lsr search` of three indexes of the same 1,000 texts: by BM25, by inference-free queries, and by
-`tiny`, whose queries run a network. Medians of wall and CPU seconds; the second do not tell of other programs.
+`lsr --help`, and `lsr search` in three indexes of the same 1,000 texts: with BM25, with inference-free queries, and
+with `tiny`, whose queries need a network. Medians of wall and CPU seconds; CPU seconds do not include other programs.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ def main() -> None:
 
 
 def lsr(*words: str | Path) -> None:
-    # An installation has bytecode; of an editable one the first run writes it, unless the environment forbids it.
+    # An installation has bytecode; for an editable one, the first run writes it, unless the environment forbids it.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     subprocess.run([sys.executable, "-m", "lsr", *map(str, words)], check=True, capture_output=True, env=environment)
 
 
 def timed(command: tuple[str | Path, ...]) -> tuple[float, float]:
-    """Seconds on the wall, and of the CPU."""
+    """Wall and CPU seconds."""
     begin, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     lsr(*command)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -1,10 +1,10 @@
-"""Whether an ensemble of teachers ranks better than each: the premise of teaching by it.
+"""A test whether an ensemble of teachers ranks better than each teacher: the premise of training with it.
 
     python benchmarks/teachers_premise.py COLLECTION --split dev --teacher dense:minilm --teacher sparse:tiny
 
-For some queries, drawn at random, it takes the first documents that BM25 finds and the relevant ones, lets each
-teacher score them, and prints nDCG@10 of BM25, each teacher, the mean of their scores brought to 0..1 for each query
-(Geng et al. 2024), and their plain sum, with intervals of a bootstrap over clusters of queries.
+For some random queries, each teacher scores the first documents of BM25 and the relevant ones. Prints nDCG@10 of BM25,
+each teacher, the mean of their scores normalized to 0..1 per query (Geng et al. 2024), and their plain sum, with
+intervals of a bootstrap over clusters of queries.
 """
 
 from __future__ import annotations

@@ -1,22 +1,22 @@
-"""Training speed, side by side with sentence-transformers' SparseEncoderTrainer: same checkpoint, texts and objective.
+"""Training speed, compared with sentence-transformers' SparseEncoderTrainer: same checkpoint, texts and objective.
 
     python benchmarks/train.py                                     SciFact on the CPU, in float32
     python benchmarks/train.py --precision bfloat16 --threads 2
-    python benchmarks/train.py --keep-memory                       kinder to sentence-transformers, see below
+    python benchmarks/train.py --keep-memory                       better for sentence-transformers, see below
     python benchmarks/train.py --device cuda --steps 100 --warm-up 20 --threads 8
     python benchmarks/train.py --device cuda --base --precision bfloat16 --batch 128 --rounds 1 --steps 20 --warm-up 10
 
-Needs `pip install datasets`, without which sentence-transformers does not train. A step is one of AdamW on a batch of
-queries, each with one positive and one negative document: multiple negatives ranking, and FLOPS on both sides. What is
-not set here is left at its default: lsr tokenizes in a second thread.
+Needs `pip install datasets`, without which sentence-transformers does not train. A step is one step of AdamW on a batch
+of queries, each with one positive and one negative document: multiple negatives ranking, and FLOPS on both sides. All
+other settings are defaults: lsr tokenizes in a second thread.
 
-First, losses of some steps on one and the same batch, without dropout: equal ones show that both do the same work.
-Then queries per second, of the steps after a warm-up; lsr's are those of its own log. The two take turns, each time in
-a new process: figures are the median, least and most of the rounds. Memory is the most that a process ever held, its
-start included, or on a GPU the most that torch did.
+First, the losses of some steps on one batch, without dropout: equal losses show that both do the same work. Then
+queries per second, of the steps after a warm-up; lsr's are from its own log. The two take turns, each time in a new
+process: figures are the median, minimum and maximum of the rounds. Memory is the peak of a process, including its
+start, or on a GPU the peak of torch.
 
-sentence-transformers holds the logits of a batch, gigabytes, which glibc asks the system for and gives back in every
-step. Where that is slow, as in many virtual machines, it can take most of the time; --keep-memory leaves it out.
+sentence-transformers keeps the logits of a batch, gigabytes, which glibc allocates from the system and frees in every
+step. If this is slow, as in many virtual machines, it can take most of the time; --keep-memory avoids it.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ from lsr.training.regularizers import Penalty
 from lsr.training.training_config import DataConfig, EncoderConfig, OptimizerConfig, RegularizerConfig, TrainingConfig
 
 DATA = Path(os.environ.get("LSR_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
-QUERY_FLOPS, DOCUMENT_FLOPS = 5e-3, 3e-3  # strong enough to show in the losses that are compared
-KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}  # of glibc
-COMPARED = {"total": 4, "stretch": 1}  # steps of the comparison, one figure for each
+QUERY_FLOPS, DOCUMENT_FLOPS = 5e-3, 3e-3  # strong enough to affect the compared losses
+KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}  # settings of glibc
+COMPARED = {"total": 4, "stretch": 1}  # number of compared steps, with one value each
 
 
 @dataclass
 class Done:
-    """Of every stretch of so many steps, the mean loss and the queries a second."""
+    """For every stretch of steps, the mean loss and the queries per second."""
 
     losses: list[float]
     speeds: list[float]
@@ -143,7 +143,7 @@ def work(job: Namespace) -> Done:
     torch.set_num_threads(job.threads)
     with tempfile.TemporaryDirectory() as out:
         done = TRAINERS[job.trainer](job, out)
-    # Not getrusage: what it says of a process begins with the memory of the one that started it.
+    # Not getrusage, which starts with the memory of the parent process.
     peak = int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0]) * 1024
     done.peak_gigabytes = (torch.cuda.max_memory_allocated() if job.device == "cuda" else peak) / 1e9
     return done
@@ -161,13 +161,13 @@ def in_new_process(arguments: Namespace, **more: Any) -> Done:
 
 
 def make_records(name: str) -> list[str]:
-    """No document comes twice: lsr leaves those out of a query's negatives that another record says are its positives.
+    """Records without duplicate documents: lsr drops negatives of a query that other records have as its positives.
 
-    Negatives are drawn at random.
+    Negatives are random.
     """
     collection = load_collection(DATA / name if (DATA / name).is_dir() else name, "train")
     texts = {document.doc_id: document.full_text for document in collection.documents() if document.full_text}
-    positives: dict[str, str] = {}  # text of a document -> text of the query
+    positives: dict[str, str] = {}  # document text -> query text
     for query_id, judged in collection.qrels().items():
         relevant = [texts[doc_id] for doc_id, grade in judged.items() if grade > 0 and doc_id in texts]
         if unused := [text for text in relevant if text not in positives]:
@@ -189,9 +189,9 @@ def without_dropout(model: Path, folder: Path) -> Path:
 
 
 def of_base_size(model: Path, folder: Path, texts: list[str], max_length: int) -> Path:
-    """A network as large as BERT-base with random weights, and a bias with which texts begin sparse, as if trained.
+    """A network of the size of BERT-base with random weights, and a bias that makes texts sparse, as after training.
 
-    model: a BERT, which has the tokenizer. In the mean each of the texts has 250 components above 0.
+    model: a BERT with the tokenizer. On average, each of the texts has 250 components above 0.
     """
     from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer
 
@@ -212,20 +212,24 @@ def of_base_size(model: Path, folder: Path, texts: list[str], max_length: int) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--encoder", default="tiny", help="a masked language model, as load_encoder takes it")
-    parser.add_argument("--base", action="store_true", help="train BERT-base's network from random weights instead")
-    parser.add_argument("--collection", default="scifact", help="one of the data that has a train split, or a path")
+    parser.add_argument("--encoder", default="tiny", help="a masked language model, for load_encoder")
+    parser.add_argument(
+        "--base", action="store_true", help="instead train a network of the size of BERT-base from random weights"
+    )
+    parser.add_argument(
+        "--collection", default="scifact", help="a collection of the data with a train split, or a path"
+    )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=20, help="that are timed, a multiple of --warm-up")
-    parser.add_argument("--warm-up", type=int, default=5, help="steps before them")
-    parser.add_argument("--batch", type=int, default=32, help="queries of a step")
+    parser.add_argument("--steps", type=int, default=20, help="number of timed steps, a multiple of --warm-up")
+    parser.add_argument("--warm-up", type=int, default=5, help="number of steps before these")
+    parser.add_argument("--batch", type=int, default=32, help="queries per step")
     parser.add_argument("--max-length", type=int, default=256)
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--keep-memory", action="store_true", help="let neither give memory back to the system")
-    parser.add_argument("--json", type=Path, help="write the figures there")
-    parser.add_argument("--job", help=argparse.SUPPRESS)  # for the processes that this one starts
+    parser.add_argument("--keep-memory", action="store_true", help="do not return memory to the system, for both")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
+    parser.add_argument("--job", help=argparse.SUPPRESS)  # for child processes
     arguments = parser.parse_args()
     if arguments.job:
         print(json.dumps(asdict(work(Namespace(**json.loads(arguments.job))))))
@@ -237,7 +241,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         records, batch, encoder = (Path(scratch) / name for name in ("records.jsonl", "batch.jsonl", "encoder"))
         lines = make_records(arguments.collection)
-        records.write_text("".join(lines[: len(lines) // arguments.batch * arguments.batch]))  # whole batches
+        records.write_text("".join(lines[: len(lines) // arguments.batch * arguments.batch]))  # only whole batches
         batch.write_text("".join(lines[: arguments.batch]))
         model = find_checkpoint(arguments.encoder).folder
         if arguments.base:
@@ -253,7 +257,7 @@ def main() -> None:
             for name, dones in rounds.items():
                 dones.append(in_new_process(arguments, trainer=name, seed=seed, **timed))
 
-    from encode import cpu_name  # not above: it would bring sentence-transformers into the memory of lsr's processes
+    from encode import cpu_name  # not above, because it would load sentence-transformers into the processes of lsr
 
     packages = ("torch", "transformers", "sentence-transformers")
     versions = ", ".join(f"{package} {version(package)}" for package in packages)

@@ -1,4 +1,4 @@
-"""The true top 10 of queries over collections of millions, a slice at a time, kept on disk."""
+"""The true top 10 of queries over collections of millions of rows, computed in slices and stored on disk."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from search_common import recall_of
 
 from lsr import ExactIndex, SparseVectors
 
-SLICE = 100_000  # rows; what is found in a slice serves every collection that has all of it
+SLICE = 100_000  # rows; every collection with the whole slice uses its results
 
 
 class Truth:
-    """The first rows of a grown collection with queries and their true top 10: what recall is measured by."""
+    """The first rows of a grown collection, with queries and their true top 10, by which recall is measured."""
 
     def __init__(self, name: str, documents: Path, rows: int, queries: SparseVectors, folder: Path) -> None:
-        """folder: where the findings of slices are kept; of these queries over this file alone."""
+        """Compute or load the true top 10. folder: of the results of slices, only for these queries over this file."""
         self.name, self.rows, self.queries = name, rows, queries
         self._grown = Grown(documents)
         self.nonzeros = int(self._grown.indptr[rows])
@@ -37,7 +37,7 @@ class Truth:
         )
 
     def recall(self, rows: np.ndarray) -> float:
-        """As Collection.recall."""
+        """See Collection.recall."""
         return recall_of(rows, self.top, self._least, self._scores)
 
     def _slice(self, begin: int, end: int, folder: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -53,7 +53,7 @@ class Truth:
     def _scores(self, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
         return np.array([self._score(query, row) for query, row in zip(queries.tolist(), rows.tolist(), strict=True)])
 
-    @functools.lru_cache(maxsize=1 << 20)  # engines and parameters miss by the same documents  # noqa: B019
+    @functools.lru_cache(maxsize=1 << 20)  # engines and parameters return the same wrong documents  # noqa: B019
     def _score(self, query: int, row: int) -> float:
         components, weights = self._grown.row(row)
         of_query, query_weights = self.queries.row(query)
