@@ -113,7 +113,7 @@ def calls(run: Run, best: Best, turns: Turns, collection: Collection) -> list[di
     """Time the best points with one query per call, and in a batch on one and on two threads."""
     table = table_of("recall@10 ≥", "engine", "mean", "p50", "p99", "besides", "1 thread", "2 threads", text=2)
     table.title = "µs of a call with one query; queries a second in a batch"
-    table.caption = "besides: what a call takes longer than the same query in a batch, on the mean"
+    table.caption = "besides: additional time of a call compared with the same query in a batch, mean"
     results = []
     for engine, row in best.items():
         reached = [(target, row[target]) for target in CALL_TARGETS if row[target]]

@@ -33,7 +33,7 @@ class CollectionError(LsrError):
 
 
 class EncoderError(LsrError):
-    """An encoder is unknown, not fitted, damaged, or does not belong to the index at hand."""
+    """An encoder is unknown, not fitted, damaged, or does not belong to the index."""
 
 
 class IndexFormatError(LsrError):

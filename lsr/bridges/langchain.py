@@ -50,7 +50,7 @@ class LsrVectorStore(VectorStore):
         ids: Sequence[str | None] | None = None,
         **kwargs: Any,
     ) -> list[str]:
-        """Add texts; returns their ids, which are new where none are given. Replaces texts with the same ids."""
+        """Add texts; returns their ids, new ones if none are given. Replaces texts with the same ids."""
         given = list(texts)
         names = [each or str(uuid4()) for each in (ids or [None] * len(given))]
         metadata = metadatas or [{}] * len(given)

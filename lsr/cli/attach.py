@@ -49,7 +49,7 @@ def attach(
     from lsr.retrieval.dense_building import attach_dense
     from lsr.storage.manifest import read_manifest
 
-    read_manifest(index)  # says what is wrong before anything is loaded
+    read_manifest(index)  # raises errors before anything is loaded
     documents = None if texts is None else options.documents_of([texts], id, text, title)
     if isinstance(documents, str):
         raise ParameterError(

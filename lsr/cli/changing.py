@@ -29,7 +29,7 @@ def opened(index: Path, sources: list[str], how: Mapping[str, Any]) -> tuple[Sea
     from lsr.retrieval.searcher import Searcher
     from lsr.storage.manifest import read_manifest
 
-    read_manifest(index)  # says what is wrong before anything is loaded
+    read_manifest(index)  # raises errors before anything is loaded
     columns = {name: how[name] for name in ("id", "text", "title") if name in how}
     documents = options.documents_of(sources, **columns)
     with while_loading(index):

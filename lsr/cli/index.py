@@ -160,7 +160,7 @@ def index(
             "options"
         )
     if later:
-        open_index(index)  # says what is wrong before a model is loaded
+        open_index(index)  # raises errors before a model is loaded
     dense_model: Any = dense if given else None
     if dense is not None and not given:
         with while_loading(dense):  # PyTorch and faiss, too

@@ -1,4 +1,4 @@
-"""Documents of one source or of several, which stream."""
+"""Sets of documents, of one or several sources, which are streamed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class DocumentReading(Protocol):
-    """One kind of source. Whatever is wrong is a CollectionError that names its place."""
+    """The interface of all sources of documents. Every error is a CollectionError that names the place."""
 
     @property
     def name(self) -> str: ...
@@ -28,9 +28,9 @@ class DocumentReading(Protocol):
 
 
 class DocumentSet(HasFacts):
-    """Documents, as as_documents finds them; they stream, and every pass gives the same in the same order.
+    """Documents of as_documents. They are streamed; each pass gives the same documents in the same order.
 
-    name: short, for messages.
+    name: a short name, for messages.
     """
 
     def __init__(self, reading: DocumentReading) -> None:
@@ -43,18 +43,18 @@ class DocumentSet(HasFacts):
 
     @property
     def count(self) -> int | None:
-        """The number of documents, for progress bars; None where only reading them all would tell."""
+        """The number of documents, for progress bars; None if it is unknown before all are read."""
         if self._count is None:
             self._count = self._reading.count()
         return self._count
 
     @cached_property
     def metadata_schema(self) -> pa.Schema | None:
-        """Types of the metadata, as the source has them; None where its values alone tell. Raises CollectionError."""
+        """The types of the metadata in the source; None if they follow from the values. Raises CollectionError."""
         return self._reading.schema
 
     def documents(self) -> Iterator[Document]:
-        """Every document once; memory grows by 16 bytes a document, to find ids that occur twice.
+        """All documents. Detecting duplicate ids takes 16 bytes of memory per document.
 
         Raises CollectionError, which names the place: the file and line, or row.
         """
@@ -62,36 +62,36 @@ class DocumentSet(HasFacts):
 
     @property
     def folders(self) -> list[str]:
-        """The folders below which the ids of pages are their paths."""
+        """The folders below which the paths of files are ids."""
         return list(getattr(self._reading, "folders", []))
 
     @property
     def partial(self) -> bool:
-        """Whether these are pages of a part of the folders of `within`, and nothing else."""
+        """Whether all documents are files from a part of the folders given to `within`."""
         return bool(getattr(self._reading, "partial", False))
 
     @property
     def left_out(self) -> str:
-        """Patterns of all files, for a shell, where a folder has tables that are not read; else empty."""
+        """Shell patterns of all files, if tables of a folder are not read; else empty."""
         return str(getattr(self._reading, "left_out", ""))
 
     @property
     def has_columns(self) -> bool:
-        """Whether id, text and title can be chosen: whether any of these documents are rows of a table."""
+        """Whether id, text and title can be chosen, because any of the documents are rows of a table."""
         return bool(getattr(self._reading, "has_columns", True))
 
     def within(self, folders: Sequence[str]) -> DocumentSet:
-        """The same documents, where pages that are in one of these folders have their paths below it as ids."""
+        """The same documents. Files in one of these folders have their paths below it as ids."""
         within = getattr(self._reading, "within", None)
         return self if within is None or not folders else DocumentSet(within(folders))
 
     def place_of(self, doc_id: str) -> Place | None:
-        """Where a document is: the file and line, or row. Reads the documents before it."""
+        """The place of a document: file and line, or row. Reads the documents before it."""
         return next((place for place, document in self._reading.documents() if document.doc_id == doc_id), None)
 
 
 class Documented(Protocol):
-    """What has documents already: a Collection, or anything like it."""
+    """An object with documents: a Collection, or an object with the same methods."""
 
     @property
     def name(self) -> str: ...
@@ -110,7 +110,7 @@ class Joined:
 
     @property
     def schema(self) -> pa.Schema | None:
-        """Of the columns whose types go together; those of others are told by their values."""
+        """The schema of the columns with compatible types. Other columns get their types from their values."""
         schemas = [reading.schema for reading in self._readings]
         known = [schema for schema in schemas if schema is not None]
         return unified(known) if known and len(known) == len(schemas) else None
@@ -141,7 +141,7 @@ class Joined:
 
 
 class Known:
-    """Documents among other sources that are read without their places."""
+    """Documents of an object, used among other sources, without places."""
 
     def __init__(self, documented: Documented) -> None:
         self._documented = documented

@@ -55,10 +55,10 @@ def as_documents(
     folder by the first pass;
     - a Collection, or another object with name, count and documents(), which is returned unchanged.
 
-    id, text, title: columns of a table, keys of lines of JSON or of dicts. By default the first of _id, id, docno,
-    doc_id and docid; of text, body, content, contents, passage and abstract; of title and headline, in upper or lower
-    case. An id is text or a whole number. Without such a column documents are numbered by row, from 0, after the name
-    of the file and a colon where there are several files. Pages among tables ignore the three.
+    id, text, title: columns of a table, or keys of JSON lines or dicts. By default the first of _id, id, docno, doc_id
+        and docid; of text, body, content, contents, passage and abstract; of title and headline, in upper or lower
+        case. An id is a text or a whole number. Without such a column, row numbers from 0 are the ids; with several
+        files, they follow the name of the file and a colon. Files of text among tables ignore these arguments.
 
     The id of a file of text is its path below the folder, or below the fixed beginning of the pattern; for a single
     file, its name. If the file is in a folder from which the index was built, its id is its path below that folder. Its

@@ -1,4 +1,4 @@
-"""Files of tables in a folder of which other files are read."""
+"""Warnings about tables in a folder whose other files are read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lsr.errors import LsrWarning
 
 
 def warn_of_left_out(folder: Path, why: str, files: Sequence[Path]) -> None:
-    """One LsrWarning with the number of files of each kind, and the command that adds them. why: what is read."""
+    """Warn of the number of files of each kind, with the command that adds them. why: the files that are read."""
     kinds = Counter(map(_ending, files))
     said = " and ".join(counted(count, f"{kind} file") for kind, count in kinds.items())
     left, add = ("is left out", "add it by itself") if len(files) == 1 else ("are left out", "add them by themselves")
@@ -23,7 +23,7 @@ def warn_of_left_out(folder: Path, why: str, files: Sequence[Path]) -> None:
 
 
 def patterns_of(folder: Path, files: Sequence[Path]) -> str:
-    """Patterns that find these files, one for each kind, as a shell takes them."""
+    """Shell patterns that match these files, one for each kind."""
     patterns = []
     for kind in dict.fromkeys(map(_ending, files)):
         deep = any(file.parent != folder for file in files if _ending(file) == kind)
@@ -32,5 +32,5 @@ def patterns_of(folder: Path, files: Sequence[Path]) -> str:
 
 
 def _ending(file: Path) -> str:
-    """The suffix as it is written, with the one before .gz."""
+    """The suffix in its original case, with the one before .gz."""
     return "".join(file.suffixes[-2:]) if file.suffix.lower() == ".gz" else file.suffix

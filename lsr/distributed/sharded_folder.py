@@ -126,7 +126,7 @@ class ShardedFolder:
 
 
 def is_sharded(folder: str | Path) -> bool:
-    """Whether the folder is a sharded index. Raises IndexFormatError if it is no index."""
+    """Whether the folder is a sharded index. Raises IndexFormatError if it is not an index."""
     return load_manifest(expanded(folder), MANIFEST).get("kind") == KIND
 
 

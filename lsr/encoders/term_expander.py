@@ -42,7 +42,7 @@ class TermExpander(HasFacts):
         self._words: dict[int, str] = {}
 
     def __call__(self, texts: Sequence[str], batch_size: int | None = None) -> list[str]:
-        """The words for each text, separated by blanks; "" for none. Raises what the encoder raises."""
+        """The words for each text, separated by blanks; "" for none. Raises the errors of the encoder."""
         checked = encodable(texts)
         vectors = self.encoder.encode_documents(checked, batch_size)
         expansions = []

@@ -20,9 +20,9 @@ def recipe_names() -> list[str]:
 
 
 def find_training(name_or_path: str | Path) -> Path | Traversable:
-    """The file of a recipe, whatever lies in the working directory, or else of a path.
+    """The file of a recipe, which has precedence over files in the working directory, or else that of a path.
 
-    Raises ParameterError, with the names of the recipes, where there is neither.
+    Raises ParameterError, with the names of the recipes, if there is neither.
     """
     name = str(expanded(name_or_path))
     recipes = recipe_names()

@@ -94,7 +94,7 @@ class Head(nn.Module):
         self._is_special = kept.numpy() == 0
 
     def share(self, other: Head) -> None:
-        """Use the parameters of `other` where both heads have them, so that two sides of one network share a head."""
+        """Use the parameters of `other` that both heads have, so that two sides of one network share a head."""
         for name in ("linear", "importance", "quality", "residual"):
             if getattr(self, name) is not None and getattr(other, name) is not None:
                 setattr(self, name, getattr(other, name))
@@ -135,7 +135,7 @@ class Head(nn.Module):
         return unit_length(vectors) if spec.unit_length else vectors
 
     def _literal_weights(self, states: States, batch: Batch) -> Iterator[tuple[npt.NDArray[Any], ...]]:
-        """(texts, components, weights) of what is added to the network's weights."""
+        """The additions to the network's weights, as (texts, components, weights)."""
         if self.residual is not None:
             yield self._literal_residual(states, batch)
         if self.lexical is not None:

@@ -1,4 +1,4 @@
-"""Saturated counts of a text's tokens, which a head adds to what its network weighs (HeadSpec.lexical)."""
+"""Saturated counts of a text's tokens, which a head adds to the weights of its network (HeadSpec.lexical)."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from lsr.vectors.vocabulary import Vocabulary
 
 K1, B = 0.9, 0.4  # those of BM25Encoder
 LENGTH = 100.0  # tokens of the mean text: fixed, so that a document needs no statistics of a collection
-SHARE = 0.8  # of an occurrence, which counts for the other tokens of its stem
+SHARE = 0.8  # share of an occurrence that counts for other tokens with its stem
 SHORTEST_STEMMED = 3  # characters
 
 
 class LexicalPart(nn.Module):
     """s_j = f_j / (f_j + k1 (1 - b + b L / LENGTH)), f_j = n_j + SHARE · Σ n_i over the other tokens i of j's stem.
 
-    n: how often each token occurs in the text, special tokens left out; L: their number. This is BM25's document side
-    (Robertson and Zaragoza 2009, eq. 3.15), with a fixed mean length, where a token also counts for those of its stem.
+    n_j is the frequency of token j in the text, L the number of tokens; both without special tokens. This is BM25's
+    document side (Robertson and Zaragoza 2009, eq. 3.15), with a fixed mean length and with counts of tokens of the
+    same stem.
 
-    stems: int64 [components], the same number for components of one stem, below the number of components.
+    stems: int64 [components], equal numbers for components with the same stem, below the number of components.
     """
 
     stems: Tensor
@@ -40,16 +41,17 @@ class LexicalPart(nn.Module):
         self.prepare()
 
     def prepare(self) -> None:
-        """To be called when the stems have changed."""
+        """Prepare the counting. Call it after changing the stems."""
         self._members = torch.argsort(self.stems, stable=True)
         sizes = torch.bincount(self.stems, minlength=len(self.stems))
         self._sizes = sizes[self.stems]
         self._begins = (sizes.cumsum(0) - sizes)[self.stems]
 
     def forward(self, ids: Tensor, literal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(texts, components, weights) of texts, int64 [texts, tokens], by text and rising component, each once.
+        """(texts, components, weights) of texts, int64 [texts, tokens], by text and ascending component, without
+        duplicates.
 
-        literal: bool [texts, tokens], which tokens are the text's own.
+        literal: bool [texts, tokens], the tokens that are the text's own.
         """
         texts, positions = literal.nonzero(as_tuple=True)
         tokens, dim = ids[texts, positions], len(self.stems)
@@ -67,7 +69,7 @@ class LexicalPart(nn.Module):
 
 
 def stems_of(vocabulary: Vocabulary) -> npt.NDArray[np.int64]:
-    """LexicalPart's stems by Snowball's English: of tokens that are whole words of letters, and no function words.
+    """LexicalPart's stems by Snowball's English stemmer, of whole words of letters except function words.
 
     Raises MissingExtraError.
     """

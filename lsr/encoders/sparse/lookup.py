@@ -100,7 +100,7 @@ class LookupSide:
             "max_length": self.spec.max_length,
             "prompt": self.spec.prompt,
             "lower_case": self.spec.lower_case,
-            # What is counted anew in each collection tells no encoder from another.
+            # The table of a collection is not part of the encoder's identity.
             **({"collection_idf": True} if self.spec.collection_idf else {"table_hash": hashed}),
         }
 

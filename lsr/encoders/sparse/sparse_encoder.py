@@ -155,10 +155,9 @@ class SparseEncoder(PretrainedEncoder):
             return self._document
 
     def fit(self, texts: Iterable[str]) -> Self:
-        """Count the IDF that queries are looked up in, where the encoder has a collection's; otherwise nothing.
+        """Compute the IDF table of queries, if the encoder has that of a collection; otherwise do nothing.
 
-        Tokens without a letter or digit weigh nothing, as in BM25Encoder. Raises EncoderError where no text has a
-        token.
+        Tokens without a letter or digit have no weight, as in BM25Encoder. Raises EncoderError if no text has a token.
         """
         side = self._query
         if isinstance(side, LookupSide) and side.spec.collection_idf:

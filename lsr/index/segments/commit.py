@@ -32,7 +32,7 @@ _ENCODER = re.compile(rf"{ENCODER}-{_NUMBER}", re.ASCII)
 _VOCABULARY = re.compile(rf"{VOCABULARY}-{_NUMBER}\.json", re.ASCII)
 _GENERATION = re.compile(rf"{GENERATION}(\d{{6,18}})\.json", re.ASCII)
 OURS = re.compile("|".join(f"({each.pattern})" for each in (_SEGMENT, _DELETED, _ENCODER, _VOCABULARY)), re.ASCII)
-"""What a writer names, and may remove again."""
+"""Names of files that a writer can remove."""
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _PART = re.compile(r"(?!\.\.?$)[^/\\\0]+")
 

@@ -67,7 +67,7 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
     """How the index was built."""
 
     generation: Generation | None = None
-    """What was opened, of an index of segments; it is held for as long as this object lives."""
+    """The opened generation, of an index of segments. It is kept as long as this object."""
 
     sample_recall: float | None
     """Recall@10 that blocks had for a sample of the documents as queries; None if documents were few."""
