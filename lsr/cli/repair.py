@@ -49,7 +49,7 @@ def repair(
             if len(ids) > _LISTED:
                 say(f"  and {len(ids) - _LISTED:,} more; --json lists all")
         for found in report.unrepaired:
-            say(f"{found.file}: {found.problem}; rebuild the index")
+            say(f"{found.file}: {found.problem}; build the index again")
         done = "would have" if dry_run else "has"
         say(f"generation {report.generation} {done} {counted(report.documents, 'document')}")
     if report.unrepaired:

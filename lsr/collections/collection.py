@@ -33,10 +33,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ACCEPTED = (
-    "give a BEIR folder (corpus.jsonl[.gz], queries.jsonl[.gz], qrels/*.tsv), a folder of MS MARCO files "
-    "(collection.tsv, queries*.tsv, qrels*.tsv), the files themselves (COLLECTION,QUERIES,QRELS; lines of id, tab and "
-    'text, or of JSON with "_id" and "text"), a folder of Parquet files (corpus/, queries/, qrels/), an ir_datasets id '
-    "such as beir/scifact/test, or the id of such a folder on Hugging Face, such as zeta-alpha-ai/NanoSciFact"
+    "give a BEIR folder (corpus.jsonl, queries.jsonl, qrels/*.tsv), a folder of MS MARCO TSV files, three files joined "
+    "by commas (DOCUMENTS,QUERIES,QRELS), a folder of Parquet files, an ir_datasets id such as beir/scifact/test, or "
+    "the id of such a folder on Hugging Face"
 )
 # Collections whose queries are documents, by their names in BEIR and ir_datasets, with splits.
 _QUERIES_ARE_DOCUMENTS = {

@@ -232,7 +232,7 @@ class Changes:
         found = self._writer.base.more.get(FOLDERS, [])
         if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
             raise IndexFormatError(
-                f"{self._writer.folder}: the folders in manifest.json are damaged; rebuild the index"
+                f"{self._writer.folder}: the folders in manifest.json are damaged; build the index again"
             )
         return found
 
@@ -333,7 +333,7 @@ class Changes:
             return None if entry is None else PassageSplit(**entry)
         except (TypeError, ParameterError) as error:
             raise IndexFormatError(
-                f"{self._writer.folder}: the passages in manifest.json are damaged ({error}); rebuild the index"
+                f"{self._writer.folder}: the passages in manifest.json are damaged ({error}); build the index again"
             ) from error
 
     def _known_columns(self) -> pa.Schema | None:
@@ -370,9 +370,7 @@ def read_given(
     if isinstance(documents, SparseVectors) or is_matrix(documents):
         return documents, None
     if ids is not None:
-        raise ParameterError(
-            "ids are for vectors; documents have their own ids, or are dicts with the key that id names"
-        )
+        raise ParameterError("ids are only for vectors; documents contain their ids (id names their column or key)")
     return None, as_documents(documents, id=id, text=text, title=title)
 
 

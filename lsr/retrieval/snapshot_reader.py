@@ -99,7 +99,7 @@ class SnapshotReader:
         encoder = self._choose(index, manifest.get("encoder") or {}, kept if kept.is_dir() else None)
         texts = StringColumn.open(folder, TEXTS) if manifest.get("has_texts") else None
         if texts is not None and len(texts) != len(index):
-            raise IndexFormatError(f"{folder}: {len(texts)} texts for {len(index)} documents; rebuild the index")
+            raise IndexFormatError(f"{folder}: {len(texts)} texts for {len(index)} documents; build the index again")
         beside = folder / DENSE_FOLDER
         dense = Dense.open(beside, self._device, index.identity) if beside.is_dir() else None
         return Snapshot(index, encoder, texts, dense)
