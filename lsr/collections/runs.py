@@ -108,6 +108,10 @@ def _foreign(path: Path, number: int, columns: int, rule: str) -> RunError:
 def write_run(path: str | Path, run: Mapping[str, Mapping[str, float]], tag: str = "lsr") -> None:
     """Write a TREC run, compressed if the name ends with .gz. The file appears only when it is complete.
 
+    path: the file.
+    run: {query id: {document id: score}}.
+    tag: the last column.
+
     The documents of a query are written by descending score, ties in the given order, ranks from 1. Scores are written
     in full (the shortest decimal that reads back as the same number), so that rounding changes no ranking. A query
     without documents has no line. Raises RunError for ids that a TREC file cannot store (empty, or with white space)

@@ -67,6 +67,7 @@ class ShardedFolder:
 
     @property
     def documents(self) -> int:
+        """The number of documents in all shards."""
         return sum(each.documents for each in self.shards)
 
     def path(self, number: int) -> Path:

@@ -42,21 +42,23 @@ class TokenSpans(NamedTuple):
 
 
 class Encoder(Protocol):
-    """Encodes texts as sparse vectors. The score of a document for a query is their inner product.
-
-    name: the name given to load_encoder.
-    dim: number of components, len(vocabulary).
-    fitted: whether it can encode: False for a BM25 encoder before `fit`, True for every encoder with stored weights.
-    """
+    """Encodes texts as sparse vectors. The score of a document for a query is their inner product."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name given to load_encoder."""
+
     @property
-    def dim(self) -> int: ...
+    def dim(self) -> int:
+        """Number of components, len(vocabulary)."""
+
     @property
-    def vocabulary(self) -> Vocabulary: ...
+    def vocabulary(self) -> Vocabulary:
+        """The tokens of the components."""
+
     @property
-    def fitted(self) -> bool: ...
+    def fitted(self) -> bool:
+        """Whether it can encode: False for BM25 before `fit`, True for encoders with stored weights."""
 
     def fit(self, texts: Iterable[str]) -> Self:
         """Compute the statistics of a collection, in one pass; returns the encoder itself.

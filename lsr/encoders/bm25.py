@@ -80,6 +80,7 @@ class BM25Encoder(HasFacts):
 
     @property
     def fitted(self) -> bool:
+        """Whether it can encode: True after `fit`."""
         return self._vocabulary is not None
 
     @property
@@ -91,6 +92,7 @@ class BM25Encoder(HasFacts):
 
     @property
     def dim(self) -> int:
+        """Number of components, len(vocabulary)."""
         return len(self.vocabulary)
 
     @property
@@ -211,7 +213,7 @@ class BM25Encoder(HasFacts):
         return self.idf < idf_of(np.array([share * self.documents]), self.documents)
 
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
-        """Weights idf · qtf."""
+        """Query weights idf · qtf: SparseVectors float32 [texts, dim]. Unknown tokens have none."""
         id_of, idf = self.vocabulary.id_of, self._idf
         components: list[int] = []
         times: list[int] = []

@@ -92,10 +92,12 @@ class TermFrequencyEncoder(HasFacts):
 
     @property
     def dim(self) -> int:
+        """Number of components."""
         return self._query.dim
 
     @property
     def vocabulary(self) -> Vocabulary:
+        """The tokens of the components."""
         return self._query.vocabulary
 
     @property

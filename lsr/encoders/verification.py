@@ -41,6 +41,7 @@ class CardCheck:
 
     @property
     def passed(self) -> bool:
+        """Whether the found value matches the expected one."""
         if self.found is None:
             return False
         if self.least:
@@ -70,6 +71,7 @@ class Verification(HasFacts):
 
     @property
     def passed(self) -> bool:
+        """Whether no check failed."""
         return not self.failed
 
     def as_json(self) -> dict[str, Any]:

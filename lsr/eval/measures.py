@@ -136,7 +136,10 @@ def _whole(grade: float, query_id: str, doc_id: str) -> int:
 
 
 def aggregate(per_query: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """Measure -> one figure for all queries: the mean, or the sum for counts such as NumRet."""
+    """{measure: value over all queries}: the mean, or the sum for counts such as NumRet.
+
+    per_query: {measure: {query id: value}}, from `evaluate_queries`.
+    """
     figures = {}
     for name, measure in parse_measures(list(per_query)).items():
         aggregator = measure.aggregator()
@@ -153,6 +156,6 @@ def evaluate(
 ) -> dict[str, float]:
     """Evaluate a run; returns {measure: value over all judged queries}, as a mean, or a sum for counts.
 
-    See `evaluate_queries` for the arguments, the counting of queries and the errors.
+    qrels, run, measures: see `evaluate_queries`, which counts queries and raises errors in the same way.
     """
     return aggregate(evaluate_queries(qrels, run, measures))

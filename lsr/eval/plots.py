@@ -69,11 +69,15 @@ def plot_curves(
 ) -> None:
     """Plot curves by name. Their points are joined from left to right, over a logarithmic axis.
 
-    label: of that axis; its values must be above 0.
+    curves: {name: points}. x of all points must be above 0.
+    label: of the axis of x.
+    measure: of the axis of values.
+    title: of the plot.
+    path: an .svg, .png or .pdf file.
     more: further files for the same plot, as in all functions here.
     logarithmic: make the axis of the measure logarithmic, too; its values must then be above 0.
 
-    Raises what plot_against_latency raises.
+    Raises the errors of plot_against_latency.
     """
     if not any(curves.values()):
         raise ParameterError(f"{path}: nothing to plot; give at least one curve with a point")

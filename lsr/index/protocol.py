@@ -40,7 +40,10 @@ class Index(Protocol):
         threads: int | None = 1,
         allowed: Allowed | None = None,
     ) -> SearchResult:
-        """The k best documents of each query: SparseVectors, or float32[queries, dim]. See SeismicIndex.search."""
+        """The k best documents of each query; see SeismicIndex.search.
+
+        queries: SparseVectors, or float32[queries, dim].
+        """
 
     def vector(self, row: int) -> Any:
         """The vector of a document: (components, weights), or float32[dim]. Raises ParameterError."""

@@ -54,6 +54,7 @@ class QueryVectors:
 
     @property
     def texts(self) -> list[str] | None:
+        """The texts of the queries; None if they have none."""
         return None if self.sparse is None or isinstance(self.sparse, SparseVectors) else list(self.sparse)
 
 

@@ -131,6 +131,7 @@ class Searcher(HasFacts, FromFolder):
 
     @property
     def index(self) -> SparseIndex[Any]:
+        """The sparse index of this generation."""
         return self.snapshot.index
 
     @property

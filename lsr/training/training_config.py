@@ -253,6 +253,7 @@ class TeacherConfig:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The names of all teachers, in the order of `weights`."""
         return (*self.dense, *self.sparse, *self.cross, *self.scores)
 
     @property

@@ -131,10 +131,12 @@ class SparseEncoder(PretrainedEncoder):
 
     @property
     def dim(self) -> int:
+        """Number of components."""
         return len(self.vocabulary)
 
     @property
     def vocabulary(self) -> Vocabulary:
+        """The tokens of the components."""
         return (self._small or self.query_side).vocabulary
 
     @property

@@ -107,7 +107,10 @@ class CheckReport(HasFacts):
 
 
 def check_index(folder: str | os.PathLike[str], *, progress: bool = False) -> CheckReport:
-    """Read all files of an index, and compare their checksums and numbers.
+    """Read all files of an index, and compare their checksums and numbers; returns a CheckReport.
+
+    folder: the folder of the index.
+    progress: show a bar on standard error.
 
     Damage is reported, not raised. Raises IndexFormatError if there is no index.
     """
