@@ -12,7 +12,7 @@ LSR = Path(__file__).resolve().parent.parent / "lsr"
 # From the bottom. A module of one floor may import from its own package and from those that stand before it.
 FLOORS = (
     *("version", "errors", "extras", "display", "checks", "threads"),
-    *("memory", "provenance", "progress", "spelling", "recipes"),
+    *("batched", "deadline", "memory", "provenance", "progress", "spelling", "recipes"),
     *("storage", "toml", "vectors", "collections", "index", "encoders", "retrieval", "exchange", "eval", "experiment"),
     "distributed",
     "serve",

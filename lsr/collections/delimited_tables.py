@@ -6,10 +6,10 @@ import csv
 import sys
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from lsr.batched import batched
 from lsr.collections.column_roles import TEXT_NAMES, AskedColumns, ColumnRoles
 from lsr.collections.lines import read_lines
 from lsr.collections.sources import Place
@@ -106,7 +106,7 @@ class DelimitedTable:
         """The cells of some rows, by column, and the last line of each row."""
         rows = self._rows(quoted)
         width = len(next(rows, (1, []))[1])
-        while some := list(islice(rows, BATCH_ROWS)):
+        for some in batched(rows, BATCH_ROWS):
             for number, cells in some:
                 if len(cells) != width:
                     raise CollectionError(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from lsr.batched import batched
 from lsr.collections.records_as_documents import RowPlace
 from lsr.collections.sources import NO_METADATA, Document, Place
 from lsr.collections.tables_as_documents import plain_values
@@ -66,7 +66,7 @@ class SpooledDocuments:
         with ColumnsWriter(path, _METADATA, self._given_schema) as writer:
 
             def strings() -> Iterator[str]:
-                while some := [document for _, document in islice(self._given, _ROWS)]:
+                for some in batched((document for _, document in self._given), _ROWS):
                     writer.add(document.metadata for document in some)
                     for document in some:
                         yield from (document.doc_id, document.title, document.text)

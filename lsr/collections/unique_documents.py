@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import islice
 
+from lsr.batched import batched
 from lsr.collections.sources import Document, Place
 from lsr.errors import CollectionError
 from lsr.storage.ids import UniqueIds
@@ -17,19 +17,17 @@ def unique_documents(name: str, read: Callable[[], Iterator[tuple[Place, Documen
 
     Raises CollectionError for a duplicate id, with both places, and if there is no document.
     """
-    unique = UniqueIds()
-    source = read()
-    batch = list(islice(source, _BATCH))
-    if not batch:
-        raise CollectionError(f"{name}: has no documents; it needs at least one")
-    while batch:
+    unique, empty = UniqueIds(), True
+    for batch in batched(read(), _BATCH):
+        empty = False
         repeated = unique.add([document.doc_id for _, document in batch])
         if repeated is not None:
             place, document = batch[repeated]
             first = next((at for at, other in read() if other.doc_id == document.doc_id), None)
             raise repeated_id(place, document.doc_id, first)
         yield from (document for _, document in batch)
-        batch = list(islice(source, _BATCH))
+    if empty:
+        raise CollectionError(f"{name}: has no documents; it needs at least one")
 
 
 def repeated_id(place: Place, identifier: str, first: Place | None = None) -> CollectionError:

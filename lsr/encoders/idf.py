@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
 
+from lsr.batched import batched
 from lsr.checks import check_text, expanded
 from lsr.encoders.sparse.tokens import FolderTokenizer
 from lsr.errors import EncoderError
@@ -49,9 +49,8 @@ def idf_of_texts(
     """
     frequencies = np.zeros(len(tokens.vocabulary), np.int64)
     documents = row = 0
-    remaining = iter(texts)
     with progress_bar("counting", total, "documents", progress) as advance:
-        while some := list(islice(remaining, TEXTS_COUNTED_AT_ONCE)):
+        for some in batched(texts, TEXTS_COUNTED_AT_ONCE):
             for text in some:
                 check_text(f"row {row}", text, EncoderError)
                 row += 1

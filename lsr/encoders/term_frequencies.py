@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
+from lsr.batched import batched
 from lsr.checks import check_kind, check_number, expanded
 from lsr.display import HasFacts
 from lsr.encoders.base import ENCODER_FILE, Encoder, TokenSpans, encodable
@@ -109,9 +109,7 @@ class TermFrequencyEncoder(HasFacts):
 
         Raises EncoderError if no frequency is above zero, and what the network raises.
         """
-        remaining = iter(texts)
-        some = iter(lambda: list(islice(remaining, TEXTS_AT_ONCE)), [])
-        return self.fit_weights(map(self.network.encode_documents, some))
+        return self.fit_weights(map(self.network.encode_documents, batched(texts, TEXTS_AT_ONCE)))
 
     def fit_weights(self, parts: Iterable[SparseVectors]) -> Self:
         """Like `fit`, from the network's weights of the texts."""

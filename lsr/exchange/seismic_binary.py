@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
+from lsr.batched import batched
 from lsr.errors import VectorsError
 from lsr.exchange.index_rows import IndexRows, Written
 from lsr.exchange.opened_vectors import OpenedVectors
@@ -55,8 +55,8 @@ def read(path: Path, _scratch: Path) -> Iterator[OpenedVectors]:
 
 
 def _batches(path: Path, dim: int) -> Iterator[SparseVectors]:
-    rows, first = _rows(path), 0
-    while some := list(islice(rows, ROWS_AT_ONCE)):
+    first = 0
+    for some in batched(_rows(path), ROWS_AT_ONCE):
         indptr = indptr_of([len(components) for components, _ in some])
         with reading_errors(path, WHAT):
             arrays = normalize(

@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 
+from lsr.batched import batched
 from lsr.checks import expanded
 from lsr.collections.lines import read_lines
 from lsr.display import counted
@@ -70,8 +71,8 @@ class DenseVectors:
 
     def check_documents(self, ids: Iterable[str], what: str = "document") -> None:
         """Raises VectorsError unless there is exactly one vector for each of these documents."""
-        count, remaining = 0, iter(ids)
-        while some := list(islice(remaining, ROWS_AT_ONCE)):
+        count = 0
+        for some in batched(ids, ROWS_AT_ONCE):
             self._places(some, 0, what)
             count += len(some)
         if count != len(self):
@@ -94,8 +95,8 @@ class DenseVectors:
 
     def batches(self, ids: Iterable[str]) -> Iterator[tuple[list[str], Rows]]:
         """(ids, float32[m, dim]) of all documents, in batches of a few thousand. Raises VectorsError."""
-        first, remaining = 0, iter(ids)
-        while some := list(islice(remaining, ROWS_AT_ONCE)):
+        first = 0
+        for some in batched(ids, ROWS_AT_ONCE):
             yield some, self.of_documents(some, first)
             first += len(some)
 

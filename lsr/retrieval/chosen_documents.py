@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from lsr.batched import batched
 from lsr.collections.sources import Document
 from lsr.errors import CollectionError
 from lsr.progress import progress_bar
@@ -38,7 +38,7 @@ class ChosenDocuments:
         self._documents, self._choose = documents, choose
 
     def documents(self) -> Iterator[Document]:
-        for some in _lists(self._documents.documents()):
+        for some in batched(self._documents.documents(), _AT_ONCE):
             yield from self._choose(some)
 
     def survey(self, known: pa.Schema | None, see: See, progress: bool) -> Iterator[str]:
@@ -53,7 +53,7 @@ class ChosenDocuments:
         self.given = count = 0
         held: list[Document] = []
         with progress_bar("comparing", self._documents.count if progress else None, "documents", progress) as advance:
-            for some in _lists(self._documents.documents()):
+            for some in batched(self._documents.documents(), _AT_ONCE):
                 chosen = list(self._choose(some))
                 see(some, chosen)
                 for document in chosen:
@@ -111,8 +111,3 @@ def _same(stored: Any, given: Any, schema: pa.Schema, name: str) -> bool:
         given = given if stored == given else stored_value(given, schema.field(name).type)
         return bool(stored == given or (stored != stored and given != given))  # NaN
     return False
-
-
-def _lists(documents: Iterator[Document]) -> Iterator[list[Document]]:
-    while some := list(islice(documents, _AT_ONCE)):
-        yield some

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lsr.batched import batched
 from lsr.checks import check_kind, expanded
 from lsr.collections.documents import as_documents
 from lsr.collections.passages import passage_text
@@ -245,8 +245,8 @@ def _rows_to_encode(generation: Generation, source: Documents | None) -> Anew[Id
 
 def _check_same(documents: Documents, ids: Ids, count: int) -> None:
     """Raises CollectionError unless these are the documents of an index, in any order."""
-    given, remaining = 0, documents.documents()
-    while some := [document.doc_id for document in islice(remaining, _IDS_AT_ONCE)]:
+    given = 0
+    for some in batched((document.doc_id for document in documents.documents()), _IDS_AT_ONCE):
         unknown = ids.rows(some) < 0
         if unknown.any():
             at = int(unknown.argmax())

@@ -11,7 +11,6 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Self
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from lsr.batched import batched
 from lsr.errors import ParameterError
 from lsr.storage.arrays import damaged
 from lsr.storage.column_types import ColumnTypes, plain_type, plain_value
@@ -149,8 +149,7 @@ class ColumnsWriter:
 
         Raises CollectionError for a value that no column can store, or that does not agree with a known column.
         """
-        remaining = iter(rows)
-        while some := list(islice(remaining, ROWS_AT_ONCE)):
+        for some in batched(rows, ROWS_AT_ONCE):
             self._append(self._types.columns_of(some), len(some))
 
     def add_columns(self, columns: Columns, rows: npt.NDArray[np.integer]) -> None:

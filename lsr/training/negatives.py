@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import NamedTuple, Protocol
 
+from lsr.batched import batched
 from lsr.checks import check_kind, check_number, check_whole, listed
 from lsr.collections.collection import Collection
 from lsr.errors import CollectionError, EncoderError, ParameterError
@@ -188,9 +188,7 @@ def _positives(searcher: Searcher, qrels: Mapping[str, Mapping[str, int]], grade
 
 
 def _batches(queries: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    pairs = iter(queries.items())
-    while batch := dict(islice(pairs, QUERIES_AT_ONCE)):
-        yield batch
+    return map(dict, batched(queries.items(), QUERIES_AT_ONCE))
 
 
 def _rankings(

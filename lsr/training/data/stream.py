@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from random import Random
 
+from lsr.batched import batched
 from lsr.errors import CollectionError, ParameterError
 from lsr.training.data.examples import Draw, Group, draw, text_id
 from lsr.training.data.record_sources import RecordSource
@@ -80,13 +81,10 @@ class GroupStream:
         if batch_size < 1:
             raise ParameterError(f"batch_size is {batch_size}; it must be at least 1")
         _check_share("rank", rank, "ranks", ranks, skip)
-        drawn = self._shuffled(epoch)
-        number = 0
-        while together := list(islice(drawn, batch_size * ranks)):
+        for number, together in enumerate(batched(self._shuffled(epoch), batch_size * ranks)):
             share = len(together) // ranks
             if share and number >= skip:
                 yield tuple(self._group(each, epoch) for each in together[rank * share : (rank + 1) * share])
-            number += 1
 
     def _shuffled(self, epoch: int) -> Iterator[Draw]:
         random = Random(f"{self._seed} {epoch} order")

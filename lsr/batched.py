@@ -1,0 +1,16 @@
+"""Items, some at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of so many items, the last one of what is left; none is empty."""
+    remaining = iter(items)
+    while some := list(islice(remaining, size)):
+        yield some
