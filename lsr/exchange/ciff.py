@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from lsr.errors import VectorsError
+from lsr.errors import ParameterError, VectorsError
 from lsr.exchange.impacts import MAX_IMPACT, checked_scale, impacts_of, largest_weight
 from lsr.exchange.index_rows import IndexRows, Written
 from lsr.exchange.opened_vectors import OpenedVectors
@@ -37,6 +37,7 @@ WHAT = "an index in the Common Index File Format"
 LARGEST = 255  # largest impact without a given scale: readers that store a byte, such as BMP, support it
 POSTINGS_AT_ONCE = 1 << 22
 ROWS_AT_ONCE = 1 << 15
+MOST_TERMS = 2.0**63  # of a collection, and so of each term: an int64
 _INT32, _INT64, _DOUBLE, _STRING = 5, 3, 1, 9  # types of FieldDescriptorProto
 _FIELDS: dict[str, dict[str, int | str]] = {
     "Header": {
@@ -83,9 +84,15 @@ def _messages() -> _Messages:
 def write(path: Path, rows: IndexRows, scale: float | None, advance: Advance) -> Written:
     """Write the file. Rows are read twice, and lists are written in the third pass. Impacts of 0 are dropped.
 
-    Raises MissingExtraError.
+    Raises MissingExtraError, VectorsError for more rows or components than CIFF can number, and ParameterError for a
+    scale with which all impacts add up to more than its counts of terms can hold.
     """
     kinds = _messages()
+    for count, what in ((len(rows), "rows"), (rows.dim, "components")):
+        if count > MAX_IMPACT:
+            raise VectorsError(
+                f"{path}: {count:,} {what}, and CIFF numbers {MAX_IMPACT:,} at most; export smaller indexes"
+            )
     frequencies = np.zeros(rows.dim, np.int64)
     largest = 0.0
     for batch in rows.batches(advance):
@@ -113,7 +120,12 @@ def write(path: Path, rows: IndexRows, scale: float | None, advance: Advance) ->
             kept += np.bincount(keys, minlength=rows.dim)
             postings.add(keys, of_row[some] + first, impacts[some])
             first += len(batch)
-        written = int(kept.sum())
+        written, terms = int(kept.sum()), float(lengths.sum(dtype=np.float64))
+        if terms >= MOST_TERMS:
+            raise ParameterError(
+                f"scale {scale:g} makes impacts that add up to {terms:.4g}, and CIFF counts less than {MOST_TERMS:.4g};"
+                " give a smaller one"
+            )
         counts = {"num_postings_lists": int((kept > 0).sum()), "num_docs": len(rows)}
         totals = {"total_postings_lists": counts["num_postings_lists"], "total_docs": len(rows)}
         with replacing_file(path) as file:

@@ -15,10 +15,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lsr.batched import batched
 from lsr.collections.sources import Document
 from lsr.errors import VectorsError
 from lsr.exchange import numbered_records
-from lsr.exchange.index_rows import IndexRows, Written
+from lsr.exchange.index_rows import ExportedRow, IndexRows, Written
 from lsr.exchange.numbered_records import NumberedRecord
 from lsr.exchange.opened_vectors import OpenedVectors
 from lsr.exchange.table_rows import TableRows
@@ -42,34 +43,30 @@ def write(path: Path, rows: IndexRows, _scale: float | None, advance: Advance) -
     fields += [("text", pa.string())] if rows.has_texts else []
     fields += [("metadata", pa.struct(list(rows.metadata_schema)))] if rows.has_metadata else []
     schema = pa.schema(fields)
-    weights = 0
+
+    def record(row: ExportedRow) -> dict[str, Any]:
+        components = row.components.tolist()
+        named = {"tokens": [names[each] for each in components]} if names else {"indices": components}
+        return {
+            "id": row.row_id,
+            **named,
+            "values": row.weights.tolist(),
+            "text": row.text,
+            "metadata": row.metadata,
+        }
+
+    weights = number = 0
     with replacing_folder(path, MARKER) as folder:
-        held: list[dict[str, Any]] = []
-        writer, in_file = None, 0
-
-        def flush() -> None:
-            nonlocal writer
-            if writer is None:
-                number = len(list(folder.glob("*.parquet")))
-                writer = pq.ParquetWriter(folder / f"train-{number:05d}.parquet", schema, compression="zstd")
-            writer.write_table(pa.Table.from_pylist(held, schema))
-            held.clear()
-
-        for row in rows.rows(advance):
-            components = row.components.tolist()
-            named = {"tokens": [names[each] for each in components]} if names else {"indices": components}
-            texts = {"text": row.text, "metadata": row.metadata}
-            held.append({"id": row.row_id, **named, "values": row.weights.tolist(), **texts})
-            weights, in_file = weights + len(components), in_file + len(components)
-            if len(held) == ROWS_AT_ONCE:
-                flush()
-            if in_file > POSTINGS_PER_FILE and writer is not None and not held:
-                writer.close()
-                writer, in_file = None, 0
-        if held or writer is None:
-            flush()
-        if writer is not None:
-            writer.close()
+        batches = batched(rows.rows(advance), ROWS_AT_ONCE)
+        some: list[ExportedRow] | None = next(batches, [])
+        while some is not None:
+            in_file = 0
+            with pq.ParquetWriter(folder / f"train-{number:05d}.parquet", schema, compression="zstd") as writer:
+                while some is not None and in_file <= POSTINGS_PER_FILE:
+                    writer.write_table(pa.Table.from_pylist([record(row) for row in some], schema))
+                    in_file += sum(len(row.components) for row in some)
+                    some = next(batches, None)
+            weights, number = weights + in_file, number + 1
         (folder / MARKER).write_text(json.dumps({"format": "datasets", "rows": len(rows)}))
     return Written(weights)
 

@@ -20,7 +20,7 @@ from lsr.exchange.numbered_records import NumberedRecord, opened
 from lsr.exchange.opened_vectors import OpenedVectors
 from lsr.progress import Advance
 from lsr.retrieval.hits import as_json
-from lsr.vectors.io.jsonl import checked_id
+from lsr.vectors.io.jsonl import checked_id, parsed
 from lsr.vectors.io.token_records import numbered_lines
 
 WHAT = "points of Qdrant as lines of JSON, with a sparse vector"
@@ -52,15 +52,12 @@ def read(path: Path, _scratch: Path) -> AbstractContextManager[OpenedVectors]:
 def _records(path: Path) -> Iterator[NumberedRecord]:
     for line, text in numbered_lines(path, WHAT):
         place = f"{path}:{line}"
-        try:
-            point = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise VectorsError(f"{place}: not valid JSON ({error}); expected {WHAT}") from None
-        vectors = point.get("vector") if isinstance(point, dict) else None
+        point = parsed(text, place, WHAT, dict)
+        vectors = point.get("vector")
         found = [each for each in vectors.values() if isinstance(each, dict)] if isinstance(vectors, dict) else []
         if len(found) != 1:
             raise VectorsError(f"{place}: has {len(found)} sparse vectors instead of one; expected {WHAT}")
-        payload = point.get("payload") if isinstance(point.get("payload"), dict) else {}
+        payload = point["payload"] if isinstance(point.get("payload"), dict) else {}
         row_id = checked_id(payload.get("id", point.get("id")), place)
         document = None
         if isinstance(payload.get("text"), str):

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import signal
 import tracemalloc
+from collections.abc import Iterator
 from datetime import date
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import lsr
-from lsr.exchange import ciff
+from lsr.exchange import ciff, dataset_folder
 from lsr.exchange.formats import FORMATS
+from lsr.exchange.index_rows import ExportedRow, IndexRows
 from lsr.retrieval.searcher import Searcher
 from lsr.vectors.sparse_vectors import SparseVectors
 from tests.processes import KILLED_IN_WRITE, full_disk, run_python
@@ -238,6 +243,35 @@ def test_an_impact_that_no_term_frequency_can_be_is_refused(tmp_path: Path) -> N
     with pytest.raises(lsr.ParameterError, match=r"scale 100 is too large: .* becomes 1e\+32"):
         lsr.export_index(tmp_path / "index", tmp_path / "out", "anserini")
     assert not (tmp_path / "out").exists()
+
+
+def test_more_than_ciff_can_number_is_refused(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ciff, "MOST_TERMS", 100.0)
+    with pytest.raises(lsr.ParameterError, match=r"add up to .*, and CIFF counts less than 100; give a smaller one"):
+        lsr.export_index(index, tmp_path / "out", "ciff")
+    monkeypatch.setattr(ciff, "MAX_IMPACT", 5)
+    with pytest.raises(lsr.VectorsError, match="6 rows, and CIFF numbers 5 at most"):
+        lsr.export_index(index, tmp_path / "out", "ciff")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_data_set_of_several_files(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset_folder, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(dataset_folder, "POSTINGS_PER_FILE", 1)
+    lsr.export_index(index, tmp_path / "out", "datasets")
+    assert len([*(tmp_path / "out").glob("*.parquet")]) == 3
+    lsr.import_vectors(tmp_path / "out", tmp_path / "vectors", "datasets")
+    assert imported(tmp_path / "vectors") == rows_of(index)
+    every = IndexRows.rows
+
+    def failing(self: IndexRows, advance: Any) -> Iterator[ExportedRow]:
+        yield from islice(every(self, advance), 5)
+        raise lsr.VectorsError("damaged")
+
+    monkeypatch.setattr(IndexRows, "rows", failing)
+    with pytest.raises(lsr.VectorsError, match="damaged"):
+        lsr.export_index(index, tmp_path / "out", "datasets")
+    assert not [each for each in Path("/proc/self/fd").iterdir() if ".parquet" in os.path.realpath(each)]
 
 
 def test_what_cannot_be_asked_for(index: Path, tmp_path: Path) -> None:

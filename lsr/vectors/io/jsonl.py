@@ -37,13 +37,13 @@ def records(path: Path) -> Iterator[TokenRecord]:
         yield TokenRecord(place, checked_id(row_id, place), pairs)
 
 
-def parsed(text: str, place: str, what: str) -> dict[str, Any]:
-    """A JSON object. Objects inside it are tuples of pairs, so that duplicate keys are kept."""
+def parsed(text: str, place: str, what: str, inner: type[tuple[Any, ...] | dict[str, Any]] = tuple) -> dict[str, Any]:
+    """A JSON object. Objects inside it are dicts, or tuples of pairs, which keep duplicate keys."""
     try:
-        record = json.loads(text, object_pairs_hook=tuple)
+        record = json.loads(text, object_pairs_hook=inner)
     except (ValueError, RecursionError) as error:
         raise VectorsError(f"{place}: not valid JSON ({error}); expected {what}") from None
-    if not isinstance(record, tuple):
+    if not isinstance(record, inner):
         raise VectorsError(f"{place}: not a JSON object; expected {what}")
     return dict(record)
 
