@@ -55,13 +55,15 @@ class TextBatch(NamedTuple):
         """The batch on a device."""
         tokens = None if self.tokens is None else Batch(*(tensor.to(device) for tensor in self.tokens))
         bags = None if self.bags is None else tuple(tensor.to(device) for tensor in self.bags)
-        return TextBatch(tokens, bags, self.size)  # type: ignore[arg-type]
+        labels = None if self.labels is None else self.labels.to(device)
+        return TextBatch(tokens, bags, self.size, labels)  # type: ignore[arg-type]
 
     def part(self, start: int, end: int) -> TextBatch:
         """Only the texts from number `start` to before number `end`."""
         size = min(end, self.size) - start
         if self.tokens is not None:
-            return TextBatch(Batch(*(tensor[start:end] for tensor in self.tokens)), None, size)
+            labels = None if self.labels is None else self.labels[start:end]
+            return TextBatch(Batch(*(tensor[start:end] for tensor in self.tokens)), None, size, labels)
         assert self.bags is not None
         texts, components, counts = self.bags
         chosen = (texts >= start) & (texts < end)

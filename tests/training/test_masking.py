@@ -58,6 +58,8 @@ def test_error_and_gradients_are_those_of_transformers(tmp_path: Path, monkeypat
     torch.manual_seed(3)
     batch = model.masked(model.batch(TEXTS, False), False)
     assert batch.tokens is not None and batch.labels is not None
+    for part, kept in ((batch.part(1, 3), batch.labels[1:3]), (batch.to(torch.device("cpu")), batch.labels)):
+        assert part.labels is not None and torch.equal(part.labels, kept)
     weights, _ = model(batch, batch)
     plain = transformers.AutoModelForMaskedLM.from_pretrained(folder).eval()
     expected = plain(input_ids=batch.tokens.ids, attention_mask=batch.tokens.mask.long(), labels=batch.labels).loss
