@@ -56,7 +56,9 @@ def search(
         )
     if json:
         shown_hits = [{"rank": rank, **hit.as_dict(explain, _SNIPPET)} for rank, hit in enumerate(hits, start=1)]
-        print_json({"query": query, "hits": shown_hits, **({"facets": facets} if facets else {})})
+        stopped = {} if hits.complete else {"estimated_recall": hits.estimated_recall}
+        counts = {"facets": facets} if facets else {}
+        print_json({"query": query, "complete": hits.complete, **stopped, "hits": shown_hits, **counts})
         return
     if not hits and hits.complete:
         narrowed = request.allowed is not None or request.where is not None

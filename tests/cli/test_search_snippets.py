@@ -40,4 +40,6 @@ def test_json_has_the_text_and_what_counts_in_it(index: Path, lsr: Lsr) -> None:
 def test_a_search_that_was_stopped_says_so(lsr: Lsr, index: Path) -> None:
     stopped = lsr("search", index, "vitamin calcium bone", "--budget-us", "1")
     assert stopped.status == 0 and "reached --budget-us" in stopped.err and "no document" not in stopped.out
-    assert "stopped" not in lsr("search", index, "vitamin calcium bone", "--budget-us", "60000000").err
+    answer = lsr("search", index, "vitamin calcium bone", "--budget-us", "1", "--json").json
+    assert answer["complete"] is False and answer["estimated_recall"] < 1
+    assert "reached" not in lsr("search", index, "vitamin calcium bone", "--budget-us", "60000000").err
