@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from lsr.index.clock import now
+from lsr.index.index_checks import empty_result
 from lsr.storage.arrays import Array
 from lsr.threads import in_chunks
 
@@ -38,28 +41,35 @@ class Budget:
         return min(max(1 - self.missed / self.k, 0.0), INCOMPLETE) if self.missed else 1.0
 
 
-def in_time(
+# (begin, end, kept, scores, rows, budget): searches for the queries from begin to end, see search_lists.
+Search = Callable[[int, int, Array, Array, Array, Budget | None], None]
+
+
+def searched(
+    search: Search | None,
     queries: int,
-    size: int,
-    threads: int,
-    microseconds: int | None,
     k: int,
     documents: int,
+    budget_us: int | None,
     recall: Array | None,
-    search: Callable[[int, int, Budget | None], None],
-) -> None:
-    """Call search(begin, end, budget) for all queries: in chunks of `size`, or one by one if each has a time limit.
+    size: int,
+    threads: int,
+) -> tuple[Array, Array]:
+    """Run a search for all queries: scores float32[queries, k] and rows int64[queries, k], best first.
 
-    k, documents: see Budget. recall: float32[queries], filled in if there is a time limit.
+    search: called for chunks of `size` queries, or for one query at a time if each has a time limit; None finds
+    nothing. documents: of all segments. recall: float32[queries], filled in if there is a time limit.
     """
-    if microseconds is None:
-        in_chunks(queries, size, threads, lambda begin, end: search(begin, end, None))
-        return
+    scores, rows = empty_result(queries, k)
+    if search is None:
+        return scores, rows
+    kept = np.empty((queries, 0))
 
-    def search_one(begin: int, end: int) -> None:
-        budget = Budget(microseconds, max(k, 1), max(documents, 1))
-        search(begin, end, budget)
-        if recall is not None:
+    def search_some(begin: int, end: int) -> None:
+        budget = None if budget_us is None else Budget(budget_us, max(min(k, documents), 1), max(documents, 1))
+        search(begin, end, kept, scores, rows, budget)
+        if budget is not None and recall is not None:
             recall[begin] = budget.recall
 
-    in_chunks(queries, 1, threads, search_one)
+    in_chunks(queries, size if budget_us is None else 1, threads, search_some)
+    return scores, rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.errors import IndexFormatError
-from lsr.index.budget import Budget, in_time
+from lsr.index.budget import Budget, Search, searched
 from lsr.index.clock import NEVER
 from lsr.index.filters import Filter
-from lsr.index.index_checks import empty_result
 from lsr.index.inverted.inverted_kernels import (
     ALLOWED,
     COLUMNS,
@@ -52,8 +51,6 @@ JOB_QUERIES = 32  # queries between two chances to stop a search
 DAMAGED_LISTS = "posting lists have invalid row numbers; lsr check INDEX tells which files are damaged"
 
 NO_LISTS = Inverted(*(read_only(np.empty(0, kind)) for kind in (np.uint32, np.int64, np.uint32, np.float32)))
-
-Search = Callable[[int, int, Array, Array, Array, Budget | None], None]
 
 
 class Lines(NamedTuple):
@@ -164,23 +161,10 @@ class InvertedEngine:
 
         Raises IndexFormatError for a damaged file.
         """
-        scores, rows = empty_result(len(queries), k)
         lists = self.lists
         lines = lists.lines if allowed is None else lists.lines_of([allowed])
         search = lists.search_with(queries, min(k, len(self)), lines, share=1.0)
-        if search:
-            kept = np.empty((len(queries), 0))
-            in_time(
-                len(queries),
-                JOB_QUERIES,
-                threads,
-                params.budget_us,
-                min(k, len(self)),
-                len(self),
-                recall,
-                lambda begin, end, budget: search(begin, end, kept, scores, rows, budget),
-            )
-        return scores, rows
+        return searched(search, len(queries), k, len(self), params.budget_us, recall, JOB_QUERIES, threads)
 
     @cached_property
     def lists(self) -> ListTable:

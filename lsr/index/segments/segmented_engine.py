@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lsr.index.budget import Budget, in_time
+from lsr.index.budget import Budget, Search, searched
 from lsr.index.filters import Filter
 from lsr.index.index_checks import empty_result
 from lsr.index.inverted.inverted_engine import InvertedEngine, Lines, ListTable
@@ -18,7 +18,7 @@ from lsr.index.numbered_rows import NO_PASSAGES, NumberedRows
 from lsr.index.parameters import SearchParams
 from lsr.index.rows import GatheredRows
 from lsr.index.segments.row_map import RowMap
-from lsr.index.seismic.engine import JOB_QUERIES, BlockEngine, Search, check_knn, heap_size
+from lsr.index.seismic.engine import BlockEngine, check_knn, heap_size, job_size
 from lsr.index.seismic.search.kernels import Limits
 from lsr.storage.arrays import Array
 from lsr.vectors.normalize import indptr_of
@@ -146,19 +146,16 @@ class SegmentedEngine:
         recall: Array | None = None,
     ) -> tuple[Array, Array]:
         """Scores float32[queries, k] and rows int64[queries, k] of the best documents. Raises ParameterError."""
-        scores, rows = empty_result(len(queries), k)
         budget_us, params = params.budget_us, params.without_budget()
         searches = [each for _, each in self._searches(queries, k, params, allowed)]
 
-        def search(begin: int, end: int, budget: Budget | None) -> None:
+        def search(begin: int, end: int, kept: Array, scores: Array, rows: Array, budget: Budget | None) -> None:
             kept = np.zeros((end - begin, heap_size(k, len(self))))
             for each in searches:
                 each(begin, end, kept, scores, rows, budget)
 
-        if searches:
-            size = max(1, min(JOB_QUERIES, -(-len(queries) // threads)))
-            in_time(len(queries), size, threads, budget_us, min(k, len(self)), len(self), recall, search)
-        return scores, rows
+        size = job_size(len(queries), threads)
+        return searched(search if searches else None, len(queries), k, len(self), budget_us, recall, size, threads)
 
     def before(
         self, number: int, query: SparseVectors, k: int, params: SearchParams, allowed: Filter | None

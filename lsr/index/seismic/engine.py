@@ -6,17 +6,16 @@ It has no names, texts or files, so that an index can have several engines.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lsr.errors import ParameterError
-from lsr.index.budget import Budget, in_time
+from lsr.index.budget import Budget, Search, searched
 from lsr.index.clock import NEVER
 from lsr.index.filters import Filter
-from lsr.index.index_checks import empty_result
 from lsr.index.numbered_rows import ALL_ROWS, NO_ROWS, NumberedRows
 from lsr.index.parameters import IndexConfig, SearchParams
 from lsr.index.rows import GatheredRows
@@ -35,8 +34,7 @@ from lsr.index.seismic.search.queries import Prepared, prepare
 from lsr.storage.arrays import Array, read_only
 from lsr.vectors.sparse_vectors import SparseVectors
 
-# Queries between two chances to stop a search.
-JOB_QUERIES = 256
+JOB_QUERIES = 256  # at most, between two chances to stop a search
 
 # Blocks visited by default, per unit of the square root of k.
 BLOCKS_PER_ROOT = 100
@@ -62,7 +60,9 @@ EXACT_LISTS = "lists of exact searches"
 NO_GRAPH = read_only(np.empty((0, 0), np.uint32))
 
 
-Search = Callable[[int, int, Array, Array, Array, Budget | None], None]
+def job_size(queries: int, threads: int) -> int:
+    """How many queries a thread searches for at a time."""
+    return max(1, min(JOB_QUERIES, -(-queries // threads)))
 
 
 class Trail(NamedTuple):
@@ -188,22 +188,9 @@ class BlockEngine:
         recall: Array | None = None,
     ) -> tuple[Array, Array]:
         """Scores float32[queries, k] and rows int64[queries, k] of the best documents. Raises ParameterError."""
-        scores, rows = empty_result(len(queries), k)
         search = self.search_with(queries, self.limits(params, k, allowed), self.heap_size(k))
-        if search:
-            kept = np.empty((len(queries), 0))
-            size = max(1, min(JOB_QUERIES, -(-len(queries) // threads)))
-            in_time(
-                len(queries),
-                size,
-                threads,
-                params.budget_us,
-                min(k, len(self)),
-                len(self),
-                recall,
-                lambda begin, end, budget: search(begin, end, kept, scores, rows, budget),
-            )
-        return scores, rows
+        size = job_size(len(queries), threads)
+        return searched(search, len(queries), k, len(self), params.budget_us, recall, size, threads)
 
     def search_with(self, queries: SparseVectors, limits: Limits, heap_size: int) -> Search | None:
         """A function that searches queries begin..end in any thread; None if no document is allowed.
