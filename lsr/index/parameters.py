@@ -13,6 +13,7 @@ from lsr.errors import ParameterError
 Layout = Literal["fast", "compact"]
 
 LONGEST_BUDGET = 86_400_000_000  # microseconds: a day
+MOST = 1 << 40  # of what a search counts: more than any index has, and far from the largest int64
 
 _RETIRED = ("centroid_fraction", "min_cluster_size")
 
@@ -96,11 +97,11 @@ class SearchParams:
     budget_us: int | None = None
 
     def __post_init__(self) -> None:
-        check_whole("query_cut", self.query_cut, 1)
+        check_whole("query_cut", self.query_cut, 1, MOST)
         check_number("heap_factor", self.heap_factor, 0, 1000)
         if self.max_blocks is not None:
-            check_whole("max_blocks", self.max_blocks, 1)
-        check_whole("knn", self.knn, 0)
+            check_whole("max_blocks", self.max_blocks, 1, MOST)
+        check_whole("knn", self.knn, 0, MOST)
         check_flag("exact", self.exact)
         if self.recall is not None:
             check_number("recall", self.recall, 1e-9, 1)
