@@ -52,5 +52,9 @@ class ShardError(LsrError):
     """Shards of an index do not answer, or not in time. The message names them."""
 
 
+class DeadlineError(LsrError):
+    """The time that an answer may take is used up."""
+
+
 class StorageError(LsrError, OSError):
     """Writing failed: no space left, no permission, a path that cannot be created."""

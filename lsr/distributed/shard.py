@@ -15,6 +15,7 @@ from lsr.encoders.bm25 import BM25Encoder
 from lsr.encoders.load import load_encoder
 from lsr.errors import StorageError
 from lsr.index.parameters import SearchParams
+from lsr.index.segments.commit import read_commit
 from lsr.retrieval.hits import Hit, SearchedQuery
 from lsr.retrieval.request import SPARSE, SearchRequest, SideName
 from lsr.retrieval.searcher import Searcher
@@ -190,8 +191,8 @@ class Shard:
 
     def commit(self) -> tuple[int, int]:
         """Commit the changes; returns the new generation and its number of documents."""
-        writer = self._writing
-        return writer.commit(), writer.documents
+        number = self._writing.commit()
+        return number, read_commit(self.folder, number).documents
 
     def rollback(self) -> None:
         """Drop uncommitted changes."""

@@ -440,8 +440,9 @@ class ShardedSearcher(HasFacts):
         with self._changing:
             if self._lock is not None:
                 changed = self._write("commit", dict.fromkeys(sorted(self._changed), ()))
-                self._folder = ShardedFolder.read(self._folder.folder).with_generations(changed)
-                self._folder.write()
+                folder = ShardedFolder.read(self._folder.folder).with_generations(changed)
+                folder.write()
+                self._folder = folder
                 self._stamp = _stamp(self._folder.folder)
                 self._end()
             return self.generations

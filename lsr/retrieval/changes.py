@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -20,6 +21,7 @@ from lsr.errors import (
     CollectionError,
     EncoderError,
     IndexFormatError,
+    LsrWarning,
     ParameterError,
     StorageError,
     VectorsError,
@@ -191,8 +193,12 @@ class Changes:
         new = [each for each in dict.fromkeys(self._folders) if each not in folders]
         generation = self._writer.commit(**({FOLDERS: [*folders, *new]} if new else {}))
         self.pending, self._folders = False, []
-        self._remove(self._encodings)
-        self._encodings = []
+        encodings, self._encodings = self._encodings, []
+        try:
+            self._remove(encodings)
+        except StorageError as error:
+            said = f"generation {generation} is on disk, and what it was made of could not be removed ({error})"
+            warnings.warn(said, LsrWarning, stacklevel=2)
         return generation
 
     def merge(self, everything: bool, memory: int | None) -> int:

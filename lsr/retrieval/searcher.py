@@ -371,7 +371,8 @@ class Searcher(HasFacts, FromFolder):
 
         Searchers that open or refresh the index see the changes, and the changes survive a crash. If there are many
         segments, they are merged in a thread; this searcher remains the writer of the index until the merge is
-        finished. Raises StorageError if writing fails; the changes are then dropped.
+        finished. Raises StorageError if writing fails; the changes are then dropped. If this searcher cannot read the
+        new generation, the changes are committed all the same: a LsrWarning says so, and a later `refresh` shows them.
         """
         self._checked_reader  # noqa: B018 (raises)
         with self._writing:
@@ -381,12 +382,16 @@ class Searcher(HasFacts, FromFolder):
             merging = None
             try:
                 number = changes.commit()
-                merging = changes.merge_in_background()
-                if merging is not None and merging is not self._merging:
-                    self._merging = merging
-                    self._ending = Thread(target=self._end_merge, args=(changes, merging), name="lsr commit")
-                    self._ending.start()
-                self.refresh()
+                try:
+                    merging = changes.merge_in_background()
+                    if merging is not None and merging is not self._merging:
+                        self._merging = merging
+                        self._ending = Thread(target=self._end_merge, args=(changes, merging), name="lsr commit")
+                        self._ending.start()
+                    self.refresh()
+                except Exception as error:  # whatever it is, the changes are on disk, and must not be made again
+                    said = f"generation {number} is on disk, and cannot be searched yet ({error}); refresh the searcher"
+                    warnings.warn(said, LsrWarning, stacklevel=2)
             finally:
                 if merging is None:
                     self._end_changes(

@@ -69,7 +69,7 @@ class SnapshotReader:
             return former
         before = None if previous is None else previous.generation
         generation = open_generation(self.folder, number, before)
-        if previous is not None and before is not None and before.identity == generation.identity:
+        if previous is not None and before is not None and before.commit == generation.commit:
             return previous
         check_files(self.folder, verify, generation.commit.as_json())
         index = SeismicIndex.of_generation(generation)

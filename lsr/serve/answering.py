@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from time import monotonic
 from typing import Any
 
@@ -22,7 +21,7 @@ METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"}
 
 
 class Answering:
-    """Middleware in ASGI. The files of the page have their own headers."""
+    """Around an application of ASGI, its answers to defects too. The page's files have headers of their own."""
 
     def __init__(self, app: ASGIApp, metrics: ServeMetrics) -> None:
         self._app, self._metrics = app, metrics
@@ -31,24 +30,17 @@ class Answering:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun, answered = monotonic(), False
+        begun = monotonic()
 
         async def sending(message: Message) -> None:
-            nonlocal answered
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
                 self._metrics.answered(*_told(scope), message["status"], monotonic() - begun)
-                answered = True
             await send(message)
 
-        try:
-            await self._app(scope, receive, sending)
-        except Exception:  # a defect, which another layer answers
-            if not answered:
-                self._metrics.answered(*_told(scope), HTTPStatus.INTERNAL_SERVER_ERROR, monotonic() - begun)
-            raise
+        await self._app(scope, receive, sending)
 
 
 def _told(scope: Scope) -> tuple[str, str]:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from lsr.errors import ParameterError
+from lsr.checks import shown
+from lsr.deadline import seconds_left
+from lsr.errors import DeadlineError, ParameterError
 from lsr.index.parameters import SearchParams
 from lsr.index.tools.why_told import as_record, reason
 from lsr.retrieval.facet_counts import counted
-from lsr.retrieval.hits import Hit, SearchedQuery, as_json
+from lsr.retrieval.hits import Hit, Hits, SearchedQuery, as_json
 from lsr.retrieval.request import SPARSE, SearchRequest
 from lsr.retrieval.snapshot import Snapshot
 from lsr.serve.bodies import asked_of, request_of
@@ -37,18 +39,18 @@ def as_bytes(answer: Any) -> bytes:
 
 
 def search_work(index: ServedIndex, body: Any, settings: ServeSettings, metrics: ServeMetrics) -> Work:
-    """The work of a search. Raises ParameterError, RequestError."""
+    """A search, with its hits. Raises ParameterError."""
     request = request_of(body, settings)
     size = settings.most_documents if body.size is None else body.size
     if size > settings.most_documents:
-        raise RequestError(HTTPStatus.BAD_REQUEST, f"size is {size}; the maximum is {settings.most_documents}")
+        raise ParameterError(f"size is {shown(size)}; an answer has at most {settings.most_documents} hits")
     snapshot = index.searcher.snapshot
 
-    def do(encoded: Encoded, left: float) -> bytes:
+    def do(encoded: Encoded) -> bytes:
         begun = monotonic()
         texts = None if body.query is None else [body.query]
-        hits = snapshot.hits_of_encoded(encoded, texts, _within(request, left))[0]
-        facets = {name: counted(snapshot, name, hits, request.where) for name in dict.fromkeys(body.facets)}
+        hits = snapshot.hits_of_encoded(encoded, texts, _in_time(request))[0]
+        facets = {name: _counted(snapshot, name, hits, request.where) for name in dict.fromkeys(body.facets)}
         first = body.offset
         expansion_of = expansion(snapshot, body.query) if body.explain else lambda hit: {}
         shown = [
@@ -74,29 +76,37 @@ def search_work(index: ServedIndex, body: Any, settings: ServeSettings, metrics:
     return Work(snapshot, do, _deadline(settings, body.deadline_ms), asked_of(body, snapshot), request.sides)
 
 
-def _within(request: SearchRequest, left: float) -> SearchRequest:
-    """The request with the remaining time, in seconds, as the budget of its sparse search."""
+def _counted(snapshot: Snapshot, name: str, hits: Hits, where: str | None) -> list[dict[str, Any]] | None:
+    """None where the deadline passes before: the hits are there all the same."""
+    try:
+        return counted(snapshot, name, hits, where)
+    except DeadlineError:
+        return None
+
+
+def _in_time(request: SearchRequest) -> SearchRequest:
+    """With the time that is left as the budget of its sparse search."""
     if SPARSE not in request.sides:
         return request
-    microseconds = max(int(left * 1e6), 1)
+    microseconds = max(int(seconds_left() * 1e6), 1)
     own = request.params.budget_us
     budget = microseconds if own is None else min(own, microseconds)
     return replace(request, params=replace(request.params, budget_us=budget))
 
 
 def _deadline(settings: ServeSettings, asked: int | None = None) -> float:
-    """The deadline by `monotonic`. asked: milliseconds. Raises RequestError for more than the maximum."""
+    """By `monotonic`. asked: milliseconds. Raises ParameterError for more than the server gives."""
     if asked is not None and asked > settings.deadline_ms:
-        raise RequestError(HTTPStatus.BAD_REQUEST, f"deadline_ms is {asked}; the maximum is {settings.deadline_ms}")
+        raise ParameterError(f"deadline_ms is {shown(asked)}; this server gives at most {settings.deadline_ms}")
     return monotonic() + (settings.deadline_ms if asked is None else asked) / 1000
 
 
 def why_work(index: ServedIndex, body: Any, settings: ServeSettings) -> Work:
-    """The work of explaining why a search returns a document or not. Raises ParameterError, RequestError."""
+    """Why a search finds a document, or does not. Raises ParameterError."""
     request = _of_one_search(body, settings)
     snapshot = index.searcher.snapshot
 
-    def do(encoded: Encoded, left: float) -> bytes:
+    def do(encoded: Encoded) -> bytes:
         row = row_of(snapshot, body.id)
         explained = cast("SeismicIndex", snapshot.index).why(
             encoded[SPARSE], row, request.k, request.params, snapshot.allowed(request)
@@ -107,11 +117,11 @@ def why_work(index: ServedIndex, body: Any, settings: ServeSettings) -> Work:
 
 
 def explain_work(index: ServedIndex, body: Any, settings: ServeSettings) -> Work:
-    """The work of explaining the score of a document. Raises ParameterError, RequestError."""
+    """What the score of a document is made of, found or not. Raises ParameterError."""
     _of_one_search(body, settings)
     snapshot = index.searcher.snapshot
 
-    def do(encoded: Encoded, left: float) -> bytes:
+    def do(encoded: Encoded) -> bytes:
         row = row_of(snapshot, body.id)
         query = encoded[SPARSE]
         allowed = [row] if snapshot.index.ids is None else [body.id]
@@ -149,14 +159,14 @@ def _of_one_search(body: Any, settings: ServeSettings) -> SearchRequest:
 
 
 def facets_work(index: ServedIndex, body: Any, settings: ServeSettings) -> Work:
-    """The work of counting values. Raises RequestError."""
+    """How many documents have which values. Raises ParameterError."""
     snapshot = index.searcher.snapshot
     if body.k > settings.most_documents:
-        raise RequestError(
-            HTTPStatus.BAD_REQUEST, f"k is {body.k}; the maximum number of values is {settings.most_documents}"
+        raise ParameterError(
+            f"k is {shown(body.k)}; an answer has at most {settings.most_documents} values of a column"
         )
 
-    def do(encoded: Encoded, left: float) -> bytes:
+    def do(encoded: Encoded) -> bytes:
         counts = {name: snapshot.facets(name, where=body.where, k=body.k) for name in dict.fromkeys(body.columns)}
         facets = {
             name: [{"value": as_json(value), "documents": count} for value, count in of_column.items()]
@@ -167,7 +177,10 @@ def facets_work(index: ServedIndex, body: Any, settings: ServeSettings) -> Work:
     return Work(snapshot, do, _deadline(settings))
 
 
-def generation_of(snapshot: Snapshot) -> int | None:
+def generation_of(snapshot: Snapshot | ServedShards) -> int | tuple[int, ...] | None:
+    """Of shards, one each."""
+    if isinstance(snapshot, ServedShards):
+        return snapshot.generation
     return None if snapshot.generation is None else snapshot.generation.number
 
 
@@ -175,7 +188,7 @@ def document_work(index: ServedIndex, doc_id: str, settings: ServeSettings) -> W
     """The work of returning a stored document. Answers RequestError if it does not exist."""
     snapshot: Snapshot | ServedShards = index.searcher.snapshot
 
-    def do(encoded: Encoded, left: float) -> bytes:
+    def do(encoded: Encoded) -> bytes:
         if isinstance(snapshot, ServedShards):
             return as_bytes(_of_shard(snapshot, doc_id))
         row = row_of(snapshot, doc_id)

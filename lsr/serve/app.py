@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.middleware.cors import CORSMiddleware
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.types import ASGIApp
 
 from lsr.serve.answering import Answering
 from lsr.serve.gate import Gate
@@ -23,8 +24,8 @@ from lsr.version import __version__
 PREFIX = "/v1"
 
 
-def create_app(indexes: Mapping[str, ServedIndex], settings: ServeSettings) -> FastAPI:
-    """The application. Its threads run between its startup and its shutdown. Raises ParameterError."""
+def create_app(indexes: Mapping[str, ServedIndex], settings: ServeSettings) -> ASGIApp:
+    """The application, whose threads run between its startup and its shutdown. Raises ParameterError."""
     service, gate = Service(indexes, settings), Gate(settings)
 
     @asynccontextmanager
@@ -55,8 +56,7 @@ def create_app(indexes: Mapping[str, ServedIndex], settings: ServeSettings) -> F
             allow_headers=["Authorization", "Content-Type"],
             expose_headers=[RETRY_AFTER],
         )
-    app.add_middleware(Answering, metrics=service.metrics)
-    return app
+    return Answering(app, service.metrics)
 
 
 def _operating_routes(service: Service, gate: Gate) -> APIRouter:
@@ -64,8 +64,8 @@ def _operating_routes(service: Service, gate: Gate) -> APIRouter:
 
     @router.get("/health")
     async def health() -> Any:
-        """Whether the server runs. It needs no key, and reveals nothing about the indexes."""
-        return {"status": "ok"}
+        """That the server answers; `behind` where an index on disk cannot be taken up. It needs no key."""
+        return {"status": "behind" if service.follower.behind else "ok"}
 
     @router.get("/metrics", dependencies=[Depends(gate.looking)])
     async def metrics() -> Response:

@@ -11,6 +11,7 @@ from fastapi import Request
 from pydantic import Field, TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect
 
+from lsr.checks import shown
 from lsr.errors import LsrError, ParameterError
 from lsr.retrieval.request import WORDS, SearchRequest, word_types
 from lsr.retrieval.snapshot import Snapshot
@@ -87,7 +88,7 @@ class IdsBody:
 
 
 def reader_of(kind: type) -> Callable[[Request], Awaitable[Any]]:
-    """A function that reads the body of a request as an object of a class made by `table`. It raises ParameterError."""
+    """What reads the body of a request as an object of a class made by `table`; raises ParameterError, RequestError."""
     adapter: TypeAdapter[Any] = TypeAdapter(kind)
 
     async def read(request: Request) -> Any:
@@ -105,16 +106,16 @@ def reader_of(kind: type) -> Callable[[Request], Awaitable[Any]]:
         try:
             return adapter.validate_json(body)
         except ValidationError as error:
-            raise ParameterError(_said(kind, error)) from None
+            raise _refused(kind, error) from None
 
     return read
 
 
-def _said(kind: type, error: ValidationError) -> str:
+def _refused(kind: type, error: ValidationError) -> LsrError:
     first = error.errors(include_url=False)[0]
     if first["type"] == "json_invalid":
-        return f"the body is not JSON ({first['ctx']['error']}); correct it"
-    return said(kind, error) if first["loc"] else "the body is not a JSON object; send {...}"
+        return RequestError(HTTPStatus.BAD_REQUEST, f"the body is not JSON ({first['ctx']['error']}); correct it")
+    return ParameterError(said(kind, error) if first["loc"] else "the body is not an object; send one, {...}")
 
 
 def described(kind: type, *examples: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,22 +126,19 @@ def described(kind: type, *examples: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def request_of(body: Any, settings: ServeSettings) -> SearchRequest:
-    """The SearchRequest of a body. Raises ParameterError, and RequestError beyond the limits."""
+    """The one SearchRequest that a body describes. Raises ParameterError."""
     if body.k > settings.most_k:
-        raise RequestError(HTTPStatus.BAD_REQUEST, f"k is {body.k}; the maximum is {settings.most_k}")
+        raise ParameterError(f"k is {shown(body.k)}; this server ranks at most {settings.most_k}")
     if (body.query is None) == (body.vector is None):
         raise ParameterError("give either a query or a vector")
     size = len(body.query if body.vector is None else body.vector)
     if size > settings.most_characters:
         what = "characters" if body.vector is None else "components"
-        raise RequestError(
-            HTTPStatus.BAD_REQUEST, f"the query has {size} {what}; the maximum is {settings.most_characters}"
-        )
+        raise ParameterError(f"the query has {size} {what}; this server takes at most {settings.most_characters}")
+    most = max(settings.most_k, 1000)
     for word in ("feedback_depth", "negatives", "fusion_depth", "feedback_terms"):
-        if (value := getattr(body, word) or 0) > max(settings.most_k, 1000):
-            raise RequestError(
-                HTTPStatus.BAD_REQUEST, f"{word} is {value}; the maximum is {max(settings.most_k, 1000)}"
-            )
+        if (value := getattr(body, word) or 0) > most:
+            raise ParameterError(f"{word} is {shown(value)}; this server takes at most {most}")
     words = {word: value for word in WORDS if (value := getattr(body, word)) is not None}
     return SearchRequest.from_words(words, body.k, body.only)
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 from typing import Any
 
 from lsr.errors import CollectionError, ParameterError
 from lsr.retrieval.searcher import Searcher
 from lsr.serve.bodies import rows_of_weights
-from lsr.serve.problems import RequestError
 from lsr.serve.serve_settings import ServeSettings
 from lsr.serve.write_queue import Answer, Write
 
@@ -17,7 +15,7 @@ Documents = Sequence[Mapping[str, Any]]
 
 
 def adding(documents: Documents, settings: ServeSettings) -> Write:
-    """Add documents with new ids. Raises RequestError, CollectionError."""
+    """Documents with new ids. Raises ParameterError, CollectionError."""
     _check(documents, settings)
 
     def change(searcher: Searcher) -> Answer:
@@ -61,6 +59,4 @@ def _check(documents: Documents, settings: ServeSettings) -> None:
 
 def _check_count(count: int, settings: ServeSettings) -> None:
     if count > settings.most_documents:
-        raise RequestError(
-            HTTPStatus.BAD_REQUEST, f"the request has {count} documents; the maximum is {settings.most_documents}"
-        )
+        raise ParameterError(f"there are {count} documents; a request changes at most {settings.most_documents}")

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping
 from threading import Event, Thread
 
-from lsr.errors import LsrError, LsrWarning
-from lsr.retrieval.searcher import Searcher
+from lsr.errors import LsrError
+from lsr.serve.served_index import ServedIndex
 
 EVERY = 0.1  # seconds; each check takes a microsecond
+
+_LOG = logging.getLogger(__name__)
 
 
 class Follower:
     """A thread that refreshes searchers, so that no request waits while an index is opened. `close` ends it.
 
-    errors: of the searchers that cannot be refreshed, by their place; they keep searching their generation.
+    behind: the indexes that cannot be refreshed, by name, with what was said; they search what they had.
     """
 
-    def __init__(self, searchers: Sequence[Searcher]) -> None:
-        self.errors: dict[int, LsrError] = {}
-        self._searchers = searchers
+    def __init__(self, indexes: Mapping[str, ServedIndex]) -> None:
+        self.behind: dict[str, str] = {}
+        self._indexes = indexes
         self._ending = Event()
         self._thread = Thread(target=self._run, name="lsr follow", daemon=True)
 
@@ -33,12 +35,13 @@ class Follower:
 
     def _run(self) -> None:
         while not self._ending.wait(EVERY):
-            for place, searcher in enumerate(self._searchers):
+            for name, index in self._indexes.items():
                 try:
-                    if searcher.is_behind:
-                        searcher.refresh()
-                    self.errors.pop(place, None)
-                except LsrError as error:
-                    if place not in self.errors:
-                        warnings.warn(f"an index cannot be refreshed ({error})", LsrWarning, stacklevel=2)
-                    self.errors[place] = error
+                    if index.searcher.is_behind:
+                        index.searcher.refresh()
+                    self.behind.pop(name, None)
+                except Exception as error:  # a defect, too: the other indexes are followed, and this one later
+                    if self.behind.get(name) != str(error):
+                        defect = not isinstance(error, LsrError)
+                        _LOG.warning("lsr: index %s cannot be refreshed (%s)", name, error, exc_info=defect)
+                    self.behind[name] = str(error)

@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from lsr.errors import IndexFormatError, LsrError, MissingExtraError, ShardError, StorageError
+from lsr.errors import DeadlineError, IndexFormatError, LsrError, MissingExtraError, ShardError, StorageError
 
 PROBLEM = "application/problem+json"
 RETRY_AFTER = "Retry-After"
@@ -28,11 +28,13 @@ def status_of(error: LsrError) -> HTTPStatus:
     """The status of an lsr error: one of the request, unless the error is about the disk or the installation."""
     if isinstance(error, RequestError):
         return error.status
+    if isinstance(error, DeadlineError):
+        return HTTPStatus.GATEWAY_TIMEOUT
     if isinstance(error, StorageError | ShardError):
         return HTTPStatus.SERVICE_UNAVAILABLE
     if isinstance(error, IndexFormatError | MissingExtraError):
         return HTTPStatus.INTERNAL_SERVER_ERROR
-    return HTTPStatus.BAD_REQUEST
+    return HTTPStatus.UNPROCESSABLE_ENTITY
 
 
 def problem(status: int, detail: str, error: str | None = None, headers: dict[str, str] | None = None) -> Response:
@@ -47,7 +49,8 @@ def answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(LsrError)
     async def of_lsr(request: Request, error: LsrError) -> Response:
-        retry = error.retry_after if isinstance(error, RequestError) else 1 if isinstance(error, StorageError) else None
+        soon = 1 if isinstance(error, StorageError | DeadlineError) else None
+        retry = error.retry_after if isinstance(error, RequestError) else soon
         headers = {} if retry is None else {RETRY_AFTER: str(retry)}
         if status_of(error) == HTTPStatus.UNAUTHORIZED:
             headers["WWW-Authenticate"] = "Bearer"

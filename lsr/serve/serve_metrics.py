@@ -66,10 +66,13 @@ class _State(Collector):
         for name, length in self._waiting().items():
             queues.add_metric([name], length)
         yield queues
-        generations = GaugeMetricFamily("lsr_generation", "The generation of searches.", labels=["index"])
-        documents = GaugeMetricFamily("lsr_documents", "Documents in this generation.", labels=["index"])
+        generations = GaugeMetricFamily(
+            "lsr_generation", "The generation that searches see; of shards, their sum.", labels=["index"]
+        )
+        documents = GaugeMetricFamily("lsr_documents", "Documents that searches see.", labels=["index"])
         for name, index in self._indexes.items():
-            generations.add_metric([name], index.searcher.generation or 0)
+            seen: int | tuple[int, ...] = index.searcher.generation or 0
+            generations.add_metric([name], sum(seen) if isinstance(seen, tuple) else seen)
             documents.add_metric([name], index.searcher.documents)
         yield generations
         yield documents

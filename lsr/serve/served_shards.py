@@ -21,7 +21,6 @@ class ServedShards:
     Encoder, columns and vocabulary are those of the first shard at the start.
     """
 
-    generation = None  # each shard has its own
     dense = None
 
     def __init__(self, searcher: ShardedSearcher) -> None:
@@ -35,6 +34,11 @@ class ServedShards:
     @property
     def snapshot(self) -> ServedShards:
         return self
+
+    @property
+    def generation(self) -> tuple[int, ...]:
+        """That of each shard."""
+        return self._searcher.generations
 
     @property
     def documents(self) -> int:

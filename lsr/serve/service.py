@@ -30,7 +30,7 @@ class Service:
         self.metrics = ServeMetrics()
         self.work = WorkQueue(self.metrics)
         self.writes = {name: WriteQueue(index, self.metrics) for name, index in indexes.items()}
-        self.follower = Follower([index.searcher for index in indexes.values()])
+        self.follower = Follower(indexes)
         self.metrics.watch(indexes, self.waiting)
 
     def start(self) -> None:

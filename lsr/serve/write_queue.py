@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
 from time import monotonic
@@ -17,6 +17,8 @@ from lsr.serve.served_index import ServedIndex
 
 Answer = dict[str, Any]
 MOST_TOGETHER = 256  # changes per commit
+
+_LOG = logging.getLogger(__name__)
 
 
 class Write(Awaited[Answer]):
@@ -42,7 +44,10 @@ class WriteQueue:
         return self._waiting.qsize()
 
     async def answer(self, write: Write) -> Answer:
-        """The result of the change and its generation, which is then on disk. Raises the errors of the change."""
+        """What the change did, the generation that has it, which is on disk by then, and whether searches see it.
+
+        Raises what the change raises.
+        """
         self._waiting.put(write)
         return await write.result
 
@@ -75,16 +80,20 @@ class WriteQueue:
             changed.extend(self._changed(batch))
             written = monotonic()
             generation = self._searcher.commit() if changed else 0
+            seen = self._searcher.generation
             self._metrics.observe("write", written - begun)
             self._metrics.observe("commit", monotonic() - written)
-        except Exception as error:  # an error of the disk, or a defect: all changes are dropped
-            with suppress(LsrError):  # the next writer removes leftover files; the thread must continue
+        except Exception as error:  # of the disk, or a defect: nothing of it is kept
+            try:
                 self._searcher.rollback()
+            except Exception:  # what it cannot remove is left to the next writer; the thread must go on
+                _LOG.warning("lsr: a change could not be taken back", exc_info=True)
             for write in batch:
                 write.fail(error)
             return
+        visible = seen is not None and seen >= generation
         for write, answer in changed:
-            write.settle({**answer, "generation": generation})
+            write.settle({**answer, "generation": generation, "visible": visible})
 
     def _changed(self, batch: list[Write]) -> Iterator[tuple[Write, Answer]]:
         """The successful changes and their answers. Failed changes do not affect the others."""

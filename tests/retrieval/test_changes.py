@@ -6,16 +6,20 @@ import gc
 import threading
 from pathlib import Path
 from random import Random
+from typing import cast
 
 import numpy as np
 import pytest
 
 import lsr
-from lsr.errors import CollectionError, IndexFormatError, ParameterError, StorageError
+from lsr.errors import CollectionError, IndexFormatError, LsrWarning, ParameterError, StorageError
 from lsr.index.segments.commit import read_commit
 from lsr.index.segments.index_writer import IndexWriter
+from lsr.index.seismic.seismic_index import SeismicIndex
+from lsr.index.tools.stored_presets import store_presets
 from lsr.retrieval.changes import Changes
 from lsr.retrieval.searcher import Searcher
+from lsr.retrieval.snapshot_reader import SnapshotReader
 from lsr.storage.manifest import sealed
 from lsr.vectors.vocabulary import Vocabulary
 
@@ -220,3 +224,25 @@ def test_a_commit_after_a_vocabulary_that_could_not_be_written(
     searcher.add([{"id": "c", "text": "another"}])
     searcher.commit()
     assert Searcher.open(tmp_path / "i").search("another").ids == ["c"]
+
+
+def test_a_commit_that_cannot_be_read_is_done_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(*arguments: object, **others: object) -> None:
+        raise IndexFormatError("damaged")
+
+    searcher = lsr.build_index([{"id": "a", "text": "red"}], tmp_path / "index", encoder="bm25")
+    searcher.add([{"id": "b", "text": "white"}])
+    with monkeypatch.context() as patched, pytest.warns(LsrWarning, match=r"generation 2 is on disk, .*damaged"):
+        patched.setattr(SnapshotReader, "read", unreadable)
+        assert searcher.commit() == 2
+    assert searcher.generation == 1 and searcher.is_behind
+    assert searcher.refresh() and searcher.search("white").ids == ["b"] and not searcher.is_behind
+
+
+def test_a_refresh_takes_up_what_was_tuned(tmp_path: Path) -> None:
+    searcher = lsr.build_index([f"word{number % 7}" for number in range(50)], tmp_path / "index", encoder="bm25")
+    queries = searcher.encoder.encode_queries([f"word{number % 7}" for number in range(30)])
+    index = cast(SeismicIndex, Searcher.open(tmp_path / "index").index)
+    store_presets(tmp_path / "index", index.tune(queries, [0.9]))
+    assert searcher.is_behind and searcher.refresh()
+    assert [*cast(SeismicIndex, searcher.index).presets] == [0.9]

@@ -73,10 +73,10 @@ def test_every_example_of_the_description_is_answered(client: TestClient) -> Non
 
 def test_what_is_changed_is_found_when_the_change_is_answered(client: TestClient, folder: Path) -> None:
     added = client.post("/v1/indexes/bones/documents", json={"documents": [{"id": "new", "text": "marrow"}]})
-    assert added.json() == {"added": 1, "generation": 2}
+    assert added.json() == {"added": 1, "generation": 2, "visible": True}
     assert ids(search(client, query="marrow")) == ["new"]
     again = client.post("/v1/indexes/bones/documents", json={"documents": [{"id": "new", "text": "marrow"}]})
-    assert again.status_code == 400 and "'new' is already the id of a document" in again.json()["detail"]
+    assert again.status_code == 422 and "'new' is already the id of a document" in again.json()["detail"]
     assert client.delete("/v1/indexes/bones/documents/sub/d2.md").json()["deleted"] == 1
     assert client.get("/v1/indexes/bones/documents/sub/d2.md").status_code == 404
     assert ids(search(client, query="vitamin")) == []

@@ -86,4 +86,4 @@ def test_why_tells_what_an_exact_search_would_find(client: TestClient, folder: P
     assert first["verdict"] == "returned" and first["rank"] == 1
     assert client.post("/v1/indexes/library/why", json={**asked, "id": "nowhere"}).status_code == 404
     refused = client.post("/v1/indexes/library/why", json={**asked, "feedback": "rocchio"})
-    assert refused.status_code == 400 and "without feedback" in refused.json()["detail"]
+    assert refused.status_code == 422 and "without feedback" in refused.json()["detail"]

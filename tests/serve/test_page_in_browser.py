@@ -82,7 +82,7 @@ def page(browser: Any, address: str) -> Iterator[Page]:
     page.until(lambda: page.all(".panel"))
     yield page
     errors = [each for each in browser.get_log("browser") if each["level"] == "SEVERE"]
-    expected = ("why", "search")  # answers of 404 and 400 are in the log, too
+    expected = ("why", "search")  # answers of 404 and 422 are in the log, too
     assert [each for each in errors if not any(f"/{name} - " in each["message"] for name in expected)] == []
 
 

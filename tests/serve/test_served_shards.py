@@ -52,6 +52,6 @@ def test_a_sharded_index_is_served_as_one(tmp_path: Path) -> None:
             ("documents", {"documents": [{"id": "v", "vector": {"w1": 1.0}}]}, "do not accept vectors"),
         ):
             refused = client.post(f"/v1/indexes/shards/{path}", json=body)
-            assert refused.status_code == 400 and said in refused.json()["detail"], refused.text
+            assert refused.status_code == 422 and said in refused.json()["detail"], refused.text
         facts = client.get("/v1/indexes/shards").json()
         assert facts["documents"] == client.get("/v1/indexes/one").json()["documents"] == 12

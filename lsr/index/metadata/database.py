@@ -6,6 +6,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
+from lsr.deadline import stopping
 from lsr.threads import processors
 
 if TYPE_CHECKING:
@@ -47,15 +48,16 @@ def cursor() -> duckdb.DuckDBPyConnection:
 def query(statement: str, table: Any) -> tuple[str, Any]:
     """The type and the values, a NumPy array or a masked one, of a query of VIEW with one column.
 
-    table: the Arrow table that is VIEW. Raises duckdb.Error.
+    table: the Arrow table that is VIEW. Raises duckdb.Error, DeadlineError.
     """
     import duckdb
 
     own = cursor()
     own.register(VIEW, table)
     try:
-        result = own.execute(statement)
-        (values,) = result.fetchnumpy().values()
+        with stopping(own.interrupt):
+            result = own.execute(statement)
+            (values,) = result.fetchnumpy().values()
         return str(result.description[0][1]), values
     except (duckdb.FatalException, duckdb.InternalException):
         with _lock:

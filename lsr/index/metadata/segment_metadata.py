@@ -7,6 +7,7 @@ from collections import Counter
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
+from lsr.deadline import check_deadline
 from lsr.errors import IndexFormatError
 from lsr.index.metadata.condition import Condition
 from lsr.index.metadata.matching import Mask, matching
@@ -101,7 +102,10 @@ class SegmentMetadata:
         )
 
     def counts(self, name: str, chosen: Mask) -> Counter[Any]:
-        """Value -> number of chosen documents, bool[documents], with it. In a list, each value counts."""
+        """Value -> number of chosen documents, bool[documents], with it. In a list, each value counts.
+
+        Raises DeadlineError.
+        """
         import pyarrow as pa
 
         if self.columns is None or name not in self.schema.names or pa.types.is_null(self.schema.field(name).type):
@@ -109,6 +113,7 @@ class SegmentMetadata:
         counts: Counter[Any] = Counter()
         begin = 0
         for chunk in self.columns.column(name).chunks:
+            check_deadline()
             counts.update(_counted(chunk.filter(pa.array(chosen[begin : begin + len(chunk)]))))
             begin += len(chunk)
         return counts

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from lsr.deadline import check_deadline
 from lsr.display import HasFacts
 from lsr.errors import ParameterError
 from lsr.index.filters import Filter
@@ -227,7 +228,8 @@ class _Search:
         return self.allowed is None or bool(self.allowed.mask[self.row])
 
     def rank(self, k: int, params: SearchParams) -> int | None:
-        """The rank of the document in a search, from 1, or None."""
+        """The rank of the document in a search, from 1, or None. Raises DeadlineError: there may be many searches."""
+        check_deadline()
         return _rank_in(self.engine.search(self.query, k, params, 1, self.allowed)[1][0], self.row)
 
 
@@ -264,7 +266,7 @@ def explain_search(
         remedy.
 
     Raises ParameterError for any number of queries other than one, a row that does not exist, and what
-    SeismicIndex.search raises.
+    SeismicIndex.search raises; DeadlineError between two searches.
     """
     query = checked_queries(query, engine.dim, k)
     k = int(k)

@@ -109,7 +109,7 @@ export class Panel {
       const took = `${(1000 * answer.seconds).toFixed(1)} ms, ${(performance.now() - begun).toFixed(0)} ms with the way here`;
       const late = answer.complete === false ? "; the deadline came before the end" : "";
       this.show(answer.hits, `${answer.found} ${answer.found === 1 ? "hit" : "hits"} in ${took}${late}`);
-      for (const [column, values] of Object.entries(answer.facets ?? {})) this.showFacet(column, values);
+      for (const [column, values] of Object.entries(answer.facets ?? {})) this.showFacet(column, values ?? []);
     } catch (error) {
       if (error.name === "AbortError") return;
       this.show([], "");
