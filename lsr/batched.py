@@ -1,4 +1,4 @@
-"""Items, some at a time."""
+"""Batches of items."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of so many items, the last one of what is left; none is empty."""
+    """Lists of `size` items. The last list can be shorter; no list is empty."""
     remaining = iter(items)
     while some := list(islice(remaining, size)):
         yield some

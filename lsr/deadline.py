@@ -1,4 +1,4 @@
-"""A deadline for what a thread does: long work asks whether it has passed, and ends."""
+"""A deadline for the work of a thread. Long work checks the deadline, and stops."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _deadline: ContextVar[float] = ContextVar("deadline", default=inf)
 
 @contextmanager
 def until(deadline: float) -> Iterator[None]:
-    """Within, `check_deadline` raises after this moment, by `time.monotonic`."""
+    """Set the deadline of this thread inside the block. deadline: by `time.monotonic`."""
     token = _deadline.set(deadline)
     try:
         yield
@@ -25,21 +25,21 @@ def until(deadline: float) -> Iterator[None]:
 
 
 def seconds_left() -> float:
-    """Before the deadline; infinity where there is none. Raises DeadlineError where it has passed."""
+    """The time until the deadline; infinity without one. Raises DeadlineError after the deadline."""
     seconds = _deadline.get() - monotonic()
     if seconds <= 0:
-        raise DeadlineError("the deadline passed before the answer was made; ask again later, or give more time")
+        raise DeadlineError("the deadline passed; send the request again later, or give it more time")
     return seconds
 
 
 def check_deadline() -> None:
-    """Raises DeadlineError where the deadline has passed."""
+    """Raises DeadlineError after the deadline."""
     seconds_left()
 
 
 @contextmanager
 def stopping(stop: Callable[[], object]) -> Iterator[None]:
-    """Call `stop` in another thread if the deadline passes within, and never later; raises DeadlineError then."""
+    """Call `stop` in another thread if the deadline passes inside the block; an error then becomes DeadlineError."""
     seconds = seconds_left()
     if seconds == inf:
         yield
@@ -57,7 +57,7 @@ def stopping(stop: Callable[[], object]) -> Iterator[None]:
     try:
         yield
     except Exception:
-        check_deadline()  # of an error that `stop` caused, the deadline is the cause
+        check_deadline()  # the deadline is the cause of an error that `stop` raised
         raise
     finally:
         with lock:

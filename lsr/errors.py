@@ -53,7 +53,7 @@ class ShardError(LsrError):
 
 
 class DeadlineError(LsrError):
-    """The time that an answer may take is used up."""
+    """The deadline of a request has passed."""
 
 
 class StorageError(LsrError, OSError):

@@ -21,7 +21,7 @@ from lsr.retrieval.request import SPARSE, SearchRequest
 from lsr.storage.files import STANDARD
 
 if TYPE_CHECKING:
-    from lsr.retrieval.asked import Asked
+    from lsr.cli.asked import Asked
 
 MEASURES = ",".join(DEFAULT_MEASURES)
 _DEPTH = 1000
@@ -67,12 +67,13 @@ def evaluate(
 
         options.check_output(run)
         asked, qrels = _asked(system, judgments, queries, split, options.drops(same_id), encoder, dense, device)
-        if len(asked.searcher.index):
-            check_index(qrels, asked.searcher.snapshot.rows_of, str(system), asked.searcher.snapshot.doc_id(0))
+        searcher = asked.one
+        if len(searcher.index):
+            check_index(qrels, searcher.snapshot.rows_of, str(system), searcher.snapshot.doc_id(0))
         if request.sides == (SPARSE,):
             vectors = asked.encoded(progress=True)
-            asked, flops = asked._replace(queries=vectors), expected_flops(vectors, asked.searcher.index)
-        ranking = asked.searcher.rankings(asked.queries, request, threads, asked.drop_same_id, progress=True)
+            asked, flops = asked._replace(queries=vectors), expected_flops(vectors, searcher.index)
+        ranking = searcher.rankings(asked.queries, request, threads, asked.drop_same_id, progress=True)
         remark(asked.note)
         if run is not None:
             write_run(run, ranking)
@@ -111,8 +112,8 @@ def _asked(
     device: str | None,
 ) -> tuple[Asked, Qrels]:
     """The judged queries, from the collection or from a file, and their judgments."""
+    from lsr.cli.asked import Asked, open_with_queries
     from lsr.collections.collection import load_collection
-    from lsr.retrieval.asked import Asked, open_with_queries
     from lsr.retrieval.searcher import Searcher
 
     if queries is None:

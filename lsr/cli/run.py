@@ -43,8 +43,8 @@ def run(
     """Search for all queries of a collection or file, and write the results as a TREC run."""
     options.check_output(output)
 
+    from lsr.cli.asked import open_with_queries
     from lsr.collections.runs import write_run
-    from lsr.retrieval.asked import open_with_queries
 
     drop_same_id = options.drops(same_id)
     with while_loading(index):

@@ -41,7 +41,7 @@ def search(
     json: options.Json = False,
 ) -> None:
     """Print the best documents for one query."""
-    from lsr.retrieval.asked import open_with_query
+    from lsr.cli.asked import open_with_query
     from lsr.retrieval.facet_counts import counted
 
     with while_loading(index):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -47,12 +47,13 @@ def tune(
     Recall is the share of the exact top k that a search returns. Times are of one thread; --threads applies only to the
     exact search for comparison.
     """
-    from lsr.encoders.base import ENCODER_FOLDER
+    from lsr.cli.asked import open_with_queries
     from lsr.eval.drawing import checked_format
     from lsr.index.tools.stored_presets import store_presets
     from lsr.index.tools.tuning import RECALLS, check_recall, sample_rows
-    from lsr.retrieval.asked import open_with_queries
+    from lsr.retrieval.query_vectors import QueryVectors
     from lsr.retrieval.request import SPARSE
+    from lsr.retrieval.searcher import Searcher
     from lsr.storage.manifest import read_manifest
 
     recalls = [check_recall(each) for each in recall or RECALLS]
@@ -62,13 +63,19 @@ def tune(
     manifest = read_manifest(index)
     with while_loading(index):
         asked = open_with_queries(index, queries, split, encoder=encoder)
-    opened = cast("SeismicIndex", asked.searcher.index)
     given = len(asked.ids)
     sampled = asked.chosen([asked.ids[row] for row in sample_rows(given)])  # fewer texts to encode
-    vectors = asked.searcher.snapshot.encode(sampled.rows)[SPARSE]
-    tuning = opened.tune(vectors, recalls=recalls, k=k, threads=threads, progress=True)
+    asked_for: dict[str, Any] = {"recalls": recalls, "k": k, "threads": threads, "progress": True}
+    if isinstance(asked.searcher, Searcher):
+        vectors = asked.searcher.snapshot.encode(sampled.rows)[SPARSE]
+        tuning = cast("SeismicIndex", asked.searcher.index).tune(vectors, **asked_for)
+        store_presets(index, tuning, manifest)
+    else:
+        rows = sampled.rows
+        assert not isinstance(rows, QueryVectors)
+        tuning = asked.searcher.tune(rows, **asked_for)
+    inverted = bool(getattr(asked.searcher.snapshot.index, "inverted", True))
     remark(asked.note)
-    store_presets(index, tuning, manifest)
     if plot is not None:
         _plot(tuning, index, plot)
     if json:
@@ -82,9 +89,9 @@ def tune(
             }
         )
         return
-    _print(tuning, given, opened.inverted)
-    if not opened.inverted:
-        encodes = encoder is None and (index / ENCODER_FOLDER).is_dir()
+    _print(tuning, given, inverted)
+    if not inverted:
+        encodes = encoder is None and asked.searcher.encodes
         words = ["search", index, WORDS_TO_SEARCH] if encodes else ["run", index, queries, "OUT"]
         print_next([*words, "--recall", f"{recalls[0]:g}"])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,10 +13,9 @@ from lsr.cli.search_options import PARAMS, takes_request
 from lsr.display import counted
 from lsr.errors import ParameterError
 from lsr.index.parameters import SearchParams
-from lsr.retrieval.request import SPARSE, SearchRequest
+from lsr.retrieval.request import SearchRequest
 
 if TYPE_CHECKING:
-    from lsr.index.seismic.seismic_index import SeismicIndex
     from lsr.index.tools.why import Reason, Remedy, Stages, Term, Why
 
 _SHOWN = 30
@@ -42,22 +41,20 @@ def why(
     json: options.Json = False,
 ) -> None:
     """Explain why a search returns a document, or at which stage the search drops it and which option returns it."""
-    from lsr.retrieval.asked import open_with_query
+    from lsr.cli.asked import open_with_query
 
     with while_loading(index):
         asked = open_with_query(index, query, queries, encoder)
-    searcher = asked.searcher
-    row = int(searcher.snapshot.rows_of([document])[0])
-    if row < 0:
+    snapshot, rows = asked.searcher.snapshot, asked.rows
+    text = rows[0] if isinstance(rows, list) else None
+    told = snapshot.why(snapshot.encode(rows), text, document, request)
+    if told is None:
         raise ParameterError(f"{index} has no document with the id {document!r}; check the id")
-    vector = searcher.snapshot.encode(asked.rows)[SPARSE]
-    explained = cast("SeismicIndex", searcher.index).why(
-        vector, row, request.k, request.params, searcher.snapshot.allowed(request)
-    )
+    explained, token = told.why, told.tokens.__getitem__
     if json:
-        print_json({"query": query, "doc_id": document, **_as_json(explained, request.params, searcher.snapshot.token)})
+        print_json({"query": query, "doc_id": document, **_as_json(explained, request.params, token)})
         return
-    _print(document, explained, request.params, searcher.snapshot.token)
+    _print(document, explained, request.params, token)
 
 
 def _print(document: str, explained: Why, given: SearchParams, token: Callable[[int], str]) -> None:

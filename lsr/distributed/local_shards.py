@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -52,7 +53,7 @@ class LocalShards:
                     self._note(answers, shard, error, writer)
             return answers
         futures = {
-            shard: self._threads.submit(getattr(self._shards[shard], method), *arguments)
+            shard: self._threads.submit(copy_context().run, getattr(self._shards[shard], method), *arguments)
             for shard, arguments in asked.items()
         }
         for shard, future in futures.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from lsr.distributed.exact_ranks import better, exact_place
 from lsr.encoders.bm25 import BM25Encoder
 from lsr.encoders.load import load_encoder
 from lsr.errors import StorageError
 from lsr.index.parameters import SearchParams
 from lsr.index.segments.commit import read_commit
 from lsr.retrieval.hits import Hit, SearchedQuery
+from lsr.retrieval.one_document import StoredDocument, ToldWhy
 from lsr.retrieval.request import SPARSE, SearchRequest, SideName
 from lsr.retrieval.searcher import Searcher
 from lsr.retrieval.snapshot import Snapshot
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from lsr.index.sparse_index import SparseIndex
     from lsr.retrieval.changes import UpdateReport
 
+NAMED = "named"  # the key of queries whose components have tokens for names
 KEPT = 2  # open generations: the searched one, and the one before, which searches may still use
 
 
@@ -36,7 +40,7 @@ KEPT = 2  # open generations: the searched one, and the one before, which search
 class ShardQueries:
     """Queries for shards: texts, if each shard has its own vocabulary, like growing ones of BM25; else vectors.
 
-    encoded: side -> vectors, from Snapshot.encode.
+    encoded: side -> vectors, from Snapshot.encode; or NAMED -> one dict, token -> weight, for each query.
     """
 
     texts: Sequence[str] | None
@@ -48,9 +52,13 @@ class ShardQueries:
 
     def chosen(self, places: Sequence[int]) -> ShardQueries:
         """The queries at these places, in this order."""
-        rows = np.asarray(places, np.int64)
         texts = None if self.texts is None else [self.texts[place] for place in places]
-        return ShardQueries(texts, {side: each[rows] for side, each in self.encoded.items()})
+        return ShardQueries(texts, {side: _chosen(each, places) for side, each in self.encoded.items()})
+
+    @property
+    def text(self) -> str | None:
+        """The text of a single query."""
+        return None if self.texts is None else self.texts[0]
 
 
 class ShardFound(NamedTuple):
@@ -65,14 +73,6 @@ class ShardFound(NamedTuple):
     scores: npt.NDArray[np.floating]
     ids: list[list[str]]
     recall: npt.NDArray[np.float32] | None
-
-
-class StoredDocument(NamedTuple):
-    """A stored document. vector: token -> weight, the heaviest first."""
-
-    text: str | None
-    metadata: dict[str, Any]
-    vector: dict[str, float]
 
 
 class Wanted(NamedTuple):
@@ -120,8 +120,9 @@ class Shard:
                     snapshot = self._reader.read(generation, previous)
                 except StorageError:
                     snapshot = self._reader.read(None, previous)
-            self._opened.pop(number_of(snapshot), None)
-            self._opened[number_of(snapshot)] = snapshot  # put it last
+            number = snapshot.number or 0
+            self._opened.pop(number, None)
+            self._opened[number] = snapshot  # put it last
             while len(self._opened) > KEPT:
                 del self._opened[next(iter(self._opened))]
             return snapshot
@@ -140,12 +141,12 @@ class Shard:
         found = snapshot.find(encoded, request, threads, None if dropped is None else snapshot.rows_of(dropped))
         rows, scores = found.lists
         ids = [[snapshot.doc_id(row) for row in each if row >= 0] for each in rows.tolist()]
-        return ShardFound(number_of(snapshot), rows, scores, ids, found.recall)
+        return ShardFound(snapshot.number or 0, rows, scores, ids, found.recall)
 
     def hits(self, generation: int, queries: ShardQueries, side: SideName, wanted: Sequence[Wanted]) -> list[Hit]:
         """The complete hits for rows from `find`."""
         snapshot = self.at(generation)
-        sparse = self._encoded(snapshot, queries, (SPARSE,)).get(SPARSE) if side == SPARSE else None
+        sparse = self._encoded(snapshot, queries).get(SPARSE) if side == SPARSE else None
         texts = queries.texts
         return [
             Hit(
@@ -165,17 +166,34 @@ class Shard:
 
     def document(self, generation: int, doc_id: str) -> StoredDocument | None:
         """A document; None if it does not exist."""
+        return self.at(generation).document(doc_id)
+
+    def explained(self, generation: int, query: ShardQueries, doc_id: str) -> dict[str, Any] | None:
+        """See Snapshot.explained."""
         snapshot = self.at(generation)
-        row = int(snapshot.rows_of([doc_id])[0])
-        if row < 0:
-            return None
-        components, weights = snapshot.index.vector(row)
-        heaviest = np.argsort(-np.asarray(weights), kind="stable").tolist()
-        return StoredDocument(
-            None if snapshot.texts is None else snapshot.texts[row],
-            snapshot.metadata.row(row),
-            {snapshot.token(int(components[at])): float(weights[at]) for at in heaviest},
-        )
+        return snapshot.explained(self._encoded(snapshot, query), query.text, doc_id)
+
+    def why(self, generation: int, query: ShardQueries, doc_id: str, request: SearchRequest) -> ToldWhy | None:
+        """See Snapshot.why."""
+        snapshot = self.at(generation)
+        return snapshot.why(self._encoded(snapshot, query), query.text, doc_id, request)
+
+    def exact_place(
+        self, generation: int, query: ShardQueries, doc_id: str, request: SearchRequest
+    ) -> tuple[int, float] | None:
+        """See lsr.distributed.exact_ranks."""
+        snapshot = self.at(generation)
+        return exact_place(snapshot, self._encoded(snapshot, query), doc_id, request)
+
+    def better(self, generation: int, query: ShardQueries, score: float, equal: bool, request: SearchRequest) -> int:
+        """See lsr.distributed.exact_ranks."""
+        snapshot = self.at(generation)
+        return better(snapshot, self._encoded(snapshot, query), score, equal, request)
+
+    def counts(self, generation: int, column: str, where: str | None) -> Counter[Any] | None:
+        """See IndexMetadata.counts. None if this shard has no such column."""
+        metadata = self.at(generation).metadata
+        return metadata.counts(column, where) if column in metadata.schema.names else None
 
     def add(self, documents: ShardDocuments, batch_size: int | None) -> int:
         """See Searcher.add."""
@@ -218,15 +236,20 @@ class Shard:
             return load_encoder(kept)
         return self._encoder
 
-    def _encoded(self, snapshot: Snapshot, queries: ShardQueries, sides: Sequence[SideName]) -> Mapping[str, Any]:
+    def _encoded(
+        self, snapshot: Snapshot, queries: ShardQueries, sides: Sequence[SideName] = (SPARSE,)
+    ) -> Mapping[str, Any]:
+        if NAMED in queries.encoded:
+            rows, dim = queries.encoded[NAMED], snapshot.index.dim
+            return {SPARSE: SparseVectors.of(rows, dim=dim, vocabulary=snapshot.vocabulary, drop_unknown=True)}
         if queries.encoded or queries.texts is None:
             return queries.encoded
         return snapshot.encode(queries.texts, sides)
 
 
-def number_of(snapshot: Snapshot) -> int:
-    """The generation; 0 of an index in memory."""
-    return 0 if snapshot.generation is None else snapshot.generation.number
+def _chosen(rows: Any, places: Sequence[int]) -> Any:
+    """Some rows of vectors, or of a list."""
+    return [rows[place] for place in places] if isinstance(rows, list) else rows[np.asarray(places, np.int64)]
 
 
 def is_bm25(described: Mapping[str, Any] | None) -> bool:

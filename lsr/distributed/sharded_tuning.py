@@ -11,29 +11,30 @@ from lsr.distributed.shard import ShardQueries
 from lsr.index.index_checks import empty_result
 from lsr.index.parameters import SearchParams
 from lsr.index.result import SearchResult
-from lsr.retrieval.request import SPARSE, SearchRequest
+from lsr.retrieval.request import SearchRequest
 from lsr.vectors.sparse_vectors import SparseVectors
 
 if TYPE_CHECKING:
-    from lsr.distributed.sharded_searcher import ShardedSearcher
+    from lsr.distributed.sharded_snapshot import ShardedSnapshot
 
 
 class ShardsAsIndex:
     """The shards as an index for lsr.index.tools.tuning.tune. Rows are numbered by shard, then row."""
 
-    def __init__(self, searcher: ShardedSearcher) -> None:
-        self._searcher = searcher
-        self.dim = searcher.front.index.dim
+    def __init__(self, snapshot: ShardedSnapshot) -> None:
+        self._snapshot = snapshot
+        self.dim = snapshot.index.dim
 
     def __len__(self) -> int:
-        return self._searcher.documents
+        return self._snapshot.documents
 
     def search(
         self, queries: SparseVectors, k: int = 10, params: SearchParams | None = None, threads: int | None = 1
     ) -> SearchResult:
         """The k best documents of each query. Raises ShardError if a shard does not answer."""
         request = SearchRequest(k, params or SearchParams())
-        found = self._searcher.find(ShardQueries(None, {SPARSE: queries}), request, threads, named=False)[0]
+        asked = ShardQueries(None, self._snapshot.encode(queries))
+        found = self._snapshot.find(asked, request, threads, named=False)[0]
         scores, rows = empty_result(len(queries), k)
         for query, ranking in enumerate(merge_rankings(found, len(queries), k)):
             for place, each in enumerate(ranking):

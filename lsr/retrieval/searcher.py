@@ -143,8 +143,7 @@ class Searcher(HasFacts, FromFolder):
     @property
     def generation(self) -> int | None:
         """The generation that searches see, as `commit` returns it; None in memory, and for indexes before format 5."""
-        generation = self.snapshot.generation
-        return None if generation is None else generation.number
+        return self.snapshot.number
 
     @property
     def encodes(self) -> bool:
@@ -378,7 +377,7 @@ class Searcher(HasFacts, FromFolder):
         with self._writing:
             changes = self._changes
             if changes is None:
-                return self._snapshot.generation.number if self._snapshot.generation is not None else 0
+                return self._snapshot.number or 0
             merging = None
             try:
                 number = changes.commit()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,7 +16,10 @@ from lsr.errors import EncoderError, LsrWarning, ParameterError
 from lsr.index.filters import Filter
 from lsr.progress import progress_bar
 from lsr.retrieval.dense_side import Dense
+from lsr.retrieval.expansion import expansion
+from lsr.retrieval.facet_counts import in_hits, most_frequent
 from lsr.retrieval.hits import Hit, Hits, SearchedQuery
+from lsr.retrieval.one_document import StoredDocument, ToldWhy, explained_score, stored_document, told_why
 from lsr.retrieval.pipeline import Found, Sides, search_pipeline
 from lsr.retrieval.query_vectors import QueryVectors
 from lsr.retrieval.request import DENSE, SPARSE, SearchRequest, SideName
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from lsr.index.segments.generation_passages import GenerationPassages
     from lsr.index.segments.segmented_dense import SegmentedDense
     from lsr.index.sparse_index import SparseIndex
+    from lsr.index.tools.tuning import TunedPreset
     from lsr.vectors.vocabulary import Vocabulary
 
 QUERIES_AT_ONCE = 256
@@ -92,17 +94,23 @@ class Snapshot:
             counts = self.metadata.counts(column, where)
         else:
             self.metadata.check_countable(column)
-            values = (hit.metadata[column] for hit in hits)
-            lists = ({*map(_one_nan, value)} if isinstance(value, list) else (_one_nan(value),) for value in values)
-            counts = Counter(each for some in lists for each in some)
-            counts.pop(None, None)
-        # Values with equal counts are in the order of their text.
-        return dict(sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))[:k])
+            counts = in_hits(column, hits)
+        return most_frequent(counts, k)
 
     @property
     def generation(self) -> Generation | None:
         """The generation on disk; None for an index in memory or of a former format."""
         return getattr(self.index, "generation", None)
+
+    @property
+    def number(self) -> int | None:
+        """The number of the generation."""
+        return None if self.generation is None else self.generation.number
+
+    @property
+    def presets(self) -> Mapping[float, TunedPreset]:
+        """Recall -> the parameters tuned for it; empty without tuning."""
+        return getattr(self.index, "presets", {})
 
     @property
     def encoder(self) -> Encoder:
@@ -184,7 +192,7 @@ class Snapshot:
         else:
             texts = named_texts(queries)
             names, asked = list(texts), list(texts.values())
-        request = self._prepared(request)  # once, not for each batch
+        request = self.prepared(request)  # once, not for each batch
         run: dict[str, dict[str, float]] = {}
         with progress_bar("searching", len(names), "queries", progress) as advance:
             for first in range(0, len(names), QUERIES_AT_ONCE):
@@ -268,10 +276,10 @@ class Snapshot:
             bm25 = self._bm25
             if bm25 is not None or self.query_encoder is not None:  # the encoder of the vectors is known
                 warn_of_loss(request.feedback, bm25 is not None)
-        sides = Sides(self.index, dense, self._prepared(request), checked_threads(threads), dropped, firsts, bm25)
+        sides = Sides(self.index, dense, self.prepared(request), checked_threads(threads), dropped, firsts, bm25)
         return search_pipeline(sides, encoded)
 
-    def _prepared(self, request: SearchRequest) -> SearchRequest:
+    def prepared(self, request: SearchRequest) -> SearchRequest:
         """The request with a filter, so that the searches of a pipeline do not each make it."""
         allowed = self.allowed(request)
         return request if allowed is None else replace(request, allowed=allowed, where=None)
@@ -283,6 +291,22 @@ class Snapshot:
             return allowed
         matching = self.filter(request.where)
         return matching if allowed is None else Filter(allowed.mask & matching.mask)
+
+    def expansion(self, query: str | None) -> Callable[[Hit], dict[str, Any]]:
+        """See lsr.retrieval.expansion."""
+        return expansion(self, query)
+
+    def document(self, doc_id: str) -> StoredDocument | None:
+        """See stored_document."""
+        return stored_document(self, doc_id)
+
+    def explained(self, encoded: Mapping[str, Any], text: str | None, doc_id: str) -> dict[str, Any] | None:
+        """See explained_score."""
+        return explained_score(self, encoded, text, doc_id)
+
+    def why(self, encoded: Mapping[str, Any], text: str | None, doc_id: str, request: SearchRequest) -> ToldWhy | None:
+        """See told_why. text: the text of the query, as in `explained`; it is not needed here."""
+        return told_why(self, encoded, doc_id, request)
 
     def rows_of(self, doc_ids: Sequence[str]) -> npt.NDArray[np.int64]:
         """int64[ids]: the rows of documents; -1 for unknown ids."""
@@ -316,11 +340,6 @@ class Snapshot:
             )
         _check_same_documents(self.index, self.dense.index)
         return self.dense
-
-
-def _one_nan(value: Any) -> Any:
-    """A value as a dict key. All NaN become one object, because NaN is not equal to NaN."""
-    return math.nan if isinstance(value, float) and math.isnan(value) else value
 
 
 def _check_same_documents(sparse: SparseIndex[Any], dense: DenseIndex | SegmentedDense) -> None:

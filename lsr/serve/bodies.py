@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect
 
 from lsr.checks import shown
+from lsr.distributed.sharded_snapshot import ShardedSnapshot
 from lsr.errors import LsrError, ParameterError
 from lsr.retrieval.request import WORDS, SearchRequest, word_types
 from lsr.retrieval.snapshot import Snapshot
@@ -24,6 +25,7 @@ JSON = "application/json"
 SECONDS_OF_BODY = 20.0  # maximum time to receive a body, during which the request takes a place
 
 Weights = dict[str, float]
+AnySnapshot = Snapshot | ShardedSnapshot
 
 _ASKED = {
     "query": Annotated[str | None, Field(description="The text of the query. Give either `query` or `vector`.")],
@@ -114,7 +116,10 @@ def reader_of(kind: type) -> Callable[[Request], Awaitable[Any]]:
 def _refused(kind: type, error: ValidationError) -> LsrError:
     first = error.errors(include_url=False)[0]
     if first["type"] == "json_invalid":
-        return RequestError(HTTPStatus.BAD_REQUEST, f"the body is not JSON ({first['ctx']['error']}); correct it")
+        reason = first["ctx"]["error"]
+        if reason.startswith("number out of range"):  # which is JSON all the same
+            return ParameterError(f"the body has a {reason}; give another one")
+        return RequestError(HTTPStatus.BAD_REQUEST, f"the body is not JSON ({reason}); correct it")
     return ParameterError(said(kind, error) if first["loc"] else "the body is not an object; send one, {...}")
 
 
@@ -143,13 +148,13 @@ def request_of(body: Any, settings: ServeSettings) -> SearchRequest:
     return SearchRequest.from_words(words, body.k, body.only)
 
 
-def asked_of(body: Any, snapshot: Snapshot) -> str | SparseVectors:
+def asked_of(body: Any, snapshot: AnySnapshot) -> str | SparseVectors:
     """The query: its text, or a vector over the index's components, without tokens that the index lacks."""
     return str(body.query) if body.vector is None else rows_of_weights([body.vector], snapshot)
 
 
-def rows_of_weights(rows: Sequence[Weights], snapshot: Snapshot) -> SparseVectors:
-    """Vectors by token, or by component number without a vocabulary. Raises ParameterError, VectorsError."""
+def rows_of_weights(rows: Sequence[Weights], snapshot: AnySnapshot) -> SparseVectors:
+    """By token; by number of the component where the index has no vocabulary. Raises ParameterError, VectorsError."""
     dim, vocabulary = snapshot.index.dim, snapshot.vocabulary
     if vocabulary is not None:
         return SparseVectors.of(list(rows), dim=dim, vocabulary=vocabulary, drop_unknown=True)

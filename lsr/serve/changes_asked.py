@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lsr.distributed.sharded_searcher import ShardedSearcher
 from lsr.errors import CollectionError, ParameterError
 from lsr.retrieval.searcher import Searcher
 from lsr.serve.bodies import rows_of_weights
@@ -18,7 +19,7 @@ def adding(documents: Documents, settings: ServeSettings) -> Write:
     """Documents with new ids. Raises ParameterError, CollectionError."""
     _check(documents, settings)
 
-    def change(searcher: Searcher) -> Answer:
+    def change(searcher: Searcher | ShardedSearcher) -> Answer:
         return {"added": searcher.add(*_given(documents, searcher))}
 
     return Write(change)
@@ -28,7 +29,7 @@ def updating(documents: Documents, settings: ServeSettings) -> Write:
     """Add documents, which replace documents with the same ids."""
     _check(documents, settings)
 
-    def change(searcher: Searcher) -> Answer:
+    def change(searcher: Searcher | ShardedSearcher) -> Answer:
         report = searcher.update(*_given(documents, searcher))
         return {"added": report.added, "changed": report.changed, "unchanged": report.unchanged}
 
@@ -40,12 +41,16 @@ def deleting(ids: Sequence[str], settings: ServeSettings) -> Write:
     return Write(lambda searcher: {"deleted": searcher.delete(ids)})
 
 
-def _given(documents: Documents, searcher: Searcher) -> tuple[Any, ...]:
-    """The documents, or vectors and their ids, for Searcher.add."""
+def _given(documents: Documents, searcher: Searcher | ShardedSearcher) -> tuple[Any, ...]:
+    """As `add` takes them: documents, or vectors and their ids."""
     if not any("vector" in each for each in documents):
         return (list(documents),)
     if not all(each.keys() == {"id", "vector"} and isinstance(each["vector"], dict) for each in documents):
-        raise CollectionError("documents with vectors must all have exactly the keys `id` and `vector`, an object")
+        raise CollectionError(
+            "a document with a vector has `id` and `vector`, an object, and nothing else; so must all"
+        )
+    if isinstance(searcher, ShardedSearcher):
+        raise ParameterError("sharded indexes do not accept vectors; send texts")
     ids = [str(each["id"]) for each in documents]
     return rows_of_weights([each["vector"] for each in documents], searcher.snapshot), ids
 

@@ -71,7 +71,7 @@ class _State(Collector):
         )
         documents = GaugeMetricFamily("lsr_documents", "Documents that searches see.", labels=["index"])
         for name, index in self._indexes.items():
-            seen: int | tuple[int, ...] = index.searcher.generation or 0
+            seen = index.searcher.snapshot.number or 0
             generations.add_metric([name], sum(seen) if isinstance(seen, tuple) else seen)
             documents.add_metric([name], index.searcher.documents)
         yield generations

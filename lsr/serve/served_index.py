@@ -6,11 +6,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from lsr.distributed.sharded_folder import is_sharded
+from lsr.distributed.sharded_searcher import ShardedSearcher
 from lsr.errors import ParameterError
 from lsr.retrieval.searcher import Searcher
+from lsr.retrieval.snapshot import Snapshot
 from lsr.storage.manifest import read_manifest
 
 SUFFIX = ".index"
@@ -22,24 +24,24 @@ class ServedIndex:
     """A served index. name: that of its folder, without `.index`."""
 
     name: str
-    searcher: Searcher  # or ServedShards, with the same methods
+    searcher: Searcher | ShardedSearcher
 
     def facts(self) -> dict[str, Any]:
         """The facts that a client needs before it searches."""
         snapshot = self.searcher.snapshot
-        index = snapshot.index
-        columns = {each.name: str(each.type) for each in snapshot.metadata.schema} if snapshot.metadata.stored else {}
+        one = snapshot if isinstance(snapshot, Snapshot) else snapshot.front
+        columns = {each.name: str(each.type) for each in one.metadata.schema} if one.metadata.stored else {}
         return {
             "name": self.name,
             "documents": self.searcher.documents,
-            "components": index.dim,
-            "generation": self.searcher.generation,
-            "encoder": None if snapshot.query_encoder is None else snapshot.query_encoder.name,
-            "texts": snapshot.texts is not None,
-            "dense": snapshot.dense is not None,
-            "passages": snapshot.passages is not None,
+            "components": one.index.dim,
+            "generation": snapshot.number,
+            "encoder": None if one.query_encoder is None else one.query_encoder.name,
+            "texts": one.texts is not None,
+            "dense": one.dense is not None,
+            "passages": one.passages is not None,
             "columns": columns,
-            "presets": [{"recall": preset.asked, "k": preset.k} for preset in getattr(index, "presets", {}).values()],
+            "presets": [{"recall": preset.asked, "k": preset.k} for preset in snapshot.presets.values()],
         }
 
 
@@ -64,13 +66,9 @@ def open_served(
     return served
 
 
-def _opened(folder: Path, device: str | None, cluster: str | None, replicas: int) -> Searcher:
+def _opened(folder: Path, device: str | None, cluster: str | None, replicas: int) -> Searcher | ShardedSearcher:
     if is_sharded(folder):
-        from lsr.distributed.sharded_searcher import ShardedSearcher
-        from lsr.serve.served_shards import ServedShards
-
-        searcher = ShardedSearcher.open(folder, device, cluster=cluster, replicas=replicas)
-        return cast("Searcher", ServedShards(searcher))
-    if read_manifest(folder).get("encoder") is None:  # it was built from vectors, and searched with vectors
+        return ShardedSearcher.open(folder, device, cluster=cluster, replicas=replicas)
+    if read_manifest(folder).get("encoder") is None:  # it was built from vectors, and is asked for vectors
         return Searcher.open_for_vectors(folder)
     return Searcher.open(folder, device)

@@ -9,6 +9,7 @@ from http import HTTPStatus
 import numpy as np
 
 from lsr.retrieval.request import DENSE, SPARSE, SideName
+from lsr.retrieval.snapshot import Snapshot
 from lsr.serve.follower import Follower
 from lsr.serve.problems import RequestError
 from lsr.serve.serve_metrics import ServeMetrics
@@ -71,6 +72,7 @@ def _prepare(served: ServedIndex) -> None:
     index = snapshot.index
     for allowed in (None, np.arange(len(index)) % 2 == 0):
         index.search(SparseVectors([0, 0], [], [], index.dim), 1, allowed=allowed)
-    if snapshot.query_encoder is not None:
-        sides: tuple[SideName, ...] = (SPARSE,) if snapshot.dense is None else (SPARSE, DENSE)
+    front = snapshot if isinstance(snapshot, Snapshot) else snapshot.front
+    if front.query_encoder is not None:
+        sides: tuple[SideName, ...] = (SPARSE,) if front.dense is None else (SPARSE, DENSE)
         snapshot.encode(["a"] * MOST_ENCODED, sides)

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any
 
 from lsr.deadline import check_deadline, until
+from lsr.distributed.sharded_snapshot import ShardedSnapshot
 from lsr.retrieval.request import SPARSE, SideName
 from lsr.retrieval.snapshot import Snapshot
 from lsr.serve.awaited import Awaited
@@ -29,7 +30,7 @@ class Work(Awaited[bytes]):
 
     def __init__(
         self,
-        snapshot: Snapshot,
+        snapshot: Snapshot | ShardedSnapshot,
         do: Callable[[Encoded], bytes],
         deadline: float,
         asked: str | SparseVectors | None = None,

@@ -9,22 +9,23 @@ from threading import Thread
 from time import monotonic
 from typing import Any
 
+from lsr.distributed.sharded_searcher import ShardedSearcher
 from lsr.errors import LsrError, StorageError
-from lsr.retrieval.searcher import Searcher
 from lsr.serve.awaited import Awaited
 from lsr.serve.serve_metrics import ServeMetrics
 from lsr.serve.served_index import ServedIndex
 
 Answer = dict[str, Any]
-MOST_TOGETHER = 256  # changes per commit
+Generation = int | tuple[int, ...]  # of an index, or of each of its shards
+MOST_TOGETHER = 256  # changes of one commit
 
 _LOG = logging.getLogger(__name__)
 
 
 class Write(Awaited[Answer]):
-    """A requested change. change: makes it, without a commit, and returns its answer."""
+    """change: makes a change of a searcher, not yet committed, and tells what it did."""
 
-    def __init__(self, change: Callable[[Searcher], Answer]) -> None:
+    def __init__(self, change: Callable[[Any], Answer]) -> None:
         super().__init__()
         self.change = change
 
@@ -34,6 +35,8 @@ class WriteQueue:
 
     def __init__(self, index: ServedIndex, metrics: ServeMetrics) -> None:
         self._searcher, self._metrics = index.searcher, metrics
+        # A change that shards refuse takes back all that are not committed.
+        self._together = 1 if isinstance(index.searcher, ShardedSearcher) else MOST_TOGETHER
         self._waiting: SimpleQueue[Write | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name=f"lsr write {index.name}")
 
@@ -60,7 +63,7 @@ class WriteQueue:
     def _run(self) -> None:
         while (first := self._waiting.get()) is not None:
             batch, ends = [first], False
-            while len(batch) < MOST_TOGETHER and not ends:
+            while len(batch) < self._together and not ends:
                 try:
                     more = self._waiting.get_nowait()
                 except Empty:
@@ -80,7 +83,7 @@ class WriteQueue:
             changed.extend(self._changed(batch))
             written = monotonic()
             generation = self._searcher.commit() if changed else 0
-            seen = self._searcher.generation
+            visible = _visible(generation, self._searcher.snapshot.number)
             self._metrics.observe("write", written - begun)
             self._metrics.observe("commit", monotonic() - written)
         except Exception as error:  # of the disk, or a defect: nothing of it is kept
@@ -91,7 +94,6 @@ class WriteQueue:
             for write in batch:
                 write.fail(error)
             return
-        visible = seen is not None and seen >= generation
         for write, answer in changed:
             write.settle({**answer, "generation": generation, "visible": visible})
 
@@ -104,3 +106,9 @@ class WriteQueue:
                 raise
             except LsrError as error:
                 write.fail(error)
+
+
+def _visible(generation: Generation, seen: Generation | None) -> bool:
+    if isinstance(generation, tuple) or isinstance(seen, tuple):  # of shards, which see their own commits
+        return True
+    return seen is not None and seen >= generation

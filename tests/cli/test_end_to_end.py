@@ -142,7 +142,7 @@ def test_nothing_found_is_no_error(lsr: Lsr, bm25_index: Path) -> None:
     outcome = lsr("search", bm25_index, "qqqq zzzz")
     assert (outcome.status, outcome.err) == (0, "")
     assert outcome.out == "no document shares a term with the query\n"
-    assert lsr("search", bm25_index, "", "--json").json == {"query": "", "hits": []}
+    assert lsr("search", bm25_index, "", "--json").json == {"query": "", "complete": True, "hits": []}
 
 
 def test_k_larger_than_the_collection(lsr: Lsr, bm25_index: Path) -> None:

@@ -116,7 +116,7 @@ def test_blocks_of_shards_score_as_those_of_one_index(tmp_path: Path, monkeypatc
     single = lsr.build_index(documents, tmp_path / "single", encoder)
     build_sharded_index(documents, tmp_path / "sharded", encoder, SHARDS)
     with ShardedSearcher.open(tmp_path / "sharded", encoder=encoder) as sharded:
-        assert not sharded.front.index.inverted  # type: ignore[attr-defined]
+        assert not sharded.snapshot.index.inverted  # type: ignore[attr-defined]
         exact = single.run(queries, 10, SearchParams(exact=True))
         same_rankings(sharded.run(queries, 10, SearchParams(exact=True)), exact, 10)
         params = SearchParams(max_blocks=20)

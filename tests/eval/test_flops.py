@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsr import ExactIndex, SeismicIndex, SparseVectors, build_index
+from lsr.cli.asked import Asked
 from lsr.errors import VectorsError
 from lsr.eval import expected_flops, flops
-from lsr.retrieval.asked import Asked
 
 
 def vectors(seed: int, rows: int, dim: int = 9, share: float = 0.4) -> SparseVectors:

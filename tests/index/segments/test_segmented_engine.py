@@ -60,7 +60,7 @@ def test_rows_are_gathered_from_all_segments(made: Made, rows: list[int]) -> Non
 def test_a_small_segment_can_be_searched_as_a_whole(packages_index: SeismicIndex) -> None:
     engine, rows = packages_index.engine, NumberedRows(share=0.01)
     assert isinstance(engine, BlockEngine)
-    asked = (1, 400, 10**6, 10**7, 10**400)
+    asked = (1, 400, 10**6, 10**7, 1 << 40)
     most = [engine.limits(SearchParams(max_blocks=each), 10, None, rows).max_blocks for each in asked]
     assert most == [1, 10, 10_300, len(engine), len(engine)]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from lsr.checks import expanded
+from lsr.distributed.sharded_folder import is_sharded
 from lsr.errors import ParameterError
 from lsr.progress import progress_bar
 from lsr.retrieval.query_vectors import QueryVectors, read_query_vectors
@@ -16,6 +17,9 @@ from lsr.retrieval.snapshot import QUERIES_AT_ONCE
 from lsr.storage.reading import rereadable
 from lsr.vectors.sparse_vectors import SparseVectors
 
+if TYPE_CHECKING:
+    from lsr.distributed.sharded_searcher import ShardedSearcher
+
 
 class Asked(NamedTuple):
     """The queries of a command.
@@ -24,10 +28,17 @@ class Asked(NamedTuple):
         remark on dropped tokens, or "". drop_same_id: see Collection.
     """
 
-    searcher: Searcher
+    searcher: Searcher | ShardedSearcher
     queries: Mapping[str, str] | SparseVectors | QueryVectors
     drop_same_id: bool = False
     note: str = ""
+
+    @property
+    def one(self) -> Searcher:
+        """The searcher. Raises ParameterError for shards."""
+        if not isinstance(self.searcher, Searcher):
+            raise ParameterError("the index is in shards; give one index, or use lsr search, run, why and tune")
+        return self.searcher
 
     @property
     def ids(self) -> list[str]:
@@ -47,13 +58,14 @@ class Asked(NamedTuple):
         """The queries as vectors, with their ids. Raises what the encoder raises."""
         if isinstance(self.queries, SparseVectors):
             return self.queries
+        snapshot = self.one.snapshot
         if isinstance(self.queries, QueryVectors):
-            return cast(SparseVectors, self.searcher.snapshot.encode(self.queries)[SPARSE])  # raises an error
+            return cast(SparseVectors, snapshot.encode(self.queries)[SPARSE])  # raises an error
         texts, parts = list(self.queries.values()), []
         with progress_bar("encoding", len(texts), "queries", progress) as advance:
             for start in range(0, len(texts), QUERIES_AT_ONCE):
                 some = texts[start : start + QUERIES_AT_ONCE]
-                parts.append(self.searcher.snapshot.encode(some)[SPARSE])
+                parts.append(snapshot.encode(some)[SPARSE])
                 advance(len(some))
         return SparseVectors.concatenate(parts).with_ids(self.ids)
 
@@ -104,12 +116,12 @@ def open_with_queries(
     spec = str(path) if path.exists() else spec
     if not is_vectors(spec):
         topics = load_queries(spec, split, drop_same_id=drop_same_id)
-        return Asked(Searcher.open(index, device, encoder=encoder), topics.texts, topics.drop_same_id)
+        return Asked(_opened(index, device, encoder), topics.texts, topics.drop_same_id)
     for name, value in (("split", split), ("encoder", encoder)):
         if value is not None:
             raise ParameterError(f"{spec}: is a file of vectors and has no {name} {value!r}; remove the {name}")
-    searcher = Searcher.open_for_vectors(index)
-    vectors, unknown = read_matched(spec, searcher.vocabulary, searcher.index.dim)
+    searcher = _opened(index) if is_sharded(index) else Searcher.open_for_vectors(index)
+    vectors, unknown = read_matched(spec, searcher.snapshot.vocabulary, searcher.snapshot.index.dim)
     note = ""
     if unknown:
         first = ", ".join(map(repr, sorted(unknown)[:3]))
@@ -130,6 +142,14 @@ def open_with_query(
     dense: a file of dense vectors of the queries in the file, or of the one text.
     """
     if queries is None:
-        return Asked(Searcher.open(index, device, encoder=encoder), {query: query}).with_dense(dense)
+        return Asked(_opened(index, device, encoder), {query: query}).with_dense(dense)
     asked = open_with_queries(index, queries, encoder=encoder, device=device).with_dense(dense)
     return asked.chosen([query])._replace(note="")
+
+
+def _opened(index: Path, device: str | None = None, encoder: str | None = None) -> Searcher | ShardedSearcher:
+    if not is_sharded(index):
+        return Searcher.open(index, device, encoder=encoder)
+    from lsr.distributed.sharded_searcher import ShardedSearcher
+
+    return ShardedSearcher.open(index, device, encoder=encoder)

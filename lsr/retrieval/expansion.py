@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lsr.retrieval.hits import Hit
-from lsr.retrieval.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from lsr.retrieval.snapshot import Snapshot
 
 
 def expansion(snapshot: Snapshot, query: str | None) -> Callable[[Hit], dict[str, Any]]:
