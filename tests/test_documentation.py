@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import runpy
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,12 +29,23 @@ def run(*arguments: str, folder: Path = REPOSITORY) -> str:
     return done.stdout
 
 
+def as_python(language: str, code: str) -> str:
+    """The code of a block; for a block of the shell, code that runs its commands."""
+    if language == "python":
+        return code
+    return "from lsr.cli.main import main\n" + "\n".join(
+        f"try: main({shlex.split(line)[1:]})\nexcept SystemExit as end: assert not end.code, end.code"
+        for line in code.splitlines()
+    )
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/vectors.md"])
-def test_python_of_the_first_pages_prints_what_they_show(page: str, tmp_path: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```(?:\n\n```\n(.*?)```)?", (REPOSITORY / page).read_text(), re.DOTALL)
-    printed = run("-c", "\n".join(code for code, _ in blocks), folder=tmp_path)
-    assert blocks and all(shown in printed for _, shown in blocks), printed
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/rag.md", "docs/vectors.md"])
+def test_blocks_of_the_first_pages_print_what_they_show(page: str, tmp_path: Path) -> None:
+    block = r"```(python|bash)\n(.*?)```(?:\n\n```\n(.*?)```)?"
+    blocks = re.findall(block, (REPOSITORY / page).read_text(), re.DOTALL)
+    printed = run("-c", "\n".join(as_python(language, code) for language, code, _ in blocks), folder=tmp_path)
+    assert blocks and all(shown in printed for *_, shown in blocks), printed
 
 
 def test_the_experiments_shown_can_be_read(tmp_path: Path) -> None:
@@ -61,6 +73,27 @@ def test_the_golden_card_shown_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "card.toml"
     path.write_text(shown)
     assert find_card(path).checks == 1 + 2 + 2 + 1
+
+
+def test_the_rows_of_tables_are_those_of_their_result_files() -> None:
+    with_rows = runpy.run_path(str(REPOSITORY / "docs" / "site" / "tables.py"))["with_rows"]
+    marked = 0
+    for path in DOCUMENTS:
+        text = path.read_text()
+        assert with_rows(text) == text, f"{path.name}: run python docs/site/tables.py"
+        marked += text.count("<!-- rows of ")
+    assert marked >= 1
+
+
+def test_every_result_file_has_commit_date_and_machine() -> None:
+    folder = REPOSITORY / "benchmarks" / "results"
+    described = re.findall(
+        r"^\| `([^`]+)` \|.*\| [0-9a-f]{7,40} \| \d{4}-\d\d-\d\d \|$", (folder / "README.md").read_text(), re.M
+    )
+    for path in folder.glob("*.csv"):
+        columns = path.read_text().partition("\n")[0].split(",")
+        own = {"commit", "date", "machine"} <= set(columns)
+        assert own or any(path.match(pattern) for pattern in described), path.name
 
 
 def anchors(text: str) -> set[str]:

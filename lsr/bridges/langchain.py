@@ -16,7 +16,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.vectorstores import VectorStore
 from pydantic import ConfigDict, Field
 
-from lsr.bridges.row_store import RowStore, present, where_of
+from lsr.bridges.row_store import RowStore, content_of, present, where_of
 from lsr.collections.sources import Document as Row
 from lsr.encoders.load import EncoderLike
 from lsr.errors import ParameterError
@@ -27,7 +27,9 @@ Filter = str | Mapping[str, Any] | None
 
 
 def _document(hit: Hit, **more: Any) -> Document:
-    return Document(id=hit.doc_id, page_content=hit.text or "", metadata={**present(hit.metadata), **more})
+    if hit.passage is not None:
+        more["start_index"] = hit.passage[0]  # the name that LangChain's text splitters use
+    return Document(id=hit.doc_id, page_content=content_of(hit), metadata={**present(hit.metadata), **more})
 
 
 class LsrVectorStore(VectorStore):
@@ -36,7 +38,9 @@ class LsrVectorStore(VectorStore):
     folder, encoder: see RowStore. Each change is committed before its call returns.
     filter, of searches: an SQL expression over metadata, or a dict of column -> value or list of values.
 
-    A search returns only documents that share a term with the query.
+    A search returns only documents that share a term with the query. If the documents of the index are split, their
+    content is their best passage, and "start_index" in their metadata is its begin in the text; `get_by_ids` returns
+    whole texts.
     """
 
     def __init__(self, folder: str | Path, encoder: EncoderLike | None = None) -> None:
@@ -100,6 +104,7 @@ class LsrVectorStore(VectorStore):
 class LsrRetriever(BaseRetriever):
     """A retriever that returns documents of a searcher, best first, with the score as "score" in their metadata.
 
+    Passages: see LsrVectorStore.
     filter: see LsrVectorStore. request: further arguments of Searcher.search, such as feedback.
     """
 

@@ -13,8 +13,9 @@ from llama_index.core.retrievers import BaseRetriever
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from pydantic import PrivateAttr
 
-from lsr.bridges.row_store import present
+from lsr.bridges.row_store import content_of, present
 from lsr.encoders.load import EncoderLike, as_encoder
+from lsr.retrieval.hits import Hit
 from lsr.retrieval.searcher import Searcher
 from lsr.vectors.sparse_vectors import SparseVectors
 
@@ -22,6 +23,7 @@ from lsr.vectors.sparse_vectors import SparseVectors
 class LsrNodeRetriever(BaseRetriever):
     """A retriever that returns documents of a searcher as nodes, best first.
 
+    The id of a node is the document's. If documents are split, the node is the best passage, with its begin and end.
     request: further arguments of Searcher.search, such as where="year >= 2020" or feedback="rocchio".
     """
 
@@ -31,11 +33,15 @@ class LsrNodeRetriever(BaseRetriever):
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         return [
-            NodeWithScore(
-                node=TextNode(id_=hit.doc_id, text=hit.text or "", metadata=present(hit.metadata)), score=hit.score
-            )
+            NodeWithScore(node=_node(hit), score=hit.score)
             for hit in self._searcher.search(query_bundle.query_str, self._k, **self._request)
         ]
+
+
+def _node(hit: Hit) -> TextNode:
+    begin, end = hit.passage or (None, None)
+    metadata = present(hit.metadata)
+    return TextNode(id_=hit.doc_id, text=content_of(hit), start_char_idx=begin, end_char_idx=end, metadata=metadata)
 
 
 class LsrSparseEmbedding(BaseSparseEmbedding):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lsr.checks import expanded, shown
 from lsr.collections.sources import Document
 from lsr.errors import ParameterError
-from lsr.retrieval.hits import Hits
+from lsr.retrieval.hits import Hit, Hits
 from lsr.retrieval.indexing import build_index
 from lsr.retrieval.searcher import Searcher
 
@@ -90,6 +90,11 @@ class RowStore:
     def find(self, text: str, k: int, where: str | None = None, **request: Any) -> Hits:
         """Searcher.search; no hits before the first document."""
         return Hits() if self.searcher is None else self.searcher.search(text, k, where=where, **request)
+
+
+def content_of(hit: Hit) -> str:
+    """The best passage of a hit, or the whole text if documents are not split; "" without texts."""
+    return (hit.text or "")[slice(*(hit.passage or (None,)))]
 
 
 def present(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lsr.encoders.verification import CardCheck
 
 _LEAST = ("source",)  # columns that a narrow terminal does not show
+_LEAST_OF_LIST = ("license", "parameters", "queries")
 
 
 def verify(
@@ -71,8 +72,11 @@ def _list(json: bool) -> None:
     if json:
         print_json([asdict(card) for card in cards])
     else:
-        rows = [(card.model, ", ".join(card.also), str(card.checks), str(len(card.traps))) for card in cards]
-        print_columns([("model", "also", "checks", "traps"), *sorted(rows, key=lambda row: row[0].lower())])
+        rows = [
+            (each.model, ", ".join(each.also), each.queries or "", each.parameters, each.license, str(each.checks))
+            for each in sorted(cards, key=lambda card: card.model.lower())
+        ]
+        print_columns([("model", "also", "queries", "parameters", "license", "checks"), *rows], least=_LEAST_OF_LIST)
 
 
 def _row(check: CardCheck) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal
 
 from lsr.checks import expanded, shown
 from lsr.errors import EncoderError, ParameterError
@@ -80,6 +81,9 @@ class GoldenCard:
 
     model: a Hugging Face id.
     also: other names of the model.
+    queries: "network", or "table" if their weights are looked up.
+    parameters, languages, license: as the model's page states them; "" if it does not, or if they are not known here.
+    needs: what lsr needs to read the model, beside the extra `encode`.
     components: the dimension of its vectors.
     traps: known pitfalls, which `lsr verify` prints.
     scores, weights, orders: the checks.
@@ -89,6 +93,11 @@ class GoldenCard:
 
     model: str
     also: tuple[str, ...] = ()
+    queries: Literal["network", "table"] | None = None
+    parameters: str = ""
+    languages: str = ""
+    license: str = ""
+    needs: str = ""
     components: int | None = None
     traps: tuple[str, ...] = ()
     scores: tuple[ScoreCheck, ...] = ()

@@ -101,3 +101,14 @@ def test_the_retriever_of_a_searcher(tmp_path: Path) -> None:
     assert (document.id, document.page_content, document.metadata["n"]) == ("2", "salt", 2)
     score = searcher.search("salt", 1, where="n = 2", feedback="rocchio")[0].score
     assert document == Document(id="2", page_content="salt", metadata={"n": 2, "score": score})
+
+
+def test_the_content_is_the_best_passage(tmp_path: Path) -> None:
+    text = "Bread with butter, every morning before school.\n\nSalt comes from warm water near quiet sea coasts."
+    searcher = build_index([{"id": "a", "text": text}], tmp_path / "index", "bm25", passages=8)
+    store = LsrVectorStore(tmp_path / "index")
+    for [document] in (LsrRetriever(searcher=searcher).invoke("sea"), store.similarity_search("sea")):
+        begin = document.metadata["start_index"]
+        assert document.id == "a" and "sea" in document.page_content and "butter" not in document.page_content
+        assert begin > 0 and text[begin:].startswith(document.page_content)
+    assert store.get_by_ids(["a"])[0].page_content == text

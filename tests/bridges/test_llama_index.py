@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from llama_index.core.llms import MockLLM
 from llama_index.core.retrievers import QueryFusionRetriever
+from llama_index.core.schema import TextNode
 
 from lsr import BM25Encoder, Searcher, build_index
 from lsr.bridges.llama_index import LsrNodeRetriever, LsrSparseEmbedding
@@ -32,6 +33,15 @@ def test_nodes_are_the_hits(searcher: Searcher) -> None:
         assert found[0].node.get_content() == TEXTS[0] and found[0].metadata == {"year": 2019}
     [only] = LsrNodeRetriever(searcher, where="year > 2020").retrieve("salt bread")
     assert only.node_id == "d2"
+
+
+def test_a_node_is_the_best_passage(tmp_path: Path) -> None:
+    text = "Bread with butter, every morning before school.\n\nSalt comes from warm water near quiet sea coasts."
+    searcher = build_index([{"id": "a", "text": text}], tmp_path / "index", "bm25", passages=8)
+    [found] = LsrNodeRetriever(searcher).retrieve("sea")
+    node = found.node
+    assert isinstance(node, TextNode) and node.start_char_idx and "sea" in node.text
+    assert node.text == text[node.start_char_idx : node.end_char_idx]
 
 
 def test_their_fusion_takes_it(searcher: Searcher) -> None:

@@ -73,9 +73,9 @@ def test_the_bundled_model(lsr: Lsr) -> None:
 
 def test_the_list_of_cards(lsr: Lsr) -> None:
     rows = [line.split() for line in lsr("verify").out.splitlines()]
-    assert rows[0] == ["model", "also", "checks", "traps"]
+    assert rows[0] == ["model", "also", "queries", "parameters", "license", "checks"]
     assert {row[0] for row in rows[1:]} == set(known_cards())
-    assert ["rasyosef/splade-tiny", "tiny", "5", "1"] in rows
+    assert ["rasyosef/splade-tiny", "tiny", "network", "4.4M", "5"] in rows
     assert [each["model"] for each in lsr("verify", "--json").json] == list(known_cards())
 
 

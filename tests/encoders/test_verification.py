@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ def test_every_card_says_who_gives_its_numbers() -> None:
     cards = known_cards()
     for model, card in cards.items():
         assert model == card.model and model.count("/") == 1
+        assert card.queries and re.fullmatch(r"[\d.]+[MB](, queries [\d.]+[MB])?", card.parameters), model
         for check in (*card.scores, *card.weights, *card.orders):
             assert check.source, model
     names = [name for card in cards.values() for name in (card.model, *card.also)]
