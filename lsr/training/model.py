@@ -269,7 +269,7 @@ def head_weights(head: Head, states: States, batch: Batch, window: int | None) -
     literal = literal_tokens(batch, head.components) if spec.literal_only or head.residual is not None else None
     found = [weights]
     if head.lexical is not None:
-        texts, components, counted = head.lexical(batch.ids, batch.mask & ~batch.special)
+        texts, components, counted = head.lexical(*batch.all_tokens(), len(batch.ids))
         found.append(torch.zeros_like(weights).index_put((texts, components), counted.to(weights.dtype)))
     if not spec.special_components:
         found = [each * head.kept_components for each in found]
@@ -303,8 +303,7 @@ def tokens_present(batch: TextBatch, components: int) -> Tensor:
 def literal_tokens(batch: Batch, components: int) -> Tensor:
     """float32 [texts, components], 1 at the tokens of each text except special tokens."""
     literal = torch.zeros(len(batch.ids), components, device=batch.ids.device)
-    texts, positions = (batch.mask & ~batch.special).nonzero(as_tuple=True)
-    literal[texts, batch.ids[texts, positions]] = 1
+    literal[batch.own_tokens()] = 1
     return literal
 
 

@@ -56,6 +56,17 @@ def test_an_index_counts_its_own_idf(saved: Path, tmp_path: Path) -> None:
     assert len({hit.doc_id for hit in searcher.search("sea")}) >= 2
 
 
+def test_words_beyond_the_network_count(saved: Path) -> None:
+    """The network reads the first max_length tokens, and the lexical part reads all, in any order."""
+    encoder = load_encoder(saved, device="cpu", max_length=6)
+    assert isinstance(encoder, SparseEncoder)
+    begin, end = "sea sea sea sea", "alpha beta run"
+    found = encoder.encode_documents([f"{begin} {end}", f"{begin} run beta alpha", begin, ""])
+    assert found[0] == found[1] and len(found[3].values) == 0
+    components = [encoder.vocabulary.id_of(word) for word in ("alpha", "beta", "run")]
+    assert (found[0].to_dense()[0, components] > 0).all() and encoder.literal(f"{begin} {end}") >= set(components)
+
+
 @pytest.mark.parametrize("wrong", [0.5, -1, 17, np.nan])
 def test_damaged_stems(saved: Path, tmp_path: Path, wrong: float) -> None:
     encoder = load_encoder(saved, device="cpu")

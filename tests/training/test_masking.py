@@ -40,7 +40,7 @@ def test_what_is_masked() -> None:
     mask = torch.arange(400)[None] < torch.randint(100, 400, (50, 1))
     special = torch.zeros_like(mask)
     special[:, 0] = True
-    batch, labels = mask_tokens(Batch(ids, mask, mask, special), 4, 1000)
+    batch, labels = mask_tokens(Batch(ids, mask, mask, special, ids[:, :0]), 4, 1000)
     asked = labels != IGNORED
     assert not (asked & ~mask).any() and not (asked & special).any()
     assert torch.equal(labels[asked], ids[asked]) and torch.equal(batch.ids[~asked], ids[~asked])

@@ -42,12 +42,25 @@ class Batch(NamedTuple):
 
     ids: int64 [texts, tokens]. mask: bool, whether there is a token. counted: bool, whether a head uses the position.
         special: bool, whether the tokenizer added the token.
+    beyond: int64 [texts, others], the tokens of the texts that no network reads, but a lexical part; padded with -1.
     """
 
     ids: Tensor
     mask: Tensor
     counted: Tensor
     special: Tensor
+    beyond: Tensor
+
+    def own_tokens(self) -> tuple[Tensor, Tensor]:
+        """(texts, tokens), int64 each: every token that is read, except special tokens, with duplicates."""
+        texts, positions = (self.mask & ~self.special).nonzero(as_tuple=True)
+        return texts, self.ids[texts, positions]
+
+    def all_tokens(self) -> tuple[Tensor, Tensor]:
+        """Like own_tokens, with those beyond."""
+        texts, positions = (self.beyond >= 0).nonzero(as_tuple=True)
+        own_texts, own = self.own_tokens()
+        return torch.cat([own_texts, texts]), torch.cat([own, self.beyond[texts, positions]])
 
 
 class States(NamedTuple):
@@ -139,7 +152,7 @@ class Head(nn.Module):
         if self.residual is not None:
             yield self._literal_residual(states, batch)
         if self.lexical is not None:
-            found = self.lexical(batch.ids, batch.mask & ~batch.special)
+            found = self.lexical(*batch.all_tokens(), len(batch.ids))
             yield tuple(each.cpu().numpy() for each in found)
 
     def _mlm(self, states: States, batch: Batch) -> HeadOutput:
@@ -332,8 +345,7 @@ def unit_length(vectors: SparseVectors) -> SparseVectors:
 
 def _literal(batch: Batch) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """(texts, components): the different tokens of each text, without special tokens."""
-    texts, positions = (batch.mask & ~batch.special).cpu().nonzero(as_tuple=True)
-    pairs = torch.unique(torch.stack([texts, batch.ids.cpu()[texts, positions]]), dim=1).numpy()
+    pairs = torch.unique(torch.stack(batch.own_tokens()), dim=1).cpu().numpy()
     return pairs[0], pairs[1]
 
 

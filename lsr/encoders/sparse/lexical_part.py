@@ -47,14 +47,12 @@ class LexicalPart(nn.Module):
         self._sizes = sizes[self.stems]
         self._begins = (sizes.cumsum(0) - sizes)[self.stems]
 
-    def forward(self, ids: Tensor, literal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(texts, components, weights) of texts, int64 [texts, tokens], by text and ascending component, without
-        duplicates.
+    def forward(self, texts: Tensor, tokens: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """(texts, components, weights), by text and ascending component, without duplicates.
 
-        literal: bool [texts, tokens], the tokens that are the text's own.
+        texts, tokens: int64 [occurrences], the tokens of the texts, in any order. count: number of texts.
         """
-        texts, positions = literal.nonzero(as_tuple=True)
-        tokens, dim = ids[texts, positions], len(self.stems)
+        dim = len(self.stems)
         sizes = self._sizes[tokens]
         occurrence = torch.repeat_interleave(torch.arange(len(tokens), device=tokens.device), sizes)
         offsets = torch.arange(len(occurrence), device=tokens.device) - (sizes.cumsum(0) - sizes)[occurrence]
@@ -62,7 +60,7 @@ class LexicalPart(nn.Module):
         counts = torch.where(alike == tokens[occurrence], 1.0, SHARE)
         keys, places = torch.unique(texts[occurrence] * dim + alike, return_inverse=True)
         frequencies = torch.zeros(len(keys), device=tokens.device).index_add_(0, places, counts)
-        lengths = torch.bincount(texts, minlength=len(ids)).float()
+        lengths = torch.bincount(texts, minlength=count).float()
         saturation = K1 * (1 - B + B * lengths / LENGTH)
         rows = keys // dim
         return rows, keys % dim, frequencies / (frequencies + saturation[rows])

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from lsr.encoders.base import TEXTS_AT_ONCE, Dtype, TokenSpans
 from lsr.encoders.batches import by_length, collate, computed, find_device, find_dtype, move, pad_id
@@ -27,11 +28,16 @@ from lsr.vectors.vocabulary import Vocabulary
 
 
 class TokenizedText(NamedTuple):
-    """The tokens of a text. ids: int32 [tokens]. special, counted: bool [tokens], as in Batch."""
+    """The tokens of a text.
+
+    ids: int32 [tokens]. special, counted: bool [tokens], as in Batch. beyond: int32, the tokens after them that only a
+        lexical part reads.
+    """
 
     ids: npt.NDArray[np.int32]
     special: npt.NDArray[np.bool_]
     counted: npt.NDArray[np.bool_]
+    beyond: npt.NDArray[np.int32] = np.zeros(0, np.int32)
 
 
 class TransformerSide:
@@ -157,7 +163,7 @@ class TransformerSide:
     def literal(self, text: str) -> set[int]:
         """The components of the tokens of a text that are read, without special tokens."""
         (tokens,) = self.tokenize([text], prompt="")
-        return set(tokens.ids[~tokens.special].tolist())
+        return {*tokens.ids[~tokens.special].tolist(), *tokens.beyond.tolist()}
 
     def spans(self, text: str) -> TokenSpans | None:
         """All tokens of a text, and their characters; None for a tokenizer without character positions."""
@@ -174,8 +180,9 @@ class TransformerSide:
 
     def collate(self, tokens: Sequence[TokenizedText]) -> Batch:
         """The tokens of some texts as one batch, on the CPU."""
-        mask, ids, special, counted = collate(tokens, self._pad_id)
-        return Batch(ids, mask, counted, special)
+        mask, ids, special, counted = collate([each[:3] for each in tokens], self._pad_id)
+        beyond = pad_sequence([torch.from_numpy(each.beyond) for each in tokens], True, -1).long()
+        return Batch(ids, mask, counted, special, beyond)
 
     def _room(self) -> int:
         """The maximum number of tokens of a window, without special tokens."""
@@ -183,7 +190,7 @@ class TransformerSide:
         return room // 2 if self.spec.echo else room
 
     def tokenize(self, texts: Sequence[str], prompt: str) -> list[TokenizedText]:
-        """The tokens of each text that are read; none for a blank text."""
+        """The tokens of each text that are read; none for a blank text. A lexical part reads the whole text."""
         prepared = prepared_texts(texts, prompt, self.spec.lower_case)
         length = self._room() + self._added
 
@@ -193,7 +200,13 @@ class TransformerSide:
 
         found = self._beginnings.tokenize(prepared, length, tokenize, lambda tokens: len(tokens[0]))
         # Special tokens alone would give a row, and with it hits for a blank text.
-        return [self._tokens(*(tokens if text else ([], []))) for text, tokens in zip(prepared, found, strict=True)]
+        read = [self._tokens(*(tokens if text else ([], []))) for text, tokens in zip(prepared, found, strict=True)]
+        if self.head.lexical is not None:
+            for number, (text, (ids, _)) in enumerate(zip(prepared, found, strict=True)):
+                if len(ids) == length:
+                    every = self._tokenizer_call(text, special=False, verbose=False)["input_ids"]
+                    read[number] = read[number]._replace(beyond=np.array(every[self._room() :], np.int32))
+        return read
 
     def _tokenizer_call(self, texts: Any, special: bool = True, **options: Any) -> Any:
         # Truncation is a state of the tokenizer: it fails if two threads change it at once.

@@ -64,7 +64,7 @@ def as_batch(texts: list[naive.Text]) -> tuple[States, Batch]:
             target[row, :end] = torch.from_numpy(source)
         last[row, :end] = torch.from_numpy(text.last).float()
         inputs[row, :end] = torch.from_numpy(text.inputs).float()
-    return States(last, inputs), Batch(ids, mask, counted, special)
+    return States(last, inputs), Batch(ids, mask, counted, special, ids[:, :0])
 
 
 def parameters_of(head: Head) -> dict[str, Any]:
@@ -188,7 +188,7 @@ def test_literal_residual_oracle() -> None:
     head.residual.bias.copy_(torch.tensor([1.0, 3, 2]))
     inputs = torch.tensor([[[0.0, 0, 0], [np.expm1(0.5), -1, np.expm1(0.2)]]], dtype=torch.float32)
     everywhere = torch.ones(1, 2, dtype=torch.bool)
-    batch = Batch(torch.tensor([[0, 2]]), everywhere, everywhere, ~everywhere)
+    batch = Batch(torch.tensor([[0, 2]]), everywhere, everywhere, ~everywhere, torch.zeros(1, 0, dtype=torch.long))
     np.testing.assert_allclose(head.vectors(States(inputs, inputs), batch).to_dense(), [[2.5, 0, 1.2]], atol=1e-6)
 
 
