@@ -6,7 +6,7 @@ import json
 import re
 import tomllib
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from functools import wraps
@@ -34,6 +34,7 @@ WORDS = {
     "a valid boolean": "true or false",
     "a valid array": "a list",
     "an object": "a table",
+    "a valid dictionary": "a table",
 }
 
 
@@ -77,10 +78,10 @@ def read_toml(path: Traversable, kind: type[Table]) -> Table:
         raise ParameterError(f"{path}: is not valid TOML ({error}); {advice}") from error
 
 
-def said(kind: type, error: ValidationError) -> str:
+def said(kind: type, error: ValidationError, words: Mapping[str, str] = WORDS) -> str:
     """The first mistake, as one line. Unknown keys come first, because they explain missing keys.
 
-    kind: the class, made by `table`, that the file describes.
+    kind: the class, made by `table`, that the file describes. words: of pydantic -> of the format.
     """
     mistakes = error.errors(include_url=False)
     first = min(mistakes, key=lambda mistake: mistake["type"] != "unexpected_keyword_argument")
@@ -98,7 +99,7 @@ def said(kind: type, error: ValidationError) -> str:
         case "value_error":
             return f"[{place}] {first['ctx']['error']}" if place else str(first["ctx"]["error"])
     must = first["msg"].removeprefix("Input should ")
-    for theirs, ours in WORDS.items():
+    for theirs, ours in words.items():
         must = must.replace(theirs, ours)
     return f"{place} is {_shown(first['input'])}; it must {must}"
 

@@ -48,6 +48,7 @@ def tune(
     exact search for comparison.
     """
     from lsr.cli.asked import open_with_queries
+    from lsr.distributed.sharded_folder import is_sharded
     from lsr.eval.drawing import checked_format
     from lsr.index.tools.stored_presets import store_presets
     from lsr.index.tools.tuning import RECALLS, check_recall, sample_rows
@@ -60,7 +61,7 @@ def tune(
     if plot is not None:
         checked_format(plot)
     options.check_output(plot)
-    manifest = read_manifest(index)
+    manifest = {} if is_sharded(index) else read_manifest(index)  # before searches: another index may replace it
     with while_loading(index):
         asked = open_with_queries(index, queries, split, encoder=encoder)
     given = len(asked.ids)

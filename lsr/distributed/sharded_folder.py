@@ -18,10 +18,9 @@ from lsr.checks import expanded
 from lsr.errors import IndexFormatError
 from lsr.index.tools.tuning import ENTRY, TunedPreset, presets_as_json, read_presets
 from lsr.storage.files import replacing_file
-from lsr.storage.manifest import MANIFEST, PRODUCT, load_manifest
+from lsr.storage.manifest import MANIFEST, PRODUCT, SHARDED, load_manifest
 from lsr.storage.manifest_values import optional, text, whole
 
-KIND = "shards"
 FORMAT_VERSION = 1
 ROUTING = "blake2b-64"
 MOST_SHARDS = 100_000
@@ -86,7 +85,7 @@ class ShardedFolder:
         entries: dict[str, Any] = {
             "product": PRODUCT,
             "format_version": FORMAT_VERSION,
-            "kind": KIND,
+            "kind": SHARDED,
             "routing": ROUTING,
             "source": self.source,
             "folders": list(self.folders),
@@ -103,7 +102,7 @@ class ShardedFolder:
         """Read the manifest in `folder`. Raises IndexFormatError unless it is an intact one of a sharded index."""
         path = expanded(folder)
         manifest = load_manifest(path, MANIFEST)
-        if manifest.get("kind") != KIND:
+        if manifest.get("kind") != SHARDED:
             raise IndexFormatError(
                 f"{path}: is not a sharded index (its kind is {manifest.get('kind')!r}); open it with Searcher.open"
             )
@@ -128,7 +127,7 @@ class ShardedFolder:
 
 def is_sharded(folder: str | Path) -> bool:
     """Whether the folder is a sharded index. Raises IndexFormatError if it is not an index."""
-    return load_manifest(expanded(folder), MANIFEST).get("kind") == KIND
+    return load_manifest(expanded(folder), MANIFEST).get("kind") == SHARDED
 
 
 def _entry(number: int, entry: Mapping[str, Any]) -> ShardEntry:

@@ -200,8 +200,8 @@ class Searcher(HasFacts, FromFolder):
         encoder's: queries are then matched by token.
         """
         from lsr.encoders.bm25 import BM25Encoder
-        from lsr.encoders.load import as_encoder, load_encoder
-        from lsr.retrieval.snapshot_reader import MATCHED, SnapshotReader, matched
+        from lsr.encoders.load import as_encoder
+        from lsr.retrieval.snapshot_reader import SnapshotReader, kept_encoder, matched
 
         check_flag("follow", follow)
         if follow and generation is not None:
@@ -222,13 +222,30 @@ class Searcher(HasFacts, FromFolder):
                     "the encoder that produced them (--encoder, Searcher.open(folder, encoder=...)), or search with "
                     "vectors"
                 )
-            loaded = load_encoder(kept, device=device)
-            return matched(folder, index, described, loaded) if described.get(MATCHED) else loaded
+            return kept_encoder(folder, index, described, kept, device)
 
         reader = SnapshotReader(anchored(folder), choose, device)
         searcher = cls._of(reader.read(generation, verify=verify), reader)
         searcher._follow = follow
         searcher.opened_with = {**(searcher.opened_with or {}), "device": device, "encoder": encoder}
+        return searcher
+
+    @classmethod
+    def open_as_is(cls, folder: str | Path, device: str | None = None) -> Searcher:
+        """Open an index with the encoder that it has, if it has one; `refresh` takes an encoder that is attached later.
+
+        Without an encoder, queries must be SparseVectors. device: see `open`. Raises IndexFormatError, EncoderError.
+        """
+        from lsr.retrieval.snapshot_reader import SnapshotReader, kept_encoder
+
+        folder = expanded(folder)
+
+        def choose(index: SparseIndex[Any], described: Mapping[str, Any], kept: Path | None) -> Encoder | None:
+            return None if kept is None else kept_encoder(folder, index, described, kept, device)
+
+        reader = SnapshotReader(anchored(folder), choose, device)
+        searcher = cls._of(reader.read(), reader)
+        searcher.opened_with = None  # a pickle would open it with `open`
         return searcher
 
     @classmethod

@@ -117,7 +117,8 @@ class Snapshot:
         """The encoder of queries. Raises EncoderError if there is none; queries must then be SparseVectors."""
         if self.query_encoder is None:
             raise EncoderError(
-                "the index was opened without its encoder, so queries must be vectors; open it with Searcher.open"
+                "the index is open without an encoder, so queries must be vectors; attach the encoder of its vectors "
+                "(lsr attach INDEX --encoder NAME), or, in Python, open it so: Searcher.open(INDEX, encoder=NAME)"
             )
         return self.query_encoder
 

@@ -105,6 +105,16 @@ class SnapshotReader:
         return Snapshot(index, encoder, texts, dense)
 
 
+def kept_encoder(
+    folder: Path, index: SparseIndex[Any], described: Mapping[str, Any], kept: Path, device: str | None
+) -> Encoder:
+    """The encoder of an index, from its folder `kept`. Raises EncoderError."""
+    from lsr.encoders.load import load_encoder
+
+    loaded = load_encoder(kept, device=device)
+    return matched(folder, index, described, loaded) if described.get(MATCHED) else loaded
+
+
 def matched(folder: Path, index: SparseIndex[Any], described: Mapping[str, Any], encoder: Encoder) -> Encoder:
     """The encoder over the vocabulary of the index. Raises EncoderError if the two do not match.
 

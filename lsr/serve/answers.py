@@ -148,8 +148,11 @@ def facets_work(index: ServedIndex, body: Any, settings: ServeSettings) -> Work:
     return Work(snapshot, do, _deadline(settings))
 
 
-def document_work(index: ServedIndex, doc_id: str, settings: ServeSettings) -> Work:
-    """One document, as the index keeps it. Answers RequestError where there is none."""
+def document_work(index: ServedIndex, doc_id: str, with_vector: bool, settings: ServeSettings) -> Work:
+    """One document, as a request for changes takes it. Answers RequestError where there is none.
+
+    with_vector: also the vector of a document with a text, which its encoder made; a change does not take it.
+    """
     snapshot = index.searcher.snapshot
 
     def do(encoded: Encoded) -> bytes:
@@ -158,7 +161,8 @@ def document_work(index: ServedIndex, doc_id: str, settings: ServeSettings) -> W
             raise no_document(doc_id)
         text = {} if stored.text is None else {"text": stored.text}
         metadata = {"metadata": as_json(stored.metadata)} if stored.metadata else {}
-        return as_bytes({"id": doc_id, **text, **metadata, "vector": stored.vector})
+        vector = {"vector": stored.vector} if with_vector or stored.text is None else {}
+        return as_bytes({"id": doc_id, **text, **metadata, **vector})
 
     return Work(snapshot, do, _deadline(settings))
 

@@ -18,10 +18,12 @@ from lsr.retrieval.request import WORDS, SearchRequest, word_types
 from lsr.retrieval.snapshot import Snapshot
 from lsr.serve.problems import RequestError
 from lsr.serve.serve_settings import ServeSettings
+from lsr.toml import WORDS as OF_TOML
 from lsr.toml import said, table
 from lsr.vectors.sparse_vectors import SparseVectors
 
 JSON = "application/json"
+OF_JSON = {**OF_TOML, "an object": "an object", "a valid dictionary": "an object"}
 SECONDS_OF_BODY = 20.0  # maximum time to receive a body, during which the request takes a place
 
 Weights = dict[str, float]
@@ -77,7 +79,10 @@ class FacetsBody:
 
 @table
 class DocumentsBody:
-    """Documents: objects with `id` and `text`, optionally `title`, and metadata; or with `id` and `vector`."""
+    """Documents: objects with `id` and `text`, optionally `title`, and metadata; or with `id` and `vector`.
+
+    Metadata are in the object `metadata`, or in further keys beside `text`.
+    """
 
     documents: list[dict[str, Any]]
 
@@ -120,7 +125,7 @@ def _refused(kind: type, error: ValidationError) -> LsrError:
         if reason.startswith("number out of range"):  # which is JSON all the same
             return ParameterError(f"the body has a {reason}; give another one")
         return RequestError(HTTPStatus.BAD_REQUEST, f"the body is not JSON ({reason}); correct it")
-    return ParameterError(said(kind, error) if first["loc"] else "the body is not an object; send one, {...}")
+    return ParameterError(said(kind, error, OF_JSON) if first["loc"] else "the body is not an object; send one, {...}")
 
 
 def described(kind: type, *examples: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,11 +158,14 @@ def asked_of(body: Any, snapshot: AnySnapshot) -> str | SparseVectors:
     return str(body.query) if body.vector is None else rows_of_weights([body.vector], snapshot)
 
 
-def rows_of_weights(rows: Sequence[Weights], snapshot: AnySnapshot) -> SparseVectors:
-    """By token; by number of the component where the index has no vocabulary. Raises ParameterError, VectorsError."""
+def rows_of_weights(rows: Sequence[Weights], snapshot: AnySnapshot, drop_unknown: bool = True) -> SparseVectors:
+    """By token; by number of the component where the index has no vocabulary. Raises ParameterError, VectorsError.
+
+    drop_unknown: leave out tokens that the index lacks; else they are an error.
+    """
     dim, vocabulary = snapshot.index.dim, snapshot.vocabulary
     if vocabulary is not None:
-        return SparseVectors.of(list(rows), dim=dim, vocabulary=vocabulary, drop_unknown=True)
+        return SparseVectors.of(list(rows), dim=dim, vocabulary=vocabulary, drop_unknown=drop_unknown)
     try:
         return SparseVectors.of([{int(name): weight for name, weight in row.items()} for row in rows], dim=dim)
     except ValueError as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lsr.checks import shown
+from lsr.collections.sources import Document
 from lsr.distributed.sharded_searcher import ShardedSearcher
 from lsr.errors import CollectionError, ParameterError
 from lsr.retrieval.searcher import Searcher
@@ -44,15 +46,33 @@ def deleting(ids: Sequence[str], settings: ServeSettings) -> Write:
 def _given(documents: Documents, searcher: Searcher | ShardedSearcher) -> tuple[Any, ...]:
     """As `add` takes them: documents, or vectors and their ids."""
     if not any("vector" in each for each in documents):
-        return (list(documents),)
-    if not all(each.keys() == {"id", "vector"} and isinstance(each["vector"], dict) for each in documents):
-        raise CollectionError(
-            "a document with a vector has `id` and `vector`, an object, and nothing else; so must all"
-        )
+        return ([_document(place, each) for place, each in enumerate(documents)],)
+    for place, each in enumerate(documents):
+        if each.keys() != {"id", "vector"} or not isinstance(each["vector"], dict):
+            raise CollectionError(
+                f"documents[{place}]: all documents of a request have texts, or all have `id` and `vector`, an object, "
+                "and nothing else; for an index of texts, remove `vector`, as its encoder makes the vectors"
+            )
     if isinstance(searcher, ShardedSearcher):
         raise ParameterError("sharded indexes do not accept vectors; send texts")
     ids = [str(each["id"]) for each in documents]
-    return rows_of_weights([each["vector"] for each in documents], searcher.snapshot), ids
+    return rows_of_weights([each["vector"] for each in documents], searcher.snapshot, drop_unknown=False), ids
+
+
+def _document(place: int, given: Mapping[str, Any]) -> Any:
+    """A document whose metadata are in `metadata`, as a request for the document is answered; any other as it is."""
+    if "metadata" not in given:
+        return given
+    text: Any = given.get("text")  # checked with those of other documents
+    columns, others = given["metadata"], given.keys() - {"id", "title", "text", "metadata"}
+    if not isinstance(columns, dict):
+        raise CollectionError(f"documents[{place}]: metadata is {shown(columns)}; give an object of column -> value")
+    if others or "id" not in given:
+        raise CollectionError(
+            f"documents[{place}] has `metadata` and {', '.join(sorted(others))}; beside `metadata`, give only `id`, "
+            "`title` and `text`, or give all columns beside `text`"
+        )
+    return Document(given["id"], given.get("title", ""), text, columns)
 
 
 def _check(documents: Documents, settings: ServeSettings) -> None:

@@ -7,9 +7,11 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from lsr.checks import shown
 from lsr.errors import DeadlineError, IndexFormatError, LsrError, MissingExtraError, ShardError, StorageError
 
 PROBLEM = "application/problem+json"
@@ -55,6 +57,12 @@ def answer_errors(app: FastAPI) -> None:
         if status_of(error) == HTTPStatus.UNAUTHORIZED:
             headers["WWW-Authenticate"] = "Bearer"
         return problem(status_of(error), str(error), type(error).__name__, headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def of_address(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]  # bodies are read by lsr.serve.bodies
+        said = f"{first['loc'][-1]} is {shown(first['input'])}: {first['msg'].lower()}"
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, said, "ParameterError")
 
     @app.exception_handler(HTTPException)
     async def of_http(request: Request, error: HTTPException) -> Response:

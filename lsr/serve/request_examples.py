@@ -23,6 +23,16 @@ DOCUMENTS = (
         "summary": "Texts with metadata",
         "value": {"documents": [{"id": "d1", "title": "Bones", "text": "Calcium makes bones dense.", "year": 2024}]},
     },
+    {
+        "summary": "A text with metadata, as GET answers a document",
+        "value": {"documents": [{"id": "d1", "text": "Bones Calcium makes bones dense.", "metadata": {"year": 2023}}]},
+    },
+)
+VECTORS = (
+    {
+        "summary": "A vector, by token, for an index of vectors",
+        "value": {"documents": [{"id": "d1", "vector": {"bone": 1.2, "calcium": 0.9}}]},
+    },
 )
 IDS = ({"summary": "Two documents", "value": {"ids": ["d1", "d2"]}},)
 EXPLAINS = ({"summary": "The score of a document, term by term", "value": {"query": "bone density", "id": "d1"}},)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Response
 from lsr.serve.answers import as_bytes, document_work, explain_work, facets_work, search_work, why_work
 from lsr.serve.bodies import JSON, DocumentBody, DocumentsBody, FacetsBody, IdsBody, SearchBody, described, reader_of
 from lsr.serve.changes_asked import adding, deleting, updating
-from lsr.serve.request_examples import DOCUMENTS, EXPLAINS, FACETS, IDS, SEARCHES, WHYS
+from lsr.serve.request_examples import DOCUMENTS, EXPLAINS, FACETS, IDS, SEARCHES, VECTORS, WHYS
 from lsr.serve.service import Service
 from lsr.serve.work_queue import Work
 from lsr.serve.write_queue import Write
@@ -59,9 +59,9 @@ def reading_routes(service: Service) -> APIRouter:
         return await answered(facets_work(service.index(index), body, service.settings))
 
     @router.get("/indexes/{index}/documents/{doc_id:path}")
-    async def get_document(index: str, doc_id: str) -> Response:
-        """A stored document: text, metadata, vector."""
-        return await answered(document_work(service.index(index), doc_id, service.settings))
+    async def get_document(index: str, doc_id: str, vector: bool = False) -> Response:
+        """A stored document, as it can be sent again. vector: answer the vector of a document with a text, too."""
+        return await answered(document_work(service.index(index), doc_id, vector, service.settings))
 
     return router
 
@@ -73,12 +73,12 @@ def writing_routes(service: Service) -> APIRouter:
     async def answered(index: str, write: Write) -> Any:
         return await service.writes[service.index(index).name].answer(write)
 
-    @router.post("/indexes/{index}/documents", openapi_extra=described(DocumentsBody, *DOCUMENTS))
+    @router.post("/indexes/{index}/documents", openapi_extra=described(DocumentsBody, *DOCUMENTS, *VECTORS))
     async def add_documents(index: str, body: DocumentsGiven) -> Any:
         """Add documents with new ids. With the answer, they are on disk, and searches see them."""
         return await answered(index, adding(body.documents, service.settings))
 
-    @router.put("/indexes/{index}/documents", openapi_extra=described(DocumentsBody, *DOCUMENTS))
+    @router.put("/indexes/{index}/documents", openapi_extra=described(DocumentsBody, *DOCUMENTS, *VECTORS))
     async def update_documents(index: str, body: DocumentsGiven) -> Any:
         """Add documents, or replace those with the same ids."""
         return await answered(index, updating(body.documents, service.settings))

@@ -13,7 +13,6 @@ from lsr.distributed.sharded_searcher import ShardedSearcher
 from lsr.errors import ParameterError
 from lsr.retrieval.searcher import Searcher
 from lsr.retrieval.snapshot import Snapshot
-from lsr.storage.manifest import read_manifest
 
 SUFFIX = ".index"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+@-]{,99}")
@@ -69,6 +68,4 @@ def open_served(
 def _opened(folder: Path, device: str | None, cluster: str | None, replicas: int) -> Searcher | ShardedSearcher:
     if is_sharded(folder):
         return ShardedSearcher.open(folder, device, cluster=cluster, replicas=replicas)
-    if read_manifest(folder).get("encoder") is None:  # it was built from vectors, and is asked for vectors
-        return Searcher.open_for_vectors(folder)
-    return Searcher.open(folder, device)
+    return Searcher.open_as_is(folder, device)

@@ -31,6 +31,7 @@ from lsr.storage.recognize import A_COLLECTION, AN_ENCODER, LINES_FOLDER, VECTOR
 MANIFEST = "manifest.json"
 PRODUCT = "lsr index"
 COMMIT_FORMAT = 5
+SHARDED = "shards"  # the kind of a sharded index
 GENERATION = "generation-"  # prefix of the names of commits
 _CHECKSUM = "checksum"
 _INDEXED = {
@@ -104,6 +105,12 @@ def read_manifest(
     """
     folder = expanded(folder)
     manifest = _load_manifest(folder)
+    if manifest.get("kind") == SHARDED:
+        raise IndexFormatError(
+            f"{folder}: is a sharded index; search it with lsr search, run, why, tune or serve, change it with lsr "
+            "serve or ShardedSearcher.open, and give lsr info and lsr check one of its shards, such as "
+            f"{folder / 'shard-00000'}"
+        )
     if kind is not None and manifest.get("kind") != kind:
         raise IndexFormatError(
             f"{folder}: is an index of kind {manifest.get('kind')!r}, not {kind!r}; open it with lsr.open_index"

@@ -138,7 +138,7 @@ def test_what_cannot_be_matched(lsr: Lsr, published: Path, tmp_path: Path) -> No
     ):
         assert message in rejected(lsr("run", published, queries, run, *options))
     assert "no query 'q7' among the 3 queries" in rejected(lsr("search", published, "q7", "--queries", queries))
-    with pytest.raises(Exception, match="opened without its encoder"):
+    with pytest.raises(Exception, match="lsr attach INDEX --encoder NAME"):
         Searcher.open_for_vectors(published).search("salt")
 
 

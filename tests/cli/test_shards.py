@@ -41,3 +41,6 @@ def test_commands_search_shards_as_one_index(tmp_path: Path, lsr: Lsr) -> None:
     (tmp_path / "qrels").write_text("q0 0 d1 1\n")
     refused = rejected(lsr("evaluate", shards, tmp_path / "qrels", "--queries", tmp_path / "queries.tsv"))
     assert refused.startswith("the index is in shards")
+    for command in (("add", shards, tmp_path / "texts.jsonl"), ("info", shards), ("check", shards), ("merge", shards)):
+        assert "is a sharded index; search it with lsr search" in rejected(lsr(*command))
+    assert "intact" in lsr("check", shards / "shard-00000").out

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from lsr import build_index
 from lsr.serve.app import create_app
-from lsr.serve.request_examples import DOCUMENTS, EXPLAINS, FACETS, IDS, SEARCHES, WHYS
+from lsr.serve.request_examples import DOCUMENTS, EXPLAINS, FACETS, IDS, SEARCHES, VECTORS, WHYS
 from lsr.serve.serve_settings import ServeSettings
 from lsr.serve.served_index import open_served
 
@@ -67,6 +67,9 @@ def test_every_example_of_the_description_is_answered(client: TestClient) -> Non
         assert client.post("/v1/indexes/bones/facets", json=example["value"]).json()["facets"]["year"]
     for example in DOCUMENTS:
         assert client.put("/v1/indexes/bones/documents", json=example["value"]).json()["changed"] == 1
+    for example in VECTORS:  # for an index of vectors, see test_documents_sent_again.py
+        refused = client.put("/v1/indexes/bones/documents", json=example["value"])
+        assert refused.status_code == 422 and "add documents" in refused.json()["detail"]
     for example in IDS:
         assert client.post("/v1/indexes/bones/delete", json=example["value"]).json()["deleted"] == 1
 
