@@ -35,6 +35,7 @@ import search_race
 from peers import ENGINES, Parameters, engine_version, installed
 from rich.console import Console
 from search_common import Grid, Indexes, Run, section
+from search_results import write_results
 from search_worker import SETS
 
 
@@ -105,6 +106,8 @@ def main() -> None:
     console.print(f"all: {time.perf_counter() - begin:.0f} s")
     if arguments.json:
         arguments.json.write_text(json.dumps({"machine": machine(), **run.figures}, indent=1))
+    if arguments.results:
+        write_results(run.figures, arguments.results)
 
 
 def parse() -> argparse.Namespace:
@@ -118,6 +121,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, help="folder for the peers' indexes, which later runs reuse")
     parser.add_argument("--slow", action="store_true", help="also time pyseismic-lsr's build of wiki on one thread")
     parser.add_argument("--json", type=Path, help="write all results to this file")
+    parser.add_argument("--results", type=Path, help="write the tables of docs/performance.md to this folder, as CSV")
     arguments = parser.parse_args()
     for name in arguments.sections:
         if name not in SECTIONS:

@@ -1,17 +1,18 @@
-"""Draw docs/speed.svg, the first picture of the README, from the tables of docs/performance.md.
+"""Draw docs/speed.svg, the first picture of the README, from result files.
 
     python benchmarks/speed_picture.py [--collection packages] [--recall .95]
 
-Times are of "Search at equal recall", megabytes of "Size". Run it again after these tables have changed.
+Times are of benchmarks/results/search-race.csv, megabytes of search-size.csv. Run it again after they have changed.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
+import csv
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
+RESULTS = Path(__file__).resolve().parent / "results"
 WHAT = {"packages": "300,000 package descriptions", "wiki": "100,000 Wikipedia passages"}
 STYLE = """
     text { font: 14px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; fill: #1f2328; }
@@ -32,29 +33,21 @@ def main() -> None:
     parser.add_argument("--collection", choices=sorted(WHAT), default="packages")
     parser.add_argument("--recall", default=".95")
     given = parser.parse_args()
-    text = (DOCS / "performance.md").read_text()
-    times = numbers(text, "Search at equal recall", given.collection, given.recall)
-    sizes = numbers(text, "Size", given.collection)
-    sizes = {name: sizes[name.split()[0]] for name in times if name.split()[0] in sizes}  # sizes have no versions
+    recall = f"0{given.recall}"
+    times = numbers("search-race.csv", "microseconds", set=given.collection, recall=recall)
+    sizes = numbers("search-size.csv", "MB", set=given.collection)
+    sizes = {name: sizes[name] for name in times}
     what = f"{WHAT[given.collection]}, SPLADE vectors"
     picture = drawn(f"Query time in µs at recall@10 ≥ {given.recall}", times, "Index size on disk in MB", sizes, what)
     (DOCS / "speed.svg").write_text(picture)
     print(times, sizes)
 
 
-def numbers(text: str, section: str, collection: str, recall: str | None = None) -> dict[str, float]:
-    """Engine -> number, from the first table of the section, by the names in its head."""
-    table = re.search(r"(?:^\|.*\n)+", text.split(f"\n## {section}\n")[1], re.MULTILINE)
-    assert table is not None, section
-    head, _, *rows = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in table[0].splitlines()]
-    of = ""
-    for row in rows:
-        of = row[0] or of
-        if of == collection and recall in (None, row[1]):
-            named = zip(head, row, strict=True)
-            found = {name: re.fullmatch(r"([\d,.]+)(?: MB)?", cell) for name, cell in named if name and "≥" not in name}
-            return {name: float(match[1].replace(",", "")) for name, match in found.items() if match}
-    raise LookupError(f"{section}: no row {collection} {recall or ''}")
+def numbers(table: str, column: str, **chosen: str) -> dict[str, float]:
+    """Engine -> number, of the lines of a result file that have the chosen values."""
+    with (RESULTS / table).open(newline="") as file:
+        lines = [line for line in csv.DictReader(file) if chosen.items() <= line.items()]
+    return {line["engine"]: float(line[column]) for line in lines if line[column].replace(".", "").isdigit()}
 
 
 def drawn(first: str, times: dict[str, float], second: str, sizes: dict[str, float], what: str) -> str:

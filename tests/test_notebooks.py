@@ -14,10 +14,11 @@ FOLDER = REPOSITORY / "examples" / "notebooks"
 PRINTED = {
     "first_search": ["salt      High salt intake", "nDCG@10 {'1': 1.0, '2': 1.0, '3': 0.86}"],
     "explain_and_why": ["(expansion)", "verdict: score too low", "remedy: Remedy(k=2"],
-    "prune_and_plot": [
-        "40 terms: recall@10 1.00",
-        "10 terms: recall@10 0.5",
-        "'end-to-end.pdf', 'end-to-end.png', 'end-to-end.svg'",
+    "tune_and_plot": [
+        "storage blocks",
+        "all within .03 of their targets: True",
+        "preset for .95: recall@10 0.9",
+        "['tuning.pdf', 'tuning.png', 'tuning.svg']",
     ],
     "train_on_two_cores": ["'checkpoint'", "tiny: 6 of 6 first", "encoder: 6 of 6 first"],
 }

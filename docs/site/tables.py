@@ -6,10 +6,11 @@ A comment before a table names the file and has a row with fields:
     | {contrast} | {zero-shot/difference:+.3f} | {p:p} |
     -->
 
-The file is in benchmarks/results/; `golden cards` are the cards of lsr's models. With `by COLUMN`, the lines that are
-equal in this column make one row; a field `VALUE/COLUMN` is of the line that has VALUE in any of its cells. A format is
-one of Python's for numbers, with ~ at its end for no zero before the point; `p` for a p-value; `x` for a ratio; `once`
-for a text that is left out where it is that of the row above. A cell that is no number stays as it is.
+The file is in benchmarks/results/; `golden cards` are the cards of lsr's models. With `by COLUMN, ...`, the lines that
+are equal in these columns make one row; a field `VALUE/COLUMN` is of the line that has VALUE in any of its cells, and
+empty if there is none. A format is one of Python's for numbers, with ~ at its end for no zero before the point; `p` for
+a p-value; `x` for a ratio. ` once` at its end leaves out a cell that is equal to the one above. A cell that is not a
+number stays as it is.
 """
 
 from __future__ import annotations
@@ -50,33 +51,33 @@ def lines_of(source: str) -> list[Line]:
 
 
 def rows(lines: list[Line], key: str | None, template: str) -> Iterator[str]:
-    groups = dict[str, list[Line]]()
+    groups = dict[tuple[str, ...], list[Line]]()
     for at, line in enumerate(lines):
-        groups.setdefault(line[key] if key else str(at), []).append(line)
+        groups.setdefault(tuple(line[name] for name in key.split(", ")) if key else (str(at),), []).append(line)
+    values = {value for line in lines for value in line.values()}
     before = dict[str, str]()
     for group in groups.values():
 
         def filled(found: re.Match[str], group: list[Line] = group) -> str:
             value, column, style = found.groups()
-            of_value = [line for line in group if value is None or value in line.values()]
-            if not of_value:
-                raise KeyError(f"no line has the value {value}")
-            cell = of_value[0][column]
-            if style == "once":
+            if value is not None and value not in values:
+                raise KeyError(f"no line has {value}")
+            line = next((each for each in group if value is None or value in each.values()), None)
+            cell = "" if line is None else shown(line[column], (style or "").removesuffix(" once"))
+            if (style or "").endswith(" once"):
                 cell, before[column] = "" if before.get(column) == cell else cell, cell
-                return cell
-            return shown(cell, style)
+            return cell
 
         yield re.sub(r" +\|", " |", _FIELD.sub(filled, template))
 
 
-def shown(cell: str, style: str | None) -> str:
+def shown(cell: str, style: str) -> str:
     """A cell as it is printed."""
     try:
         number = float(cell)
     except ValueError:
         return cell or ("" if style == "x" else NOTHING)
-    if style is None:
+    if not style:
         return cell
     if style == "p":
         return "< .001" if number < 0.001 else "1" if number == 1 else f"{number:.3f}".removeprefix("0")
