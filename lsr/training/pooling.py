@@ -95,26 +95,28 @@ class _MaxProducts(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, Tensor | None]:
         (gradient,) = gradients
         inputs, weight = ctx.saved_tensors
-        texts, tokens, size = inputs.shape
-        flat = inputs.reshape(texts * tokens, size)
-        for_inputs = torch.zeros(flat.shape, device=flat.device)
+        for_inputs = torch.zeros(inputs.shape, device=inputs.device)
         # As large as the output layer, which is not trained with low-rank adapters.
-        for_weight = torch.zeros(weight.shape, device=flat.device) if ctx.needs_input_grad[2] else None
+        for_weight = torch.zeros(weight.shape, device=inputs.device) if ctx.needs_input_grad[2] else None
         chosen, components = gradient.nonzero(as_tuple=True)
-        values = gradient[chosen, components][:, None]
+        values = gradient[chosen, components]
+        counts = torch.bincount(chosen, minlength=len(inputs)).tolist()
+        step = max(1, GRADIENT_ELEMENTS // max(inputs.shape[1:]))
         # Storing the position of every maximum takes longer than finding those with a gradient again.
-        of_texts = torch.split(components, torch.bincount(chosen, minlength=texts).tolist())
-        texts_states = inputs.to(weight.dtype)
-        places = [(weight[some] @ states.T).argmax(1) for states, some in zip(texts_states, of_texts, strict=True)]
-        rows = chosen * tokens + torch.cat(places)
-        step = max(1, GRADIENT_ELEMENTS // size)
-        for start in range(0, len(rows), step):
-            some = slice(start, start + step)
-            for_inputs.index_add_(0, rows[some], values[some] * weight[components[some]])
-            if for_weight is not None:
-                for_weight.index_add_(0, components[some], values[some] * flat[rows[some]])
+        for text, (all_some, all_given) in enumerate(
+            zip(torch.split(components, counts), torch.split(values, counts), strict=True)
+        ):
+            states = inputs[text].to(weight.dtype)
+            for some, given in zip(torch.split(all_some, step), torch.split(all_given, step), strict=True):
+                rows = weight[some]
+                places = (rows @ states.T).argmax(1, keepdim=True)
+                # Products with this nearly empty matrix are faster than adding rows one by one.
+                at = torch.zeros(len(some), len(states), device=states.device).scatter_(1, places, given[:, None])
+                for_inputs[text] += at.T @ rows.float()
+                if for_weight is not None:  # `some` are distinct
+                    for_weight.index_add_(0, some, at @ states.float())
         of_weight = None if for_weight is None else for_weight.to(weight.dtype)
-        return for_inputs.to(inputs.dtype).view(inputs.shape), None, of_weight
+        return for_inputs.to(inputs.dtype), None, of_weight
 
 
 def _parts(counted: Tensor) -> list[tuple[slice, int]]:
