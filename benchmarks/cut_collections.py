@@ -1,10 +1,12 @@
 """Make small collections, on which many encoders can be compared in little time.
 
-    python benchmarks/cut_collections.py COLLECTIONS OUT [--documents 1500] [--queries 300] NAME[:SPLIT,SPLIT] ...
+    python benchmarks/cut_collections.py COLLECTIONS OUT [--documents 1500] [--queries 300] [--words 40]
+        NAME[:SPLIT,SPLIT] ...
 
 Each collection has some random queries of each named split (by default test), all documents judged for them, and random
-documents up to the given number. Results on them can be compared among encoders, but not with published results: with
-fewer documents, every ranking is better.
+documents up to the given number. With --words, a document has only the first words of its text. Results on such
+collections can be compared among encoders, but not with published results: with fewer documents, every ranking is
+better.
 """
 
 from __future__ import annotations
@@ -18,9 +20,11 @@ from random import Random
 from lsr.collections.collection import load_collection
 
 
-def cut(source: Path, out: Path, splits: list[str], documents: int, queries: int, seed: int = 0) -> tuple[int, int]:
+def cut(
+    source: Path, out: Path, splits: list[str], documents: int, queries: int, words: int | None = None
+) -> tuple[int, int]:
     """Write a BEIR folder; returns its numbers of documents and queries."""
-    random, kept, texts = Random(f"{seed} {source.name}"), set(), {}
+    random, kept, texts = Random(f"0 {source.name}"), set(), {}
     (out / "qrels").mkdir(parents=True)
     for split in splits:
         collection = load_collection(source, split)
@@ -42,7 +46,8 @@ def cut(source: Path, out: Path, splits: list[str], documents: int, queries: int
     with gzip.open(out / "corpus.jsonl.gz", "wt", encoding="utf-8") as file:
         for each in every:
             if each.doc_id in kept:
-                file.write(json.dumps({"_id": each.doc_id, "title": each.title, "text": each.text}) + "\n")
+                text = each.text if words is None else " ".join(each.text.split()[:words])
+                file.write(json.dumps({"_id": each.doc_id, "title": each.title, "text": text}) + "\n")
                 count += 1
     return count, len(texts)
 
@@ -54,12 +59,12 @@ def main() -> None:
     parser.add_argument("names", nargs="+")
     parser.add_argument("--documents", type=int, default=1500)
     parser.add_argument("--queries", type=int, default=300)
+    parser.add_argument("--words", type=int)
     given = parser.parse_args()
     for each in given.names:
         name, _, splits = each.partition(":")
-        sizes = cut(
-            given.collections / name, given.out / name, (splits or "test").split(","), given.documents, given.queries
-        )
+        source, out, chosen = given.collections / name, given.out / name, (splits or "test").split(",")
+        sizes = cut(source, out, chosen, given.documents, given.queries, given.words)
         print(name, *sizes, flush=True)
 
 

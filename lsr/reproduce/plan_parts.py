@@ -22,6 +22,8 @@ BGE_SMALL = "BAAI/bge-small-en-v1.5"
 
 STEPS = 1000
 QUERY_TOKENS, TOKENS = 32, 64
+# Approximate ratio of a query's sum of IDF weights to its number of tokens, by which scores are divided.
+IDF_TEMPERATURE = 7.0
 
 # Questions of SQuAD's development articles, with the sentence of the answer; and of other articles.
 SENTENCES = DataConfig("squad-nqg", "dev", group=2, negatives=MINED)
@@ -66,6 +68,14 @@ def training(
         regularizer=penalties or RegularizerConfig(),
         teacher=teacher,
     )
+
+
+def distillation(temperature: float) -> LossSpec:
+    """KL that divides only the student's scores by the temperature.
+
+    The scale of the teachers must be multiplied by the temperature.
+    """
+    return LossSpec("kl", weight=temperature**-2, temperature=temperature)
 
 
 def question(plan: Callable[..., object]) -> str:

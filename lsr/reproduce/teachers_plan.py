@@ -5,12 +5,14 @@ from __future__ import annotations
 from lsr.reproduce.finding import Plan, Variant, VariantGroup
 from lsr.reproduce.plan_parts import (
     BGE_SMALL,
+    IDF_TEMPERATURE,
     SENTENCES,
     SENTENCES_TEST,
     STEPS,
     TINY,
     TOKENS,
     UNSEEN,
+    distillation,
     question,
     training,
 )
@@ -20,7 +22,9 @@ from lsr.training.training_config import EncoderConfig, RegularizerConfig, Teach
 
 RATE = 5e-4
 STRENGTHS = (0.001, 0.01, 0.1)
-SCALE = 10.0  # of the whole batch's scores between 0 and 1; at 30, nearly all of the target is one document
+# 10 of the whole batch's scores between 0 and 1 (at 30, nearly all of the target is one document), times the
+# temperature: see distillation.
+SCALE = 10.0 * IDF_TEMPERATURE
 _DENSE, _SPARSE = (BGE_SMALL,), (TINY,)
 TEACHERS = {
     "none": None,  # judgments, over the same documents
@@ -28,7 +32,7 @@ TEACHERS = {
     "sparse": TeacherConfig(sparse=_SPARSE, scale=SCALE, whole_batch=True),
     "ensemble": TeacherConfig(dense=_DENSE, sparse=_SPARSE, scale=SCALE, whole_batch=True),
     # The sum of two is twice their mean.
-    "sum": TeacherConfig(dense=_DENSE, sparse=_SPARSE, normalize="none", scale=2.0, whole_batch=True),
+    "sum": TeacherConfig(dense=_DENSE, sparse=_SPARSE, normalize="none", scale=2.0 * IDF_TEMPERATURE, whole_batch=True),
 }
 
 
@@ -44,7 +48,7 @@ def teachers(steps: int = STEPS) -> Plan:
                 encoder,
                 steps,
                 RATE,
-                LossSpec("multiple-negatives" if teacher is None else "kl"),
+                distillation(IDF_TEMPERATURE) if teacher else LossSpec("multiple-negatives", 1.0, IDF_TEMPERATURE),
                 RegularizerConfig(document=(Penalty(FLOPS, strength),)),
                 teacher=teacher,
                 batch_size=16,
