@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from typing import Any, cast
+from typing import Any
 
 from lsr.extras import need
 
@@ -14,9 +13,7 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 
 from lsr.errors import LsrError, ParameterError
-from lsr.index.seismic.seismic_index import SeismicIndex
 from lsr.retrieval.hits import as_json
-from lsr.retrieval.request import SPARSE, SearchRequest
 from lsr.retrieval.searcher import Searcher
 from lsr.version import __version__
 
@@ -43,11 +40,12 @@ def mcp_server(searcher: Searcher, name: str) -> Any:
 
     def get(ids: list[str]) -> list[dict[str, Any]]:
         with _told():
-            return _documents(searcher, ids)
+            return [_document(searcher, each) for each in ids]
 
     def why(query: str, document: str, k: int = 10, where: str | None = None) -> dict[str, Any]:
         with _told():
-            return _why(searcher, query, document, SearchRequest(k, where=where))
+            told: dict[str, Any] = as_json(searcher.why(query, document, k, where=where).as_dict())
+            return told
 
     server.tool(description=f"The k best documents for a query, best first, with a snippet of each. {where_help}")(
         search
@@ -66,25 +64,8 @@ def _told() -> Iterator[None]:
         raise ToolError(str(error)) from error
 
 
-def _documents(searcher: Searcher, ids: list[str]) -> list[dict[str, Any]]:
-    snapshot = searcher.snapshot
-    found = []
-    for doc_id, row in zip(ids, snapshot.rows_of(ids).tolist(), strict=True):
-        if row < 0:
-            raise ParameterError(f"the index has no document with the id {doc_id!r}; check the id")
-        text = None if snapshot.texts is None else snapshot.texts[row]
-        found.append({"doc_id": doc_id, "text": text, "metadata": as_json(snapshot.metadata.row(row))})
-    return found
-
-
-def _why(searcher: Searcher, query: str, document: str, request: SearchRequest) -> dict[str, Any]:
-    snapshot = searcher.snapshot
-    row = int(snapshot.rows_of([document])[0])
-    if row < 0:
-        raise ParameterError(f"the index has no document with the id {document!r}; check the id")
-    index = cast("SeismicIndex", snapshot.index)
-    vector = snapshot.encode([query])[SPARSE]
-    explained = asdict(index.why(vector, row, request.k, request.params, snapshot.allowed(request)))
-    for term in explained["terms"]:
-        term["token"] = snapshot.token(term["component"])
-    return cast("dict[str, Any]", as_json(explained))
+def _document(searcher: Searcher, doc_id: str) -> dict[str, Any]:
+    found = searcher.document(doc_id)
+    if found is None:
+        raise ParameterError(f"there is no document {doc_id!r}; check the id")
+    return {"doc_id": doc_id, "text": found.text, "metadata": as_json(found.metadata)}

@@ -11,7 +11,6 @@ from lsr.cli import options
 from lsr.cli.output import print_columns, print_json, printable, while_loading
 from lsr.cli.search_options import PARAMS, takes_request
 from lsr.display import counted
-from lsr.errors import ParameterError
 from lsr.index.parameters import SearchParams
 from lsr.retrieval.request import SearchRequest
 
@@ -42,14 +41,12 @@ def why(
 ) -> None:
     """Explain why a search returns a document, or at which stage the search drops it and which option returns it."""
     from lsr.cli.asked import open_with_query
+    from lsr.retrieval.one_document import why as tell
 
     with while_loading(index):
         asked = open_with_query(index, query, queries, encoder)
-    snapshot, rows = asked.searcher.snapshot, asked.rows
-    text = rows[0] if isinstance(rows, list) else None
-    told = snapshot.why(snapshot.encode(rows), text, document, request)
-    if told is None:
-        raise ParameterError(f"{index} has no document with the id {document!r}; check the id")
+    rows = asked.rows
+    told = tell(asked.searcher.snapshot, rows[0] if isinstance(rows, list) else rows, document, request)
     explained, token = told.why, told.tokens.__getitem__
     if json:
         print_json({"query": query, "doc_id": document, **_as_json(explained, request.params, token)})

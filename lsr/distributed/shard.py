@@ -19,7 +19,7 @@ from lsr.errors import StorageError
 from lsr.index.parameters import SearchParams
 from lsr.index.segments.commit import read_commit
 from lsr.retrieval.hits import Hit, SearchedQuery
-from lsr.retrieval.one_document import StoredDocument, ToldWhy
+from lsr.retrieval.one_document import Explained, StoredDocument, ToldWhy
 from lsr.retrieval.request import SPARSE, SearchRequest, SideName
 from lsr.retrieval.searcher import Searcher
 from lsr.retrieval.snapshot import Snapshot
@@ -168,7 +168,7 @@ class Shard:
         """A document; None if it does not exist."""
         return self.at(generation).document(doc_id)
 
-    def explained(self, generation: int, query: ShardQueries, doc_id: str) -> dict[str, Any] | None:
+    def explained(self, generation: int, query: ShardQueries, doc_id: str) -> Explained | None:
         """See Snapshot.explained."""
         snapshot = self.at(generation)
         return snapshot.explained(self._encoded(snapshot, query), query.text, doc_id)

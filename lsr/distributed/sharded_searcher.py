@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self, get_args
 
-from lsr.checks import check_choice, check_text, check_whole, expanded
+from lsr.checks import check_choice, check_whole, expanded
 from lsr.collections.documents import as_documents
 from lsr.display import HasFacts
 from lsr.distributed.local_shards import LocalShards, Shards
@@ -23,8 +23,8 @@ from lsr.index.parameters import SearchParams
 from lsr.index.tools.tuning import RECALLS, Tuning, tune
 from lsr.retrieval.changes import UpdateReport
 from lsr.retrieval.hits import Hit, Hits
-from lsr.retrieval.one_document import StoredDocument
-from lsr.retrieval.query_vectors import QueryVectors
+from lsr.retrieval.one_document import Explained, StoredDocument, ToldWhy, explain, why
+from lsr.retrieval.query_vectors import QueryVectors, many_queries, one_query
 from lsr.retrieval.request import SPARSE, SearchRequest, SideName
 from lsr.retrieval.searcher import Searcher
 from lsr.retrieval.snapshot import Snapshot
@@ -32,6 +32,7 @@ from lsr.vectors.sparse_vectors import SparseVectors
 
 if TYPE_CHECKING:
     from lsr.encoders.load import EncoderLike
+    from lsr.vectors.sparse_vectors import Matrix
 
 
 class ShardedSearcher(HasFacts):
@@ -147,7 +148,7 @@ class ShardedSearcher(HasFacts):
 
     def search(
         self,
-        text: str | SparseVectors,
+        text: str | SparseVectors | Matrix,
         k: int = 10,
         params: SearchParams | None = None,
         *,
@@ -161,16 +162,11 @@ class ShardedSearcher(HasFacts):
 
         The other arguments are those of Searcher.search. A sharded index has no feedback and no interpolation.
         """
-        queries: Any = text if isinstance(text, SparseVectors) else [text]
-        if len(queries) != 1:
-            raise ParameterError(f"there are {len(queries)} queries instead of one; use search_batch")
-        if queries is not text:
-            check_text("the query", text, many="search_batch")
-        return self.hits(queries, SearchRequest.of(k, params, allowed, side, where=where))[0]
+        return self.hits(one_query(text), SearchRequest.of(k, params, allowed, side, where=where))[0]
 
     def search_batch(
         self,
-        texts: Sequence[str] | SparseVectors,
+        texts: Sequence[str] | SparseVectors | Matrix,
         k: int = 10,
         params: SearchParams | None = None,
         *,
@@ -185,7 +181,7 @@ class ShardedSearcher(HasFacts):
 
         The other arguments are those of `search`.
         """
-        return self.hits(texts, SearchRequest.of(k, params, allowed, side, where=where), threads)
+        return self.hits(many_queries(texts), SearchRequest.of(k, params, allowed, side, where=where), threads)
 
     def run(
         self,
@@ -234,6 +230,27 @@ class ShardedSearcher(HasFacts):
         Raises ShardError if that shard does not answer.
         """
         return self._snapshot.document(doc_id)
+
+    def explain(self, query: str | SparseVectors | Matrix, doc_id: str) -> Explained:
+        """The parts of the score of a document; see Searcher.explain. Raises ShardError."""
+        return explain(self._snapshot, query, doc_id)
+
+    def why(
+        self,
+        query: str | SparseVectors | Matrix,
+        doc_id: str,
+        k: int = 10,
+        params: SearchParams | None = None,
+        *,
+        allowed: Sequence[str] | None = None,
+        where: str | None = None,
+    ) -> ToldWhy:
+        """Why a search of all shards returns a document, or does not; see Searcher.why. Raises ShardError.
+
+        The stages are those of the search in the shard of the document. Ranks, the threshold and the remedy are those
+        of all shards.
+        """
+        return why(self._snapshot, query, doc_id, SearchRequest.of(k, params, allowed, where=where))
 
     def tune(
         self,

@@ -20,7 +20,7 @@ from lsr.index.tools.tuning import TunedPreset, resolve
 from lsr.progress import progress_bar
 from lsr.retrieval.facet_counts import in_hits, most_frequent, together
 from lsr.retrieval.hits import Hit, Hits
-from lsr.retrieval.one_document import StoredDocument, ToldWhy
+from lsr.retrieval.one_document import Explained, StoredDocument, ToldWhy
 from lsr.retrieval.query_vectors import QueryVectors
 from lsr.retrieval.request import SPARSE, SearchRequest, SideName
 from lsr.retrieval.snapshot import QUERIES_AT_ONCE, Snapshot
@@ -191,9 +191,9 @@ class ShardedSnapshot:
         found: StoredDocument | None = self.ask_one(self.shard_of(doc_id), "document", doc_id)
         return found
 
-    def explained(self, encoded: Mapping[str, Any], text: str | None, doc_id: str) -> dict[str, Any] | None:
+    def explained(self, encoded: Mapping[str, Any], text: str | None, doc_id: str) -> Explained | None:
         """See Snapshot.explained. Raises ShardError."""
-        found: dict[str, Any] | None = self.ask_one(self.shard_of(doc_id), "explained", _one(encoded, text), doc_id)
+        found: Explained | None = self.ask_one(self.shard_of(doc_id), "explained", _one(encoded, text), doc_id)
         return found
 
     def why(self, encoded: Mapping[str, Any], text: str | None, doc_id: str, request: SearchRequest) -> ToldWhy | None:

@@ -6,12 +6,14 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lsr.checks import checked_texts
+from lsr.checks import check_text, checked_texts
 from lsr.errors import ParameterError
+from lsr.vectors.conversions import is_matrix
 from lsr.vectors.sparse_vectors import SparseVectors
 
 
@@ -56,6 +58,22 @@ class QueryVectors:
     def texts(self) -> list[str] | None:
         """The texts of the queries; None if they have none."""
         return None if self.sparse is None or isinstance(self.sparse, SparseVectors) else list(self.sparse)
+
+
+def many_queries(given: Any) -> Any:
+    """Matrices, such as the tensors of sentence-transformers' SparseEncoder, as SparseVectors; else `given`."""
+    return SparseVectors.of(given, what="queries") if is_matrix(given) else given
+
+
+def one_query(given: Any) -> Any:
+    """One query as many: a list with its text, SparseVectors or QueryVectors. Raises ParameterError."""
+    query = many_queries(given)
+    queries = query if isinstance(query, SparseVectors | QueryVectors) else [query]
+    if len(queries) != 1:
+        raise ParameterError(f"there are {len(queries)} queries; give one, or use search_batch")
+    if queries is not query:
+        check_text("the query", query, many="search_batch")
+    return queries
 
 
 def read_query_vectors(path: str, ids: Sequence[str]) -> npt.NDArray[np.float32]:

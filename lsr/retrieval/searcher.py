@@ -10,7 +10,7 @@ from threading import Lock, RLock, Thread
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from lsr.checks import check_flag, check_kind, check_text, check_whole, checked_texts, expanded
+from lsr.checks import check_flag, check_kind, check_whole, checked_texts, expanded
 from lsr.display import HasFacts
 from lsr.errors import EncoderError, LsrError, LsrWarning, ParameterError
 from lsr.index.filters import Allowed
@@ -18,13 +18,13 @@ from lsr.index.index_folder import FromFolder
 from lsr.index.parameters import SearchParams
 from lsr.retrieval.dense_side import Dense
 from lsr.retrieval.hits import Hit, Hits
-from lsr.retrieval.query_vectors import QueryVectors
+from lsr.retrieval.one_document import Explained, StoredDocument, ToldWhy, explain, why
+from lsr.retrieval.query_vectors import QueryVectors, many_queries, one_query
 from lsr.retrieval.request import Feedback, FeedbackMethod, Fusion, FusionMethod, Place, SearchRequest, SideName
 from lsr.retrieval.snapshot import Snapshot, Texts
 from lsr.storage.manifest import Verify
 from lsr.storage.reading import anchored
 from lsr.storage.strings import StringColumn
-from lsr.vectors.conversions import is_matrix
 from lsr.vectors.sparse_vectors import SparseVectors
 
 if TYPE_CHECKING:
@@ -510,15 +510,8 @@ class Searcher(HasFacts, FromFolder):
         A sparse search returns only documents that share a term with the query, so it can return fewer than k. Raises
         ParameterError for k < 1, for values that cannot be combined, and for dense searches without dense vectors.
         """
-        text = _rows(text)
-        queries: Any = text if isinstance(text, SparseVectors | QueryVectors) else [text]
-        if len(queries) != 1:
-            raise ParameterError(f"there are {len(queries)} queries; give one, or use search_batch")
-        if queries is not text:
-            check_text("the query", text, many="search_batch")
-        return self.snapshot.hits(
-            queries, SearchRequest.of(k, params, allowed, side, feedback, interpolate, fusion, where)
-        )[0]
+        request = SearchRequest.of(k, params, allowed, side, feedback, interpolate, fusion, where)
+        return self.snapshot.hits(one_query(text), request)[0]
 
     def search_batch(
         self,
@@ -541,9 +534,8 @@ class Searcher(HasFacts, FromFolder):
 
         The other arguments are those of `search`.
         """
-        return self.snapshot.hits(
-            _rows(texts), SearchRequest.of(k, params, allowed, side, feedback, interpolate, fusion, where), threads
-        )
+        request = SearchRequest.of(k, params, allowed, side, feedback, interpolate, fusion, where)
+        return self.snapshot.hits(many_queries(texts), request, threads)
 
     def run(
         self,
@@ -587,6 +579,48 @@ class Searcher(HasFacts, FromFolder):
         """
         return self.snapshot.facets(column, hits, where, k)
 
+    def document(self, doc_id: str) -> StoredDocument | None:
+        """A document by id, with its text, metadata and vector; None if it does not exist.
+
+        searcher.document("d1").metadata["year"]
+        """
+        return self.snapshot.document(doc_id)
+
+    def explain(self, query: str | SparseVectors | Matrix, doc_id: str) -> Explained:
+        """The parts of the sparse score of a document, whether or not a search returns it.
+
+            searcher.explain("vitamin D", "d1").terms
+
+        query: the text of the query, or its sparse vector, as `search` takes them.
+        doc_id: the id of the document. Of a document that is split, the best passage is explained.
+
+        Raises ParameterError if there is no such document.
+        """
+        return explain(self.snapshot, query, doc_id)
+
+    def why(
+        self,
+        query: str | SparseVectors | Matrix,
+        doc_id: str,
+        k: int = 10,
+        params: SearchParams | None = None,
+        *,
+        allowed: Allowed | None = None,
+        where: str | None = None,
+    ) -> ToldWhy:
+        """Why a sparse search returns a document, or at which stage it loses the document; see SeismicIndex.why.
+
+            told = searcher.why("vitamin D", "d1", k=5)
+            told.reason, told.why.remedy
+
+        query: the text of the query, or its sparse vector, as `search` takes them.
+        doc_id: the id of the document.
+        k, params, allowed, where: those of the search; see `search`.
+
+        Raises ParameterError if there is no such document, and for an index without stages, such as an ExactIndex.
+        """
+        return why(self.snapshot, query, doc_id, SearchRequest.of(k, params, allowed, where=where))
+
     def hits(
         self, queries: Sequence[str] | SparseVectors, request: SearchRequest, threads: int | None = 1
     ) -> list[Hits]:
@@ -603,8 +637,3 @@ class Searcher(HasFacts, FromFolder):
     ) -> dict[str, dict[str, float]]:
         """Like `run`, with the parameters in a SearchRequest. progress: show a bar on standard error."""
         return self.snapshot.rankings(queries, request, threads, drop_same_id, progress)
-
-
-def _rows(given: Any) -> Any:
-    """Matrices, such as the tensors of sentence-transformers' SparseEncoder, as SparseVectors; else `given`."""
-    return SparseVectors.of(given, what="queries") if is_matrix(given) else given

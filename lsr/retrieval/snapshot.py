@@ -19,7 +19,7 @@ from lsr.retrieval.dense_side import Dense
 from lsr.retrieval.expansion import expansion
 from lsr.retrieval.facet_counts import in_hits, most_frequent
 from lsr.retrieval.hits import Hit, Hits, SearchedQuery
-from lsr.retrieval.one_document import StoredDocument, ToldWhy, explained_score, stored_document, told_why
+from lsr.retrieval.one_document import Explained, StoredDocument, ToldWhy, explained_score, stored_document, told_why
 from lsr.retrieval.pipeline import Found, Sides, search_pipeline
 from lsr.retrieval.query_vectors import QueryVectors
 from lsr.retrieval.request import DENSE, SPARSE, SearchRequest, SideName
@@ -301,7 +301,7 @@ class Snapshot:
         """See stored_document."""
         return stored_document(self, doc_id)
 
-    def explained(self, encoded: Mapping[str, Any], text: str | None, doc_id: str) -> dict[str, Any] | None:
+    def explained(self, encoded: Mapping[str, Any], text: str | None, doc_id: str) -> Explained | None:
         """See explained_score."""
         return explained_score(self, encoded, text, doc_id)
 

@@ -12,7 +12,6 @@ from typing import Any
 from lsr.checks import shown
 from lsr.deadline import seconds_left
 from lsr.errors import DeadlineError, ParameterError
-from lsr.index.tools.why_told import as_record, reason
 from lsr.retrieval.facet_counts import Faceted, counted
 from lsr.retrieval.hits import Hits, as_json
 from lsr.retrieval.request import SPARSE, SearchRequest
@@ -100,8 +99,7 @@ def why_work(index: ServedIndex, body: Any, settings: ServeSettings) -> Work:
         told = snapshot.why(encoded, body.query, body.id, request)
         if told is None:
             raise no_document(body.id)
-        record = as_record(told.why, told.tokens.__getitem__)
-        return as_bytes({"doc_id": body.id, "reason": reason(told.why), **record})
+        return as_bytes({"doc_id": body.id, **told.as_dict()})
 
     return Work(snapshot, do, _deadline(settings), asked_of(body, snapshot), request.sides)
 
@@ -115,7 +113,7 @@ def explain_work(index: ServedIndex, body: Any, settings: ServeSettings) -> Work
         explained = snapshot.explained(encoded, body.query, body.id)
         if explained is None:
             raise no_document(body.id)
-        return as_bytes({"doc_id": body.id, **explained})
+        return as_bytes({"doc_id": body.id, **explained._asdict()})
 
     return Work(snapshot, do, _deadline(settings), asked_of(body, snapshot))
 

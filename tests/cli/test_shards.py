@@ -36,7 +36,7 @@ def test_commands_search_shards_as_one_index(tmp_path: Path, lsr: Lsr) -> None:
         assert told(shards, *words) == told(one, *words)
     assert lsr("tune", shards, "--queries", tmp_path / "queries.tsv", "--recall", 0.9, "--json").json["presets"]
     assert lsr("search", shards, "w1", "--recall", 0.9).status == 0
-    assert "has no document with the id" in rejected(lsr("why", shards, "w1", "none"))
+    assert "there is no document 'none'" in rejected(lsr("why", shards, "w1", "none"))
     assert "feedback and interpolation are not supported" in rejected(lsr("search", shards, "w1", "--feedback", "rm3"))
     (tmp_path / "qrels").write_text("q0 0 d1 1\n")
     refused = rejected(lsr("evaluate", shards, tmp_path / "qrels", "--queries", tmp_path / "queries.tsv"))
