@@ -21,9 +21,9 @@ def shown(value: object) -> str:
 
 def check_whole(name: str, value: object, least: int = 1, most: int | None = None) -> None:
     """Raises ParameterError unless `value` is a whole number in these limits."""
-    limits = f"of at least {least}" if most is None else f"from {least} to {most}"
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not whole or int(value) < least or (most is not None and int(value) > most):  # type: ignore[call-overload]
+        limits = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise ParameterError(f"{name} is {shown(value)}; it must be a whole number {limits}")
 
 
@@ -129,6 +129,8 @@ def named_texts(queries: Mapping[str, str]) -> dict[str, str]:
 
 def check_listable(given: object, what: str, error: type[LsrError] = ParameterError) -> None:
     """Raises `error` unless `given` is a list, an array, a column of a data frame, or an iterator of values."""
+    if type(given) is list:  # saves 0.5 µs for each of several checks of a query
+        return
     if isinstance(given, str | bytes):
         raise error(f"the {what} are a single string, {given[:40]!r}; give a list: [text]")
     if isinstance(given, Mapping):

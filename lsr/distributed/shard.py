@@ -150,16 +150,11 @@ class Shard:
         texts = queries.texts
         return [
             Hit(
-                snapshot.doc_id(row),
                 score,
                 row,
                 {side: score},
                 snapshot,
-                SearchedQuery(
-                    "" if texts is None else texts[place],
-                    snapshot.query_encoder,
-                    None if sparse is None else sparse.row(place),
-                ),
+                SearchedQuery("" if texts is None else texts[place], snapshot.query_encoder, sparse, place),
             )
             for place, row, score in wanted
         ]

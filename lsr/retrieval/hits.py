@@ -19,8 +19,13 @@ from lsr.retrieval.snippets import Snippet, make_snippet
 if TYPE_CHECKING:
     from lsr.encoders.base import Encoder
     from lsr.retrieval.snapshot import Snapshot
+    from lsr.vectors.sparse_vectors import SparseVectors
 
 TEXT_OF_REPR = 60  # characters
+
+
+def _doc_id_of(hit: Hit) -> str:
+    return hit._snapshot.doc_id(hit.row)
 
 
 def _text_of(hit: Hit) -> str | None:
@@ -44,15 +49,15 @@ class Hit:
     text: title and text; None if the index stores no texts.
     metadata: {column: value}; None for a missing value.
 
-    Text, metadata and terms are read from the index on first use, or when the hit is pickled. A pickle holds them, but
-    not the index.
+    Id, text, metadata and terms are read from the index on first use, or when the hit is pickled. A pickle holds them,
+    but not the index.
     """
 
     if TYPE_CHECKING:  # not fields, so that only plain data is shown and copied
         _snapshot: Snapshot
         _query: SearchedQuery
 
-    doc_id: str
+    doc_id: str = field(init=False, default=cached_property(_doc_id_of))  # type: ignore[assignment]
     score: float
     row: int
     scores: Mapping[str, float] = field(compare=False)
@@ -60,15 +65,9 @@ class Hit:
     metadata: Mapping[str, Any] = field(compare=False, default=cached_property(_metadata_of))  # type: ignore[arg-type]
 
     def __init__(
-        self,
-        doc_id: str,
-        score: float,
-        row: int,
-        scores: Mapping[str, float],
-        snapshot: Snapshot,
-        query: SearchedQuery,
+        self, score: float, row: int, scores: Mapping[str, float], snapshot: Snapshot, query: SearchedQuery
     ) -> None:
-        self.__dict__.update(doc_id=doc_id, score=score, row=row, scores=scores, _snapshot=snapshot, _query=query)
+        self.__dict__.update(score=score, row=row, scores=scores, _snapshot=snapshot, _query=query)
 
     def __repr__(self) -> str:
         text = "" if self.text is None else f", {beginning(self.text, TEXT_OF_REPR)!r}"
@@ -144,6 +143,7 @@ class Hit:
     def __getstate__(self) -> dict[str, Any]:
         plain = {
             **self.__dict__,
+            "doc_id": self.doc_id,
             "text": self.text,
             "passage": self.passage,
             "metadata": self.metadata,
@@ -207,14 +207,17 @@ def as_json(value: Any) -> Any:
 
 
 class SearchedQuery:
-    """The sparse vector of a query: the searched one, or that of its text, encoded on first use."""
+    """The sparse vector of a query: the searched row, or that of its text, encoded on first use.
 
-    def __init__(self, text: str, encoder: Encoder | None, sparse: Any) -> None:
-        self._text, self._encoder, self._sparse = text, encoder, sparse
+    sparse: vectors whose row `place` is the query; None to encode the text.
+    """
+
+    def __init__(self, text: str, encoder: Encoder | None, sparse: SparseVectors | None, place: int = 0) -> None:
+        self._text, self._encoder, self._sparse, self._place = text, encoder, sparse, place
 
     @cached_property
     def sparse(self) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.float32]]:
-        if self._sparse is None and self._encoder is not None:
-            return self._encoder.encode_queries([self._text]).row(0)
-        sparse: tuple[npt.NDArray[np.integer], npt.NDArray[np.float32]] = self._sparse
-        return sparse
+        if self._sparse is not None:
+            return self._sparse.row(self._place)
+        assert self._encoder is not None
+        return self._encoder.encode_queries([self._text]).row(0)

@@ -114,14 +114,14 @@ def explained_score(snapshot: Snapshot, encoded: Mapping[str, Any], text: str | 
     row = _row(snapshot, doc_id)
     if row < 0:
         return None
-    query = encoded[SPARSE].row(0)
     allowed = [row] if snapshot.index.ids is None else [doc_id]
     found = snapshot.find(encoded, SearchRequest(1, SearchParams(exact=True), allowed)).lists
     score = 0.0
     if found.rows[0, 0] >= 0:  # of passages, the one that scores best
         row, score = int(found.rows[0, 0]), float(found.scores[0, 0])
-    hit = Hit(doc_id, score, row, {SPARSE: score}, snapshot, SearchedQuery(text or "", None, query))
-    in_query, in_document = (_by_token(snapshot, *each) for each in (query, snapshot.index.vector(row)))
+    query = SearchedQuery(text or "", None, encoded[SPARSE])
+    hit = Hit(score, row, {SPARSE: score}, snapshot, query)
+    in_query, in_document = (_by_token(snapshot, *each) for each in (query.sparse, snapshot.index.vector(row)))
     contributions = hit.explain()
     expanded = expansion(snapshot, text)(hit).get("expanded", {})
     terms = [

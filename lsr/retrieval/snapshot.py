@@ -150,26 +150,18 @@ class Snapshot:
         """Like `hits`, for queries encoded by `encode`. texts: of the queries; None if they are vectors."""
         found = self.find(encoded, request, threads)
         sparse = found.queries.get(SPARSE)
-        parts = [(side, scores.tolist()) for side, scores in found.parts.items()]
+        lists = [(side, scores.tolist()) for side, scores in found.parts.items()]
         hits = []
         for query, (rows, scores) in enumerate(zip(*(array.tolist() for array in found.lists), strict=True)):
-            row = None if sparse is None else sparse.row(query)
-            vector = SearchedQuery("" if texts is None else texts[query], self.query_encoder, row)
-            hits.append(
-                Hits(
-                    Hit(
-                        self.doc_id(row),
-                        scores[place],
-                        row,
-                        # Drops NaN, the score of a document that a side did not find.
-                        {side: score for side, of_side in parts if (score := of_side[query][place]) == score},
-                        self,
-                        vector,
-                    )
-                    for place, row in enumerate(rows)
-                    if row >= 0
-                )
-            )
+            searched = SearchedQuery("" if texts is None else texts[query], self.query_encoder, sparse, query)
+            parts = [(side, of_side[query]) for side, of_side in lists]
+            of_query = [
+                # Without NaN, the score of a document that a side did not find.
+                Hit(score, row, {side: each[at] for side, each in parts if each[at] == each[at]}, self, searched)
+                for at, (row, score) in enumerate(zip(rows, scores, strict=True))
+                if row >= 0
+            ]
+            hits.append(Hits(of_query))
             if found.recall is not None:
                 hits[-1].estimated_recall = float(found.recall[query])
         return hits

@@ -216,8 +216,11 @@ class ListTable:
         if not most or not len(lines.table):
             return None
         # Arrays of one type for all queries, so that Numba compiles once.
-        rows_of = queries.indptr.astype(np.int64), queries.indices.astype(np.uint32), queries.values.astype(np.float32)
-
+        rows_of = (
+            queries.indptr.astype(np.int64, copy=False),
+            queries.indices.astype(np.uint32, copy=False),
+            queries.values.astype(np.float32, copy=False),
+        )
         longest = len(queries.indices)
 
         def search(begin: int, end: int, kept: Array, scores: Array, rows: Array, budget: Budget | None) -> None:
