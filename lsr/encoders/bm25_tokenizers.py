@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import Any
 
 from lsr.encoders.bm25_words import FUNCTION_WORDS, token_spans, tokenize
 from lsr.encoders.folders.find import BUNDLED, absolute_name, named_checkpoint
+from lsr.encoders.snowball import snowball_languages, snowball_version, stems
 from lsr.errors import EncoderError, LsrWarning, ParameterError
-from lsr.extras import need
 
 PLAIN = "plain"
 OF_MODEL = "model"  # in encoder.json: the tokenizer is in the same folder
@@ -21,7 +20,6 @@ TOKENIZER_FOLDER = "tokenizer"
 WITH_FUNCTION_WORDS = (PLAIN, "english", "porter")  # tokenizers without function words
 _BIGRAMS = "bigrams"
 _UNLIMITED = 1 << 40  # tokens of a text
-_stemmers = threading.local()  # a stemmer can be used by one thread only
 
 
 class Words:
@@ -125,30 +123,3 @@ def stored_tokenizer(folder: Path, description: Mapping[str, Any]) -> Words | Mo
                 stacklevel=2,
             )
     return Words(str(name), description.get("unspaced") == _BIGRAMS)
-
-
-def stems(language: str, words: list[str]) -> list[str]:
-    """The stems of words in lower case."""
-    stemmer = getattr(_stemmers, language, None)
-    if stemmer is None:
-        from Stemmer import Stemmer
-
-        stemmer = Stemmer(language)
-        setattr(_stemmers, language, stemmer)
-    found: list[str] = stemmer.stemWords(words)
-    return found
-
-
-def snowball_languages() -> list[str]:
-    """The languages with a stemmer. Raises MissingExtraError."""
-    need("stemming", "Stemmer")
-    import Stemmer
-
-    found: list[str] = Stemmer.algorithms()
-    return found
-
-
-def snowball_version() -> str:
-    import Stemmer
-
-    return str(Stemmer.version())

@@ -84,7 +84,7 @@ def build_encoder(
     longest = max_length or preset.max_length
     document: SideSpec
     if isinstance(preset.document, str):
-        document = _lookup(preset.document, checkpoint.folder, longest, query=False)
+        document = _lookup(preset, preset.document, checkpoint.folder, longest, query=False)
     else:
         document = _transformer(preset, preset.document, checkpoint.folder, longest)
     if query_backbone is not None and isinstance(preset.query, str):
@@ -93,7 +93,7 @@ def build_encoder(
         raise ParameterError(f"{method} has one network for both sides; remove query_backbone")
     query: SideSpec
     if isinstance(preset.query, str):
-        query = _lookup(preset.query, checkpoint.folder, query_max_length or document.max_length, query=True)
+        query = _lookup(preset, preset.query, checkpoint.folder, query_max_length or document.max_length, query=True)
     else:
         place = checkpoint if query_backbone is None else find_checkpoint(query_backbone)
         query = _transformer(preset, preset.query, place.folder, query_max_length or longest)
@@ -111,13 +111,13 @@ def _transformer(preset: MethodPreset, head: HeadSpec, folder: Path, max_length:
     place = str(folder)
     architectures = read_object(folder / CONFIG_FILE).get("architectures") or []
     causal = any("ForCausalLM" in str(each) for each in architectures)
-    task: Task = "base" if head.kind == "mlp" else "causal-lm" if causal else "masked-lm"
+    task: Task = "base" if head.kind == "mlp" or head.pooling == "mean" else "causal-lm" if causal else "masked-lm"
     backbone = BackboneSpec(place, place, place, task=task, bidirectional=preset.bidirectional)
     longest = shortest(max_length, positions_of(folder), limit_of(folder))
     return TransformerSpec(backbone, head, longest, echo=preset.echo)
 
 
-def _lookup(kind: str, folder: Path, max_length: int, query: bool) -> LookupSpec:
+def _lookup(preset: MethodPreset, kind: str, folder: Path, max_length: int, query: bool) -> LookupSpec:
     binary = kind == "binary"
     return LookupSpec(
         tokenizer=str(folder),
@@ -128,6 +128,7 @@ def _lookup(kind: str, folder: Path, max_length: int, query: bool) -> LookupSpec
         scale=BINARY_SCALE if binary else 1.0,
         components=vocabulary_size(folder),
         max_length=max_length,
+        stemmed=isinstance(preset.document, HeadSpec) and preset.document.lexical is not None,
     )
 
 

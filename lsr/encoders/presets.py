@@ -207,8 +207,8 @@ _INFERENCE_FREE = (
         paper="none; lsr's own, after Geng et al. 2024 and BM25",
         supervision=Supervision("KL to dense and sparse teachers", "one of BM25"),
         training=Training(batch=32, rate=1e-4, steps=250),
-        note="documents have the network's weights plus saturated counts of their tokens and of tokens with the same "
-        "stem; queries have the IDF of the indexed collection",
+        note="words with the same stem have one component; documents have the network's weights plus saturated counts "
+        "of their stems; queries have the IDF of the indexed collection",
         doubt="",
     ),
     MethodPreset(

@@ -12,8 +12,9 @@ from lsr.errors import EncoderError
 # Each maps a logit to a weight monotonically, so it can be applied after a maximum instead of before.
 # log1p is log(1 + relu(z)); log1p-log1p is a logarithm more (OpenSearch's doc-v3); softplus is log(1 + exp(z)).
 Activation = Literal["identity", "relu", "log1p", "log1p-log1p", "softplus", "log1p-softplus"]
-# max and sum over the positions of a text; first and last take the logits of one position only.
-Pooling = Literal["max", "sum", "first", "last"]
+# max and sum over the positions of a text; first and last take the logits of one position only, mean those of the mean
+# state.
+Pooling = Literal["max", "sum", "first", "last", "mean"]
 HeadKind = Literal["mlm", "mlp"]
 Task = Literal["masked-lm", "causal-lm", "base"]
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
@@ -29,6 +30,8 @@ class HeadSpec:
         DeepImpact, TILDEv2).
     activation: from a logit to a weight. Weights of at most zero are not in a sparse vector.
     pooling: over positions; mlp supports max and sum. mlm with "first" is TILDE's CLS-MLM, with "last" PROSPER's base.
+        mlm with "mean" is w_j = act(U_j · e + c_j) of a learned projection U of the mean last state, divided by its
+        length: of a dense encoder's vector e.
     special_positions: whether positions of special tokens ([CLS], [SEP]) are counted. If not, no maximum is below a
         logit of 0, because the unified framework's code multiplies the logits of those positions by 0; this has an
         effect only with softplus. first and last mean positions of the whole text, with special tokens.
@@ -38,7 +41,8 @@ class HeadSpec:
         sigmoid(q · h_first + r). mlm only.
     residual: PROSPER's literal residual (eq. 7 to 9): max_j u_j - u_t is added to the weight of each token t of the
         text, u = F log1p(relu(h_last)) + f. mlm only.
-    lexical: the network's weights are multiplied by this factor and added to saturated counts of the text's tokens
+    lexical: tokens with the same stem have one component (lsr.encoders.sparse.word_stems), with the largest of their
+        weights. The network's weights are multiplied by this factor and added to saturated counts of the text's stems
         (lsr.encoders.sparse.lexical_part), which do not depend on the collection. None: no counts. mlm only.
     window: PROSPER's lexical focusing window (eq. 10): only this number of the largest weights is kept.
     unit_length: the weights are divided by their Euclidean length (PROSPER's queries, eq. 11).
@@ -63,6 +67,10 @@ class HeadSpec:
         _check("head", self.kind, get_args(HeadKind))
         _check("activation", self.activation, ACTIVATIONS)
         _check("pooling", self.pooling, get_args(Pooling)[: None if self.kind == "mlm" else 2])
+        if self.pooling == "mean" and (self.importance or self.residual):
+            raise EncoderError("importance and residual need the states of positions; remove them, or pooling mean")
+        if self.lexical is not None and (self.residual or self.literal_only):
+            raise EncoderError("lexical cannot be combined with residual or literal_only; remove one of them")
         if self.kind == "mlp" and (self.importance or self.quality or self.residual or self.lexical is not None):
             raise EncoderError("importance, quality, residual and lexical need head mlm, not mlp")
         if self.lexical is not None and (type(self.lexical) not in (int, float) or not 0 < self.lexical < inf):
@@ -128,7 +136,7 @@ class LookupSpec:
         sentence-transformers, or none, as in OpenSearch's code. collection_idf: the table is the IDF in one collection,
         and is computed again for each collection that is indexed, like that of BM25. scale: multiplies all weights.
         components: size of the vectors, at least that of the table. max_length: maximum number of tokens of a text.
-        prompt, lower_case: as above.
+        prompt, lower_case: as above. stemmed: tokens with the same stem have one component, as with HeadSpec.lexical.
     """
 
     tokenizer: str
@@ -141,6 +149,7 @@ class LookupSpec:
     max_length: int = 512
     prompt: str = ""
     lower_case: bool = False
+    stemmed: bool = False
 
 
 SideSpec = TransformerSpec | LookupSpec

@@ -48,10 +48,13 @@ class Difference(NamedTuple):
     p_value: float
 
 
-def bootstrap_difference(collections: Sequence[Cases], samples: int = SAMPLES, seed: int = 0) -> Difference:
+def bootstrap_difference(
+    collections: Sequence[Cases], samples: int = SAMPLES, seed: int = 0, drawn: bool = True
+) -> Difference:
     """The difference over all collections with equal weights.
 
-    For a single collection, only queries and seeds are drawn. Raises ParameterError without collections, or if they
+    drawn: whether collections are drawn, so that the result is about others like these. Otherwise, as for a single
+        collection, only queries and seeds are drawn. Raises ParameterError without collections, or if they
     have different numbers of seeds.
     """
     if not collections:
@@ -63,8 +66,8 @@ def bootstrap_difference(collections: Sequence[Cases], samples: int = SAMPLES, s
     random = np.random.default_rng(seed)
     weights = [_drawn(random, samples, count) for count in (of_first, of_second)]
     means = np.zeros(samples)
-    for _ in collections:  # queries are drawn for each drawn collection, also if it is drawn twice
-        chosen = random.integers(len(collections), size=samples)
+    for place in range(len(collections)):  # queries are drawn for each drawn collection, also if it is drawn twice
+        chosen = random.integers(len(collections), size=samples) if drawn else np.full(samples, place)
         for number, each in enumerate(collections):
             at = chosen == number
             means[at] += _of_collection(random, each, *(of_seeds[at] for of_seeds in weights)) / len(collections)

@@ -15,10 +15,10 @@ from tokenizers import Tokenizer
 
 from lsr.collections.collection import load_collection
 from lsr.encoders.bm25 import BM25Encoder
-from lsr.encoders.bm25_tokenizers import snowball_languages, stems
 from lsr.encoders.bm25_words import FUNCTION_WORDS, tokenize
 from lsr.encoders.folders.find import find_checkpoint
 from lsr.encoders.load import load_encoder
+from lsr.encoders.snowball import snowball_languages, stems
 from lsr.errors import EncoderError, LsrError, LsrWarning, ParameterError
 from lsr.experiment.experiment_file import NamedEncoder
 from lsr.experiment.indexes import Indexes

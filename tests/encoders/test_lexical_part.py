@@ -6,18 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
 
 import lsr
 from lsr.encoders.build import build_encoder
 from lsr.encoders.idf import idf_of_texts
 from lsr.encoders.load import load_encoder
-from lsr.encoders.sparse.lexical_part import LexicalPart, stems_of
 from lsr.encoders.sparse.lookup import LookupSide
 from lsr.encoders.sparse.sparse_encoder import SparseEncoder
-from lsr.errors import EncoderError
+from lsr.encoders.sparse.tokens import FolderTokenizer
+from lsr.encoders.sparse.word_stems import stems_of
 from lsr.vectors.vocabulary import Vocabulary
-from tests.encoders.models import write_model
+from tests.encoders.models import SPECIAL, write_model, write_tokenizer
 
 TEXTS = ["alpha beta sea", "sea of the sea", "run run beta"]
 
@@ -33,7 +32,6 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_stems() -> None:
     words = ["[CLS]", "run", "runs", "running", "##s", "be", "his", "hi", "sea", "seas", "4th"]
     assert stems_of(Vocabulary(words)).tolist() == [0, 1, 1, 1, 4, 5, 6, 7, 8, 8, 10]
-    assert not list(LexicalPart(3).parameters())
 
 
 def test_an_index_counts_its_own_idf(saved: Path, tmp_path: Path) -> None:
@@ -56,6 +54,13 @@ def test_an_index_counts_its_own_idf(saved: Path, tmp_path: Path) -> None:
     assert len({hit.doc_id for hit in searcher.search("sea")}) >= 2
 
 
+def test_words_of_a_stem_have_one_number(tmp_path: Path) -> None:
+    write_tokenizer(tmp_path, [*SPECIAL, "run", "runs", "of", "running"])
+    tokens, first = FolderTokenizer(tmp_path, stemmed=True), len(SPECIAL)
+    assert tokens.ids(["Running of runs", "run"], 9) == [[first, first + 2, first], [first]]
+    assert tokens.spans("of runs").components.tolist() == [first + 2, first]
+
+
 def test_words_beyond_the_network_count(saved: Path) -> None:
     """The network reads the first max_length tokens, and the lexical part reads all, in any order."""
     encoder = load_encoder(saved, device="cpu", max_length=6)
@@ -65,15 +70,3 @@ def test_words_beyond_the_network_count(saved: Path) -> None:
     assert found[0] == found[1] and len(found[3].values) == 0
     components = [encoder.vocabulary.id_of(word) for word in ("alpha", "beta", "run")]
     assert (found[0].to_dense()[0, components] > 0).all() and encoder.literal(f"{begin} {end}") >= set(components)
-
-
-@pytest.mark.parametrize("wrong", [0.5, -1, 17, np.nan])
-def test_damaged_stems(saved: Path, tmp_path: Path, wrong: float) -> None:
-    encoder = load_encoder(saved, device="cpu")
-    encoder.save_pretrained(tmp_path / "it")  # type: ignore[attr-defined]
-    file = tmp_path / "it" / "document.head.safetensors"
-    stems = load_file(file)["lexical.stems"].astype(np.float32)
-    stems[3] = wrong
-    save_file({"lexical.stems": stems}, file)
-    with pytest.raises(EncoderError, match=r"lexical\.stems must be numbers of components"):
-        load_encoder(tmp_path / "it", device="cpu").encode_documents(TEXTS)

@@ -62,6 +62,11 @@ def weights_of(spec: HeadSpec, parameters: dict[str, Floats], text: Text, specia
             w = act(logits[0])
         elif spec.pooling == "last":
             w = act(logits[-1])
+        elif spec.pooling == "mean":
+            e = text.last[text.counted].sum(0)
+            e = e / max(np.sqrt((e**2).sum()), 1e-12)
+            z = parameters["projection.weight"] @ e + parameters["projection.bias"]
+            w = act(z) if text.counted.any() else w
         elif spec.pooling == "sum":
             w = act(logits[text.counted]).sum(0)
         elif spec.special_positions:
@@ -88,7 +93,9 @@ def with_literal_weights(
 ) -> Floats:
     """What is added to the weights of the network."""
     if spec.lexical is not None:
-        w = spec.lexical * w + lexical_part(text.ids[~text.special].tolist(), parameters["lexical.stems"].tolist())
+        stems = parameters["lexical.stems"].astype(int)
+        largest = np.array([max(w[stems == j], default=0.0) for j in range(len(w))])
+        w = spec.lexical * largest + lexical_part(text.ids[~text.special].tolist(), stems.tolist())
     if spec.residual:
         u = parameters["residual.weight"] @ np.log(1 + relu(text.last[-1])) + parameters["residual.bias"]
         w = literal_residual(w, u, literal)
@@ -100,13 +107,9 @@ def literal_residual(w: Floats, u: Floats, literal: npt.NDArray[np.bool_]) -> Fl
     return w + literal * (u.max() - u)
 
 
-def lexical_part(tokens: list[int], stems: list[float]) -> Floats:
-    """BM25's saturation with k1 = 0.9, b = 0.4 and a mean length of 100, where 0.8 of a token counts for its stem."""
+def lexical_part(tokens: list[int], stems: list[int]) -> Floats:
+    """BM25's saturation of counts of stems with k1 = 0.9, b = 0.4 and a mean length of 100."""
     f = np.zeros(len(stems))
     for token in tokens:
-        for j in range(len(stems)):
-            if j == token:
-                f[j] += 1
-            elif stems[j] == stems[token]:
-                f[j] += 0.8
+        f[stems[token]] += 1
     return f / (f + 0.9 * (1 - 0.4 + 0.4 * len(tokens) / 100))

@@ -38,6 +38,17 @@ def test_of_clusters_it_is_the_bootstrap_over_their_means() -> None:
     assert apart.high - apart.low == pytest.approx((found.high - found.low) / np.sqrt(5), rel=0.1)
 
 
+def test_of_given_collections_only_the_queries_vary() -> None:
+    random = np.random.default_rng(4)
+    effects, noise = random.normal(0.1, 0.3, 12), random.normal(0, 0.2, (12, 50))
+    noise -= noise.mean(1, keepdims=True)
+    compared = [cases(np.zeros((1, 50)), (effect + each)[None]) for effect, each in zip(effects, noise, strict=True)]
+    found = bootstrap_difference(compared, SAMPLES, drawn=False)
+    error = np.sqrt((noise**2).mean(1).sum() / 50) / 12  # of a mean of twelve means of 50
+    assert found.difference == pytest.approx(effects.mean())
+    assert found.high - found.low == pytest.approx(2 * stats.norm.ppf(0.975) * error, rel=0.06)
+
+
 @pytest.mark.parametrize(("of_collections", "of_seeds", "of_queries"), [(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 2, 4)])
 def test_its_interval_has_the_width_that_the_variances_give(
     of_collections: float, of_seeds: float, of_queries: float

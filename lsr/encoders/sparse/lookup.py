@@ -16,6 +16,7 @@ from safetensors.numpy import save
 
 from lsr.encoders.base import TEXTS_AT_ONCE, TokenSpans
 from lsr.encoders.idf import Table, checked_table, read_table
+from lsr.encoders.snowball import snowball_version
 from lsr.encoders.sparse.tokens import FolderTokenizer
 from lsr.encoders.spec import LookupSpec
 from lsr.errors import EncoderError
@@ -41,7 +42,7 @@ class LookupSide:
 
     def __init__(self, spec: LookupSpec, table: Table | None = None) -> None:
         self.spec = spec
-        self.tokens = FolderTokenizer(spec.tokenizer, spec.components)
+        self.tokens = FolderTokenizer(spec.tokenizer, spec.components, spec.stemmed)
         size = len(self.tokens.vocabulary)
         weights = np.ones(size, np.float32)
         if table is not None:
@@ -100,6 +101,7 @@ class LookupSide:
             "max_length": self.spec.max_length,
             "prompt": self.spec.prompt,
             "lower_case": self.spec.lower_case,
+            **({"snowball": snowball_version()} if self.spec.stemmed else {}),
             # The table of a collection is not part of the encoder's identity.
             **({"collection_idf": True} if self.spec.collection_idf else {"table_hash": hashed}),
         }

@@ -13,6 +13,7 @@ import numpy as np
 from lsr.encoders.base import TokenSpans
 from lsr.encoders.folders.model_files import AGAIN, NO_LIMIT, TOKENIZER_CONFIG_FILE, read_object
 from lsr.encoders.sparse.known_words import KnownWords
+from lsr.encoders.sparse.word_stems import stems_of
 from lsr.encoders.text_beginnings import TextBeginnings
 from lsr.errors import EncoderError
 from lsr.vectors.vocabulary import Vocabulary
@@ -28,11 +29,12 @@ UNNAMED = "<unnamed "
 class FolderTokenizer:
     """The tokenizer in a folder, from tokenizer.json, or from vocab.txt of a BERT model.
 
-    components: size of the vocabulary, if it is larger than the tokenizer's. config: content of tokenizer_config.json.
-    Raises EncoderError if both files are missing, or one is damaged.
+    components: size of the vocabulary, if it is larger than the tokenizer's. stemmed: all tokens with the same stem
+        have the number of the first one. config: content of tokenizer_config.json.
+    Raises EncoderError if both files are missing, or one is damaged, and MissingExtraError.
     """
 
-    def __init__(self, folder: str | Path, components: int | None = None) -> None:
+    def __init__(self, folder: str | Path, components: int | None = None, stemmed: bool = False) -> None:
         self.folder = Path(folder)
         self.config = read_object(self.folder / TOKENIZER_CONFIG_FILE, optional=True)
         self._tokenizer = _tokenizer(self.folder, self.config)
@@ -42,6 +44,7 @@ class FolderTokenizer:
         self._words = KnownWords(self._tokenizer)
         ids = self._tokenizer.get_vocab(with_added_tokens=True)
         self.vocabulary = vocabulary_of(str(self.folder), ids, components)
+        self._stems: list[int] | None = stems_of(self.vocabulary).tolist() if stemmed else None
 
     @cached_property
     def special(self) -> frozenset[int]:
@@ -66,12 +69,14 @@ class FolderTokenizer:
         found = [self._words.ids(text) for text in texts]
         unknown = [text for text, ids in zip(texts, found, strict=True) if ids is None]
         encoded = iter(self._beginnings.tokenize(unknown, max_length, self._encode, len))
-        return [(next(encoded).ids if ids is None else ids)[:max_length] for ids in found]
+        every = ((next(encoded).ids if ids is None else ids)[:max_length] for ids in found)
+        return list(every) if self._stems is None else [[self._stems[token] for token in ids] for ids in every]
 
     def spans(self, text: str, lower_case: bool = False) -> TokenSpans:
         """All tokens of a text, without special tokens, and their characters."""
         encoded: Encoding = self._tokenizer.encode(lowered(text) if lower_case else text, add_special_tokens=False)
-        return spans_of(encoded.ids, encoded.offsets, self.special)
+        ids = encoded.ids if self._stems is None else [self._stems[token] for token in encoded.ids]
+        return spans_of(ids, encoded.offsets, self.special)
 
     def _encode(self, texts: list[str]) -> list[Encoding]:
         encoded: list[Encoding] = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)

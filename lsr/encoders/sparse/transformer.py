@@ -16,9 +16,9 @@ from lsr.encoders.base import TEXTS_AT_ONCE, Dtype, TokenSpans
 from lsr.encoders.batches import by_length, collate, computed, find_device, find_dtype, move, pad_id
 from lsr.encoders.sparse.backbone import load_backbone, load_tensors, load_tokenizer, seeded
 from lsr.encoders.sparse.heads import Batch, Head
-from lsr.encoders.sparse.lexical_part import stems_of
 from lsr.encoders.sparse.text_windows import Windows
 from lsr.encoders.sparse.tokens import lowered, prepared_texts, spans_of, vocabulary_of
+from lsr.encoders.sparse.word_stems import stems_of
 from lsr.encoders.spec import TransformerSpec
 from lsr.encoders.text_beginnings import TextBeginnings
 from lsr.errors import EncoderError, ParameterError
@@ -80,10 +80,8 @@ class TransformerSide:
             self.head.share(like.head)
         if seed is None:
             _load_head(name, self.head, spec)
-        elif self.head.lexical is not None:
-            self.head.lexical.stems = torch.from_numpy(stems_of(self._vocabulary))
         if self.head.lexical is not None:
-            self.head.lexical.prepare()
+            self.head.lexical.stems = torch.from_numpy(stems_of(self._vocabulary))
         move(self.backbone, self._device, number)
         self.head.to(self._device).requires_grad_(False)
         if self.head.vocabulary is not None:
@@ -163,7 +161,8 @@ class TransformerSide:
     def literal(self, text: str) -> set[int]:
         """The components of the tokens of a text that are read, without special tokens."""
         (tokens,) = self.tokenize([text], prompt="")
-        return {*tokens.ids[~tokens.special].tolist(), *tokens.beyond.tolist()}
+        found = np.concatenate([tokens.ids[~tokens.special], tokens.beyond])
+        return set((found if self.head.lexical is None else self.head.lexical.stems.cpu().numpy()[found]).tolist())
 
     def spans(self, text: str) -> TokenSpans | None:
         """All tokens of a text, and their characters; None for a tokenizer without character positions."""
@@ -273,9 +272,4 @@ def _load_head(name: str, head: Head, spec: TransformerSpec) -> None:
                 f"{spec.head_weights}: {renamed.get(key, key)} has the size {list(tensor.shape)}, but the backbone "
                 f"needs {list(parameter.shape)}; they are not of one model, copy both from the same place"
             )
-        if (
-            not parameter.is_floating_point()
-            and not ((tensor.frac() == 0) & (tensor >= 0) & (tensor < len(tensor))).all()
-        ):
-            raise EncoderError(f"{spec.head_weights}: {key} must be numbers of components; save the encoder again")
         parameter.data = tensor.to(parameter.dtype)

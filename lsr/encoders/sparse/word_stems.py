@@ -1,0 +1,31 @@
+"""One component for all words of a vocabulary with the same stem."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.encoders.bm25_words import FUNCTION_WORDS
+from lsr.encoders.snowball import stems
+from lsr.extras import need
+from lsr.vectors.vocabulary import Vocabulary
+
+SHORTEST_STEMMED = 3  # characters
+
+
+def stems_of(vocabulary: Vocabulary) -> npt.NDArray[np.int64]:
+    """int64 [components]: for each component, the first one with its stem; itself if no other has it.
+
+    Words of letters except function words are stemmed by Snowball's English stemmer. Raises MissingExtraError.
+    """
+    need("components of stems", "Stemmer")
+    found = np.arange(len(vocabulary))
+    words = [
+        (component, token)
+        for component, token in enumerate(vocabulary.tokens)
+        if token.isalpha() and len(token) >= SHORTEST_STEMMED and token not in FUNCTION_WORDS
+    ]
+    first: dict[str, int] = {}
+    for (component, _), stem in zip(words, stems("english", [word for _, word in words]), strict=True):
+        found[component] = first.setdefault(stem, component)
+    return found
