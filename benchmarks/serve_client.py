@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import socket
 import subprocess
 import sys
@@ -131,6 +132,8 @@ class Load:
     """Searches over open connections."""
 
     def __init__(self, port: int, path: str, bodies: Sequence[Any]) -> None:
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a connection per request that waits
         self._port = port
         head = f"POST {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\nContent-Type: application/json\r\nContent-Length: "
         encoded = [json.dumps(body).encode() for body in bodies]
@@ -184,7 +187,7 @@ class Load:
         except OSError:
             status, body = 0, b""
         outcome.statuses[status] += 1
-        if status:
+        if status and not connection.lost:
             self._idle.append(connection)
         if status == 200:
             outcome.milliseconds.append(1000 * (time.monotonic() - due))

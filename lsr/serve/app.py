@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, Response
+from fastapi import APIRouter, FastAPI, Response
 from fastapi.middleware.cors import CORSMiddleware
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.types import ASGIApp
 
 from lsr.serve.answering import Answering
-from lsr.serve.gate import Gate
+from lsr.serve.gate import METRICS, PREFIX, Gate
 from lsr.serve.page_files import PageFiles
 from lsr.serve.problems import RETRY_AFTER, answer_errors
 from lsr.serve.routes import reading_routes, writing_routes
@@ -21,12 +21,10 @@ from lsr.serve.served_index import ServedIndex
 from lsr.serve.service import Service
 from lsr.version import __version__
 
-PREFIX = "/v1"
-
 
 def create_app(indexes: Mapping[str, ServedIndex], settings: ServeSettings) -> ASGIApp:
     """The application, whose threads run between its startup and its shutdown. Raises ParameterError."""
-    service, gate = Service(indexes, settings), Gate(settings)
+    service = Service(indexes, settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -44,10 +42,11 @@ def create_app(indexes: Mapping[str, ServedIndex], settings: ServeSettings) -> A
         max_body_size=settings.most_bytes,
     )
     answer_errors(app)
-    app.include_router(reading_routes(service), prefix=PREFIX, dependencies=[Depends(gate.reading)])
-    app.include_router(writing_routes(service), prefix=PREFIX, dependencies=[Depends(gate.writing)])
-    app.include_router(_operating_routes(service, gate))
+    app.include_router(reading_routes(service), prefix=PREFIX)
+    app.include_router(writing_routes(service), prefix=PREFIX)
+    app.include_router(_operating_routes(service))
     app.mount("/", PageFiles())
+    app.add_middleware(Gate, settings=settings)
     if settings.cors:
         app.add_middleware(
             CORSMiddleware,
@@ -59,7 +58,7 @@ def create_app(indexes: Mapping[str, ServedIndex], settings: ServeSettings) -> A
     return Answering(app, service.metrics)
 
 
-def _operating_routes(service: Service, gate: Gate) -> APIRouter:
+def _operating_routes(service: Service) -> APIRouter:
     router = APIRouter(tags=["operating"])
 
     @router.get("/health")
@@ -67,7 +66,7 @@ def _operating_routes(service: Service, gate: Gate) -> APIRouter:
         """That the server answers; `behind` where an index on disk cannot be taken up. It needs no key."""
         return {"status": "behind" if service.follower.behind else "ok"}
 
-    @router.get("/metrics", dependencies=[Depends(gate.looking)])
+    @router.get(METRICS)
     async def metrics() -> Response:
         """Counts and durations for Prometheus. They need the key for reading, and do not wait for searches."""
         return Response(service.metrics.page(), media_type=CONTENT_TYPE_LATEST)

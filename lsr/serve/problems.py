@@ -46,17 +46,22 @@ def problem(status: int, detail: str, error: str | None = None, headers: dict[st
     return Response(json.dumps(content), status, headers, PROBLEM)
 
 
+def answer_of(error: LsrError) -> Response:
+    """The answer that tells an lsr error."""
+    soon = 1 if isinstance(error, StorageError | DeadlineError) else None
+    retry = error.retry_after if isinstance(error, RequestError) else soon
+    headers = {} if retry is None else {RETRY_AFTER: str(retry)}
+    if status_of(error) == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return problem(status_of(error), str(error), type(error).__name__, headers)
+
+
 def answer_errors(app: FastAPI) -> None:
     """Let an app answer every error as a problem. Errors other than lsr's are defects, without details for clients."""
 
     @app.exception_handler(LsrError)
     async def of_lsr(request: Request, error: LsrError) -> Response:
-        soon = 1 if isinstance(error, StorageError | DeadlineError) else None
-        retry = error.retry_after if isinstance(error, RequestError) else soon
-        headers = {} if retry is None else {RETRY_AFTER: str(retry)}
-        if status_of(error) == HTTPStatus.UNAUTHORIZED:
-            headers["WWW-Authenticate"] = "Bearer"
-        return problem(status_of(error), str(error), type(error).__name__, headers)
+        return answer_of(error)
 
     @app.exception_handler(RequestValidationError)
     async def of_address(request: Request, error: RequestValidationError) -> Response:

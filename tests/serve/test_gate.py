@@ -19,6 +19,7 @@ from lsr.retrieval.searcher import Searcher
 from lsr.retrieval.snapshot import Snapshot
 from lsr.retrieval.snapshot_reader import SnapshotReader
 from lsr.serve.app import create_app
+from lsr.serve.gate import PREFIX, kind_of
 from lsr.serve.keys import Keys, keys_for
 from lsr.serve.problems import PROBLEM
 from lsr.serve.serve_settings import ServeSettings
@@ -185,6 +186,22 @@ def test_a_body_that_is_too_large_is_not_read(folder: Path) -> None:
         answered = client.post(SEARCH, content=endless(), headers=json_type)
         assert answered.status_code == 413 and answered.headers["content-type"] == PROBLEM
         assert status_of(client, "POST", SEARCH, json={"query": "bone"}) == 200
+
+
+def test_the_gate_knows_what_each_address_does(folder: Path) -> None:
+    with serving(folder) as client:
+        described = client.get("/openapi.json").json()["paths"]
+    known = {
+        (method.upper(), path): tag
+        for path, methods in described.items()
+        for method, route in methods.items()
+        for tag in route["tags"]
+    }
+    assert set(known.values()) == {"reading", "writing", "operating"}
+    for (method, path), tag in known.items():
+        if tag != "operating":
+            assert kind_of(method, path) == {"reading": "searches", "writing": "changes"}[tag], path
+        assert path.startswith(PREFIX + "/") == (tag != "operating")
 
 
 def test_who_comes_to_a_full_server_is_told_to_come_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
