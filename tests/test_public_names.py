@@ -81,6 +81,17 @@ def test_documents_name_public_names_alone() -> None:
                 assert dotted in PUBLIC or name in PUBLIC.get(package, ()), f"{path.name}: {dotted}"
 
 
+def test_documents_name_no_private_class() -> None:
+    """In Python, its comments included, or in backticks. The glossary names code on purpose."""
+    source = "\n".join(path.read_text() for path in (REPOSITORY / "lsr").rglob("*.py"))
+    private = set(re.findall(r"^class ([A-Z]\w+)", source, re.MULTILINE)) - set().union(*PUBLIC.values(), BRIDGES)
+    for path in (each for each in DOCUMENTS if each.stem != "glossary"):
+        blocks = [re.sub(r'(?s)""".*?"""|"[^"\n]*"', "", code) for where, code in snippets() if where == path.name]
+        prose = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+        named = set(re.findall(r"\w+", " ".join(blocks + re.findall(r"`([^`\n]+)`", prose))))
+        assert not named & private, f"{path.name}: {named & private}"
+
+
 @pytest.mark.parametrize(
     ("code", "heavy"),
     [

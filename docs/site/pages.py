@@ -73,6 +73,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return markdown
 
 
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Mark short names in sentences, which must not break."""
+    return re.sub(r"<code>([^<\n]{1,30})</code>", r'<code class="name">\1</code>', html)
+
+
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     """Refuse a page that a browser would load something for from another host."""
     loaded = re.search(r'<(?:script|img|link|iframe)\b[^>]*\b(?:src|href)="?(?:https?:)?//[^>]*>', output)

@@ -14,7 +14,7 @@ from lsr.collections.collection import load_collection
 from lsr.collections.column_roles import AskedColumns
 from lsr.collections.delimited_tables import DelimitedTable, names_columns
 from lsr.collections.document_set import Documented, DocumentReading, DocumentSet, Joined, Known
-from lsr.collections.left_out import patterns_of, warn_of_left_out
+from lsr.collections.left_out import patterns_of, warn_of_left_out, warn_of_passed_over
 from lsr.collections.page_folders import Pages, files_below
 from lsr.collections.pages import READERS
 from lsr.collections.records_as_documents import JsonLines, PythonDocuments
@@ -46,9 +46,10 @@ def as_documents(
 ) -> Documented:
     """The documents of `source`, which can be:
 
-    - a path: a folder of .md, .html, .txt or .pdf files (with subfolders; hidden files are skipped), else of Parquet
-    files, else of .csv, .tsv and .jsonl files; one such file, also with .gz; a folder written by save_to_disk of
-    datasets; or any path that load_collection takes, such as a BEIR folder. "-" is standard input;
+    - a path: a folder of .md, .html, .txt or .pdf files (with subfolders; hidden files, files whose names begin with _
+    and .json files are skipped), else of Parquet files, else of .csv, .tsv and .jsonl files; one such file, also with
+    .gz; a folder written by save_to_disk of datasets; or any path that load_collection takes, such as a BEIR folder;
+    "-" is standard input;
     - a pattern with *, ** or ?, or a list of Path: all of these files, in the order of the paths;
     - a data frame of pandas or polars, an Arrow table or reader, a Hugging Face dataset;
     - texts, dicts or Documents: a list or another iterable. An iterator, such as a generator, is written to a temporary
@@ -159,12 +160,17 @@ def _of_folder(path: Path, asked: AskedColumns) -> DocumentReading | None:
         return None
     if dataset := dataset_on_disk(folder):
         return TableDocuments(dataset, asked)
-    files = [file for file in files_below(path) if not file.name.startswith("_")]
+    found = files_below(path)
+    files = [file for file in found if not file.name.startswith("_")]
+    readable = (*READERS, *_ARROW, *_DELIMITED, *_JSON_LINES)
+    passed = [file for file in found if _suffix(file) == ".json" or (file.name[0] == "_" and _suffix(file) in readable)]
     tables = [file for file in files if _suffix(file) in (*_ARROW, *_DELIMITED, *_JSON_LINES)]
     for kinds in (tuple(READERS), _ARROW, (*_DELIMITED, *_JSON_LINES)):
         some = [file for file in files if _suffix(file) in kinds]
         if some:
             reading = _of_files(folder.name, path, some, asked)
+            if passed:
+                warn_of_passed_over(path, passed)
             left = [file for file in tables if _suffix(file) not in kinds]
             if left:
                 warn_of_left_out(path, "Parquet or Arrow files" if kinds == _ARROW else "pages", left)

@@ -1,4 +1,4 @@
-"""Warnings about tables in a folder whose other files are read."""
+"""Warnings about files in a folder whose other files are read."""
 
 from __future__ import annotations
 
@@ -20,6 +20,15 @@ def warn_of_left_out(folder: Path, why: str, files: Sequence[Path]) -> None:
     left, add = ("is left out", "add it by itself") if len(files) == 1 else ("are left out", "add them by themselves")
     command = f"lsr add INDEX {patterns_of(folder, files)}"
     warnings.warn(f"{folder}: {said} {left}, because the folder holds {why}; {add}: {command}", LsrWarning, 2)
+
+
+def warn_of_passed_over(folder: Path, files: Sequence[Path]) -> None:
+    """Warn of the number of files whose names begin with _, and of .json files, with the command that adds them."""
+    kinds = Counter("_" * file.name.startswith("_") + f"*{_ending(file)}" for file in files)
+    said = " and ".join(counted(count, f"{kind} file") for kind, count in kinds.items())
+    left = "is left out; if it holds" if len(files) == 1 else "are left out; if they hold"
+    patterns = shlex.join(str(Path(glob.escape(str(folder)), "**", kind)) for kind in kinds)
+    warnings.warn(f"{folder}: {said} {left} documents: lsr add INDEX {patterns}", LsrWarning, 2)
 
 
 def patterns_of(folder: Path, files: Sequence[Path]) -> str:

@@ -342,20 +342,26 @@ def test_columns_are_chosen_of_the_tables_among_several_sources(tmp_path: Path) 
 def test_tables_in_a_folder_of_other_files_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     folder = Path("my [docs]")
-    for name in ("a.md", "sub/b.HTML", "1.csv", "2.csv", "_3.csv", "sub/4.jsonl.gz", "logo.png"):
+    for name in ("a.md", "sub/b.HTML", "1.csv", "2.csv", "_3.csv", "sub/4.jsonl.gz", "logo.png", "a.json"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("id,text\n" + f"{name},x\n")
     with gzip.open(folder / "sub" / "4.jsonl.gz", "wt") as file:
         file.write('{"id": "four", "text": "x"}\n')
     with pytest.warns(LsrWarning) as warned:
         assert [each.doc_id for each in as_documents(folder).documents()] == ["a.md", "sub/b.HTML"]
-    (said,) = (str(each.message) for each in warned)
+    passed_over, said = (str(each.message) for each in warned)
+    assert passed_over == (
+        "my [docs]: 1 _*.csv file and 1 *.json file are left out; if they hold documents: lsr add INDEX "
+        r"'my [[]docs]/**/_*.csv' 'my [[]docs]/**/*.json'"
+    )
     advice = r"'my [[]docs]/*.csv' 'my [[]docs]/**/*.jsonl.gz'"
     assert said == (
         "my [docs]: 2 .csv files and 1 .jsonl.gz file are left out, because the folder holds pages; add them by "
         f"themselves: lsr add INDEX {advice}"
     )
+    assert [each.doc_id for each in read("my [[]docs]/**/_*.csv")] == ["_3.csv"]
     (folder / "_3.csv").unlink()
+    (folder / "a.json").unlink()
     assert [each.doc_id for each in read([Path(each) for each in shlex.split(advice)])] == ["1.csv", "2.csv", "four"]
     pq.write_table(pa.table({"text": ["x"]}), folder / "sub" / "p.parquet")
     for name in ("a.md", "sub/b.HTML", "2.csv", "sub/4.jsonl.gz"):
