@@ -176,16 +176,19 @@ class Load:
         return outcome
 
     async def _one(self, number: int, due: float, outcome: Outcome) -> None:
-        try:
-            self._idle = [each for each in self._idle if not each.lost]
-            if self._idle:
-                connection = self._idle.pop()
-            else:
+        request = self._requests[number % len(self._requests)]
+        self._idle = [each for each in self._idle if not each.lost]
+        status, body = 0, b""
+        if self._idle:
+            connection = self._idle.pop()
+            status, body = await connection.ask(request)
+        if not status:  # a new connection, also where the server was just closing an unused one
+            try:
                 loop = asyncio.get_running_loop()
                 _, connection = await loop.create_connection(_Connection, HOST, self._port)
-            status, body = await connection.ask(self._requests[number % len(self._requests)])
-        except OSError:
-            status, body = 0, b""
+                status, body = await connection.ask(request)
+            except OSError:
+                pass
         outcome.statuses[status] += 1
         if status and not connection.lost:
             self._idle.append(connection)

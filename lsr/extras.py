@@ -23,6 +23,7 @@ EXTRAS = {
     "pypdf": "pdf",
     "fastapi": "serve",
     "uvicorn": "serve",
+    "httptools": "serve",
     "prometheus_client": "serve",
     "Stemmer": "stem",
     "langchain_core": "langchain",

@@ -63,7 +63,7 @@ def serve(
     """Answer searches and changes over HTTP. After SIGTERM or Ctrl-C, the server finishes running requests first."""
     from lsr.extras import need
 
-    need("serving", "fastapi", "uvicorn", "prometheus_client")
+    need("serving", "fastapi", "uvicorn", "httptools", "prometheus_client")
     from lsr.serve.keys import keys_for
     from lsr.serve.serve_settings import ServeSettings
     from lsr.serve.served_index import open_served
