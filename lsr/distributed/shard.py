@@ -29,6 +29,7 @@ from lsr.vectors.sparse_vectors import SparseVectors
 if TYPE_CHECKING:
     from lsr.distributed.routed_documents import ShardDocuments
     from lsr.encoders.base import Encoder
+    from lsr.index.rows import GatheredRows
     from lsr.index.sparse_index import SparseIndex
     from lsr.retrieval.changes import UpdateReport
 
@@ -158,6 +159,21 @@ class Shard:
             )
             for place, row, score in wanted
         ]
+
+    def vectors(self, generation: int, rows: npt.NDArray[np.int64], named: bool) -> tuple[GatheredRows, list[str]]:
+        """The vectors of rows. named: components are the places of their tokens in a list, which is returned, too."""
+        snapshot = self.at(generation)
+        gathered = snapshot.index.gather(rows)
+        if not named:
+            return gathered, []
+        components, places = np.unique(gathered.indices, return_inverse=True)
+        tokens = [snapshot.token(component) for component in components.tolist()]
+        return gathered._replace(indices=places.astype(np.uint32)), tokens
+
+    def added_tokens(self, generation: int) -> list[str]:
+        """The tokens of BM25 that additions of documents brought."""
+        encoder = self.at(generation).query_encoder
+        return list(encoder.vocabulary.tokens[encoder.fitted_dim :]) if isinstance(encoder, BM25Encoder) else []
 
     def document(self, generation: int, doc_id: str) -> StoredDocument | None:
         """A document; None if it does not exist."""

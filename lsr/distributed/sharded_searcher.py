@@ -17,7 +17,7 @@ from lsr.distributed.shard import is_bm25
 from lsr.distributed.sharded_changes import Committed, ShardedChanges, read_shards, stamp_of
 from lsr.distributed.sharded_folder import ShardedFolder
 from lsr.distributed.sharded_snapshot import Missing, ShardedSnapshot
-from lsr.distributed.sharded_tuning import ShardsAsIndex
+from lsr.distributed.shards_as_index import ShardsAsIndex
 from lsr.errors import IndexFormatError, ParameterError, StorageError
 from lsr.index.parameters import SearchParams
 from lsr.index.tools.tuning import RECALLS, Tuning, tune
@@ -25,7 +25,7 @@ from lsr.retrieval.changes import UpdateReport
 from lsr.retrieval.hits import Hit, Hits
 from lsr.retrieval.one_document import Explained, StoredDocument, ToldWhy, explain, why
 from lsr.retrieval.query_vectors import QueryVectors, many_queries, one_query
-from lsr.retrieval.request import SPARSE, SearchRequest, SideName
+from lsr.retrieval.request import SPARSE, Feedback, FeedbackMethod, SearchRequest, SideName
 from lsr.retrieval.searcher import Searcher
 from lsr.retrieval.snapshot import Snapshot
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -154,15 +154,16 @@ class ShardedSearcher(HasFacts):
         *,
         allowed: Sequence[str] | None = None,
         side: SideName | None = None,
+        feedback: Feedback | FeedbackMethod | None = None,
         where: str | None = None,
     ) -> Hits:
         """Search for one query; returns at most k hits, best first.
 
         allowed: the ids of the documents that can be returned. None for all.
 
-        The other arguments are those of Searcher.search. A sharded index has no feedback and no interpolation.
+        The other arguments are those of Searcher.search. A sharded index has no dense side, and no interpolation.
         """
-        return self.hits(one_query(text), SearchRequest.of(k, params, allowed, side, where=where))[0]
+        return self.hits(one_query(text), SearchRequest.of(k, params, allowed, side, feedback, where=where))[0]
 
     def search_batch(
         self,
@@ -173,6 +174,7 @@ class ShardedSearcher(HasFacts):
         threads: int | None = 1,
         allowed: Sequence[str] | None = None,
         side: SideName | None = None,
+        feedback: Feedback | FeedbackMethod | None = None,
         where: str | None = None,
     ) -> list[Hits]:
         """Search for several queries; returns the hits of each query, in the order of the queries.
@@ -181,7 +183,9 @@ class ShardedSearcher(HasFacts):
 
         The other arguments are those of `search`.
         """
-        return self.hits(many_queries(texts), SearchRequest.of(k, params, allowed, side, where=where), threads)
+        return self.hits(
+            many_queries(texts), SearchRequest.of(k, params, allowed, side, feedback, where=where), threads
+        )
 
     def run(
         self,
@@ -193,13 +197,16 @@ class ShardedSearcher(HasFacts):
         drop_same_id: bool = False,
         allowed: Sequence[str] | None = None,
         side: SideName | None = None,
+        feedback: Feedback | FeedbackMethod | None = None,
         where: str | None = None,
     ) -> dict[str, dict[str, float]]:
         """Search for queries with ids; returns a run, {query id: {document id: score}}; see Searcher.run.
 
         Missing shards are a warning, or an error.
         """
-        return self.rankings(queries, SearchRequest.of(k, params, allowed, side, where=where), threads, drop_same_id)
+        return self.rankings(
+            queries, SearchRequest.of(k, params, allowed, side, feedback, where=where), threads, drop_same_id
+        )
 
     def facets(
         self, column: str, hits: Iterable[Hit] | None = None, *, where: str | None = None, k: int | None = 10
@@ -268,7 +275,7 @@ class ShardedSearcher(HasFacts):
         snapshot = self._snapshot
         rows = queries if isinstance(queries, SparseVectors) else snapshot.front.encode(queries)[SPARSE]
         always_exact = bool(getattr(snapshot.index, "inverted", True))
-        index: Any = ShardsAsIndex(snapshot)
+        index: Any = ShardsAsIndex(snapshot, SearchRequest())
         tuning = tune(index, rows, recalls, k, threads, progress, always_exact=always_exact)
         kept = self._changes.keep(tuning.presets)
         with self._seeing:

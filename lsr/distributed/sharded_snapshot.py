@@ -7,26 +7,29 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from lsr.checks import check_flag, check_text, check_whole, checked_texts, named_texts
 from lsr.distributed.local_shards import Answers, Shards
 from lsr.distributed.ranking_merge import Ranked, merge_rankings
-from lsr.distributed.shard import NAMED, ShardFound, ShardQueries, Wanted, is_bm25
+from lsr.distributed.shard import NAMED, ShardQueries, Wanted, is_bm25
+from lsr.distributed.sharded_feedback import FoundInShards, fed_back
 from lsr.distributed.sharded_folder import ShardedFolder, shard_of
 from lsr.distributed.sharded_why import told_why
 from lsr.errors import LsrWarning, ParameterError, ShardError
 from lsr.index.tools.tuning import TunedPreset, resolve
 from lsr.progress import progress_bar
+from lsr.retrieval.expansion import expansion
 from lsr.retrieval.facet_counts import in_hits, most_frequent, together
 from lsr.retrieval.hits import Hit, Hits
 from lsr.retrieval.one_document import Explained, StoredDocument, ToldWhy
 from lsr.retrieval.query_vectors import QueryVectors
-from lsr.retrieval.request import SPARSE, SearchRequest, SideName
+from lsr.retrieval.request import DENSE, SPARSE, SearchRequest, SideName
 from lsr.retrieval.snapshot import QUERIES_AT_ONCE, Snapshot
 from lsr.vectors.sparse_vectors import SparseVectors
 
 if TYPE_CHECKING:
+    from lsr.encoders.bm25 import BM25Encoder
     from lsr.index.metadata.index_metadata import IndexMetadata
     from lsr.index.sparse_index import SparseIndex
     from lsr.vectors.vocabulary import Vocabulary
@@ -86,14 +89,31 @@ class ShardedSnapshot:
         self, queries: Sequence[str] | SparseVectors | QueryVectors, sides: Sequence[SideName] = (SPARSE,)
     ) -> Mapping[str, Any]:
         """Side -> the vectors of queries, see Snapshot.encode; what shards need to encode if each of them encodes."""
-        if isinstance(queries, QueryVectors):
-            raise ParameterError("shards have no dense vectors; give texts or sparse vectors of the queries alone")
+        if isinstance(queries, QueryVectors) or DENSE in sides:
+            raise ParameterError(
+                "sharded indexes have no dense vectors; remove side 'dense', interpolate and dense vectors of queries, "
+                "or build a single index"
+            )
         if not self.by_text:
             return self.front.encode(queries, sides)
         if not isinstance(queries, SparseVectors):
             return {}
-        rows = (self.front.encode(queries, sides)[SPARSE].row(row) for row in range(len(queries)))
-        return {NAMED: [{self.front.token(int(c)): float(w) for c, w in zip(*row, strict=True)} for row in rows]}
+        return self.named(self.front.encode(queries, sides)[SPARSE], self.front.token)
+
+    def named(self, queries: SparseVectors, token: Callable[[int], str]) -> dict[str, Any]:
+        """Vectors for shards whose vocabularies differ. token: the name of a component."""
+        rows = (queries.row(row) for row in range(len(queries)))
+        return {NAMED: [{token(int(c)): float(w) for c, w in zip(*row, strict=True)} for row in rows]}
+
+    @cached_property
+    def bm25(self) -> BM25Encoder | None:
+        """The encoder with the tokens of all shards, if it is BM25. Raises ShardError."""
+        if not self.by_text:
+            return None
+        answers = self.ask("added_tokens", dict.fromkeys(range(len(self.folder.shards)), ()))
+        self.lost(answers)
+        added = (token for shard in sorted(answers.given) for token in answers.given[shard])
+        return cast("BM25Encoder", self.front.encoder).with_tokens(added)
 
     def prepared(self, request: SearchRequest) -> SearchRequest:
         """The request with the tuned parameters in place of a recall. Raises ParameterError."""
@@ -137,7 +157,7 @@ class ShardedSnapshot:
             for first in range(0, len(names), QUERIES_AT_ONCE):
                 some = names[first : first + QUERIES_AT_ONCE]
                 asked = self._asked(given[first : first + QUERIES_AT_ONCE], request)
-                found, lost = self.find(asked, request, threads, some if drop_same_id else None)
+                _, found, lost = self.find(asked, request, threads, some if drop_same_id else None)
                 rankings = merge_rankings(found, len(some), request.k)
                 if lost:
                     said = ", ".join(self._names(lost))
@@ -156,18 +176,17 @@ class ShardedSnapshot:
         threads: int | None = 1,
         dropped: Sequence[str] | None = None,
         named: bool = True,
-    ) -> tuple[dict[int, ShardFound], dict[int, str]]:
-        """The results of each shard, and the missing shards with the reasons.
+    ) -> FoundInShards:
+        """Search all shards. Raises ParameterError, ShardError.
 
         dropped: for each query the id of a document that is not returned. named: False to always raise ShardError.
         """
-        if request.feedback is not None or request.interpolate != "none":
-            raise ParameterError(
-                "feedback and interpolation are not supported on sharded indexes; remove them, or build a single index"
-            )
-        requests = self.requests(self.prepared(request))
+        request = self.prepared(request)
+        if request.feedback is not None:
+            return fed_back(self, asked, request, threads, dropped, named)
+        requests = self.requests(request)
         answers = self.ask("find", {shard: (asked, each, threads, dropped) for shard, each in requests.items()})
-        return answers.given, self._lost(answers, named)
+        return FoundInShards(asked, answers.given, self.lost(answers, named))
 
     def requests(self, request: SearchRequest) -> dict[int, SearchRequest]:
         """Shard -> its request. Shards without allowed documents are left out. Raises ParameterError."""
@@ -183,8 +202,8 @@ class ShardedSnapshot:
         return {shard: replace(request, allowed=some) for shard, some in ids.items()}
 
     def expansion(self, query: str | None) -> Callable[[Hit], dict[str, Any]]:
-        """See Snapshot.expansion. BM25 without feedback has no expansion terms."""
-        return (lambda hit: {}) if self.by_text else self.front.expansion(query)
+        """See Snapshot.expansion."""
+        return expansion(self.bm25 or self.front.query_encoder, query)
 
     def document(self, doc_id: str) -> StoredDocument | None:
         """A document; None if it does not exist. Raises ShardError if its shard does not answer."""
@@ -212,7 +231,7 @@ class ShardedSnapshot:
                 self.front.metadata.check_countable(column)
             return most_frequent(in_hits(column, hits), k)
         answers = self.ask("counts", dict.fromkeys(range(len(self.folder.shards)), (column, where)))
-        self._lost(answers, named=False)
+        self.lost(answers, named=False)
         known = [each for each in answers.given.values() if each is not None]
         if not known:
             self.front.metadata.check_countable(column)
@@ -231,7 +250,7 @@ class ShardedSnapshot:
     def ask_one(self, shard: int, method: str, *arguments: Any) -> Any:
         """Call a method of one shard, and return its result. Raises ShardError if the shard does not answer."""
         answers = self.ask(method, {shard: arguments})
-        self._lost(answers, named=False)
+        self.lost(answers, named=False)
         return answers.given[shard]
 
     def _asked(self, queries: Sequence[str] | SparseVectors | QueryVectors, request: SearchRequest) -> ShardQueries:
@@ -239,7 +258,7 @@ class ShardedSnapshot:
         return ShardQueries(texts, self.encode(queries, request.sides))
 
     def _hits(self, asked: ShardQueries, request: SearchRequest, threads: int | None) -> list[Hits]:
-        found, lost = self.find(asked, request, threads)
+        asked, found, lost = self.find(asked, request, threads)
         rankings = merge_rankings(found, len(asked), request.k)
         wanted: dict[int, list[Wanted]] = defaultdict(list)
         queries_of: dict[int, list[int]] = defaultdict(list)
@@ -256,7 +275,7 @@ class ShardedSnapshot:
                 for shard, some in wanted.items()
             },
         )
-        lost = {**lost, **self._lost(answers)}
+        lost = {**lost, **self.lost(answers)}
         remaining = {shard: iter(some) for shard, some in answers.given.items()}
         recalls = [each.recall for each in found.values() if each.recall is not None]
         made = []
@@ -270,7 +289,7 @@ class ShardedSnapshot:
     def _names(self, shards: Iterable[int]) -> tuple[str, ...]:
         return tuple(self.folder.shards[shard].name for shard in sorted(shards))
 
-    def _lost(self, answers: Answers, named: bool = True) -> dict[int, str]:
+    def lost(self, answers: Answers, named: bool = True) -> dict[int, str]:
         """The shards without an answer. Raises ShardError unless they are to be named."""
         if answers.lost and not (named and self.missing == "name"):
             first = min(answers.lost)

@@ -49,7 +49,7 @@ def told_why(shards: ShardedSnapshot, asked: ShardQueries, doc_id: str, request:
 
 def _ranking(shards: ShardedSnapshot, asked: ShardQueries, request: SearchRequest) -> list[Ranked]:
     check_deadline()
-    found, _ = shards.find(asked, request, named=False)
+    found = shards.find(asked, request, named=False).found
     return merge_rankings(found, 1, request.k)[0]
 
 

@@ -170,11 +170,17 @@ class BM25Encoder(HasFacts):
         for row, text in enumerate(texts):
             check_text(f"row {row}", text, EncoderError)
             new.update((word, None) for word in self._tokenizer.tokens(text) if id_of(word) is None)
-        if not new:
+        return self.with_tokens(new)
+
+    def with_tokens(self, tokens: Iterable[str]) -> BM25Encoder:
+        """Like `extended`, for tokens in place of texts."""
+        vocabulary = self.vocabulary.extended(tokens)
+        if vocabulary is self.vocabulary:
             return self
         extended = copy(self)
-        extended._vocabulary = self.vocabulary.extended(new)
-        extended._idf = np.concatenate([self._idf, np.repeat(idf_of(np.ones(1), self._documents), len(new))])
+        extended._vocabulary = vocabulary
+        new = np.repeat(idf_of(np.ones(1), self._documents), len(vocabulary) - self.dim)
+        extended._idf = np.concatenate([self._idf, new])
         return extended
 
     def encode_documents(

@@ -8,24 +8,23 @@ from typing import TYPE_CHECKING, Any
 from lsr.retrieval.hits import Hit
 
 if TYPE_CHECKING:
-    from lsr.retrieval.snapshot import Snapshot
+    from lsr.encoders.base import Encoder
 
 
-def expansion(snapshot: Snapshot, query: str | None) -> Callable[[Hit], dict[str, Any]]:
+def expansion(encoder: Encoder | None, query: str | None) -> Callable[[Hit], dict[str, Any]]:
     """A function for hits: {"expanded": {token: the texts that lack it, of "query" and "document"}}.
 
     Terms in both texts are omitted, and so is "expanded" without other terms. A side with unknown tokens is omitted,
     too: a query vector, an index without texts, an encoder made of your own code.
     """
-    encoder = snapshot.query_encoder
-    in_query = set() if query is None or encoder is None else _tokens(snapshot, encoder.literal(query, query=True))
+    in_query = set() if query is None or encoder is None else _tokens(encoder, encoder.literal(query, query=True))
 
     def of(hit: Hit) -> dict[str, Any]:
         text = hit.text
         if encoder is None or text is None:
             return {}
         begin, end = hit.passage or (0, len(text))
-        sides = {"query": in_query, "document": _tokens(snapshot, encoder.literal(text[begin:end]))}
+        sides = {"query": in_query, "document": _tokens(encoder, encoder.literal(text[begin:end]))}
         known = {side: tokens for side, tokens in sides.items() if tokens}
         lacking = {term: [side for side, tokens in known.items() if term not in tokens] for term in hit.explain()}
         expanded = {term: named for term, named in lacking.items() if named}
@@ -34,5 +33,5 @@ def expansion(snapshot: Snapshot, query: str | None) -> Callable[[Hit], dict[str
     return of
 
 
-def _tokens(snapshot: Snapshot, components: set[int]) -> set[str]:
-    return {snapshot.token(component) for component in components}
+def _tokens(encoder: Encoder, components: set[int]) -> set[str]:
+    return {encoder.vocabulary.token(component) for component in components}

@@ -123,7 +123,7 @@ def explained_score(snapshot: Snapshot, encoded: Mapping[str, Any], text: str | 
     hit = Hit(score, row, {SPARSE: score}, snapshot, query)
     in_query, in_document = (_by_token(snapshot, *each) for each in (query.sparse, snapshot.index.vector(row)))
     contributions = hit.explain()
-    expanded = expansion(snapshot, text)(hit).get("expanded", {})
+    expanded = expansion(snapshot.query_encoder, text)(hit).get("expanded", {})
     terms = [
         {
             "term": term,

@@ -287,7 +287,7 @@ class Snapshot:
 
     def expansion(self, query: str | None) -> Callable[[Hit], dict[str, Any]]:
         """See lsr.retrieval.expansion."""
-        return expansion(self, query)
+        return expansion(self.query_encoder, query)
 
     def document(self, doc_id: str) -> StoredDocument | None:
         """See stored_document."""

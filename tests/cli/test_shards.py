@@ -30,6 +30,7 @@ def test_commands_search_shards_as_one_index(tmp_path: Path, lsr: Lsr) -> None:
     for words in (
         ("search", "new7 new11", "--explain", "--facet", "year", "--where", "year > 2000"),
         ("search", "q4", "--queries", tmp_path / "queries.tsv", "-k", 1),
+        ("search", "w1 new7", "--feedback", "rm3", "--alpha", 0.7, "--feedback-depth", 3),
         ("why", "w1 new3", "d29", "-k", 2),
         ("why", "w1 new3", "d3"),
     ):
@@ -37,7 +38,7 @@ def test_commands_search_shards_as_one_index(tmp_path: Path, lsr: Lsr) -> None:
     assert lsr("tune", shards, "--queries", tmp_path / "queries.tsv", "--recall", 0.9, "--json").json["presets"]
     assert lsr("search", shards, "w1", "--recall", 0.9).status == 0
     assert "there is no document 'none'" in rejected(lsr("why", shards, "w1", "none"))
-    assert "feedback and interpolation are not supported" in rejected(lsr("search", shards, "w1", "--feedback", "rm3"))
+    assert "have no dense vectors" in rejected(lsr("search", shards, "w1", "--side", "dense"))
     (tmp_path / "qrels").write_text("q0 0 d1 1\n")
     refused = rejected(lsr("evaluate", shards, tmp_path / "qrels", "--queries", tmp_path / "queries.tsv"))
     assert refused.startswith("the index is in shards")

@@ -263,8 +263,8 @@ def test_a_damaged_manifest_is_refused(folder: Path, tmp_path: Path, change: dic
 
 def test_what_shards_cannot_do_is_refused(folder: Path) -> None:
     with ShardedSearcher.open(folder) as sharded:
-        for request in (lsr.SearchRequest(feedback=lsr.Feedback()), lsr.SearchRequest(interpolate="after")):
-            with pytest.raises(ParameterError, match="feedback and interpolation are not supported"):
+        for request in (lsr.SearchRequest(side="dense"), lsr.SearchRequest(interpolate="after")):
+            with pytest.raises(ParameterError, match="sharded indexes have no dense vectors"):
                 sharded.hits(["w1"], request)
         for allowed in ([3, 4], np.ones(60, bool)):
             with pytest.raises(ParameterError, match="allowed must be ids"):

@@ -44,6 +44,7 @@ def test_a_sharded_index_is_served_as_one(tmp_path: Path) -> None:
 
         search = {"query": "w1 new7 new2", "k": 2, "explain": True, "snippet": 40, "where": "year > 2001"}
         same("search", **search)
+        same("search", **search, feedback="rm3", alpha=0.7, feedback_depth=3)
         same("search", vector={"new7": 1.0, "unknown": 2.0}, facets=["year"])
         same("facets", columns=["year"], where="year > 2004", k=3)
         for number in range(12):
@@ -60,7 +61,7 @@ def test_a_sharded_index_is_served_as_one(tmp_path: Path) -> None:
             assert client.post(f"/v1/indexes/shards/{path}", json={"query": "w1", "id": "d3"}).status_code == 404
         for path, body, said in (
             ("facets", {"columns": ["none"]}, "there is no column 'none'"),
-            ("search", {"query": "w1", "feedback": "rocchio"}, "feedback and interpolation are not supported"),
+            ("search", {"query": "w1", "interpolate": "after"}, "sharded indexes have no dense vectors"),
             ("documents", {"documents": [{"id": "v", "vector": {"w1": 1.0}}]}, "do not accept vectors"),
         ):
             refused = client.post(f"/v1/indexes/shards/{path}", json=body)
