@@ -8,12 +8,16 @@ from __future__ import annotations
 import json
 import posixpath
 import re
+import sys
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+
+sys.path.insert(0, str(Path(__file__).parent))
+from commands import commands
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Files of the repository that are pages, and the names of these pages.
@@ -37,7 +41,11 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are not in docs/."""
     made = {page: (REPOSITORY / path).read_text() for path, page in OUTSIDE.items()}
-    made |= reference_pages() | {"examples.md": examples(), "recipes.md": recipes()}
+    made |= reference_pages() | {
+        "commands.md": commands(),
+        "examples.md": examples(),
+        "recipes.md": recipes(),
+    }
     for path, content in made.items():
         files.append(File.generated(config, path, content=content))
     return files
