@@ -40,7 +40,7 @@ def as_python(language: str, code: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/rag.md", "docs/vectors.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/coming.md", "docs/index.md", "docs/rag.md", "docs/vectors.md"])
 def test_blocks_of_the_first_pages_print_what_they_show(page: str, tmp_path: Path) -> None:
     block = r"```(python|bash)\n(.*?)```(?:\n\n```\n(.*?)```)?"
     blocks = re.findall(block, (REPOSITORY / page).read_text(), re.DOTALL)
