@@ -1,13 +1,17 @@
-"""From the text of a query to its ten best documents: queries without a network, compared with bm25s.
+"""From the text of a query to its ten best documents: queries without a network, and BM25, compared with bm25s.
 
     python benchmarks/inference_free.py                        four collections of $LSR_TEST_DATA
     python benchmarks/inference_free.py scifact wiki-120k --rounds 5
+    python benchmarks/inference_free.py wiki-120k --grown 1000000
 
 Documents are encoded by `tiny`, queries are looked up in an IDF table of the collection (lsr build
-opensearch-doc-v2-distill tiny OUT --idf COLLECTION). Both engines run on one thread with their defaults; bm25s with
+opensearch-doc-v2-distill tiny OUT --idf COLLECTION). All engines run on one thread with their defaults; bm25s with
 Numba, its fastest backend. The engines take turns; figures are medians of the rounds, in microseconds per query: one
 text at a time, and all texts of the collection in one call. The checkpoint was not trained for such queries: its
-nDCG@10 only shows that the two do comparable work, not how good such an encoder is.
+nDCG@10 only shows that the engines do comparable work, not how good such an encoder is.
+
+--grown: documents beyond the real ones, whose vectors are mixtures of two neighbors (see grown.py), and whose texts are
+the first half of one neighbor and the second half of the other. They have no judgments, so there is no nDCG@10.
 """
 
 from __future__ import annotations
@@ -21,16 +25,19 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import bm25s
 import numpy as np
 from effectiveness import DATA, beir_folders
 from encode import cpu_name
+from grown import mixtures
 from rich.console import Console
 from rich.table import Table
 
 from lsr import Searcher, SeismicIndex, SparseVectors, load_encoder
 from lsr.collections.collection import Collection, load_collection
+from lsr.encoders.base import Encoder
 from lsr.encoders.build import build_encoder
 from lsr.encoders.folders.find import find_checkpoint
 from lsr.encoders.idf import idf_of_texts
@@ -42,23 +49,23 @@ COLLECTIONS = ["nfcorpus", "scifact", "package-search", "wiki-120k"]
 DEPTH = 10
 SINGLY = 1000  # maximum number of queries that are timed one at a time
 
-Run = dict[str, dict[str, float]]
+PEER = "bm25s"
 
 
 @dataclass
 class Result:
+    """Microseconds per query of each engine, and its nDCG@10, NaN for a grown collection."""
+
     collection: str
     documents: int
     queries: int
     way: str
-    lsr: float
-    bm25s: float
-    ratio: float
-    lsr_ndcg: float
-    bm25s_ndcg: float
+    microseconds: dict[str, float]
+    ndcg: dict[str, float]
 
 
-def make_searcher(collection: Collection, name: str, cache: Path) -> tuple[Searcher, list[str]]:
+def inference_free(collection: Collection, name: str, cache: Path) -> tuple[SparseVectors, Encoder]:
+    """The vectors of the documents, and the encoder of queries."""
     tokens = FolderTokenizer(find_checkpoint("tiny").folder)
     table = idf_of_texts((document.full_text for document in collection.documents()), tokens)
     encoder = build_encoder("opensearch-doc-v2-distill", "tiny", idf=table, device="cpu")
@@ -66,9 +73,24 @@ def make_searcher(collection: Collection, name: str, cache: Path) -> tuple[Searc
     if not (folder / "vectors.json").exists():
         # The network is the same, so the documents of `tiny` are those of this encoder.
         encode_documents(collection, folder, load_encoder("tiny", device="cpu"), progress=True)
-    vectors = SparseVectors.read(folder)
-    # Stored as by build_index for such an encoder.
-    return Searcher(SeismicIndex.build(vectors, few_terms=True), encoder), vectors.ids or []
+    return SparseVectors.read(folder), encoder
+
+
+def grown(vectors: SparseVectors, texts: list[str], rows: int) -> tuple[SparseVectors, list[str]]:
+    """`rows` documents, of which the first are real."""
+    index = SeismicIndex.build(vectors, threads=None)
+    if index.inverted:
+        raise SystemExit("--grown: the collection is too small to have blocks of neighbors")
+    order = index.engine.arrays()["rows"].astype(np.int64)
+    places = np.argsort(order)
+    words = [text.split() for text in texts]
+    made = list(texts)
+    for number in range(rows - len(texts)):
+        row = number % len(texts)
+        other = words[order[(places[row] + 1 + number // len(texts)) % len(order)]]
+        made.append(" ".join(words[row][: len(words[row]) // 2] + other[len(other) // 2 :]))
+    parts = [vectors.with_ids(None), *mixtures(vectors, order, rows - len(texts))]
+    return SparseVectors.concatenate(parts), made
 
 
 def make_peer(texts: list[str]) -> Callable[[list[str]], tuple[np.ndarray, np.ndarray]]:
@@ -88,36 +110,64 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
-def measure(folder: Path, cache: Path, rounds: int) -> list[Result]:
+def measure(folder: Path, cache: Path, rounds: int, rows: int | None) -> list[Result]:
     collection = load_collection(folder)
-    searcher, ids = make_searcher(collection, (folder / "corpus.jsonl.gz").resolve().parent.name, cache)
-    peer = make_peer([document.full_text for document in collection.documents()])
+    vectors, encoder = inference_free(collection, (folder / "corpus.jsonl.gz").resolve().parent.name, cache)
+    documents = [document.full_text for document in collection.documents()]
+    ids = vectors.ids or []
+    if rows is not None:
+        vectors, documents = grown(vectors, documents, rows)
+    # Stored as by build_index for these encoders.
+    bm25 = load_encoder("bm25").fit(documents)
+    ours = {
+        "lsr": Searcher(SeismicIndex.build(vectors, few_terms=True), encoder),
+        "lsr, BM25": Searcher(SeismicIndex.build(bm25.encode_documents(documents)), bm25),
+    }
+    peer = make_peer(documents)
     queries, qrels = collection.queries(), collection.qrels()
     texts = list(queries.values())
     some = texts[:SINGLY]
 
-    def ndcg(run: Run) -> float:
-        return evaluate(qrels, run, ["nDCG@10"])["nDCG@10"]
+    def named(rows: Any, scores: Any) -> dict[str, float]:
+        return {ids[row]: float(score) for row, score in zip(rows, scores, strict=True) if score > 0}
 
-    found, scores = peer(texts)
-    theirs = {
-        query: {ids[row]: float(score) for row, score in zip(rows, values, strict=True) if score > 0}
-        for query, rows, values in zip(queries, found, scores, strict=True)
-    }
-    quality = ndcg(searcher.run(queries, k=DEPTH)), ndcg(theirs)
-    ways: dict[str, tuple[int, Callable[[], object], Callable[[], object]]] = {
+    ndcg = dict.fromkeys((*ours, PEER), float("nan"))
+    if rows is None:
+        for name, searcher in ours.items():
+            found = searcher.search_batch(texts, DEPTH)
+            run = {
+                query: named([hit.row for hit in hits], hits.scores) for query, hits in zip(queries, found, strict=True)
+            }
+            ndcg[name] = evaluate(qrels, run, ["nDCG@10"])["nDCG@10"]
+        theirs = {query: named(*each) for query, *each in zip(queries, *peer(texts), strict=True)}
+        ndcg[PEER] = evaluate(qrels, theirs, ["nDCG@10"])["nDCG@10"]
+
+    def singly(searcher: Searcher) -> Callable[[], object]:
+        return lambda: [searcher.search(text, k=DEPTH) for text in some]
+
+    def together(searcher: Searcher) -> Callable[[], object]:
+        return lambda: searcher.run(queries, k=DEPTH, threads=1)
+
+    ways: dict[str, tuple[int, dict[str, Callable[[], object]]]] = {
         "one at a time": (
             len(some),
-            lambda: [searcher.search(text, k=DEPTH) for text in some],
-            lambda: [peer([text]) for text in some],
+            {name: singly(each) for name, each in ours.items()} | {PEER: lambda: [peer([text]) for text in some]},
         ),
-        "in one call": (len(texts), lambda: searcher.run(queries, k=DEPTH, threads=1), lambda: peer(texts)),
+        "in one call": (
+            len(texts),
+            {name: together(each) for name, each in ours.items()} | {PEER: lambda: peer(texts)},
+        ),
     }
     results = []
-    for way, (count, ours, others) in ways.items():
-        times = [(seconds(ours), seconds(others)) for _ in range(rounds + 1)][1:]  # the first one compiles
-        mine, other = (statistics.median(each) / count * 1e6 for each in zip(*times, strict=True))
-        results.append(Result(folder.name, len(ids), count, way, mine, other, mine / other, *quality))
+    for way, (count, engines) in ways.items():
+        times: dict[str, list[float]] = {name: [] for name in engines}
+        for turn in range(rounds + 1):
+            for name, work in engines.items():
+                taken = seconds(work)
+                if turn:  # the first one compiles
+                    times[name].append(taken)
+        per_query = {name: 1e6 * statistics.median(each) / count for name, each in times.items()}
+        results.append(Result(folder.name, len(documents), count, way, per_query, ndcg))
     return results
 
 
@@ -126,30 +176,31 @@ def main() -> None:
     parser.add_argument("collections", nargs="*", default=COLLECTIONS, help=f"of {DATA}")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "lsr-vectors")
+    parser.add_argument("--grown", type=int, help="number of documents, of which the first are real")
     parser.add_argument("--json", type=Path, help="write the results to this file")
     arguments = parser.parse_args()
 
-    table = Table(title=f"Text to top {DEPTH}, microseconds a query, one thread")
+    table = Table(title=f"Text to top {DEPTH}, microseconds per query on one thread, and nDCG@10")
     table.caption = f"{cpu_name()}; bm25s {version('bm25s')}; median of {arguments.rounds} rounds"
-    for heading in ("collection", "documents", "queries", "", "lsr", "bm25s", "lsr / bm25s", "nDCG@10 lsr", "bm25s"):
+    names = ("lsr", "lsr, BM25", PEER)
+    for heading in ("collection", "documents", "queries", "", *names, "lsr / bm25s", "BM25 / bm25s", "nDCG@10"):
         table.add_column(heading, justify="left" if heading in ("collection", "") else "right")
     results: list[Result] = []
     with tempfile.TemporaryDirectory() as scratch:
         for folder in beir_folders(arguments.collections, Path(scratch)):
-            for result in measure(folder, arguments.cache, arguments.rounds):
+            for result in measure(folder, arguments.cache, arguments.rounds, arguments.grown):
                 results.append(result)
+                taken = [result.microseconds[name] for name in names]
                 table.add_row(
                     result.collection,
                     f"{result.documents:,}",
                     f"{result.queries:,}",
                     result.way,
-                    f"{result.lsr:.0f}",
-                    f"{result.bm25s:.0f}",
-                    f"{result.ratio:.2f}",
-                    f"{result.lsr_ndcg:.4f}",
-                    f"{result.bm25s_ndcg:.4f}",
+                    *(f"{each:.0f}" for each in taken),
+                    *(f"{each / taken[-1]:.2f}" for each in taken[:-1]),
+                    " ".join(f"{result.ndcg[name]:.4f}" for name in names),
                 )
-    Console(width=130).print(table)
+    Console(width=140).print(table)
     if arguments.json:
         arguments.json.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n")
 
