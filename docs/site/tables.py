@@ -74,7 +74,7 @@ def rows(lines: list[Line], key: str | None, template: str) -> Iterator[str]:
 def shown(cell: str, style: str) -> str:
     """A cell as it is printed."""
     try:
-        number = float(cell)
+        number = int(cell) if cell.isdigit() else float(cell)
     except ValueError:
         return cell or ("" if style == "x" else NOTHING)
     if not style:
