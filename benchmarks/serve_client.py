@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import resource
 import socket
@@ -36,6 +37,7 @@ class Served:
         """Start the server; returns the seconds until it answers."""
         begun = time.monotonic()
         self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        atexit.register(self.process.kill)  # where the benchmark ends with an error
         while True:
             try:
                 self.ask("GET", "/health")
