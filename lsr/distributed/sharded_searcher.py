@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -19,28 +19,29 @@ from lsr.distributed.sharded_folder import ShardedFolder
 from lsr.distributed.sharded_snapshot import Missing, ShardedSnapshot
 from lsr.distributed.shards_as_index import ShardsAsIndex
 from lsr.errors import IndexFormatError, ParameterError, StorageError
-from lsr.index.parameters import SearchParams
 from lsr.index.tools.tuning import RECALLS, Tuning, tune
 from lsr.retrieval.changes import UpdateReport
-from lsr.retrieval.hits import Hit, Hits
-from lsr.retrieval.one_document import Explained, StoredDocument, ToldWhy, explain, why
-from lsr.retrieval.query_vectors import QueryVectors, many_queries, one_query
-from lsr.retrieval.request import SPARSE, Feedback, FeedbackMethod, SearchRequest, SideName
+from lsr.retrieval.request import SPARSE, SearchRequest
 from lsr.retrieval.searcher import Searcher
+from lsr.retrieval.searches import Searches
 from lsr.retrieval.snapshot import Snapshot
 from lsr.vectors.sparse_vectors import SparseVectors
 
 if TYPE_CHECKING:
     from lsr.encoders.load import EncoderLike
-    from lsr.vectors.sparse_vectors import Matrix
 
 
-class ShardedSearcher(HasFacts):
+class ShardedSearcher(Searches, HasFacts):
     """Searches and changes a sharded index. Create one with ShardedSearcher.open.
 
-    Scores are those of a single index of all documents. Equal scores are in the order of shards. The `row` of a hit is
-    its row in its shard. Queries are encoded once, in this process; with BM25, each shard encodes them, because its
-    vocabulary grows separately.
+    Its searches are those of a Searcher, and raise ShardError, too. Scores are those of a single index of all
+    documents. Equal scores are in the order of shards. The `row` of a hit is its row in its shard. Queries are encoded
+    once, in this process; with BM25, each shard encodes them, because its vocabulary grows separately.
+
+    There is no dense side: searches raise ParameterError for side "dense" and `interpolate`. `allowed` takes ids only.
+    `threads` is the number of threads of each shard. In `why`, the stages are those of the search in the shard of the
+    document; ranks, the threshold and the remedy are those of all shards. A run with missing shards is a LsrWarning, or
+    an error.
     """
 
     def __init__(self, snapshot: ShardedSnapshot) -> None:
@@ -145,119 +146,6 @@ class ShardedSearcher(HasFacts):
     def _see(self, committed: Committed) -> None:
         self._snapshot = replace(self._snapshot, folder=committed.folder)
         self._stamp = committed.stamp
-
-    def search(
-        self,
-        text: str | SparseVectors | Matrix,
-        k: int = 10,
-        params: SearchParams | None = None,
-        *,
-        allowed: Sequence[str] | None = None,
-        side: SideName | None = None,
-        feedback: Feedback | FeedbackMethod | None = None,
-        where: str | None = None,
-    ) -> Hits:
-        """Search for one query; returns at most k hits, best first.
-
-        allowed: the ids of the documents that can be returned. None for all.
-
-        The other arguments are those of Searcher.search. A sharded index has no dense side, and no interpolation.
-        """
-        return self.hits(one_query(text), SearchRequest.of(k, params, allowed, side, feedback, where=where))[0]
-
-    def search_batch(
-        self,
-        texts: Sequence[str] | SparseVectors | Matrix,
-        k: int = 10,
-        params: SearchParams | None = None,
-        *,
-        threads: int | None = 1,
-        allowed: Sequence[str] | None = None,
-        side: SideName | None = None,
-        feedback: Feedback | FeedbackMethod | None = None,
-        where: str | None = None,
-    ) -> list[Hits]:
-        """Search for several queries; returns the hits of each query, in the order of the queries.
-
-        threads: the number of threads of each shard.
-
-        The other arguments are those of `search`.
-        """
-        return self.hits(
-            many_queries(texts), SearchRequest.of(k, params, allowed, side, feedback, where=where), threads
-        )
-
-    def run(
-        self,
-        queries: Mapping[str, str] | SparseVectors,
-        k: int = 1000,
-        params: SearchParams | None = None,
-        *,
-        threads: int | None = 1,
-        drop_same_id: bool = False,
-        allowed: Sequence[str] | None = None,
-        side: SideName | None = None,
-        feedback: Feedback | FeedbackMethod | None = None,
-        where: str | None = None,
-    ) -> dict[str, dict[str, float]]:
-        """Search for queries with ids; returns a run, {query id: {document id: score}}; see Searcher.run.
-
-        Missing shards are a warning, or an error.
-        """
-        return self.rankings(
-            queries, SearchRequest.of(k, params, allowed, side, feedback, where=where), threads, drop_same_id
-        )
-
-    def facets(
-        self, column: str, hits: Iterable[Hit] | None = None, *, where: str | None = None, k: int | None = 10
-    ) -> dict[Any, int]:
-        """The k most frequent values of a metadata column in all shards. See Searcher.facets. Raises ShardError."""
-        return self._snapshot.facets(column, hits, where, k)
-
-    def hits(
-        self, queries: Sequence[str] | SparseVectors, request: SearchRequest, threads: int | None = 1
-    ) -> list[Hits]:
-        """Like `search_batch`, with the parameters in a SearchRequest. Raises ParameterError, ShardError."""
-        return self._snapshot.hits(queries, request, threads)
-
-    def rankings(
-        self,
-        queries: Mapping[str, str] | SparseVectors | QueryVectors,
-        request: SearchRequest,
-        threads: int | None = 1,
-        drop_same_id: bool = False,
-        progress: bool = False,
-    ) -> dict[str, dict[str, float]]:
-        """Like `run`, with the parameters in a SearchRequest. progress: show a bar on standard error."""
-        return self._snapshot.rankings(queries, request, threads, drop_same_id, progress)
-
-    def document(self, doc_id: str) -> StoredDocument | None:
-        """A document, from the shard of its id; None if it does not exist.
-
-        Raises ShardError if that shard does not answer.
-        """
-        return self._snapshot.document(doc_id)
-
-    def explain(self, query: str | SparseVectors | Matrix, doc_id: str) -> Explained:
-        """The parts of the score of a document; see Searcher.explain. Raises ShardError."""
-        return explain(self._snapshot, query, doc_id)
-
-    def why(
-        self,
-        query: str | SparseVectors | Matrix,
-        doc_id: str,
-        k: int = 10,
-        params: SearchParams | None = None,
-        *,
-        allowed: Sequence[str] | None = None,
-        where: str | None = None,
-    ) -> ToldWhy:
-        """Why a search of all shards returns a document, or does not; see Searcher.why. Raises ShardError.
-
-        The stages are those of the search in the shard of the document. Ranks, the threshold and the remedy are those
-        of all shards.
-        """
-        return why(self._snapshot, query, doc_id, SearchRequest.of(k, params, allowed, where=where))
 
     def tune(
         self,
