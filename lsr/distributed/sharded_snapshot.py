@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from lsr.checks import check_flag, check_text, check_whole, checked_texts, named_texts
+from lsr.checks import check_flag, check_text, check_whole, checked_texts
 from lsr.distributed.local_shards import Answers, Shards
 from lsr.distributed.ranking_merge import Ranked, merge_rankings
 from lsr.distributed.shard import NAMED, ShardQueries, Wanted, is_bm25
@@ -23,7 +23,7 @@ from lsr.retrieval.expansion import expansion
 from lsr.retrieval.facet_counts import in_hits, most_frequent, together
 from lsr.retrieval.hits import Hit, Hits
 from lsr.retrieval.one_document import Explained, StoredDocument, ToldWhy
-from lsr.retrieval.query_vectors import QueryVectors
+from lsr.retrieval.query_vectors import QueryVectors, named_queries
 from lsr.retrieval.request import DENSE, SPARSE, SearchRequest, SideName
 from lsr.retrieval.snapshot import QUERIES_AT_ONCE, Snapshot
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -144,14 +144,7 @@ class ShardedSnapshot:
     ) -> dict[str, dict[str, float]]:
         """See Snapshot.rankings. Missing shards are a LsrWarning, or an error."""
         check_flag("drop_same_id", drop_same_id)
-        given: Any
-        if isinstance(queries, QueryVectors):
-            names, given = queries.names, queries
-        elif isinstance(queries, SparseVectors):
-            names, given = queries.ids or [str(row) for row in range(len(queries))], queries
-        else:
-            texts = named_texts(queries)
-            names, given = list(texts), list(texts.values())
+        names, given = named_queries(queries)
         run: dict[str, dict[str, float]] = {}
         with progress_bar("searching", len(names), "queries", progress) as advance:
             for first in range(0, len(names), QUERIES_AT_ONCE):

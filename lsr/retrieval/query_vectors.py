@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lsr.checks import check_text, checked_texts
+from lsr.checks import check_text, checked_texts, named_texts
 from lsr.errors import ParameterError
 from lsr.vectors.conversions import is_matrix
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -63,6 +63,18 @@ class QueryVectors:
 def many_queries(given: Any) -> Any:
     """Matrices, such as the tensors of sentence-transformers' SparseEncoder, as SparseVectors; else `given`."""
     return SparseVectors.of(given, what="queries") if is_matrix(given) else given
+
+
+def named_queries(
+    queries: Mapping[str, str] | SparseVectors | QueryVectors,
+) -> tuple[list[str], list[str] | SparseVectors | QueryVectors]:
+    """The ids of the queries of a run, and the queries without them. Raises ParameterError for texts without ids."""
+    if isinstance(queries, QueryVectors):
+        return queries.names, queries
+    if isinstance(queries, SparseVectors):
+        return queries.ids or [str(row) for row in range(len(queries))], queries
+    texts = named_texts(queries)
+    return list(texts), list(texts.values())
 
 
 def one_query(given: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from lsr.checks import check_flag, check_kind, check_whole, checked_texts, named_texts
+from lsr.checks import check_flag, check_kind, check_whole, checked_texts
 from lsr.errors import EncoderError, LsrWarning, ParameterError
 from lsr.index.filters import Filter
 from lsr.progress import progress_bar
@@ -21,7 +21,7 @@ from lsr.retrieval.facet_counts import in_hits, most_frequent
 from lsr.retrieval.hits import Hit, Hits, SearchedQuery
 from lsr.retrieval.one_document import Explained, StoredDocument, ToldWhy, explained_score, stored_document, told_why
 from lsr.retrieval.pipeline import Found, Sides, search_pipeline
-from lsr.retrieval.query_vectors import QueryVectors
+from lsr.retrieval.query_vectors import QueryVectors, named_queries
 from lsr.retrieval.request import DENSE, SPARSE, SearchRequest, SideName
 from lsr.threads import checked_threads
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -177,14 +177,7 @@ class Snapshot:
         """A run: query id -> document id -> score. progress: on standard error."""
         check_kind("the request", request, SearchRequest)
         check_flag("drop_same_id", drop_same_id)
-        asked: list[str] | SparseVectors | QueryVectors
-        if isinstance(queries, QueryVectors):
-            names, asked = queries.names, queries
-        elif isinstance(queries, SparseVectors):
-            names, asked = queries.ids or [str(row) for row in range(len(queries))], queries
-        else:
-            texts = named_texts(queries)
-            names, asked = list(texts), list(texts.values())
+        names, asked = named_queries(queries)
         request = self.prepared(request)  # once, not for each batch
         run: dict[str, dict[str, float]] = {}
         with progress_bar("searching", len(names), "queries", progress) as advance:
