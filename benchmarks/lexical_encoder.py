@@ -10,7 +10,8 @@ are searched exactly. If a collection has more than --queries queries, this numb
 in OUT are not computed again.
 
 Systems: bm25, stemmed; tiny, with its own queries; untrained, `lexical-doc` before training; trained. Differences to
-the others have the intervals of lsr.reproduce.hierarchical_bootstrap, over collections, queries and seeds.
+the others have two intervals of lsr.reproduce.hierarchical_bootstrap: collections, queries and seeds are drawn; and the
+twelve collections are given, and queries and seeds are drawn.
 """
 
 from __future__ import annotations
@@ -192,11 +193,12 @@ def write(
         )
         writer.writerows([*row, *said] for row in rows)
     shown = RichTable(title=f"mean {MEASURE} over {len(clusters)} collections, and differences")
-    for heading in ("system", "mean", "less", "difference", "low", "high", "p"):
+    headings = ["system", "mean", "less", "drawn", "difference", "low", "high", "p"]
+    for heading in headings:
         shown.add_column(heading)
     with (output / "differences.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["system", "mean", "less", "difference", "low", "high", "p", "commit", "date", "machine"])
+        writer.writerow([*headings, "commit", "date", "machine"])
         for name, seeds in (("untrained", ["untrained"]), ("trained", trained)):
             mean = (
                 np.mean([cases[seed][number].mean() for seed in seeds for number in range(len(clusters))])
@@ -206,16 +208,16 @@ def write(
             for other in ("bm25", TINY, "untrained"):
                 if not seeds or name == other:
                     continue
-                found = bootstrap_difference(
-                    [
-                        Cases(cases[other][number][None], np.stack([cases[seed][number] for seed in seeds]), groups)
-                        for number, groups in enumerate(clusters)
-                    ]
-                )
-                row = [name, f"{mean:.4f}", other, *(f"{value:.4f}" for value in found)]
-                writer.writerow([*row, *said])
-                shown.add_row(*row)
-    Console(width=120).print(shown)
+                compared = [
+                    Cases(cases[other][number][None], np.stack([cases[seed][number] for seed in seeds]), groups)
+                    for number, groups in enumerate(clusters)
+                ]
+                for drawn, what in ((True, "collections, queries, seeds"), (False, "queries, seeds")):
+                    found = bootstrap_difference(compared, drawn=drawn)
+                    row = [name, f"{mean:.4f}", other, what, *(f"{value:.4f}" for value in found)]
+                    writer.writerow([*row, *said])
+                    shown.add_row(*row)
+    Console(width=140).print(shown)
 
 
 if __name__ == "__main__":

@@ -270,22 +270,25 @@ def head_weights(head: Head, states: States, batch: Batch, window: int | None) -
     found = [weights]
     if head.lexical is not None:
         stems = head.lexical.stems.expand_as(weights)
-        found = [torch.zeros_like(weights).scatter_reduce(1, stems, weights, "amax")]
+        weights = torch.zeros_like(weights).scatter_reduce(1, stems, weights, "amax")
         texts, components, counted = head.lexical(*batch.all_tokens(), len(batch.ids))
-        found.append(torch.zeros_like(weights).index_put((texts, components), counted.to(weights.dtype)))
+        found = [weights, torch.zeros_like(weights).index_put((texts, components), counted.to(weights.dtype))]
     if not spec.special_components:
         found = [each * head.kept_components for each in found]
     if spec.literal_only and literal is not None:
         found = [each * literal for each in found]
     base = weights = found[0]
-    if spec.lexical is not None:
-        weights = spec.lexical * torch.relu(base) + found[1]
     if head.residual is not None:
         assert states.last is not None and literal is not None
         last = states.last[torch.arange(len(batch.ids), device=batch.ids.device), batch.mask.sum(1) - 1].float()
         other = _exact(head.residual, torch.log1p(torch.relu(last)))
         weights = weights + literal * (other.amax(1, keepdim=True) - other)
-    if window is not None and window < weights.shape[1]:
+    if spec.lexical is not None:
+        weights, counts = torch.relu(weights), found[1]
+        if window is not None and window < weights.shape[1]:
+            weights = torch.where(counts > 0, weights, focused(weights * (counts == 0), window))
+        weights = spec.lexical * weights + counts
+    elif window is not None and window < weights.shape[1]:
         weights = focused(weights, window)
     if spec.unit_length:
         weights = weights / weights.norm(dim=1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)

@@ -77,29 +77,40 @@ def weights_of(spec: HeadSpec, parameters: dict[str, Floats], text: Text, specia
             w = w / (1 + np.exp(-(text.last[0] @ parameters["quality.weight"][0] + parameters["quality.bias"][0])))
     w = relu(w)
     literal = np.isin(np.arange(components), text.ids[~text.special])
-    w = with_literal_weights(spec, parameters, text, w, literal)
+    w = with_residual(spec, parameters, text, w, literal)
+    counts = np.zeros(components)
+    if spec.lexical is not None:
+        stems = parameters["lexical.stems"].astype(int)
+        w = np.array([max(w[stems == j], default=0.0) for j in range(components)])
+        counts = lexical_part(text.ids[~text.special].tolist(), stems.tolist(), parameters["lexical.counted"] > 0)
     if not spec.special_components:
-        w[list(special)] = 0
+        w[list(special)] = counts[list(special)] = 0
     if spec.literal_only:
         w[~literal] = 0
-    if spec.window is not None and (w > 0).sum() > spec.window:
-        w[np.argsort(-w, kind="stable")[spec.window :]] = 0
+    w = windowed(spec, w, counts)
+    w = w if spec.lexical is None else spec.lexical * w + counts
     length = np.sqrt((w**2).sum())
     return w / length if spec.unit_length and length else w
 
 
-def with_literal_weights(
+def windowed(spec: HeadSpec, w: Floats, counts: Floats) -> Floats:
+    """Without what is outside of the window, which components with a count are never."""
+    if spec.window is None:
+        return w
+    beside = np.where(counts > 0, 0, w)
+    dropped = np.argsort(-beside, kind="stable")[spec.window :]
+    beside[dropped] = 0
+    return beside + np.where(counts > 0, w, 0)
+
+
+def with_residual(
     spec: HeadSpec, parameters: dict[str, Floats], text: Text, w: Floats, literal: npt.NDArray[np.bool_]
 ) -> Floats:
-    """What is added to the weights of the network."""
-    if spec.lexical is not None:
-        stems = parameters["lexical.stems"].astype(int)
-        largest = np.array([max(w[stems == j], default=0.0) for j in range(len(w))])
-        w = spec.lexical * largest + lexical_part(text.ids[~text.special].tolist(), stems.tolist())
-    if spec.residual:
-        u = parameters["residual.weight"] @ np.log(1 + relu(text.last[-1])) + parameters["residual.bias"]
-        w = literal_residual(w, u, literal)
-    return w
+    """With PROSPER's literal residual, if the head has one."""
+    if not spec.residual:
+        return w
+    u = parameters["residual.weight"] @ np.log(1 + relu(text.last[-1])) + parameters["residual.bias"]
+    return literal_residual(w, u, literal)
 
 
 def literal_residual(w: Floats, u: Floats, literal: npt.NDArray[np.bool_]) -> Floats:
@@ -107,9 +118,9 @@ def literal_residual(w: Floats, u: Floats, literal: npt.NDArray[np.bool_]) -> Fl
     return w + literal * (u.max() - u)
 
 
-def lexical_part(tokens: list[int], stems: list[int]) -> Floats:
+def lexical_part(tokens: list[int], stems: list[int], counted: npt.NDArray[np.bool_]) -> Floats:
     """BM25's saturation of counts of stems with k1 = 0.9, b = 0.4 and a mean length of 100."""
     f = np.zeros(len(stems))
     for token in tokens:
-        f[stems[token]] += 1
+        f[stems[token]] += counted[token]
     return f / (f + 0.9 * (1 - 0.4 + 0.4 * len(tokens) / 100))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -129,9 +129,8 @@ class Head(nn.Module):
         if self.lexical is not None:
             merged = self.lexical.merged(*(torch.from_numpy(each) for each in (texts, components, weights)))
             texts, components, weights = (each.numpy() for each in merged)
-            weights = weights * np.float32(spec.lexical)
-        for extra in self._literal_weights(states, batch):
-            both = zip((texts, components, weights), extra, strict=True)
+        if self.residual is not None:
+            both = zip((texts, components, weights), self._literal_residual(states, batch), strict=True)
             texts, components, weights = (np.concatenate(each) for each in both)
         if not spec.special_components:
             texts, components, weights = _keep(~self._is_special[components], texts, components, weights)
@@ -145,19 +144,29 @@ class Head(nn.Module):
             vectors = SparseVectors.from_normalized(indptr, narrow, weights, self.components)
         else:
             order = np.argsort(texts, kind="stable")
-            indptr = indptr_of(np.bincount(texts, minlength=len(batch.ids)))
+            indptr = _indptr(texts, len(batch.ids))
             vectors = SparseVectors(indptr, components[order], weights[order], self.components)
-        if spec.window is not None:
+        if self.lexical is not None:
+            vectors = self._with_counts(vectors, batch, self.lexical)
+        elif spec.window is not None:
             vectors = vectors.top_k(spec.window)
         return unit_length(vectors) if spec.unit_length else vectors
 
-    def _literal_weights(self, states: States, batch: Batch) -> Iterator[tuple[npt.NDArray[Any], ...]]:
-        """The additions to the network's weights, as (texts, components, weights)."""
-        if self.residual is not None:
-            yield self._literal_residual(states, batch)
-        if self.lexical is not None:
-            found = self.lexical(*batch.all_tokens(), len(batch.ids))
-            yield tuple(each.cpu().numpy() for each in found)
+    def _with_counts(self, vectors: SparseVectors, batch: Batch, lexical: LexicalPart) -> SparseVectors:
+        """The network's rows times the factor, plus the lexical part. The window limits the components beside it."""
+        counts = [each.cpu().numpy() for each in lexical(*batch.all_tokens(), len(batch.ids))]
+        if not self.spec.special_components:
+            counts = [*_keep(~self._is_special[counts[1]], *counts)]
+        network = rows_of(np.diff(vectors.indptr)), vectors.indices, vectors.values * np.float32(self.spec.lexical)
+        in_text = np.isin(_keys(network[0], network[1], self.components), _keys(counts[0], counts[1], self.components))
+        texts, components, weights = _keep(~in_text, *network)
+        others = SparseVectors(_indptr(texts, len(vectors)), components, weights, self.components)
+        others = others if self.spec.window is None else others.top_k(self.spec.window)
+        expansion = rows_of(np.diff(others.indptr)), others.indices, others.values
+        found = counts, _keep(in_text, *network), expansion
+        texts, components, weights = (np.concatenate(each) for each in zip(*found, strict=True))
+        order = np.argsort(texts, kind="stable")
+        return SparseVectors(_indptr(texts, len(vectors)), components[order], weights[order], self.components)
 
     def _mlm(self, states: States, batch: Batch) -> HeadOutput:
         assert self.vocabulary is not None
@@ -371,6 +380,10 @@ def _keys(texts: npt.NDArray[Any], components: npt.NDArray[Any], dim: int) -> np
 
 def _keep(chosen: npt.NDArray[np.bool_], *arrays: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], ...]:
     return tuple(array[chosen] for array in arrays)
+
+
+def _indptr(texts: npt.NDArray[Any], count: int) -> npt.NDArray[np.int64]:
+    return indptr_of(np.bincount(texts, minlength=count))
 
 
 def _without(rows: HeadOutput, texts: Tensor) -> HeadOutput:

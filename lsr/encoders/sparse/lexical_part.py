@@ -13,16 +13,20 @@ class LexicalPart(nn.Module):
     """s_j = f_j / (f_j + k1 (1 - b + b L / LENGTH)) of the components j of stems.
 
     f_j is the frequency of the tokens with stem j in the text, L the number of its tokens; both without special tokens.
-    This is BM25's document side (Robertson and Zaragoza 2009, eq. 3.15), with a fixed mean length.
+    Function words and tokens without a letter or digit are in L, and have no weight. This is BM25's document side
+    (Robertson and Zaragoza 2009, eq. 3.15), with a fixed mean length.
 
-    stems: int64 [components], the component of each token's stem (lsr.encoders.sparse.word_stems).
+    stems: int64 [components], the component of each token's stem (lsr.encoders.sparse.word_stems). counted: bool
+        [components], whether a token has a weight.
     """
 
     stems: Tensor
+    counted: Tensor
 
     def __init__(self, components: int) -> None:
         super().__init__()
         self.register_buffer("stems", torch.arange(components), persistent=False)
+        self.register_buffer("counted", torch.ones(components, dtype=torch.bool), persistent=False)
 
     def forward(self, texts: Tensor, tokens: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
         """(texts, components, weights), by text and ascending component, without duplicates.
@@ -30,9 +34,10 @@ class LexicalPart(nn.Module):
         texts, tokens: int64 [occurrences], the tokens of the texts, in any order. count: number of texts.
         """
         dim = len(self.stems)
-        keys, frequencies = torch.unique(texts * dim + self.stems[tokens], return_counts=True)
+        lengths = torch.bincount(texts, minlength=count)
+        keys, frequencies = torch.unique((texts * dim + self.stems[tokens])[self.counted[tokens]], return_counts=True)
         rows = keys // dim
-        saturation = K1 * (1 - B + B * torch.bincount(texts, minlength=count)[rows] / LENGTH)
+        saturation = K1 * (1 - B + B * lengths[rows] / LENGTH)
         return rows, keys % dim, frequencies / (frequencies + saturation)
 
     def merged(self, texts: Tensor, components: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -18,7 +18,7 @@ from lsr.encoders.sparse.backbone import load_backbone, load_tensors, load_token
 from lsr.encoders.sparse.heads import Batch, Head
 from lsr.encoders.sparse.text_windows import Windows
 from lsr.encoders.sparse.tokens import lowered, prepared_texts, spans_of, vocabulary_of
-from lsr.encoders.sparse.word_stems import stems_of
+from lsr.encoders.sparse.word_stems import content_tokens, stems_of
 from lsr.encoders.spec import TransformerSpec
 from lsr.encoders.text_beginnings import TextBeginnings
 from lsr.errors import EncoderError, ParameterError
@@ -82,6 +82,7 @@ class TransformerSide:
             _load_head(name, self.head, spec)
         if self.head.lexical is not None:
             self.head.lexical.stems = torch.from_numpy(stems_of(self._vocabulary))
+            self.head.lexical.counted = torch.from_numpy(content_tokens(self._vocabulary))
         move(self.backbone, self._device, number)
         self.head.to(self._device).requires_grad_(False)
         if self.head.vocabulary is not None:

@@ -1,4 +1,4 @@
-"""One component for all words of a vocabulary with the same stem."""
+"""Stems of the words of a vocabulary."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from lsr.extras import need
 from lsr.vectors.vocabulary import Vocabulary
 
 SHORTEST_STEMMED = 3  # characters
+
+
+def content_tokens(vocabulary: Vocabulary) -> npt.NDArray[np.bool_]:
+    """Whether a token has a letter or digit, and is not a function word: bool [components]."""
+    return np.array([token not in FUNCTION_WORDS and any(map(str.isalnum, token)) for token in vocabulary.tokens])
 
 
 def stems_of(vocabulary: Vocabulary) -> npt.NDArray[np.int64]:

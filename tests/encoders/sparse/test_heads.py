@@ -33,6 +33,7 @@ def make_head(spec: HeadSpec, seed: int, components: int = COMPONENTS) -> Head:
         head.vocabulary.prepare()
     if head.lexical is not None:
         head.lexical.stems = torch.randint(0, components // 2, (components,))
+        head.lexical.counted = torch.rand(components) < 0.8
     return head
 
 
@@ -69,7 +70,7 @@ def as_batch(texts: list[naive.Text]) -> tuple[States, Batch]:
 def parameters_of(head: Head) -> dict[str, Any]:
     named = {key: value.double().numpy() for key, value in head.state_dict().items()}
     if head.lexical is not None:
-        named["lexical.stems"] = head.lexical.stems.numpy()
+        named |= {"lexical.stems": head.lexical.stems.numpy(), "lexical.counted": head.lexical.counted.numpy()}
     if head.vocabulary is None:
         return {**named, "output.weight": np.zeros((COMPONENTS, HIDDEN))}
     return {key.removeprefix("vocabulary."): value for key, value in named.items()}
@@ -106,7 +107,7 @@ SPECS = [
     HeadSpec(residual=True, pooling="last", window=9),
     HeadSpec(residual=True, pooling="max", window=5, unit_length=True),
     HeadSpec(residual=True, pooling="last", literal_only=True, unit_length=True),
-    HeadSpec(lexical=0.3, special_components=False, window=19),
+    HeadSpec(lexical=0.3, special_components=False, window=5),
     HeadSpec(lexical=2, pooling="mean"),
     HeadSpec(window=1),
     HeadSpec(unit_length=True),
