@@ -92,7 +92,7 @@ def _print_comparison(compared: ScoreInspection, k: int) -> None:
         )
         for each in compared.shared[:k]
     ]
-    print_columns([("term", "document", "query", "impact", "share"), *rows])
+    print_columns([("term", "document", "query", "contribution", "share"), *rows])
     _print_rest(len(compared.shared) - k)
 
 

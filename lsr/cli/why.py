@@ -135,7 +135,7 @@ def _words(remedy: Remedy, explained: Why, given: SearchParams) -> str:
 
 
 def _table(terms: Sequence[Term], staged: bool, token: Callable[[int], str]) -> Iterator[tuple[str, ...]]:
-    yield ("term", "query", "document", "impact", *(("read in", "block maximum", "estimate") if staged else ()))
+    yield ("term", "query", "document", "contribution", *(("read in", "block maximum", "estimate") if staged else ()))
     for term in terms:
         yield (
             token(term.component),

@@ -78,7 +78,7 @@ def test_against_a_query(lsr: Lsr) -> None:
         shown[3]
         == f"not shared: {len(left) - len(shared)} terms of the document, {len(right) - len(shared)} of the query"
     )
-    assert shown[5].split() == ["term", "document", "query", "impact", "share"]
+    assert shown[5].split() == ["term", "document", "query", "contribution", "share"]
     best = record["shared"][0]
     assert shown[6].split()[0] == best["token"]
     assert shown[6].split()[-2:] == [f"{best['product']:.4f}", f"{best['share']:.1%}"]

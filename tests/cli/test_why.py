@@ -77,7 +77,7 @@ def test_a_document_that_is_returned(lsr: Lsr, index: Path) -> None:
     assert block.endswith(", visited")
     assert required.endswith(f" at the end, {FACTOR:g} x the worst score in the heap")
     assert head.startswith("head      ")
-    assert header.split()[:4] == ["term", "query", "document", "impact"]
+    assert header.split()[:4] == ["term", "query", "document", "contribution"]
     shown = {line.split()[0]: line.split()[3] for line in terms[:-1]}
     products = {token: f"{product:.4f}" for token, product in third["terms"].items()}
     assert products.items() <= shown.items()
@@ -225,7 +225,7 @@ def test_an_index_whose_searches_are_all_exact(lsr: Lsr, bm25_index: Path) -> No
     assert f"{hits[14]['score']:.4f}, rank 15 in an exact search" in score
     assert search == "search  every document was scored: the index stores posting lists, so every search is exact"
     assert remedy == "remedy  -k 15, which returns it at rank 15"
-    assert header.split() == ["term", "query", "document", "impact"]
+    assert header.split() == ["term", "query", "document", "contribution"]
     assert len(terms[0].split()) == 4
 
 
