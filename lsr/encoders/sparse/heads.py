@@ -162,7 +162,7 @@ class Head(nn.Module):
         texts, components, weights = _keep(~in_text, *network)
         others = SparseVectors(_indptr(texts, len(vectors)), components, weights, self.components)
         others = others if self.spec.window is None else others.top_k(self.spec.window)
-        expansion = rows_of(np.diff(others.indptr)), others.indices, others.values
+        expansion: tuple[npt.NDArray[Any], ...] = rows_of(np.diff(others.indptr)), others.indices, others.values
         found = counts, _keep(in_text, *network), expansion
         texts, components, weights = (np.concatenate(each) for each in zip(*found, strict=True))
         order = np.argsort(texts, kind="stable")
