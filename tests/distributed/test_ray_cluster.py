@@ -57,6 +57,8 @@ def test_a_cluster_finds_what_one_index_finds_changes_it_and_survives_a_node(
 ) -> None:
     with ShardedSearcher.open(folder, cluster="auto", replicas=2, cpus=0.5, timeout_s=20) as searcher:
         assert scores(searcher.run(QUERIES)) == scores(single.run(QUERIES))
+        with ShardedSearcher.open(folder) as here:
+            assert searcher.run(QUERIES, feedback="rm3") == here.run(QUERIES, feedback="rm3")
         hit = searcher.search("new3", where="year = 2000")[0]
         other = single.search("new3", where="year = 2000")[0]
         assert (hit.doc_id, hit.score, hit.text, hit.explain()) == ("d3", other.score, other.text, other.explain())
