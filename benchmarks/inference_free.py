@@ -17,13 +17,13 @@ the first half of one neighbor and the second half of the other. They have no ju
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ import numpy as np
 from effectiveness import DATA, beir_folders
 from encode import cpu_name
 from grown import mixtures
+from result_files import Row, write_rows
 from rich.console import Console
 from rich.table import Table
 
@@ -177,7 +178,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "lsr-vectors")
     parser.add_argument("--grown", type=int, help="number of documents, of which the first are real")
-    parser.add_argument("--json", type=Path, help="write the results to this file")
+    parser.add_argument("--results", type=Path, help="write the table of docs/benchmarks.md to this file, as CSV")
     arguments = parser.parse_args()
 
     table = Table(title=f"Text to top {DEPTH}, microseconds per query on one thread, and nDCG@10")
@@ -201,8 +202,16 @@ def main() -> None:
                     " ".join(f"{result.ndcg[name]:.4f}" for name in names),
                 )
     Console(width=140).print(table)
-    if arguments.json:
-        arguments.json.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n")
+    if arguments.results:
+        write_rows(arguments.results, [row_of(result) for result in results])
+
+
+def row_of(result: Result) -> Row:
+    """A line of the result file: engines are columns."""
+    times = {name: round(each) for name, each in result.microseconds.items()}
+    ndcg = {f"{name} nDCG@10": "" if isnan(each) else f"{each:.4f}" for name, each in result.ndcg.items()}
+    way = {"collection": result.collection, "documents": result.documents, "way": result.way}
+    return {**way, **times, **ndcg}
 
 
 if __name__ == "__main__":

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lsr.provenance import facts
+from result_files import Row, write_rows
 
 NAMES = {"pyvsag": "SINDI"}
-Row = dict[str, Any]
 
 
 def write_results(figures: Mapping[str, Any], folder: Path) -> None:
     """Write a file for each table. figures: section -> what its function returned."""
-    known = facts(threads=1)
-    source = {"commit": known.get("commit", ""), "date": known["date"], "machine": known["processor"]}
     heats = figures.get("race", [])
     whole = {heat["set"]: max(each["documents"] for each in heats if each["set"] == heat["set"]) for heat in heats}
     full = [heat for heat in heats if heat["documents"] == whole[heat["set"]]]
@@ -36,14 +32,9 @@ def write_results(figures: Mapping[str, Any], folder: Path) -> None:
         "search-layouts": [row for of_set in sizes for row in _layouts(of_set)],
         "search-exact": [row for of_set in figures.get("exact", []) for row in _exact(of_set)],
     }
-    folder.mkdir(parents=True, exist_ok=True)
     for name, rows in tables.items():
         if rows:
-            columns = list(dict.fromkeys(column for row in rows for column in row)) + list(source)
-            with (folder / f"{name}.csv").open("w", newline="") as file:
-                writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-                writer.writeheader()
-                writer.writerows({**row, **source} for row in rows)
+            write_rows(folder / f"{name}.csv", rows)
 
 
 def _part(heat: Row) -> str:

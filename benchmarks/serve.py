@@ -23,6 +23,7 @@ from pathlib import Path
 
 from effectiveness import DATA
 from encode import cpu_name
+from result_files import Row, write_rows
 from rich.console import Console
 from rich.table import Table
 from serve_client import Load, Outcome, Served
@@ -41,6 +42,7 @@ VECTORS = DATA / "vectors" / "packages-500k.npz"
 TEXTS = DATA / "package-search"
 SHARES = (0.25, 0.5, 0.75, 2.0)
 CLIENTS = 8
+COLUMNS = ("load", "requests/s", "answered/s", "p50 ms", "p99", "p99.9", "429", "504", "incomplete")
 
 
 def main() -> None:
@@ -50,6 +52,7 @@ def main() -> None:
     load.add_argument("--encoder", choices=ENCODERS, action="append")
     load.add_argument("--seconds", type=float, default=20, help="seconds per rate")
     load.add_argument("--deadline-ms", type=int, default=1000)
+    load.add_argument("--results", type=Path, help="write the table of docs/serving.md to this file, as CSV")
     load.add_argument("--folder", type=Path, help="folder of the indexes, which later runs reuse")
     kill = commands.add_parser("kill")
     kill.add_argument("--minutes", type=float, default=30)
@@ -70,6 +73,7 @@ def measure_load(arguments: argparse.Namespace, folder: Path) -> None:
     random.Random(3).shuffle(queries)
     bodies = [{"query": text, "k": 10, "text": False} for text in queries[:5000]]
     console.print(f"{cpu_name()}; k = 10; deadline {arguments.deadline_ms} ms; {arguments.seconds:g} s of each rate")
+    rows: list[Row] = []
     for name in arguments.encoder or ENCODERS:
         index = folder / f"{name}.index"
         if not index.exists():
@@ -80,27 +84,31 @@ def measure_load(arguments: argparse.Namespace, folder: Path) -> None:
         gc.freeze()  # one garbage collection would stop the generator for .3 s
         load.at_most(2, CLIENTS)  # to load kernels and to read pages of the index
         most = load.at_most(arguments.seconds, CLIENTS)
-        table = Table(
-            "load", "requests/s", "answered/s", "p50 ms", "p99", "p99.9", "429", "504", "incomplete", title=name
-        )
-        add(table, f"{CLIENTS} clients", sum(most.statuses.values()) / most.seconds, most)
+        table = Table(*COLUMNS, title=name)
+        rates = [(f"{CLIENTS} clients", sum(most.statuses.values()) / most.seconds, most)]
         for share in SHARES:
             rate = share * most.rate
-            add(table, f"{share:.0%}", rate, load.at_rate(arguments.seconds, rate))
+            rates.append((f"{share:.0%}", rate, load.at_rate(arguments.seconds, rate)))
+        for each in rates:
+            cells = cells_of(*each)
+            table.add_row(*cells)
+            rows.append({"encoder": name, **dict(zip(COLUMNS, cells, strict=True))})
         server.ask("GET", "/health")
         console.print(table)
         if status := server.stop():
             sys.exit(f"the server ended with {status}")
+    if arguments.results:
+        write_rows(arguments.results, rows)
 
 
-def add(table: Table, name: str, rate: float, outcome: Outcome) -> None:
+def cells_of(name: str, rate: float, outcome: Outcome) -> list[str]:
     unexpected = set(outcome.statuses) - {200, 429, 504}
     if unexpected:
         sys.exit(f"{name}: answers of status {unexpected}")
     percentiles = [f"{outcome.percentile(percent):.1f}" for percent in (50, 99, 99.9)]
     shares = [f"{outcome.statuses[status] / sum(outcome.statuses.values()):.1%}" for status in (429, 504)]
     incomplete = f"{outcome.incomplete / max(outcome.statuses[200], 1):.1%}"
-    table.add_row(name, f"{rate:.0f}", f"{outcome.rate:.0f}", *percentiles, *shares, incomplete)
+    return [name, f"{rate:.0f}", f"{outcome.rate:.0f}", *percentiles, *shares, incomplete]
 
 
 def build(name: str, folder: Path) -> None:
